@@ -1,0 +1,242 @@
+// Package store is the contract between Stay and the place where state is
+// kept: records of bytes with revisions, changed by compare-and-swap in atomic
+// groups. It knows nothing of types, modules or sessions.
+//
+// Users of Stay open a store and hand it to stay.New; only those who write a
+// store read on. The rules C1 to C7 below are what package storetest checks,
+// one subtest per rule; a store that passes it is a store Stay can rely on. A
+// store that has nothing but load, save and delete is adapted by [FromSimple].
+//
+// # C1: reads
+//
+// Load answers every [Read] in order. A read that names the revision its
+// caller already holds is answered with that revision and nothing else unless
+// the store has another one. Load is linearizable with Commit: what was
+// answered as applied before Load began is seen by it.
+//
+// # C2: writes
+//
+// Every [Write] is conditional on the revision it replaces; 0 means that the
+// key must be absent. Commit answers each [Group] with a [Result], and a group
+// is applied whole or not at all. Groups of one call are independent: a bad
+// one fails alone.
+//
+// # C3: revisions
+//
+// The revision of a key is greater than every earlier revision of that key,
+// also after it was deleted, expired and created again; otherwise a
+// compare-and-swap by somebody who still holds an old revision could succeed.
+// Revisions of different keys do not compare.
+//
+// # C4: expiry
+//
+// The time comes with the call. A record whose Expires is not zero and not
+// after now is absent, for Load and for the condition of every write. Only a
+// [Delete] reaches an expired record: one that names its revision removes it,
+// which is how an expired record is claimed by exactly one caller.
+//
+// # C5: durability and features
+//
+// Applied means durable at the level that the store's documentation states.
+// What a store can do is declared in [Features]; Stay refuses a store that
+// lacks what an application needs when the application starts, and never
+// works around it silently.
+//
+// # C6: cancellation, bytes and bounds
+//
+// A cancelled call is never half done within a group; a group whose outcome
+// the store does not know is [Unknown]. Keys and values are arbitrary bytes.
+// Keys are 1 to [MaxKey] bytes long and all keys of one call are distinct: a
+// group that breaks this is [Rejected]. The slices of a Write and of a Record
+// are never modified after they were handed over, by either side, so both may
+// keep them.
+//
+// # C7: closing
+//
+// Close is idempotent and leaves no goroutine behind. Calls that begin after
+// it are answered with [ErrClosed].
+//
+// All methods may be called concurrently.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// MaxKey is the length in bytes up to which every store takes keys (C6).
+const MaxKey = 1024
+
+// Errors that a store wraps in what it returns, so that callers can tell them
+// apart with errors.Is.
+var (
+	// ErrUnavailable means that the store could not do its work: disk full,
+	// server down, deadline exceeded. Trying again later may succeed.
+	ErrUnavailable = errors.New("store: unavailable")
+	// ErrTooLarge means that a key or value is longer than the store takes.
+	ErrTooLarge = errors.New("store: too large")
+	// ErrClosed means that the store has been closed.
+	ErrClosed = errors.New("store: closed")
+)
+
+// A Revision orders the values a key had (C3). 0 is the revision of an absent
+// record.
+type Revision uint64
+
+// A Record is what a store keeps under a key.
+type Record struct {
+	// Key is arbitrary bytes.
+	Key string
+	// Revision is 0 when the record is absent.
+	Revision Revision
+	// Value is the encoded state.
+	Value []byte
+	// Meta belongs to the engine: it says who wrote the record.
+	Meta []byte
+	// Version is the version of the schema of Value.
+	Version int
+	// Expires is when the record becomes absent (C4); the zero time means
+	// never. Stores keep it to the millisecond and truncate the rest.
+	Expires time.Time
+}
+
+// Expired reports whether the record counts as absent at now (C4).
+func (r *Record) Expired(now time.Time) bool {
+	return !r.Expires.IsZero() && !r.Expires.After(now)
+}
+
+// A Read asks for the record of a key.
+type Read struct {
+	Key string
+	// Have is the revision that the caller holds already, 0 for none. If the
+	// store has the same one, it answers with a Record that has only Key and
+	// Revision filled in.
+	Have Revision
+}
+
+// An Op says what a Write does.
+type Op uint8
+
+const (
+	// Put stores Value, Meta, Version and Expires.
+	Put Op = iota
+	// Delete removes the record, also an expired one whose revision is Base
+	// (C4). Its revision in the Result is 0. With Base 0 it only checks that
+	// the key is absent.
+	Delete
+	// Check changes nothing: the group is applied only if the record's
+	// revision is Base. Its revision in the Result is Base.
+	Check
+)
+
+// A Write is one conditional change (C2).
+type Write struct {
+	Op  Op
+	Key string
+	// Base is the revision that the write replaces; 0 = the key is absent.
+	Base Revision
+
+	// What Put stores; see Record. The other operations ignore them.
+	Value   []byte
+	Meta    []byte
+	Version int
+	Expires time.Time
+}
+
+// A Group is one or more writes that are applied all or none. Its keys are
+// distinct. Several writes need Features.Groups.
+type Group []Write
+
+// An Outcome is what became of a Group.
+type Outcome uint8
+
+const (
+	// Unknown: the group may have been applied, now or later, or not.
+	// It is the zero value, so a result that nobody filled in claims nothing.
+	Unknown Outcome = iota
+	// Applied: every write was applied and is durable (C5).
+	Applied
+	// Conflict: a condition did not hold; nothing was changed.
+	Conflict
+	// Rejected: nothing was changed, and Err says why.
+	Rejected
+)
+
+// String returns the outcome's name in lower case.
+func (o Outcome) String() string {
+	switch o {
+	case Unknown:
+		return "unknown"
+	case Applied:
+		return "applied"
+	case Conflict:
+		return "conflict"
+	case Rejected:
+		return "rejected"
+	}
+	return "invalid"
+}
+
+// A Result says what became of a Group.
+type Result struct {
+	Outcome Outcome
+	// Revisions holds the new revision for each write when Applied.
+	Revisions []Revision
+	// Current holds the record that the store has for each write when
+	// Conflict, Revision 0 where the key is absent. For writes whose condition
+	// held, only Key and Revision are filled in for certain.
+	Current []Record
+	// Err is the cause when Rejected or Unknown.
+	Err error
+}
+
+// Features declare what a store can do (C5).
+type Features struct {
+	// Durable: what was applied survives the end of the process.
+	Durable bool
+	// SoleOwner: nothing else changes the records while this store is open,
+	// so what was read or written last may be served from memory.
+	SoleOwner bool
+	// Groups: groups of several writes are atomic.
+	Groups bool
+	// Expire: Expired finds expired records.
+	Expire bool
+	// List: the store is a Lister. A wrapper that has the method while the
+	// store below lacks it declares false.
+	List bool
+	// Immediate: calls never wait for a disk, a server or another process, so
+	// the engine makes them from the goroutine of its caller and does not
+	// gather writes first.
+	Immediate bool
+	// MaxValue is the number of bytes up to which values are taken; 0 = no
+	// limit of its own. A group beyond it is Rejected with ErrTooLarge.
+	MaxValue int
+}
+
+// A Store keeps records. The rules are in the package comment.
+type Store interface {
+	// Load returns a record for each read, in order; Revision 0 means that
+	// the key is absent (C1, C4). An error means that nothing was read.
+	Load(ctx context.Context, now time.Time, reads []Read) ([]Record, error)
+	// Commit applies each group or not (C2) and returns a result for each, in
+	// order. It returns when what it reports as Applied is durable (C5).
+	Commit(ctx context.Context, now time.Time, groups []Group) []Result
+	// Expired returns up to limit expired records (C4), whole, in no
+	// particular order. It may miss records that expired less than a minute
+	// ago. Without Features.Expire it returns none.
+	Expired(ctx context.Context, now time.Time, limit int) ([]Record, error)
+	// Features returns the same value at every call, also after Close.
+	Features() Features
+	// Close releases everything the store holds (C7). Calls that are under
+	// way finish or fail before it returns.
+	Close() error
+}
+
+// A Lister is a Store that can list its keys.
+type Lister interface {
+	// List returns, in ascending byte order, up to limit keys that begin with
+	// prefix and come after the key named, of records that are present at
+	// now. Fewer than limit keys mean that there are no more.
+	List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
+}
