@@ -1,0 +1,77 @@
+// Package bridge is how package web reaches the untyped core of package stay
+// without showing it in stay's documentation. Package stay fills in the
+// functions before main runs; nothing else writes them.
+package bridge
+
+import (
+	"context"
+	"log/slog"
+	"time"
+)
+
+// AppOf returns the core of a *stay.App.
+var AppOf func(app any) App
+
+// StateOf returns the core of a *stay.State of any type.
+var StateOf func(state any) State
+
+// An App is the core of a *stay.App.
+type App interface {
+	// Keyring returns what signs and verifies session tokens: with keys[0],
+	// and with any of keys. Without keys it is the set that the App keeps in
+	// its store, made at first use. It panics on a key shorter than 32 bytes.
+	Keyring(keys [][]byte) Keyring
+	// Begin returns ctx with a session for one request: the one that token
+	// names, or a new one if the token is empty or not valid. Nothing is
+	// looked up, drawn or stored before the session is used.
+	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// Logger is where causes that are not shown to clients go.
+	Logger() *slog.Logger
+	// Development reports whether answers may help a developer.
+	Development() bool
+	// Now is the App's clock.
+	Now() time.Time
+}
+
+// A Keyring signs and verifies session tokens.
+type Keyring interface {
+	// Sign returns the payload with a signature, in characters that a cookie
+	// value may hold.
+	Sign(ctx context.Context, payload []byte) (string, error)
+	// Verify returns the payload of a token. ok is false for every token that
+	// this set did not sign; an error means that the set could not be read.
+	Verify(ctx context.Context, token string) (payload []byte, ok bool, err error)
+}
+
+// A Carrier takes a session's token to its browser: the response of one
+// request. Its methods may be called concurrently.
+type Carrier interface {
+	// Issue has the response carry the token, replacing one issued before; an
+	// empty token clears the browser's. It reports false, and does nothing,
+	// when the response's header has been sent.
+	Issue(token string, expires time.Time) bool
+	// Used is called at every use of session state: the response is private
+	// to this browser.
+	Used()
+	// Open reports whether Issue would still succeed.
+	Open() bool
+}
+
+// A State is the core of a *stay.State. Values are pointers to the state's
+// struct, owned by whoever gets them.
+type State interface {
+	Name() string
+	// Get returns the committed state.
+	Get(ctx context.Context) (any, error)
+	// Update runs fn as one transaction, more than once after a conflict. The
+	// context that fn gets marks the run: changes made with it are refused as
+	// nested.
+	Update(ctx context.Context, fn func(ctx context.Context, v any) error) (any, error)
+	// Do runs an action. Payloads with a method Bind(dst any) error bind
+	// themselves.
+	Do(ctx context.Context, action string, payload any) (any, error)
+	// Actions returns the names of the actions in ascending order.
+	Actions() []string
+	// Public returns the JSON of a state without its private fields.
+	Public(v any) ([]byte, error)
+}
