@@ -1,0 +1,51 @@
+package stay
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/stay-go/stay/internal/bridge"
+)
+
+// Package web reaches what is not exported through these two functions.
+func init() { //nolint:gochecknoinits // the one place that fills in the bridge
+	bridge.AppOf = func(app any) bridge.App { return appBridge{app.(*App)} }
+	bridge.StateOf = func(state any) bridge.State { return stateBridge{state.(AnyState).untyped()} }
+}
+
+type appBridge struct{ *App }
+
+func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.App, keys) }
+
+func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
+	return WithSession(ctx, &Session{app: a.App, ring: ring, carrier: c, token: token})
+}
+
+func (a appBridge) Logger() *slog.Logger { return a.logger() }
+func (a appBridge) Development() bool    { return a.opts.Development }
+func (a appBridge) Now() time.Time       { return a.opts.Clock() }
+
+type stateBridge struct{ core }
+
+func (s stateBridge) Name() string { return s.module.name }
+
+func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
+
+func (s stateBridge) Update(ctx context.Context, fn func(ctx context.Context, v any) error) (any, error) {
+	return s.marked(ctx, "", nil, func(c *Call, v any) error { return fn(c.ctx, v) })
+}
+
+func (s stateBridge) Do(ctx context.Context, action string, payload any) (any, error) {
+	return s.do(ctx, action, payload)
+}
+
+func (s stateBridge) Actions() []string { return s.module.actionNames() }
+
+func (s stateBridge) Public(v any) ([]byte, error) {
+	b, err := s.module.schema.Encode(v, nil)
+	if err != nil {
+		return nil, err
+	}
+	return s.module.schema.Public(b, nil)
+}

@@ -1,0 +1,138 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/stay-go/stay/internal/bind"
+)
+
+// A Call is what an action or a hook gets beside the state. It is valid until
+// the function it was given to returns, and is not for concurrent use.
+type Call struct {
+	ctx      context.Context
+	session  *Session
+	module   string
+	action   string
+	restored bool
+	payload  any
+	after    []func(context.Context)
+}
+
+// Context is the caller's context. Inside an action it marks the run: changes
+// of state made with it are refused with ErrNested.
+func (c *Call) Context() context.Context { return c.ctx }
+
+// Session is the caller's session; nil where there is none, as in hooks and
+// in background work.
+func (c *Call) Session() *Session { return c.session }
+
+// Module is the name of the module; "" when none is concerned.
+func (c *Call) Module() string { return c.module }
+
+// Action is the name of the action; "" outside actions.
+func (c *Call) Action() string { return c.action }
+
+// Restored tells OnCreated whether the state came from the store.
+func (c *Call) Restored() bool { return c.restored }
+
+// Bind reads the payload of the action into dst, a pointer to a struct:
+// strictly, so that an unknown field or a value of the wrong type is
+// ErrMalformed. Without a payload dst stays as it is.
+func (c *Call) Bind(dst any) error {
+	return bindPayload(c.payload, dst)
+}
+
+// After has fn called once what the action did is durable, or once it is
+// known that it changed nothing: in the order of the calls of After, at most
+// once, with the state free for others, and before Update or Do returns. What
+// a run asked for that was dropped, by an error or a conflict, is not called.
+// If the caller has left by then, the App calls fn, with a context that ends
+// when the App is closed. A crash in between means that fn is never called; a
+// panic in it goes to OnError.
+func (c *Call) After(fn func(context.Context)) { c.after = append(c.after, fn) }
+
+// WithPayload makes an action of a function that takes a typed payload, bound
+// as by [Call.Bind]. If In or *In has a method Validate() error, what it
+// returns is answered instead of running fn.
+func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
+	return func(c *Call, s *S) error {
+		var in In
+		if err := c.Bind(&in); err != nil {
+			return err
+		}
+		if err := validate(&in); err != nil {
+			return err
+		}
+		return fn(c, s, in)
+	}
+}
+
+// validate calls the Validate method of what dst points to, if it has one. An
+// error without a code of its own is ErrInvalid, with its text for the client.
+func validate(dst any) error {
+	v, ok := dst.(interface{ Validate() error })
+	if !ok {
+		return nil
+	}
+	err := v.Validate()
+	if err == nil {
+		return nil
+	}
+	var se *Error
+	var code Code
+	if errors.As(err, &se) || errors.As(err, &code) {
+		return err
+	}
+	return &Error{Code: ErrInvalid, Message: err.Error(), Err: err}
+}
+
+// bindPayload reads a payload, which may know how to bind itself.
+func bindPayload(payload, dst any) error {
+	var err error
+	if p, ok := payload.(interface{ Bind(dst any) error }); ok {
+		err = p.Bind(dst)
+	} else {
+		err = bind.Value(payload, dst)
+	}
+	return malformed(err)
+}
+
+// malformed gives what a payload was refused for a code, if it has none.
+func malformed(err error) error {
+	if err == nil {
+		return nil
+	}
+	var se *Error
+	if errors.As(err, &se) {
+		return err
+	}
+	return &Error{Code: ErrMalformed, Message: err.Error(), Err: err}
+}
+
+type runKey struct{}
+
+// A runMark is in the context of a run for as long as it lasts.
+type runMark struct{ over atomic.Bool }
+
+// markRun returns a context in which changes of state are refused until the
+// mark is over.
+func markRun(ctx context.Context) (context.Context, *runMark) {
+	m := &runMark{}
+	return context.WithValue(ctx, runKey{}, m), m
+}
+
+// nested reports whether ctx belongs to a run that is under way.
+func nested(ctx context.Context) bool {
+	m, _ := ctx.Value(runKey{}).(*runMark)
+	return m != nil && !m.over.Load()
+}
+
+func nestedError(module string) error {
+	return &Error{
+		Code: ErrNested, Module: module,
+		Message: "a change of state inside a change of state",
+		Err:     errors.New("do it after the outer change has returned, or with Call.After"),
+	}
+}

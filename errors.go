@@ -1,0 +1,188 @@
+package stay
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+)
+
+// A Code is a class of errors. Each Code is an error itself, so that
+// errors.Is(err, stay.ErrBusy) tells whether err is of that class, and a
+// handler can return one as it is.
+type Code string
+
+// The codes. Package web answers each with the HTTP status named. Every code
+// but ErrUnknown means that nothing was changed.
+const (
+	// ErrUnknown: the change may or may not have happened (503). The store
+	// did not say, or the caller left before it did.
+	ErrUnknown Code = "unknown"
+	// ErrNested: a change was made inside a change (500). Do it after the
+	// outer one has returned, or with Call.After.
+	ErrNested Code = "nested"
+	// ErrMalformed: a payload that cannot be parsed (400).
+	ErrMalformed Code = "malformed"
+	// ErrInvalid: a value that is refused (422); see [FieldErrors].
+	ErrInvalid Code = "invalid"
+	// ErrNotFound: no such module, action or key (404).
+	ErrNotFound Code = "not_found"
+	// ErrDenied: the caller may not do this (403).
+	ErrDenied Code = "denied"
+	// ErrNoSession: the context carries no session (500). Wrap the handler in
+	// web.Sessions, or use State.At.
+	ErrNoSession Code = "no_session"
+	// ErrEnded: the session was ended or renewed while the request ran (401).
+	ErrEnded Code = "ended"
+	// ErrConflict: others changed the state again and again until the
+	// caller's deadline (409).
+	ErrConflict Code = "conflict"
+	// ErrBusy: more wants to be done at once than the limits allow, or the
+	// turn of a state could not be had in time (503).
+	ErrBusy Code = "busy"
+	// ErrUnavailable: the store failed (503). The state is as it was before.
+	ErrUnavailable Code = "unavailable"
+	// ErrTooLarge: a state or request beyond its limit (413).
+	ErrTooLarge Code = "too_large"
+	// ErrCorrupt: a stored record that cannot be read (500). It stays in the
+	// store, untouched, for repair.
+	ErrCorrupt Code = "corrupt"
+	// ErrClosed: the App is closed (503).
+	ErrClosed Code = "closed"
+	// ErrInternal: everything else (500).
+	ErrInternal Code = "internal"
+)
+
+// Error returns the code's name, such as "not_found".
+func (c Code) Error() string { return string(c) }
+
+// An Error is a failure with its class, where it happened and what may be
+// shown of it.
+type Error struct {
+	Code   Code
+	Module string // "" when no module was concerned
+	Action string // "" when it was none of the module's actions
+	// Phase is what was being done: "resolve", "load", "decode", "onCreated",
+	// "run", "save", "expire", "after", "destroy", "sign" or "".
+	Phase string
+	// KeyHash names the instance without telling its key.
+	KeyHash string
+	// Message is for the client. It never holds anything secret.
+	Message string
+	// Fields holds messages for the client by field name.
+	Fields map[string]string
+	// Err is the cause. It is logged and never shown to clients.
+	Err error
+}
+
+// Error describes the failure for logs, cause included.
+func (e *Error) Error() string {
+	var b strings.Builder
+	b.WriteString("stay")
+	if e.Module != "" {
+		b.WriteString(": ")
+		b.WriteString(e.Module)
+		if e.Action != "" {
+			b.WriteString("." + e.Action)
+		}
+	}
+	if e.Phase != "" {
+		b.WriteString(": " + e.Phase)
+	}
+	b.WriteString(": " + string(e.Code))
+	if e.Message != "" {
+		b.WriteString(": " + e.Message)
+	}
+	if e.Err != nil {
+		b.WriteString(": " + e.Err.Error())
+	}
+	return b.String()
+}
+
+// Unwrap returns the code and the cause, so that errors.Is finds both.
+func (e *Error) Unwrap() []error {
+	if e.Err == nil {
+		return []error{e.Code}
+	}
+	return []error{e.Code, e.Err}
+}
+
+// Invalid returns an error of class ErrInvalid that the client may read. A
+// field of "" concerns the whole. Join several with errors.Join.
+func Invalid(field, message string) error {
+	e := &Error{Code: ErrInvalid, Message: message}
+	if field != "" {
+		e.Message = field + ": " + message
+		e.Fields = map[string]string{field: message}
+	}
+	return e
+}
+
+// FieldErrors returns the messages for the client by field name, of all
+// errors joined or wrapped in err. It is nil when there are none.
+func FieldErrors(err error) map[string]string {
+	var out map[string]string
+	walk(err, func(e error) {
+		if se, ok := e.(*Error); ok && len(se.Fields) > 0 {
+			if out == nil {
+				out = map[string]string{}
+			}
+			maps.Copy(out, se.Fields)
+		}
+	})
+	return out
+}
+
+// CodeOf returns the code of any error: "" for nil, ErrInternal for errors
+// that carry none. Of several, the outermost counts.
+func CodeOf(err error) Code {
+	if err == nil {
+		return ""
+	}
+	var code Code
+	walk(err, func(e error) {
+		if code != "" {
+			return
+		}
+		switch e := e.(type) {
+		case *Error:
+			code = e.Code
+		case Code:
+			code = e
+		}
+	})
+	if code == "" {
+		return ErrInternal
+	}
+	return code
+}
+
+// walk visits err and all that it wraps, outermost first.
+func walk(err error, visit func(error)) {
+	for err != nil {
+		visit(err)
+		switch u := err.(type) {
+		case interface{ Unwrap() error }:
+			err = u.Unwrap()
+		case interface{ Unwrap() []error }:
+			for _, e := range u.Unwrap() {
+				walk(e, visit)
+			}
+			return
+		default:
+			return
+		}
+	}
+}
+
+// A panicError carries what a function of the user's panicked with.
+type panicError struct{ value any }
+
+func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+func (e panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}
+
+var errHeaderSent = errors.New("the session's cookie has to be set, but the response's header was already written: use the state before the first byte of the response")

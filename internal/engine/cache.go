@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"hash/maphash"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const shards = 16
+
+// A cache finds instances by key and bounds how many there are. Each shard is
+// a map and a list in the order of use; a shard's lock is never held while
+// anything waits.
+type cache struct {
+	seed      maphash.Seed
+	maxCount  int64
+	maxBytes  int64
+	count     atomic.Int64
+	bytes     atomic.Int64
+	nextShard atomic.Uint32 // where to look for something to evict
+	shards    [shards]shard
+}
+
+type cacheKey struct {
+	kind *Kind
+	key  string
+}
+
+type shard struct {
+	mu   sync.Mutex
+	m    map[cacheKey]*Instance
+	list Instance // sentinel: next is the latest used, prev the oldest
+}
+
+func newCache(maxCount int, maxBytes int64) *cache {
+	c := &cache{seed: maphash.MakeSeed(), maxCount: int64(maxCount), maxBytes: maxBytes}
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.m = map[cacheKey]*Instance{}
+		s.list.next, s.list.prev = &s.list, &s.list
+	}
+	return c
+}
+
+func (c *cache) shard(key string) *shard {
+	return &c.shards[maphash.String(c.seed, key)%shards]
+}
+
+// get returns the instance of a key, nil if there is none, and makes it the
+// latest used.
+func (c *cache) get(k *Kind, key string, pin bool, used time.Time) *Instance {
+	s := c.shard(key)
+	s.mu.Lock()
+	in := s.m[cacheKey{k, key}]
+	if in != nil {
+		if pin {
+			in.pins.Add(1)
+		}
+		if !used.IsZero() {
+			in.used = used
+		}
+		if s.list.next != in {
+			in.unlink()
+			s.pushFront(in)
+		}
+	}
+	s.mu.Unlock()
+	return in
+}
+
+// add puts in, pinned, into the cache, or returns the instance that is there
+// already, pinned. If the cache is over its bounds, the least recently used
+// instances that nobody uses are evicted; ok is false, and in is not kept,
+// when there is no room.
+func (c *cache) add(in *Instance, used time.Time) (got *Instance, evicted int, ok bool) {
+	s := c.shard(in.key)
+	s.mu.Lock()
+	if old := s.m[cacheKey{in.kind, in.key}]; old != nil {
+		old.pins.Add(1)
+		s.mu.Unlock()
+		return old, 0, true
+	}
+	in.pins.Add(1)
+	in.used = used
+	s.m[cacheKey{in.kind, in.key}] = in
+	s.pushFront(in)
+	s.mu.Unlock()
+	c.count.Add(1)
+	evicted = c.shrink()
+	if c.count.Load() > c.maxCount || c.bytes.Load() > c.maxBytes {
+		c.remove(in)
+		in.mu.Lock()
+		in.m.dead = true
+		in.mu.Unlock()
+		return in, evicted, false
+	}
+	return in, evicted, true
+}
+
+// shrink evicts until the cache is within its bounds, and reports how many.
+func (c *cache) shrink() int {
+	n := 0
+	for tries := 0; c.over() && tries < shards; {
+		if c.shards[c.nextShard.Add(1)%shards].evict(c) {
+			n++
+			tries = 0
+		} else {
+			tries++
+		}
+	}
+	return n
+}
+
+func (c *cache) over() bool {
+	return c.count.Load() > c.maxCount || c.bytes.Load() > c.maxBytes
+}
+
+// evict removes the least recently used of the shard's instances that is not
+// in use. It looks at a bounded number, so a shard full of pinned instances
+// costs little.
+func (s *shard) evict(c *cache) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	in := s.list.prev
+	for range 64 {
+		if in == &s.list {
+			return false
+		}
+		if c.retire(s, in) {
+			return true
+		}
+		in = in.prev
+	}
+	return false
+}
+
+// retire removes in if nobody uses it. The shard is locked, so nobody can
+// begin to.
+func (c *cache) retire(s *shard, in *Instance) bool {
+	if in.pins.Load() > 0 || in.snapshot.Load() == nil || !in.mu.TryLock() {
+		return false
+	}
+	defer in.mu.Unlock()
+	if !in.m.idle() {
+		return false
+	}
+	in.m.dead = true
+	c.unlinkLocked(s, in)
+	return true
+}
+
+// unlinkLocked takes in out of the shard's map and list.
+func (c *cache) unlinkLocked(s *shard, in *Instance) {
+	delete(s.m, cacheKey{in.kind, in.key})
+	in.unlink()
+	c.count.Add(-1)
+	c.bytes.Add(-in.size)
+	in.size = 0
+}
+
+// remove takes in out of the cache, used or not.
+func (c *cache) remove(in *Instance) {
+	s := c.shard(in.key)
+	s.mu.Lock()
+	if s.m[cacheKey{in.kind, in.key}] == in {
+		c.unlinkLocked(s, in)
+	}
+	s.mu.Unlock()
+}
+
+// drop removes in if nobody uses it.
+func (c *cache) drop(in *Instance) {
+	s := c.shard(in.key)
+	s.mu.Lock()
+	if s.m[cacheKey{in.kind, in.key}] == in {
+		c.retire(s, in)
+	}
+	s.mu.Unlock()
+}
+
+// resize sets what in counts for.
+func (c *cache) resize(in *Instance, size int64) {
+	s := c.shard(in.key)
+	s.mu.Lock()
+	if s.m[cacheKey{in.kind, in.key}] == in {
+		c.bytes.Add(size - in.size)
+		in.size = size
+	}
+	s.mu.Unlock()
+}
+
+// sweep removes instances last used before t that nobody uses.
+func (c *cache) sweep(t time.Time) {
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for in := s.list.prev; in != &s.list && in.used.Before(t); {
+			older := in.prev
+			c.retire(s, in)
+			in = older
+		}
+		s.mu.Unlock()
+	}
+}
+
+// all returns every instance.
+func (c *cache) all() []*Instance {
+	var out []*Instance
+	for i := range c.shards {
+		s := &c.shards[i]
+		s.mu.Lock()
+		for _, in := range s.m {
+			out = append(out, in)
+		}
+		s.mu.Unlock()
+	}
+	return out
+}
+
+func (s *shard) pushFront(in *Instance) {
+	in.prev, in.next = &s.list, s.list.next
+	in.prev.next, in.next.prev = in, in
+}
+
+func (in *Instance) unlink() {
+	in.prev.next, in.next.prev = in.next, in.prev
+	in.prev, in.next = nil, nil
+}

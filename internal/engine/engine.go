@@ -1,0 +1,248 @@
+// Package engine keeps instances of state in memory and runs every change as
+// a serial, all-or-nothing transaction that is answered when it is durable.
+// It works on bytes, values of any type and functions; package stay puts
+// types on top.
+//
+// An update runs in its caller's goroutine. It takes the turn of its instance,
+// works on a copy, and joins the instance's open batch; when the batch closes,
+// its encoded state goes to the store as one conditional write, together with
+// the writes of other instances. machine.go decides, the rest carries out.
+package engine
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A Config holds the limits of an Engine; every field is set.
+type Config struct {
+	Now           func() time.Time
+	Logger        *slog.Logger
+	MaxInstances  int
+	MaxBytes      int64
+	MaxGuests     int
+	GuestIdle     time.Duration // unused ephemeral state is dropped after it
+	MaxState      int
+	MaxWaiters    int
+	MaxWait       time.Duration
+	CommitTimeout time.Duration
+	// Report is told of every failed load and save. It is called without locks.
+	Report func(k *Kind, key, phase string, err error)
+}
+
+// An Engine holds the instances of one application.
+type Engine struct {
+	cfg    Config
+	limits limits
+	single limits // without batches: for stores that are immediate
+	node   [8]byte
+	seq    atomic.Uint64
+
+	instances *cache
+	guests    *cache
+
+	ctx    context.Context // loads, commits and hooks run under it
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+
+	mu       sync.Mutex
+	closed   bool          // Close has begun
+	stopped  bool          // no goroutine starts any more
+	drained  chan struct{} // closed when closed is set and inflight is 0
+	backends map[store.Store]*Backend
+
+	inflight   atomic.Int64
+	refuse     atomic.Bool // mirrors closed
+	closing    chan struct{}
+	dropped    atomic.Int64
+	dropLogged atomic.Int64
+}
+
+// New returns an engine that runs until Close.
+func New(cfg Config) *Engine {
+	e := &Engine{
+		cfg:      cfg,
+		limits:   limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
+		single:   limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
+		drained:  make(chan struct{}),
+		closing:  make(chan struct{}),
+		backends: map[store.Store]*Backend{},
+	}
+	rand.Read(e.node[:])
+	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.instances = newCache(cfg.MaxInstances, cfg.MaxBytes)
+	e.guests = newCache(cfg.MaxGuests, cfg.MaxBytes)
+	return e
+}
+
+// Context is the one that work of the engine's own runs under; it ends with
+// Close.
+func (e *Engine) Context() context.Context { return e.ctx }
+
+// Go runs fn in a goroutine that Close waits for; fn ends with its context.
+// It reports false, and does nothing, once the engine has stopped.
+func (e *Engine) Go(fn func(context.Context)) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.stopped {
+		return false
+	}
+	e.wg.Add(1)
+	go func() {
+		defer e.wg.Done()
+		fn(e.ctx)
+	}()
+	return true
+}
+
+// Backend returns the engine's side of a store: one for each store, however
+// many modules use it.
+func (e *Engine) Backend(s store.Store) *Backend {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	b := e.backends[s]
+	if b == nil {
+		b = newBackend(e, s)
+		e.backends[s] = b
+	}
+	return b
+}
+
+// Begin registers a piece of work that Close waits for. It reports false when
+// the engine is closed; otherwise End must be called.
+func (e *Engine) Begin() bool {
+	e.inflight.Add(1)
+	if e.refuse.Load() {
+		e.End()
+		return false
+	}
+	return true
+}
+
+// End undoes Begin.
+func (e *Engine) End() {
+	if e.inflight.Add(-1) == 0 && e.refuse.Load() {
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		if e.inflight.Load() == 0 {
+			select {
+			case <-e.drained:
+			default:
+				close(e.drained)
+			}
+		}
+	}
+}
+
+// hold keeps Close waiting for work that was begun before it.
+func (e *Engine) hold() { e.inflight.Add(1) }
+
+// Close refuses new work, waits for what is under way until ctx ends, then
+// stops every goroutine and closes the stores. It returns the context's error
+// if work was cut off, else the first error of a store. The stores are closed
+// in any case; a second call waits for the first to be done.
+func (e *Engine) Close(ctx context.Context) error {
+	e.mu.Lock()
+	if e.closed {
+		e.mu.Unlock()
+		select {
+		case <-e.closing:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	e.closed = true
+	e.refuse.Store(true)
+	e.mu.Unlock()
+	defer close(e.closing)
+
+	e.hold()
+	e.End() // closes drained if nothing is under way
+	var err error
+	select {
+	case <-e.drained:
+	case <-ctx.Done():
+		err = ctx.Err()
+	}
+	e.cancel()
+	for _, c := range []*cache{e.instances, e.guests} {
+		for _, in := range c.all() {
+			e.kill(in)
+		}
+	}
+	e.mu.Lock()
+	e.stopped = true
+	e.mu.Unlock()
+	e.wg.Wait()
+	for _, b := range e.backends {
+		if cerr := b.store.Close(); err == nil {
+			err = cerr
+		}
+	}
+	return err
+}
+
+// writeID names one write of this engine; see metaCarries.
+func (e *Engine) writeID() uint64 { return e.seq.Add(1) }
+
+// Record.Meta holds who wrote the record, the latest first: a format byte,
+// then for each of up to 8 writers its 8 bytes and the number of its last
+// write. A writer has one write under way for a key, and sends it again until
+// it knows what became of it, so its last number is enough to find its own.
+const (
+	metaFormat  = 1
+	metaWriters = 8
+)
+
+func appendMeta(prev []byte, node [8]byte, seq uint64) []byte {
+	b := make([]byte, 0, 10+min(len(prev), 64)+binary.MaxVarintLen64)
+	b = append(b, metaFormat)
+	b = append(b, node[:]...)
+	b = binary.AppendUvarint(b, seq)
+	n := 1
+	eachWriter(prev, func(w [8]byte, s uint64) bool {
+		if w != node {
+			b = append(b, w[:]...)
+			b = binary.AppendUvarint(b, s)
+			n++
+		}
+		return n < metaWriters
+	})
+	return b
+}
+
+// eachWriter calls fn for the writers in meta until it returns false. Bytes
+// that are not ours hold none.
+func eachWriter(meta []byte, fn func(node [8]byte, seq uint64) bool) {
+	if len(meta) == 0 || meta[0] != metaFormat {
+		return
+	}
+	for meta = meta[1:]; len(meta) > 8; {
+		var w [8]byte
+		copy(w[:], meta)
+		seq, n := binary.Uvarint(meta[8:])
+		if n <= 0 || !fn(w, seq) {
+			return
+		}
+		meta = meta[8+n:]
+	}
+}
+
+// metaCarries reports whether the write (node, seq) is among the last writes
+// of the record.
+func metaCarries(meta []byte, node [8]byte, seq uint64) bool {
+	found := false
+	eachWriter(meta, func(w [8]byte, s uint64) bool {
+		found = w == node && s == seq
+		return !found
+	})
+	return found
+}

@@ -1,0 +1,49 @@
+package engine
+
+import (
+	"errors"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A Class says what kind of failure an Error is.
+type Class uint8
+
+// The classes. Everything but Unknown means that nothing was changed.
+const (
+	Unavailable Class = iota
+	Unknown
+	Busy
+	Conflict
+	TooLarge
+	Closed
+	Internal
+)
+
+// An Error is a failure of the engine itself, as opposed to one that a run
+// returned.
+type Error struct {
+	Class Class
+	Text  string // may be shown; says the mend where there is one
+	Err   error  // the cause; may be nil
+}
+
+func (e *Error) Error() string {
+	if e.Err == nil {
+		return e.Text
+	}
+	return e.Text + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func fail(c Class, text string, cause error) error { return &Error{c, text, cause} }
+
+// storeError classifies what a store returned.
+func storeError(err error) error {
+	if errors.Is(err, store.ErrTooLarge) {
+		return fail(TooLarge, "the state is larger than the store takes", err)
+	}
+	return fail(Unavailable, "the store is not available", err)
+}

@@ -1,0 +1,360 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A Type knows how the states of a module are copied, encoded and loaded.
+// Values are owned by the engine and never changed once they are part of a
+// Version.
+type Type interface {
+	// Clone returns a deep copy.
+	Clone(v any) any
+	// Encode returns the bytes of v with the unknown fields of extra.
+	Encode(v, extra any) ([]byte, error)
+	// Settle returns what v becomes once its run is over: a deep copy that
+	// equals what loading the bytes would give. result is v or a copy of the
+	// settled value; its receiver owns it.
+	Settle(v any, encoded []byte) (settled, result any, err error)
+	// Load makes a version of a record, or of the initial state when its
+	// revision is 0, and runs the module's hooks. The encoded form is that of
+	// the value it returns.
+	Load(ctx context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error)
+}
+
+// A Kind is one module as the engine sees it.
+type Kind struct {
+	Name    string
+	Prefix  string   // of its keys in the store
+	Backend *Backend // nil: memory only
+	Type    Type
+	Version int  // of the schema
+	Hooked  bool // Load runs code of the user's
+	// Expiry, if set, says when a record with this value expires.
+	Expiry func(v any) time.Time
+	warned atomic.Int64
+}
+
+// A Version is one state of one instance. It is never changed after others
+// can see it, but for Revision and Meta, which are set when it is committed.
+type Version struct {
+	Value    any
+	Extra    any
+	Encoded  []byte
+	Meta     []byte
+	Revision store.Revision
+	Expires  time.Time
+	gone     bool // committing it deletes the record
+}
+
+func (v *Version) expired(now time.Time) bool {
+	return !v.Expires.IsZero() && !v.Expires.After(now)
+}
+
+// A Ref names an instance, as resolved for one caller.
+type Ref struct {
+	Kind *Kind
+	Key  string
+	// Guard watches over the resolution; nil = it can never become wrong.
+	Guard Guard
+	// New: there can be no record, because nobody has known the key before.
+	New bool
+	// Expires is when a record that is created now expires; zero = never.
+	Expires time.Time
+}
+
+// A Guard ties the instance of a session to the session's record.
+type Guard interface {
+	// Valid reports whether the resolution still holds. It is called with the
+	// turn taken and must not wait.
+	Valid() bool
+	// Create returns what must be part of the group that creates the
+	// instance's record. It reports false when the resolution does not hold
+	// any more.
+	Create() ([]Companion, bool)
+}
+
+// A Companion is a record of another instance in the same atomic group.
+type Companion struct {
+	Kind *Kind
+	Key  string
+	Base store.Revision
+	Meta []byte // of the record with revision Base
+	// Value replaces the state; nil = only check that Base is current.
+	Value   any
+	Expires time.Time
+}
+
+// An Instance is the state of one module under one key, in memory.
+type Instance struct {
+	kind  *Kind
+	key   string
+	cache *cache
+
+	fresh bool // there was surely no record when it was made
+
+	pins       atomic.Int32
+	prev, next *Instance // in the cache's list, by last use
+	size       int64
+	used       time.Time // guests: when it was last used
+
+	loaded  chan struct{} // closed when snapshot or loadErr is set; nil = was never loading
+	loadErr error
+
+	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
+	mu       sync.Mutex
+	m        machine
+	joined   time.Time // when the open batch got its first member
+	guard    Guard     // of the latest member that changed the state
+	expires  time.Time // for the record that the batch creates
+}
+
+// start puts the first version in place.
+func (in *Instance) start(v *Version) {
+	in.m.committed, in.m.working = v, v
+	in.snapshot.Store(v)
+}
+
+// wait returns when the instance is loaded.
+func (in *Instance) wait(ctx context.Context) error {
+	if in.loaded == nil || in.snapshot.Load() != nil {
+		return nil
+	}
+	select {
+	case <-in.loaded:
+		return in.loadErr
+	case <-ctx.Done():
+		return fail(Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
+	}
+}
+
+// find returns the instance of ref if it is in memory and not expired. With
+// pin, it cannot be evicted until release.
+func (e *Engine) find(ref *Ref, pin bool) *Instance {
+	c := e.cacheOf(ref.Kind)
+	for {
+		in := c.get(ref.Kind, ref.Key, pin, e.touch(ref.Kind))
+		if in == nil {
+			return nil
+		}
+		if v := in.snapshot.Load(); v == nil || v.Expires.IsZero() || !v.expired(e.cfg.Now()) {
+			return in
+		}
+		e.kill(in)
+		if pin {
+			e.release(in)
+		}
+	}
+}
+
+// touch returns the time of use, which only guests keep.
+func (e *Engine) touch(k *Kind) time.Time {
+	if k.Backend != nil {
+		return time.Time{}
+	}
+	return e.cfg.Now()
+}
+
+func (e *Engine) cacheOf(k *Kind) *cache {
+	if k.Backend == nil {
+		return e.guests
+	}
+	return e.instances
+}
+
+// acquire returns the instance of ref, pinned and loaded.
+func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
+	in := e.find(ref, true)
+	if in == nil {
+		var err error
+		if in, err = e.create(ref); err != nil {
+			return nil, err
+		}
+	}
+	if err := in.wait(ctx); err != nil {
+		e.release(in)
+		return nil, err
+	}
+	return in, nil
+}
+
+// create puts an instance into the cache and has it loaded. If somebody else
+// was quicker, it returns theirs.
+func (e *Engine) create(ref *Ref) (*Instance, error) {
+	k, c := ref.Kind, e.cacheOf(ref.Kind)
+	in := &Instance{kind: k, key: ref.Key, cache: c, fresh: ref.New || k.Backend == nil}
+	in.m.limits = &e.limits
+	if k.Backend == nil || k.Backend.features.Immediate {
+		in.m.limits = &e.single
+	}
+	inline := !k.Hooked && (ref.New || k.Backend == nil || k.Backend.features.Immediate)
+	in.loaded = make(chan struct{})
+	got, evicted, ok := c.add(in, e.touch(k))
+	if got != in {
+		return got, nil
+	}
+	e.reportEvicted(k, evicted)
+	if !ok {
+		in.loadErr = fail(Busy, "too many states are in use at once; raise MaxInstances or MaxBytes", nil)
+		close(in.loaded)
+		e.release(in)
+		return nil, in.loadErr
+	}
+	if inline {
+		e.load(in, ref.New)
+		return in, nil
+	}
+	isNew := ref.New
+	if !e.Go(func(context.Context) { e.load(in, isNew) }) {
+		in.loadErr = fail(Closed, "the app is closed", nil)
+		e.kill(in)
+		close(in.loaded)
+	}
+	return in, nil
+}
+
+// load brings the state into memory; everybody who wants it waits for this
+// one load. A failed one is forgotten at once, so that the next caller tries
+// again.
+func (e *Engine) load(in *Instance, isNew bool) {
+	v, phase, err := e.fetch(in.kind, in.key, isNew)
+	if err != nil {
+		in.loadErr = err
+		e.kill(in)
+		close(in.loaded)
+		e.cfg.Report(in.kind, in.key, phase, err)
+		return
+	}
+	in.cache.resize(in, v.size(in.key))
+	in.mu.Lock()
+	in.start(v)
+	in.mu.Unlock()
+	close(in.loaded)
+}
+
+// fetch reads the record, if there can be one, and makes a version of it.
+func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase string, err error) {
+	rec := &store.Record{}
+	if k.Backend != nil && !isNew {
+		if rec, err = k.Backend.load(k.Prefix + key); err != nil {
+			return nil, "load", err
+		}
+	}
+	v, err = e.decode(k, key, rec)
+	return v, "decode", err
+}
+
+func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fail(Internal, "panic while loading the state", fmt.Errorf("%v", p))
+		}
+	}()
+	v = &Version{Meta: rec.Meta, Revision: rec.Revision, Expires: rec.Expires}
+	v.Value, v.Extra, v.Encoded, err = k.Type.Load(e.ctx, key, rec)
+	return v, err
+}
+
+// size estimates what an instance with this version takes in memory.
+func (v *Version) size(key string) int64 {
+	return 400 + int64(len(key)+2*len(v.Encoded)+len(v.Meta))
+}
+
+// release undoes the pin of acquire. State that was never stored and that
+// nothing would bring back from the store is not kept.
+func (e *Engine) release(in *Instance) {
+	if in.pins.Add(-1) > 0 {
+		return
+	}
+	v := in.snapshot.Load()
+	if v != nil && v.Revision == 0 && in.fresh {
+		in.cache.drop(in)
+	}
+}
+
+// kill takes an instance out of use: see machine.kill.
+func (e *Engine) kill(in *Instance) {
+	in.mu.Lock()
+	if in.m.dead {
+		in.mu.Unlock()
+		return
+	}
+	eff := in.m.kill()
+	in.mu.Unlock()
+	in.cache.remove(in)
+	e.tell(in, eff)
+}
+
+// Drop forgets the state of a key in memory, clean or not: a stored one is
+// loaded again when it is next used, ephemeral state is lost.
+func (e *Engine) Drop(k *Kind, key string) {
+	if in := e.cacheOf(k).get(k, key, false, time.Time{}); in != nil {
+		e.kill(in)
+	}
+}
+
+// Get returns the committed version of ref. What it returns must not be
+// changed. An absent state that nobody may have stored, or that is never
+// stored, is made anew and not kept: reading leaves no trace.
+func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
+	if in := e.find(ref, false); in != nil {
+		if v := in.snapshot.Load(); v != nil {
+			return v, nil
+		}
+	}
+	if !e.Begin() {
+		return nil, fail(Closed, "the app is closed", nil)
+	}
+	defer e.End()
+	if ref.New || ref.Kind.Backend == nil {
+		if in := e.find(ref, false); in == nil || in.snapshot.Load() == nil {
+			v, phase, err := e.fetch(ref.Kind, ref.Key, true)
+			if err != nil {
+				e.cfg.Report(ref.Kind, ref.Key, phase, err)
+				return nil, err
+			}
+			return v, nil
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.MaxWait)
+	defer cancel()
+	in, err := e.acquire(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer e.release(in)
+	return in.snapshot.Load(), nil
+}
+
+// Peek returns the committed version if it is in memory, else nil.
+func (e *Engine) Peek(k *Kind, key string) *Version {
+	in := e.find(&Ref{Kind: k, Key: key}, false)
+	if in == nil {
+		return nil
+	}
+	return in.snapshot.Load()
+}
+
+// Sweep drops ephemeral state that was not used for GuestIdle.
+func (e *Engine) Sweep() {
+	e.guests.sweep(e.cfg.Now().Add(-e.cfg.GuestIdle))
+}
+
+// reportEvicted logs, at most once a minute, that ephemeral state was lost
+// because there was more of it than fits.
+func (e *Engine) reportEvicted(k *Kind, n int) {
+	if n == 0 || k.Backend != nil {
+		return
+	}
+	total := e.dropped.Add(int64(n))
+	now := e.cfg.Now().Unix()
+	if last := e.dropLogged.Load(); now-last >= 60 && e.dropLogged.CompareAndSwap(last, now) {
+		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests", "dropped_in_all", total)
+	}
+}

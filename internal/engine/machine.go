@@ -1,0 +1,247 @@
+package engine
+
+// A machine decides for one instance who runs, what a run's result joins, when
+// the open batch goes to the store and what each member is answered. It is a
+// pure state machine: no clock, no goroutine, no I/O, so that the simulation
+// in machine_test.go can drive it through any order of events. Its caller
+// serialises the calls and carries out the effects.
+//
+// The rule that everything follows from: a run starts from working, and
+// working differs from committed only by results of the open batch. A batch
+// at the store keeps the turn shut, so nothing ever builds on a state that
+// could still be rolled back.
+type machine struct {
+	limits    *limits
+	committed *Version // what readers see
+	working   *Version // what the next run starts from
+	holder    *member  // has the turn
+	waiting   []*member
+	batch     []*member // ran, and wait for the commit of working
+	shut      bool      // the batch is at the store
+	dead      bool      // out of use: everybody starts again with a new instance
+}
+
+// limits bound one instance.
+type limits struct {
+	waiters int // waiting and members together
+	members int // of a batch
+	bytes   int // of an encoded state at which the batch closes at once
+}
+
+// A verdict is what a member is told.
+type verdict uint8
+
+const (
+	queued  verdict = iota // wait for one of the others
+	granted                // has the turn
+	busy                   // too many wait
+	done                   // what the run decided holds and is durable
+	again                  // start again: nothing of the run was kept
+	failed                 // the commit was rejected: nothing of the run was kept
+	unknown                // nobody knows whether the run was kept
+)
+
+// An outcome is how a run ended.
+type outcome uint8
+
+const (
+	changed outcome = iota // with a new version
+	same                   // without a change
+	refused                // with an error, or a result that cannot be kept
+	aborted                // without an answer to give: panic, Goexit, or not run at all
+	deleted                // with a new version that removes the record
+)
+
+// effects are what the caller of the machine has to carry out.
+type effects struct {
+	own     verdict // for the member whose call this was; queued = wait
+	grant   *member // has the turn now
+	members []*member
+	told    verdict   // what members are told
+	restart []*member // are told to start again
+	commit  bool      // working is to go to the store
+	pause   bool      // let others arrive, then call settle
+	cause   error     // why members are told failed or unknown; not the machine's
+}
+
+// enter asks for the turn.
+func (m *machine) enter(w *member) verdict {
+	switch {
+	case m.dead:
+		return again
+	case m.holder == nil && !m.shut && len(m.waiting) == 0:
+		m.holder = w
+		return granted
+	case len(m.waiting)+len(m.batch) >= m.limits.waiters:
+		return busy
+	}
+	m.waiting = append(m.waiting, w)
+	return queued
+}
+
+// leave takes w out of the queue. It reports false when w is not in it any
+// more: it was granted the turn or told to start again.
+func (m *machine) leave(w *member) bool {
+	for i, x := range m.waiting {
+		if x == w {
+			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
+			return true
+		}
+	}
+	return false
+}
+
+// finish gives up the turn. next is the new version when the run changed or
+// deleted the state; late means that the batch's first member has waited long
+// enough.
+func (m *machine) finish(w *member, how outcome, next *Version, late bool) effects {
+	m.holder = nil
+	if m.dead {
+		return effects{own: again}
+	}
+	var e effects
+	switch how {
+	case changed, deleted:
+		m.working = next
+		m.batch = append(m.batch, w)
+	case same, refused:
+		if m.working == m.committed {
+			e.own = done
+		} else {
+			// It has seen what may still be rolled back.
+			m.batch = append(m.batch, w)
+		}
+	case aborted:
+		e.own = again
+	}
+	full := how == deleted || late ||
+		len(m.batch) >= m.limits.members || len(m.working.Encoded) >= m.limits.bytes
+	switch {
+	case len(m.batch) > 0 && full:
+		m.close(&e)
+	case len(m.waiting) > 0:
+		m.next(&e)
+	case len(m.batch) > 0:
+		e.pause = true
+	}
+	return e
+}
+
+// settle closes the batch if the pause after a run brought nobody.
+func (m *machine) settle() effects {
+	var e effects
+	if m.holder == nil && !m.shut && !m.dead && len(m.batch) > 0 {
+		m.close(&e)
+	}
+	return e
+}
+
+func (m *machine) close(e *effects) {
+	m.shut = true
+	e.commit = true
+}
+
+func (m *machine) next(e *effects) {
+	if len(m.waiting) == 0 {
+		m.waiting = nil
+		return
+	}
+	e.grant = m.waiting[0]
+	m.waiting[0] = nil
+	m.waiting = m.waiting[1:]
+	m.holder = e.grant
+}
+
+// open ends the batch: its members are told v.
+func (m *machine) open(e *effects, v verdict) {
+	e.members, e.told = m.batch, v
+	m.batch = nil
+	m.shut = false
+}
+
+// applied: the store has working, which carries its revision now.
+func (m *machine) applied() effects {
+	var e effects
+	m.open(&e, done)
+	if !m.dead {
+		m.committed = m.working
+		m.next(&e)
+	}
+	return e
+}
+
+// gone: the commit was applied, but what the store has now must be loaded
+// again before anybody goes on: the record was deleted, or others wrote it
+// since.
+func (m *machine) gone() effects {
+	var e effects
+	m.open(&e, done)
+	m.die(&e)
+	return e
+}
+
+// rejected: nothing was changed, the batch fails alone.
+func (m *machine) rejected() effects {
+	var e effects
+	m.open(&e, failed)
+	m.working = m.committed
+	if !m.dead {
+		m.next(&e)
+	}
+	return e
+}
+
+// conflict: the record is not the one that the batch started from.
+func (m *machine) conflict() effects {
+	var e effects
+	m.open(&e, again)
+	m.working = m.committed
+	m.die(&e)
+	return e
+}
+
+// lost: nobody will learn whether the batch was applied.
+func (m *machine) lost() effects {
+	var e effects
+	m.open(&e, unknown)
+	m.working = m.committed
+	m.die(&e)
+	return e
+}
+
+// kill takes the instance out of use. A run that is under way and everybody
+// who waits start again; a batch that is at the store still gets its answer.
+func (m *machine) kill() effects {
+	var e effects
+	if !m.shut {
+		m.open(&e, again)
+		m.working = m.committed
+	}
+	m.die(&e)
+	return e
+}
+
+func (m *machine) die(e *effects) {
+	m.dead = true
+	e.restart = m.waiting
+	m.waiting = nil
+}
+
+// advance replaces the committed version by one that was written from
+// outside, in the group of another instance. It reports false when somebody
+// works on the old one: then the instance has to be killed.
+func (m *machine) advance(v *Version) bool {
+	if !m.idle() {
+		return false
+	}
+	if v.Revision > m.committed.Revision {
+		m.committed, m.working = v, v
+	}
+	return true
+}
+
+// idle reports whether nobody runs, waits or has joined: then the instance
+// may be evicted.
+func (m *machine) idle() bool {
+	return m.holder == nil && !m.shut && !m.dead && len(m.batch) == 0 && len(m.waiting) == 0
+}

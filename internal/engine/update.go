@@ -1,0 +1,337 @@
+package engine
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// An Op is one change, as package stay describes it. Resolve and Run are
+// called again when the change has to start again.
+type Op interface {
+	// Resolve names the instance.
+	Resolve(ctx context.Context) (Ref, error)
+	// Run changes v, a copy that it owns, and returns it or what replaces it.
+	// It may return [Deleted].
+	Run(v any) (any, error)
+	// Committed is called once, with the turn free, when the last Run returned
+	// no error and what it did is durable or changed nothing.
+	Committed(ctx context.Context)
+}
+
+// Deleted, returned by Run, removes the record.
+var Deleted any = new(byte)
+
+// Fresh, returned by Run, is a value that does not inherit the unknown fields
+// of the record.
+type Fresh struct{ Value any }
+
+// A member is one update on its way through an instance.
+type member struct {
+	tell   chan verdict
+	answer atomic.Uint32
+	op     Op
+	ctx    context.Context
+	err    error // what its run returned
+}
+
+// Who comes first, the answer or the caller's leaving, decides who has the
+// last word.
+const (
+	pending uint32 = iota
+	answered
+	abandoned
+)
+
+var members = sync.Pool{New: func() any { return &member{tell: make(chan verdict, 1)} }}
+
+func newMember(ctx context.Context, op Op) *member {
+	w := members.Get().(*member)
+	w.op, w.ctx = op, ctx
+	return w
+}
+
+func (w *member) free() {
+	w.answer.Store(pending)
+	w.op, w.ctx, w.err = nil, nil, nil
+	members.Put(w)
+}
+
+// Update runs op until it holds, fails, or its caller's patience ends. It
+// returns the state that the op's run left.
+func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
+	if !e.Begin() {
+		return nil, fail(Closed, "the app is closed", nil)
+	}
+	defer e.End()
+	var deadline time.Time
+	for attempt := 0; ; attempt++ {
+		v, retry, err := e.try(ctx, op)
+		if !retry {
+			return v, err
+		}
+		if e.refuse.Load() && e.ctx.Err() != nil {
+			return nil, fail(Closed, "the app is closed", nil)
+		}
+		if attempt == 0 {
+			deadline = time.Now().Add(e.cfg.MaxWait)
+			if d, ok := ctx.Deadline(); ok {
+				deadline = d
+			}
+		}
+		if err := pauseBeforeRetry(ctx, attempt, deadline); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// pauseBeforeRetry spreads those who collide again and again.
+func pauseBeforeRetry(ctx context.Context, attempt int, deadline time.Time) error {
+	if !time.Now().Before(deadline) {
+		return fail(Conflict, "others kept changing the state", ctx.Err())
+	}
+	if attempt < 3 {
+		return nil
+	}
+	most := time.Millisecond << min(attempt-3, 6)
+	t := time.NewTimer(rand.N(most))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return fail(Conflict, "others kept changing the state", ctx.Err())
+	}
+}
+
+// try is one passage through an instance. retry means: start again.
+func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, false, fail(Busy, "the caller has left", err)
+	}
+	ref, err := op.Resolve(ctx)
+	if err != nil {
+		return nil, false, err
+	}
+	in, err := e.acquire(ctx, &ref)
+	if err != nil {
+		return nil, false, err
+	}
+	defer e.release(in)
+	w := newMember(ctx, op)
+
+	in.mu.Lock()
+	told := in.m.enter(w)
+	in.mu.Unlock()
+	if told == queued {
+		if told, err = e.await(in, w); err != nil {
+			return nil, false, err
+		}
+	}
+	switch told {
+	case again:
+		w.free()
+		return nil, true, nil
+	case busy:
+		w.free()
+		return nil, false, fail(Busy, "too many changes wait for the same state", nil)
+	}
+
+	v, told = e.run(in, &ref, w)
+	if told == queued {
+		select {
+		case told = <-w.tell:
+		case <-ctx.Done():
+			if w.answer.CompareAndSwap(pending, abandoned) {
+				return nil, false, fail(Unknown, "the caller left before the change was known to be stored", ctx.Err())
+			}
+			told = <-w.tell
+		}
+	}
+	err = w.err
+	w.free()
+	switch told {
+	case done:
+		if err != nil {
+			return nil, false, err
+		}
+		op.Committed(ctx)
+		return v, false, nil
+	case failed, unknown:
+		return nil, false, err
+	}
+	return nil, true, nil
+}
+
+// await waits for the turn. On an error the member is done with.
+func (e *Engine) await(in *Instance, w *member) (verdict, error) {
+	t := time.NewTimer(e.cfg.MaxWait)
+	defer t.Stop()
+	var err error
+	select {
+	case told := <-w.tell:
+		return told, nil
+	case <-w.ctx.Done():
+		err = fail(Busy, "gave up waiting for earlier changes of the same state", w.ctx.Err())
+	case <-t.C:
+		err = fail(Busy, "another change of the same state has been running for too long; "+
+			"if that is the caller itself, a change was made inside a change with a context from outside: "+
+			"use the context the inner function got, or do it after the outer one", nil)
+	}
+	in.mu.Lock()
+	if in.m.leave(w) {
+		in.mu.Unlock()
+		w.free()
+		return queued, err
+	}
+	in.mu.Unlock()
+	if told := <-w.tell; told == granted {
+		e.finish(in, w, aborted, nil)
+	}
+	w.free()
+	return queued, err
+}
+
+// run has the turn: it lets the op work on a copy and gives the turn back,
+// whatever happens. It returns queued when the answer is yet to come.
+func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
+	how, next := aborted, (*Version)(nil)
+	returned := false
+	defer func() {
+		told = e.finish(in, w, how, next)
+		if !returned { // a panic or Goexit goes on
+			w.free()
+		}
+	}()
+	if ref.Guard != nil && !ref.Guard.Valid() {
+		returned = true
+		return nil, again
+	}
+	v, how, next, w.err = e.apply(in, w.op)
+	if how == changed {
+		in.guard, in.expires = ref.Guard, ref.Expires
+	}
+	returned = true
+	return v, queued
+}
+
+// apply runs the op on a copy of the working state and says what became of it.
+func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
+	k, work := in.kind, in.m.working
+	res, err := op.Run(k.Type.Clone(work.Value))
+	if err != nil {
+		return nil, refused, nil, err
+	}
+	if res == Deleted {
+		if work == in.m.committed && work.Revision == 0 {
+			return nil, same, nil, nil
+		}
+		return nil, deleted, &Version{gone: true, Value: work.Value, Encoded: work.Encoded, Meta: work.Meta}, nil
+	}
+	extra := work.Extra
+	if f, ok := res.(Fresh); ok {
+		res, extra = f.Value, nil
+	}
+	encoded, err := k.Type.Encode(res, extra)
+	if err != nil {
+		return nil, refused, nil, err
+	}
+	if bytes.Equal(encoded, work.Encoded) {
+		return res, same, nil, nil
+	}
+	if len(encoded) > e.cfg.MaxState {
+		return nil, refused, nil, fail(TooLarge, "the state is larger than MaxState", nil)
+	}
+	if len(encoded) > e.cfg.MaxState/2 {
+		e.warnSize(k, len(encoded))
+	}
+	settled, res, err := k.Type.Settle(res, encoded)
+	if err != nil {
+		return nil, refused, nil, err
+	}
+	return res, changed, &Version{
+		Value: settled, Extra: extra, Encoded: encoded, Meta: work.Meta, Expires: work.Expires,
+	}, nil
+}
+
+// warnSize says once a minute and module that states come near the limit.
+func (e *Engine) warnSize(k *Kind, n int) {
+	now := e.cfg.Now().Unix()
+	if last := k.warned.Load(); now-last >= 60 && k.warned.CompareAndSwap(last, now) {
+		e.cfg.Logger.Warn("a state is larger than half of MaxState", "module", k.Name, "bytes", n, "max", e.cfg.MaxState)
+	}
+}
+
+// finish gives up the turn and sees to what follows from it.
+func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) verdict {
+	in.mu.Lock()
+	late := false
+	if len(in.m.batch) > 0 && in.kind.Backend != nil {
+		late = time.Since(in.joined) > in.kind.Backend.patience()
+	} else if how == changed && in.m.limits != &e.single {
+		in.joined = time.Now()
+	}
+	eff := in.m.finish(w, how, next, late)
+	in.mu.Unlock()
+	e.carryOut(in, eff)
+	if eff.pause {
+		runtime.Gosched()
+		in.mu.Lock()
+		eff2 := in.m.settle()
+		in.mu.Unlock()
+		e.carryOut(in, eff2)
+	}
+	return eff.own
+}
+
+// carryOut does what the machine asked for.
+func (e *Engine) carryOut(in *Instance, eff effects) {
+	e.tell(in, eff)
+	if eff.commit {
+		e.commit(in)
+	}
+}
+
+// tell hands out the turn and the answers.
+func (e *Engine) tell(in *Instance, eff effects) {
+	if eff.grant != nil {
+		eff.grant.tell <- granted
+	}
+	for _, w := range eff.restart {
+		w.tell <- again
+	}
+	for _, w := range eff.members {
+		if eff.told == failed || eff.told == unknown {
+			w.err = eff.cause
+		}
+		if w.answer.CompareAndSwap(pending, answered) {
+			w.tell <- eff.told
+			continue
+		}
+		e.abandonedDone(w, eff.told)
+	}
+}
+
+// abandonedDone ends a member whose caller has left: what it wanted done
+// after the commit is done all the same.
+func (e *Engine) abandonedDone(w *member, told verdict) {
+	if told != done || w.err != nil {
+		w.free()
+		return
+	}
+	e.hold()
+	if !e.Go(func(ctx context.Context) {
+		defer e.End()
+		own, cancel := context.WithCancel(context.WithoutCancel(w.ctx))
+		defer cancel()
+		defer context.AfterFunc(ctx, cancel)()
+		w.op.Committed(own)
+		w.free()
+	}) {
+		e.End()
+	}
+}

@@ -1,0 +1,206 @@
+package engine
+
+// variants break one safety rule of the machine each. docs/design.md lists
+// them.
+var variants = map[string]func(*machine) decider{
+	"acknowledge before the commit":              func(m *machine) decider { return earlyAck{m} },
+	"publish before the commit":                  func(m *machine) decider { return earlyPublish{m} },
+	"forget the rollback":                        func(m *machine) decider { return noRollback{m} },
+	"run while the batch is at the store":        func(m *machine) decider { return neverShut{m} },
+	"take a conflict for success":                func(m *machine) decider { return blindConflict{m} },
+	"go on with the same instance on a conflict": func(m *machine) decider { return staleConflict{m} },
+	"take an unknown outcome for a rejection":    func(m *machine) decider { return unknownIsNo{m} },
+	"take an unknown outcome for success":        func(m *machine) decider { return unknownIsYes{m} },
+	"answer a no-op from an uncommitted state":   func(m *machine) decider { return eagerNoop{m} },
+	"keep what a panicking run did":              func(m *machine) decider { return keepPanic{m} },
+	"give the turn to two":                       func(m *machine) decider { return twoTurns{m} },
+	"give the turn to the latest":                func(m *machine) decider { return lastFirst{m} },
+	"no bound on those who wait":                 func(m *machine) decider { return noBound{m} },
+	"no bound on the batch":                      func(m *machine) decider { return bigBatch{m} },
+	"forget those who wait when it dies":         func(m *machine) decider { return deaf{m} },
+	"forget the members when it is killed":       func(m *machine) decider { return orphans{m} },
+	"commit what was killed":                     func(m *machine) decider { return undead{m} },
+	"replace the state under a run":              func(m *machine) decider { return rudeAdvance{m} },
+	"leave without giving up the place":          func(m *machine) decider { return ghost{m} },
+	"forget to settle":                           func(m *machine) decider { return unsettled{m} },
+	"keep the rejected batch's members":          func(m *machine) decider { return doubleAnswer{m} },
+}
+
+type earlyAck struct{ *machine }
+
+func (b earlyAck) finish(w *member, how outcome, v *Version, late bool) effects {
+	e := b.machine.finish(w, how, v, late)
+	if how == changed && e.own == queued {
+		e.own = done
+		b.batch = b.batch[:len(b.batch)-1]
+	}
+	return e
+}
+
+type earlyPublish struct{ *machine }
+
+func (b earlyPublish) finish(w *member, how outcome, v *Version, late bool) effects {
+	e := b.machine.finish(w, how, v, late)
+	if how == changed && !b.dead {
+		v.Revision = b.committed.Revision
+		b.committed = v
+	}
+	return e
+}
+
+type noRollback struct{ *machine }
+
+func (b noRollback) rejected() effects {
+	kept := b.working
+	e := b.machine.rejected()
+	b.working = kept
+	return e
+}
+
+type neverShut struct{ *machine }
+
+func (b neverShut) finish(w *member, how outcome, v *Version, late bool) effects {
+	e := b.machine.finish(w, how, v, late)
+	b.shut = false
+	return e
+}
+
+func (b neverShut) settle() effects {
+	e := b.machine.settle()
+	b.shut = false
+	return e
+}
+
+type blindConflict struct{ *machine }
+
+func (b blindConflict) conflict() effects { return b.applied() }
+
+type staleConflict struct{ *machine }
+
+func (b staleConflict) conflict() effects {
+	var e effects
+	b.open(&e, failed)
+	b.next(&e)
+	return e
+}
+
+type unknownIsNo struct{ *machine }
+
+func (b unknownIsNo) lost() effects { return b.rejected() }
+
+type unknownIsYes struct{ *machine }
+
+func (b unknownIsYes) lost() effects { return b.gone() }
+
+type eagerNoop struct{ *machine }
+
+func (b eagerNoop) finish(w *member, how outcome, v *Version, late bool) effects {
+	e := b.machine.finish(w, how, v, late)
+	if (how == same || how == refused) && e.own == queued {
+		e.own = done
+		b.batch = b.batch[:len(b.batch)-1]
+	}
+	return e
+}
+
+type keepPanic struct{ *machine }
+
+func (b keepPanic) finish(w *member, how outcome, v *Version, late bool) effects {
+	if how == aborted && !b.dead {
+		b.working = &Version{Value: append([]int(nil), append(seen(b.working), -1)...), Encoded: []byte{0}}
+	}
+	return b.machine.finish(w, how, v, late)
+}
+
+type twoTurns struct{ *machine }
+
+func (b twoTurns) enter(w *member) verdict {
+	if !b.dead && !b.shut && len(b.waiting) == 0 {
+		b.holder = w
+		return granted
+	}
+	return b.machine.enter(w)
+}
+
+type lastFirst struct{ *machine }
+
+func (b lastFirst) finish(w *member, how outcome, v *Version, late bool) effects {
+	if n := len(b.waiting); n > 1 {
+		b.waiting[0], b.waiting[n-1] = b.waiting[n-1], b.waiting[0]
+	}
+	return b.machine.finish(w, how, v, late)
+}
+
+type noBound struct{ *machine }
+
+func (b noBound) enter(w *member) verdict {
+	v := b.machine.enter(w)
+	if v == busy {
+		b.waiting = append(b.waiting, w)
+		return queued
+	}
+	return v
+}
+
+type bigBatch struct{ *machine }
+
+func (b bigBatch) finish(w *member, how outcome, v *Version, late bool) effects {
+	l := *b.limits
+	l.members = 1 << 20
+	b.limits = &l
+	return b.machine.finish(w, how, v, false)
+}
+
+type deaf struct{ *machine }
+
+func (b deaf) conflict() effects {
+	e := b.machine.conflict()
+	e.restart = nil
+	return e
+}
+
+type orphans struct{ *machine }
+
+func (b orphans) kill() effects {
+	var e effects
+	b.die(&e)
+	return e
+}
+
+type undead struct{ *machine }
+
+func (b undead) kill() effects {
+	var e effects
+	return e
+}
+
+type rudeAdvance struct{ *machine }
+
+func (b rudeAdvance) advance(v *Version) bool {
+	b.committed, b.working = v, v
+	return true
+}
+
+type ghost struct{ *machine }
+
+func (b ghost) leave(w *member) bool {
+	for _, x := range b.waiting {
+		if x == w {
+			return true
+		}
+	}
+	return false
+}
+
+type unsettled struct{ *machine }
+
+func (b unsettled) settle() effects { return effects{} }
+
+type doubleAnswer struct{ *machine }
+
+func (b doubleAnswer) rejected() effects {
+	kept := b.batch
+	e := b.machine.rejected()
+	b.batch = kept
+	return e
+}

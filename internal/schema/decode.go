@@ -1,0 +1,255 @@
+package schema
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"strconv"
+
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
+)
+
+// Decode reads a stored value by laying it over the initial value. Struct
+// fields merge recursively: one that is absent has its initial value, at any
+// depth. A pointer to a struct is a copy of the initial one if it is absent,
+// merged over it (over zero if that is nil) if it is present, and nil if it is
+// null. Everything else is replaced whole, and null is the zero value. Names
+// must match exactly; fields that S does not know are returned in extra, which
+// is nil if there are none.
+//
+// Anything but one JSON object whose values fit is an error, as is a name that
+// occurs twice in a struct, a list that is longer than its array and a panic in
+// a type's own UnmarshalJSON. Then v and extra are nil.
+func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
+	if err := jsonwalk.Check(b); err != nil {
+		return nil, nil, err
+	}
+	defer func() {
+		if err != nil {
+			v, extra = nil, nil
+		}
+	}()
+	defer recovered(&err)
+	c := jsonwalk.NewCursor(b)
+	if c.Kind() != '{' {
+		return nil, nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
+	}
+	v = s.Initial()
+	extra, err = s.top.readObject(c, reflect.ValueOf(v).Elem())
+	return v, extra, err
+}
+
+// read reads the value at the cursor into v, which holds its initial value.
+func (n *node) read(c *jsonwalk.Cursor, v reflect.Value, quoted bool) (*Extra, error) {
+	if n.merges() && c.Kind() != 'n' {
+		if n.shape == pointer {
+			if v.IsNil() {
+				v.Set(reflect.New(n.elem.typ))
+			}
+			return n.elem.readObject(c, v.Elem())
+		}
+		return n.readObject(c, v)
+	}
+	v.SetZero()
+	return nil, n.replace(c, v, quoted)
+}
+
+// replace reads the value at the cursor into v, which is zero. The unknown
+// fields of structs that are reached this way are dropped: they have no place
+// that outlives a change of the list or map around them.
+func (n *node) replace(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
+	if c.Kind() == 'n' {
+		raw := c.Skip()
+		if n.readsNull {
+			// A type may have a value of its own that is written as null. One
+			// that does not know null is zero.
+			if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
+				v.SetZero()
+			}
+		}
+		return nil
+	}
+	switch n.shape {
+	case object:
+		_, err := n.readObject(c, v)
+		return err
+	case pointer:
+		v.Set(reflect.New(n.elem.typ))
+		return n.elem.replace(c, v.Elem(), quoted)
+	case slice:
+		return n.readSlice(c, v)
+	case array:
+		return n.readArray(c, v)
+	case mapping:
+		return n.readMap(c, v)
+	default:
+		return n.readLeaf(c, v, quoted)
+	}
+}
+
+func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
+	if c.Kind() != '{' {
+		return nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
+	}
+	var extra Extra
+	seen := make([]bool, len(n.fields))
+	var unknown map[string]bool
+	for c.Enter(); c.More(); {
+		quoted := c.Name()
+		name := jsonwalk.Unquote(quoted)
+		i, known := n.byName[name]
+		if known && seen[i] || unknown[name] {
+			return nil, fmt.Errorf("the name %q occurs twice", name)
+		}
+		if !known {
+			if unknown == nil {
+				unknown = make(map[string]bool)
+			}
+			unknown[name] = true
+			extra.add(quoted, c.Skip())
+			continue
+		}
+		seen[i] = true
+		f := &n.fields[i]
+		below, err := f.node.read(c, v.FieldByIndex(f.Index), f.Quoted)
+		if err != nil {
+			return nil, within(name, err)
+		}
+		if below != nil {
+			extra.put(i, below)
+		}
+	}
+	return extra.orNil(), nil
+}
+
+func (n *node) readSlice(c *jsonwalk.Cursor, v reflect.Value) error {
+	if c.Kind() != '[' {
+		return fmt.Errorf("%s where a list is needed", kindName(c.Kind()))
+	}
+	v.Set(reflect.MakeSlice(n.typ, 0, 0))
+	i := 0
+	for c.Enter(); c.More(); i++ {
+		if i == v.Cap() {
+			v.Grow(1)
+		}
+		v.SetLen(i + 1)
+		if err := n.elem.replace(c, v.Index(i), false); err != nil {
+			return within(fmt.Sprintf("[%d]", i), err)
+		}
+	}
+	return nil
+}
+
+func (n *node) readArray(c *jsonwalk.Cursor, v reflect.Value) error {
+	if c.Kind() != '[' {
+		return fmt.Errorf("%s where a list is needed", kindName(c.Kind()))
+	}
+	i := 0
+	for c.Enter(); c.More(); i++ {
+		if i == v.Len() {
+			return fmt.Errorf("a list of more than %d where an array is needed", v.Len())
+		}
+		if err := n.elem.replace(c, v.Index(i), false); err != nil {
+			return within(fmt.Sprintf("[%d]", i), err)
+		}
+	}
+	return nil
+}
+
+func (n *node) readMap(c *jsonwalk.Cursor, v reflect.Value) error {
+	if c.Kind() != '{' {
+		return fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
+	}
+	v.Set(reflect.MakeMap(n.typ))
+	key, elem := reflect.New(n.typ.Key()).Elem(), reflect.New(n.elem.typ).Elem()
+	for c.Enter(); c.More(); {
+		name := jsonwalk.Unquote(c.Name())
+		key.SetZero()
+		elem.SetZero()
+		if err := readKey(name, key); err != nil {
+			return err
+		}
+		if err := n.elem.replace(c, elem, false); err != nil {
+			return within(name, err)
+		}
+		v.SetMapIndex(key, elem)
+	}
+	return nil
+}
+
+func (n *node) readLeaf(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
+	first, raw := c.Kind(), c.Skip()
+	if quoted {
+		if first != '"' {
+			return fmt.Errorf("%s where a value within a string is needed", kindName(first))
+		}
+		raw = []byte(jsonwalk.Unquote(raw))
+	}
+	if n.scalar != reflect.Invalid && !quoted {
+		return n.readScalar(first, raw, v)
+	}
+	err := json.Unmarshal(raw, v.Addr().Interface())
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		return fmt.Errorf("%s where a %s is needed", mismatch.Value, mismatch.Type)
+	}
+	return err
+}
+
+// readScalar reads what is common without the cost of json.Unmarshal, and by
+// the same rules.
+func (n *node) readScalar(first byte, raw []byte, v reflect.Value) error {
+	fits := false
+	switch n.scalar {
+	case reflect.String:
+		if fits = first == '"'; fits {
+			v.SetString(jsonwalk.Unquote(raw))
+		}
+	case reflect.Bool:
+		if fits = first == 't' || first == 'f'; fits {
+			v.SetBool(first == 't')
+		}
+	case reflect.Float32, reflect.Float64:
+		f, err := strconv.ParseFloat(string(raw), n.typ.Bits())
+		if fits = err == nil; fits {
+			v.SetFloat(f)
+		}
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+		u, err := strconv.ParseUint(string(raw), 10, n.typ.Bits())
+		if fits = err == nil; fits {
+			v.SetUint(u)
+		}
+	default:
+		i, err := strconv.ParseInt(string(raw), 10, n.typ.Bits())
+		if fits = err == nil; fits {
+			v.SetInt(i)
+		}
+	}
+	switch {
+	case fits:
+		return nil
+	case isNumber(first) && n.scalar != reflect.String && n.scalar != reflect.Bool:
+		return fmt.Errorf("the number %s where a %s is needed", excerpt(raw), n.typ)
+	}
+	return fmt.Errorf("%s where a %s is needed", kindName(first), n.typ)
+}
+
+func isNumber(first byte) bool { return first == '-' || '0' <= first && first <= '9' }
+
+// kindName names the JSON value that begins with the byte.
+func kindName(first byte) string {
+	switch first {
+	case '{':
+		return "an object"
+	case '[':
+		return "a list"
+	case '"':
+		return "a string"
+	case 't', 'f':
+		return "a boolean"
+	case 'n':
+		return "null"
+	}
+	return "a number"
+}

@@ -1,0 +1,154 @@
+// Package jsonwalk walks through JSON text and through the struct types that
+// stand for it, by the rules of encoding/json but with exact names.
+package jsonwalk
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"unicode/utf8"
+)
+
+// Check returns nil if data is one JSON value and nothing else, nested no
+// deeper than encoding/json decodes (10000 levels). The error says what is
+// wrong and where.
+func Check(data []byte) error {
+	if json.Valid(data) {
+		return nil
+	}
+	var raw json.RawMessage
+	err := json.Unmarshal(data, &raw)
+	if err == nil {
+		err = errors.New("invalid JSON")
+	}
+	return err
+}
+
+// A Cursor reads JSON text once, from left to right. The text must have passed
+// [Check] or come from encoding/json; on other text the results mean nothing
+// and the methods may panic.
+//
+// An object is read by
+//
+//	for c.Enter(); c.More(); {
+//		name := c.Name()
+//		value := c.Skip() // or Enter again
+//	}
+//
+// and an array in the same way without Name.
+type Cursor struct {
+	data []byte
+	pos  int
+}
+
+// NewCursor returns a cursor before the value in data.
+func NewCursor(data []byte) *Cursor { return &Cursor{data: data} }
+
+// Kind returns the first byte of the next value: one of { [ " t f n, or that
+// of a number.
+func (c *Cursor) Kind() byte {
+	c.space()
+	return c.data[c.pos]
+}
+
+// Enter steps into the object or array that is the next value.
+func (c *Cursor) Enter() {
+	c.space()
+	c.pos++
+}
+
+// More reports whether the object or array entered last has another member,
+// and steps in front of it, or else behind the whole.
+func (c *Cursor) More() bool {
+	c.space()
+	switch c.data[c.pos] {
+	case ',':
+		c.pos++
+		return true
+	case '}', ']':
+		c.pos++
+		return false
+	}
+	return true
+}
+
+// Name steps over the name of a member and its colon, and returns the name as
+// it is written, with its quotes; see [Unquote].
+func (c *Cursor) Name() []byte {
+	name := c.Skip()
+	c.space()
+	c.pos++
+	return name
+}
+
+// Skip steps over the next value and returns its text, which is part of the
+// cursor's data.
+func (c *Cursor) Skip() []byte {
+	c.space()
+	start := c.pos
+	switch c.data[c.pos] {
+	case '"':
+		c.text()
+	case '{', '[':
+		c.nested()
+	default:
+		for c.pos < len(c.data) && !ends(c.data[c.pos]) {
+			c.pos++
+		}
+	}
+	return c.data[start:c.pos]
+}
+
+func (c *Cursor) nested() {
+	depth := 0
+	for {
+		switch c.data[c.pos] {
+		case '"':
+			c.text()
+			continue
+		case '{', '[':
+			depth++
+		case '}', ']':
+			depth--
+		}
+		c.pos++
+		if depth == 0 {
+			return
+		}
+	}
+}
+
+func (c *Cursor) text() {
+	for c.pos++; c.data[c.pos] != '"'; c.pos++ {
+		if c.data[c.pos] == '\\' {
+			c.pos++
+		}
+	}
+	c.pos++
+}
+
+func (c *Cursor) space() {
+	for c.pos < len(c.data) && isSpace(c.data[c.pos]) {
+		c.pos++
+	}
+}
+
+func isSpace(b byte) bool { return b == ' ' || b == '\n' || b == '\t' || b == '\r' }
+
+func ends(b byte) bool { return b == ',' || b == '}' || b == ']' || isSpace(b) }
+
+// Unquote returns the text of a JSON string. Like encoding/json it replaces
+// what is not valid UTF-8.
+func Unquote(quoted []byte) string {
+	if text := quoted[1 : len(quoted)-1]; plain(text) {
+		return string(text)
+	}
+	var s string
+	// A string that passed Check decodes.
+	_ = json.Unmarshal(quoted, &s)
+	return s
+}
+
+func plain(text []byte) bool {
+	return bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text)
+}

@@ -1,0 +1,62 @@
+package schema
+
+import (
+	"reflect"
+
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
+)
+
+// A shape says how the values of a type are written in JSON.
+type shape uint8
+
+const (
+	// leaf: read and written by encoding/json as a whole.
+	leaf shape = iota
+	// object: a struct, walked field by field.
+	object
+	pointer
+	slice
+	array
+	mapping
+)
+
+// A node describes one type. Nodes form a graph: the node of a type that
+// contains itself, through slices or maps, is its own descendant.
+type node struct {
+	shape shape
+	typ   reflect.Type
+	// scalar is the kind of a leaf that is a plain string, boolean or number,
+	// else Invalid.
+	scalar reflect.Kind
+	// readsNull says that the type's own UnmarshalJSON is asked what null is.
+	readsNull bool
+	// elem is what a pointer, slice, array or map leads to.
+	elem *node
+	// fields of an object, and their positions by JSON name.
+	fields []field
+	byName map[string]int
+}
+
+// A field is one of an object.
+type field struct {
+	jsonwalk.Field
+	node    *node
+	private bool
+}
+
+// merges reports whether a value present in JSON is laid over the initial
+// value instead of replacing it.
+func (n *node) merges() bool {
+	return n.shape == object || n.shape == pointer && n.elem.shape == object
+}
+
+// object returns the node of the struct that n is or points to, or nil.
+func (n *node) object() *node {
+	switch {
+	case n.shape == object:
+		return n
+	case n.shape == pointer && n.elem.shape == object:
+		return n.elem
+	}
+	return nil
+}

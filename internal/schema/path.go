@@ -1,0 +1,68 @@
+package schema
+
+import (
+	"encoding"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// A pathError says where in the JSON an error occurred.
+type pathError struct {
+	path []string // innermost first
+	err  error
+}
+
+// within adds a step to the path of err.
+func within(step string, err error) error {
+	if pe, ok := err.(*pathError); ok {
+		pe.path = append(pe.path, step)
+		return pe
+	}
+	return &pathError{[]string{step}, err}
+}
+
+func (e *pathError) Error() string {
+	var b strings.Builder
+	for i := len(e.path) - 1; i >= 0; i-- {
+		if b.Len() > 0 && !strings.HasPrefix(e.path[i], "[") {
+			b.WriteByte('.')
+		}
+		b.WriteString(e.path[i])
+	}
+	return b.String() + ": " + e.err.Error()
+}
+
+func (e *pathError) Unwrap() error { return e.err }
+
+// readKey sets the map key v from the name of a member.
+func readKey(name string, v reflect.Value) error {
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		return u.UnmarshalText([]byte(name))
+	}
+	switch {
+	case v.Kind() == reflect.String:
+		v.SetString(name)
+		return nil
+	case v.CanInt():
+		if i, err := strconv.ParseInt(name, 10, 64); err == nil && !v.OverflowInt(i) {
+			v.SetInt(i)
+			return nil
+		}
+	case v.CanUint():
+		if u, err := strconv.ParseUint(name, 10, 64); err == nil && !v.OverflowUint(u) {
+			v.SetUint(u)
+			return nil
+		}
+	}
+	return fmt.Errorf("the name %q where a %s is needed", name, v.Type())
+}
+
+// quote returns s as a JSON string. Names of fields hold nothing that could
+// fail.
+func quote(s string) []byte {
+	b, _ := json.Marshal(s)
+	return b
+}

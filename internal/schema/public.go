@@ -1,0 +1,65 @@
+package schema
+
+import (
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
+)
+
+// Public returns the JSON that clients may see: without the fields tagged
+// stay:"private", at any depth, and without fields that S does not know, as
+// they may be private in the version that does. The arguments are what Encode
+// returned and the extra it was given. If there is nothing to leave out it
+// returns encoded itself.
+func (s *Schema) Public(encoded []byte, extra *Extra) ([]byte, error) {
+	if !s.private && extra == nil {
+		return encoded, nil
+	}
+	if err := jsonwalk.Check(encoded); err != nil {
+		return nil, err
+	}
+	return s.top.public(make([]byte, 0, len(encoded)), jsonwalk.NewCursor(encoded)), nil
+}
+
+// public appends the value at the cursor to out. What does not have the form
+// that the node expects is null or was written by the type itself.
+func (n *node) public(out []byte, c *jsonwalk.Cursor) []byte {
+	first := c.Kind()
+	switch {
+	case n.shape == pointer && first != 'n':
+		return n.elem.public(out, c)
+	case n.shape == object && first == '{':
+		return n.publicObject(out, c)
+	case n.shape == mapping && first == '{':
+		w := objectWriter{out: append(out, '{')}
+		for c.Enter(); c.More(); {
+			w.name(c.Name())
+			w.out = n.elem.public(w.out, c)
+		}
+		return append(w.out, '}')
+	case (n.shape == slice || n.shape == array) && first == '[':
+		out = append(out, '[')
+		more := false
+		for c.Enter(); c.More(); more = true {
+			if more {
+				out = append(out, ',')
+			}
+			out = n.elem.public(out, c)
+		}
+		return append(out, ']')
+	}
+	return append(out, c.Skip()...)
+}
+
+func (n *node) publicObject(out []byte, c *jsonwalk.Cursor) []byte {
+	w := objectWriter{out: append(out, '{')}
+	for c.Enter(); c.More(); {
+		name := c.Name()
+		i, known := n.byName[jsonwalk.Unquote(name)]
+		if !known || n.fields[i].private {
+			c.Skip()
+			continue
+		}
+		w.name(name)
+		w.out = n.fields[i].node.public(w.out, c)
+	}
+	return append(w.out, '}')
+}

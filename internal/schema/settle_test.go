@@ -1,0 +1,205 @@
+package schema_test
+
+import (
+	"encoding/json"
+	"errors"
+	"math"
+	"math/big"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+type flags struct{ on bool }
+
+func (f flags) IsZero() bool                  { return !f.on }
+func (f flags) MarshalJSON() ([]byte, error)  { return json.Marshal(f.on) }
+func (f *flags) UnmarshalJSON(b []byte) error { return json.Unmarshal(b, &f.on) }
+
+type rounded struct{ N int }
+
+// IsZero is true for more than the zero value.
+func (r rounded) IsZero() bool { return r.N < 10 }
+
+type email string
+
+func (e *email) UnmarshalText(b []byte) error {
+	if len(b) > 0 && !strings.Contains(string(b), "@") {
+		return errors.New("no address")
+	}
+	*e = email(strings.ToLower(string(b)))
+	return nil
+}
+
+type loose struct {
+	A     any
+	Raw   json.RawMessage
+	Big   *big.Int
+	Num   json.Number
+	Empty []int   `json:"empty,omitempty"`
+	R     rounded `json:"r,omitzero"`
+	F     flags
+	Mail  email
+	S     string
+	M     map[string]string
+	T     time.Time
+}
+
+// M5: what is read after an update equals what is read after an eviction,
+// whatever the run left.
+func TestSettledEqualsDecoded(t *testing.T) {
+	s := of(t, &loose{Num: "0"})
+	for name, change := range map[string]func(*loose){
+		"integer in any":       func(v *loose) { v.A = 3 },
+		"struct in any":        func(v *loose) { v.A = []Named{{1, 2}} },
+		"typed map in any":     func(v *loose) { v.A = map[int]string{1: "a"} },
+		"raw with spaces":      func(v *loose) { v.Raw = json.RawMessage(`{ "a" : 1 }`) },
+		"null raw":             func(v *loose) { v.Raw = json.RawMessage(`null`) },
+		"empty list omitted":   func(v *loose) { v.Empty = []int{} },
+		"zero by its own word": func(v *loose) { v.R.N = 5 },
+		"empty number":         func(v *loose) { v.Num = "" },
+		"own marshaler":        func(v *loose) { v.Big, v.F.on = big.NewInt(8), true },
+		"own unmarshaler":      func(v *loose) { v.Mail = "A@B" },
+		"time":                 func(v *loose) { v.T = time.Now() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := s.Initial().(*loose)
+			change(v)
+			settled := settle(t, s, v)
+			decoded, _ := decode[loose](t, s, encode(t, s, v, nil))
+			if !reflect.DeepEqual(settled, decoded) {
+				t.Errorf("settled %+v\ndecoded %+v", settled, decoded)
+			}
+			if again := settle(t, s, s.Clone(settled)); !reflect.DeepEqual(again, settled) {
+				t.Errorf("settling twice: %+v\n%+v", again, settled)
+			}
+		})
+	}
+}
+
+// M5: invalid UTF-8 is replaced at the update, also in a type that is
+// otherwise copied, and a genuine U+FFFD is kept.
+func TestSettleReplacesInvalidUTF8(t *testing.T) {
+	type text struct {
+		S string
+		M map[string]int
+	}
+	s := of(t, &text{})
+	v := settle(t, s, &text{"a\xffb", map[string]int{"k\xfe": 1}}).(*text)
+	if v.S != "a\ufffdb" || v.M["k\ufffd"] != 1 {
+		t.Errorf("%+v", v)
+	}
+	for _, kept := range []string{"a\ufffdb", `a\ufffdb`, "plain"} {
+		if v := settle(t, s, &text{S: kept}).(*text); v.S != kept {
+			t.Errorf("%q became %q", kept, v.S)
+		}
+	}
+}
+
+// An exact type is copied, not decoded: empty and nil stay apart and times
+// keep what JSON would drop.
+func TestSettleCopiesExactTypes(t *testing.T) {
+	type exact struct {
+		L    []int
+		M    map[string]*int
+		When time.Time
+	}
+	s := of(t, &exact{})
+	n := 1
+	v := &exact{L: []int{}, M: map[string]*int{"a": &n}, When: time.Now()}
+	c := settle(t, s, v).(*exact)
+	if !reflect.DeepEqual(c, v) || c.M["a"] == v.M["a"] {
+		t.Errorf("%+v", c)
+	}
+	if d, _ := decode[exact](t, s, encode(t, s, v, nil)); !d.When.Equal(c.When) || d.L == nil {
+		t.Errorf("%+v", d)
+	}
+}
+
+type tree struct{ Kids []tree }
+
+func deepTree(levels int) *tree {
+	root := &tree{Kids: []tree{}}
+	for range levels {
+		root = &tree{Kids: []tree{*root}}
+	}
+	return root
+}
+
+// What could not be read back is an error at the update, never at the load.
+func TestWhatCannotBeKeptIsAnError(t *testing.T) {
+	s := of(t, &loose{Num: "0"})
+	cyclic := map[string]any{}
+	cyclic["self"] = cyclic
+	for name, change := range map[string]func(*loose){
+		"NaN: unsupported value": func(v *loose) { v.A = math.NaN() },
+		"chan: unsupported type": func(v *loose) { v.A = make(chan int) },
+		"cycle: cycle":           func(v *loose) { v.A = cyclic },
+		"year: year":             func(v *loose) { v.T = time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"raw: unexpected end":    func(v *loose) { v.Raw = json.RawMessage(`{`) },
+		"number: invalid number": func(v *loose) { v.Num = "abc" },
+	} {
+		v := s.Initial().(*loose)
+		change(v)
+		_, want, _ := strings.Cut(name, ": ")
+		if _, err := s.Encode(v, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	v := s.Initial().(*loose)
+	v.Mail = "nobody"
+	if _, err := s.Settle(v, []byte(encode(t, s, v, nil))); err == nil || !strings.Contains(err.Error(), "Mail: no address") {
+		t.Errorf("a value its type does not read: %v", err)
+	}
+
+	ts := of(t, &tree{})
+	kept := deepTree(4999) // two levels of JSON for each
+	if got := settle(t, ts, kept); !reflect.DeepEqual(got, kept) {
+		t.Error("a deep tree changed")
+	}
+	deep := deepTree(5000)
+	if _, err := ts.Settle(deep, []byte(encode(t, ts, deep, nil))); err == nil || !strings.Contains(err.Error(), "10000 levels") {
+		t.Errorf("too deep: %v", err)
+	}
+	loop := &tree{Kids: make([]tree, 1)}
+	loop.Kids[0].Kids = loop.Kids
+	if _, err := ts.Encode(loop, nil); err == nil || !strings.Contains(err.Error(), "cycle") {
+		t.Errorf("a value that contains itself: %v", err)
+	}
+}
+
+type panics struct{ When string }
+
+func (p *panics) MarshalJSON() ([]byte, error) {
+	if p.When == "write" {
+		panic("on writing")
+	}
+	return json.Marshal(p.When)
+}
+
+func (p *panics) UnmarshalJSON(b []byte) error {
+	if err := json.Unmarshal(b, &p.When); err != nil {
+		return err
+	}
+	if p.When == "read" {
+		panic(errors.New("on reading"))
+	}
+	return nil
+}
+
+// A panic in a type's own methods is an error, never the end of the process.
+func TestPanicsOfOwnMethodsAreErrors(t *testing.T) {
+	type st struct{ P panics }
+	s := of(t, &st{})
+	if _, err := s.Encode(&st{panics{"write"}}, nil); err == nil || !strings.Contains(err.Error(), "on writing") {
+		t.Errorf("encode: %v", err)
+	}
+	v := &st{panics{"read"}}
+	if got, err := s.Settle(v, []byte(encode(t, s, v, nil))); err == nil || got != nil || !strings.Contains(err.Error(), "on reading") {
+		t.Errorf("settle: %v, %v", got, err)
+	}
+	if got, _, err := s.Decode([]byte(`{"P":"read"}`)); err == nil || got != nil {
+		t.Errorf("decode: %v, %v", got, err)
+	}
+}

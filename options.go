@@ -1,0 +1,92 @@
+package stay
+
+import (
+	"fmt"
+	"log/slog"
+	"time"
+)
+
+// Options are the settings of an App. The zero value of every field means its
+// default. New copies them.
+type Options struct {
+	// Clock is used for expiry and cookies; default time.Now. Waiting is
+	// always measured in real time.
+	Clock func() time.Time
+	// Logger gets what concerns no caller: failures that no OnError hook
+	// takes, state that comes near its limits. Default slog.Default().
+	Logger *slog.Logger
+	// IdleTimeout ends a session that was not used for so long; default 24 h.
+	// Ephemeral state that was not used for so long is dropped.
+	IdleTimeout time.Duration
+	// Lifetime ends a session however much it is used; default 30 days.
+	// Stored state of a session is kept for so long at most.
+	Lifetime time.Duration
+	// MaxInstances bounds how many states are kept in memory; default
+	// 100,000. Beyond it, the least recently used are evicted and loaded again
+	// when they are next used. If all are in use, a further one is ErrBusy.
+	MaxInstances int
+	// MaxBytes bounds what the states in memory take, as estimated from their
+	// encoded size; default 256 MiB.
+	MaxBytes int64
+	// MaxGuests bounds how many ephemeral states there are; default 100,000.
+	// Beyond it the least recently used are dropped, which is logged.
+	MaxGuests int
+	// MaxState bounds the encoded size of one state in bytes; default 1 MiB.
+	// A change beyond it is ErrTooLarge; beyond half of it a warning is logged.
+	MaxState int
+	// MaxWaiters bounds how many changes of one state may wait; default 1024.
+	// One more is ErrBusy.
+	MaxWaiters int
+	// MaxWait bounds how long a change waits for the changes before it, and
+	// how long it is tried again after conflicts if the caller's context has
+	// no deadline; default 10 s.
+	MaxWait time.Duration
+	// CommitTimeout bounds how long the outcome of a write is asked for before
+	// the change is ErrUnknown; default 10 s.
+	CommitTimeout time.Duration
+	// OnError is told of every failed load, save, decode, hook and panic of
+	// modules that have no OnError of their own, and of sessions. It may be
+	// called concurrently and must not wait. Errors that an action returns go
+	// to its caller only. Default: they are logged.
+	OnError func(*Call, *Error)
+	// Development adds to error answers what helps a developer, such as the
+	// names of the actions there are.
+	Development bool
+}
+
+// withDefaults returns a copy with every field set. It panics on values that
+// make no sense.
+func (o *Options) withDefaults() Options {
+	var out Options
+	if o != nil {
+		out = *o
+	}
+	if out.Clock == nil {
+		out.Clock = time.Now
+	}
+	if out.Logger == nil {
+		out.Logger = slog.Default()
+	}
+	setDefault("IdleTimeout", &out.IdleTimeout, 24*time.Hour)
+	setDefault("Lifetime", &out.Lifetime, 30*24*time.Hour)
+	setDefault("MaxInstances", &out.MaxInstances, 100_000)
+	setDefault("MaxBytes", &out.MaxBytes, 256<<20)
+	setDefault("MaxGuests", &out.MaxGuests, 100_000)
+	setDefault("MaxState", &out.MaxState, 1<<20)
+	setDefault("MaxWaiters", &out.MaxWaiters, 1024)
+	setDefault("MaxWait", &out.MaxWait, 10*time.Second)
+	setDefault("CommitTimeout", &out.CommitTimeout, 10*time.Second)
+	if out.Lifetime < out.IdleTimeout {
+		panic(fmt.Sprintf("stay.New: Options.Lifetime (%v) is shorter than IdleTimeout (%v)", out.Lifetime, out.IdleTimeout))
+	}
+	return out
+}
+
+func setDefault[T int | int64 | time.Duration](name string, field *T, def T) {
+	switch {
+	case *field == 0:
+		*field = def
+	case *field < 0:
+		panic(fmt.Sprintf("stay.New: Options.%s is negative: leave it 0 for the default", name))
+	}
+}

@@ -1,0 +1,357 @@
+package stay
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+// A State is a registered module: what handlers hold to read and change the
+// state of the session, or of everybody, that their context belongs to. Its
+// methods may be called concurrently.
+//
+// Every method that takes a context fails with ErrNoSession when the module's
+// state belongs to a session and the context carries none, with
+// ErrUnavailable when the store fails, with ErrCorrupt when the stored record
+// cannot be read, and with ErrClosed after App.Close. Where the session was
+// ended while the request ran, Get returns the initial state, and changes are
+// ErrEnded.
+type State[S any] struct{ core }
+
+// AnyState is a *State of any type.
+type AnyState interface {
+	// Name returns the module's name.
+	Name() string
+	// App returns the App that the module is registered with.
+	App() *App
+
+	untyped() core
+}
+
+// Name returns the module's name.
+func (s *State[S]) Name() string { return s.module.name }
+
+// App returns the App that the module is registered with.
+func (s *State[S]) App() *App { return s.module.app }
+
+// Get returns a copy of the committed state, which the caller owns. It does
+// not wait for changes that are under way.
+func (s *State[S]) Get(ctx context.Context) (*S, error) {
+	v, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*S), nil
+}
+
+// Update changes the state as one transaction: it calls fn with a copy, alone
+// for its key, and returns what fn left of it once that is durable. If fn
+// returns an error, panics, or changes nothing, nothing is stored; the error
+// is returned as it is.
+//
+// fn may be called more than once, when others changed the state meanwhile,
+// and must have no side effects. It must not wait long, for it keeps everybody
+// else from the same state, and must not change other state.
+//
+// An ErrUnknown means that the change may or may not have happened, also when
+// ctx ended while it was being stored; with any other error it has not.
+func (s *State[S]) Update(ctx context.Context, fn func(*S) error) (*S, error) {
+	v, err := s.update(ctx, "", func(v any) (any, error) { return v, fn(v.(*S)) }, nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*S), nil
+}
+
+// Do runs an action of the module, as Update runs its function, and returns
+// the state it left. The payload is what the action binds: nil, a Go value of
+// the type that it wants, JSON as json.RawMessage or []byte, url.Values, or
+// web.Payload. An unknown action is ErrNotFound.
+func (s *State[S]) Do(ctx context.Context, action string, payload any) (*S, error) {
+	v, err := s.do(ctx, action, payload)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*S), nil
+}
+
+// Reset puts every field back to its initial value but those tagged
+// `stay:"preserve"`.
+func (s *State[S]) Reset(ctx context.Context) (*S, error) {
+	v, err := s.update(ctx, "", func(v any) (any, error) { return s.module.schema.Reset(v), nil }, nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*S), nil
+}
+
+// ResetAll puts every field back to its initial value, and drops fields that
+// the stored record has and S has not.
+func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
+	v, err := s.update(ctx, "", func(v any) (any, error) {
+		return engine.Fresh{Value: s.module.schema.ResetAll(v)}, nil
+	}, nil)
+	if err != nil {
+		return nil, err
+	}
+	return v.(*S), nil
+}
+
+// At returns the state of one key, whoever asks: for background work,
+// administration, export. The key of a PerSession module is [Session.ID], and
+// that of a session that is not known or has ended is ErrNotFound. A Global or
+// ephemeral state has no keys: calls on what At returns are ErrInvalid.
+func (s *State[S]) At(key string) *State[S] {
+	c := s.core
+	c.key, c.at = key, true
+	return &State[S]{core: c}
+}
+
+// Delete removes the stored state; what is read next is the initial one.
+// Deleting what is not stored does nothing.
+func (s *State[S]) Delete(ctx context.Context) error {
+	_, err := s.update(ctx, "", func(any) (any, error) { return engine.Deleted, nil }, nil)
+	return err
+}
+
+// Keys yields the keys that have a stored state, in ascending order, while
+// others may come and go; for a Global state it is "" if it is stored. It ends
+// with the first error. On a store that cannot list, and for ephemeral state,
+// that is ErrInvalid.
+func (s *State[S]) Keys(ctx context.Context) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) { s.keys(ctx, yield) }
+}
+
+// core is a State without its type.
+type core struct {
+	module *module
+	key    string
+	at     bool
+}
+
+func (c core) untyped() core { return c }
+
+func (c core) get(ctx context.Context) (any, error) {
+	m := c.module
+	ref, err := c.resolve(ctx, nil)
+	if err != nil {
+		if errors.Is(err, ErrEnded) && !c.at {
+			return c.initial(ctx)
+		}
+		return nil, err
+	}
+	v, err := m.app.engine.Get(ctx, &ref)
+	if err != nil {
+		return nil, m.error(err, "", ref.Key)
+	}
+	if c.at && v.Revision == 0 {
+		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}
+	}
+	return m.schema.Clone(v.Value), nil
+}
+
+// initial is what a request of an ended session reads.
+func (c core) initial(ctx context.Context) (any, error) {
+	v, _, _, err := moduleType{c.module}.Load(ctx, "", &store.Record{})
+	return v, err
+}
+
+// resolve names the instance that a call is about.
+func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
+	m := c.module
+	switch {
+	case m.scope == scopeGlobal && !c.at:
+		return engine.Ref{Kind: m.kind}, nil
+	case m.scope == scopeSession && c.at:
+		return m.app.sessions.resolveID(ctx, m, c.key, r)
+	case c.at:
+		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
+	}
+	s := SessionFrom(ctx)
+	if s == nil {
+		return engine.Ref{}, &Error{
+			Code: ErrNoSession, Module: m.name, Phase: "resolve",
+			Err: errors.New("the context carries no session: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
+		}
+	}
+	return s.resolve(ctx, m, r)
+}
+
+// update runs fn as one transaction. call is nil where fn needs none.
+func (c core) update(ctx context.Context, action string, fn func(v any) (any, error), call func() *Call) (any, error) {
+	m := c.module
+	if nested(ctx) {
+		return nil, nestedError(m.name)
+	}
+	op := &op{core: c, fn: fn, call: call}
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if p := recover(); p != nil {
+			m.app.report(m, &Call{ctx: ctx, session: SessionFrom(ctx), module: m.name, action: action},
+				&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: "run", KeyHash: keyHash(op.ref.Key), Err: panicError{p}})
+			panic(p)
+		}
+	}()
+	v, err := m.app.engine.Update(ctx, op)
+	returned = true
+	if err != nil {
+		return nil, m.error(err, action, op.ref.Key)
+	}
+	return v, nil
+}
+
+// marked runs fn with a context that marks the run.
+func (c core) marked(ctx context.Context, action string, payload any, fn func(call *Call, v any) error) (any, error) {
+	var call *Call
+	session := SessionFrom(ctx)
+	return c.update(ctx, action, func(v any) (any, error) {
+		inner, mark := markRun(ctx)
+		defer mark.over.Store(true)
+		call = &Call{ctx: inner, session: session, module: c.module.name, action: action, payload: payload}
+		return v, fn(call, v)
+	}, func() *Call { return call })
+}
+
+func (c core) do(ctx context.Context, action string, payload any) (any, error) {
+	fn := c.module.actions[action]
+	if fn == nil {
+		return nil, &Error{
+			Code: ErrNotFound, Module: c.module.name, Phase: "resolve",
+			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
+		}
+	}
+	return c.marked(ctx, action, payload, fn)
+}
+
+// op is one change on its way through the engine.
+type op struct {
+	core
+	resolution
+	ref  engine.Ref
+	fn   func(v any) (any, error)
+	call func() *Call
+}
+
+// Resolve implements engine.Op.
+func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
+	ref, err := o.resolve(ctx, &o.resolution)
+	o.ref = ref
+	return ref, err
+}
+
+// Run implements engine.Op.
+func (o *op) Run(v any) (any, error) { return o.fn(v) }
+
+// Committed implements engine.Op: it calls what the run put off.
+func (o *op) Committed(ctx context.Context) {
+	if o.call == nil {
+		return
+	}
+	call := o.call()
+	for _, fn := range call.after {
+		o.module.after(ctx, call, fn)
+	}
+}
+
+func (m *module) after(ctx context.Context, call *Call, fn func(context.Context)) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.app.report(m, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", Err: panicError{p}})
+		}
+	}()
+	fn(ctx)
+}
+
+// error completes what the engine returned. Errors of actions stay as they
+// are.
+func (m *module) error(err error, action, key string) error {
+	var ee *engine.Error
+	if se, ok := err.(*Error); ok || !errors.As(err, &ee) {
+		if ok && se.Module == m.name && se.Action == "" && action != "" && se.Phase == "run" {
+			c := *se
+			c.Action = action
+			return &c
+		}
+		return err
+	}
+	e := toError(ee)
+	e.Module, e.Action, e.KeyHash = m.name, action, keyHash(key)
+	return e
+}
+
+// toError gives an error of the engine's its code.
+func toError(err error) *Error {
+	var se *Error
+	if errors.As(err, &se) {
+		c := *se
+		return &c
+	}
+	var ee *engine.Error
+	if !errors.As(err, &ee) {
+		return &Error{Code: ErrInternal, Err: err}
+	}
+	e := &Error{Message: ee.Text, Err: ee.Err}
+	switch ee.Class {
+	case engine.Unavailable:
+		e.Code = ErrUnavailable
+	case engine.Unknown:
+		e.Code = ErrUnknown
+	case engine.Busy:
+		e.Code = ErrBusy
+	case engine.Conflict:
+		e.Code = ErrConflict
+	case engine.TooLarge:
+		e.Code = ErrTooLarge
+	case engine.Closed:
+		e.Code = ErrClosed
+	default:
+		e.Code = ErrInternal
+	}
+	return e
+}
+
+const keysPage = 256
+
+func (c core) keys(ctx context.Context, yield func(string, error) bool) {
+	m := c.module
+	lister, ok := m.app.backend.Store().(store.Lister)
+	if m.kind.Backend == nil || !ok || !m.app.backend.Features().List {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
+		return
+	}
+	prefix, after := m.kind.Prefix, ""
+	for {
+		keys, err := lister.List(ctx, m.app.opts.Clock(), prefix, after, keysPage)
+		if err != nil {
+			yield("", &Error{Code: ErrUnavailable, Module: m.name, Phase: "load", Err: err})
+			return
+		}
+		for _, key := range keys {
+			if !yield(key[len(prefix):], nil) {
+				return
+			}
+		}
+		if len(keys) < keysPage {
+			return
+		}
+		after = keys[len(keys)-1]
+	}
+}
+
+// keyHash names a key in logs and errors without telling it.
+func keyHash(key string) string {
+	if key == "" {
+		return ""
+	}
+	h := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(h[:6])
+}
