@@ -94,10 +94,12 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 	a.mu.RLock()
 	m := a.modules[k.Name]
 	a.mu.RUnlock()
-	call := &Call{ctx: a.engine.Context(), module: k.Name}
+	call := &Call{ctx: a.engine.Context()}
 	e := toError(err)
-	if e.Module == "" {
-		e.Module = k.Name
+	if m != nil && m.kind == k {
+		call.module, e.Module = m.name, m.name
+	} else {
+		m = nil // a session's record
 	}
 	if e.Phase == "" {
 		e.Phase = phase

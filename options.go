@@ -15,8 +15,8 @@ type Options struct {
 	// Logger gets what concerns no caller: failures that no OnError hook
 	// takes, state that comes near its limits. Default slog.Default().
 	Logger *slog.Logger
-	// IdleTimeout ends a session that was not used for so long; default 24 h.
-	// Ephemeral state that was not used for so long is dropped.
+	// IdleTimeout ends a session that was not used for so long; default 24 h,
+	// or Lifetime if that is shorter. Ephemeral state that was not used for so long is dropped.
 	IdleTimeout time.Duration
 	// Lifetime ends a session however much it is used; default 30 days.
 	// Stored state of a session is kept for so long at most.
@@ -67,8 +67,8 @@ func (o *Options) withDefaults() Options {
 	if out.Logger == nil {
 		out.Logger = slog.Default()
 	}
-	setDefault("IdleTimeout", &out.IdleTimeout, 24*time.Hour)
 	setDefault("Lifetime", &out.Lifetime, 30*24*time.Hour)
+	setDefault("IdleTimeout", &out.IdleTimeout, min(24*time.Hour, out.Lifetime))
 	setDefault("MaxInstances", &out.MaxInstances, 100_000)
 	setDefault("MaxBytes", &out.MaxBytes, 256<<20)
 	setDefault("MaxGuests", &out.MaxGuests, 100_000)

@@ -32,6 +32,7 @@ type Session struct {
 	opened  bool // the fields below are set
 	drawn   bool // the id was drawn for this request
 	carried bool // it was made sure that the browser has a fitting cookie
+	changed bool // something may be stored for it
 	gone    bool // destroyed before anybody could know it
 	id      [16]byte
 	key     string
@@ -97,6 +98,7 @@ func (s *Session) Renew(ctx context.Context) error {
 	if s.drawn && !s.carried {
 		return nil // nobody knows the id yet
 	}
+	s.changed = true
 	rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
 			rec = s.app.sessions.record(s.created, now)
@@ -136,6 +138,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 		s.gone = true // nobody knows the id, so nothing can be stored for it
 		return nil
 	}
+	s.changed = true
 	_, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
 			rec = s.app.sessions.record(s.created, now)
@@ -192,10 +195,11 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 		return engine.Ref{}, err
 	}
 	ref := engine.Ref{
-		Kind: m.kind, Key: s.key, New: s.drawn && v.Revision == 0,
+		Kind: m.kind, Key: s.key, New: s.unknown(),
 		Expires: s.created.Add(s.app.opts.Lifetime),
 	}
 	if r != nil {
+		s.changed = true
 		*r = resolution{sessions: &s.app.sessions, key: s.key, gen: s.gen, created: s.created, version: v}
 		ref.Guard = r
 	}
@@ -214,7 +218,7 @@ func (s *Session) current(ctx context.Context) (*engine.Version, error) {
 	if s.gone {
 		return nil, ended()
 	}
-	v, err := s.app.sessions.get(ctx, s.key, s.drawn)
+	v, err := s.app.sessions.get(ctx, s.key, s.unknown())
 	if err != nil {
 		return nil, err
 	}
@@ -310,12 +314,15 @@ func (s *Session) open(ctx context.Context) error {
 
 func (s *Session) draw() {
 	rand.Read(s.id[:])
-	s.drawn = true
+	s.drawn, s.changed = true, false
 	s.gen = 0
 	s.created = s.app.opts.Clock().Truncate(time.Second)
 	s.idleEnd = time.Time{}
 	s.setKey()
 }
+
+// unknown reports whether nothing can be stored for the session.
+func (s *Session) unknown() bool { return s.drawn && !s.changed }
 
 func (s *Session) setKey() {
 	sum := sha256.Sum256(s.id[:])

@@ -25,10 +25,11 @@ type Backend struct {
 	store    store.Store
 	features store.Features
 
-	mu     sync.Mutex
-	queue  []*request
-	signal chan struct{}
-	took   atomic.Int64 // nanoseconds that the last call of Commit took
+	mu      sync.Mutex
+	queue   []*request
+	stopped bool
+	signal  chan struct{}
+	took    atomic.Int64 // nanoseconds that the last call of Commit took
 }
 
 // A request is the batch of one instance on its way to the store. It is sent
@@ -89,7 +90,7 @@ func (e *Engine) commit(in *Instance) {
 	work, base := in.m.working, in.m.committed
 	if in.kind.Backend == nil {
 		work.Revision = base.Revision + 1
-		e.conclude(in, nil, applied, nil)
+		e.conclude(in, nil, work.applied(), nil)
 		return
 	}
 	req := &request{in: in, seq: e.writeID(), began: time.Now()}
@@ -164,6 +165,11 @@ func (b *Backend) send(req *request) {
 		return
 	}
 	b.mu.Lock()
+	if b.stopped {
+		b.mu.Unlock()
+		e.settle(req, store.Result{Outcome: store.Rejected, Err: store.ErrClosed})
+		return
+	}
 	b.queue = append(b.queue, req)
 	b.mu.Unlock()
 	select {
@@ -274,7 +280,7 @@ func (b *Backend) commit(reqs []*request) {
 func (b *Backend) refuse() {
 	b.mu.Lock()
 	reqs := b.queue
-	b.queue = nil
+	b.queue, b.stopped = nil, true
 	b.mu.Unlock()
 	for _, r := range reqs {
 		b.engine.settle(r, store.Result{Outcome: store.Rejected, Err: store.ErrClosed})
@@ -300,11 +306,7 @@ func (e *Engine) settle(req *request, res store.Result) {
 	case store.Applied:
 		in.m.working.Revision = res.Revisions[0]
 		e.advanceAll(req, res.Revisions)
-		how := applied
-		if in.m.working.gone {
-			how = vanished
-		}
-		e.conclude(in, req, how, nil)
+		e.conclude(in, req, in.m.working.applied(), nil)
 	case store.Conflict:
 		e.conclude(in, req, e.conflictOrOwn(req, res), nil)
 	case store.Rejected:
@@ -380,6 +382,15 @@ const (
 	rejected
 	lost
 )
+
+// applied is the conclusion when the store has v: what was deleted is made
+// anew for whoever comes next.
+func (v *Version) applied() conclusion {
+	if v.gone {
+		return vanished
+	}
+	return applied
+}
 
 // conclude ends the batch of in and answers everybody.
 func (e *Engine) conclude(in *Instance, req *request, how conclusion, cause error) {

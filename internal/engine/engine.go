@@ -47,6 +47,7 @@ type Engine struct {
 
 	instances *cache
 	guests    *cache
+	members   sync.Pool
 
 	ctx    context.Context // loads, commits and hooks run under it
 	cancel context.CancelFunc

@@ -5,7 +5,6 @@ import (
 	"context"
 	"math/rand/v2"
 	"runtime"
-	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -47,18 +46,21 @@ const (
 	abandoned
 )
 
-var members = sync.Pool{New: func() any { return &member{tell: make(chan verdict, 1)} }}
-
-func newMember(ctx context.Context, op Op) *member {
-	w := members.Get().(*member)
+// newMember takes a member from the engine's pool, which no other engine
+// shares: a channel made in a bubble of testing/synctest must stay there.
+func (e *Engine) newMember(ctx context.Context, op Op) *member {
+	w, _ := e.members.Get().(*member)
+	if w == nil {
+		w = &member{tell: make(chan verdict, 1)}
+	}
 	w.op, w.ctx = op, ctx
 	return w
 }
 
-func (w *member) free() {
+func (e *Engine) free(w *member) {
 	w.answer.Store(pending)
 	w.op, w.ctx, w.err = nil, nil, nil
-	members.Put(w)
+	e.members.Put(w)
 }
 
 // Update runs op until it holds, fails, or its caller's patience ends. It
@@ -122,7 +124,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		return nil, false, err
 	}
 	defer e.release(in)
-	w := newMember(ctx, op)
+	w := e.newMember(ctx, op)
 
 	in.mu.Lock()
 	told := in.m.enter(w)
@@ -134,10 +136,10 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 	}
 	switch told {
 	case again:
-		w.free()
+		e.free(w)
 		return nil, true, nil
 	case busy:
-		w.free()
+		e.free(w)
 		return nil, false, fail(Busy, "too many changes wait for the same state", nil)
 	}
 
@@ -153,7 +155,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		}
 	}
 	err = w.err
-	w.free()
+	e.free(w)
 	switch told {
 	case done:
 		if err != nil {
@@ -185,14 +187,14 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 	in.mu.Lock()
 	if in.m.leave(w) {
 		in.mu.Unlock()
-		w.free()
+		e.free(w)
 		return queued, err
 	}
 	in.mu.Unlock()
 	if told := <-w.tell; told == granted {
 		e.finish(in, w, aborted, nil)
 	}
-	w.free()
+	e.free(w)
 	return queued, err
 }
 
@@ -204,7 +206,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 	defer func() {
 		told = e.finish(in, w, how, next)
 		if !returned { // a panic or Goexit goes on
-			w.free()
+			e.free(w)
 		}
 	}()
 	if ref.Guard != nil && !ref.Guard.Valid() {
@@ -320,7 +322,7 @@ func (e *Engine) tell(in *Instance, eff effects) {
 // after the commit is done all the same.
 func (e *Engine) abandonedDone(w *member, told verdict) {
 	if told != done || w.err != nil {
-		w.free()
+		e.free(w)
 		return
 	}
 	e.hold()
@@ -330,7 +332,7 @@ func (e *Engine) abandonedDone(w *member, told verdict) {
 		defer cancel()
 		defer context.AfterFunc(ctx, cancel)()
 		w.op.Committed(own)
-		w.free()
+		e.free(w)
 	}) {
 		e.End()
 	}

@@ -1,0 +1,92 @@
+package stay_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+type linked struct {
+	Next *linked `json:"next"`
+}
+
+// Mistakes in a definition panic when it is registered, with the module's
+// name and the mend (M5, B10).
+func TestM5RegisterRefuses(t *testing.T) {
+	app := newApp(t, memstore.New(), nil)
+	stay.Register(app, stay.Module[counter]{Name: "taken"})
+	for name, c := range map[string]struct {
+		register func()
+		words    []string
+	}{
+		"empty name":       {func() { stay.Register(app, stay.Module[counter]{}) }, []string{"no name", "set Module.Name"}},
+		"bad name":         {func() { stay.Register(app, stay.Module[counter]{Name: "a/b"}) }, []string{`"a/b"`, "letters"}},
+		"long name":        {func() { stay.Register(app, stay.Module[counter]{Name: strings.Repeat("x", 65)}) }, []string{"64"}},
+		"duplicate name":   {func() { stay.Register(app, stay.Module[counter]{Name: "taken"}) }, []string{`"taken"`, "twice"}},
+		"nil app":          {func() { stay.Register(nil, stay.Module[counter]{Name: "x"}) }, []string{"stay.New"}},
+		"no struct":        {func() { stay.Register(app, stay.Module[int]{Name: "x"}) }, []string{`"x"`, "struct"}},
+		"unexported field": {func() { stay.Register(app, stay.Module[struct{ n int }]{Name: "x"}) }, []string{`"x"`, "n"}},
+		"chan":             {func() { stay.Register(app, stay.Module[struct{ C chan int }]{Name: "x"}) }, []string{`"x"`, "C"}},
+		"func":             {func() { stay.Register(app, stay.Module[struct{ F func() }]{Name: "x"}) }, []string{`"x"`, "F"}},
+		"hidden field": {func() {
+			stay.Register(app, stay.Module[struct {
+				A int `json:"-"`
+			}]{Name: "x"})
+		}, []string{`"x"`, "A"}},
+		"cycle": {func() { stay.Register(app, stay.Module[linked]{Name: "x"}) }, []string{`"x"`, "Next"}},
+		"omitempty over an initial value": {func() {
+			type s struct {
+				N int `json:"n,omitempty"`
+			}
+			stay.Register(app, stay.Module[s]{Name: "x", Initial: s{N: 1}})
+		}, []string{`"x"`, "N", "omitempty"}},
+		"key field": {func() {
+			stay.Register(app, stay.Module[struct {
+				User string `stay:"key"`
+			}]{Name: "x"})
+		}, []string{`"x"`, "stay:\"key\""}},
+		"nil action": {func() { stay.Register(app, stay.Module[counter]{Name: "x", Actions: stay.Actions[counter]{"a": nil}}) }, []string{`"a"`, "nil"}},
+		"action name": {func() {
+			stay.Register(app, stay.Module[counter]{Name: "x", Actions: stay.Actions[counter]{"a b": func(*stay.Call, *counter) error { return nil }}})
+		}, []string{`"a b"`}},
+	} {
+		t.Run(name, func(t *testing.T) { wantPanic(t, c.register, c.words...) })
+	}
+	stay.Register(app, stay.Module[counter]{Name: "x"}) // nothing of the refused ones is left
+}
+
+// An App refuses what it cannot work with when it is made (C5).
+func TestC5NewRefuses(t *testing.T) {
+	with := func(change func(*store.Features)) store.Store {
+		return storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
+			change(&f)
+			return f
+		}})
+	}
+	wantPanic(t, func() { stay.New(nil, nil) }, "nil", "sqlitestore.Open")
+	wantPanic(t, func() { stay.New(with(func(f *store.Features) { f.SoleOwner = false }), nil) }, "SoleOwner", "without Shared")
+	wantPanic(t, func() { stay.New(with(func(f *store.Features) { f.Groups = false }), nil) }, "Groups")
+	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{MaxState: -1}) }, "MaxState", "negative")
+	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{Lifetime: time.Minute, IdleTimeout: time.Hour}) }, "Lifetime", "IdleTimeout")
+}
+
+// A definition is plain data: several Apps may register it, and changing it
+// afterwards changes nothing (A1).
+func TestA1RegisterCopies(t *testing.T) {
+	actions := stay.Actions[counter]{"inc": func(_ *stay.Call, c *counter) error { return increment(c) }}
+	module := stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: actions, Initial: counter{Label: "x"}}
+	one := stay.Register(newApp(t, memstore.New(), nil), module)
+	delete(actions, "inc")
+	two := stay.Register(newApp(t, memstore.New(), nil), module)
+	if _, err := one.Do(t.Context(), "inc", nil); err != nil {
+		t.Error(err)
+	}
+	_, err := two.Do(t.Context(), "inc", nil)
+	wantCode(t, err, stay.ErrNotFound)
+	wantCount(t, two, t.Context(), 0)
+}

@@ -1,0 +1,422 @@
+package stay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// Concurrent changes of one state are all kept (A5, A19, B11).
+func TestA5A19B11NoLostUpdate(t *testing.T) {
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		states := []*stay.State[counter]{
+			stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global}),
+			stay.Register(app, stay.Module[counter]{Name: "session", Persist: stay.PerSession}),
+			stay.Register(app, stay.Module[counter]{Name: "ephemeral"}),
+		}
+		ctx := newBrowser(app).ctx()
+		for _, s := range states {
+			var wg sync.WaitGroup
+			for range 32 {
+				wg.Go(func() {
+					for range 50 {
+						if _, err := s.Update(ctx, increment); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			wantCount(t, s, ctx, 32*50)
+		}
+	})
+}
+
+// Each session has its own state, each module its own key (A4, B4, B10).
+func TestA4B4B10Isolation(t *testing.T) {
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
+		other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.PerSession})
+		a, b := newBrowser(app), newBrowser(app)
+		for range 3 {
+			mustUpdate(t, clicks, a.ctx())
+		}
+		wantCount(t, clicks, a.ctx(), 3)
+		wantCount(t, clicks, b.ctx(), 0)
+		mustUpdate(t, clicks, b.ctx())
+		wantCount(t, clicks, b.ctx(), 1)
+		wantCount(t, other, a.ctx(), 0)
+	})
+}
+
+// State outlives the App that wrote it (A3); sessions too.
+func TestA3Restart(t *testing.T) {
+	keep := memstore.New()
+	module := stay.Module[counter]{Name: "c", Persist: stay.PerSession}
+	app := stay.New(unclosed{keep}, nil)
+	b := newBrowser(app)
+	mustUpdate(t, stay.Register(app, module), b.ctx())
+	if err := app.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	app = newApp(t, keep, nil)
+	again := newBrowser(app)
+	again.token = b.token
+	wantCount(t, stay.Register(app, module), again.ctx(), 1)
+}
+
+// unclosed keeps a memstore usable for the next App.
+type unclosed struct{ *memstore.Store }
+
+func (unclosed) Close() error { return nil }
+
+// A failed, panicking or ending change leaves nothing behind, and the key
+// goes on working (A19, E10).
+func TestA19E10AllOrNothing(t *testing.T) {
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		var reported []*stay.Error
+		var mu sync.Mutex
+		s := stay.Register(app, stay.Module[counter]{
+			Name: "c", Persist: stay.Global,
+			OnError: func(_ *stay.Call, e *stay.Error) {
+				mu.Lock()
+				defer mu.Unlock()
+				reported = append(reported, e)
+			},
+		})
+		ctx := t.Context()
+		boom := errors.New("boom")
+		_, err := s.Update(ctx, func(c *counter) error { c.Count = 99; return boom })
+		if err != boom {
+			t.Errorf("the error of the action is %v, want it as it is", err)
+		}
+		if len(reported) != 0 {
+			t.Errorf("an error that an action returns goes to its caller only, not to OnError: %v", reported[0])
+		}
+		func() {
+			defer func() {
+				if p := recover(); p != "crash" {
+					t.Errorf("recovered %v, want the panic of the action", p)
+				}
+			}()
+			s.Update(ctx, func(c *counter) error { c.Count = 99; panic("crash") })
+		}()
+		if len(reported) != 1 || reported[0].Module != "c" || reported[0].Phase != "run" || reported[0].Code != stay.ErrInternal {
+			t.Errorf("OnError was told %v of the panic (A21)", reported)
+		}
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			s.Update(ctx, func(c *counter) error {
+				c.Count = 99
+				goexit()
+				return nil
+			})
+		}()
+		<-done
+		wantCount(t, s, ctx, 0)
+		mustUpdate(t, s, ctx)
+		wantCount(t, s, ctx, 1)
+	})
+}
+
+// Nobody shares memory with the committed state (E3, M1).
+func TestE3M1NoAliases(t *testing.T) {
+	type lists struct {
+		Items []string          `json:"items"`
+		Names map[string]string `json:"names"`
+	}
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		initial := lists{Items: []string{"a"}, Names: map[string]string{"k": "v"}}
+		s := stay.Register(app, stay.Module[lists]{Name: "l", Persist: stay.Global, Initial: initial})
+		ctx := t.Context()
+		initial.Items[0] = "changed"
+		var leaked *lists
+		got, err := s.Update(ctx, func(l *lists) error { l.Items = append(l.Items, "b"); leaked = l; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range []*lists{got, leaked} {
+			l.Items[0], l.Names["k"] = "scribble", "scribble"
+		}
+		if got, err = s.Get(ctx); err != nil || !slices.Equal(got.Items, []string{"a", "b"}) || got.Names["k"] != "v" {
+			t.Errorf("somebody else's change shows: %+v, %v", got, err)
+		}
+		got.Items[0] = "scribble"
+		if _, err := s.ResetAll(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if got, err = s.Get(ctx); err != nil || !slices.Equal(got.Items, []string{"a"}) {
+			t.Errorf("the initial value was changed: %+v, %v", got, err)
+		}
+	})
+}
+
+// A change that changes nothing writes nothing (A16).
+func TestA16UnchangedIsNotSaved(t *testing.T) {
+	st := behindCommitter(memstore.New())
+	app := newApp(t, st, nil)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+	mustUpdate(t, s, t.Context())
+	before := st.Count(storefault.Commit)
+	for range 10 {
+		if _, err := s.Update(t.Context(), func(*counter) error { return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := st.Count(storefault.Commit); n != before {
+		t.Errorf("%d commits for changes that change nothing", n-before)
+	}
+}
+
+// Reset keeps preserved fields, ResetAll none (B7).
+func TestB7Reset(t *testing.T) {
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession, Initial: counter{Count: 5, Label: "initial"}})
+		ctx := newBrowser(app).ctx()
+		if _, err := s.Update(ctx, func(c *counter) error { c.Count, c.Label = 9, "mine"; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Reset(ctx)
+		if err != nil || *got != (counter{5, "mine"}) {
+			t.Errorf("Reset gives %+v, %v", got, err)
+		}
+		got, err = s.ResetAll(ctx)
+		if err != nil || *got != (counter{5, "initial"}) {
+			t.Errorf("ResetAll gives %+v, %v", got, err)
+		}
+	})
+}
+
+// Delete removes the record; the state is initial again and can be stored
+// again.
+func TestDelete(t *testing.T) {
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		for _, s := range []*stay.State[counter]{
+			stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global}),
+			stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession}),
+			stay.Register(app, stay.Module[counter]{Name: "e"}),
+		} {
+			ctx := newBrowser(app).ctx()
+			if err := s.Delete(ctx); err != nil {
+				t.Errorf("%s: deleting what is not there: %v", s.Name(), err)
+			}
+			mustUpdate(t, s, ctx)
+			if err := s.Delete(ctx); err != nil {
+				t.Fatal(err)
+			}
+			wantCount(t, s, ctx, 0)
+			mustUpdate(t, s, ctx)
+			wantCount(t, s, ctx, 1)
+		}
+	})
+}
+
+// Keys lists what is stored, At reaches it by key.
+func TestKeysAndAt(t *testing.T) {
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+		g := stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global})
+		e := stay.Register(app, stay.Module[counter]{Name: "e"})
+		var want []string
+		for range 300 {
+			ctx := newBrowser(app).ctx()
+			mustUpdate(t, s, ctx)
+			want = append(want, stay.SessionFrom(ctx).ID())
+		}
+		slices.Sort(want)
+		var got []string
+		for key, err := range s.Keys(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, key)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("Keys yields %d keys, want the %d sessions in order", len(got), len(want))
+		}
+		for range g.Keys(t.Context()) {
+			t.Error("a Global state that is not stored has a key")
+		}
+		mustUpdate(t, g, t.Context())
+		for key, err := range g.Keys(t.Context()) {
+			if key != "" || err != nil {
+				t.Errorf("the key of a Global state is %q, %v", key, err)
+			}
+		}
+		for _, err := range e.Keys(t.Context()) {
+			wantCode(t, err, stay.ErrInvalid)
+		}
+
+		mustUpdate(t, s.At(want[7]), t.Context())
+		wantCount(t, s.At(want[7]), t.Context(), 2)
+		for _, key := range []string{"", "nobody", want[0][1:] + "0"} {
+			_, err := s.At(key).Get(t.Context())
+			wantCode(t, err, stay.ErrNotFound)
+			_, err = s.At(key).Update(t.Context(), increment)
+			wantCode(t, err, stay.ErrNotFound)
+		}
+		for _, state := range []*stay.State[counter]{g, e} {
+			_, err := state.At("x").Get(t.Context())
+			wantCode(t, err, stay.ErrInvalid)
+		}
+	})
+}
+
+// What JSON cannot hold is refused at the change, or normalised, never at the
+// next load (M5).
+func TestM5ValuesThatJSONWouldChange(t *testing.T) {
+	type loose struct {
+		F    float64 `json:"f"`
+		Text string  `json:"text"`
+		Any  any     `json:"any"`
+	}
+	onEachStore(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[loose]{Name: "l", Persist: stay.Global})
+		nan := 0.0
+		_, err := s.Update(t.Context(), func(l *loose) error { l.F = nan / nan; return nil })
+		wantCode(t, err, stay.ErrInvalid)
+		got, err := s.Update(t.Context(), func(l *loose) error { l.Text, l.Any = "a\xffb", 3; return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		read, err := s.Get(t.Context())
+		if err != nil || *read != *got || read.Text != "a\ufffdb" || read.Any != 3.0 {
+			t.Errorf("the change returned %+v, and %+v is read (%v): want the JSON form both times", got, read, err)
+		}
+	})
+}
+
+// A record that cannot be read is an error, stays as it is, and concerns its
+// key only (M3).
+func TestM3CorruptRecord(t *testing.T) {
+	st := memstore.New()
+	var mu sync.Mutex
+	var told []*stay.Error
+	app := newApp(t, st, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
+		mu.Lock()
+		defer mu.Unlock()
+		told = append(told, e)
+	}})
+	put := func(key, value string, version int) {
+		res := st.Commit(t.Context(), time.Now(), []store.Group{{{Key: key, Value: []byte(value), Version: version}}})
+		if res[0].Outcome != store.Applied {
+			t.Fatal(res[0])
+		}
+	}
+	for i, c := range []struct {
+		value   string
+		version int
+	}{{`{"count":`, 1}, {`{"count":"three"}`, 1}, {`[]`, 1}, {``, 1}, {`{"count":1}`, 2}} {
+		name := fmt.Sprintf("bad%d", i)
+		put("global/"+name+"/", c.value, c.version)
+		s := stay.Register(app, stay.Module[counter]{Name: name, Persist: stay.Global})
+		_, err := s.Get(t.Context())
+		wantCode(t, err, stay.ErrCorrupt)
+		_, err = s.Update(t.Context(), increment)
+		wantCode(t, err, stay.ErrCorrupt)
+		wantCode(t, s.Delete(t.Context()), stay.ErrCorrupt)
+		recs, err := st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/" + name + "/"}})
+		if err != nil || string(recs[0].Value) != c.value {
+			t.Errorf("the record was changed to %q (%v)", recs[0].Value, err)
+		}
+	}
+	if len(told) == 0 || told[0].Module != "bad0" || told[0].Phase != "decode" || told[0].Code != stay.ErrCorrupt || told[0].Err == nil {
+		t.Errorf("OnError was told %+v (A21)", told)
+	}
+	good := stay.Register(app, stay.Module[counter]{Name: "good", Persist: stay.Global})
+	mustUpdate(t, good, t.Context())
+}
+
+// Stored values are laid over the initial ones, and fields of another version
+// are kept (A10, M1, M2).
+func TestA10M1M2Restore(t *testing.T) {
+	type settings struct {
+		Count  int    `json:"count"`
+		Label  string `json:"label"`
+		Nested struct {
+			A int `json:"a"`
+			B int `json:"b"`
+		} `json:"nested"`
+	}
+	st := memstore.New()
+	st.Commit(t.Context(), time.Now(), []store.Group{{{Key: "global/s/", Version: 1, Value: []byte(`{"count":5,"nested":{"a":1,"later":[1]},"new":{"x":1}}`)}}})
+	app := newApp(t, st, nil)
+	initial := settings{Label: "My Counter"}
+	initial.Nested.B = 7
+	s := stay.Register(app, stay.Module[settings]{Name: "s", Persist: stay.Global, Initial: initial})
+	got, err := s.Update(t.Context(), func(s *settings) error { s.Count++; return nil })
+	if err != nil || got.Count != 6 || got.Label != "My Counter" || got.Nested.A != 1 || got.Nested.B != 7 {
+		t.Fatalf("restored %+v, %v", got, err)
+	}
+	recs, _ := st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/s/"}})
+	const want = `{"count":6,"label":"My Counter","nested":{"a":1,"b":7,"later":[1]},"new":{"x":1}}`
+	if string(recs[0].Value) != want {
+		t.Errorf("stored %s, want %s", recs[0].Value, want)
+	}
+	if _, err := s.ResetAll(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	recs, _ = st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/s/"}})
+	if want := `{"count":0,"label":"My Counter","nested":{"a":0,"b":7}}`; string(recs[0].Value) != want {
+		t.Errorf("after ResetAll %s is stored, want %s", recs[0].Value, want)
+	}
+}
+
+// A state beyond the limit is refused and the old one stays (E9).
+func TestE9TooLarge(t *testing.T) {
+	app := newApp(t, memstore.New(), &stay.Options{MaxState: 100})
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+	mustUpdate(t, s, t.Context())
+	_, err := s.Update(t.Context(), func(c *counter) error { c.Label = string(make([]byte, 100)); return nil })
+	wantCode(t, err, stay.ErrTooLarge)
+	wantCount(t, s, t.Context(), 1)
+}
+
+// Without a session a PerSession state is an error that says so.
+func TestNoSession(t *testing.T) {
+	app := newApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	_, err := s.Get(context.Background())
+	wantCode(t, err, stay.ErrNoSession)
+	_, err = s.Update(context.Background(), increment)
+	wantCode(t, err, stay.ErrNoSession)
+}
+
+// A closed App refuses everything with ErrClosed and can be closed again (E7).
+func TestE7Closed(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			app := stay.New(open(), nil)
+			g := stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global})
+			p := stay.Register(app, stay.Module[counter]{Name: "p", Persist: stay.PerSession})
+			e := stay.Register(app, stay.Module[counter]{Name: "e"})
+			b := newBrowser(app)
+			ctx := b.ctx()
+			for _, s := range []*stay.State[counter]{g, p, e} {
+				mustUpdate(t, s, ctx)
+			}
+			for range 2 {
+				if err := app.Close(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, s := range []*stay.State[counter]{g, p, e} {
+				_, err := s.Get(ctx)
+				wantCode(t, err, stay.ErrClosed)
+				_, err = s.Update(ctx, increment)
+				wantCode(t, err, stay.ErrClosed)
+			}
+			wantCode(t, stay.SessionFrom(ctx).Destroy(ctx), stay.ErrClosed)
+		})
+	}
+}
