@@ -33,7 +33,10 @@
 // The time comes with the call. A record whose Expires is not zero and not
 // after now is absent, for Load and for the condition of every write. Only a
 // [Delete] reaches an expired record: one that names its revision removes it,
-// which is how an expired record is claimed by exactly one caller.
+// which is how an expired record is claimed by exactly one caller. The clock of
+// the store plays no part, and time may go backwards between calls; only a
+// store without [Features].Expire may drop what it saw expired more than a
+// minute before.
 //
 // # C5: durability and features
 //
@@ -47,7 +50,9 @@
 // A cancelled call is never half done within a group; a group whose outcome
 // the store does not know is [Unknown]. Keys and values are arbitrary bytes.
 // Keys are 1 to [MaxKey] bytes long and all keys of one call are distinct: a
-// group that breaks this is [Rejected]. The slices of a Write and of a Record
+// group that breaks this is [Rejected], alone; of several groups that name one
+// key all but the first are. So is a group without writes, and one of several
+// writes where the store has no Groups. The slices of a Write and of a Record
 // are never modified after they were handed over, by either side, so both may
 // keep them.
 //

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
+	"strings"
 
 	"github.com/stay-go/stay/internal/clone"
 )
@@ -47,7 +48,18 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 func invalid(field, format string, args ...any) *Error {
+	const most = 100 // a name can be as long as the payload
+	if len(field) > most {
+		field = strings.ToValidUTF8(field[:most], "") + "..."
+	}
 	return &Error{Field: field, Message: fmt.Sprintf(format, args...)}
+}
+
+// unfit is the error for a value that its own type does not take.
+func unfit(field string, err error) *Error {
+	e := invalid(field, "does not fit: %v", err)
+	e.Err = err
+	return e
 }
 
 // Value binds a payload of any kind to dst, a pointer to a zero value.

@@ -29,10 +29,11 @@ func bindable(t reflect.Type) []jsonwalk.Field {
 	})
 }
 
-// A step leads from a value into a part of it: the member name, or the item
-// at index if name is empty.
+// A step leads from a value into a part of it: the item at index of a list,
+// else the member called name.
 type step struct {
 	name  string
+	list  bool
 	index int
 }
 
@@ -41,7 +42,7 @@ func join(path []step) string {
 	var b strings.Builder
 	for i, s := range path {
 		switch {
-		case s.name == "":
+		case s.list:
 			fmt.Fprintf(&b, "[%d]", s.index)
 		case i > 0:
 			b.WriteString("." + s.name)

@@ -125,7 +125,7 @@ func (s fieldSets) find(to reflect.Value, name string) (reflect.Value, bool, err
 			return reflect.Value{}, false, nil
 		}
 	}
-	return reflect.Value{}, false, invalid(name[:100]+"...", "is nested too deeply")
+	return reflect.Value{}, false, invalid(name, "is nested too deeply")
 }
 
 // at follows the path, making what pointers on the way lead to.
@@ -176,7 +176,7 @@ func setValue(v reflect.Value, name, value string) error {
 	}
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if err := u.UnmarshalText([]byte(value)); err != nil {
-			return &Error{Field: name, Message: "does not fit: " + err.Error(), Err: err}
+			return unfit(name, err)
 		}
 		return nil
 	}

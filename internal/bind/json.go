@@ -51,9 +51,11 @@ func fill(data []byte, v reflect.Value) (err error) {
 func mismatch(err error) error {
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return &Error{Field: wrong.Field, Message: fmt.Sprintf("a %s does not fit, it must be %s", wrong.Value, describe(wrong.Type)), Err: err}
+		e := invalid(wrong.Field, "must be %s", describe(wrong.Type))
+		e.Err = err
+		return e
 	}
-	return &Error{Message: "does not fit: " + err.Error(), Err: err}
+	return unfit("", err)
 }
 
 // describe names the JSON that fits t.
@@ -142,7 +144,7 @@ func (s fieldSets) checkList(c *jsonwalk.Cursor, t reflect.Type, path []step) er
 		if t.Kind() == reflect.Array && i == t.Len() {
 			return invalid(join(path), "has more than %d items", i)
 		}
-		if err := s.check(c, t.Elem(), append(path, step{index: i})); err != nil {
+		if err := s.check(c, t.Elem(), append(path, step{list: true, index: i})); err != nil {
 			return err
 		}
 	}

@@ -97,12 +97,12 @@ func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
 	var unknown map[string]bool
 	for c.Enter(); c.More(); {
 		quoted := c.Name()
-		name := jsonwalk.Unquote(quoted)
-		i, known := n.byName[name]
-		if known && seen[i] || unknown[name] {
-			return nil, fmt.Errorf("the name %q occurs twice", name)
-		}
+		i, known := n.position(quoted)
 		if !known {
+			name := jsonwalk.Unquote(quoted)
+			if unknown[name] {
+				return nil, fmt.Errorf("the name %q occurs twice", name)
+			}
 			if unknown == nil {
 				unknown = make(map[string]bool)
 			}
@@ -110,11 +110,14 @@ func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
 			extra.add(quoted, c.Skip())
 			continue
 		}
-		seen[i] = true
 		f := &n.fields[i]
+		if seen[i] {
+			return nil, fmt.Errorf("the name %q occurs twice", f.Name)
+		}
+		seen[i] = true
 		below, err := f.node.read(c, v.FieldByIndex(f.Index), f.Quoted)
 		if err != nil {
-			return nil, within(name, err)
+			return nil, within(f.Name, err)
 		}
 		if below != nil {
 			extra.put(i, below)

@@ -50,7 +50,7 @@ func (n *node) splice(out []byte, c *jsonwalk.Cursor, x *Extra) []byte {
 	for c.Enter(); c.More(); {
 		name := c.Name()
 		w.name(name)
-		i, known := n.byName[jsonwalk.Unquote(name)]
+		i, known := n.position(name)
 		if below := x.fields[i]; known && below != nil {
 			written[i] = true
 			if c.Kind() == '{' {

@@ -30,6 +30,8 @@ type node struct {
 	scalar reflect.Kind
 	// readsNull says that the type's own UnmarshalJSON is asked what null is.
 	readsNull bool
+	// timed says that a time is reached from here.
+	timed bool
 	// elem is what a pointer, slice, array or map leads to.
 	elem *node
 	// fields of an object, and their positions by JSON name.
@@ -48,6 +50,16 @@ type field struct {
 // value instead of replacing it.
 func (n *node) merges() bool {
 	return n.shape == object || n.shape == pointer && n.elem.shape == object
+}
+
+// position returns the position of the field whose name is written so in JSON.
+func (n *node) position(quoted []byte) (i int, known bool) {
+	if jsonwalk.Plain(quoted) {
+		i, known = n.byName[string(quoted[1:len(quoted)-1])] // does not allocate
+		return i, known
+	}
+	i, known = n.byName[jsonwalk.Unquote(quoted)]
+	return i, known
 }
 
 // object returns the node of the struct that n is or points to, or nil.

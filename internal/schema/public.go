@@ -53,7 +53,7 @@ func (n *node) publicObject(out []byte, c *jsonwalk.Cursor) []byte {
 	w := objectWriter{out: append(out, '{')}
 	for c.Enter(); c.More(); {
 		name := c.Name()
-		i, known := n.byName[jsonwalk.Unquote(name)]
+		i, known := n.position(name)
 		if !known || n.fields[i].private {
 			c.Skip()
 			continue

@@ -52,6 +52,11 @@ type Named struct{ A, B int }
 
 type plain int
 
+type ptrText struct{ A int }
+
+func (*ptrText) MarshalText() ([]byte, error) { return []byte("p"), nil }
+func (*ptrText) UnmarshalText([]byte) error   { return nil }
+
 type named2 struct{ A int }
 
 // M5: what would not read back as it was written is refused at registration,
@@ -133,6 +138,7 @@ func TestRefusals(t *testing.T) {
 		{"marshaler in a map", &struct {
 			M map[string]struct{ B [1]big.Int }
 		}{}, []string{"struct.M[].B[]", "big.Int", "pointers in the map"}},
+		{"text marshaler in a map", &struct{ M map[string]ptrText }{}, []string{"struct.M[]", "ptrText", "pointers in the map"}},
 		{"embedded marshaler", &struct {
 			In struct {
 				time.Time

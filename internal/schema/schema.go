@@ -10,7 +10,6 @@ package schema
 
 import (
 	"bytes"
-	"encoding/json"
 	"fmt"
 	"reflect"
 
@@ -29,6 +28,8 @@ type Schema struct {
 	// exact: a deep copy equals what JSON makes of a value, apart from
 	// invalid UTF-8.
 	exact bool
+	// timed: there are times.
+	timed bool
 	// recursive: values may be nested without a bound.
 	recursive bool
 	// private: there is a private field.
@@ -60,7 +61,7 @@ func Of(initial any) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Schema{typ: t, top: top, plan: plan, exact: !a.inexact, recursive: a.recursive, private: a.private}
+	s := &Schema{typ: t, top: top, plan: plan, exact: !a.inexact, timed: top.findTimes(), recursive: a.recursive, private: a.private}
 	if err := s.top.checkOmitted(v.Elem(), name); err != nil {
 		return nil, err
 	}
@@ -140,6 +141,10 @@ func (s *Schema) Initial() any { return s.plan.Copy(s.initial) }
 // it panics where [clone.Plan.Copy] does.
 func (s *Schema) Clone(v any) any { return s.plan.Copy(v) }
 
+// Flat reports whether assigning an S is a deep copy of it, so that whoever
+// knows the type can do without Clone.
+func (s *Schema) Flat() bool { return s.plan.Flat() }
+
 // Type returns S.
 func (s *Schema) Type() reflect.Type { return s.typ }
 
@@ -182,62 +187,5 @@ func (s *Schema) copyFields(v, from any, words ...string) {
 	dst, src := reflect.ValueOf(v).Elem(), reflect.ValueOf(s.Clone(from)).Elem()
 	for _, f := range fields {
 		dst.FieldByIndex(f.Index).Set(src.FieldByIndex(f.Index))
-	}
-}
-
-// Encode returns the JSON of v, as encoding/json writes it, followed at each
-// level by the unknown fields in extra, which may be nil. Unknown fields below
-// a pointer that is nil in v are dropped.
-//
-// The error says what JSON cannot hold: a NaN, a year beyond 9999, a value
-// that contains itself, or what the type's own methods refuse. A panic in
-// them is an error too.
-func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
-	defer recovered(&err)
-	b, err = json.Marshal(v)
-	if err != nil || extra == nil {
-		return b, err
-	}
-	return s.splice(b, extra), nil
-}
-
-// Settle returns what becomes the state after a run left v, of which encoded
-// is the encoding: a value that shares nothing with v and equals what Decode
-// makes of encoded. An error means that encoded could not be read back and
-// must not be stored.
-func (s *Schema) Settle(v any, encoded []byte) (settled any, err error) {
-	defer recovered(&err)
-	if !s.exact || replaced(encoded) {
-		if settled, _, err = s.Decode(encoded); err == nil && s.plan.RoundTrips() {
-			// Reads copy what was settled; what its methods do to it shows
-			// here, where it can still be an error.
-			s.Clone(settled)
-		}
-		return settled, err
-	}
-	if s.recursive && !json.Valid(encoded) {
-		// The encoding itself is valid: only its depth can be the cause.
-		return nil, errTooDeep
-	}
-	return s.Clone(v), nil
-}
-
-var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.MaxDepth)
-
-// replaced reports whether encoding/json may have replaced bytes that are not
-// valid UTF-8. It writes them as an escape, and a genuine U+FFFD as it is; the
-// second check costs nothing and covers encoders that make no difference.
-func replaced(encoded []byte) bool {
-	return bytes.Contains(encoded, []byte(`\ufffd`)) || bytes.Contains(encoded, []byte("\ufffd"))
-}
-
-// recovered turns a panic of the type's own methods into an error.
-func recovered(err *error) {
-	switch p := recover().(type) {
-	case nil:
-	case error:
-		*err = fmt.Errorf("panic: %w", p)
-	default:
-		*err = fmt.Errorf("panic: %v", p)
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"math/big"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -334,6 +335,39 @@ func TestPrivateOnEmbeddedStruct(t *testing.T) {
 	s := of(t, &st{})
 	if b, _ := s.Public([]byte(encode(t, s, &st{Audit{"a", "b"}, 1}, nil)), nil); string(b) != `{"N":1}` {
 		t.Errorf("got %s", b)
+	}
+}
+
+// A Schema may be used by several goroutines at once.
+func TestConcurrentUse(t *testing.T) {
+	s := of(t, initialState())
+	var wg sync.WaitGroup
+	for range 4 {
+		wg.Go(func() {
+			for range 50 {
+				v, extra, err := s.Decode([]byte(`{"count":2,"new":1,"opt":{"new":2}}`))
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				v.(*state).Map["k"] = entry{Title: "mine"}
+				b, err := s.Encode(v, extra)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if _, err := s.Settle(s.Reset(v), b); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func TestFlat(t *testing.T) {
+	if !of(t, &struct{ A, B int }{}).Flat() || of(t, initialState()).Flat() {
+		t.Error("a struct without references is flat, one with them is not")
 	}
 }
 

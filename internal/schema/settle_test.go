@@ -117,6 +117,29 @@ func TestSettleCopiesExactTypes(t *testing.T) {
 	}
 }
 
+// M5: JSON drops the seconds of old time zones; what is read after the update
+// is already without them.
+func TestSettleOldTimeZones(t *testing.T) {
+	type dated struct {
+		At   time.Time
+		List []struct{ P *time.Time }
+		Map  map[string]time.Time
+		Kids []tree
+	}
+	s := of(t, &dated{})
+	old := time.Date(1900, 1, 1, 12, 0, 0, 0, time.FixedZone("AMT", 19*60+32))
+	for name, v := range map[string]*dated{
+		"field":   {At: old},
+		"pointer": {List: []struct{ P *time.Time }{{nil}, {&old}}},
+		"map":     {Map: map[string]time.Time{"a": old}},
+	} {
+		decoded, _ := decode[dated](t, s, encode(t, s, v, nil))
+		if settled := settle(t, s, v); !reflect.DeepEqual(settled, decoded) {
+			t.Errorf("%s: settled %+v, decoded %+v", name, settled, decoded)
+		}
+	}
+}
+
 type tree struct{ Kids []tree }
 
 func deepTree(levels int) *tree {
@@ -201,5 +224,97 @@ func TestPanicsOfOwnMethodsAreErrors(t *testing.T) {
 	}
 	if got, _, err := s.Decode([]byte(`{"P":"read"}`)); err == nil || got != nil {
 		t.Errorf("decode: %v, %v", got, err)
+	}
+}
+
+// choice has a value that is written as null and is not its zero value.
+type choice struct {
+	None bool
+	N    int
+}
+
+func (c choice) MarshalJSON() ([]byte, error) {
+	if c.None {
+		return []byte("null"), nil
+	}
+	return json.Marshal(c.N)
+}
+
+func (c *choice) UnmarshalJSON(b []byte) error {
+	c.None = string(b) == "null"
+	if c.None {
+		return nil
+	}
+	return json.Unmarshal(b, &c.N)
+}
+
+// strict does not know null, and changes before it says so.
+type strict struct{ N int }
+
+func (s strict) MarshalJSON() ([]byte, error) { return json.Marshal([]int{s.N}) }
+
+func (s *strict) UnmarshalJSON(b []byte) error {
+	s.N = -1
+	var n []int
+	if err := json.Unmarshal(b, &n); err != nil || len(n) != 1 {
+		return errors.New("one number is needed")
+	}
+	s.N = n[0]
+	return nil
+}
+
+// M1, M5: null is the zero value, unless it is how a type writes another one.
+func TestNullOfTypesThatReadThemselves(t *testing.T) {
+	type st struct {
+		C choice
+		S strict
+		L []choice
+		T time.Time
+		R json.RawMessage
+	}
+	s := of(t, &st{C: choice{N: 1}, S: strict{2}, T: time.Unix(1, 0)})
+	got, _ := decode[st](t, s, `{"C":null,"S":null,"L":[null,3],"T":null,"R":null}`)
+	want := &st{C: choice{None: true}, L: []choice{{None: true}, {N: 3}}}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v", got)
+	}
+	if settled := settle(t, s, got); !reflect.DeepEqual(settled, want) {
+		t.Errorf("settled %+v", settled)
+	}
+}
+
+// grade is a number that is written as text; the string option of its tag has
+// no effect on that.
+type grade int
+
+func (g grade) MarshalText() ([]byte, error) { return []byte{'A' + byte(g)}, nil }
+
+func (g *grade) UnmarshalText(b []byte) error {
+	if len(b) != 1 {
+		return errors.New("no grade")
+	}
+	*g = grade(b[0] - 'A')
+	return nil
+}
+
+// M5: one such field is enough to make a type inexact.
+func TestWhatJSONDropsIsDroppedAtOnce(t *testing.T) {
+	type list struct {
+		L []int `json:",omitempty"`
+	}
+	if v := settle(t, of(t, &list{}), &list{[]int{}}).(*list); v.L != nil {
+		t.Error("an empty list that JSON leaves out")
+	}
+	type zero struct {
+		R rounded `json:",omitzero"`
+	}
+	if v := settle(t, of(t, &zero{}), &zero{rounded{5}}).(*zero); v.R.N != 0 {
+		t.Error("a value that calls itself zero")
+	}
+	type graded struct {
+		G grade `json:",string"`
+	}
+	if v := settle(t, of(t, &graded{}), &graded{2}).(*graded); v.G != 2 {
+		t.Errorf("a grade became %d", v.G)
 	}
 }

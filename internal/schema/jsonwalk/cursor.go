@@ -140,8 +140,8 @@ func ends(b byte) bool { return b == ',' || b == '}' || b == ']' || isSpace(b) }
 // Unquote returns the text of a JSON string. Like encoding/json it replaces
 // what is not valid UTF-8.
 func Unquote(quoted []byte) string {
-	if text := quoted[1 : len(quoted)-1]; plain(text) {
-		return string(text)
+	if Plain(quoted) {
+		return string(quoted[1 : len(quoted)-1])
 	}
 	var s string
 	// A string that passed Check decodes.
@@ -149,6 +149,8 @@ func Unquote(quoted []byte) string {
 	return s
 }
 
-func plain(text []byte) bool {
-	return bytes.IndexByte(text, '\\') < 0 && utf8.Valid(text)
+// Plain reports whether the text of a JSON string is what stands between its
+// quotes.
+func Plain(quoted []byte) bool {
+	return bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted)
 }

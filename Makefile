@@ -1,0 +1,34 @@
+# The commands of the project. Each works from a fresh clone with Go installed.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint fuzz soak bench
+
+# How long each fuzz target runs, and which benchmarks.
+FUZZTIME ?= 30s
+BENCH ?= .
+
+help: ## Show this list.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## Run the counter on http://127.0.0.1:3000.
+	go run ./examples/counter
+
+# STAY_TEST_REQUIRE makes a missing browser or server a failure: nothing is
+# skipped silently.
+test: ## Vet and test every module with the race detector.
+	@.ci/require cc chromium
+	go vet work
+	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 10m work
+
+lint: ## Lint every module and check that each go.mod is tidy.
+	@.ci/lint
+
+fuzz: ## Run every fuzz target for FUZZTIME (30s).
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+soak: ## Run the long tests (TestSoak...), without the race detector.
+	STAY_SOAK=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 4h -run '^TestSoak' work
+
+bench: ## Run the Go benchmarks (BENCH selects), then the comparison.
+	go test -run '^$$' -bench '$(BENCH)' -benchmem work
+	go run ./bench/report

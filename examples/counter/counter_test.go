@@ -1,0 +1,185 @@
+package main
+
+import (
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/tests/browsertest"
+)
+
+// The program in a real browser: B4 and B8 with two visitors, A2 and A3 through
+// reload, restart and kill -9, B2 as the browser stored the cookie, B7 for the
+// theme. STAY_SCREENSHOT=file.png writes a picture of the page at the end.
+func TestInBrowser(t *testing.T) {
+	server := build(t)
+	server.start()
+	browser := browsertest.Start(t)
+	a, b := browser.NewPage(t), browser.NewPage(t)
+	a.Goto(server.url)
+	b.Goto(server.url)
+
+	// Clicks: each visitor has a number of their own, and none is lost however
+	// fast they come.
+	for range 3 {
+		a.Click("#increment")
+	}
+	a.WantText("#count", "3")
+	b.WantText("#count", "0")
+	b.Click("#increment")
+	b.WantText("#count", "1")
+	a.WantText("#count", "3")
+
+	// The total is everybody's, and arrives without a click.
+	a.Click("#total-increment")
+	a.WantText("#total", "1")
+	b.WantText("#total", "1")
+	b.Click("#total-increment")
+	b.WantText("#total", "2")
+	a.WantText("#total", "2")
+
+	wantSafeCookie(t, a.Cookies(server.url))
+
+	a.Reload()
+	a.WantText("#count", "3")
+	a.WantText("#total", "2")
+
+	// A restart between two clicks, without a reload of the page.
+	server.terminate()
+	server.start()
+	a.Click("#increment")
+	a.WantText("#count", "4")
+	b.Reload()
+	b.WantText("#count", "1")
+
+	// kill -9 right after a number was shown: what was shown is there.
+	for _, n := range []string{"5", "6", "7"} {
+		a.Click("#increment")
+		a.WantText("#count", n)
+		server.kill()
+		server.start()
+		a.Reload()
+		a.WantText("#count", n)
+	}
+	b.Reload()
+	b.WantText("#count", "1")
+	b.WantText("#total", "2")
+
+	// Without the server a click says so; with it the next one goes on.
+	server.terminate()
+	a.Click("#increment")
+	a.WantText("[data-offline] [role=alert]", "The server does not answer. Start it again and go on: your number is safe.")
+	server.start()
+	a.Click("#increment")
+	a.WantText("body:not([data-offline]) #count", "8")
+
+	// The theme outlives a reset, and not a full one.
+	a.WantAttribute("html", "data-theme", "auto")
+	a.Click("button[value=dark]")
+	a.WantAttribute("html", "data-theme", "dark")
+	a.WantText("#count", "8")
+	a.Click("#reset")
+	a.WantText("#count", "0")
+	a.WantAttribute("html", "data-theme", "dark")
+	a.Click("#increment")
+	a.WantText("#count", "1")
+	a.Click("#reset-all")
+	a.WantText("#count", "0")
+	a.WantAttribute("html", "data-theme", "auto")
+
+	// After logging out the browser begins anew.
+	a.Click("#increment")
+	a.WantText("#count", "1")
+	before := a.Cookies(server.url)
+	a.Click("#logout")
+	a.WantText("#count", "0")
+	a.Click("#increment")
+	a.WantText("#count", "1")
+	after := a.Cookies(server.url)
+	if len(before) != 1 || len(after) != 1 || before[0].Value == after[0].Value {
+		t.Errorf("cookies before and after logging out: %d and %d, or the same one", len(before), len(after))
+	}
+	b.WantText("#count", "1")
+
+	if file := os.Getenv("STAY_SCREENSHOT"); file != "" {
+		picture(t, a, file)
+	}
+}
+
+// B2: what the browser stored is out of reach for scripts and other sites, and
+// ends by itself.
+func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
+	t.Helper()
+	if len(cookies) != 1 {
+		t.Fatalf("the browser has %d cookies, want 1", len(cookies))
+	}
+	c := cookies[0]
+	if c.Name != "stay" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure {
+		t.Errorf("cookie %s: HttpOnly %t, SameSite %d, Path %s, Secure %t", c.Name, c.HttpOnly, c.SameSite, c.Path, c.Secure)
+	}
+	if left := time.Until(c.Expires); left < time.Hour || left > 31*24*time.Hour {
+		t.Errorf("the cookie expires at %v", c.Expires)
+	}
+}
+
+// A page without JavaScript works too: its buttons are forms.
+func TestInBrowserWithoutJavaScript(t *testing.T) {
+	server := build(t)
+	server.start()
+	page := browsertest.Start(t).NewPage(t)
+	page.DisableJavaScript()
+	page.Goto(server.url)
+	for _, n := range []string{"1", "2"} {
+		page.Click("#increment")
+		page.WantText("#count", n)
+	}
+	page.Click("#total-increment")
+	page.WantText("#total", "1")
+	page.Click("button[value=dark]")
+	page.WantAttribute("html", "data-theme", "dark")
+	page.Click("#reset")
+	page.WantText("#count", "0")
+	page.WantAttribute("html", "data-theme", "dark")
+	page.Click("#logout")
+	page.WantAttribute("html", "data-theme", "auto")
+}
+
+// What is taken already is named, and the program ends with an exit code.
+func TestRefusesWhatIsTaken(t *testing.T) {
+	server := build(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	refused(t, server.program, listener.Addr().String(), "-addr", listener.Addr().String(), "-db", server.db)
+
+	server.start()
+	refused(t, server.program, filepath.Base(server.db), "-addr", "127.0.0.1:0", "-db", server.db)
+	refused(t, server.program, "unexpected argument", "serve")
+	server.terminate()
+}
+
+// picture writes what the README shows: a page that has been used.
+func picture(t *testing.T, page *browsertest.Page, file string) {
+	t.Helper()
+	page.Click("button[value=light]")
+	page.WantAttribute("html", "data-theme", "light")
+	page.Click("#reset")
+	page.WantText("#count", "0")
+	for range 7 {
+		page.Click("#increment")
+	}
+	page.WantText("#count", "7")
+	for range 40 {
+		page.Click("#total-increment")
+	}
+	page.WantText("#total", "42")
+	page.Reload() // takes the focus from the button
+	if err := os.WriteFile(file, page.Screenshot(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}

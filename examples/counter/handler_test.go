@@ -1,0 +1,265 @@
+package main
+
+import (
+	"context"
+	"io"
+	"net/http"
+	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/url"
+	"strings"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// A visitor is a client with cookies of its own that shows redirects as they
+// are.
+type visitor struct {
+	t      *testing.T
+	server string
+	client *http.Client
+}
+
+// newSite serves the handler on a store of its own and returns a function that
+// brings a new visitor.
+func newSite(t *testing.T) func() *visitor {
+	t.Helper()
+	app := stay.New(memstore.New(), nil)
+	t.Cleanup(func() {
+		if err := app.Close(context.Background()); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	server := httptest.NewServer(newHandler(app))
+	t.Cleanup(server.Close)
+	return func() *visitor {
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return &visitor{t: t, server: server.URL, client: &http.Client{
+			Jar:           jar,
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}}
+	}
+}
+
+// send makes a request with a form, or none if it is nil. Headers come in
+// pairs of name and value.
+func (v *visitor) send(method, path string, form url.Values, headers ...string) (*http.Response, string) {
+	v.t.Helper()
+	var body io.Reader
+	if form != nil {
+		body = strings.NewReader(form.Encode())
+	}
+	r, err := http.NewRequestWithContext(v.t.Context(), method, v.server+path, body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	if form != nil {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	for i := 0; i < len(headers); i += 2 {
+		r.Header.Set(headers[i], headers[i+1])
+	}
+	resp, err := v.client.Do(r)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(resp.Body)
+	if err != nil {
+		v.t.Fatal(err)
+	}
+	return resp, string(text)
+}
+
+// want makes a request as a script does and checks status and whole body.
+func (v *visitor) want(method, path string, status int, body string) {
+	v.t.Helper()
+	resp, got := v.send(method, path, nil)
+	if resp.StatusCode != status || got != body {
+		v.t.Errorf("%s %s: %d %q, want %d %q", method, path, resp.StatusCode, got, status, body)
+	}
+}
+
+// wantCount checks what the visitor's counter shows.
+func (v *visitor) wantCount(body string) {
+	v.t.Helper()
+	v.want(http.MethodGet, "/count", http.StatusOK, `<span id="count">`+body+`</span>`)
+}
+
+// wantTheme checks the theme of the visitor's page.
+func (v *visitor) wantTheme(theme string) {
+	v.t.Helper()
+	if _, page := v.send(http.MethodGet, "/", nil); !strings.Contains(page, ` data-theme="`+theme+`"`) {
+		start, _, _ := strings.Cut(page, "<head>")
+		v.t.Errorf("page begins with %q, want theme %s", start, theme)
+	}
+}
+
+// As a browser submits a form, and as htmx does.
+var (
+	asForm = []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site", "same-origin"}
+	asHTMX = []string{"Accept", "*/*", "HX-Request", "true", "Sec-Fetch-Site", "same-origin"}
+)
+
+// B4: A increments three times and sees 3, B sees 0, increments and sees 1.
+func TestEachVisitorCountsAlone(t *testing.T) {
+	visit := newSite(t)
+	a, b := visit(), visit()
+	for _, n := range []string{"1", "2", "3"} {
+		a.want("POST", "/increment", http.StatusOK, `<span id="count">`+n+`</span>`)
+	}
+	b.wantCount("0")
+	b.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	a.wantCount("3")
+	a.want("POST", "/decrement", http.StatusOK, `<span id="count">2</span>`)
+	b.wantCount("1")
+}
+
+// A5: the total is one number for all; it needs no session and sets no cookie.
+func TestTotalIsShared(t *testing.T) {
+	visit := newSite(t)
+	a, b := visit(), visit()
+	a.want("POST", "/total/increment", http.StatusOK, `<span id="total">1</span>`)
+	b.want("POST", "/total/increment", http.StatusOK, `<span id="total">2</span>`)
+	a.want("GET", "/total", http.StatusOK, `<span id="total">2</span>`)
+	if resp, _ := a.send("GET", "/total", nil); resp.Header.Get("Set-Cookie") != "" {
+		t.Errorf("the total set a cookie: %s", resp.Header.Get("Set-Cookie"))
+	}
+	a.wantCount("0")
+}
+
+// B7: a reset sets all but the preserved theme back, a full one the theme too;
+// other visitors keep what they have.
+func TestResetKeepsTheThemeAndResetAllDoesNot(t *testing.T) {
+	visit := newSite(t)
+	a, b := visit(), visit()
+	b.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	b.send("POST", "/theme", url.Values{"theme": {"light"}}, asHTMX...)
+
+	a.wantTheme("auto")
+	a.want("POST", "/decrement", http.StatusOK, `<span id="count">-1</span>`)
+	a.send("POST", "/theme", url.Values{"theme": {"dark"}}, asHTMX...)
+	a.wantTheme("dark")
+	a.wantCount("-1")
+
+	a.send("POST", "/reset", nil, asHTMX...)
+	a.wantCount("0")
+	a.wantTheme("dark")
+
+	a.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	a.send("POST", "/reset?all=1", nil, asHTMX...)
+	a.wantCount("0")
+	a.wantTheme("auto")
+
+	b.wantCount("1")
+	b.wantTheme("light")
+}
+
+// A theme that does not exist is refused, and nothing changes.
+func TestUnknownThemeIsRefused(t *testing.T) {
+	v := newSite(t)()
+	v.send("POST", "/theme", url.Values{"theme": {"dark"}}, asHTMX...)
+	for _, form := range []url.Values{{"theme": {"pink"}}, {"theme": {""}}, {}} {
+		if resp, body := v.send("POST", "/theme", form, asHTMX...); resp.StatusCode != http.StatusUnprocessableEntity {
+			t.Errorf("theme %q: %d %q, want 422", form, resp.StatusCode, body)
+		}
+	}
+	v.wantTheme("dark")
+}
+
+// Logging out ends the session: the number is gone, and the next click begins
+// a session of its own.
+func TestLogoutEndsTheSession(t *testing.T) {
+	visit := newSite(t)
+	v, other := visit(), visit()
+	other.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	v.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	if resp, body := v.send("POST", "/logout", nil, asForm...); resp.StatusCode != http.StatusSeeOther {
+		t.Fatalf("logout: %d %q, want 303", resp.StatusCode, body)
+	}
+	v.wantCount("0")
+	v.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	other.wantCount("1")
+}
+
+// The buttons work without JavaScript: a form is sent back to the page. htmx
+// gets a fragment, or is told to load the page anew.
+func TestFormsAndHTMXGetWhatTheyCanShow(t *testing.T) {
+	tests := []struct {
+		path, form   string
+		fragment     string // the answer to htmx
+		header, want string // of the answer to htmx
+	}{
+		{path: "/increment", fragment: `<span id="count">2</span>`},
+		{path: "/decrement", fragment: `<span id="count">-2</span>`},
+		{path: "/total/increment", fragment: `<span id="total">2</span>`},
+		{path: "/theme", form: "theme=dark", header: "HX-Refresh", want: "true"},
+		{path: "/reset", header: "HX-Refresh", want: "true"},
+		{path: "/reset?all=1", header: "HX-Refresh", want: "true"},
+		{path: "/logout", header: "HX-Redirect", want: "/"},
+	}
+	for _, test := range tests {
+		t.Run(strings.TrimPrefix(test.path, "/"), func(t *testing.T) {
+			visit := newSite(t)
+			form, err := url.ParseQuery(test.form)
+			if err != nil {
+				t.Fatal(err)
+			}
+			v := visit()
+			v.t = t
+			resp, body := v.send("POST", test.path, form, asForm...)
+			if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" || body != "" {
+				t.Errorf("as a form: %d, Location %q, body %q", resp.StatusCode, resp.Header.Get("Location"), body)
+			}
+			resp, body = v.send("POST", test.path, form, asHTMX...)
+			if resp.StatusCode != http.StatusOK || body != test.fragment {
+				t.Errorf("as htmx: %d %q, want 200 %q", resp.StatusCode, body, test.fragment)
+			}
+			if test.header != "" && resp.Header.Get(test.header) != test.want {
+				t.Errorf("as htmx: %s is %q, want %q", test.header, resp.Header.Get(test.header), test.want)
+			}
+		})
+	}
+}
+
+// Pages of other origins cannot click for a visitor.
+func TestOtherOriginsAreRefused(t *testing.T) {
+	v := newSite(t)()
+	v.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
+	if resp, _ := v.send("POST", "/increment", nil, "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example"); resp.StatusCode != http.StatusForbidden {
+		t.Errorf("a click from elsewhere: %d, want 403", resp.StatusCode)
+	}
+	v.wantCount("1")
+}
+
+// The page brings what it needs from the program itself: htmx, which browsers
+// may keep, and its licence beside it. It is not part of anybody's session.
+func TestStaticFilesAreServedFromTheProgram(t *testing.T) {
+	v := newSite(t)()
+	_, page := v.send("GET", "/", nil)
+	if strings.Contains(page, "src=\"http") || !strings.Contains(page, `src="/static/htmx-2.0.11.min.js"`) {
+		t.Error("the page does not load htmx from the program")
+	}
+	fresh := newSite(t)()
+	for path, want := range map[string]string{
+		"/static/htmx-2.0.11.min.js":      "htmx",
+		"/static/htmx-2.0.11.LICENSE.txt": "Zero-Clause BSD",
+	} {
+		resp, body := fresh.send("GET", path, nil)
+		if resp.StatusCode != http.StatusOK || !strings.Contains(body, want) {
+			t.Errorf("%s: %d, %d bytes", path, resp.StatusCode, len(body))
+		}
+		if got := resp.Header.Get("Cache-Control"); !strings.Contains(got, "immutable") {
+			t.Errorf("%s: Cache-Control %q", path, got)
+		}
+		if got := resp.Header.Get("Set-Cookie"); got != "" {
+			t.Errorf("%s set a cookie: %s", path, got)
+		}
+	}
+	fresh.want("GET", "/nowhere", http.StatusNotFound, "404 page not found\n")
+}

@@ -1,0 +1,142 @@
+package schema
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"time"
+
+	"github.com/stay-go/stay/internal/clone"
+)
+
+// Encode returns the JSON of v, as encoding/json writes it, followed at each
+// level by the unknown fields in extra, which may be nil. Unknown fields below
+// a pointer that is nil in v are dropped.
+//
+// The error says what JSON cannot hold: a NaN, a year beyond 9999, a value
+// that contains itself, or what the type's own methods refuse. A panic in
+// them is an error too.
+func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
+	defer recovered(&err)
+	b, err = json.Marshal(v)
+	if err != nil || extra == nil {
+		return b, err
+	}
+	return s.splice(b, extra), nil
+}
+
+// Settle returns what becomes the state after a run left v, of which encoded
+// is the encoding: a value that shares nothing with v and equals what Decode
+// makes of encoded. An error means that encoded could not be read back and
+// must not be stored.
+func (s *Schema) Settle(v any, encoded []byte) (settled any, err error) {
+	defer recovered(&err)
+	if !s.exact || replaced(encoded) || s.timed && s.top.oddTime(reflect.ValueOf(v).Elem()) {
+		if settled, _, err = s.Decode(encoded); err == nil && s.plan.RoundTrips() {
+			// Reads copy what was settled; what its methods do to it shows
+			// here, where it can still be an error.
+			s.Clone(settled)
+		}
+		return settled, err
+	}
+	if s.recursive && !json.Valid(encoded) {
+		// The encoding itself is valid: only its depth can be the cause.
+		return nil, errTooDeep
+	}
+	return s.Clone(v), nil
+}
+
+var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.MaxDepth)
+
+// replaced reports whether encoding/json may have replaced bytes that are not
+// valid UTF-8. It writes them as an escape, and a genuine U+FFFD as it is; the
+// second check costs nothing and covers encoders that make no difference.
+func replaced(encoded []byte) bool {
+	return bytes.Contains(encoded, []byte(`\ufffd`)) || bytes.Contains(encoded, []byte("\ufffd"))
+}
+
+// recovered turns a panic of the type's own methods into an error.
+func recovered(err *error) {
+	switch p := recover().(type) {
+	case nil:
+	case error:
+		*err = fmt.Errorf("panic: %w", p)
+	default:
+		*err = fmt.Errorf("panic: %v", p)
+	}
+}
+
+// findTimes marks the nodes from which a time is reached, and reports whether
+// n is one. Nodes form a graph, so it goes round until nothing changes.
+func (n *node) findTimes() bool {
+	var all []*node
+	seen := make(map[*node]bool)
+	var list func(n *node)
+	list = func(n *node) {
+		if n == nil || seen[n] {
+			return
+		}
+		seen[n] = true
+		all = append(all, n)
+		list(n.elem)
+		for _, f := range n.fields {
+			list(f.node)
+		}
+	}
+	list(n)
+	for changed := true; changed; {
+		changed = false
+		for _, m := range all {
+			timed := m.typ == timeType || m.elem != nil && m.elem.timed
+			for _, f := range m.fields {
+				timed = timed || f.node.timed
+			}
+			changed = changed || timed != m.timed
+			m.timed = timed
+		}
+	}
+	return n.timed
+}
+
+// oddTime reports whether v holds a time whose zone is not a whole number of
+// minutes from UTC, as zones were before they were unified. JSON drops the
+// seconds, which makes it another instant.
+func (n *node) oddTime(v reflect.Value) bool {
+	if !n.timed {
+		return false
+	}
+	switch n.shape {
+	case object:
+		for i := range n.fields {
+			if f := &n.fields[i]; f.node.timed && f.node.oddTime(v.FieldByIndex(f.Index)) {
+				return true
+			}
+		}
+	case pointer:
+		return !v.IsNil() && n.elem.oddTime(v.Elem())
+	case slice, array:
+		for i := range v.Len() {
+			if n.elem.oddTime(v.Index(i)) {
+				return true
+			}
+		}
+	case mapping:
+		for it := v.MapRange(); it.Next(); {
+			if n.elem.oddTime(it.Value()) {
+				return true
+			}
+		}
+	default:
+		_, offset := asTime(v).Zone()
+		return offset%60 != 0
+	}
+	return false
+}
+
+func asTime(v reflect.Value) time.Time {
+	if v.CanAddr() {
+		return *v.Addr().Interface().(*time.Time)
+	}
+	return v.Interface().(time.Time)
+}

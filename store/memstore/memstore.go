@@ -1,0 +1,324 @@
+// Package memstore keeps records in memory. It is the simplest correct store
+// and the one to read first when writing another: every rule of package store
+// is here once, without a disk or a network in the way.
+//
+// Nothing survives the end of the process.
+package memstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// breath is the number of records that List looks at before it lets other
+// calls in.
+const breath = 4096
+
+// A Store keeps records in memory. It never waits for anything but its own
+// lock, which is held for the length of one call's map accesses; all methods
+// may be called concurrently. The zero value is not usable: see New and Shared.
+type Store struct {
+	data   *records
+	shared bool
+	closed bool // guarded by data.mu
+}
+
+// records is what the handles of one Shared call have in common.
+type records struct {
+	mu sync.Mutex
+	// last is the newest revision of all keys together: one counter for the
+	// store, never reset, is the easiest way to satisfy C3 without a tombstone
+	// for every deleted key.
+	last store.Revision
+	// byKey holds expired records too, until a Delete or a Put takes them away.
+	byKey map[string]*store.Record
+	due   due
+}
+
+// New returns an empty store with one owner.
+func New() *Store {
+	return &Store{data: newRecords()}
+}
+
+// Shared returns n handles on one empty set of records, as if n processes had
+// opened one database. None of them is a sole owner, and each is closed on its
+// own. It is meant for tests of programs that run on several nodes.
+func Shared(n int) []*Store {
+	data := newRecords()
+	handles := make([]*Store, n)
+	for i := range handles {
+		handles[i] = &Store{data: data, shared: true}
+	}
+	return handles
+}
+
+func newRecords() *records {
+	return &records{byKey: make(map[string]*store.Record), due: newDue()}
+}
+
+// Features declares groups, expiry and listing. A store made by New is also a
+// sole owner and Immediate; handles made by Shared are neither. There is no
+// limit on the size of values but memory.
+func (s *Store) Features() store.Features {
+	return store.Features{
+		SoleOwner: !s.shared,
+		Groups:    true,
+		Expire:    true,
+		List:      true,
+		Immediate: !s.shared,
+	}
+}
+
+// Load implements store.Store. The slices in what it returns are those that
+// were handed to Commit. It fails only when ctx has ended or the store is
+// closed.
+func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.data.mu.Unlock()
+	recs := make([]store.Record, len(reads))
+	for i, r := range reads {
+		recs[i].Key = r.Key
+		switch rec := s.data.present(now, r.Key); {
+		case rec == nil:
+		case rec.Revision == r.Have:
+			recs[i].Revision = r.Have
+		default:
+			recs[i] = *rec
+		}
+	}
+	return recs, nil
+}
+
+// Commit implements store.Store. It keeps the slices of the writes. It never
+// answers Unknown: when ctx has ended before it begins, or the store is
+// closed, every group is Rejected; once begun it runs to its end.
+func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	results := make([]store.Result, len(groups))
+	if err := s.enter(ctx); err != nil {
+		for i := range results {
+			results[i] = store.Result{Outcome: store.Rejected, Err: err}
+		}
+		return results
+	}
+	defer s.data.mu.Unlock()
+	c := newChecker(groups)
+	for i, g := range groups {
+		if err := c.check(g); err != nil {
+			results[i] = store.Result{Outcome: store.Rejected, Err: err}
+			continue
+		}
+		results[i] = s.data.commit(now, g)
+	}
+	return results
+}
+
+// Expired implements store.Store. Expired records are indexed by the minute in
+// which they expire, and a minute is looked at only when it is over, so the
+// work of a call grows with limit and not with the number of records; records
+// that expired in the current minute are returned when it is over.
+func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	defer s.data.mu.Unlock()
+	var recs []store.Record
+	for key := range s.data.due.before(now) {
+		if len(recs) >= limit {
+			break
+		}
+		recs = append(recs, *s.data.byKey[key])
+	}
+	return recs, nil
+}
+
+// List implements store.Lister. Every call looks at every key, and lets other
+// calls in after each few thousand: use a large limit. A key that is created
+// or deleted while it runs may be listed or not.
+func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+	if err := s.enter(ctx); err != nil {
+		return nil, err
+	}
+	var keys []string
+	n := 0
+	// The map may change between two steps of the loop, because a range
+	// allows that; it is never touched without the lock.
+	for key, rec := range s.data.byKey {
+		if key > after && strings.HasPrefix(key, prefix) && !rec.Expired(now) {
+			keys = append(keys, key)
+		}
+		if n++; n%breath == 0 {
+			s.data.mu.Unlock()
+			if err := s.enter(ctx); err != nil {
+				return nil, err
+			}
+		}
+	}
+	s.data.mu.Unlock()
+	slices.Sort(keys)
+	return keys[:max(0, min(limit, len(keys)))], nil
+}
+
+// Close implements store.Store. Other handles on the same records stay open.
+// It never fails.
+func (s *Store) Close() error {
+	s.data.mu.Lock()
+	defer s.data.mu.Unlock()
+	s.closed = true
+	return nil
+}
+
+// enter takes the lock, or says why the call must not go on.
+func (s *Store) enter(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("memstore: %w: %w", store.ErrUnavailable, err)
+	}
+	s.data.mu.Lock()
+	if s.closed {
+		s.data.mu.Unlock()
+		return fmt.Errorf("memstore: %w", store.ErrClosed)
+	}
+	return nil
+}
+
+// present returns the record of a key, nil if there is none at now (C4).
+func (d *records) present(now time.Time, key string) *store.Record {
+	rec := d.byKey[key]
+	if rec == nil || rec.Expired(now) {
+		return nil
+	}
+	return rec
+}
+
+// commit looks at every condition of a group before it changes anything, which
+// under one lock is all that atomicity takes (C2).
+func (d *records) commit(now time.Time, g store.Group) store.Result {
+	for i := range g {
+		if !d.holds(now, &g[i]) {
+			return d.conflict(now, g)
+		}
+	}
+	revs := make([]store.Revision, len(g))
+	for i := range g {
+		revs[i] = d.apply(&g[i])
+	}
+	return store.Result{Outcome: store.Applied, Revisions: revs}
+}
+
+// holds reports whether the condition of a write holds.
+func (d *records) holds(now time.Time, w *store.Write) bool {
+	rec := d.byKey[w.Key]
+	if rec != nil && w.Op == store.Delete && w.Base == rec.Revision {
+		return true // also when it has expired: this is the claim (C4)
+	}
+	if rec == nil || rec.Expired(now) {
+		return w.Base == 0
+	}
+	return w.Base == rec.Revision
+}
+
+func (d *records) conflict(now time.Time, g store.Group) store.Result {
+	current := make([]store.Record, len(g))
+	for i := range g {
+		current[i].Key = g[i].Key
+		if rec := d.present(now, g[i].Key); rec != nil {
+			current[i] = *rec
+		}
+	}
+	return store.Result{Outcome: store.Conflict, Current: current}
+}
+
+// apply does a write whose condition holds and returns its revision.
+func (d *records) apply(w *store.Write) store.Revision {
+	switch w.Op {
+	case store.Put:
+		d.last++
+		expires := w.Expires.Truncate(time.Millisecond)
+		rec := d.byKey[w.Key]
+		if rec == nil {
+			rec = new(store.Record)
+			d.byKey[w.Key] = rec
+		}
+		d.due.move(w.Key, rec.Expires, expires)
+		*rec = store.Record{
+			Key:      w.Key,
+			Revision: d.last,
+			Value:    w.Value,
+			Meta:     w.Meta,
+			Version:  w.Version,
+			Expires:  expires,
+		}
+		return rec.Revision
+	case store.Delete:
+		// With Base 0 the record may be an expired one, which stays until
+		// somebody claims it.
+		if w.Base != 0 {
+			d.due.move(w.Key, d.byKey[w.Key].Expires, time.Time{})
+			delete(d.byKey, w.Key)
+		}
+		return 0
+	default:
+		return w.Base
+	}
+}
+
+// Errors that say what is wrong with a group (C6).
+var (
+	errNoWrites = errors.New("memstore: group without writes")
+	errNoKey    = errors.New("memstore: empty key")
+	errRepeated = errors.New("memstore: key repeated in one call")
+	errOp       = errors.New("memstore: unknown operation")
+)
+
+// A checker finds what is wrong with the groups of one call, in their order.
+type checker struct {
+	seen map[string]struct{} // nil when the call has one write only
+}
+
+func newChecker(groups []store.Group) checker {
+	if len(groups) == 1 && len(groups[0]) == 1 {
+		return checker{}
+	}
+	return checker{seen: make(map[string]struct{})}
+}
+
+// check returns an error for a group that must be Rejected. A group names its
+// keys for those after it, whatever becomes of itself.
+func (c checker) check(g store.Group) error {
+	if len(g) == 0 {
+		return errNoWrites
+	}
+	var err error
+	for i := range g {
+		if e := c.checkWrite(&g[i]); err == nil {
+			err = e
+		}
+	}
+	return err
+}
+
+func (c checker) checkWrite(w *store.Write) error {
+	if c.seen != nil {
+		if _, ok := c.seen[w.Key]; ok {
+			return errRepeated
+		}
+		c.seen[w.Key] = struct{}{}
+	}
+	switch {
+	case w.Op > store.Check:
+		return errOp
+	case w.Key == "":
+		return errNoKey
+	case len(w.Key) > store.MaxKey:
+		return fmt.Errorf("memstore: key of %d bytes: %w", len(w.Key), store.ErrTooLarge)
+	}
+	return nil
+}

@@ -1,0 +1,98 @@
+package store
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+)
+
+// maxSimpleKey is the length up to which keys are written out.
+const maxSimpleKey = 200
+
+// simpleKey returns the name under which a record is saved. Bytes other than
+// a-z, 0-9, "-", "_" and an inner dot are written as "=" and two hexadecimal
+// digits, which no two keys share; a name that would be too long is replaced
+// by its key's SHA-256 behind "=sha256-", which is no such escape.
+func simpleKey(key string) string {
+	if len(key) <= maxSimpleKey {
+		var b strings.Builder
+		for i := range len(key) {
+			c := key[i]
+			switch {
+			case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '_',
+				c == '.' && i > 0 && i < len(key)-1:
+				b.WriteByte(c)
+			default:
+				fmt.Fprintf(&b, "=%02x", c)
+			}
+		}
+		if b.Len() <= maxSimpleKey {
+			return b.String()
+		}
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "=sha256-" + hex.EncodeToString(sum[:])
+}
+
+// An envelope is the first line of what is saved.
+type envelope struct {
+	Format   int      `json:"stay"`
+	Revision Revision `json:"rev"`
+	// Key is there only when the name does not tell it.
+	Key     []byte `json:"key,omitempty"`
+	Expires *int64 `json:"expires,omitempty"` // milliseconds since 1970
+	Version int    `json:"version,omitempty"`
+	Meta    []byte `json:"meta,omitempty"`
+}
+
+// envelopeFormat is the format written and the only one read.
+const envelopeFormat = 1
+
+// named returns what the envelope has to say about the key.
+func named(key string) []byte {
+	if strings.HasPrefix(simpleKey(key), "=sha256-") {
+		return []byte(key)
+	}
+	return nil
+}
+
+func encodeEnvelope(w *Write, rev Revision) []byte {
+	e := envelope{Format: envelopeFormat, Revision: rev, Key: named(w.Key), Version: w.Version, Meta: w.Meta}
+	if !w.Expires.IsZero() {
+		// Truncated as a time and not as a number, to round down before 1970.
+		ms := w.Expires.Truncate(time.Millisecond).UnixMilli()
+		e.Expires = &ms
+	}
+	line, err := json.Marshal(e)
+	if err != nil {
+		// Numbers and bytes always marshal.
+		panic("store: simple: " + err.Error())
+	}
+	line = append(line, '\n')
+	return append(line, w.Value...)
+}
+
+// decodeEnvelope returns the record that raw is; nil is an absent one. What is
+// no envelope becomes a record with all of raw as its value: whoever decodes
+// it fails, and nobody replaces it believing that there is nothing.
+func decodeEnvelope(key string, raw []byte) Record {
+	if raw == nil {
+		return Record{Key: key}
+	}
+	line, value, ok := bytes.Cut(raw, []byte{'\n'})
+	var e envelope
+	if !ok || json.Unmarshal(line, &e) != nil ||
+		e.Format != envelopeFormat || e.Revision == 0 || e.Revision > math.MaxInt64 || !bytes.Equal(e.Key, named(key)) {
+		return Record{Key: key, Revision: 1, Value: raw}
+	}
+	rec := Record{Key: key, Revision: e.Revision, Value: value, Meta: e.Meta, Version: e.Version}
+	if e.Expires != nil {
+		rec.Expires = time.UnixMilli(*e.Expires)
+	}
+	return rec
+}

@@ -1,0 +1,418 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/storetest"
+)
+
+var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
+
+// A shelf is a store.Simple in memory that a test can make fail.
+type shelf struct {
+	mu    sync.Mutex
+	saved map[string][]byte
+	calls []string // "save key", "delete key", in order
+	// before is asked before each call, after when it has been done; an error
+	// is what the call returns.
+	before, after func(call string) error
+	closed        int
+}
+
+func newShelf() *shelf { return &shelf{saved: map[string][]byte{}} }
+
+func (s *shelf) do(call string, work func()) error {
+	s.mu.Lock()
+	before, after := s.before, s.after
+	s.mu.Unlock()
+	if before != nil {
+		if err := before(call); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	work()
+	s.calls = append(s.calls, call)
+	s.mu.Unlock()
+	if after != nil {
+		return after(call)
+	}
+	return nil
+}
+
+func (s *shelf) Load(_ context.Context, key string) (value []byte, err error) {
+	err = s.do("load "+key, func() { value = s.saved[key] })
+	return value, err
+}
+
+func (s *shelf) Save(_ context.Context, key string, value []byte) error {
+	return s.do("save "+key, func() { s.saved[key] = value })
+}
+
+func (s *shelf) Delete(_ context.Context, key string) error {
+	return s.do("delete "+key, func() { delete(s.saved, key) })
+}
+
+func (s *shelf) Close() error {
+	s.closed++
+	return nil
+}
+
+// fail makes the calls with these texts return errTest, before or after they
+// are done.
+func (s *shelf) fail(before, after []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	failing := func(calls []string) func(string) error {
+		return func(call string) error {
+			if slices.Contains(calls, call) {
+				return errTest
+			}
+			return nil
+		}
+	}
+	s.before, s.after = failing(before), failing(after)
+}
+
+var errTest = errors.New("test")
+
+func TestSimpleConformance(t *testing.T) {
+	t.Run("memory", func(t *testing.T) {
+		storetest.Run(t, storetest.Harness{New: func(*testing.T) func(*testing.T) store.Store {
+			s := newShelf()
+			return func(*testing.T) store.Store { return store.FromSimple(s) }
+		}})
+	})
+	t.Run("folder", func(t *testing.T) {
+		storetest.Run(t, storetest.Harness{New: func(t *testing.T) func(*testing.T) store.Store {
+			dir := t.TempDir()
+			return func(*testing.T) store.Store { return store.FromSimple(folder(dir)) }
+		}})
+	})
+}
+
+func commit(t *testing.T, s store.Store, want store.Outcome, g ...store.Write) store.Result {
+	t.Helper()
+	res := s.Commit(t.Context(), now, []store.Group{g})[0]
+	if res.Outcome != want {
+		t.Fatalf("outcome %v (%v), want %v", res.Outcome, res.Err, want)
+	}
+	return res
+}
+
+func put(key, value string, base store.Revision) store.Write {
+	return store.Write{Key: key, Base: base, Value: []byte(value)}
+}
+
+// value returns what is stored under a key, "" if nothing.
+func value(t *testing.T, s store.Store, key string) string {
+	t.Helper()
+	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+	if err != nil {
+		t.Fatalf("Load(%q): %v", key, err)
+	}
+	return string(recs[0].Value)
+}
+
+// Names are safe for files, short, and as many as there are keys.
+func TestSimpleNames(t *testing.T) {
+	sh := newShelf()
+	s := store.FromSimple(sh)
+	defer s.Close()
+	safe := regexp.MustCompile(`^[a-z0-9_=-]([a-z0-9_.=-]{0,198}[a-z0-9_=-])?$`)
+	keys := []string{
+		".", "..", "...", ".a", "a.", "a.b", "a/b", "a=2fb", "a", "A", "=", "=sha256-", "\x00", "\xff", "é",
+		"con", "a b", "stay/session/x", strings.Repeat("k", 200), strings.Repeat("k", 201), strings.Repeat("/", 66),
+		strings.Repeat("/", 67), strings.Repeat("k", store.MaxKey),
+	}
+	for b := range 256 {
+		keys = append(keys, "b"+string([]byte{byte(b)}))
+	}
+	for _, key := range keys {
+		commit(t, s, store.Applied, put(key, "v", 0))
+	}
+	for name := range sh.saved {
+		if !safe.MatchString(name) || len(name) > 200 {
+			t.Errorf("name %q is not safe", name)
+		}
+	}
+	if len(sh.saved) != len(keys) {
+		t.Errorf("%d keys have %d names", len(keys), len(sh.saved))
+	}
+	for _, want := range []string{
+		"stay=2fsession=2fx", "a.b", "=2ea", "a=2e", "=41",
+		"=sha256-ebf0ead0a3b837bc388d6a36c93833fff64a0a8bc8198fc0f1b7b5031dddd254",
+	} {
+		if _, ok := sh.saved[want]; !ok {
+			t.Errorf("no key is saved as %q", want)
+		}
+	}
+}
+
+// The form in which records are saved is what files of earlier versions have,
+// so it must not change unnoticed.
+func TestSimpleEnvelope(t *testing.T) {
+	sh := newShelf()
+	s := store.FromSimple(sh)
+	defer s.Close()
+	w := put("key", "a\nvalue", 0)
+	w.Meta, w.Version, w.Expires = []byte("meta"), 3, now.Add(time.Hour+time.Microsecond)
+	rev := commit(t, s, store.Applied, w).Revisions[0]
+	want := fmt.Sprintf(`{"stay":1,"rev":%d,"expires":1793538000000,"version":3,"meta":"bWV0YQ=="}`+"\na\nvalue", rev)
+	if got := string(sh.saved["key"]); got != want {
+		t.Errorf("saved %q, want %q", got, want)
+	}
+	long := strings.Repeat("k", 201)
+	commit(t, s, store.Applied, put(long, "v", 0))
+	for name, raw := range sh.saved {
+		if strings.HasPrefix(name, "=sha256-") && !strings.Contains(string(raw), `"key":"a2tr`) {
+			t.Errorf("a key that its name does not tell is not in the envelope: %q", raw)
+		}
+	}
+}
+
+// What is no envelope is returned whole, is not taken for absent, and keeps no
+// other key from working.
+func TestSimpleForeignBytes(t *testing.T) {
+	for _, raw := range []string{
+		"", "x", "{}", "{}\n", `{"stay":2,"rev":5}` + "\nvalue", `{"stay":1,"rev":0}` + "\n", `{"stay":1,"rev":5,"key":"eA=="}` + "\n",
+		`{"stay":1,"rev":18446744073709551615}` + "\n", `{"stay":1,"rev":5` + "\n",
+	} {
+		sh := newShelf()
+		sh.saved["key"] = []byte(raw)
+		s := store.FromSimple(sh)
+		recs, err := s.Load(t.Context(), now, []store.Read{{Key: "key"}, {Key: "other"}})
+		if err != nil || recs[0].Revision != 1 || string(recs[0].Value) != raw || recs[1].Revision != 0 {
+			t.Errorf("Load of %q = %+v, %v", raw, recs, err)
+		}
+		commit(t, s, store.Conflict, put("key", "new", 0))
+		commit(t, s, store.Applied, put("other", "new", 0))
+		if got := string(sh.saved["key"]); got != raw {
+			t.Errorf("%q became %q", raw, got)
+		}
+		commit(t, s, store.Applied, store.Write{Op: store.Delete, Key: "key", Base: 1})
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The outcome of one failed write says what reading back shows.
+func TestSimpleFailedWrite(t *testing.T) {
+	type calls []string
+	for name, c := range map[string]struct {
+		before, after calls
+		op            store.Op
+		want          store.Outcome
+		value         string
+	}{
+		"save not done":                {before: calls{"save key"}, want: store.Rejected, value: "old"},
+		"save done":                    {after: calls{"save key"}, want: store.Unknown, value: "new"},
+		"delete not done":              {before: calls{"delete key"}, op: store.Delete, want: store.Rejected, value: "old"},
+		"delete done":                  {after: calls{"delete key"}, op: store.Delete, want: store.Unknown, value: ""},
+		"load before the save":         {before: calls{"load key"}, want: store.Rejected, value: "old"},
+		"reading back fails with save": {after: calls{"save key", "2 load key"}, want: store.Unknown, value: "new"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			sh := newShelf()
+			s := store.FromSimple(sh)
+			defer s.Close()
+			rev := commit(t, s, store.Applied, put("key", "old", 0)).Revisions[0]
+			sh.fail(c.before, c.after)
+			if slices.Contains(c.after, "2 load key") {
+				loads := 0
+				sh.after = func(call string) error {
+					if call == "load key" {
+						loads++
+					}
+					if call == "save key" || loads == 2 {
+						return errTest
+					}
+					return nil
+				}
+			}
+			w := put("key", "new", rev)
+			w.Op = c.op
+			if res := commit(t, s, c.want, w); !errors.Is(res.Err, errTest) {
+				t.Errorf("error is %v", res.Err)
+			}
+			sh.fail(nil, nil)
+			if got := value(t, s, "key"); got != c.value {
+				t.Errorf("value is %q, want %q", got, c.value)
+			}
+		})
+	}
+}
+
+// A group is all or none whatever call of it fails, also when taking back
+// fails for a while: nobody sees half of it meanwhile.
+func TestSimpleFailedGroup(t *testing.T) {
+	for _, failing := range []string{"save a", "delete b", "save c"} {
+		for _, done := range []bool{false, true} {
+			for _, stuck := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%s done=%v stuck=%v", failing, done, stuck), func(t *testing.T) {
+					sh := newShelf()
+					s := store.FromSimple(sh)
+					defer s.Close()
+					a := commit(t, s, store.Applied, put("a", "old a", 0)).Revisions[0]
+					b := commit(t, s, store.Applied, put("b", "old b", 0)).Revisions[0]
+					before := maps.Clone(sh.saved)
+					tripped := false
+					fail := func(call string) error {
+						if call == failing || stuck && tripped && !strings.HasPrefix(call, "load") {
+							tripped = true
+							return errTest
+						}
+						return nil
+					}
+					once := func(call string) error {
+						if tripped && !stuck {
+							return nil
+						}
+						return fail(call)
+					}
+					if done {
+						sh.after = once
+					} else {
+						sh.before = once
+					}
+					g := store.Group{put("a", "new a", a), {Op: store.Delete, Key: "b", Base: b}, put("c", "new c", 0)}
+					res := s.Commit(t.Context(), now, []store.Group{g})[0]
+					if res.Outcome == store.Applied || res.Outcome == store.Conflict || !errors.Is(res.Err, errTest) {
+						t.Fatalf("outcome %v (%v)", res.Outcome, res.Err)
+					}
+					if !stuck && res.Outcome != store.Rejected {
+						t.Errorf("outcome %v (%v) though everything was taken back", res.Outcome, res.Err)
+					}
+					if stuck && res.Outcome == store.Unknown {
+						// Whatever can be read meanwhile is the old state.
+						for key, want := range map[string]string{"a": "old a", "b": "old b", "c": ""} {
+							recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+							if err == nil && string(recs[0].Value) != want {
+								t.Errorf("%s is %q while the group is not taken back", key, recs[0].Value)
+							}
+						}
+					}
+					sh.before, sh.after = nil, nil
+					for key, want := range map[string]string{"a": "old a", "b": "old b", "c": ""} {
+						if got := value(t, s, key); got != want {
+							t.Errorf("%s is %q, want %q", key, got, want)
+						}
+					}
+					if !maps.EqualFunc(before, sh.saved, slices.Equal) {
+						t.Errorf("saved are %q, want %q", sh.saved, before)
+					}
+					for i, rev := range commit(t, s, store.Applied, g...).Revisions {
+						if g[i].Op == store.Put && rev <= g[i].Base {
+							t.Errorf("the same group later has revision %d on %d", rev, g[i].Base)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// Session records are written last, so a crash never leaves one that names
+// what is not there.
+func TestSimpleSessionLast(t *testing.T) {
+	sh := newShelf()
+	s := store.FromSimple(sh)
+	defer s.Close()
+	commit(t, s, store.Applied, put("stay/session/1", "s", 0), put("b", "b", 0), put("stay/sessionless", "x", 0), put("a", "a", 0))
+	var saves []string
+	for _, call := range sh.calls {
+		if strings.HasPrefix(call, "save") {
+			saves = append(saves, call)
+		}
+	}
+	if want := []string{"save b", "save stay=2fsessionless", "save a", "save stay=2fsession=2f1"}; !slices.Equal(saves, want) {
+		t.Errorf("order is %q, want %q", saves, want)
+	}
+}
+
+// A Save that takes for ever holds up its own key only, in the same call and
+// in others, and a caller that waits for the key leaves with its context.
+func TestSimpleSlowKey(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		sh := newShelf()
+		s := store.FromSimple(sh)
+		release := make(chan struct{})
+		sh.before = func(call string) error {
+			if call == "save slow" {
+				<-release
+			}
+			return nil
+		}
+		done := make(chan []store.Result, 1)
+		go func() {
+			done <- s.Commit(t.Context(), now, []store.Group{{put("slow", "v", 0)}, {put("beside", "v", 0)}})
+		}()
+		synctest.Wait()
+		if value(t, s, "beside") != "v" {
+			t.Error("a key of the same call waits for the slow one")
+		}
+		commit(t, s, store.Applied, put("other", "v", 0))
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if res := s.Commit(ctx, now, []store.Group{{put("a", "v", 0), put("slow", "w", 0)}})[0]; res.Outcome != store.Rejected || !errors.Is(res.Err, context.DeadlineExceeded) {
+			t.Errorf("a commit that waits for the slow key: %v (%v)", res.Outcome, res.Err)
+		}
+		if _, err := s.Load(ctx, now, []store.Read{{Key: "slow"}}); !errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("a read that waits for the slow key: %v", err)
+		}
+		commit(t, s, store.Applied, put("a", "v", 0)) // its lock was given back
+
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		synctest.Wait()
+		if len(closed) != 0 || sh.closed != 0 {
+			t.Error("Close did not wait for the call that is under way")
+		}
+		close(release)
+		if err := <-closed; err != nil || sh.closed != 1 {
+			t.Errorf("Close: %v, the Simple was closed %d times", err, sh.closed)
+		}
+		for _, res := range <-done {
+			if res.Outcome != store.Applied {
+				t.Errorf("slow call: %v (%v)", res.Outcome, res.Err)
+			}
+		}
+		if err := s.Close(); err != nil || sh.closed != 1 {
+			t.Errorf("Close again: %v, the Simple was closed %d times", err, sh.closed)
+		}
+	})
+}
+
+// Expired records do not pile up: reading one a minute later removes it.
+func TestSimpleExpiredDropped(t *testing.T) {
+	sh := newShelf()
+	s := store.FromSimple(sh)
+	defer s.Close()
+	w := put("key", "v", 0)
+	w.Expires = now.Add(time.Second)
+	rev := commit(t, s, store.Applied, w).Revisions[0]
+	for _, c := range []struct {
+		after time.Duration
+		left  int
+	}{{time.Second, 1}, {time.Minute, 1}, {time.Minute + time.Second, 0}} {
+		recs, err := s.Load(t.Context(), now.Add(c.after), []store.Read{{Key: "key"}})
+		if err != nil || recs[0].Revision != 0 || len(sh.saved) != c.left {
+			t.Errorf("%v later: %+v, %v, %d records left, want %d", c.after, recs[0], err, len(sh.saved), c.left)
+		}
+	}
+	if again := commit(t, s, store.Applied, put("key", "v", 0)).Revisions[0]; again <= rev {
+		t.Errorf("revision %d after %d", again, rev)
+	}
+}

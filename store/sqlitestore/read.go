@@ -1,0 +1,168 @@
+package sqlitestore
+
+import (
+	"bytes"
+	"context"
+	"database/sql/driver"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// Load answers every read from one snapshot of the database, which has all
+// that was applied before Load began. A key that the store would not take is
+// absent.
+func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	records := make([]store.Record, len(reads))
+	err := s.read(ctx, func(c *conn) error {
+		if len(reads) == 1 {
+			return c.record(&records[0], reads[0].Key, reads[0].Have, now)
+		}
+		return c.snapshot(func() error {
+			for i, r := range reads {
+				if err := ctx.Err(); err != nil {
+					return err
+				}
+				if err := c.record(&records[i], r.Key, r.Have, now); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// Expired returns up to limit expired records, those that expired first
+// before the others. It misses none.
+func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	if limit <= 0 {
+		return nil, ctx.Err()
+	}
+	var records []store.Record
+	err := s.read(ctx, func(c *conn) error {
+		records = records[:0]
+		return c.query(listExpired, func(row []driver.Value) error {
+			key, _ := row[0].([]byte)
+			records = append(records, store.Record{Key: string(key)})
+			fill(&records[len(records)-1], row[1:])
+			return ctx.Err()
+		}, now.UnixMilli(), int64(limit))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// List returns keys as [store.Lister] says, from one snapshot per call.
+func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	if limit <= 0 {
+		return nil, ctx.Err()
+	}
+	from := []byte(prefix)
+	if after >= prefix {
+		from = append([]byte(after), 0) // the next key there can be
+	}
+	var keys []string
+	err := s.read(ctx, func(c *conn) error {
+		keys = keys[:0]
+		return c.query(listKeys, func(row []driver.Value) error {
+			key, _ := row[0].([]byte)
+			keys = append(keys, string(key))
+			return ctx.Err()
+		}, from, endOf(prefix), now.UnixMilli(), int64(limit))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return keys, nil
+}
+
+// endOf returns the first key after all that begin with prefix.
+func endOf(prefix string) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			return append([]byte(prefix[:i]), prefix[i]+1)
+		}
+	}
+	return bytes.Repeat([]byte{0xff}, store.MaxKey+1)
+}
+
+// read runs f on a reader connection. A connection on which something failed
+// is not used again.
+func (s *Store) read(ctx context.Context, f func(*conn) error) error {
+	c, err := s.readers.take(ctx)
+	if err != nil {
+		return unavailable(err)
+	}
+	if err := patiently(ctx, busyWait, func() error { return f(c) }); err != nil {
+		s.readers.drop(c)
+		return unavailable(err)
+	}
+	s.readers.put(c)
+	return nil
+}
+
+// snapshot runs f in a transaction, so that all it reads is of one moment.
+func (c *conn) snapshot(f func() error) error {
+	if _, err := c.exec(begin); err != nil {
+		return err
+	}
+	if err := f(); err != nil {
+		c.rollback()
+		return err
+	}
+	_, err := c.exec(commit)
+	return err
+}
+
+// record reads the record of key into r. If it has the revision have, only
+// Key and Revision are filled in.
+func (c *conn) record(r *store.Record, key string, have store.Revision, now time.Time) error {
+	*r = store.Record{Key: key}
+	err := c.query(get, func(row []driver.Value) error {
+		fill(r, row)
+		return nil
+	}, []byte(key), int64(have))
+	switch {
+	case err != nil:
+		return err
+	case r.Expired(now):
+		*r = store.Record{Key: key}
+	case have != 0 && r.Revision == have:
+		*r = store.Record{Key: key, Revision: have}
+	}
+	return nil
+}
+
+// fill sets all of r but the key from revision, expires, version, meta, value.
+func fill(r *store.Record, row []driver.Value) {
+	revision, _ := row[0].(int64)
+	version, _ := row[2].(int64)
+	r.Revision = store.Revision(revision)
+	r.Version = int(version)
+	if expires, ok := row[1].(int64); ok {
+		r.Expires = time.UnixMilli(expires).UTC()
+	}
+	r.Meta, _ = row[3].([]byte)
+	// SQLite does not tell an empty value from none; a record has a value.
+	if r.Value, _ = row[4].([]byte); r.Value == nil {
+		r.Value = []byte{}
+	}
+}

@@ -1,0 +1,223 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql/driver"
+	"fmt"
+
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+const (
+	// pageSize was measured to be best for records of some hundred bytes.
+	pageSize = 8192
+	minSize  = 16 * pageSize
+
+	// applicationID marks a database as one of ours: "STAY".
+	applicationID = 0x53544159
+	// schemaVersion is the version of the tables below. A higher one in a
+	// file means that this code does not know what it would be writing to.
+	schemaVersion = 1
+)
+
+// statement names one of the statements below.
+type statement int
+
+const (
+	begin statement = iota
+	beginWrite
+	commit
+	rollback
+	look
+	get
+	replace
+	update
+	insert
+	remove
+	getFloor
+	setFloor
+	settle
+	listExpired
+	listKeys
+	checkpointPassive
+	checkpointRestart
+	getApplication
+	getVersion
+	countTables
+	setPageSize
+	setJournal
+	createRecords
+	createExpires
+	createState
+	fillState
+	setApplication
+	setVersion
+
+	statements // how many there are
+)
+
+// statementText holds the text of every statement that the store runs.
+//
+// A record's expires is in milliseconds, or null for never, and its index
+// holds only those that expire. A statement that assigns expires rewrites the
+// index entry even when the value stays, so replace, which most writes are,
+// asks for the same expires instead of assigning it.
+//
+// The floor is at least the revision of every record that was removed: a
+// record that is created starts above it (C3).
+var statementText = [statements]string{
+	begin:      `BEGIN`,
+	beginWrite: `BEGIN IMMEDIATE`,
+	commit:     `COMMIT`,
+	rollback:   `ROLLBACK`,
+
+	look: `SELECT revision, expires FROM records WHERE key = ?1`,
+	get: `SELECT revision, expires, version,
+		CASE WHEN revision = ?2 THEN NULL ELSE meta END,
+		CASE WHEN revision = ?2 THEN NULL ELSE value END
+		FROM records WHERE key = ?1`,
+	replace: `UPDATE records SET revision = revision + 1, version = ?1, meta = ?2, value = ?3
+		WHERE key = ?4 AND revision = ?5 AND expires IS ?6`,
+	update: `UPDATE records SET revision = ?1, expires = ?2, version = ?3, meta = ?4, value = ?5
+		WHERE key = ?6`,
+	insert: `INSERT INTO records (revision, expires, version, meta, value, key)
+		VALUES (?1, ?2, ?3, ?4, ?5, ?6)`,
+	remove:   `DELETE FROM records WHERE key = ?1`,
+	getFloor: `SELECT floor FROM state`,
+	setFloor: `UPDATE state SET floor = ?1`,
+	settle:   `UPDATE state SET settled = settled + 1`,
+
+	listExpired: `SELECT key, revision, expires, version, meta, value FROM records
+		WHERE expires <= ?1 ORDER BY expires LIMIT ?2`,
+	listKeys: `SELECT key FROM records
+		WHERE key >= ?1 AND key < ?2 AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4`,
+
+	checkpointPassive: `PRAGMA wal_checkpoint(PASSIVE)`,
+	checkpointRestart: `PRAGMA wal_checkpoint(RESTART)`,
+
+	getApplication: `PRAGMA application_id`,
+	getVersion:     `PRAGMA user_version`,
+	countTables:    `SELECT count(*) FROM sqlite_schema`,
+	setPageSize:    fmt.Sprintf(`PRAGMA page_size = %d`, pageSize),
+	setJournal:     `PRAGMA journal_mode = WAL`,
+	createRecords: `CREATE TABLE records (
+		key      BLOB    NOT NULL PRIMARY KEY,
+		revision INTEGER NOT NULL,
+		expires  INTEGER,
+		version  INTEGER NOT NULL,
+		meta     BLOB,
+		value    BLOB
+	) WITHOUT ROWID`,
+	createExpires: `CREATE INDEX records_expires ON records (expires) WHERE expires IS NOT NULL`,
+	createState: `CREATE TABLE state (
+		id      INTEGER NOT NULL PRIMARY KEY CHECK (id = 1),
+		floor   INTEGER NOT NULL,
+		settled INTEGER NOT NULL
+	)`,
+	fillState:      `INSERT INTO state (id, floor, settled) VALUES (1, 0, 0)`,
+	setApplication: fmt.Sprintf(`PRAGMA application_id = %d`, applicationID),
+	setVersion:     fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion),
+}
+
+// prepare checks that the database is ours and creates what it lacks.
+func (s *Store) prepare() error {
+	ctx := context.Background()
+	var c *conn
+	err := patiently(ctx, busyWait, func() (err error) {
+		c, err = s.writer.take(ctx)
+		return err
+	})
+	if err != nil {
+		return s.openError(err)
+	}
+	defer s.writer.put(c)
+	err = patiently(ctx, busyWait, func() error {
+		// Each attempt starts at the check, since another process may have
+		// created the tables in the meantime.
+		err := s.create(c)
+		if err != nil {
+			c.rollback()
+		}
+		return err
+	})
+	return s.openError(err)
+}
+
+func (s *Store) create(c *conn) error {
+	fresh, err := s.check(c)
+	if err != nil {
+		return err
+	}
+	if fresh {
+		// The size of pages cannot change once the journal is a log.
+		if _, err := c.exec(setPageSize); err != nil {
+			return err
+		}
+	}
+	var mode string
+	err = c.query(setJournal, func(row []driver.Value) error {
+		mode, _ = row[0].(string)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if mode != "wal" {
+		return fmt.Errorf("sqlitestore: %s: SQLite cannot keep a write-ahead log there (journal mode %q): put the file on a local disk", s.path, mode)
+	}
+	if !fresh {
+		return nil
+	}
+	if _, err := c.exec(beginWrite); err != nil {
+		return err
+	}
+	if fresh, err = s.check(c); err != nil || !fresh {
+		c.rollback()
+		return err
+	}
+	for _, id := range []statement{
+		createRecords, createExpires, createState, fillState, setApplication, setVersion, commit,
+	} {
+		if _, err := c.exec(id); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// check reports whether the database is still empty. Its error says that the
+// database is not one that this code may write to.
+func (s *Store) check(c *conn) (fresh bool, err error) {
+	var found [3]int64
+	for i, id := range []statement{getApplication, getVersion, countTables} {
+		if found[i], err = c.number(id); err != nil {
+			return false, err
+		}
+	}
+	application, version, tables := found[0], found[1], found[2]
+	switch {
+	case application == 0 && version == 0 && tables == 0:
+		return true, nil
+	case application != applicationID:
+		return false, fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", s.path)
+	case version > schemaVersion:
+		return false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
+	case version != schemaVersion:
+		return false, fmt.Errorf("sqlitestore: %s has the unknown schema %d: restore it from a backup or open another file", s.path, version)
+	}
+	return false, nil
+}
+
+// openError says what to do about an error that opening met.
+func (s *Store) openError(err error) error {
+	if err == nil || code(err) == 0 {
+		return err
+	}
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_NOTADB:
+		return fmt.Errorf("sqlitestore: %s is not a SQLite database: give Stay a file of its own: %w", s.path, err)
+	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
+		return fmt.Errorf("sqlitestore: %s cannot be opened for writing: the file, its folder and the files beside it must be writable: %w", s.path, err)
+	}
+	return unavailable(fmt.Errorf("opening %s: %w", s.path, err))
+}

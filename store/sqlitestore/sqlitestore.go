@@ -1,0 +1,243 @@
+// Package sqlitestore keeps Stay's records in one SQLite file, without cgo. It
+// is the store to begin with: nothing to install or run, and what it answers
+// as applied survives a crash of the process, of the system and a power cut.
+//
+//	store, err := sqlitestore.Open("app.db")
+//
+// # Durability
+//
+// Each Commit call is one transaction in write-ahead-log mode, synced to the
+// disk before it is answered, so its level is: durable on this disk (C5). The
+// groups of a call share the one sync. The disk must be a local one; network
+// file systems lack the locks and the shared memory that SQLite needs.
+//
+// # Ownership
+//
+// A store is the sole owner of its file unless it was opened with [Shared].
+// The system keeps that promise: a lock on a file beside the database, whose
+// name ends in ".lock", is held from Open to Close and ends with the process
+// however it ends. The lock file itself stays and must not be deleted while a
+// store is open.
+//
+// # Files
+//
+// Beside app.db there are app.db-wal and app.db-shm while the store is open:
+// they are part of the database, so copy a database only after Close or with
+// SQLite's own backup commands. New files are readable by their owner only
+// (mode 0600). No program may open and close the database by hand inside the
+// process that uses it, since that drops SQLite's locks.
+package sqlitestore
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+const (
+	// maxValue bounds values and meta. SQLite takes up to a billion bytes,
+	// but a row is copied whole several times on its way.
+	maxValue = 32 << 20
+
+	// readers is how many loads run at the same time. More wait for a turn:
+	// a load is short, and each reader costs a page cache of 2 MiB.
+	readers = 4
+
+	// ownerWait is how long Open waits for the file unless told otherwise.
+	ownerWait = time.Second
+
+	// busyWait bounds how long a call waits for another process.
+	busyWait = 5 * time.Second
+)
+
+// A Store is a [store.Store] and [store.Lister] in a SQLite file. Its methods
+// may be called concurrently. Writes take turns, and reads run beside them.
+//
+// An error from SQLite rejects the groups concerned, or fails the read, with
+// [store.ErrUnavailable]. The store works again as soon as the cause is gone,
+// for example when a full disk has space again; it need not be reopened.
+type Store struct {
+	path     string
+	features store.Features
+
+	writer  *pool // the one connection that writes
+	readers *pool
+	keeper  *pool // the one connection that checkpoints
+
+	unsaved   int64         // pages in the log; belongs to who holds the writer
+	wake      chan struct{} // tells the checkpointer to look; holds one token
+	stop      chan struct{}
+	stopped   chan struct{}
+	owned     *os.File // holds the lock of the file
+	mu        sync.Mutex
+	closed    bool
+	calls     sync.WaitGroup // under way; grows only under mu while not closed
+	closeOnce sync.Once
+	closeErr  error
+}
+
+type config struct {
+	shared  bool
+	maxSize int64
+	wait    time.Duration
+}
+
+// An Option changes how [Open] opens a store.
+type Option func(*config)
+
+// Shared lets several stores, in this process or in others on the same
+// machine, have the file open at the same time. All of them must say so. The
+// store then does not declare SoleOwner, so that records are read afresh at
+// every use. A write waits up to five seconds for those of other stores.
+func Shared() Option {
+	return func(c *config) { c.shared = true }
+}
+
+// MaxSize bounds the database file to about so many bytes, rounded down to
+// pages of 8 KiB; the log beside it is not counted. Groups for which there is
+// no room are rejected with [store.ErrUnavailable] until others are deleted. 0,
+// the default, means that only the disk bounds it. With Shared, each store
+// bounds its own writes only. A file that is larger already keeps its size.
+func MaxSize(bytes int64) Option {
+	return func(c *config) { c.maxSize = bytes }
+}
+
+// OwnerWait is how long [Open] waits for another owner of the file to close
+// it. The default is one second; 0 or less does not wait at all. A program
+// whose successor starts while it still finishes its work wants it longer.
+func OwnerWait(d time.Duration) Option {
+	return func(c *config) { c.wait = d }
+}
+
+// Open opens the store in the file at path and creates the file if it is not
+// there; its folder must exist. It fails with [store.ErrUnavailable] if the
+// file has another owner that does not close it within [OwnerWait], and with
+// a plain error that says what to do if the file is not a database, belongs to
+// another program or was written by a newer version of this package. Such a
+// file is not changed.
+func Open(path string, options ...Option) (*Store, error) {
+	cfg := config{wait: ownerWait}
+	for _, option := range options {
+		option(&cfg)
+	}
+	if path == "" || path == ":memory:" {
+		return nil, errors.New("sqlitestore: a file name is needed: give Open a path, or use memstore.New for state in memory")
+	}
+	if cfg.maxSize != 0 && cfg.maxSize < minSize {
+		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the least useful size, %d bytes", cfg.maxSize, minSize)
+	}
+	path, err := resolve(path)
+	if err != nil {
+		return nil, err
+	}
+	owned, err := own(path, cfg.shared, cfg.wait)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		path: path,
+		features: store.Features{
+			Durable:   true,
+			SoleOwner: !cfg.shared,
+			Groups:    true,
+			Expire:    true,
+			List:      true,
+			MaxValue:  maxValue,
+		},
+		writer:  newPool(1, dsn(path, "max_page_count", cfg.maxSize/pageSize)),
+		readers: newPool(readers, dsn(path)),
+		keeper:  newPool(1, dsn(path)),
+		wake:    make(chan struct{}, 1),
+		stop:    make(chan struct{}),
+		stopped: make(chan struct{}),
+		owned:   owned,
+	}
+	if err := s.prepare(); err != nil {
+		return nil, errors.Join(err, s.writer.close(), owned.Close())
+	}
+	go s.checkpoints()
+	return s, nil
+}
+
+// resolve returns the absolute path without symbolic links: the lock lies
+// beside the file, so two names of one file must lead to one lock.
+func resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("sqlitestore: %w", err)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	if errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("sqlitestore: the folder %s does not exist: create it before opening %s", filepath.Dir(abs), filepath.Base(abs))
+	}
+	if err != nil {
+		return "", fmt.Errorf("sqlitestore: %w", err)
+	}
+	abs = filepath.Join(dir, filepath.Base(abs))
+	info, err := os.Lstat(abs)
+	switch {
+	case errors.Is(err, os.ErrNotExist):
+		return abs, nil
+	case err != nil:
+		return "", fmt.Errorf("sqlitestore: %w", err)
+	case info.IsDir():
+		return "", fmt.Errorf("sqlitestore: %s is a folder: name a file in it", abs)
+	case info.Mode()&os.ModeSymlink == 0:
+		return abs, nil
+	}
+	target, err := filepath.EvalSymlinks(abs)
+	if err != nil {
+		return "", fmt.Errorf("sqlitestore: %s is a link that leads nowhere: %w", abs, err)
+	}
+	return target, nil
+}
+
+// Features returns what the store can do: everything but Immediate, and
+// SoleOwner unless it was opened with [Shared]. MaxValue is 32 MiB and holds
+// for Value and for Meta.
+func (s *Store) Features() store.Features { return s.features }
+
+// Close waits for the calls that are under way, moves the log into the
+// database and gives up the file. Calls that begin later are answered with
+// [store.ErrClosed]. Later calls of Close return what the first one returned.
+// An error means that closing a file failed; nothing that was applied is lost.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.calls.Wait()
+		close(s.stop)
+		<-s.stopped
+		// The last connection to the file that closes moves the log into the
+		// database. Where that fails, for want of space for example, the log
+		// stays for the next Open.
+		s.closeErr = errors.Join(s.readers.close(), s.keeper.close(), s.writer.close(), s.owned.Close())
+	})
+	return s.closeErr
+}
+
+// begin counts a call as under way, unless the store is closed. After a nil
+// error the caller owes calls.Done.
+func (s *Store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("sqlitestore: %s: %w", s.path, store.ErrClosed)
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// unavailable wraps the cause of a call that could not be done.
+func unavailable(err error) error {
+	if err == nil || errors.Is(err, store.ErrUnavailable) {
+		return err
+	}
+	return fmt.Errorf("sqlitestore: %w: %w", store.ErrUnavailable, err)
+}

@@ -1,0 +1,266 @@
+package sqlitestore
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"time"
+
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/stay-go/stay/store"
+)
+
+// tx is what a write transaction knows while it is open. SQLite admits one
+// writer at a time, so what it has read does not change under it.
+type tx struct {
+	conn *conn
+	now  time.Time
+	rows []row // of the group at hand, reused
+
+	floor       int64 // once floorKnown
+	floorKnown  bool
+	floorRaised bool
+
+	// The first record that was changed, as it was before.
+	witness *store.Write
+	before  int64
+}
+
+// row is what decides about a write.
+type row struct {
+	revision int64        // 0 = there is no row
+	expires  driver.Value // int64 in milliseconds, or nil for never
+}
+
+// present returns the revision that counts at now: 0 once expired (C4).
+func (r row) present(now time.Time) int64 {
+	if ms, ok := r.expires.(int64); ok && ms <= now.UnixMilli() {
+		return 0
+	}
+	return r.revision
+}
+
+// expiry returns what the expires column holds for a time.
+func expiry(t time.Time) driver.Value {
+	if t.IsZero() {
+		return nil
+	}
+	return t.UnixMilli()
+}
+
+// group applies a group whole, or answers it with a conflict. All conditions
+// are looked at before the first change, so nothing needs to be undone.
+func (t *tx) group(group store.Group, result *store.Result) error {
+	if len(group) == 1 {
+		if done, err := t.replace(&group[0], result); done || err != nil {
+			return err
+		}
+	}
+	t.rows = t.rows[:0]
+	hold := true
+	for i := range group {
+		r, err := t.look(group[i].Key)
+		if err != nil {
+			return err
+		}
+		t.rows = append(t.rows, r)
+		hold = hold && t.holds(&group[i], r)
+	}
+	if !hold {
+		return t.conflict(group, result)
+	}
+	revisions := make([]store.Revision, len(group))
+	for i := range group {
+		revision, err := t.apply(&group[i], t.rows[i])
+		if err != nil {
+			return err
+		}
+		revisions[i] = store.Revision(revision)
+	}
+	*result = store.Result{Outcome: store.Applied, Revisions: revisions}
+	return nil
+}
+
+// replace does in one statement what most groups are: a new value for a live
+// record that keeps its expiry. It reports false if that is not what it is.
+func (t *tx) replace(w *store.Write, result *store.Result) (bool, error) {
+	if w.Op != store.Put || w.Base == 0 {
+		return false, nil
+	}
+	expires := expiry(w.Expires)
+	if ms, ok := expires.(int64); ok && ms <= t.now.UnixMilli() {
+		return false, nil
+	}
+	n, err := t.conn.exec(replace, int64(w.Version), w.Meta, w.Value, []byte(w.Key), int64(w.Base), expires)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	t.changed(w, int64(w.Base))
+	*result = store.Result{Outcome: store.Applied, Revisions: []store.Revision{w.Base + 1}}
+	return true, nil
+}
+
+func (t *tx) look(key string) (row, error) {
+	var r row
+	err := t.conn.query(look, func(columns []driver.Value) error {
+		r.revision, _ = columns[0].(int64)
+		r.expires = columns[1]
+		return nil
+	}, []byte(key))
+	return r, err
+}
+
+// holds reports whether the condition of a write is met.
+func (t *tx) holds(w *store.Write, r row) bool {
+	if w.Op == store.Delete && w.Base != 0 {
+		return uint64(r.revision) == uint64(w.Base) // also once expired
+	}
+	return uint64(r.present(t.now)) == uint64(w.Base)
+}
+
+// apply makes the change of a write whose condition holds and returns the
+// revision for its result.
+func (t *tx) apply(w *store.Write, r row) (int64, error) {
+	var n int64
+	var err error
+	revision := int64(0)
+	switch {
+	case w.Op == store.Check || w.Op == store.Delete && w.Base == 0:
+		return int64(w.Base), nil
+	case w.Op == store.Delete:
+		if err := t.raiseFloor(r.revision); err != nil {
+			return 0, err
+		}
+		n, err = t.conn.exec(remove, []byte(w.Key))
+	case r.revision != 0:
+		revision = r.revision + 1
+		n, err = t.conn.exec(update, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, []byte(w.Key))
+	default:
+		if err := t.loadFloor(); err != nil {
+			return 0, err
+		}
+		revision = t.floor + 1
+		n, err = t.conn.exec(insert, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, []byte(w.Key))
+	}
+	if err == nil && n != 1 {
+		err = errors.New("sqlitestore: a write changed no record although its condition held")
+	}
+	t.changed(w, r.revision)
+	return revision, err
+}
+
+// changed remembers the first record that the transaction changes.
+func (t *tx) changed(w *store.Write, before int64) {
+	if t.witness == nil {
+		t.witness, t.before = w, before
+	}
+}
+
+// conflict answers a group with the records that the store has.
+func (t *tx) conflict(group store.Group, result *store.Result) error {
+	current := make([]store.Record, len(group))
+	for i := range group {
+		if err := t.conn.record(&current[i], group[i].Key, 0, t.now); err != nil {
+			return err
+		}
+	}
+	*result = store.Result{Outcome: store.Conflict, Current: current}
+	return nil
+}
+
+// The floor is read where it is needed and not kept from one transaction to
+// the next: other stores may share the file, and most writes do not need it.
+
+func (t *tx) loadFloor() (err error) {
+	if !t.floorKnown {
+		t.floor, err = t.conn.number(getFloor)
+		t.floorKnown = err == nil
+	}
+	return err
+}
+
+func (t *tx) raiseFloor(revision int64) error {
+	if err := t.loadFloor(); err != nil {
+		return err
+	}
+	if revision > t.floor {
+		t.floor, t.floorRaised = revision, true
+	}
+	return nil
+}
+
+func (t *tx) saveFloor() error {
+	if !t.floorRaised {
+		return nil
+	}
+	_, err := t.conn.exec(setFloor, t.floor)
+	return err
+}
+
+// oneIsToBlame reports whether the groups of a transaction that failed may
+// succeed without the one that did not fit.
+func oneIsToBlame(err error) bool {
+	switch code(err) & 0xff {
+	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM:
+		return true
+	}
+	return false
+}
+
+// errUnsettled means that a transaction may have been committed or not.
+var errUnsettled = errors.New("the outcome is not known")
+
+// settle finds out what became of a transaction whose commit failed, and
+// returns the cause if it was surely not committed.
+//
+// The end of the log is what commits, so a write that failed leaves the
+// transaction uncommitted. After a sync that failed the log may be whole, and
+// a crash would then bring the transaction back. A further commit writes over
+// it: once that one is durable and the record is as before, it cannot return.
+func (b *batch) settle(t *tx, cause error) error {
+	switch c := code(cause); {
+	case c&0xff == sqlite3.SQLITE_FULL, c&0xff == sqlite3.SQLITE_BUSY, c == sqlite3.SQLITE_IOERR_WRITE, t.witness == nil:
+		return cause
+	}
+	if err := b.overwrite(t); err != nil {
+		return fmt.Errorf("%w: %w; %w", errUnsettled, cause, err)
+	}
+	return cause
+}
+
+func (b *batch) overwrite(t *tx) (err error) {
+	if b.conn == nil {
+		if b.conn, err = openConn(b.store.writer.dsn); err != nil {
+			b.conn = nil
+			return err
+		}
+	}
+	defer func() {
+		if err != nil && b.conn != nil {
+			b.abandon()
+		}
+	}()
+	// The outcome is owed whatever becomes of the caller's context.
+	err = patiently(context.WithoutCancel(b.ctx), busyWait, func() error {
+		_, err := b.conn.exec(beginWrite)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	again := tx{conn: b.conn, now: t.now}
+	r, err := again.look(t.witness.Key)
+	if err != nil {
+		return err
+	}
+	if r.revision != t.before {
+		return fmt.Errorf("revision %d was expected and %d is there", t.before, r.revision)
+	}
+	if _, err := b.conn.exec(settle); err != nil {
+		return err
+	}
+	_, err = b.conn.exec(commit)
+	return err
+}

@@ -1,0 +1,414 @@
+package storetest
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+var errBroken = errors.New("broken")
+
+var breakages = []breakage{
+	{"an absent record is an error", func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			recs, err := b.Store.Load(ctx, now, reads)
+			if slices.ContainsFunc(recs, func(r store.Record) bool { return r.Revision == 0 }) {
+				return nil, errBroken
+			}
+			return recs, err
+		}
+	}, []string{"C1 absent"}},
+	{"records come back sorted", func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			recs, err := b.Store.Load(ctx, now, reads)
+			slices.SortFunc(recs, func(a, b store.Record) int { return strings.Compare(a.Key, b.Key) })
+			return recs, err
+		}
+	}, []string{"C1 order"}},
+	{"a call takes a hundred reads", func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			if len(reads) > 100 {
+				return nil, errBroken
+			}
+			return b.Store.Load(ctx, now, reads)
+		}
+	}, []string{"C1 many reads"}},
+	{"a call without reads is an error", func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			if len(reads) == 0 {
+				return nil, errBroken
+			}
+			return b.Store.Load(ctx, now, reads)
+		}
+	}, []string{"C1 nothing asked"}},
+	{"Have is ignored", func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			reads = slices.Clone(reads)
+			for i := range reads {
+				reads[i].Have = 0
+			}
+			return b.Store.Load(ctx, now, reads)
+		}
+	}, []string{"C1 revision held", "Model"}},
+	{"Have hides newer records", editRecords(func(r store.Read, rec *store.Record) {
+		if r.Have != 0 && rec.Revision != 0 {
+			*rec = store.Record{Key: rec.Key, Revision: rec.Revision}
+		}
+	}), []string{"C1 revision held", "Model"}},
+	{"reads lag", lag, []string{"C1 linearizable"}},
+	{"meta is dropped", editWrites(func(w *store.Write) { w.Meta = nil }), []string{"C1 whole record", "C6 any value"}},
+
+	{"conditions are ignored", ignoreBase, []string{
+		"C2 create", "C2 replace", "C2 delete", "C2 check", "C2 conflict tells",
+		"C2 concurrent increments", "C2 concurrent creation", "Model", "Model concurrent",
+	}},
+	{"old fields shine through", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			groups = cloneGroups(groups, func(w *store.Write) {
+				if recs, err := b.Store.Load(ctx, now, []store.Read{{Key: w.Key}}); err == nil && w.Expires.IsZero() {
+					w.Expires = recs[0].Expires
+				}
+			})
+			return b.Store.Commit(ctx, now, groups)
+		}
+	}, []string{"C2 replaces whole", "C4 Expired follows changes"}},
+	{"conflicts come without values", editResults(func(_ store.Group, res *store.Result) {
+		for i := range res.Current {
+			res.Current[i].Value = nil
+		}
+	}), []string{"C2 conflict tells", "C2 group conflict tells"}},
+	{"one bad group fails the call", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			results := b.Store.Commit(ctx, now, groups)
+			for _, res := range results {
+				if res.Outcome == store.Rejected {
+					return slices.Repeat([]store.Result{res}, len(groups))
+				}
+			}
+			return results
+		}
+	}, []string{"C2 independent groups", "C6 bad keys", "C6 key repeated in a call"}},
+	{"a call takes a hundred groups", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			if len(groups) > 100 {
+				return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: errBroken}}, len(groups))
+			}
+			return b.Store.Commit(ctx, now, groups)
+		}
+	}, []string{"C2 many groups"}},
+	{"only the first write of a group is applied", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			firsts := make([]store.Group, len(groups))
+			for i, g := range groups {
+				firsts[i] = g[:min(1, len(g))]
+			}
+			results := b.Store.Commit(ctx, now, firsts)
+			for i, g := range groups {
+				for j := 1; j < len(g) && results[i].Outcome == store.Applied; j++ {
+					results[i].Revisions = append(results[i].Revisions, g[j].Base+1)
+				}
+			}
+			return results
+		}
+	}, []string{"C2 group applied whole"}},
+	{"groups are written as they come", writeAsItGoes, []string{
+		"C2 group applied not at all", "C6 bad write in a group", "C2 concurrent groups", "C4 absent for groups", "C4 claim in a group",
+	}},
+	{"groups are accepted but not declared", func(b *broken) {
+		b.features = func() store.Features {
+			f := b.Store.Features()
+			f.Groups = false
+			return f
+		}
+	}, []string{"C2 several writes without groups"}},
+	{"long keys are cut", editWrites(func(w *store.Write) { w.Key = w.Key[:min(len(w.Key), store.MaxKey)] }), []string{"C6 bad keys"}},
+	{"the last write of a key wins", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			var once []store.Group
+			for _, g := range groups {
+				last := map[string]int{}
+				for i, w := range g {
+					last[w.Key] = i
+				}
+				var kept store.Group
+				for i, w := range g {
+					if last[w.Key] == i {
+						kept = append(kept, w)
+					}
+				}
+				once = append(once, kept)
+			}
+			return b.Store.Commit(ctx, now, once)
+		}
+	}, []string{"C6 key repeated in a group"}},
+	{"groups are calls of their own", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			var results []store.Result
+			for i := range groups {
+				results = append(results, b.Store.Commit(ctx, now, groups[i:i+1])...)
+			}
+			return results
+		}
+	}, []string{"C6 key repeated in a call"}},
+	{"the limit of values is not kept", func(b *broken) {
+		b.features = func() store.Features {
+			f := b.Store.Features()
+			f.MaxValue = 1000
+			return f
+		}
+	}, []string{"C6 value too large"}},
+
+	{"a replacement keeps its revision", editResults(func(g store.Group, res *store.Result) {
+		for i := range res.Revisions {
+			res.Revisions[i] = g[i].Base
+		}
+	}), []string{"C3 grows with every put"}},
+	{"revisions start over with a key", restartAtDeletion, []string{"C3 grows across deletion", "C3 grows across expiry", "Model"}},
+	{"conflicts bump the revision", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			results := b.Store.Commit(ctx, now, groups)
+			for _, res := range results {
+				for _, rec := range res.Current {
+					b.Store.Commit(ctx, now, []store.Group{{{
+						Key: rec.Key, Base: rec.Revision, Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: rec.Expires,
+					}}})
+				}
+			}
+			return results
+		}
+	}, []string{"C3 only applied puts count", "C2 create"}},
+
+	{"records live a nanosecond too long", editTime(func(t time.Time) time.Time { return t.Add(-1) }), []string{
+		"C4 expires at its time", "C4 milliseconds", "Model",
+	}},
+	{"records die a nanosecond too early", editTime(func(t time.Time) time.Time { return t.Add(1) }), []string{
+		"C4 expires at its time", "C4 milliseconds",
+	}},
+	{"expiry is ignored", editWrites(func(w *store.Write) { w.Expires = time.Time{} }), []string{"C4 expires at its time", "C4 Expired finds", "Model"}},
+	{"conditions ignore expiry", func(b *broken) {
+		b.commit = func(ctx context.Context, _ time.Time, groups []store.Group) []store.Result {
+			return b.Store.Commit(ctx, time.Time{}, groups)
+		}
+	}, []string{"C4 absent for conditions", "C4 absent for groups", "Model"}},
+	{"time only goes forwards", func(b *broken) {
+		var mu sync.Mutex
+		var latest time.Time
+		editTime(func(t time.Time) time.Time {
+			mu.Lock()
+			defer mu.Unlock()
+			if t.After(latest) {
+				latest = t
+			}
+			return latest
+		})(b)
+	}, []string{"C4 time goes backwards"}},
+	{"the store has a clock of its own", editTime(func(time.Time) time.Time { return time.Now() }), []string{
+		"C4 the clock of the store plays no part", "C4 expires at its time",
+	}},
+	{"expiry is kept to the second", editWrites(func(w *store.Write) { w.Expires = w.Expires.Truncate(time.Second) }), []string{"C4 milliseconds"}},
+	{"expiry is rounded", editWrites(func(w *store.Write) { w.Expires = w.Expires.Round(time.Millisecond) }), []string{"C4 milliseconds"}},
+	{"the epoch means never", editWrites(func(w *store.Write) {
+		if w.Expires.Unix() == 0 {
+			w.Expires = time.Time{}
+		}
+	}), []string{"C4 born expired"}},
+	{"times are kept without their zone", editWrites(func(w *store.Write) {
+		t := w.Expires
+		if !t.IsZero() {
+			w.Expires = time.Date(t.Year(), t.Month(), t.Day(), t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
+		}
+	}), []string{"C4 other time zone"}},
+	{"expired records cannot be claimed", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			results := make([]store.Result, 0, len(groups))
+			for _, g := range groups {
+				claim := slices.IndexFunc(g, func(w store.Write) bool {
+					recs, err := b.Store.Load(ctx, now, []store.Read{{Key: w.Key}})
+					return w.Op == store.Delete && w.Base != 0 && err == nil && recs[0].Revision == 0
+				})
+				if claim >= 0 {
+					results = append(results, store.Result{Outcome: store.Conflict, Current: absent(g)})
+					continue
+				}
+				results = append(results, b.Store.Commit(ctx, now, []store.Group{g})...)
+			}
+			return results
+		}
+	}, []string{"C4 claim", "C4 claimed once", "C4 claim in a group", "C4 Expired honours the limit", "Model"}},
+	{"a claim of nothing succeeds", editResults(func(g store.Group, res *store.Result) {
+		if res.Outcome == store.Conflict && len(g) == 1 && g[0].Op == store.Delete && res.Current[0].Revision == 0 {
+			*res = store.Result{Outcome: store.Applied, Revisions: []store.Revision{0}}
+		}
+	}), []string{"C4 claimed once", "C4 claim", "C2 delete"}},
+
+	{"Expired returns what lives", func(b *broken) {
+		b.expired = func(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+			return b.Store.Expired(ctx, now.Add(48*time.Hour), limit)
+		}
+	}, []string{"C4 Expired finds"}},
+	{"Expired returns keys only", func(b *broken) {
+		b.expired = func(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+			recs, err := b.Store.Expired(ctx, now, limit)
+			for i := range recs {
+				recs[i] = store.Record{Key: recs[i].Key, Revision: recs[i].Revision}
+			}
+			return recs, err
+		}
+	}, []string{"C4 Expired finds", "Model"}},
+	{"Expired ignores the limit", func(b *broken) {
+		b.expired = func(ctx context.Context, now time.Time, _ int) ([]store.Record, error) {
+			return b.Store.Expired(ctx, now, 1<<30)
+		}
+	}, []string{"C4 Expired honours the limit"}},
+	{"Expired takes what it returns", func(b *broken) {
+		b.expired = func(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+			recs, err := b.Store.Expired(ctx, now, limit)
+			for _, rec := range recs {
+				b.Store.Commit(ctx, now, []store.Group{{del(rec.Key, rec.Revision)}})
+			}
+			return recs, err
+		}
+	}, []string{"C4 Expired changes nothing"}},
+	{"Expired works but is not declared", func(b *broken) {
+		b.features = func() store.Features {
+			f := b.Store.Features()
+			f.Expire = false
+			return f
+		}
+	}, []string{"C4 without Expire"}},
+
+	{"keys end at a zero byte", editKeys(func(key string) string { return strings.SplitN(key, "\x00", 2)[0] + "." }), []string{"C6 any key"}},
+	{"keys are folded", editKeys(strings.ToLower), []string{"C6 any key"}},
+	{"keys are made valid text", editKeys(func(key string) string { return strings.ToValidUTF8(key, "?") }), []string{"C6 any key"}},
+	{"values are trimmed", editWrites(func(w *store.Write) { w.Value = bytes.TrimSpace(w.Value) }), []string{"C6 any value"}},
+	{"values end at 64 KiB", editWrites(func(w *store.Write) { w.Value = w.Value[:min(len(w.Value), 1<<16)] }), []string{"C6 large value"}},
+	{"versions have eight bits", editWrites(func(w *store.Write) { w.Version &= 255 }), []string{"C6 any version"}},
+	{"a buffer is reused", reuseBuffer, []string{"C6 slices stay as they are"}},
+
+	{"a cancelled write is applied and rejected", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			results := b.Store.Commit(context.WithoutCancel(ctx), now, groups)
+			if ctx.Err() != nil {
+				return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: ctx.Err()}}, len(groups))
+			}
+			return results
+		}
+	}, []string{"C6 cancelled before the call"}},
+	{"cancelling cuts a group short", func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			if !endsSoon(ctx) || len(groups[0]) < 2 {
+				return b.Store.Commit(ctx, now, groups)
+			}
+			b.Store.Commit(context.WithoutCancel(ctx), now, []store.Group{groups[0][:1]})
+			<-ctx.Done()
+			return []store.Result{{Outcome: store.Unknown, Err: ctx.Err()}}
+		}
+	}, []string{"C6 cancelled during the call"}},
+	{"cancelling breaks the store", func(b *broken) {
+		var mu sync.Mutex
+		var dead error
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if endsSoon(ctx) {
+				<-ctx.Done()
+				dead = ctx.Err()
+			}
+			if dead != nil {
+				return nil, dead
+			}
+			return b.Store.Load(ctx, now, reads)
+		}
+	}, []string{"C6 works after cancelled calls"}},
+
+	{"lists are unsorted", editList(func(keys []string) []string { slices.Reverse(keys); return keys }), []string{"List order and paging"}},
+	{"a page starts with the key named", func(b *broken) {
+		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+			recs, err := b.Store.Load(ctx, now, []store.Read{{Key: after}})
+			keys, _ := b.Store.(store.Lister).List(ctx, now, prefix, after, limit)
+			if after != "" && recs[0].Revision != 0 {
+				keys = append([]string{after}, keys...)
+			}
+			return keys[:min(len(keys), limit)], err
+		}
+	}, []string{"List order and paging"}},
+	{"prefixes are compared without case", func(b *broken) {
+		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+			keys, err := b.Store.(store.Lister).List(ctx, now, "", after, 1<<30)
+			keys = slices.DeleteFunc(keys, func(k string) bool {
+				return len(k) < len(prefix) || !strings.EqualFold(k[:len(prefix)], prefix)
+			})
+			return keys[:min(len(keys), limit)], err
+		}
+	}, []string{"List prefix"}},
+	{"the key named replaces the prefix", func(b *broken) {
+		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+			if after != "" {
+				prefix = ""
+			}
+			return b.Store.(store.Lister).List(ctx, now, prefix, after, limit)
+		}
+	}, []string{"List after outside the prefix", "List prefix"}},
+	{"lists ignore expiry", func(b *broken) {
+		b.list = func(ctx context.Context, _ time.Time, prefix, after string, limit int) ([]string, error) {
+			return b.Store.(store.Lister).List(ctx, time.Time{}, prefix, after, limit)
+		}
+	}, []string{"List present only", "Model"}},
+	{"a page is filtered after it was cut", func(b *broken) {
+		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+			keys, err := b.Store.(store.Lister).List(ctx, time.Time{}, prefix, after, limit)
+			return slices.DeleteFunc(keys, func(k string) bool {
+				recs, _ := b.Store.Load(ctx, now, []store.Read{{Key: k}})
+				return recs[0].Revision == 0
+			}), err
+		}
+	}, []string{"List many"}},
+
+	{"features change with Close", func(b *broken) {
+		closed := false
+		b.close = func() error { closed = true; return b.Store.Close() }
+		b.features = func() store.Features {
+			if closed {
+				return store.Features{}
+			}
+			return b.Store.Features()
+		}
+	}, []string{"C5 features are constant"}},
+	{"closing twice is an error", func(b *broken) {
+		var once sync.Once
+		b.close = func() error {
+			err := errBroken
+			once.Do(func() { err = b.Store.Close() })
+			return err
+		}
+	}, []string{"C7 close twice"}},
+	{"Close closes nothing", func(b *broken) { b.close = func() error { return nil } }, []string{"C7 closed"}},
+	{"writes after Close are unknown", editResults(func(_ store.Group, res *store.Result) {
+		if errors.Is(res.Err, store.ErrClosed) {
+			res.Outcome = store.Unknown
+		}
+	}), []string{"C7 closed"}},
+	{"writes after Close conflict", editResults(func(g store.Group, res *store.Result) {
+		if errors.Is(res.Err, store.ErrClosed) {
+			*res = store.Result{Outcome: store.Conflict, Current: absent(g)}
+		}
+	}), []string{"C7 close while calls are under way", "C7 closed"}},
+	{"a goroutine stays", func(b *broken) {
+		stop := make(chan struct{})
+		var once sync.Once
+		go func() { <-stop }()
+		// Ends what the breakage leaves behind, once the rule has looked.
+		runtime.AddCleanup(b, func(stop chan struct{}) { close(stop) }, stop)
+		b.close = func() (err error) {
+			once.Do(func() { err = b.Store.Close() })
+			return err
+		}
+	}, []string{"C7 no goroutine left"}},
+}

@@ -1,0 +1,113 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+var cancelRules = []rule{
+	{
+		name: "C6 cancelled before the call",
+		why: "A call whose context has ended may do its work or not, but its answer must be true: applied is there, " +
+			"rejected is not, and no group is there by half.",
+		check: func(e *env) {
+			ctx, cancel := context.WithCancel(e.ctx)
+			cancel()
+			for i := range 10 {
+				e.cancelledCommit(ctx, i)
+			}
+			rev := e.put1("key", 0, "value")
+			recs, err := e.store.Load(ctx, e.now, []store.Read{{Key: "key"}})
+			if err == nil && (len(recs) != 1 || recs[0].Revision != rev) {
+				e.t.Errorf("Load with a cancelled context returned something wrong instead of an error: %+v", recs)
+			}
+		},
+	},
+	{
+		name: "C6 cancelled during the call",
+		why: "A call may be cancelled at any moment. What was answered as applied is there, what was rejected never comes, " +
+			"and an unknown group is there whole or not at all.",
+		check: func(e *env) {
+			const rounds = 100
+			r := e.rand(0)
+			for i := range rounds {
+				ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(400))*time.Microsecond)
+				e.cancelledCommit(ctx, i)
+				cancel()
+			}
+			// What came late must be whole too.
+			for i := range rounds {
+				e.wantWhole(i)
+			}
+		},
+	},
+	{
+		name: "C6 works after cancelled calls",
+		why:  "A cancelled call leaves nothing behind that blocks or fails those after it.",
+		check: func(e *env) {
+			r := e.rand(0)
+			for range 50 {
+				ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(200))*time.Microsecond)
+				_, _ = e.store.Load(ctx, e.now, []store.Read{{Key: "a"}, {Key: "b"}})
+				_, _ = e.store.Expired(ctx, e.now, 10)
+				cancel()
+				e.put1("key", e.load("key").Revision, "x")
+			}
+		},
+	},
+}
+
+// pair names the keys of round i.
+func pair(i int) (string, string) { return fmt.Sprint("a", i), fmt.Sprint("b", i) }
+
+// cancelledCommit creates the keys of round i with a context that ends, and
+// checks that what is there afterwards is what the store said.
+func (e *env) cancelledCommit(ctx context.Context, i int) {
+	e.t.Helper()
+	a, b := pair(i)
+	groups := []store.Group{{put(a, 0, "x"), put(b, 0, "x")}}
+	if !e.f.Groups {
+		groups = []store.Group{{put(a, 0, "x")}, {put(b, 0, "x")}}
+	}
+	results := e.store.Commit(ctx, e.now, groups)
+	if err := wellFormed(groups, results); err != nil {
+		e.t.Fatalf("%v", err)
+	}
+	for j, res := range results {
+		switch res.Outcome {
+		case store.Applied:
+			for k, w := range groups[j] {
+				e.wantRecord(w, res.Revisions[k])
+			}
+		case store.Rejected:
+			for _, w := range groups[j] {
+				e.wantAbsent(w.Key)
+			}
+		case store.Conflict:
+			e.t.Errorf("creating keys that nobody else writes: %s", resultText(res))
+		}
+	}
+	e.wantWhole(i)
+}
+
+// wantWhole fails the rule when one key of round i is present and the other
+// is not. A group of unknown outcome may be applied between two reads, so half
+// is looked at twice: once one key is there the group is, whole.
+func (e *env) wantWhole(i int) {
+	e.t.Helper()
+	if !e.f.Groups {
+		return
+	}
+	a, b := pair(i)
+	var recs []store.Record
+	for range 2 {
+		recs = e.loadAll(store.Read{Key: a}, store.Read{Key: b})
+		if (recs[0].Revision == 0) == (recs[1].Revision == 0) {
+			return
+		}
+	}
+	e.t.Errorf("half of a group is there: %s, %s", recordText(recs[0]), recordText(recs[1]))
+}

@@ -1,0 +1,111 @@
+package storetest
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+var durabilityRules = []rule{
+	{
+		name: "C5 features are constant",
+		why:  "Features says the same at every call, also after Close: the engine asks once.",
+		check: func(e *env) {
+			e.put1("key", 0, "x")
+			if f := e.store.Features(); f != e.f {
+				e.t.Errorf("Features changed from %+v to %+v", e.f, f)
+			}
+			if err := e.store.Close(); err != nil {
+				e.t.Fatalf("Close: %v", err)
+			}
+			if f := e.store.Features(); f != e.f {
+				e.t.Errorf("Features changed from %+v to %+v with Close", e.f, f)
+			}
+		},
+	},
+	{
+		name:  "C5 survives reopening",
+		why:   "Everything that was applied is there when the store is opened again, and nothing that was not.",
+		needs: needs{durable: true},
+		check: checkReopen,
+	},
+	{
+		name: "C3 grows across reopening",
+		why: "Revisions go on where they were when the store is opened again, also for keys that were deleted before: " +
+			"a counter that lives in memory only starts over.",
+		needs: needs{durable: true},
+		check: checkReopenRevisions,
+	},
+	{
+		name:  "C5 groups survive reopening",
+		why:   "A group that was applied before the store was closed is there whole, one that was not is not there at all.",
+		needs: needs{durable: true, groups: true},
+		check: func(e *env) {
+			revs := e.apply(put("a", 0, "a"), put("b", 0, "b"), check("c", 0))
+			e.conflict(put("d", 0, "d"), put("a", 0, "x"))
+			e.reopen()
+			e.wantValue("a", revs[0], "a")
+			e.wantValue("b", revs[1], "b")
+			e.wantAbsent("c", "d")
+		},
+	},
+}
+
+func checkReopen(e *env) {
+	writes := map[string]store.Write{}
+	revs := map[string]store.Revision{}
+	for i := range 20 {
+		key := fmt.Sprintf("key \x00\xff%d", i)
+		w := put(key, 0, fmt.Sprint(i))
+		if i%3 == 0 {
+			w = expiring(key, 0, fmt.Sprint(i), e.now.Add(time.Hour))
+		}
+		writes[key], revs[key] = w, e.apply(w)[0]
+	}
+	gone := e.put1("gone", 0, "x")
+	e.apply(del("gone", gone))
+	expired := expiring("expired", 0, "x", e.now.Add(time.Second))
+	expiredRev := e.apply(expired)[0]
+	for range 2 {
+		e.reopen()
+		if f := e.store.Features(); f != e.f {
+			e.t.Errorf("Features changed from %+v to %+v with reopening", e.f, f)
+		}
+		for key, w := range writes {
+			e.wantRecord(w, revs[key])
+		}
+		e.wantAbsent("gone")
+		e.wantRecord(expired, expiredRev)
+	}
+	e.advance(time.Second)
+	e.reopen()
+	e.wantAbsent("expired")
+	e.apply(del("expired", expiredRev))
+}
+
+func checkReopenRevisions(e *env) {
+	highest := map[string]store.Revision{}
+	for range 5 {
+		// One key lives on, one is deleted, one expires, one is written and
+		// deleted last so that nothing that is left has its revision.
+		lives := e.put1("lives", e.load("lives").Revision, "x")
+		expires := e.apply(expiring("expires", 0, "x", e.now.Add(time.Second)))[0]
+		deleted := e.put1("deleted", 0, "x")
+		for range 3 {
+			deleted = e.put1("deleted", deleted, "x")
+		}
+		e.apply(del("deleted", deleted))
+		for key, rev := range map[string]store.Revision{"lives": lives, "expires": expires, "deleted": deleted} {
+			if rev <= highest[key] {
+				e.t.Fatalf("%q was put at revision %d after %d and reopening", key, rev, highest[key])
+			}
+			highest[key] = rev
+		}
+		e.advance(2 * time.Second)
+		e.reopen()
+	}
+	again := e.put1("deleted", 0, "again")
+	e.conflict(put("deleted", highest["deleted"], "stale"))
+	e.wantValue("deleted", again, "again")
+}

@@ -1,0 +1,287 @@
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// A recorder is a tb that collects failures instead of reporting them.
+type recorder struct {
+	mu     sync.Mutex
+	failed bool
+	log    []string
+}
+
+func (r *recorder) Helper() {}
+
+func (r *recorder) Errorf(format string, args ...any) {
+	r.Logf(format, args...)
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failed = true
+}
+
+func (r *recorder) Fatalf(format string, args ...any) {
+	r.Errorf(format, args...)
+	runtime.Goexit()
+}
+
+func (r *recorder) Logf(format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.log = append(r.log, fmt.Sprintf(format, args...))
+}
+
+func (r *recorder) Failed() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.failed
+}
+
+// fails runs a rule and returns what it printed if it failed.
+func fails(name string, h Harness, f store.Features) (log string, failed bool, err error) {
+	for _, r := range rules() {
+		if r.name != name {
+			continue
+		}
+		if missing := r.needs.missing(f, h); missing != "" {
+			return "", false, fmt.Errorf("rule %q does not concern the store: %s", name, missing)
+		}
+		place := h.New
+		if r.needs.shared {
+			place = h.Shared
+		}
+		rec := &recorder{}
+		done := make(chan struct{})
+		go func() { // a recorder's Fatalf ends it
+			defer close(done)
+			open := place(nil)
+			r.run(rec, 1, func() store.Store { return open(nil) })
+		}()
+		<-done
+		return strings.Join(rec.log, "\n"), rec.Failed(), nil
+	}
+	return "", false, fmt.Errorf("there is no rule %q", name)
+}
+
+// A broken store is a good one with methods replaced.
+type broken struct {
+	store.Store
+	load     func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error)
+	commit   func(ctx context.Context, now time.Time, groups []store.Group) []store.Result
+	expired  func(ctx context.Context, now time.Time, limit int) ([]store.Record, error)
+	list     func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
+	features func() store.Features
+	close    func() error
+}
+
+func (b *broken) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	if b.load != nil {
+		return b.load(ctx, now, reads)
+	}
+	return b.Store.Load(ctx, now, reads)
+}
+
+func (b *broken) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	if b.commit != nil {
+		return b.commit(ctx, now, groups)
+	}
+	return b.Store.Commit(ctx, now, groups)
+}
+
+func (b *broken) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+	if b.expired != nil {
+		return b.expired(ctx, now, limit)
+	}
+	return b.Store.Expired(ctx, now, limit)
+}
+
+func (b *broken) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+	if b.list != nil {
+		return b.list(ctx, now, prefix, after, limit)
+	}
+	return b.Store.(store.Lister).List(ctx, now, prefix, after, limit)
+}
+
+func (b *broken) Features() store.Features {
+	if b.features != nil {
+		return b.features()
+	}
+	return b.Store.Features()
+}
+
+func (b *broken) Close() error {
+	if b.close != nil {
+		return b.close()
+	}
+	return b.Store.Close()
+}
+
+// editWrites breaks a store by changing writes on their way in.
+func editWrites(edit func(*store.Write)) func(*broken) {
+	return func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			edited := make([]store.Group, len(groups))
+			for i, g := range groups {
+				edited[i] = slices.Clone(g)
+				for j := range edited[i] {
+					edit(&edited[i][j])
+				}
+			}
+			return b.Store.Commit(ctx, now, edited)
+		}
+	}
+}
+
+// editResults breaks a store by changing results on their way out.
+func editResults(edit func(store.Group, *store.Result)) func(*broken) {
+	return func(b *broken) {
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			results := b.Store.Commit(ctx, now, groups)
+			for i := range results {
+				edit(groups[i], &results[i])
+			}
+			return results
+		}
+	}
+}
+
+// editRecords breaks a store by changing records on their way out.
+func editRecords(edit func(store.Read, *store.Record)) func(*broken) {
+	return func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			recs, err := b.Store.Load(ctx, now, reads)
+			for i := range recs {
+				edit(reads[i], &recs[i])
+			}
+			return recs, err
+		}
+	}
+}
+
+// editTime breaks a store by changing the time of its calls.
+func editTime(edit func(time.Time) time.Time) func(*broken) {
+	return func(b *broken) {
+		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+			return b.Store.Load(ctx, edit(now), reads)
+		}
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			return b.Store.Commit(ctx, edit(now), groups)
+		}
+	}
+}
+
+// A breakage is a way to break one thing about a store, and the rules that
+// must say so.
+type breakage struct {
+	name   string
+	how    func(*broken)
+	caught []string
+}
+
+// The suite is worth what it catches.
+func TestSuiteCatches(t *testing.T) {
+	for _, c := range breakages {
+		t.Run(c.name, func(t *testing.T) {
+			wantCaught(t, c.caught, Harness{New: func(*testing.T) func(*testing.T) store.Store {
+				return func(*testing.T) store.Store { return breakStore(memstore.New(), c.how) }
+			}})
+		})
+	}
+}
+
+func TestSuiteCatchesDurable(t *testing.T) {
+	for _, c := range durableBreakages {
+		t.Run(c.name, func(t *testing.T) {
+			wantCaught(t, c.caught, Harness{New: func(*testing.T) func(*testing.T) store.Store { return c.place() }})
+		})
+	}
+}
+
+func TestSuiteCatchesShared(t *testing.T) {
+	for _, c := range sharedBreakages {
+		t.Run(c.name, func(t *testing.T) {
+			h := Harness{Shared: func(*testing.T) func(*testing.T) store.Store { return c.place() }}
+			h.New = h.Shared
+			wantCaught(t, c.caught, h)
+		})
+	}
+}
+
+func breakStore(s store.Store, how func(*broken)) store.Store {
+	b := &broken{Store: s}
+	how(b)
+	return b
+}
+
+func wantCaught(t *testing.T, rules []string, h Harness) {
+	t.Helper()
+	s := h.New(nil)(nil)
+	f := s.Features()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range rules {
+		switch log, failed, err := fails(name, h, f); {
+		case err != nil:
+			t.Error(err)
+		case !failed:
+			t.Errorf("rule %q did not catch it", name)
+		case !strings.Contains(log, name+": "):
+			t.Errorf("rule %q failed without its explanation: %s", name, log)
+		}
+	}
+}
+
+// The same stores unbroken pass, so it is the breakage that is caught.
+func TestSuitePasses(t *testing.T) {
+	none := func(*broken) {}
+	Run(t, Harness{
+		New: func(*testing.T) func(*testing.T) store.Store { return kept(none) },
+		Shared: func(*testing.T) func(*testing.T) store.Store {
+			handles := memstore.Shared(8)
+			return func(*testing.T) store.Store {
+				s := breakStore(handles[0], none)
+				handles = handles[1:]
+				return s
+			}
+		},
+	})
+}
+
+// No rule is there for nothing: each is needed by a broken store.
+func TestEveryRuleIsNeeded(t *testing.T) {
+	needed := map[string]bool{}
+	for _, c := range breakages {
+		for _, name := range c.caught {
+			needed[name] = true
+		}
+	}
+	for _, c := range slices.Concat(durableBreakages, sharedBreakages) {
+		for _, name := range c.caught {
+			needed[name] = true
+		}
+	}
+	known := map[string]bool{}
+	for _, r := range rules() {
+		if known[r.name] {
+			t.Errorf("two rules are named %q", r.name)
+		}
+		known[r.name] = true
+		if !needed[r.name] {
+			t.Errorf("no broken store needs rule %q", r.name)
+		}
+		if !strings.HasSuffix(r.why, ".") {
+			t.Errorf("rule %q is not explained in a sentence", r.name)
+		}
+	}
+}

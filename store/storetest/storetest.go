@@ -1,0 +1,180 @@
+// Package storetest checks that a store keeps the rules C1 to C7 of package
+// store. Whoever writes a store calls [Run] from a test:
+//
+//	func TestConformance(t *testing.T) {
+//		storetest.Run(t, storetest.Harness{
+//			New: func(t *testing.T) func(*testing.T) store.Store {
+//				path := filepath.Join(t.TempDir(), "test.db")
+//				return func(t *testing.T) store.Store {
+//					s, err := mystore.Open(path)
+//					if err != nil {
+//						t.Fatal(err)
+//					}
+//					return s
+//				}
+//			},
+//		})
+//	}
+//
+// Every rule is a subtest of its own, named after the rule of the contract it
+// comes from, and prints what the rule is for when it fails. The rules about
+// groups, expiry, listing, durability and the size of values run according to
+// what the store declares in its Features; a rule that does not concern the
+// store is a subtest that says so in its name.
+//
+// Some subtests make seeded random calls. They print their seed when they fail;
+// setting STORETEST_SEED to it repeats the calls of the sequential ones
+// exactly, and the choices of every goroutine of the concurrent ones.
+//
+// The suite compares the goroutines before and after some of its subtests, so
+// nothing else may run beside it: do not call t.Parallel around Run. Run it
+// with the race detector as well.
+package storetest
+
+import (
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A Harness says how to open the store under test.
+type Harness struct {
+	// New makes an empty place and returns a function that opens the store on
+	// it; what the place needs to be cleaned up goes into t.Cleanup. The store
+	// that open returned last is closed before open is called again, and at
+	// the end of the subtest. A store that is not Durable may come back empty.
+	New func(t *testing.T) (open func(t *testing.T) store.Store)
+	// Shared does the same for handles that may be open at the same time; nil
+	// if the store has no such mode.
+	Shared func(t *testing.T) (open func(t *testing.T) store.Store)
+}
+
+// Run checks every rule, each in a subtest with a place of its own.
+func Run(t *testing.T, h Harness) {
+	t.Helper()
+	if h.New == nil {
+		t.Fatal("storetest: Harness.New is nil")
+	}
+	features := featuresOf(t, h.New)
+	seed := seedOf(t)
+	for _, r := range rules() {
+		name := r.name
+		if missing := r.needs.missing(features, h); missing != "" {
+			t.Run(name+" (does not apply: "+missing+")", func(t *testing.T) { t.SkipNow() })
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			place := h.New
+			if r.needs.shared {
+				place = h.Shared
+			}
+			open := place(t)
+			r.run(t, seed, func() store.Store { return open(t) })
+		})
+	}
+}
+
+func featuresOf(t *testing.T, place func(*testing.T) func(*testing.T) store.Store) store.Features {
+	t.Helper()
+	s := place(t)(t)
+	f := s.Features()
+	if err := s.Close(); err != nil {
+		t.Fatalf("Close of a store that was only opened: %v", err)
+	}
+	return f
+}
+
+func seedOf(t *testing.T) uint64 {
+	t.Helper()
+	text := os.Getenv("STORETEST_SEED")
+	if text == "" {
+		return rand.Uint64()
+	}
+	seed, err := strconv.ParseUint(text, 10, 64)
+	if err != nil {
+		t.Fatalf("STORETEST_SEED: %v", err)
+	}
+	return seed
+}
+
+// A tb is what a rule needs of a *testing.T. The suite's own tests hand rules
+// another one, to see them fail.
+type tb interface {
+	Helper()
+	Errorf(format string, args ...any)
+	Fatalf(format string, args ...any)
+	Logf(format string, args ...any)
+	Failed() bool
+}
+
+// A rule is one subtest.
+type rule struct {
+	// name begins with the number that the rule has in package store.
+	name string
+	// why says in plain words what goes wrong with a store that breaks it.
+	why   string
+	needs needs
+	check func(e *env)
+}
+
+// needs says which stores a rule concerns.
+type needs struct {
+	groups, expire, list, durable, maxValue bool
+	noGroups, noExpire                      bool
+	shared                                  bool
+}
+
+// missing names what keeps the rule from running, "" if nothing does.
+func (n needs) missing(f store.Features, h Harness) string {
+	switch {
+	case n.groups && !f.Groups:
+		return "no Groups"
+	case n.expire && !f.Expire:
+		return "no Expire"
+	case n.list && !f.List:
+		return "no List"
+	case n.durable && !f.Durable:
+		return "not Durable"
+	case n.maxValue && f.MaxValue == 0:
+		return "no MaxValue"
+	case n.noGroups && f.Groups:
+		return "has Groups"
+	case n.noExpire && f.Expire:
+		return "has Expire"
+	case n.shared && h.Shared == nil:
+		return "no Shared in the Harness"
+	}
+	return ""
+}
+
+// run checks the rule against a place of its own.
+func (r rule) run(t tb, seed uint64, open func() store.Store) {
+	t.Helper()
+	e := newEnv(t, seed, open, r.needs.shared)
+	// Deferred, because a failed check ends the goroutine.
+	defer func() {
+		e.closeAll()
+		if t.Failed() {
+			t.Logf("%s: %s", r.name, r.why)
+		}
+	}()
+	r.check(e)
+}
+
+func rules() []rule {
+	var all []rule
+	for _, rs := range [][]rule{
+		readRules, writeRules, groupRules, badWriteRules, revisionRules, expiryRules, expiredRules,
+		durabilityRules, listRules, byteRules, cancelRules, raceRules, modelRules, sharedRules, closeRules,
+	} {
+		all = append(all, rs...)
+	}
+	return all
+}
+
+// patience is how long the suite waits for something that must happen.
+const patience = 30 * time.Second

@@ -1,0 +1,94 @@
+// Package browsertest drives a real Chromium in tests: one browser, and pages
+// that share neither cookies nor storage with each other.
+//
+// Without a browser on the machine a test is skipped with a message on
+// standard error, and fails when STAY_TEST_REQUIRE is set, as make test does.
+package browsertest
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+)
+
+// timeout is how long one step of a page may take. It is long because test
+// machines are slow; no step waits for it when all is well.
+const timeout = 45 * time.Second
+
+// pollInterval is how often a page is asked for something that is awaited.
+const pollInterval = 20 * time.Millisecond
+
+// names are the programs that count as a browser, the preferred one first.
+var names = [...]string{"chromium", "chromium-browser", "google-chrome", "google-chrome-stable"}
+
+// A Browser is one running Chromium. Its methods may be called concurrently.
+type Browser struct {
+	ctx context.Context
+}
+
+// Start starts a browser that ends with the test t. Starting takes seconds:
+// tests that need several pages share one browser through subtests. The
+// environment variable STAY_CHROMIUM names the program to start instead of
+// the one in the PATH.
+func Start(t testing.TB) *Browser {
+	t.Helper()
+	program := find(t)
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(
+		chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program),
+		chromedp.NoSandbox, // as root there is no sandbox, and the pages are ours
+		chromedp.DisableGPU,
+		chromedp.Flag("disable-quic", true),
+		chromedp.Flag("disable-component-update", true),
+		// With a page that comes back from the back/forward cache the
+		// debugging protocol never answers.
+		chromedp.Flag("disable-features", "Translate,BackForwardCache"),
+	)...)
+	t.Cleanup(stop)
+	ctx, cancel := chromedp.NewContext(allocator)
+	t.Cleanup(cancel)
+	// The browser lives as long as the context of this call, so it has no
+	// timeout of its own.
+	if err := chromedp.Do(ctx); err != nil {
+		t.Fatalf("start %s: %v", program, err)
+	}
+	return &Browser{ctx: ctx}
+}
+
+func find(t testing.TB) string {
+	t.Helper()
+	candidates := names[:]
+	if name := os.Getenv("STAY_CHROMIUM"); name != "" {
+		candidates = []string{name}
+	}
+	for _, name := range candidates {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	message := fmt.Sprintf("no browser found (%q): install Debian's package chromium, or name one in STAY_CHROMIUM", candidates)
+	if os.Getenv("STAY_TEST_REQUIRE") != "" {
+		t.Fatal(message)
+	}
+	fmt.Fprintf(os.Stderr, "SKIPPED %s: %s\n", t.Name(), message)
+	t.Skip(message)
+	return ""
+}
+
+// NewPage opens a page in a profile of its own, as another visitor has it. It
+// is closed at the end of t, which may be a subtest.
+func (b *Browser) NewPage(t testing.TB) *Page {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	t.Cleanup(cancel)
+	// The page lives as long as the context of its first call: no timeout.
+	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1200, 800)); err != nil {
+		t.Fatalf("open a page: %v", err)
+	}
+	return &Page{t: t, ctx: ctx}
+}

@@ -1,0 +1,69 @@
+// Command clickserver serves counters from an SQLite file, for tests that end
+// it without warning and for those that look at its memory. The first line it
+// writes is the address it listens on.
+package main
+
+import (
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"runtime"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/sqlitestore"
+	"github.com/stay-go/stay/web"
+)
+
+// A Counter is the state of a session, and of everybody together.
+type Counter struct {
+	Count int `json:"count"`
+}
+
+func main() {
+	if len(os.Args) != 2 {
+		log.Fatal("usage: clickserver FILE")
+	}
+	store, err := sqlitestore.Open(os.Args[1])
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(listener.Addr())
+	log.Fatal(http.Serve(listener, handler(stay.New(store, nil)))) //nolint:gosec // its only client is a test
+}
+
+func handler(app *stay.App) http.Handler {
+	counter := stay.Register(app, stay.Module[Counter]{Name: "counter", Persist: stay.PerSession})
+	total := stay.Register(app, stay.Module[Counter]{Name: "total", Persist: stay.Global})
+	mux := http.NewServeMux()
+	mux.Handle("GET /{$}", web.View(counter, show))
+	mux.Handle("POST /click", web.Update(counter, click))
+	mux.Handle("GET /total", web.View(total, show))
+	mux.Handle("POST /total/click", web.Update(total, click))
+	mux.HandleFunc("GET /heap", heap)
+	return web.Sessions(app, nil)(mux)
+}
+
+func show(w http.ResponseWriter, _ *http.Request, c *Counter) error {
+	_, err := fmt.Fprint(w, c.Count)
+	return err
+}
+
+func click(w http.ResponseWriter, r *http.Request, c *Counter) error {
+	c.Count++
+	return show(w, r, c)
+}
+
+// heap answers with the bytes that are in use once the garbage has gone.
+func heap(w http.ResponseWriter, _ *http.Request) {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	fmt.Fprint(w, m.HeapAlloc)
+}

@@ -1,0 +1,207 @@
+package tests_test
+
+import (
+	"go/parser"
+	"go/token"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// A rule keeps one direction of imports. It looks at everything a package is
+// built with, directly or not; its tests are free.
+type rule struct {
+	// from is a package, or with "/..." all packages at and below a path.
+	// except are packages of from that the rule leaves out.
+	from   string
+	except []string
+	// not are packages in the form of from, or "others": everything that is
+	// neither in the standard library nor part of this project.
+	not     []string
+	because string
+}
+
+var rules = []rule{
+	{
+		from: stay + "/store", not: []string{stay, stay + "/internal/...", stay + "/web", "others"},
+		because: "a store is written against package store alone, which is standard library only",
+	},
+	{
+		from: stay + "/store/...", not: []string{stay, stay + "/internal/...", stay + "/web"},
+		because: "stores keep bytes and revisions; they know nothing of what is built on them",
+	},
+	{
+		from: stay + "/internal/...", not: []string{stay, stay + "/web"},
+		because: "the core is used by the root package, not the other way round",
+	},
+	{
+		from: stay, not: []string{"net/http", "database/sql"},
+		because: "package stay serves programs without HTTP and without SQL",
+	},
+	{
+		from: stay, not: []string{stay + "/store/memstore", stay + "/store/storetest", stay + "/store/storefault", stay + "/store/sqlitestore"},
+		because: "an application pays only for the store that it opens",
+	},
+	{
+		from: stay + "/web", not: []string{"database/sql", stay + "/store/memstore", stay + "/store/sqlitestore"},
+		because: "package web is built on package stay, never on a store",
+	},
+	{
+		from: stay + "/...", except: []string{stay + "/store/storetest", stay + "/tests/browsertest"}, not: []string{"testing"},
+		because: "package testing adds its flags to the program; only packages made for tests may import it",
+	},
+}
+
+// matches reports whether a package is meant by a pattern of a rule.
+func matches(pattern, importPath string) bool {
+	if parent, below := strings.CutSuffix(pattern, "/..."); below {
+		return importPath == parent || strings.HasPrefix(importPath, parent+"/")
+	}
+	return importPath == pattern
+}
+
+// Imports go one way: store, then stay, then web; see rules.
+func TestImportDirection(t *testing.T) {
+	ours := list(t, "work")
+	standard := map[string]bool{}
+	for _, p := range list(t, "std") {
+		standard[p.ImportPath] = true
+	}
+	isOurs := func(importPath string) bool { return matches(stay+"/...", importPath) }
+
+	for _, r := range rules {
+		for _, name := range append(append([]string{r.from}, r.except...), r.not...) {
+			exists := name == "others" || standard[name] ||
+				slices.ContainsFunc(ours, func(p pkg) bool { return matches(name, p.ImportPath) })
+			if !exists {
+				t.Errorf("the table names %s, which does not exist: mend the rule %q", name, r.because)
+			}
+		}
+		for _, p := range ours {
+			if !matches(r.from, p.ImportPath) || slices.Contains(r.except, p.ImportPath) {
+				continue
+			}
+			for _, dep := range p.Deps {
+				forbidden := slices.ContainsFunc(r.not, func(not string) bool {
+					if not == "others" {
+						return !standard[dep] && !isOurs(dep)
+					}
+					return matches(not, dep)
+				})
+				if forbidden {
+					t.Errorf("%s must not import %s, also not through others: %s", p.ImportPath, dep, r.because)
+				}
+			}
+		}
+	}
+}
+
+// Whoever imports package stay gets one module. Its tests count too: what they
+// need belongs into a module of its own.
+func TestRootRequiresNothing(t *testing.T) {
+	for _, m := range workspace(t) {
+		if m.dir != "." {
+			continue
+		}
+		for _, r := range m.file.Require {
+			t.Errorf("the root module requires %s: move what imports it into a nested module", r.Mod)
+		}
+		for _, r := range m.file.Replace {
+			t.Errorf("the root module replaces %s, which its users would not get", r.Old)
+		}
+		return
+	}
+	t.Error("go.work does not use the root module")
+}
+
+// What users download does not reach into what they do not, tests included.
+func TestPublishedImportsNothingUnpublished(t *testing.T) {
+	isUnpublished := func(importPath string) bool {
+		return slices.ContainsFunc(unpublished, func(dir string) bool {
+			return matches(stay+"/"+dir+"/...", importPath)
+		})
+	}
+	for _, m := range workspace(t) {
+		for _, r := range m.file.Require {
+			if m.published() && isUnpublished(r.Mod.Path) {
+				t.Errorf("module %s requires %s, which is not published", m.path, r.Mod.Path)
+			}
+		}
+	}
+	for _, p := range list(t, "work") {
+		for _, imported := range slices.Concat(p.Deps, p.TestImports, p.XTestImports) {
+			if !isUnpublished(p.ImportPath) && isUnpublished(imported) {
+				t.Errorf("%s or its tests import %s, which is not published", p.ImportPath, imported)
+			}
+		}
+	}
+}
+
+// Every package says once what it is for, in a comment that go doc shows.
+func TestOnePackageComment(t *testing.T) {
+	for _, p := range list(t, "work") {
+		var documented []string
+		for _, name := range slices.Concat(p.GoFiles, p.CgoFiles) {
+			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil, parser.PackageClauseOnly|parser.ParseComments)
+			if err != nil {
+				t.Error(err)
+				continue
+			}
+			if file.Doc != nil && strings.TrimSpace(file.Doc.Text()) != "" {
+				documented = append(documented, name)
+			}
+		}
+		if files := len(p.GoFiles) + len(p.CgoFiles); files > 0 && len(documented) != 1 {
+			t.Errorf("package %s: want one file with a package comment, got %q", p.ImportPath, documented)
+		}
+	}
+}
+
+// Until there is a release, a nested module finds its siblings through a
+// replace: go mod tidy does not read go.work. The module needs one for every
+// sibling that its requirements reach, since replaces of others do not count.
+func TestNestedModulesReplaceTheirSiblings(t *testing.T) {
+	modules := map[string]module{}
+	for _, m := range workspace(t) {
+		modules[m.path] = m
+	}
+	for _, m := range modules {
+		replaced := map[string]string{}
+		for _, r := range m.file.Replace {
+			replaced[r.Old.Path] = r.New.Path
+		}
+		reached := map[string]bool{}
+		for next := []module{m}; len(next) > 0; next = next[1:] {
+			for _, r := range next[0].file.Require {
+				sibling, ok := modules[r.Mod.Path]
+				if !ok || reached[sibling.path] {
+					continue
+				}
+				reached[sibling.path] = true
+				next = append(next, sibling)
+			}
+		}
+		for sibling := range reached {
+			want := relative(t, m.dir, modules[sibling].dir)
+			if got := replaced[sibling]; got != want {
+				t.Errorf("%s/go.mod: %s is replaced by %q, want %q", m.dir, sibling, got, want)
+			}
+		}
+	}
+}
+
+// relative returns the path from one folder of the project to another, as
+// go.mod wants it.
+func relative(t *testing.T, from, to string) string {
+	t.Helper()
+	rel, err := filepath.Rel(from, to)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if rel = filepath.ToSlash(rel); !strings.HasPrefix(rel, "..") {
+		rel = "./" + rel
+	}
+	return path.Clean(rel)
+}

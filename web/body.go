@@ -1,0 +1,282 @@
+package web
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"mime/multipart"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bind"
+)
+
+// Payload reads the body of r for State.Do:
+//
+//	t, err := todos.Do(r.Context(), "add", web.Payload(r))
+//
+// The whole body is read before Payload returns, so that a slow client does
+// not hold the state. What is wrong with the body is the error of the action
+// that binds it: stay.ErrTooLarge if it is longer than Options.MaxBody,
+// stay.ErrMalformed if it breaks off, cannot be parsed, is neither JSON nor a
+// form, or does not fit what the action binds it to. Query parameters are not
+// part of it. An empty body is an empty payload, of whatever type.
+//
+// r may still be used afterwards, r.FormValue included. Payload works after
+// r.FormValue, r.ParseForm and r.ParseMultipartForm as well, on what these could
+// parse; a body that was read in any other way is malformed.
+func Payload(r *http.Request) any {
+	return readPayload(settingsOf(r, unknownApp), r)
+}
+
+// Bind reads the body of r into the struct that dst points to and calls its
+// method Validate() error, if it has one. Fields are named as in JSON, for
+// forms too. A name that dst does not have, or that is tagged stay:"private" or
+// stay:"key", is an error, as is a value that does not fit.
+//
+// The errors are those of [Payload], and what Validate returns, as
+// stay.ErrInvalid if it has no code; stay.FieldErrors has the messages for a
+// form that is shown again.
+func Bind(r *http.Request, dst any) error {
+	if err := readPayload(settingsOf(r, unknownApp), r).Bind(dst); err != nil {
+		return err
+	}
+	v, ok := dst.(interface{ Validate() error })
+	if !ok {
+		return nil
+	}
+	err := v.Validate()
+	if err == nil || stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal) {
+		return err
+	}
+	return &stay.Error{Code: stay.ErrInvalid, Message: err.Error(), Err: err}
+}
+
+// A payload is a body that has been read. It does not change, so it can be
+// bound any number of times.
+type payload struct {
+	err  error      // why it cannot be bound
+	json []byte     // the body if it is JSON
+	form url.Values // the body if it is a form
+}
+
+// Bind stores the payload in the value that dst points to.
+func (p *payload) Bind(dst any) error {
+	switch {
+	case p.err != nil:
+		return p.err
+	case p.json != nil:
+		return bindError(bind.JSON(p.json, dst))
+	case len(p.form) > 0:
+		return bindError(bind.Form(p.form, dst))
+	}
+	return nil
+}
+
+// bindError gives what a payload was refused for a code. What is no fault of
+// the payload, such as a destination that is no pointer, stays without one.
+func bindError(err error) error {
+	var be *bind.Error
+	if !errors.As(err, &be) {
+		return err
+	}
+	e := &stay.Error{Code: stay.ErrMalformed, Message: be.Error(), Err: err}
+	if be.Field != "" {
+		e.Fields = map[string]string{be.Field: be.Message}
+	}
+	return e
+}
+
+func readPayload(s *settings, r *http.Request) *payload {
+	kind, params, err := mediaType(r)
+	if err != nil {
+		return &payload{err: err}
+	}
+	if form, ok, err := parsedForm(s, r, kind); ok || err != nil {
+		return &payload{form: form, err: err}
+	}
+	data, err := readBody(s, r)
+	if err != nil {
+		return &payload{err: err}
+	}
+	r.Body = reopen(data)
+	if len(data) == 0 {
+		if kind == kindMultipart || r.ContentLength > 0 {
+			return &payload{err: malformed("the body cannot be parsed", errors.New("web: it was read before Payload or Bind"))}
+		}
+		return &payload{}
+	}
+	switch kind {
+	case kindJSON:
+		return &payload{json: data}
+	case kindForm:
+		form, err := url.ParseQuery(string(data))
+		if err != nil {
+			return &payload{err: malformed("the form cannot be parsed", err)}
+		}
+		return &payload{form: form}
+	case kindMultipart:
+		return readMultipart(s, data, params["boundary"])
+	default:
+		return &payload{err: malformed("this content type is not taken here: send JSON or a form", nil)}
+	}
+}
+
+func readMultipart(s *settings, data []byte, boundary string) *payload {
+	// No part is longer than the body, so nothing goes to a file.
+	form, err := multipart.NewReader(bytes.NewReader(data), boundary).ReadForm(s.maxBody)
+	if err != nil {
+		return &payload{err: malformed("the form cannot be parsed", err)}
+	}
+	return multipartPayload(form)
+}
+
+func multipartPayload(form *multipart.Form) *payload {
+	if len(form.File) > 0 {
+		return &payload{err: malformed("files are not taken here", nil)}
+	}
+	return &payload{form: form.Value}
+}
+
+// A kind is what a body can be.
+type kind uint8
+
+const (
+	kindOther kind = iota // also no content type
+	kindJSON
+	kindForm
+	kindMultipart
+)
+
+// mediaType returns the kind of the body of r and the parameters of its
+// content type.
+func mediaType(r *http.Request) (kind, map[string]string, error) {
+	header := r.Header.Get("Content-Type")
+	switch header {
+	case "":
+		return kindOther, nil, nil
+	case "application/json":
+		return kindJSON, nil, nil
+	case "application/x-www-form-urlencoded":
+		return kindForm, nil, nil
+	}
+	name, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		return 0, nil, malformed("the content type cannot be parsed", err)
+	}
+	switch {
+	case name == "application/json" || strings.HasSuffix(name, "+json"):
+		return kindJSON, params, nil
+	case name == "application/x-www-form-urlencoded":
+		return kindForm, params, nil
+	case name == "multipart/form-data" && params["boundary"] != "":
+		return kindMultipart, params, nil
+	}
+	return kindOther, nil, nil
+}
+
+// parsedForm returns the form that somebody has parsed from the body of r
+// already, so that there is nothing left to read. ok is false if nobody has, or
+// if the body is still at hand.
+func parsedForm(s *settings, r *http.Request, k kind) (form url.Values, ok bool, err error) {
+	if _, whole := r.Body.(*bodyReader); whole {
+		return nil, false, nil
+	}
+	switch {
+	case k == kindForm && r.PostForm != nil && formMethod(r.Method):
+		if len(r.PostForm) == 0 && r.ContentLength > 0 {
+			return nil, false, malformed("the form cannot be parsed", nil)
+		}
+		form = r.PostForm
+	case k == kindMultipart && r.MultipartForm != nil:
+		p := multipartPayload(r.MultipartForm)
+		if p.err != nil {
+			return nil, false, p.err
+		}
+		form = p.form
+	default:
+		return nil, false, nil
+	}
+	if r.ContentLength > s.maxBody {
+		return nil, false, tooLong(s.maxBody)
+	}
+	return form, true, nil
+}
+
+// formMethod reports whether net/http parses the body of such requests.
+func formMethod(method string) bool {
+	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
+}
+
+// A bodyReader reads a body that has been read whole, and knows it, so that it
+// need not be read from the client again.
+type bodyReader struct {
+	bytes.Reader
+	data []byte
+}
+
+// Close does nothing: the server closes what the body was read from.
+func (*bodyReader) Close() error { return nil }
+
+// reopen returns a reader of a body from its beginning.
+func reopen(data []byte) io.ReadCloser {
+	if len(data) == 0 {
+		return http.NoBody
+	}
+	b := &bodyReader{data: data}
+	b.Reset(data)
+	return b
+}
+
+// grow is how much is set aside for a body on its client's word alone.
+const grow = 16 << 10
+
+// readBody returns the whole body of r, of which nothing may have been read.
+// It does not replace r.Body.
+func readBody(s *settings, r *http.Request) ([]byte, error) {
+	if b, ok := r.Body.(*bodyReader); ok {
+		return b.data, nil
+	}
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil, nil
+	}
+	if r.ContentLength > s.maxBody {
+		return nil, tooLong(s.maxBody)
+	}
+	// One byte more than promised, so that the last read finds the end.
+	data := make([]byte, 0, max(bytes.MinRead, min(r.ContentLength, grow)+1))
+	for {
+		n, err := r.Body.Read(data[len(data):cap(data)])
+		data = data[:len(data)+n]
+		if int64(len(data)) > s.maxBody {
+			return nil, tooLong(s.maxBody)
+		}
+		if err == io.EOF {
+			return data, nil
+		}
+		if err != nil {
+			if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
+				return nil, tooLong(long.Limit)
+			}
+			return nil, malformed("the body breaks off", err)
+		}
+		if len(data) == cap(data) {
+			data = append(data, 0)[:len(data)]
+		}
+	}
+}
+
+func tooLong(limit int64) error {
+	return &stay.Error{
+		Code:    stay.ErrTooLarge,
+		Message: fmt.Sprintf("the body is longer than %d bytes", limit),
+	}
+}
+
+func malformed(message string, cause error) error {
+	return &stay.Error{Code: stay.ErrMalformed, Message: message, Err: cause}
+}

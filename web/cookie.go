@@ -1,0 +1,95 @@
+package web
+
+import (
+	"net/http"
+	"strings"
+	"time"
+)
+
+const (
+	// hostPrefix has the browser itself refuse the cookie unless it is
+	// Secure, for the whole site and without a Domain: no subdomain and no
+	// plain http answer can plant it.
+	hostPrefix = "__Host-"
+	// maxToken bounds what is verified. Tokens of ours are far shorter.
+	maxToken = 1 << 10
+)
+
+// https reports whether the browser that sent r speaks https.
+func (s *settings) https(r *http.Request) bool {
+	switch s.secure {
+	case SecureAlways:
+		return true
+	case SecureNever:
+		return false
+	}
+	if s.trustProxy {
+		// Of a list, the first is the proxy that the browser talks to.
+		proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+		if proto = strings.TrimSpace(proto); proto != "" {
+			return strings.EqualFold(proto, "https")
+		}
+	}
+	return r.TLS != nil
+}
+
+// cookieName returns the name of the session cookie for the scheme of r. The
+// other name is never read: a cookie planted over plain http counts for
+// nothing on https.
+func (s *settings) cookieName(https bool) string {
+	if https {
+		return s.secureName
+	}
+	return s.plainName
+}
+
+// token returns the value of the one cookie of that name. Two of them mean
+// that somebody else set one, and which of them is ours cannot be told: then,
+// and if the value is too long to be ours, it is empty.
+func token(h http.Header, name string) string {
+	found := ""
+	n := 0
+	for _, line := range h["Cookie"] {
+		for line != "" {
+			var part string
+			part, line, _ = strings.Cut(line, ";")
+			// Only the blanks that the format has are trimmed: a wider notion
+			// of space would read a name the browser does not protect as ours.
+			key, value, ok := strings.Cut(strings.Trim(part, " \t"), "=")
+			if !ok || key != name {
+				continue
+			}
+			n++
+			found = value
+		}
+	}
+	if n != 1 || len(found) > maxToken {
+		return ""
+	}
+	return found
+}
+
+// setCookie returns the Set-Cookie line that gives the browser token until
+// expires; an empty token clears it.
+func setCookie(name, token string, expires, now time.Time, secure bool) string {
+	c := http.Cookie{
+		Name:     name,
+		Value:    token,
+		Path:     "/",
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+		Secure:   secure,
+	}
+	switch {
+	case token == "":
+		c.Expires = time.Unix(1, 0)
+		c.MaxAge = -1
+	case !expires.IsZero():
+		c.Expires = expires
+		c.MaxAge = int(expires.Sub(now) / time.Second)
+		if c.MaxAge <= 0 {
+			c.MaxAge = -1
+		}
+	}
+	return c.String()
+}

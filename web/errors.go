@@ -1,0 +1,235 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"html"
+	"log/slog"
+	"maps"
+	"mime"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/stay-go/stay"
+)
+
+// statusOf is the only place where a Code becomes a status.
+func statusOf(code stay.Code) int {
+	switch code {
+	case stay.ErrMalformed:
+		return http.StatusBadRequest
+	case stay.ErrEnded:
+		return http.StatusUnauthorized
+	case stay.ErrDenied:
+		return http.StatusForbidden
+	case stay.ErrNotFound:
+		return http.StatusNotFound
+	case stay.ErrConflict:
+		return http.StatusConflict
+	case stay.ErrTooLarge:
+		return http.StatusRequestEntityTooLarge
+	case stay.ErrInvalid:
+		return http.StatusUnprocessableEntity
+	case stay.ErrUnknown, stay.ErrBusy, stay.ErrUnavailable, stay.ErrClosed:
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// Error answers a request with err, for plain handlers; View, Do, Update,
+// Handle and Actions do the same with the errors they get.
+//
+// The status follows from stay.CodeOf(err): ErrMalformed 400, ErrEnded 401,
+// ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
+// 422, ErrBusy, ErrUnavailable, ErrUnknown and ErrClosed 503 with
+// "Retry-After: 1", all others 500. The client sees the Message and Fields of a
+// stay.Error, else the name of the status; the cause goes to the App's log. The
+// body is JSON for a client that prefers it, an HTML fragment for htmx and
+// plain text for all others, unless Options.Error writes it.
+//
+// If the header of the response has gone out, err is only logged. Behind
+// Sessions that is known; elsewhere Error writes in any case. A nil err does
+// nothing.
+func Error(w http.ResponseWriter, r *http.Request, err error) {
+	if err == nil {
+		return
+	}
+	fail(settingsOf(r, unknownApp), w, r, 0, err)
+}
+
+// fail answers r with err, with the status of its code if status is 0.
+func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err error) {
+	if status == 0 {
+		status = statusOf(stay.CodeOf(err))
+	}
+	logFailure(s, r, status, err)
+	if rec, ok := w.(*recorder); ok {
+		rec.reset()
+	} else if x := exchangeOf(r.Context()); x != nil && !x.Open() {
+		return
+	}
+	h := w.Header()
+	// What described the body that does not come describes this one wrongly.
+	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Disposition", "Content-Length", "Etag", "Last-Modified"} {
+		h.Del(name)
+	}
+	h.Set("X-Content-Type-Options", "nosniff")
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+	if s.onError != nil {
+		rec := newRecorder(w, s.maxResponse)
+		rec.implicit = status
+		s.onError(rec, r, status, err)
+		rec.send()
+		return
+	}
+	contentType, body := errorBody(r, status, err)
+	h.Set("Content-Type", contentType)
+	w.WriteHeader(status)
+	_, _ = w.Write(body)
+}
+
+// refuseMethod answers a request whose method the handler does not serve.
+func refuseMethod(s *settings, w http.ResponseWriter, r *http.Request, allow string) {
+	w.Header().Set("Allow", allow)
+	fail(s, w, r, http.StatusMethodNotAllowed, malformed("this method is not allowed here: use "+allow, nil))
+}
+
+// logFailure logs what the client is not shown. The route is logged rather
+// than the path, which may hold what should not be in logs.
+func logFailure(s *settings, r *http.Request, status int, err error) {
+	level := slog.LevelDebug
+	switch code := stay.CodeOf(err); {
+	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
+		// The client has gone: nothing failed, and nobody reads the answer.
+	case code == stay.ErrBusy || code == stay.ErrClosed:
+		level = slog.LevelWarn
+	case status >= 500:
+		level = slog.LevelError
+	}
+	log := s.logger()
+	if !log.Enabled(r.Context(), level) {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.Int("status", status),
+		slog.String("code", string(stay.CodeOf(err))),
+		slog.String("method", r.Method),
+		slog.String("route", r.Pattern),
+	}
+	if e := (*stay.Error)(nil); errors.As(err, &e) {
+		attrs = append(attrs,
+			slog.String("module", e.Module),
+			slog.String("action", e.Action),
+			slog.String("phase", e.Phase),
+			slog.String("key", e.KeyHash))
+	}
+	attrs = append(attrs, slog.Any("error", err))
+	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)
+}
+
+// errorBody returns what a client is told, in the format it can use.
+func errorBody(r *http.Request, status int, err error) (contentType string, body []byte) {
+	lines := shown(nil, err)
+	if len(lines) == 0 {
+		lines = []string{http.StatusText(status)}
+	}
+	switch preferred(r) {
+	case formatJSON:
+		return jsonType, errorJSON(stay.CodeOf(err), strings.Join(lines, "; "), stay.FieldErrors(err))
+	case formatFragment:
+		return "text/html; charset=utf-8", errorFragment(lines)
+	default:
+		return "text/plain; charset=utf-8", []byte(strings.Join(lines, "\n") + "\n")
+	}
+}
+
+// shown appends what err and all that it joins and wraps has for the client,
+// one line each. What a stay.Error with a message of its own wraps is a cause.
+func shown(lines []string, err error) []string {
+	if e, ok := err.(*stay.Error); ok {
+		if e.Message != "" {
+			return append(lines, e.Message)
+		}
+		if len(e.Fields) > 0 {
+			for _, name := range slices.Sorted(maps.Keys(e.Fields)) {
+				lines = append(lines, name+": "+e.Fields[name])
+			}
+			return lines
+		}
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return shown(lines, u.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, e := range u.Unwrap() {
+			lines = shown(lines, e)
+		}
+	}
+	return lines
+}
+
+const jsonType = "application/json; charset=utf-8"
+
+func errorJSON(code stay.Code, message string, fields map[string]string) []byte {
+	type problem struct {
+		Code    string            `json:"code"`
+		Message string            `json:"message"`
+		Fields  map[string]string `json:"fields,omitempty"`
+	}
+	// Strings always encode.
+	body, _ := json.Marshal(map[string]problem{"error": {string(code), message, fields}})
+	return append(body, '\n')
+}
+
+func errorFragment(lines []string) []byte {
+	var b bytes.Buffer
+	b.WriteString(`<div role="alert">`)
+	for i, line := range lines {
+		if i > 0 {
+			b.WriteString("<br>")
+		}
+		b.WriteString(html.EscapeString(line))
+	}
+	b.WriteString("</div>\n")
+	return b.Bytes()
+}
+
+// A format is what a client can read.
+type format uint8
+
+const (
+	formatText format = iota
+	formatFragment
+	formatJSON
+)
+
+// preferred returns the format of error that fits the sender of r. A request
+// that asks for JSON gets it even from htmx; one that merely sends JSON gets
+// it unless it is htmx, which always shows HTML.
+func preferred(r *http.Request) format {
+	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
+	takesHTML := strings.Contains(accept, "text/html")
+	switch {
+	case strings.Contains(accept, "application/json") && !takesHTML:
+		return formatJSON
+	case r.Header.Get("HX-Request") == "true":
+		return formatFragment
+	case sendsJSON(r) && !takesHTML:
+		return formatJSON
+	}
+	return formatText
+}
+
+func sendsJSON(r *http.Request) bool {
+	header := r.Header.Get("Content-Type")
+	if header == "" {
+		return false
+	}
+	name, _, err := mime.ParseMediaType(header)
+	return err == nil && (name == "application/json" || strings.HasSuffix(name, "+json"))
+}

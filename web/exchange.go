@@ -1,0 +1,152 @@
+package web
+
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
+	"net/textproto"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An exchange is one request behind Sessions: the ResponseWriter that its
+// handler gets, and the bridge.Carrier that takes the session's token to the
+// browser. One value is both, so that a request costs one allocation.
+//
+// The ResponseWriter methods are called by one goroutine at a time, as of any
+// ResponseWriter; those of the Carrier may be called concurrently to them.
+type exchange struct {
+	next     http.ResponseWriter
+	settings *settings
+	https    bool
+
+	mu      sync.Mutex
+	sealed  bool // the header has gone out, or is about to
+	used    bool
+	issued  bool
+	token   string
+	expires time.Time
+
+	// values are those of Cache-Control and Vary in the header.
+	values [2]string
+}
+
+// Issue implements bridge.Carrier. The last token before the header goes out
+// is the one that the browser gets.
+func (x *exchange) Issue(token string, expires time.Time) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sealed {
+		return false
+	}
+	x.issued, x.token, x.expires = true, token, expires
+	return true
+}
+
+// Used implements bridge.Carrier.
+func (x *exchange) Used() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.used = true
+}
+
+// Open implements bridge.Carrier.
+func (x *exchange) Open() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return !x.sealed
+}
+
+// seal adds what the session has to say to the header. It is called when the
+// header is about to go out; later calls do nothing.
+func (x *exchange) seal() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sealed {
+		return
+	}
+	x.sealed = true
+	if !x.used && !x.issued {
+		return
+	}
+	h := x.next.Header()
+	if x.issued {
+		s := x.settings
+		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), x.token, x.expires, s.core.Now(), x.https))
+	}
+	x.values = [2]string{"private, no-store", "Cookie"}
+	if len(h["Cache-Control"]) == 0 {
+		h["Cache-Control"] = x.values[0:1:1]
+	}
+	switch vary := h["Vary"]; {
+	case len(vary) == 0:
+		h["Vary"] = x.values[1:2:2]
+	case !varies(vary):
+		h["Vary"] = append(vary, "Cookie")
+	}
+}
+
+// varies reports whether caches know already that the cookie matters.
+func varies(vary []string) bool {
+	for _, line := range vary {
+		for part := range strings.SplitSeq(line, ",") {
+			part = textproto.TrimString(part)
+			if part == "*" || strings.EqualFold(part, "Cookie") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// Header implements http.ResponseWriter.
+func (x *exchange) Header() http.Header { return x.next.Header() }
+
+// WriteHeader implements http.ResponseWriter. Informational answers come
+// before the header and do not count as it.
+func (x *exchange) WriteHeader(status int) {
+	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
+		x.seal()
+	}
+	x.next.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (x *exchange) Write(b []byte) (int, error) {
+	x.seal()
+	return x.next.Write(b)
+}
+
+// WriteString implements io.StringWriter.
+func (x *exchange) WriteString(s string) (int, error) {
+	x.seal()
+	return io.WriteString(x.next, s)
+}
+
+// ReadFrom implements io.ReaderFrom, by which files reach a socket without a
+// copy.
+func (x *exchange) ReadFrom(r io.Reader) (int64, error) {
+	x.seal()
+	return io.Copy(x.next, r)
+}
+
+// Flush implements http.Flusher. It does nothing if the server cannot flush.
+func (x *exchange) Flush() { _ = x.FlushError() }
+
+// FlushError is what http.ResponseController calls.
+func (x *exchange) FlushError() error {
+	x.seal()
+	return http.NewResponseController(x.next).Flush()
+}
+
+// Hijack implements http.Hijacker. The error is http.ErrNotSupported where the
+// connection cannot be taken over, as with HTTP/2.
+func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	x.seal()
+	return http.NewResponseController(x.next).Hijack()
+}
+
+// Unwrap lets http.ResponseController reach the deadlines of the connection.
+func (x *exchange) Unwrap() http.ResponseWriter { return x.next }

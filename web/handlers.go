@@ -1,0 +1,207 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+)
+
+// View returns a handler that renders the committed state: it waits for no
+// change that is under way and holds none up. s belongs to fn; what fn changes
+// in it is dropped, and reported in the log in development mode.
+//
+// The response is buffered, up to Options.MaxResponse. If fn returns an error,
+// the client gets the answer that [Error] writes and nothing of what fn wrote.
+// View serves every method that the router lets through.
+func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
+	core, mounted := mount("View", state, fn == nil)
+	return func(w http.ResponseWriter, r *http.Request) {
+		cfg := settingsOf(r, mounted)
+		v, err := core.Get(r.Context())
+		if err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
+		cfg.render(w, func(rec *recorder) error {
+			if cfg.development() {
+				defer reportChange(cfg, core, v)()
+			}
+			return fn(rec, r, v.(*S))
+		}, r)
+	}
+}
+
+// Do returns a handler that runs an action with the body of the request as its
+// payload, see [Payload], and then renders with view what was committed. It is
+// right where the action changes whom the state belongs to, as a login does:
+// view sees the state that the action led to.
+//
+// Do panics when the module has no such action. GET, HEAD, OPTIONS and TRACE
+// are answered with 405: an action changes state. If the action fails, nothing
+// has changed and view does not run; if view fails, the change is made all the
+// same. Both are answered as [Error] does.
+func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
+	core, mounted := mount("Do", state, view == nil)
+	if known := core.Actions(); !slices.Contains(known, action) {
+		have := "it has none"
+		if len(known) > 0 {
+			have = "it has " + strings.Join(known, ", ")
+		}
+		panic(fmt.Sprintf("web: Do: module %q has no action %q; %s", core.Name(), action, have))
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		cfg := settingsOf(r, mounted)
+		if refuseSafe(cfg, w, r) {
+			return
+		}
+		p := readPayload(cfg, r)
+		if p.err != nil {
+			fail(cfg, w, r, 0, p.err)
+			return
+		}
+		v, err := core.Do(r.Context(), action, p)
+		if err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
+		cfg.render(w, func(rec *recorder) error { return view(rec, r, v.(*S)) }, r)
+	}
+}
+
+// Update returns a handler that changes state and renders it in one
+// transaction: all that fn does to s is committed, or nothing is, and the
+// response leaves when the change is durable.
+//
+// fn may run more than once, after a conflict with another change: each run
+// gets a fresh request and response, and what the last one wrote is sent. So
+// fn must have no other effects than those on s and on the response. If it
+// returns an error or panics, nothing changes. fn runs while it holds the
+// state, so it should be quick; inside it other states can be read with the
+// request's context, not changed (stay.ErrNested).
+//
+// The whole body is read before fn runs: stay.ErrTooLarge if it is longer than
+// Options.MaxBody, stay.ErrMalformed if it breaks off. The response is
+// buffered, up to Options.MaxResponse; beyond, nothing is committed and the
+// answer is 500. Flush, Hijack and deadlines are http.ErrNotSupported. Errors
+// are answered as [Error] does. GET, HEAD, OPTIONS and TRACE are answered with
+// 405; [View] is for those.
+func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
+	core, mounted := mount("Update", state, fn == nil)
+	return func(w http.ResponseWriter, r *http.Request) {
+		cfg := settingsOf(r, mounted)
+		if refuseSafe(cfg, w, r) {
+			return
+		}
+		body, err := readBody(cfg, r)
+		if err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
+		var last *recorder
+		_, err = core.Update(r.Context(), func(ctx context.Context, v any) error {
+			last = newRecorder(w, cfg.maxResponse)
+			run := fresh(ctx, r, body)
+			defer forgetFiles(run, r)
+			if err := fn(last, run, v.(*S)); err != nil {
+				return err
+			}
+			return last.err()
+		})
+		if err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
+		last.send()
+	}
+}
+
+// Handle returns a handler that may fail. What fn writes is buffered, up to
+// Options.MaxResponse; if it returns an error, the client gets the answer that
+// [Error] writes and nothing of what fn wrote. Changes of state that fn made
+// before it failed stay made.
+//
+// Nothing is sent before fn returns, so fn cannot stream: Flush, Hijack and
+// deadlines are http.ErrNotSupported.
+func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
+	if fn == nil {
+		panic("web: Handle needs a function")
+	}
+	return func(w http.ResponseWriter, r *http.Request) {
+		settingsOf(r, unknownApp).render(w, func(rec *recorder) error { return fn(rec, r) }, r)
+	}
+}
+
+// render sends what fn wrote, or its error.
+func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *http.Request) {
+	rec := newRecorder(w, s.maxResponse)
+	err := fn(rec)
+	if long := rec.err(); long != nil {
+		err = long
+	}
+	if err != nil {
+		fail(s, w, r, 0, err)
+		return
+	}
+	rec.send()
+}
+
+// mount returns the core of a state and its settings for requests that do not
+// come through Sessions.
+func mount[S any](what string, state *stay.State[S], noFunc bool) (bridge.State, func() *settings) {
+	if state == nil || noFunc {
+		panic("web: " + what + " needs a State, which stay.Register returns, and a function")
+	}
+	app := bridge.AppOf(state.App())
+	return bridge.StateOf(state), func() *settings { return outside(app) }
+}
+
+// refuseSafe answers requests with a method that must not change anything.
+func refuseSafe(s *settings, w http.ResponseWriter, r *http.Request) bool {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+		refuseMethod(s, w, r, "POST, PUT, PATCH, DELETE")
+		return true
+	}
+	return false
+}
+
+// fresh returns r for one run: with the run's context, the body unread and no
+// form parsed but what was before the first run. Path values and everything
+// else are as in r.
+func fresh(ctx context.Context, r *http.Request, body []byte) *http.Request {
+	run := r.WithContext(ctx)
+	run.Body = reopen(body)
+	run.Form = cloneValues(r.Form)
+	run.PostForm = cloneValues(r.PostForm)
+	return run
+}
+
+func cloneValues(v url.Values) url.Values { return url.Values(http.Header(v).Clone()) }
+
+// forgetFiles removes the files that a run's form parsing may have left. Those
+// of the request itself are the server's.
+func forgetFiles(run, r *http.Request) {
+	if f := run.MultipartForm; f != nil && f != r.MultipartForm {
+		_ = f.RemoveAll()
+	}
+}
+
+// reportChange returns a function that warns if a view has changed what it was
+// to render since.
+func reportChange(s *settings, core bridge.State, v any) func() {
+	before, err := core.Public(v)
+	before = slices.Clone(before)
+	return func() {
+		after, err2 := core.Public(v)
+		if err == nil && err2 == nil && !bytes.Equal(before, after) {
+			s.logger().Warn("stay: a view changed the state it renders, which has no effect: use web.Update", "module", core.Name())
+		}
+	}
+}

@@ -1,0 +1,170 @@
+package web
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+)
+
+// Secure says when the session cookie is for https only.
+type Secure uint8
+
+const (
+	// SecureAuto, the default, follows the request: https gets the cookie
+	// __Host-stay with the attribute Secure, plain http gets stay without it.
+	SecureAuto Secure = iota
+	// SecureAlways treats every request as https. It is for a server behind
+	// a proxy that ends TLS and does not say so. Browsers drop the cookie on
+	// plain http, except on localhost.
+	SecureAlways
+	// SecureNever treats every request as plain http. Anybody on the way may
+	// read and set the cookie: it is for tests and closed networks.
+	SecureNever
+)
+
+// Options change what [Sessions] does. The zero value, and nil, are the
+// defaults. Sessions copies them, so changing them later has no effect.
+type Options struct {
+	// Cookie is the name of the session cookie, "stay" by default. On https
+	// the prefix __Host- is put before it.
+	Cookie string
+	// Keys sign the cookie: the first signs, all verify. Each has at least 32
+	// random bytes. By default the App makes a key at first use and keeps it
+	// in its store.
+	Keys [][]byte
+	// Secure overrides how the scheme of a request is found.
+	Secure Secure
+	// TrustProxy believes the header X-Forwarded-Proto. Set it only behind a
+	// proxy that sets or removes the header itself; otherwise the client
+	// chooses. Without it the scheme is https if the connection is TLS.
+	TrustProxy bool
+	// CrossOrigin decides which requests from other origins pass. By default
+	// none that could change anything. Add trusted origins for a proxy that
+	// rewrites Host, bypass patterns for webhooks. Its deny handler is not
+	// used: refusals are errors like all others.
+	CrossOrigin *http.CrossOriginProtection
+	// MaxBody is the number of bytes that Update, Do, Actions, Payload and
+	// Bind read of a request's body, 1 MiB by default. Longer ones are
+	// answered with 413. Handlers that read the body themselves set a limit
+	// of their own.
+	MaxBody int64
+	// MaxResponse is the number of bytes that View, Update, Do and Handle
+	// buffer, 4 MiB by default. A longer response is answered with 500, and
+	// an Update that wrote it commits nothing.
+	MaxResponse int
+	// Error writes the body for an error in place of the built-in text, HTML
+	// fragment or JSON. w is buffered and empty apart from the headers that
+	// the status needs; the status is sent unless Error sets another one. err
+	// may hold causes that are not for clients: show stay.FieldErrors and
+	// texts of your own, never err itself.
+	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
+}
+
+const (
+	defaultCookie      = "stay"
+	defaultMaxBody     = 1 << 20
+	defaultMaxResponse = 4 << 20
+)
+
+// settings are Options with the defaults filled in. They do not change after
+// construction.
+type settings struct {
+	app         *stay.App
+	core        bridge.App
+	ring        bridge.Keyring
+	plainName   string
+	secureName  string
+	secure      Secure
+	trustProxy  bool
+	crossOrigin *http.CrossOriginProtection
+	maxBody     int64
+	maxResponse int
+	onError     func(http.ResponseWriter, *http.Request, int, error)
+}
+
+func newSettings(app *stay.App, o *Options) *settings {
+	if o == nil {
+		o = &Options{}
+	}
+	if app == nil {
+		panic("web: Sessions needs an App; make one with stay.New")
+	}
+	core := bridge.AppOf(app)
+	s := &settings{
+		app:         app,
+		core:        core,
+		ring:        core.Keyring(o.Keys),
+		plainName:   o.Cookie,
+		secure:      o.Secure,
+		trustProxy:  o.TrustProxy,
+		crossOrigin: o.CrossOrigin,
+		maxBody:     o.MaxBody,
+		maxResponse: o.MaxResponse,
+		onError:     o.Error,
+	}
+	if s.plainName == "" {
+		s.plainName = defaultCookie
+	}
+	checkCookieName(s.plainName)
+	s.secureName = hostPrefix + s.plainName
+	if s.secure > SecureNever {
+		panic("web: Options.Secure is none of SecureAuto, SecureAlways and SecureNever")
+	}
+	if s.crossOrigin == nil {
+		s.crossOrigin = http.NewCrossOriginProtection()
+	}
+	if s.maxBody < 0 || s.maxResponse < 0 {
+		panic("web: Options.MaxBody and Options.MaxResponse must not be negative; 0 is the default")
+	}
+	if s.maxBody == 0 {
+		s.maxBody = defaultMaxBody
+	}
+	if s.maxResponse == 0 {
+		s.maxResponse = defaultMaxResponse
+	}
+	return s
+}
+
+// checkCookieName panics on a name that browsers would refuse or that claims a
+// prefix, which Sessions adds itself where it holds.
+func checkCookieName(name string) {
+	if err := (&http.Cookie{Name: name, Value: "x"}).Valid(); err != nil {
+		panic(fmt.Sprintf("web: Options.Cookie %q cannot name a cookie: use letters, digits, - and _", name))
+	}
+	if strings.HasPrefix(name, "__") {
+		panic(fmt.Sprintf("web: Options.Cookie %q must not begin with __: the prefix __Host- is added on https", name))
+	}
+}
+
+// outside are the settings of handlers that do not stand behind Sessions. core
+// is nil if no App is known.
+func outside(core bridge.App) *settings {
+	return &settings{core: core, maxBody: defaultMaxBody, maxResponse: defaultMaxResponse}
+}
+
+// settingsOf returns the settings of the Sessions that r came through, else
+// those of outside.
+func settingsOf(r *http.Request, outside func() *settings) *settings {
+	if x := exchangeOf(r.Context()); x != nil {
+		return x.settings
+	}
+	return outside()
+}
+
+// unknownApp are the settings outside Sessions where no App is known.
+func unknownApp() *settings { return outside(nil) }
+
+func (s *settings) logger() *slog.Logger {
+	if s.core == nil {
+		return slog.Default()
+	}
+	return s.core.Logger()
+}
+
+func (s *settings) development() bool {
+	return s.core != nil && s.core.Development()
+}

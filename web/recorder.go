@@ -1,0 +1,129 @@
+package web
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"net/http"
+
+	"github.com/stay-go/stay"
+)
+
+// A recorder is the ResponseWriter of buffered handlers. It can neither flush
+// nor hijack nor set deadlines: http.ResponseController answers
+// http.ErrNotSupported. It is used by one goroutine at a time.
+type recorder struct {
+	to       http.ResponseWriter
+	limit    int
+	implicit int         // the status of a handler that does not set one
+	status   int         // 0 = not written yet
+	header   http.Header // nil = as in to
+	body     []byte
+	over     bool // more was written than limit
+
+	// Fragments are short: most need no buffer beside the recorder.
+	short [512]byte
+}
+
+func newRecorder(to http.ResponseWriter, limit int) *recorder {
+	c := &recorder{to: to, limit: limit, implicit: http.StatusOK}
+	c.body = c.short[:0]
+	return c
+}
+
+// Header implements http.ResponseWriter. It begins with what other handlers
+// have set already, so that those headers may be added to, read and removed.
+func (c *recorder) Header() http.Header {
+	if c.header == nil {
+		c.header = c.to.Header().Clone()
+		if c.header == nil {
+			c.header = make(http.Header)
+		}
+	}
+	return c.header
+}
+
+// WriteHeader implements http.ResponseWriter. The first status counts;
+// informational ones are dropped. It panics on a status that net/http would
+// panic on, because when the response is sent it is too late to undo.
+func (c *recorder) WriteHeader(status int) {
+	if status < 100 || status > 999 {
+		panic(fmt.Sprintf("web: invalid WriteHeader code %d", status))
+	}
+	if c.status == 0 && status >= 200 {
+		c.status = status
+	}
+}
+
+// Write implements http.ResponseWriter.
+func (c *recorder) Write(b []byte) (int, error) {
+	if err := c.admit(len(b)); err != nil {
+		return 0, err
+	}
+	c.body = append(c.body, b...)
+	return len(b), nil
+}
+
+// WriteString implements io.StringWriter.
+func (c *recorder) WriteString(s string) (int, error) {
+	if err := c.admit(len(s)); err != nil {
+		return 0, err
+	}
+	c.body = append(c.body, s...)
+	return len(s), nil
+}
+
+func (c *recorder) admit(n int) error {
+	if c.status == 0 {
+		c.status = c.implicit
+	}
+	if c.status == http.StatusNoContent || c.status == http.StatusNotModified {
+		return http.ErrBodyNotAllowed
+	}
+	if n > c.limit-len(c.body) {
+		c.over = true
+		return errResponseTooLong
+	}
+	return nil
+}
+
+var errResponseTooLong = errors.New("web: the response is longer than Options.MaxResponse")
+
+// err returns why what was recorded must not be sent, whatever the handler
+// made of the errors it got.
+func (c *recorder) err() error {
+	if !c.over {
+		return nil
+	}
+	return &stay.Error{
+		Code: stay.ErrInternal,
+		Err: fmt.Errorf("%w, which is %d bytes: raise it, or send long responses from a plain handler that uses the methods of stay.State",
+			errResponseTooLong, c.limit),
+	}
+}
+
+// reset forgets everything, so that an error can be written instead.
+func (c *recorder) reset() {
+	c.status, c.header, c.over = 0, nil, false
+	c.body = c.body[:0]
+}
+
+// send writes what was recorded. The response is lost if the client has gone,
+// which nobody is left to be told.
+func (c *recorder) send() {
+	if c.header != nil {
+		h := c.to.Header()
+		maps.DeleteFunc(h, func(name string, _ []string) bool {
+			_, kept := c.header[name]
+			return !kept
+		})
+		maps.Copy(h, c.header)
+	}
+	if c.status == 0 {
+		c.status = c.implicit
+	}
+	c.to.WriteHeader(c.status)
+	if len(c.body) > 0 {
+		_, _ = c.to.Write(c.body)
+	}
+}

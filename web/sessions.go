@@ -1,0 +1,72 @@
+package web
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/stay-go/stay"
+)
+
+// Sessions returns a middleware that gives every request the session of its
+// browser. It panics if app is nil and on options that make no sense; nil
+// options are the defaults.
+//
+// The session costs nothing until it is used: nothing is looked up, stored or
+// sent for a request whose handler does not touch state of a session. At first
+// use the response gets the session cookie, so that use must come before the
+// header of the response is written; afterwards it is an error and stores
+// nothing. A response that used session state is marked
+// "Cache-Control: private, no-store", unless the handler set Cache-Control,
+// and "Vary: Cookie".
+//
+// The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
+// [Secure] for its name on http and https. A cookie that is forged, altered,
+// expired, malformed, too long or sent twice counts as no cookie: the request
+// begins a new session. What a cookie holds is never stored or logged, only a
+// hash of the session's id is.
+//
+// Requests of other origins that could change anything are answered with 403
+// before the handler runs; see [Options].CrossOrigin.
+//
+// Sessions may stand inside and outside of other middleware. Where it stands
+// twice for one App, the outer one counts. Handlers behind it may use Flush,
+// Hijack, ReadFrom and http.ResponseController as without it.
+func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
+	s := newSettings(app, o)
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s.serve(next, w, r)
+		})
+	}
+}
+
+func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
+		next.ServeHTTP(w, r)
+		return
+	}
+	if err := s.crossOrigin.Check(r); err != nil {
+		fail(s, w, r, 0, &stay.Error{
+			Code:    stay.ErrDenied,
+			Message: "this request came from another site",
+			Err:     err,
+		})
+		return
+	}
+	https := s.https(r)
+	x := &exchange{next: w, settings: s, https: https}
+	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
+	ctx = s.core.Begin(ctx, s.ring, token(r.Header, s.cookieName(https)), x)
+	// Also after a panic: what answers it then still carries the cookie of a
+	// session that was stored, and nothing is issued once the request is over.
+	defer x.seal()
+	next.ServeHTTP(x, r.WithContext(ctx))
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns what Sessions knows of the request, nil outside of it.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}

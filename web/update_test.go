@@ -1,0 +1,456 @@
+package web_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/web"
+)
+
+func (s *site) update(o *web.Options, fn func(http.ResponseWriter, *http.Request, *Counter) error) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/", s.routes(o))
+	mux.Handle("POST /try/{id}", web.Sessions(s.app, o)(web.Update(s.counter, fn)))
+	return mux
+}
+
+// B5: the state is changed in place, and the response is what was committed.
+func TestB5UpdateInPlace(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.update(nil, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
+		c.Count += 5
+		c.Label = r.PathValue("id")
+		w.Header().Set("X-Count", fmt.Sprint(c.Count))
+		w.WriteHeader(http.StatusCreated)
+		_, err := fmt.Fprintf(w, "<b>%d</b>", c.Count)
+		return err
+	}))
+	a := send(t, c, "POST", "/try/x", "")
+	a.want(t, 201, "<b>5</b>")
+	if a.header.Get("X-Count") != "5" || a.cookie(t) == "" {
+		t.Errorf("header %v", a.header)
+	}
+	send(t, c, "GET", "/state/counter", "").want(t, 200, `{"count":5,"label":"x"}`)
+}
+
+// B11: changes of one browser at once are all counted.
+func TestB11ConcurrentUpdates(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.routes(nil))
+	send(t, c, "GET", "/view", "")
+	var wg sync.WaitGroup
+	for range 20 {
+		wg.Go(func() { send(t, c, "POST", "/update", "") })
+	}
+	wg.Wait()
+	send(t, c, "GET", "/view", "").want(t, 200, "20")
+}
+
+// A run after a conflict gets the body from its start, no form of the run
+// before, the path values and an empty response; what it wrote alone is sent.
+func TestW5EveryRunIsFresh(t *testing.T) {
+	for name, first := range map[string]string{"new session": "", "known session": "POST"} {
+		t.Run(name, func(t *testing.T) {
+			s := newSite(t)
+			runs := 0
+			c := browser(s.update(nil, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
+				runs++
+				if r.Form != nil || r.PostForm != nil {
+					t.Errorf("run %d begins with a parsed form %v", runs, r.Form)
+				}
+				if got := r.FormValue("by"); got != "7" {
+					t.Errorf("run %d reads %q", runs, got)
+				}
+				r.Form.Set("by", "changed")
+				if len(w.Header()) != 0 {
+					t.Errorf("run %d begins with the header %v", runs, w.Header())
+				}
+				w.Header().Add("X-Run", fmt.Sprint(runs))
+				w.WriteHeader(200 + runs)
+				c.Count++
+				_, err := fmt.Fprintf(w, "run %d of %s: %d", runs, r.PathValue("id"), c.Count)
+				return err
+			}))
+			send(t, browser(s.routes(nil)), "GET", "/view", "") // stores the signing key
+			if first != "" {
+				send(t, c, first, "/reset", "")
+			}
+			s.store.conflicts.Store(2)
+			a := send(t, c, "POST", "/try/me", "by=7", "Content-Type", "application/x-www-form-urlencoded")
+			a.want(t, 203, "run 3 of me: 1")
+			if fmt.Sprint(a.header["X-Run"]) != "[3]" {
+				t.Errorf("header X-Run %q", a.header["X-Run"])
+			}
+			send(t, c, "GET", "/view", "").want(t, 200, "1")
+		})
+	}
+}
+
+// A form that a middleware has parsed, which used up the body, is there in
+// every run, and what a run does to it stays in that run.
+func TestW5FormParsedBefore(t *testing.T) {
+	s := newSite(t)
+	h := s.update(nil, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
+		c.Count++
+		_, err := fmt.Fprint(w, r.FormValue("by"))
+		r.Form.Set("by", "changed")
+		return err
+	})
+	c := browser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.FormValue("csrf")
+		h.ServeHTTP(w, r)
+	}))
+	s.store.conflicts.Store(1)
+	send(t, c, "POST", "/try/1", "by=7", "Content-Type", "application/x-www-form-urlencoded").want(t, 200, "7")
+}
+
+// An error, whatever was written before it, changes nothing and sends a whole
+// error page.
+func TestW5ErrorAfterHalfAPage(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.update(nil, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
+		c.Count = 999
+		w.Header().Set("Content-Type", "text/html")
+		w.Header().Set("X-Half", "yes")
+		w.WriteHeader(http.StatusCreated)
+		fmt.Fprint(w, "<html><body>half")
+		return errors.New("boom")
+	}))
+	send(t, c, "POST", "/update", "")
+	a := send(t, c, "POST", "/try/1", "")
+	a.want(t, 500, "Internal Server Error\n")
+	if a.header.Get("X-Half") != "" || !strings.HasPrefix(a.header.Get("Content-Type"), "text/plain") {
+		t.Errorf("header of the failed run: %v", a.header)
+	}
+	send(t, c, "GET", "/view", "").want(t, 200, "1")
+	if !strings.Contains(s.log.String(), "boom") {
+		t.Error("the cause is not in the log")
+	}
+}
+
+// What others set on the response is kept, added to, and replaced.
+func TestW5HeadersOfMiddleware(t *testing.T) {
+	s := newSite(t)
+	h := s.update(nil, func(w http.ResponseWriter, _ *http.Request, _ *Counter) error {
+		w.Header().Add("Vary", "HX-Request")
+		w.Header().Del("X-Gone")
+		return nil
+	})
+	a := send(t, browser(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "7")
+		w.Header().Set("X-Gone", "no")
+		w.Header().Set("Vary", "Accept")
+		h.ServeHTTP(w, r)
+	})), "POST", "/try/1", "")
+	if a.header.Get("X-Request-Id") != "7" || a.header.Get("X-Gone") != "" || fmt.Sprint(a.header["Vary"]) != "[Accept HX-Request Cookie]" {
+		t.Errorf("header %v", a.header)
+	}
+}
+
+func TestW5PanicGivesTheTurnBack(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.update(nil, func(_ http.ResponseWriter, r *http.Request, c *Counter) error {
+		c.Count = 999
+		if r.PathValue("id") == "exit" {
+			runtime.Goexit()
+		}
+		panic("boom")
+	}))
+	send(t, c, "POST", "/update", "").want(t, 200, "1")
+	for _, how := range []string{"panic", "exit"} {
+		ended := make(chan any)
+		go func() {
+			defer func() { ended <- recover() }()
+			send(t, c, "POST", "/try/"+how, "")
+		}()
+		if got := <-ended; how == "panic" && got != "boom" {
+			t.Errorf("recovered %v", got)
+		}
+	}
+	send(t, c, "POST", "/update", "").want(t, 200, "2")
+}
+
+// A status that net/http would panic on does so in the run, where nothing has
+// been committed yet.
+func TestW5InvalidStatusPanicsInTheRun(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.update(nil, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
+		c.Count = 999
+		w.WriteHeader(12)
+		return nil
+	}))
+	send(t, c, "POST", "/update", "")
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("no panic")
+			}
+		}()
+		send(t, c, "POST", "/try/1", "")
+	}()
+	send(t, c, "GET", "/view", "").want(t, 200, "1")
+}
+
+// While one client's body trickles in, others change the same state.
+func TestW5SlowBodyDoesNotHoldTheTurn(t *testing.T) {
+	for _, path := range []string{"/try/1", "/add", "/state/counter/add"} {
+		t.Run(path, func(t *testing.T) {
+			s := newSite(t)
+			h := s.update(nil, func(_ http.ResponseWriter, r *http.Request, c *Counter) error {
+				if r.FormValue("by") == "7" {
+					c.Count += 7
+				}
+				return nil
+			})
+			c := browser(h)
+			send(t, c, "GET", "/view", "")
+			body, client := io.Pipe()
+			slow := make(chan int)
+			go func() {
+				r, _ := http.NewRequest("POST", "http://app.test"+path, body)
+				r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+				res, err := c.Do(r)
+				if err != nil {
+					t.Error(err)
+					slow <- 0
+					return
+				}
+				slow <- res.StatusCode
+			}()
+			io.WriteString(client, "by=") // returns when the handler has read it
+			send(t, c, "POST", "/update", "").want(t, 200, "1")
+			io.WriteString(client, "7")
+			client.Close()
+			if status := <-slow; status != 200 {
+				t.Errorf("status %d", status)
+			}
+			send(t, c, "GET", "/view", "").want(t, 200, "8")
+		})
+	}
+}
+
+func TestW5NoStreamsInside(t *testing.T) {
+	s := newSite(t)
+	check := func(w http.ResponseWriter, _ *http.Request, _ *Counter) error {
+		rc := http.NewResponseController(w)
+		_, _, hijack := rc.Hijack()
+		for name, err := range map[string]error{
+			"Flush":            rc.Flush(),
+			"Hijack":           hijack,
+			"SetReadDeadline":  rc.SetReadDeadline(time.Time{}),
+			"SetWriteDeadline": rc.SetWriteDeadline(time.Time{}),
+			"EnableFullDuplex": rc.EnableFullDuplex(),
+		} {
+			if !errors.Is(err, http.ErrNotSupported) {
+				t.Errorf("%s: %v, want http.ErrNotSupported", name, err)
+			}
+		}
+		_, err := io.WriteString(w, "ok")
+		return err
+	}
+	srv := httptest.NewServer(web.Sessions(s.app, nil)(web.Update(s.counter, check)))
+	defer srv.Close()
+	send(t, srv.Client(), "POST", srv.URL, "").want(t, 200, "ok")
+}
+
+// GET is for View: nothing that can be prefetched or linked changes state.
+func TestW5SafeMethodsAreRefused(t *testing.T) {
+	s := newSite(t)
+	h := s.routes(nil)
+	for _, path := range []string{"/update", "/increment"} {
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "TRACE"} {
+			a := send(t, browser(h), method, path, "")
+			if a.status != 405 || a.header.Get("Allow") != "POST, PUT, PATCH, DELETE" || a.cookie(t) != "" {
+				t.Errorf("%s %s: %d, Allow %q, cookie %q", method, path, a.status, a.header.Get("Allow"), a.cookie(t))
+			}
+		}
+		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE"} {
+			send(t, browser(h), method, path, "").want(t, 200, "1")
+		}
+	}
+	if n := s.store.writes.Load(); n == 0 {
+		t.Error("the changes were not stored")
+	}
+}
+
+func TestW5MaxBody(t *testing.T) {
+	s := newSite(t)
+	ran := false
+	h := s.update(&web.Options{MaxBody: 10}, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {
+		ran = true
+		b, err := io.ReadAll(r.Body)
+		if err != nil {
+			return err
+		}
+		_, err = w.Write(b)
+		return err
+	})
+	form := []string{"Content-Type", "application/x-www-form-urlencoded"}
+	send(t, browser(h), "POST", "/try/1", "0123456789").want(t, 200, "0123456789")
+	ran = false
+	writes := s.store.writes.Load()
+	for _, path := range []string{"/try/1", "/add", "/state/counter/add"} {
+		send(t, browser(h), "POST", path, "by=12345678", form...).want(t, 413, "the body is longer than 10 bytes\n")
+		// Without a length in the header the end is only seen by reading.
+		r, _ := http.NewRequest("POST", "http://app.test"+path, io.MultiReader(strings.NewReader("by=12345678")))
+		r.Header.Set("Content-Type", form[1])
+		res, err := browser(h).Do(r)
+		if err != nil || res.StatusCode != 413 {
+			t.Errorf("%s in chunks: %v, %v", path, res.StatusCode, err)
+		}
+	}
+	if ran || s.store.writes.Load() != writes {
+		t.Error("a body that is too long reached the state")
+	}
+}
+
+func TestW5BrokenBody(t *testing.T) {
+	s := newSite(t)
+	h := s.update(nil, func(http.ResponseWriter, *http.Request, *Counter) error {
+		t.Error("the function ran")
+		return nil
+	})
+	for _, path := range []string{"/try/1", "/add", "/state/counter/add"} {
+		body := io.MultiReader(strings.NewReader("by="), broken{})
+		r, _ := http.NewRequest("POST", "http://app.test"+path, body)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		res, err := browser(h).Do(r)
+		if err != nil || res.StatusCode != 400 {
+			t.Errorf("%s: %v, %v, want 400", path, res.StatusCode, err)
+		}
+	}
+}
+
+type broken struct{}
+
+func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
+
+// A response beyond the limit commits nothing, whatever the function makes of
+// the error of Write, and the log says what to do.
+func TestW5MaxResponse(t *testing.T) {
+	s := newSite(t)
+	size := 10
+	h := s.update(&web.Options{MaxResponse: 10}, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
+		c.Count++
+		_, err := io.WriteString(w, strings.Repeat("x", size))
+		if err != nil {
+			w.Write([]byte("fits"))
+		}
+		if r.PathValue("id") == "return" {
+			return err
+		}
+		return nil
+	})
+	c := browser(h)
+	send(t, c, "POST", "/try/1", "").want(t, 200, "xxxxxxxxxx")
+	size = 11
+	for _, how := range []string{"ignore", "return"} {
+		send(t, c, "POST", "/try/"+how, "").want(t, 500, "Internal Server Error\n")
+	}
+	send(t, c, "GET", "/view", "").want(t, 200, "1")
+	if !strings.Contains(s.log.String(), "MaxResponse") {
+		t.Errorf("the log does not name the option:\n%s", s.log)
+	}
+}
+
+// Inside an update other changes are refused; reads of other state work.
+func TestNestedChangesAreRefused(t *testing.T) {
+	s := newSite(t)
+	h := s.update(nil, func(_ http.ResponseWriter, r *http.Request, c *Counter) error {
+		c.Count++
+		_, err := s.counter.Update(r.Context(), func(*Counter) error { return nil })
+		if !errors.Is(err, stay.ErrNested) {
+			t.Errorf("nested update: %v", err)
+		}
+		return err
+	})
+	c := browser(h)
+	if a := send(t, c, "POST", "/try/1", ""); a.status != 500 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	send(t, c, "GET", "/view", "").want(t, 200, "0")
+}
+
+// A file in a form that a run parses does not stay on the disk.
+func TestW5FilesOfARunAreRemoved(t *testing.T) {
+	t.Setenv("TMPDIR", t.TempDir())
+	s := newSite(t)
+	c := browser(s.update(nil, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {
+		// All of the file beyond these bytes goes to the disk.
+		if err := r.ParseMultipartForm(1); err != nil {
+			return err
+		}
+		f, err := r.MultipartForm.File["upload"][0].Open()
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		n, err := io.Copy(w, f)
+		if n != 20<<10 {
+			t.Errorf("%d bytes", n)
+		}
+		return err
+	}))
+	body, contentType := multipartForm(t, map[string]string{}, strings.Repeat("x", 20<<10))
+	if a := send(t, c, "POST", "/try/1", body, "Content-Type", contentType); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if left := entries(t); len(left) != 0 {
+		t.Errorf("left on disk: %q", left)
+	}
+}
+
+// A body for statuses that have none, and a second status, are as in net/http.
+func TestRecorderKeepsTheRules(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.update(nil, func(w http.ResponseWriter, _ *http.Request, _ *Counter) error {
+		w.WriteHeader(http.StatusEarlyHints)
+		w.WriteHeader(http.StatusNoContent)
+		w.WriteHeader(http.StatusTeapot)
+		if _, err := io.WriteString(w, "x"); !errors.Is(err, http.ErrBodyNotAllowed) {
+			t.Errorf("body of a 204: %v", err)
+		}
+		return nil
+	}))
+	send(t, c, "POST", "/try/1", "").want(t, 204, "")
+}
+
+// What a view does to the state is dropped, and said in development mode.
+func TestViewCannotChange(t *testing.T) {
+	s := newSite(t, func(o *stay.Options) { o.Development = true })
+	h := web.Sessions(s.app, nil)(web.View(s.counter, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
+		c.Count++
+		_, err := fmt.Fprint(w, c.Count)
+		return err
+	}))
+	c := browser(h)
+	for range 2 {
+		send(t, c, "GET", "/", "").want(t, 200, "1")
+	}
+	if !strings.Contains(s.log.String(), "web.Update") {
+		t.Errorf("the log does not say so:\n%s", s.log)
+	}
+}
+
+// A view that fails after the action: the change is made, the page is an error.
+func TestDoFailingView(t *testing.T) {
+	s := newSite(t)
+	mux := http.NewServeMux()
+	mux.Handle("/", s.routes(nil))
+	mux.Handle("/do", web.Sessions(s.app, nil)(web.Do(s.counter, "increment", func(w http.ResponseWriter, r *http.Request, c *Counter) error {
+		fmt.Fprint(w, "half")
+		return stay.ErrDenied
+	})))
+	c := browser(mux)
+	send(t, c, "POST", "/do", "").want(t, 403, "Forbidden\n")
+	send(t, c, "GET", "/view", "").want(t, 200, "1")
+}
