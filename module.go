@@ -169,13 +169,10 @@ func (t moduleType) Encode(v, extra any) ([]byte, error) {
 }
 
 func (t moduleType) Settle(v any, encoded []byte) (settled, result any, err error) {
-	if settled, err = t.schema.Settle(v, encoded); err != nil {
+	if settled, result, err = t.schema.Settle(v, encoded); err != nil {
 		return nil, nil, t.invalid(err)
 	}
-	if t.schema.Exact(encoded) {
-		return settled, v, nil
-	}
-	return settled, t.schema.Clone(settled), nil
+	return settled, result, nil
 }
 
 // invalid is for a value that only JSON shows to be one that cannot be kept.

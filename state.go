@@ -43,11 +43,15 @@ func (s *State[S]) App() *App { return s.module.app }
 // Get returns a copy of the committed state, which the caller owns. It does
 // not wait for changes that are under way.
 func (s *State[S]) Get(ctx context.Context) (*S, error) {
-	v, err := s.get(ctx)
+	v, err := s.read(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return v.(*S), nil
+	if s.module.schema.Flat() {
+		own := *v.(*S)
+		return &own, nil
+	}
+	return s.module.schema.Clone(v).(*S), nil
 }
 
 // Update changes the state as one transaction: it calls fn with a copy, alone
@@ -137,7 +141,17 @@ type core struct {
 
 func (c core) untyped() core { return c }
 
+// get returns a copy of the committed state.
 func (c core) get(ctx context.Context) (any, error) {
+	v, err := c.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.module.schema.Clone(v), nil
+}
+
+// read returns the committed state, which must not be changed.
+func (c core) read(ctx context.Context) (any, error) {
 	m := c.module
 	ref, err := c.resolve(ctx, nil)
 	if err != nil {
@@ -153,7 +167,7 @@ func (c core) get(ctx context.Context) (any, error) {
 	if c.at && v.Revision == 0 {
 		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}
 	}
-	return m.schema.Clone(v.Value), nil
+	return v.Value, nil
 }
 
 // initial is what a request of an ended session reads.

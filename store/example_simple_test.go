@@ -47,7 +47,7 @@ func ExampleFromSimple() {
 		fmt.Println(err)
 		return
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 
 	ctx, now := context.Background(), time.Now()
 	s := store.FromSimple(folder(dir))

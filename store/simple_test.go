@@ -88,18 +88,10 @@ func (s *shelf) fail(before, after []string) {
 var errTest = errors.New("test")
 
 func TestSimpleConformance(t *testing.T) {
-	t.Run("memory", func(t *testing.T) {
-		storetest.Run(t, storetest.Harness{New: func(*testing.T) func(*testing.T) store.Store {
-			s := newShelf()
-			return func(*testing.T) store.Store { return store.FromSimple(s) }
-		}})
-	})
-	t.Run("folder", func(t *testing.T) {
-		storetest.Run(t, storetest.Harness{New: func(t *testing.T) func(*testing.T) store.Store {
-			dir := t.TempDir()
-			return func(*testing.T) store.Store { return store.FromSimple(folder(dir)) }
-		}})
-	})
+	storetest.Run(t, storetest.Harness{New: func(*testing.T) func(*testing.T) store.Store {
+		s := newShelf()
+		return func(*testing.T) store.Store { return store.FromSimple(s) }
+	}})
 }
 
 func commit(t *testing.T, s store.Store, want store.Outcome, g ...store.Write) store.Result {

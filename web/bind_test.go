@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/web"
 )
 
@@ -155,9 +156,9 @@ func TestB8TheBodyCanBeReadAgain(t *testing.T) {
 func TestB8PayloadIsBoundInEveryRun(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.routes(nil))
-	s.store.conflicts.Store(2)
+	s.conflict(t, 2)
 	send(t, c, "POST", "/add", "by=3", "Content-Type", formType).want(t, 200, "3")
-	s.store.conflicts.Store(1)
+	s.conflict(t, 1)
 	send(t, c, "POST", "/add", `{"by":4}`, "Content-Type", jsonType).want(t, 200, "7")
 }
 
@@ -203,4 +204,65 @@ func TestBindAfterAFormThatWasNotParsed(t *testing.T) {
 	if a.status != 400 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
+}
+
+// Methods whose forms net/http leaves unread are bound as all others.
+func TestBindAfterParseFormOfDelete(t *testing.T) {
+	var got Step
+	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		if err := r.ParseForm(); err != nil {
+			return err
+		}
+		return web.Bind(r, &got)
+	})
+	send(t, browser(h), "DELETE", "/", "by=3", "Content-Type", formType).want(t, 200, "")
+	if got.By != 3 {
+		t.Errorf("got %+v", got)
+	}
+}
+
+// The limit holds for forms that were parsed before, too.
+func TestBindOfAParsedFormHasTheLimit(t *testing.T) {
+	s := newSite(t)
+	h := web.Sessions(s.app, &web.Options{MaxBody: 10})(web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		r.FormValue("by")
+		return web.Bind(r, new(Step))
+	}))
+	if a := send(t, browser(h), "POST", "/", "by=12345678", "Content-Type", formType); a.status != 413 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// A body that cannot be a payload is refused also by actions that take none.
+func TestDoRefusesBodiesThatAreNoPayload(t *testing.T) {
+	s := newSite(t)
+	c := browser(s.routes(nil))
+	for _, path := range []string{"/increment", "/state/counter/increment"} {
+		if a := send(t, c, "POST", path, "hello", "Content-Type", "text/plain"); a.status != 400 {
+			t.Errorf("%s: %d %s", path, a.status, a.body)
+		}
+	}
+	send(t, c, "GET", "/view", "").want(t, 200, "0")
+}
+
+// Validate may return any error; one without a code is shown as it is.
+func TestBindValidates(t *testing.T) {
+	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error { return web.Bind(r, new(picky)) })
+	send(t, browser(h), "POST", "/", "want=plain", "Content-Type", formType).want(t, 422, "not like this\n")
+	send(t, browser(h), "POST", "/", "want=code", "Content-Type", formType).want(t, 403, "Forbidden\n")
+	send(t, browser(h), "POST", "/", "want=nothing", "Content-Type", formType).want(t, 200, "")
+}
+
+type picky struct {
+	Want string `json:"want"`
+}
+
+func (p *picky) Validate() error {
+	switch p.Want {
+	case "plain":
+		return errors.New("not like this")
+	case "code":
+		return stay.ErrDenied
+	}
+	return nil
 }

@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"runtime"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/web"
 )
 
@@ -259,4 +261,38 @@ func TestB4B7EachBrowserHasItsOwnState(t *testing.T) {
 	send(t, a, "POST", "/reset", "").want(t, 200, "0")
 	send(t, a, "GET", "/view", "").want(t, 200, "0")
 	send(t, b, "GET", "/view", "").want(t, 200, "1")
+}
+
+// The last token before the header goes out is the one sent, an empty one
+// clears the browser's, and none is taken afterwards.
+func TestW1Carrier(t *testing.T) {
+	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	s := newSite(t, func(o *stay.Options) { o.Clock = func() time.Time { return now } })
+	for _, tc := range []struct {
+		name   string
+		tokens []string
+		want   string
+	}{
+		{"last of two", []string{"first", "second"}, "__Host-stay=second; Path=/; Expires=Wed, 04 Mar 2026 05:07:07 GMT; Max-Age=60; HttpOnly; Secure; SameSite=Lax"},
+		{"cleared", []string{"first", ""}, "__Host-stay=; Path=/; Expires=Thu, 01 Jan 1970 00:00:01 GMT; Max-Age=0; HttpOnly; Secure; SameSite=Lax"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				c := w.(bridge.Carrier)
+				for _, token := range tc.tokens {
+					if !c.Open() || !c.Issue(token, now.Add(time.Minute)) {
+						t.Error("refused before the header")
+					}
+				}
+				w.WriteHeader(http.StatusOK)
+				if c.Open() || c.Issue("late", now.Add(time.Minute)) {
+					t.Error("taken after the header")
+				}
+			}))
+			a := send(t, browser(h), "GET", "https://app.test/", "")
+			if got := a.cookie(t); got != tc.want {
+				t.Errorf("got  %s\nwant %s", got, tc.want)
+			}
+		})
+	}
 }

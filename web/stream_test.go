@@ -158,6 +158,37 @@ func TestW2Hijack(t *testing.T) {
 	}
 }
 
+// A handler that writes the answer itself finds the cookie in the header, and
+// nothing can be issued any more.
+func TestW2HijackBeforeTheHeader(t *testing.T) {
+	s := newSite(t)
+	use := true
+	srv := httptest.NewServer(web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if use {
+			if _, err := s.counter.Get(r.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		if use != (len(w.Header()["Set-Cookie"]) == 1) {
+			t.Errorf("cookies %q", w.Header()["Set-Cookie"])
+		}
+		if _, err := s.counter.Get(r.Context()); use != (err == nil) {
+			t.Errorf("use after the connection was taken: %v", err)
+		}
+		io.WriteString(conn, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+	})))
+	defer srv.Close()
+	send(t, srv.Client(), "GET", srv.URL, "").want(t, 204, "")
+	use = false
+	send(t, srv.Client(), "GET", srv.URL, "").want(t, 204, "")
+}
+
 // Where the server cannot hijack or flush, the error says so.
 func TestW2NotSupportedBelow(t *testing.T) {
 	s := newSite(t)

@@ -80,11 +80,10 @@ func TestW5EveryRunIsFresh(t *testing.T) {
 				_, err := fmt.Fprintf(w, "run %d of %s: %d", runs, r.PathValue("id"), c.Count)
 				return err
 			}))
-			send(t, browser(s.routes(nil)), "GET", "/view", "") // stores the signing key
 			if first != "" {
 				send(t, c, first, "/reset", "")
 			}
-			s.store.conflicts.Store(2)
+			s.conflict(t, 2)
 			a := send(t, c, "POST", "/try/me", "by=7", "Content-Type", "application/x-www-form-urlencoded")
 			a.want(t, 203, "run 3 of me: 1")
 			if fmt.Sprint(a.header["X-Run"]) != "[3]" {
@@ -109,7 +108,7 @@ func TestW5FormParsedBefore(t *testing.T) {
 		r.FormValue("csrf")
 		h.ServeHTTP(w, r)
 	}))
-	s.store.conflicts.Store(1)
+	s.conflict(t, 1)
 	send(t, c, "POST", "/try/1", "by=7", "Content-Type", "application/x-www-form-urlencoded").want(t, 200, "7")
 }
 
@@ -330,6 +329,26 @@ func TestW5BrokenBody(t *testing.T) {
 	}
 }
 
+// What is announced to be too long is refused before any of it is read.
+func TestW5MaxBodyByItsLength(t *testing.T) {
+	s := newSite(t)
+	h := s.routes(&web.Options{MaxBody: 10})
+	r := httptest.NewRequest("POST", "/update", unread{t})
+	r.ContentLength = 11
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if w.Code != 413 {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+type unread struct{ t *testing.T }
+
+func (u unread) Read([]byte) (int, error) {
+	u.t.Error("the body was read")
+	return 0, io.EOF
+}
+
 type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
@@ -359,6 +378,24 @@ func TestW5MaxResponse(t *testing.T) {
 	send(t, c, "GET", "/view", "").want(t, 200, "1")
 	if !strings.Contains(s.log.String(), "MaxResponse") {
 		t.Errorf("the log does not name the option:\n%s", s.log)
+	}
+}
+
+func TestMaxResponseOfReadsAndHandlers(t *testing.T) {
+	s := newSite(t)
+	long := func(w http.ResponseWriter) error {
+		io.WriteString(w, "0123456789x")
+		return nil
+	}
+	for name, h := range map[string]http.Handler{
+		"View":   web.View(s.counter, func(w http.ResponseWriter, _ *http.Request, _ *Counter) error { return long(w) }),
+		"Do":     web.Do(s.counter, "increment", func(w http.ResponseWriter, _ *http.Request, _ *Counter) error { return long(w) }),
+		"Handle": web.Handle(func(w http.ResponseWriter, _ *http.Request) error { return long(w) }),
+	} {
+		a := send(t, browser(web.Sessions(s.app, &web.Options{MaxResponse: 10})(h)), "POST", "/", "")
+		if a.status != 500 || strings.Contains(a.body, "0123") {
+			t.Errorf("%s: %d %q", name, a.status, a.body)
+		}
 	}
 }
 

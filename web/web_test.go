@@ -101,6 +101,13 @@ func (s *spy) refuse(ctx context.Context, now time.Time, g store.Group) store.Re
 	return store.Result{Outcome: store.Conflict, Current: current}
 }
 
+// conflict has the next n writes of states conflict.
+func (s *site) conflict(t testing.TB, n int64) {
+	t.Helper()
+	send(t, browser(s.routes(nil)), "GET", "/view", "") // stores the signing key
+	s.store.conflicts.Store(n)
+}
+
 // Features leaves out List, which the wrapper does not have.
 func (s *spy) Features() store.Features {
 	f := s.Store.Features()

@@ -181,7 +181,9 @@ type ptrCloner struct {
 	done  chan int
 }
 
-func (c *ptrCloner) Clone() *ptrCloner { return &ptrCloner{Items: append([]string{"cloned"}, c.Items...)} }
+func (c *ptrCloner) Clone() *ptrCloner {
+	return &ptrCloner{Items: append([]string{"cloned"}, c.Items...)}
+}
 
 // A type's own Clone comes first, even where the fields could not be copied.
 func TestOwnCloneFirst(t *testing.T) {
@@ -311,15 +313,22 @@ func TestCopyOfAnotherTypePanics(t *testing.T) {
 	}
 }
 
-type linkA struct{ B *linkB }
-type linkB struct {
-	Ok []linkA
-	A  [1]*linkA
-}
-type selfLink struct{ Next *selfLink }
-type holdsLink struct{ Items map[string]selfLink }
+type (
+	linkA struct{ B *linkB }
+	linkB struct {
+		Ok []linkA
+		A  [1]*linkA
+	}
+)
+type (
+	selfLink  struct{ Next *selfLink }
+	holdsLink struct{ Items map[string]selfLink }
+)
 
 type hidden struct{ p []int }
+
+var _ = hidden{}.p
+
 type tagList []string
 
 // Each refusal names the field and says what to do.
@@ -361,13 +370,15 @@ func TestRefusals(t *testing.T) {
 // a later field must not see the half-built plans of that attempt.
 type opaque struct {
 	Sub  viaOpaque
-	done chan int
+	Done chan int
 }
-type viaOpaque struct{ Back []brokenBelow }
-type brokenBelow struct {
-	Subs []viaOpaque
-	E    error
-}
+type (
+	viaOpaque   struct{ Back []brokenBelow }
+	brokenBelow struct {
+		Subs []viaOpaque
+		E    error
+	}
+)
 
 func (opaque) MarshalJSON() ([]byte, error)  { return []byte("1"), nil }
 func (*opaque) UnmarshalJSON(b []byte) error { return nil }

@@ -460,8 +460,15 @@ func TestE1toE10Simulation(t *testing.T) {
 // TestSimulationCatchesBrokenVariants breaks one safety rule at a time: the
 // simulation must notice each.
 func TestSimulationCatchesBrokenVariants(t *testing.T) {
+	design, err := os.ReadFile("../../docs/design.md")
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, variant := range variants {
 		t.Run(name, func(t *testing.T) {
+			if !strings.Contains(string(design), name) {
+				t.Error("docs/design.md does not list this variant")
+			}
 			for seed := range uint64(2000) {
 				if broken, _ := simulate(seed, variant); broken != "" {
 					t.Logf("seed %d: %s", seed, broken)

@@ -10,10 +10,9 @@ import (
 type shape uint8
 
 const (
-	// leaf: read and written by encoding/json as a whole.
-	leaf shape = iota
-	// object: a struct, walked field by field.
-	object
+	// object: a struct, walked field by field. The zero shape is that of a
+	// leaf, which is read and written as a whole.
+	object shape = iota + 1
 	pointer
 	slice
 	array

@@ -28,23 +28,22 @@ func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 
 // Settle returns what becomes the state after a run left v, of which encoded
 // is the encoding: a value that shares nothing with v and equals what Decode
-// makes of encoded. An error means that encoded could not be read back and
-// must not be stored.
-func (s *Schema) Settle(v any, encoded []byte) (settled any, err error) {
+// makes of encoded. result is the same for the run's caller to keep: v itself
+// where JSON changes nothing, else a copy. An error means that encoded could
+// not be read back and must not be stored.
+func (s *Schema) Settle(v any, encoded []byte) (settled, result any, err error) {
 	defer recovered(&err)
 	if !s.exact || replaced(encoded) || s.timed && s.top.oddTime(reflect.ValueOf(v).Elem()) {
-		if settled, _, err = s.Decode(encoded); err == nil && s.plan.RoundTrips() {
-			// Reads copy what was settled; what its methods do to it shows
-			// here, where it can still be an error.
-			s.Clone(settled)
+		if settled, _, err = s.Decode(encoded); err != nil {
+			return nil, nil, err
 		}
-		return settled, err
+		return settled, s.Clone(settled), nil
 	}
 	if s.recursive && !json.Valid(encoded) {
 		// The encoding itself is valid: only its depth can be the cause.
-		return nil, errTooDeep
+		return nil, nil, errTooDeep
 	}
-	return s.Clone(v), nil
+	return s.Clone(v), v, nil
 }
 
 var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.MaxDepth)

@@ -63,8 +63,10 @@ func (s *Store) restart(ctx context.Context) {
 	if s.unsaved < logPages {
 		return // somebody did it before
 	}
-	s.unsaved = 0
 	_ = s.checkpoint(ctx, true)
+	if ctx.Err() == nil {
+		s.unsaved = 0 // also after a failure, see checkpoints
+	}
 }
 
 // checkpoint moves as much of the log into the database as it can. What

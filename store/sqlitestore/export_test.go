@@ -69,3 +69,26 @@ func (s *Store) ExpiredPlan() (plan string, err error) {
 	}
 	return plan, nil
 }
+
+// Pragma returns a setting of the connection that writes.
+func (s *Store) Pragma(name string) (value driver.Value, err error) {
+	c, err := s.writer.take(context.Background())
+	if err != nil {
+		return nil, err
+	}
+	defer s.writer.put(c)
+	rows, err := c.raw.(driver.QueryerContext).QueryContext(context.Background(), "PRAGMA "+name, nil)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	row := make([]driver.Value, 1)
+	err = rows.Next(row)
+	return row[0], err
+}
+
+// HoldCheckpoints keeps the log from being moved until release is called.
+func (s *Store) HoldCheckpoints() (release func(), err error) {
+	c, err := s.keeper.take(context.Background())
+	return func() { s.keeper.put(c) }, err
+}

@@ -239,3 +239,22 @@ func TestDanglingLinkIsRefused(t *testing.T) {
 	}
 	refused(t, link, []string{link, "leads nowhere"})
 }
+
+// TestSettings proves that commits are synced to the disk, which no test sees
+// without cutting the power, and that checkpoints are not part of them.
+func TestSettings(t *testing.T) {
+	for _, options := range [][]sqlitestore.Option{nil, {sqlitestore.Shared()}} {
+		s := open(t, filepath.Join(t.TempDir(), "app.db"), options...)
+		for name, want := range map[string]any{
+			"synchronous":        int64(2),
+			"fullfsync":          int64(1),
+			"journal_mode":       "wal",
+			"wal_autocheckpoint": int64(0),
+			"page_size":          int64(sqlitestore.PageSize),
+		} {
+			if got, err := s.Pragma(name); err != nil || got != want {
+				t.Errorf("%s is %v, %v; want %v", name, got, err, want)
+			}
+		}
+	}
+}

@@ -2,7 +2,10 @@ package sqlitestore_test
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -72,4 +75,89 @@ func load(t *testing.T, s *sqlitestore.Store, key string) store.Record {
 		t.Fatal(err)
 	}
 	return records[0]
+}
+
+// TestLoadIsOneSnapshot proves that the reads of one Load never see a group
+// half done (C1, C2).
+func TestLoadIsOneSnapshot(t *testing.T) {
+	const keys, rounds = 16, 150
+	s := open(t, filepath.Join(t.TempDir(), "app.db"))
+	var reads []store.Read
+	for k := range keys {
+		reads = append(reads, store.Read{Key: strconv.Itoa(k)})
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	var group sync.WaitGroup
+	group.Go(func() {
+		defer cancel()
+		revisions := make([]store.Revision, keys)
+		for round := range rounds {
+			var writes store.Group
+			for k := range keys {
+				writes = append(writes, store.Write{Key: reads[k].Key, Base: revisions[k], Value: []byte(strconv.Itoa(round))})
+			}
+			r := one(s, writes...)
+			if r.Outcome != store.Applied {
+				t.Errorf("%v: %v", r.Outcome, r.Err)
+				return
+			}
+			revisions = r.Revisions
+		}
+	})
+	for range 2 {
+		group.Go(func() {
+			for ctx.Err() == nil {
+				records, err := s.Load(context.Background(), time.Now(), reads)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				for _, r := range records {
+					if string(r.Value) != string(records[0].Value) {
+						t.Errorf("%s has %q while %s has %q", r.Key, r.Value, records[0].Key, records[0].Value)
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+}
+
+// TestCloseAmidCalls proves that every call ends when the store closes, those
+// too that were waiting for their turn (C7).
+func TestCloseAmidCalls(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "app.db"))
+	var group sync.WaitGroup
+	under := make(chan struct{}, 32)
+	for g := range cap(under) {
+		group.Go(func() {
+			var base store.Revision
+			for first := true; ; first = false {
+				if first {
+					under <- struct{}{}
+				}
+				r := one(s, store.Write{Key: strconv.Itoa(g), Base: base})
+				if r.Outcome != store.Applied {
+					if !errors.Is(r.Err, store.ErrClosed) {
+						t.Errorf("%v: %v", r.Outcome, r.Err)
+					}
+					return
+				}
+				base = r.Revisions[0]
+				if records, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: strconv.Itoa(g)}}); err == nil {
+					base = records[0].Revision
+				} else if !errors.Is(err, store.ErrClosed) {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range cap(under) {
+		<-under
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	group.Wait()
 }

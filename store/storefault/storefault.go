@@ -8,7 +8,7 @@
 //		Op:    storefault.Commit,
 //		Key:   "counter",
 //		Skip:  1, // the first commit of the key goes well
-//		Times: 1, // and so does every one after the second
+//		Times: 1, // and so do all after the second
 //		Fault: storefault.LoseAck(nil),
 //	})
 //
@@ -155,18 +155,18 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 	for i, r := range reads {
 		call.Keys[i] = r.Key
 	}
-	return read(s, ctx, call, func() ([]store.Record, error) { return s.inner.Load(ctx, now, reads) }, corruptAll)
+	return read(ctx, s, call, func() ([]store.Record, error) { return s.inner.Load(ctx, now, reads) }, corruptAll)
 }
 
 // Expired implements store.Store.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
-	return read(s, ctx, Call{Op: Expired}, func() ([]store.Record, error) { return s.inner.Expired(ctx, now, limit) }, corruptAll)
+	return read(ctx, s, Call{Op: Expired}, func() ([]store.Record, error) { return s.inner.Expired(ctx, now, limit) }, corruptAll)
 }
 
 // List implements store.Lister. It fails with errors.ErrUnsupported when the
 // wrapped store is no Lister.
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
-	return read(s, ctx, Call{Op: List, Keys: []string{prefix}}, func() ([]string, error) {
+	return read(ctx, s, Call{Op: List, Keys: []string{prefix}}, func() ([]string, error) {
 		l, ok := s.inner.(store.Lister)
 		if !ok {
 			return nil, fmt.Errorf("storefault: the wrapped store lists nothing: %w", errors.ErrUnsupported)
@@ -176,7 +176,7 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 }
 
 // read makes a call that changes nothing.
-func read[T any](s *Store, ctx context.Context, call Call, do func() (T, error), edit func(T, []Fault) T) (T, error) {
+func read[T any](ctx context.Context, s *Store, call Call, do func() (T, error), edit func(T, []Fault) T) (T, error) {
 	var none T
 	if err := s.begin(&call); err != nil {
 		return none, err

@@ -176,11 +176,13 @@ func TestHookAndCount(t *testing.T) {
 	s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
 	ctx := t.Context()
 	s.Commit(ctx, now, []store.Group{put("a"), append(put("b"), put("c")...)})
-	s.Load(ctx, now, []store.Read{{Key: "a"}, {Key: "b"}})
-	s.Load(ctx, now, nil)
-	s.Expired(ctx, now, 1)
-	s.List(ctx, now, "prefix", "", 1)
-	s.Close()
+	_, loaded := s.Load(ctx, now, []store.Read{{Key: "a"}, {Key: "b"}})
+	_, loadedNone := s.Load(ctx, now, nil)
+	_, expired := s.Expired(ctx, now, 1)
+	_, listed := s.List(ctx, now, "prefix", "", 1)
+	if err := errors.Join(loaded, loadedNone, expired, listed, s.Close()); err != nil {
+		t.Fatal(err)
+	}
 	want := []storefault.Call{
 		{Op: storefault.Commit, N: 1, Keys: []string{"a", "b", "c"}},
 		{Op: storefault.Load, N: 1, Keys: []string{"a", "b"}},

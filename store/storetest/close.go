@@ -167,7 +167,9 @@ func checkGoroutines(e *env) {
 	}
 	// A goroutine that has been told to end may need a moment.
 	var left []string
-	for deadline := time.Now().Add(patience / 6); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(patience / 6); time.Now().Before(deadline); <-tick.C {
 		left = left[:0]
 		for id, stack := range goroutines() {
 			if _, ok := before[id]; !ok {

@@ -237,7 +237,8 @@ func (m *model) apply(g store.Group, bad bool, res store.Result) error {
 	if bad {
 		want = store.Rejected
 	}
-	if res.Outcome != want && !(unsure && want == store.Applied && res.Outcome == store.Conflict) {
+	dropped := unsure && want == store.Applied && res.Outcome == store.Conflict
+	if res.Outcome != want && !dropped {
 		return fmt.Errorf("%s, want %s", resultText(res), want)
 	}
 	if res.Outcome == store.Conflict {

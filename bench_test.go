@@ -1,0 +1,58 @@
+package stay_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+func benchState(b *testing.B, persist stay.Strategy) *stay.State[counter] {
+	app := newApp(b, memstore.New(), nil)
+	return stay.Register(app, stay.Module[counter]{Name: "c", Persist: persist})
+}
+
+func BenchmarkUpdate(b *testing.B) {
+	s := benchState(b, stay.Global)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Update(ctx, increment); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkUpdateSession(b *testing.B) {
+	s := benchState(b, stay.PerSession)
+	ctx := newBrowser(s.App()).ctx()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Update(ctx, increment); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGet(b *testing.B) {
+	s := benchState(b, stay.Global)
+	ctx := context.Background()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Get(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkGetSession(b *testing.B) {
+	s := benchState(b, stay.PerSession)
+	ctx := newBrowser(s.App()).ctx()
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := s.Get(ctx); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
