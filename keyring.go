@@ -20,26 +20,34 @@ import (
 // of a hash of the secret.
 type signKey struct {
 	id   [4]byte
-	macs sync.Pool
+	macs sync.Pool // of *mac
+}
+
+// A mac computes signatures, one at a time.
+type mac struct {
+	hash.Hash
+	sum []byte
 }
 
 func newSignKey(secret []byte) *signKey {
 	k := &signKey{}
 	sum := sha256.Sum256(append([]byte("stay key id\x00"), secret...))
 	copy(k.id[:], sum[:])
-	k.macs.New = func() any { return hmac.New(sha256.New, secret) }
+	k.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret)} }
 	return k
 }
 
-// mac appends the signature of payload to b.
-func (k *signKey) mac(b, payload []byte) []byte {
-	h := k.macs.Get().(hash.Hash)
-	h.Reset()
-	h.Write([]byte("stay session\x00"))
-	h.Write(payload)
-	b = h.Sum(b)
-	k.macs.Put(h)
-	return b
+var tokenDomain = []byte("stay session\x00")
+
+// signed has use look at the signature of payload, while it lasts.
+func (k *signKey) signed(payload []byte, use func(sum []byte)) {
+	m := k.macs.Get().(*mac)
+	m.Reset()
+	m.Write(tokenDomain)
+	m.Write(payload)
+	m.sum = m.Sum(m.sum[:0])
+	use(m.sum)
+	k.macs.Put(m)
 }
 
 // A keyring implements bridge.Keyring. A token is the base64url form of the
@@ -81,7 +89,8 @@ func (r *keyring) Sign(ctx context.Context, payload []byte) (string, error) {
 	k := keys[0]
 	b := make([]byte, 0, len(k.id)+len(payload)+sha256.Size)
 	b = append(append(b, k.id[:]...), payload...)
-	return base64.RawURLEncoding.EncodeToString(k.mac(b, payload)), nil
+	k.signed(payload, func(sum []byte) { b = append(b, sum...) })
+	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
 // Verify implements bridge.Keyring.
@@ -89,24 +98,29 @@ func (r *keyring) Verify(ctx context.Context, token string) (payload []byte, ok 
 	if len(token) > maxToken {
 		return nil, false, nil
 	}
-	var buf [maxToken]byte
-	n, err := base64.RawURLEncoding.Strict().Decode(buf[:], []byte(token))
-	if err != nil || n < 4+sha256.Size {
+	b, err := strictBase64.DecodeString(token)
+	if err != nil || len(b) < 4+sha256.Size {
 		return nil, false, nil
 	}
 	keys, err := r.keys(ctx)
 	if err != nil {
 		return nil, false, err
 	}
-	id, body, sig := [4]byte(buf[:4]), buf[4:n-sha256.Size], buf[n-sha256.Size:n]
+	id, payload, sig := [4]byte(b), b[4:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	for _, k := range keys {
-		var want [sha256.Size]byte
-		if k.id == id && hmac.Equal(sig, k.mac(want[:0], body)) {
-			return append([]byte(nil), body...), true, nil
+		if k.id == id {
+			k.signed(payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
+			if ok {
+				return payload, true, nil
+			}
 		}
 	}
 	return nil, false, nil
 }
+
+// Of the forms that decode to the same bytes, only the one that was issued is
+// taken.
+var strictBase64 = base64.RawURLEncoding.Strict()
 
 // keyStore keeps the signing keys in the App's store, in one record that is
 // made when the first token is signed or read.

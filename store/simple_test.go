@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -32,7 +31,7 @@ type shelf struct {
 
 func newShelf() *shelf { return &shelf{saved: map[string][]byte{}} }
 
-func (s *shelf) do(call string, work func()) error {
+func (s *shelf) do(ctx context.Context, call string, work func()) error {
 	s.mu.Lock()
 	before, after := s.before, s.after
 	s.mu.Unlock()
@@ -40,6 +39,9 @@ func (s *shelf) do(call string, work func()) error {
 		if err := before(call); err != nil {
 			return err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
 	}
 	s.mu.Lock()
 	work()
@@ -51,17 +53,17 @@ func (s *shelf) do(call string, work func()) error {
 	return nil
 }
 
-func (s *shelf) Load(_ context.Context, key string) (value []byte, err error) {
-	err = s.do("load "+key, func() { value = s.saved[key] })
+func (s *shelf) Load(ctx context.Context, key string) (value []byte, err error) {
+	err = s.do(ctx, "load "+key, func() { value = s.saved[key] })
 	return value, err
 }
 
-func (s *shelf) Save(_ context.Context, key string, value []byte) error {
-	return s.do("save "+key, func() { s.saved[key] = value })
+func (s *shelf) Save(ctx context.Context, key string, value []byte) error {
+	return s.do(ctx, "save "+key, func() { s.saved[key] = value })
 }
 
-func (s *shelf) Delete(_ context.Context, key string) error {
-	return s.do("delete "+key, func() { delete(s.saved, key) })
+func (s *shelf) Delete(ctx context.Context, key string) error {
+	return s.do(ctx, "delete "+key, func() { delete(s.saved, key) })
 }
 
 func (s *shelf) Close() error {
@@ -200,120 +202,26 @@ func TestSimpleForeignBytes(t *testing.T) {
 	}
 }
 
-// The outcome of one failed write says what reading back shows.
-func TestSimpleFailedWrite(t *testing.T) {
-	type calls []string
-	for name, c := range map[string]struct {
-		before, after calls
-		op            store.Op
-		want          store.Outcome
-		value         string
-	}{
-		"save not done":                {before: calls{"save key"}, want: store.Rejected, value: "old"},
-		"save done":                    {after: calls{"save key"}, want: store.Unknown, value: "new"},
-		"delete not done":              {before: calls{"delete key"}, op: store.Delete, want: store.Rejected, value: "old"},
-		"delete done":                  {after: calls{"delete key"}, op: store.Delete, want: store.Unknown, value: ""},
-		"load before the save":         {before: calls{"load key"}, want: store.Rejected, value: "old"},
-		"reading back fails with save": {after: calls{"save key", "2 load key"}, want: store.Unknown, value: "new"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			sh := newShelf()
-			s := store.FromSimple(sh)
-			defer s.Close()
-			rev := commit(t, s, store.Applied, put("key", "old", 0)).Revisions[0]
-			sh.fail(c.before, c.after)
-			if slices.Contains(c.after, "2 load key") {
-				loads := 0
-				sh.after = func(call string) error {
-					if call == "load key" {
-						loads++
-					}
-					if call == "save key" || loads == 2 {
-						return errTest
-					}
-					return nil
-				}
-			}
-			w := put("key", "new", rev)
-			w.Op = c.op
-			if res := commit(t, s, c.want, w); !errors.Is(res.Err, errTest) {
-				t.Errorf("error is %v", res.Err)
-			}
-			sh.fail(nil, nil)
-			if got := value(t, s, "key"); got != c.value {
-				t.Errorf("value is %q, want %q", got, c.value)
-			}
-		})
-	}
-}
-
-// A group is all or none whatever call of it fails, also when taking back
-// fails for a while: nobody sees half of it meanwhile.
-func TestSimpleFailedGroup(t *testing.T) {
-	for _, failing := range []string{"save a", "delete b", "save c"} {
-		for _, done := range []bool{false, true} {
-			for _, stuck := range []bool{false, true} {
-				t.Run(fmt.Sprintf("%s done=%v stuck=%v", failing, done, stuck), func(t *testing.T) {
-					sh := newShelf()
-					s := store.FromSimple(sh)
-					defer s.Close()
-					a := commit(t, s, store.Applied, put("a", "old a", 0)).Revisions[0]
-					b := commit(t, s, store.Applied, put("b", "old b", 0)).Revisions[0]
-					before := maps.Clone(sh.saved)
-					tripped := false
-					fail := func(call string) error {
-						if call == failing || stuck && tripped && !strings.HasPrefix(call, "load") {
-							tripped = true
-							return errTest
-						}
-						return nil
-					}
-					once := func(call string) error {
-						if tripped && !stuck {
-							return nil
-						}
-						return fail(call)
-					}
-					if done {
-						sh.after = once
-					} else {
-						sh.before = once
-					}
-					g := store.Group{put("a", "new a", a), {Op: store.Delete, Key: "b", Base: b}, put("c", "new c", 0)}
-					res := s.Commit(t.Context(), now, []store.Group{g})[0]
-					if res.Outcome == store.Applied || res.Outcome == store.Conflict || !errors.Is(res.Err, errTest) {
-						t.Fatalf("outcome %v (%v)", res.Outcome, res.Err)
-					}
-					if !stuck && res.Outcome != store.Rejected {
-						t.Errorf("outcome %v (%v) though everything was taken back", res.Outcome, res.Err)
-					}
-					if stuck && res.Outcome == store.Unknown {
-						// Whatever can be read meanwhile is the old state.
-						for key, want := range map[string]string{"a": "old a", "b": "old b", "c": ""} {
-							recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
-							if err == nil && string(recs[0].Value) != want {
-								t.Errorf("%s is %q while the group is not taken back", key, recs[0].Value)
-							}
-						}
-					}
-					sh.before, sh.after = nil, nil
-					for key, want := range map[string]string{"a": "old a", "b": "old b", "c": ""} {
-						if got := value(t, s, key); got != want {
-							t.Errorf("%s is %q, want %q", key, got, want)
-						}
-					}
-					if !maps.EqualFunc(before, sh.saved, slices.Equal) {
-						t.Errorf("saved are %q, want %q", sh.saved, before)
-					}
-					for i, rev := range commit(t, s, store.Applied, g...).Revisions {
-						if g[i].Op == store.Put && rev <= g[i].Base {
-							t.Errorf("the same group later has revision %d on %d", rev, g[i].Base)
-						}
-					}
-				})
-			}
+// Revisions are at least the clock, and grow when it stands still or has been
+// set back.
+func TestSimpleRevisions(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // the clock stands still
+		sh := newShelf()
+		s := store.FromSimple(sh)
+		defer s.Close()
+		first := commit(t, s, store.Applied, put("key", "v", 0)).Revisions[0]
+		if first < store.Revision(time.Now().UnixNano()) {
+			t.Errorf("revision %d is less than the clock, %d", first, time.Now().UnixNano())
 		}
-	}
+		if second := commit(t, s, store.Applied, put("key", "v", first)).Revisions[0]; second <= first {
+			t.Errorf("revision %d after %d", second, first)
+		}
+		ahead := store.Revision(time.Now().Add(time.Hour).UnixNano())
+		sh.saved["ahead"] = fmt.Appendf(nil, `{"stay":1,"rev":%d}`+"\nvalue", ahead)
+		if rev := commit(t, s, store.Applied, put("ahead", "v", ahead)).Revisions[0]; rev <= ahead {
+			t.Errorf("revision %d after %d", rev, ahead)
+		}
+	})
 }
 
 // Session records are written last, so a crash never leaves one that names

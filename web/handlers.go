@@ -197,7 +197,6 @@ func forgetFiles(run, r *http.Request) {
 // to render since.
 func reportChange(s *settings, core bridge.State, v any) func() {
 	before, err := core.Public(v)
-	before = slices.Clone(before)
 	return func() {
 		after, err2 := core.Public(v)
 		if err == nil && err2 == nil && !bytes.Equal(before, after) {

@@ -112,7 +112,7 @@ func TestW2FirstUseAfterTheHeaderIsAnErrorAndStoresNothing(t *testing.T) {
 		{"Write", func(w http.ResponseWriter) { fmt.Fprint(w, "x") }},
 		{"WriteString", func(w http.ResponseWriter) { io.WriteString(w, "x") }},
 		{"Flush", func(w http.ResponseWriter) { w.(http.Flusher).Flush() }},
-		{"ReadFrom", func(w http.ResponseWriter) { io.Copy(w, io.LimitReader(zeros{}, 3)) }},
+		{"ReadFrom", func(w http.ResponseWriter) { _, _ = io.Copy(w, io.LimitReader(zeros{}, 3)) }},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newSite(t)
@@ -160,19 +160,41 @@ func TestW2LaterUseAfterTheHeaderWorks(t *testing.T) {
 	send(t, c, "GET", "/late", "").want(t, 202, "1")
 }
 
-// The session's cookie goes beside those of the handler, and once, also when
-// the middleware stands twice.
+// Where the middleware stands twice, there is one session all the same.
+func TestW2SessionsTwice(t *testing.T) {
+	s := newSite(t)
+	sessions := web.Sessions(s.app, nil)
+	inner := sessions(web.Update(s.counter, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
+		c.Count++
+		_, err := fmt.Fprint(w, c.Count)
+		return err
+	}))
+	h := sessions(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.counter.Update(r.Context(), func(c *Counter) error { c.Count++; return nil }); err != nil {
+			t.Error(err)
+		}
+		inner.ServeHTTP(w, r)
+	}))
+	c := browser(h)
+	a := send(t, c, "POST", "/", "")
+	a.want(t, 200, "2")
+	if a.cookie(t) == "" {
+		t.Error("no cookie")
+	}
+	send(t, c, "POST", "/", "").want(t, 200, "4")
+}
+
+// The session's cookie goes beside those of the handler.
 func TestW2HandlersCookiesAreLeftAlone(t *testing.T) {
 	s := newSite(t)
-	twice := web.Sessions(s.app, nil)
-	h := twice(twice(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
 		if _, err := s.counter.Get(r.Context()); err != nil {
 			web.Error(w, r, err)
 			return
 		}
 		http.SetCookie(w, &http.Cookie{Name: "lang", Value: "de"})
-	})))
+	}))
 	a := send(t, browser(h), "GET", "/", "")
 	if n := len(a.header["Set-Cookie"]); n != 3 || a.cookie(t) == "" {
 		t.Errorf("cookies %q, want theme, lang and one of the session", a.header["Set-Cookie"])

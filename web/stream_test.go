@@ -237,7 +237,7 @@ func TestReadFromReachesTheServer(t *testing.T) {
 	below := &copier{ResponseRecorder: httptest.NewRecorder()}
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		// A reader without WriteTo, so that io.Copy asks the writer.
-		io.Copy(w, struct{ io.Reader }{strings.NewReader("file")})
+		_, _ = io.Copy(w, struct{ io.Reader }{strings.NewReader("file")})
 	}))
 	h.ServeHTTP(below, httptest.NewRequest("GET", "/", nil))
 	if below.copied != 4 || !bytes.Equal(below.Body.Bytes(), []byte("file")) {

@@ -117,6 +117,25 @@ func TestExpiredByMinute(t *testing.T) {
 	}
 }
 
+// A record that left a minute and came back to it is found once, and minutes
+// before 1970 are as long as others.
+func TestExpiredMinuteAgain(t *testing.T) {
+	s := memstore.New()
+	var rev store.Revision
+	for _, expires := range []time.Time{time.Unix(-30, 0), {}, time.Unix(600, 0), time.Unix(-30, 0)} {
+		w := store.Write{Key: "key", Base: rev, Expires: expires}
+		res := s.Commit(t.Context(), time.Unix(-3600, 0), []store.Group{{w}})[0]
+		if res.Outcome != store.Applied {
+			t.Fatalf("put: %v", res.Outcome)
+		}
+		rev = res.Revisions[0]
+	}
+	recs, err := s.Expired(t.Context(), time.Unix(31, 0), 10)
+	if err != nil || len(recs) != 1 || recs[0].Revision != rev {
+		t.Errorf("Expired = %+v, %v; want the record once", recs, err)
+	}
+}
+
 // List lets other calls in while it runs, and what is there all the time is
 // listed once.
 func TestListWhileChanging(t *testing.T) {

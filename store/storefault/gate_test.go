@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -172,6 +173,40 @@ func TestCloseEndsWaits(t *testing.T) {
 			t.Errorf("%s is there: %v, want %v", key, !there, there)
 		}
 	}
+}
+
+// A stubborn store finishes its commits even after Close.
+type stubborn struct {
+	store.Store
+	release chan struct{}
+}
+
+func (s stubborn) Commit(context.Context, time.Time, []store.Group) []store.Result {
+	<-s.release
+	return []store.Result{{Outcome: store.Applied, Revisions: []store.Revision{1}}}
+}
+
+// Close returns when no call is under way any more.
+func TestCloseWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := stubborn{memstore.New(), make(chan struct{})}
+		s := storefault.Wrap(inner, nil)
+		done := commit(t.Context(), s, "a")
+		synctest.Wait()
+		closed := make(chan error, 1)
+		go func() { closed <- s.Close() }()
+		synctest.Wait()
+		if len(closed) != 0 {
+			t.Error("Close did not wait for the commit")
+		}
+		close(inner.release)
+		if err := <-closed; err != nil {
+			t.Errorf("Close: %v", err)
+		}
+		if res := <-done; res.Outcome != store.Applied {
+			t.Errorf("commit: %v", res.Outcome)
+		}
+	})
 }
 
 // Faults on Close: it stops at a gate, and its answer can be replaced, but

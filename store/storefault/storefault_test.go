@@ -183,6 +183,10 @@ func TestHookAndCount(t *testing.T) {
 	if err := errors.Join(loaded, loadedNone, expired, listed, s.Close()); err != nil {
 		t.Fatal(err)
 	}
+	// After Close nothing is counted, nor does any rule apply.
+	if res := s.Commit(ctx, now, []store.Group{put("a")})[0]; res.Outcome != store.Rejected || !errors.Is(res.Err, store.ErrClosed) {
+		t.Errorf("Commit after Close: %v (%v), want rejected", res.Outcome, res.Err)
+	}
 	want := []storefault.Call{
 		{Op: storefault.Commit, N: 1, Keys: []string{"a", "b", "c"}},
 		{Op: storefault.Load, N: 1, Keys: []string{"a", "b"}},

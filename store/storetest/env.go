@@ -19,6 +19,7 @@ type env struct {
 	ctx    context.Context
 	now    time.Time
 	seed   uint64
+	seeded bool // whether the seed was used
 	open   func() store.Store
 	shared bool
 	// store is the handle in use; shared rules open others beside it.
@@ -73,9 +74,10 @@ func (e *env) closeAll() {
 	e.cancel()
 }
 
-// rand returns a source that depends on the seed and on n, one for each
-// goroutine, and has the seed printed if the rule fails.
+// rand returns a source that depends on the seed and on n, for instance one
+// for each goroutine. It has the seed printed if the rule fails.
 func (e *env) rand(n uint64) *rand.Rand {
+	e.seeded = true
 	return rand.New(rand.NewPCG(e.seed, n))
 }
 

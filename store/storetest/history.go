@@ -28,7 +28,7 @@ func checkHistory(e *env, stores ...store.Store) {
 		wg.Go(func() {
 			for range calls {
 				if err := randomChange(e, s, r, keys, histories[i]); err != nil {
-					e.t.Errorf("STORETEST_SEED=%d: %v", e.seed, err)
+					e.t.Errorf("%v", err)
 					return
 				}
 			}
@@ -41,7 +41,7 @@ func checkHistory(e *env, stores ...store.Store) {
 			all = append(all, h[key]...)
 		}
 		if err := oneLine(all, e.load(key).Revision); err != nil {
-			e.t.Errorf("STORETEST_SEED=%d: history of %q: %v", e.seed, key, err)
+			e.t.Errorf("history of %q: %v", key, err)
 		}
 	}
 }

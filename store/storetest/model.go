@@ -50,7 +50,7 @@ func checkModel(e *env) {
 		for range steps {
 			if err := m.step(); err != nil {
 				e.t.Logf("%s\n", strings.Join(m.trace[max(0, len(m.trace)-25):], "\n"))
-				e.t.Fatalf("STORETEST_SEED=%d, run %d, call %d: %v", e.seed, run, len(m.trace), err)
+				e.t.Fatalf("run %d, call %d: %v", run, len(m.trace), err)
 			}
 		}
 	}

@@ -190,7 +190,7 @@ type breakage struct {
 
 // The suite is worth what it catches.
 func TestSuiteCatches(t *testing.T) {
-	for _, c := range breakages {
+	for _, c := range slices.Concat(breakages, moreBreakages) {
 		t.Run(c.name, func(t *testing.T) {
 			wantCaught(t, c.caught, Harness{New: func(*testing.T) func(*testing.T) store.Store {
 				return func(*testing.T) store.Store { return breakStore(memstore.New(), c.how) }
@@ -238,7 +238,23 @@ func wantCaught(t *testing.T, rules []string, h Harness) {
 			t.Errorf("rule %q did not catch it", name)
 		case !strings.Contains(log, name+": "):
 			t.Errorf("rule %q failed without its explanation: %s", name, log)
+		case strings.HasPrefix(name, "Model") && !strings.Contains(log, "STORETEST_SEED=1"):
+			t.Errorf("rule %q failed without its seed: %s", name, log)
 		}
+	}
+}
+
+// A seed repeats the calls that led to a failure, to the last detail.
+func TestSeedRepeats(t *testing.T) {
+	h := Harness{New: func(*testing.T) func(*testing.T) store.Store {
+		return func(*testing.T) store.Store {
+			return breakStore(memstore.New(), editTime(func(now time.Time) time.Time { return now.Add(-1) }))
+		}
+	}}
+	first, failed, err := fails("Model", h, memstore.New().Features())
+	second, _, _ := fails("Model", h, memstore.New().Features())
+	if err != nil || !failed || first != second {
+		t.Errorf("failed: %v, %v; first:\n%s\nsecond:\n%s", failed, err, first, second)
 	}
 }
 
@@ -261,7 +277,7 @@ func TestSuitePasses(t *testing.T) {
 // No rule is there for nothing: each is needed by a broken store.
 func TestEveryRuleIsNeeded(t *testing.T) {
 	needed := map[string]bool{}
-	for _, c := range breakages {
+	for _, c := range slices.Concat(breakages, moreBreakages) {
 		for _, name := range c.caught {
 			needed[name] = true
 		}

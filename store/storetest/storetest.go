@@ -160,6 +160,9 @@ func (r rule) run(t tb, seed uint64, open func() store.Store) {
 		e.closeAll()
 		if t.Failed() {
 			t.Logf("%s: %s", r.name, r.why)
+			if e.seeded {
+				t.Logf("repeat with STORETEST_SEED=%d", seed)
+			}
 		}
 	}()
 	r.check(e)
