@@ -54,6 +54,19 @@ const (
 
 func (s scope) scope() scope { return s }
 
+// prefix returns what the keys of a module begin with in the store; the key
+// itself, of any bytes, follows. A valid name has no slash, so no key is that
+// of another module or strategy, or of a session, which begin with "stay/".
+func (s scope) prefix(name string) string {
+	switch s {
+	case scopeSession:
+		return "session/" + name + "/"
+	case scopeGlobal:
+		return "global/" + name + "/"
+	}
+	return ""
+}
+
 var (
 	// PerSession: each browser session has a state of its own.
 	PerSession Strategy = scopeSession
@@ -130,12 +143,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 		mod.scope = m.Persist.scope()
 		mod.kind.Backend = app.backend
 	}
-	switch mod.scope {
-	case scopeSession:
-		mod.kind.Prefix = "session/" + m.Name + "/"
-	case scopeGlobal:
-		mod.kind.Prefix = "global/" + m.Name + "/"
-	}
+	mod.kind.Prefix = mod.scope.prefix(m.Name)
 	app.add(mod)
 	return &State[S]{core: core{module: mod}}
 }

@@ -1,0 +1,34 @@
+package stay_test
+
+import (
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// No token that was not issued names a session, and none breaks anything (B3,
+// W1).
+func FuzzToken(f *testing.F) {
+	app := newApp(f, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	b := newBrowser(app)
+	if _, err := s.Update(b.ctx(), increment); err != nil {
+		f.Fatal(err)
+	}
+	good := b.token
+	for _, token := range []string{"", good, good[1:], good + "A", good[:20], "__proto__", "\x00"} {
+		f.Add(token)
+	}
+	f.Fuzz(func(t *testing.T, token string) {
+		b := newBrowser(app)
+		b.token = token
+		c, err := s.Get(b.ctx())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if (c.Count == 1) != (token == good) {
+			t.Errorf("token %q reads count %d", token, c.Count)
+		}
+	})
+}
