@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base32"
 	"encoding/binary"
+	"errors"
 	"sync"
 	"time"
 
@@ -269,12 +270,18 @@ func (s *Session) carry(ctx context.Context, v *engine.Version) (*engine.Version
 		until := s.app.sessions.end(s.created, now)
 		if v.Value.(*sessionRecord) != nil {
 			rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
-				if rec != nil && rec.Ended == 0 && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
+				if ok, _ := s.matches(rec); !ok {
+					return nil, ended()
+				}
+				if rec != nil && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
 					s.app.sessions.slide(rec, now)
 				}
 				return rec, nil
 			})
-			if err != nil || rec == nil || rec.Ended != 0 {
+			if errors.Is(err, ErrEnded) {
+				return nil, err
+			}
+			if err != nil || rec == nil {
 				break // the old cookie is good for a while; a later request tries again
 			}
 			until = time.UnixMilli(rec.Expires)

@@ -132,7 +132,7 @@ func (c *conn) query(id statement, each func(row []driver.Value) error, args ...
 	row := c.row[:columns]
 	for {
 		switch err := rows.Next(row); {
-		case err == io.EOF:
+		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
 			return err

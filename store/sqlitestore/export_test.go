@@ -55,7 +55,7 @@ func (s *Store) ExpiredPlan() (plan string, err error) {
 	if err != nil {
 		return "", err
 	}
-	defer c.close()
+	defer func() { _ = c.close() }()
 	rows, err := c.raw.(driver.QueryerContext).QueryContext(context.Background(),
 		"EXPLAIN QUERY PLAN "+statementText[listExpired], []driver.NamedValue{{Ordinal: 1, Value: int64(1)}, {Ordinal: 2, Value: int64(1)}})
 	if err != nil {

@@ -1,6 +1,7 @@
 package sqlitestore
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -17,20 +18,22 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 	if err != nil {
 		return nil, fmt.Errorf("sqlitestore: the lock file beside %s: %w", path, err)
 	}
-	const pause = 10 * time.Millisecond
-	for end := time.Now().Add(wait); ; time.Sleep(pause) {
+	// Nothing tells when a lock is given up, so it is tried again and again.
+	again := time.NewTicker(10 * time.Millisecond)
+	defer again.Stop()
+	for end := time.Now().Add(wait); ; <-again.C {
 		held, err := tryLock(f, shared)
-		if held {
+		switch {
+		case held:
 			return f, nil
+		case err != nil:
+			err = fmt.Errorf("sqlitestore: locking %s: %w", f.Name(), err)
+		case time.Until(end) <= 0:
+			err = inUse(path, shared)
+		default:
+			continue
 		}
-		if err != nil {
-			f.Close()
-			return nil, fmt.Errorf("sqlitestore: locking %s: %w", f.Name(), err)
-		}
-		if time.Until(end) <= 0 {
-			f.Close()
-			return nil, inUse(path, shared)
-		}
+		return nil, errors.Join(err, f.Close())
 	}
 }
 

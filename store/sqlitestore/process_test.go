@@ -33,7 +33,11 @@ const (
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv(childRole); role != "" {
-		if err := children[role](os.Getenv(childPath), os.Stdout); err != nil {
+		child := children[role]
+		if child == nil {
+			child = platformChildren[role]
+		}
+		if err := child(os.Getenv(childPath), os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

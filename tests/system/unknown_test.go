@@ -55,7 +55,7 @@ func TestUnknownOutcomesNeverDouble(t *testing.T) {
 					b.want("GET", "/", 200, "0")
 					click, read, key = "/click", "/", counterRows
 				}
-				want := 0 // the least that it must be; sure is what was said to be
+				want := 0          // the least that it must be; sure is what was said to be
 				for n := range 4 { // the first write ever, then others
 					rule := fault.Add(storefault.Rule{Op: storefault.Commit, Match: touches(key), Times: tc.times, Fault: tc.fault()})
 					a := b.do("POST", click)

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build linux || darwin
 
 package sqlitestore_test
 
@@ -16,7 +16,8 @@ import (
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
-func init() { children["limit"] = childLimit }
+// platformChildren are further children.
+var platformChildren = map[string]func(path string, out io.Writer) error{"limit": childLimit}
 
 // childLimit lets the system refuse to make any file longer, which fails the
 // writing of the log within COMMIT, and then allows it again.
@@ -28,11 +29,11 @@ func childLimit(path string, out io.Writer) error {
 	}
 	limit := func(bytes uint64) error {
 		var r syscall.Rlimit
-		if err := syscall.Getrlimit(rlimitFsize, &r); err != nil {
+		if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &r); err != nil {
 			return err
 		}
 		r.Cur = min(bytes, r.Max)
-		return syscall.Setrlimit(rlimitFsize, &r)
+		return syscall.Setrlimit(syscall.RLIMIT_FSIZE, &r)
 	}
 	var base store.Revision
 	put := func() store.Result {
@@ -68,8 +69,6 @@ func childLimit(path string, out io.Writer) error {
 	fmt.Fprintln(out, base)
 	return nil
 }
-
-const rlimitFsize = 1 // RLIMIT_FSIZE; package syscall does not name it everywhere
 
 // TestFailedWrite proves that a commit that the system refuses to write is
 // rejected, and that the store works again by itself when the cause is gone.
