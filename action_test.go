@@ -44,7 +44,7 @@ func TestA19Payloads(t *testing.T) {
 			t.Errorf("payload %T: %v", payload, err)
 		}
 	}
-	wantCount(t, s, t.Context(), 5)
+	wantCount(t, t.Context(), s, 5)
 	for _, payload := range []any{
 		json.RawMessage(`{"by":`), json.RawMessage(`{"by":"x"}`), json.RawMessage(`{"bye":1}`), url.Values{"bye": {"1"}}, url.Values{"by": {"1", "2"}},
 	} {
@@ -58,7 +58,7 @@ func TestA19Payloads(t *testing.T) {
 	}
 	_, err = s.Do(t.Context(), "subtract", nil)
 	wantCode(t, err, stay.ErrNotFound)
-	wantCount(t, s, t.Context(), 5)
+	wantCount(t, t.Context(), s, 5)
 }
 
 // What an action puts off with After runs in order, after the commit, with
@@ -94,7 +94,9 @@ func TestE4After(t *testing.T) {
 			},
 		})
 		for _, action := range []string{"inc", "none", "fail"} {
-			s.Do(t.Context(), action, nil)
+			if _, err := s.Do(t.Context(), action, nil); (err != nil) != (action == "fail") {
+				t.Errorf("%s: %v", action, err)
+			}
 		}
 		if want := []string{"one", "error after of inc", "three", "unchanged"}; !slices.Equal(got, want) {
 			t.Errorf("got %q, want %q", got, want)
@@ -147,7 +149,7 @@ func TestE10Nested(t *testing.T) {
 	if !errors.As(err, &se) || se.Message == "" {
 		t.Errorf("%v does not say the mend", err)
 	}
-	wantCount(t, s, ctx, 1)
+	wantCount(t, ctx, s, 1)
 }
 
 // OnCreated runs after each load, before anybody sees the state; its changes
@@ -176,8 +178,8 @@ func TestA11OnCreated(t *testing.T) {
 		if err != nil || got.Label != "created" {
 			t.Errorf("Get sees %+v, %v", got, err)
 		}
-		for range s.Keys(t.Context()) {
-			t.Error("reading stored the state")
+		for key, err := range s.Keys(t.Context()) {
+			t.Errorf("reading stored the state under %q (%v)", key, err)
 		}
 		if got, err = s.Update(t.Context(), increment); err != nil || got.Label != "created" || got.Count != 1 {
 			t.Errorf("Update gives %+v, %v", got, err)

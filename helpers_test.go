@@ -123,7 +123,7 @@ func (b *browser) ctx() context.Context {
 	return ctx
 }
 
-func wantCount(t *testing.T, s *stay.State[counter], ctx context.Context, want int) {
+func wantCount(t *testing.T, ctx context.Context, s *stay.State[counter], want int) {
 	t.Helper()
 	c, err := s.Get(ctx)
 	if err != nil {
@@ -133,7 +133,7 @@ func wantCount(t *testing.T, s *stay.State[counter], ctx context.Context, want i
 	}
 }
 
-func mustUpdate(t *testing.T, s *stay.State[counter], ctx context.Context) {
+func mustUpdate(t *testing.T, ctx context.Context, s *stay.State[counter]) {
 	t.Helper()
 	if _, err := s.Update(ctx, increment); err != nil {
 		t.Fatalf("Update: %v", err)

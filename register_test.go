@@ -88,5 +88,5 @@ func TestA1RegisterCopies(t *testing.T) {
 	}
 	_, err := two.Do(t.Context(), "inc", nil)
 	wantCode(t, err, stay.ErrNotFound)
-	wantCount(t, two, t.Context(), 0)
+	wantCount(t, t.Context(), two, 0)
 }

@@ -54,14 +54,16 @@ func TestB1B12S1W2FirstUse(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
 	ctx, r := b.request()
-	mustUpdate(t, app.global, ctx)
+	mustUpdate(t, ctx, app.global)
 	if len(r.issued) > 0 || r.used {
 		t.Error("a Global state began a session")
 	}
-	app.global.Delete(ctx)
+	if err := app.global.Delete(ctx); err != nil {
+		t.Fatal(err)
+	}
 	ctx, r = b.request()
-	wantCount(t, app.clicks, ctx, 0)
-	wantCount(t, app.notes, ctx, 0)
+	wantCount(t, ctx, app.clicks, 0)
+	wantCount(t, ctx, app.notes, 0)
 	if _, err := app.clicks.Update(ctx, func(*counter) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +74,7 @@ func TestB1B12S1W2FirstUse(t *testing.T) {
 		t.Errorf("changing nothing stored %q", keys)
 	}
 	ctx, r = b.request()
-	mustUpdate(t, app.clicks, ctx)
+	mustUpdate(t, ctx, app.clicks)
 	if len(r.issued) > 0 {
 		t.Error("a fresh cookie was issued again")
 	}
@@ -85,7 +87,7 @@ func TestB1B12S1W2FirstUse(t *testing.T) {
 func TestB3W1BadTokens(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
-	mustUpdate(t, app.clicks, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
 	good := b.token
 	own := bridge.AppOf(app.App)
 	foreign := own.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
@@ -100,7 +102,7 @@ func TestB3W1BadTokens(t *testing.T) {
 	} {
 		b.token = token
 		ctx, r := b.request()
-		wantCount(t, app.clicks, ctx, 0)
+		wantCount(t, ctx, app.clicks, 0)
 		if len(r.issued) != 1 {
 			t.Errorf("token %.20q: no new session was begun", token)
 		}
@@ -121,11 +123,11 @@ func TestW1KeyRotation(t *testing.T) {
 	old, now := []byte(strings.Repeat("o", 32)), []byte(strings.Repeat("n", 32))
 	b := newBrowser(app.App)
 	b.ring = b.app.Keyring([][]byte{old})
-	mustUpdate(t, app.clicks, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
 	b.ring = b.app.Keyring([][]byte{now, old})
-	wantCount(t, app.clicks, b.ctx(), 1)
+	wantCount(t, b.ctx(), app.clicks, 1)
 	b.ring = b.app.Keyring([][]byte{now})
-	wantCount(t, app.clicks, b.ctx(), 0)
+	wantCount(t, b.ctx(), app.clicks, 0)
 	wantPanic(t, func() { b.app.Keyring([][]byte{old, []byte("short")}) }, "key 1", "32")
 }
 
@@ -134,7 +136,7 @@ func TestW1KeyRotation(t *testing.T) {
 func TestS5Renew(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
-	mustUpdate(t, app.clicks, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
 	old := newBrowser(app.App)
 	old.token = b.token
 	ctx, r := b.request()
@@ -145,15 +147,15 @@ func TestS5Renew(t *testing.T) {
 	if len(r.issued) != 1 {
 		t.Fatal("Renew issued no cookie")
 	}
-	mustUpdate(t, app.clicks, ctx) // the request goes on with the new one
-	wantCount(t, app.clicks, b.ctx(), 2)
+	mustUpdate(t, ctx, app.clicks) // the request goes on with the new one
+	wantCount(t, b.ctx(), app.clicks, 2)
 	if got := stay.SessionFrom(b.ctx()).ID(); got != id {
 		t.Error("the ID changed")
 	}
 
 	ctx, r = old.request()
-	wantCount(t, app.clicks, ctx, 0)
-	wantCount(t, app.notes, ctx, 0)
+	wantCount(t, ctx, app.clicks, 0)
+	wantCount(t, ctx, app.notes, 0)
 	for _, s := range []*stay.State[counter]{app.clicks, app.notes} {
 		_, err := s.Update(ctx, increment)
 		wantCode(t, err, stay.ErrEnded)
@@ -165,22 +167,22 @@ func TestS5Renew(t *testing.T) {
 	}
 	app.clock.Advance(time.Minute)
 	ctx, r = old.request()
-	mustUpdate(t, app.clicks, ctx)
+	mustUpdate(t, ctx, app.clicks)
 	if len(r.issued) != 1 {
 		t.Error("after a minute an old cookie begins a new session")
 	}
-	wantCount(t, app.clicks, b.ctx(), 2)
+	wantCount(t, b.ctx(), app.clicks, 2)
 }
 
 // Destroy ends a session for good and leaves no state behind (S5).
 func TestS5Destroy(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
-	mustUpdate(t, app.clicks, b.ctx())
-	mustUpdate(t, app.notes, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
+	mustUpdate(t, b.ctx(), app.notes)
 	old := newBrowser(app.App)
 	old.token = b.token
-	ctx, r := b.request()
+	ctx := b.ctx()
 	for range 2 {
 		if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 			t.Fatal(err)
@@ -194,8 +196,8 @@ func TestS5Destroy(t *testing.T) {
 	}
 	_, err := app.clicks.Update(ctx, increment)
 	wantCode(t, err, stay.ErrEnded)
-	ctx, r = old.request()
-	wantCount(t, app.clicks, ctx, 0)
+	ctx, r := old.request()
+	wantCount(t, ctx, app.clicks, 0)
 	for _, s := range []*stay.State[counter]{app.clicks, app.notes} {
 		_, err := s.Update(ctx, increment)
 		wantCode(t, err, stay.ErrEnded)
@@ -207,8 +209,8 @@ func TestS5Destroy(t *testing.T) {
 	wantCode(t, err, stay.ErrNotFound)
 	app.clock.Advance(time.Hour)
 	ctx, _ = old.request()
-	wantCount(t, app.notes, ctx, 0)
-	mustUpdate(t, app.clicks, ctx)
+	wantCount(t, ctx, app.notes, 0)
+	mustUpdate(t, ctx, app.clicks)
 	if stay.SessionFrom(ctx).ID() == stay.SessionFrom(b.ctx()).ID() {
 		t.Error("two browsers have one session")
 	}
@@ -219,7 +221,7 @@ func TestS5Destroy(t *testing.T) {
 func TestS5DestroyUnstored(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
-	wantCount(t, app.clicks, b.ctx(), 0)
+	wantCount(t, b.ctx(), app.clicks, 0)
 	parallel := newBrowser(app.App)
 	parallel.token = b.token
 	ctx := b.ctx()
@@ -253,7 +255,7 @@ func TestS5InFlightCreatesNothing(t *testing.T) {
 	clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
 	other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.PerSession})
 	b := newBrowser(app)
-	mustUpdate(t, other, b.ctx()) // so the session has a record
+	mustUpdate(t, b.ctx(), other) // so the session has a record
 	flying, ending := b.ctx(), b.ctx()
 
 	inRun, goOn := make(chan struct{}), make(chan struct{})
@@ -297,7 +299,7 @@ func TestS5InFlightCreatesNothing(t *testing.T) {
 func TestS6SlideAndExpire(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
-	mustUpdate(t, app.clicks, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
 	commits := func() store.Revision {
 		recs, err := app.store.Load(t.Context(), app.clock.Now(), []store.Read{{Key: "stay/session/" + stay.SessionFrom(b.ctx()).ID()}})
 		if err != nil {
@@ -307,7 +309,7 @@ func TestS6SlideAndExpire(t *testing.T) {
 	}
 	first := commits()
 	app.clock.Advance(time.Hour)
-	wantCount(t, app.clicks, b.ctx(), 1)
+	wantCount(t, b.ctx(), app.clicks, 1)
 	if commits() != first {
 		t.Error("the session was written again after an hour")
 	}
@@ -315,7 +317,7 @@ func TestS6SlideAndExpire(t *testing.T) {
 		for range 2 {
 			app.clock.Advance(12 * time.Hour)
 			ctx, r := b.request()
-			wantCount(t, app.clicks, ctx, 1)
+			wantCount(t, ctx, app.clicks, 1)
 			if len(r.issued) != 1 {
 				t.Fatal("the cookie did not slide")
 			}
@@ -327,24 +329,24 @@ func TestS6SlideAndExpire(t *testing.T) {
 	b2 := newBrowser(app.App)
 	b2.token = b.token
 	app.clock.Advance(24 * time.Hour) // beyond 30 days
-	wantCount(t, app.clicks, b.ctx(), 0)
+	wantCount(t, b.ctx(), app.clicks, 0)
 
 	b = newBrowser(app.App)
-	mustUpdate(t, app.clicks, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
 	app.clock.Advance(24*time.Hour + time.Second)
-	wantCount(t, app.clicks, b.ctx(), 0) // idle
+	wantCount(t, b.ctx(), app.clicks, 0) // idle
 }
 
 // A session that stores nothing slides by its cookie alone (S6).
 func TestS6SlideWithoutRecord(t *testing.T) {
 	app := newSessionApp(t)
 	b := newBrowser(app.App)
-	mustUpdate(t, app.notes, b.ctx())
+	mustUpdate(t, b.ctx(), app.notes)
 	for range 10 {
 		app.clock.Advance(20 * time.Hour)
-		mustUpdate(t, app.notes, b.ctx())
+		mustUpdate(t, b.ctx(), app.notes)
 	}
-	wantCount(t, app.notes, b.ctx(), 11)
+	wantCount(t, b.ctx(), app.notes, 11)
 	if keys := app.rows(t); len(keys) > 0 {
 		t.Errorf("%q is stored", keys)
 	}
@@ -359,22 +361,22 @@ func TestA15Sweep(t *testing.T) {
 		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
 		total := stay.Register(app, stay.Module[counter]{Name: "total", Persist: stay.Global})
 		for range 300 {
-			mustUpdate(t, clicks, newBrowser(app).ctx())
+			mustUpdate(t, newBrowser(app).ctx(), clicks)
 		}
-		mustUpdate(t, total, context.Background())
-		time.Sleep(50 * time.Minute)
+		mustUpdate(t, context.Background(), total)
+		time.Sleep(50 * time.Minute) //nolint:forbidigo // the bubble's time
 		b := newBrowser(app)
-		mustUpdate(t, clicks, b.ctx())
+		mustUpdate(t, b.ctx(), clicks)
 		if n := len(rows(t, st)); n != 2*301+2 {
 			t.Errorf("%d records before the end of the idle time", n)
 		}
-		time.Sleep(20 * time.Minute)
+		time.Sleep(20 * time.Minute) //nolint:forbidigo // the bubble's time
 		synctest.Wait()
 		if keys := rows(t, st); len(keys) != 4 {
 			t.Errorf("%d records are left, want the live session, its state, the total and the keys", len(keys))
 		}
-		wantCount(t, clicks, b.ctx(), 1)
-		wantCount(t, total, context.Background(), 1)
+		wantCount(t, b.ctx(), clicks, 1)
+		wantCount(t, context.Background(), total, 1)
 		if err := app.Close(context.Background()); err != nil {
 			t.Error(err)
 		}
@@ -395,10 +397,10 @@ func TestW2FirstUseTooLate(t *testing.T) {
 	if keys := app.rows(t); len(keys) > 0 {
 		t.Errorf("%q is stored", keys)
 	}
-	mustUpdate(t, app.clicks, b.ctx())
+	mustUpdate(t, b.ctx(), app.clicks)
 	ctx, r = b.request()
 	r.sent = true
-	mustUpdate(t, app.clicks, ctx)
+	mustUpdate(t, ctx, app.clicks)
 	wantCode(t, stay.SessionFrom(ctx).Renew(ctx), stay.ErrInternal)
 }
 
@@ -413,16 +415,16 @@ func TestB12ParallelFirstChanges(t *testing.T) {
 				states = append(states, stay.Register(app, stay.Module[counter]{Name: n, Persist: stay.PerSession}))
 			}
 			b := newBrowser(app)
-			wantCount(t, states[0], b.ctx(), 0) // gets the cookie
+			wantCount(t, b.ctx(), states[0], 0) // gets the cookie
 			var wg sync.WaitGroup
 			for _, s := range states {
 				for range 8 {
-					wg.Go(func() { mustUpdateAsync(t, s, b.ctx()) })
+					wg.Go(func() { mustUpdateAsync(t, b.ctx(), s) })
 				}
 			}
 			wg.Wait()
 			for _, s := range states {
-				wantCount(t, s, b.ctx(), 8)
+				wantCount(t, b.ctx(), s, 8)
 			}
 			if n := len(rows(t, st)); n != 6 {
 				t.Errorf("%d records, want 4 states, a session and the keys", n)
@@ -431,7 +433,7 @@ func TestB12ParallelFirstChanges(t *testing.T) {
 	}
 }
 
-func mustUpdateAsync(t *testing.T, s *stay.State[counter], ctx context.Context) {
+func mustUpdateAsync(t *testing.T, ctx context.Context, s *stay.State[counter]) {
 	if _, err := s.Update(ctx, increment); err != nil {
 		t.Error(err)
 	}

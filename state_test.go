@@ -36,7 +36,7 @@ func TestA5A19B11NoLostUpdate(t *testing.T) {
 				})
 			}
 			wg.Wait()
-			wantCount(t, s, ctx, 32*50)
+			wantCount(t, ctx, s, 32*50)
 		}
 	})
 }
@@ -48,13 +48,13 @@ func TestA4B4B10Isolation(t *testing.T) {
 		other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.PerSession})
 		a, b := newBrowser(app), newBrowser(app)
 		for range 3 {
-			mustUpdate(t, clicks, a.ctx())
+			mustUpdate(t, a.ctx(), clicks)
 		}
-		wantCount(t, clicks, a.ctx(), 3)
-		wantCount(t, clicks, b.ctx(), 0)
-		mustUpdate(t, clicks, b.ctx())
-		wantCount(t, clicks, b.ctx(), 1)
-		wantCount(t, other, a.ctx(), 0)
+		wantCount(t, a.ctx(), clicks, 3)
+		wantCount(t, b.ctx(), clicks, 0)
+		mustUpdate(t, b.ctx(), clicks)
+		wantCount(t, b.ctx(), clicks, 1)
+		wantCount(t, a.ctx(), other, 0)
 	})
 }
 
@@ -64,14 +64,14 @@ func TestA3Restart(t *testing.T) {
 	module := stay.Module[counter]{Name: "c", Persist: stay.PerSession}
 	app := stay.New(unclosed{keep}, nil)
 	b := newBrowser(app)
-	mustUpdate(t, stay.Register(app, module), b.ctx())
+	mustUpdate(t, b.ctx(), stay.Register(app, module))
 	if err := app.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	app = newApp(t, keep, nil)
 	again := newBrowser(app)
 	again.token = b.token
-	wantCount(t, stay.Register(app, module), again.ctx(), 1)
+	wantCount(t, again.ctx(), stay.Register(app, module), 1)
 }
 
 // unclosed keeps a memstore usable for the next App.
@@ -96,7 +96,7 @@ func TestA19E10AllOrNothing(t *testing.T) {
 		ctx := t.Context()
 		boom := errors.New("boom")
 		_, err := s.Update(ctx, func(c *counter) error { c.Count = 99; return boom })
-		if err != boom {
+		if err != boom { //nolint:errorlint // it must be the very same
 			t.Errorf("the error of the action is %v, want it as it is", err)
 		}
 		if len(reported) != 0 {
@@ -108,7 +108,7 @@ func TestA19E10AllOrNothing(t *testing.T) {
 					t.Errorf("recovered %v, want the panic of the action", p)
 				}
 			}()
-			s.Update(ctx, func(c *counter) error { c.Count = 99; panic("crash") })
+			_, _ = s.Update(ctx, func(c *counter) error { c.Count = 99; panic("crash") })
 		}()
 		if len(reported) != 1 || reported[0].Module != "c" || reported[0].Phase != "run" || reported[0].Code != stay.ErrInternal {
 			t.Errorf("OnError was told %v of the panic (A21)", reported)
@@ -116,16 +116,16 @@ func TestA19E10AllOrNothing(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			s.Update(ctx, func(c *counter) error {
+			_, _ = s.Update(ctx, func(c *counter) error {
 				c.Count = 99
 				goexit()
 				return nil
 			})
 		}()
 		<-done
-		wantCount(t, s, ctx, 0)
-		mustUpdate(t, s, ctx)
-		wantCount(t, s, ctx, 1)
+		wantCount(t, ctx, s, 0)
+		mustUpdate(t, ctx, s)
+		wantCount(t, ctx, s, 1)
 	})
 }
 
@@ -166,7 +166,7 @@ func TestA16UnchangedIsNotSaved(t *testing.T) {
 	st := behindCommitter(memstore.New())
 	app := newApp(t, st, nil)
 	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
-	mustUpdate(t, s, t.Context())
+	mustUpdate(t, t.Context(), s)
 	before := st.Count(storefault.Commit)
 	for range 10 {
 		if _, err := s.Update(t.Context(), func(*counter) error { return nil }); err != nil {
@@ -210,13 +210,13 @@ func TestDelete(t *testing.T) {
 			if err := s.Delete(ctx); err != nil {
 				t.Errorf("%s: deleting what is not there: %v", s.Name(), err)
 			}
-			mustUpdate(t, s, ctx)
+			mustUpdate(t, ctx, s)
 			if err := s.Delete(ctx); err != nil {
 				t.Fatal(err)
 			}
-			wantCount(t, s, ctx, 0)
-			mustUpdate(t, s, ctx)
-			wantCount(t, s, ctx, 1)
+			wantCount(t, ctx, s, 0)
+			mustUpdate(t, ctx, s)
+			wantCount(t, ctx, s, 1)
 		}
 	})
 }
@@ -230,7 +230,7 @@ func TestKeysAndAt(t *testing.T) {
 		var want []string
 		for range 300 {
 			ctx := newBrowser(app).ctx()
-			mustUpdate(t, s, ctx)
+			mustUpdate(t, ctx, s)
 			want = append(want, stay.SessionFrom(ctx).ID())
 		}
 		slices.Sort(want)
@@ -244,10 +244,10 @@ func TestKeysAndAt(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Errorf("Keys yields %d keys, want the %d sessions in order", len(got), len(want))
 		}
-		for range g.Keys(t.Context()) {
-			t.Error("a Global state that is not stored has a key")
+		for key, err := range g.Keys(t.Context()) {
+			t.Errorf("a Global state that is not stored has the key %q, %v", key, err)
 		}
-		mustUpdate(t, g, t.Context())
+		mustUpdate(t, t.Context(), g)
 		for key, err := range g.Keys(t.Context()) {
 			if key != "" || err != nil {
 				t.Errorf("the key of a Global state is %q, %v", key, err)
@@ -257,8 +257,8 @@ func TestKeysAndAt(t *testing.T) {
 			wantCode(t, err, stay.ErrInvalid)
 		}
 
-		mustUpdate(t, s.At(want[7]), t.Context())
-		wantCount(t, s.At(want[7]), t.Context(), 2)
+		mustUpdate(t, t.Context(), s.At(want[7]))
+		wantCount(t, t.Context(), s.At(want[7]), 2)
 		for _, key := range []string{"", "nobody", want[0][1:] + "0"} {
 			_, err := s.At(key).Get(t.Context())
 			wantCode(t, err, stay.ErrNotFound)
@@ -334,7 +334,7 @@ func TestM3CorruptRecord(t *testing.T) {
 		t.Errorf("OnError was told %+v (A21)", told)
 	}
 	good := stay.Register(app, stay.Module[counter]{Name: "good", Persist: stay.Global})
-	mustUpdate(t, good, t.Context())
+	mustUpdate(t, t.Context(), good)
 }
 
 // Stored values are laid over the initial ones, and fields of another version
@@ -376,10 +376,10 @@ func TestA10M1M2Restore(t *testing.T) {
 func TestE9TooLarge(t *testing.T) {
 	app := newApp(t, memstore.New(), &stay.Options{MaxState: 100})
 	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
-	mustUpdate(t, s, t.Context())
+	mustUpdate(t, t.Context(), s)
 	_, err := s.Update(t.Context(), func(c *counter) error { c.Label = string(make([]byte, 100)); return nil })
 	wantCode(t, err, stay.ErrTooLarge)
-	wantCount(t, s, t.Context(), 1)
+	wantCount(t, t.Context(), s, 1)
 }
 
 // Without a session a PerSession state is an error that says so.
@@ -403,7 +403,7 @@ func TestE7Closed(t *testing.T) {
 			b := newBrowser(app)
 			ctx := b.ctx()
 			for _, s := range []*stay.State[counter]{g, p, e} {
-				mustUpdate(t, s, ctx)
+				mustUpdate(t, ctx, s)
 			}
 			for range 2 {
 				if err := app.Close(t.Context()); err != nil {

@@ -320,6 +320,7 @@ type (
 		A  [1]*linkA
 	}
 )
+
 type (
 	selfLink  struct{ Next *selfLink }
 	holdsLink struct{ Items map[string]selfLink }

@@ -70,6 +70,36 @@ func TestEvictionLosesNothing(t *testing.T) {
 	}
 }
 
+// E6: busy is only what finds every state in use: a few callers who go through
+// many states never see it, however much they evict.
+func TestEvictionMakesRoom(t *testing.T) {
+	const keys, callers, room = 100, 8, 32
+	x := serve(t, memstore.New(), &stay.Options{MaxInstances: room})
+	var states []*stay.State[Counter]
+	for i := range keys {
+		states = append(states, stay.Register(x.app, stay.Module[Counter]{Name: fmt.Sprint("g", i), Persist: stay.Global}))
+	}
+	var busy atomic.Int64
+	var wg sync.WaitGroup
+	for n := range callers {
+		wg.Go(func() {
+			random := rand.New(rand.NewPCG(1, uint64(n)))
+			for range 2000 {
+				if _, err := states[random.IntN(keys)].Update(t.Context(), add1); stay.CodeOf(err) == stay.ErrBusy {
+					busy.Add(1)
+				} else if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if busy.Load() > 0 {
+		t.Errorf("busy %d times, though at most %d of %d places can be in use", busy.Load(), callers, room)
+	}
+}
+
 // E6: when every state that memory may hold is in use, a further one is busy,
 // not lost and not kept waiting; it is served when there is room again.
 func TestAllStatesInUseIsBusy(t *testing.T) {
