@@ -19,7 +19,21 @@ type appBridge struct{ *App }
 func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.App, keys) }
 
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
-	return WithSession(ctx, &Session{app: a.App, ring: ring, carrier: c, token: token})
+	return &request{ctx, Session{app: a.App, ring: ring, carrier: c, token: token}}
+}
+
+// A request is the context of a request with its session.
+type request struct {
+	context.Context
+	session Session
+}
+
+// Value implements context.Context.
+func (r *request) Value(key any) any {
+	if key == (sessionKey{}) {
+		return &r.session
+	}
+	return r.Context.Value(key)
 }
 
 func (a appBridge) Logger() *slog.Logger { return a.logger() }
@@ -33,7 +47,7 @@ func (s stateBridge) Name() string { return s.module.name }
 func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
 func (s stateBridge) Update(ctx context.Context, fn func(ctx context.Context, v any) error) (any, error) {
-	return s.marked(ctx, "", nil, func(c *Call, v any) error { return fn(c.ctx, v) })
+	return s.update(ctx, &op{ctx: ctx, act: func(c *Call, v any) error { return fn(c.ctx, v) }})
 }
 
 func (s stateBridge) Do(ctx context.Context, action string, payload any) (any, error) {

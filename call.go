@@ -12,6 +12,7 @@ import (
 // the function it was given to returns, and is not for concurrent use.
 type Call struct {
 	ctx      context.Context
+	run      runContext // what ctx is inside an action
 	session  *Session
 	module   string
 	action   string
@@ -113,20 +114,25 @@ func malformed(err error) error {
 
 type runKey struct{}
 
-// A runMark is in the context of a run for as long as it lasts.
-type runMark struct{ over atomic.Bool }
+// A runContext is the context inside a run: changes of state made with it are
+// refused until the run is over.
+type runContext struct {
+	context.Context
+	over atomic.Bool
+}
 
-// markRun returns a context in which changes of state are refused until the
-// mark is over.
-func markRun(ctx context.Context) (context.Context, *runMark) {
-	m := &runMark{}
-	return context.WithValue(ctx, runKey{}, m), m
+// Value implements context.Context.
+func (c *runContext) Value(key any) any {
+	if key == (runKey{}) {
+		return c
+	}
+	return c.Context.Value(key)
 }
 
 // nested reports whether ctx belongs to a run that is under way.
 func nested(ctx context.Context) bool {
-	m, _ := ctx.Value(runKey{}).(*runMark)
-	return m != nil && !m.over.Load()
+	c, _ := ctx.Value(runKey{}).(*runContext)
+	return c != nil && !c.over.Load()
 }
 
 func nestedError(module string) error {

@@ -66,7 +66,7 @@ func (s *State[S]) Get(ctx context.Context) (*S, error) {
 // An ErrUnknown means that the change may or may not have happened, also when
 // ctx ended while it was being stored; with any other error it has not.
 func (s *State[S]) Update(ctx context.Context, fn func(*S) error) (*S, error) {
-	v, err := s.update(ctx, "", func(v any) (any, error) { return v, fn(v.(*S)) }, nil)
+	v, err := s.update(ctx, &op{fn: func(v any) (any, error) { return v, fn(v.(*S)) }})
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s *State[S]) Do(ctx context.Context, action string, payload any) (*S, erro
 // Reset puts every field back to its initial value but those tagged
 // `stay:"preserve"`.
 func (s *State[S]) Reset(ctx context.Context) (*S, error) {
-	v, err := s.update(ctx, "", func(v any) (any, error) { return s.module.schema.Reset(v), nil }, nil)
+	v, err := s.update(ctx, &op{fn: func(v any) (any, error) { return s.module.schema.Reset(v), nil }})
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +98,9 @@ func (s *State[S]) Reset(ctx context.Context) (*S, error) {
 // ResetAll puts every field back to its initial value, and drops fields that
 // the stored record has and S has not.
 func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
-	v, err := s.update(ctx, "", func(v any) (any, error) {
+	v, err := s.update(ctx, &op{fn: func(v any) (any, error) {
 		return engine.Fresh{Value: s.module.schema.ResetAll(v)}, nil
-	}, nil)
+	}})
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +120,7 @@ func (s *State[S]) At(key string) *State[S] {
 // Delete removes the stored state; what is read next is the initial one.
 // Deleting what is not stored does nothing.
 func (s *State[S]) Delete(ctx context.Context) error {
-	_, err := s.update(ctx, "", func(any) (any, error) { return engine.Deleted, nil }, nil)
+	_, err := s.update(ctx, &op{fn: func(any) (any, error) { return engine.Deleted, nil }})
 	return err
 }
 
@@ -197,42 +197,30 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	return s.resolve(ctx, m, r)
 }
 
-// update runs fn as one transaction. call is nil where fn needs none.
-func (c core) update(ctx context.Context, action string, fn func(v any) (any, error), call func() *Call) (any, error) {
+// update runs the op as one transaction.
+func (c core) update(ctx context.Context, o *op) (any, error) {
 	m := c.module
 	if nested(ctx) {
 		return nil, nestedError(m.name)
 	}
-	op := &op{core: c, fn: fn, call: call}
+	o.core = c
 	returned := false
 	defer func() {
 		if returned {
 			return
 		}
 		if p := recover(); p != nil {
-			m.app.report(m, &Call{ctx: ctx, session: SessionFrom(ctx), module: m.name, action: action},
-				&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: "run", KeyHash: keyHash(op.ref.Key), Err: panicError{p}})
+			m.app.report(m, &Call{ctx: ctx, session: SessionFrom(ctx), module: m.name, action: o.action},
+				&Error{Code: ErrInternal, Module: m.name, Action: o.action, Phase: "run", KeyHash: keyHash(o.ref.Key), Err: panicError{p}})
 			panic(p)
 		}
 	}()
-	v, err := m.app.engine.Update(ctx, op)
+	v, err := m.app.engine.Update(ctx, o)
 	returned = true
 	if err != nil {
-		return nil, m.error(err, action, op.ref.Key)
+		return nil, m.error(err, o.action, o.ref.Key)
 	}
 	return v, nil
-}
-
-// marked runs fn with a context that marks the run.
-func (c core) marked(ctx context.Context, action string, payload any, fn func(call *Call, v any) error) (any, error) {
-	var call *Call
-	session := SessionFrom(ctx)
-	return c.update(ctx, action, func(v any) (any, error) {
-		inner, mark := markRun(ctx)
-		defer mark.over.Store(true)
-		call = &Call{ctx: inner, session: session, module: c.module.name, action: action, payload: payload}
-		return v, fn(call, v)
-	}, func() *Call { return call })
 }
 
 func (c core) do(ctx context.Context, action string, payload any) (any, error) {
@@ -243,16 +231,23 @@ func (c core) do(ctx context.Context, action string, payload any) (any, error) {
 			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
 		}
 	}
-	return c.marked(ctx, action, payload, fn)
+	return c.update(ctx, &op{act: fn, ctx: ctx, action: action, payload: payload})
 }
 
-// op is one change on its way through the engine.
+// op is one change on its way through the engine: a function of the value
+// alone, or one that gets a Call.
 type op struct {
 	core
 	resolution
-	ref  engine.Ref
-	fn   func(v any) (any, error)
-	call func() *Call
+	ref engine.Ref
+
+	fn func(v any) (any, error)
+
+	act     func(c *Call, v any) error
+	ctx     context.Context
+	action  string
+	payload any
+	call    *Call // of the last run
 }
 
 // Resolve implements engine.Op.
@@ -263,16 +258,27 @@ func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
 }
 
 // Run implements engine.Op.
-func (o *op) Run(v any) (any, error) { return o.fn(v) }
+func (o *op) Run(v any) (any, error) {
+	if o.act == nil {
+		return o.fn(v)
+	}
+	c := &Call{
+		run: runContext{Context: o.ctx}, session: SessionFrom(o.ctx),
+		module: o.module.name, action: o.action, payload: o.payload,
+	}
+	c.ctx = &c.run
+	defer c.run.over.Store(true)
+	o.call = c
+	return v, o.act(c, v)
+}
 
 // Committed implements engine.Op: it calls what the run put off.
 func (o *op) Committed(ctx context.Context) {
 	if o.call == nil {
 		return
 	}
-	call := o.call()
-	for _, fn := range call.after {
-		o.module.after(ctx, call, fn)
+	for _, fn := range o.call.after {
+		o.module.after(ctx, o.call, fn)
 	}
 }
 

@@ -2,6 +2,7 @@ package web
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -16,8 +17,11 @@ import (
 // browser. One value is both, so that a request costs one allocation.
 //
 // The ResponseWriter methods are called by one goroutine at a time, as of any
-// ResponseWriter; those of the Carrier may be called concurrently to them.
+// ResponseWriter; those of the Carrier may be called concurrently to them. It
+// is also a link in the chain of the request's contexts.
 type exchange struct {
+	context.Context // of the request; the exchange is found in it
+
 	next     http.ResponseWriter
 	settings *settings
 	https    bool
@@ -31,6 +35,22 @@ type exchange struct {
 
 	// values are those of Cache-Control and Vary in the header.
 	values [2]string
+}
+
+type exchangeKey struct{}
+
+// exchangeOf returns what Sessions knows of the request, nil outside of it.
+func exchangeOf(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{}).(*exchange)
+	return x
+}
+
+// Value implements context.Context.
+func (x *exchange) Value(key any) any {
+	if key == (exchangeKey{}) {
+		return x
+	}
+	return x.Context.Value(key)
 }
 
 // Issue implements bridge.Carrier. The last token before the header goes out

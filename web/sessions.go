@@ -1,7 +1,6 @@
 package web
 
 import (
-	"context"
 	"net/http"
 
 	"github.com/stay-go/stay"
@@ -54,19 +53,10 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	https := s.https(r)
-	x := &exchange{next: w, settings: s, https: https}
-	ctx := context.WithValue(r.Context(), exchangeKey{}, x)
-	ctx = s.core.Begin(ctx, s.ring, token(r.Header, s.cookieName(https)), x)
+	x := &exchange{Context: r.Context(), next: w, settings: s, https: https}
+	ctx := s.core.Begin(x, s.ring, token(r.Header, s.cookieName(https)), x)
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
 	defer x.seal()
 	next.ServeHTTP(x, r.WithContext(ctx))
-}
-
-type exchangeKey struct{}
-
-// exchangeOf returns what Sessions knows of the request, nil outside of it.
-func exchangeOf(ctx context.Context) *exchange {
-	x, _ := ctx.Value(exchangeKey{}).(*exchange)
-	return x
 }

@@ -33,7 +33,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(listener.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
+		log.Fatal(err)
+	}
 	log.Fatal(http.Serve(listener, handler(stay.New(store, nil)))) //nolint:gosec // its only client is a test
 }
 
@@ -65,5 +67,5 @@ func heap(w http.ResponseWriter, _ *http.Request) {
 	runtime.GC()
 	runtime.GC()
 	runtime.ReadMemStats(&m)
-	fmt.Fprint(w, m.HeapAlloc)
+	_, _ = fmt.Fprint(w, m.HeapAlloc)
 }

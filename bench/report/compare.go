@@ -1,0 +1,233 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/bench/internal/counter"
+)
+
+// A kind is a server to measure. {dir} in its arguments is a folder of its own.
+type kind struct {
+	name  string
+	build string // the program
+	args  []string
+	keeps bool // it counts
+}
+
+// baseline is the server that the others are compared with.
+const baseline = "bare"
+
+var servers = []kind{
+	{baseline, "peer", []string{"-kind", "bare"}, false},
+	{"mapmutex", "peer", []string{"-kind", "mapmutex"}, true},
+	{"scs-mem", "peer", []string{"-kind", "scs-mem"}, true},
+	{"stay-mem", "server", []string{"-store", "mem"}, true},
+	{"scs-sqlite", "peer", []string{"-kind", "scs-sqlite", "-dir", "{dir}"}, true},
+	{"stay-sqlite", "server", []string{"-store", "sqlite:{dir}"}, true},
+}
+
+// A scenario is a load.
+type scenario struct {
+	name     string
+	title    string
+	request  request
+	sessions int
+	conns    int
+	servers  []string
+}
+
+var (
+	inMemory = []string{baseline, "mapmutex", "scs-mem", "stay-mem"}
+	durable  = []string{baseline, "scs-sqlite", "stay-sqlite"}
+)
+
+var scenarios = []scenario{
+	{"memory", "increment in memory, 64 sessions", increment, 64, 64, inMemory},
+	{"sqlite", "increment, durable on SQLite, 64 sessions", increment, 64, 64, durable},
+	{"sqlite-10k", "increment, durable on SQLite, 10,000 sessions on 64 connections", increment, 10_000, 64, durable},
+	{"sqlite-one", "increment, durable on SQLite, 16 connections on one session", increment, 1, 16, durable},
+	{"read", "read, 64 sessions", read, 64, 64, []string{baseline, "mapmutex", "scs-mem", "stay-mem", "scs-sqlite", "stay-sqlite"}},
+}
+
+// A result is one measurement. Times are in microseconds, and those of the
+// CPU are the server's.
+type result struct {
+	Scenario  string  `json:"scenario"`
+	Server    string  `json:"server"`
+	Round     int     `json:"round"`
+	Rate      float64 `json:"req_per_s"`
+	Ratio     float64 `json:"x_bare"`
+	P50       float64 `json:"p50_us"`
+	P99       float64 `json:"p99_us"`
+	CPU       float64 `json:"cpu_us_per_req"`
+	CPURatio  float64 `json:"cpu_x_bare"`
+	Allocs    float64 `json:"allocs_per_req"`
+	Bytes     float64 `json:"bytes_per_req"`
+	Requests  int64   `json:"requests"`
+	Failed    int64   `json:"failed"`
+	Acked     int64   `json:"acknowledged"`
+	Lost      int64   `json:"lost"`
+	FirstFail string  `json:"first_failure,omitempty"`
+}
+
+// A comparison is all servers at work.
+type comparison struct {
+	options *options
+	dir     string
+	pinning pinning
+	loads   []scenario
+	record  *json.Encoder // nil = nowhere
+
+	running []*server
+	results []result
+}
+
+// warmUp comes before each measurement.
+const warmUp = 250 * time.Millisecond
+
+// start runs the servers that the loads need and opens their sessions.
+func (c *comparison) start(ctx context.Context, kinds []kind) error {
+	for _, k := range kinds {
+		needed := slices.ContainsFunc(c.loads, func(l scenario) bool { return slices.Contains(l.servers, k.name) })
+		if !needed {
+			continue
+		}
+		s, err := startServer(ctx, k, c.dir, c.pinning)
+		if err != nil {
+			return err
+		}
+		c.running = append(c.running, s)
+		for _, l := range c.loads {
+			if !slices.Contains(l.servers, k.name) || s.browsers[l.sessions] != nil {
+				continue
+			}
+			fmt.Printf("opening %d sessions on %s\n", l.sessions, k.name)
+			if s.browsers[l.sessions], err = openSessions(ctx, s.addr, l.sessions); err != nil {
+				return fmt.Errorf("%s: %w", k.name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// stop ends all servers.
+func (c *comparison) stop() error {
+	var errs []error
+	for _, s := range c.running {
+		errs = append(errs, s.stop())
+	}
+	return errors.Join(errs...)
+}
+
+// measure runs all rounds.
+func (c *comparison) measure(ctx context.Context) error {
+	for round := range c.options.rounds {
+		for _, l := range c.loads {
+			var bare result
+			for _, s := range c.running {
+				if !slices.Contains(l.servers, s.kind.name) {
+					continue
+				}
+				r, err := c.one(ctx, s, &l)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", l.name, s.kind.name, err)
+				}
+				r.Round = round
+				if s.kind.name == baseline {
+					bare = r
+				}
+				r.Ratio, r.CPURatio = r.Rate/bare.Rate, r.CPU/bare.CPU
+				c.results = append(c.results, r)
+				fmt.Printf("round %d  %-10s  %-11s  %6.0f/s  %.2fx\n", round+1, l.name, s.kind.name, r.Rate, r.Ratio)
+				if c.record != nil {
+					if err := c.record.Encode(r); err != nil {
+						return err
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// one measures one server under one load.
+func (c *comparison) one(ctx context.Context, s *server, l *scenario) (result, error) {
+	browsers := s.browsers[l.sessions]
+	counts := l.request == increment && s.kind.keeps
+	var before int64
+	var err error
+	if counts {
+		if before, err = sum(ctx, s.addr, browsers); err != nil {
+			return result{}, err
+		}
+	}
+	load := startLoad(s.addr, browsers, l.conns, l.request)
+	var m0, m1 counter.Mem
+	if err = pause(ctx, warmUp); err == nil {
+		m0, err = s.mem(ctx)
+	}
+	began := load.measure()
+	switch {
+	case err != nil:
+	case c.options.profiles != "":
+		err = s.profile(ctx, c.options.duration, filepath.Join(c.options.profiles, l.name+"-"+s.kind.name+".pprof"))
+	default:
+		err = pause(ctx, c.options.duration)
+	}
+	took := load.end(began)
+	if err == nil {
+		m1, err = s.mem(ctx)
+	}
+	total := load.wait()
+	if err != nil {
+		return result{}, err
+	}
+	if len(total.latencies) == 0 {
+		return result{}, fmt.Errorf("no request was answered: %w", total.failure)
+	}
+	slices.Sort(total.latencies)
+	n := len(total.latencies)
+	r := result{
+		Scenario: l.name, Server: s.kind.name,
+		Rate:     float64(n) / took.Seconds(),
+		P50:      micros(total.latencies[n/2]),
+		P99:      micros(total.latencies[n*99/100]),
+		CPU:      float64(m1.CPUMicros-m0.CPUMicros) / float64(n),
+		Allocs:   float64(m1.Mallocs-m0.Mallocs) / float64(n),
+		Bytes:    float64(m1.AllocBytes-m0.AllocBytes) / float64(n),
+		Requests: int64(n),
+		Failed:   total.failed,
+	}
+	if total.failure != nil {
+		r.FirstFail = total.failure.Error()
+	}
+	if counts {
+		after, err := sum(ctx, s.addr, browsers)
+		if err != nil {
+			return result{}, err
+		}
+		r.Acked = total.acknowledged
+		r.Lost = r.Acked - (after - before)
+	}
+	return r, nil
+}
+
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// pause waits for a time to pass, or for ctx to end.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

@@ -1,0 +1,163 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Phases of a load.
+const (
+	warming uint32 = iota
+	measuring
+	over
+)
+
+// A load is a number of connections, each of which asks again as soon as it
+// is answered.
+type load struct {
+	phase   atomic.Uint32
+	workers sync.WaitGroup
+	mu      sync.Mutex
+	sum     tally
+}
+
+// A tally is what came of a load. Latencies are those of requests that were
+// answered while it was measured; the other numbers are of all requests.
+type tally struct {
+	latencies    []time.Duration
+	acknowledged int64 // increments
+	failed       int64
+	failure      error // the first one
+}
+
+func (t *tally) add(other *tally) {
+	t.latencies = append(t.latencies, other.latencies...)
+	t.acknowledged += other.acknowledged
+	t.failed += other.failed
+	if t.failure == nil {
+		t.failure = other.failure
+	}
+}
+
+// maxFailures is when a connection gives up: the server has gone, or refuses.
+const maxFailures = 1000
+
+// startLoad puts the server under load until load.end. Each browser belongs to
+// one connection, unless there are fewer browsers than connections.
+func startLoad(addr string, browsers []*browser, conns int, req request) *load {
+	l := &load{}
+	for i := range conns {
+		mine := browsers
+		if len(browsers) >= conns {
+			mine = nil
+			for j := i; j < len(browsers); j += conns {
+				mine = append(mine, browsers[j])
+			}
+		}
+		l.workers.Go(func() {
+			t := l.work(addr, mine, req)
+			l.mu.Lock()
+			defer l.mu.Unlock()
+			l.sum.add(&t)
+		})
+	}
+	return l
+}
+
+func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
+	c := conn{addr: addr}
+	defer c.close()
+	for i := 0; l.phase.Load() != over && t.failed < maxFailures; i++ {
+		began := time.Now()
+		_, err := c.ask(browsers[i%len(browsers)], req)
+		took := time.Since(began)
+		if err != nil {
+			t.failed++
+			if t.failure == nil {
+				t.failure = err
+			}
+			continue
+		}
+		t.acknowledged++
+		if l.phase.Load() == measuring {
+			t.latencies = append(t.latencies, took)
+		}
+	}
+	return t
+}
+
+// measure ends the warm-up and returns when that was.
+func (l *load) measure() time.Time {
+	l.phase.Store(measuring)
+	return time.Now()
+}
+
+// end tells the connections to stop after the answer that they wait for, and
+// returns how long they were measured.
+func (l *load) end(began time.Time) time.Duration {
+	l.phase.Store(over)
+	return time.Since(began)
+}
+
+// wait returns when all connections have stopped.
+func (l *load) wait() *tally {
+	l.workers.Wait()
+	return &l.sum
+}
+
+// parallel is how many connections are used where nothing is measured.
+const parallel = 16
+
+// overBrowsers calls fn for each index below n, on several connections.
+func overBrowsers(ctx context.Context, addr string, n int, fn func(c *conn, i int) error) error {
+	var next atomic.Int64
+	errs := make([]error, min(parallel, n))
+	var wg sync.WaitGroup
+	for w := range errs {
+		wg.Go(func() {
+			c := conn{addr: addr}
+			defer c.close()
+			for errs[w] == nil {
+				i := int(next.Add(1)) - 1
+				if i >= n {
+					return
+				}
+				if errs[w] = ctx.Err(); errs[w] == nil {
+					errs[w] = fn(&c, i)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// openSessions has n browsers make one increment each and keep the cookies
+// that they get.
+func openSessions(ctx context.Context, addr string, n int) ([]*browser, error) {
+	browsers := make([]*browser, n)
+	err := overBrowsers(ctx, addr, n, func(c *conn, i int) error {
+		browsers[i] = newBrowser()
+		_, err := c.first(browsers[i])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("open %d sessions: %w", n, err)
+	}
+	return browsers, nil
+}
+
+// sum adds up what the server has counted for the browsers.
+func sum(ctx context.Context, addr string, browsers []*browser) (int64, error) {
+	var total atomic.Int64
+	err := overBrowsers(ctx, addr, len(browsers), func(c *conn, i int) error {
+		n, err := c.ask(browsers[i], read)
+		total.Add(n)
+		return err
+	})
+	return total.Load(), err
+}
