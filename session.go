@@ -191,11 +191,13 @@ func headerSent() error {
 func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine.Ref, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v, err := s.current(ctx)
+	now := s.app.opts.Clock()
+	v, err := s.current(ctx, now)
 	if err != nil {
 		return engine.Ref{}, err
 	}
 	ref := engine.Ref{
+		Now:  now,
 		Kind: m.kind, Key: s.key, New: s.unknown(),
 		Expires: s.created.Add(s.app.opts.Lifetime),
 	}
@@ -209,7 +211,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 
 // current returns the session's record as it stands, or ErrEnded. At the
 // first use it sees to the cookie.
-func (s *Session) current(ctx context.Context) (*engine.Version, error) {
+func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, error) {
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -219,23 +221,23 @@ func (s *Session) current(ctx context.Context) (*engine.Version, error) {
 	if s.gone {
 		return nil, ended()
 	}
-	v, err := s.app.sessions.get(ctx, s.key, s.unknown())
+	v, err := s.app.sessions.get(ctx, s.key, s.unknown(), now)
 	if err != nil {
 		return nil, err
 	}
 	if ok, since := s.matches(v.Value.(*sessionRecord)); !ok {
-		if s.carried || s.app.opts.Clock().Sub(since) < quietFor {
+		if s.carried || now.Sub(since) < quietFor {
 			return nil, ended()
 		}
 		s.draw()
-		if v, err = s.app.sessions.get(ctx, s.key, true); err != nil {
+		if v, err = s.app.sessions.get(ctx, s.key, true, now); err != nil {
 			return nil, err
 		}
 	}
 	if s.carried {
 		return v, nil
 	}
-	return s.carry(ctx, v)
+	return s.carry(ctx, v, now)
 }
 
 // matches reports whether the cookie is the one that the record asks for; if
@@ -255,9 +257,9 @@ func (s *Session) matches(rec *sessionRecord) (ok bool, since time.Time) {
 // carry sees to it that the browser has a cookie that lasts: a new session
 // needs one, and an old one slides once in a tenth of the idle time, together
 // with the session's record.
-func (s *Session) carry(ctx context.Context, v *engine.Version) (*engine.Version, error) {
+func (s *Session) carry(ctx context.Context, v *engine.Version, now time.Time) (*engine.Version, error) {
 	open := s.carrier == nil || s.carrier.Open()
-	now, idle := s.app.opts.Clock(), s.app.opts.IdleTimeout
+	idle := s.app.opts.IdleTimeout
 	switch {
 	case s.drawn:
 		if !open {
@@ -285,7 +287,7 @@ func (s *Session) carry(ctx context.Context, v *engine.Version) (*engine.Version
 				break // the old cookie is good for a while; a later request tries again
 			}
 			until = time.UnixMilli(rec.Expires)
-			if v, err = s.app.sessions.get(ctx, s.key, false); err != nil {
+			if v, err = s.app.sessions.get(ctx, s.key, false, now); err != nil {
 				return nil, err
 			}
 		}

@@ -58,8 +58,8 @@ func (ss *sessions) end(created, now time.Time) time.Time {
 	return idle
 }
 
-func (ss *sessions) get(ctx context.Context, key string, isNew bool) (*engine.Version, error) {
-	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew})
+func (ss *sessions) get(ctx context.Context, key string, isNew bool, now time.Time) (*engine.Version, error) {
+	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, Now: now})
 	if err != nil {
 		return nil, ss.error(err, key)
 	}
@@ -108,7 +108,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	if len(id) != idEncoding.EncodedLen(20) {
 		return engine.Ref{}, notFound
 	}
-	v, err := ss.get(ctx, id, false)
+	v, err := ss.get(ctx, id, false, ss.app.opts.Clock())
 	if err != nil {
 		return engine.Ref{}, err
 	}

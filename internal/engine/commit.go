@@ -37,8 +37,8 @@ type Backend struct {
 type request struct {
 	in         *Instance
 	companions []Companion
-	encoded    [][]byte // of the companions
-	began      time.Time
+	encoded    [][]byte  // of the companions
+	doubted    time.Time // when its outcome was first unknown
 	seq        uint64
 	sent       int
 	bytes      int
@@ -93,7 +93,11 @@ func (e *Engine) commit(in *Instance) {
 		e.conclude(in, nil, work.applied(), nil)
 		return
 	}
-	req := &request{in: in, seq: e.writeID(), began: time.Now()}
+	req, _ := e.requests.Get().(*request)
+	if req == nil {
+		req = &request{}
+	}
+	req.in, req.seq = in, e.writeID()
 	w := &req.one[0]
 	*w = store.Write{Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version}
 	if work.gone {
@@ -307,6 +311,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		in.m.working.Revision = res.Revisions[0]
 		e.advanceAll(req, res.Revisions)
 		e.conclude(in, req, in.m.working.applied(), nil)
+		if req.sent == 1 { // nobody else has it any more
+			*req = request{}
+			e.requests.Put(req)
+		}
 	case store.Conflict:
 		e.conclude(in, req, e.conflictOrOwn(req, res), nil)
 	case store.Rejected:
@@ -345,7 +353,10 @@ func (e *Engine) conflictOrOwn(req *request, res store.Result) conclusion {
 // or CommitTimeout is over.
 func (e *Engine) sendAgain(req *request, cause error) {
 	in := req.in
-	if time.Since(req.began) < e.cfg.CommitTimeout {
+	if req.doubted.IsZero() {
+		req.doubted = time.Now()
+	}
+	if time.Since(req.doubted) < e.cfg.CommitTimeout {
 		wait := time.Millisecond << min(req.sent, 8)
 		if e.Go(func(ctx context.Context) {
 			t := time.NewTimer(wait)

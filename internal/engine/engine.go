@@ -47,7 +47,8 @@ type Engine struct {
 
 	instances *cache
 	guests    *cache
-	members   sync.Pool
+	members   sync.Pool // of *member
+	requests  sync.Pool // of *request
 
 	ctx    context.Context // loads, commits and hooks run under it
 	cancel context.CancelFunc

@@ -67,6 +67,8 @@ type Ref struct {
 	New bool
 	// Expires is when a record that is created now expires; zero = never.
 	Expires time.Time
+	// Now is the time by the clock, if the caller has looked already.
+	Now time.Time
 }
 
 // A Guard ties the instance of a session to the session's record.
@@ -143,7 +145,14 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 		if in == nil {
 			return nil
 		}
-		if v := in.snapshot.Load(); v == nil || v.Expires.IsZero() || !v.expired(e.cfg.Now()) {
+		v := in.snapshot.Load()
+		if v == nil || v.Expires.IsZero() {
+			return in
+		}
+		if ref.Now.IsZero() {
+			ref.Now = e.cfg.Now()
+		}
+		if !v.expired(ref.Now) {
 			return in
 		}
 		e.kill(in)
@@ -332,9 +341,10 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	return in.snapshot.Load(), nil
 }
 
-// Peek returns the committed version if it is in memory, else nil.
+// Peek returns the committed version, expired or not, if it is in memory, else
+// nil.
 func (e *Engine) Peek(k *Kind, key string) *Version {
-	in := e.find(&Ref{Kind: k, Key: key}, false)
+	in := e.cacheOf(k).get(k, key, false, time.Time{})
 	if in == nil {
 		return nil
 	}

@@ -15,10 +15,10 @@ type machine struct {
 	committed *Version // what readers see
 	working   *Version // what the next run starts from
 	holder    *member  // has the turn
-	waiting   []*member
-	batch     []*member // ran, and wait for the commit of working
-	shut      bool      // the batch is at the store
-	dead      bool      // out of use: everybody starts again with a new instance
+	waiting   list
+	batch     list // ran, and wait for the commit of working
+	shut      bool // the batch is at the store
+	dead      bool // out of use: everybody starts again with a new instance
 }
 
 // limits bound one instance.
@@ -56,12 +56,12 @@ const (
 type effects struct {
 	own     verdict // for the member whose call this was; queued = wait
 	grant   *member // has the turn now
-	members []*member
-	told    verdict   // what members are told
-	restart []*member // are told to start again
-	commit  bool      // working is to go to the store
-	pause   bool      // let others arrive, then call settle
-	cause   error     // why members are told failed or unknown; not the machine's
+	members *member // the first of them
+	told    verdict // what members are told
+	restart *member // the first of those who are told to start again
+	commit  bool    // working is to go to the store
+	pause   bool    // let others arrive, then call settle
+	cause   error   // why members are told failed or unknown; not the machine's
 }
 
 // enter asks for the turn.
@@ -69,27 +69,19 @@ func (m *machine) enter(w *member) verdict {
 	switch {
 	case m.dead:
 		return again
-	case m.holder == nil && !m.shut && len(m.waiting) == 0:
+	case m.holder == nil && !m.shut && m.waiting.n == 0:
 		m.holder = w
 		return granted
-	case len(m.waiting)+len(m.batch) >= m.limits.waiters:
+	case m.waiting.n+m.batch.n >= m.limits.waiters:
 		return busy
 	}
-	m.waiting = append(m.waiting, w)
+	m.waiting.push(w)
 	return queued
 }
 
 // leave takes w out of the queue. It reports false when w is not in it any
 // more: it was granted the turn or told to start again.
-func (m *machine) leave(w *member) bool {
-	for i, x := range m.waiting {
-		if x == w {
-			m.waiting = append(m.waiting[:i], m.waiting[i+1:]...)
-			return true
-		}
-	}
-	return false
-}
+func (m *machine) leave(w *member) bool { return m.waiting.remove(w) }
 
 // finish gives up the turn. next is the new version when the run changed or
 // deleted the state; late means that the batch's first member has waited long
@@ -103,25 +95,25 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 	switch how {
 	case changed, deleted:
 		m.working = next
-		m.batch = append(m.batch, w)
+		m.batch.push(w)
 	case same, refused:
 		if m.working == m.committed {
 			e.own = done
 		} else {
 			// It has seen what may still be rolled back.
-			m.batch = append(m.batch, w)
+			m.batch.push(w)
 		}
 	case aborted:
 		e.own = again
 	}
 	full := how == deleted || late ||
-		len(m.batch) >= m.limits.members || len(m.working.Encoded) >= m.limits.bytes
+		m.batch.n >= m.limits.members || len(m.working.Encoded) >= m.limits.bytes
 	switch {
-	case len(m.batch) > 0 && full:
+	case m.batch.n > 0 && full:
 		m.close(&e)
-	case len(m.waiting) > 0:
+	case m.waiting.n > 0:
 		m.next(&e)
-	case len(m.batch) > 0:
+	case m.batch.n > 0:
 		e.pause = true
 	}
 	return e
@@ -130,7 +122,7 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 // settle closes the batch if the pause after a run brought nobody.
 func (m *machine) settle() effects {
 	var e effects
-	if m.holder == nil && !m.shut && !m.dead && len(m.batch) > 0 {
+	if m.holder == nil && !m.shut && !m.dead && m.batch.n > 0 {
 		m.close(&e)
 	}
 	return e
@@ -142,20 +134,15 @@ func (m *machine) close(e *effects) {
 }
 
 func (m *machine) next(e *effects) {
-	if len(m.waiting) == 0 {
-		m.waiting = nil
-		return
+	if w := m.waiting.first; w != nil {
+		m.waiting.remove(w)
+		e.grant, m.holder = w, w
 	}
-	e.grant = m.waiting[0]
-	m.waiting[0] = nil
-	m.waiting = m.waiting[1:]
-	m.holder = e.grant
 }
 
 // open ends the batch: its members are told v.
 func (m *machine) open(e *effects, v verdict) {
-	e.members, e.told = m.batch, v
-	m.batch = nil
+	e.members, e.told = m.batch.take(), v
 	m.shut = false
 }
 
@@ -223,8 +210,7 @@ func (m *machine) kill() effects {
 
 func (m *machine) die(e *effects) {
 	m.dead = true
-	e.restart = m.waiting
-	m.waiting = nil
+	e.restart = m.waiting.take()
 }
 
 // advance replaces the committed version by one that was written from
@@ -243,5 +229,54 @@ func (m *machine) advance(v *Version) bool {
 // idle reports whether nobody runs, waits or has joined: then the instance
 // may be evicted.
 func (m *machine) idle() bool {
-	return m.holder == nil && !m.shut && !m.dead && len(m.batch) == 0 && len(m.waiting) == 0
+	return m.holder == nil && !m.shut && !m.dead && m.batch.n == 0 && m.waiting.n == 0
+}
+
+// A list holds members in the order in which they came; a member is in one at
+// a time.
+type list struct {
+	first, last *member
+	n           int
+}
+
+func (l *list) push(w *member) {
+	w.in, w.prev, w.next = l, l.last, nil
+	if l.last == nil {
+		l.first = w
+	} else {
+		l.last.next = w
+	}
+	l.last = w
+	l.n++
+}
+
+// remove takes w out, and reports whether it was in.
+func (l *list) remove(w *member) bool {
+	if w.in != l {
+		return false
+	}
+	if w.prev == nil {
+		l.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		l.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.in, w.prev, w.next = nil, nil, nil
+	l.n--
+	return true
+}
+
+// take empties the list and returns its first member, which leads to the
+// others.
+func (l *list) take() *member {
+	first := l.first
+	for w := first; w != nil; w = w.next {
+		w.in = nil
+	}
+	*l = list{}
+	return first
 }

@@ -180,7 +180,7 @@ func (s *simulation) arrive() {
 		s.open[w] = t
 		s.order = append(s.order, w)
 		m := d.core()
-		if len(m.waiting)+len(m.batch) > s.limits.waiters {
+		if m.waiting.n+m.batch.n > s.limits.waiters {
 			s.fail("E6", "more wait than MaxWaiters")
 		}
 	case busy, again:
@@ -235,10 +235,12 @@ func (s *simulation) end() {
 }
 
 func (s *simulation) carry(eff effects) {
-	for _, w := range eff.members {
+	for w, next := eff.members, (*member)(nil); w != nil; w = next {
+		next = w.next
 		s.tell(w, eff.told)
 	}
-	for _, w := range eff.restart {
+	for w, next := eff.restart, (*member)(nil); w != nil; w = next {
+		next = w.next
 		s.order = slices.DeleteFunc(s.order, func(x *member) bool { return x == w })
 		s.tell(w, again)
 	}
@@ -248,8 +250,8 @@ func (s *simulation) carry(eff effects) {
 			return
 		}
 		m := s.d.core()
-		if len(m.batch) > s.limits.members {
-			s.fail("E6", "a batch of %d", len(m.batch))
+		if m.batch.n > s.limits.members {
+			s.fail("E6", "a batch of %d", m.batch.n)
 		}
 		s.nextID++
 		s.flight = &flight{id: s.nextID, base: m.committed.Revision, content: seen(m.working)}

@@ -36,6 +36,9 @@ type member struct {
 	op     Op
 	ctx    context.Context
 	err    error // what its run returned
+
+	in         *list // where it waits, and its neighbours there
+	prev, next *member
 }
 
 // Who comes first, the answer or the caller's leaving, decides who has the
@@ -59,7 +62,7 @@ func (e *Engine) newMember(ctx context.Context, op Op) *member {
 
 func (e *Engine) free(w *member) {
 	w.answer.Store(pending)
-	w.op, w.ctx, w.err = nil, nil, nil
+	w.op, w.ctx, w.err, w.next, w.prev = nil, nil, nil, nil, nil
 	e.members.Put(w)
 }
 
@@ -272,7 +275,7 @@ func (e *Engine) warnSize(k *Kind, n int) {
 func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) verdict {
 	in.mu.Lock()
 	late := false
-	if len(in.m.batch) > 0 && in.kind.Backend != nil {
+	if in.m.batch.n > 0 && in.kind.Backend != nil {
 		late = time.Since(in.joined) > in.kind.Backend.patience()
 	} else if how == changed && in.m.limits != &e.single {
 		in.joined = time.Now()
@@ -303,10 +306,13 @@ func (e *Engine) tell(in *Instance, eff effects) {
 	if eff.grant != nil {
 		eff.grant.tell <- granted
 	}
-	for _, w := range eff.restart {
+	// Who is told may be gone, and its place taken by another, at once.
+	for w, next := eff.restart, (*member)(nil); w != nil; w = next {
+		next = w.next
 		w.tell <- again
 	}
-	for _, w := range eff.members {
+	for w, next := eff.members, (*member)(nil); w != nil; w = next {
+		next = w.next
 		if eff.told == failed || eff.told == unknown {
 			w.err = eff.cause
 		}

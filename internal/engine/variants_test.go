@@ -32,7 +32,7 @@ func (b earlyAck) finish(w *member, how outcome, v *Version, late bool) effects 
 	e := b.machine.finish(w, how, v, late)
 	if how == changed && e.own == queued {
 		e.own = done
-		b.batch = b.batch[:len(b.batch)-1]
+		b.batch.remove(w)
 	}
 	return e
 }
@@ -98,7 +98,7 @@ func (b eagerNoop) finish(w *member, how outcome, v *Version, late bool) effects
 	e := b.machine.finish(w, how, v, late)
 	if (how == same || how == refused) && e.own == queued {
 		e.own = done
-		b.batch = b.batch[:len(b.batch)-1]
+		b.batch.remove(w)
 	}
 	return e
 }
@@ -115,7 +115,7 @@ func (b keepPanic) finish(w *member, how outcome, v *Version, late bool) effects
 type twoTurns struct{ *machine }
 
 func (b twoTurns) enter(w *member) verdict {
-	if !b.dead && !b.shut && len(b.waiting) == 0 {
+	if !b.dead && !b.shut && b.waiting.n == 0 {
 		b.holder = w
 		return granted
 	}
@@ -125,8 +125,9 @@ func (b twoTurns) enter(w *member) verdict {
 type lastFirst struct{ *machine }
 
 func (b lastFirst) finish(w *member, how outcome, v *Version, late bool) effects {
-	if n := len(b.waiting); n > 1 {
-		b.waiting[0], b.waiting[n-1] = b.waiting[n-1], b.waiting[0]
+	if first := b.waiting.first; first != nil {
+		b.waiting.remove(first)
+		b.waiting.push(first)
 	}
 	return b.machine.finish(w, how, v, late)
 }
@@ -136,7 +137,7 @@ type noBound struct{ *machine }
 func (b noBound) enter(w *member) verdict {
 	v := b.machine.enter(w)
 	if v == busy {
-		b.waiting = append(b.waiting, w)
+		b.waiting.push(w)
 		return queued
 	}
 	return v
@@ -183,14 +184,7 @@ func (b rudeAdvance) advance(v *Version) bool {
 
 type ghost struct{ *machine }
 
-func (b ghost) leave(w *member) bool {
-	for _, x := range b.waiting {
-		if x == w {
-			return true
-		}
-	}
-	return false
-}
+func (b ghost) leave(w *member) bool { return w.in == &b.waiting }
 
 type unsettled struct{ *machine }
 
@@ -199,8 +193,9 @@ func (b unsettled) settle() effects { return effects{} }
 type doubleAnswer struct{ *machine }
 
 func (b doubleAnswer) rejected() effects {
-	kept := b.batch
 	e := b.machine.rejected()
-	b.batch = kept
+	if w := e.members; w != nil && w.next == nil {
+		b.batch.push(w)
+	}
 	return e
 }
