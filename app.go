@@ -51,7 +51,7 @@ func New(s store.Store, opts *Options) *App {
 	})
 	app.backend = app.engine.Backend(s)
 	app.sessions.init(app)
-	app.keys.app = app
+	app.keys.init(app)
 	app.engine.Go(app.sweepAlways)
 	return app
 }
@@ -61,8 +61,14 @@ func New(s store.Store, opts *Options) *App {
 // is stored; what had not been acknowledged when ctx ended may be lost, and
 // its callers are told. It returns the context's error in that case, else the
 // store's. It can be called again. A hook of the user's that ignores its
-// context holds it up.
-func (a *App) Close(ctx context.Context) error { return a.engine.Close(ctx) }
+// context holds it up. Inside a change of state it does nothing and returns
+// ErrNested.
+func (a *App) Close(ctx context.Context) error {
+	if nested(ctx) {
+		return nestedError("")
+	}
+	return a.engine.Close(ctx)
+}
 
 // logger returns the App's logger.
 func (a *App) logger() *slog.Logger { return a.opts.Logger }

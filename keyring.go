@@ -125,9 +125,9 @@ var strictBase64 = base64.RawURLEncoding.Strict()
 // keyStore keeps the signing keys in the App's store, in one record that is
 // made when the first token is signed or read.
 type keyStore struct {
-	app    *App
-	loaded atomic.Pointer[[]*signKey]
-	once   sync.Mutex
+	app     *App
+	loaded  atomic.Pointer[[]*signKey]
+	loading chan struct{} // holds a value while somebody loads
 }
 
 const keysRecord = "stay/keys"
@@ -140,6 +140,10 @@ type storedKey struct {
 	Secret []byte `json:"secret"`
 }
 
+func (s *keyStore) init(app *App) {
+	s.app, s.loading = app, make(chan struct{}, 1)
+}
+
 func (s *keyStore) get(ctx context.Context) ([]*signKey, error) {
 	if keys := s.loaded.Load(); keys != nil {
 		return *keys, nil
@@ -148,13 +152,17 @@ func (s *keyStore) get(ctx context.Context) ([]*signKey, error) {
 		return nil, &Error{Code: ErrClosed, Phase: "sign"}
 	}
 	defer s.app.engine.End()
-	s.once.Lock()
-	defer s.once.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	defer cancel()
+	select {
+	case s.loading <- struct{}{}:
+		defer func() { <-s.loading }()
+	case <-ctx.Done():
+		return nil, &Error{Code: ErrUnavailable, Phase: "sign", Message: "the signing keys cannot be read", Err: ctx.Err()}
+	}
 	if keys := s.loaded.Load(); keys != nil {
 		return *keys, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
-	defer cancel()
 	keys, err := s.load(ctx)
 	if err != nil {
 		return nil, &Error{Code: CodeOf(err), Phase: "sign", Message: "the signing keys cannot be read", Err: err}

@@ -110,6 +110,7 @@ func (s *Session) Renew(ctx context.Context) error {
 		}
 		rec.Gen++
 		rec.Renewed = now.UnixMilli()
+		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli())
 		s.app.sessions.slide(rec, now)
 		return rec, nil
 	})
@@ -153,7 +154,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 		}
 		// The tombstone stays until no cookie of the session can be valid.
 		rec.Ended = now.UnixMilli()
-		rec.Expires = now.Add(s.app.opts.IdleTimeout).UnixMilli()
+		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli(), now.Add(s.app.opts.IdleTimeout).UnixMilli())
 		return rec, nil
 	})
 	if err != nil {

@@ -43,10 +43,12 @@ func (ss *sessions) record(created, now time.Time) *sessionRecord {
 	return rec
 }
 
-// slide notes that the session is in use.
+// slide notes that the session is in use. It never shortens what an earlier
+// IdleTimeout promised: a cookie must not outlive the record that tells
+// whether it is still good.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Seen = now.UnixMilli()
-	rec.Expires = ss.end(time.UnixMilli(rec.Created), now).UnixMilli()
+	rec.Expires = max(rec.Expires, ss.end(time.UnixMilli(rec.Created), now).UnixMilli())
 }
 
 // end is when a session that was used at now ends.

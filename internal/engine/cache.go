@@ -87,29 +87,37 @@ func (c *cache) add(in *Instance, used time.Time) (got *Instance, evicted int, o
 	s.pushFront(in)
 	s.mu.Unlock()
 	c.count.Add(1)
-	evicted = c.shrink()
-	if c.count.Load() > c.maxCount || c.bytes.Load() > c.maxBytes {
-		c.remove(in)
-		in.mu.Lock()
-		in.m.dead = true
-		in.mu.Unlock()
-		return in, evicted, false
+	if evicted, ok = c.shrink(); ok {
+		return in, evicted, true
 	}
-	return in, evicted, true
+	c.remove(in)
+	in.mu.Lock()
+	in.m.dead = true
+	in.mu.Unlock()
+	return in, evicted, false
 }
 
-// shrink evicts until the cache is within its bounds, and reports how many.
-func (c *cache) shrink() int {
-	n := 0
-	for tries := 0; c.over() && tries < shards; {
-		if c.shards[c.nextShard.Add(1)%shards].evict(c) {
-			n++
-			tries = 0
-		} else {
-			tries++
+// shrink evicts until the cache is within its bounds. It reports how many, and
+// false when everything that is left is in use.
+func (c *cache) shrink() (n int, ok bool) {
+	for c.over() {
+		if !c.evict() {
+			return n, !c.over()
+		}
+		n++
+	}
+	return n, true
+}
+
+// evict removes one instance, beginning with a different shard each time.
+func (c *cache) evict() bool {
+	first := c.nextShard.Add(1)
+	for i := range uint32(shards) {
+		if c.shards[(first+i)%shards].evict(c) {
+			return true
 		}
 	}
-	return n
+	return false
 }
 
 func (c *cache) over() bool {

@@ -202,12 +202,12 @@ func (m *machine) kill() effects {
 	var e effects
 	if !m.shut {
 		m.open(&e, again)
-		m.working = m.committed
 	}
 	m.die(&e)
 	return e
 }
 
+// die leaves working alone: a run that is under way reads it without a lock.
 func (m *machine) die(e *effects) {
 	m.dead = true
 	e.restart = m.waiting.take()

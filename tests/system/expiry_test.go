@@ -132,7 +132,6 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
 		app := newApp(t, kept{mem}, &stay.Options{IdleTimeout: time.Hour, Logger: slog.New(slog.DiscardHandler)})
-		var states []*stay.State[Counter]
 		mux := http.NewServeMux()
 		for _, m := range []stay.Module[Counter]{
 			{Name: "a", Persist: stay.PerSession},
@@ -141,7 +140,6 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 			{Name: "e"},
 		} {
 			s := stay.Register(app, m)
-			states = append(states, s)
 			mux.Handle("POST /"+m.Name, web.Update(s, click))
 			mux.Handle("GET /"+m.Name, web.View(s, show))
 		}
@@ -172,27 +170,29 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 			t.Fatalf("%d records: %q", got, rows(t, mem, time.Time{}))
 		}
 
-		for range 2 { // the first browser goes on, the others leave
-			time.Sleep(40 * time.Minute)
-			synctest.Wait()
+		// The first browser goes on, the second one too but without its
+		// ephemeral state, the others leave.
+		for range 2 {
+			pass(40 * time.Minute)
 			do(&cookies[0], "GET", "/a", "1")
 			do(&cookies[0], "GET", "/e", "1")
+			do(&cookies[1], "GET", "/a", "1")
 		}
-		time.Sleep(5 * time.Minute)
-		synctest.Wait()
-		if got := all(); got != 3+2 {
-			t.Errorf("%d records are left, want those of one session, the Global one and the key: %q", got, rows(t, mem, time.Time{}))
+		pass(5 * time.Minute)
+		if got := all(); got != 2*3+2 {
+			t.Errorf("%d records are left, want those of two sessions, the Global one and the key: %q", got, rows(t, mem, time.Time{}))
 		}
+		do(&cookies[1], "GET", "/e", "0")
+		do(&cookies[1], "GET", "/b", "1")
 		do(&cookies[0], "POST", "/a", "2")
 		do(&cookies[0], "POST", "/e", "2")
 		do(&cookies[0], "GET", "/g", "1")
-		for i := range cookies[1:] {
-			do(&cookies[1+i], "GET", "/e", "0")
-			do(&cookies[1+i], "GET", "/a", "0")
+		for i := range cookies[2:] {
+			do(&cookies[2+i], "GET", "/e", "0")
+			do(&cookies[2+i], "GET", "/a", "0")
 		}
 
-		time.Sleep(2 * time.Hour)
-		synctest.Wait()
+		pass(2 * time.Hour)
 		if got := rows(t, mem, time.Time{}); len(got) != 2 {
 			t.Errorf("left in the end: %q", got)
 		}
@@ -229,22 +229,27 @@ func TestSweepRemovesTombstones(t *testing.T) {
 		if w := send("/destroy", cookie); w.Code != 200 {
 			t.Fatal(w.Code, w.Body)
 		}
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		if w := send("/click", cookie); w.Code != http.StatusUnauthorized {
 			t.Errorf("within the minute: %d %q", w.Code, w.Body)
 		}
-		time.Sleep(59 * time.Minute)
+		pass(59 * time.Minute)
 		if w := send("/click", cookie); w.Code != 200 || w.Body.String() != "1" || len(w.Result().Cookies()) != 1 {
 			t.Errorf("just before the cookie runs out: %d %q", w.Code, w.Body)
 		}
 		if got := rowsOf(t, mem, time.Time{}, sessionRows); len(got) != 2 {
 			t.Errorf("%q: want the tombstone and the new session", got)
 		}
-		time.Sleep(10 * time.Minute)
-		synctest.Wait()
+		pass(10 * time.Minute)
 		if got := rowsOf(t, mem, time.Time{}, sessionRows); len(got) != 1 {
 			t.Errorf("%q: the tombstone is still there", got)
 		}
 		closeApp(t, app)
 	})
+}
+
+// pass lets time pass in a synctest bubble, and what is due then happen.
+func pass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // takes no real time
+	synctest.Wait()
 }

@@ -44,6 +44,9 @@ func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(p.program, p.db)
 	p.cmd.Stderr = os.Stderr
+	if _, err := p.cmd.StdinPipe(); err != nil { // the server ends when it closes
+		p.t.Fatal(err)
+	}
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)

@@ -1,7 +1,6 @@
 package system_test
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net/http"
@@ -9,226 +8,9 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
-	"github.com/stay-go/stay/web"
 )
-
-// Keys that records have in the store.
-const (
-	sessionRows = "stay/session/"
-	counterRows = "session/counter/"
-)
-
-// A scene is a browser whose session is about to be ended while a request of
-// it is under way.
-type scene struct {
-	*site
-	mem   *memstore.Store
-	fault *storefault.Store
-	// running gets a value when the function of POST /slow runs, which returns
-	// when go on does.
-	running, goOn chan struct{}
-	b             *browser
-}
-
-// newScene begins a session that has a stored state, or only its cookie. With
-// cold, the state is not in memory.
-func newScene(t *testing.T, immediate, stored, cold bool) *scene {
-	sc := &scene{mem: memstore.New(), running: make(chan struct{}, 8), goOn: make(chan struct{})}
-	cookie := ""
-	if cold {
-		first := serve(t, batched(sc.mem), nil)
-		b := first.browser()
-		b.want("POST", "/click", 200, "1")
-		cookie = b.cookie
-	}
-	if immediate {
-		sc.fault = storefault.Wrap(kept{sc.mem}, nil)
-	} else {
-		sc.fault = batched(sc.mem)
-	}
-	sc.site = serve(t, sc.fault, nil)
-	sc.mux.Handle("POST /slow", web.Update(sc.counter, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
-		sc.running <- struct{}{}
-		<-sc.goOn
-		return click(w, r, c)
-	}))
-	// A change that never holds tells whether the session could make one.
-	probe := stay.Register(sc.app, stay.Module[Counter]{Name: "probe"})
-	sc.mux.Handle("POST /probe", web.Update(probe, func(http.ResponseWriter, *http.Request, *Counter) error {
-		return stay.Invalid("", "the session goes on")
-	}))
-	sc.b = sc.browser()
-	sc.b.cookie = cookie
-	switch {
-	case cold:
-	case stored:
-		sc.b.want("POST", "/click", 200, "1")
-	default:
-		sc.b.want("GET", "/", 200, "0")
-	}
-	return sc
-}
-
-// over checks that the session has ended for good: nothing of it is stored but
-// what says that it ended, and its cookie reads the initial state, changes
-// nothing and is not replaced.
-func (sc *scene) over(id string) {
-	sc.t.Helper()
-	if left := rowsOf(sc.t, sc.mem, time.Now(), counterRows); len(left) > 0 {
-		sc.t.Errorf("states are stored for a session that was destroyed: %q", left)
-	}
-	if got := rowsOf(sc.t, sc.mem, time.Now(), sessionRows); len(got) != 1 {
-		sc.t.Errorf("%q is stored of the session, want its tombstone", got)
-	}
-	for _, a := range []answer{sc.b.want("GET", "/", 200, "0"), sc.b.do("POST", "/click")} {
-		if len(a.set) > 0 {
-			sc.t.Errorf("a cookie is set for a session that has just ended: %v", a)
-		}
-	}
-	if a := sc.b.do("POST", "/click"); a.status != http.StatusUnauthorized {
-		sc.t.Errorf("a change through an ended session: %v", a)
-	}
-	if _, err := sc.counter.At(id).Get(context.Background()); stay.CodeOf(err) != stay.ErrNotFound {
-		sc.t.Errorf("the ended session by its ID: %v", err)
-	}
-	if left := rowsOf(sc.t, sc.mem, time.Now(), counterRows); len(left) > 0 {
-		sc.t.Errorf("the cookie of a destroyed session stored %q", left)
-	}
-}
-
-// early checks the answer of a request that began before the session ended: it
-// was done on a state that existed, or refused.
-func (sc *scene) early(what string, c <-chan answer) {
-	sc.t.Helper()
-	a := await(sc.t, what, c)
-	if a.status != http.StatusOK && a.status != http.StatusUnauthorized {
-		sc.t.Errorf("%s: %v, want 200 or 401", what, a)
-	}
-	if a.status == http.StatusUnauthorized && len(a.set) > 0 {
-		sc.t.Errorf("%s: %v sets a cookie", what, a)
-	}
-}
-
-// S5: a request that is under way cannot bring back a destroyed session,
-// wherever it is when the session ends.
-func TestRequestUnderWayCannotReviveADestroyedSession(t *testing.T) {
-	moments := []struct {
-		name string
-		cold bool // needs a state that is stored and not in memory
-		play func(sc *scene)
-	}{
-		{"while it runs", false, func(sc *scene) {
-			slow := sc.b.clone().later("POST", "/slow")
-			await(sc.t, "the run", sc.running)
-			destroyed := sc.destroy()
-			close(sc.goOn)
-			sc.early("the run", slow)
-			sc.ended(destroyed)
-		}},
-		{"while it waits for its turn", false, func(sc *scene) {
-			slow := sc.b.clone().later("POST", "/slow")
-			await(sc.t, "the run", sc.running)
-			waits := sc.b.clone().later("POST", "/slow")
-			destroyed := sc.destroy()
-			close(sc.goOn)
-			sc.early("the run", slow)
-			sc.early("the one that waits", waits)
-			sc.ended(destroyed)
-		}},
-		{"while its batch is at the store", false, func(sc *scene) {
-			gate := storefault.NewGate()
-			rule := sc.fault.Add(storefault.Rule{Op: storefault.Commit, Match: touches(counterRows), Fault: storefault.Stop(gate)})
-			slow := sc.b.clone().later("POST", "/click")
-			arrived(sc.t, gate)
-			rule.Remove()
-			destroyed := sc.b.clone().later("POST", "/destroy")
-			// On a store that is called at once, the session ends first; where
-			// writes are gathered, it ends after the batch.
-			if sc.fault.Features().Immediate {
-				sc.untilEnded()
-			}
-			gate.Open()
-			sc.early("the batch", slow)
-			sc.ended(destroyed)
-		}},
-		{"while the store's answer is on its way", false, func(sc *scene) {
-			gate := storefault.NewGate()
-			rule := sc.fault.Add(storefault.Rule{Op: storefault.Commit, Match: touches(counterRows), Fault: storefault.StopAfter(gate)})
-			slow := sc.b.clone().later("POST", "/click")
-			arrived(sc.t, gate)
-			rule.Remove()
-			destroyed := sc.b.clone().later("POST", "/destroy")
-			gate.Open()
-			sc.early("the batch", slow)
-			sc.ended(destroyed)
-		}},
-		{"while its state is loaded", true, func(sc *scene) {
-			gate := storefault.NewGate()
-			rule := sc.fault.Add(storefault.Rule{Op: storefault.Load, Match: touches(counterRows), Fault: storefault.Stop(gate)})
-			slow := sc.b.clone().later("POST", "/click")
-			arrived(sc.t, gate)
-			rule.Remove()
-			destroyed := sc.destroy()
-			gate.Open()
-			sc.early("the load", slow)
-			sc.ended(destroyed)
-		}},
-		{"while its session is loaded", true, func(sc *scene) {
-			gate := storefault.NewGate()
-			rule := sc.fault.Add(storefault.Rule{Op: storefault.Load, Match: touches(sessionRows), Fault: storefault.StopAfter(gate)})
-			slow := sc.b.clone().later("POST", "/click")
-			arrived(sc.t, gate)
-			rule.Remove()
-			destroyed := sc.b.clone().later("POST", "/destroy")
-			gate.Open()
-			sc.early("the load", slow)
-			sc.ended(destroyed)
-		}},
-	}
-	for _, immediate := range []bool{true, false} {
-		for _, stored := range []bool{true, false} {
-			for _, m := range moments {
-				if m.cold && !stored {
-					continue
-				}
-				t.Run(fmt.Sprintf("immediate=%v/stored=%v/%s", immediate, stored, m.name), func(t *testing.T) {
-					sc := newScene(t, immediate, stored, m.cold)
-					id := sc.b.id()
-					m.play(sc)
-					sc.over(id)
-				})
-			}
-		}
-	}
-}
-
-// destroy begins to destroy the session and returns when it has ended, as far
-// as that can be while another request holds its state.
-func (sc *scene) destroy() <-chan answer {
-	sc.t.Helper()
-	c := sc.b.clone().later("POST", "/destroy")
-	sc.untilEnded()
-	return c
-}
-
-// untilEnded waits until the session is marked as ended.
-func (sc *scene) untilEnded() {
-	sc.t.Helper()
-	eventually(sc.t, "the end of the session", func() bool {
-		return sc.b.clone().do("POST", "/probe").status == http.StatusUnauthorized
-	})
-}
-
-// ended checks the answer of POST /destroy.
-func (sc *scene) ended(c <-chan answer) {
-	sc.t.Helper()
-	if a := await(sc.t, "destroy", c); a.status != http.StatusOK || len(a.set) != 1 || a.set[0].MaxAge >= 0 {
-		sc.t.Errorf("destroy: %v, want 200 and a cookie that clears", a)
-	}
-}
 
 // S5: once a session is renewed, the old cookie reads the initial state and
 // changes nothing. For a minute its answers set no cookie, so that they cannot
@@ -306,30 +88,86 @@ func TestSlidingDoesNotUndoRenewal(t *testing.T) {
 	arrived(t, gate)
 	parallel := old.later("GET", "/")
 	// The second request looks at the session while it is being renewed, and
-	// finds that both of them want to write it.
+	// has time to find that it wants to write the session too.
+	var a answer
+	answered := false
 	select {
-	case a := <-parallel:
-		if len(a.set) > 0 && a.set[0].Value != fresh.cookie {
-			t.Logf("answered at once: %v", a)
-		}
-		parallel = nil
+	case a = <-parallel:
+		answered = true
 	case <-time.After(200 * time.Millisecond):
 	}
 	rule.Remove()
 	gate.Open()
-	if a := await(t, "renew", renewed); a.status != 200 || len(a.set) != 1 {
-		t.Fatalf("renew: %v", a)
+	if r := await(t, "renew", renewed); r.status != 200 || len(r.set) != 1 {
+		t.Fatalf("renew: %v", r)
 	}
-	if parallel != nil {
-		if a := await(t, "the parallel request", parallel); len(a.set) > 0 {
-			t.Errorf("the parallel request sets a cookie: %v", a)
-			b.cookie = a.set[0].Value
-			if got := b.do("POST", "/click"); got.status != 200 {
-				t.Errorf("with it the browser has lost its session: %v", got)
-			}
-		}
+	if !answered {
+		a = await(t, "the parallel request", parallel)
+	}
+	if len(a.set) > 0 {
+		t.Errorf("the parallel request sets a cookie: %v", a)
 	}
 	fresh.want("POST", "/click", 200, "2")
+}
+
+// S5: what says that a session has ended outlives every cookie of it, also one
+// that was issued when sessions were allowed to be idle for longer.
+func TestTombstoneOutlivesEveryCookie(t *testing.T) {
+	now, mem := newClock(), memstore.New()
+	first := serve(t, kept{mem}, &stay.Options{Clock: now.now, IdleTimeout: 24 * time.Hour})
+	b := first.browser()
+	b.want("POST", "/click", 200, "1")
+	id, old := b.id(), b.clone()
+
+	x := serve(t, kept{mem}, &stay.Options{Clock: now.now, IdleTimeout: time.Hour})
+	b.client, b.url = x.server.Client(), x.url
+	old.client, old.url = b.client, b.url
+	b.want("POST", "/destroy", 200, "")
+	for range 23 {
+		now.advance(time.Hour)
+		c := old.clone()
+		c.want("POST", "/click", 200, "1") // by a session of its own
+		if c.id() == id {
+			t.Fatalf("%v after the end of the session its cookie is good again", now.now().Sub(newClock().now()))
+		}
+	}
+}
+
+// S5, E5: renewing and destroying are done once, also when the store's answer
+// is lost.
+func TestSessionVerbsSurviveLostAnswers(t *testing.T) {
+	for name, f := range map[string]storefault.Fault{"lost": storefault.LoseAck(errLost), "not applied": storefault.Drop(errLost)} {
+		for _, stored := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s/stored=%v", name, stored), func(t *testing.T) {
+				mem := memstore.New()
+				fault := batched(mem)
+				x := serve(t, fault, nil)
+				b, want := x.browser(), "0"
+				b.want("GET", "/", 200, "0")
+				if stored {
+					b.want("POST", "/click", 200, "1")
+					want = "1"
+				}
+				old := b.clone()
+				fault.Add(storefault.Rule{Op: storefault.Commit, Times: 2, Fault: f})
+				if a := b.want("POST", "/renew", 200, ""); len(a.set) != 1 {
+					t.Errorf("renew: %v", a)
+				}
+				b.want("GET", "/", 200, want)
+				old.want("GET", "/", 200, "0")
+				fault.Add(storefault.Rule{Op: storefault.Commit, Times: 2, Fault: f})
+				ended := b.clone()
+				b.want("POST", "/destroy", 200, "")
+				ended.want("GET", "/", 200, "0")
+				if a := ended.do("POST", "/click"); a.status != 401 {
+					t.Errorf("a change through an ended session: %v", a)
+				}
+				if left := rowsOf(t, mem, time.Now(), counterRows); len(left) > 0 {
+					t.Errorf("left: %q", left)
+				}
+			})
+		}
+	}
 }
 
 // Nothing is stored for a session that nobody can know: renewed or destroyed
@@ -354,5 +192,3 @@ func TestUnknownSessionsLeaveNothing(t *testing.T) {
 		t.Errorf("stored: %q", got)
 	}
 }
-
-var _ store.Lister = (*memstore.Store)(nil)

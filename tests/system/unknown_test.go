@@ -262,27 +262,25 @@ func TestAfter(t *testing.T) {
 		t.Error("the panic did not come through")
 	}()
 	d.want(t)
-	<-told // of the panic in the run
+	wantTold(t, told, stay.ErrInternal, "run")
 	if err := do(t.Context(), "bad"); err != nil {
 		t.Errorf("a panic in After is not the caller's: %v", err)
 	}
 	d.want(t, "after the panic 2")
-	if e := await(t, "OnError", told); e.Phase != "after" || e.Action != "bad" || e.Module != "total" {
-		t.Errorf("OnError was told %v", e)
-	}
+	wantTold(t, told, stay.ErrInternal, "after")
 
 	// Not when the commit fails.
 	rule := fault.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Fail(nil)})
 	wantCode(t, "rejected", do(t.Context(), "add"), stay.ErrUnavailable)
 	d.want(t)
 	rule.Remove()
-	<-told
+	wantTold(t, told, stay.ErrUnavailable, "save")
 	// Not when nobody knows.
 	rule = fault.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Drop(nil)})
 	wantCode(t, "unknown", do(t.Context(), "add"), stay.ErrUnknown)
 	d.want(t)
 	rule.Remove()
-	<-told
+	wantTold(t, told, stay.ErrUnknown, "save")
 	// But once it has come out that it was applied.
 	fault.Add(storefault.Rule{Op: storefault.Commit, Times: 2, Fault: storefault.LoseAck(nil)})
 	if err := do(t.Context(), "add"); err != nil {
@@ -314,4 +312,12 @@ func TestAfter(t *testing.T) {
 	await(t, "the first of After", d.wrote)
 	await(t, "the second of After", d.wrote)
 	d.want(t, "a5", "b5")
+}
+
+// wantTold checks what OnError is told next.
+func wantTold(t *testing.T, told <-chan *stay.Error, code stay.Code, phase string) {
+	t.Helper()
+	if e := await(t, "OnError", told); e.Code != code || e.Phase != phase || e.Module != "total" {
+		t.Errorf("OnError was told %v, want %q in phase %q", e, code, phase)
+	}
 }

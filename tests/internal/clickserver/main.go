@@ -1,10 +1,12 @@
 // Command clickserver serves counters from an SQLite file, for tests that end
 // it without warning and for those that look at its memory. The first line it
-// writes is the address it listens on.
+// writes is the address it listens on. It ends when its standard input does, so
+// that it does not outlive the test.
 package main
 
 import (
 	"fmt"
+	"io"
 	"log"
 	"net"
 	"net/http"
@@ -36,6 +38,10 @@ func main() {
 	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
 		log.Fatal(err)
 	}
+	go func() {
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		os.Exit(1)
+	}()
 	log.Fatal(http.Serve(listener, handler(stay.New(store, nil)))) //nolint:gosec // its only client is a test
 }
 
