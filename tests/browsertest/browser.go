@@ -38,11 +38,18 @@ type Browser struct {
 func Start(t testing.TB) *Browser {
 	t.Helper()
 	program := find(t)
+	temp, err := os.MkdirTemp("", "browsertest")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// Its last process may still be writing; then the rest stays behind.
+	t.Cleanup(func() { _ = os.RemoveAll(temp) })
 	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(
 		chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
 		chromedp.NoSandbox, // as root there is no sandbox, and the pages are ours
 		chromedp.DisableGPU,
+		chromedp.Env("TMPDIR="+temp),
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		// With a page that comes back from the back/forward cache the
