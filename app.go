@@ -100,7 +100,7 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 	a.mu.RLock()
 	m := a.modules[k.Name]
 	a.mu.RUnlock()
-	call := &Call{ctx: a.engine.Context()}
+	call := newCall(a.engine.Context(), "", "")
 	e := toError(err)
 	if m != nil && m.kind == k {
 		call.module, e.Module = m.name, m.name
@@ -117,7 +117,7 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 }
 
 // report hands a failure to the module's hook, else to the App's, else to the
-// log. A hook that panics is logged.
+// log. A hook that panics is logged. The call is over when it returns.
 func (a *App) report(m *module, call *Call, e *Error) {
 	hook := a.opts.OnError
 	if m != nil && m.onError != nil {
@@ -128,6 +128,7 @@ func (a *App) report(m *module, call *Call, e *Error) {
 		return
 	}
 	defer func() {
+		call.run.over.Store(true)
 		if p := recover(); p != nil {
 			a.logger().Error("stay: OnError panicked", "module", e.Module, "panic", p, "error", e)
 		}
@@ -173,18 +174,21 @@ func (a *App) sweep(ctx context.Context) {
 			a.sweepFailed(ctx, err)
 			return
 		}
-		for _, res := range s.Commit(ctx, now, groups) {
-			if res.Outcome == store.Rejected || res.Outcome == store.Unknown {
+		gone := 0
+		for i, res := range s.Commit(ctx, now, groups) {
+			switch res.Outcome {
+			case store.Applied:
+				gone++
+				for _, w := range groups[i] {
+					a.forget(w.Key)
+				}
+			case store.Conflict: // somebody else was quicker, or changed a state
+			default:
 				a.sweepFailed(ctx, res.Err)
 				return
 			}
 		}
-		for _, g := range groups {
-			for _, w := range g {
-				a.forget(w.Key)
-			}
-		}
-		if len(recs) < sweepBatch {
+		if len(recs) < sweepBatch || gone == 0 {
 			return
 		}
 	}
@@ -246,7 +250,7 @@ func (a *App) sweepFailed(ctx context.Context, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	a.report(nil, &Call{ctx: ctx}, &Error{Code: ErrUnavailable, Phase: "expire", Err: err})
+	a.report(nil, newCall(ctx, "", ""), &Error{Code: ErrUnavailable, Phase: "expire", Err: err})
 }
 
 // forget drops what memory holds of a record that has gone.

@@ -19,21 +19,12 @@ type appBridge struct{ *App }
 func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.App, keys) }
 
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
-	return &request{ctx, Session{app: a.App, ring: ring, carrier: c, token: token}}
-}
-
-// A request is the context of a request with its session.
-type request struct {
-	context.Context
-	session Session
-}
-
-// Value implements context.Context.
-func (r *request) Value(key any) any {
-	if key == (sessionKey{}) {
-		return &r.session
-	}
-	return r.Context.Value(key)
+	r := &struct { // one allocation for both
+		context sessionContext
+		session Session
+	}{session: Session{app: a.App, ring: ring, carrier: c, token: token}}
+	r.context = sessionContext{ctx, &r.session}
+	return &r.context
 }
 
 func (a appBridge) Logger() *slog.Logger { return a.logger() }

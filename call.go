@@ -3,6 +3,8 @@ package stay
 import (
 	"context"
 	"errors"
+	"fmt"
+	"reflect"
 	"sync/atomic"
 
 	"github.com/stay-go/stay/internal/bind"
@@ -56,8 +58,11 @@ func (c *Call) After(fn func(context.Context)) { c.after = append(c.after, fn) }
 
 // WithPayload makes an action of a function that takes a typed payload, bound
 // as by [Call.Bind]. If In or *In has a method Validate() error, what it
-// returns is answered instead of running fn.
+// returns is answered instead of running fn. It panics if In is a pointer.
 func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
+	if t := reflect.TypeFor[In](); t.Kind() == reflect.Pointer {
+		panic(fmt.Sprintf("stay.WithPayload: the payload is a pointer, %v: take a %v", t, t.Elem()))
+	}
 	return func(c *Call, s *S) error {
 		var in In
 		if err := c.Bind(&in); err != nil {
@@ -127,6 +132,14 @@ func (c *runContext) Value(key any) any {
 		return c
 	}
 	return c.Context.Value(key)
+}
+
+// newCall returns a Call whose context marks a run.
+func newCall(ctx context.Context, module, action string) *Call {
+	c := &Call{session: SessionFrom(ctx), module: module, action: action}
+	c.run.Context = ctx
+	c.ctx = &c.run
+	return c
 }
 
 // nested reports whether ctx belongs to a run that is under way.

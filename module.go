@@ -33,9 +33,11 @@ type Module[S any] struct {
 	// sees it; Call.Restored tells a stored state from a fresh one. Its
 	// changes are seen by readers and stored with the first action's. It may
 	// run many times and on several machines, so it must be idempotent. An
-	// error, or a panic, makes the load fail.
+	// error, or a panic, makes the load fail. Changing state with its context
+	// is ErrNested.
 	OnCreated func(*Call, *S) error
-	// OnError is told of the module's failures instead of Options.OnError.
+	// OnError is told of the module's failures instead of Options.OnError, by
+	// the same rules.
 	OnError func(*Call, *Error)
 }
 
@@ -223,7 +225,10 @@ func (t moduleType) runCreated(ctx context.Context, restored bool, v any) (err e
 			err = &Error{Code: ErrInternal, Module: t.name, Phase: "onCreated", Err: panicError{p}}
 		}
 	}()
-	if err := t.created(&Call{ctx: ctx, module: t.name, restored: restored}, v); err != nil {
+	call := newCall(ctx, t.name, "")
+	call.restored = restored
+	defer call.run.over.Store(true)
+	if err := t.created(call, v); err != nil {
 		return &Error{Code: CodeOf(err), Module: t.name, Phase: "onCreated", Err: err}
 	}
 	return nil

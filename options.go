@@ -21,15 +21,17 @@ type Options struct {
 	// Lifetime ends a session however much it is used; default 30 days.
 	// Stored state of a session is kept for so long at most.
 	Lifetime time.Duration
-	// MaxInstances bounds how many states are kept in memory; default
-	// 100,000. Beyond it, the least recently used are evicted and loaded again
-	// when they are next used. If all are in use, a further one is ErrBusy.
+	// MaxInstances bounds how many states are kept in memory, sessions'
+	// records included; default 100,000. Beyond it, about the least recently
+	// used are evicted and loaded again when they are next used. If all are in
+	// use, a further one is ErrBusy.
 	MaxInstances int
-	// MaxBytes bounds what the states in memory take, as estimated from their
-	// encoded size; default 256 MiB.
+	// MaxBytes bounds what the stored states in memory take, as estimated from
+	// their encoded size, and in the same way what the ephemeral ones take;
+	// default 256 MiB each.
 	MaxBytes int64
 	// MaxGuests bounds how many ephemeral states there are; default 100,000.
-	// Beyond it the least recently used are dropped, which is logged.
+	// Beyond it about the least recently used are dropped, which is logged.
 	MaxGuests int
 	// MaxState bounds the encoded size of one state in bytes; default 1 MiB.
 	// A change beyond it is ErrTooLarge; beyond half of it a warning is logged.
@@ -45,9 +47,11 @@ type Options struct {
 	// the change is ErrUnknown; default 10 s.
 	CommitTimeout time.Duration
 	// OnError is told of every failed load, save, decode, hook and panic of
-	// modules that have no OnError of their own, and of sessions. It may be
-	// called concurrently and must not wait. Errors that an action returns go
-	// to its caller only. Default: they are logged.
+	// modules that have no OnError of their own, and of sessions: once for
+	// each failure, however many callers it had, and before one of them gets
+	// its error, unless all have left. It may be called concurrently. Changing
+	// state with its context is ErrNested. Errors that an action returns go to
+	// its caller only. Default: they are logged.
 	OnError func(*Call, *Error)
 	// Development adds to error answers what helps a developer, such as the
 	// names of the actions there are.

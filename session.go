@@ -42,18 +42,37 @@ type Session struct {
 	idleEnd time.Time // of the browser's cookie
 }
 
-type sessionKey struct{}
+// sessionKey finds the session in a context: of the App named, or of any.
+type sessionKey struct{ app *App }
 
-// SessionFrom returns the session that ctx carries, nil if it carries none.
-// Behind web.Sessions there is always one.
-func SessionFrom(ctx context.Context) *Session {
-	s, _ := ctx.Value(sessionKey{}).(*Session)
+// SessionFrom returns the session that ctx carries, nil if it carries none;
+// of the sessions of several Apps, the one that was put in last. Behind
+// web.Sessions there is always one.
+func SessionFrom(ctx context.Context) *Session { return sessionOf(ctx, nil) }
+
+func sessionOf(ctx context.Context, app *App) *Session {
+	s, _ := ctx.Value(sessionKey{app}).(*Session)
 	return s
 }
 
-// WithSession returns a context that carries the session.
+// WithSession returns a context that carries the session. A nil session is
+// none.
 func WithSession(ctx context.Context, s *Session) context.Context {
-	return context.WithValue(ctx, sessionKey{}, s)
+	return &sessionContext{ctx, s}
+}
+
+// A sessionContext is a context that carries a session.
+type sessionContext struct {
+	context.Context
+	session *Session
+}
+
+// Value implements context.Context.
+func (c *sessionContext) Value(key any) any {
+	if key, ok := key.(sessionKey); ok && (key.app == nil || c.session == nil || key.app == c.session.app) {
+		return c.session
+	}
+	return c.Context.Value(key)
 }
 
 var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
@@ -122,50 +141,66 @@ func (s *Session) Renew(ctx context.Context) error {
 	return s.issue(ctx, time.UnixMilli(rec.Expires))
 }
 
-// Destroy ends the session: its stored and ephemeral states are deleted, the
-// browser's cookie is cleared, and no request that begins afterwards reads or
-// changes anything through it. One that is under way may finish on states
-// that exist, but creates none. Destroying a session twice does nothing. It
-// fails with ErrNested inside a change of state.
+// Destroy ends the session: no request that begins afterwards reads or changes
+// anything through it, its states are deleted, and the browser's cookie is
+// cleared. A request that is under way may finish on states that exist, but
+// creates none. A state that cannot be deleted before ctx ends is out of reach
+// all the same and goes a while later. Destroying a session twice does nothing.
+// It fails with ErrNested inside a change of state.
 func (s *Session) Destroy(ctx context.Context) error {
 	if err := s.verb(ctx); err != nil {
 		return err
 	}
+	key, err := s.end(ctx)
+	if key != "" {
+		s.app.sessions.deleteStates(ctx, key)
+	}
+	return err
+}
+
+// end makes the session one that has ended. It returns the key of the states
+// that are left to be deleted, "" if there can be none.
+func (s *Session) end(ctx context.Context) (key string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.open(ctx); err != nil {
-		return err
+		return "", err
 	}
-	if s.drawn && !s.carried || s.gone {
-		s.gone = true // nobody knows the id, so nothing can be stored for it
-		return nil
+	if s.unknown() && (s.carrier == nil || s.carrier.Open()) || s.gone {
+		s.gone = true
+		if s.carried && s.carrier != nil {
+			s.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
+		}
+		return "", nil
 	}
 	s.changed = true
-	_, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+	already := false
+	_, err = s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
 			rec = s.app.sessions.record(s.created, now)
 			rec.Gen = s.gen
 		}
-		if rec.Ended != 0 {
+		if already = rec.Ended != 0; already {
 			return rec, nil
 		}
 		if rec.Gen != s.gen {
 			return nil, ended()
 		}
-		// The tombstone stays until no cookie of the session can be valid.
+		// The tombstone stays until no cookie of the session can be valid,
+		// those included that are issued at this moment.
 		rec.Ended = now.UnixMilli()
-		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli(), now.Add(s.app.opts.IdleTimeout).UnixMilli())
+		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli(), now.Add(s.app.opts.IdleTimeout+quietFor).UnixMilli())
 		return rec, nil
 	})
 	if err != nil {
-		return err
+		return "", err
 	}
 	s.carried = true
-	if s.carrier != nil {
+	// Where it had ended before, the browser may have another session by now.
+	if s.carrier != nil && !already {
 		s.carrier.Issue("", time.Time{})
 	}
-	s.app.sessions.deleteStates(ctx, s.key)
-	return nil
+	return s.key, nil
 }
 
 // verb checks what all changes of a session have in common.

@@ -87,9 +87,9 @@ func (ss *sessions) error(err error, key string) error {
 }
 
 // deleteStates removes the states of a session that has ended. Nobody can
-// reach them any more, so a failure is only reported: they expire.
+// reach them any more, so a failure is only reported: they go with the
+// tombstone.
 func (ss *sessions) deleteStates(ctx context.Context, key string) {
-	ctx = context.WithoutCancel(ctx)
 	for _, m := range ss.app.perSession() {
 		if m.kind.Backend == nil {
 			ss.app.engine.Drop(m.kind, key)
@@ -98,7 +98,7 @@ func (ss *sessions) deleteStates(ctx context.Context, key string) {
 		if _, err := ss.app.engine.Update(ctx, &deleteOp{m.kind, key}); err != nil {
 			e := toError(err)
 			e.Module, e.Phase, e.KeyHash = m.name, "destroy", keyHash(key)
-			ss.app.report(m, &Call{ctx: ctx, module: m.name}, e)
+			ss.app.report(m, newCall(ctx, m.name, ""), e)
 		}
 	}
 }
@@ -154,13 +154,13 @@ func (r *resolution) Valid() bool {
 // Create implements engine.Guard: a state is created together with the
 // session's record, or only if that record is still the one that was seen. So
 // a request that is under way cannot bring back a session that was ended.
-func (r *resolution) Create() ([]engine.Companion, bool) {
+func (r *resolution) Create() []engine.Companion {
 	c := engine.Companion{Kind: r.kind, Key: r.key, Base: r.version.Revision, Meta: r.version.Meta}
 	if r.version.Revision == 0 {
 		rec := r.record(r.created, r.app.opts.Clock())
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
-	return []engine.Companion{c}, true
+	return []engine.Companion{c}
 }
 
 // sessionOp is a change of a session's record.

@@ -187,11 +187,11 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	case c.at:
 		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
 	}
-	s := SessionFrom(ctx)
+	s := sessionOf(ctx, m.app)
 	if s == nil {
 		return engine.Ref{}, &Error{
 			Code: ErrNoSession, Module: m.name, Phase: "resolve",
-			Err: errors.New("the context carries no session: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
+			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
 		}
 	}
 	return s.resolve(ctx, m, r)
@@ -210,7 +210,7 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 			return
 		}
 		if p := recover(); p != nil {
-			m.app.report(m, &Call{ctx: ctx, session: SessionFrom(ctx), module: m.name, action: o.action},
+			m.app.report(m, newCall(ctx, m.name, o.action),
 				&Error{Code: ErrInternal, Module: m.name, Action: o.action, Phase: "run", KeyHash: keyHash(o.ref.Key), Err: panicError{p}})
 			panic(p)
 		}
@@ -262,11 +262,8 @@ func (o *op) Run(v any) (any, error) {
 	if o.act == nil {
 		return o.fn(v)
 	}
-	c := &Call{
-		run: runContext{Context: o.ctx}, session: SessionFrom(o.ctx),
-		module: o.module.name, action: o.action, payload: o.payload,
-	}
-	c.ctx = &c.run
+	c := newCall(o.ctx, o.module.name, o.action)
+	c.payload = o.payload
 	defer c.run.over.Store(true)
 	o.call = c
 	return v, o.act(c, v)
@@ -348,15 +345,15 @@ func (c core) keys(ctx context.Context, yield func(string, error) bool) {
 		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
 		return
 	}
-	prefix, after := m.kind.Prefix, ""
+	after := ""
 	for {
-		keys, err := lister.List(ctx, m.app.opts.Clock(), prefix, after, keysPage)
+		keys, err := c.page(ctx, lister, after)
 		if err != nil {
-			yield("", &Error{Code: ErrUnavailable, Module: m.name, Phase: "load", Err: err})
+			yield("", err)
 			return
 		}
 		for _, key := range keys {
-			if !yield(key[len(prefix):], nil) {
+			if !yield(key[len(m.kind.Prefix):], nil) {
 				return
 			}
 		}
@@ -365,6 +362,20 @@ func (c core) keys(ctx context.Context, yield func(string, error) bool) {
 		}
 		after = keys[len(keys)-1]
 	}
+}
+
+// page lists the keys that come after the one named.
+func (c core) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
+	m := c.module
+	if !m.app.engine.Begin() {
+		return nil, &Error{Code: ErrClosed, Module: m.name, Phase: "load"}
+	}
+	defer m.app.engine.End()
+	keys, err := lister.List(ctx, m.app.opts.Clock(), m.kind.Prefix, after, keysPage)
+	if err != nil {
+		return nil, &Error{Code: ErrUnavailable, Module: m.name, Phase: "load", Err: err}
+	}
+	return keys, nil
 }
 
 // keyHash names a key in logs and errors without telling it.

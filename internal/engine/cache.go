@@ -7,7 +7,12 @@ import (
 	"time"
 )
 
-const shards = 16
+// How many shards there are; a small cache has one, so that its order of use
+// is exact.
+const (
+	shards     = 16
+	smallCache = 1024
+)
 
 // A cache finds instances by key and bounds how many there are. Each shard is
 // a map and a list in the order of use; a shard's lock is never held while
@@ -19,6 +24,7 @@ type cache struct {
 	count     atomic.Int64
 	bytes     atomic.Int64
 	nextShard atomic.Uint32 // where to look for something to evict
+	n         uint32        // of the shards that are used
 	shards    [shards]shard
 }
 
@@ -34,7 +40,10 @@ type shard struct {
 }
 
 func newCache(maxCount int, maxBytes int64) *cache {
-	c := &cache{seed: maphash.MakeSeed(), maxCount: int64(maxCount), maxBytes: maxBytes}
+	c := &cache{seed: maphash.MakeSeed(), maxCount: int64(maxCount), maxBytes: maxBytes, n: shards}
+	if maxCount < smallCache {
+		c.n = 1
+	}
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.m = map[cacheKey]*Instance{}
@@ -44,7 +53,7 @@ func newCache(maxCount int, maxBytes int64) *cache {
 }
 
 func (c *cache) shard(key string) *shard {
-	return &c.shards[maphash.String(c.seed, key)%shards]
+	return &c.shards[maphash.String(c.seed, key)%uint64(c.n)]
 }
 
 // get returns the instance of a key, nil if there is none, and makes it the
@@ -112,8 +121,8 @@ func (c *cache) shrink() (n int, ok bool) {
 // evict removes one instance, beginning with a different shard each time.
 func (c *cache) evict() bool {
 	first := c.nextShard.Add(1)
-	for i := range uint32(shards) {
-		if c.shards[(first+i)%shards].evict(c) {
+	for i := range c.n {
+		if c.shards[(first+i)%c.n].evict(c) {
 			return true
 		}
 	}
@@ -125,20 +134,18 @@ func (c *cache) over() bool {
 }
 
 // evict removes the least recently used of the shard's instances that is not
-// in use. It looks at a bounded number, so a shard full of pinned instances
-// costs little.
+// in use. Those in use that it meets count as just used, so that the next
+// search does not meet them again.
 func (s *shard) evict(c *cache) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	in := s.list.prev
-	for range 64 {
-		if in == &s.list {
-			return false
-		}
+	for range len(s.m) {
+		in := s.list.prev
 		if c.retire(s, in) {
 			return true
 		}
-		in = in.prev
+		in.unlink()
+		s.pushFront(in)
 	}
 	return false
 }
@@ -191,11 +198,16 @@ func (c *cache) drop(in *Instance) {
 func (c *cache) resize(in *Instance, size int64) {
 	s := c.shard(in.key)
 	s.mu.Lock()
+	grown := false
 	if s.m[cacheKey{in.kind, in.key}] == in {
 		c.bytes.Add(size - in.size)
+		grown = size > in.size
 		in.size = size
 	}
 	s.mu.Unlock()
+	if grown {
+		c.shrink()
+	}
 }
 
 // sweep removes instances last used before t that nobody uses.

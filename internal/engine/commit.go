@@ -82,7 +82,7 @@ func (b *Backend) load(key string) (*store.Record, error) {
 
 // patience is how long the first member of a batch waits for others to run.
 func (b *Backend) patience() time.Duration {
-	return max(time.Millisecond, 20*time.Duration(b.took.Load()))
+	return min(max(time.Millisecond, 20*time.Duration(b.took.Load())), 100*time.Millisecond)
 }
 
 // commit sends the batch of in, whose turn is shut, to the store.
@@ -114,13 +114,8 @@ func (e *Engine) commit(in *Instance) {
 	}
 	req.groups[0] = req.one[:]
 	if base.Revision == 0 && !work.gone && in.guard != nil {
-		ok, err := e.accompany(req, in.guard)
-		if err != nil {
+		if err := e.accompany(req, in.guard); err != nil {
 			e.conclude(in, nil, rejected, err)
-			return
-		}
-		if !ok {
-			e.conclude(in, nil, conflicted, nil)
 			return
 		}
 	}
@@ -132,18 +127,15 @@ func (e *Engine) commit(in *Instance) {
 }
 
 // accompany adds the writes that must be in the group which creates a record.
-func (e *Engine) accompany(req *request, g Guard) (bool, error) {
-	companions, ok := g.Create()
-	if !ok {
-		return false, nil
-	}
+func (e *Engine) accompany(req *request, g Guard) error {
+	companions := g.Create()
 	for _, c := range companions {
 		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base}
 		var encoded []byte
 		if c.Value != nil {
 			var err error
 			if encoded, err = c.Kind.Type.Encode(c.Value, nil); err != nil {
-				return false, err
+				return err
 			}
 			w.Op, w.Version, w.Expires = store.Put, c.Kind.Version, c.Expires
 			w.Value, w.Meta = encoded, appendMeta(c.Meta, e.node, req.seq)
@@ -152,14 +144,14 @@ func (e *Engine) accompany(req *request, g Guard) (bool, error) {
 		req.encoded = append(req.encoded, encoded)
 	}
 	req.companions = companions
-	return true, nil
+	return nil
 }
 
 // send commits the request now or puts it into the queue.
 func (b *Backend) send(req *request) {
 	e := b.engine
 	if e.ctx.Err() != nil {
-		e.settle(req, store.Result{Outcome: store.Rejected, Err: store.ErrClosed})
+		e.refuseRequest(req)
 		return
 	}
 	if b.features.Immediate {
@@ -171,7 +163,7 @@ func (b *Backend) send(req *request) {
 	b.mu.Lock()
 	if b.stopped {
 		b.mu.Unlock()
-		e.settle(req, store.Result{Outcome: store.Rejected, Err: store.ErrClosed})
+		e.refuseRequest(req)
 		return
 	}
 	b.queue = append(b.queue, req)
@@ -279,16 +271,24 @@ func (b *Backend) commit(reqs []*request) {
 	}
 }
 
-// refuse fails what is left in the queue when the engine stops: it was never
-// sent, or its answer will not be awaited any more.
+// refuse ends what is left in the queue when the engine stops.
 func (b *Backend) refuse() {
 	b.mu.Lock()
 	reqs := b.queue
 	b.queue, b.stopped = nil, true
 	b.mu.Unlock()
 	for _, r := range reqs {
-		b.engine.settle(r, store.Result{Outcome: store.Rejected, Err: store.ErrClosed})
+		b.engine.refuseRequest(r)
 	}
+}
+
+// refuseRequest ends a request that will not be sent, or not once more.
+func (e *Engine) refuseRequest(req *request) {
+	if req.sent > 0 {
+		e.giveUp(req, store.ErrClosed)
+		return
+	}
+	e.conclude(req.in, req, rejected, fail(Closed, "the app is closed", nil))
 }
 
 // resultAt guards against a store that answers too little.
@@ -327,7 +327,6 @@ func (e *Engine) settle(req *request, res store.Result) {
 		if e.ctx.Err() != nil {
 			err = fail(Closed, "the app is closed", res.Err)
 		}
-		e.cfg.Report(in.kind, in.key, "save", err)
 		e.conclude(in, req, rejected, err)
 	default:
 		e.sendAgain(req, res.Err)
@@ -376,10 +375,6 @@ func (e *Engine) sendAgain(req *request, cause error) {
 
 func (e *Engine) giveUp(req *request, cause error) {
 	err := fail(Unknown, "the store did not say whether the change was stored", cause)
-	e.cfg.Report(req.in.kind, req.in.key, "save", err)
-	for _, c := range req.companions {
-		e.Drop(c.Kind, c.Key)
-	}
 	e.conclude(req.in, req, lost, err)
 }
 
@@ -407,7 +402,7 @@ func (v *Version) applied() conclusion {
 func (e *Engine) conclude(in *Instance, req *request, how conclusion, cause error) {
 	if req != nil {
 		defer e.End()
-		if how == conflicted || how == vanished {
+		if how == conflicted || how == vanished || how == lost {
 			for _, c := range req.companions {
 				e.Drop(c.Kind, c.Key)
 			}

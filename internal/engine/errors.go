@@ -45,5 +45,8 @@ func storeError(err error) error {
 	if errors.Is(err, store.ErrTooLarge) {
 		return fail(TooLarge, "the state is larger than the store takes", err)
 	}
+	if errors.Is(err, store.ErrClosed) {
+		return fail(Closed, "the store is closed", err)
+	}
 	return fail(Unavailable, "the store is not available", err)
 }

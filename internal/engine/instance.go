@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -77,9 +78,8 @@ type Guard interface {
 	// turn taken and must not wait.
 	Valid() bool
 	// Create returns what must be part of the group that creates the
-	// instance's record. It reports false when the resolution does not hold
-	// any more.
-	Create() ([]Companion, bool)
+	// instance's record.
+	Create() []Companion
 }
 
 // A Companion is a record of another instance in the same atomic group.
@@ -124,15 +124,19 @@ func (in *Instance) start(v *Version) {
 }
 
 // wait returns when the instance is loaded.
-func (in *Instance) wait(ctx context.Context) error {
+func (e *Engine) wait(ctx context.Context, in *Instance) error {
 	if in.loaded == nil || in.snapshot.Load() != nil {
 		return nil
 	}
+	t := time.NewTimer(e.cfg.MaxWait)
+	defer t.Stop()
 	select {
 	case <-in.loaded:
 		return in.loadErr
 	case <-ctx.Done():
 		return fail(Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
+	case <-t.C:
+		return fail(Unavailable, "the state could not be loaded in time", nil)
 	}
 }
 
@@ -152,10 +156,9 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 		if ref.Now.IsZero() {
 			ref.Now = e.cfg.Now()
 		}
-		if !v.expired(ref.Now) {
+		if !v.expired(ref.Now) || !e.kill(in) {
 			return in
 		}
-		e.kill(in)
 		if pin {
 			e.release(in)
 		}
@@ -186,7 +189,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 			return nil, err
 		}
 	}
-	if err := in.wait(ctx); err != nil {
+	if err := e.wait(ctx, in); err != nil {
 		e.release(in)
 		return nil, err
 	}
@@ -210,7 +213,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	}
 	e.reportEvicted(k, evicted)
 	if !ok {
-		in.loadErr = fail(Busy, "too many states are in use at once; raise MaxInstances or MaxBytes", nil)
+		in.loadErr = fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests"))
 		close(in.loaded)
 		e.release(in)
 		return nil, in.loadErr
@@ -230,21 +233,25 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 
 // load brings the state into memory; everybody who wants it waits for this
 // one load. A failed one is forgotten at once, so that the next caller tries
-// again.
+// again; so is one that a hook ended with its goroutine.
 func (e *Engine) load(in *Instance, isNew bool) {
-	v, phase, err := e.fetch(in.kind, in.key, isNew)
-	if err != nil {
-		in.loadErr = err
-		e.kill(in)
+	var v *Version
+	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
+	defer func() {
+		if err != nil {
+			in.loadErr = err
+			e.kill(in)
+			close(in.loaded)
+			e.cfg.Report(in.kind, in.key, phase, err)
+			return
+		}
+		in.mu.Lock()
+		in.start(v)
+		in.mu.Unlock()
 		close(in.loaded)
-		e.cfg.Report(in.kind, in.key, phase, err)
-		return
-	}
-	in.cache.resize(in, v.size(in.key))
-	in.mu.Lock()
-	in.start(v)
-	in.mu.Unlock()
-	close(in.loaded)
+		in.cache.resize(in, v.size(in.key))
+	}()
+	v, phase, err = e.fetch(in.kind, in.key, isNew)
 }
 
 // fetch reads the record, if there can be one, and makes a version of it.
@@ -287,17 +294,18 @@ func (e *Engine) release(in *Instance) {
 	}
 }
 
-// kill takes an instance out of use: see machine.kill.
-func (e *Engine) kill(in *Instance) {
+// kill takes an instance out of use: see machine.kill. It reports false when
+// that has to wait for an answer of the store.
+func (e *Engine) kill(in *Instance) bool {
 	in.mu.Lock()
-	if in.m.dead {
-		in.mu.Unlock()
-		return
-	}
 	eff := in.m.kill()
+	dead := in.m.dead
 	in.mu.Unlock()
-	in.cache.remove(in)
+	if dead {
+		in.cache.remove(in)
+	}
 	e.tell(in, eff)
+	return dead
 }
 
 // Drop forgets the state of a key in memory, clean or not: a stored one is
@@ -331,8 +339,6 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 			return v, nil
 		}
 	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.MaxWait)
-	defer cancel()
 	in, err := e.acquire(ctx, ref)
 	if err != nil {
 		return nil, err

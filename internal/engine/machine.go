@@ -18,6 +18,7 @@ type machine struct {
 	waiting   list
 	batch     list // ran, and wait for the commit of working
 	shut      bool // the batch is at the store
+	doomed    bool // dies with the answer to the batch
 	dead      bool // out of use: everybody starts again with a new instance
 }
 
@@ -140,20 +141,24 @@ func (m *machine) next(e *effects) {
 	}
 }
 
-// open ends the batch: its members are told v.
+// open ends the batch: its members are told v, and if nothing is against it
+// the next one gets the turn.
 func (m *machine) open(e *effects, v verdict) {
 	e.members, e.told = m.batch.take(), v
 	m.shut = false
+	switch {
+	case m.doomed:
+		m.die(e)
+	case !m.dead:
+		m.next(e)
+	}
 }
 
 // applied: the store has working, which carries its revision now.
 func (m *machine) applied() effects {
 	var e effects
+	m.committed = m.working
 	m.open(&e, done)
-	if !m.dead {
-		m.committed = m.working
-		m.next(&e)
-	}
 	return e
 }
 
@@ -162,48 +167,45 @@ func (m *machine) applied() effects {
 // since.
 func (m *machine) gone() effects {
 	var e effects
+	m.doomed = true
 	m.open(&e, done)
-	m.die(&e)
 	return e
 }
 
 // rejected: nothing was changed, the batch fails alone.
 func (m *machine) rejected() effects {
 	var e effects
-	m.open(&e, failed)
 	m.working = m.committed
-	if !m.dead {
-		m.next(&e)
-	}
+	m.open(&e, failed)
 	return e
 }
 
 // conflict: the record is not the one that the batch started from.
 func (m *machine) conflict() effects {
 	var e effects
+	m.doomed = true
 	m.open(&e, again)
-	m.working = m.committed
-	m.die(&e)
 	return e
 }
 
 // lost: nobody will learn whether the batch was applied.
 func (m *machine) lost() effects {
 	var e effects
+	m.doomed = true
 	m.open(&e, unknown)
-	m.working = m.committed
-	m.die(&e)
 	return e
 }
 
 // kill takes the instance out of use. A run that is under way and everybody
-// who waits start again; a batch that is at the store still gets its answer.
+// who waits or has joined start again. While a batch is at the store the
+// instance stays until the answer: another one must not be loaded, and write,
+// before it is known what this one wrote.
 func (m *machine) kill() effects {
 	var e effects
-	if !m.shut {
+	m.doomed = true
+	if !m.shut && !m.dead {
 		m.open(&e, again)
 	}
-	m.die(&e)
 	return e
 }
 

@@ -64,6 +64,8 @@ type simulation struct {
 	flight  *flight
 	lastRev store.Revision
 
+	published store.Revision // by the group of another instance
+
 	nextID int
 }
 
@@ -385,15 +387,19 @@ func (s *simulation) publish() {
 	if !s.d.advance(v) {
 		s.carry(s.d.kill())
 	}
-	if m := s.d.core(); !m.dead && m.committed.Revision < v.Revision {
-		s.fail("E3", "readers keep a state that was replaced in the group of another instance")
-	}
+	s.published = v.Revision
 }
 
 func (s *simulation) check() {
 	m := s.d.core()
+	if m.dead && s.flight != nil {
+		s.fail("E5", "another instance may be loaded while a write of this one is under way")
+	}
 	if m.dead {
 		return
+	}
+	if s.flight == nil && m.committed.Revision < s.published {
+		s.fail("E3", "readers keep a state that was replaced in the group of another instance")
 	}
 	if m.committed.Revision < s.lastRev {
 		s.fail("E3", "readers go back from revision %d to %d", s.lastRev, m.committed.Revision)

@@ -3,6 +3,7 @@ package engine
 import (
 	"bytes"
 	"context"
+	"errors"
 	"math/rand/v2"
 	"runtime"
 	"sync/atomic"
@@ -35,7 +36,8 @@ type member struct {
 	answer atomic.Uint32
 	op     Op
 	ctx    context.Context
-	err    error // what its run returned
+	err    error // what its run returned, or why it failed
+	report bool  // it is the one who reports the failure
 
 	in         *list // where it waits, and its neighbours there
 	prev, next *member
@@ -62,7 +64,7 @@ func (e *Engine) newMember(ctx context.Context, op Op) *member {
 
 func (e *Engine) free(w *member) {
 	w.answer.Store(pending)
-	w.op, w.ctx, w.err, w.next, w.prev = nil, nil, nil, nil, nil
+	w.op, w.ctx, w.err, w.report, w.next, w.prev = nil, nil, nil, false, nil, nil
 	e.members.Put(w)
 }
 
@@ -158,6 +160,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		}
 	}
 	err = w.err
+	report := w.report
 	e.free(w)
 	switch told {
 	case done:
@@ -167,6 +170,9 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		op.Committed(ctx)
 		return v, false, nil
 	case failed, unknown:
+		if report {
+			e.cfg.Report(in.kind, in.key, "save", err)
+		}
 		return nil, false, err
 	}
 	return nil, true, nil
@@ -183,9 +189,7 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 	case <-w.ctx.Done():
 		err = fail(Busy, "gave up waiting for earlier changes of the same state", w.ctx.Err())
 	case <-t.C:
-		err = fail(Busy, "another change of the same state has been running for too long; "+
-			"if that is the caller itself, a change was made inside a change with a context from outside: "+
-			"use the context the inner function got, or do it after the outer one", nil)
+		err = fail(Busy, "another change of the same state has been running for too long", errSelf)
 	}
 	in.mu.Lock()
 	if in.m.leave(w) {
@@ -200,6 +204,9 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 	e.free(w)
 	return queued, err
 }
+
+var errSelf = errors.New("if that is the caller itself, a change was made inside a change, " +
+	"with a context from outside: use the context that the inner function got, or make it after the outer one")
 
 // run has the turn: it lets the op work on a copy and gives the turn back,
 // whatever happens. It returns queued when the answer is yet to come.
@@ -246,7 +253,7 @@ func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
 		return nil, refused, nil, err
 	}
 	if bytes.Equal(encoded, work.Encoded) {
-		return res, same, nil, nil
+		return k.Type.Clone(work.Value), same, nil, nil
 	}
 	if len(encoded) > e.cfg.MaxState {
 		return nil, refused, nil, fail(TooLarge, "the state is larger than MaxState", nil)
@@ -311,16 +318,22 @@ func (e *Engine) tell(in *Instance, eff effects) {
 		next = w.next
 		w.tell <- again
 	}
+	bad := eff.told == failed || eff.told == unknown
+	unreported := bad && eff.members != nil
 	for w, next := eff.members, (*member)(nil); w != nil; w = next {
 		next = w.next
-		if eff.told == failed || eff.told == unknown {
-			w.err = eff.cause
+		if bad {
+			w.err, w.report = eff.cause, unreported
 		}
 		if w.answer.CompareAndSwap(pending, answered) {
 			w.tell <- eff.told
+			unreported = false
 			continue
 		}
 		e.abandonedDone(w, eff.told)
+	}
+	if unreported { // every caller has left
+		e.Go(func(context.Context) { e.cfg.Report(in.kind, in.key, "save", eff.cause) })
 	}
 }
 

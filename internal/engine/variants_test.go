@@ -20,6 +20,8 @@ var variants = map[string]func(*machine) decider{
 	"forget those who wait when it dies":         func(m *machine) decider { return deaf{m} },
 	"forget the members when it is killed":       func(m *machine) decider { return orphans{m} },
 	"commit what was killed":                     func(m *machine) decider { return undead{m} },
+	"die while the batch is at the store":        func(m *machine) decider { return hasty{m} },
+	"outlive a kill during the commit":           func(m *machine) decider { return survivor{m} },
 	"replace the state under a run":              func(m *machine) decider { return rudeAdvance{m} },
 	"leave without giving up the place":          func(m *machine) decider { return ghost{m} },
 	"forget to settle":                           func(m *machine) decider { return unsettled{m} },
@@ -77,12 +79,7 @@ func (b blindConflict) conflict() effects { return b.applied() }
 
 type staleConflict struct{ *machine }
 
-func (b staleConflict) conflict() effects {
-	var e effects
-	b.open(&e, failed)
-	b.next(&e)
-	return e
-}
+func (b staleConflict) conflict() effects { return b.rejected() }
 
 type unknownIsNo struct{ *machine }
 
@@ -164,7 +161,9 @@ type orphans struct{ *machine }
 
 func (b orphans) kill() effects {
 	var e effects
-	b.die(&e)
+	if !b.shut {
+		b.die(&e)
+	}
 	return e
 }
 
@@ -173,6 +172,23 @@ type undead struct{ *machine }
 func (b undead) kill() effects {
 	var e effects
 	return e
+}
+
+type hasty struct{ *machine }
+
+func (b hasty) kill() effects {
+	e := b.machine.kill()
+	if !b.dead {
+		b.die(&e)
+	}
+	return e
+}
+
+type survivor struct{ *machine }
+
+func (b survivor) rejected() effects {
+	b.doomed = false
+	return b.machine.rejected()
 }
 
 type rudeAdvance struct{ *machine }
