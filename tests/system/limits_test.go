@@ -310,7 +310,7 @@ func TestSelfDeadlockEndsWithTheMend(t *testing.T) {
 				t.Errorf("the outer change: %+v, %v", c, err)
 			}
 			wantCode(t, "the inner change", inner, stay.ErrBusy)
-			if inner == nil || !strings.Contains(inner.Error(), "a change was made inside a change with a context from outside") {
+			if inner == nil || !strings.Contains(inner.Error(), "a change was made inside a change, with a context from outside") {
 				t.Errorf("the error does not name the mistake: %v", inner)
 			}
 			x.browser().want("POST", "/total/click", 200, "2")
