@@ -11,7 +11,7 @@ const (
 	// logPages is how many pages the log takes before it is moved into the
 	// database: 16 MiB. A longer log costs disk and memory, a shorter one
 	// writes the same pages more often.
-	logPages = 2048
+	logPages = 16 << 20 / pageSize
 
 	// maxLogPages is where writers wait for that, should they write faster
 	// than the log is moved. The log is longer only by what one commit wrote,

@@ -24,6 +24,7 @@ type conn struct {
 	stmts [statements]driver.Stmt
 	args  []driver.NamedValue // reused from call to call
 	row   []driver.Value      // likewise
+	bytes []byte              // likewise, see key
 }
 
 // dsn returns what the driver opens path by, with further settings of the
@@ -77,6 +78,13 @@ func (c *conn) close() error {
 	}
 	errs = append(errs, c.raw.Close())
 	return errors.Join(errs...)
+}
+
+// key returns a key as an argument for the next statement. The driver copies
+// arguments, so that one buffer serves all keys.
+func (c *conn) key(key string) []byte {
+	c.bytes = append(c.bytes[:0], key...)
+	return c.bytes
 }
 
 func (c *conn) prepared(id statement, args []driver.Value) (driver.Stmt, []driver.NamedValue, error) {
@@ -172,6 +180,9 @@ func (c *conn) pagesWritten() int64 {
 
 // code returns SQLite's extended result code of an error, 0 if it has none.
 func code(err error) int {
+	if err == nil {
+		return 0 // without the allocation below
+	}
 	var e interface{ Code() int } // *sqlite.Error
 	if errors.As(err, &e) {
 		return e.Code()

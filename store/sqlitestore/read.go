@@ -136,10 +136,13 @@ func (c *conn) snapshot(f func() error) error {
 // Key and Revision are filled in.
 func (c *conn) record(r *store.Record, key string, have store.Revision, now time.Time) error {
 	*r = store.Record{Key: key}
+	if len(key) > store.MaxKey {
+		return nil
+	}
 	err := c.query(get, func(row []driver.Value) error {
 		fill(r, row)
 		return nil
-	}, []byte(key), int64(have))
+	}, int64(have), int64(have), c.key(key))
 	switch {
 	case err != nil:
 		return err

@@ -99,7 +99,7 @@ func Shared() Option {
 }
 
 // MaxSize bounds the database file to about so many bytes, rounded down to
-// pages of 8 KiB; the log beside it is not counted. Groups for which there is
+// pages of 4 KiB; the log beside it is not counted. Groups for which there is
 // no room are rejected with [store.ErrUnavailable] until others are deleted. 0,
 // the default, means that only the disk bounds it. With Shared, each store
 // bounds its own writes only. A file that is larger already keeps its size.

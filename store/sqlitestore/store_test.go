@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -122,6 +123,74 @@ func TestLoadIsOneSnapshot(t *testing.T) {
 		})
 	}
 	group.Wait()
+}
+
+// TestResultsAreSeparate proves that what a caller appends to the revisions of
+// one result does not reach another's.
+func TestResultsAreSeparate(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "app.db"))
+	groups := []store.Group{
+		{{Key: "a"}},
+		{{Key: "b"}, {Key: "c"}},
+		{{Key: "d"}},
+		{{Key: "e"}, {Key: "f"}, {Key: "g"}},
+		{{Key: "h"}},
+	}
+	results := s.Commit(context.Background(), time.Now(), groups)
+	for _, r := range results {
+		_ = append(r.Revisions, 0)
+	}
+	for i, r := range results {
+		if r.Outcome != store.Applied || len(r.Revisions) != len(groups[i]) {
+			t.Fatalf("group %d: %+v", i, r)
+		}
+		for j, revision := range r.Revisions {
+			if key := groups[i][j].Key; revision == 0 || revision != load(t, s, key).Revision {
+				t.Errorf("%s: revision %d in the result, %d in the store", key, revision, load(t, s, key).Revision)
+			}
+		}
+	}
+}
+
+// TestCreateOverExpired proves that a record that has expired is no obstacle
+// to one of the same key, that the new one continues its revisions, and that a
+// live one is an obstacle (C2, C3, C4).
+func TestCreateOverExpired(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "app.db"))
+	ctx, now := context.Background(), time.UnixMilli(1_800_000_000_000)
+	first := store.Write{Key: "k", Value: []byte("first"), Expires: now.Add(time.Second)}
+	second := store.Write{Key: "k", Value: []byte("second")}
+	commit := func(now time.Time, w store.Write) store.Result {
+		return s.Commit(ctx, now, []store.Group{{w}})[0]
+	}
+	before := commit(now, first)
+	if before.Outcome != store.Applied {
+		t.Fatalf("%+v", before)
+	}
+	r := commit(now, second)
+	if r.Outcome != store.Conflict || string(r.Current[0].Value) != "first" {
+		t.Fatalf("over a live record: %+v", r)
+	}
+	r = commit(now.Add(time.Second), second)
+	if r.Outcome != store.Applied || r.Revisions[0] <= before.Revisions[0] {
+		t.Fatalf("over an expired record: %+v, it had %d", r, before.Revisions[0])
+	}
+	if got := load(t, s, "k"); string(got.Value) != "second" || got.Revision != r.Revisions[0] || !got.Expires.IsZero() {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLoadLongKey proves that a key that is too long for the store is absent.
+func TestLoadLongKey(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "app.db"))
+	key := strings.Repeat("k", store.MaxKey)
+	apply(t, s, store.Write{Key: key, Value: []byte("v")})
+	if r := load(t, s, key); string(r.Value) != "v" {
+		t.Errorf("%+v", r)
+	}
+	if r := load(t, s, key+"k"); r.Key != key+"k" || r.Revision != 0 {
+		t.Errorf("%+v", r)
+	}
 }
 
 // TestCloseAmidCalls proves that every call ends when the store closes, those

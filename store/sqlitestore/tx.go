@@ -19,6 +19,8 @@ type tx struct {
 	now  time.Time
 	rows []row // of the group at hand, reused
 
+	revisions []store.Revision // for the results of all groups, see revise
+
 	floor       int64 // once floorKnown
 	floorKnown  bool
 	floorRaised bool
@@ -54,7 +56,7 @@ func expiry(t time.Time) driver.Value {
 // are looked at before the first change, so nothing needs to be undone.
 func (t *tx) group(group store.Group, result *store.Result) error {
 	if len(group) == 1 {
-		if done, err := t.replace(&group[0], result); done || err != nil {
+		if done, err := t.single(&group[0], result); done || err != nil {
 			return err
 		}
 	}
@@ -71,7 +73,7 @@ func (t *tx) group(group store.Group, result *store.Result) error {
 	if !hold {
 		return t.conflict(group, result)
 	}
-	revisions := make([]store.Revision, len(group))
+	revisions := t.revise(len(group))
 	for i := range group {
 		revision, err := t.apply(&group[i], t.rows[i])
 		if err != nil {
@@ -83,23 +85,53 @@ func (t *tx) group(group store.Group, result *store.Result) error {
 	return nil
 }
 
-// replace does in one statement what most groups are: a new value for a live
-// record that keeps its expiry. It reports false if that is not what it is.
-func (t *tx) replace(w *store.Write, result *store.Result) (bool, error) {
-	if w.Op != store.Put || w.Base == 0 {
+// single does in one statement what most groups are: a new value for a live
+// record that keeps its expiry, or a record under a key that has no row. It
+// reports false, and has changed nothing, if that is not what the group is.
+func (t *tx) single(w *store.Write, result *store.Result) (bool, error) {
+	if w.Op != store.Put {
 		return false, nil
 	}
-	expires := expiry(w.Expires)
-	if ms, ok := expires.(int64); ok && ms <= t.now.UnixMilli() {
-		return false, nil
+	var revision, n int64
+	var err error
+	if w.Base == 0 {
+		if err := t.loadFloor(); err != nil {
+			return false, err
+		}
+		revision = t.floor + 1
+		n, err = t.insert(w, revision)
+	} else {
+		expires := expiry(w.Expires)
+		if ms, ok := expires.(int64); ok && ms <= t.now.UnixMilli() {
+			return false, nil
+		}
+		revision = int64(w.Base) + 1
+		n, err = t.conn.exec(replace, int64(w.Version), w.Meta, w.Value, t.conn.key(w.Key), int64(w.Base), expires)
 	}
-	n, err := t.conn.exec(replace, int64(w.Version), w.Meta, w.Value, []byte(w.Key), int64(w.Base), expires)
 	if err != nil || n == 0 {
 		return false, err
 	}
 	t.changed(w, int64(w.Base))
-	*result = store.Result{Outcome: store.Applied, Revisions: []store.Revision{w.Base + 1}}
+	revisions := t.revise(1)
+	revisions[0] = store.Revision(revision)
+	*result = store.Result{Outcome: store.Applied, Revisions: revisions}
 	return true, nil
+}
+
+// insert creates a record unless its key has a row.
+func (t *tx) insert(w *store.Write, revision int64) (int64, error) {
+	return t.conn.exec(insert, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, t.conn.key(w.Key))
+}
+
+// revise returns a slice for n revisions of a result. Most results have one,
+// so they share the array of the transaction while it lasts.
+func (t *tx) revise(n int) []store.Revision {
+	if n > cap(t.revisions)-len(t.revisions) {
+		return make([]store.Revision, n)
+	}
+	from := len(t.revisions)
+	t.revisions = t.revisions[:from+n]
+	return t.revisions[from : from+n : from+n]
 }
 
 func (t *tx) look(key string) (row, error) {
@@ -108,7 +140,7 @@ func (t *tx) look(key string) (row, error) {
 		r.revision, _ = columns[0].(int64)
 		r.expires = columns[1]
 		return nil
-	}, []byte(key))
+	}, t.conn.key(key))
 	return r, err
 }
 
@@ -133,16 +165,16 @@ func (t *tx) apply(w *store.Write, r row) (int64, error) {
 		if err := t.raiseFloor(r.revision); err != nil {
 			return 0, err
 		}
-		n, err = t.conn.exec(remove, []byte(w.Key))
+		n, err = t.conn.exec(remove, t.conn.key(w.Key))
 	case r.revision != 0:
 		revision = r.revision + 1
-		n, err = t.conn.exec(update, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, []byte(w.Key))
+		n, err = t.conn.exec(update, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, t.conn.key(w.Key))
 	default:
 		if err := t.loadFloor(); err != nil {
 			return 0, err
 		}
 		revision = t.floor + 1
-		n, err = t.conn.exec(insert, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, []byte(w.Key))
+		n, err = t.insert(w, revision)
 	}
 	if err == nil && n != 1 {
 		err = errors.New("sqlitestore: a write changed no record although its condition held")

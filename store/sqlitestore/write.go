@@ -162,7 +162,7 @@ func (b *batch) transaction(places []int) error {
 		b.abandon()
 		return err
 	}
-	t := tx{conn: b.conn, now: b.now}
+	t := tx{conn: b.conn, now: b.now, revisions: make([]store.Revision, 0, len(places))}
 	for _, i := range places {
 		if err := t.group(b.groups[i], &b.results[i]); err != nil {
 			b.abandon()
