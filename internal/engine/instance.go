@@ -241,8 +241,8 @@ func (e *Engine) load(in *Instance, isNew bool) {
 		if err != nil {
 			in.loadErr = err
 			e.kill(in)
-			close(in.loaded)
 			e.cfg.Report(in.kind, in.key, phase, err)
+			close(in.loaded)
 			return
 		}
 		in.mu.Lock()

@@ -1,0 +1,112 @@
+package stay_test
+
+import (
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+type text struct {
+	Text string `json:"text"`
+}
+
+// States that grow are counted with what they have become (E6): those beyond
+// MaxBytes leave memory although nothing new was loaded.
+func TestE6MaxBytesCountsGrowth(t *testing.T) {
+	const n = 30
+	st := storefault.Wrap(memstore.New(), nil)
+	app := newApp(t, st, &stay.Options{MaxBytes: 1 << 20})
+	s := stay.Register(app, stay.Module[text]{Name: "text", Persist: stay.PerSession})
+	write := func(b *browser, value string) {
+		if _, err := s.Update(b.ctx(), func(x *text) error { x.Text = value; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var browsers []*browser
+	for range n {
+		b := newBrowser(app)
+		write(b, "x")
+		browsers = append(browsers, b)
+	}
+	large := strings.Repeat("y", 100_000)
+	for _, b := range browsers {
+		write(b, large)
+	}
+	before := st.Count(storefault.Load)
+	for _, b := range browsers {
+		if got, err := s.Get(b.ctx()); err != nil || got.Text != large {
+			t.Fatalf("an evicted state reads wrong: %v", err)
+		}
+	}
+	// At twice their size, about five of them fit.
+	if loads := st.Count(storefault.Load) - before; loads < n-10 {
+		t.Errorf("only %d of %d states of 100 kB were loaded again: the others were kept beyond 1 MiB", loads, n)
+	}
+}
+
+// States in use are passed over when room is made, however many stand first
+// in the order of use, and keep their change (E6).
+func TestE6EvictBehindPinned(t *testing.T) {
+	const inUse, others, limit = 150, 600, 400
+	app := newApp(t, behindCommitter(memstore.New()), &stay.Options{MaxInstances: limit})
+	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+	goOn := make(chan struct{})
+	var running, over sync.WaitGroup
+	var browsers []*browser
+	for range inUse {
+		b := newBrowser(app)
+		ctx := b.ctx()
+		wantCount(t, ctx, s, 0)
+		browsers = append(browsers, b)
+		running.Add(1)
+		over.Go(func() {
+			var once sync.Once
+			_, err := s.Update(ctx, func(c *counter) error {
+				once.Do(running.Done)
+				<-goOn
+				return increment(c)
+			})
+			if err != nil {
+				t.Errorf("a change of a state in use: %v", err)
+			}
+		})
+	}
+	running.Wait()
+	for i := range others {
+		if _, err := s.Update(newBrowser(app).ctx(), increment); err != nil {
+			t.Errorf("after %d others: %v", i, err)
+			break
+		}
+	}
+	close(goOn)
+	over.Wait()
+	for _, b := range browsers {
+		wantCount(t, b.ctx(), s, 1)
+	}
+}
+
+// Ephemeral states are dropped in the order of use: the one used latest
+// stays, the one used first goes (E6, A12).
+func TestE6A12GuestsGoInOrder(t *testing.T) {
+	const limit = 24
+	app := newApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
+	s := stay.Register(app, stay.Module[counter]{Name: "s"})
+	used, unused := newBrowser(app), newBrowser(app)
+	mustUpdate(t, used.ctx(), s)
+	mustUpdate(t, unused.ctx(), s)
+	for i := range 300 {
+		mustUpdate(t, newBrowser(app).ctx(), s)
+		if got, err := s.Get(used.ctx()); err != nil || got.Count != 1 {
+			t.Fatalf("after %d others the latest used reads %+v, %v", i, got, err)
+		}
+		if i == limit-3 { // the limit is reached
+			wantCount(t, unused.ctx(), s, 1)
+		}
+	}
+	wantCount(t, unused.ctx(), s, 0)
+}

@@ -1,0 +1,294 @@
+package stay_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// awaitEnded returns when the session with this ID is known to have ended,
+// which is before Destroy has deleted its states.
+func awaitEnded(t *testing.T, s *stay.State[counter], id string) {
+	t.Helper()
+	ctx := soon(t)
+	for ctx.Err() == nil {
+		if _, err := s.At(id).Get(ctx); errors.Is(err, stay.ErrNotFound) {
+			return
+		}
+	}
+	t.Error("the session does not end")
+}
+
+// with returns a browser that has another token.
+func (b *browser) with(token string) *browser {
+	c := *b
+	c.token = token
+	return &c
+}
+
+// Renew refuses the old cookie even when a first change that was resolved
+// with an older one is in the same call of the store: what that call leaves in
+// memory of the session is what is stored (S5).
+func TestS5RenewBesideStaleFirstChange(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := behindCommitter(memstore.New())
+		app := newApp(t, st, nil)
+		first := stay.Register(app, stay.Module[counter]{Name: "first", Persist: stay.PerSession})
+		second := stay.Register(app, stay.Module[counter]{Name: "second", Persist: stay.PerSession})
+		global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
+		background := context.Background()
+		b := newBrowser(app)
+		ctx := b.ctx()
+		mustUpdate(t, ctx, first) // stores the session
+		record := "stay/session/" + stay.SessionFrom(ctx).ID()
+
+		// A first change runs, resolved before the session is renewed.
+		inRun, goOn := make(chan struct{}), make(chan struct{})
+		stale := make(chan error, 1)
+		staleCtx := b.ctx()
+		go func() {
+			var once sync.Once
+			_, err := second.Update(staleCtx, func(c *counter) error {
+				once.Do(func() { close(inRun); <-goOn })
+				return increment(c)
+			})
+			stale <- err
+		}()
+		<-inRun
+		if err := stay.SessionFrom(b.ctx()).Renew(background); err != nil {
+			t.Fatal(err)
+		}
+		renewedOnce := b.token
+
+		// While the store is busy, the change joins the queue, and behind it a
+		// second renewal.
+		busy := storefault.NewGate()
+		rule := st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/global/", Fault: storefault.Stop(busy)})
+		go func() { mustUpdateAsync(t, background, global) }()
+		if _, err := busy.Arrived(background); err != nil {
+			t.Fatal(err)
+		}
+		close(goOn)
+		synctest.Wait()
+		renewed := make(chan error, 1)
+		renewing := b.with(b.token)
+		go func() { renewed <- stay.SessionFrom(renewing.ctx()).Renew(background) }()
+		synctest.Wait()
+
+		// The change is refused by the store; the renewal follows, and waits
+		// there while a request reads the session.
+		atRenew := storefault.NewGate()
+		renewRule := st.Add(storefault.Rule{Op: storefault.Commit, Key: record, Skip: 1, Fault: storefault.Stop(atRenew)})
+		rule.Remove()
+		busy.Open()
+		if _, err := atRenew.Arrived(background); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		wantCount(t, b.with(renewedOnce).ctx(), first, 1)
+		renewRule.Remove()
+		atRenew.Open()
+		if err := <-renewed; err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, <-stale, stay.ErrEnded)
+
+		_, err := first.Update(b.with(renewedOnce).ctx(), increment)
+		wantCode(t, err, stay.ErrEnded)
+		token := renewing.token
+		wantCount(t, renewing.ctx(), first, 1)
+		mustUpdate(t, renewing.ctx(), first)
+		if renewing.token != token {
+			t.Error("the new cookie was replaced by that of a new session")
+		}
+	})
+}
+
+// Each App finds its own session in a context that carries several, and none
+// where there is only that of another (B4, B12).
+func TestB4B12SessionsOfTwoApps(t *testing.T) {
+	st := memstore.New()
+	one, two := newApp(t, st, nil), newApp(t, memstore.New(), nil)
+	ofOne := stay.Register(one, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	ofTwo := stay.Register(two, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	b := newBrowser(two)
+	mustUpdate(t, b.ctx(), ofTwo)
+	for _, ctx := range []context.Context{b.ctx(), newBrowser(two).ctx()} {
+		_, err := ofOne.Update(ctx, increment)
+		wantCode(t, err, stay.ErrNoSession)
+		_, err = ofOne.Get(ctx)
+		wantCode(t, err, stay.ErrNoSession)
+	}
+	if keys := rows(t, st); len(keys) > 0 {
+		t.Errorf("one App stored %q for sessions of another", keys)
+	}
+
+	outer := newBrowser(one).ctx()
+	own := bridge.AppOf(two)
+	both := own.Begin(outer, own.Keyring(nil), b.token, &response{b: b})
+	mustUpdate(t, both, ofOne)
+	mustUpdate(t, both, ofTwo)
+	wantCount(t, outer, ofOne, 1)
+	wantCount(t, b.ctx(), ofTwo, 2)
+	if got, want := stay.SessionFrom(both).ID(), stay.SessionFrom(b.ctx()).ID(); got != want {
+		t.Errorf("SessionFrom gives %q, want %q, which was put in last", got, want)
+	}
+	none := stay.WithSession(both, nil)
+	for _, s := range []*stay.State[counter]{ofOne, ofTwo} {
+		_, err := s.Get(none)
+		wantCode(t, err, stay.ErrNoSession)
+	}
+}
+
+// The second of two requests that end a session leaves the browser alone: it
+// may have a new session by then (S5).
+func TestS5DestroyTwice(t *testing.T) {
+	app := newSessionApp(t)
+	b := newBrowser(app.App)
+	mustUpdate(t, b.ctx(), app.clicks)
+	once, _ := b.request()
+	twice, r := b.request()
+	if err := stay.SessionFrom(once).Destroy(once); err != nil {
+		t.Fatal(err)
+	}
+	mustUpdate(t, b.ctx(), app.clicks)
+	if err := stay.SessionFrom(twice).Destroy(twice); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.issued) > 0 {
+		t.Errorf("the answer to an ended cookie set %q", r.issued)
+	}
+	wantCount(t, b.ctx(), app.clicks, 1)
+}
+
+// Destroy keeps to its context while it waits for a state that is in use. The
+// session has ended all the same, and the App is told what it could not
+// delete (S5).
+func TestS5DestroyContext(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			var told []*stay.Error // by Destroy
+			app := newApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { told = append(told, e) }})
+			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			b := newBrowser(app)
+			mustUpdate(t, b.ctx(), s)
+			token, running := b.token, b.ctx()
+			inRun, goOn := make(chan struct{}), make(chan struct{})
+			result := make(chan error, 1)
+			go func() {
+				var once sync.Once
+				_, err := s.Update(running, func(c *counter) error {
+					once.Do(func() { close(inRun); <-goOn })
+					return increment(c)
+				})
+				result <- err
+			}()
+			<-inRun
+			ctx, cancel := context.WithCancel(b.ctx())
+			session, destroyed := stay.SessionFrom(ctx), make(chan error, 1)
+			id := session.ID()
+			go func() { destroyed <- session.Destroy(ctx) }()
+			awaitEnded(t, s, id)
+			cancel()
+			if err := <-destroyed; err != nil {
+				t.Errorf("Destroy: %v", err)
+			}
+			if len(told) != 1 || told[0].Module != "s" || told[0].Phase != "destroy" || !errors.Is(told[0], context.Canceled) {
+				t.Errorf("OnError was told %v of the state that is left", told)
+			}
+			close(goOn)
+			if err := <-result; err != nil {
+				t.Errorf("a request that is under way may finish on a state that exists: %v", err)
+			}
+			ctx = b.with(token).ctx()
+			wantCount(t, ctx, s, 0)
+			_, err := s.Update(ctx, increment)
+			wantCode(t, err, stay.ErrEnded)
+			_, err = s.At(id).Get(t.Context())
+			wantCode(t, err, stay.ErrNotFound)
+		})
+	}
+}
+
+// A change may ask the session that its own request is ending: neither waits
+// for the other (S5, E8).
+func TestS5E8DestroyBesideItsOwnRequest(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			app := newApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("told of %v", e) }})
+			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			b := newBrowser(app)
+			mustUpdate(t, b.ctx(), s)
+			ctx := b.ctx()
+			session := stay.SessionFrom(ctx)
+			id := session.ID()
+			inRun, ended := make(chan struct{}), make(chan struct{})
+			result := make(chan error, 1)
+			go func() {
+				var once sync.Once
+				_, err := s.Update(ctx, func(c *counter) error {
+					once.Do(func() { close(inRun); <-ended })
+					if got := session.ID(); got != id {
+						t.Errorf("the ID is %q in the run, want %q", got, id)
+					}
+					return increment(c)
+				})
+				result <- err
+			}()
+			<-inRun
+			destroyed := make(chan error, 1)
+			go func() { destroyed <- session.Destroy(soon(t)) }()
+			awaitEnded(t, s, id)
+			close(ended)
+			if err := <-destroyed; err != nil {
+				t.Errorf("Destroy: %v", err)
+			}
+			if err := <-result; err != nil {
+				t.Errorf("Update: %v", err)
+			}
+		})
+	}
+}
+
+// A session whose cookie was not sent yet ends without a trace; if it may
+// have been sent, the end is stored, so that the cookie stays refused (S5).
+func TestS5DestroyBeforeAnybodyKnows(t *testing.T) {
+	app := newSessionApp(t)
+	b := newBrowser(app.App)
+	ctx, r := b.request()
+	wantCount(t, ctx, app.clicks, 0)
+	before := app.rows(t)
+	if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if after := app.rows(t); !slices.Equal(after, before) {
+		t.Errorf("%q is stored for a session that nobody knows", after)
+	}
+	if len(r.issued) != 2 || b.token != "" {
+		t.Errorf("the response keeps a cookie of the session: %q", r.issued)
+	}
+	_, err := app.clicks.Update(ctx, increment)
+	wantCode(t, err, stay.ErrEnded)
+
+	ctx, r = b.request()
+	wantCount(t, ctx, app.clicks, 0)
+	sent := b.token
+	r.sent = true
+	if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if keys := app.rows(t); len(keys) != 1 || !strings.HasPrefix(keys[0], "stay/session/") {
+		t.Errorf("%q is stored, want a tombstone", keys)
+	}
+	_, err = app.clicks.Update(b.with(sent).ctx(), increment)
+	wantCode(t, err, stay.ErrEnded)
+}
