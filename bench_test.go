@@ -49,6 +49,9 @@ func BenchmarkGet(b *testing.B) {
 func BenchmarkGetSession(b *testing.B) {
 	s := benchState(b, stay.PerSession)
 	ctx := newBrowser(s.App()).ctx()
+	if _, err := s.Update(ctx, increment); err != nil {
+		b.Fatal(err)
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if _, err := s.Get(ctx); err != nil {
