@@ -157,7 +157,7 @@ func (b *Backend) send(req *request) {
 	if b.features.Immediate {
 		req.sent++
 		res := b.store.Commit(e.ctx, e.cfg.Now(), req.groups[:])
-		e.settle(req, resultAt(res, 0))
+		e.settle(req, resultAt(res, 0, len(req.group())))
 		return
 	}
 	b.mu.Lock()
@@ -267,7 +267,7 @@ func (b *Backend) commit(reqs []*request) {
 	b.took.Store(int64(time.Since(began)))
 	cancel()
 	for i, r := range reqs {
-		e.settle(r, resultAt(res, i))
+		e.settle(r, resultAt(res, i, len(r.group())))
 	}
 }
 
@@ -291,14 +291,15 @@ func (e *Engine) refuseRequest(req *request) {
 	e.conclude(req.in, req, rejected, fail(Closed, "the app is closed", nil))
 }
 
-// resultAt guards against a store that answers too little.
-func resultAt(res []store.Result, i int) store.Result {
+// resultAt guards against a store that answers too little: then nobody knows
+// what it did, and it is asked again.
+func resultAt(res []store.Result, i, writes int) store.Result {
 	if i >= len(res) {
 		return store.Result{Err: errors.New("the store did not answer the write")}
 	}
 	r := res[i]
-	if r.Outcome == store.Applied && len(r.Revisions) == 0 {
-		return store.Result{Err: errors.New("the store answered without a revision")}
+	if r.Outcome == store.Applied && len(r.Revisions) != writes {
+		return store.Result{Err: errors.New("the store answered without a revision for each write")}
 	}
 	return r
 }

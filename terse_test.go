@@ -1,0 +1,41 @@
+package stay_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// terse is a broken store: it applies everything, and its answers lack a
+// revision.
+type terse struct{ *memstore.Store }
+
+func (s terse) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	res := s.Store.Commit(ctx, now, groups)
+	for i := range res {
+		if len(res[i].Revisions) > 0 {
+			res[i].Revisions = res[i].Revisions[:len(res[i].Revisions)-1]
+		}
+	}
+	return res
+}
+
+// An answer that is incomplete is no acknowledgement: the write is sent again,
+// recognised as applied, and neither lost nor doubled (C2, E5).
+func TestE5IncompleteAnswer(t *testing.T) {
+	app := newApp(t, terse{memstore.New()}, nil)
+	clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
+	total := stay.Register(app, stay.Module[counter]{Name: "total", Persist: stay.Global})
+	b := newBrowser(app)
+	for i := range 3 {
+		for _, s := range []*stay.State[counter]{clicks, total} {
+			ctx := b.ctx()
+			mustUpdate(t, ctx, s)
+			wantCount(t, ctx, s, i+1)
+		}
+	}
+}
