@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"log/slog"
+	"reflect"
 	"time"
 
 	"github.com/stay-go/stay/internal/bridge"
@@ -12,6 +13,34 @@ import (
 func init() { //nolint:gochecknoinits // the one place that fills in the bridge
 	bridge.AppOf = func(app any) bridge.App { return appBridge{app.(*App)} }
 	bridge.StateOf = func(state any) bridge.State { return stateBridge{state.(AnyState).untyped()} }
+	bridge.Define = func(app any, d bridge.Definition) bridge.State { return stateBridge{define(app.(*App), d)} }
+}
+
+// define registers a module whose type is known at run time only.
+func define(app *App, d bridge.Definition) core {
+	def := definition{
+		name: d.Name, initial: d.Initial, adopt: d.Adopt,
+		actions: make(map[string]func(*Call, any) error, len(d.Actions)),
+	}
+	switch {
+	case d.Key != nil:
+		def.persist = &keyStrategy{
+			typ: reflect.TypeOf(d.Initial).Elem(), name: "WithKey",
+			key: func(_ *Call, v any) string { return d.Key(v) },
+		}
+	case d.Persist != nil:
+		def.persist = d.Persist.(Strategy)
+	}
+	for name, action := range d.Actions {
+		def.actions[name] = func(c *Call, v any) error { return action(c, v) }
+	}
+	if d.Created != nil {
+		def.created = func(_ *Call, v any) error { return d.Created(v) }
+	}
+	if d.OnError != nil {
+		def.onError = func(_ *Call, e *Error) { d.OnError(e) }
+	}
+	return core{module: app.register(def)}
 }
 
 type appBridge struct{ *App }
@@ -26,6 +55,10 @@ func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string,
 	r.context = sessionContext{ctx, &r.session}
 	return &r.context
 }
+
+func (a appBridge) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }
+
+func (a appBridge) Evict(always bool) { a.engine.Evict(always) }
 
 func (a appBridge) Logger() *slog.Logger { return a.logger() }
 func (a appBridge) Development() bool    { return a.opts.Development }

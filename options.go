@@ -46,6 +46,23 @@ type Options struct {
 	// CommitTimeout bounds how long the outcome of a write is asked for before
 	// the change is ErrUnknown; default 10 s.
 	CommitTimeout time.Duration
+	// MaxNewSessions bounds how many sessions may begin to be stored in a
+	// second; default 1000. One more is ErrBusy. It keeps clients that send no
+	// cookies from filling the store.
+	MaxNewSessions int
+	// Guests says where the states of sessions are kept that belong to nobody
+	// else: ephemeral ones, and those of PerUser, WithKey and ResolveKey
+	// modules before there is a key. Default GuestMemory on a store with a
+	// sole owner, GuestStored on others.
+	Guests GuestMode
+	// StickySessions says that all requests of a session reach the same
+	// process, which allows GuestMemory on a store without a sole owner.
+	StickySessions bool
+	// KeepCookieOnKeyChange leaves the session's cookie as it is when a state's
+	// key changes, as at a login. The default, a new cookie and the old one
+	// refused, keeps an attacker who has planted or learnt a cookie from being
+	// logged in with it.
+	KeepCookieOnKeyChange bool
 	// OnError is told of every failed load, save, decode, hook and panic of
 	// modules that have no OnError of their own, and of sessions: once for
 	// each failure, however many callers it had, and before one of them gets
@@ -57,6 +74,19 @@ type Options struct {
 	// names of the actions there are.
 	Development bool
 }
+
+// A GuestMode says where the states of guests are kept.
+type GuestMode uint8
+
+const (
+	_ GuestMode = iota // by the store
+	// GuestMemory keeps them in memory: they are dropped when memory is short
+	// (see Options.MaxGuests), when the session has been idle for
+	// Options.IdleTimeout, and when the process ends.
+	GuestMemory
+	// GuestStored keeps them in the store, until the session ends.
+	GuestStored
+)
 
 // withDefaults returns a copy with every field set. It panics on values that
 // make no sense.
@@ -78,8 +108,12 @@ func (o *Options) withDefaults() Options {
 	setDefault("MaxGuests", &out.MaxGuests, 100_000)
 	setDefault("MaxState", &out.MaxState, 1<<20)
 	setDefault("MaxWaiters", &out.MaxWaiters, 1024)
+	setDefault("MaxNewSessions", &out.MaxNewSessions, 1000)
 	setDefault("MaxWait", &out.MaxWait, 10*time.Second)
 	setDefault("CommitTimeout", &out.CommitTimeout, 10*time.Second)
+	if out.Guests > GuestStored {
+		panic("stay.New: Options.Guests is neither GuestMemory nor GuestStored")
+	}
 	if out.Lifetime < out.IdleTimeout {
 		panic(fmt.Sprintf("stay.New: Options.Lifetime (%v) is shorter than IdleTimeout (%v)", out.Lifetime, out.IdleTimeout))
 	}

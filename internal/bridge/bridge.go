@@ -15,6 +15,29 @@ var AppOf func(app any) App
 // StateOf returns the core of a *stay.State of any type.
 var StateOf func(state any) State
 
+// Define registers a module with the core of a *stay.App, for states whose
+// type is known at run time only. It panics as stay.Register does.
+var Define func(app any, d Definition) State
+
+// A Definition is a stay.Module without its type. Values are pointers to the
+// state's struct.
+type Definition struct {
+	Name    string
+	Initial any
+	Persist any                // a stay.Strategy, or nil
+	Key     func(v any) string // instead of Persist: as of stay.WithKey
+	Actions map[string]func(c Call, v any) error
+	Created func(v any) error
+	Adopt   func(stored, result any) error
+	OnError func(err error)
+}
+
+// A Call is what an action gets beside the state.
+type Call interface {
+	Context() context.Context
+	Bind(dst any) error
+}
+
 // An App is the core of a *stay.App.
 type App interface {
 	// Keyring returns what signs and verifies session tokens: with keys[0],
@@ -25,6 +48,12 @@ type App interface {
 	// names, or a new one if the token is empty or not valid. Nothing is
 	// looked up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// PageLoad resets the states of the session in ctx that are to be reset
+	// when a page is loaded. Without a session that is known it does nothing.
+	PageLoad(ctx context.Context) error
+	// Evict drops from memory what would be loaded again; with always, also
+	// after each use from now on.
+	Evict(always bool)
 	// Logger is where causes that are not shown to clients go.
 	Logger() *slog.Logger
 	// Development reports whether answers may help a developer.

@@ -62,6 +62,7 @@ type Engine struct {
 
 	inflight   atomic.Int64
 	refuse     atomic.Bool // mirrors closed
+	evict      atomic.Bool // keep nothing in memory that nobody uses
 	closing    chan struct{}
 	dropped    atomic.Int64
 	dropLogged atomic.Int64

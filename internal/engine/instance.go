@@ -289,7 +289,18 @@ func (e *Engine) release(in *Instance) {
 		return
 	}
 	v := in.snapshot.Load()
-	if v != nil && v.Revision == 0 && in.fresh {
+	if v != nil && v.Revision == 0 && in.fresh || in.kind.Backend != nil && e.evict.Load() {
+		in.cache.drop(in)
+	}
+}
+
+// Evict drops from memory every stored state that nobody uses; with always,
+// also each one from now on as soon as its last use ends.
+func (e *Engine) Evict(always bool) {
+	if always {
+		e.evict.Store(true)
+	}
+	for _, in := range e.instances.all() {
 		in.cache.drop(in)
 	}
 }

@@ -1,0 +1,187 @@
+package stay
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/schema"
+	"github.com/stay-go/stay/store"
+)
+
+// A definition is a Module without its type: values are *S. It copies nothing.
+type definition struct {
+	name      string
+	initial   any
+	persist   Strategy
+	actions   map[string]func(*Call, any) error
+	created   func(*Call, any) error
+	destroyed func(*Call, any)
+	expired   func(*Call, any)
+	onError   func(*Call, *Error)
+	adopt     func(stored, result any) error
+	pageReset bool
+	debounce  time.Duration
+	expiry    time.Duration
+	version   int
+	migrate   map[int]func(json.RawMessage) (json.RawMessage, error)
+	store     store.Store
+}
+
+// A module is a registered definition.
+type module struct {
+	definition
+	app     *App
+	scope   scope
+	key     *keyStrategy // nil unless the key is computed
+	schema  *schema.Schema
+	kind    *engine.Kind // of the states under a key of their own
+	encoded []byte       // the initial state
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
+
+// Register adds a module to the app and returns its state, which handlers
+// use. Mistakes in the definition panic, naming the module and the mend.
+// Register may be called at any time; it does no I/O.
+func Register[S any](app *App, m Module[S]) *State[S] {
+	d := definition{
+		name: m.Name, initial: &m.Initial, persist: m.Persist, onError: m.OnError,
+		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
+		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
+	}
+	for name, action := range m.Actions {
+		d.actions[name] = nil
+		if action != nil {
+			d.actions[name] = func(c *Call, v any) error { return action(c, v.(*S)) }
+		}
+	}
+	if fn := m.OnCreated; fn != nil {
+		d.created = func(c *Call, v any) error { return fn(c, v.(*S)) }
+	}
+	if fn := m.OnDestroyed; fn != nil {
+		d.destroyed = func(c *Call, v any) { fn(c, v.(*S)) }
+	}
+	if fn := m.OnExpire; fn != nil {
+		d.expired = func(c *Call, v any) { fn(c, v.(*S)) }
+	}
+	if fn := m.Adopt; fn != nil {
+		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
+	}
+	return &State[S]{core: core{module: app.register(d)}}
+}
+
+// register adds a module; see Register.
+func (a *App) register(d definition) *module {
+	if a == nil {
+		panic("stay.Register: the App is nil: make one with stay.New")
+	}
+	m := &module{definition: d, app: a}
+	switch {
+	case m.name == "":
+		panic(fmt.Sprintf("stay.Register: a module with state %T has no name: set Module.Name", d.initial))
+	case !validName.MatchString(m.name):
+		m.refuse("the name is not valid: use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot")
+	}
+	m.checkSchema()
+	m.checkStrategy()
+	m.checkActions()
+	m.checkTimes()
+	m.checkVersions()
+	m.kind = &engine.Kind{
+		Name: m.name, Type: moduleType{m}, Version: m.version,
+		Hooked: m.created != nil, Prefix: m.scope.prefix(m.name),
+	}
+	if m.persist != nil {
+		m.kind.Backend = a.backend
+	}
+	a.add(m)
+	return m
+}
+
+// refuse panics with a mistake in the definition.
+func (m *module) refuse(why string) {
+	panic(fmt.Sprintf("stay.Register: module %q: %s", m.name, why))
+}
+
+func (m *module) checkSchema() {
+	sch, err := schema.Of(m.initial)
+	if err != nil {
+		m.refuse(err.Error())
+	}
+	m.schema, m.initial = sch, nil
+	if m.encoded, err = sch.Encode(sch.Initial(), nil); err != nil {
+		m.refuse("the initial state cannot be encoded: " + err.Error())
+	}
+	if len(m.encoded) > m.app.opts.MaxState {
+		m.refuse("the initial state is larger than Options.MaxState")
+	}
+}
+
+// checkStrategy checks that the strategy fits the state.
+func (m *module) checkStrategy() {
+	if m.persist != nil {
+		m.scope = m.persist.scope()
+	}
+	m.key, _ = m.persist.(*keyStrategy)
+	fields := m.schema.KeyFields()
+	switch {
+	case m.key == nil && len(fields) > 0:
+		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", which only a key computed from the state needs: remove the tag", fields[0]))
+	case m.key == nil:
+	case m.key.typ != m.schema.Type():
+		m.refuse(fmt.Sprintf("the key function takes a *%v, the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
+	case !m.key.calls && len(fields) == 0:
+		m.refuse("no field says who the owner is: tag the fields that the key function reads with stay:\"key\"")
+	case !m.key.calls:
+		if key := m.key.key(nil, m.schema.Initial()); key != "" {
+			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
+		}
+	}
+	if m.pageReset && (m.scope == scopeGlobal || m.key != nil && m.key.calls) {
+		m.refuse("ResetOnPageLoad would let one browser reset the state of others: use it with PerSession, PerUser or WithKey, or call Reset")
+	}
+	if m.adopt != nil && m.scope != scopeUser && m.scope != scopeKey {
+		m.refuse("Adopt has no effect without a key that may appear: remove it, or use PerUser or WithKey")
+	}
+}
+
+func (m *module) checkActions() {
+	for name, action := range m.actions {
+		switch {
+		case !validName.MatchString(name):
+			m.refuse(fmt.Sprintf("the action name %q is not valid: use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot", name))
+		case action == nil:
+			m.refuse(fmt.Sprintf("action %q is nil: give it a function", name))
+		}
+	}
+}
+
+func (m *module) checkTimes() {
+	switch {
+	case m.debounce < 0:
+		m.refuse("Debounce is negative: leave it 0 to have every change stored before it is acknowledged")
+	case m.expiry < 0:
+		m.refuse("Expiry is negative: leave it 0 for the default")
+	case m.persist == nil && m.debounce > 0:
+		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
+	}
+}
+
+func (m *module) checkVersions() {
+	if m.version == 0 {
+		m.version = 1
+	}
+	if m.version < 0 {
+		m.refuse("Version is negative: the first is 1")
+	}
+	m.migrate = maps.Clone(m.migrate)
+}
+
+func (m *module) actionNames() []string {
+	return slices.Sorted(maps.Keys(m.actions))
+}
