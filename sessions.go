@@ -139,7 +139,7 @@ type resolution struct {
 // Valid implements engine.Guard: the session has not been ended or renewed
 // since. A session that is not in memory was not changed by this process
 // lately; Create asks the store.
-func (r *resolution) Valid() bool {
+func (r *resolution) Valid(*engine.Version) bool {
 	v := r.app.engine.Peek(r.kind, r.key)
 	if v == nil {
 		return true
@@ -176,7 +176,7 @@ func (o *sessionOp) Resolve(context.Context) (engine.Ref, error) {
 }
 
 // Run implements engine.Op.
-func (o *sessionOp) Run(v any) (any, error) {
+func (o *sessionOp) Run(v any, _ *engine.Version) (any, error) {
 	rec, err := o.fn(v.(*sessionRecord), o.app.opts.Clock())
 	if err != nil {
 		return nil, err
@@ -199,7 +199,7 @@ func (o *deleteOp) Resolve(context.Context) (engine.Ref, error) {
 }
 
 // Run implements engine.Op.
-func (o *deleteOp) Run(any) (any, error) { return engine.Deleted, nil }
+func (o *deleteOp) Run(any, *engine.Version) (any, error) { return engine.Deleted, nil }
 
 // Committed implements engine.Op.
 func (o *deleteOp) Committed(context.Context) {}

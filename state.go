@@ -258,7 +258,7 @@ func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
 }
 
 // Run implements engine.Op.
-func (o *op) Run(v any) (any, error) {
+func (o *op) Run(v any, from *engine.Version) (any, error) {
 	if o.act == nil {
 		return o.fn(v)
 	}

@@ -35,18 +35,20 @@ type Backend struct {
 // A request is the batch of one instance on its way to the store. It is sent
 // again, unchanged, until the answer is definite.
 type request struct {
-	in         *Instance
+	in         *Instance // nil: a group's
+	group      *group
+	backend    *Backend
 	companions []Companion
 	encoded    [][]byte  // of the companions
 	doubted    time.Time // when its outcome was first unknown
 	seq        uint64
 	sent       int
 	bytes      int
-	groups     [1]store.Group
+	writes     [1]store.Group
 	one        [1]store.Write
 }
 
-func (r *request) group() store.Group { return r.groups[0] }
+func (r *request) all() store.Group { return r.writes[0] }
 
 func newBackend(e *Engine, s store.Store) *Backend {
 	b := &Backend{engine: e, store: s, features: s.Features(), signal: make(chan struct{}, 1)}
@@ -90,40 +92,46 @@ func (e *Engine) commit(in *Instance) {
 	work, base := in.m.working, in.m.committed
 	if in.kind.Backend == nil {
 		work.Revision = base.Revision + 1
-		e.conclude(in, nil, work.applied(), nil)
+		e.conclude(in, work.applied(), nil)
 		return
 	}
 	req, _ := e.requests.Get().(*request)
 	if req == nil {
 		req = &request{}
 	}
-	req.in, req.seq = in, e.writeID()
+	req.in, req.backend, req.seq = in, in.kind.Backend, e.writeID()
 	w := &req.one[0]
 	*w = store.Write{Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version}
 	if work.gone {
 		w.Op = store.Delete
 	} else {
-		work.Meta = appendMeta(base.Meta, e.node, req.seq)
-		if base.Revision == 0 {
-			work.Expires = in.expires
-		}
-		if in.kind.Expiry != nil {
-			work.Expires = in.kind.Expiry(work.Value)
-		}
+		e.stamp(in, base, work, req.seq, in.expires)
 		w.Value, w.Meta, w.Expires = work.Encoded, work.Meta, work.Expires
 	}
-	req.groups[0] = req.one[:]
+	req.writes[0] = req.one[:]
 	if base.Revision == 0 && !work.gone && in.guard != nil {
 		if err := e.accompany(req, in.guard); err != nil {
-			e.conclude(in, nil, rejected, err)
+			e.conclude(in, rejected, err)
 			return
 		}
 	}
-	for i := range req.group() {
-		req.bytes += len(req.group()[i].Value)
+	for i := range req.all() {
+		req.bytes += len(req.all()[i].Value)
 	}
 	e.hold() // until the request is concluded
 	in.kind.Backend.send(req)
+}
+
+// stamp completes a version that the write seq is about to store over base.
+// expires is for a record that it creates.
+func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.Time) {
+	v.Meta = e.nextMeta(base.Meta, base.Revision, seq)
+	if base.Revision == 0 {
+		v.Expires = expires
+	}
+	if in.kind.Expiry != nil {
+		v.Expires = in.kind.Expiry(v.Value)
+	}
 }
 
 // accompany adds the writes that must be in the group which creates a record.
@@ -138,9 +146,9 @@ func (e *Engine) accompany(req *request, g Guard) error {
 				return err
 			}
 			w.Op, w.Version, w.Expires = store.Put, c.Kind.Version, c.Expires
-			w.Value, w.Meta = encoded, appendMeta(c.Meta, e.node, req.seq)
+			w.Value, w.Meta = encoded, e.nextMeta(c.Meta, c.Base, req.seq)
 		}
-		req.groups[0] = append(req.groups[0], w)
+		req.writes[0] = append(req.writes[0], w)
 		req.encoded = append(req.encoded, encoded)
 	}
 	req.companions = companions
@@ -156,8 +164,8 @@ func (b *Backend) send(req *request) {
 	}
 	if b.features.Immediate {
 		req.sent++
-		res := b.store.Commit(e.ctx, e.cfg.Now(), req.groups[:])
-		e.settle(req, resultAt(res, 0, len(req.group())))
+		res := b.store.Commit(e.ctx, e.cfg.Now(), req.writes[:])
+		e.settle(req, resultAt(res, 0, len(req.all())))
 		return
 	}
 	b.mu.Lock()
@@ -218,7 +226,7 @@ func (b *Backend) take() []*request {
 	defer b.mu.Unlock()
 	several := false
 	for _, r := range b.queue {
-		several = several || len(r.group()) > 1
+		several = several || len(r.all()) > 1
 	}
 	var keys map[string]bool
 	if several {
@@ -231,7 +239,7 @@ func (b *Backend) take() []*request {
 			rest = append(rest, b.queue[i:]...)
 			break
 		}
-		if several && !claim(keys, r.group()) {
+		if several && !claim(keys, r.all()) {
 			rest = append(rest, r)
 			continue
 		}
@@ -259,7 +267,7 @@ func (b *Backend) commit(reqs []*request) {
 	groups := make([]store.Group, len(reqs))
 	for i, r := range reqs {
 		r.sent++
-		groups[i] = r.group()
+		groups[i] = r.all()
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.CommitTimeout)
 	began := time.Now()
@@ -267,7 +275,7 @@ func (b *Backend) commit(reqs []*request) {
 	b.took.Store(int64(time.Since(began)))
 	cancel()
 	for i, r := range reqs {
-		e.settle(r, resultAt(res, i, len(r.group())))
+		e.settle(r, resultAt(res, i, len(r.all())))
 	}
 }
 
@@ -288,7 +296,7 @@ func (e *Engine) refuseRequest(req *request) {
 		e.giveUp(req, store.ErrClosed)
 		return
 	}
-	e.conclude(req.in, req, rejected, fail(Closed, "the app is closed", nil))
+	e.end(req, rejected, fail(Closed, "the app is closed", nil))
 }
 
 // resultAt guards against a store that answers too little: then nobody knows
@@ -306,18 +314,23 @@ func resultAt(res []store.Result, i, writes int) store.Result {
 
 // settle turns the store's answer into what the instance is told.
 func (e *Engine) settle(req *request, res store.Result) {
-	in := req.in
 	switch res.Outcome {
 	case store.Applied:
+		if req.group != nil {
+			req.group.number(res.Revisions)
+			e.end(req, applied, nil)
+			return
+		}
+		in := req.in
 		in.m.working.Revision = res.Revisions[0]
 		e.advanceAll(req, res.Revisions)
-		e.conclude(in, req, in.m.working.applied(), nil)
+		e.end(req, in.m.working.applied(), nil)
 		if req.sent == 1 { // nobody else has it any more
 			*req = request{}
 			e.requests.Put(req)
 		}
 	case store.Conflict:
-		e.conclude(in, req, e.conflictOrOwn(req, res), nil)
+		e.end(req, e.conflictOrOwn(req, res), nil)
 	case store.Rejected:
 		if req.sent > 1 {
 			// An earlier sending may have been applied all the same.
@@ -328,7 +341,7 @@ func (e *Engine) settle(req *request, res store.Result) {
 		if e.ctx.Err() != nil {
 			err = fail(Closed, "the app is closed", res.Err)
 		}
-		e.conclude(in, req, rejected, err)
+		e.end(req, rejected, err)
 	default:
 		e.sendAgain(req, res.Err)
 	}
@@ -342,7 +355,7 @@ func (e *Engine) conflictOrOwn(req *request, res store.Result) conclusion {
 			return vanished // applied; load what is there now
 		}
 	}
-	g := req.group()
+	g := req.all()
 	if req.sent > 1 && len(g) == 1 && g[0].Op == store.Delete && len(res.Current) == 1 && res.Current[0].Revision == 0 {
 		return vanished
 	}
@@ -352,7 +365,6 @@ func (e *Engine) conflictOrOwn(req *request, res store.Result) conclusion {
 // sendAgain repeats a request whose outcome nobody knows, until it is known
 // or CommitTimeout is over.
 func (e *Engine) sendAgain(req *request, cause error) {
-	in := req.in
 	if req.doubted.IsZero() {
 		req.doubted = time.Now()
 	}
@@ -363,7 +375,7 @@ func (e *Engine) sendAgain(req *request, cause error) {
 			defer t.Stop()
 			select {
 			case <-t.C:
-				in.kind.Backend.send(req)
+				req.backend.send(req)
 			case <-ctx.Done():
 				e.giveUp(req, cause)
 			}
@@ -376,7 +388,7 @@ func (e *Engine) sendAgain(req *request, cause error) {
 
 func (e *Engine) giveUp(req *request, cause error) {
 	err := fail(Unknown, "the store did not say whether the change was stored", cause)
-	e.conclude(req.in, req, lost, err)
+	e.end(req, lost, err)
 }
 
 // A conclusion is the machine's event for the end of a batch.
@@ -399,16 +411,23 @@ func (v *Version) applied() conclusion {
 	return applied
 }
 
-// conclude ends the batch of in and answers everybody.
-func (e *Engine) conclude(in *Instance, req *request, how conclusion, cause error) {
-	if req != nil {
-		defer e.End()
-		if how == conflicted || how == vanished || how == lost {
-			for _, c := range req.companions {
-				e.Drop(c.Kind, c.Key)
-			}
+// end concludes a request.
+func (e *Engine) end(req *request, how conclusion, cause error) {
+	defer e.End()
+	if req.group != nil {
+		req.group.conclude(how, cause)
+		return
+	}
+	if how == conflicted || how == vanished || how == lost {
+		for _, c := range req.companions {
+			e.Drop(c.Kind, c.Key)
 		}
 	}
+	e.conclude(req.in, how, cause)
+}
+
+// conclude ends the batch of in and answers everybody.
+func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	var eff effects
 	in.mu.Lock()
 	before := in.m.committed.size(in.key)
@@ -443,7 +462,7 @@ func (e *Engine) advanceAll(req *request, revs []store.Revision) {
 		if c.Value == nil || i+1 >= len(revs) {
 			continue
 		}
-		w := &req.group()[i+1]
+		w := &req.all()[i+1]
 		e.advance(c.Kind, c.Key, &Version{
 			Value: c.Value, Encoded: req.encoded[i], Meta: w.Meta, Revision: revs[i+1], Expires: w.Expires,
 		})

@@ -12,7 +12,6 @@ package engine
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -191,61 +190,4 @@ func (e *Engine) Close(ctx context.Context) error {
 		}
 	}
 	return err
-}
-
-// writeID names one write of this engine; see metaCarries.
-func (e *Engine) writeID() uint64 { return e.seq.Add(1) }
-
-// Record.Meta holds who wrote the record, the latest first: a format byte,
-// then for each of up to 8 writers its 8 bytes and the number of its last
-// write. A writer has one write under way for a key, and sends it again until
-// it knows what became of it, so its last number is enough to find its own.
-const (
-	metaFormat  = 1
-	metaWriters = 8
-)
-
-func appendMeta(prev []byte, node [8]byte, seq uint64) []byte {
-	b := make([]byte, 0, 10+min(len(prev), 64)+binary.MaxVarintLen64)
-	b = append(b, metaFormat)
-	b = append(b, node[:]...)
-	b = binary.AppendUvarint(b, seq)
-	n := 1
-	eachWriter(prev, func(w [8]byte, s uint64) bool {
-		if w != node {
-			b = append(b, w[:]...)
-			b = binary.AppendUvarint(b, s)
-			n++
-		}
-		return n < metaWriters
-	})
-	return b
-}
-
-// eachWriter calls fn for the writers in meta until it returns false. Bytes
-// that are not ours hold none.
-func eachWriter(meta []byte, fn func(node [8]byte, seq uint64) bool) {
-	if len(meta) == 0 || meta[0] != metaFormat {
-		return
-	}
-	for meta = meta[1:]; len(meta) > 8; {
-		var w [8]byte
-		copy(w[:], meta)
-		seq, n := binary.Uvarint(meta[8:])
-		if n <= 0 || !fn(w, seq) {
-			return
-		}
-		meta = meta[8+n:]
-	}
-}
-
-// metaCarries reports whether the write (node, seq) is among the last writes
-// of the record.
-func metaCarries(meta []byte, node [8]byte, seq uint64) bool {
-	found := false
-	eachWriter(meta, func(w [8]byte, s uint64) bool {
-		found = w == node && s == seq
-		return !found
-	})
-	return found
 }

@@ -74,9 +74,9 @@ type Ref struct {
 
 // A Guard ties the instance of a session to the session's record.
 type Guard interface {
-	// Valid reports whether the resolution still holds. It is called with the
-	// turn taken and must not wait.
-	Valid() bool
+	// Valid reports whether the resolution still holds for an instance with
+	// this version. It is called with the turn taken and must not wait.
+	Valid(v *Version) bool
 	// Create returns what must be part of the group that creates the
 	// instance's record.
 	Create() []Companion

@@ -70,7 +70,7 @@ func (m *machine) enter(w *member) verdict {
 	switch {
 	case m.dead:
 		return again
-	case m.holder == nil && !m.shut && m.waiting.n == 0:
+	case m.holder == nil && !m.shut && m.waiting.n == 0 && (m.batch.n == 0 || !w.alone):
 		m.holder = w
 		return granted
 	case m.waiting.n+m.batch.n >= m.limits.waiters:
@@ -107,7 +107,7 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 	case aborted:
 		e.own = again
 	}
-	full := how == deleted || late ||
+	full := how == deleted || late || m.waiting.n > 0 && m.waiting.first.alone ||
 		m.batch.n >= m.limits.members || len(m.working.Encoded) >= m.limits.bytes
 	switch {
 	case m.batch.n > 0 && full:
@@ -118,6 +118,23 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 		e.pause = true
 	}
 	return e
+}
+
+// stage turns the turn of a member that is alone into its part of a group: a
+// batch of its own at the store. next is the new version, nil if the state only
+// has to stay what it is. It reports false when the instance is dead: then the
+// group must not be committed.
+func (m *machine) stage(w *member, next *Version) bool {
+	m.holder = nil
+	if m.dead {
+		return false
+	}
+	if next != nil {
+		m.working = next
+	}
+	m.batch.push(w)
+	m.shut = true
+	return true
 }
 
 // settle closes the batch if the pause after a run brought nobody.

@@ -18,6 +18,7 @@ type decider interface {
 	enter(*member) verdict
 	leave(*member) bool
 	finish(*member, outcome, *Version, bool) effects
+	stage(*member, *Version) bool
 	settle() effects
 	applied() effects
 	gone() effects
@@ -81,6 +82,7 @@ type flight struct {
 	base    store.Revision
 	content []int
 	sent    bool // an outcome was unknown before
+	check   bool // of a group in which the state only has to stay
 }
 
 func (s *simulation) fail(rule, format string, args ...any) {
@@ -166,9 +168,9 @@ func (s *simulation) arrive() {
 	if t.how == deleted {
 		t.how = changed // a deletion is a change that closes the batch; the list of runs goes on
 	}
-	w := &member{}
+	w := &member{alone: s.rng.IntN(5) == 0}
 	v := d.enter(w)
-	s.log("enter %d: %d", t.id, v)
+	s.log("enter %d alone %v: %d", t.id, w.alone, v)
 	switch v {
 	case granted:
 		if s.running != nil || s.flight != nil {
@@ -207,6 +209,9 @@ func (s *simulation) grant(w *member) {
 		s.order = slices.DeleteFunc(s.order, func(x *member) bool { return x == w })
 		t.waiting = false
 	}
+	if m := s.d.core(); w.alone && !m.dead && m.working != m.committed {
+		s.fail("E1", "a group begins with a state that could still be rolled back")
+	}
 	t.saw = slices.Clone(seen(s.d.core().working))
 	s.running = t
 }
@@ -227,6 +232,10 @@ func (s *simulation) end() {
 	if t.how == changed {
 		next = &Version{Value: append(slices.Clone(t.saw), t.id), Encoded: make([]byte, 1)}
 	}
+	if w.alone && t.how != aborted {
+		s.stage(w, t, next)
+		return
+	}
 	late := s.rng.IntN(8) == 0
 	s.log("finish %d how %d late %v", t.id, t.how, late)
 	eff := s.d.finish(w, t.how, next, late)
@@ -234,6 +243,28 @@ func (s *simulation) end() {
 		s.tell(w, eff.own)
 	}
 	s.carry(eff)
+}
+
+// stage ends the run of a member of a group: its part goes to the store, or
+// comes back because another part cannot.
+func (s *simulation) stage(w *member, t *try, next *Version) {
+	m := s.d.core()
+	dead := m.dead
+	ok := s.d.stage(w, next)
+	s.log("stage %d how %d: %v", t.id, t.how, ok)
+	switch {
+	case !ok:
+		s.tell(w, again)
+	case dead:
+		s.fail("E5", "a group is committed on an instance that is dead")
+	case s.rng.IntN(6) == 0:
+		s.log("another part is dead")
+		s.carry(s.d.rejected())
+	default:
+		s.nextID++
+		s.flight = &flight{id: s.nextID, base: m.committed.Revision, content: seen(m.working), check: next == nil}
+		s.log("group %d on %d: %v", s.flight.id, s.flight.base, s.flight.content)
+	}
 }
 
 func (s *simulation) carry(eff effects) {
@@ -328,7 +359,7 @@ func (s *simulation) answer(draining bool) {
 	}
 	switch {
 	case what == 9: // unknown, whether applied or not
-		did := s.rng.IntN(2) == 0 && s.apply(f)
+		did := s.rng.IntN(2) == 0 && !f.check && s.apply(f)
 		f.sent = true
 		s.log("unknown, applied %v", did)
 	case what == 8 && f.sent: // given up
@@ -344,7 +375,11 @@ func (s *simulation) answer(draining bool) {
 		s.flight = nil
 		s.log("own conflict")
 		s.carry(s.d.gone())
-	case s.apply(f):
+	case f.check && s.rev == f.base:
+		s.flight = nil
+		s.log("checked")
+		s.carry(s.d.applied())
+	case !f.check && s.apply(f):
 		s.flight = nil
 		s.log("applied rev %d", s.rev)
 		m.working.Revision = s.rev
@@ -363,7 +398,7 @@ func (s *simulation) answer(draining bool) {
 func (s *simulation) arriveLate() {
 	f := s.late
 	s.late = nil
-	if s.rng.IntN(2) == 0 && s.wrote != f.id {
+	if s.rng.IntN(2) == 0 && s.wrote != f.id && !f.check {
 		s.log("late write applied %v", s.apply(f))
 	}
 }

@@ -15,9 +15,9 @@ import (
 type Op interface {
 	// Resolve names the instance.
 	Resolve(ctx context.Context) (Ref, error)
-	// Run changes v, a copy that it owns, and returns it or what replaces it.
-	// It may return [Deleted].
-	Run(v any) (any, error)
+	// Run changes v, a copy of from that it owns, and returns it or what
+	// replaces it. It may return [Deleted].
+	Run(v any, from *Version) (any, error)
 	// Committed is called once, with the turn free, when the last Run returned
 	// no error and what it did is durable or changed nothing.
 	Committed(ctx context.Context)
@@ -38,6 +38,8 @@ type member struct {
 	ctx    context.Context
 	err    error // what its run returned, or why it failed
 	report bool  // it is the one who reports the failure
+	alone  bool  // gets the turn only while no batch is open: it takes part in a group
+	group  *group
 
 	in         *list // where it waits, and its neighbours there
 	prev, next *member
@@ -65,6 +67,7 @@ func (e *Engine) newMember(ctx context.Context, op Op) *member {
 func (e *Engine) free(w *member) {
 	w.answer.Store(pending)
 	w.op, w.ctx, w.err, w.report, w.next, w.prev = nil, nil, nil, false, nil, nil
+	w.alone, w.group = false, nil
 	e.members.Put(w)
 }
 
@@ -75,25 +78,38 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 		return nil, fail(Closed, "the app is closed", nil)
 	}
 	defer e.End()
-	var deadline time.Time
-	for attempt := 0; ; attempt++ {
+	var r Retry
+	for {
 		v, retry, err := e.try(ctx, op)
 		if !retry {
 			return v, err
 		}
-		if e.refuse.Load() && e.ctx.Err() != nil {
-			return nil, fail(Closed, "the app is closed", nil)
-		}
-		if attempt == 0 {
-			deadline = time.Now().Add(e.cfg.MaxWait)
-			if d, ok := ctx.Deadline(); ok {
-				deadline = d
-			}
-		}
-		if err := pauseBeforeRetry(ctx, attempt, deadline); err != nil {
+		if err := e.Pause(ctx, &r); err != nil {
 			return nil, err
 		}
 	}
+}
+
+// A Retry counts how often a change has started again.
+type Retry struct {
+	attempt  int
+	deadline time.Time
+}
+
+// Pause is called before a change starts again: it spreads those who collide,
+// and fails when the caller's patience, or MaxWait, is over.
+func (e *Engine) Pause(ctx context.Context, r *Retry) error {
+	if e.refuse.Load() && e.ctx.Err() != nil {
+		return fail(Closed, "the app is closed", nil)
+	}
+	if r.attempt == 0 {
+		r.deadline = time.Now().Add(e.cfg.MaxWait)
+		if d, ok := ctx.Deadline(); ok {
+			r.deadline = d
+		}
+	}
+	r.attempt++
+	return pauseBeforeRetry(ctx, r.attempt-1, r.deadline)
 }
 
 // pauseBeforeRetry spreads those who collide again and again.
@@ -150,13 +166,8 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 
 	v, told = e.run(in, &ref, w)
 	if told == queued {
-		select {
-		case told = <-w.tell:
-		case <-ctx.Done():
-			if w.answer.CompareAndSwap(pending, abandoned) {
-				return nil, false, fail(Unknown, "the caller left before the change was known to be stored", ctx.Err())
-			}
-			told = <-w.tell
+		if told, err = hear(ctx, w); err != nil {
+			return nil, false, err
 		}
 	}
 	err = w.err
@@ -176,6 +187,20 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		return nil, false, err
 	}
 	return nil, true, nil
+}
+
+// hear waits for what becomes of a run. On an error the member belongs to
+// whoever will answer it.
+func hear(ctx context.Context, w *member) (verdict, error) {
+	select {
+	case told := <-w.tell:
+		return told, nil
+	case <-ctx.Done():
+		if w.answer.CompareAndSwap(pending, abandoned) {
+			return queued, fail(Unknown, "the caller left before the change was known to be stored", ctx.Err())
+		}
+		return <-w.tell, nil
+	}
 }
 
 // await waits for the turn. On an error the member is done with.
@@ -219,7 +244,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 			e.free(w)
 		}
 	}()
-	if ref.Guard != nil && !ref.Guard.Valid() {
+	if ref.Guard != nil && !ref.Guard.Valid(in.m.working) {
 		returned = true
 		return nil, again
 	}
@@ -234,7 +259,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 // apply runs the op on a copy of the working state and says what became of it.
 func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
 	k, work := in.kind, in.m.working
-	res, err := op.Run(k.Type.Clone(work.Value))
+	res, err := op.Run(k.Type.Clone(work.Value), work)
 	if err != nil {
 		return nil, refused, nil, err
 	}
@@ -242,8 +267,19 @@ func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
 		if work == in.m.committed && work.Revision == 0 {
 			return nil, same, nil, nil
 		}
-		return nil, deleted, &Version{gone: true, Value: work.Value, Encoded: work.Encoded, Meta: work.Meta}, nil
+		return nil, deleted, work.deleted(), nil
 	}
+	return e.next(k, work, res, false)
+}
+
+// deleted returns the version that removes v's record.
+func (v *Version) deleted() *Version {
+	return &Version{gone: true, Value: v.Value, Encoded: v.Encoded, Meta: v.Meta}
+}
+
+// next makes the version that follows work when a run has returned res. With
+// force it is a new one even if nothing has changed.
+func (e *Engine) next(k *Kind, work *Version, res any, force bool) (any, outcome, *Version, error) {
 	extra := work.Extra
 	if f, ok := res.(Fresh); ok {
 		res, extra = f.Value, nil
@@ -252,7 +288,7 @@ func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
 	if err != nil {
 		return nil, refused, nil, err
 	}
-	if bytes.Equal(encoded, work.Encoded) {
+	if !force && bytes.Equal(encoded, work.Encoded) {
 		return k.Type.Clone(work.Value), same, nil, nil
 	}
 	if len(encoded) > e.cfg.MaxState {
@@ -322,19 +358,31 @@ func (e *Engine) tell(in *Instance, eff effects) {
 	unreported := bad && eff.members != nil
 	for w, next := eff.members, (*member)(nil); w != nil; w = next {
 		next = w.next
-		if bad {
-			w.err, w.report = eff.cause, unreported
-		}
-		if w.answer.CompareAndSwap(pending, answered) {
-			w.tell <- eff.told
+		if w.group != nil { // it hears of the group as a whole
 			unreported = false
 			continue
 		}
-		e.abandonedDone(w, eff.told)
+		if bad {
+			w.err, w.report = eff.cause, unreported
+		}
+		if e.answer(w, eff.told) {
+			unreported = false
+		}
 	}
 	if unreported { // every caller has left
 		e.Go(func(context.Context) { e.cfg.Report(in.kind, in.key, "save", eff.cause) })
 	}
+}
+
+// answer tells a member what became of its run. It reports false when the
+// caller has left.
+func (e *Engine) answer(w *member, told verdict) bool {
+	if w.answer.CompareAndSwap(pending, answered) {
+		w.tell <- told
+		return true
+	}
+	e.abandonedDone(w, told)
+	return false
 }
 
 // abandonedDone ends a member whose caller has left: what it wanted done

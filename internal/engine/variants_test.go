@@ -26,6 +26,9 @@ var variants = map[string]func(*machine) decider{
 	"leave without giving up the place":          func(m *machine) decider { return ghost{m} },
 	"forget to settle":                           func(m *machine) decider { return unsettled{m} },
 	"keep the rejected batch's members":          func(m *machine) decider { return doubleAnswer{m} },
+	"let a group in while a batch is open":       func(m *machine) decider { return early{m} },
+	"commit a group's part that has died":        func(m *machine) decider { return deadPart{m} },
+	"leave the turn open during a group":         func(m *machine) decider { return openGroup{m} },
 }
 
 type earlyAck struct{ *machine }
@@ -214,4 +217,32 @@ func (b doubleAnswer) rejected() effects {
 		b.batch.push(w)
 	}
 	return e
+}
+
+type early struct{ *machine }
+
+func (b early) enter(w *member) verdict {
+	alone := w.alone
+	w.alone = false
+	v := b.machine.enter(w)
+	w.alone = alone
+	return v
+}
+
+type deadPart struct{ *machine }
+
+func (b deadPart) stage(w *member, next *Version) bool {
+	dead := b.dead
+	b.dead = false
+	b.machine.stage(w, next)
+	b.dead = dead
+	return true
+}
+
+type openGroup struct{ *machine }
+
+func (b openGroup) stage(w *member, next *Version) bool {
+	ok := b.machine.stage(w, next)
+	b.shut = false
+	return ok
 }

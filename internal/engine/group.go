@@ -1,0 +1,301 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A GroupOp changes several instances at once, all or none.
+type GroupOp interface {
+	// Run gets the committed version of each instance, which it must not
+	// change, and returns what becomes of each: nil for what must only stay
+	// as it is, else as [Op].Run does. A record that is created by this group
+	// gets the birth given. The turns of all are taken meanwhile. [ErrRestart]
+	// has the caller start again.
+	Run(now []*Version, birth Birth) ([]any, error)
+	// Committed is called as that of [Op] is.
+	Committed(ctx context.Context)
+}
+
+// ErrRestart, returned by a run, drops it and has the change start again.
+var ErrRestart = &Error{Class: Conflict, Text: "the state has changed meanwhile"}
+
+// A group is one change of several instances on its way. Their turns are taken
+// one after the other, in the order given, and no batch may be open; then
+// nobody else of this process can come in between. Everybody who takes several
+// turns must keep to one order of all instances, and an Op takes one only, so
+// nobody waits in a circle.
+type group struct {
+	engine *Engine
+	op     GroupOp
+	lead   *member // of the caller
+	parts  []part
+	writes []int // for each write of the store's group, whose it is
+}
+
+// A part is one instance of a group.
+type part struct {
+	ref  Ref
+	in   *Instance
+	w    *member // has the turn, from held on
+	held bool
+	next *Version // nil = unchanged
+}
+
+// UpdateGroup tries the change once; again means that it has to start again,
+// with instances resolved anew. The instances are distinct, and those that
+// are stored have one backend.
+func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (again bool, err error) {
+	if !e.Begin() {
+		return false, fail(Closed, "the app is closed", nil)
+	}
+	defer e.End()
+	if err := ctx.Err(); err != nil {
+		return false, fail(Busy, "the caller has left", err)
+	}
+	g := &group{engine: e, op: op, parts: make([]part, len(refs))}
+	defer g.release()
+	for i := range refs {
+		p := &g.parts[i]
+		p.ref = refs[i]
+		if p.in, err = e.acquire(ctx, &p.ref); err != nil {
+			return false, err
+		}
+	}
+	if again, err := g.enter(ctx); again || err != nil {
+		return again, err
+	}
+	seq := e.writeID()
+	again, err = g.run(e.birth(seq))
+	if again || err != nil {
+		return again, err
+	}
+	g.lead = e.newMember(ctx, groupOp{g.op})
+	if !g.stage() {
+		e.free(g.lead)
+		return true, nil
+	}
+	g.commit(seq)
+	told, err := hear(ctx, g.lead)
+	if err != nil {
+		return false, err
+	}
+	err = g.lead.err
+	if g.lead.report {
+		e.cfg.Report(g.main().kind, g.main().key, "save", err)
+	}
+	e.free(g.lead)
+	switch told {
+	case done:
+		op.Committed(ctx)
+		return false, nil
+	case failed, unknown:
+		return false, err
+	}
+	return true, nil
+}
+
+// groupOp lets a group's caller leave as that of an Op may.
+type groupOp struct{ GroupOp }
+
+func (groupOp) Resolve(context.Context) (Ref, error) { return Ref{}, nil }
+
+func (groupOp) Run(v any, _ *Version) (any, error) { return v, nil }
+
+// main is the instance that the group is about, for reports.
+func (g *group) main() *Instance { return g.parts[0].in }
+
+// enter takes the turns.
+func (g *group) enter(ctx context.Context) (again bool, err error) {
+	e := g.engine
+	for i := range g.parts {
+		p := &g.parts[i]
+		p.w = e.newMember(ctx, nil)
+		p.w.alone = true
+		p.in.mu.Lock()
+		told := p.in.m.enter(p.w)
+		p.in.mu.Unlock()
+		if told == queued {
+			if told, err = e.await(p.in, p.w); err != nil {
+				p.w = nil
+				return false, err
+			}
+		}
+		switch told {
+		case granted:
+			p.held = true
+			continue
+		case busy:
+			return false, fail(Busy, "too many changes wait for the same state", nil)
+		default:
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+// release gives back what the group holds, when it ends before its commit or
+// by a panic of its run.
+func (g *group) release() {
+	e := g.engine
+	for i := range g.parts {
+		p := &g.parts[i]
+		if p.held {
+			p.held = false
+			e.finish(p.in, p.w, aborted, nil)
+		}
+		if p.w != nil && p.w.group == nil {
+			e.free(p.w)
+		}
+		if p.in != nil {
+			e.release(p.in)
+		}
+	}
+}
+
+// run has the op decide, and makes the new versions.
+func (g *group) run(birth Birth) (again bool, err error) {
+	e := g.engine
+	now := make([]*Version, len(g.parts))
+	for i := range g.parts {
+		p := &g.parts[i]
+		now[i] = p.in.m.working // nobody else touches it: the turn is taken
+		if p.ref.Guard != nil && !p.ref.Guard.Valid(now[i]) {
+			return true, nil
+		}
+	}
+	res, err := g.op.Run(now, birth)
+	if err != nil {
+		return err == error(ErrRestart), err
+	}
+	for i := range g.parts {
+		p := &g.parts[i]
+		switch {
+		case res[i] == nil:
+		case res[i] == Deleted:
+			if now[i].Revision != 0 {
+				p.next = now[i].deleted()
+			}
+		default:
+			_, how, next, err := e.next(p.in.kind, now[i], res[i], now[i].Revision == 0)
+			if err != nil {
+				return false, err
+			}
+			if how == changed {
+				p.next = next
+			}
+		}
+	}
+	return false, nil
+}
+
+// stage puts every part at the store at once. It reports false, and takes
+// everything back, when one of the instances has died.
+func (g *group) stage() bool {
+	e := g.engine
+	for i := range g.parts {
+		p := &g.parts[i]
+		p.in.mu.Lock()
+		ok := p.in.m.stage(p.w, p.next)
+		p.in.mu.Unlock()
+		p.held = false
+		if ok {
+			p.w.group = g
+			continue
+		}
+		for j := range i {
+			e.conclude(g.parts[j].in, rejected, nil)
+		}
+		return false
+	}
+	return true
+}
+
+// commit sends the group to the store.
+func (g *group) commit(seq uint64) {
+	e := g.engine
+	req := &request{group: g, seq: seq}
+	changes := false
+	for i := range g.parts {
+		p := &g.parts[i]
+		if p.in.kind.Backend == nil {
+			continue
+		}
+		req.backend = p.in.kind.Backend
+		base := p.in.m.committed
+		w := store.Write{Op: store.Check, Key: p.in.kind.Prefix + p.in.key, Base: base.Revision}
+		if next := p.next; next != nil {
+			changes = true
+			w.Op = store.Delete
+			if !next.gone {
+				e.stamp(p.in, base, next, seq, p.ref.Expires)
+				w.Op, w.Version = store.Put, p.in.kind.Version
+				w.Value, w.Meta, w.Expires = next.Encoded, next.Meta, next.Expires
+			}
+		}
+		req.writes[0] = append(req.writes[0], w)
+		g.writes = append(g.writes, i)
+		req.bytes += len(w.Value)
+	}
+	e.hold()
+	if !changes {
+		e.end(req, applied, nil)
+		return
+	}
+	req.backend.send(req)
+}
+
+// number gives the new versions the revisions that the store has given them.
+func (g *group) number(revs []store.Revision) {
+	for i, rev := range revs {
+		if next := g.parts[g.writes[i]].next; next != nil && !next.gone {
+			next.Revision = rev
+		}
+	}
+}
+
+// conclude ends the group for every instance and answers its caller.
+func (g *group) conclude(how conclusion, cause error) {
+	e := g.engine
+	for i := range g.parts {
+		p := &g.parts[i]
+		e.conclude(p.in, p.end(how), cause)
+	}
+	told := again
+	switch how {
+	case applied, vanished:
+		told = done
+	case rejected:
+		told = failed
+	case lost:
+		told = unknown
+	}
+	if told == failed || told == unknown {
+		g.lead.err, g.lead.report = cause, true
+	}
+	if !e.answer(g.lead, told) && cause != nil {
+		in := g.main()
+		e.Go(func(context.Context) { e.cfg.Report(in.kind, in.key, "save", cause) })
+	}
+}
+
+// end says what the outcome of a group means for one of its instances. Memory
+// is the only place where a state without a store is, so there the instance
+// must not die of an outcome that only the store's part is concerned with.
+func (p *part) end(how conclusion) conclusion {
+	memory := p.in.kind.Backend == nil
+	switch {
+	case memory && (how == applied || how == vanished):
+		if p.next != nil && !p.next.gone {
+			p.next.Revision = p.in.m.committed.Revision + 1
+		}
+		how = applied
+	case memory:
+		return rejected
+	}
+	if how == applied && p.next != nil {
+		return p.next.applied()
+	}
+	return how
+}
