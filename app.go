@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -82,19 +83,6 @@ func (a *App) add(m *module) {
 	a.modules[m.name] = m
 }
 
-// perSession returns the modules whose state belongs to a session.
-func (a *App) perSession() []*module {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	var out []*module
-	for _, m := range a.modules {
-		if m.scope == scopeSession || m.scope == scopeEphemeral {
-			out = append(out, m)
-		}
-	}
-	return out
-}
-
 // reportFault is told by the engine of failed loads and saves.
 func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 	a.mu.RLock()
@@ -102,7 +90,7 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 	a.mu.RUnlock()
 	call := newCall(a.engine.Context(), "", "")
 	e := toError(err)
-	if m != nil && m.kind == k {
+	if m != nil && (m.kind == k || m.guest == k) {
 		call.module, e.Module = m.name, m.name
 	} else {
 		m = nil // a session's record
@@ -206,7 +194,9 @@ func (a *App) expireGroups(ctx context.Context, now time.Time, recs []store.Reco
 		group := store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}}
 		claimed[rec.Key] = true
 		if id, ok := strings.CutPrefix(rec.Key, a.sessions.kind.Prefix); ok {
-			states, err := a.statesOf(ctx, now, id)
+			var session sessionRecord
+			_ = json.Unmarshal(rec.Value, &session) // one that cannot be read has the states of a guest
+			states, err := a.statesOf(ctx, now, id, &session)
 			if err != nil {
 				return nil, err
 			}
@@ -223,11 +213,11 @@ func (a *App) expireGroups(ctx context.Context, now time.Time, recs []store.Reco
 }
 
 // statesOf returns the stored states of a session.
-func (a *App) statesOf(ctx context.Context, now time.Time, id string) ([]store.Record, error) {
+func (a *App) statesOf(ctx context.Context, now time.Time, id string, rec *sessionRecord) ([]store.Record, error) {
 	var reads []store.Read
-	for _, m := range a.perSession() {
-		if m.kind.Backend == a.backend {
-			reads = append(reads, store.Read{Key: m.kind.Prefix + id})
+	for _, st := range a.statesOfSession(id, rec) {
+		if st.kind.Backend == a.backend {
+			reads = append(reads, store.Read{Key: st.kind.Prefix + st.key})
 		}
 	}
 	if len(reads) == 0 {
@@ -262,8 +252,13 @@ func (a *App) forget(key string) {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	for _, m := range a.modules {
-		if id, ok := strings.CutPrefix(key, m.kind.Prefix); ok && m.kind.Backend != nil {
-			a.engine.Drop(m.kind, id)
+		for _, k := range []*engine.Kind{m.kind, m.guest} {
+			if k == nil || k.Backend == nil {
+				continue
+			}
+			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
+				a.engine.Drop(k, id)
+			}
 		}
 	}
 }

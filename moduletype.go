@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/stay-go/stay/internal/schema"
@@ -9,7 +10,10 @@ import (
 )
 
 // moduleType is what the engine needs to know of a module's states.
-type moduleType struct{ *module }
+type moduleType struct {
+	*module
+	guest bool // of guests' and ephemeral states
+}
 
 func (t moduleType) Clone(v any) any { return t.schema.Clone(v) }
 
@@ -38,11 +42,14 @@ func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (v,
 	restored := rec.Revision != 0
 	var x *schema.Extra
 	if restored {
-		if rec.Version > t.kind.Version {
-			return nil, nil, nil, t.corrupt(key, fmt.Errorf("the record has schema version %d, this program knows up to %d", rec.Version, t.kind.Version))
+		if rec.Version > t.version {
+			return nil, nil, nil, t.corrupt(key, fmt.Errorf("the record has schema version %d, this program knows up to %d", rec.Version, t.version))
 		}
 		if v, x, err = t.schema.Decode(rec.Value); err != nil {
 			return nil, nil, nil, t.corrupt(key, err)
+		}
+		if err := t.checkOwner(key, v); err != nil {
+			return nil, nil, nil, err
 		}
 	} else {
 		v, encoded = t.schema.Initial(), t.encoded
@@ -72,8 +79,32 @@ func (t moduleType) runCreated(ctx context.Context, restored bool, v any) (err e
 	call := newCall(ctx, t.name, "")
 	call.restored = restored
 	defer call.run.over.Store(true)
+	before := t.owner(v)
 	if err := t.created(call, v); err != nil {
 		return &Error{Code: CodeOf(err), Module: t.name, Phase: "onCreated", Err: err}
+	}
+	if t.owner(v) != before {
+		return &Error{Code: ErrInternal, Module: t.name, Phase: "onCreated", Err: errors.New("OnCreated changed the key of the state")}
+	}
+	return nil
+}
+
+// owner is the key of v, where it follows from the state alone.
+func (t moduleType) owner(v any) string {
+	if t.key == nil || t.key.calls {
+		return ""
+	}
+	return t.key.key(nil, v)
+}
+
+// checkOwner refuses a record that says it belongs to another key (K7). One
+// that does not say whose it is is completed by the login that attaches to it.
+func (t moduleType) checkOwner(key string, v any) error {
+	if t.guest {
+		key = ""
+	}
+	if owner := t.owner(v); owner != "" && owner != key {
+		return t.corrupt(key, errors.New("the state belongs to another key"))
 	}
 	return nil
 }

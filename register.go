@@ -39,7 +39,8 @@ type module struct {
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
-	kind    *engine.Kind // of the states under a key of their own
+	kind    *engine.Kind // of the states under keys; nil for ephemeral ones
+	guest   *engine.Kind // of the states of guests, and of ephemeral ones
 	encoded []byte       // the initial state
 }
 
@@ -89,18 +90,36 @@ func (a *App) register(d definition) *module {
 	}
 	m.checkSchema()
 	m.checkStrategy()
+	m.checkStore()
 	m.checkActions()
 	m.checkTimes()
 	m.checkVersions()
-	m.kind = &engine.Kind{
-		Name: m.name, Type: moduleType{m}, Version: m.version,
-		Hooked: m.created != nil, Prefix: m.scope.prefix(m.name),
-	}
-	if m.persist != nil {
-		m.kind.Backend = a.backend
-	}
+	m.makeKinds()
 	a.add(m)
 	return m
+}
+
+// makeKinds says where the module's states are kept.
+func (m *module) makeKinds() {
+	backend := m.app.backend
+	if m.store != nil {
+		backend = m.app.engine.Backend(m.store)
+	}
+	kind := func(prefix string, b *engine.Backend) *engine.Kind {
+		return &engine.Kind{
+			Name: m.name, Type: moduleType{module: m, guest: prefix == guestPrefix(m.name)}, Version: m.version,
+			Hooked: m.created != nil, Prefix: prefix, Backend: b,
+		}
+	}
+	if m.scope != scopeEphemeral {
+		m.kind = kind(m.scope.prefix(m.name), backend)
+	}
+	if m.scope == scopeEphemeral || m.scope == scopeUser || m.scope == scopeKey {
+		m.guest = kind(guestPrefix(m.name), nil)
+		if m.app.opts.Guests == GuestStored {
+			m.guest.Backend = backend
+		}
+	}
 }
 
 // refuse panics with a mistake in the definition.
@@ -147,6 +166,17 @@ func (m *module) checkStrategy() {
 	}
 	if m.adopt != nil && m.scope != scopeUser && m.scope != scopeKey {
 		m.refuse("Adopt has no effect without a key that may appear: remove it, or use PerUser or WithKey")
+	}
+}
+
+// checkStore checks that the module's own store, if it has one, will do.
+func (m *module) checkStore() {
+	switch {
+	case m.store == nil:
+	case m.persist == nil:
+		m.refuse("Store has no effect on a state that is not stored: remove it, or set Persist")
+	case m.scope == scopeUser || m.scope == scopeKey:
+		m.refuse("its states change hands in one step with the session's record, which is in the App's store: remove Store")
 	}
 }
 

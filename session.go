@@ -2,10 +2,7 @@ package stay
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"encoding/base32"
-	"encoding/binary"
 	"errors"
 	"sync"
 	"time"
@@ -40,6 +37,10 @@ type Session struct {
 	gen     uint32
 	created time.Time
 	idleEnd time.Time // of the browser's cookie
+
+	// fixed: the session is not that of a request but what a record says.
+	fixed bool
+	rec   *sessionRecord
 }
 
 // sessionKey finds the session in a context: of the App named, or of any.
@@ -95,154 +96,82 @@ func (s *Session) ID() string {
 	return s.key
 }
 
-// Renew gives the session a new cookie and refuses the old one from now on,
-// as must be done whenever the rights of a session change. The state stays.
-// It fails with ErrEnded when the session was ended or renewed meanwhile, with
-// ErrInternal when the response's header was already written, and with
-// ErrNested inside a change of state.
-func (s *Session) Renew(ctx context.Context) error {
-	if err := s.verb(ctx); err != nil {
-		return err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.open(ctx); err != nil {
-		return err
-	}
-	if s.carrier != nil && !s.carrier.Open() {
-		return headerSent()
-	}
-	if s.gone {
-		return ended()
-	}
-	if s.drawn && !s.carried {
-		return nil // nobody knows the id yet
-	}
-	s.changed = true
-	rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
-		if rec == nil {
-			rec = s.app.sessions.record(s.created, now)
-			rec.Gen = s.gen
-		}
-		if rec.Ended != 0 || rec.Gen != s.gen {
-			return nil, ended()
-		}
-		rec.Gen++
-		rec.Renewed = now.UnixMilli()
-		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli())
-		s.app.sessions.slide(rec, now)
-		return rec, nil
-	})
-	if err != nil {
-		return err
-	}
-	s.gen = rec.Gen
-	s.carried = true
-	return s.issue(ctx, time.UnixMilli(rec.Expires))
+// User is the user who is logged in, "" for a guest, for a session that has
+// ended, and if the session's record cannot be read.
+func (s *Session) User() string {
+	rec, _ := s.look()
+	return rec.user()
 }
 
-// Destroy ends the session: no request that begins afterwards reads or changes
-// anything through it, its states are deleted, and the browser's cookie is
-// cleared. A request that is under way may finish on states that exist, but
-// creates none. A state that cannot be deleted before ctx ends is out of reach
-// all the same and goes a while later. Destroying a session twice does nothing.
-// It fails with ErrNested inside a change of state.
-func (s *Session) Destroy(ctx context.Context) error {
-	if err := s.verb(ctx); err != nil {
-		return err
+// Created is when the session began; the zero time if that is not known.
+func (s *Session) Created() time.Time {
+	rec, created := s.look()
+	if rec != nil {
+		return time.UnixMilli(rec.Created)
 	}
-	key, err := s.end(ctx)
-	if key != "" {
-		s.app.sessions.deleteStates(ctx, key)
-	}
-	return err
+	return created
 }
 
-// end makes the session one that has ended. It returns the key of the states
-// that are left to be deleted, "" if there can be none.
-func (s *Session) end(ctx context.Context) (key string, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.open(ctx); err != nil {
-		return "", err
+// LastSeen is about when the session was last used: it is noted once in a
+// tenth of Options.IdleTimeout. It is the zero time for a session that nothing
+// is stored for.
+func (s *Session) LastSeen() time.Time {
+	if rec, _ := s.look(); rec != nil {
+		return time.UnixMilli(rec.Seen)
 	}
-	if s.unknown() && (s.carrier == nil || s.carrier.Open()) || s.gone {
-		s.gone = true
-		if s.carried && s.carrier != nil {
-			s.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
-		}
-		return "", nil
-	}
-	s.changed = true
-	already := false
-	_, err = s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
-		if rec == nil {
-			rec = s.app.sessions.record(s.created, now)
-			rec.Gen = s.gen
-		}
-		if already = rec.Ended != 0; already {
-			return rec, nil
-		}
-		if rec.Gen != s.gen {
-			return nil, ended()
-		}
-		// The tombstone stays until no cookie of the session can be valid,
-		// those included that are issued at this moment.
-		rec.Ended = now.UnixMilli()
-		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli(), now.Add(s.app.opts.IdleTimeout+quietFor).UnixMilli())
-		return rec, nil
-	})
-	if err != nil {
-		return "", err
-	}
-	s.carried = true
-	// Where it had ended before, the browser may have another session by now.
-	if s.carrier != nil && !already {
-		s.carrier.Issue("", time.Time{})
-	}
-	return s.key, nil
+	return time.Time{}
 }
 
-// verb checks what all changes of a session have in common.
-func (s *Session) verb(ctx context.Context) error {
+// Expires is when the session ends if it is not used any more. It is the zero
+// time for a session that nothing is stored for.
+func (s *Session) Expires() time.Time {
+	if rec, _ := s.look(); rec != nil {
+		return time.UnixMilli(rec.Expires)
+	}
+	return time.Time{}
+}
+
+// look returns the session's record without using the session: no cookie is
+// set, nothing slides. It is nil where nothing is stored, the session has
+// ended, or the record cannot be read.
+func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	if s == nil {
-		return &Error{Code: ErrNoSession, Phase: "resolve"}
+		return nil, time.Time{}
 	}
-	if nested(ctx) {
-		return nestedError("")
-	}
-	return nil
-}
-
-func ended() error {
-	return &Error{Code: ErrEnded, Phase: "resolve", Message: "the session has ended"}
-}
-
-func headerSent() error {
-	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
-}
-
-// resolve names the instance of a module's state for this session. A change
-// also needs r, which watches over the resolution.
-func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine.Ref, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.fixed {
+		return s.rec, s.created
+	}
+	ctx := s.app.engine.Context()
+	if err := s.open(ctx); err != nil {
+		return nil, time.Time{}
+	}
+	if s.carrier != nil {
+		s.carrier.Used() // what follows depends on the cookie
+	}
+	if s.gone || s.unknown() {
+		return nil, s.created
+	}
 	now := s.app.opts.Clock()
-	v, err := s.current(ctx, now)
+	v, err := s.app.sessions.get(ctx, s.key, false, now)
 	if err != nil {
-		return engine.Ref{}, err
+		return nil, s.created
 	}
-	ref := engine.Ref{
-		Now:  now,
-		Kind: m.kind, Key: s.key, New: s.unknown(),
-		Expires: s.created.Add(s.app.opts.Lifetime),
+	rec = v.Value.(*sessionRecord)
+	if ok, _, err := s.stands(ctx, rec, now); err != nil || !ok {
+		return nil, s.created
 	}
-	if r != nil {
-		s.changed = true
-		*r = resolution{sessions: &s.app.sessions, key: s.key, gen: s.gen, created: s.created, version: v}
-		ref.Guard = r
+	return rec, s.created
+}
+
+// view is the session with this ID as its record says.
+func (ss *sessions) view(id string, rec *sessionRecord) *Session {
+	s := &Session{app: ss.app, fixed: true, opened: true, key: id, rec: rec}
+	if rec != nil {
+		s.gen, s.created = rec.Gen, time.UnixMilli(rec.Created)
 	}
-	return ref, nil
+	return s
 }
 
 // current returns the session's record as it stands, or ErrEnded. At the
@@ -261,7 +190,11 @@ func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, 
 	if err != nil {
 		return nil, err
 	}
-	if ok, since := s.matches(v.Value.(*sessionRecord)); !ok {
+	ok, since, err := s.stands(ctx, v.Value.(*sessionRecord), now)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
 		if s.carried || now.Sub(since) < quietFor {
 			return nil, ended()
 		}
@@ -274,6 +207,16 @@ func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, 
 		return v, nil
 	}
 	return s.carry(ctx, v, now)
+}
+
+// stands reports whether the session may be used with its cookie; if not,
+// since when.
+func (s *Session) stands(ctx context.Context, rec *sessionRecord, now time.Time) (ok bool, since time.Time, err error) {
+	if ok, since := s.matches(rec); !ok {
+		return false, since, nil
+	}
+	revoked, since, err := s.app.sessions.revoked(ctx, rec, now)
+	return !revoked, since, err
 }
 
 // matches reports whether the cookie is the one that the record asks for; if
@@ -335,87 +278,4 @@ func (s *Session) carry(ctx context.Context, v *engine.Version, now time.Time) (
 	}
 	s.carried = true
 	return v, nil
-}
-
-// open reads the cookie, or draws an id if there is none that is valid.
-func (s *Session) open(ctx context.Context) error {
-	if s.opened {
-		return nil
-	}
-	if s.token != "" {
-		payload, ok, err := s.ring.Verify(ctx, s.token)
-		if err != nil {
-			return err
-		}
-		if ok && s.read(payload) {
-			s.opened = true
-			return nil
-		}
-	}
-	s.draw()
-	s.opened = true
-	return nil
-}
-
-func (s *Session) draw() {
-	rand.Read(s.id[:])
-	s.drawn, s.changed = true, false
-	s.gen = 0
-	s.created = s.app.opts.Clock().Truncate(time.Second)
-	s.idleEnd = time.Time{}
-	s.setKey()
-}
-
-// unknown reports whether nothing can be stored for the session.
-func (s *Session) unknown() bool { return s.drawn && !s.changed }
-
-func (s *Session) setKey() {
-	sum := sha256.Sum256(s.id[:])
-	s.key = idEncoding.EncodeToString(sum[:20])
-}
-
-// The payload of a token: a format byte, the id, the generation, and in Unix
-// seconds when the session began and when the token's idle time ends.
-const (
-	tokenFormat = 1
-	tokenSize   = 1 + 16 + 4 + 8 + 8
-)
-
-// read takes over what a signed token says, unless it is over.
-func (s *Session) read(payload []byte) bool {
-	if len(payload) != tokenSize || payload[0] != tokenFormat {
-		return false
-	}
-	copy(s.id[:], payload[1:])
-	s.gen = binary.BigEndian.Uint32(payload[17:])
-	s.created = time.Unix(int64(binary.BigEndian.Uint64(payload[21:])), 0)
-	s.idleEnd = time.Unix(int64(binary.BigEndian.Uint64(payload[29:])), 0)
-	now := s.app.opts.Clock()
-	if !s.idleEnd.After(now) || !s.created.Add(s.app.opts.Lifetime).After(now) {
-		return false
-	}
-	s.setKey()
-	return true
-}
-
-// issue has the response carry a token that is good until the time given.
-func (s *Session) issue(ctx context.Context, until time.Time) error {
-	until = until.Truncate(time.Second)
-	if s.carrier != nil {
-		b := make([]byte, 0, tokenSize)
-		b = append(b, tokenFormat)
-		b = append(b, s.id[:]...)
-		b = binary.BigEndian.AppendUint32(b, s.gen)
-		b = binary.BigEndian.AppendUint64(b, uint64(s.created.Unix()))
-		b = binary.BigEndian.AppendUint64(b, uint64(until.Unix()))
-		token, err := s.ring.Sign(ctx, b)
-		if err != nil {
-			return err
-		}
-		if !s.carrier.Issue(token, until) {
-			return headerSent()
-		}
-	}
-	s.idleEnd = until
-	return nil
 }

@@ -2,37 +2,31 @@ package stay
 
 import (
 	"context"
-	"encoding/json"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
-	"github.com/stay-go/stay/store"
 )
 
-// sessions keeps the records of sessions, as states of a kind of their own.
-// A session has a record from its first stored state, renewal or end on; the
-// record and the first stored state are one group.
+// sessions keeps the records of sessions and users, as states of kinds of
+// their own. A session has a record from its first stored state, login,
+// renewal or end on; the record and the first stored state are one group.
 type sessions struct {
-	app  *App
-	kind *engine.Kind
-}
-
-// A sessionRecord is what is stored of a session; nil where nothing is. Times
-// are Unix milliseconds, 0 = never.
-type sessionRecord struct {
-	Gen     uint32 `json:"gen"` // of the cookie that is valid
-	Created int64  `json:"created"`
-	Seen    int64  `json:"seen"`
-	Expires int64  `json:"expires"`
-	Renewed int64  `json:"renewed,omitempty"`
-	Ended   int64  `json:"ended,omitempty"` // then the record is a tombstone
+	app   *App
+	kind  *engine.Kind
+	users *engine.Kind
 }
 
 func (ss *sessions) init(app *App) {
 	ss.app = app
 	ss.kind = &engine.Kind{
-		Name: "session", Prefix: "stay/session/", Backend: app.backend, Type: sessionType{}, Version: 1,
+		Name: "session", Prefix: "stay/session/", Backend: app.backend, Version: 1,
+		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
+	}
+	ss.users = &engine.Kind{
+		Name: "user", Prefix: "stay/user/", Backend: app.backend, Version: 1,
+		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
+		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
 	}
 }
 
@@ -68,10 +62,42 @@ func (ss *sessions) get(ctx context.Context, key string, isNew bool, now time.Ti
 	return v, nil
 }
 
+// user returns a user's record, nil if there is none.
+func (ss *sessions) user(ctx context.Context, user string, now time.Time) (*userRecord, error) {
+	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.users, Key: user, Now: now})
+	if err != nil {
+		return nil, ss.error(err, user)
+	}
+	return v.Value.(*userRecord), nil
+}
+
+// revoked reports whether the user has ended the session by revoking all of
+// them; if so, since when.
+func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, now time.Time) (is bool, since time.Time, err error) {
+	user := rec.user()
+	if user == "" {
+		return false, time.Time{}, nil
+	}
+	u, err := ss.user(ctx, user, now)
+	switch {
+	case err != nil:
+		return false, time.Time{}, err
+	case u == nil:
+		return true, time.Time{}, nil
+	}
+	return u.Epoch != rec.Epoch, time.UnixMilli(u.Revoked), nil
+}
+
 // change runs fn on the session's record, nil if there is none, and stores
 // what it returns.
 func (ss *sessions) change(ctx context.Context, key string, fn func(rec *sessionRecord, now time.Time) (*sessionRecord, error)) (*sessionRecord, error) {
-	v, err := ss.app.engine.Update(ctx, &sessionOp{ss, key, fn})
+	v, err := ss.app.engine.Update(ctx, &systemOp{
+		ref: engine.Ref{Kind: ss.kind, Key: key},
+		fn: func(v any) (any, error) {
+			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
+			return rec, err
+		},
+	})
 	if err != nil {
 		return nil, ss.error(err, key)
 	}
@@ -89,155 +115,33 @@ func (ss *sessions) error(err error, key string) error {
 // deleteStates removes the states of a session that has ended. Nobody can
 // reach them any more, so a failure is only reported: they go with the
 // tombstone.
-func (ss *sessions) deleteStates(ctx context.Context, key string) {
-	for _, m := range ss.app.perSession() {
-		if m.kind.Backend == nil {
-			ss.app.engine.Drop(m.kind, key)
+func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
+	for _, st := range ss.app.statesOfSession(id, rec) {
+		if st.kind.Backend == nil {
+			ss.app.engine.Drop(st.kind, st.key)
 			continue
 		}
-		if _, err := ss.app.engine.Update(ctx, &deleteOp{m.kind, key}); err != nil {
+		if _, err := ss.app.engine.Update(ctx, &systemOp{ref: engine.Ref{Kind: st.kind, Key: st.key}, fn: deleteIt}); err != nil {
 			e := toError(err)
-			e.Module, e.Phase, e.KeyHash = m.name, "destroy", keyHash(key)
-			ss.app.report(m, newCall(ctx, m.name, ""), e)
+			e.Module, e.Phase, e.KeyHash = st.module.name, "destroy", keyHash(st.key)
+			ss.app.report(st.module, newCall(ctx, st.module.name, ""), e)
 		}
 	}
 }
 
-// resolveID names the instance of a module's state for the session with this
-// ID, which must be stored and not have ended.
-func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *resolution) (engine.Ref, error) {
-	notFound := &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", KeyHash: keyHash(id), Message: "no such session"}
-	if len(id) != idEncoding.EncodedLen(20) {
-		return engine.Ref{}, notFound
-	}
-	v, err := ss.get(ctx, id, false, ss.app.opts.Clock())
-	if err != nil {
-		return engine.Ref{}, err
-	}
-	rec := v.Value.(*sessionRecord)
-	if rec == nil || rec.Ended != 0 {
-		return engine.Ref{}, notFound
-	}
-	created := time.UnixMilli(rec.Created)
-	ref := engine.Ref{Kind: m.kind, Key: id, Expires: created.Add(ss.app.opts.Lifetime)}
-	if r != nil {
-		*r = resolution{sessions: ss, key: id, gen: rec.Gen, created: created, version: v}
-		ref.Guard = r
-	}
-	return ref, nil
-}
+func deleteIt(any) (any, error) { return engine.Deleted, nil }
 
-// A resolution remembers the session's record that a call was resolved with.
-type resolution struct {
-	*sessions
-	key     string
-	gen     uint32
-	created time.Time
-	version *engine.Version
-}
-
-// Valid implements engine.Guard: the session has not been ended or renewed
-// since. A session that is not in memory was not changed by this process
-// lately; Create asks the store.
-func (r *resolution) Valid(*engine.Version) bool {
-	v := r.app.engine.Peek(r.kind, r.key)
-	if v == nil {
-		return true
-	}
-	rec := v.Value.(*sessionRecord)
-	if rec == nil {
-		return r.version.Revision == 0
-	}
-	return rec.Ended == 0 && rec.Gen == r.gen
-}
-
-// Create implements engine.Guard: a state is created together with the
-// session's record, or only if that record is still the one that was seen. So
-// a request that is under way cannot bring back a session that was ended.
-func (r *resolution) Create() []engine.Companion {
-	c := engine.Companion{Kind: r.kind, Key: r.key, Base: r.version.Revision, Meta: r.version.Meta}
-	if r.version.Revision == 0 {
-		rec := r.record(r.created, r.app.opts.Clock())
-		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
-	}
-	return []engine.Companion{c}
-}
-
-// sessionOp is a change of a session's record.
-type sessionOp struct {
-	*sessions
-	key string
-	fn  func(rec *sessionRecord, now time.Time) (*sessionRecord, error)
+// systemOp is a change of one instance that no user's code takes part in.
+type systemOp struct {
+	ref engine.Ref
+	fn  func(v any) (any, error)
 }
 
 // Resolve implements engine.Op.
-func (o *sessionOp) Resolve(context.Context) (engine.Ref, error) {
-	return engine.Ref{Kind: o.kind, Key: o.key}, nil
-}
+func (o *systemOp) Resolve(context.Context) (engine.Ref, error) { return o.ref, nil }
 
 // Run implements engine.Op.
-func (o *sessionOp) Run(v any, _ *engine.Version) (any, error) {
-	rec, err := o.fn(v.(*sessionRecord), o.app.opts.Clock())
-	if err != nil {
-		return nil, err
-	}
-	return rec, nil
-}
+func (o *systemOp) Run(v any, _ *engine.Version) (any, error) { return o.fn(v) }
 
 // Committed implements engine.Op.
-func (o *sessionOp) Committed(context.Context) {}
-
-// deleteOp removes a state, whoever it belongs to.
-type deleteOp struct {
-	kind *engine.Kind
-	key  string
-}
-
-// Resolve implements engine.Op.
-func (o *deleteOp) Resolve(context.Context) (engine.Ref, error) {
-	return engine.Ref{Kind: o.kind, Key: o.key}, nil
-}
-
-// Run implements engine.Op.
-func (o *deleteOp) Run(any, *engine.Version) (any, error) { return engine.Deleted, nil }
-
-// Committed implements engine.Op.
-func (o *deleteOp) Committed(context.Context) {}
-
-// sessionType is what the engine needs to know of session records.
-type sessionType struct{}
-
-func (sessionType) Clone(v any) any {
-	rec := v.(*sessionRecord)
-	if rec == nil {
-		return rec
-	}
-	c := *rec
-	return &c
-}
-
-func (sessionType) Encode(v, _ any) ([]byte, error) {
-	if v.(*sessionRecord) == nil {
-		return nil, nil
-	}
-	return json.Marshal(v)
-}
-
-func (t sessionType) Settle(v any, _ []byte) (settled, result any, err error) {
-	return t.Clone(v), v, nil
-}
-
-func (t sessionType) Load(_ context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
-	if rec.Revision == 0 {
-		return (*sessionRecord)(nil), nil, nil, nil
-	}
-	out := &sessionRecord{}
-	if err := json.Unmarshal(rec.Value, out); err != nil || rec.Version > 1 {
-		return nil, nil, nil, &Error{
-			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
-			Message: "the stored session cannot be read; it was left as it is",
-		}
-	}
-	encoded, err = t.Encode(out, nil)
-	return out, nil, encoded, err
-}
+func (o *systemOp) Committed(context.Context) {}

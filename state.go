@@ -109,8 +109,14 @@ func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
 
 // At returns the state of one key, whoever asks: for background work,
 // administration, export. The key of a PerSession module is [Session.ID], and
-// that of a session that is not known or has ended is ErrNotFound. A Global or
-// ephemeral state has no keys: calls on what At returns are ErrInvalid.
+// that of a session that is not known or has ended is ErrNotFound; the key of a
+// PerUser module is the user. A Global or ephemeral state has no keys: calls
+// on what At returns are ErrInvalid, as they are for an empty key and one of
+// more than 512 bytes.
+//
+// Get of a key that has no state is ErrNotFound; Update creates it. The key of
+// a WithKey state cannot be changed through At: an Update that leaves a state
+// of another key is ErrInvalid.
 func (s *State[S]) At(key string) *State[S] {
 	c := s.core
 	c.key, c.at = key, true
@@ -172,7 +178,7 @@ func (c core) read(ctx context.Context) (any, error) {
 
 // initial is what a request of an ended session reads.
 func (c core) initial(ctx context.Context) (any, error) {
-	v, _, _, err := moduleType{c.module}.Load(ctx, "", &store.Record{})
+	v, _, _, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
 	return v, err
 }
 
@@ -184,8 +190,14 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 		return engine.Ref{Kind: m.kind}, nil
 	case m.scope == scopeSession && c.at:
 		return m.app.sessions.resolveID(ctx, m, c.key, r)
-	case c.at:
+	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
 		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
+	case c.at && c.key == "":
+		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
+	case c.at && len(c.key) > maxKey:
+		return engine.Ref{}, m.longKey(c.key)
+	case c.at:
+		return engine.Ref{Kind: m.kind, Key: c.key}, nil
 	}
 	s := sessionOf(ctx, m.app)
 	if s == nil {
@@ -215,12 +227,38 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 			panic(p)
 		}
 	}()
-	v, err := m.app.engine.Update(ctx, o)
+	v, err := c.change(ctx, o)
 	returned = true
 	if err != nil {
 		return nil, m.error(err, o.action, o.ref.Key)
 	}
 	return v, nil
+}
+
+// change runs the op, and moves the session if the key has changed.
+func (c core) change(ctx context.Context, o *op) (v any, err error) {
+	e := c.module.app.engine
+	var retry engine.Retry
+	for {
+		v, err = e.Update(ctx, o)
+		left, ok := err.(*moved)
+		if !ok {
+			return v, err
+		}
+		if o.moving != nil {
+			if err := o.moving(); err != nil {
+				return nil, err
+			}
+		}
+		mv := &move{op: o, moved: left, session: sessionOf(ctx, c.module.app)}
+		v, again, err := mv.run(ctx)
+		if !again {
+			return v, err
+		}
+		if err := e.Pause(ctx, &retry); err != nil {
+			return nil, err
+		}
+	}
 }
 
 func (c core) do(ctx context.Context, action string, payload any) (any, error) {
@@ -242,6 +280,8 @@ type op struct {
 	ref engine.Ref
 
 	fn func(v any) (any, error)
+	// moving, if set, may refuse a change of the key.
+	moving func() error
 
 	act     func(c *Call, v any) error
 	ctx     context.Context
@@ -259,6 +299,14 @@ func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
 
 // Run implements engine.Op.
 func (o *op) Run(v any, from *engine.Version) (any, error) {
+	v, err := o.run(v)
+	if err == nil {
+		err = o.checkKey(v, from)
+	}
+	return v, err
+}
+
+func (o *op) run(v any) (any, error) {
 	if o.act == nil {
 		return o.fn(v)
 	}
@@ -340,8 +388,12 @@ const keysPage = 256
 
 func (c core) keys(ctx context.Context, yield func(string, error) bool) {
 	m := c.module
-	lister, ok := m.app.backend.Store().(store.Lister)
-	if m.kind.Backend == nil || !ok || !m.app.backend.Features().List {
+	if m.kind == nil {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state is not stored, so it has no keys"})
+		return
+	}
+	lister, ok := m.kind.Backend.Store().(store.Lister)
+	if !ok || !m.kind.Backend.Features().List {
 		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
 		return
 	}

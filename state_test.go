@@ -74,8 +74,8 @@ func TestA3Restart(t *testing.T) {
 	wantCount(t, again.ctx(), stay.Register(app, module), 1)
 }
 
-// unclosed keeps a memstore usable for the next App.
-type unclosed struct{ *memstore.Store }
+// unclosed keeps a store usable for the next App.
+type unclosed struct{ store.Store }
 
 func (unclosed) Close() error { return nil }
 

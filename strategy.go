@@ -35,7 +35,7 @@ func (s scope) prefix(name string) string {
 	case scopeKey:
 		return "key/" + name + "/"
 	}
-	return guestPrefix(name)
+	return ""
 }
 
 // guestPrefix is what the keys of a module's guest and ephemeral states begin

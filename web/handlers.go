@@ -86,6 +86,11 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 // state, so it should be quick; inside it other states can be read with the
 // request's context, not changed (stay.ErrNested).
 //
+// A run that changes the state's key, as a login does, may answer with a
+// redirect or without a body only: what it has rendered is not what is stored
+// under the key. Otherwise nothing is committed and the answer is 500; use
+// [Do] there.
+//
 // The whole body is read before fn runs: stay.ErrTooLarge if it is longer than
 // Options.MaxBody, stay.ErrMalformed if it breaks off. The response is
 // buffered, up to Options.MaxResponse; beyond, nothing is committed and the
@@ -113,7 +118,7 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 				return err
 			}
 			return last.err()
-		})
+		}, func() error { return last.moved(core.Name()) })
 		if err != nil {
 			fail(cfg, w, r, 0, err)
 			return

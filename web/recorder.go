@@ -102,6 +102,18 @@ func (c *recorder) err() error {
 	}
 }
 
+// moved returns why a run that has changed the key of the state must not be
+// committed: it has rendered a state that the key's own is about to replace.
+func (c *recorder) moved(module string) error {
+	if len(c.body) == 0 || c.status >= 300 && c.status < 400 {
+		return nil
+	}
+	return &stay.Error{
+		Code: stay.ErrInternal, Module: module, Phase: "run",
+		Err: errors.New("the function of web.Update has changed the state's key and rendered the state as it was before the one stored under that key was loaded: answer with a redirect, or use web.Do or State.Update and render what they return"),
+	}
+}
+
 // reset forgets everything, so that an error can be written instead.
 func (c *recorder) reset() {
 	c.status, c.header, c.over = 0, nil, false

@@ -94,8 +94,8 @@ type State interface {
 	Get(ctx context.Context) (any, error)
 	// Update runs fn as one transaction, more than once after a conflict. The
 	// context that fn gets marks the run: changes made with it are refused as
-	// nested.
-	Update(ctx context.Context, fn func(ctx context.Context, v any) error) (any, error)
+	// nested. If a run has changed the state's key, moving may refuse that.
+	Update(ctx context.Context, fn func(ctx context.Context, v any) error, moving func() error) (any, error)
 	// Do runs an action. Payloads with a method Bind(dst any) error bind
 	// themselves.
 	Do(ctx context.Context, action string, payload any) (any, error)

@@ -184,11 +184,13 @@ func (c *cache) remove(in *Instance) {
 	s.mu.Unlock()
 }
 
-// drop removes in if nobody uses it.
+// drop removes in if nobody uses it and it can be had again: it is stored, or
+// still as it was made. Only under the lock is that certain.
 func (c *cache) drop(in *Instance) {
 	s := c.shard(in.key)
 	s.mu.Lock()
-	if s.m[cacheKey{in.kind, in.key}] == in {
+	v := in.snapshot.Load()
+	if s.m[cacheKey{in.kind, in.key}] == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) {
 		c.retire(s, in)
 	}
 	s.mu.Unlock()

@@ -43,16 +43,17 @@ type part struct {
 	next *Version // nil = unchanged
 }
 
-// UpdateGroup tries the change once; again means that it has to start again,
-// with instances resolved anew. The instances are distinct, and those that
-// are stored have one backend.
-func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (again bool, err error) {
+// UpdateGroup tries the change once and returns the version that it left of
+// each instance; again means that it has to start again, with instances
+// resolved anew. The instances are distinct, and those that are stored have
+// one backend.
+func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left []*Version, again bool, err error) {
 	if !e.Begin() {
-		return false, fail(Closed, "the app is closed", nil)
+		return nil, false, fail(Closed, "the app is closed", nil)
 	}
 	defer e.End()
 	if err := ctx.Err(); err != nil {
-		return false, fail(Busy, "the caller has left", err)
+		return nil, false, fail(Busy, "the caller has left", err)
 	}
 	g := &group{engine: e, op: op, parts: make([]part, len(refs))}
 	defer g.release()
@@ -60,26 +61,26 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (again
 		p := &g.parts[i]
 		p.ref = refs[i]
 		if p.in, err = e.acquire(ctx, &p.ref); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
 	if again, err := g.enter(ctx); again || err != nil {
-		return again, err
+		return nil, again, err
 	}
 	seq := e.writeID()
-	again, err = g.run(e.birth(seq))
+	left, again, err = g.run(e.birth(seq))
 	if again || err != nil {
-		return again, err
+		return nil, again, err
 	}
 	g.lead = e.newMember(ctx, groupOp{g.op})
 	if !g.stage() {
 		e.free(g.lead)
-		return true, nil
+		return nil, true, nil
 	}
 	g.commit(seq)
 	told, err := hear(ctx, g.lead)
 	if err != nil {
-		return false, err
+		return nil, false, err
 	}
 	err = g.lead.err
 	if g.lead.report {
@@ -89,11 +90,11 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (again
 	switch told {
 	case done:
 		op.Committed(ctx)
-		return false, nil
+		return left, false, nil
 	case failed, unknown:
-		return false, err
+		return nil, false, err
 	}
-	return true, nil
+	return nil, true, nil
 }
 
 // groupOp lets a group's caller leave as that of an Op may.
@@ -154,25 +155,28 @@ func (g *group) release() {
 	}
 }
 
-// run has the op decide, and makes the new versions.
-func (g *group) run(birth Birth) (again bool, err error) {
+// run has the op decide, and makes the new versions. It returns what there
+// will be.
+func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	e := g.engine
 	now := make([]*Version, len(g.parts))
 	for i := range g.parts {
-		p := &g.parts[i]
-		now[i] = p.in.m.working // nobody else touches it: the turn is taken
-		if p.ref.Guard != nil && !p.ref.Guard.Valid(now[i]) {
-			return true, nil
-		}
+		now[i] = g.parts[i].in.m.committed // stays: the turn is taken
 	}
 	res, err := g.op.Run(now, birth)
-	if err != nil {
-		return err == error(ErrRestart), err
+	switch {
+	case err == error(ErrRestart):
+		return nil, true, nil
+	case err != nil:
+		return nil, false, err
 	}
+	left = make([]*Version, len(g.parts))
 	for i := range g.parts {
 		p := &g.parts[i]
+		left[i] = now[i]
 		switch {
 		case res[i] == nil:
+			continue
 		case res[i] == Deleted:
 			if now[i].Revision != 0 {
 				p.next = now[i].deleted()
@@ -180,14 +184,17 @@ func (g *group) run(birth Birth) (again bool, err error) {
 		default:
 			_, how, next, err := e.next(p.in.kind, now[i], res[i], now[i].Revision == 0)
 			if err != nil {
-				return false, err
+				return nil, false, err
 			}
 			if how == changed {
 				p.next = next
 			}
 		}
+		if p.next != nil {
+			left[i] = p.next
+		}
 	}
-	return false, nil
+	return left, false, nil
 }
 
 // stage puts every part at the store at once. It reports false, and takes
@@ -258,9 +265,12 @@ func (g *group) number(revs []store.Revision) {
 // conclude ends the group for every instance and answers its caller.
 func (g *group) conclude(how conclusion, cause error) {
 	e := g.engine
-	for i := range g.parts {
-		p := &g.parts[i]
-		e.conclude(p.in, p.end(how), cause)
+	for _, last := range []bool{false, true} {
+		for i := range g.parts {
+			if p := &g.parts[i]; p.ref.Last == last {
+				e.conclude(p.in, p.end(how), cause)
+			}
+		}
 	}
 	told := again
 	switch how {

@@ -68,6 +68,9 @@ type Ref struct {
 	New bool
 	// Expires is when a record that is created now expires; zero = never.
 	Expires time.Time
+	// Last has a group give back this instance's turn after those of the
+	// others: whoever waits for it may have to go to one of them.
+	Last bool
 	// Now is the time by the clock, if the caller has looked already.
 	Now time.Time
 }

@@ -244,7 +244,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 			e.free(w)
 		}
 	}()
-	if ref.Guard != nil && !ref.Guard.Valid(in.m.working) {
+	if ref.Guard != nil && !ref.Guard.Valid(in.m.committed) {
 		returned = true
 		return nil, again
 	}

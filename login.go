@@ -1,0 +1,338 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// Login has the session belong to a user from now on, and gives it a new
+// cookie: the old one is refused. All PerUser modules get the user's states in
+// one step, in place of the guest's. What the guest changed is adopted where
+// the user has no state yet, else Module.Adopt decides. The session's own
+// states stay. A session of another user is switched without adopting
+// anything; one of the same user gets a new cookie.
+//
+// Check the password before; Stay does not know users. An empty user, and one
+// of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
+// session was ended or renewed meanwhile, with ErrInternal when the response's
+// header was already written, with the error of an Adopt that refuses, and with
+// ErrNested inside a change of state. If it fails, nothing has changed, but
+// after ErrUnknown.
+func (s *Session) Login(ctx context.Context, user string) error {
+	if user == "" || len(user) > maxKey {
+		return &Error{
+			Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
+			Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
+		}
+	}
+	return s.setUser(ctx, user)
+}
+
+// Logout has the session belong to nobody from now on, with a new cookie as by
+// [Session.Login], whose rules hold. The user's states stay in the store; all
+// PerUser modules go on with the initial state. Logging out a guest does
+// nothing.
+func (s *Session) Logout(ctx context.Context) error { return s.setUser(ctx, "") }
+
+func (s *Session) setUser(ctx context.Context, user string) error {
+	if err := s.verb(ctx); err != nil {
+		return err
+	}
+	var retry engine.Retry
+	for {
+		again, err := s.trySetUser(ctx, user)
+		if !again {
+			var ee *engine.Error
+			if errors.As(err, &ee) {
+				err = s.app.sessions.error(err, s.ID())
+			}
+			return err
+		}
+		if err := s.app.engine.Pause(ctx, &retry); err != nil {
+			return s.app.sessions.error(err, s.ID())
+		}
+	}
+}
+
+func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err error) {
+	l := &login{user: user}
+	now := s.app.opts.Clock()
+	if done, err := s.prepare(ctx, l, now); done || err != nil {
+		return false, err
+	}
+	refs, err := l.parts(ctx, now)
+	if err != nil {
+		return false, err
+	}
+	_, again, err = s.app.engine.UpdateGroup(ctx, refs, l)
+	if again || err != nil {
+		return again, err
+	}
+	s.app.sessions.moved(ctx, s, l.gen, l.rec)
+	return false, nil
+}
+
+// prepare resolves the session for a login; done means that there is nothing
+// to do.
+func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bool, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if l.user == "" && s.quick(ctx) {
+		return true, nil
+	}
+	v, err := s.current(ctx, now)
+	if err != nil {
+		return false, err
+	}
+	rec := v.Value.(*sessionRecord)
+	if l.user == "" && rec.user() == "" {
+		return true, nil
+	}
+	if !s.app.opts.KeepCookieOnKeyChange && s.carrier != nil && !s.carrier.Open() {
+		return false, headerSent()
+	}
+	s.changed = true
+	l.resolution = resolution{sessions: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, version: v}
+	return false, nil
+}
+
+// quick reports whether the session is one that was never stored, without
+// using it.
+func (s *Session) quick(ctx context.Context) bool {
+	return s.open(ctx) == nil && s.unknown()
+}
+
+// A login is a change of the session's user. It moves every module whose key
+// follows from the session at once: see move for the order of the parts.
+type login struct {
+	resolution
+	user string
+	rec  *sessionRecord // as it will be
+
+	moves    []*carried
+	old, new int // where the users' records are among the parts; -1 = no part
+	own      int
+}
+
+// A carried module has a guest whose state comes along.
+type carried struct {
+	m      *module
+	to     string // the key
+	seen   bool   // the guest had a state when the parts were named
+	target int    // -1: no part, since the guest had no state
+	guest  int
+}
+
+// parts names the instances that take part.
+func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) {
+	app, before := l.app, l.record()
+	var refs []engine.Ref
+	part := func(ref engine.Ref) int {
+		ref.Now = now
+		refs = append(refs, ref)
+		return len(refs) - 1
+	}
+	after := before.clone()
+	if after == nil {
+		after = l.sessions.record(l.created, now)
+	}
+	after.User = []byte(l.user)
+	for _, m := range app.bySession() {
+		from, to := m.locate(l.session, before), m.sessionKey(l.session, after)
+		switch {
+		case from.key == to:
+			continue
+		case len(to) > maxKey:
+			return nil, m.longKey(to)
+		case from.key != "" || to == "":
+			continue // what the key had stays; what comes next is stored or initial
+		}
+		guest, err := app.engine.Get(ctx, l.guestRef(from, now))
+		if err != nil {
+			return nil, m.error(err, "", from.id)
+		}
+		l.moves = append(l.moves, &carried{
+			m: m, to: to, seen: guest.Revision != 0, target: -1, guest: part(*l.guestRef(from, now)),
+		})
+	}
+	for _, c := range l.moves {
+		if c.seen {
+			c.target = part(engine.Ref{Kind: c.m.kind, Key: c.to})
+		}
+	}
+	l.old, l.new = -1, -1
+	users := []string{before.user(), l.user}
+	slices.Sort(users)
+	for _, user := range slices.Compact(users) {
+		if user == "" {
+			continue
+		}
+		i := part(engine.Ref{Kind: l.users, Key: user})
+		if user == l.user {
+			l.new = i
+		} else {
+			l.old = i
+		}
+	}
+	l.own = part(engine.Ref{Kind: l.sessions.kind, Key: l.session})
+	return refs, nil
+}
+
+func (l *login) guestRef(t target, now time.Time) *engine.Ref {
+	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.created.Add(l.app.opts.Lifetime), Last: true}
+}
+
+// Run implements engine.GroupOp.
+func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
+	if now[l.own].Revision != l.version.Revision {
+		return nil, engine.ErrRestart
+	}
+	clock := l.app.opts.Clock()
+	out := make([]any, len(now))
+	rec := l.sessions.moving(&l.resolution, clock)
+	ends := time.UnixMilli(rec.Created).Add(l.app.opts.Lifetime)
+	if l.old >= 0 {
+		if u := now[l.old].Value.(*userRecord).clone(); u != nil {
+			u.unlist(l.session, clock)
+			out[l.old] = u
+		}
+	}
+	if string(rec.User) != l.user {
+		rec.Logins++
+	}
+	rec.User, rec.Epoch = nil, 0
+	if l.new >= 0 {
+		u := now[l.new].Value.(*userRecord).clone()
+		if u == nil {
+			u = &userRecord{Epoch: newEpoch(0)}
+		}
+		u.list(l.session, ends, clock)
+		rec.User, rec.Epoch = []byte(l.user), u.Epoch
+		out[l.new] = u
+	}
+	for _, c := range l.moves {
+		guest := now[c.guest]
+		if !c.seen {
+			if guest.Revision != 0 {
+				return nil, engine.ErrRestart // it has begun to have a state
+			}
+			continue
+		}
+		if guest.Revision == 0 {
+			continue // deleted meanwhile
+		}
+		v, err := c.bring(guest, now[c.target])
+		if err != nil {
+			return nil, err
+		}
+		out[c.target], out[c.guest] = v, engine.Deleted
+	}
+	l.rec, out[l.own] = rec, rec
+	return out, nil
+}
+
+// bring returns what becomes of the user's state when a guest's comes along.
+func (c *carried) bring(guest, there *engine.Version) (any, error) {
+	s := c.m.schema
+	if there.Revision == 0 {
+		return engine.Fresh{Value: s.Clone(guest.Value)}, nil
+	}
+	v := s.Clone(there.Value)
+	if err := c.m.adoptInto(v, s.Clone(guest.Value)); err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+// Committed implements engine.GroupOp.
+func (l *login) Committed(context.Context) {}
+
+// newEpoch draws one that is not 0 and not the old one.
+func newEpoch(old uint64) uint64 {
+	for {
+		if n := rand.Uint64() >> 11; n != 0 && n != old { // JSON readers keep 53 bits
+			return n
+		}
+	}
+}
+
+// bySession returns the modules whose key follows from the session, by name.
+func (a *App) bySession() []*module {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var out []*module
+	for _, m := range a.modules {
+		if m.bySession() {
+			out = append(out, m)
+		}
+	}
+	slices.SortFunc(out, func(x, y *module) int { return strings.Compare(x.name, y.name) })
+	return out
+}
+
+// Sessions yields the sessions in which the user is logged in, as they are
+// stored, the one that logged in first first; of more than 1000 the latest.
+// What it yields tells about a session and can end it; a context with it
+// (see [WithSession]) reaches its states. It ends with the first error.
+func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
+	return func(yield func(*Session, error) bool) {
+		ss, now := &a.sessions, a.opts.Clock()
+		u, err := ss.user(ctx, user, now)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		if u == nil {
+			return
+		}
+		for _, listed := range u.Sessions {
+			v, err := ss.get(ctx, listed.ID, false, now)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			rec := v.Value.(*sessionRecord)
+			if rec == nil || rec.Ended != 0 || rec.user() != user || rec.Epoch != u.Epoch {
+				continue
+			}
+			if !yield(ss.view(listed.ID, rec), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Revoke ends every session in which the user is logged in, in one step and
+// however many there are: no request that begins afterwards reads or changes
+// anything through them, except that one that is under way may finish on
+// states that exist. The user's states stay, and the user may log in again.
+// It fails with ErrNested inside a change of state.
+func (a *App) Revoke(ctx context.Context, user string) error {
+	if nested(ctx) {
+		return nestedError("")
+	}
+	_, err := a.engine.Update(ctx, &systemOp{
+		ref: engine.Ref{Kind: a.sessions.users, Key: user},
+		fn: func(v any) (any, error) {
+			u := v.(*userRecord)
+			if u != nil {
+				u.Epoch = newEpoch(u.Epoch)
+				u.Revoked = a.opts.Clock().UnixMilli()
+				u.Sessions = nil
+			}
+			return u, nil
+		},
+	})
+	if err != nil {
+		return a.sessions.error(err, user)
+	}
+	return nil
+}

@@ -1,0 +1,263 @@
+package stay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// maxKey is how long the key of a state may be, in bytes.
+const maxKey = 512
+
+// A moved run is one that left a state with another key than it began with.
+// Nothing of it is kept where it ran: see move.
+type moved struct {
+	result any             // what it left
+	key    string          // of the result
+	from   *engine.Version // what it began with
+}
+
+func (*moved) Error() string { return "the key of the state has changed" }
+
+// A move is a change of the key by a change of state: login, logout and
+// switch. The run that led to it has ended, and its instance is as it was; the
+// move takes the turns of all that it touches and writes them in one group.
+// Where one of them is not what the run has seen, everything starts again. No
+// order of single writes would do: a crash or a parallel request between two
+// of them loses the guest's work, adopts it twice, or leaves a session that is
+// logged in by half.
+//
+// Everybody who takes several turns takes those of guests first, then those
+// under keys, by module name and key, those of users, and that of the session:
+// so nobody waits in a circle, and a state that several devices share is not
+// held while a guest's change ends. The guests' are given back last: what waits
+// for a guest must find the session already where it went.
+type move struct {
+	*op
+	*moved
+	session *Session
+
+	target, guest, own int // where they are among the parts; -1 = no part
+	rec                *sessionRecord
+}
+
+// run moves the session to the key of the result. It returns what the state
+// is now; again means that the change has to start again.
+func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
+	m, r := mv.module, &mv.resolution
+	if len(mv.moved.key) > maxKey {
+		return nil, false, m.longKey(mv.moved.key)
+	}
+	if m.keepsNoCookie() && mv.session.carrier != nil && !mv.session.carrier.Open() {
+		return nil, false, headerSent()
+	}
+	now := m.app.opts.Clock()
+	var refs []engine.Ref
+	part := func(ref engine.Ref) int {
+		ref.Now = now
+		refs = append(refs, ref)
+		return len(refs) - 1
+	}
+	mv.target, mv.guest = -1, -1
+	expires := r.created.Add(m.app.opts.Lifetime)
+	switch {
+	case mv.moved.key == "":
+		next := m.keyed("", r.session, m.moves(r.record())+1)
+		mv.target = part(engine.Ref{Kind: next.kind, Key: next.id, New: true, Expires: expires})
+	default:
+		if r.target.key == "" {
+			mv.guest = part(engine.Ref{Kind: r.target.kind, Key: r.target.id, Expires: expires, Last: true})
+		}
+		mv.target = part(engine.Ref{Kind: m.kind, Key: mv.moved.key})
+	}
+	mv.own = part(engine.Ref{Kind: r.sessions.kind, Key: r.session})
+	left, again, err := m.app.engine.UpdateGroup(ctx, refs, mv)
+	if again || err != nil {
+		return nil, again, err
+	}
+	m.app.sessions.moved(ctx, mv.session, r.gen, mv.rec)
+	return m.schema.Clone(left[mv.target].Value), false, nil
+}
+
+// Run implements engine.GroupOp.
+func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
+	m, r := mv.module, &mv.resolution
+	if now[mv.own].Revision != r.version.Revision || !r.Valid(mv.from) {
+		return nil, engine.ErrRestart
+	}
+	if mv.guest >= 0 && now[mv.guest].Revision != mv.from.Revision {
+		return nil, engine.ErrRestart // somebody else has worked as the guest meanwhile
+	}
+	out := make([]any, len(now))
+	var err error
+	if out[mv.target], err = mv.land(now[mv.target]); err != nil {
+		return nil, err
+	}
+	if mv.guest >= 0 {
+		out[mv.guest] = engine.Deleted
+	}
+	if mv.moved.key != "" && now[mv.target].Revision != 0 {
+		birth = now[mv.target].Birth()
+	}
+	clock := m.app.opts.Clock()
+	mv.rec = r.sessions.moving(r, clock)
+	mv.rec.attach(m.name, mv.moved.key, birth)
+	out[mv.own] = mv.rec
+	return out, nil
+}
+
+// land returns what becomes of the instance that the session moves to; nil if
+// it stays as it is.
+func (mv *move) land(there *engine.Version) (any, error) {
+	m := mv.module
+	login := mv.guest >= 0
+	if login && there.Revision == 0 { // K2: nothing is stored, the guest's state is adopted whole
+		return engine.Fresh{Value: mv.result}, nil
+	}
+	v := m.schema.Clone(there.Value)
+	m.schema.CopyKeyFields(v, mv.result)
+	if login {
+		if err := m.adoptInto(v, m.schema.Clone(mv.result)); err != nil {
+			return nil, err
+		}
+	} else if m.app.opts.Development {
+		mv.reportDropped()
+	}
+	if key := m.stateKey(mv.resolution.session, mv.resolution.record(), v); key != mv.moved.key {
+		return nil, &Error{
+			Code: ErrInternal, Module: m.name, Phase: "run", Err: fmt.Errorf(
+				"the key is another one with the state that is stored under it: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
+		}
+	}
+	if there.Revision == 0 && mv.moved.key == "" {
+		encoded, err := m.schema.Encode(v, nil)
+		if err == nil && bytes.Equal(encoded, there.Encoded) {
+			return nil, nil // a guest with the initial state needs no instance
+		}
+	}
+	return v, nil
+}
+
+// adoptInto has the module's policy bring a guest's state into a stored one.
+func (m *module) adoptInto(stored, guest any) (err error) {
+	if m.adopt == nil {
+		return nil
+	}
+	key := m.schema.Clone(stored)
+	if err := m.adopt(stored, guest); err != nil {
+		return err
+	}
+	if m.key == nil {
+		return nil
+	}
+	m.schema.CopyKeyFields(stored, key) // K0: they come from the action alone
+	return nil
+}
+
+// reportDropped tells a developer what a logout or switch has dropped.
+func (mv *move) reportDropped() {
+	m := mv.module
+	before, after := m.schema.Clone(mv.from.Value), mv.result
+	m.schema.CopyKeyFields(before, after)
+	b, err1 := m.schema.Encode(before, nil)
+	a, err2 := m.schema.Encode(after, nil)
+	if err1 == nil && err2 == nil && !bytes.Equal(a, b) {
+		m.app.logger().Warn("stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before", "module", m.name, "action", mv.action)
+	}
+}
+
+// Committed implements engine.GroupOp.
+func (mv *move) Committed(ctx context.Context) { mv.op.Committed(ctx) }
+
+func (m *module) longKey(key string) error {
+	return &Error{
+		Code: ErrInvalid, Module: m.name, Phase: "resolve", KeyHash: keyHash(key), Message: "the key is too long",
+		Err: fmt.Errorf("a key of %d bytes, up to %d are taken", len(key), maxKey),
+	}
+}
+
+// keepsNoCookie reports whether a change of the key renews the cookie.
+func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
+
+// moving returns the session's record for a change of whom it belongs to: with
+// a new generation, unless the options keep the cookie.
+func (ss *sessions) moving(r *resolution, now time.Time) *sessionRecord {
+	rec := r.record().clone()
+	if rec == nil {
+		rec = ss.record(r.created, now)
+		rec.Gen = r.gen
+	}
+	if !ss.app.opts.KeepCookieOnKeyChange {
+		rec.Gen++
+		rec.Renewed = now.UnixMilli()
+	}
+	ss.slide(rec, now)
+	return rec
+}
+
+// moved has the request's session go on with the new generation of its record.
+// The change is made; that its cookie does not reach the browser is reported.
+func (ss *sessions) moved(ctx context.Context, s *Session, gen uint32, rec *sessionRecord) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.changed = true
+	if s.fixed || s.gen != gen || rec.Gen == gen {
+		return
+	}
+	s.gen, s.carried = rec.Gen, true
+	if err := s.issue(ctx, time.UnixMilli(rec.Expires)); err != nil {
+		e := toError(err)
+		e.Phase = "sign"
+		ss.app.report(nil, newCall(ctx, "", ""), e)
+	}
+}
+
+// checkKey compares the key of what a run left with the key that it ran under.
+func (o *op) checkKey(v any, from *engine.Version) error {
+	m := o.module
+	if f, ok := v.(engine.Fresh); ok {
+		v = f.Value
+	}
+	switch {
+	case m.key == nil || v == engine.Deleted:
+		return nil
+	case !o.at && m.byState():
+		if key := m.stateKey(o.session, o.record(), v); key != o.resolution.key {
+			return o.leave(v, key, from)
+		}
+	case o.at && !m.key.calls:
+		if key := m.key.key(nil, v); key != o.core.key {
+			return &Error{
+				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.core.key),
+				Message: "the state would belong to another key",
+				Err:     errors.New("through At the key stays: for a key that has no state yet, set the fields tagged stay:\"key\" first"),
+			}
+		}
+	}
+	return nil
+}
+
+// leave ends a run that changed the key. Two keys must not become one by being
+// written as JSON.
+func (o *op) leave(v any, key string, from *engine.Version) error {
+	m := o.module
+	encoded, err := moduleType{module: m}.Encode(v, nil)
+	if err != nil {
+		return err
+	}
+	settled, _, err := moduleType{module: m}.Settle(v, encoded)
+	if err != nil {
+		return err
+	}
+	if m.stateKey(o.session, o.record(), settled) != key {
+		return &Error{
+			Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(key), Message: "the key cannot be stored",
+			Err: errors.New("JSON does not keep the fields tagged stay:\"key\" as they are, for example because of invalid UTF-8"),
+		}
+	}
+	return &moved{result: settled, key: key, from: from}
+}

@@ -1,0 +1,257 @@
+package stay
+
+import (
+	"context"
+	"strconv"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// A target is the instance of a module that a session has, as its record
+// stands.
+type target struct {
+	kind *engine.Kind
+	id   string // the instance's key within the kind
+	key  string // of the state's owner; "" for the states of sessions and guests
+	// attached: the session was attached to the key by a change of state, when
+	// its record had this birth. If the record has gone since, the session is
+	// a guest again, also if another record has come in its place.
+	attached bool
+	birth    engine.Birth
+}
+
+// holds reports whether the version is one that the session may have.
+func (t *target) holds(v *engine.Version) bool {
+	return !t.attached || v.Revision != 0 && v.Birth() == t.birth
+}
+
+// byState: the key follows from the state, and changes with it.
+func (m *module) byState() bool { return m.key != nil && len(m.schema.KeyFields()) > 0 }
+
+// bySession: the key follows from the session, and changes with its user.
+func (m *module) bySession() bool {
+	return m.scope == scopeUser || m.key != nil && !m.byState()
+}
+
+// locate returns the target for the session with this ID and record, which is
+// nil for one that is not stored.
+func (m *module) locate(id string, rec *sessionRecord) target {
+	switch {
+	case m.scope == scopeSession:
+		return target{kind: m.kind, id: id}
+	case m.bySession():
+		return m.keyed(m.sessionKey(id, rec), id, m.moves(rec))
+	case m.byState():
+		if rec != nil {
+			a := rec.Keys[m.name]
+			if a.Attached {
+				return target{kind: m.kind, id: string(a.Key), key: string(a.Key), attached: true, birth: a.Birth}
+			}
+			if a.Moves > 0 {
+				return m.keyed("", id, a.Moves)
+			}
+		}
+		return m.detached(id, rec)
+	}
+	return target{kind: m.guest, id: id}
+}
+
+// detached is what locate returns for a session whose key has no state.
+func (m *module) detached(id string, rec *sessionRecord) target {
+	return m.keyed(m.stateKey(id, rec, m.schema.Initial()), id, m.moves(rec))
+}
+
+// moves is how often the session has changed hands, as far as the module is
+// concerned.
+func (m *module) moves(rec *sessionRecord) uint32 {
+	switch {
+	case rec == nil:
+		return 0
+	case m.bySession():
+		return rec.Logins
+	}
+	return rec.Keys[m.name].Moves
+}
+
+// keyed returns the target of a key, or the guest's of the session if the key
+// is "". Each change of the key begins a new guest, so that one whose state
+// was taken along is out of reach from that moment on.
+func (m *module) keyed(key, id string, moves uint32) target {
+	if key != "" {
+		return target{kind: m.kind, id: key, key: key}
+	}
+	if moves > 0 {
+		id += "." + strconv.FormatUint(uint64(moves), 10)
+	}
+	return target{kind: m.guest, id: id}
+}
+
+// sessionKey computes the key of a module whose key follows from the session.
+func (m *module) sessionKey(id string, rec *sessionRecord) string {
+	if m.scope == scopeUser {
+		return rec.user()
+	}
+	return m.stateKey(id, rec, m.schema.Initial())
+}
+
+// stateKey computes the key of v. The key function sees the session as its
+// record says, without any way to change it.
+func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
+	if !m.key.calls {
+		return m.key.key(nil, v)
+	}
+	c := &Call{ctx: context.Background(), module: m.name, session: m.app.sessions.view(id, rec)}
+	return m.key.key(c, v)
+}
+
+// A sessionState is a state that goes when its session goes.
+type sessionState struct {
+	module *module
+	kind   *engine.Kind
+	key    string
+}
+
+// statesOfSession returns where the states of a session are: those that can
+// exist, whether they do or not.
+func (a *App) statesOfSession(id string, rec *sessionRecord) []sessionState {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	var out []sessionState
+	for _, m := range a.modules {
+		switch {
+		case m.scope == scopeGlobal:
+		case m.scope == scopeSession:
+			out = append(out, sessionState{m, m.kind, id})
+		case m.scope == scopeEphemeral:
+			out = append(out, sessionState{m, m.guest, id})
+		default:
+			t := m.keyed("", id, m.moves(rec))
+			out = append(out, sessionState{m, t.kind, t.id})
+		}
+	}
+	return out
+}
+
+// A resolution remembers the session's record that a call was resolved with,
+// and what it led to.
+type resolution struct {
+	*sessions
+	target
+	of      *module
+	session string // its ID
+	gen     uint32
+	created time.Time
+	version *engine.Version // of the session's record
+}
+
+func (r *resolution) record() *sessionRecord { return r.version.Value.(*sessionRecord) }
+
+// Valid implements engine.Guard: the session has not been ended, renewed or
+// attached elsewhere since. A session that is not in memory was not changed by
+// this process lately; Create asks the store.
+func (r *resolution) Valid(v *engine.Version) bool {
+	if !r.holds(v) {
+		return false
+	}
+	e := r.app.engine
+	rec := r.record()
+	if now := e.Peek(r.sessions.kind, r.session); now != nil && now != r.version {
+		seen := rec
+		rec = now.Value.(*sessionRecord)
+		switch {
+		case rec == nil:
+			return r.version.Revision == 0
+		case rec.Ended != 0 || rec.Gen != r.gen || r.of.moves(rec) != r.of.moves(seen):
+			return false
+		}
+	}
+	if user := rec.user(); user != "" {
+		if u := e.Peek(r.users, user); u != nil {
+			u := u.Value.(*userRecord)
+			return u != nil && u.Epoch == rec.Epoch
+		}
+	}
+	return true
+}
+
+// Create implements engine.Guard: a state is created together with the
+// session's record, or only if that record is still the one that was seen. So
+// a request that is under way cannot bring back a session that was ended.
+func (r *resolution) Create() []engine.Companion {
+	c := engine.Companion{Kind: r.sessions.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
+	if r.version.Revision == 0 {
+		rec := r.sessions.record(r.created, r.app.opts.Clock())
+		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
+	}
+	return []engine.Companion{c}
+}
+
+// resolveID names the instance of a module's state for the session with this
+// ID, which must be stored and not have ended.
+func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *resolution) (engine.Ref, error) {
+	notFound := &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", KeyHash: keyHash(id), Message: "no such session"}
+	if len(id) != idEncoding.EncodedLen(20) {
+		return engine.Ref{}, notFound
+	}
+	now := ss.app.opts.Clock()
+	v, err := ss.get(ctx, id, false, now)
+	if err != nil {
+		return engine.Ref{}, err
+	}
+	rec := v.Value.(*sessionRecord)
+	if rec == nil || rec.Ended != 0 {
+		return engine.Ref{}, notFound
+	}
+	switch revoked, _, err := ss.revoked(ctx, rec, now); {
+	case err != nil:
+		return engine.Ref{}, err
+	case revoked:
+		return engine.Ref{}, notFound
+	}
+	created := time.UnixMilli(rec.Created)
+	t := m.locate(id, rec)
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
+	if r != nil {
+		*r = resolution{sessions: ss, target: t, of: m, session: id, gen: rec.Gen, created: created, version: v}
+		ref.Guard = r
+	}
+	return ref, nil
+}
+
+// resolve names the instance of a module's state for this session. A change
+// also needs r, which watches over the resolution.
+func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine.Ref, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.app.opts.Clock()
+	v, err := s.current(ctx, now)
+	if err != nil {
+		return engine.Ref{}, err
+	}
+	rec := v.Value.(*sessionRecord)
+	t := m.locate(s.key, rec)
+	if t.attached {
+		state, err := s.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+		if err != nil {
+			return engine.Ref{}, m.error(err, "", t.id)
+		}
+		if !t.holds(state) {
+			t = m.detached(s.key, rec)
+		}
+	}
+	if len(t.key) > maxKey {
+		return engine.Ref{}, m.longKey(t.key)
+	}
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now}
+	if t.key == "" {
+		ref.New = s.unknown()
+		ref.Expires = s.created.Add(s.app.opts.Lifetime)
+	}
+	if r != nil {
+		s.changed = true
+		*r = resolution{sessions: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, version: v}
+		ref.Guard = r
+	}
+	return ref, nil
+}

@@ -1,0 +1,155 @@
+package stay
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+// A sessionRecord is what is stored of a session; nil where nothing is. Times
+// are Unix milliseconds, 0 = never.
+type sessionRecord struct {
+	Gen     uint32 `json:"gen"` // of the cookie that is valid
+	Created int64  `json:"created"`
+	Seen    int64  `json:"seen"`
+	Expires int64  `json:"expires"`
+	Renewed int64  `json:"renewed,omitempty"`
+	Ended   int64  `json:"ended,omitempty"` // then the record is a tombstone
+
+	User   []byte `json:"user,omitempty"`   // who is logged in; bytes, as keys are
+	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
+	Logins uint32 `json:"logins,omitempty"` // how often User has changed
+
+	// Keys says for modules whose key follows from the state what it is.
+	Keys map[string]attachment `json:"keys,omitempty"`
+}
+
+// An attachment ties a session to a key. One that is not Attached says that
+// there is no key, whatever the initial state's is.
+type attachment struct {
+	Attached bool         `json:"attached,omitempty"`
+	Key      []byte       `json:"key,omitempty"`
+	Birth    engine.Birth `json:"birth,omitempty"` // of the key's record
+	Moves    uint32       `json:"moves"`           // how often the key has changed
+}
+
+func (r *sessionRecord) clone() *sessionRecord {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	if r.Keys != nil {
+		c.Keys = make(map[string]attachment, len(r.Keys)+1)
+		for name, a := range r.Keys {
+			c.Keys[name] = a
+		}
+	}
+	return &c
+}
+
+// user returns who is logged in, "" = nobody.
+func (r *sessionRecord) user() string {
+	if r == nil {
+		return ""
+	}
+	return string(r.User)
+}
+
+// attach notes that a module's key is now the one given, "" = none.
+func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
+	if r.Keys == nil {
+		r.Keys = map[string]attachment{}
+	}
+	a := attachment{Moves: r.Keys[module].Moves + 1}
+	if key != "" {
+		a.Attached, a.Key, a.Birth = true, []byte(key), birth
+	}
+	r.Keys[module] = a
+}
+
+// A userRecord says which sessions of a user are valid: those whose login saw
+// its epoch. Revoking replaces the epoch, which ends all of them at once,
+// however many there are. It is kept until the last session that it speaks for
+// must have expired; where it is missing no session is valid.
+type userRecord struct {
+	Epoch    uint64        `json:"epoch"`
+	Revoked  int64         `json:"revoked,omitempty"`
+	Expires  int64         `json:"expires"`
+	Sessions []userSession `json:"sessions,omitempty"` // the latest, for lists only
+}
+
+type userSession struct {
+	ID      string `json:"id"`
+	Expires int64  `json:"expires"`
+}
+
+// maxUserSessions bounds how many sessions of one user are listed.
+const maxUserSessions = 1000
+
+func (r *userRecord) clone() *userRecord {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Sessions = slices.Clone(r.Sessions)
+	return &c
+}
+
+// list adds a session; those that have expired go.
+func (r *userRecord) list(id string, expires, now time.Time) {
+	r.unlist(id, now)
+	if n := len(r.Sessions) - maxUserSessions + 1; n > 0 {
+		r.Sessions = slices.Delete(r.Sessions, 0, n)
+	}
+	r.Sessions = append(r.Sessions, userSession{id, expires.UnixMilli()})
+	r.Expires = max(r.Expires, expires.UnixMilli())
+}
+
+func (r *userRecord) unlist(id string, now time.Time) {
+	r.Sessions = slices.DeleteFunc(r.Sessions, func(s userSession) bool {
+		return s.ID == id || s.Expires <= now.UnixMilli()
+	})
+}
+
+// systemType is what the engine needs to know of records of Stay's own. R is a
+// pointer to a struct; nil where nothing is stored.
+type systemType[R interface {
+	*T
+	clone() R
+}, T any] struct{ what string }
+
+// Clone implements engine.Type.
+func (systemType[R, T]) Clone(v any) any { return v.(R).clone() }
+
+// Encode implements engine.Type.
+func (systemType[R, T]) Encode(v, _ any) ([]byte, error) {
+	if v.(R) == nil {
+		return nil, nil
+	}
+	return json.Marshal(v)
+}
+
+// Settle implements engine.Type.
+func (t systemType[R, T]) Settle(v any, _ []byte) (settled, result any, err error) {
+	return t.Clone(v), v, nil
+}
+
+// Load implements engine.Type.
+func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
+	if rec.Revision == 0 {
+		return R(nil), nil, nil, nil
+	}
+	out := R(new(T))
+	if err := json.Unmarshal(rec.Value, out); err != nil || rec.Version > 1 {
+		return nil, nil, nil, &Error{
+			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
+			Message: "the stored " + t.what + " cannot be read; it was left as it is",
+		}
+	}
+	encoded, err = t.Encode(out, nil)
+	return out, nil, encoded, err
+}

@@ -1,0 +1,133 @@
+package stay
+
+import (
+	"context"
+	"time"
+)
+
+// Renew gives the session a new cookie and refuses the old one from now on,
+// as must be done whenever the rights of a session change. The state stays.
+// It fails with ErrEnded when the session was ended or renewed meanwhile, with
+// ErrInternal when the response's header was already written, and with
+// ErrNested inside a change of state.
+func (s *Session) Renew(ctx context.Context) error {
+	if err := s.verb(ctx); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(ctx); err != nil {
+		return err
+	}
+	if s.carrier != nil && !s.carrier.Open() {
+		return headerSent()
+	}
+	if s.gone {
+		return ended()
+	}
+	if s.drawn && !s.carried {
+		return nil // nobody knows the id yet
+	}
+	s.changed = true
+	rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+		if rec == nil {
+			rec = s.app.sessions.record(s.created, now)
+			rec.Gen = s.gen
+		}
+		if rec.Ended != 0 || rec.Gen != s.gen {
+			return nil, ended()
+		}
+		rec.Gen++
+		rec.Renewed = now.UnixMilli()
+		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli())
+		s.app.sessions.slide(rec, now)
+		return rec, nil
+	})
+	if err != nil {
+		return err
+	}
+	s.gen = rec.Gen
+	s.carried = true
+	return s.issue(ctx, time.UnixMilli(rec.Expires))
+}
+
+// Destroy ends the session: no request that begins afterwards reads or changes
+// anything through it, its states are deleted, and the browser's cookie is
+// cleared. A request that is under way may finish on states that exist, but
+// creates none. A state that cannot be deleted before ctx ends is out of reach
+// all the same and goes a while later. Destroying a session twice does nothing.
+// It fails with ErrNested inside a change of state.
+func (s *Session) Destroy(ctx context.Context) error {
+	if err := s.verb(ctx); err != nil {
+		return err
+	}
+	rec, err := s.end(ctx)
+	if rec != nil {
+		s.app.sessions.deleteStates(ctx, s.key, rec)
+	}
+	return err
+}
+
+// end makes the session one that has ended. It returns its record if there may
+// be states left to be deleted.
+func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err := s.open(ctx); err != nil {
+		return nil, err
+	}
+	if s.unknown() && (s.carrier == nil || s.carrier.Open()) || s.gone {
+		s.gone = true
+		if s.carried && s.carrier != nil {
+			s.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
+		}
+		return nil, nil
+	}
+	s.changed = true
+	already := false
+	rec, err = s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+		if rec == nil {
+			rec = s.app.sessions.record(s.created, now)
+			rec.Gen = s.gen
+		}
+		if already = rec.Ended != 0; already {
+			return rec, nil
+		}
+		if rec.Gen != s.gen {
+			return nil, ended()
+		}
+		// The tombstone stays until no cookie of the session can be valid,
+		// those included that are issued at this moment.
+		rec.Ended = now.UnixMilli()
+		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli(), now.Add(s.app.opts.IdleTimeout+quietFor).UnixMilli())
+		return rec, nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.carried = true
+	// Where it had ended before, the browser may have another session by now.
+	if s.carrier != nil && !already {
+		s.carrier.Issue("", time.Time{})
+	}
+	return rec, nil
+}
+
+// verb checks what all changes of a session have in common.
+func (s *Session) verb(ctx context.Context) error {
+	if s == nil {
+		return &Error{Code: ErrNoSession, Phase: "resolve"}
+	}
+	if nested(ctx) {
+		return nestedError("")
+	}
+	return nil
+}
+
+func ended() error {
+	return &Error{Code: ErrEnded, Phase: "resolve", Message: "the session has ended"}
+}
+
+func headerSent() error {
+	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
+}
