@@ -100,7 +100,7 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 		return false, headerSent()
 	}
 	s.changed = true
-	l.resolution = resolution{sessions: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, version: v}
+	l.resolution = resolution{ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, version: v}
 	return false, nil
 }
 
@@ -133,7 +133,7 @@ type carried struct {
 
 // parts names the instances that take part.
 func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) {
-	app, before := l.app, l.record()
+	app, before := l.ss.app, l.record()
 	var refs []engine.Ref
 	part := func(ref engine.Ref) int {
 		ref.Now = now
@@ -142,7 +142,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	after := before.clone()
 	if after == nil {
-		after = l.sessions.record(l.created, now)
+		after = l.ss.record(l.created, now)
 	}
 	after.User = []byte(l.user)
 	for _, m := range app.bySession() {
@@ -175,19 +175,19 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		if user == "" {
 			continue
 		}
-		i := part(engine.Ref{Kind: l.users, Key: user})
+		i := part(engine.Ref{Kind: l.ss.users, Key: user})
 		if user == l.user {
 			l.new = i
 		} else {
 			l.old = i
 		}
 	}
-	l.own = part(engine.Ref{Kind: l.sessions.kind, Key: l.session})
+	l.own = part(engine.Ref{Kind: l.ss.kind, Key: l.session})
 	return refs, nil
 }
 
 func (l *login) guestRef(t target, now time.Time) *engine.Ref {
-	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.created.Add(l.app.opts.Lifetime), Last: true}
+	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.created.Add(l.ss.app.opts.Lifetime), Last: true}
 }
 
 // Run implements engine.GroupOp.
@@ -195,10 +195,10 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 	if now[l.own].Revision != l.version.Revision {
 		return nil, engine.ErrRestart
 	}
-	clock := l.app.opts.Clock()
+	clock := l.ss.app.opts.Clock()
 	out := make([]any, len(now))
-	rec := l.sessions.moving(&l.resolution, clock)
-	ends := time.UnixMilli(rec.Created).Add(l.app.opts.Lifetime)
+	rec := l.ss.moving(&l.resolution, clock)
+	ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
 	if l.old >= 0 {
 		if u := now[l.old].Value.(*userRecord).clone(); u != nil {
 			u.unlist(l.session, clock)

@@ -38,7 +38,7 @@ func (*moved) Error() string { return "the key of the state has changed" }
 // for a guest must find the session already where it went.
 type move struct {
 	*op
-	*moved
+	left    *moved
 	session *Session
 
 	target, guest, own int // where they are among the parts; -1 = no part
@@ -48,9 +48,9 @@ type move struct {
 // run moves the session to the key of the result. It returns what the state
 // is now; again means that the change has to start again.
 func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
-	m, r := mv.module, &mv.resolution
-	if len(mv.moved.key) > maxKey {
-		return nil, false, m.longKey(mv.moved.key)
+	m, r := mv.module, &mv.res
+	if len(mv.left.key) > maxKey {
+		return nil, false, m.longKey(mv.left.key)
 	}
 	if m.keepsNoCookie() && mv.session.carrier != nil && !mv.session.carrier.Open() {
 		return nil, false, headerSent()
@@ -64,17 +64,17 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 	}
 	mv.target, mv.guest = -1, -1
 	expires := r.created.Add(m.app.opts.Lifetime)
-	switch {
-	case mv.moved.key == "":
+	switch mv.left.key {
+	case "":
 		next := m.keyed("", r.session, m.moves(r.record())+1)
 		mv.target = part(engine.Ref{Kind: next.kind, Key: next.id, New: true, Expires: expires})
 	default:
-		if r.target.key == "" {
-			mv.guest = part(engine.Ref{Kind: r.target.kind, Key: r.target.id, Expires: expires, Last: true})
+		if r.key == "" {
+			mv.guest = part(engine.Ref{Kind: r.kind, Key: r.id, Expires: expires, Last: true})
 		}
-		mv.target = part(engine.Ref{Kind: m.kind, Key: mv.moved.key})
+		mv.target = part(engine.Ref{Kind: m.kind, Key: mv.left.key})
 	}
-	mv.own = part(engine.Ref{Kind: r.sessions.kind, Key: r.session})
+	mv.own = part(engine.Ref{Kind: r.ss.kind, Key: r.session})
 	left, again, err := m.app.engine.UpdateGroup(ctx, refs, mv)
 	if again || err != nil {
 		return nil, again, err
@@ -85,11 +85,11 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 
 // Run implements engine.GroupOp.
 func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
-	m, r := mv.module, &mv.resolution
-	if now[mv.own].Revision != r.version.Revision || !r.Valid(mv.from) {
+	m, r := mv.module, &mv.res
+	if now[mv.own].Revision != r.version.Revision || !r.Valid(mv.left.from) {
 		return nil, engine.ErrRestart
 	}
-	if mv.guest >= 0 && now[mv.guest].Revision != mv.from.Revision {
+	if mv.guest >= 0 && now[mv.guest].Revision != mv.left.from.Revision {
 		return nil, engine.ErrRestart // somebody else has worked as the guest meanwhile
 	}
 	out := make([]any, len(now))
@@ -100,12 +100,12 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 	if mv.guest >= 0 {
 		out[mv.guest] = engine.Deleted
 	}
-	if mv.moved.key != "" && now[mv.target].Revision != 0 {
+	if mv.left.key != "" && now[mv.target].Revision != 0 {
 		birth = now[mv.target].Birth()
 	}
 	clock := m.app.opts.Clock()
-	mv.rec = r.sessions.moving(r, clock)
-	mv.rec.attach(m.name, mv.moved.key, birth)
+	mv.rec = r.ss.moving(r, clock)
+	mv.rec.attach(m.name, mv.left.key, birth)
 	out[mv.own] = mv.rec
 	return out, nil
 }
@@ -116,24 +116,24 @@ func (mv *move) land(there *engine.Version) (any, error) {
 	m := mv.module
 	login := mv.guest >= 0
 	if login && there.Revision == 0 { // K2: nothing is stored, the guest's state is adopted whole
-		return engine.Fresh{Value: mv.result}, nil
+		return engine.Fresh{Value: mv.left.result}, nil
 	}
 	v := m.schema.Clone(there.Value)
-	m.schema.CopyKeyFields(v, mv.result)
+	m.schema.CopyKeyFields(v, mv.left.result)
 	if login {
-		if err := m.adoptInto(v, m.schema.Clone(mv.result)); err != nil {
+		if err := m.adoptInto(v, m.schema.Clone(mv.left.result)); err != nil {
 			return nil, err
 		}
 	} else if m.app.opts.Development {
 		mv.reportDropped()
 	}
-	if key := m.stateKey(mv.resolution.session, mv.resolution.record(), v); key != mv.moved.key {
+	if key := m.stateKey(mv.res.session, mv.res.record(), v); key != mv.left.key {
 		return nil, &Error{
 			Code: ErrInternal, Module: m.name, Phase: "run", Err: fmt.Errorf(
 				"the key is another one with the state that is stored under it: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
 		}
 	}
-	if there.Revision == 0 && mv.moved.key == "" {
+	if there.Revision == 0 && mv.left.key == "" {
 		encoded, err := m.schema.Encode(v, nil)
 		if err == nil && bytes.Equal(encoded, there.Encoded) {
 			return nil, nil // a guest with the initial state needs no instance
@@ -161,7 +161,7 @@ func (m *module) adoptInto(stored, guest any) (err error) {
 // reportDropped tells a developer what a logout or switch has dropped.
 func (mv *move) reportDropped() {
 	m := mv.module
-	before, after := m.schema.Clone(mv.from.Value), mv.result
+	before, after := m.schema.Clone(mv.left.from.Value), mv.left.result
 	m.schema.CopyKeyFields(before, after)
 	b, err1 := m.schema.Encode(before, nil)
 	a, err2 := m.schema.Encode(after, nil)
@@ -226,13 +226,13 @@ func (o *op) checkKey(v any, from *engine.Version) error {
 	case m.key == nil || v == engine.Deleted:
 		return nil
 	case !o.at && m.byState():
-		if key := m.stateKey(o.session, o.record(), v); key != o.resolution.key {
+		if key := m.stateKey(o.res.session, o.res.record(), v); key != o.res.key {
 			return o.leave(v, key, from)
 		}
 	case o.at && !m.key.calls:
-		if key := m.key.key(nil, v); key != o.core.key {
+		if key := m.key.key(nil, v); key != o.key {
 			return &Error{
-				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.core.key),
+				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.key),
 				Message: "the state would belong to another key",
 				Err:     errors.New("through At the key stays: for a key that has no state yet, set the fields tagged stay:\"key\" first"),
 			}
@@ -253,7 +253,7 @@ func (o *op) leave(v any, key string, from *engine.Version) error {
 	if err != nil {
 		return err
 	}
-	if m.stateKey(o.session, o.record(), settled) != key {
+	if m.stateKey(o.res.session, o.res.record(), settled) != key {
 		return &Error{
 			Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(key), Message: "the key cannot be stored",
 			Err: errors.New("JSON does not keep the fields tagged stay:\"key\" as they are, for example because of invalid UTF-8"),

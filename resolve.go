@@ -119,11 +119,11 @@ func (a *App) statesOfSession(id string, rec *sessionRecord) []sessionState {
 	defer a.mu.RUnlock()
 	var out []sessionState
 	for _, m := range a.modules {
-		switch {
-		case m.scope == scopeGlobal:
-		case m.scope == scopeSession:
+		switch m.scope {
+		case scopeGlobal:
+		case scopeSession:
 			out = append(out, sessionState{m, m.kind, id})
-		case m.scope == scopeEphemeral:
+		case scopeEphemeral:
 			out = append(out, sessionState{m, m.guest, id})
 		default:
 			t := m.keyed("", id, m.moves(rec))
@@ -136,8 +136,8 @@ func (a *App) statesOfSession(id string, rec *sessionRecord) []sessionState {
 // A resolution remembers the session's record that a call was resolved with,
 // and what it led to.
 type resolution struct {
-	*sessions
 	target
+	ss      *sessions
 	of      *module
 	session string // its ID
 	gen     uint32
@@ -154,9 +154,9 @@ func (r *resolution) Valid(v *engine.Version) bool {
 	if !r.holds(v) {
 		return false
 	}
-	e := r.app.engine
+	e := r.ss.app.engine
 	rec := r.record()
-	if now := e.Peek(r.sessions.kind, r.session); now != nil && now != r.version {
+	if now := e.Peek(r.ss.kind, r.session); now != nil && now != r.version {
 		seen := rec
 		rec = now.Value.(*sessionRecord)
 		switch {
@@ -167,7 +167,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 		}
 	}
 	if user := rec.user(); user != "" {
-		if u := e.Peek(r.users, user); u != nil {
+		if u := e.Peek(r.ss.users, user); u != nil {
 			u := u.Value.(*userRecord)
 			return u != nil && u.Epoch == rec.Epoch
 		}
@@ -179,9 +179,9 @@ func (r *resolution) Valid(v *engine.Version) bool {
 // session's record, or only if that record is still the one that was seen. So
 // a request that is under way cannot bring back a session that was ended.
 func (r *resolution) Create() []engine.Companion {
-	c := engine.Companion{Kind: r.sessions.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
+	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
 	if r.version.Revision == 0 {
-		rec := r.sessions.record(r.created, r.app.opts.Clock())
+		rec := r.ss.record(r.created, r.ss.app.opts.Clock())
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}
@@ -213,7 +213,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	t := m.locate(id, rec)
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
 	if r != nil {
-		*r = resolution{sessions: ss, target: t, of: m, session: id, gen: rec.Gen, created: created, version: v}
+		*r = resolution{ss: ss, target: t, of: m, session: id, gen: rec.Gen, created: created, version: v}
 		ref.Guard = r
 	}
 	return ref, nil
@@ -250,7 +250,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	}
 	if r != nil {
 		s.changed = true
-		*r = resolution{sessions: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, version: v}
+		*r = resolution{ss: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, version: v}
 		ref.Guard = r
 	}
 	return ref, nil

@@ -250,7 +250,7 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 				return nil, err
 			}
 		}
-		mv := &move{op: o, moved: left, session: sessionOf(ctx, c.module.app)}
+		mv := &move{op: o, left: left, session: sessionOf(ctx, c.module.app)}
 		v, again, err := mv.run(ctx)
 		if !again {
 			return v, err
@@ -276,8 +276,8 @@ func (c core) do(ctx context.Context, action string, payload any) (any, error) {
 // alone, or one that gets a Call.
 type op struct {
 	core
-	resolution
 	ref engine.Ref
+	res resolution
 
 	fn func(v any) (any, error)
 	// moving, if set, may refuse a change of the key.
@@ -292,7 +292,7 @@ type op struct {
 
 // Resolve implements engine.Op.
 func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
-	ref, err := o.resolve(ctx, &o.resolution)
+	ref, err := o.resolve(ctx, &o.res)
 	o.ref = ref
 	return ref, err
 }

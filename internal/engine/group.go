@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 
 	"github.com/stay-go/stay/store"
 )
@@ -165,7 +166,7 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	}
 	res, err := g.op.Run(now, birth)
 	switch {
-	case err == error(ErrRestart):
+	case errors.Is(err, ErrRestart):
 		return nil, true, nil
 	case err != nil:
 		return nil, false, err
@@ -174,10 +175,10 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	for i := range g.parts {
 		p := &g.parts[i]
 		left[i] = now[i]
-		switch {
-		case res[i] == nil:
+		switch res[i] {
+		case nil:
 			continue
-		case res[i] == Deleted:
+		case Deleted:
 			if now[i].Revision != 0 {
 				p.next = now[i].deleted()
 			}
