@@ -1,0 +1,253 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// texts is a Type whose states are strings.
+type texts struct{ created func(key string) }
+
+func (texts) Clone(v any) any                          { return v }
+func (texts) Encode(v, _ any) ([]byte, error)          { return []byte(v.(string)), nil }
+func (texts) Settle(v any, _ []byte) (any, any, error) { return v, v, nil }
+
+func (t texts) Load(_ context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
+	if t.created != nil {
+		t.created(key)
+	}
+	if string(rec.Value) == "bad" {
+		return nil, nil, nil, errors.New("cannot be read")
+	}
+	return string(rec.Value), nil, rec.Value, nil
+}
+
+// prefetching is an engine on a store that holds a record for each key.
+type prefetching struct {
+	*Engine
+	store   *storefault.Store
+	kind    *Kind
+	reports atomic.Int64
+}
+
+func newPrefetching(t *testing.T, immediate bool, maxInstances int, created func(string), records map[string]string) *prefetching {
+	t.Helper()
+	p := &prefetching{}
+	p.Engine = New(Config{
+		Now: time.Now, Logger: slog.New(slog.DiscardHandler), MaxInstances: maxInstances, MaxBytes: 1 << 20,
+		MaxGuests: 10, MaxState: 1 << 10, MaxWaiters: 10, MaxWait: 5 * time.Second, CommitTimeout: time.Second,
+		Report: func(*Kind, string, string, error) { p.reports.Add(1) },
+	})
+	p.store = storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
+		f.Immediate = immediate
+		return f
+	}})
+	p.kind = &Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, Hooked: created != nil}
+	for key, value := range records {
+		group := store.Group{{Op: store.Put, Key: "k/" + key, Value: []byte(value), Version: 1}}
+		if res := p.store.Commit(t.Context(), time.Now(), []store.Group{group}); res[0].Outcome != store.Applied {
+			t.Fatal(res[0].Err)
+		}
+	}
+	t.Cleanup(func() {
+		if err := p.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+	return p
+}
+
+func (p *prefetching) refs(keys ...string) []Ref {
+	out := make([]Ref, len(keys))
+	for i, key := range keys {
+		out[i] = Ref{Kind: p.kind, Key: key}
+	}
+	return out
+}
+
+func (p *prefetching) want(t *testing.T, key, value string) {
+	t.Helper()
+	if v, err := p.Get(t.Context(), &Ref{Kind: p.kind, Key: key}); err != nil || v.Value != value {
+		t.Errorf("%s: %+v, %v, want %q", key, v, err, value)
+	}
+}
+
+// both runs a test on a store that never waits and on one that may.
+func both(t *testing.T, test func(t *testing.T, immediate bool)) {
+	for _, immediate := range []bool{true, false} {
+		t.Run(fmt.Sprintf("immediate=%t", immediate), func(t *testing.T) { test(t, immediate) })
+	}
+}
+
+// What is missing is loaded in one call; what is there, or cannot be stored,
+// is not; what was loaded is served from memory afterwards.
+func TestPrefetchLoadsWhatIsMissingInOneCall(t *testing.T) {
+	both(t, func(t *testing.T, immediate bool) {
+		p := newPrefetching(t, immediate, 100, nil, map[string]string{"a": "1", "b": "2", "c": "3"})
+		p.want(t, "a", "1")
+		refs := append(p.refs("a", "b", "c", "absent"),
+			Ref{Kind: p.kind, Key: "new", New: true}, Ref{Kind: &Kind{Type: texts{}}, Key: "ephemeral"})
+		before := p.store.Count(storefault.Load)
+		errs, release := p.Prefetch(t.Context(), refs)
+		for _, err := range errs {
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		p.want(t, "b", "2")
+		p.want(t, "c", "3")
+		p.want(t, "absent", "")
+		release()
+		p.want(t, "b", "2")
+		if n := p.store.Count(storefault.Load) - before; n != 1 {
+			t.Errorf("%d loads, want 1", n)
+		}
+		if errs, release := p.Prefetch(t.Context(), refs); errors.Join(errs...) != nil {
+			t.Error(errs)
+		} else {
+			release()
+		}
+		if n := p.store.Count(storefault.Load) - before; n != 1 {
+			t.Errorf("%d loads after a second prefetch, want 1", n)
+		}
+	})
+}
+
+// What was loaded stays until release, also where nothing is kept that nobody
+// uses.
+func TestPrefetchHoldsUntilRelease(t *testing.T) {
+	both(t, func(t *testing.T, immediate bool) {
+		p := newPrefetching(t, immediate, 100, nil, map[string]string{"a": "1", "b": "2"})
+		p.Evict(true)
+		_, release := p.Prefetch(t.Context(), p.refs("a", "b", "b"))
+		p.want(t, "a", "1")
+		p.want(t, "b", "2")
+		if n := p.store.Count(storefault.Load); n != 1 {
+			t.Errorf("%d loads, want 1", n)
+		}
+		release()
+		if n := len(p.instances.all()); n != 0 {
+			t.Errorf("%d instances are still there", n)
+		}
+	})
+}
+
+// Each failure stays with its state: one that cannot be decoded, a hook that
+// panics or ends its goroutine. Those of the call are everybody's. Each is
+// reported once, nothing of it stays, and the next caller tries again.
+func TestPrefetchFailures(t *testing.T) {
+	both(t, func(t *testing.T, immediate bool) {
+		var broken atomic.Bool
+		broken.Store(true)
+		p := newPrefetching(t, immediate, 100, func(key string) {
+			switch {
+			case key == "panics" && broken.Load():
+				panic("hook")
+			case key == "exits" && broken.Load():
+				runtime.Goexit()
+			}
+		}, map[string]string{"good": "1", "bad": "bad", "panics": "2", "exits": "3"})
+		refs := p.refs("good", "bad", "panics", "exits")
+		errs, release := p.Prefetch(t.Context(), refs)
+		release()
+		if errs[0] != nil || errs[1] == nil || errs[2] == nil || errs[3] == nil {
+			t.Errorf("errors: %v", errs)
+		}
+		if n := p.reports.Load(); n != 3 {
+			t.Errorf("%d failures were reported, want 3", n)
+		}
+		broken.Store(false)
+		p.want(t, "panics", "2")
+		p.want(t, "exits", "3")
+
+		p.Evict(false)
+		rule := p.store.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
+		errs, release = p.Prefetch(t.Context(), refs)
+		release()
+		for i, err := range errs {
+			if !errors.Is(err, storefault.ErrInjected) {
+				t.Errorf("%s: %v", refs[i].Key, err)
+			}
+		}
+		rule.Remove()
+		p.want(t, "good", "1")
+	})
+}
+
+// Who leaves does not end the load for those who still wait for it (E1), and
+// whoever comes meanwhile waits for the same load.
+func TestE1PrefetchIsEverybodysLoad(t *testing.T) {
+	p := newPrefetching(t, false, 100, nil, map[string]string{"a": "1", "b": "2"})
+	gate := storefault.NewGate()
+	defer gate.Open()
+	p.store.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Stop(gate)})
+	ctx, leave := context.WithCancel(t.Context())
+	left := make(chan error, 1)
+	go func() {
+		errs, release := p.Prefetch(ctx, p.refs("a", "b"))
+		release()
+		left <- errors.Join(errs...)
+	}()
+	if _, err := gate.Arrived(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var others sync.WaitGroup
+	others.Go(func() { p.want(t, "a", "1") })
+	others.Go(func() {
+		errs, release := p.Prefetch(t.Context(), p.refs("b", "a"))
+		defer release()
+		if err := errors.Join(errs...); err != nil {
+			t.Error(err)
+		}
+	})
+	leave()
+	if err := <-left; err == nil || !strings.Contains(err.Error(), "gave up waiting") {
+		t.Errorf("who left got %v", err)
+	}
+	gate.Open()
+	others.Wait()
+	if n := p.store.Count(storefault.Load); n != 1 {
+		t.Errorf("%d loads, want 1", n)
+	}
+}
+
+// More than fits is ErrBusy for what does not, and leaves no pin behind (E6).
+func TestE6PrefetchBeyondTheBounds(t *testing.T) {
+	both(t, func(t *testing.T, immediate bool) {
+		p := newPrefetching(t, immediate, 2, nil, map[string]string{"a": "1", "b": "2", "c": "3"})
+		errs, release := p.Prefetch(t.Context(), p.refs("a", "b", "c"))
+		var busy *Error
+		if errs[0] != nil || errs[1] != nil || !errors.As(errs[2], &busy) || busy.Class != Busy {
+			t.Errorf("errors: %v", errs)
+		}
+		release()
+		p.want(t, "c", "3")
+		p.want(t, "a", "1")
+	})
+}
+
+// After Close nothing is loaded.
+func TestPrefetchAfterClose(t *testing.T) {
+	p := newPrefetching(t, false, 10, nil, map[string]string{"a": "1"})
+	if err := p.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	errs, release := p.Prefetch(t.Context(), p.refs("a"))
+	release()
+	var closed *Error
+	if !errors.As(errs[0], &closed) || closed.Class != Closed {
+		t.Errorf("error: %v", errs[0])
+	}
+}
