@@ -25,6 +25,8 @@ type App struct {
 
 	mu      sync.RWMutex
 	modules map[string]*module
+
+	pageResets pageResets
 }
 
 // New returns an App that keeps its state in store, which it owns from now
@@ -81,6 +83,7 @@ func (a *App) add(m *module) {
 		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
 	}
 	a.modules[m.name] = m
+	a.pageResets.add(m)
 }
 
 // reportFault is told by the engine of failed loads and saves.

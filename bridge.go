@@ -56,6 +56,8 @@ func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string,
 	return &r.context
 }
 
+func (a appBridge) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
+
 func (a appBridge) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }
 
 func (a appBridge) Evict(always bool) { a.engine.Evict(always) }

@@ -48,6 +48,8 @@ type App interface {
 	// names, or a new one if the token is empty or not valid. Nothing is
 	// looked up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
+	ResetsOnPageLoad() bool
 	// PageLoad resets the states of the session in ctx that are to be reset
 	// when a page is loaded. Without a session that is known it does nothing.
 	PageLoad(ctx context.Context) error
