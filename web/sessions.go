@@ -27,6 +27,16 @@ import (
 // Requests of other origins that could change anything are answered with 403
 // before the handler runs; see [Options].CrossOrigin.
 //
+// Where the App has modules with ResetOnPageLoad, a request that loads a page
+// anew resets their states before the handler runs, whether or not the handler
+// uses them: a GET by which the browser goes to a page (typed address, link,
+// reload, form, the redirect after one), and one by which htmx replaces the
+// whole page (boosted links and forms, a page restored from the history). Other
+// requests of htmx and Datastar, fetch, iframes, prefetched and prerendered
+// pages, and HEAD do not count. Pages that come from the browser's own cache,
+// as after Back, send no request and reset nothing. If a state cannot be
+// reset, the request is answered with the error, as by [Error].
+//
 // Sessions may stand inside and outside of other middleware. Where it stands
 // twice for one App, the outer one counts. Handlers behind it may use Flush,
 // Hijack, ReadFrom and http.ResponseController as without it.
@@ -54,9 +64,17 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 	https := s.https(r)
 	x := &exchange{Context: r.Context(), next: w, settings: s, https: https}
-	ctx := s.core.Begin(x, s.ring, token(r.Header, s.cookieName(https)), x)
+	cookie := token(r.Header, s.cookieName(https))
+	ctx := s.core.Begin(x, s.ring, cookie, x)
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
 	defer x.seal()
-	next.ServeHTTP(x, r.WithContext(ctx))
+	r = r.WithContext(ctx)
+	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
+		if err := s.core.PageLoad(ctx); err != nil {
+			fail(s, x, r, 0, err)
+			return
+		}
+	}
+	next.ServeHTTP(x, r)
 }
