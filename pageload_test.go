@@ -221,7 +221,8 @@ func TestW4PageLoadCostsNothingUnused(t *testing.T) {
 func TestW4S5PageLoadOfEndedSession(t *testing.T) {
 	st := behindCommitter(memstore.New())
 	app := newApp(t, st, nil)
-	a := pageModules(app)[0]
+	states := pageModules(app)
+	a := states[0]
 	b := newBrowser(app)
 	set(t, b.ctx(), a, counter{Count: 7})
 	ctx, late := b.ctx(), b.ctx()
@@ -233,6 +234,35 @@ func TestW4S5PageLoadOfEndedSession(t *testing.T) {
 	}
 	mustLoadPage(t, ctx, app)
 	mustLoadPage(t, late, app)
+
+	// It ends between the look at it and the reset.
+	c := newBrowser(app)
+	set(t, c.ctx(), a, counter{Count: 7})
+	bridge.AppOf(app).Evict(false)
+	same := newBrowser(app)
+	same.token = c.token
+	gate := storefault.NewGate()
+	defer gate.Open()
+	rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "session/a/" + stay.SessionFrom(c.ctx()).ID(), Fault: storefault.Stop(gate)})
+	loaded := make(chan error, 1)
+	ctx = c.ctx()
+	go func() { loaded <- bridge.AppOf(app).PageLoad(ctx) }()
+	if _, err := gate.Arrived(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	rule.Remove()
+	destroyed := make(chan error, 1)
+	go func() { destroyed <- stay.SessionFrom(c.ctx()).Destroy(t.Context()) }()
+	for err := error(nil); !errors.Is(err, stay.ErrEnded); {
+		_, err = states[2].Update(same.ctx(), increment)
+	}
+	gate.Open()
+	if err := <-loaded; err != nil {
+		t.Errorf("page load of a session that ended meanwhile: %v", err)
+	}
+	if err := <-destroyed; err != nil {
+		t.Error(err)
+	}
 	for _, key := range rows(t, st) {
 		if strings.HasPrefix(key, "session/") {
 			t.Errorf("%s was stored for an ended session", key)

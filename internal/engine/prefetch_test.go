@@ -221,6 +221,10 @@ func TestE1PrefetchIsEverybodysLoad(t *testing.T) {
 	if n := p.store.Count(storefault.Load); n != 1 {
 		t.Errorf("%d loads, want 1", n)
 	}
+	p.Evict(false)
+	if n := len(p.instances.all()); n != 0 {
+		t.Errorf("%d instances are still pinned", n)
+	}
 }
 
 // More than fits is ErrBusy for what does not, and leaves no pin behind (E6).
