@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -35,7 +36,10 @@ type Browser struct {
 // tests that need several pages share one browser through subtests. The
 // environment variable STAY_CHROMIUM names the program to start instead of
 // the one in the PATH.
-func Start(t testing.TB) *Browser {
+//
+// flags are further flags of its command line, as name=value; one that is set
+// here already is replaced.
+func Start(t testing.TB, flags ...string) *Browser {
 	t.Helper()
 	program := find(t)
 	temp, err := os.MkdirTemp("", "browsertest")
@@ -44,7 +48,7 @@ func Start(t testing.TB) *Browser {
 	}
 	// Its last process may still be writing; then the rest stays behind.
 	t.Cleanup(func() { _ = os.RemoveAll(temp) })
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), append(
+	options := append(
 		chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
 		chromedp.NoSandbox, // as root there is no sandbox, and the pages are ours
@@ -55,7 +59,12 @@ func Start(t testing.TB) *Browser {
 		// With a page that comes back from the back/forward cache the
 		// debugging protocol never answers.
 		chromedp.Flag("disable-features", "Translate,BackForwardCache"),
-	)...)
+	)
+	for _, flag := range flags {
+		name, value, _ := strings.Cut(flag, "=")
+		options = append(options, chromedp.Flag(name, value))
+	}
+	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
 	t.Cleanup(stop)
 	ctx, cancel := chromedp.NewContext(allocator)
 	t.Cleanup(cancel)
