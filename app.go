@@ -139,6 +139,7 @@ func (a *App) sweepAlways(ctx context.Context) {
 		t := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
 		select {
 		case <-t.C:
+			a.keys.sweep(ctx)
 			a.sweep(ctx)
 		case <-ctx.Done():
 			t.Stop()

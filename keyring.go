@@ -3,17 +3,11 @@ package stay
 import (
 	"context"
 	"crypto/hmac"
-	"crypto/rand"
 	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"hash"
 	"sync"
-	"sync/atomic"
-
-	"github.com/stay-go/stay/store"
 )
 
 // A signKey signs tokens with HMAC-SHA256. Tokens name it by the first bytes
@@ -73,20 +67,20 @@ func newKeyring(app *App, secrets [][]byte) *keyring {
 	return r
 }
 
-func (r *keyring) keys(ctx context.Context) ([]*signKey, error) {
+// signer returns the key that signs now.
+func (r *keyring) signer(ctx context.Context) (*signKey, error) {
 	if r.fixed != nil {
-		return r.fixed, nil
+		return r.fixed[0], nil
 	}
-	return r.app.get(ctx)
+	return r.app.signer(ctx)
 }
 
 // Sign implements bridge.Keyring.
 func (r *keyring) Sign(ctx context.Context, payload []byte) (string, error) {
-	keys, err := r.keys(ctx)
+	k, err := r.signer(ctx)
 	if err != nil {
 		return "", err
 	}
-	k := keys[0]
 	b := make([]byte, 0, len(k.id)+len(payload)+sha256.Size)
 	b = append(append(b, k.id[:]...), payload...)
 	k.signed(payload, func(sum []byte) { b = append(b, sum...) })
@@ -102,11 +96,13 @@ func (r *keyring) Verify(ctx context.Context, token string) (payload []byte, ok 
 	if err != nil || len(b) < 4+sha256.Size {
 		return nil, false, nil
 	}
-	keys, err := r.keys(ctx)
-	if err != nil {
-		return nil, false, err
-	}
 	id, payload, sig := [4]byte(b), b[4:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	keys := r.fixed
+	if keys == nil {
+		if keys, err = r.app.verifiers(ctx, id); err != nil {
+			return nil, false, err
+		}
+	}
 	for _, k := range keys {
 		if k.id == id {
 			k.signed(payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
@@ -121,100 +117,3 @@ func (r *keyring) Verify(ctx context.Context, token string) (payload []byte, ok 
 // Of the forms that decode to the same bytes, only the one that was issued is
 // taken.
 var strictBase64 = base64.RawURLEncoding.Strict()
-
-// keyStore keeps the signing keys in the App's store, in one record that is
-// made when the first token is signed or read.
-type keyStore struct {
-	app     *App
-	loaded  atomic.Pointer[[]*signKey]
-	loading chan struct{} // holds a value while somebody loads
-}
-
-const keysRecord = "stay/keys"
-
-type storedKeys struct {
-	Keys []storedKey `json:"keys"` // the first one signs, all verify
-}
-
-type storedKey struct {
-	Secret []byte `json:"secret"`
-}
-
-func (s *keyStore) init(app *App) {
-	s.app, s.loading = app, make(chan struct{}, 1)
-}
-
-func (s *keyStore) get(ctx context.Context) ([]*signKey, error) {
-	if keys := s.loaded.Load(); keys != nil {
-		return *keys, nil
-	}
-	if !s.app.engine.Begin() {
-		return nil, &Error{Code: ErrClosed, Phase: "sign"}
-	}
-	defer s.app.engine.End()
-	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
-	defer cancel()
-	select {
-	case s.loading <- struct{}{}:
-		defer func() { <-s.loading }()
-	case <-ctx.Done():
-		return nil, &Error{Code: ErrUnavailable, Phase: "sign", Message: "the signing keys cannot be read", Err: ctx.Err()}
-	}
-	if keys := s.loaded.Load(); keys != nil {
-		return *keys, nil
-	}
-	keys, err := s.load(ctx)
-	if err != nil {
-		return nil, &Error{Code: CodeOf(err), Phase: "sign", Message: "the signing keys cannot be read", Err: err}
-	}
-	s.loaded.Store(&keys)
-	return keys, nil
-}
-
-// load reads the record, and makes it if it is absent. Of several who make
-// it, one succeeds and the others read what it made.
-func (s *keyStore) load(ctx context.Context) ([]*signKey, error) {
-	st, now := s.app.backend.Store(), s.app.opts.Clock()
-	for range 3 {
-		recs, err := st.Load(ctx, now, []store.Read{{Key: keysRecord}})
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, err)
-		}
-		if recs[0].Revision != 0 {
-			return parseKeys(recs[0].Value)
-		}
-		secret := make([]byte, minSecret)
-		rand.Read(secret)
-		value, err := json.Marshal(storedKeys{Keys: []storedKey{{Secret: secret}}})
-		if err != nil {
-			return nil, err
-		}
-		res := st.Commit(ctx, now, []store.Group{{{Op: store.Put, Key: keysRecord, Value: value, Version: 1}}})
-		switch {
-		case len(res) == 1 && res[0].Outcome == store.Applied:
-			return parseKeys(value)
-		case len(res) == 1 && res[0].Outcome == store.Rejected:
-			return nil, fmt.Errorf("%w: %w", ErrUnavailable, res[0].Err)
-		}
-		// A conflict or an unknown outcome: read what is there.
-	}
-	return nil, fmt.Errorf("%w: the store does not say what it holds", ErrUnavailable)
-}
-
-func parseKeys(value []byte) ([]*signKey, error) {
-	var stored storedKeys
-	if err := json.Unmarshal(value, &stored); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
-	}
-	var keys []*signKey
-	for _, k := range stored.Keys {
-		if len(k.Secret) < minSecret {
-			return nil, fmt.Errorf("%w: %w", ErrCorrupt, errors.New("a stored signing key is too short"))
-		}
-		keys = append(keys, newSignKey(k.Secret))
-	}
-	if len(keys) == 0 {
-		return nil, fmt.Errorf("%w: %w", ErrCorrupt, errors.New("no signing key is stored"))
-	}
-	return keys, nil
-}

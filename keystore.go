@@ -1,0 +1,227 @@
+package stay
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// keyStore keeps the signing keys in the App's store, in one record that is
+// made when the first token is signed or read, and shared by all processes on
+// that store. It is read again at each sweep, and when a token names a key
+// that is not in it; each reading also does what is due (see storedKeys.next).
+// So a record that is deleted, because a key leaked, is replaced by one with a
+// new key, and what the old keys signed verifies no more.
+type keyStore struct {
+	app *App
+	set atomic.Pointer[keySet] // nil before first use
+
+	mu      sync.Mutex
+	reading *keyReading // under way
+	read    time.Time   // when the last one was over
+	failed  error       // how that went
+}
+
+// A keyReading is one reading of the record, for all who wait for it.
+type keyReading struct {
+	done chan struct{} // closed when the fields below are set
+	set  *keySet       // nil: the record could not be read
+	err  error         // with a set: what was due could not be done
+}
+
+// keyPause is the time between two readings for the sake of unknown keys.
+const keyPause = time.Second
+
+func (s *keyStore) init(app *App) { s.app = app }
+
+// signer returns the key that signs now.
+func (s *keyStore) signer(ctx context.Context) (*signKey, error) {
+	set, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return set.signer(s.app.opts.Clock()), nil
+}
+
+// verifiers returns the keys that verify. Where none has this id, the record
+// is read again first, but not twice within keyPause, however many ask.
+func (s *keyStore) verifiers(ctx context.Context, id [4]byte) ([]*signKey, error) {
+	set, err := s.get(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if !set.has(id) {
+		if set, err = s.again(ctx, set); err != nil {
+			return nil, err
+		}
+	}
+	return set.keys, nil
+}
+
+// get returns the keys, from memory once they have been read.
+func (s *keyStore) get(ctx context.Context) (*keySet, error) {
+	if set := s.set.Load(); set != nil {
+		return set, nil
+	}
+	return s.again(ctx, nil)
+}
+
+// again returns newer keys than those seen, or these if there are none. Where
+// that cannot be found out it fails: a token with an unknown key may be good.
+func (s *keyStore) again(ctx context.Context, seen *keySet) (*keySet, error) {
+	if !s.app.engine.Begin() {
+		return nil, &Error{Code: ErrClosed, Phase: "sign"}
+	}
+	defer s.app.engine.End()
+	s.mu.Lock()
+	if set := s.set.Load(); set != seen {
+		s.mu.Unlock()
+		return set, nil
+	}
+	if seen != nil && s.reading == nil {
+		// A clock that was set back does not make the pause longer.
+		if d := s.app.opts.Clock().Sub(s.read); d >= 0 && d < keyPause {
+			failed := s.failed
+			s.mu.Unlock()
+			if failed != nil {
+				return nil, keysError(failed)
+			}
+			return seen, nil
+		}
+	}
+	r := s.start()
+	s.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	defer cancel()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return nil, keysError(keysUnavailable(ctx.Err()))
+	}
+	if r.set == nil {
+		return nil, keysError(r.err)
+	}
+	return r.set, nil
+}
+
+// keysError is made for each caller: callers add to their errors.
+func keysError(err error) error {
+	return &Error{Code: CodeOf(err), Phase: "sign", Message: "the signing keys cannot be read", Err: err}
+}
+
+// sweep reads the keys again if they are in use, and does what is due.
+func (s *keyStore) sweep(ctx context.Context) {
+	if s.set.Load() == nil {
+		return
+	}
+	s.mu.Lock()
+	r := s.start()
+	s.mu.Unlock()
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		return
+	}
+	if r.err != nil && ctx.Err() == nil {
+		e := &Error{Code: CodeOf(r.err), Phase: "sign", Err: r.err}
+		s.app.report(nil, newCall(ctx, "", ""), e)
+	}
+}
+
+// start returns the reading that is under way, or begins one. It is called
+// with the lock. The reading does not depend on the request that began it,
+// whose client may leave.
+func (s *keyStore) start() *keyReading {
+	if s.reading != nil {
+		return s.reading
+	}
+	r := &keyReading{done: make(chan struct{}), err: errors.New("the goroutine that read the keys was ended")}
+	s.reading = r
+	if !s.app.engine.Go(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+		defer cancel()
+		defer s.finish(r)
+		r.set, r.err = s.load(ctx)
+	}) {
+		s.reading, r.err = nil, ErrClosed
+		close(r.done)
+	}
+	return r
+}
+
+// finish publishes what a reading found.
+func (s *keyStore) finish(r *keyReading) {
+	now := s.app.opts.Clock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reading, s.read, s.failed = nil, now, nil
+	if r.set != nil {
+		s.set.Store(r.set)
+	} else {
+		s.failed = r.err
+	}
+	close(r.done)
+}
+
+// load reads the record, makes it if it is absent, and does what is due. Of
+// several processes that write it, one succeeds, and the others read what it
+// wrote. Keys that were read are returned even if writing fails.
+func (s *keyStore) load(ctx context.Context) (*keySet, error) {
+	var set *keySet
+	st, idle := s.app.backend.Store(), s.app.opts.IdleTimeout
+	have := s.set.Load()
+	if have == nil {
+		have = &keySet{}
+	}
+	for range 4 {
+		now := s.app.opts.Clock()
+		recs, err := st.Load(ctx, now, []store.Read{{Key: keysRecord, Have: have.revision}})
+		if err == nil && len(recs) != 1 {
+			err = errors.New("the store did not answer the read")
+		}
+		if err != nil {
+			return set, keysUnavailable(err)
+		}
+		var due storedKeys
+		switch rec := &recs[0]; {
+		case rec.Revision == 0:
+			set, due = nil, firstKeys(now, idle)
+		case rec.Revision == have.revision:
+			set = have
+		default:
+			if set, err = parseKeys(rec); err != nil {
+				return nil, err
+			}
+			have = set
+		}
+		write := store.Write{Op: store.Put, Key: keysRecord, Version: keysVersion}
+		if set != nil {
+			var changed bool
+			if due, changed = set.record.next(now, idle); !changed {
+				return set, nil
+			}
+			write.Base = set.revision
+		}
+		if write.Value, err = json.Marshal(due); err != nil {
+			return set, err
+		}
+		res := st.Commit(ctx, now, []store.Group{{write}})
+		switch {
+		case len(res) != 1:
+		case res[0].Outcome == store.Applied && len(res[0].Revisions) == 1:
+			return parseKeys(&store.Record{Key: keysRecord, Revision: res[0].Revisions[0], Value: write.Value, Version: keysVersion})
+		case res[0].Outcome == store.Rejected:
+			return set, keysUnavailable(res[0].Err)
+		}
+		// A conflict or an unknown outcome: read what is there.
+	}
+	return set, keysUnavailable(errors.New("the store does not say what it holds"))
+}
+
+func keysUnavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable, cause) }
