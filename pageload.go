@@ -122,7 +122,7 @@ func (c core) isReset(ctx context.Context, v any) (bool, error) {
 	if same || err != nil || m.created == nil {
 		return same, err
 	}
-	if err := (moduleType{m}).runCreated(ctx, true, reset); err != nil {
+	if err := (moduleType{module: m}).runCreated(ctx, true, reset); err != nil {
 		return false, err
 	}
 	return m.same(v, reset)
@@ -133,11 +133,11 @@ func (c core) isReset(ctx context.Context, v any) (bool, error) {
 func (m *module) same(v, w any) (bool, error) {
 	a, err := m.schema.Encode(v, nil)
 	if err != nil {
-		return false, moduleType{m}.invalid(err)
+		return false, moduleType{module: m}.invalid(err)
 	}
 	b, err := m.schema.Encode(w, nil)
 	if err != nil {
-		return false, moduleType{m}.invalid(err)
+		return false, moduleType{module: m}.invalid(err)
 	}
 	return bytes.Equal(a, b), nil
 }

@@ -178,13 +178,13 @@ func (r *resolution) Valid(v *engine.Version) bool {
 // Create implements engine.Guard: a state is created together with the
 // session's record, or only if that record is still the one that was seen. So
 // a request that is under way cannot bring back a session that was ended.
-func (r *resolution) Create() []engine.Companion {
+func (r *resolution) Create() ([]engine.Companion, error) {
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
 	if r.version.Revision == 0 {
 		rec := r.ss.record(r.created, r.ss.app.opts.Clock())
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
-	return []engine.Companion{c}
+	return []engine.Companion{c}, nil
 }
 
 // resolveID names the instance of a module's state for the session with this

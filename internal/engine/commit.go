@@ -136,12 +136,14 @@ func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.
 
 // accompany adds the writes that must be in the group which creates a record.
 func (e *Engine) accompany(req *request, g Guard) error {
-	companions := g.Create()
+	companions, err := g.Create()
+	if err != nil {
+		return err
+	}
 	for _, c := range companions {
 		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base}
 		var encoded []byte
 		if c.Value != nil {
-			var err error
 			if encoded, err = c.Kind.Type.Encode(c.Value, nil); err != nil {
 				return err
 			}

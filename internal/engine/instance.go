@@ -81,8 +81,9 @@ type Guard interface {
 	// this version. It is called with the turn taken and must not wait.
 	Valid(v *Version) bool
 	// Create returns what must be part of the group that creates the
-	// instance's record.
-	Create() []Companion
+	// instance's record. With an error the record is not created, and the
+	// batch fails with it. It is called with the turn taken and must not wait.
+	Create() ([]Companion, error)
 }
 
 // A Companion is a record of another instance in the same atomic group.
