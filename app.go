@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -86,8 +87,12 @@ func (a *App) add(m *module) {
 	a.pageResets.add(m)
 }
 
-// reportFault is told by the engine of failed loads and saves.
+// reportFault is told by the engine of failed loads and saves. A session that
+// may not begin is none: its caller is told, and many more would follow.
 func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
+	if errors.Is(err, errNewSessions) {
+		return
+	}
 	a.mu.RLock()
 	m := a.modules[k.Name]
 	a.mu.RUnlock()

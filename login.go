@@ -197,7 +197,10 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 	}
 	clock := l.ss.app.opts.Clock()
 	out := make([]any, len(now))
-	rec := l.ss.moving(&l.resolution, clock)
+	rec, err := l.ss.moving(&l.resolution, clock)
+	if err != nil {
+		return nil, err
+	}
 	ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
 	if l.old >= 0 {
 		if u := now[l.old].Value.(*userRecord).clone(); u != nil {

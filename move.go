@@ -104,7 +104,9 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 		birth = now[mv.target].Birth()
 	}
 	clock := m.app.opts.Clock()
-	mv.rec = r.ss.moving(r, clock)
+	if mv.rec, err = r.ss.moving(r, clock); err != nil {
+		return nil, err
+	}
 	mv.rec.attach(m.name, mv.left.key, birth)
 	out[mv.own] = mv.rec
 	return out, nil
@@ -185,9 +187,12 @@ func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange
 
 // moving returns the session's record for a change of whom it belongs to: with
 // a new generation, unless the options keep the cookie.
-func (ss *sessions) moving(r *resolution, now time.Time) *sessionRecord {
+func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error) {
 	rec := r.record().clone()
 	if rec == nil {
+		if err := r.begin(); err != nil {
+			return nil, err
+		}
 		rec = ss.record(r.created, now)
 		rec.Gen = r.gen
 	}
@@ -196,7 +201,7 @@ func (ss *sessions) moving(r *resolution, now time.Time) *sessionRecord {
 		rec.Renewed = now.UnixMilli()
 	}
 	ss.slide(rec, now)
-	return rec
+	return rec, nil
 }
 
 // moved has the request's session go on with the new generation of its record.

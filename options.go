@@ -47,8 +47,12 @@ type Options struct {
 	// the change is ErrUnknown; default 10 s.
 	CommitTimeout time.Duration
 	// MaxNewSessions bounds how many sessions may begin to be stored in a
-	// second; default 1000. One more is ErrBusy. It keeps clients that send no
-	// cookies from filling the store.
+	// second, by this App; default 1000. It keeps clients that send no cookies
+	// from filling the store. A second's worth may come at once. One more is
+	// ErrBusy, which leaves nothing in the store and may be tried again a
+	// second later, with the cookie that its response has set already or
+	// without. Sessions that are stored go on undisturbed, and those that only
+	// read, or use nothing but ephemeral and Global state, do not count.
 	MaxNewSessions int
 	// Guests says where the states of sessions are kept that belong to nobody
 	// else: ephemeral ones, and those of PerUser, WithKey and ResolveKey

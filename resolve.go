@@ -177,14 +177,27 @@ func (r *resolution) Valid(v *engine.Version) bool {
 
 // Create implements engine.Guard: a state is created together with the
 // session's record, or only if that record is still the one that was seen. So
-// a request that is under way cannot bring back a session that was ended.
+// a request that is under way cannot bring back a session that was ended. It
+// fails with ErrBusy when too many sessions begin to be stored.
 func (r *resolution) Create() ([]engine.Companion, error) {
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
 	if r.version.Revision == 0 {
+		if err := r.begin(); err != nil {
+			return nil, err
+		}
 		rec := r.ss.record(r.created, r.ss.app.opts.Clock())
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}, nil
+}
+
+// begin counts a session that begins to be stored, unless another request has
+// stored it since: the store refuses this group then, and it is made anew.
+func (r *resolution) begin() error {
+	if v := r.ss.app.engine.Peek(r.ss.kind, r.session); v != nil && v.Revision != 0 {
+		return nil
+	}
+	return r.ss.news.take()
 }
 
 // resolveID names the instance of a module's state for the session with this

@@ -14,10 +14,12 @@ type sessions struct {
 	app   *App
 	kind  *engine.Kind
 	users *engine.Kind
+	news  newSessions
 }
 
 func (ss *sessions) init(app *App) {
 	ss.app = app
+	ss.news.init(app.opts.MaxNewSessions)
 	ss.kind = &engine.Kind{
 		Name: "session", Prefix: "stay/session/", Backend: app.backend, Version: 1,
 		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
@@ -95,6 +97,9 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 		ref: engine.Ref{Kind: ss.kind, Key: key},
 		fn: func(v any) (any, error) {
 			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
+			if err == nil && v.(*sessionRecord) == nil && rec != nil {
+				err = ss.news.take()
+			}
 			return rec, err
 		},
 	})
