@@ -4,6 +4,8 @@ import (
 	"errors"
 	"sync"
 	"time"
+
+	"github.com/stay-go/stay/internal/engine"
 )
 
 // newSessions is the bound of Options.MaxNewSessions: what a second holds may
@@ -29,9 +31,9 @@ func (n *newSessions) take() error {
 	}
 	used = used.Add(n.each)
 	if used.Sub(now) > time.Second {
-		return &Error{
-			Code: ErrBusy, Phase: "save", Err: errNewSessions,
-			Message: "too many sessions begin at the moment, try again in a second",
+		return &engine.Error{
+			Class: engine.Busy, Err: errNewSessions,
+			Text: "too many sessions begin at the moment: try again in a second",
 		}
 	}
 	n.used = used

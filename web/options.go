@@ -33,8 +33,22 @@ type Options struct {
 	// the prefix __Host- is put before it.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
-	// random bytes. By default the App makes a key at first use and keeps it
-	// in its store.
+	// random bytes. To rotate them, add a new key at the end on every process,
+	// then make it the first, and remove the old one when its cookies have
+	// expired, after stay.Options.IdleTimeout.
+	//
+	// By default the App makes a key at first use and keeps it in its store,
+	// in the record "stay/keys" that all processes on the store share. Every
+	// 30 days it adds a new one, which signs ten minutes later, when every
+	// process knows it; an old one goes when all its cookies have expired. A
+	// record that cannot be read is stay.ErrCorrupt and stays for repair;
+	// processes that have read it before go on with what they know.
+	//
+	// If a key has leaked, remove it from Keys, or delete the record: a process
+	// makes a new key, all take it over within about two minutes, and at once
+	// when they are restarted. Cookies of the old keys then verify no more:
+	// their browsers get new sessions, with initial state and nobody logged
+	// in, and what the old ones stored goes when they expire.
 	Keys [][]byte
 	// Secure overrides how the scheme of a request is found.
 	Secure Secure
