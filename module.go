@@ -72,10 +72,16 @@ type Module[S any] struct {
 	Version int
 	// Migrate holds the steps from older versions, by the version they start
 	// from: step n makes version n+1. The steps up to Version-1 form a row
-	// without gaps. They run when a state is loaded, and their result is
-	// stored with the next change. A record that is older than the first step,
-	// and one whose step fails, is ErrCorrupt and left as it is. A step must
-	// not write the fields tagged `stay:"key"`.
+	// without gaps. They run when a state is loaded, before it is laid over
+	// Initial, and their result is stored with the next change: reading stores
+	// nothing, so a step runs again with each load until then, and must make
+	// the same of the same record. It gets valid JSON, which it may change in
+	// place, and should keep the members that it does not know.
+	//
+	// A record that is older than the first step, and one whose step returns
+	// an error or what is not JSON, or panics, is ErrCorrupt and left as it
+	// is. So is one where a step changes or adds a member that a field tagged
+	// `stay:"key"` has in JSON; one that it leaves out is put back.
 	Migrate map[int]func(json.RawMessage) (json.RawMessage, error)
 	// Store keeps the module's states instead of the App's store, and is
 	// closed by App.Close. PerUser, WithKey and ResolveKey states change hands

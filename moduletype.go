@@ -3,7 +3,6 @@ package stay
 import (
 	"context"
 	"errors"
-	"fmt"
 
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
@@ -42,10 +41,7 @@ func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (v,
 	restored := rec.Revision != 0
 	var x *schema.Extra
 	if restored {
-		if rec.Version > t.version {
-			return nil, nil, nil, t.corrupt(key, fmt.Errorf("the record has schema version %d, this program knows up to %d", rec.Version, t.version))
-		}
-		if v, x, err = t.schema.Decode(rec.Value); err != nil {
+		if v, x, err = t.decode(rec.Version, rec.Value); err != nil {
 			return nil, nil, nil, t.corrupt(key, err)
 		}
 		if err := t.checkOwner(key, v); err != nil {

@@ -108,7 +108,7 @@ func (m *module) makeKinds() {
 	kind := func(prefix string, b *engine.Backend) *engine.Kind {
 		return &engine.Kind{
 			Name: m.name, Type: moduleType{module: m, guest: prefix == guestPrefix(m.name)}, Version: m.version,
-			Hooked: m.created != nil, Prefix: prefix, Backend: b,
+			Hooked: m.created != nil || len(m.migrate) > 0, Prefix: prefix, Backend: b,
 		}
 	}
 	if m.scope != scopeEphemeral {
@@ -200,16 +200,6 @@ func (m *module) checkTimes() {
 	case m.persist == nil && m.debounce > 0:
 		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
 	}
-}
-
-func (m *module) checkVersions() {
-	if m.version == 0 {
-		m.version = 1
-	}
-	if m.version < 0 {
-		m.refuse("Version is negative: the first is 1")
-	}
-	m.migrate = maps.Clone(m.migrate)
 }
 
 func (m *module) actionNames() []string {
