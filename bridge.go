@@ -89,3 +89,10 @@ func (s stateBridge) Public(v any) ([]byte, error) {
 	}
 	return s.module.schema.Public(b, nil)
 }
+
+func (s stateBridge) Version() int { return s.module.version }
+
+func (s stateBridge) Decode(version int, value []byte) (any, error) {
+	v, _, err := s.module.decode(version, value)
+	return v, err
+}

@@ -105,4 +105,9 @@ type State interface {
 	Actions() []string
 	// Public returns the JSON of a state without its private fields.
 	Public(v any) ([]byte, error)
+	// Version returns that of the schema.
+	Version() int
+	// Decode returns what loading a record of this schema version and value
+	// gives, before OnCreated runs. The value stays as it is.
+	Decode(version int, value []byte) (any, error)
 }
