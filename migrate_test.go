@@ -1,0 +1,398 @@
+package stay_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// A settings is in its third version: the first had "color" beside a list of
+// tags in one string, the second had "theme" in its place.
+type settings struct {
+	Look struct {
+		Theme string `json:"theme"`
+		Size  int    `json:"size"`
+	} `json:"look"`
+	Tags []string `json:"tags"`
+}
+
+type (
+	step  = func(json.RawMessage) (json.RawMessage, error)
+	steps = map[int]step
+)
+
+// edit makes a step of a function that changes the members of the state.
+func edit(fn func(m map[string]any) error) step {
+	return func(old json.RawMessage) (json.RawMessage, error) {
+		var m map[string]any
+		if err := json.Unmarshal(old, &m); err != nil {
+			return nil, err
+		}
+		if err := fn(m); err != nil {
+			return nil, err
+		}
+		return json.Marshal(m)
+	}
+}
+
+func colorToTheme(m map[string]any) error {
+	m["theme"] = m["color"]
+	delete(m, "color")
+	return nil
+}
+
+func themeToLook(m map[string]any) error {
+	m["look"] = map[string]any{"theme": m["theme"], "grain": "fine"}
+	delete(m, "theme")
+	return nil
+}
+
+// third is the module of the third version.
+func third(migrate steps) stay.Module[settings] {
+	m := stay.Module[settings]{Name: "settings", Persist: stay.PerSession, Version: 3, Migrate: migrate}
+	m.Initial.Look.Size = 12
+	return m
+}
+
+// A simple is the store that the shortest custom store makes.
+type simple struct {
+	mu sync.Mutex
+	m  map[string][]byte
+}
+
+func (s *simple) Load(_ context.Context, key string) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.m[key], nil
+}
+
+func (s *simple) Save(_ context.Context, key string, value []byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.m[key] = value
+	return nil
+}
+
+func (s *simple) Delete(_ context.Context, key string) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.m, key)
+	return nil
+}
+
+// A kept store outlives the Apps that use it.
+type kept struct{ store.Store }
+
+func (kept) Close() error { return nil }
+
+// onEachKind runs the test on a store that Apps may use one after the other.
+func onEachKind(t *testing.T, test func(t *testing.T, s store.Store)) {
+	for name, s := range map[string]store.Store{
+		"memstore":  memstore.New(),
+		"committer": behindCommitter(memstore.New()),
+		"simple":    store.FromSimple(&simple{m: map[string][]byte{}}),
+	} {
+		t.Run(name, func(t *testing.T) {
+			defer s.Close()
+			test(t, kept{s})
+		})
+	}
+}
+
+// seed gives a new browser a session and a stored state of that version.
+func seed(t *testing.T, s store.Store, version int, value string) *browser {
+	t.Helper()
+	app := newApp(t, s, nil)
+	first := stay.Register(app, stay.Module[text]{Name: "settings", Persist: stay.PerSession})
+	b := newBrowser(app)
+	if _, err := first.Update(b.ctx(), func(x *text) error { x.Text = "x"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	rec := recordOf(t, s, stateKey(b))
+	w := store.Write{Key: rec.Key, Base: rec.Revision, Value: []byte(value), Version: version, Expires: rec.Expires}
+	if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+		t.Fatal(res[0])
+	}
+	return b
+}
+
+func stateKey(b *browser) string {
+	return "session/settings/" + stay.SessionFrom(b.ctx()).ID()
+}
+
+// on returns the browser at another App on the same store.
+func (b *browser) on(app *stay.App) *browser {
+	other := newBrowser(app)
+	other.token = b.token
+	return other
+}
+
+func recordOf(t *testing.T, s store.Store, key string) store.Record {
+	t.Helper()
+	recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs[0]
+}
+
+// wantRecord checks what is stored: an untouched record keeps its revision.
+func wantRecord(t *testing.T, s store.Store, want store.Record) {
+	t.Helper()
+	got := recordOf(t, s, want.Key)
+	if got.Revision != want.Revision || got.Version != want.Version || !bytes.Equal(got.Value, want.Value) || !bytes.Equal(got.Meta, want.Meta) {
+		t.Errorf("the record became version %d, revision %d: %s\nfrom version %d, revision %d: %s",
+			got.Version, got.Revision, got.Value, want.Version, want.Revision, want.Value)
+	}
+}
+
+// Records of every version are read as the present one (M4): a record without
+// a version counts as the first, each runs the steps that it lacks, in order,
+// and what they leave is laid over the initial value (M1). Reading and changes
+// that change nothing write nothing; the next change stores the whole with the
+// present version, unknown fields included (M2). Then no step runs any more.
+func TestM4MigratesOnLoad(t *testing.T) {
+	for name, c := range map[string]struct {
+		version int
+		value   string
+		ran     string
+	}{
+		"none":    {0, `{"color":"dark","tags":["a"],"note":1}`, "12"},
+		"first":   {1, `{"color":"dark","tags":["a"],"note":1}`, "12"},
+		"second":  {2, `{"theme":"dark","tags":["a"],"note":1}`, "2"},
+		"present": {3, `{"look":{"theme":"dark","grain":"fine"},"tags":["a"],"note":1}`, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEachKind(t, func(t *testing.T, s store.Store) {
+				b := seed(t, s, c.version, c.value)
+				before := recordOf(t, s, stateKey(b))
+				var ran string
+				migrate := steps{
+					1: edit(func(m map[string]any) error { ran += "1"; return colorToTheme(m) }),
+					2: edit(func(m map[string]any) error { ran += "2"; return themeToLook(m) }),
+				}
+				app := newApp(t, s, nil)
+				state := stay.Register(app, third(migrate))
+				b = b.on(app)
+				got, err := state.Get(b.ctx())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if got.Look.Theme != "dark" || got.Look.Size != 12 || len(got.Tags) != 1 || ran != c.ran {
+					t.Errorf("got %+v after the steps %q, want the steps %q", got, ran, c.ran)
+				}
+				if _, err := state.Update(b.ctx(), func(*settings) error { return nil }); err != nil {
+					t.Error(err)
+				}
+				wantRecord(t, s, before)
+
+				if _, err := state.Update(b.ctx(), func(v *settings) error { v.Look.Size++; return nil }); err != nil {
+					t.Fatal(err)
+				}
+				after := recordOf(t, s, before.Key)
+				want := `{"look":{"theme":"dark","size":13,"grain":"fine"},"tags":["a"],"note":1}`
+				if string(after.Value) != want || after.Version != 3 {
+					t.Errorf("stored version %d: %s\nwant version 3: %s", after.Version, after.Value, want)
+				}
+				ran = ""
+				again := newApp(t, s, nil)
+				state = stay.Register(again, third(migrate))
+				if got, err := state.Get(b.on(again).ctx()); err != nil || got.Look.Size != 13 || ran != "" {
+					t.Errorf("got %+v, %v after the steps %q", got, err, ran)
+				}
+			})
+		})
+	}
+}
+
+// A record that is too old, too new, or that a step makes nothing good of, is
+// ErrCorrupt and stays byte for byte (M3, M4), whatever is tried with it; the
+// hook is told, and every other key works. A program that can read it reads it.
+func TestM3M4UnreadableVersionsStay(t *testing.T) {
+	const second = `{"theme":"dark","tags":[]}`
+	bad := errors.New("bad")
+	good := edit(themeToLook)
+	broken := func(out string) step {
+		return func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(out), nil }
+	}
+	for name, c := range map[string]struct {
+		version int
+		value   string
+		step    step // from version 2
+		cause   error
+	}{
+		"older than the first step":   {1, `{"color":"dark"}`, good, nil},
+		"without a version":           {0, `{"color":"dark"}`, good, nil},
+		"a negative version":          {-1, second, good, nil},
+		"a higher version":            {4, second, good, nil},
+		"no JSON":                     {2, `{"theme"`, good, nil},
+		"a step fails":                {2, second, func(json.RawMessage) (json.RawMessage, error) { return nil, bad }, bad},
+		"a step panics":               {2, second, func(json.RawMessage) (json.RawMessage, error) { panic(bad) }, bad},
+		"a step returns nil":          {2, second, func(json.RawMessage) (json.RawMessage, error) { return nil, nil }, nil},
+		"a step returns no JSON":      {2, second, broken(`{"look":`), nil},
+		"a step returns two values":   {2, second, broken(`{} {}`), nil},
+		"a step returns no object":    {2, second, broken(`null`), nil},
+		"a step returns a wrong type": {2, second, broken(`{"tags":1}`), nil},
+		"a step returns a name twice": {2, second, broken(`{"tags":[],"tags":[]}`), nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			onEachKind(t, func(t *testing.T, s store.Store) {
+				victim, other := seed(t, s, c.version, c.value), seed(t, s, 3, `{"tags":["a"]}`)
+				damaged := recordOf(t, s, stateKey(victim))
+				var mu sync.Mutex
+				var told []*stay.Error
+				app := newApp(t, s, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
+					mu.Lock()
+					defer mu.Unlock()
+					told = append(told, e)
+				}})
+				state := stay.Register(app, third(steps{2: c.step}))
+				victim, other = victim.on(app), other.on(app)
+				ctx := victim.ctx()
+				for try, do := range map[string]func() error{
+					"Get":      func() error { _, err := state.Get(ctx); return err },
+					"Reset":    func() error { _, err := state.Reset(ctx); return err },
+					"ResetAll": func() error { _, err := state.ResetAll(ctx); return err },
+					"Delete":   func() error { return state.Delete(ctx) },
+					"Update": func() error {
+						_, err := state.Update(ctx, func(v *settings) error { v.Tags = nil; return nil })
+						return err
+					},
+				} {
+					err := do()
+					var e *stay.Error
+					if stay.CodeOf(err) != stay.ErrCorrupt || !errors.As(err, &e) || e.Phase != "decode" || c.cause != nil && !errors.Is(err, c.cause) {
+						t.Errorf("%s: %v, want ErrCorrupt while decoding", try, err)
+					}
+				}
+				wantRecord(t, s, damaged)
+				mu.Lock()
+				if len(told) != 5 || told[0].Code != stay.ErrCorrupt || told[0].Phase != "decode" || told[0].Module != "settings" || told[0].KeyHash == "" {
+					t.Errorf("OnError was told %v", told)
+				}
+				mu.Unlock()
+				for _, b := range []*browser{other, newBrowser(app)} {
+					if _, err := state.Update(b.ctx(), func(v *settings) error { v.Tags = append(v.Tags, "b"); return nil }); err != nil {
+						t.Errorf("another key: %v", err)
+					}
+				}
+				if c.version != 2 || c.cause == nil {
+					return
+				}
+				repaired := newApp(t, s, nil)
+				state = stay.Register(repaired, third(steps{2: good}))
+				if got, err := state.Get(victim.on(repaired).ctx()); err != nil || got.Look.Theme != "dark" {
+					t.Errorf("with a step that works: %+v, %v", got, err)
+				}
+			})
+		})
+	}
+}
+
+// A step that ends its goroutine ends none of its callers', and changes
+// nothing (M3).
+func TestM3StepEndsItsGoroutine(t *testing.T) {
+	onEachKind(t, func(t *testing.T, s store.Store) {
+		b := seed(t, s, 2, `{}`)
+		damaged := recordOf(t, s, stateKey(b))
+		app := newApp(t, s, &stay.Options{OnError: quiet})
+		state := stay.Register(app, third(steps{2: func(json.RawMessage) (json.RawMessage, error) {
+			runtime.Goexit()
+			return nil, nil
+		}}))
+		if _, err := state.Update(b.on(app).ctx(), func(*settings) error { return nil }); err == nil {
+			t.Error("no error")
+		}
+		wantRecord(t, s, damaged)
+	})
+}
+
+// A step owns what it gets, and what it returns need not be its own: the store
+// and later loads see nothing of what it does in place (M1, M3).
+func TestM3StepChangesItsInput(t *testing.T) {
+	onEachKind(t, func(t *testing.T, s store.Store) {
+		b := seed(t, s, 1, `{"tags":["a"]}`)
+		before := recordOf(t, s, stateKey(b))
+		before.Value = bytes.Clone(before.Value)
+		shared := json.RawMessage(`{"tags":["b"]}`)
+		scribble := func(old json.RawMessage) { copy(old, bytes.Repeat([]byte("#"), len(old))) }
+		var runs atomic.Int64
+		app := newApp(t, s, nil)
+		state := stay.Register(app, third(steps{
+			1: func(old json.RawMessage) (json.RawMessage, error) { scribble(old); return shared, nil },
+			2: func(old json.RawMessage) (json.RawMessage, error) {
+				runs.Add(1)
+				out := bytes.Clone(old)
+				scribble(old)
+				return out, nil
+			},
+		}))
+		for range 2 {
+			if got, err := state.Get(b.on(app).ctx()); err != nil || !reflect.DeepEqual(got.Tags, []string{"b"}) {
+				t.Errorf("got %+v, %v", got, err)
+			}
+			bridge.AppOf(app).Evict(true)
+		}
+		if runs.Load() < 2 {
+			t.Error("the state was not loaded twice")
+		}
+		wantRecord(t, s, before)
+	})
+}
+
+// Steps that leave a gap or lead beyond the version are mistakes, named with
+// the module and the mend (M4).
+func TestM4RegisterRefusesSteps(t *testing.T) {
+	app := newApp(t, memstore.New(), nil)
+	keep := func(old json.RawMessage) (json.RawMessage, error) { return old, nil }
+	for name, c := range map[string]struct {
+		version int
+		migrate steps
+		words   []string
+	}{
+		"negative":        {-1, nil, []string{"negative"}},
+		"gap":             {4, steps{1: keep, 3: keep}, []string{"no step 2", "remove those before it"}},
+		"gap at the end":  {4, steps{1: keep, 2: keep}, []string{"no step 3"}},
+		"nil":             {3, steps{1: keep, 2: nil}, []string{"step 2", "nil", "function"}},
+		"beyond":          {2, steps{1: keep, 2: keep}, []string{"step 2", "version 3", "raise Version"}},
+		"without Version": {0, steps{1: keep}, []string{"step 1", "Version is 1", "raise Version"}},
+		"zero":            {2, steps{0: keep, 1: keep}, []string{"step 0", "first version is 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			wantPanic(t, func() {
+				stay.Register(app, stay.Module[settings]{Name: "x", Version: c.version, Migrate: c.migrate})
+			}, append(c.words, `"x"`)...)
+		})
+	}
+	for i, m := range []stay.Module[settings]{
+		{Version: 0}, {Version: 1, Migrate: steps{}}, {Version: 3}, {Version: 3, Migrate: steps{2: keep}}, {Version: 4, Migrate: steps{2: keep, 3: keep}},
+	} {
+		m.Name = fmt.Sprint("ok", i)
+		stay.Register(app, m)
+	}
+}
+
+// A definition's steps are copied when it is registered (A1).
+func TestA1RegisterCopiesSteps(t *testing.T) {
+	app := newApp(t, memstore.New(), nil)
+	migrate := steps{2: edit(themeToLook)}
+	state := stay.Register(app, third(migrate))
+	delete(migrate, 2)
+	v, err := bridge.StateOf(state).Decode(2, []byte(`{"theme":"dark"}`))
+	if err != nil || v.(*settings).Look.Theme != "dark" {
+		t.Errorf("got %+v, %v", v, err)
+	}
+}
