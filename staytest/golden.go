@@ -1,0 +1,163 @@
+package staytest
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io/fs"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+)
+
+// Golden checks that states which past versions of a module stored are read
+// without loss. fsys holds a folder for each Version, and in it states as JSON,
+// by any name:
+//
+//	v1/full.json
+//	v1/full.want.json
+//	v2/full.json
+//
+// Each state is loaded as one from the store is, through Migrate and over the
+// initial value, but without OnCreated. Every member that it had must be found
+// again, with the same value, in a field of the present struct; a struct may
+// have more. Where that is not so, because a step moves a member or because it
+// was given up, a file beside it that ends in .want.json says what is to be
+// read instead, and the same rule holds for what that file has. The failure
+// prints the text for such a file, to be judged and stored.
+//
+// The folder of the present version must be there. Where it is not, the
+// failure prints a state with every field filled, to be stored as it is or
+// with better values. From then on these files stay as they are, for they are
+// what the program has stored: a change of the struct that loses something
+// fails the test, before it meets a user's state. A change that needs other
+// files needs a higher Version.
+//
+// A file that is not placed like these is a failure. All are checked, and the
+// test goes on.
+func Golden(t testing.TB, state stay.AnyState, fsys fs.FS) {
+	t.Helper()
+	g := golden{TB: t, state: bridge.StateOf(state), fsys: fsys}
+	blobs, wants, ok := g.files()
+	if !ok {
+		return
+	}
+	present := false
+	for _, name := range slices.Sorted(maps.Keys(blobs)) {
+		present = present || blobs[name] == g.state.Version()
+		want := strings.TrimSuffix(name, ".json") + wantSuffix
+		if !wants[want] {
+			want = name
+		}
+		delete(wants, want)
+		g.check(name, blobs[name], want)
+	}
+	for _, name := range slices.Sorted(maps.Keys(wants)) {
+		t.Errorf("%s: there is no %s.json that it could be about", name, strings.TrimSuffix(name, wantSuffix))
+	}
+	if !present {
+		t.Errorf("there is no state of the present version of %s; store this one, with better values if you like, as v%d/full.json:\n%s",
+			g.state.Name(), g.state.Version(), g.sample())
+	}
+}
+
+const wantSuffix = ".want.json"
+
+var goldenName = regexp.MustCompile(`^v([1-9][0-9]{0,8})/[^/]+\.json$`)
+
+type golden struct {
+	testing.TB
+	state bridge.State
+	fsys  fs.FS
+}
+
+// files returns the states with their versions, and what there is to be
+// wanted.
+func (g *golden) files() (blobs map[string]int, wants map[string]bool, ok bool) {
+	g.Helper()
+	blobs, wants = map[string]int{}, map[string]bool{}
+	err := fs.WalkDir(g.fsys, ".", func(name string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		m := goldenName.FindStringSubmatch(name)
+		switch {
+		case m == nil:
+			g.Errorf("%s: not the name of a stored state, such as v1/full.json: move it there, or hand over the folder above with fs.Sub or os.DirFS", name)
+		case strings.HasSuffix(name, wantSuffix):
+			wants[name] = true
+		default:
+			version, err := strconv.Atoi(m[1])
+			if err != nil {
+				return err
+			}
+			blobs[name] = version
+		}
+		return nil
+	})
+	if err != nil {
+		g.Errorf("reading the stored states of %s: %v", g.state.Name(), err)
+	}
+	return blobs, wants, err == nil
+}
+
+// check loads the state in one file and looks in it for what another, or the
+// same, has.
+func (g *golden) check(name string, version int, wantName string) {
+	g.Helper()
+	blob, err := fs.ReadFile(g.fsys, name)
+	if err != nil {
+		g.Errorf("%v", err)
+		return
+	}
+	v, err := g.state.Decode(version, blob)
+	if err != nil {
+		g.Errorf("%s cannot be read: %v", name, err)
+		return
+	}
+	text, err := fs.ReadFile(g.fsys, wantName)
+	if err != nil {
+		g.Errorf("%v", err)
+		return
+	}
+	want, err := parse(text)
+	if err != nil {
+		g.Errorf("%s: %v", wantName, err)
+		return
+	}
+	got, err := valueOf(v)
+	if err != nil {
+		g.Errorf("%s is read as a state that cannot be stored: %v", name, err)
+		return
+	}
+	d := diff{loss: true}
+	d.compare("", reflect.TypeOf(v), got, want)
+	if len(d.lines) == 0 {
+		return
+	}
+	says := "what it holds is lost"
+	if wantName != name {
+		says = "it is not read as " + wantName + " says"
+	}
+	g.Errorf("%s: %s:\n%s\nMend the struct or the step. If all this is meant, store in %s what is read now:\n%s",
+		name, says, &d, strings.TrimSuffix(name, ".json")+wantSuffix, indented(v))
+}
+
+func indented(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Sprintf("(cannot be shown: %v)", err)
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
+		return string(b)
+	}
+	return out.String()
+}

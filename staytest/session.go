@@ -1,0 +1,72 @@
+package staytest
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+)
+
+// Session returns a context for calls on states and sessions of the App: that
+// of a browser which has not been here before, without HTTP. It ends with the
+// test, as t.Context does. It may be used concurrently.
+//
+// Each use of the context is a request of its own with the cookie that the
+// browser has by then. So it goes on as the same session when the session is
+// renewed, as a login does, slides when time passes, and begins as a new one
+// after Destroy or when the session has expired. Two sessions are two calls of
+// Session.
+func Session(t testing.TB, app *stay.App) context.Context {
+	t.Helper()
+	core := bridge.AppOf(app)
+	return &browser{Context: t.Context(), app: core, ring: core.Keyring(nil)}
+}
+
+// A browser is the context of one, and the bridge.Carrier that its sessions'
+// tokens come by.
+type browser struct {
+	context.Context // of the test
+
+	app  bridge.App
+	ring bridge.Keyring
+
+	mu    sync.Mutex
+	token string
+	// first is the request that has no cookie to send. Unlike a real browser,
+	// which gets a session with each of several requests that begin without a
+	// cookie, this one has them share one.
+	first context.Context
+}
+
+// Value implements context.Context: whoever looks for the session finds that
+// of a new request.
+func (b *browser) Value(key any) any { return b.request().Value(key) }
+
+func (b *browser) request() context.Context {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.token != "" {
+		return b.app.Begin(b.Context, b.ring, b.token, b)
+	}
+	if b.first == nil {
+		b.first = b.app.Begin(b.Context, b.ring, "", b)
+	}
+	return b.first
+}
+
+// Issue implements bridge.Carrier.
+func (b *browser) Issue(token string, _ time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.token, b.first = token, nil
+	return true
+}
+
+// Used implements bridge.Carrier.
+func (b *browser) Used() {}
+
+// Open implements bridge.Carrier: there is no header that could be written.
+func (b *browser) Open() bool { return true }
