@@ -49,7 +49,7 @@ var rules = []rule{
 		because: "package web is built on package stay, never on a store",
 	},
 	{
-		from: stay + "/...", except: []string{stay + "/store/storetest", stay + "/tests/browsertest"}, not: []string{"testing"},
+		from: stay + "/...", except: []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest"}, not: []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it",
 	},
 }
