@@ -77,8 +77,9 @@ func (d *diff) compare(path string, t reflect.Type, got, want any) {
 			return
 		}
 	case nil:
-		if got == nil || d.loss && isZero(got) {
-			return // null is read as the zero value
+		_, text := got.(string)
+		if got == nil || d.loss && (text || isZero(got)) {
+			return // null is read as the zero value, of which a type may make any text
 		}
 	case json.Number:
 		if got, ok := got.(json.Number); ok && sameNumber(got.String(), want.String()) {
@@ -110,9 +111,9 @@ func (d *diff) compareObjects(path string, t reflect.Type, got, want map[string]
 		switch {
 		case has && wants:
 			d.compare(at, below, g, w)
-		case has && !(d.loss && isStruct):
+		case has && (!d.loss || !isStruct):
 			d.add(at, g, nothing{})
-		case wants && !(d.loss && known && isZero(w)): // left out by omitempty
+		case wants && (!d.loss || !known || !isZero(w)): // else it was left out by omitempty
 			d.add(at, nothing{}, w)
 		}
 	}

@@ -40,7 +40,8 @@ func fill(v reflect.Value, open map[reflect.Type]bool) {
 	case reflect.Struct:
 		open[t] = true
 		for i := range t.NumField() {
-			if t.Field(i).IsExported() {
+			// The fields of an embedded struct can be set whatever its name.
+			if f := t.Field(i); f.IsExported() || f.Anonymous {
 				fill(v.Field(i), open)
 			}
 		}
