@@ -3,6 +3,7 @@ package staytest_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -140,10 +141,14 @@ func repair(ctx context.Context, s store.Store, rec store.Record, version int, v
 		Op: store.Put, Key: rec.Key, Base: rec.Revision,
 		Value: value, Version: version, Meta: rec.Meta, Expires: rec.Expires,
 	}}})[0]
-	if res.Outcome != store.Applied {
-		return fmt.Errorf("the record is as it was: %v %w", res.Outcome, res.Err)
+	switch res.Outcome {
+	case store.Applied:
+		return nil
+	case store.Conflict:
+		return errors.New("the record was changed meanwhile: look again")
+	default:
+		return fmt.Errorf("%v: %w", res.Outcome, res.Err)
 	}
-	return nil
 }
 
 // A record that cannot be read stays, whatever is tried with it, until it is
