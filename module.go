@@ -75,8 +75,9 @@ type Module[S any] struct {
 	// without gaps. They run when a state is loaded, before it is laid over
 	// Initial, and their result is stored with the next change: reading stores
 	// nothing, so a step runs again with each load until then, and must make
-	// the same of the same record. It gets valid JSON, which it may change in
-	// place, and should keep the members that it does not know.
+	// the same of the same record. Steps may run concurrently. A step gets valid
+	// JSON, which it may change in place, and should keep the members that it
+	// does not know.
 	//
 	// A record that is older than the first step, and one whose step returns
 	// an error or what is not JSON, or panics, is ErrCorrupt and left as it

@@ -17,8 +17,8 @@ import (
 // Each use of the context is a request of its own with the cookie that the
 // browser has by then. So it goes on as the same session when the session is
 // renewed, as a login does, slides when time passes, and begins as a new one
-// after Destroy or when the session has expired. Two sessions are two calls of
-// Session.
+// after Destroy or when the session has expired; only a Destroy before any
+// state was used ends it for good. Two browsers are two calls of Session.
 func Session(t testing.TB, app *stay.App) context.Context {
 	t.Helper()
 	core := bridge.AppOf(app)
