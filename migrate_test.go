@@ -2,7 +2,6 @@ package stay_test
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -67,32 +66,6 @@ func third(migrate steps) stay.Module[settings] {
 	return m
 }
 
-// A simple is the store that the shortest custom store makes.
-type simple struct {
-	mu sync.Mutex
-	m  map[string][]byte
-}
-
-func (s *simple) Load(_ context.Context, key string) ([]byte, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.m[key], nil
-}
-
-func (s *simple) Save(_ context.Context, key string, value []byte) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.m[key] = value
-	return nil
-}
-
-func (s *simple) Delete(_ context.Context, key string) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.m, key)
-	return nil
-}
-
 // A kept store outlives the Apps that use it.
 type kept struct{ store.Store }
 
@@ -131,13 +104,6 @@ func seed(t *testing.T, s store.Store, version int, value string) *browser {
 
 func stateKey(b *browser) string {
 	return "session/settings/" + stay.SessionFrom(b.ctx()).ID()
-}
-
-// on returns the browser at another App on the same store.
-func (b *browser) on(app *stay.App) *browser {
-	other := newBrowser(app)
-	other.token = b.token
-	return other
 }
 
 func recordOf(t *testing.T, s store.Store, key string) store.Record {
