@@ -383,3 +383,26 @@ func TestW1KeysReadOutlivesRequest(t *testing.T) {
 		}
 	})
 }
+
+// That the keys could not be read for an earlier request is no answer to a
+// later one that waited for the same reading (W1, E8).
+func TestW1KeysReadAgainForTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newKeyNode(t, memstore.New(), stay.Options{})
+		rule := n.store.Add(storefault.Rule{Op: storefault.Load, Key: keysRecord, Fault: storefault.Hang()})
+		first := make(chan error, 1)
+		go func() {
+			_, err := n.ring.Sign(background, nil)
+			first <- err
+		}()
+		synctest.Wait()
+		rule.Remove()
+		pass(5 * time.Second)
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() { n.sign(t) })
+		}
+		wg.Wait()
+		wantCode(t, <-first, stay.ErrUnavailable)
+	})
+}

@@ -79,35 +79,46 @@ func (s *keyStore) again(ctx context.Context, seen *keySet) (*keySet, error) {
 		return nil, &Error{Code: ErrClosed, Phase: "sign"}
 	}
 	defer s.app.engine.End()
+	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	defer cancel()
+	set, joined, err := s.ask(ctx, seen)
+	if err != nil && joined && ctx.Err() == nil {
+		// The reading began before this call: that it failed may be old news.
+		set, _, err = s.ask(ctx, seen)
+	}
+	return set, err
+}
+
+// ask is again with one reading at most; joined says that another call had
+// begun it.
+func (s *keyStore) ask(ctx context.Context, seen *keySet) (set *keySet, joined bool, err error) {
 	s.mu.Lock()
 	if set := s.set.Load(); set != seen {
 		s.mu.Unlock()
-		return set, nil
+		return set, false, nil
 	}
-	if seen != nil && s.reading == nil {
+	joined = s.reading != nil
+	if seen != nil && !joined {
 		// A clock that was set back does not make the pause longer.
 		if d := s.app.opts.Clock().Sub(s.read); d >= 0 && d < keyPause {
-			failed := s.failed
-			s.mu.Unlock()
-			if failed != nil {
-				return nil, keysError(failed)
+			defer s.mu.Unlock()
+			if s.failed != nil {
+				return nil, false, keysError(s.failed)
 			}
-			return seen, nil
+			return seen, false, nil
 		}
 	}
 	r := s.start()
 	s.mu.Unlock()
-	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
-	defer cancel()
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return nil, keysError(keysUnavailable(ctx.Err()))
+		return nil, joined, keysError(keysUnavailable(ctx.Err()))
 	}
 	if r.set == nil {
-		return nil, keysError(r.err)
+		return nil, joined, keysError(r.err)
 	}
-	return r.set, nil
+	return r.set, joined, nil
 }
 
 // keysError is made for each caller: callers add to their errors.
@@ -189,10 +200,10 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 			return set, keysUnavailable(err)
 		}
 		var due storedKeys
-		switch rec := &recs[0]; {
-		case rec.Revision == 0:
+		switch rec := &recs[0]; rec.Revision {
+		case 0:
 			set, due = nil, firstKeys(now, idle)
-		case rec.Revision == have.revision:
+		case have.revision:
 			set = have
 		default:
 			if set, err = parseKeys(rec); err != nil {
