@@ -99,7 +99,7 @@ func each(b *testing.B, hot bool, fn func(*testing.B, *stay.State[state], []cont
 					continue // Global has one key; readers do not wait for each other
 				}
 				b.Run(fmt.Sprintf("%s/%s/%s", st.name, strategy.name, c.name), func(b *testing.B) {
-					app := stay.New(st.open(b), nil)
+					app := stay.New(st.open(b), &stay.Options{MaxNewSessions: 1_000_000})
 					b.Cleanup(func() {
 						if err := app.Close(context.Background()); err != nil {
 							b.Error(err)
