@@ -94,10 +94,11 @@ func newBrowser(app *stay.App) *browser {
 
 // A response is what one request's session did to the response.
 type response struct {
-	b      *browser
-	sent   bool // the header has been written
-	issued []string
-	used   bool
+	b       *browser
+	sent    bool // the header has been written
+	issued  []string
+	used    bool
+	onIssue func()
 }
 
 func (r *response) Issue(token string, _ time.Time) bool {
@@ -106,6 +107,9 @@ func (r *response) Issue(token string, _ time.Time) bool {
 	}
 	r.issued = append(r.issued, token)
 	r.b.token = token
+	if r.onIssue != nil {
+		r.onIssue()
+	}
 	return true
 }
 

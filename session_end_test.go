@@ -193,11 +193,13 @@ func TestS5DestroyContext(t *testing.T) {
 				result <- err
 			}()
 			<-inRun
-			ctx, cancel := context.WithCancel(b.ctx())
+			ctx, answer := b.request()
+			ctx, cancel := context.WithCancel(ctx)
 			session, destroyed := stay.SessionFrom(ctx), make(chan error, 1)
-			id := session.ID()
+			ended := make(chan struct{})
+			answer.onIssue = func() { close(ended) } // the cookie is cleared
 			go func() { destroyed <- session.Destroy(ctx) }()
-			awaitEnded(t, s, id)
+			<-ended
 			cancel()
 			if err := <-destroyed; err != nil {
 				t.Errorf("Destroy: %v", err)
