@@ -82,11 +82,14 @@ func (f *file) test(t *testing.T, h Harness) {
 		}
 	}
 	if h.FakeTime && !f.network {
-		synctest.Test(t, report)
+		inBubble(t, report)
 		return
 	}
 	report(t)
 }
+
+// inBubble runs fn where time is fake: it passes when everybody waits.
+func inBubble(t *testing.T, fn func(t *testing.T)) { synctest.Test(t, fn) }
 
 // runOn runs the case on a new store.
 func (f *file) runOn(t testing.TB, h Harness) error {
