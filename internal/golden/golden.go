@@ -38,8 +38,9 @@ type Harness struct {
 
 // Run runs every case in dir, each as a subtest named after its folder and id,
 // on a store of its own. The environment variable [FolderVariable] names
-// another folder instead, which may have one of the two kinds of cases only. A
-// folder that is missing or has no cases is a failure.
+// another folder instead, which may have one of the two kinds of cases only;
+// as tests run in the folder of their package, it is best absolute. A folder
+// that is missing or has no cases is a failure.
 func Run(t *testing.T, dir string, h Harness) {
 	kinds := []string{"modules", "http"}
 	if other := os.Getenv(FolderVariable); other != "" {

@@ -46,6 +46,7 @@ const goodModules = `{
  "steps": [
   {"op": "get", "session": "s1", "module": "C", "wantError": true, "hook": true},
   {"op": "get", "session": "s1", "module": "C", "scribble": [{"op": "set", "path": "m.k", "value": "scribbled"}, {"op": "set", "path": "list.0", "value": "scribbled"}]},
+  {"op": "get", "session": "s1", "module": "C", "want": {"n": 0, "s": "stored", "b": false, "list": ["a"], "m": {"copied": "stored", "k": "v"}, "in": {"x": 1}, "ptr": null}},
   {"op": "update", "session": "s1", "module": "C", "ops": [{"op": "inc", "path": "n"}], "wantError": true, "hook": true},
   {"op": "update", "session": "s1", "module": "C", "ops": [
     {"op": "repeat", "n": 2, "ops": [{"op": "inc", "path": "n", "by": 2}]},
