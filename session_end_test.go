@@ -196,7 +196,7 @@ func TestS5DestroyContext(t *testing.T) {
 			ctx, answer := b.request()
 			ctx, cancel := context.WithCancel(ctx)
 			session, destroyed := stay.SessionFrom(ctx), make(chan error, 1)
-			ended := make(chan struct{})
+			id, ended := session.ID(), make(chan struct{})
 			answer.onIssue = func() { close(ended) } // the cookie is cleared
 			go func() { destroyed <- session.Destroy(ctx) }()
 			<-ended

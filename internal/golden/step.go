@@ -256,7 +256,7 @@ func updateOf(raw json.RawMessage, c *moduleCase) (step, error) {
 	}
 	b, err := bodyOf(text.Ops, m.typ, false)
 	out.do = func(ctx context.Context, s bridge.State) (any, error) {
-		return s.Update(ctx, func(ctx context.Context, v any) error { return b.do(ctx, v, nil) })
+		return s.Update(ctx, func(ctx context.Context, v any) error { return b.do(ctx, v, nil) }, nil)
 	}
 	return out, err
 }
