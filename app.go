@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -23,6 +24,7 @@ type App struct {
 	backend  *engine.Backend
 	sessions sessions
 	keys     keyStore
+	shared   atomic.Bool // some store has other owners
 
 	mu      sync.RWMutex
 	modules map[string]*module
@@ -39,14 +41,13 @@ func New(s store.Store, opts *Options) *App {
 		panic("stay.New: the store is nil: open one, for example sqlitestore.Open(\"app.db\") or memstore.New()")
 	}
 	f := s.Features()
-	if !f.SoleOwner {
-		panic("stay.New: the store is shared with others (Features.SoleOwner is false), and states are not checked for changes by others yet: open it without Shared")
-	}
 	if !f.Groups {
 		panic("stay.New: the store has no atomic groups (Features.Groups), which sessions need: use a store that has them")
 	}
 	app := &App{opts: opts.withDefaults(), modules: map[string]*module{}}
 	o := &app.opts
+	o.guests(f)
+	app.shared.Store(!f.SoleOwner)
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,
 		MaxInstances: o.MaxInstances, MaxBytes: o.MaxBytes, MaxGuests: o.MaxGuests, GuestIdle: o.IdleTimeout,

@@ -88,6 +88,9 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 	if l.user == "" && s.quick(ctx) {
 		return true, nil
 	}
+	if _, err := s.sync(ctx, nil, now); err != nil {
+		return false, err
+	}
 	v, err := s.current(ctx, now)
 	if err != nil {
 		return false, err
@@ -288,8 +291,13 @@ func (a *App) bySession() []*module {
 func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		ss, now := &a.sessions, a.opts.Clock()
-		u, err := ss.user(ctx, user, now)
+		err := a.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now})
+		var u *userRecord
+		if err == nil {
+			u, err = ss.user(ctx, user, now)
+		}
 		if err != nil {
+			err = ss.error(err, user)
 			yield(nil, err)
 			return
 		}
@@ -297,7 +305,7 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 			return
 		}
 		for _, listed := range u.Sessions {
-			v, err := ss.get(ctx, listed.ID, false, now)
+			v, _, err := ss.fresh(ctx, listed.ID, now)
 			if err != nil {
 				yield(nil, err)
 				return

@@ -18,9 +18,10 @@ type Module[S any] struct {
 	// Initial is the state of a key that has none stored. It is copied.
 	Initial S
 	// Persist says whom a state belongs to, and has it stored. Nil means
-	// ephemeral: one state for each session, in memory only, dropped when
-	// memory is short, when the session has been idle for Options.IdleTimeout,
-	// and when the process ends.
+	// ephemeral: one state for each session, kept as Options.Guests says: in
+	// memory only, dropped when memory is short, when the session has been
+	// idle for Options.IdleTimeout, and when the process ends; on a store that
+	// several processes use, in the store until the session ends.
 	Persist Strategy
 	// Actions are what clients may do by name. The names follow the rule of
 	// Name.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/stay-go/stay/store"
 )
 
 // Options are the settings of an App. The zero value of every field means its
@@ -122,6 +124,18 @@ func (o *Options) withDefaults() Options {
 		panic(fmt.Sprintf("stay.New: Options.Lifetime (%v) is shorter than IdleTimeout (%v)", out.Lifetime, out.IdleTimeout))
 	}
 	return out
+}
+
+// guests completes what depends on the store.
+func (o *Options) guests(f store.Features) {
+	switch {
+	case o.Guests == 0 && f.SoleOwner:
+		o.Guests = GuestMemory
+	case o.Guests == 0:
+		o.Guests = GuestStored
+	case o.Guests == GuestMemory && !f.SoleOwner && !o.StickySessions:
+		panic("stay.New: Options.Guests is GuestMemory on a store that other processes use: a guest would be another one in each of them. Use GuestStored, or say with StickySessions that a session always reaches the same process")
+	}
 }
 
 func setDefault[T int | int64 | time.Duration](name string, field *T, def T) {

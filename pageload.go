@@ -92,12 +92,14 @@ func (s *Session) known(ctx context.Context) (bool, error) {
 	if s.drawn || s.gone {
 		return false, nil
 	}
-	v, err := s.app.sessions.get(ctx, s.key, false, s.app.opts.Clock())
+	now := s.app.opts.Clock()
+	v, asked, err := s.app.sessions.fresh(ctx, s.key, now)
 	if err != nil {
 		return false, err
 	}
-	ok, _ := s.matches(v.Value.(*sessionRecord))
-	return ok, nil
+	s.asked = asked
+	ok, _, err := s.stands(ctx, v.Value.(*sessionRecord), now)
+	return ok, err
 }
 
 // resetForPage resets the state if that changes it.

@@ -104,6 +104,9 @@ func (m *module) makeKinds() {
 	backend := m.app.backend
 	if m.store != nil {
 		backend = m.app.engine.Backend(m.store)
+		if !backend.Features().SoleOwner {
+			m.app.shared.Store(true)
+		}
 	}
 	kind := func(prefix string, b *engine.Backend) *engine.Kind {
 		return &engine.Kind{

@@ -69,7 +69,9 @@ func TestC5NewRefuses(t *testing.T) {
 		}})
 	}
 	wantPanic(t, func() { stay.New(nil, nil) }, "nil", "sqlitestore.Open")
-	wantPanic(t, func() { stay.New(with(func(f *store.Features) { f.SoleOwner = false }), nil) }, "SoleOwner", "without Shared")
+	wantPanic(t, func() {
+		stay.New(with(func(f *store.Features) { f.SoleOwner = false }), &stay.Options{Guests: stay.GuestMemory})
+	}, "GuestMemory", "GuestStored", "StickySessions")
 	wantPanic(t, func() { stay.New(with(func(f *store.Features) { f.Groups = false }), nil) }, "Groups")
 	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{MaxState: -1}) }, "MaxState", "negative")
 	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{Lifetime: time.Minute, IdleTimeout: time.Hour}) }, "Lifetime", "IdleTimeout")

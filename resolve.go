@@ -208,7 +208,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 		return engine.Ref{}, notFound
 	}
 	now := ss.app.opts.Clock()
-	v, err := ss.get(ctx, id, false, now)
+	v, asked, err := ss.fresh(ctx, id, now, engine.Ref{Kind: m.kind, Key: id, Now: now})
 	if err != nil {
 		return engine.Ref{}, err
 	}
@@ -216,7 +216,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	if rec == nil || rec.Ended != 0 {
 		return engine.Ref{}, notFound
 	}
-	switch revoked, _, err := ss.revoked(ctx, rec, now); {
+	switch revoked, _, err := ss.revoked(ctx, rec, asked, now); {
 	case err != nil:
 		return engine.Ref{}, err
 	case revoked:
@@ -238,12 +238,21 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.app.opts.Clock()
+	synced, err := s.sync(ctx, m, now)
+	if err != nil {
+		return engine.Ref{}, err
+	}
 	v, err := s.current(ctx, now)
 	if err != nil {
 		return engine.Ref{}, err
 	}
 	rec := v.Value.(*sessionRecord)
 	t := m.locate(s.key, rec)
+	if t != synced {
+		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: s.unknown(), Now: now}); err != nil {
+			return engine.Ref{}, m.error(err, "", t.id)
+		}
+	}
 	if t.attached {
 		state, err := s.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 		if err != nil {
@@ -251,6 +260,9 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 		}
 		if !t.holds(state) {
 			t = m.detached(s.key, rec)
+			if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
+				return engine.Ref{}, m.error(err, "", t.id)
+			}
 		}
 	}
 	if len(t.key) > maxKey {

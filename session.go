@@ -37,6 +37,7 @@ type Session struct {
 	gen     uint32
 	created time.Time
 	idleEnd time.Time // of the browser's cookie
+	asked   string    // the user whose record was brought up to date for this use
 
 	// fixed: the session is not that of a request but what a record says.
 	fixed bool
@@ -154,10 +155,11 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 		return nil, s.created
 	}
 	now := s.app.opts.Clock()
-	v, err := s.app.sessions.get(ctx, s.key, false, now)
+	v, asked, err := s.app.sessions.fresh(ctx, s.key, now)
 	if err != nil {
 		return nil, s.created
 	}
+	s.asked = asked
 	rec = v.Value.(*sessionRecord)
 	if ok, _, err := s.stands(ctx, rec, now); err != nil || !ok {
 		return nil, s.created
@@ -215,7 +217,9 @@ func (s *Session) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 	if ok, since := s.matches(rec); !ok {
 		return false, since, nil
 	}
-	revoked, since, err := s.app.sessions.revoked(ctx, rec, now)
+	asked := s.asked
+	s.asked = ""
+	revoked, since, err := s.app.sessions.revoked(ctx, rec, asked, now)
 	return !revoked, since, err
 }
 

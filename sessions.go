@@ -64,6 +64,17 @@ func (ss *sessions) get(ctx context.Context, key string, isNew bool, now time.Ti
 	return v, nil
 }
 
+// fresh is get, of a store with other owners after asking it. asked is the user
+// whose record was brought up to date as well.
+func (ss *sessions) fresh(ctx context.Context, key string, now time.Time, more ...engine.Ref) (v *engine.Version, asked string, err error) {
+	asked, err = ss.sync(ctx, key, now, more...)
+	if err != nil {
+		return nil, "", err
+	}
+	v, err = ss.get(ctx, key, false, now)
+	return v, asked, err
+}
+
 // user returns a user's record, nil if there is none.
 func (ss *sessions) user(ctx context.Context, user string, now time.Time) (*userRecord, error) {
 	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.users, Key: user, Now: now})
@@ -74,11 +85,17 @@ func (ss *sessions) user(ctx context.Context, user string, now time.Time) (*user
 }
 
 // revoked reports whether the user has ended the session by revoking all of
-// them; if so, since when.
-func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, now time.Time) (is bool, since time.Time, err error) {
+// them; if so, since when. asked is the user whose record was brought up to
+// date for this very use.
+func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked string, now time.Time) (is bool, since time.Time, err error) {
 	user := rec.user()
 	if user == "" {
 		return false, time.Time{}, nil
+	}
+	if user != asked {
+		if err := ss.app.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now}); err != nil {
+			return false, time.Time{}, ss.error(err, user)
+		}
 	}
 	u, err := ss.user(ctx, user, now)
 	switch {

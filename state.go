@@ -187,7 +187,7 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	m := c.module
 	switch {
 	case m.scope == scopeGlobal && !c.at:
-		return engine.Ref{Kind: m.kind}, nil
+		return c.shared(ctx, "")
 	case m.scope == scopeSession && c.at:
 		return m.app.sessions.resolveID(ctx, m, c.key, r)
 	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
@@ -197,7 +197,7 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	case c.at && len(c.key) > maxKey:
 		return engine.Ref{}, m.longKey(c.key)
 	case c.at:
-		return engine.Ref{Kind: m.kind, Key: c.key}, nil
+		return c.shared(ctx, c.key)
 	}
 	s := sessionOf(ctx, m.app)
 	if s == nil {
@@ -207,6 +207,20 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 		}
 	}
 	return s.resolve(ctx, m, r)
+}
+
+// shared names an instance that belongs to no session.
+func (c core) shared(ctx context.Context, key string) (engine.Ref, error) {
+	m := c.module
+	ref := engine.Ref{Kind: m.kind, Key: key}
+	if !m.app.shared.Load() {
+		return ref, nil
+	}
+	ref.Now = m.app.opts.Clock()
+	if err := m.app.sync(ctx, ref); err != nil {
+		return engine.Ref{}, m.error(err, "", key)
+	}
+	return ref, nil
 }
 
 // update runs the op as one transaction.

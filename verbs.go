@@ -28,6 +28,9 @@ func (s *Session) Renew(ctx context.Context) error {
 	if s.drawn && !s.carried {
 		return nil // nobody knows the id yet
 	}
+	if err := s.valid(ctx); err != nil {
+		return err
+	}
 	s.changed = true
 	rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
@@ -49,6 +52,22 @@ func (s *Session) Renew(ctx context.Context) error {
 	s.gen = rec.Gen
 	s.carried = true
 	return s.issue(ctx, time.UnixMilli(rec.Expires))
+}
+
+// valid fails with ErrEnded if the session's user has revoked it.
+func (s *Session) valid(ctx context.Context) error {
+	now := s.app.opts.Clock()
+	v, asked, err := s.app.sessions.fresh(ctx, s.key, now)
+	if err != nil {
+		return err
+	}
+	switch revoked, _, err := s.app.sessions.revoked(ctx, v.Value.(*sessionRecord), asked, now); {
+	case err != nil:
+		return err
+	case revoked:
+		return ended()
+	}
+	return nil
 }
 
 // Destroy ends the session: no request that begins afterwards reads or changes

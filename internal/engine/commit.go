@@ -125,6 +125,11 @@ func (e *Engine) commit(in *Instance) {
 // stamp completes a version that the write seq is about to store over base.
 // expires is for a record that it creates.
 func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.Time) {
+	if !in.kind.Backend.features.SoleOwner {
+		in.mu.Lock()
+		in.writing = seq
+		in.mu.Unlock()
+	}
 	v.Meta = e.nextMeta(base.Meta, base.Revision, seq)
 	if base.Revision == 0 {
 		v.Expires = expires

@@ -117,6 +117,7 @@ type Instance struct {
 	mu       sync.Mutex
 	m        machine
 	joined   time.Time // when the open batch got its first member
+	writing  uint64    // the write that is at the store
 	guard    Guard     // of the latest member that changed the state
 	expires  time.Time // for the record that the batch creates
 }

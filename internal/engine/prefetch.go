@@ -3,15 +3,18 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay/store"
 )
 
 // Prefetch loads the states of refs that are not in memory, with one call of
-// Store.Load for each store however many they are. What it loads, and what was
-// there, stays in memory until release is called, which must be done. errs
-// holds for each ref why its state could not be loaded; that was reported.
+// Store.Load for each store however many they are. On a store with several
+// owners the same call asks whether the others are still what the store has,
+// and brings them up to date (N1). What it loads, and what was there, stays in
+// memory until release is called, which must be done. errs holds for each ref
+// why its state could not be loaded; that was reported.
 //
 // What is never stored, or cannot be stored yet, is left to whoever uses it.
 func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, release func()) {
@@ -24,7 +27,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 	}
 	defer e.End()
 	pinned := make([]*Instance, len(refs))
-	missing := map[*Backend][]*Instance{}
+	missing := map[*Backend][]read{}
 	for i := range refs {
 		ref := &refs[i]
 		b := ref.Kind.Backend
@@ -32,22 +35,34 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 			continue
 		}
 		in := e.find(ref, true)
-		if in == nil {
+		switch {
+		case in == nil:
 			var mine bool
 			if in, mine, errs[i] = e.place(ref); mine {
-				missing[b] = append(missing[b], in)
+				missing[b] = append(missing[b], read{in: in})
+			}
+		case !b.features.SoleOwner:
+			if v := in.snapshot.Load(); v != nil {
+				missing[b] = append(missing[b], read{in: in, have: v, ref: i})
 			}
 		}
 		pinned[i] = in
 	}
-	for b, ins := range missing {
-		e.loadAll(b, ins)
+	for b, reads := range missing {
+		for i, err := range e.readAll(ctx, b, reads) {
+			if reads[i].have != nil {
+				errs[reads[i].ref] = err
+			}
+		}
 	}
 	for i, in := range pinned {
 		if in == nil {
 			continue
 		}
-		if errs[i] = e.wait(ctx, in); errs[i] != nil {
+		if errs[i] == nil {
+			errs[i] = e.wait(ctx, in)
+		}
+		if errs[i] != nil {
 			e.release(in)
 			pinned[i] = nil
 		}
@@ -84,40 +99,108 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	return in, true, nil
 }
 
-// loadAll loads instances of one store in one call: here if that does not
+// A read is an instance that takes part in one call of Store.Load: to be
+// loaded, or, if it has a version, to be compared.
+type read struct {
+	in   *Instance
+	have *Version
+	ref  int // whose it is
+}
+
+// readAll makes the reads of one store in one call: here if that does not
 // wait, else under the engine's own context, so that a caller who leaves does
-// not end it for others.
-func (e *Engine) loadAll(b *Backend, ins []*Instance) {
-	if b.features.Immediate {
-		e.fetchAll(b, ins)
-		return
+// not end it for others. It returns why instances could not be compared; those
+// that are loaded tell whoever waits for them.
+func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error {
+	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.Hooked }) {
+		return e.fetchAll(b, reads)
 	}
-	if !e.Go(func(context.Context) { e.fetchAll(b, ins) }) {
-		for _, in := range ins {
-			e.loaded(in, nil, "", fail(Closed, "the app is closed", nil))
+	got := make(chan []error, 1)
+	if !e.Go(func(context.Context) {
+		errs := slices.Repeat([]error{errEnded}, len(reads))
+		defer func() { got <- errs }()
+		errs = e.fetchAll(b, reads)
+	}) {
+		err := fail(Closed, "the app is closed", nil)
+		for _, r := range reads {
+			r.failed(e, "", err)
 		}
+		return slices.Repeat([]error{err}, len(reads))
+	}
+	if !slices.ContainsFunc(reads, func(r read) bool { return r.have != nil }) {
+		return nil
+	}
+	select {
+	case errs := <-got:
+		return errs
+	case <-ctx.Done():
+		return slices.Repeat([]error{fail(Unavailable, "gave up waiting for the state to be read", ctx.Err())}, len(reads))
 	}
 }
 
-// fetchAll reads the records of ins and makes versions of them. Code of the
-// user's, which may end its goroutine, gets one of its own.
-func (e *Engine) fetchAll(b *Backend, ins []*Instance) {
-	recs, err := b.loadAll(ins)
-	for i, in := range ins {
+var errEnded = fail(Internal, "the goroutine that loaded the state was ended", nil)
+
+// failed ends the loading of an instance.
+func (r *read) failed(e *Engine, phase string, err error) {
+	if r.have == nil {
+		e.loaded(r.in, nil, phase, err)
+	}
+}
+
+// fetchAll reads the records and makes versions of them. Code of the user's,
+// which may end its goroutine, gets one of its own.
+func (e *Engine) fetchAll(b *Backend, reads []read) []error {
+	errs := make([]error, len(reads))
+	recs, err := b.readAll(reads)
+	for i, r := range reads {
 		switch {
 		case err != nil:
-			e.loaded(in, nil, "load", err)
-		case !in.kind.Hooked:
-			e.decodeInto(in, &recs[i])
-		case !e.Go(func(context.Context) { e.decodeInto(in, &recs[i]) }):
-			e.loaded(in, nil, "", fail(Closed, "the app is closed", nil))
+			errs[i] = err
+			r.failed(e, "load", err)
+		case r.have != nil:
+			errs[i] = e.overtake(r.in, r.have, &recs[i])
+		case !r.in.kind.Hooked:
+			e.decodeInto(r.in, &recs[i])
+		case !e.Go(func(context.Context) { e.decodeInto(r.in, &recs[i]) }):
+			r.failed(e, "", fail(Closed, "the app is closed", nil))
 		}
 	}
+	return errs
+}
+
+// overtake brings an instance up to date with the store's record, unless have,
+// the version that it was asked with, is still the one. A write of this
+// engine's own that is under way may have reached the store already: then
+// readers see it, and the instance lives on to hear the answer.
+func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error {
+	if rec.Revision == have.Revision {
+		return nil
+	}
+	v, err := e.decode(in.kind, in.key, rec)
+	if err != nil {
+		e.kill(in)
+		e.cfg.Report(in.kind, in.key, "decode", err)
+		return err
+	}
+	in.mu.Lock()
+	now := in.snapshot.Load()
+	if now != have && now.Revision >= v.Revision {
+		in.mu.Unlock()
+		return nil // it was brought up to date meanwhile
+	}
+	ours := in.m.shut && metaCarries(rec.Meta, e.node, in.writing)
+	ok := ours || v.Revision > have.Revision && in.m.advance(v)
+	in.snapshot.Store(v)
+	in.mu.Unlock()
+	if !ok {
+		e.kill(in)
+	}
+	return nil
 }
 
 func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 	var v *Version
-	err := fail(Internal, "the goroutine that loaded the state was ended", nil)
+	err := errEnded
 	defer func() { e.loaded(in, v, "decode", err) }()
 	v, err = e.decode(in.kind, in.key, rec)
 }
@@ -141,19 +224,22 @@ func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
 	in.cache.resize(in, v.size(in.key))
 }
 
-// loadAll reads the records of ins.
-func (b *Backend) loadAll(ins []*Instance) ([]store.Record, error) {
-	reads := make([]store.Read, len(ins))
-	for i, in := range ins {
-		reads[i] = store.Read{Key: in.kind.Prefix + in.key}
+// readAll asks the store.
+func (b *Backend) readAll(reads []read) ([]store.Record, error) {
+	asked := make([]store.Read, len(reads))
+	for i, r := range reads {
+		asked[i] = store.Read{Key: r.in.kind.Prefix + r.in.key}
+		if r.have != nil {
+			asked[i].Have = r.have.Revision
+		}
 	}
 	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)
 	defer cancel()
-	recs, err := b.store.Load(ctx, b.engine.cfg.Now(), reads)
+	recs, err := b.store.Load(ctx, b.engine.cfg.Now(), asked)
 	if err != nil {
 		return nil, storeError(err)
 	}
-	if len(recs) != len(reads) {
+	if len(recs) != len(asked) {
 		return nil, fail(Internal, "the store did not answer the read", nil)
 	}
 	return recs, nil

@@ -1,0 +1,73 @@
+package stay
+
+import (
+	"context"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// sync brings what memory holds of the instances up to date with stores that
+// have other owners, with one call for each store (N1). On a store with a sole
+// owner memory is the truth, and nothing is asked.
+func (a *App) sync(ctx context.Context, refs ...engine.Ref) error {
+	shared := refs[:0:0]
+	for _, ref := range refs {
+		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
+			shared = append(shared, ref)
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
+	errs, release := a.engine.Prefetch(ctx, shared)
+	release()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// sync brings up to date what says whether a session is valid, as far as is
+// known, and more. It returns the user whose record was among it.
+func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...engine.Ref) (asked string, err error) {
+	if !ss.app.shared.Load() {
+		return "", nil
+	}
+	refs := append(more[:len(more):len(more)], engine.Ref{Kind: ss.kind, Key: id, Now: now})
+	if v := ss.app.engine.Peek(ss.kind, id); v != nil {
+		if asked = v.Value.(*sessionRecord).user(); asked != "" {
+			refs = append(refs, engine.Ref{Kind: ss.users, Key: asked, Now: now})
+		}
+	}
+	if err := ss.app.sync(ctx, refs...); err != nil {
+		return "", ss.error(err, id)
+	}
+	return asked, nil
+}
+
+// sync brings the session's record up to date, and with it, if m is not nil,
+// the state of m that the session has as far as is known. It returns which
+// that was, the zero target if none.
+func (s *Session) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
+	if !s.app.shared.Load() || s.gone {
+		return target{}, nil
+	}
+	if err := s.open(ctx); err != nil || s.unknown() {
+		return target{}, err
+	}
+	ss := &s.app.sessions
+	var more []engine.Ref
+	if m != nil {
+		var rec *sessionRecord
+		if v := s.app.engine.Peek(ss.kind, s.key); v != nil {
+			rec = v.Value.(*sessionRecord)
+		}
+		t = m.locate(s.key, rec)
+		more = append(more, engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+	}
+	s.asked, err = ss.sync(ctx, s.key, now, more...)
+	return t, err
+}
