@@ -23,8 +23,9 @@ type cache struct {
 	maxBytes  int64
 	count     atomic.Int64
 	bytes     atomic.Int64
-	nextShard atomic.Uint32 // where to look for something to evict
-	n         uint32        // of the shards that are used
+	nextShard atomic.Uint32                             // where to look for something to evict
+	n         uint32                                    // of the shards that are used
+	left      func(in *Instance, v *Version, idle bool) // told of what leaves, with locks held
 	shards    [shards]shard
 }
 
@@ -142,6 +143,7 @@ func (s *shard) evict(c *cache) bool {
 	for range len(s.m) {
 		in := s.list.prev
 		if c.retire(s, in) {
+			c.left(in, in.m.committed, false)
 			return true
 		}
 		in.unlink()
@@ -174,24 +176,30 @@ func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	in.size = 0
 }
 
-// remove takes in out of the cache, used or not.
-func (c *cache) remove(in *Instance) {
+// remove takes in out of the cache, used or not. It reports false if it was
+// not there any more.
+func (c *cache) remove(in *Instance) bool {
 	s := c.shard(in.key)
 	s.mu.Lock()
-	if s.m[cacheKey{in.kind, in.key}] == in {
-		c.unlinkLocked(s, in)
+	defer s.mu.Unlock()
+	if s.m[cacheKey{in.kind, in.key}] != in {
+		return false
 	}
-	s.mu.Unlock()
+	c.unlinkLocked(s, in)
+	return true
 }
 
 // drop removes in if nobody uses it and it can be had again: it is stored, or
-// still as it was made. Only under the lock is that certain.
-func (c *cache) drop(in *Instance) {
+// still as it was made. Only under the lock is that certain. With leaves, it
+// leaves memory as an evicted one does; without, it was never more than a
+// reader's.
+func (c *cache) drop(in *Instance, leaves bool) {
 	s := c.shard(in.key)
 	s.mu.Lock()
 	v := in.snapshot.Load()
-	if s.m[cacheKey{in.kind, in.key}] == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) {
-		c.retire(s, in)
+	if s.m[cacheKey{in.kind, in.key}] == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
+		c.retire(s, in) && leaves {
+		c.left(in, in.m.committed, false)
 	}
 	s.mu.Unlock()
 }
@@ -212,18 +220,23 @@ func (c *cache) resize(in *Instance, size int64) {
 	}
 }
 
-// sweep removes instances last used before t that nobody uses.
-func (c *cache) sweep(t time.Time) {
+// sweep removes up to limit instances last used before t that nobody uses. It
+// reports whether there may be more.
+func (c *cache) sweep(t time.Time, limit int) (more bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		for in := s.list.prev; in != &s.list && in.used.Before(t); {
+		for in := s.list.prev; in != &s.list && in.used.Before(t) && limit > 0; {
 			older := in.prev
-			c.retire(s, in)
+			if c.retire(s, in) {
+				c.left(in, in.m.committed, true)
+				limit--
+			}
 			in = older
 		}
 		s.mu.Unlock()
 	}
+	return limit == 0
 }
 
 // all returns every instance.

@@ -68,11 +68,11 @@ func (b *Backend) Features() store.Features { return b.features }
 // Store returns the store itself, for calls that concern no instance.
 func (b *Backend) Store() store.Store { return b.store }
 
-// load reads one record.
-func (b *Backend) load(key string) (*store.Record, error) {
+// load reads one record as it is at a time.
+func (b *Backend) load(key string, at time.Time) (*store.Record, error) {
 	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)
 	defer cancel()
-	recs, err := b.store.Load(ctx, b.engine.cfg.Now(), []store.Read{{Key: key}})
+	recs, err := b.store.Load(ctx, at, []store.Read{{Key: key}})
 	if err != nil {
 		return nil, storeError(err)
 	}
@@ -131,12 +131,7 @@ func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.
 		in.mu.Unlock()
 	}
 	v.Meta = e.nextMeta(base.Meta, base.Revision, seq)
-	if base.Revision == 0 {
-		v.Expires = expires
-	}
-	if in.kind.Expiry != nil {
-		v.Expires = in.kind.Expiry(v.Value)
-	}
+	v.Expires = in.kind.expires(v, base.Revision == 0, expires, e.cfg.Now())
 }
 
 // accompany adds the writes that must be in the group which creates a record.
@@ -453,9 +448,15 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	}
 	in.guard = nil
 	dead, now := in.m.dead, in.m.committed.size(in.key)
+	last, leaves, idle := in.m.committed, in.leaves, in.idle
+	if how == vanished && in.m.working.gone {
+		last, leaves = in.m.working, true
+	}
 	in.mu.Unlock()
 	if dead {
-		in.cache.remove(in)
+		if in.cache.remove(in) && leaves {
+			e.departures.add(in, last, idle)
+		}
 	} else if now != before {
 		in.cache.resize(in, now)
 	}

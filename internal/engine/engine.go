@@ -49,6 +49,8 @@ type Engine struct {
 	members   sync.Pool // of *member
 	requests  sync.Pool // of *request
 
+	departures departures
+
 	ctx    context.Context // loads, commits and hooks run under it
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -81,6 +83,8 @@ func New(cfg Config) *Engine {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.instances = newCache(cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(cfg.MaxGuests, cfg.MaxBytes)
+	e.departures.engine = e
+	e.instances.left, e.guests.left = e.departures.add, e.departures.add
 	return e
 }
 
@@ -146,10 +150,11 @@ func (e *Engine) End() {
 // hold keeps Close waiting for work that was begun before it.
 func (e *Engine) hold() { e.inflight.Add(1) }
 
-// Close refuses new work, waits for what is under way until ctx ends, then
-// stops every goroutine and closes the stores. It returns the context's error
-// if work was cut off, else the first error of a store. The stores are closed
-// in any case; a second call waits for the first to be done.
+// Close refuses new work, waits for what is under way until ctx ends, has
+// everything leave memory, and then stops every goroutine and closes the
+// stores. It returns the context's error if work or hooks were cut off, else
+// the first error of a store. The stores are closed in any case; a second call
+// waits for the first to be done.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed {
@@ -171,6 +176,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	var err error
 	select {
 	case <-e.drained:
+		err = e.farewell(ctx)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}

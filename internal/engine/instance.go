@@ -39,6 +39,19 @@ type Kind struct {
 	Hooked  bool // Load runs code of the user's
 	// Expiry, if set, says when a record with this value expires.
 	Expiry func(v any) time.Time
+	// Keep is how long a record stays after it was last written, within
+	// Ref.Expires; 0 = as long as Ref.Expires said when it was created.
+	Keep time.Duration
+	// Bury, if set, is called with a record that has expired before its key is
+	// used again, and puts it aside.
+	Bury func(ctx context.Context, rec *store.Record) error
+	// Destroyed, if set, is called with the last committed version when a
+	// state leaves memory for another reason than that a later one is about to
+	// be loaded: without locks, with no turn taken, one after another.
+	Destroyed func(key string, v *Version)
+	// Idle, if set, is called before Destroyed for a state that is in memory
+	// only and was not used for GuestIdle.
+	Idle   func(key string, v *Version)
 	warned atomic.Int64
 }
 
@@ -118,6 +131,8 @@ type Instance struct {
 	m        machine
 	joined   time.Time // when the open batch got its first member
 	writing  uint64    // the write that is at the store
+	leaves   bool      // killed for good while its batch was at the store
+	idle     bool      // it leaves because it has expired
 	guard    Guard     // of the latest member that changed the state
 	expires  time.Time // for the record that the batch creates
 }
@@ -161,7 +176,7 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 		if ref.Now.IsZero() {
 			ref.Now = e.cfg.Now()
 		}
-		if !v.expired(ref.Now) || !e.kill(in) {
+		if !v.expired(ref.Now) || !e.expel(in, true) {
 			return in
 		}
 		if pin {
@@ -189,7 +204,10 @@ func (e *Engine) cacheOf(k *Kind) *cache {
 func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 	in := e.find(ref, true)
 	if in == nil {
-		var err error
+		err := e.room(ctx, ref.Kind)
+		if err != nil {
+			return nil, err
+		}
 		if in, err = e.create(ref); err != nil {
 			return nil, err
 		}
@@ -263,7 +281,7 @@ func (e *Engine) load(in *Instance, isNew bool) {
 func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase string, err error) {
 	rec := &store.Record{}
 	if k.Backend != nil && !isNew {
-		if rec, err = k.Backend.load(k.Prefix + key); err != nil {
+		if rec, err = e.read(k, key); err != nil {
 			return nil, "load", err
 		}
 	}
@@ -294,31 +312,47 @@ func (e *Engine) release(in *Instance) {
 		return
 	}
 	v := in.snapshot.Load()
-	if v != nil && v.Revision == 0 && in.fresh || in.kind.Backend != nil && e.evict.Load() {
-		in.cache.drop(in)
+	switch {
+	case v != nil && v.Revision == 0 && in.fresh:
+		in.cache.drop(in, false)
+	case in.kind.Backend != nil && e.evict.Load():
+		in.cache.drop(in, true)
 	}
 }
 
 // Evict drops from memory every stored state that nobody uses; with always,
-// also each one from now on as soon as its last use ends.
+// also each one from now on as soon as its last use ends. Hooks have been
+// called when it returns.
 func (e *Engine) Evict(always bool) {
 	if always {
 		e.evict.Store(true)
 	}
-	for _, in := range e.instances.all() {
-		in.cache.drop(in)
+	for i, in := range e.instances.all() {
+		in.cache.drop(in, true)
+		if i%departuresAtOnce == 0 {
+			e.departures.drain(e.ctx)
+		}
 	}
+	e.departures.drain(e.ctx)
 }
 
 // kill takes an instance out of use: see machine.kill. It reports false when
 // that has to wait for an answer of the store.
-func (e *Engine) kill(in *Instance) bool {
+func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
+
+// expel is kill, and with leaves the state leaves memory for good.
+func (e *Engine) expel(in *Instance, leaves bool) bool {
 	in.mu.Lock()
 	eff := in.m.kill()
-	dead := in.m.dead
+	dead, idle := in.m.dead, in.idle
+	if !dead {
+		in.leaves = in.leaves || leaves
+	}
 	in.mu.Unlock()
-	if dead {
-		in.cache.remove(in)
+	if dead && in.cache.remove(in) && leaves {
+		if v := in.snapshot.Load(); v != nil {
+			e.departures.add(in, v, idle)
+		}
 	}
 	e.tell(in, eff)
 	return dead
@@ -371,11 +405,6 @@ func (e *Engine) Peek(k *Kind, key string) *Version {
 		return nil
 	}
 	return in.snapshot.Load()
-}
-
-// Sweep drops ephemeral state that was not used for GuestIdle.
-func (e *Engine) Sweep() {
-	e.guests.sweep(e.cfg.Now().Add(-e.cfg.GuestIdle))
 }
 
 // reportEvicted logs, at most once a minute, that ephemeral state was lost

@@ -36,6 +36,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		}
 		in := e.find(ref, true)
 		switch {
+		case in == nil && ref.Kind.Bury != nil: // its load may have to write
 		case in == nil:
 			var mine bool
 			if in, mine, errs[i] = e.place(ref); mine {

@@ -1,0 +1,201 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+const (
+	// maxDepartures is how many states may wait for their hooks before nothing
+	// more is loaded whose own hook would have to wait behind them. What has
+	// been loaded already may join in any case, so the queue is bounded by it
+	// and by what fits into memory.
+	maxDepartures = 1024
+	// departuresAtOnce is how many are put into the queue in one go where many
+	// states leave together, as in a sweep.
+	departuresAtOnce = 256
+)
+
+// A departure is a state that has left memory, on its way to its hooks.
+type departure struct {
+	kind    *Kind
+	key     string
+	version *Version
+	idle    bool // it was dropped because nobody used it
+}
+
+// departures calls the hooks of states that have left memory, one after
+// another. States leave in the middle of other work, with a turn or a lock
+// taken, so a goroutine of its own calls the hooks; it runs while there are any.
+type departures struct {
+	engine *Engine
+
+	mu      sync.Mutex
+	queue   []departure
+	running bool          // a hook is
+	working bool          // the goroutine is there
+	moved   chan struct{} // closed when a hook has returned; nil = nobody waits
+}
+
+// hooked reports whether somebody wants to know when states of the kind leave.
+func (k *Kind) hooked() bool { return k.Destroyed != nil || k.Idle != nil }
+
+// add puts a state into the queue. It waits for nothing, so locks may be held.
+func (d *departures) add(in *Instance, v *Version, idle bool) {
+	if !in.kind.hooked() {
+		return
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.queue = append(d.queue, departure{in.kind, in.key, v, idle})
+	if !d.working {
+		d.working = d.engine.Go(d.work)
+	}
+}
+
+// work calls hooks until none is left, or the engine stops.
+func (d *departures) work(ctx context.Context) {
+	for ctx.Err() == nil && d.next() {
+	}
+}
+
+// next calls the hooks of the first in the queue. It reports false when there
+// is none; then the goroutine ends.
+func (d *departures) next() bool {
+	d.mu.Lock()
+	if len(d.queue) == 0 {
+		d.queue = nil
+		d.working = false
+		d.mu.Unlock()
+		return false
+	}
+	dep := d.queue[0]
+	d.queue[0] = departure{}
+	d.queue = d.queue[1:]
+	d.running = true
+	d.mu.Unlock()
+	defer func() {
+		d.mu.Lock()
+		d.running = false
+		if d.moved != nil {
+			close(d.moved)
+			d.moved = nil
+		}
+		d.mu.Unlock()
+	}()
+	if dep.idle && dep.kind.Idle != nil {
+		dep.kind.Idle(dep.key, dep.version)
+	}
+	if dep.kind.Destroyed != nil {
+		dep.kind.Destroyed(dep.key, dep.version)
+	}
+	return true
+}
+
+// drain waits until all hooks have been called, or ctx ends.
+func (d *departures) drain(ctx context.Context) {
+	_ = d.await(ctx, func() bool { return len(d.queue) == 0 && !d.running })
+}
+
+// await waits until done reports true, which it is asked with the lock held.
+func (d *departures) await(ctx context.Context, done func() bool) error {
+	for {
+		d.mu.Lock()
+		if done() {
+			d.mu.Unlock()
+			return nil
+		}
+		if d.moved == nil {
+			d.moved = make(chan struct{})
+		}
+		moved := d.moved
+		d.mu.Unlock()
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
+
+// room waits until one more state of a kind with hooks may be loaded. So what
+// waits for hooks is bounded, however slow they are.
+func (e *Engine) room(ctx context.Context, k *Kind) error {
+	if !k.hooked() {
+		return nil
+	}
+	d := &e.departures
+	d.mu.Lock()
+	full := len(d.queue) >= maxDepartures
+	d.mu.Unlock()
+	if !full {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, e.cfg.MaxWait)
+	defer cancel()
+	if d.await(ctx, func() bool { return len(d.queue) < maxDepartures }) != nil {
+		return fail(Busy, "too many states are waiting to leave memory", errHooks)
+	}
+	return nil
+}
+
+// farewell has everything leave memory and waits for the hooks until ctx ends.
+func (e *Engine) farewell(ctx context.Context) error {
+	done := make(chan struct{})
+	if !e.Go(func(own context.Context) {
+		defer close(done)
+		for _, c := range []*cache{e.instances, e.guests} {
+			for i, in := range c.all() {
+				e.expel(in, true)
+				if i%departuresAtOnce == 0 {
+					e.departures.drain(own)
+				}
+			}
+		}
+		e.departures.drain(own)
+	}) {
+		return nil
+	}
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Forget takes the state of a key out of memory for good, as when its record
+// was deleted, unless memory has a later revision by now. Its hooks are called;
+// expired means that of an idle state as well. 0 stands for the latest revision.
+func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
+	in := e.cacheOf(k).get(k, key, false, time.Time{})
+	if in == nil {
+		return
+	}
+	if v := in.snapshot.Load(); v != nil && rev != 0 && v.Revision > rev {
+		return
+	}
+	in.mu.Lock()
+	in.idle = expired
+	in.mu.Unlock()
+	e.expel(in, true)
+}
+
+// Sweep drops ephemeral state that was not used for GuestIdle. Where there is
+// much of it, it waits for hooks in between.
+func (e *Engine) Sweep(ctx context.Context) {
+	before := e.cfg.Now().Add(-e.cfg.GuestIdle)
+	for ctx.Err() == nil && e.guests.sweep(before, departuresAtOnce) {
+		e.departures.drain(ctx)
+	}
+}
+
+// Closing reports whether Close has begun: what takes long should come to an
+// end.
+func (e *Engine) Closing() bool { return e.refuse.Load() }

@@ -1,0 +1,46 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// expires is when a record expires that is written at now. until is what the
+// resolution says of a new record.
+func (k *Kind) expires(v *Version, isNew bool, until, now time.Time) time.Time {
+	switch {
+	case k.Expiry != nil:
+		return k.Expiry(v.Value)
+	case k.Keep > 0:
+		end := now.Add(k.Keep).Truncate(time.Millisecond)
+		if !until.IsZero() && until.Before(end) {
+			return until
+		}
+		return end
+	case isNew:
+		return until
+	}
+	return v.Expires
+}
+
+// read returns the record of a state. A state that is used again begins anew
+// once it has expired; where somebody is to hear of the old one's expiry, its
+// record is put aside before it can be overwritten.
+func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
+	if k.Bury == nil {
+		return k.Backend.load(k.Prefix+key, e.cfg.Now())
+	}
+	// At that time nothing had expired.
+	rec, err := k.Backend.load(k.Prefix+key, time.UnixMilli(0))
+	if err != nil || !rec.Expired(e.cfg.Now()) {
+		return rec, err
+	}
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
+	defer cancel()
+	if err := k.Bury(ctx, rec); err != nil {
+		return nil, storeError(err)
+	}
+	return &store.Record{Key: rec.Key}, nil
+}
