@@ -2,15 +2,11 @@ package stay
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/store"
@@ -131,144 +127,4 @@ func (a *App) report(m *module, call *Call, e *Error) {
 		}
 	}()
 	hook(call, e)
-}
-
-const (
-	sweepEvery = time.Minute
-	sweepBatch = 256
-)
-
-// sweepAlways removes what has expired, about once a minute. Several
-// processes do not do it at the same moment.
-func (a *App) sweepAlways(ctx context.Context) {
-	for {
-		t := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
-		select {
-		case <-t.C:
-			a.keys.sweep(ctx)
-			a.sweep(ctx)
-		case <-ctx.Done():
-			t.Stop()
-			return
-		}
-	}
-}
-
-// sweep removes expired records, and with a session's record the states of
-// that session, as one group. The delete is the claim: of several who try,
-// one succeeds.
-func (a *App) sweep(ctx context.Context) {
-	a.engine.Sweep()
-	s := a.backend.Store()
-	for ctx.Err() == nil {
-		now := a.opts.Clock()
-		recs, err := s.Expired(ctx, now, sweepBatch)
-		if err != nil {
-			a.sweepFailed(ctx, err)
-			return
-		}
-		groups, err := a.expireGroups(ctx, now, recs)
-		if err != nil {
-			a.sweepFailed(ctx, err)
-			return
-		}
-		gone := 0
-		for i, res := range s.Commit(ctx, now, groups) {
-			switch res.Outcome {
-			case store.Applied:
-				gone++
-				for _, w := range groups[i] {
-					a.forget(w.Key)
-				}
-			case store.Conflict: // somebody else was quicker, or changed a state
-			default:
-				a.sweepFailed(ctx, res.Err)
-				return
-			}
-		}
-		if len(recs) < sweepBatch || gone == 0 {
-			return
-		}
-	}
-}
-
-// expireGroups makes the group of deletes for each expired record.
-func (a *App) expireGroups(ctx context.Context, now time.Time, recs []store.Record) ([]store.Group, error) {
-	claimed := map[string]bool{}
-	var groups []store.Group
-	for i := range recs {
-		rec := &recs[i]
-		if claimed[rec.Key] {
-			continue
-		}
-		group := store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}}
-		claimed[rec.Key] = true
-		if id, ok := strings.CutPrefix(rec.Key, a.sessions.kind.Prefix); ok {
-			var session sessionRecord
-			_ = json.Unmarshal(rec.Value, &session) // one that cannot be read has the states of a guest
-			states, err := a.statesOf(ctx, now, id, &session)
-			if err != nil {
-				return nil, err
-			}
-			for _, st := range states {
-				if !claimed[st.Key] {
-					claimed[st.Key] = true
-					group = append(group, store.Write{Op: store.Delete, Key: st.Key, Base: st.Revision})
-				}
-			}
-		}
-		groups = append(groups, group)
-	}
-	return groups, nil
-}
-
-// statesOf returns the stored states of a session.
-func (a *App) statesOf(ctx context.Context, now time.Time, id string, rec *sessionRecord) ([]store.Record, error) {
-	var reads []store.Read
-	for _, st := range a.statesOfSession(id, rec) {
-		if st.kind.Backend == a.backend {
-			reads = append(reads, store.Read{Key: st.kind.Prefix + st.key})
-		}
-	}
-	if len(reads) == 0 {
-		return nil, nil
-	}
-	recs, err := a.backend.Store().Load(ctx, now, reads)
-	if err != nil {
-		return nil, err
-	}
-	present := recs[:0:0]
-	for _, rec := range recs {
-		if rec.Revision != 0 {
-			present = append(present, rec)
-		}
-	}
-	return present, nil
-}
-
-func (a *App) sweepFailed(ctx context.Context, err error) {
-	if ctx.Err() != nil {
-		return
-	}
-	a.report(nil, newCall(ctx, "", ""), &Error{Code: ErrUnavailable, Phase: "expire", Err: err})
-}
-
-// forget drops what memory holds of a record that has gone.
-func (a *App) forget(key string) {
-	if id, ok := strings.CutPrefix(key, a.sessions.kind.Prefix); ok {
-		a.engine.Drop(a.sessions.kind, id)
-		return
-	}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	for _, m := range a.modules {
-		for _, k := range []*engine.Kind{m.kind, m.guest} {
-			if k == nil || k.Backend == nil {
-				continue
-			}
-			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
-				a.engine.Drop(k, id)
-			}
-		}
-	}
 }

@@ -63,7 +63,8 @@ type Error struct {
 	Module string // "" when no module was concerned
 	Action string // "" when it was none of the module's actions
 	// Phase is what was being done: "resolve", "load", "decode", "onCreated",
-	// "run", "save", "expire", "after", "destroy", "sign" or "".
+	// "run", "save", "expire", "onExpire", "onDestroyed", "after", "destroy",
+	// "sign" or "".
 	Phase string
 	// KeyHash names the instance without telling its key.
 	KeyHash string

@@ -66,11 +66,6 @@ func third(migrate steps) stay.Module[settings] {
 	return m
 }
 
-// A kept store outlives the Apps that use it.
-type kept struct{ store.Store }
-
-func (kept) Close() error { return nil }
-
 // onEachKind runs the test on a store that Apps may use one after the other.
 func onEachKind(t *testing.T, test func(t *testing.T, s store.Store)) {
 	for name, s := range map[string]store.Store{
@@ -80,7 +75,7 @@ func onEachKind(t *testing.T, test func(t *testing.T, s store.Store)) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer s.Close()
-			test(t, kept{s})
+			test(t, unclosed{s})
 		})
 	}
 }

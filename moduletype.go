@@ -111,3 +111,14 @@ func (t moduleType) corrupt(key string, err error) error {
 		Message: "the stored state cannot be read; it was left as it is",
 	}
 }
+
+// stored returns the state that is in a record, without running OnCreated.
+func (m *module) stored(rec *store.Record) (v any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = panicError{p}
+		}
+	}()
+	v, _, err = m.decode(rec.Version, rec.Value)
+	return v, err
+}

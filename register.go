@@ -99,14 +99,19 @@ func (a *App) register(d definition) *module {
 	return m
 }
 
+// backend is that of the module's store.
+func (m *module) backend() *engine.Backend {
+	if m.store != nil {
+		return m.app.engine.Backend(m.store)
+	}
+	return m.app.backend
+}
+
 // makeKinds says where the module's states are kept.
 func (m *module) makeKinds() {
-	backend := m.app.backend
-	if m.store != nil {
-		backend = m.app.engine.Backend(m.store)
-		if !backend.Features().SoleOwner {
-			m.app.shared.Store(true)
-		}
+	backend := m.backend()
+	if !backend.Features().SoleOwner {
+		m.app.shared.Store(true)
 	}
 	kind := func(prefix string, b *engine.Backend) *engine.Kind {
 		return &engine.Kind{
@@ -116,12 +121,15 @@ func (m *module) makeKinds() {
 	}
 	if m.scope != scopeEphemeral {
 		m.kind = kind(m.scope.prefix(m.name), backend)
+		m.kind.Keep = m.expiry
+		m.watch(m.kind)
 	}
 	if m.scope == scopeEphemeral || m.scope == scopeUser || m.scope == scopeKey {
 		m.guest = kind(guestPrefix(m.name), nil)
 		if m.app.opts.Guests == GuestStored {
 			m.guest.Backend = backend
 		}
+		m.watch(m.guest)
 	}
 }
 
@@ -202,6 +210,14 @@ func (m *module) checkTimes() {
 		m.refuse("Expiry is negative: leave it 0 for the default")
 	case m.persist == nil && m.debounce > 0:
 		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
+	case m.persist == nil && m.expiry > 0:
+		m.refuse("Expiry has no effect on a state that is not stored: remove it, or set Persist")
+	case m.expiry > 0 && m.expiry < time.Millisecond:
+		m.refuse("Expiry is shorter than a millisecond: make it longer")
+	case m.expired != nil && m.scope == scopeGlobal && m.expiry == 0:
+		m.refuse("OnExpire has no effect on a state that never expires: remove it, or set Expiry")
+	case m.expired != nil && m.persist != nil && !m.backend().Features().Expire:
+		m.refuse("OnExpire needs a store that finds what has expired (Features.Expire): use one that does, or remove the hook")
 	}
 }
 

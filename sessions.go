@@ -140,7 +140,7 @@ func (ss *sessions) error(err error, key string) error {
 func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
 	for _, st := range ss.app.statesOfSession(id, rec) {
 		if st.kind.Backend == nil {
-			ss.app.engine.Forget(st.kind, st.key)
+			ss.app.engine.Forget(st.kind, st.key, 0, false)
 			continue
 		}
 		if _, err := ss.app.engine.Update(ctx, &systemOp{ref: engine.Ref{Kind: st.kind, Key: st.key}, fn: deleteIt}); err != nil {

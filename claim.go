@@ -1,0 +1,198 @@
+package stay
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// Where OnExpire is concerned, an estate is claimed by a record before the
+// hooks run, and removed together with the claim. So of several processes one
+// runs them; if it dies, the claim expires and another one takes over.
+//
+// A key that is used again before the sweep has come leaves its expired record
+// in a grave, where the sweep finds it.
+const (
+	claimPrefix = "stay/claim/"
+	gravePrefix = "stay/expired/"
+	// claimTime is how long a claim holds: longer than hooks may run and the
+	// estate takes to be removed.
+	claimTime = 2 * time.Minute
+	// hookTime is when the context of the hooks of one batch ends.
+	hookTime = time.Minute
+	// claimBatch is how many estates are claimed at once.
+	claimBatch = 64
+)
+
+// claimKey names the record that claims the estate.
+func (e *estate) claimKey() string {
+	sum := sha256.Sum256([]byte(e.owner))
+	return claimPrefix + hex.EncodeToString(sum[:16])
+}
+
+// bury moves an expired record out of the way of a new one. If somebody else
+// was quicker it does nothing.
+func (a *App) bury(ctx context.Context, s store.Store, rec *store.Record) error {
+	res := s.Commit(ctx, a.opts.Clock(), []store.Group{{
+		{Op: store.Delete, Key: rec.Key, Base: rec.Revision},
+		{
+			Op: store.Put, Key: gravePrefix + strconv.FormatUint(uint64(rec.Revision), 10) + "/" + rec.Key,
+			Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: rec.Expires,
+		},
+	}})
+	switch {
+	case len(res) != 1:
+		return errSilent
+	case res[0].Outcome == store.Applied || res[0].Outcome == store.Conflict:
+		return nil
+	}
+	return fmt.Errorf("an expired record is in the way: %w", cmp.Or(res[0].Err, errSilent))
+}
+
+// buried returns the key that a record had before it was put into a grave, or
+// the key it has.
+func buried(key string) string {
+	if rest, ok := strings.CutPrefix(key, gravePrefix); ok {
+		_, key, _ = strings.Cut(rest, "/")
+	}
+	return key
+}
+
+// expire claims estates, runs the hooks of their states and removes them.
+func (s *sweep) expire(ctx context.Context, now time.Time, all []*estate) {
+	mine := s.claim(ctx, now, all)
+	if len(mine) == 0 {
+		return
+	}
+	var over, released []*estate
+	if err := s.verify(ctx, mine); err != nil {
+		s.fail(err)
+		released = mine
+	} else {
+		over, released = s.runHooks(ctx, mine)
+	}
+	// Time has passed: the claims must hold still, or they are left alone.
+	released = append(released, s.delete(ctx, s.app.opts.Clock(), over)...)
+	s.release(ctx, released)
+}
+
+// claim claims what nobody else has claimed.
+func (s *sweep) claim(ctx context.Context, now time.Time, all []*estate) (mine []*estate) {
+	groups := make([]store.Group, len(all))
+	for i, e := range all {
+		groups[i] = store.Group{{Op: store.Put, Key: e.claimKey(), Version: 1, Expires: now.Add(claimTime)}}
+	}
+	for i, res := range s.commit(ctx, now, groups) {
+		switch {
+		case res.Outcome == store.Applied && len(res.Revisions) == 1:
+			all[i].claim = res.Revisions[0]
+			mine = append(mine, all[i])
+		case res.Outcome != store.Conflict:
+			s.fail(res.Err)
+		}
+	}
+	return mine
+}
+
+// release gives claims up. One that cannot be given up expires.
+func (s *sweep) release(ctx context.Context, all []*estate) {
+	groups := make([]store.Group, len(all))
+	for i, e := range all {
+		groups[i] = store.Group{{Op: store.Delete, Key: e.claimKey(), Base: e.claim}}
+	}
+	s.commit(ctx, s.app.opts.Clock(), groups)
+}
+
+// verify looks at the records of claimed estates again: before the claim,
+// another process may have removed them, and hooks with them. It takes the
+// time back to when none of them had expired, so that Load finds them.
+func (s *sweep) verify(ctx context.Context, mine []*estate) error {
+	before := mine[0].expired[0].Expires
+	var reads []store.Read
+	for _, e := range mine {
+		for rec := range e.records() {
+			reads = append(reads, store.Read{Key: rec.Key})
+			if !rec.Expires.IsZero() && rec.Expires.Before(before) {
+				before = rec.Expires
+			}
+		}
+	}
+	recs, err := s.load(ctx, before.Add(-time.Millisecond), reads)
+	if err != nil {
+		return err
+	}
+	for _, e := range mine {
+		n := len(e.expired)
+		m := n + len(e.states)
+		e.confirm(recs[:n], recs[n:m])
+		recs = recs[m:]
+	}
+	return nil
+}
+
+// confirm leaves in the estate what the store has still. States that are not
+// expired may have been changed, and belong to it as they are now.
+func (e *estate) confirm(expired, states []store.Record) {
+	kept := e.expired[:0:0]
+	for i, rec := range expired {
+		switch {
+		case rec.Revision == e.expired[i].Revision:
+			kept = append(kept, rec)
+		case e.over != nil && e.over.Key == e.expired[i].Key:
+			e.over = nil // gone, or begun again
+		}
+	}
+	e.expired, e.states = kept, nil
+	for _, rec := range states {
+		if rec.Revision != 0 && e.over != nil {
+			e.states = append(e.states, rec)
+		}
+	}
+}
+
+// runHooks runs the hooks of estates. Those for which no time is left are
+// released.
+func (s *sweep) runHooks(ctx context.Context, mine []*estate) (over, released []*estate) {
+	ctx, cancel := context.WithTimeout(ctx, hookTime)
+	defer cancel()
+	for _, e := range mine {
+		if ctx.Err() != nil || s.app.engine.Closing() {
+			released = append(released, e)
+			continue
+		}
+		e.expired, e.states = s.expireAll(ctx, e.expired), s.expireAll(ctx, e.states)
+		if len(e.expired) == 0 {
+			released = append(released, e)
+			continue
+		}
+		over = append(over, e)
+	}
+	return over, released
+}
+
+// expireAll runs OnExpire with each state that has one, and returns the
+// records that may be removed: not those that cannot be read, which stay for
+// repair.
+func (s *sweep) expireAll(ctx context.Context, recs []store.Record) []store.Record {
+	kept := recs[:0:0]
+	for _, rec := range recs {
+		m, _, key := s.app.stateOf(buried(rec.Key))
+		if m != nil && m.expired != nil {
+			v, err := m.stored(&rec)
+			if err != nil {
+				s.fail(moduleType{module: m}.corrupt(key, err))
+				continue
+			}
+			m.runHook(ctx, "onExpire", key, v, m.expired)
+		}
+		kept = append(kept, rec)
+	}
+	return kept
+}

@@ -1,0 +1,424 @@
+package stay_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// Two processes on one store that sweep at the same time, again and again, run
+// OnExpire once for each state (A15, S6).
+func TestA15ClaimedByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const sessions = 300
+		s, c := memstore.New(), newClock()
+		// The calls of the two take turns, so that they meet at every step.
+		slow := func() store.Store {
+			f := storefault.Wrap(unclosed{s}, nil)
+			f.Add(storefault.Rule{Fault: storefault.Delay(time.Millisecond, time.Millisecond)})
+			return f
+		}
+		one, two := newExpiring(t, slow(), c), newExpiring(t, slow(), c)
+		var expired atomic.Int32
+		m := stay.Module[counter]{
+			Name: "cart", Persist: stay.PerSession,
+			OnExpire: func(_ *stay.Call, v *counter) { expired.Add(1) },
+		}
+		cart := stay.Register(one.App, m)
+		stay.Register(two.App, m)
+		for range sessions {
+			mustUpdate(t, newBrowser(one.App).ctx(), cart)
+		}
+		c.Advance(2 * time.Hour)
+		var wg sync.WaitGroup
+		for range 3 {
+			for _, app := range []*expiring{one, two} {
+				wg.Go(func() { stay.Sweep(t.Context(), app.App) })
+			}
+			wg.Wait()
+		}
+		if n := expired.Load(); n != sessions {
+			t.Errorf("OnExpire ran %d times for %d states", n, sessions)
+		}
+		if left := allRows(t, s); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
+}
+
+// A process that dies after it has claimed, or after the hook has run, leaves
+// the claim behind: nobody runs the hook while it holds, another process does
+// when it has expired, and OnExpire has run at least once in the end (A15).
+func TestA15CrashDuringExpiry(t *testing.T) {
+	isDelete := func(call storefault.Call) bool {
+		return len(call.Groups) == 1 && slices.ContainsFunc(call.Groups[0], func(w store.Write) bool {
+			return w.Op == store.Delete && strings.HasPrefix(w.Key, "session/cart/")
+		})
+	}
+	isClaim := func(call storefault.Call) bool {
+		return len(call.Groups) == 1 && call.Groups[0][0].Op == store.Put && strings.HasPrefix(call.Groups[0][0].Key, "stay/claim/")
+	}
+	for name, c := range map[string]struct {
+		rule storefault.Rule
+		runs []string // of the hook, before the crash
+	}{
+		"before the hook":              {storefault.Rule{Op: storefault.Commit, Match: isClaim, Fault: storefault.LoseAck(nil)}, nil},
+		"between the hook and deletes": {storefault.Rule{Op: storefault.Commit, Match: isDelete, Fault: storefault.Drop(nil)}, []string{"expired cart 1"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, clock := memstore.New(), newClock()
+				f := storefault.Wrap(unclosed{s}, nil)
+				dies, lives := newExpiring(t, f, clock), newExpiring(t, s, clock)
+				m := watched("cart", stay.PerSession, dies.events)
+				m.OnDestroyed = nil
+				cart := stay.Register(dies.App, m)
+				m = watched("cart", stay.PerSession, lives.events)
+				m.OnDestroyed = nil
+				stay.Register(lives.App, m)
+				mustUpdate(t, newBrowser(dies.App).ctx(), cart)
+				f.Add(c.rule)
+				dies.sweep(2 * time.Hour)
+				dies.events.want(t, append(c.runs, "error expire unavailable")...)
+				lives.sweep(0)
+				lives.sweep(time.Minute)
+				lives.events.want(t)
+				if left := allRows(t, s); len(left) != 3 {
+					t.Errorf("left after the crash: %q, want session, state and claim", left)
+				}
+				lives.sweep(3 * time.Minute)
+				lives.events.want(t, "expired cart 1")
+				lives.sweep(3 * time.Minute)
+				lives.events.want(t)
+				if left := allRows(t, s); len(left) > 0 {
+					t.Errorf("left: %q", left)
+				}
+			})
+		})
+	}
+}
+
+// A state that is created again while the hook runs stays, and the hook may
+// change it with a context from outside (A15, E8).
+func TestA15CreatedAgainDuringTheHook(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		app := newExpiring(t, s, newClock())
+		var offer *stay.State[counter]
+		m := watched("offer", stay.Global, app.events)
+		m.Expiry, m.OnDestroyed = 10*time.Minute, nil
+		expired := 0
+		m.OnExpire = func(c *stay.Call, v *counter) {
+			if expired++; v.Count != 3 {
+				t.Errorf("the hook got %d, want 3", v.Count)
+			}
+			if expired == 1 {
+				mustUpdateAsync(t, soon(t), offer)
+			}
+		}
+		offer = stay.Register(app.App, m)
+		for range 3 {
+			mustUpdate(t, t.Context(), offer)
+		}
+		app.sweep(15 * time.Minute)
+		wantCount(t, t.Context(), offer, 1)
+		app.sweep(2 * time.Minute)
+		wantCount(t, t.Context(), offer, 1)
+		if expired < 1 || expired > 2 {
+			t.Errorf("the hook ran %d times", expired)
+		}
+		if left := allRows(t, s); len(left) != 1 {
+			t.Errorf("left: %q", left)
+		}
+		app.events.want(t)
+	})
+}
+
+// Ten thousand sessions go in one sweep, a bounded number at a time (A15, E6).
+func TestA15SweepsInBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const sessions = 10_000
+		mem := memstore.New()
+		var sweeping atomic.Bool
+		var commits, asked atomic.Int32
+		f := storefault.Wrap(unclosed{mem}, &storefault.Options{Hook: func(c storefault.Call) {
+			if !sweeping.Load() {
+				return
+			}
+			switch c.Op {
+			case storefault.Commit:
+				commits.Add(1)
+				if len(c.Groups) > 256 {
+					t.Errorf("%d groups in one call", len(c.Groups))
+				}
+			case storefault.Load:
+				if len(c.Keys) > 1024 {
+					t.Errorf("%d reads in one call", len(c.Keys))
+				}
+			case storefault.Expired:
+				asked.Add(1)
+			}
+		}})
+		app := newExpiring(t, f, newClock())
+		var expired, destroyed atomic.Int32
+		hooked := stay.Register(app.App, stay.Module[counter]{
+			Name: "hooked", Persist: stay.PerSession,
+			OnExpire:    func(*stay.Call, *counter) { expired.Add(1) },
+			OnDestroyed: func(*stay.Call, *counter) { destroyed.Add(1) },
+		})
+		plain := stay.Register(app.App, stay.Module[counter]{Name: "plain", Persist: stay.PerSession})
+		for i := range sessions {
+			b := newBrowser(app.App)
+			mustUpdate(t, b.ctx(), plain)
+			if i%2 == 0 {
+				mustUpdate(t, b.ctx(), hooked)
+			}
+		}
+		sweeping.Store(true)
+		app.sweep(2 * time.Hour)
+		sweeping.Store(false)
+		if left := allRows(t, mem); len(left) > 0 {
+			t.Errorf("%d records are left", len(left))
+		}
+		if e, d := expired.Load(), destroyed.Load(); e != sessions/2 || d != sessions/2 {
+			t.Errorf("OnExpire ran %d times, OnDestroyed %d times, want %d", e, d, sessions/2)
+		}
+		if a, c := asked.Load(), commits.Load(); a > sessions/256+2 || c > 400 {
+			t.Errorf("%d looks for expired records and %d commits for %d sessions", a, c, sessions)
+		}
+	})
+}
+
+// Records that cannot be removed do not keep the others from going, are
+// reported once in a sweep, and are tried again by the next one (A15, A21).
+func TestA15A21GoesOnAfterAFailure(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		f := storefault.Wrap(unclosed{s}, nil)
+		app := newExpiring(t, f, newClock())
+		plain := stay.Register(app.App, stay.Module[counter]{Name: "plain", Persist: stay.PerSession})
+		cart := stay.Register(app.App, watched("cart", stay.PerSession, &events{}))
+		var bad []string
+		for i := range 600 {
+			b := newBrowser(app.App)
+			mustUpdate(t, b.ctx(), plain)
+			if i%2 == 0 {
+				mustUpdate(t, b.ctx(), cart)
+			}
+			if i%10 < 2 {
+				bad = append(bad, "session/plain/"+stay.SessionFrom(b.ctx()).ID())
+			}
+		}
+		rule := f.Add(storefault.Rule{
+			Op: storefault.Commit, Fault: storefault.Fail(nil),
+			Match: func(c storefault.Call) bool {
+				return slices.ContainsFunc(c.Keys, func(key string) bool { return slices.Contains(bad, key) })
+			},
+		})
+		looks := f.Count(storefault.Expired)
+		app.sweep(2 * time.Hour)
+		app.events.want(t, "error expire unavailable")
+		if n := f.Count(storefault.Expired) - looks; n > 10 {
+			t.Errorf("it looked %d times", n)
+		}
+		left := allRows(t, s)
+		for _, key := range bad {
+			if !slices.Contains(left, key) {
+				t.Errorf("%q is gone", key)
+			}
+		}
+		if n := len(left); n < 2*len(bad) || n > 4*len(bad) {
+			t.Errorf("%d records are left beside %d that cannot go", n, len(bad))
+		}
+		rule.Remove()
+		app.sweep(3 * time.Minute)
+		app.events.want(t)
+		app.sweep(3 * time.Minute)
+		if left := allRows(t, s); len(left) > 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
+}
+
+// A store that is down makes a sweep give up at once, and is reported once
+// (A21).
+func TestA21SweepOfAStoreThatIsDown(t *testing.T) {
+	for _, op := range []storefault.Op{storefault.Expired, storefault.Load, storefault.Commit} {
+		t.Run(op.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				f := storefault.Wrap(unclosed{memstore.New()}, nil)
+				app := newExpiring(t, f, newClock())
+				cart := stay.Register(app.App, watched("cart", stay.PerSession, &events{}))
+				for range 1000 {
+					mustUpdate(t, newBrowser(app.App).ctx(), cart)
+				}
+				down := f.Add(storefault.Rule{Op: op, Fault: storefault.Fail(nil)})
+				before := f.Count(storefault.Any)
+				app.sweep(2 * time.Hour)
+				app.events.want(t, "error expire unavailable")
+				if n := f.Count(storefault.Any) - before; n > 12 {
+					t.Errorf("it made %d calls", n)
+				}
+				down.Remove()
+				app.sweep(5 * time.Minute)
+				app.events.want(t)
+				if left := allRows(t, f); len(left) > 0 {
+					t.Errorf("%d records are left", len(left))
+				}
+			})
+		})
+	}
+}
+
+// A state that OnExpire cannot get because its record cannot be read stays for
+// repair, and is reported; the rest of its session goes (M3, A15).
+func TestM3A15CorruptStatesStay(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		app := newExpiring(t, s, newClock())
+		cart := stay.Register(app.App, watched("cart", stay.PerSession, app.events))
+		bag := stay.Register(app.App, watched("bag", stay.PerSession, app.events))
+		b := newBrowser(app.App)
+		mustUpdate(t, b.ctx(), cart)
+		mustUpdate(t, b.ctx(), bag)
+		key := "session/cart/" + stay.SessionFrom(b.ctx()).ID()
+		now := app.clock.Now()
+		recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := store.Write{Key: key, Base: recs[0].Revision, Value: []byte("{"), Expires: recs[0].Expires}
+		if res := s.Commit(t.Context(), now, []store.Group{{w}}); res[0].Outcome != store.Applied {
+			t.Fatal(res[0])
+		}
+		app.sweep(2 * time.Hour)
+		got := app.events.take()
+		slices.Sort(got)
+		if want := []string{"destroyed bag 1", "error expire corrupt", "expired bag 1"}; !slices.Equal(got, want) {
+			t.Errorf("the hooks were told %q, want %q", got, want)
+		}
+		if left := allRows(t, s); !slices.Equal(left, []string{key}) {
+			t.Errorf("left: %q", left)
+		}
+		app.sweep(48 * time.Hour) // it has expired itself by then
+		if left := allRows(t, s); !slices.Equal(left, []string{key}) {
+			t.Errorf("left in the end: %q", left)
+		}
+	})
+}
+
+// A hook that does not come to its end before the claim's time is told to by
+// its context; the others wait for the next sweep (A15).
+func TestA15HooksHaveAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := memstore.New()
+		app := newExpiring(t, s, newClock())
+		var ran int
+		cart := stay.Register(app.App, stay.Module[counter]{
+			Name: "cart", Persist: stay.PerSession,
+			OnExpire: func(c *stay.Call, _ *counter) {
+				ran++
+				<-c.Context().Done()
+			},
+		})
+		for range 3 {
+			mustUpdate(t, newBrowser(app.App).ctx(), cart)
+		}
+		app.clock.Advance(2 * time.Hour)
+		for i := range 3 {
+			began := time.Now()
+			stay.Sweep(t.Context(), app.App)
+			if took := time.Since(began); ran != i+1 || took != time.Minute {
+				t.Errorf("sweep %d: %d hooks ran in %v", i, ran, took)
+			}
+			if left, want := len(allRows(t, s)), 2*(2-i); left != want {
+				t.Errorf("sweep %d: %d records are left, want %d", i, left, want)
+			}
+		}
+	})
+}
+
+// Close stops a sweep: the hook that runs may finish within Close's context,
+// no other begins, and what is left waits for the next process (E7, A15).
+func TestE7A15CloseDuringASweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, c := memstore.New(), newClock()
+		app := newExpiring(t, s, c)
+		inHook, goOn := make(chan struct{}, 1), make(chan struct{})
+		var ran int
+		m := stay.Module[counter]{
+			Name: "cart", Persist: stay.PerSession,
+			OnExpire: func(c *stay.Call, _ *counter) {
+				ran++
+				inHook <- struct{}{}
+				<-goOn
+				if c.Context().Err() != nil {
+					t.Error("the hook's context ended before Close's")
+				}
+			},
+		}
+		cart := stay.Register(app.App, m)
+		for range 3 {
+			mustUpdate(t, newBrowser(app.App).ctx(), cart)
+		}
+		c.Advance(2 * time.Hour)
+		<-inHook // the App sweeps by itself
+		closed := make(chan error)
+		go func() { closed <- app.Close(context.Background()) }()
+		synctest.Wait()
+		close(goOn)
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		if left := allRows(t, s); ran != 1 || len(left) != 4 {
+			t.Errorf("%d hooks ran, left: %q", ran, left)
+		}
+		next := newExpiring(t, s, c)
+		m.OnExpire = func(*stay.Call, *counter) { ran++ }
+		stay.Register(next.App, m)
+		next.sweep(0)
+		if left := allRows(t, s); ran != 3 || len(left) != 0 {
+			t.Errorf("%d hooks ran in all, left: %q", ran, left)
+		}
+	})
+}
+
+// What OnExpire needs and a store lacks is said when the module is registered
+// (C5): ephemeral state needs no store.
+func TestC5OnExpireNeedsExpire(t *testing.T) {
+	app := newApp(t, store.FromSimple(folder{}), nil)
+	onExpire := func(*stay.Call, *counter) {}
+	for name, persist := range map[string]stay.Strategy{"session": stay.PerSession, "user": stay.PerUser} {
+		wantPanic(t, func() {
+			stay.Register(app, stay.Module[counter]{Name: name, Persist: persist, OnExpire: onExpire})
+		}, fmt.Sprintf("%q", name), "OnExpire", "Features.Expire")
+	}
+	stay.Register(app, stay.Module[counter]{Name: "notes", OnExpire: onExpire})
+	stay.Register(app, stay.Module[counter]{Name: "short", Persist: stay.Global, Expiry: time.Hour})
+
+	app = newApp(t, memstore.New(), nil)
+	wantPanic(t, func() {
+		stay.Register(app, stay.Module[counter]{Name: "x", Persist: stay.Global, OnExpire: onExpire})
+	}, "OnExpire", "never expires", "Expiry")
+	wantPanic(t, func() {
+		stay.Register(app, stay.Module[counter]{Name: "x", Expiry: time.Hour})
+	}, "Expiry has no effect", "Persist")
+	wantPanic(t, func() {
+		stay.Register(app, stay.Module[counter]{Name: "x", Persist: stay.Global, Expiry: time.Microsecond})
+	}, "Expiry", "millisecond")
+}
+
+// A folder is a store.Simple that keeps nothing.
+type folder struct{}
+
+func (folder) Load(context.Context, string) ([]byte, error) { return nil, nil }
+func (folder) Save(context.Context, string, []byte) error   { return nil }
+func (folder) Delete(context.Context, string) error         { return nil }

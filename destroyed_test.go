@@ -1,0 +1,290 @@
+package stay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// OnDestroyed gets a copy of the committed state of each instance that leaves
+// memory: when it is evicted, deleted, and when the App is closed (DESIGN 4,
+// Hooks).
+func TestDestroyedWhenItLeavesMemory(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		ev := &events{}
+		app := newApp(t, s, &stay.Options{MaxInstances: 20})
+		m := watched("s", stay.PerSession, ev)
+		hook := m.OnDestroyed
+		m.OnDestroyed = func(c *stay.Call, v *counter) {
+			hook(c, v)
+			v.Count = 99
+		}
+		states := stay.Register(app, m)
+		g := stay.Register(app, watched("g", stay.Global, ev))
+		var browsers []*browser
+		for i := range 30 {
+			b := newBrowser(app)
+			for range i + 1 {
+				mustUpdate(t, b.ctx(), states)
+			}
+			browsers = append(browsers, b)
+		}
+		synctest.Wait()
+		evicted := ev.take()
+		if len(evicted) < 15 || !slices.Contains(evicted, "destroyed s 1") || slices.Contains(evicted, "destroyed s 30") {
+			t.Errorf("eviction told the hook %q", evicted)
+		}
+		for i, b := range browsers {
+			wantCount(t, b.ctx(), states, i+1) // a hook's changes are its own
+		}
+		bridge.AppOf(app).Evict(false)
+		ev.take()
+
+		mustUpdate(t, t.Context(), g)
+		mustUpdate(t, t.Context(), g)
+		if err := g.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		ev.want(t, "destroyed g 2")
+		if err := g.Delete(t.Context()); err != nil { // nothing is there
+			t.Fatal(err)
+		}
+		mustUpdate(t, t.Context(), g)
+		wantCount(t, browsers[4].ctx(), states, 5)
+		bridge.AppOf(app).Evict(false)
+		got := ev.take()
+		slices.Sort(got)
+		if want := []string{"destroyed g 1", "destroyed s 5"}; !slices.Equal(got, want) {
+			t.Errorf("Evict told the hook %q, want %q", got, want)
+		}
+
+		mustUpdate(t, t.Context(), g)
+		if err := app.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		ev.want(t, "destroyed g 2")
+	})
+}
+
+// OnDestroyed of ephemeral state: when there is too much of it, when the
+// session is destroyed, and when the App is closed (A12).
+func TestA12DestroyedEphemeral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ev := &events{}
+		app := newApp(t, memstore.New(), &stay.Options{MaxGuests: 2, Logger: slog.New(slog.DiscardHandler)})
+		notes := stay.Register(app, watched("notes", nil, ev))
+		var last *browser
+		for i := range 3 {
+			last = newBrowser(app)
+			for range i + 1 {
+				mustUpdate(t, last.ctx(), notes)
+			}
+		}
+		synctest.Wait()
+		ev.want(t, "destroyed notes 1")
+		ctx := last.ctx()
+		if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		ev.want(t, "destroyed notes 3")
+		if err := app.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		ev.want(t, "destroyed notes 2")
+	})
+}
+
+// OnDestroyed is not called for what nobody kept: states that a reader looked
+// at without a trace, loads that failed, and instances that are loaded again
+// because others wrote the record; the state goes on there (B1, E4).
+func TestNotDestroyed(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		ev := &events{}
+		f := storefault.Wrap(s, nil)
+		app := newApp(t, f, nil)
+		notes := stay.Register(app, watched("notes", nil, ev))
+		states := stay.Register(app, watched("s", stay.PerSession, ev))
+		g := stay.Register(app, watched("g", stay.Global, ev))
+		refuse := func(*counter) error { return errors.New("no") }
+		for _, st := range []*stay.State[counter]{notes, states} {
+			wantCount(t, newBrowser(app).ctx(), st, 0)
+			if _, err := st.Update(newBrowser(app).ctx(), refuse); err == nil {
+				t.Error("no error")
+			}
+		}
+		down := f.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
+		_, err := g.Get(t.Context())
+		wantCode(t, err, stay.ErrUnavailable)
+		down.Remove()
+		ev.want(t, "error load unavailable")
+
+		mustUpdate(t, t.Context(), g)
+		recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: "global/g/"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w := store.Write{Key: "global/g/", Base: recs[0].Revision, Value: []byte(`{"count":7}`)}
+		if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+			t.Fatal(res[0])
+		}
+		mustUpdate(t, t.Context(), g)
+		wantCount(t, t.Context(), g, 8)
+		synctest.Wait()
+		ev.want(t)
+		if err := app.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		ev.want(t, "destroyed g 8")
+	})
+}
+
+// The hook runs outside of changes and locks: it may read and, with a context
+// from outside, change the very state that left, also when it is evicted in
+// the middle of another change (E8, E10).
+func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		app := newApp(t, s, &stay.Options{MaxInstances: 4})
+		var a *stay.State[counter]
+		var told atomic.Int32
+		outer := stay.Register(app, stay.Module[counter]{Name: "outer", Persist: stay.Global})
+		a = stay.Register(app, stay.Module[counter]{
+			Name: "a", Persist: stay.Global,
+			OnDestroyed: func(c *stay.Call, v *counter) {
+				if told.Add(1) > 1 {
+					return
+				}
+				if v.Count != 1 || c.Module() != "a" {
+					t.Errorf("the hook got %+v of %q", v, c.Module())
+				}
+				_, err := a.Update(c.Context(), increment)
+				wantCode(t, err, stay.ErrNested)
+				wantCount(t, soon(t), a, 1)
+				mustUpdateAsync(t, soon(t), a)
+				mustUpdateAsync(t, soon(t), outer) // which waits for the change that evicted
+			},
+		})
+		others := stay.Register(app, stay.Module[counter]{Name: "others", Persist: stay.PerSession})
+		mustUpdate(t, t.Context(), a)
+		if _, err := outer.Update(t.Context(), func(o *counter) error {
+			for range 6 { // evicts a
+				mustUpdateAsync(t, newBrowser(app).ctx(), others)
+			}
+			return increment(o)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if told.Load() == 0 {
+			t.Fatal("the hook was not called")
+		}
+		wantCount(t, t.Context(), a, 2)
+		wantCount(t, t.Context(), outer, 2)
+	})
+}
+
+// However slow the hooks are, what waits for them is bounded, and so are the
+// goroutines that call them: loading more of such states waits, and is ErrBusy
+// after MaxWait; everything else goes on (E6).
+func TestE6SlowOnDestroyed(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		const limit = 8
+		app := newApp(t, s, &stay.Options{MaxInstances: limit, MaxWait: time.Second, MaxNewSessions: 100_000})
+		goOn := make(chan struct{})
+		var running, most atomic.Int32
+		slow := stay.Register(app, stay.Module[counter]{
+			Name: "slow", Persist: stay.PerSession,
+			OnDestroyed: func(*stay.Call, *counter) {
+				most.Store(max(most.Load(), running.Add(1)))
+				<-goOn
+				running.Add(-1)
+			},
+		})
+		other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.Global})
+		goroutines := runtime.NumGoroutine()
+		loaded := 0
+		var err error
+		for ; err == nil && loaded < 5000; loaded++ {
+			_, err = slow.Update(newBrowser(app).ctx(), increment)
+		}
+		wantCode(t, err, stay.ErrBusy)
+		if loaded < 1000 || loaded > 1100 {
+			t.Errorf("%d states were loaded with a hook that waits", loaded)
+		}
+		if n := runtime.NumGoroutine() - goroutines; n > 4 {
+			t.Errorf("%d goroutines more", n)
+		}
+		mustUpdate(t, t.Context(), other)
+		waited := make(chan error)
+		go func() {
+			_, err := slow.Update(newBrowser(app).ctx(), increment)
+			waited <- err
+		}()
+		synctest.Wait()
+		close(goOn)
+		if err := <-waited; err != nil {
+			t.Errorf("once the hooks return: %v", err)
+		}
+		synctest.Wait()
+		if n := most.Load(); n != 1 {
+			t.Errorf("%d hooks at once", n)
+		}
+	})
+}
+
+// Close has the hooks of all that is in memory called before it returns, with
+// a context that holds until its own ends; then it gives up on the rest, says
+// so, and leaves no goroutine (E7).
+func TestE7CloseCallsDestroyed(t *testing.T) {
+	for name, patient := range map[string]bool{"patient": true, "impatient": false} {
+		t.Run(name, func(t *testing.T) {
+			onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+				const n = 1000
+				app := stay.New(s, nil)
+				var told, cut atomic.Int32
+				m := stay.Module[counter]{OnDestroyed: func(c *stay.Call, _ *counter) {
+					select {
+					case <-time.After(time.Second):
+						told.Add(1)
+					case <-c.Context().Done():
+						cut.Add(1)
+					}
+				}}
+				for i, p := range []stay.Strategy{stay.PerSession, nil} {
+					m.Name, m.Persist = fmt.Sprint("m", i), p
+					state := stay.Register(app, m)
+					for range n / 2 {
+						mustUpdate(t, newBrowser(app).ctx(), state)
+					}
+				}
+				ctx := context.Background()
+				if !patient {
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, 10500*time.Millisecond)
+					defer cancel()
+				}
+				err := app.Close(ctx)
+				switch {
+				case patient && (err != nil || told.Load() != n || cut.Load() != 0):
+					t.Errorf("Close: %v after %d hooks, %d cut off; want %d", err, told.Load(), cut.Load(), n)
+				case !patient && (!errors.Is(err, context.DeadlineExceeded) || told.Load() != 10 || cut.Load() != 1):
+					t.Errorf("Close: %v after %d hooks, %d cut off; want 10 and 1", err, told.Load(), cut.Load())
+				}
+			})
+		})
+	}
+}

@@ -1,0 +1,171 @@
+package stay
+
+import (
+	"encoding/json"
+	"slices"
+	"strings"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+// An estate is what is removed in one step when it has expired: a record, or
+// what has expired of a session and its states; and if the session's own
+// record has, all states of the session.
+type estate struct {
+	owner   string         // key of the session's record, or of the record
+	session string         // its ID; "" if the record belongs to none
+	over    *store.Record  // the session's record, if it has expired
+	ended   bool           // and is a tombstone: then nothing more expires
+	expired []store.Record // all records that have expired
+	states  []store.Record // of the session, and not expired themselves
+	claim   store.Revision // of our claim; 0 = none
+}
+
+// estates sorts expired records by their owners, in the order in which they
+// came.
+func (a *App) estates(recs []store.Record) []*estate {
+	var all []*estate
+	by := map[string]*estate{}
+	for _, rec := range recs {
+		owner, session := rec.Key, a.sessionOf(rec.Key)
+		if session != "" {
+			owner = a.sessions.kind.Prefix + session
+		}
+		e := by[owner]
+		if e == nil {
+			e = &estate{owner: owner, session: session}
+			by[owner] = e
+			all = append(all, e)
+		}
+		e.expired = append(e.expired, rec)
+		if session != "" && rec.Key == owner {
+			e.over, e.ended = &rec, isTombstone(&rec)
+		}
+	}
+	return all
+}
+
+func isTombstone(rec *store.Record) bool {
+	var s sessionRecord
+	return json.Unmarshal(rec.Value, &s) == nil && s.Ended != 0
+}
+
+// sessionOf returns the ID of the session that a record belongs to, or "".
+func (a *App) sessionOf(key string) string {
+	if id, ok := strings.CutPrefix(key, a.sessions.kind.Prefix); ok {
+		return id
+	}
+	if m, k, id := a.stateOf(key); m != nil && m.inSession(k) {
+		id, _, _ = strings.Cut(id, ".") // see keyed
+		return id
+	}
+	return ""
+}
+
+// stateOf returns the module and kind of a state's record, and the key of the
+// state; nil if the record is none of a module of this App.
+func (a *App) stateOf(key string) (*module, *engine.Kind, string) {
+	_, rest, _ := strings.Cut(key, "/")
+	name, _, _ := strings.Cut(rest, "/")
+	a.mu.RLock()
+	m := a.modules[name]
+	a.mu.RUnlock()
+	if m != nil {
+		for _, k := range m.kinds() {
+			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
+				return m, k, id
+			}
+		}
+	}
+	return nil, nil, ""
+}
+
+// kinds returns the kinds of state that the module has.
+func (m *module) kinds() []*engine.Kind {
+	return slices.DeleteFunc([]*engine.Kind{m.kind, m.guest}, func(k *engine.Kind) bool { return k == nil })
+}
+
+// inSession reports whether the states of the module's kind are those of
+// sessions.
+func (m *module) inSession(k *engine.Kind) bool { return k == m.guest || m.scope == scopeSession }
+
+// statesOf returns the keys in the backend's store of all states of a session
+// that is over, but for those that are known to have expired.
+func (a *App) statesOf(e *estate, b *engine.Backend) []string {
+	if e.over == nil {
+		return nil
+	}
+	var keys []string
+	for _, st := range a.statesOfSession(e.session, e.record()) {
+		key := st.kind.Prefix + st.key
+		if st.kind.Backend == b && !slices.ContainsFunc(e.expired, func(rec store.Record) bool { return rec.Key == key }) {
+			keys = append(keys, key)
+		}
+	}
+	return keys
+}
+
+// record is the session's record. One that cannot be read has the states of a
+// session that nobody ever logged in to.
+func (e *estate) record() *sessionRecord {
+	var rec sessionRecord
+	if json.Unmarshal(e.over.Value, &rec) != nil {
+		return nil
+	}
+	return &rec
+}
+
+// hooked reports whether a hook is to run before the estate is removed.
+func (a *App) hooked(e *estate) bool {
+	for rec := range e.records() {
+		if m, _, _ := a.stateOf(buried(rec.Key)); m != nil && m.expired != nil && !e.ended {
+			return true
+		}
+	}
+	return false
+}
+
+// records yields the estate's records.
+func (e *estate) records() func(yield func(*store.Record) bool) {
+	return func(yield func(*store.Record) bool) {
+		for _, recs := range [][]store.Record{e.expired, e.states} {
+			for i := range recs {
+				if !yield(&recs[i]) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// deletes returns the group that removes the estate, with our claim on it.
+func (e *estate) deletes() store.Group {
+	var g store.Group
+	for rec := range e.records() {
+		g = append(g, store.Write{Op: store.Delete, Key: rec.Key, Base: rec.Revision})
+	}
+	if e.claim != 0 {
+		g = append(g, store.Write{Op: store.Delete, Key: e.claimKey(), Base: e.claim})
+	}
+	return g
+}
+
+// forget drops what memory holds of an estate that was removed, unless it is
+// newer.
+func (a *App) forget(e *estate) {
+	for rec := range e.records() {
+		if _, k, key := a.stateOf(rec.Key); k != nil && k.Backend != nil {
+			a.engine.Forget(k, key, rec.Revision, false)
+		}
+	}
+	if e.over == nil {
+		return
+	}
+	a.engine.Forget(a.sessions.kind, e.session, e.over.Revision, false)
+	for _, st := range a.statesOfSession(e.session, e.record()) {
+		if st.kind.Backend == nil {
+			a.engine.Forget(st.kind, st.key, 0, !e.ended)
+		}
+	}
+}

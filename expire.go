@@ -1,0 +1,225 @@
+package stay
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+const (
+	sweepEvery = time.Minute
+	// sweepBatch is how many expired records are asked for at once.
+	sweepBatch = 256
+	// sweepStuck is how many records that cannot be removed a sweep goes
+	// around before it leaves the rest to the next one.
+	sweepStuck = 4096
+	// sweepReads is how many records are loaded in one call.
+	sweepReads = 1024
+)
+
+// sweepAlways removes what has expired, about once a minute. Several processes
+// do not do it at the same moment.
+func (a *App) sweepAlways(ctx context.Context) {
+	for {
+		t := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
+		select {
+		case <-t.C:
+			a.keys.sweep(ctx)
+			a.engine.Sweep(ctx)
+			for _, b := range a.backends() {
+				a.sweep(ctx, b)
+			}
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// backends returns those whose stores hold the App's states, that of sessions
+// first.
+func (a *App) backends() []*engine.Backend {
+	all := []*engine.Backend{a.backend}
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for _, m := range a.modules {
+		if m.kind != nil && !slices.Contains(all, m.kind.Backend) {
+			all = append(all, m.kind.Backend)
+		}
+	}
+	return all
+}
+
+// A sweep removes what has expired in one store, a bounded number of records
+// at a time.
+type sweep struct {
+	app     *App
+	backend *engine.Backend
+	store   store.Store
+	stuck   map[string]bool // keys of expired records that stay for now
+	removed bool            // something was, since the last look
+	failed  int             // how much went wrong
+	err     error           // the first of it
+}
+
+func (a *App) sweep(ctx context.Context, b *engine.Backend) {
+	s := &sweep{app: a, backend: b, store: b.Store(), stuck: map[string]bool{}}
+	for more := b.Features().Expire; more && ctx.Err() == nil && a.engine.Begin(); {
+		more = s.once(ctx)
+		a.engine.End()
+	}
+	if s.err != nil && ctx.Err() == nil {
+		e := &Error{Code: ErrUnavailable, Phase: "expire", Err: s.err}
+		if s.failed > 1 {
+			e.Err = fmt.Errorf("%d failures, the first: %w", s.failed, s.err)
+		}
+		if code := CodeOf(s.err); code != ErrInternal {
+			e.Code = code
+		}
+		a.report(nil, newCall(ctx, "", ""), e)
+	}
+}
+
+func (s *sweep) fail(err error) {
+	if err == nil {
+		err = errSilent
+	}
+	s.failed++
+	if s.err == nil {
+		s.err = err
+	}
+}
+
+var errSilent = fmt.Errorf("%w: the store did not say what became of the call", store.ErrUnavailable)
+
+// once removes one batch of expired records and reports whether there is more
+// to do. What could not be removed is passed over from then on, so every call
+// gets on.
+func (s *sweep) once(ctx context.Context) (more bool) {
+	now := s.app.opts.Clock()
+	limit := sweepBatch + len(s.stuck)
+	recs, err := s.store.Expired(ctx, now, limit)
+	if err != nil {
+		s.fail(err)
+		return false
+	}
+	more = len(recs) >= limit
+	fresh := recs[:0:0]
+	for _, rec := range recs {
+		if !s.stuck[rec.Key] {
+			s.stuck[rec.Key] = true // until it is gone
+			fresh = append(fresh, rec)
+		}
+	}
+	if len(fresh) == 0 {
+		return false
+	}
+	s.removed = false
+	s.remove(ctx, now, s.app.estates(fresh))
+	return more && len(s.stuck) < sweepStuck && (s.removed || s.err == nil)
+}
+
+// remove removes estates, those with hooks after their hooks have run.
+func (s *sweep) remove(ctx context.Context, now time.Time, all []*estate) {
+	if err := s.loadStates(ctx, now, all); err != nil {
+		s.fail(err)
+		return
+	}
+	var plain, hooked []*estate
+	for _, e := range all {
+		if s.app.hooked(e) {
+			hooked = append(hooked, e)
+		} else {
+			plain = append(plain, e)
+		}
+	}
+	s.delete(ctx, now, plain)
+	for some := range slices.Chunk(hooked, claimBatch) {
+		s.expire(ctx, now, some)
+	}
+}
+
+// delete removes each estate as one group, which is the claim as well: of
+// several who try, one succeeds. It returns those that others have changed
+// meanwhile.
+func (s *sweep) delete(ctx context.Context, now time.Time, all []*estate) (changed []*estate) {
+	groups := make([]store.Group, len(all))
+	for i, e := range all {
+		groups[i] = e.deletes()
+	}
+	for i, res := range s.commit(ctx, now, groups) {
+		switch res.Outcome {
+		case store.Applied:
+			s.gone(all[i])
+		case store.Conflict:
+			changed = append(changed, all[i])
+		default:
+			s.fail(res.Err)
+		}
+	}
+	return changed
+}
+
+// gone drops what memory holds of an estate that was removed.
+func (s *sweep) gone(e *estate) {
+	s.removed = true
+	for i := range e.expired {
+		delete(s.stuck, e.expired[i].Key)
+	}
+	s.app.forget(e)
+}
+
+// commit is the store's, with a result for each group.
+func (s *sweep) commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	if len(groups) == 0 {
+		return nil
+	}
+	res := s.store.Commit(ctx, now, groups)
+	for len(res) < len(groups) {
+		res = append(res, store.Result{Err: errSilent})
+	}
+	return res[:len(groups)]
+}
+
+// load is the store's, in bounded calls.
+func (s *sweep) load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	var recs []store.Record
+	for len(reads) > 0 {
+		n := min(len(reads), sweepReads)
+		some, err := s.store.Load(ctx, now, reads[:n])
+		if err == nil && len(some) != n {
+			err = errSilent
+		}
+		if err != nil {
+			return nil, err
+		}
+		recs, reads = append(recs, some...), reads[n:]
+	}
+	return recs, nil
+}
+
+// loadStates finds the states of the sessions that are over.
+func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*estate) error {
+	var reads []store.Read
+	var of []*estate
+	for _, e := range all {
+		for _, key := range s.app.statesOf(e, s.backend) {
+			reads, of = append(reads, store.Read{Key: key}), append(of, e)
+		}
+	}
+	recs, err := s.load(ctx, now, reads)
+	if err != nil {
+		return err
+	}
+	for i := range recs {
+		if recs[i].Revision != 0 {
+			of[i].states = append(of[i].states, recs[i])
+		}
+	}
+	return nil
+}

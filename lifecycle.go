@@ -1,0 +1,54 @@
+package stay
+
+import (
+	"context"
+	"errors"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+// watch has the module's hooks called when states of the kind leave memory.
+func (m *module) watch(k *engine.Kind) {
+	if m.destroyed != nil {
+		k.Destroyed = func(key string, v *engine.Version) {
+			m.runHook(m.app.engine.Context(), "onDestroyed", key, v.Value, m.destroyed)
+		}
+	}
+	switch {
+	case m.expired == nil:
+	case k.Backend == nil:
+		k.Idle = func(key string, v *engine.Version) {
+			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
+		}
+	default: // the sweep finds what has expired in the store
+		k.Bury = func(ctx context.Context, rec *store.Record) error {
+			return m.app.bury(ctx, k.Backend.Store(), rec)
+		}
+	}
+}
+
+var errHookEnded = errors.New("the hook ended its goroutine")
+
+// runHook calls OnDestroyed or OnExpire with a copy of a state, and reports a
+// hook that fails. The hook has a goroutine of its own, which it may end.
+func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
+	call := newCall(ctx, m.name, "")
+	failure, done := errHookEnded, make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			call.run.over.Store(true)
+			if p := recover(); p != nil {
+				failure = panicError{p}
+			}
+		}()
+		hook(call, m.schema.Clone(v))
+		failure = nil
+	}()
+	<-done
+	if failure != nil {
+		m.app.report(m, newCall(ctx, m.name, ""),
+			&Error{Code: ErrInternal, Module: m.name, Phase: phase, KeyHash: keyHash(key), Err: failure})
+	}
+}
