@@ -58,10 +58,11 @@ func New(s store.Store, opts *Options) *App {
 }
 
 // Close refuses new work with ErrClosed, waits for what is under way until
-// ctx ends, stops every goroutine and closes the store. What was acknowledged
-// is stored; what had not been acknowledged when ctx ended may be lost, and
-// its callers are told. It returns the context's error in that case, else the
-// store's. It can be called again. A hook of the user's that ignores its
+// ctx ends, has OnDestroyed called for every state in memory, stops every
+// goroutine and closes the store. What was acknowledged is stored; what had
+// not been acknowledged when ctx ended may be lost, and its callers are told.
+// It returns the context's error in that case, or if hooks were left out, else
+// the store's. It can be called again. A hook of the user's that ignores its
 // context holds it up. Inside a change of state it does nothing and returns
 // ErrNested.
 func (a *App) Close(ctx context.Context) error {

@@ -161,6 +161,7 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 		app := newApp(t, s, &stay.Options{MaxInstances: 4})
 		var a *stay.State[counter]
 		var told atomic.Int32
+		var late context.Context
 		outer := stay.Register(app, stay.Module[counter]{Name: "outer", Persist: stay.Global})
 		a = stay.Register(app, stay.Module[counter]{
 			Name: "a", Persist: stay.Global,
@@ -171,7 +172,8 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 				if v.Count != 1 || c.Module() != "a" {
 					t.Errorf("the hook got %+v of %q", v, c.Module())
 				}
-				_, err := a.Update(c.Context(), increment)
+				late = c.Context()
+				_, err := a.Update(late, increment)
 				wantCode(t, err, stay.ErrNested)
 				wantCount(t, soon(t), a, 1)
 				mustUpdateAsync(t, soon(t), a)
@@ -194,6 +196,7 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 		}
 		wantCount(t, t.Context(), a, 2)
 		wantCount(t, t.Context(), outer, 2)
+		mustUpdate(t, late, outer) // the hook is over, so its context is free
 	})
 }
 

@@ -14,8 +14,10 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
 )
 
 // events records what hooks are told, in order.
@@ -152,16 +154,23 @@ func TestA15SessionExpires(t *testing.T) {
 	})
 }
 
-// A session that ended leaves a tombstone; nothing expires with it (S6).
+// A session that ended leaves a tombstone; nothing expires with it, also not a
+// state that could not be deleted then (S6).
 func TestS6TombstonesExpireSilently(t *testing.T) {
 	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		app := newExpiring(t, s, newClock())
+		f, silent := storefault.Wrap(unclosed{s}, nil), &events{}
+		app := newExpiring(t, f, newClock())
 		cart := stay.Register(app.App, watched("cart", stay.PerSession, app.events))
+		stuck := stay.Register(app.App, watched("stuck", stay.PerSession, silent))
 		notes := stay.Register(app.App, watched("notes", nil, app.events))
 		b := newBrowser(app.App)
 		mustUpdate(t, b.ctx(), cart)
+		mustUpdate(t, b.ctx(), stuck)
 		mustUpdate(t, b.ctx(), notes)
 		ctx := b.ctx()
+		f.Add(storefault.Rule{
+			Op: storefault.Commit, Key: "session/stuck/" + stay.SessionFrom(ctx).ID(), Times: 1, Fault: storefault.Fail(nil),
+		})
 		if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 			t.Fatal(err)
 		}
@@ -171,7 +180,13 @@ func TestS6TombstonesExpireSilently(t *testing.T) {
 		if want := []string{"destroyed cart 1", "destroyed notes 1"}; !slices.Equal(got, want) {
 			t.Errorf("Destroy told the hooks %q, want %q", got, want)
 		}
+		if left := allRows(t, s); len(left) != 2 {
+			t.Errorf("left by Destroy: %q, want the tombstone and a state", left)
+		}
+		bridge.AppOf(app.App).Evict(false)
+		silent.take()
 		app.sweep(2 * time.Hour)
+		silent.want(t)
 		app.events.want(t)
 		if left := allRows(t, s); len(left) > 0 {
 			t.Errorf("left: %q", left)

@@ -34,13 +34,24 @@ type Module[S any] struct {
 	// is ErrNested.
 	OnCreated func(*Call, *S) error
 	// OnDestroyed gets a copy of the committed state when it leaves memory: by
-	// eviction, deletion, the end of a guest, App.Close. It runs outside of
-	// changes and may be called concurrently. Changing state with its context
-	// is ErrNested.
+	// eviction, deletion, expiry, the end of a guest, App.Close. It is not
+	// called for what was only looked at and never kept, nor where the state
+	// is loaded again at once because others have changed it. It runs a little
+	// later, outside of changes, so the state may be in memory again by then,
+	// and may be called concurrently. Slow hooks slow down the loading of
+	// further states. Its context ends with the App, and when App.Close is
+	// given up; what Close has no time for is not called. Changing state with
+	// its context is ErrNested. A panic goes to OnError.
 	OnDestroyed func(*Call, *S)
-	// OnExpire gets a copy of a state that has expired, once or more often,
-	// and in one process at a time, before the state is removed. The rules of
-	// OnDestroyed hold for it.
+	// OnExpire gets a copy of a state that has expired, by itself or with its
+	// session, within about three minutes and before its record is removed. It
+	// is called at least once, in one process at a time, and again if that
+	// process dies, or fails to remove the record. A state that is used again
+	// before that begins anew; the hook gets the old one all the same. A state
+	// that cannot be read stays stored, for repair. The hook's context ends
+	// after a minute at the latest. A state that was deleted, or whose session
+	// was destroyed, does not expire. Stored states need a store that finds
+	// what has expired. Otherwise the rules of OnDestroyed hold.
 	OnExpire func(*Call, *S)
 	// OnError is told of the module's failures instead of Options.OnError, by
 	// the same rules.
@@ -65,7 +76,9 @@ type Module[S any] struct {
 	Debounce time.Duration
 	// Expiry is how long a stored state stays after its last change; default
 	// 0, which is for ever, and for a state of a session as long as the
-	// session.
+	// session, which it never outlives. Reading a state does not put its
+	// expiry off, nor does a change that changes nothing. What has expired is
+	// never served: the state begins anew.
 	Expiry time.Duration
 	// Version is that of the schema of S; default 1. Raise it for changes that
 	// older programs would misread only: added fields need no new version. A

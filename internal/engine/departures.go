@@ -170,6 +170,24 @@ func (e *Engine) farewell(ctx context.Context) error {
 	}
 }
 
+// expel is kill, and with leaves the state leaves memory for good.
+func (e *Engine) expel(in *Instance, leaves bool) bool {
+	in.mu.Lock()
+	eff := in.m.kill()
+	dead, idle := in.m.dead, in.idle
+	if !dead {
+		in.leaves = in.leaves || leaves
+	}
+	in.mu.Unlock()
+	if dead && in.cache.remove(in) && leaves {
+		if v := in.snapshot.Load(); v != nil {
+			e.departures.add(in, v, idle)
+		}
+	}
+	e.tell(in, eff)
+	return dead
+}
+
 // Forget takes the state of a key out of memory for good, as when its record
 // was deleted, unless memory has a later revision by now. Its hooks are called;
 // expired means that of an idle state as well. 0 stands for the latest revision.

@@ -340,24 +340,6 @@ func (e *Engine) Evict(always bool) {
 // that has to wait for an answer of the store.
 func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
 
-// expel is kill, and with leaves the state leaves memory for good.
-func (e *Engine) expel(in *Instance, leaves bool) bool {
-	in.mu.Lock()
-	eff := in.m.kill()
-	dead, idle := in.m.dead, in.idle
-	if !dead {
-		in.leaves = in.leaves || leaves
-	}
-	in.mu.Unlock()
-	if dead && in.cache.remove(in) && leaves {
-		if v := in.snapshot.Load(); v != nil {
-			e.departures.add(in, v, idle)
-		}
-	}
-	e.tell(in, eff)
-	return dead
-}
-
 // Drop forgets the state of a key in memory, clean or not: a stored one is
 // loaded again when it is next used, ephemeral state is lost.
 func (e *Engine) Drop(k *Kind, key string) {
