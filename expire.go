@@ -18,6 +18,9 @@ const (
 	// sweepStuck is how many records that cannot be removed a sweep goes
 	// around before it leaves the rest to the next one.
 	sweepStuck = 4096
+	// sweepVain is after how many batches in a row that brought nothing but
+	// failures a sweep takes the store to be down.
+	sweepVain = 3
 	// sweepReads is how many records are loaded in one call.
 	sweepReads = 1024
 )
@@ -63,6 +66,7 @@ type sweep struct {
 	store   store.Store
 	stuck   map[string]bool // keys of expired records that stay for now
 	removed bool            // something was, since the last look
+	vain    int             // looks since something was
 	failed  int             // how much went wrong
 	err     error           // the first of it
 }
@@ -103,7 +107,9 @@ var errSilent = fmt.Errorf("%w: the store did not say what became of the call", 
 func (s *sweep) once(ctx context.Context) (more bool) {
 	now := s.app.opts.Clock()
 	limit := sweepBatch + len(s.stuck)
-	recs, err := s.store.Expired(ctx, now, limit)
+	own, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	defer cancel()
+	recs, err := s.store.Expired(own, now, limit)
 	if err != nil {
 		s.fail(err)
 		return false
@@ -119,9 +125,13 @@ func (s *sweep) once(ctx context.Context) (more bool) {
 	if len(fresh) == 0 {
 		return false
 	}
+	failed := s.failed
 	s.removed = false
 	s.remove(ctx, now, s.app.estates(fresh))
-	return more && len(s.stuck) < sweepStuck && (s.removed || s.err == nil)
+	if s.vain++; s.removed || s.failed == failed {
+		s.vain = 0
+	}
+	return more && len(s.stuck) < sweepStuck && s.vain < sweepVain
 }
 
 // remove removes estates, those with hooks after their hooks have run.
@@ -179,6 +189,8 @@ func (s *sweep) commit(ctx context.Context, now time.Time, groups []store.Group)
 	if len(groups) == 0 {
 		return nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, s.app.opts.CommitTimeout)
+	defer cancel()
 	res := s.store.Commit(ctx, now, groups)
 	for len(res) < len(groups) {
 		res = append(res, store.Result{Err: errSilent})
@@ -188,6 +200,8 @@ func (s *sweep) commit(ctx context.Context, now time.Time, groups []store.Group)
 
 // load is the store's, in bounded calls.
 func (s *sweep) load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	defer cancel()
 	var recs []store.Record
 	for len(reads) > 0 {
 		n := min(len(reads), sweepReads)
