@@ -369,3 +369,29 @@ func TestW4PageLoadAfterClose(t *testing.T) {
 		t.Errorf("page load of a closed app: %v", err)
 	}
 }
+
+// W4, K8: a page load keeps the key fields, and so the session's login; it
+// resets what one device sees for all devices of that key.
+func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
+	type draft struct {
+		User string `json:"user" stay:"key"`
+		Text string `json:"text"`
+		Name string `json:"name" stay:"preserve"`
+	}
+	app := newApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[draft]{
+		Name: "draft", Persist: stay.WithKey(func(d *draft) string { return d.User }), ResetOnPageLoad: true,
+	})
+	b := newBrowser(app)
+	if _, err := s.Update(b.ctx(), func(d *draft) error { *d = draft{"ann", "typed", "kept"}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	mustLoadPage(t, b.ctx(), app)
+	got, err := s.Get(b.ctx())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := (draft{User: "ann", Name: "kept"}); *got != want {
+		t.Errorf("the state is %+v, want %+v", *got, want)
+	}
+}
