@@ -173,6 +173,15 @@ func TestW4B6PlainHTTP(t *testing.T) {
 		{name: "link", path: "/page/link", headers: none, load: true, do: click("#link")},
 		{name: "redirect after post", path: "/page/after-post", headers: none, load: true, visitor: "posted", do: click("#post")},
 		{name: "fetch", path: "/part/fetched", headers: with("Accept: */*"), do: script(`fetch("/part/fetched")`)},
+		{
+			// What Accept cannot tell apart from a page.
+			name: "fetch of HTML", path: "/page/fetched", headers: with("Accept: text/html"), load: true, apart: true,
+			do: script(`fetch("/page/fetched", {headers: {Accept: "text/html"}})`),
+		},
+		{
+			name: "iframe", path: "/page/framed", headers: none, load: true, apart: true,
+			do: script(`document.body.append(Object.assign(document.createElement("iframe"), {src: "/page/framed"}))`),
+		},
 		{name: "image", path: "/part/image", headers: none, do: script(`new Image().src = "/part/image"`)},
 		{
 			name: "EventSource", path: "/events", headers: with("Accept: text/event-stream"),
