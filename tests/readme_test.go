@@ -1,9 +1,7 @@
 package tests_test
 
 import (
-	"io/fs"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -33,29 +31,4 @@ func lineAt(lines []string, i int) string {
 		return "(ends before)"
 	}
 	return lines[i]
-}
-
-// Every other program text in the README stands, to the letter, in a file that
-// is compiled.
-func TestReadmeIsCompiled(t *testing.T) {
-	var sources []string
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && strings.HasSuffix(path, ".go") {
-			sources = append(sources, string(readFile(t, path)))
-		}
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := strings.Split(string(readFile(t, filepath.Join(root, "README.md"))), "\n```go\n")[1:]
-	for _, block := range blocks {
-		text, _, _ := strings.Cut(block, "\n```")
-		if !slices.ContainsFunc(sources, func(source string) bool { return strings.Contains(source, text) }) {
-			t.Errorf("no compiled file holds this text of README.md:\n%s", text)
-		}
-	}
-	if len(blocks) < 2 {
-		t.Errorf("README.md has %d go blocks", len(blocks))
-	}
 }
