@@ -101,6 +101,10 @@ func TestW4B6HTMX2(t *testing.T) {
 		name: "history restore", from: "2miss", path: "/page/start", load: true,
 		headers: []string{"HX-History-Restore-Request: true", "HX-Request: true", "Sec-Fetch-Dest: empty"},
 		do:      s.leaveAndGoBack,
+	}, kind{
+		// As the extension preload asks.
+		name: "preloaded boosted link", from: "2", path: "/page/preloaded", headers: append(boosted, "HX-Preloaded: true"),
+		do: script(`htmx.ajax("GET", "/page/preloaded", {source: document.querySelector("#boost"), headers: {"HX-Preloaded": "true"}})`),
 	}))
 }
 
