@@ -394,4 +394,18 @@ func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
 	if want := (draft{User: "ann", Name: "kept"}); *got != want {
 		t.Errorf("the state is %+v, want %+v", *got, want)
 	}
+
+	other := newBrowser(app)
+	for _, text := range []string{"", "typed elsewhere"} { // the login, then a change
+		if _, err := s.Update(other.ctx(), func(d *draft) error { d.User, d.Text = "ann", text; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustLoadPage(t, b.ctx(), app)
+	if got, err = s.Get(other.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if want := (draft{User: "ann", Name: "kept"}); *got != want {
+		t.Errorf("the other device sees %+v, want %+v", *got, want)
+	}
 }
