@@ -159,6 +159,9 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 			continue // what the key had stays; what comes next is stored or initial
 		}
 		guest, err := app.engine.Get(ctx, l.guestRef(from, now))
+		if errors.Is(err, ErrCorrupt) {
+			continue // it stays behind for repair, and keeps nobody from logging in
+		}
 		if err != nil {
 			return nil, m.error(err, "", from.id)
 		}

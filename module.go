@@ -99,8 +99,11 @@ type Module[S any] struct {
 	// `stay:"key"` has in JSON; one that it leaves out is put back.
 	Migrate map[int]func(json.RawMessage) (json.RawMessage, error)
 	// Store keeps the module's states instead of the App's store, and is
-	// closed by App.Close. PerUser, WithKey and ResolveKey states change hands
-	// in one step with the session's record, so they live in the App's store.
+	// closed by App.Close. Modules may share one. PerUser, WithKey and
+	// ResolveKey states change hands in one step with the session's record, so
+	// they live in the App's store. The states of a session that was not used
+	// for Options.IdleTimeout stay in Store until its Options.Lifetime is over,
+	// out of reach.
 	Store store.Store
 }
 

@@ -101,7 +101,9 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 	if !m.key.calls {
 		return m.key.key(nil, v)
 	}
-	c := &Call{ctx: context.Background(), module: m.name, session: m.app.sessions.view(id, rec)}
+	c := newCall(m.app.engine.Context(), m.name, "")
+	c.session = m.app.sessions.view(id, rec)
+	defer c.run.over.Store(true)
 	return m.key.key(c, v)
 }
 
@@ -179,7 +181,13 @@ func (r *resolution) Valid(v *engine.Version) bool {
 // session's record, or only if that record is still the one that was seen. So
 // a request that is under way cannot bring back a session that was ended. It
 // fails with ErrBusy when too many sessions begin to be stored.
+//
+// A state in another store cannot be in a group with the session's record, and
+// is not created before that is stored: see op.ready.
 func (r *resolution) Create() ([]engine.Companion, error) {
+	if r.kind.Backend != r.ss.kind.Backend {
+		return nil, nil
+	}
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
 	if r.version.Revision == 0 {
 		if err := r.begin(); err != nil {

@@ -126,6 +126,18 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 	return v.(*sessionRecord), nil
 }
 
+// store stores the record of a session that has none yet.
+func (ss *sessions) store(ctx context.Context, r *resolution) error {
+	_, err := ss.change(ctx, r.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+		if rec == nil {
+			rec = ss.record(r.created, now)
+			rec.Gen = r.gen
+		}
+		return rec, nil
+	})
+	return err
+}
+
 func (ss *sessions) error(err error, key string) error {
 	e := toError(err)
 	if e.KeyHash == "" {

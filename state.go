@@ -1,6 +1,7 @@
 package stay
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -255,6 +256,12 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 	var retry engine.Retry
 	for {
 		v, err = e.Update(ctx, o)
+		if errors.Is(err, errNotReady) {
+			if err := o.res.ss.store(ctx, &o.res); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		left, ok := err.(*moved)
 		if !ok {
 			return v, err
@@ -317,7 +324,34 @@ func (o *op) Run(v any, from *engine.Version) (any, error) {
 	if err == nil {
 		err = o.checkKey(v, from)
 	}
+	if err == nil {
+		err = o.ready(v, from)
+	}
 	return v, err
+}
+
+// errNotReady ends a run that has to wait for the session's record.
+var errNotReady = errors.New("the session is not stored yet")
+
+// ready sees to it that a state in another store than the session's record is
+// created after that record: the two cannot be one group, and a state without
+// a session would be out of reach.
+func (o *op) ready(v any, from *engine.Version) error {
+	if o.res.ss == nil || o.ref.Kind.Backend == nil || o.ref.Kind.Backend == o.res.ss.kind.Backend ||
+		from.Revision != 0 || o.res.version.Revision != 0 {
+		return nil
+	}
+	if f, ok := v.(engine.Fresh); ok {
+		v = f.Value
+	}
+	if v == engine.Deleted {
+		return nil
+	}
+	encoded, err := moduleType{module: o.module}.Encode(v, nil)
+	if err != nil || bytes.Equal(encoded, from.Encoded) {
+		return err
+	}
+	return errNotReady
 }
 
 func (o *op) run(v any) (any, error) {
