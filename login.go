@@ -72,12 +72,27 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 	if err != nil {
 		return false, err
 	}
+	defer l.reportPanic(ctx)
 	_, again, err = s.app.engine.UpdateGroup(ctx, refs, l)
 	if again || err != nil {
 		return again, err
 	}
 	s.app.sessions.moved(ctx, s, l.gen, l.rec)
 	return false, nil
+}
+
+// reportPanic tells OnError of a panic in an Adopt, and lets it go on.
+func (l *login) reportPanic(ctx context.Context) {
+	if l.adopting == nil {
+		return
+	}
+	if p := recover(); p != nil {
+		m := l.adopting
+		l.ss.app.report(m, newCall(ctx, m.name, ""), &Error{
+			Code: ErrInternal, Module: m.name, Phase: "run", KeyHash: keyHash(l.user), Err: panicError{p},
+		})
+		panic(p)
+	}
 }
 
 // prepare resolves the session for a login; done means that there is nothing
@@ -121,7 +136,8 @@ type login struct {
 	rec  *sessionRecord // as it will be
 
 	moves    []*carried
-	old, new int // where the users' records are among the parts; -1 = no part
+	adopting *module // whose Adopt is running
+	old, new int     // where the users' records are among the parts; -1 = no part
 	own      int
 }
 
@@ -238,10 +254,12 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 		if guest.Revision == 0 {
 			continue // deleted meanwhile
 		}
+		l.adopting = c.m
 		v, err := c.bring(guest, now[c.target])
 		if err != nil {
 			return nil, err
 		}
+		l.adopting = nil
 		out[c.target], out[c.guest] = v, engine.Deleted
 	}
 	l.rec, out[l.own] = rec, rec

@@ -412,3 +412,73 @@ func TestA13ResolveKey(t *testing.T) {
 		wantState(t, b.ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
 	})
 }
+
+// S7: a listed session that its browser has renewed since can still be ended,
+// but not if it belongs to another user by now.
+func TestS7ListedSessionFollowsItsRecord(t *testing.T) {
+	app := newApp(t, memstore.New(), nil)
+	userModules(app)
+	b := newBrowser(app)
+	listed := func() *stay.Session {
+		for s, err := range app.Sessions(t.Context(), "ann") {
+			noError(t, err)
+			return s
+		}
+		t.Fatal("no session is listed")
+		return nil
+	}
+	login(t, b, "ann")
+	old := listed()
+	login(t, b, "ann")
+	noError(t, old.Destroy(t.Context()))
+	ctx := b.ctx()
+	wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
+
+	b = newBrowser(app)
+	login(t, b, "ann")
+	old = listed()
+	login(t, b, "bob")
+	wantCode(t, old.Destroy(t.Context()), stay.ErrEnded)
+	if user := stay.SessionFrom(b.ctx()).User(); user != "bob" {
+		t.Errorf("user is %q", user)
+	}
+}
+
+// A21: a panic in an Adopt reaches OnError and the caller, and changes nothing.
+func TestA21PanicInAdopt(t *testing.T) {
+	onKeyStores(t, func(t *testing.T, app *stay.App) {
+		var told []*stay.Error
+		onError := func(_ *stay.Call, e *stay.Error) { told = append(told, e) }
+		p := stay.Register(app, stay.Module[profile]{
+			Name: "p", Persist: stay.PerUser, OnError: onError,
+			Adopt: func(_, _ *profile) error { panic("adopt") },
+		})
+		m := todosModule()
+		m.OnError, m.Adopt = onError, func(_, _ *todos) error { panic("adopt") }
+		k := stay.Register(app, m)
+		change(t, t.Context(), p.At("ann"), name("Ann"))
+		change(t, t.Context(), k.At("ann"), become("ann"))
+		b := newBrowser(app)
+		change(t, b.ctx(), p, name("Guest"))
+		change(t, b.ctx(), k, addItem("x"))
+		for module, do := range map[string]func(ctx context.Context) error{
+			"p":     func(ctx context.Context) error { return stay.SessionFrom(ctx).Login(ctx, "ann") },
+			"todos": func(ctx context.Context) error { _, err := k.Update(ctx, become("ann")); return err },
+		} {
+			told = nil
+			func() {
+				defer func() {
+					if recover() != "adopt" {
+						t.Error("the caller does not get the panic")
+					}
+				}()
+				_ = do(b.ctx())
+			}()
+			if len(told) != 1 || told[0].Module != module || told[0].Phase != "run" {
+				t.Errorf("OnError was told %v", told)
+			}
+		}
+		wantState(t, b.ctx(), p, `{"name":"Guest"}`)
+		wantState(t, b.ctx(), k, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
+	})
+}

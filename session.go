@@ -169,7 +169,7 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 
 // view is the session with this ID as its record says.
 func (ss *sessions) view(id string, rec *sessionRecord) *Session {
-	s := &Session{app: ss.app, fixed: true, opened: true, key: id, rec: rec}
+	s := &Session{app: ss.app, fixed: true, opened: true, carried: true, key: id, rec: rec}
 	if rec != nil {
 		s.gen, s.created = rec.Gen, time.UnixMilli(rec.Created)
 	}
@@ -226,6 +226,13 @@ func (s *Session) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 // matches reports whether the cookie is the one that the record asks for; if
 // not, since when.
 func (s *Session) matches(rec *sessionRecord) (ok bool, since time.Time) {
+	if s.fixed && rec != nil {
+		// It has no cookie, so it follows its record, but not to another user.
+		s.gen = rec.Gen
+		if rec.user() != s.rec.user() {
+			return false, time.UnixMilli(rec.Renewed)
+		}
+	}
 	switch {
 	case rec == nil:
 		return s.gen == 0, time.Time{}

@@ -37,7 +37,7 @@ func (s *Session) Renew(ctx context.Context) error {
 			rec = s.app.sessions.record(s.created, now)
 			rec.Gen = s.gen
 		}
-		if rec.Ended != 0 || rec.Gen != s.gen {
+		if ok, _ := s.matches(rec); !ok {
 			return nil, ended()
 		}
 		rec.Gen++
@@ -112,7 +112,7 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 		if already = rec.Ended != 0; already {
 			return rec, nil
 		}
-		if rec.Gen != s.gen {
+		if ok, _ := s.matches(rec); !ok {
 			return nil, ended()
 		}
 		// The tombstone stays until no cookie of the session can be valid,
