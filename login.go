@@ -214,7 +214,7 @@ func (l *login) guestRef(t target, now time.Time) *engine.Ref {
 
 // Run implements engine.GroupOp.
 func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
-	if now[l.own].Revision != l.version.Revision {
+	if now[l.own].Revision != l.version.Revision || l.revoked(now) {
 		return nil, engine.ErrRestart
 	}
 	clock := l.ss.app.opts.Clock()
@@ -264,6 +264,20 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 	}
 	l.rec, out[l.own] = rec, rec
 	return out, nil
+}
+
+// revoked reports whether the user that the session belongs to has revoked it:
+// of that its own record tells nothing.
+func (l *login) revoked(now []*engine.Version) bool {
+	rec, i := l.record(), l.old
+	if rec.user() == "" {
+		return false
+	}
+	if i < 0 {
+		i = l.new // the same user again
+	}
+	u := now[i].Value.(*userRecord)
+	return u == nil || u.Epoch != rec.Epoch
 }
 
 // bring returns what becomes of the user's state when a guest's comes along.

@@ -1,0 +1,98 @@
+package stay_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// stopAt has the next call of an operation that names a key with the prefix
+// wait, before or after the work, until the gate is opened.
+func stopAt(st *storefault.Store, op storefault.Op, prefix string, after bool) *storefault.Gate {
+	gate := storefault.NewGate()
+	fault := storefault.Stop(gate)
+	if after {
+		fault = storefault.StopAfter(gate)
+	}
+	st.Add(storefault.Rule{Op: op, Times: 1, Fault: fault, Match: func(c storefault.Call) bool {
+		for _, key := range c.Keys {
+			if strings.HasPrefix(key, prefix) {
+				return true
+			}
+		}
+		return false
+	}})
+	return gate
+}
+
+// start runs fn while the gate is closed, and returns when it stands there;
+// wait opens the gate and returns what fn did.
+func start(t *testing.T, gate *storefault.Gate, fn func() error) (wait func() error) {
+	t.Helper()
+	result := make(chan error, 1)
+	go func() { result <- fn() }()
+	if _, err := gate.Arrived(soon(t)); err != nil {
+		t.Fatal(err)
+	}
+	return func() error {
+		gate.Open()
+		return <-result
+	}
+}
+
+// S5, S7: a login that is under way when its session is revoked changes
+// nothing.
+func TestS7LoginMeetsRevoke(t *testing.T) {
+	for name, verb := range map[string]func(*stay.Session, context.Context) error{
+		"switch": func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "bob") },
+		"again":  func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "ann") },
+		"logout": (*stay.Session).Logout,
+		"renew":  (*stay.Session).Renew,
+	} {
+		t.Run(name, func(t *testing.T) {
+			st := behindCommitter(memstore.New())
+			app := newApp(t, st, nil)
+			p, _ := userModules(app)
+			b := newBrowser(app)
+			login(t, b, "ann")
+			change(t, b.ctx(), p, func(p *profile) error { p.Name = "Ann"; return nil })
+			ctx := b.ctx()
+			if id := stay.SessionFrom(ctx).ID(); id == "" {
+				t.Fatal("no session")
+			}
+			gate := stopAt(st, storefault.Load, "stay/", false)
+			bridge.AppOf(app).Evict(false)
+			// It stands where it loads the session, or whose it was.
+			done := start(t, gate, func() error { return verb(stay.SessionFrom(ctx), ctx) })
+			if err := app.Revoke(t.Context(), "ann"); err != nil {
+				t.Fatal(err)
+			}
+			wantCode(t, done(), stay.ErrEnded)
+			wantState(t, b.ctx(), p, `{"name":"guest"}`)
+			wantCode(t, stay.SessionFrom(b.ctx()).Renew(b.ctx()), stay.ErrEnded)
+		})
+	}
+	t.Run("resolved", func(t *testing.T) {
+		st := behindCommitter(memstore.New())
+		app := newApp(t, st, nil)
+		userModules(app)
+		b := newBrowser(app)
+		login(t, b, "ann")
+		ctx := b.ctx()
+		done := start(t, stopAt(st, storefault.Load, "stay/user/bob", false), func() error {
+			return stay.SessionFrom(ctx).Login(ctx, "bob")
+		})
+		if err := app.Revoke(t.Context(), "ann"); err != nil {
+			t.Fatal(err)
+		}
+		wantCode(t, done(), stay.ErrEnded)
+		if user := stay.SessionFrom(b.ctx()).User(); user != "" {
+			t.Errorf("a session that was revoked is logged in as %q", user)
+		}
+	})
+}
