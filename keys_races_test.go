@@ -45,6 +45,33 @@ func start(t *testing.T, gate *storefault.Gate, fn func() error) (wait func() er
 	}
 }
 
+// K2, K8: a login takes along what the guest has when it happens. A guest's
+// state that was deleted while the user's was loaded, and made anew, is not
+// the one that the login began with, though it has changed as often.
+func TestK2LoginMeetsAGuestMadeAnew(t *testing.T) {
+	for mode, guests := range guestModes {
+		t.Run(mode, func(t *testing.T) {
+			st := behindCommitter(memstore.New())
+			s := stay.Register(newApp(t, st, &stay.Options{Guests: guests}), todosModule())
+			b := newBrowser(s.App())
+			must(t)(s.Update(b.ctx(), addItem("old")))
+			ctx := b.ctx()
+			loggedIn := start(t, stopAt(st, storefault.Load, "key/todos/ann", false), func() error {
+				_, err := s.Update(ctx, become("ann"))
+				return err
+			})
+			if err := s.Delete(b.ctx()); err != nil {
+				t.Fatal(err)
+			}
+			must(t)(s.Update(b.ctx(), addItem("new")))
+			if err := loggedIn(); err != nil {
+				t.Fatal(err)
+			}
+			wantState(t, t.Context(), s.At("ann"), `{"owner":{"id":"ann","role":"r-ann"},"items":["new"],"theme":"light"}`)
+		})
+	}
+}
+
 // S5, S7: a login that is under way when its session is revoked changes
 // nothing.
 func TestS7LoginMeetsRevoke(t *testing.T) {

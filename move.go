@@ -89,7 +89,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 	if now[mv.own].Revision != r.version.Revision || !r.Valid(mv.left.from) {
 		return nil, engine.ErrRestart
 	}
-	if mv.guest >= 0 && now[mv.guest].Revision != mv.left.from.Revision {
+	if mv.guest >= 0 && !sameGuest(now[mv.guest], mv.left.from) {
 		return nil, engine.ErrRestart // somebody else has worked as the guest meanwhile
 	}
 	out := make([]any, len(now))
@@ -110,6 +110,14 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 	mv.rec.attach(m.name, mv.left.key, birth)
 	out[mv.own] = mv.rec
 	return out, nil
+}
+
+// sameGuest reports whether nobody has changed a guest's state in between.
+// Revisions alone do not tell: in memory they begin anew with a state that was
+// deleted. One that was never changed may look different each time that
+// OnCreated makes it.
+func sameGuest(now, then *engine.Version) bool {
+	return now.Revision == then.Revision && (now.Revision == 0 || bytes.Equal(now.Encoded, then.Encoded))
 }
 
 // land returns what becomes of the instance that the session moves to; nil if
