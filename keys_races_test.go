@@ -2,6 +2,8 @@ package stay_test
 
 import (
 	"context"
+	"errors"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -122,4 +124,40 @@ func TestS7LoginMeetsRevoke(t *testing.T) {
 			t.Errorf("a session that was revoked is logged in as %q", user)
 		}
 	})
+}
+
+// S5: what a slow answer says of a session's record does not replace what was
+// stored since: a session that has ended stays so.
+func TestS5SlowAnswerRevivesNothing(t *testing.T) {
+	st := storefault.Wrap(memstore.New(), nil) // answers can overtake each other
+	app := newApp(t, st, nil)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	probe := stay.Register(app, stay.Module[counter]{Name: "probe", Persist: stay.PerSession})
+	b := newBrowser(app)
+	wantCount(t, b.ctx(), s, 0) // it has a cookie, and nothing is stored
+	ctx := b.ctx()
+	stored := start(t, stopAt(st, storefault.Commit, "session/c/", true), func() error {
+		_, err := s.Update(ctx, increment)
+		return err
+	})
+	bridge.AppOf(app).Evict(true)
+	end := b.with(b.token).ctx()
+	destroyed := make(chan error, 1)
+	go func() { destroyed <- stay.SessionFrom(end).Destroy(end) }() // waits for the state
+	try := func() error {
+		_, err := probe.Update(b.with(b.token).ctx(), func(*counter) error { return errors.ErrUnsupported })
+		return err
+	}
+	for !errors.Is(try(), stay.ErrEnded) {
+		runtime.Gosched()
+	}
+	if err := stored(); err != nil && !errors.Is(err, stay.ErrEnded) {
+		t.Fatal(err)
+	}
+	if err := try(); !errors.Is(err, stay.ErrEnded) {
+		t.Errorf("a session that was destroyed is used: %v", err)
+	}
+	if err := <-destroyed; err != nil {
+		t.Error(err)
+	}
 }

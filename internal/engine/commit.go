@@ -480,6 +480,11 @@ func (e *Engine) advanceAll(req *request, revs []store.Revision) {
 func (e *Engine) advance(k *Kind, key string, v *Version) {
 	c := e.cacheOf(k)
 	in := c.get(k, key, false, e.touch(k))
+	if in == nil && k.Backend.features.Immediate {
+		// Commits overtake each other here, so a later one may have replaced
+		// this version already, and its instance may have been evicted.
+		return
+	}
 	if in == nil {
 		in = &Instance{kind: k, key: key, cache: c}
 		in.m.limits = &e.limits
