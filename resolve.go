@@ -145,20 +145,29 @@ type resolution struct {
 	gen     uint32
 	created time.Time
 	version *engine.Version // of the session's record
+	isNew   bool            // nobody else has known the session
 }
 
 func (r *resolution) record() *sessionRecord { return r.version.Value.(*sessionRecord) }
 
 // Valid implements engine.Guard: the session has not been ended, renewed or
-// attached elsewhere since. A session that is not in memory was not changed by
-// this process lately; Create asks the store.
+// attached elsewhere since. What a session that is not in memory became is
+// asked from the store: by Create where a state is created, else here, for no
+// store refuses what is in memory only.
 func (r *resolution) Valid(v *engine.Version) bool {
 	if !r.holds(v) {
 		return false
 	}
 	e := r.ss.app.engine
 	rec := r.record()
-	if now := e.Peek(r.ss.kind, r.session); now != nil && now != r.version {
+	now := e.Peek(r.ss.kind, r.session)
+	if now == nil && r.kind.Backend == nil && !r.isNew {
+		var err error
+		if now, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.kind, Key: r.session}); err != nil {
+			return false // whoever resolves again gets the error
+		}
+	}
+	if now != nil && now != r.version {
 		seen := rec
 		rec = now.Value.(*sessionRecord)
 		switch {
@@ -282,8 +291,11 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 		ref.Expires = s.created.Add(s.app.opts.Lifetime)
 	}
 	if r != nil {
+		*r = resolution{
+			ss: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, version: v,
+			isNew: s.unknown(),
+		}
 		s.changed = true
-		*r = resolution{ss: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, version: v}
 		ref.Guard = r
 	}
 	return ref, nil

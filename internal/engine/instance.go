@@ -91,7 +91,8 @@ type Ref struct {
 // A Guard ties the instance of a session to the session's record.
 type Guard interface {
 	// Valid reports whether the resolution still holds for an instance with
-	// this version. It is called with the turn taken and must not wait.
+	// this version. It is called with the turn taken: it may wait for a load,
+	// not for another turn.
 	Valid(v *Version) bool
 	// Create returns what must be part of the group that creates the
 	// instance's record. With an error the record is not created, and the
