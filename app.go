@@ -58,18 +58,27 @@ func New(s store.Store, opts *Options) *App {
 }
 
 // Close refuses new work with ErrClosed, waits for what is under way until
-// ctx ends, has OnDestroyed called for every state in memory, stops every
-// goroutine and closes the store. What was acknowledged is stored; what had
-// not been acknowledged when ctx ended may be lost, and its callers are told.
-// It returns the context's error in that case, or if hooks were left out, else
-// the store's. It can be called again. A hook of the user's that ignores its
-// context holds it up. Inside a change of state it does nothing and returns
-// ErrNested.
+// ctx ends, stores what Debounce has kept back, has OnDestroyed called for
+// every state in memory, stops every goroutine and closes the store. What was
+// acknowledged is stored; what had not been acknowledged when ctx ended may be
+// lost, and its callers are told. It returns the context's error in that case,
+// or if hooks were left out, else the store's. It can be called again. A hook
+// of the user's that ignores its context holds it up. Inside a change of state
+// it does nothing and returns ErrNested.
+//
+// States of modules with Debounce that cannot be stored are tried again until
+// ctx ends, or for Options.CommitTimeout if it has no deadline. Then their last
+// changes are lost: each is reported, and Close returns ErrUnavailable, which
+// wraps the context's error if there is one, else the cause.
 func (a *App) Close(ctx context.Context) error {
 	if nested(ctx) {
 		return nestedError("")
 	}
-	return a.engine.Close(ctx)
+	err := a.engine.Close(ctx)
+	if ee, ok := err.(*engine.Error); ok {
+		return &Error{Code: ErrUnavailable, Phase: "save", Message: ee.Text, Err: ee.Err}
+	}
+	return err
 }
 
 // logger returns the App's logger.

@@ -153,7 +153,7 @@ type carried struct {
 // parts names the instances that take part.
 func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) {
 	app, before := l.ss.app, l.record()
-	var refs []engine.Ref
+	var refs, left []engine.Ref
 	part := func(ref engine.Ref) int {
 		ref.Now = now
 		refs = append(refs, ref)
@@ -172,7 +172,9 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		case len(to) > maxKey:
 			return nil, m.longKey(to)
 		case from.key != "" || to == "":
-			continue // what the key had stays; what comes next is stored or initial
+			// What the key had stays; what comes next is stored or initial.
+			left = append(left, engine.Ref{Kind: from.kind, Key: from.id})
+			continue
 		}
 		guest, err := app.engine.Get(ctx, l.guestRef(from, now))
 		if errors.Is(err, ErrCorrupt) {
@@ -182,8 +184,11 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 			return nil, m.error(err, "", from.id)
 		}
 		l.moves = append(l.moves, &carried{
-			m: m, to: to, seen: guest.Revision != 0, target: -1, guest: part(*l.guestRef(from, now)),
+			m: m, to: to, seen: guest.Exists(), target: -1, guest: part(*l.guestRef(from, now)),
 		})
+	}
+	if err := app.engine.Flush(ctx, left...); err != nil {
+		return nil, err
 	}
 	for _, c := range l.moves {
 		if c.seen {

@@ -75,6 +75,11 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 		mv.target = part(engine.Ref{Kind: m.kind, Key: mv.left.key})
 	}
 	mv.own = part(engine.Ref{Kind: r.ss.kind, Key: r.session})
+	if mv.guest < 0 { // what comes before the change of the key is kept
+		if err := m.app.engine.Flush(ctx, engine.Ref{Kind: r.kind, Key: r.id}); err != nil {
+			return nil, false, err
+		}
+	}
 	left, again, err := m.app.engine.UpdateGroup(ctx, refs, mv)
 	if again || err != nil {
 		return nil, again, err
@@ -117,7 +122,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 // deleted. One that was never changed may look different each time that
 // OnCreated makes it.
 func sameGuest(now, then *engine.Version) bool {
-	return now.Revision == then.Revision && (now.Revision == 0 || bytes.Equal(now.Encoded, then.Encoded))
+	return !now.Exists() && !then.Exists() || now.Same(then)
 }
 
 // land returns what becomes of the instance that the session moves to; nil if

@@ -123,11 +123,12 @@ func (m *module) makeKinds() {
 		m.kind = kind(m.scope.prefix(m.name), backend)
 		m.kind.Keep = m.expiry
 		m.watch(m.kind)
+		m.kind.Debounce = m.debounce
 	}
 	if m.scope == scopeEphemeral || m.scope == scopeUser || m.scope == scopeKey {
 		m.guest = kind(guestPrefix(m.name), nil)
 		if m.app.opts.Guests == GuestStored {
-			m.guest.Backend = backend
+			m.guest.Backend, m.guest.Debounce = backend, m.debounce
 		}
 		m.watch(m.guest)
 	}
@@ -191,6 +192,14 @@ func (m *module) checkStore() {
 	}
 }
 
+// features are those of the store that the module's states are kept in.
+func (m *module) features() store.Features {
+	if m.store != nil {
+		return m.store.Features()
+	}
+	return m.app.backend.Features()
+}
+
 func (m *module) checkActions() {
 	for name, action := range m.actions {
 		switch {
@@ -218,6 +227,8 @@ func (m *module) checkTimes() {
 		m.refuse("OnExpire has no effect on a state that never expires: remove it, or set Expiry")
 	case m.expired != nil && m.persist != nil && !m.backend().Features().Expire:
 		m.refuse("OnExpire needs a store that finds what has expired (Features.Expire): use one that does, or remove the hook")
+	case m.debounce > 0 && !m.backend().Features().SoleOwner:
+		m.refuse("Debounce keeps changes in memory for a while, where others that use the store would not see them, and the store is shared (Features.SoleOwner is false): remove Debounce, or open the store as its only owner")
 	}
 }
 

@@ -190,15 +190,17 @@ func (r *resolution) Valid(v *engine.Version) bool {
 // session's record, or only if that record is still the one that was seen. So
 // a request that is under way cannot bring back a session that was ended. It
 // fails with ErrBusy when too many sessions begin to be stored.
-//
-// A state in another store cannot be in a group with the session's record, and
-// is not created before that is stored: see op.ready.
-func (r *resolution) Create() ([]engine.Companion, error) {
+func (r *resolution) Create() ([]engine.Companion, error) { return r.companions(r.version) }
+
+// companions ties the creation of a state to the session's record, which has
+// this version. A state in another store cannot be in a group with the record,
+// and is not created before that is stored: see op.ready.
+func (r *resolution) companions(v *engine.Version) ([]engine.Companion, error) {
 	if r.kind.Backend != r.ss.kind.Backend {
 		return nil, nil
 	}
-	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: r.version.Revision, Meta: r.version.Meta}
-	if r.version.Revision == 0 {
+	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v.Revision, Meta: v.Meta}
+	if v.Revision == 0 {
 		if err := r.begin(); err != nil {
 			return nil, err
 		}
@@ -215,6 +217,25 @@ func (r *resolution) begin() error {
 		return nil
 	}
 	return r.ss.news.take()
+}
+
+// Later implements engine.Guard. A change that was acknowledged while the
+// session stood is stored however the session has changed since; when the
+// session is over, what belongs to it alone goes with it.
+func (r *resolution) Later() engine.Later {
+	own := *r // r is part of what the caller's request holds
+	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
+		v, err := current(own.ss.kind, own.session)
+		if err != nil {
+			return nil, false, err
+		}
+		rec := v.Value.(*sessionRecord)
+		if rec == nil && own.version.Revision != 0 || rec != nil && rec.Ended != 0 {
+			return nil, own.key != "", nil
+		}
+		c, err := own.companions(v)
+		return c, err == nil, err
+	}
 }
 
 // resolveID names the instance of a module's state for the session with this

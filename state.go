@@ -171,7 +171,7 @@ func (c core) read(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, m.error(err, "", ref.Key)
 	}
-	if c.at && v.Revision == 0 {
+	if c.at && !v.Exists() {
 		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}
 	}
 	return v.Value, nil
@@ -338,7 +338,7 @@ var errNotReady = errors.New("the session is not stored yet")
 // a session would be out of reach.
 func (o *op) ready(v any, from *engine.Version) error {
 	if o.res.ss == nil || o.ref.Kind.Backend == nil || o.ref.Kind.Backend == o.res.ss.kind.Backend ||
-		from.Revision != 0 || o.res.version.Revision != 0 {
+		from.Exists() || o.res.version.Revision != 0 {
 		return nil
 	}
 	if f, ok := v.(engine.Fresh); ok {

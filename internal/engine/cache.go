@@ -159,7 +159,7 @@ func (c *cache) retire(s *shard, in *Instance) bool {
 		return false
 	}
 	defer in.mu.Unlock()
-	if !in.m.idle() {
+	if !in.m.idle() || !in.clean() {
 		return false
 	}
 	in.m.dead = true

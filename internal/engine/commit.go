@@ -35,8 +35,9 @@ type Backend struct {
 // A request is the batch of one instance on its way to the store. It is sent
 // again, unchanged, until the answer is definite.
 type request struct {
-	in         *Instance // nil: a group's
+	in         *Instance // nil: a group's or a save
 	group      *group
+	save       *save
 	backend    *Backend
 	companions []Companion
 	encoded    [][]byte  // of the companions
@@ -89,6 +90,9 @@ func (b *Backend) patience() time.Duration {
 
 // commit sends the batch of in, whose turn is shut, to the store.
 func (e *Engine) commit(in *Instance) {
+	if in.owed != nil && e.postpone(in) {
+		return
+	}
 	work, base := in.m.working, in.m.committed
 	if in.kind.Backend == nil {
 		work.Revision = base.Revision + 1
@@ -110,7 +114,11 @@ func (e *Engine) commit(in *Instance) {
 	}
 	req.writes[0] = req.one[:]
 	if base.Revision == 0 && !work.gone && in.guard != nil {
-		if err := e.accompany(req, in.guard); err != nil {
+		companions, err := in.guard.Create()
+		if err == nil {
+			err = e.accompany(req, companions)
+		}
+		if err != nil {
 			e.conclude(in, rejected, err)
 			return
 		}
@@ -135,15 +143,12 @@ func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.
 }
 
 // accompany adds the writes that must be in the group which creates a record.
-func (e *Engine) accompany(req *request, g Guard) error {
-	companions, err := g.Create()
-	if err != nil {
-		return err
-	}
+func (e *Engine) accompany(req *request, companions []Companion) error {
 	for _, c := range companions {
 		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base}
 		var encoded []byte
 		if c.Value != nil {
+			var err error
 			if encoded, err = c.Kind.Type.Encode(c.Value, nil); err != nil {
 				return err
 			}
@@ -316,6 +321,10 @@ func resultAt(res []store.Result, i, writes int) store.Result {
 
 // settle turns the store's answer into what the instance is told.
 func (e *Engine) settle(req *request, res store.Result) {
+	if req.save != nil {
+		e.settleSave(req, res)
+		return
+	}
 	switch res.Outcome {
 	case store.Applied:
 		if req.group != nil {
@@ -415,6 +424,13 @@ func (v *Version) applied() conclusion {
 
 // end concludes a request.
 func (e *Engine) end(req *request, how conclusion, cause error) {
+	if req.save != nil {
+		if how == rejected {
+			req.save.req = nil
+		}
+		e.saveFailed(req.save, cause)
+		return
+	}
 	defer e.End()
 	if req.group != nil {
 		req.group.conclude(how, cause)
@@ -447,6 +463,9 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 		eff = in.m.lost()
 	}
 	in.guard = nil
+	if in.owed != nil {
+		in.owed.concluded(e, in, how)
+	}
 	dead, now := in.m.dead, in.m.committed.size(in.key)
 	last, leaves, idle := in.m.committed, in.leaves, in.idle
 	if how == vanished && in.m.working.gone {

@@ -173,10 +173,19 @@ func (e *Engine) farewell(ctx context.Context) error {
 // expel is kill, and with leaves the state leaves memory for good.
 func (e *Engine) expel(in *Instance, leaves bool) bool {
 	in.mu.Lock()
+	if in.owed != nil && in.owed.under != nil {
+		in.owed.doomed = true
+		in.leaves = in.leaves || leaves
+		in.mu.Unlock()
+		return false
+	}
 	eff := in.m.kill()
 	dead, idle := in.m.dead, in.idle
 	if !dead {
 		in.leaves = in.leaves || leaves
+	}
+	if in.owed != nil && dead {
+		in.owed.abandon(e)
 	}
 	in.mu.Unlock()
 	if dead && in.cache.remove(in) && leaves {

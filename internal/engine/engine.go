@@ -61,6 +61,8 @@ type Engine struct {
 	drained  chan struct{} // closed when closed is set and inflight is 0
 	backends map[store.Store]*Backend
 
+	unsaved    atomic.Int64 // instances with changes that the store lacks
+	failing    atomic.Bool  // the latest save failed
 	inflight   atomic.Int64
 	refuse     atomic.Bool // mirrors closed
 	evict      atomic.Bool // keep nothing in memory that nobody uses
@@ -150,11 +152,12 @@ func (e *Engine) End() {
 // hold keeps Close waiting for work that was begun before it.
 func (e *Engine) hold() { e.inflight.Add(1) }
 
-// Close refuses new work, waits for what is under way until ctx ends, has
-// everything leave memory, and then stops every goroutine and closes the
-// stores. It returns the context's error if work or hooks were cut off, else
-// the first error of a store. The stores are closed in any case; a second call
-// waits for the first to be done.
+// Close refuses new work, waits for what is under way until ctx ends, stores
+// what Debounce has kept back (see saveAll), has everything leave memory, and
+// then stops every goroutine and closes the stores. It returns an error that
+// tells what could not be saved; the context's error if work or hooks were cut
+// off, else the first error of a store. The stores are closed in any case; a
+// second call waits for the first to be done.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed {
@@ -171,25 +174,29 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Unlock()
 	defer close(e.closing)
 
+	e.saves(e.instances.all()) // also if what is under way takes too long
 	e.hold()
 	e.End() // closes drained if nothing is under way
 	var err error
 	select {
 	case <-e.drained:
-		err = e.farewell(ctx)
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
+	e.saveAll(ctx)
+	all := e.instances.all()
+	if err == nil {
+		err = e.farewell(ctx)
+	}
 	e.cancel()
-	for _, c := range []*cache{e.instances, e.guests} {
-		for _, in := range c.all() {
-			e.kill(in)
-		}
+	for _, in := range append(all, e.guests.all()...) {
+		e.kill(in)
 	}
 	e.mu.Lock()
 	e.stopped = true
 	e.mu.Unlock()
 	e.wg.Wait()
+	err = e.reportUnsaved(all, err)
 	for _, b := range e.backends {
 		if cerr := b.store.Close(); err == nil {
 			err = cerr

@@ -108,7 +108,8 @@ func (groupOp) Run(v any, _ *Version) (any, error) { return v, nil }
 // main is the instance that the group is about, for reports.
 func (g *group) main() *Instance { return g.parts[0].in }
 
-// enter takes the turns.
+// enter takes the turns. What is not saved is saved then, so the group finds
+// every part as the store has it.
 func (g *group) enter(ctx context.Context) (again bool, err error) {
 	e := g.engine
 	for i := range g.parts {
@@ -127,6 +128,12 @@ func (g *group) enter(ctx context.Context) (again bool, err error) {
 		switch told {
 		case granted:
 			p.held = true
+			if err := e.flush(ctx, p.in); err != nil {
+				return false, err
+			}
+			p.in.mu.Lock()
+			p.in.rebase()
+			p.in.mu.Unlock()
 			continue
 		case busy:
 			return false, fail(Busy, "too many changes wait for the same state", nil)

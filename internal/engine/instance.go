@@ -51,8 +51,11 @@ type Kind struct {
 	Destroyed func(key string, v *Version)
 	// Idle, if set, is called before Destroyed for a state that is in memory
 	// only and was not used for GuestIdle.
-	Idle   func(key string, v *Version)
-	warned atomic.Int64
+	Idle func(key string, v *Version)
+	// Debounce acknowledges changes before they are stored, and begins to store
+	// them so long after the first; 0 = never. The store has a sole owner.
+	Debounce time.Duration
+	warned   atomic.Int64
 }
 
 // A Version is one state of one instance. It is never changed after others
@@ -65,6 +68,7 @@ type Version struct {
 	Revision store.Revision
 	Expires  time.Time
 	gone     bool // committing it deletes the record
+	unsaved  bool // the store has an older version, or none: see debounce.go
 }
 
 func (v *Version) expired(now time.Time) bool {
@@ -98,7 +102,14 @@ type Guard interface {
 	// instance's record. With an error the record is not created, and the
 	// batch fails with it. It is called with the turn taken and must not wait.
 	Create() ([]Companion, error)
+	// Later returns what does the same a while after the change was
+	// acknowledged. It outlives the change.
+	Later() Later
 }
+
+// A Later asks current for instances as they are by then. With ok false the
+// record must not be created any more.
+type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
 
 // A Companion is a record of another instance in the same atomic group.
 type Companion struct {
@@ -136,11 +147,15 @@ type Instance struct {
 	idle     bool      // it leaves because it has expired
 	guard    Guard     // of the latest member that changed the state
 	expires  time.Time // for the record that the batch creates
+	owed     *debounce // nil unless the kind has Debounce
 }
 
 // start puts the first version in place.
 func (in *Instance) start(v *Version) {
 	in.m.committed, in.m.working = v, v
+	if in.owed != nil {
+		in.owed.saved = v
+	}
 	in.snapshot.Store(v)
 }
 
@@ -209,7 +224,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 		if err != nil {
 			return nil, err
 		}
-		if in, err = e.create(ref); err != nil {
+		if in, err = e.makeRoom(ctx, ref); err != nil {
 			return nil, err
 		}
 	}
@@ -228,6 +243,9 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	in.m.limits = &e.limits
 	if k.Backend == nil || k.Backend.features.Immediate {
 		in.m.limits = &e.single
+	}
+	if k.Debounce > 0 {
+		e.debounced(in)
 	}
 	inline := !k.Hooked && (ref.New || k.Backend == nil || k.Backend.features.Immediate)
 	in.loaded = make(chan struct{})
@@ -314,7 +332,7 @@ func (e *Engine) release(in *Instance) {
 	}
 	v := in.snapshot.Load()
 	switch {
-	case v != nil && v.Revision == 0 && in.fresh:
+	case v != nil && !v.Exists() && in.fresh:
 		in.cache.drop(in, false)
 	case in.kind.Backend != nil && e.evict.Load():
 		in.cache.drop(in, true)
@@ -322,13 +340,18 @@ func (e *Engine) release(in *Instance) {
 }
 
 // Evict drops from memory every stored state that nobody uses; with always,
-// also each one from now on as soon as its last use ends. Hooks have been
-// called when it returns.
+// also each one from now on as soon as its last use ends. What is not saved is
+// saved before; if that fails, it stays. Hooks have been called when it
+// returns.
 func (e *Engine) Evict(always bool) {
 	if always {
 		e.evict.Store(true)
 	}
-	for i, in := range e.instances.all() {
+	all := e.instances.all()
+	for _, s := range e.saves(all) {
+		<-s.done
+	}
+	for i, in := range all {
 		in.cache.drop(in, true)
 		if i%departuresAtOnce == 0 {
 			e.departures.drain(e.ctx)
@@ -338,7 +361,7 @@ func (e *Engine) Evict(always bool) {
 }
 
 // kill takes an instance out of use: see machine.kill. It reports false when
-// that has to wait for an answer of the store.
+// that has to wait for an answer of the store. What is not saved is lost.
 func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
 
 // Drop forgets the state of a key in memory, clean or not: a stored one is

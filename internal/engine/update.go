@@ -264,7 +264,7 @@ func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
 		return nil, refused, nil, err
 	}
 	if res == Deleted {
-		if work == in.m.committed && work.Revision == 0 {
+		if work == in.m.committed && !work.Exists() {
 			return nil, same, nil, nil
 		}
 		return nil, deleted, work.deleted(), nil
@@ -323,6 +323,7 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	} else if how == changed && in.m.limits != &e.single {
 		in.joined = time.Now()
 	}
+	in.rebase()
 	eff := in.m.finish(w, how, next, late)
 	in.mu.Unlock()
 	e.carryOut(in, eff)
