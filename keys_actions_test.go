@@ -48,6 +48,9 @@ func (r *request) over(err error) outcome {
 	default:
 		r.span.how = failed
 	}
+	if w.calm && err != nil && !errors.Is(err, stay.ErrEnded) {
+		w.wrong("%s fails and nothing is wrong: %v", r.what, err)
+	}
 	if r.c == nil {
 		w.note("%d-%d %s: %v", r.span.from, r.span.to, r.what, err)
 		return r.span.how
@@ -213,7 +216,7 @@ func (w *world) addAt(user string, module int) error {
 	var err error
 	if module == inTodos {
 		_, err = r.p.todos.At(user).Update(r.ctx, func(t *todos) error {
-			t.Owner = owner{user, "r-" + user}
+			t.Owner = owner{user, "by At"}
 			t.Items = append(t.Items, name)
 			return nil
 		})
@@ -275,7 +278,7 @@ func (w *world) become(c *cookie, user string) (*cookie, error) {
 	r := w.request("become", c)
 	r.begin()
 	saw := ""
-	_, err := r.p.todos.Update(r.ctx, func(t *todos) error {
+	v, err := r.p.todos.Update(r.ctx, func(t *todos) error {
 		w.hasTurn()
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -295,6 +298,9 @@ func (w *world) become(c *cookie, user string) (*cookie, error) {
 	defer w.mu.Unlock()
 	it.never = true
 	w.done(it, how)
+	if how == acked && saw != user && user != "" && v.Owner != (owner{user, "r-" + user}) {
+		w.wrong("the owner of %q is %v", user, v.Owner)
+	}
 	if how == acked && saw != user && r.answer.b.token == c.value {
 		w.wrong("the key has changed and the cookie has not")
 	}

@@ -68,6 +68,7 @@ func (x exploration) run(t *testing.T, prefix *path, random *rand.Rand) *path {
 	synctest.Test(t, func(t *testing.T) {
 		s := &stepper{}
 		w := newWorld(t, memstore.New(), x.immediate, x.guests, s)
+		w.calm = x.faults == 0
 		requests := x.play(w)
 		if x.cold {
 			bridge.AppOf(w.p.app).Evict(false)

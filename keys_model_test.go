@@ -196,6 +196,7 @@ func play(t *testing.T, seed uint64, immediate bool, open func() store.Store, gu
 	synctest.Test(t, func(t *testing.T) {
 		p := &player{r: rand.New(rand.NewPCG(seed, 0))}
 		w := newWorld(t, open(), immediate, guests, nil)
+		w.calm = !c.faults && !c.crashes
 		calm := p.slowly(w.st, c.faults)
 		var all sync.WaitGroup
 		for range 3 {

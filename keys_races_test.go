@@ -5,7 +5,9 @@ import (
 	"errors"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
@@ -159,5 +161,73 @@ func TestS5SlowAnswerRevivesNothing(t *testing.T) {
 	}
 	if err := <-destroyed; err != nil {
 		t.Error(err)
+	}
+}
+
+// S4, S5: a login comes between any two steps of a guest's change, as far as
+// looks at the clock tell them apart, and everything is evicted at once. What
+// the change acknowledged the user has.
+func TestS5LoginWithinAChange(t *testing.T) {
+	for mode, guests := range guestModes {
+		for _, touched := range []bool{false, true} {
+			t.Run(mode, func(t *testing.T) {
+				for at := 1; ; at++ {
+					var looks, armed atomic.Int32
+					intrude := func() {}
+					app := newApp(t, behindCommitter(memstore.New()), &stay.Options{Guests: guests, Clock: func() time.Time {
+						if armed.Load() == 1 && int(looks.Add(1)) == at && armed.CompareAndSwap(1, 2) {
+							intrude()
+						}
+						return worldClock()
+					}})
+					_, c := userModules(app)
+					b := newBrowser(app)
+					wantState(t, b.ctx(), c, `{"items":null}`) // the cookie
+					want := map[string]bool{}
+					if touched {
+						change(t, b.ctx(), c, put("before"))
+						want["before"] = true
+					}
+					ctx := b.ctx()
+					done := make(chan struct{})
+					intrude = func() {
+						go func() {
+							defer close(done)
+							login(t, b, "ann")
+							bridge.AppOf(app).Evict(false)
+						}()
+						select {
+						case <-done:
+						case <-time.After(50 * time.Millisecond): // it waits for whom it meets
+						}
+					}
+					armed.Store(1)
+					_, err := c.Update(ctx, put("meanwhile"))
+					if armed.Load() == 1 {
+						return // it does not look at the clock so often
+					}
+					<-done
+					switch {
+					case err == nil:
+						want["meanwhile"] = true
+					case !errors.Is(err, stay.ErrEnded):
+						t.Error(err)
+					}
+					got, err := c.Get(b.ctx())
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, item := range got.Items {
+						if !want[item] {
+							t.Errorf("at look %d: %q is there", at, item)
+						}
+						delete(want, item)
+					}
+					if len(want) > 0 {
+						t.Errorf("at look %d: %v was acknowledged and is lost", at, want)
+					}
+				}
+			})
+		}
 	}
 }

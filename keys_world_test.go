@@ -38,6 +38,8 @@ type world struct {
 	// turn, if set, is called by those who have one.
 	turn func()
 
+	calm bool // nothing goes wrong
+
 	mu      sync.Mutex
 	tick    int
 	p       *process

@@ -1,0 +1,87 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// words is the type of states that are strings.
+type words struct{}
+
+func (words) Clone(v any) any                                  { return v }
+func (words) Encode(v, _ any) ([]byte, error)                  { return []byte(v.(string)), nil }
+func (words) Settle(v any, _ []byte) (settled, _ any, _ error) { return v, v, nil }
+func (words) Load(_ context.Context, _ string, rec *store.Record) (v, extra any, encoded []byte, err error) {
+	return string(rec.Value), nil, rec.Value, nil
+}
+
+type says string
+
+func (s says) run(any) (any, error)         { return string(s), nil }
+func (says) Committed(context.Context)      {}
+func (groupSays) Committed(context.Context) {}
+
+type oneOp struct {
+	says
+	ref Ref
+}
+
+func (o oneOp) Resolve(context.Context) (Ref, error) { return o.ref, nil }
+func (o oneOp) Run(v any, _ *Version) (any, error)   { return o.run(v) }
+
+type groupSays struct {
+	with func()
+	what []any
+}
+
+func (g groupSays) Run([]*Version, Birth) ([]any, error) {
+	g.with()
+	return g.what, nil
+}
+
+// S4: who waits for the guest that a login has taken along is told when the
+// session is already where it went, so that nobody who looks again works as
+// the guest.
+func TestS4GuestsAreGivenBackLast(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := New(Config{
+			Now: time.Now, Logger: slog.Default(), MaxInstances: 10, MaxBytes: 1 << 20, MaxGuests: 10, GuestIdle: time.Hour,
+			MaxState: 1000, MaxWaiters: 10, MaxWait: time.Second, CommitTimeout: time.Second, Report: func(*Kind, string, string, error) {},
+		})
+		guests, sessions := &Kind{Name: "guest", Type: words{}}, &Kind{Name: "session", Type: words{}}
+		if _, err := e.Update(t.Context(), oneOp{says: "here", ref: Ref{Kind: guests}}); err != nil {
+			t.Fatal(err)
+		}
+		waiter := &member{tell: make(chan verdict)} // whoever tells it waits for it
+		in := e.guests.get(guests, "", false, time.Time{})
+		op := groupSays{what: []any{Deleted, "moved"}, with: func() {
+			in.mu.Lock()
+			defer in.mu.Unlock()
+			if told := in.m.enter(waiter); told != queued {
+				t.Errorf("the waiter is told %d", told)
+			}
+		}}
+		go func() {
+			refs := []Ref{{Kind: guests, Last: true}, {Kind: sessions}}
+			if _, again, err := e.UpdateGroup(context.Background(), refs, op); again || err != nil {
+				t.Errorf("again %v, %v", again, err)
+			}
+		}()
+		synctest.Wait()
+		if v := e.Peek(sessions, ""); v == nil || v.Value != "moved" {
+			t.Errorf("the guest's waiter is told, and the session is still at %v", v)
+		}
+		if told := <-waiter.tell; told != again {
+			t.Errorf("the waiter is told %d", told)
+		}
+		synctest.Wait()
+		if err := e.Close(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
+}
