@@ -123,12 +123,10 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 }
 
 func (r *request) here(module int) place {
-	switch {
-	case module == inTodos:
+	if module == inTodos {
 		return place{inTodos, r.c.owner, 0}.or(r.c.todosGuest)
-	default:
-		return place{module, r.c.user, 0}.or(r.c.userGuest)
 	}
+	return place{module, r.c.user, 0}.or(r.c.userGuest)
 }
 
 func (p place) or(guest int) place {

@@ -89,7 +89,7 @@ func (x exploration) run(t *testing.T, prefix *path, random *rand.Rand) *path {
 		x.steer(s, done, prefix, taken, random)
 		s.end()
 		<-done
-		time.Sleep(time.Second)
+		letPass(time.Second)
 		w.finish()
 		if t.Failed() {
 			t.Logf("%s: the order %v", x.name, taken.chosen)
@@ -120,7 +120,7 @@ func (x exploration) steer(s *stepper, done chan struct{}, prefix, taken *path, 
 			}
 		}
 		if len(choices) == 0 {
-			time.Sleep(time.Millisecond) // somebody tries again
+			letPass(time.Millisecond) // somebody tries again
 			continue
 		}
 		i := 0
@@ -263,23 +263,29 @@ var meetings = map[string]scenario{
 }
 
 // S4, S5, A9: small cases in every order of their store calls and turns, with
-// a failure at every place.
-func TestS4Explore(t *testing.T) {
+// a failure at every place. Where there are too many, some are drawn by lot.
+func TestS4Explore(t *testing.T) { exploreAll(t, 8) }
+
+// The same, with a hundred times as many.
+func TestSoakKeyExplore(t *testing.T) {
+	if os.Getenv("STAY_SOAK") == "" {
+		t.Skip("a long test: set STAY_SOAK=1")
+	}
+	exploreAll(t, 800)
+}
+
+func exploreAll(t *testing.T, limit int) {
 	seed := newSeed(t)
-	soak := os.Getenv("STAY_SOAK") != ""
 	total := 0
 	for name, play := range meetings {
 		t.Run(name, func(t *testing.T) {
 			for _, x := range []exploration{
-				{immediate: true, guests: stay.GuestMemory, faults: 1, limit: 12},
-				{guests: stay.GuestStored, faults: 1, limit: 12},
-				{guests: stay.GuestStored, cold: true, limit: 8},
-				{immediate: true, guests: stay.GuestMemory, cold: true, limit: 8},
+				{immediate: true, guests: stay.GuestMemory, faults: 1, limit: 2 * limit},
+				{guests: stay.GuestStored, faults: 1, limit: 2 * limit},
+				{guests: stay.GuestStored, cold: true, limit: limit},
+				{immediate: true, guests: stay.GuestMemory, cold: true, limit: limit},
 			} {
 				x.name, x.play = name, play
-				if soak {
-					x.limit *= 100
-				}
 				n, all := x.explore(t, seed)
 				total += n
 				t.Logf("immediate %v, guests %d, cold %v: %d orders, all %v", x.immediate, x.guests, x.cold, n, all)
@@ -386,7 +392,7 @@ func crashAt(t *testing.T, play func(w *world) func(), guests stay.GuestMode, f 
 		}
 		s.end()
 		synctest.Wait()
-		time.Sleep(time.Second)
+		letPass(time.Second)
 		if again {
 			w.restart(true)
 		}

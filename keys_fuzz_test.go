@@ -38,7 +38,7 @@ const (
 	owners
 )
 
-func plainMarker(s *stay.State[mark], ctx context.Context) marker {
+func plainMarker(ctx context.Context, s *stay.State[mark]) marker {
 	return marker{
 		write: func(n int) error {
 			_, err := s.Update(ctx, func(m *mark) error { m.Mark = n; return nil })
@@ -54,7 +54,7 @@ func plainMarker(s *stay.State[mark], ctx context.Context) marker {
 	}
 }
 
-func keyedMarker(s *stay.State[keyedMark], ctx context.Context, key []byte) marker {
+func keyedMarker(ctx context.Context, s *stay.State[keyedMark], key []byte) marker {
 	return marker{
 		write: func(n int) error {
 			_, err := s.Update(ctx, func(m *keyedMark) error { m.Key, m.Mark = key, n; return nil })
@@ -86,9 +86,9 @@ func newMarker(t *testing.T, app *stay.App, known map[string]any, name string, h
 			known[id] = s
 		}
 		if how == ofGuest {
-			m = keyedMarker(s, b.ctx(), nil)
+			m = keyedMarker(b.ctx(), s, nil)
 		} else if len(key) > 0 {
-			m = keyedMarker(s.At(string(key)), t.Context(), key)
+			m = keyedMarker(t.Context(), s.At(string(key)), key)
 		}
 	default:
 		persist := []stay.Strategy{ofSession: stay.PerSession, ofUser: stay.PerUser, ofAll: stay.Global, ofLoggedIn: stay.PerUser}[how]
@@ -102,13 +102,13 @@ func newMarker(t *testing.T, app *stay.App, known map[string]any, name string, h
 		}
 		switch {
 		case how == ofSession, how == ofAll:
-			m = plainMarker(s, b.ctx())
+			m = plainMarker(b.ctx(), s)
 		case len(key) == 0:
 		case how == ofUser:
-			m = plainMarker(s.At(string(key)), t.Context())
+			m = plainMarker(t.Context(), s.At(string(key)))
 		default:
 			login(t, b, string(key))
-			m = plainMarker(s, b.ctx())
+			m = plainMarker(b.ctx(), s)
 		}
 	}
 	if m.write == nil {

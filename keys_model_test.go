@@ -47,7 +47,12 @@ func (p *player) n(n int) int {
 
 func (p *player) user() string { return string(rune('a' + p.n(3))) }
 
-func (p *player) pause() { time.Sleep(time.Duration(p.n(4000)) * time.Microsecond) }
+func (p *player) pause() { letPass(time.Duration(p.n(4000)) * time.Microsecond) }
+
+// letPass has time pass in a bubble.
+func letPass(d time.Duration) {
+	time.Sleep(d) //nolint:forbidigo // no time is spent in a bubble
+}
 
 // slowly has the store take its time, and with faults fail now and then, in
 // each way there is.
@@ -205,7 +210,7 @@ func play(t *testing.T, seed uint64, immediate bool, open func() store.Store, gu
 		all.Go(func() { p.world(w, c, steps) })
 		all.Wait()
 		calm()
-		time.Sleep(time.Second)
+		letPass(time.Second)
 		w.finish()
 	})
 }
