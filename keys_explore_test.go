@@ -264,7 +264,7 @@ var meetings = map[string]scenario{
 
 // S4, S5, A9: small cases in every order of their store calls and turns, with
 // a failure at every place. Where there are too many, some are drawn by lot.
-func TestS4Explore(t *testing.T) { exploreAll(t, 8) }
+func TestS4Explore(t *testing.T) { exploreAll(t, 6) }
 
 // The same, with a hundred times as many.
 func TestSoakKeyExplore(t *testing.T) {
