@@ -2,13 +2,8 @@ package stay_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"math/rand/v2"
-	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +55,9 @@ func TestA14K2K3K4DebounceKeyChange(t *testing.T) {
 				s := debouncedTodos(app)
 				b := newBrowser(app)
 				must(t)(s.Update(b.ctx(), addItem("a")))
+				if n := len(rows(t, mem)); n != 1 { // a stored guest waits too
+					t.Errorf("%d records, want the keys alone", n)
+				}
 				must(t)(s.Update(b.ctx(), become("ann"))) // K2: adopted whole
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a"`))
 				must(t)(s.Update(b.ctx(), addItem("b")))
@@ -296,6 +294,33 @@ func TestA14S1DebounceBesideRenewal(t *testing.T) {
 	})
 }
 
+// With a session that has expired go its states as they were last, stored or
+// not: they are saved before they are removed (A14, A15).
+func TestA15A14DebounceSavedBeforeItExpires(t *testing.T) {
+	inBubble(t, true, stay.Options{IdleTimeout: time.Hour}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: 50 * time.Minute})
+		b := newBrowser(app)
+		mustUpdate(t, b.ctx(), s)
+		id := stay.SessionFrom(b.ctx()).ID()
+		bridge.AppOf(app).Evict(false) // saves it
+		sleep(40 * time.Minute)
+		if _, err := s.At(id).Update(t.Context(), increment); err != nil {
+			t.Fatal(err)
+		}
+		var saved []string
+		st.Add(storefault.Rule{Op: storefault.Commit, Key: "session/s/" + id, Match: func(c storefault.Call) bool {
+			for _, w := range c.Groups[0] {
+				saved = append(saved, string(w.Value))
+			}
+			return false
+		}})
+		sleep(25 * time.Minute)
+		if len(saved) < 2 || saved[0] != `{"count":2,"label":""}` || len(rows(t, mem)) != 1 {
+			t.Errorf("%q were written, %q are left", saved, rows(t, mem))
+		}
+	})
+}
+
 // A state whose record is about to expire is stored before that, and one that
 // has expired is not brought back (A14, A15).
 func TestA14A15DebounceExpiry(t *testing.T) {
@@ -314,178 +339,4 @@ func TestA14A15DebounceExpiry(t *testing.T) {
 			t.Errorf("%q are stored, want the keys alone", rows(t, mem))
 		}
 	})
-}
-
-// A worker of the stress test is a browser and what it was told.
-type shopper struct {
-	*browser
-	t     *testing.T
-	id    int
-	n     int
-	user  string
-	guest []string // acknowledged, and not yet anybody's
-	oracle
-}
-
-// An oracle knows which items each user must have, and may have.
-type oracle struct {
-	mu         *sync.Mutex
-	must, may  map[string][]string
-	carts      *stay.State[cart]
-	todos      *stay.State[todos]
-	randomness *rand.Rand
-}
-
-func (o *oracle) note(into map[string][]string, user string, items ...string) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	into[user] = append(into[user], items...)
-}
-
-// add changes the state of the user, or of the guest.
-func (s *shopper) add(update func(item string) error) {
-	item := fmt.Sprint(s.id, ".", s.n)
-	s.n++
-	err := update(item)
-	switch {
-	case err == nil && s.user != "":
-		s.note(s.must, s.user, item)
-	case err == nil:
-		s.guest = append(s.guest, item)
-	case stay.CodeOf(err) == stay.ErrUnknown:
-		for u := range 3 {
-			s.note(s.may, fmt.Sprint("u", u), item)
-		}
-	}
-}
-
-// become changes the session's user by a login, logout or switch.
-func (s *shopper) become(user string, change func() error) {
-	if s.user == user {
-		return
-	}
-	err := change()
-	switch stay.CodeOf(err) {
-	case "":
-		if s.user == "" {
-			s.note(s.must, user, s.guest...)
-		}
-		s.user, s.guest = user, nil
-	case stay.ErrUnknown:
-		s.note(s.may, user, s.guest...)
-		s.browser, s.user, s.guest = newBrowser(s.carts.App()), "", nil
-	}
-}
-
-// Whatever the store does, logins, logouts and switches among changes that are
-// saved later lose and double nothing and mix no keys: what is stored at the
-// end is what was acknowledged (A14, E7, K2, K3, K4, S5).
-func TestA14K2K3K4S5DebounceStress(t *testing.T) {
-	for name, open := range stores {
-		for mode, guests := range guestModes {
-			for _, byState := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s/%s/byState=%v", name, mode, byState), func(t *testing.T) {
-					debounceStress(t, open(), guests, byState)
-				})
-			}
-		}
-	}
-}
-
-func debounceStress(t *testing.T, inner store.Store, guests stay.GuestMode, byState bool) {
-	const workers, turns = 6, 120
-	seed := newSeed(t)
-	st := storefault.Wrap(unclosed{inner}, nil)
-	for n, f := range map[uint64]storefault.Fault{
-		5: storefault.Delay(time.Millisecond, time.Millisecond), 7: storefault.LoseAck(nil), 11: storefault.Fail(nil), 13: storefault.Drop(nil),
-	} {
-		st.Add(storefault.Rule{Op: storefault.Commit, Match: every(n), Fault: f})
-	}
-	app := newApp(t, st, &stay.Options{OnError: quiet, Guests: guests, MaxInstances: 40})
-	m := todosModule()
-	m.Debounce = 5 * time.Millisecond
-	m.Adopt = func(stored, guest *todos) error { stored.Items = append(stored.Items, guest.Items...); return nil }
-	o := oracle{
-		mu: new(sync.Mutex), must: map[string][]string{}, may: map[string][]string{}, todos: stay.Register(app, m),
-		carts: stay.Register(app, stay.Module[cart]{
-			Name: "cart", Persist: stay.PerUser, Debounce: 5 * time.Millisecond,
-			Adopt: func(stored, guest *cart) error { stored.Items = append(stored.Items, guest.Items...); return nil },
-		}),
-	}
-	var work sync.WaitGroup
-	for w := range workers {
-		work.Go(func() {
-			s := &shopper{browser: newBrowser(app), t: t, id: w, oracle: o}
-			s.randomness = rand.New(rand.NewPCG(seed, uint64(w)))
-			for range turns {
-				s.turn(byState)
-			}
-		})
-	}
-	work.Wait()
-	if err := app.Close(soon(t)); err != nil {
-		t.Fatalf("close: %v", err)
-	}
-	for u := range 3 {
-		user := fmt.Sprint("u", u)
-		var has struct{ Items []string }
-		key := "user/cart/" + user
-		if byState {
-			key = "key/todos/" + user
-		}
-		if value := storedJSON(t, inner, key); value != "" {
-			if err := json.Unmarshal([]byte(value), &has); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if slices.Sort(has.Items); len(slices.Compact(slices.Clone(has.Items))) != len(has.Items) {
-			t.Errorf("%s has an item twice: %q", user, has.Items)
-		}
-		for _, item := range o.must[user] {
-			if i, found := slices.BinarySearch(has.Items, item); found {
-				has.Items = slices.Delete(has.Items, i, i+1)
-			} else {
-				t.Errorf("%s has lost %s", user, item)
-			}
-		}
-		for _, item := range has.Items {
-			if !slices.Contains(o.may[user], item) {
-				t.Errorf("%s has got %s from somebody else", user, item)
-			}
-		}
-	}
-}
-
-// turn does one thing that a browser does.
-func (s *shopper) turn(byState bool) {
-	user := fmt.Sprint("u", s.randomness.IntN(3))
-	switch n := s.randomness.IntN(20); {
-	case n < 2:
-		user = ""
-		fallthrough
-	case n < 6:
-		ctx := s.ctx()
-		s.become(user, func() error {
-			switch {
-			case byState:
-				_, err := s.todos.Update(ctx, become(user))
-				return err
-			case user == "":
-				return stay.SessionFrom(ctx).Logout(ctx)
-			}
-			return stay.SessionFrom(ctx).Login(ctx, user)
-		})
-	case n == 6:
-		bridge.AppOf(s.carts.App()).Evict(false)
-	default:
-		s.add(func(item string) error {
-			var err error
-			if byState {
-				_, err = s.todos.Update(s.ctx(), addItem(item))
-			} else {
-				_, err = s.carts.Update(s.ctx(), put(item))
-			}
-			return err
-		})
-	}
 }

@@ -90,20 +90,17 @@ func (m *module) kinds() []*engine.Kind {
 // sessions.
 func (m *module) inSession(k *engine.Kind) bool { return k == m.guest || m.scope == scopeSession }
 
-// statesOf returns the keys in the backend's store of all states of a session
-// that is over, but for those that are known to have expired.
-func (a *App) statesOf(e *estate, b *engine.Backend) []string {
+// statesOf returns all states in the backend's store of a session that is over,
+// but for those that are known to have expired.
+func (a *App) statesOf(e *estate, b *engine.Backend) []sessionState {
 	if e.over == nil {
 		return nil
 	}
-	var keys []string
-	for _, st := range a.statesOfSession(e.session, e.record()) {
-		key := st.kind.Prefix + st.key
-		if st.kind.Backend == b && !slices.ContainsFunc(e.expired, func(rec store.Record) bool { return rec.Key == key }) {
-			keys = append(keys, key)
-		}
-	}
-	return keys
+	return slices.DeleteFunc(a.statesOfSession(e.session, e.record()), func(st sessionState) bool {
+		return st.kind.Backend != b || slices.ContainsFunc(e.expired, func(rec store.Record) bool {
+			return rec.Key == st.kind.Prefix+st.key
+		})
+	})
 }
 
 // record is the session's record. One that cannot be read has the states of a

@@ -220,12 +220,16 @@ func (s *sweep) load(ctx context.Context, now time.Time, reads []store.Read) ([]
 // loadStates finds the states of the sessions that are over.
 func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*estate) error {
 	var reads []store.Read
+	var unsaved []engine.Ref
 	var of []*estate
 	for _, e := range all {
-		for _, key := range s.app.statesOf(e, s.backend) {
-			reads, of = append(reads, store.Read{Key: key}), append(of, e)
+		for _, st := range s.app.statesOf(e, s.backend) {
+			reads, of = append(reads, store.Read{Key: st.kind.Prefix + st.key}), append(of, e)
+			unsaved = append(unsaved, engine.Ref{Kind: st.kind, Key: st.key})
 		}
 	}
+	// What is not saved belongs to what expires; a failure reports itself.
+	_ = s.app.engine.Flush(ctx, unsaved...)
 	recs, err := s.load(ctx, now, reads)
 	if err != nil {
 		return err

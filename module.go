@@ -67,12 +67,17 @@ type Module[S any] struct {
 	// anew, as opposed to a part of one; see web.Sessions. It is not for
 	// Global and ResolveKey states.
 	ResetOnPageLoad bool
-	// Debounce makes changes be acknowledged before they are stored, and
-	// stored at most so long after the first of them; default 0, which is
-	// never. A crash loses what was not stored yet. Close, eviction, expiry
-	// and a change of the key store it at once, and a store that fails is
-	// tried again, with growing pauses, and reported. It needs a store with a
-	// sole owner.
+	// Debounce makes changes be acknowledged before they are stored; storing
+	// begins at most so long after the first of them. Default 0: a change is
+	// acknowledged when it is stored. A crash loses what was not stored yet.
+	// Close, eviction, the end of the session and a change of the key store it
+	// at once; a change of the key fails with ErrUnavailable, and nothing
+	// changes, if that fails. Otherwise a failure is reported and tried again,
+	// after pauses that grow from 100 ms to 30 s, while the state goes on in
+	// memory. What is not stored yet goes with a state that is deleted, and
+	// with a session that is destroyed; Keys does not list, and At with a
+	// session's ID does not find, what was never stored. It needs a store with
+	// a sole owner.
 	Debounce time.Duration
 	// Expiry is how long a stored state stays after its last change; default
 	// 0, which is for ever, and for a state of a session as long as the

@@ -107,10 +107,6 @@ type Guard interface {
 	Later() Later
 }
 
-// A Later asks current for instances as they are by then. With ok false the
-// record must not be created any more.
-type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
-
 // A Companion is a record of another instance in the same atomic group.
 type Companion struct {
 	Kind *Kind

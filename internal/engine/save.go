@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A save is one attempt to store the committed version.
+type save struct {
+	in      *Instance
+	version *Version      // what is stored
+	upto    uint64        // the changes it includes
+	base    *Version      // what it replaces
+	later   Later         // nil if there is nothing to create
+	req     *request      // nil until it was sent
+	tries   int           // how often its companions had changed
+	done    chan struct{} // closed when it has ended
+	err     error         // set before
+}
+
+// The pauses before a failed save is tried again.
+const (
+	backoffMin = 100 * time.Millisecond
+	backoffMax = 30 * time.Second
+)
+
+// maxTries bounds how often a save follows companions that keep changing.
+const maxTries = 8
+
+func backoff(failures int) time.Duration {
+	d := min(backoffMin<<min(failures-1, 16), backoffMax)
+	return d/2 + rand.N(d/2)
+}
+
+// save begins a save if there is something to be saved and none is under way,
+// and returns the one under way. Without now, it is the timer's.
+func (e *Engine) save(in *Instance, now bool) *save {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	d := in.owed
+	if !now {
+		if !d.armed {
+			return nil
+		}
+		d.armed = false
+	}
+	switch {
+	case in.m.dead || !d.dirty():
+		return nil
+	case d.under != nil || d.removing:
+		d.due = !now || d.due
+		return d.under
+	}
+	d.disarm()
+	s := &save{in: in, version: in.m.committed, upto: d.changes, base: d.saved, done: make(chan struct{})}
+	if d.saved.Revision == 0 {
+		s.later = d.later
+	}
+	if again := d.doubtful; again != nil {
+		s.version, s.upto, s.req = again.version, again.upto, again.req
+		s.req.save = s
+	}
+	d.under, d.doubtful = s, nil
+	if !e.Go(func(context.Context) { e.begin(s) }) {
+		d.under = nil
+		return nil
+	}
+	return s
+}
+
+// begin sends the save to the store.
+func (e *Engine) begin(s *save) {
+	if s.req != nil { // nobody knows whether it was stored
+		s.req.doubted = time.Time{}
+		s.req.backend.send(s.req)
+		return
+	}
+	in, v, base := s.in, *s.version, s.base
+	if base.Revision != 0 && v.Same(base) && v.Expires.Equal(base.Expires) {
+		e.saved(s, base)
+		return
+	}
+	req := &request{save: s, backend: in.kind.Backend, seq: e.writeID()}
+	v.Meta, v.unsaved = e.nextMeta(base.Meta, base.Revision, req.seq), false
+	req.one[0] = store.Write{
+		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
+		Value: v.Encoded, Meta: v.Meta, Expires: v.Expires,
+	}
+	req.writes[0] = req.one[:]
+	if s.later != nil {
+		companions, ok, err := s.later(e.current)
+		if err == nil && ok {
+			err = e.accompany(req, companions)
+		}
+		switch {
+		case err != nil:
+			e.saveFailed(s, err)
+			return
+		case !ok:
+			e.perish(s, vanished, nil)
+			return
+		}
+	}
+	for i := range req.all() {
+		req.bytes += len(req.all()[i].Value)
+	}
+	s.version, s.req = &v, req
+	req.backend.send(req)
+}
+
+// current returns an instance's version without a place in memory for it:
+// saves must go on when memory is full.
+func (e *Engine) current(k *Kind, key string) (*Version, error) {
+	if v := e.Peek(k, key); v != nil && !v.expired(e.cfg.Now()) {
+		return v, nil
+	}
+	v, _, err := e.fetch(k, key, false)
+	return v, err
+}
+
+// settleSave is [Engine.settle] for a save.
+func (e *Engine) settleSave(req *request, res store.Result) {
+	s := req.save
+	switch {
+	case res.Outcome == store.Applied:
+		s.version.Revision = res.Revisions[0]
+		e.advanceAll(req, res.Revisions)
+		e.saved(s, s.version)
+	case res.Outcome == store.Conflict && len(res.Current) == len(req.all()):
+		for _, c := range req.companions {
+			e.Drop(c.Kind, c.Key)
+		}
+		switch own := &res.Current[0]; {
+		case metaCarries(own.Meta, e.node, req.seq):
+			s.version.Revision = own.Revision // an earlier sending was applied
+			e.saved(s, s.version)
+		case own.Revision == req.one[0].Base && s.tries < maxTries:
+			s.tries++
+			s.req = nil
+			if !e.Go(func(context.Context) { e.begin(s) }) {
+				e.saveFailed(s, fail(Closed, "the app is closed", nil))
+			}
+		case own.Revision == req.one[0].Base:
+			s.req = nil
+			e.saveFailed(s, fail(Conflict, "the session kept changing", nil))
+		default:
+			e.perish(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
+		}
+	case res.Outcome == store.Rejected && req.sent == 1:
+		s.req = nil
+		e.saveFailed(s, storeError(res.Err))
+	default:
+		e.sendAgain(req, res.Err)
+	}
+}
+
+// saved ends a save: the store has v.
+func (e *Engine) saved(s *save, v *Version) {
+	in, d := s.in, s.in.owed
+	in.mu.Lock()
+	d.saved, d.later = v, nil
+	e.failing.Store(false)
+	d.failures, d.cause = 0, nil
+	d.stored = s.upto
+	if !in.m.shut && in.m.holder == nil {
+		in.rebase()
+	}
+	d.count(e, d.dirty())
+	if d.dirty() && (d.due || !d.armed) {
+		d.arm(0)
+	}
+	d.due = false
+	e.endSave(s, nil)
+	if e.evict.Load() {
+		in.cache.drop(in, true)
+	}
+}
+
+// saveFailed ends a save: the store may have it or not, by the class of the
+// error. It is reported, and tried again after a pause.
+func (e *Engine) saveFailed(s *save, err error) {
+	in, d := s.in, s.in.owed
+	in.mu.Lock()
+	if s.req != nil {
+		d.doubtful = s
+	}
+	e.failing.Store(true)
+	d.failures++
+	d.cause, d.due = err, false
+	if e.ctx.Err() == nil {
+		d.arm(backoff(d.failures))
+	} else {
+		d.disarm()
+	}
+	e.endSave(s, err)
+}
+
+// endSave lets go on what waited for the save. It unlocks in.mu.
+func (e *Engine) endSave(s *save, err error) {
+	in, d := s.in, s.in.owed
+	d.under = nil
+	waiting, doomed, leaves := d.waiting, d.doomed, in.leaves
+	d.waiting, d.doomed = false, false
+	in.mu.Unlock()
+	if waiting {
+		e.commit(in)
+	}
+	if doomed {
+		e.expel(in, leaves)
+	}
+	s.err = err
+	if err == nil || e.ctx.Err() != nil || !e.Go(func(context.Context) {
+		e.cfg.Report(in.kind, in.key, "save", err)
+		close(s.done)
+	}) {
+		close(s.done)
+	}
+}
+
+// perish ends a save and the instance: what is not stored has nowhere to go.
+// With a cause it is reported.
+func (e *Engine) perish(s *save, how conclusion, cause error) {
+	in, d := s.in, s.in.owed
+	in.mu.Lock()
+	d.abandon(e)
+	d.stored = d.changes
+	removal := d.waiting
+	d.waiting, d.doomed = false, false
+	d.under = nil
+	in.mu.Unlock()
+	if removal {
+		e.conclude(in, how, nil)
+	} else {
+		e.kill(in)
+	}
+	if cause == nil || !e.Go(func(context.Context) {
+		e.cfg.Report(in.kind, in.key, "save", cause)
+		close(s.done)
+	}) {
+		close(s.done)
+	}
+}
