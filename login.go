@@ -64,6 +64,13 @@ func (s *Session) setUser(ctx context.Context, user string) error {
 
 func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err error) {
 	l := &login{user: user}
+	defer func() {
+		if p := recover(); p != nil && l.asking != nil {
+			l.asking.panicked(ctx, "", "run", l.asked, p)
+		} else if p != nil {
+			panic(p)
+		}
+	}()
 	now := s.app.opts.Clock()
 	if done, err := s.prepare(ctx, l, now); done || err != nil {
 		return false, err
@@ -72,27 +79,12 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 	if err != nil {
 		return false, err
 	}
-	defer l.reportPanic(ctx)
 	_, again, err = s.app.engine.UpdateGroup(ctx, refs, l)
 	if again || err != nil {
 		return again, err
 	}
 	s.app.sessions.moved(ctx, s, l.gen, l.rec)
 	return false, nil
-}
-
-// reportPanic tells OnError of a panic in an Adopt, and lets it go on.
-func (l *login) reportPanic(ctx context.Context) {
-	if l.adopting == nil {
-		return
-	}
-	if p := recover(); p != nil {
-		m := l.adopting
-		l.ss.app.report(m, newCall(ctx, m.name, ""), &Error{
-			Code: ErrInternal, Module: m.name, Phase: "run", KeyHash: keyHash(l.user), Err: panicError{p},
-		})
-		panic(p)
-	}
 }
 
 // prepare resolves the session for a login; done means that there is nothing
@@ -135,9 +127,11 @@ type login struct {
 	user string
 	rec  *sessionRecord // as it will be
 
+	asking *module // whose Adopt or key function is running, for reports
+	asked  string  // the key that it is about
+
 	moves    []*carried
-	adopting *module // whose Adopt is running
-	old, new int     // where the users' records are among the parts; -1 = no part
+	old, new int // where the users' records are among the parts; -1 = no part
 	own      int
 }
 
@@ -165,6 +159,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	after.User = []byte(l.user)
 	for _, m := range app.bySession() {
+		l.asking = m
 		from, to := m.locate(l.session, before), m.sessionKey(l.session, after)
 		switch {
 		case from.key == to:
@@ -259,12 +254,11 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 		if guest.Revision == 0 {
 			continue // deleted meanwhile
 		}
-		l.adopting = c.m
+		l.asking, l.asked = c.m, c.to
 		v, err := c.bring(guest, now[c.target])
 		if err != nil {
 			return nil, err
 		}
-		l.adopting = nil
 		out[c.target], out[c.guest] = v, engine.Deleted
 	}
 	l.rec, out[l.own] = rec, rec

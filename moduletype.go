@@ -105,7 +105,7 @@ func (t moduleType) checkOwner(key string, v any) error {
 	return nil
 }
 
-func (t moduleType) corrupt(key string, err error) error {
+func (t moduleType) corrupt(key string, err error) *Error {
 	return &Error{
 		Code: ErrCorrupt, Module: t.name, Phase: "decode", KeyHash: keyHash(key), Err: err,
 		Message: "the stored state cannot be read; it was left as it is",

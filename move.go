@@ -43,6 +43,7 @@ type move struct {
 
 	target, guest, own int // where they are among the parts; -1 = no part
 	rec                *sessionRecord
+	foreign            *Error // what is stored under the key says it is another's
 }
 
 // run moves the session to the key of the result. It returns what the state
@@ -81,6 +82,9 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 		}
 	}
 	left, again, err := m.app.engine.UpdateGroup(ctx, refs, mv)
+	if mv.foreign != nil && err != nil {
+		m.app.report(m, newCall(m.app.engine.Context(), m.name, mv.action), mv.foreign)
+	}
 	if again || err != nil {
 		return nil, again, err
 	}
@@ -134,6 +138,9 @@ func (mv *move) land(there *engine.Version) (any, error) {
 		return engine.Fresh{Value: mv.left.result}, nil
 	}
 	v := m.schema.Clone(there.Value)
+	if err := mv.checkOwner(there, v); err != nil {
+		return nil, err
+	}
 	m.schema.CopyKeyFields(v, mv.left.result)
 	if login {
 		if err := m.adoptInto(v, m.schema.Clone(mv.left.result)); err != nil {
@@ -155,6 +162,24 @@ func (mv *move) land(there *engine.Version) (any, error) {
 		}
 	}
 	return v, nil
+}
+
+// checkOwner refuses a record of another key, for a key function that needs the
+// session and could not be asked when the record was loaded (K7). One with the
+// initial key fields does not say whose it is.
+func (mv *move) checkOwner(there *engine.Version, v any) error {
+	m := mv.module
+	if there.Revision == 0 || mv.left.key == "" || !m.key.calls {
+		return nil
+	}
+	owner := func(v any) string { return m.stateKey(mv.res.session, mv.res.record(), v) }
+	switch owner(v) {
+	case "", mv.left.key, owner(m.schema.Initial()):
+		return nil
+	}
+	mv.foreign = moduleType{module: m}.corrupt(mv.left.key, errors.New("the state belongs to another key"))
+	mv.foreign.Action = mv.action
+	return mv.foreign
 }
 
 // adoptInto has the module's policy bring a guest's state into a stored one.

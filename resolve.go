@@ -146,6 +146,7 @@ type resolution struct {
 	created time.Time
 	version *engine.Version // of the session's record
 	isNew   bool            // nobody else has known the session
+	user    *engine.Version // of its user's record; nil for a guest
 }
 
 func (r *resolution) record() *sessionRecord { return r.version.Value.(*sessionRecord) }
@@ -190,7 +191,14 @@ func (r *resolution) Valid(v *engine.Version) bool {
 // session's record, or only if that record is still the one that was seen. So
 // a request that is under way cannot bring back a session that was ended. It
 // fails with ErrBusy when too many sessions begin to be stored.
-func (r *resolution) Create() ([]engine.Companion, error) { return r.companions(r.version) }
+func (r *resolution) Create() ([]engine.Companion, error) {
+	all, err := r.companions(r.version)
+	if err != nil || len(all) == 0 || r.user == nil {
+		return all, err
+	}
+	// A revocation is in the user's record only.
+	return append(all, engine.Companion{Kind: r.ss.users, Key: r.record().user(), Base: r.user.Revision}), nil
+}
 
 // companions ties the creation of a state to the session's record, which has
 // this version. A state in another store cannot be in a group with the record,
@@ -208,6 +216,13 @@ func (r *resolution) companions(v *engine.Version) ([]engine.Companion, error) {
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}, nil
+}
+
+// know sets what a resolution remembers of the session's user.
+func (r *resolution) know(ctx context.Context, now time.Time) {
+	if user := r.record().user(); user != "" {
+		r.user, _ = r.ss.app.engine.Get(ctx, &engine.Ref{Kind: r.ss.users, Key: user, Now: now})
+	}
 }
 
 // begin counts a session that begins to be stored, unless another request has
@@ -265,6 +280,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, session: id, gen: rec.Gen, created: created, version: v}
+		r.know(ctx, now)
 		ref.Guard = r
 	}
 	return ref, nil
@@ -317,6 +333,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 			isNew: s.unknown(),
 		}
 		s.changed = true
+		r.know(ctx, now)
 		ref.Guard = r
 	}
 	return ref, nil

@@ -160,6 +160,13 @@ func (c core) get(ctx context.Context) (any, error) {
 // read returns the committed state, which must not be changed.
 func (c core) read(ctx context.Context) (any, error) {
 	m := c.module
+	if m.key != nil { // its function is the user's code
+		defer func() {
+			if p := recover(); p != nil {
+				m.panicked(ctx, "", "resolve", "", p)
+			}
+		}()
+	}
 	ref, err := c.resolve(ctx, nil)
 	if err != nil {
 		if errors.Is(err, ErrEnded) && !c.at {
@@ -231,23 +238,23 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 		return nil, nestedError(m.name)
 	}
 	o.core = c
-	returned := false
 	defer func() {
-		if returned {
-			return
-		}
 		if p := recover(); p != nil {
-			m.app.report(m, newCall(ctx, m.name, o.action),
-				&Error{Code: ErrInternal, Module: m.name, Action: o.action, Phase: "run", KeyHash: keyHash(o.ref.Key), Err: panicError{p}})
-			panic(p)
+			m.panicked(ctx, o.action, "run", o.ref.Key, p)
 		}
 	}()
 	v, err := c.change(ctx, o)
-	returned = true
 	if err != nil {
 		return nil, m.error(err, o.action, o.ref.Key)
 	}
 	return v, nil
+}
+
+// panicked tells OnError of a panic of the user's code, and goes on with it.
+func (m *module) panicked(ctx context.Context, action, phase, key string, p any) {
+	m.app.report(m, newCall(ctx, m.name, action),
+		&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: phase, KeyHash: keyHash(key), Err: panicError{p}})
+	panic(p)
 }
 
 // change runs the op, and moves the session if the key has changed.
@@ -371,14 +378,14 @@ func (o *op) Committed(ctx context.Context) {
 		return
 	}
 	for _, fn := range o.call.after {
-		o.module.after(ctx, o.call, fn)
+		o.module.after(ctx, o.call, o.ref.Key, fn)
 	}
 }
 
-func (m *module) after(ctx context.Context, call *Call, fn func(context.Context)) {
+func (m *module) after(ctx context.Context, call *Call, key string, fn func(context.Context)) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.app.report(m, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", Err: panicError{p}})
+			m.app.report(m, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", KeyHash: keyHash(key), Err: panicError{p}})
 		}
 	}()
 	fn(ctx)

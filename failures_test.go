@@ -1,0 +1,265 @@
+package stay_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// failures are what OnError was told.
+type failures struct {
+	mu   sync.Mutex
+	told []*stay.Error
+}
+
+func (f *failures) hook(c *stay.Call, e *stay.Error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if c.Module() != e.Module {
+		e = &stay.Error{Code: "the call is of another module", Err: e}
+	}
+	f.told = append(f.told, e)
+}
+
+func (f *failures) take() []*stay.Error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	told := f.told
+	f.told = nil
+	return told
+}
+
+func hashOf(key string) string {
+	h := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(h[:6])
+}
+
+// A21: the hook is told of every failed load, save and decode, of hooks that
+// fail and of panics, once, with where it happened and its cause: in changes,
+// in changes of the key and in Login alike. Errors of actions go to the caller.
+func TestA21EveryFailureIsTold(t *testing.T) {
+	cause := errors.New("the cause")
+	var created error // what OnCreated returns
+	boom := ""        // which function panics
+	maybe := func(who string) {
+		if boom == who {
+			panic(cause)
+		}
+	}
+	type site struct {
+		b *browser
+		s *stay.State[todos]
+		c *stay.State[cart]
+		j *journal
+	}
+	login := func(x *site, user string) error {
+		ctx := x.b.ctx()
+		return stay.SessionFrom(ctx).Login(ctx, user)
+	}
+	by := func(x *site, user string) error {
+		_, err := x.s.Do(x.b.ctx(), "become", map[string]string{"id": user})
+		return err
+	}
+	fail := func(op storefault.Op, key string) func(x *site) func() {
+		return func(x *site) func() {
+			return x.j.Add(storefault.Rule{Op: op, Key: key, Fault: storefault.Fail(cause)}).Remove
+		}
+	}
+	panics := func(who string) func(x *site) func() {
+		return func(*site) func() { boom = who; return func() { boom = "" } }
+	}
+	for _, c := range []struct {
+		what  string
+		begin func(x *site) (end func())
+		do    func(x *site) error
+		want  string // module.action phase code
+		key   string // "" = any: that of a guest, or of one of a group
+	}{
+		{"a load", fail(storefault.Load, "key/todos/new"), func(x *site) error {
+			_, err := x.s.At("new").Get(t.Context())
+			return err
+		}, "todos. load unavailable", "new"},
+		{"the load of a login by key", fail(storefault.Load, "key/todos/new"), func(x *site) error { return by(x, "new") }, "todos. load unavailable", "new"},
+		{"the load of a Login", fail(storefault.Load, "user/cart/new"), func(x *site) error { return login(x, "new") }, "cart. load unavailable", "new"},
+		{"the load of a user's record", fail(storefault.Load, "stay/user/new"), func(x *site) error { return login(x, "new") }, ". load unavailable", "new"},
+		{"a save", fail(storefault.Commit, "key/todos/new"), func(x *site) error {
+			_, err := x.s.At("new").Update(t.Context(), become("new"))
+			return err
+		}, "todos. save unavailable", "new"},
+		{"the save of a login by key", fail(storefault.Commit, "key/todos/new"), func(x *site) error { return by(x, "new") }, "todos. save unavailable", ""},
+		{"the save of a Login", fail(storefault.Commit, "user/cart/new"), func(x *site) error { return login(x, "new") }, "? save unavailable", ""},
+		{"a record", nil, func(x *site) error { _, err := x.s.At("bad").Get(t.Context()); return err }, "todos. decode corrupt", "bad"},
+		{"the record of a login by key", nil, func(x *site) error { return by(x, "bad") }, "todos. decode corrupt", "bad"},
+		{"the record of a Login", nil, func(x *site) error { return login(x, "bad") }, "cart. decode corrupt", "bad"},
+		{"OnCreated", func(*site) func() { created = cause; return func() { created = nil } }, func(x *site) error {
+			_, err := x.s.At("ann").Get(t.Context())
+			return err
+		}, "todos. onCreated internal", "ann"},
+		{"OnCreated in a login by key", func(*site) func() { created = cause; return func() { created = nil } },
+			func(x *site) error { return by(x, "ann") }, "todos. onCreated internal", "ann"},
+		{"OnCreated that panics in a login by key", panics("created"), func(x *site) error { return by(x, "ann") }, "todos. onCreated internal", "ann"},
+		{"an action that panics", panics("action"), func(x *site) error { return by(x, "new") }, "todos.become run internal", ""},
+		{"an Adopt that panics in a login by key", panics("adopt"), func(x *site) error { return by(x, "ann") }, "todos.become run internal", ""},
+		{"an Adopt that panics in a Login", panics("adopt cart"), func(x *site) error { return login(x, "ann") }, "cart. run internal", "ann"},
+		{"a key function that panics", panics("key"), func(x *site) error { return by(x, "new") }, "todos.become run internal", ""},
+		{"what was put off with After", panics("after"), func(x *site) error {
+			if err := by(x, ""); err != nil { // changes nothing, and is done
+				return err
+			}
+			return cause
+		}, "todos.become after internal", ""},
+	} {
+		t.Run(c.what, func(t *testing.T) {
+			for name, open := range keyStores {
+				t.Run(name, func(t *testing.T) {
+					var f failures
+					j := journalOf(open())
+					commit(t, j, store.Write{Key: "key/todos/bad", Value: []byte(`{"items":"no list"}`), Version: 1},
+						store.Write{Key: "user/cart/bad", Value: []byte(`[]`), Version: 1},
+						store.Write{Key: "key/todos/ann", Value: []byte(`{"owner":{"id":"ann"}}`), Version: 1},
+						store.Write{Key: "user/cart/ann", Value: []byte(`{}`), Version: 1})
+					app := newApp(t, j, &stay.Options{OnError: f.hook})
+					m := todosModule()
+					m.Persist = stay.WithKey(func(t *todos) string {
+						if t.Owner.ID == "new" {
+							maybe("key")
+						}
+						return t.Owner.ID
+					})
+					m.OnCreated = func(*stay.Call, *todos) error { maybe("created"); return created }
+					m.Adopt = func(_, _ *todos) error { maybe("adopt"); return nil }
+					m.Actions = stay.Actions[todos]{"become": stay.WithPayload(func(c *stay.Call, t *todos, in struct {
+						ID string `json:"id"`
+					}) error {
+						maybe("action")
+						c.After(func(context.Context) { maybe("after") })
+						return become(in.ID)(t)
+					})}
+					x := &site{b: newBrowser(app), s: stay.Register(app, m), j: j}
+					x.c = stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(_, _ *cart) error { maybe("adopt cart"); return nil }})
+					must(t)(x.s.Update(x.b.ctx(), addItem("guest")))
+					change(t, x.b.ctx(), x.c, put("guest"))
+					token := x.b.token
+					if c.begin != nil {
+						defer c.begin(x)()
+					}
+
+					err := func() (err error) {
+						defer func() {
+							if p := recover(); p != nil {
+								err = p.(error)
+							}
+						}()
+						return c.do(x)
+					}()
+					if err == nil {
+						t.Fatal("no failure")
+					}
+					told := f.take()
+					if len(told) != 1 {
+						t.Fatalf("OnError was told %v, want one failure", told)
+					}
+					e := told[0]
+					got := fmt.Sprintf("%s.%s %s %s", e.Module, e.Action, e.Phase, e.Code)
+					if c.want[0] == '?' { // whichever of the group it is
+						got = fmt.Sprintf("? %s %s", e.Phase, e.Code)
+					}
+					if got != c.want {
+						t.Errorf("OnError was told %q, want %q", got, c.want)
+					}
+					switch c.key {
+					case "":
+						if e.KeyHash == "" {
+							t.Error("OnError was told no key")
+						}
+					default:
+						if e.KeyHash != hashOf(c.key) {
+							t.Errorf("key hash %q, want that of %q", e.KeyHash, c.key)
+						}
+					}
+					if e.Err == nil || e.Code != stay.ErrCorrupt && !errors.Is(e.Err, cause) {
+						t.Errorf("OnError was told the cause %v", e.Err)
+					}
+					if strings.Contains(e.Message, "cause") {
+						t.Errorf("the message for clients is %q", e.Message)
+					}
+					if x.b.token != token {
+						t.Error("the cookie was renewed")
+					}
+					if c.begin != nil {
+						boom, created = "", nil
+					}
+					wantState(t, x.b.ctx(), x.s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
+					wantState(t, x.b.ctx(), x.c, `{"items":["guest"]}`)
+				})
+			}
+		})
+	}
+}
+
+// A21: what a function of the app refuses by itself goes to its caller and not
+// to the hook: an action, and an Adopt at a login by key and at a Login.
+func TestA21RefusalsGoToTheCaller(t *testing.T) {
+	onKeyStores(t, func(t *testing.T, app *stay.App) {
+		var f failures
+		m := todosModule()
+		m.OnError = f.hook
+		refuse := func(_, _ *todos) error { return stay.ErrDenied }
+		m.Adopt = refuse
+		s := stay.Register(app, m)
+		c := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, OnError: f.hook, Adopt: func(_, _ *cart) error { return stay.ErrDenied }})
+		must(t)(s.At("ann").Update(t.Context(), become("ann")))
+		change(t, t.Context(), c.At("ann"), put("x"))
+		b := newBrowser(app)
+		must(t)(s.Update(b.ctx(), addItem("x")))
+		change(t, b.ctx(), c, put("y"))
+		_, err := s.Update(b.ctx(), become("ann"))
+		wantCode(t, err, stay.ErrDenied)
+		ctx := b.ctx()
+		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrDenied)
+		_, err = s.Update(b.ctx(), func(*todos) error { return stay.ErrDenied })
+		wantCode(t, err, stay.ErrDenied)
+		if told := f.take(); len(told) > 0 {
+			t.Errorf("OnError was told %v", told)
+		}
+	})
+}
+
+// A21: a module's hook is told instead of the App's, which is told of the
+// other modules and of sessions.
+func TestA21HookOfTheModule(t *testing.T) {
+	for name, open := range keyStores {
+		t.Run(name, func(t *testing.T) {
+			var own, all failures
+			j := journalOf(open())
+			app := newApp(t, j, &stay.Options{OnError: all.hook})
+			m := todosModule()
+			m.OnError = own.hook
+			s := stay.Register(app, m)
+			c := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.Global})
+			j.Add(storefault.Rule{Op: storefault.Load, Match: func(c storefault.Call) bool {
+				return slices.ContainsFunc(c.Keys, func(k string) bool { return strings.HasPrefix(k, "key/") || strings.HasPrefix(k, "global/") })
+			}, Fault: storefault.Fail(nil)})
+			_, err := s.At("ann").Get(t.Context())
+			wantCode(t, err, stay.ErrUnavailable)
+			if told := all.take(); len(told) > 0 || len(own.take()) != 1 {
+				t.Errorf("the App's hook was told %v, or the module's nothing", told)
+			}
+			_, err = c.Get(t.Context())
+			wantCode(t, err, stay.ErrUnavailable)
+			if told := own.take(); len(told) > 0 || len(all.take()) != 1 {
+				t.Errorf("the module's hook was told %v, or the App's nothing", told)
+			}
+		})
+	}
+}
