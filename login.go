@@ -364,8 +364,14 @@ func (a *App) Revoke(ctx context.Context, user string) error {
 	if nested(ctx) {
 		return nestedError("")
 	}
+	ref := engine.Ref{Kind: a.sessions.users, Key: user, Now: a.opts.Clock()}
+	// Where memory says that there is nothing to revoke, another process may
+	// have logged the user in since.
+	if err := a.sync(ctx, ref); err != nil {
+		return a.sessions.error(err, user)
+	}
 	_, err := a.engine.Update(ctx, &systemOp{
-		ref: engine.Ref{Kind: a.sessions.users, Key: user},
+		ref: ref,
 		fn: func(v any) (any, error) {
 			u := v.(*userRecord)
 			if u != nil {

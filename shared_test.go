@@ -269,3 +269,16 @@ func TestK2N1AdoptedOnceAcrossNodes(t *testing.T) {
 		}
 	}
 }
+
+// N1, S7: a revocation asks the store, also where memory knows the user as one
+// who is logged in nowhere.
+func TestN1S7RevokeOfAUserLoggedInElsewhere(t *testing.T) {
+	apps := nodes(t, 2, nil)
+	p, _ := userModules(apps[0])
+	noError(t, apps[1].Revoke(t.Context(), "ann")) // nothing to revoke yet
+	b := newBrowser(apps[0])
+	login(t, b, "ann")
+	noError(t, apps[1].Revoke(t.Context(), "ann"))
+	_, err := p.Update(b.ctx(), name("x"))
+	wantCode(t, err, stay.ErrEnded)
+}
