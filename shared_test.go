@@ -282,3 +282,19 @@ func TestN1S7RevokeOfAUserLoggedInElsewhere(t *testing.T) {
 	_, err := p.Update(b.ctx(), name("x"))
 	wantCode(t, err, stay.ErrEnded)
 }
+
+// N1, S5: Destroy ends a session that was renewed on another node, also if it
+// is the request's first use of it.
+func TestN1S5DestroyOfASessionRenewedElsewhere(t *testing.T) {
+	apps := nodes(t, 2, nil)
+	p0, _ := userModules(apps[0])
+	p1, _ := userModules(apps[1])
+	b := newBrowser(apps[0])
+	change(t, b.ctx(), p0, name("Guest"))
+	wantState(t, b.at(apps[1]).ctx(), p1, `{"name":"Guest"}`)
+	login(t, b, "ann")
+	ctx := b.at(apps[1]).ctx()
+	noError(t, stay.SessionFrom(ctx).Destroy(ctx))
+	_, err := p0.Update(b.ctx(), name("x"))
+	wantCode(t, err, stay.ErrEnded)
+}

@@ -3,6 +3,8 @@ package stay
 import (
 	"context"
 	"time"
+
+	"github.com/stay-go/stay/internal/engine"
 )
 
 // Renew gives the session a new cookie and refuses the old one from now on,
@@ -103,6 +105,12 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, nil
 	}
 	s.changed = true
+	// What memory has of a session that another process has renewed would
+	// refuse the cookie. The user's record plays no part: it may be unreadable.
+	now := s.app.opts.Clock()
+	if err := s.app.sync(ctx, engine.Ref{Kind: s.app.sessions.kind, Key: s.key, Now: now}); err != nil {
+		return nil, s.app.sessions.error(err, s.key)
+	}
 	already := false
 	rec, err = s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
