@@ -150,12 +150,26 @@ func (ss *sessions) error(err error, key string) error {
 // reach them any more, so a failure is only reported: they go with the
 // tombstone.
 func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
-	for _, st := range ss.app.statesOfSession(id, rec) {
+	states := ss.app.statesOfSession(id, rec)
+	refs := make([]engine.Ref, len(states))
+	for i, st := range states {
+		refs[i] = engine.Ref{Kind: st.kind, Key: st.key}
+	}
+	// Another process may have stored what memory takes for absent.
+	errs := ss.app.syncEach(ctx, refs)
+	for i, st := range states {
 		if st.kind.Backend == nil {
 			ss.app.engine.Forget(st.kind, st.key, 0, false)
 			continue
 		}
-		if _, err := ss.app.engine.Update(ctx, &systemOp{ref: engine.Ref{Kind: st.kind, Key: st.key}, fn: deleteIt}); err != nil {
+		var err error
+		if errs != nil {
+			err = errs[i]
+		}
+		if err == nil {
+			_, err = ss.app.engine.Update(ctx, &systemOp{ref: refs[i], fn: deleteIt})
+		}
+		if err != nil {
 			e := toError(err)
 			e.Module, e.Phase, e.KeyHash = st.module.name, "destroy", keyHash(st.key)
 			ss.app.report(st.module, newCall(ctx, st.module.name, ""), e)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -297,4 +298,27 @@ func TestN1S5DestroyOfASessionRenewedElsewhere(t *testing.T) {
 	noError(t, stay.SessionFrom(ctx).Destroy(ctx))
 	_, err := p0.Update(b.ctx(), name("x"))
 	wantCode(t, err, stay.ErrEnded)
+}
+
+// N1, S5: Destroy deletes the states that were stored on another node.
+func TestN1S5DestroyDeletesStatesOfOtherNodes(t *testing.T) {
+	handles := memstore.Shared(2)
+	var first, second [2]*stay.State[counter]
+	var apps [2]*stay.App
+	for i := range apps {
+		apps[i] = newApp(t, handles[i], nil)
+		first[i] = stay.Register(apps[i], stay.Module[counter]{Name: "first", Persist: stay.PerSession})
+		second[i] = stay.Register(apps[i], stay.Module[counter]{Name: "second", Persist: stay.PerSession})
+	}
+	b := newBrowser(apps[0])
+	mustUpdate(t, b.ctx(), first[0])
+	wantCount(t, b.at(apps[1]).ctx(), second[1], 0) // node 1 remembers that there is none
+	mustUpdate(t, b.ctx(), second[0])
+	ctx := b.at(apps[1]).ctx()
+	noError(t, stay.SessionFrom(ctx).Destroy(ctx))
+	for _, key := range rows(t, handles[0]) {
+		if strings.HasPrefix(key, "session/") {
+			t.Errorf("%s is left", key)
+		}
+	}
 }

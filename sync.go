@@ -11,10 +11,21 @@ import (
 // have other owners, with one call for each store (N1). On a store with a sole
 // owner memory is the truth, and nothing is asked.
 func (a *App) sync(ctx context.Context, refs ...engine.Ref) error {
+	for _, err := range a.syncEach(ctx, refs) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncEach is sync, with an error for each instance; nil if nothing was asked.
+func (a *App) syncEach(ctx context.Context, refs []engine.Ref) []error {
 	shared := refs[:0:0]
-	for _, ref := range refs {
+	var of []int
+	for i, ref := range refs {
 		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
-			shared = append(shared, ref)
+			shared, of = append(shared, ref), append(of, i)
 		}
 	}
 	if len(shared) == 0 {
@@ -22,12 +33,11 @@ func (a *App) sync(ctx context.Context, refs ...engine.Ref) error {
 	}
 	errs, release := a.engine.Prefetch(ctx, shared)
 	release()
-	for _, err := range errs {
-		if err != nil {
-			return err
-		}
+	all := make([]error, len(refs))
+	for i, err := range errs {
+		all[of[i]] = err
 	}
-	return nil
+	return all
 }
 
 // sync brings up to date what says whether a session is valid, as far as is
