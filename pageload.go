@@ -50,15 +50,21 @@ func (a *App) pageLoad(ctx context.Context) error {
 	if err != nil || !known {
 		return unlessUnreadable(err)
 	}
-	refs := make([]engine.Ref, len(modules))
-	for i, m := range modules {
-		if refs[i], err = (core{module: m}).resolve(ctx, nil); err != nil {
+	refs := make([]engine.Ref, 0, len(modules))
+	readable := make([]*module, 0, len(modules))
+	for _, m := range modules {
+		ref, err := core{module: m}.resolve(ctx, nil)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			continue // the others are reset all the same
+		case err != nil:
 			return unlessUnreadable(err)
 		}
+		refs, readable = append(refs, ref), append(readable, m)
 	}
 	errs, release := a.engine.Prefetch(ctx, refs)
 	defer release()
-	for i, m := range modules {
+	for i, m := range readable {
 		err := errs[i]
 		if err != nil {
 			err = m.error(err, "", refs[i].Key)

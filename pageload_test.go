@@ -409,3 +409,30 @@ func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
 		t.Errorf("the other device sees %+v, want %+v", *got, want)
 	}
 }
+
+// W4, M3: a state under a key that cannot be read keeps no other module from
+// its reset, on stores of one owner and of several.
+func TestW4M3PageLoadBesideAnUnreadableKey(t *testing.T) {
+	for what, st := range map[string]*storefault.Store{
+		"sole": behindCommitter(memstore.New()), "shared": storefault.Wrap(memstore.Shared(1)[0], nil),
+	} {
+		t.Run(what, func(t *testing.T) {
+			app := newApp(t, st, &stay.Options{OnError: quiet})
+			m := todosModule()
+			m.ResetOnPageLoad = true
+			s := stay.Register(app, m)
+			own := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession, ResetOnPageLoad: true})
+			b := newBrowser(app)
+			must(t)(s.Update(b.ctx(), become("ann")))
+			mustUpdate(t, b.ctx(), own)
+			st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Corrupt(func(r *store.Record) {
+				if r.Key == "key/todos/ann" {
+					r.Revision, r.Value = 1<<40, []byte("{")
+				}
+			})})
+			bridge.AppOf(app).Evict(false)
+			mustLoadPage(t, b.ctx(), app)
+			wantCount(t, b.ctx(), own, 0)
+		})
+	}
+}
