@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -320,5 +321,33 @@ func TestN1S5DestroyDeletesStatesOfOtherNodes(t *testing.T) {
 		if strings.HasPrefix(key, "session/") {
 			t.Errorf("%s is left", key)
 		}
+	}
+}
+
+// M3, N1: the state of a guest that stayed behind at the login, because it
+// cannot be read, is no concern of a node that does not know the session yet.
+func TestM3N1UnreadableGuestThatStayedBehind(t *testing.T) {
+	handles := memstore.Shared(2)
+	apps := []*stay.App{
+		newApp(t, handles[0], &stay.Options{OnError: quiet}),
+		newApp(t, handles[1], &stay.Options{OnError: quiet}),
+	}
+	p0, c0 := userModules(apps[0])
+	p1, _ := userModules(apps[1])
+	b := newBrowser(apps[0])
+	ctx := b.ctx()
+	change(t, ctx, c0, put("book"))
+	res := handles[1].Commit(t.Context(), time.Now(), []store.Group{{
+		{Key: "guest/profile/" + stay.SessionFrom(ctx).ID(), Value: []byte("{"), Version: 1},
+	}})
+	if res[0].Outcome != store.Applied {
+		t.Fatal(res[0])
+	}
+	login(t, b, "ann")
+	change(t, b.ctx(), p0, name("Ann"))
+	for range 2 {
+		bridge.AppOf(apps[1]).Evict(false)
+		wantState(t, b.at(apps[1]).ctx(), p1, `{"name":"Ann"}`)
+		change(t, b.at(apps[1]).ctx(), p1, name("Ann"))
 	}
 }

@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -79,5 +80,11 @@ func (s *Session) sync(ctx context.Context, m *module, now time.Time) (t target,
 		more = append(more, engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 	}
 	s.asked, err = ss.sync(ctx, s.key, now, more...)
+	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
+		// What cannot be read may be a state that the session has left behind:
+		// its record says, and whoever uses the state asks again.
+		t = target{}
+		s.asked, err = ss.sync(ctx, s.key, now)
+	}
 	return t, err
 }
