@@ -110,7 +110,7 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 		return false, headerSent()
 	}
 	s.changed = true
-	l.resolution = resolution{ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, version: v}
+	l.resolution = resolution{ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd, version: v}
 	return false, nil
 }
 
@@ -155,7 +155,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	after := before.clone()
 	if after == nil {
-		after = l.ss.record(l.created, now)
+		after = l.ss.record(l.created, l.idleEnd, now)
 	}
 	after.User = []byte(l.user)
 	for _, m := range app.bySession() {

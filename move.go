@@ -231,9 +231,12 @@ func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error)
 		if err := r.begin(); err != nil {
 			return nil, err
 		}
-		rec = ss.record(r.created, now)
+		rec = ss.record(r.created, r.idleEnd, now)
 		rec.Gen = r.gen
 	}
+	// The record must outlive the old cookie, which may be good for longer than
+	// IdleTimeout is now: without it the cookie would be taken for good again.
+	rec.Expires = max(rec.Expires, r.idleEnd.UnixMilli())
 	if !ss.app.opts.KeepCookieOnKeyChange {
 		rec.Gen++
 		rec.Renewed = now.UnixMilli()

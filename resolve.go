@@ -144,6 +144,7 @@ type resolution struct {
 	session string // its ID
 	gen     uint32
 	created time.Time
+	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
 	isNew   bool            // nobody else has known the session
 	user    *engine.Version // of its user's record; nil for a guest
@@ -212,7 +213,7 @@ func (r *resolution) companions(v *engine.Version) ([]engine.Companion, error) {
 		if err := r.begin(); err != nil {
 			return nil, err
 		}
-		rec := r.ss.record(r.created, r.ss.app.opts.Clock())
+		rec := r.ss.record(r.created, r.idleEnd, r.ss.app.opts.Clock())
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}, nil
@@ -329,8 +330,8 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	}
 	if r != nil {
 		*r = resolution{
-			ss: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, version: v,
-			isNew: s.unknown(),
+			ss: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
+			version: v, isNew: s.unknown(),
 		}
 		s.changed = true
 		r.know(ctx, now)

@@ -32,9 +32,10 @@ func (ss *sessions) init(app *App) {
 	}
 }
 
-// record makes the record of a session that has none.
-func (ss *sessions) record(created, now time.Time) *sessionRecord {
-	rec := &sessionRecord{Created: created.UnixMilli()}
+// record makes the record of a session that has none. idleEnd is that of the
+// browser's cookie.
+func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
+	rec := &sessionRecord{Created: created.UnixMilli(), Expires: idleEnd.UnixMilli()}
 	ss.slide(rec, now)
 	return rec
 }
@@ -130,7 +131,7 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 func (ss *sessions) store(ctx context.Context, r *resolution) error {
 	_, err := ss.change(ctx, r.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = ss.record(r.created, now)
+			rec = ss.record(r.created, r.idleEnd, now)
 			rec.Gen = r.gen
 		}
 		return rec, nil

@@ -36,7 +36,7 @@ func (s *Session) Renew(ctx context.Context) error {
 	s.changed = true
 	rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = s.app.sessions.record(s.created, now)
+			rec = s.app.sessions.record(s.created, s.idleEnd, now)
 			rec.Gen = s.gen
 		}
 		if ok, _ := s.matches(rec); !ok {
@@ -114,7 +114,7 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 	already := false
 	rec, err = s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = s.app.sessions.record(s.created, now)
+			rec = s.app.sessions.record(s.created, s.idleEnd, now)
 			rec.Gen = s.gen
 		}
 		if already = rec.Ended != 0; already {

@@ -1,0 +1,51 @@
+package stay_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// S5: an old cookie stays refused for as long as it would be good, also where
+// IdleTimeout has been lowered since it was issued: the record of the session
+// outlives it.
+func TestS5OldCookieWithAShorterIdleTimeout(t *testing.T) {
+	for verb, renew := range map[string]func(t *testing.T, b *browser, k *stay.State[todos]){
+		"login": func(t *testing.T, b *browser, _ *stay.State[todos]) { login(t, b, "ann") },
+		"key":   func(t *testing.T, b *browser, k *stay.State[todos]) { must(t)(k.Update(b.ctx(), become("ann"))) },
+		"renew": func(t *testing.T, b *browser, _ *stay.State[todos]) {
+			ctx := b.ctx()
+			noError(t, stay.SessionFrom(ctx).Renew(ctx))
+		},
+	} {
+		for stored, before := range map[string]bool{"stored before": true, "stored by it": false} {
+			t.Run(verb+" "+stored, func(t *testing.T) {
+				clock, main, other := newClock(), unclosed{memstore.New()}, unclosed{memstore.New()}
+				open := func(idle time.Duration) (*stay.App, *stay.State[counter], *stay.State[todos]) {
+					app := stay.New(main, &stay.Options{Clock: clock.Now, IdleTimeout: idle})
+					c := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession, Store: other})
+					return app, c, stay.Register(app, todosModule())
+				}
+				app, c, _ := open(24 * time.Hour)
+				b := newBrowser(app)
+				wantCount(t, b.ctx(), c, 0)
+				noError(t, app.Close(t.Context()))
+				old := b.token
+
+				app, c, k := open(time.Hour)
+				t.Cleanup(func() { noError(t, app.Close(context.Background())) })
+				b = b.on(app)
+				if before {
+					mustUpdate(t, b.ctx(), c)
+				}
+				renew(t, b, k)
+				mustUpdate(t, b.ctx(), c)
+				clock.Advance(2 * time.Hour)
+				wantCount(t, b.with(old).ctx(), c, 0)
+			})
+		}
+	}
+}
