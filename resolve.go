@@ -141,7 +141,8 @@ type resolution struct {
 	target
 	ss      *sessions
 	of      *module
-	session string // its ID
+	request *Session // that resolved it; nil for a Login and for At
+	session string   // its ID
 	gen     uint32
 	created time.Time
 	idleEnd time.Time       // of the browser's cookie
@@ -330,7 +331,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	}
 	if r != nil {
 		*r = resolution{
-			ss: &s.app.sessions, target: t, of: m, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
+			ss: &s.app.sessions, target: t, of: m, request: s, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
 			version: v, isNew: s.unknown(),
 		}
 		s.changed = true

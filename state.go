@@ -278,7 +278,7 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 				return nil, err
 			}
 		}
-		mv := &move{op: o, left: left, session: sessionOf(ctx, c.module.app)}
+		mv := &move{op: o, left: left, session: o.res.request}
 		v, again, err := mv.run(ctx)
 		if !again {
 			return v, err

@@ -143,6 +143,40 @@ func TestSessionGoesOn(t *testing.T) {
 }
 
 // However many begin at once, a browser has one session (B11).
+// A7, A8: a login by an action is seen by the next call, whether the guest has
+// used the session before or not, and so is a logout.
+func TestSessionGoesOnWhenTheKeyChanges(t *testing.T) {
+	type Note struct {
+		User string `json:"user" stay:"key"`
+		Text string `json:"text"`
+	}
+	for _, guest := range []string{"", "a guest's"} {
+		app := staytest.App(t, nil)
+		note := stay.Register(app, stay.Module[Note]{
+			Name: "note", Persist: stay.WithKey(func(n *Note) string { return n.User }),
+		})
+		ctx := staytest.Session(t, app)
+		set := func(fn func(*Note)) {
+			t.Helper()
+			if _, err := note.Update(ctx, func(n *Note) error { fn(n); return nil }); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(func(n *Note) { n.Text = guest })
+		id := stay.SessionFrom(ctx).ID()
+		set(func(n *Note) { n.User = "ann" })
+		staytest.Want(t, ctx, note, Note{User: "ann", Text: guest})
+		set(func(n *Note) { n.Text = "ann's" })
+		set(func(n *Note) { n.User = "" })
+		staytest.Want(t, ctx, note, Note{})
+		set(func(n *Note) { n.User = "ann" })
+		staytest.Want(t, ctx, note, Note{User: "ann", Text: "ann's"})
+		if guest != "" && stay.SessionFrom(ctx).ID() != id {
+			t.Error("it is another session now")
+		}
+	}
+}
+
 func TestB11ParallelFirstUse(t *testing.T) {
 	app := staytest.App(t, nil)
 	state := stay.Register(app, stay.Module[Counter]{Name: "counter", Persist: stay.PerSession})

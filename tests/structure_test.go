@@ -51,7 +51,7 @@ var rules = []rule{
 	},
 	{
 		from:    stay + "/...",
-		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/internal/golden"},
+		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden"},
 		not:     []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it",
 	},

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/examples/internal/exampletest"
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
@@ -15,12 +16,12 @@ import (
 // reload, restart and kill -9, B2 as the browser stored the cookie, B7 for the
 // theme. STAY_SCREENSHOT=file.png writes a picture of the page at the end.
 func TestInBrowser(t *testing.T) {
-	server := build(t)
-	server.start()
+	server := exampletest.Build(t, "counter")
+	server.Start()
 	browser := browsertest.Start(t)
 	a, b := browser.NewPage(t), browser.NewPage(t)
-	a.Goto(server.url)
-	b.Goto(server.url)
+	a.Goto(server.URL)
+	b.Goto(server.URL)
 
 	// Clicks: each visitor has a number of their own, and none is lost however
 	// fast they come.
@@ -39,15 +40,15 @@ func TestInBrowser(t *testing.T) {
 	b.WantText("#total", "2")
 	a.WantText("#total", "2")
 
-	wantSafeCookie(t, a.Cookies(server.url))
+	wantSafeCookie(t, a.Cookies(server.URL))
 
 	a.Reload()
 	a.WantText("#count", "3")
 	a.WantText("#total", "2")
 
 	// A restart between two clicks, without a reload of the page.
-	server.terminate()
-	server.start()
+	server.Terminate()
+	server.Start()
 	a.Click("#increment")
 	a.WantText("#count", "4")
 	b.Reload()
@@ -57,8 +58,8 @@ func TestInBrowser(t *testing.T) {
 	for _, n := range []string{"5", "6", "7"} {
 		a.Click("#increment")
 		a.WantText("#count", n)
-		server.kill()
-		server.start()
+		server.Kill()
+		server.Start()
 		a.Reload()
 		a.WantText("#count", n)
 	}
@@ -67,10 +68,10 @@ func TestInBrowser(t *testing.T) {
 	b.WantText("#total", "2")
 
 	// Without the server a click says so; with it the next one goes on.
-	server.terminate()
+	server.Terminate()
 	a.Click("#increment")
 	a.WantText("[data-offline] [role=alert]", "The server does not answer. Start it again and go on: your number is safe.")
-	server.start()
+	server.Start()
 	a.Click("#increment")
 	a.WantText("body:not([data-offline]) #count", "8")
 
@@ -91,12 +92,12 @@ func TestInBrowser(t *testing.T) {
 	// After logging out the browser begins anew.
 	a.Click("#increment")
 	a.WantText("#count", "1")
-	before := a.Cookies(server.url)
+	before := a.Cookies(server.URL)
 	a.Click("#logout")
 	a.WantText("#count", "0")
 	a.Click("#increment")
 	a.WantText("#count", "1")
-	after := a.Cookies(server.url)
+	after := a.Cookies(server.URL)
 	if len(before) != 1 || len(after) != 1 || before[0].Value == after[0].Value {
 		t.Errorf("cookies before and after logging out: %d and %d, or the same one", len(before), len(after))
 	}
@@ -125,11 +126,11 @@ func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
 
 // A page without JavaScript works too: its buttons are forms.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
-	server := build(t)
-	server.start()
+	server := exampletest.Build(t, "counter")
+	server.Start()
 	page := browsertest.Start(t).NewPage(t)
 	page.DisableJavaScript()
-	page.Goto(server.url)
+	page.Goto(server.URL)
 	for _, n := range []string{"1", "2"} {
 		page.Click("#increment")
 		page.WantText("#count", n)
@@ -147,18 +148,18 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 
 // What is taken already is named, and the program ends with an exit code.
 func TestRefusesWhatIsTaken(t *testing.T) {
-	server := build(t)
+	server := exampletest.Build(t, "counter")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	refused(t, server.program, listener.Addr().String(), "-addr", listener.Addr().String(), "-db", server.db)
+	server.Refused(listener.Addr().String(), "-addr", listener.Addr().String(), "-db", server.DB)
 
-	server.start()
-	refused(t, server.program, filepath.Base(server.db), "-addr", "127.0.0.1:0", "-db", server.db)
-	refused(t, server.program, "unexpected argument", "serve")
-	server.terminate()
+	server.Start()
+	server.Refused(filepath.Base(server.DB), "-addr", "127.0.0.1:0", "-db", server.DB)
+	server.Refused("unexpected argument", "serve")
+	server.Terminate()
 }
 
 // picture writes what the README shows: a page that has been used.

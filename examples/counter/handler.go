@@ -1,7 +1,7 @@
 package main
 
 import (
-	"embed"
+	_ "embed"
 	"fmt"
 	"html/template"
 	"net/http"
@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/examples/internal/serve"
 	"github.com/stay-go/stay/web"
 )
 
@@ -30,11 +31,6 @@ var themes = []string{"auto", "light", "dark"}
 //go:embed page.html
 var pageHTML string
 
-// static holds htmx and its licence.
-//
-//go:embed static
-var static embed.FS
-
 var page = template.Must(template.New("page").Parse(pageHTML))
 
 // newHandler registers the two modules with app and returns the whole site.
@@ -53,7 +49,7 @@ func newHandler(app *stay.App) http.Handler {
 	})
 
 	mux := http.NewServeMux()
-	mux.Handle("GET /static/{file}", cached(http.FileServerFS(static)))
+	mux.Handle("GET /static/{file}", serve.Static())
 
 	mux.Handle("GET /{$}", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		c, err := counter.Get(r.Context())
@@ -155,13 +151,4 @@ func isHTMX(r *http.Request) bool {
 // a browser that submits a form asks for HTML by name, htmx and scripts do not.
 func isPlainForm(r *http.Request) bool {
 	return !isHTMX(r) && strings.Contains(r.Header.Get("Accept"), "text/html")
-}
-
-// cached lets browsers keep what next serves for a year: the names of the
-// files carry their version.
-func cached(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-		next.ServeHTTP(w, r)
-	})
 }

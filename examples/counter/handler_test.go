@@ -1,85 +1,33 @@
 package main
 
 import (
-	"context"
-	"io"
 	"net/http"
-	"net/http/cookiejar"
-	"net/http/httptest"
 	"net/url"
 	"strings"
 	"testing"
 
-	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/examples/internal/exampletest"
+	"github.com/stay-go/stay/staytest"
 )
 
-// A visitor is a client with cookies of its own that shows redirects as they
-// are.
+// A visitor is a client with cookies of its own.
 type visitor struct {
-	t      *testing.T
-	server string
-	client *http.Client
+	t *testing.T
+	*exampletest.Visitor
 }
 
-// newSite serves the handler on a store of its own and returns a function that
+// newSite makes the handler on a store of its own and returns a function that
 // brings a new visitor.
 func newSite(t *testing.T) func() *visitor {
 	t.Helper()
-	app := stay.New(memstore.New(), nil)
-	t.Cleanup(func() {
-		if err := app.Close(context.Background()); err != nil {
-			t.Errorf("close: %v", err)
-		}
-	})
-	server := httptest.NewServer(newHandler(app))
-	t.Cleanup(server.Close)
-	return func() *visitor {
-		jar, err := cookiejar.New(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return &visitor{t: t, server: server.URL, client: &http.Client{
-			Jar:           jar,
-			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		}}
-	}
-}
-
-// send makes a request with a form, or none if it is nil. Headers come in
-// pairs of name and value.
-func (v *visitor) send(method, path string, form url.Values, headers ...string) (*http.Response, string) {
-	v.t.Helper()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
-	}
-	r, err := http.NewRequestWithContext(v.t.Context(), method, v.server+path, body)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	}
-	for i := 0; i < len(headers); i += 2 {
-		r.Header.Set(headers[i], headers[i+1])
-	}
-	resp, err := v.client.Do(r)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	text, err := io.ReadAll(resp.Body)
-	if err != nil {
-		v.t.Fatal(err)
-	}
-	return resp, string(text)
+	handler := newHandler(staytest.App(t, nil))
+	return func() *visitor { return &visitor{t, exampletest.Visit(t, handler)} }
 }
 
 // want makes a request as a script does and checks status and whole body.
 func (v *visitor) want(method, path string, status int, body string) {
 	v.t.Helper()
-	resp, got := v.send(method, path, nil)
+	resp, got := v.Send(method, path, nil)
 	if resp.StatusCode != status || got != body {
 		v.t.Errorf("%s %s: %d %q, want %d %q", method, path, resp.StatusCode, got, status, body)
 	}
@@ -94,17 +42,11 @@ func (v *visitor) wantCount(body string) {
 // wantTheme checks the theme of the visitor's page.
 func (v *visitor) wantTheme(theme string) {
 	v.t.Helper()
-	if _, page := v.send(http.MethodGet, "/", nil); !strings.Contains(page, ` data-theme="`+theme+`"`) {
+	if _, page := v.Send(http.MethodGet, "/", nil); !strings.Contains(page, ` data-theme="`+theme+`"`) {
 		start, _, _ := strings.Cut(page, "<head>")
 		v.t.Errorf("page begins with %q, want theme %s", start, theme)
 	}
 }
-
-// As a browser submits a form, and as htmx does.
-var (
-	asForm = []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site", "same-origin"}
-	asHTMX = []string{"Accept", "*/*", "HX-Request", "true", "Sec-Fetch-Site", "same-origin"}
-)
 
 // B4: A increments three times and sees 3, B sees 0, increments and sees 1.
 func TestEachVisitorCountsAlone(t *testing.T) {
@@ -127,7 +69,7 @@ func TestTotalIsShared(t *testing.T) {
 	a.want("POST", "/total/increment", http.StatusOK, `<span id="total">1</span>`)
 	b.want("POST", "/total/increment", http.StatusOK, `<span id="total">2</span>`)
 	a.want("GET", "/total", http.StatusOK, `<span id="total">2</span>`)
-	if resp, _ := a.send("GET", "/total", nil); resp.Header.Get("Set-Cookie") != "" {
+	if resp, _ := a.Send("GET", "/total", nil); resp.Header.Get("Set-Cookie") != "" {
 		t.Errorf("the total set a cookie: %s", resp.Header.Get("Set-Cookie"))
 	}
 	a.wantCount("0")
@@ -139,20 +81,20 @@ func TestResetKeepsTheThemeAndResetAllDoesNot(t *testing.T) {
 	visit := newSite(t)
 	a, b := visit(), visit()
 	b.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
-	b.send("POST", "/theme", url.Values{"theme": {"light"}}, asHTMX...)
+	b.Send("POST", "/theme", url.Values{"theme": {"light"}}, exampletest.HTMX...)
 
 	a.wantTheme("auto")
 	a.want("POST", "/decrement", http.StatusOK, `<span id="count">-1</span>`)
-	a.send("POST", "/theme", url.Values{"theme": {"dark"}}, asHTMX...)
+	a.Send("POST", "/theme", url.Values{"theme": {"dark"}}, exampletest.HTMX...)
 	a.wantTheme("dark")
 	a.wantCount("-1")
 
-	a.send("POST", "/reset", nil, asHTMX...)
+	a.Send("POST", "/reset", nil, exampletest.HTMX...)
 	a.wantCount("0")
 	a.wantTheme("dark")
 
 	a.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
-	a.send("POST", "/reset?all=1", nil, asHTMX...)
+	a.Send("POST", "/reset?all=1", nil, exampletest.HTMX...)
 	a.wantCount("0")
 	a.wantTheme("auto")
 
@@ -163,9 +105,9 @@ func TestResetKeepsTheThemeAndResetAllDoesNot(t *testing.T) {
 // A theme that does not exist is refused, and nothing changes.
 func TestUnknownThemeIsRefused(t *testing.T) {
 	v := newSite(t)()
-	v.send("POST", "/theme", url.Values{"theme": {"dark"}}, asHTMX...)
+	v.Send("POST", "/theme", url.Values{"theme": {"dark"}}, exampletest.HTMX...)
 	for _, form := range []url.Values{{"theme": {"pink"}}, {"theme": {""}}, {}} {
-		if resp, body := v.send("POST", "/theme", form, asHTMX...); resp.StatusCode != http.StatusUnprocessableEntity {
+		if resp, body := v.Send("POST", "/theme", form, exampletest.HTMX...); resp.StatusCode != http.StatusUnprocessableEntity {
 			t.Errorf("theme %q: %d %q, want 422", form, resp.StatusCode, body)
 		}
 	}
@@ -179,7 +121,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 	v, other := visit(), visit()
 	other.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
 	v.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
-	if resp, body := v.send("POST", "/logout", nil, asForm...); resp.StatusCode != http.StatusSeeOther {
+	if resp, body := v.Send("POST", "/logout", nil, exampletest.Form...); resp.StatusCode != http.StatusSeeOther {
 		t.Fatalf("logout: %d %q, want 303", resp.StatusCode, body)
 	}
 	v.wantCount("0")
@@ -212,11 +154,11 @@ func TestFormsAndHTMXGetWhatTheyCanShow(t *testing.T) {
 			}
 			v := visit()
 			v.t = t
-			resp, body := v.send("POST", test.path, form, asForm...)
+			resp, body := v.Send("POST", test.path, form, exampletest.Form...)
 			if resp.StatusCode != http.StatusSeeOther || resp.Header.Get("Location") != "/" || body != "" {
 				t.Errorf("as a form: %d, Location %q, body %q", resp.StatusCode, resp.Header.Get("Location"), body)
 			}
-			resp, body = v.send("POST", test.path, form, asHTMX...)
+			resp, body = v.Send("POST", test.path, form, exampletest.HTMX...)
 			if resp.StatusCode != http.StatusOK || body != test.fragment {
 				t.Errorf("as htmx: %d %q, want 200 %q", resp.StatusCode, body, test.fragment)
 			}
@@ -231,7 +173,7 @@ func TestFormsAndHTMXGetWhatTheyCanShow(t *testing.T) {
 func TestOtherOriginsAreRefused(t *testing.T) {
 	v := newSite(t)()
 	v.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)
-	if resp, _ := v.send("POST", "/increment", nil, "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example"); resp.StatusCode != http.StatusForbidden {
+	if resp, _ := v.Send("POST", "/increment", nil, "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example"); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a click from elsewhere: %d, want 403", resp.StatusCode)
 	}
 	v.wantCount("1")
@@ -241,7 +183,7 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 // may keep, and its licence beside it. It is not part of anybody's session.
 func TestStaticFilesAreServedFromTheProgram(t *testing.T) {
 	v := newSite(t)()
-	_, page := v.send("GET", "/", nil)
+	_, page := v.Send("GET", "/", nil)
 	if strings.Contains(page, "src=\"http") || !strings.Contains(page, `src="/static/htmx-2.0.11.min.js"`) {
 		t.Error("the page does not load htmx from the program")
 	}
@@ -250,7 +192,7 @@ func TestStaticFilesAreServedFromTheProgram(t *testing.T) {
 		"/static/htmx-2.0.11.min.js":      "htmx",
 		"/static/htmx-2.0.11.LICENSE.txt": "Zero-Clause BSD",
 	} {
-		resp, body := fresh.send("GET", path, nil)
+		resp, body := fresh.Send("GET", path, nil)
 		if resp.StatusCode != http.StatusOK || !strings.Contains(body, want) {
 			t.Errorf("%s: %d, %d bytes", path, resp.StatusCode, len(body))
 		}

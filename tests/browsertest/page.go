@@ -51,6 +51,52 @@ func (p *Page) Click(selector string) {
 	p.do("click on "+selector, chromedp.Click(chromedp.CSS(selector)))
 }
 
+// DoubleClick waits for the first element that matches to be visible and
+// clicks on it twice in a row, as fast as a hand does.
+func (p *Page) DoubleClick(selector string) {
+	p.t.Helper()
+	p.do("see "+selector, chromedp.WaitVisible(chromedp.CSS(selector)))
+	// By place and not by element: the first click may bring another page.
+	at := p.Eval(fmt.Sprintf(`(() => {
+		const e = document.querySelector(%s)
+		e.scrollIntoView({block: "center", behavior: "instant"})
+		const r = e.getBoundingClientRect()
+		return (r.x + r.width / 2) + " " + (r.y + r.height / 2)
+	})()`, strconv.Quote(selector)))
+	var x, y float64
+	if _, err := fmt.Sscan(at, &x, &y); err != nil {
+		p.t.Fatalf("place of %s: %q", selector, at)
+	}
+	p.do("click on "+selector, chromedp.MouseClickXY(x, y))
+	p.do("click again on "+selector, chromedp.MouseClickXY(x, y, chromedp.ClickCount(2)))
+}
+
+// Type waits for the first element that matches to be visible and types text
+// into it with the keyboard, behind what is there. "\r" is the Enter key.
+func (p *Page) Type(selector, text string) {
+	p.t.Helper()
+	p.do("type into "+selector, chromedp.SendKeys(chromedp.CSS(selector), text))
+}
+
+// Back goes to the page before, as the browser's own button does, and waits
+// until it is complete.
+func (p *Page) Back() {
+	p.t.Helper()
+	p.do("go back", chromedp.NavigateBack())
+}
+
+// Look makes the window so many pixels wide and high and has the system
+// prefer a colour scheme, "light" or "dark".
+func (p *Page) Look(width, height int64, scheme string) {
+	p.t.Helper()
+	p.do("resize", chromedp.EmulateViewport(width, height))
+	run(p, "prefer "+scheme, func(ctx context.Context, target *chromedp.Target) (cdp.Empty, error) {
+		return cdp.Call(ctx, target, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
+			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}},
+		})
+	})
+}
+
 // Text returns the text of the first element that matches, as a reader sees
 // it.
 func (p *Page) Text(selector string) string {
@@ -71,6 +117,13 @@ func (p *Page) WantAttribute(selector, name, want string) {
 	p.t.Helper()
 	p.wantSame(name+" of "+selector, fmt.Sprintf("document.querySelector(%s)?.getAttribute(%s) ?? null",
 		strconv.Quote(selector), strconv.Quote(name)), want)
+}
+
+// WantValue waits until an expression of JavaScript has exactly this value, a
+// string, also across reloads of the page. what names it in a failure.
+func (p *Page) WantValue(what, expression, want string) {
+	p.t.Helper()
+	p.wantSame(what, expression, want)
 }
 
 // Eval runs an expression of JavaScript in the page and returns its value,

@@ -56,7 +56,7 @@ type site struct {
 
 func newSite(t *testing.T) *site {
 	t.Helper()
-	htmx2, err := os.ReadFile("../../examples/counter/static/htmx-2.0.11.min.js")
+	htmx2, err := os.ReadFile("../../examples/internal/serve/static/htmx-2.0.11.min.js")
 	if err != nil {
 		t.Fatal(err)
 	}

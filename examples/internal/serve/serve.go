@@ -1,0 +1,122 @@
+// Package serve is what the examples have in common: a program with the flags
+// -addr and -db that serves one App on an SQLite file and ends cleanly, and
+// the files that every page needs.
+package serve
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/sqlitestore"
+)
+
+// Limits of the server. A request of these programs is a click or a small
+// page, so what takes longer is a stuck client.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 15 * time.Second
+	writeTimeout      = 30 * time.Second
+	idleTimeout       = 2 * time.Minute
+	// shutdownTimeout bounds each of the two steps of a clean end: answering
+	// the requests under way, then closing the App.
+	shutdownTimeout = 10 * time.Second
+)
+
+// Main is the main function of an example: it serves what newHandler makes of
+// an App with these options until the program is told to end, by an interrupt
+// or SIGTERM. A second signal ends it at once. What goes wrong is written to
+// stderr and ends the program with exit code 1.
+func Main(program string, opts *stay.Options, newHandler func(*stay.App) http.Handler) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+
+	if err := run(ctx, program, os.Args[1:], os.Stdout, opts, newHandler); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends, then shuts down cleanly. The address it listens
+// on is the first line written to stdout.
+func run(ctx context.Context, program string, args []string, stdout io.Writer, opts *stay.Options, newHandler func(*stay.App) http.Handler) (err error) {
+	flags := flag.NewFlagSet(program, flag.ContinueOnError)
+	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
+	db := flags.String("db", program+".db", "SQLite `file`, made if there is none")
+	if err := flags.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return nil
+		}
+		return err
+	}
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+
+	store, err := sqlitestore.Open(*db)
+	if err != nil {
+		return fmt.Errorf("open the database: %w", err)
+	}
+	app := stay.New(store, opts)
+	defer func() {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+		defer cancel()
+		if cerr := app.Close(closing); cerr != nil {
+			err = errors.Join(err, fmt.Errorf("close the app: %w", cerr))
+		}
+	}()
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler:           newHandler(app),
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+	}
+	if _, err := fmt.Fprintf(stdout, "listening on http://%s\n", listener.Addr()); err != nil {
+		return errors.Join(err, listener.Close())
+	}
+
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(listener) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	stopping, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := server.Shutdown(stopping); err != nil {
+		return errors.Join(fmt.Errorf("stop the server: %w", err), server.Close())
+	}
+	return nil
+}
+
+// files are htmx and its licence.
+//
+//go:embed static
+var files embed.FS
+
+// Static serves htmx and its licence under /static/. Browsers may keep them
+// for a year: the names of the files carry their version.
+func Static() http.Handler {
+	serve := http.FileServerFS(files)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		serve.ServeHTTP(w, r)
+	})
+}

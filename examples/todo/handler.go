@@ -1,0 +1,141 @@
+package main
+
+import (
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"html/template"
+	"net/http"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/examples/internal/serve"
+	"github.com/stay-go/stay/web"
+)
+
+//go:embed page.html
+var pageHTML string
+
+// tmpl holds the page and the parts of it that htmx replaces.
+var tmpl = template.Must(template.New("page").Parse(pageHTML))
+
+// A view is what the templates show: the list, and a form that is shown again
+// with what was wrong about it.
+type view struct {
+	*Todos
+	Input, Error      string // of the form for a new item
+	LoginInput, Login string // of the form for the login, in the same way
+}
+
+// newHandler registers the module with app and returns the whole site. All
+// buttons are forms, so it works without JavaScript too: htmx gets the part
+// of the page that has changed, a plain form is sent back to the page.
+func newHandler(app *stay.App) http.Handler {
+	todos := stay.Register(app, Module)
+
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/{file}", serve.Static())
+
+	mux.Handle("GET /{$}", web.View(todos, func(w http.ResponseWriter, _ *http.Request, t *Todos) error {
+		return tmpl.Execute(w, view{Todos: t})
+	}))
+	mux.Handle("GET /todos.json", web.View(todos, showJSON))
+
+	// A login changes whose list it is, and the cookie with it, so it runs as
+	// an action and answers when the user's list is there.
+	mux.Handle("POST /login", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		_, err := todos.Do(r.Context(), "login", web.Payload(r))
+		if message := stay.FieldErrors(err)["user"]; message != "" {
+			return showAgain(w, r, todos, "login", view{LoginInput: r.FormValue("user"), Login: message})
+		}
+		if err != nil && !errors.Is(err, stay.ErrEnded) { // see below
+			return err
+		}
+		return home(w, r, nil)
+	}))
+	mux.Handle("POST /logout", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		// The second click of a double click comes with the cookie that the
+		// first has made an old one: what it wants is done already.
+		if _, err := todos.Do(r.Context(), "logout", nil); err != nil && !errors.Is(err, stay.ErrEnded) {
+			return err
+		}
+		return home(w, r, nil)
+	}))
+
+	mux.Handle("POST /todos", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		t, err := todos.Do(r.Context(), "add", web.Payload(r))
+		if message := stay.FieldErrors(err)["title"]; message != "" {
+			return showAgain(w, r, todos, "new", view{Input: r.FormValue("title"), Error: message})
+		}
+		if err != nil {
+			return err
+		}
+		return show(w, r, "added", t, t.Items[len(t.Items)-1])
+	}))
+	mux.Handle("POST /todos/{id}/toggle", web.Update(todos, func(w http.ResponseWriter, r *http.Request, t *Todos) error {
+		item := t.item(r.PathValue("id"))
+		if item == nil {
+			return stay.ErrNotFound
+		}
+		item.Done = !item.Done
+		return show(w, r, "toggled", t, *item)
+	}))
+	mux.Handle("POST /todos/clear", web.Do(todos, "clear", func(w http.ResponseWriter, r *http.Request, t *Todos) error {
+		return show(w, r, "cleared", t, Item{})
+	}))
+	return web.Sessions(app, nil)(mux)
+}
+
+// show answers a form that has changed the list: htmx with a part of the page,
+// all others with the way back to it.
+func show(w http.ResponseWriter, r *http.Request, part string, t *Todos, item Item) error {
+	if !isHTMX(r) {
+		return home(w, r, t)
+	}
+	return tmpl.ExecuteTemplate(w, part, struct {
+		view
+		Item Item
+	}{view{Todos: t}, item})
+}
+
+// showAgain answers a form that was refused with the form, what was written in
+// it, and why; without htmx as part of the whole page.
+func showAgain(w http.ResponseWriter, r *http.Request, todos *stay.State[Todos], form string, v view) error {
+	t, err := todos.Get(r.Context())
+	if err != nil {
+		return err
+	}
+	v.Todos = t
+	w.WriteHeader(http.StatusUnprocessableEntity)
+	if isHTMX(r) {
+		return tmpl.ExecuteTemplate(w, form, v)
+	}
+	return tmpl.Execute(w, v)
+}
+
+// home sends the browser to the page.
+func home(w http.ResponseWriter, r *http.Request, _ *Todos) error {
+	if isHTMX(r) {
+		w.Header().Set("HX-Redirect", "/")
+		return nil
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+// showJSON is the list for scripts.
+func showJSON(w http.ResponseWriter, _ *http.Request, t *Todos) error {
+	type item struct {
+		Title string `json:"title"`
+		Done  bool   `json:"done"`
+	}
+	items := make([]item, len(t.Items))
+	for i, it := range t.Items {
+		items[i] = item{it.Title, it.Done}
+	}
+	w.Header().Set("Content-Type", "application/json")
+	return json.NewEncoder(w).Encode(items)
+}
+
+func isHTMX(r *http.Request) bool {
+	return r.Header.Get("HX-Request") == "true"
+}

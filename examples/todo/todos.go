@@ -1,0 +1,133 @@
+package main
+
+import (
+	"crypto/rand"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/stay-go/stay"
+)
+
+// Limits of what somebody may write, in characters, and of a list.
+const (
+	maxUser  = 40
+	maxTitle = 200
+	maxItems = 500
+)
+
+// Todos are a user's list, or a guest's.
+type Todos struct {
+	// User is whose list it is, "" for a guest. It is the key: all devices of
+	// a user share the list, and what names the owner is never taken from a
+	// client or a stored list.
+	User  string `json:"user" stay:"key"`
+	Items []Item `json:"items"`
+}
+
+// An Item is one thing to do. Its ID stays what it is while others come and
+// go, and when a guest's list becomes a user's: a click means the item that
+// was clicked on, also on a page that shows an old list.
+type Item struct {
+	ID    string `json:"id"`
+	Title string `json:"title"`
+	Done  bool   `json:"done"`
+}
+
+// Open counts what is to be done.
+func (t *Todos) Open() int { return len(t.Items) - t.Finished() }
+
+// Finished counts what is done.
+func (t *Todos) Finished() (n int) {
+	for _, item := range t.Items {
+		if item.Done {
+			n++
+		}
+	}
+	return n
+}
+
+// item returns the item with an ID, nil if there is none.
+func (t *Todos) item(id string) *Item {
+	i := slices.IndexFunc(t.Items, func(item Item) bool { return item.ID == id })
+	if i < 0 {
+		return nil
+	}
+	return &t.Items[i]
+}
+
+// Module is a definition, plain data: the program and its tests register it
+// with Apps of their own.
+var Module = stay.Module[Todos]{
+	Name:    "todos",
+	Persist: stay.WithKey(func(t *Todos) string { return t.User }),
+	Actions: stay.Actions[Todos]{
+		"login":  stay.WithPayload(login),
+		"logout": logout,
+		"add":    stay.WithPayload(add),
+		"clear":  clearFinished,
+	},
+	// The user has a list already: what the guest wrote goes below it. For a
+	// new user the guest's list becomes the user's without being asked for.
+	Adopt: func(stored, guest *Todos) error {
+		stored.Items = append(stored.Items, guest.Items...)
+		return nil
+	},
+}
+
+// Login is who somebody says they are.
+type Login struct {
+	User string `json:"user"`
+}
+
+// Validate refuses names that are empty or too long.
+func (in Login) Validate() error {
+	return checkText("user", in.User, "Please say who you are.", maxUser)
+}
+
+// login makes the list that of a user: what is stored for the user is loaded
+// before anybody sees the result.
+func login(_ *stay.Call, t *Todos, in Login) error {
+	t.User = strings.TrimSpace(in.User) // no password is asked for, see main
+	return nil
+}
+
+// logout makes the list a guest's, which is empty. The user's stays stored.
+func logout(_ *stay.Call, t *Todos) error {
+	t.User = ""
+	return nil
+}
+
+// NewItem is something to be done.
+type NewItem struct {
+	Title string `json:"title"`
+}
+
+// Validate refuses titles that are empty or too long.
+func (in NewItem) Validate() error {
+	return checkText("title", in.Title, "Please write what there is to do.", maxTitle)
+}
+
+func add(_ *stay.Call, t *Todos, in NewItem) error {
+	if len(t.Items) >= maxItems {
+		return stay.Invalid("title", "The list is full: finish something first.")
+	}
+	t.Items = append(t.Items, Item{ID: rand.Text(), Title: strings.TrimSpace(in.Title)})
+	return nil
+}
+
+func clearFinished(_ *stay.Call, t *Todos) error {
+	t.Items = slices.DeleteFunc(t.Items, func(item Item) bool { return item.Done })
+	return nil
+}
+
+func checkText(field, text, missing string, most int) error {
+	switch text = strings.TrimSpace(text); {
+	case text == "":
+		return stay.Invalid(field, missing)
+	case utf8.RuneCountInString(text) > most:
+		return stay.Invalid(field, "Please use at most "+strconv.Itoa(most)+" characters.")
+	}
+	return nil
+}
