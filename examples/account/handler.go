@@ -1,0 +1,196 @@
+package main
+
+import (
+	"embed"
+	"errors"
+	"net/http"
+	"strings"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/web"
+)
+
+// static holds htmx and its licence.
+//
+//go:embed static
+var static embed.FS
+
+// A shop is the site: the App and the states that its handlers use.
+type shop struct {
+	app      *stay.App
+	profiles *stay.State[Profile]
+	carts    *stay.State[Cart]
+	browsers *stay.State[Browser]
+}
+
+// newShop registers the modules with app.
+func newShop(app *stay.App) *shop {
+	return &shop{
+		app:      app,
+		profiles: stay.Register(app, profileModule),
+		carts:    stay.Register(app, cartModule),
+		browsers: stay.Register(app, browserModule),
+	}
+}
+
+// newHandler returns the whole site. The buttons of the page are forms, so it
+// works with and without JavaScript; with it, htmx replaces the parts that
+// change.
+func newHandler(s *shop) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /static/{file}", cached(http.FileServerFS(static)))
+	mux.Handle("GET /{$}", web.Handle(s.home))
+	mux.Handle("GET /tea/{id}", web.Handle(s.tea))
+	mux.Handle("GET /now", web.Handle(s.now))
+
+	mux.Handle("POST /cart/more", web.Do(s.carts, "more", s.showCart))
+	mux.Handle("POST /cart/less", web.Do(s.carts, "less", s.showCart))
+	mux.Handle("POST /profile", web.Do(s.profiles, "edit", func(w http.ResponseWriter, r *http.Request, _ *Profile) error {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return nil
+	}))
+
+	mux.Handle("POST /login", web.Handle(s.login))
+	mux.Handle("POST /logout", web.Handle(s.logout))
+	mux.Handle("POST /devices/{id}/sign-out", web.Handle(s.signOutDevice))
+	mux.Handle("POST /devices/sign-out", web.Handle(s.signOutEverywhere))
+	return web.Sessions(s.app, &web.Options{Error: showError})(mux)
+}
+
+// login signs the browser in as whoever it says it is: this shop asks for no
+// password.
+func (s *shop) login(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		User string `json:"user"`
+	}
+	if err := web.Bind(r, &in); err != nil {
+		return err
+	}
+	user := strings.ToLower(strings.TrimSpace(in.User))
+	if user == "" || len(user) > 40 {
+		return stay.Invalid("user", "write a name of 1 to 40 letters")
+	}
+	// Here a real program finds the account and checks the password, with a
+	// bound on how often it may be tried, and returns stay.ErrDenied if it is
+	// wrong. Nothing else on this site changes for that: what comes below is
+	// done for somebody who is known.
+
+	ctx := r.Context()
+	if _, err := s.browsers.Update(ctx, func(b *Browser) error {
+		b.Name = browserName(r.UserAgent())
+		return nil
+	}); err != nil {
+		return err
+	}
+	// One step for all that belongs to users: cart and profile are those of
+	// the user from here on, and the browser gets a new cookie.
+	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+// logout leaves the user's cart and profile in the store. The session goes on
+// as a guest's, with the teas that this browser has looked at.
+func (s *shop) logout(w http.ResponseWriter, r *http.Request) error {
+	if err := stay.SessionFrom(r.Context()).Logout(r.Context()); err != nil {
+		return err
+	}
+	goTo(w, r, "/")
+	return nil
+}
+
+// signOutDevice ends another session of the user, with all that belongs to
+// that browser. This one is logged out instead: its browser waits for a new
+// cookie, which the session from the list knows nothing of.
+func (s *shop) signOutDevice(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	me := stay.SessionFrom(ctx)
+	id := r.PathValue("id")
+	if id == me.ID() {
+		return s.logout(w, r)
+	}
+	user := me.User()
+	if user == "" {
+		return stay.ErrDenied
+	}
+	// Only sessions of this user are in the list, so nobody can end those of
+	// others. One that is not there any more is as good as ended.
+	for session, err := range s.app.Sessions(ctx, user) {
+		if err != nil {
+			return err
+		}
+		if session.ID() != id {
+			continue
+		}
+		if err := session.Destroy(ctx); err != nil {
+			return err
+		}
+	}
+	return s.showDevices(w, r)
+}
+
+// signOutEverywhere ends all sessions of the user in one step, this one
+// included. After that Destroy only has this browser forget its cookie, so
+// that it can sign in again at once.
+func (s *shop) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	me := stay.SessionFrom(ctx)
+	user := me.User()
+	if user == "" {
+		return stay.ErrDenied
+	}
+	if err := s.app.Revoke(ctx, user); err != nil {
+		return err
+	}
+	if err := me.Destroy(ctx); err != nil && !errors.Is(err, stay.ErrEnded) {
+		return err
+	}
+	goTo(w, r, "/")
+	return nil
+}
+
+// goTo has the browser load a page.
+func goTo(w http.ResponseWriter, r *http.Request, path string) {
+	if isHTMX(r) {
+		w.Header().Set("HX-Redirect", path)
+		return
+	}
+	http.Redirect(w, r, path, http.StatusSeeOther)
+}
+
+func isHTMX(r *http.Request) bool {
+	return r.Header.Get("HX-Request") == "true"
+}
+
+// browserName makes a name for people of what a browser says of itself.
+func browserName(agent string) string {
+	pick := func(other string, names ...[2]string) string {
+		for _, n := range names {
+			if strings.Contains(agent, n[0]) {
+				return n[1]
+			}
+		}
+		return other
+	}
+	browser := pick("A browser", [][2]string{ // those that name others too come first
+		{"Edg", "Edge"}, {"OPR/", "Opera"}, {"Firefox/", "Firefox"}, {"Chrome/", "Chrome"}, {"CriOS/", "Chrome"}, {"Safari/", "Safari"},
+	}...)
+	system := pick("", [][2]string{
+		{"iPhone", "iPhone"}, {"iPad", "iPad"}, {"Android", "Android"}, {"Windows", "Windows"}, {"Mac OS", "Mac"}, {"Linux", "Linux"},
+	}...)
+	if system == "" {
+		return browser
+	}
+	return browser + " on " + system
+}
+
+// cached lets browsers keep what next serves for a year: the names of the
+// files carry their version.
+func cached(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
+		next.ServeHTTP(w, r)
+	})
+}
