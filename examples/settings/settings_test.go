@@ -55,6 +55,7 @@ func TestInBrowser(t *testing.T) {
 	v.Type("#draft", "before")
 	v.WantText("#held-draft", "before")
 	v.Click("#theme-dark") // loads no page: the draft stays
+	v.wantHeld(Settings{Theme: "dark", Language: "en", Draft: "before"})
 	v.Click("#language-de")
 	v.wantHeld(Settings{Theme: "dark", Language: "de", Draft: "before"})
 	preserved := Settings{Theme: "dark", Language: "de"}
@@ -111,7 +112,12 @@ func TestInBrowser(t *testing.T) {
 	other.Goto(server.URL)
 	other.wantHeld(Settings{Theme: "auto", Language: "en"})
 
-	// Without the server a change says so; with it the next one goes on.
+	// What is refused says so, and so does a change without the server; the
+	// next one goes on.
+	v.Eval(`htmx.ajax("POST", "/", {source: "#ask", values: {theme: "pink"}}); ""`)
+	v.WantText("[data-failed] [role=alert]", texts["en"]["failed"])
+	v.Click("#ask")
+	v.WantText("body:not([data-failed]) #held-theme", "auto")
 	server.Terminate()
 	v.Click("#question-load")
 	v.WantText("[data-failed] [role=alert]", texts["en"]["failed"])

@@ -163,7 +163,15 @@ func TestRefusedInBrowser(t *testing.T) {
 	page.WantText("#name-wrong", "Please say who you are.")
 	page.wantList("buy milk")
 
-	// Without the server a click says so; with it the next one goes on.
+	// So is what the page did not mean to send, and a click without the server;
+	// the next one goes on.
+	page.Eval(`htmx.ajax("POST", "/todos", {source: "#add", values: {nope: "1"}}); ""`)
+	page.WantText("[data-failed] [role=alert]", "That did not work. What the list shows is safe: try again in a moment.")
+	page.toggle(1)
+	page.wantList("x buy milk")
+	page.toggle(1)
+	page.wantList("buy milk")
+	page.WantText("body:not([data-failed]) #user", "guest")
 	server.Terminate()
 	page.toggle(1)
 	page.WantText("[data-failed] [role=alert]", "That did not work. What the list shows is safe: try again in a moment.")
