@@ -117,6 +117,27 @@ func TestPageLoadResetsAndPartsDoNot(t *testing.T) {
 	}
 }
 
+// What is written in a field changes what follows from it, and not the field:
+// somebody may be writing on.
+func TestAnswersLeaveFieldsAlone(t *testing.T) {
+	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
+	for target, want := range map[string]struct{ page, fields, outOfBand bool }{
+		"":        {page: true, fields: true},
+		"visible": {fields: true},
+		"filter":  {outOfBand: true},
+	} {
+		headers := exampletest.Form
+		if target != "" {
+			headers = append([]string{"HX-Target", target}, exampletest.HTMX...)
+		}
+		_, body := v.Send("POST", "/", url.Values{"filter": {"oslo"}}, headers...)
+		if strings.Contains(body, "<html") != want.page || strings.Contains(body, "<textarea") != want.fields ||
+			strings.Contains(body, "hx-swap-oob") != want.outOfBand || !strings.Contains(body, "<li>Oslo</li>") {
+			t.Errorf("target %q: %s", target, body)
+		}
+	}
+}
+
 // Without JavaScript the resets go back to the page.
 func TestResetForms(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
