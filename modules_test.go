@@ -1,0 +1,280 @@
+package stay_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// A12, A4, A6: modules of every strategy side by side, all with the same
+// session, user and key: each keeps its own, across a restart, and only the
+// ephemeral ones begin anew.
+func TestA12A4A6ManyModules(t *testing.T) {
+	type keyed struct {
+		Key   string `json:"key" stay:"key"`
+		Count int    `json:"count"`
+	}
+	const each = 4
+	for storeName, open := range keyStores {
+		t.Run(storeName, func(t *testing.T) {
+			st := unclosed{open()}
+			var plain map[string]*stay.State[counter]
+			var byKey map[string]*stay.State[keyed]
+			start := func() *stay.App {
+				app := stay.New(st, nil)
+				plain, byKey = map[string]*stay.State[counter]{}, map[string]*stay.State[keyed]{}
+				for i := range each {
+					for strategy, persist := range map[string]stay.Strategy{
+						"session": stay.PerSession, "global": stay.Global, "user": stay.PerUser, "ephemeral": nil,
+					} {
+						n := fmt.Sprintf("%s%d", strategy, i)
+						plain[n] = stay.Register(app, stay.Module[counter]{Name: n, Persist: persist})
+					}
+					n := fmt.Sprintf("key%d", i)
+					byKey[n] = stay.Register(app, stay.Module[keyed]{Name: n, Persist: stay.WithKey(func(k *keyed) string { return k.Key })})
+				}
+				return app
+			}
+			app := start()
+			// The key is the name of another module, as a user might choose it.
+			browsers := []*browser{newBrowser(app), newBrowser(app)}
+			users := []string{"global0", "session0"}
+			expect := func(b int, n string, i int) int {
+				switch {
+				case strings.HasPrefix(n, "global"):
+					return 1 + 2 // both count there
+				default:
+					return 10*i + b + 1
+				}
+			}
+			names := slices.Sorted(maps.Keys(plain))
+			keyNames := slices.Sorted(maps.Keys(byKey))
+			for b, browser := range browsers {
+				login(t, browser, users[b])
+				for i, n := range names {
+					by := 10*i + b + 1
+					if strings.HasPrefix(n, "global") {
+						by = b + 1
+					}
+					change(t, browser.ctx(), plain[n], func(c *counter) error { c.Count += by; return nil })
+				}
+				for i, n := range keyNames {
+					change(t, browser.ctx(), byKey[n], func(k *keyed) error { k.Key = users[b]; return nil })
+					change(t, browser.ctx(), byKey[n], func(k *keyed) error { k.Count = 10*i + b + 1; return nil })
+				}
+			}
+			check := func(restarted bool) {
+				t.Helper()
+				for b, browser := range browsers {
+					for i, n := range names {
+						want := expect(b, n, i)
+						if restarted && strings.HasPrefix(n, "ephemeral") {
+							want = 0
+						}
+						c, err := plain[n].Get(browser.ctx())
+						if err != nil || c.Count != want {
+							t.Errorf("browser %d, module %s: %v, %v, want %d", b, n, c, err, want)
+						}
+					}
+					for i, n := range keyNames {
+						k, err := byKey[n].Get(browser.ctx())
+						if err != nil || k.Key != users[b] || k.Count != 10*i+b+1 {
+							t.Errorf("browser %d, module %s: %v, %v", b, n, k, err)
+						}
+					}
+				}
+			}
+			check(false)
+			if err := app.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			app = start()
+			t.Cleanup(func() { _ = app.Close(context.Background()) })
+			for b := range browsers {
+				browsers[b] = browsers[b].on(app)
+			}
+			check(true)
+		})
+	}
+}
+
+// A13: the function of ResolveKey may use the session's ID and the module's
+// name; a key that is there from the start has no guest phase; At takes the key
+// as it is given.
+func TestA13ResolveKeyOfSession(t *testing.T) {
+	type doc struct {
+		Text string `json:"text"`
+	}
+	onKeyStores(t, func(t *testing.T, app *stay.App) {
+		modules := map[string]*stay.State[doc]{}
+		for _, n := range []string{"draft", "final"} {
+			modules[n] = stay.Register(app, stay.Module[doc]{Name: n, Persist: stay.ResolveKey(func(c *stay.Call, _ *doc) string {
+				return c.Module() + "/" + c.Session().ID()
+			})})
+		}
+		one, two := newBrowser(app), newBrowser(app)
+		for text, b := range map[string]*browser{"one": one, "two": two} {
+			for n, s := range modules {
+				change(t, b.ctx(), s, func(d *doc) error { d.Text = n + " of " + text; return nil })
+			}
+		}
+		id := stay.SessionFrom(one.ctx()).ID()
+		for n, s := range modules {
+			wantState(t, one.ctx(), s, fmt.Sprintf(`{"text":"%s of one"}`, n))
+			wantState(t, two.ctx(), s, fmt.Sprintf(`{"text":"%s of two"}`, n))
+			wantState(t, t.Context(), s.At(n+"/"+id), fmt.Sprintf(`{"text":"%s of one"}`, n))
+		}
+
+		room := stay.Register(app, stay.Module[todos]{Name: "room", Persist: stay.ResolveKey(func(_ *stay.Call, t *todos) string { return t.Owner.ID })})
+		change(t, t.Context(), room.At("hall"), become("elsewhere"))
+		wantState(t, t.Context(), room.At("hall"), `{"owner":{"id":"elsewhere","role":"r-elsewhere"},"items":null,"theme":""}`)
+	})
+}
+
+// K7 for ResolveKey, whose key can only be computed with the session at hand:
+// a session does not come to the state of another key, and takes along nothing
+// of it; the record stays as it is. A record that does not say whose it is is
+// completed, also where the initial state has a key.
+func TestK7ResolveKeyOwnerOfRecord(t *testing.T) {
+	for name, open := range keyStores {
+		t.Run(name, func(t *testing.T) {
+			st := open()
+			bad := []byte(`{"owner":{"id":"bob"},"items":["secret"]}`)
+			commit(t, st, store.Write{Key: "key/room/ann", Value: bad, Version: 1})
+			commit(t, st, store.Write{Key: "key/room/eve", Value: []byte(`{"items":["no owner"]}`), Version: 1})
+			var told []string
+			app := newApp(t, st, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
+				told = append(told, e.Module+" "+e.Phase+" "+string(e.Code))
+			}})
+			s := stay.Register(app, stay.Module[todos]{Name: "room", Persist: stay.ResolveKey(func(_ *stay.Call, t *todos) string {
+				if t.Owner.ID == "" {
+					return "lobby"
+				}
+				return t.Owner.ID
+			})})
+			b := newBrowser(app)
+			lobby := `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`
+			must(t)(s.Update(b.ctx(), addItem("hello")))
+			_, err := s.Update(b.ctx(), become("ann"))
+			wantCode(t, err, stay.ErrCorrupt)
+			wantState(t, b.ctx(), s, lobby)
+			if rec := load(t, st, "key/room/ann"); !bytes.Equal(rec.Value, bad) {
+				t.Errorf("the record has become %s", rec.Value)
+			}
+			if !slices.Equal(told, []string{"room decode corrupt"}) {
+				t.Errorf("OnError was told %q", told)
+			}
+			must(t)(s.Update(b.ctx(), become("eve")))
+			wantState(t, b.ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["no owner"],"theme":""}`)
+			must(t)(s.Update(b.ctx(), become("")))
+			wantState(t, b.ctx(), s, lobby)
+		})
+	}
+}
+
+// K3, K4: in development mode it is said what a logout or a switch has
+// dropped, and only then.
+func TestK3K4DroppedChangesAreReported(t *testing.T) {
+	for _, development := range []bool{true, false} {
+		t.Run(fmt.Sprintf("development %v", development), func(t *testing.T) {
+			var log bytes.Buffer
+			app := newApp(t, memstore.New(), &stay.Options{Development: development, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			m := todosModule()
+			m.Actions = stay.Actions[todos]{"quiet": func(_ *stay.Call, t *todos) error { return become(t.Items[0])(t) }}
+			m.Actions["loud"] = func(_ *stay.Call, t *todos) error {
+				t.Theme = "dark"
+				return become("")(t)
+			}
+			m.Actions["over"] = func(_ *stay.Call, t *todos) error {
+				t.Theme = "dark"
+				return become("bob")(t)
+			}
+			s := stay.Register(app, m)
+			b := newBrowser(app)
+			for _, c := range []struct {
+				action string
+				told   bool
+			}{{"loud", true}, {"over", true}, {"quiet", false}} {
+				must(t)(s.Update(b.ctx(), become("ann")))
+				must(t)(s.Update(b.ctx(), func(t *todos) error { t.Items = []string{""}; return nil }))
+				log.Reset()
+				must(t)(s.Do(b.ctx(), c.action, nil))
+				told := strings.Contains(log.String(), "dropped") && strings.Contains(log.String(), "module=todos action="+c.action)
+				if told != (c.told && development) {
+					t.Errorf("%s logs %q", c.action, log.String())
+				}
+			}
+		})
+	}
+}
+
+// S2: guests in memory are bounded and go with the process; stored ones
+// outlive it and go with their session.
+func TestS2Guests(t *testing.T) {
+	for mode, guests := range guestModes {
+		t.Run(mode, func(t *testing.T) {
+			st, clk := unclosed{memstore.New()}, newClock()
+			opts := &stay.Options{Guests: guests, Clock: clk.Now, IdleTimeout: time.Hour, MaxGuests: 6, Logger: slog.New(slog.DiscardHandler)}
+			type site struct {
+				s *stay.State[todos]
+				p *stay.State[profile]
+				e *stay.State[counter]
+			}
+			start := func() (*stay.App, site) {
+				app := stay.New(st, opts)
+				return app, site{
+					stay.Register(app, todosModule()),
+					stay.Register(app, stay.Module[profile]{Name: "profile", Initial: profile{"guest"}, Persist: stay.PerUser}),
+					stay.Register(app, stay.Module[counter]{Name: "eph"}),
+				}
+			}
+			app, x := start()
+			begin := func() *browser {
+				b := newBrowser(app)
+				must(t)(x.s.Update(b.ctx(), addItem("x")))
+				change(t, b.ctx(), x.p, name("x"))
+				mustUpdate(t, b.ctx(), x.e)
+				return b
+			}
+			has := func(b *browser, kept bool) {
+				t.Helper()
+				if kept {
+					wantState(t, b.ctx(), x.s, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
+					wantState(t, b.ctx(), x.p, `{"name":"x"}`)
+					wantCount(t, b.ctx(), x.e, 1)
+					return
+				}
+				wantState(t, b.ctx(), x.s, guestState)
+				wantState(t, b.ctx(), x.p, `{"name":"guest"}`)
+				wantCount(t, b.ctx(), x.e, 0)
+			}
+			stored := guests == stay.GuestStored
+			first := begin()
+			has(first, true)
+			for range 3 {
+				begin()
+			}
+			has(first, stored) // there were too many for memory
+			last := begin()
+			if err := app.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			app, x = start()
+			t.Cleanup(func() { _ = app.Close(context.Background()) })
+			last = last.on(app)
+			has(last, stored)
+			clk.Advance(2 * time.Hour)
+			has(last, false)
+		})
+	}
+}

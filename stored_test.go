@@ -1,0 +1,326 @@
+package stay_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// S1: a session's record is stored with what it first needs to remember, in
+// one group: a state, a login or an attachment. Until then, and by asking,
+// nothing is stored.
+func TestS1WhatIsStoredWhen(t *testing.T) {
+	type app struct {
+		own *stay.State[counter]
+		s   *stay.State[todos]
+		p   *stay.State[profile]
+	}
+	for what, c := range map[string]struct {
+		do    func(a *app, ctx context.Context) error
+		wants []string // beside the session's record
+	}{
+		"reading": {func(a *app, ctx context.Context) error {
+			for _, get := range []func() error{
+				func() error { _, err := a.own.Get(ctx); return err },
+				func() error { _, err := a.s.Get(ctx); return err },
+				func() error { _, err := a.p.Get(ctx); return err },
+				func() error { stay.SessionFrom(ctx).User(); return nil },
+			} {
+				if err := get(); err != nil {
+					return err
+				}
+			}
+			return nil
+		}, nil},
+		"a change that changes nothing": {func(a *app, ctx context.Context) error {
+			_, err := a.own.Update(ctx, func(*counter) error { return nil })
+			return err
+		}, nil},
+		"a state": {func(a *app, ctx context.Context) error {
+			_, err := a.own.Update(ctx, increment)
+			return err
+		}, []string{"session/own/ID"}},
+		"an attachment": {func(a *app, ctx context.Context) error {
+			_, err := a.s.Update(ctx, become("ann"))
+			return err
+		}, []string{"key/todos/ann"}},
+		"a login": {func(a *app, ctx context.Context) error {
+			return stay.SessionFrom(ctx).Login(ctx, "ann")
+		}, []string{"stay/user/ann"}},
+	} {
+		t.Run(what, func(t *testing.T) {
+			onJournals(t, stay.Options{}, func(t *testing.T, j *journal, x *stay.App) {
+				a := &app{
+					own: stay.Register(x, stay.Module[counter]{Name: "own", Persist: stay.PerSession}),
+					s:   stay.Register(x, todosModule()),
+					p:   stay.Register(x, stay.Module[profile]{Name: "profile", Persist: stay.PerUser}),
+				}
+				b := newBrowser(x)
+				id := b.known(t, a.s)
+				if groups := j.take(); len(groups) > 0 {
+					t.Errorf("a first look stored %q", groups)
+				}
+				if err := c.do(a, b.ctx()); err != nil {
+					t.Fatal(err)
+				}
+				if c.wants == nil {
+					wantGroups(t, what, j.take())
+					return
+				}
+				want := []string{"stay/session/" + id}
+				for _, key := range c.wants {
+					want = append(want, strings.ReplaceAll(key, "ID", id))
+				}
+				wantGroups(t, what, j.take(), want)
+			})
+		})
+	}
+}
+
+// S1: for a module in another store the session's record is written first; a
+// state whose session's record is missing is read as usual.
+func TestS1ModuleInAnotherStore(t *testing.T) {
+	var order []string
+	note := func(which string, s store.Store) *storefault.Store {
+		return storefault.Wrap(s, &storefault.Options{Hook: func(c storefault.Call) {
+			for _, g := range c.Groups {
+				for _, w := range g {
+					if w.Op != store.Check && w.Key != "stay/keys" {
+						prefix, _, _ := strings.Cut(w.Key, "/")
+						order = append(order, which+" "+prefix)
+					}
+				}
+			}
+		}})
+	}
+	main, other := note("main", memstore.New()), note("other", memstore.New())
+	app := newApp(t, main, &stay.Options{OnError: quiet})
+	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Store: other})
+	b := newBrowser(app)
+	mustUpdate(t, b.ctx(), s)
+	if want := []string{"main stay", "other session"}; !slices.Equal(order, want) {
+		t.Errorf("written in the order %q, want %q", order, want)
+	}
+	order = nil
+	mustUpdate(t, b.ctx(), s)
+	if want := []string{"other session"}; !slices.Equal(order, want) {
+		t.Errorf("the second change wrote %q, want %q", order, want)
+	}
+
+	// A first change whose second half fails leaves a session without state.
+	rule := other.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
+	two := newBrowser(app)
+	_, err := s.Update(two.ctx(), increment)
+	wantCode(t, err, stay.ErrUnavailable)
+	rule.Remove()
+	wantCount(t, two.ctx(), s, 0)
+	mustUpdate(t, two.ctx(), s)
+	wantCount(t, two.ctx(), s, 1)
+}
+
+// S1: a state whose session's record is gone is read as usual by the cookie
+// that names it.
+func TestS1StateWithoutSessionRecord(t *testing.T) {
+	for name, open := range keyStores {
+		t.Run(name, func(t *testing.T) {
+			st := unclosed{open()}
+			app := stay.New(st, nil)
+			register := func(app *stay.App) *stay.State[counter] {
+				return stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			}
+			s := register(app)
+			b := newBrowser(app)
+			wantCount(t, b.ctx(), s, 0)
+			mustUpdate(t, b.ctx(), s)
+			record := "stay/session/" + stay.SessionFrom(b.ctx()).ID()
+			if err := app.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			commit(t, st, store.Write{Op: store.Delete, Key: record, Base: load(t, st, record).Revision})
+			app = newApp(t, st, nil)
+			s = register(app)
+			b = b.on(app)
+			wantCount(t, b.ctx(), s, 1)
+			mustUpdate(t, b.ctx(), s)
+			wantCount(t, b.ctx(), s, 2)
+		})
+	}
+}
+
+// B3, W1: only a hash of the session's id is stored, whatever the session
+// does; nothing in the store lets anybody make its cookie.
+func TestB3W1OnlyAHashIsStored(t *testing.T) {
+	st := memstore.New()
+	app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
+	s := stay.Register(app, todosModule())
+	p := stay.Register(app, stay.Module[profile]{Name: "profile", Persist: stay.PerUser})
+	b := newBrowser(app)
+	must(t)(s.Get(b.ctx()))
+	token, err := base64.RawURLEncoding.DecodeString(b.token)
+	if err != nil {
+		t.Fatal(err)
+	}
+	must(t)(s.Update(b.ctx(), addItem("x")))
+	must(t)(s.Update(b.ctx(), become("ann")))
+	login(t, b, "ann")
+	change(t, b.ctx(), p, name("Ann"))
+	keys := rows(t, st)
+	if len(keys) < 4 {
+		t.Fatalf("stored %q", keys)
+	}
+	for _, key := range keys {
+		rec := load(t, st, key)
+		for i := 0; i+16 <= len(token); i++ {
+			secret := token[i : i+16]
+			for _, form := range [][]byte{secret, []byte(base64.RawURLEncoding.EncodeToString(secret)), []byte(base64.StdEncoding.EncodeToString(secret))} {
+				if bytes.Contains(rec.Value, form) || bytes.Contains(rec.Meta, form) || strings.Contains(key, string(form)) {
+					t.Errorf("%q holds 16 bytes of the cookie", key)
+				}
+			}
+		}
+	}
+}
+
+// S1: modules in several stores share one session, whichever is used first.
+func TestS1ModulesInSeveralStores(t *testing.T) {
+	for name, open := range keyStores {
+		t.Run(name, func(t *testing.T) {
+			main, other := unclosed{open()}, unclosed{open()}
+			var here, there, elsewhere *stay.State[counter]
+			start := func() *stay.App {
+				app := stay.New(main, &stay.Options{MaxWait: time.Second})
+				here = stay.Register(app, stay.Module[counter]{Name: "here", Persist: stay.PerSession})
+				there = stay.Register(app, stay.Module[counter]{Name: "there", Persist: stay.PerSession, Store: other})
+				elsewhere = stay.Register(app, stay.Module[counter]{Name: "elsewhere", Persist: stay.PerSession, Store: other})
+				return app
+			}
+			app := start()
+			order := func() [][]*stay.State[counter] {
+				return [][]*stay.State[counter]{{here, there, elsewhere}, {there, here, elsewhere}, {there, elsewhere, here}}
+			}
+			var browsers []*browser
+			for _, states := range order() {
+				b := newBrowser(app)
+				wantCount(t, b.ctx(), here, 0)
+				for _, s := range states {
+					mustUpdate(t, b.ctx(), s)
+				}
+				ctx := b.ctx()
+				if err := stay.SessionFrom(ctx).Renew(ctx); err != nil {
+					t.Fatal(err)
+				}
+				browsers = append(browsers, b)
+			}
+			if err := app.Close(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			app = start()
+			t.Cleanup(func() { _ = app.Close(context.Background()) })
+			for i, b := range browsers {
+				b = b.on(app)
+				id := stay.SessionFrom(b.ctx()).ID()
+				for _, s := range order()[i] {
+					mustUpdate(t, b.ctx(), s)
+					wantCount(t, b.ctx(), s, 2)
+				}
+				if load(t, main, "stay/session/"+id).Revision == 0 || load(t, other, "stay/session/"+id).Revision != 0 {
+					t.Error("the session's record is not where the sessions are")
+				}
+				ctx := b.ctx()
+				if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
+					t.Fatal(err)
+				}
+				for _, key := range []string{"session/there/", "session/elsewhere/"} {
+					if load(t, other, key+id).Revision != 0 {
+						t.Errorf("%s is left of a destroyed session", key)
+					}
+				}
+			}
+		})
+	}
+}
+
+// S6: the records of a session and of its guests expire with it at the latest;
+// those under users and keys, and Global ones, never do, unless their module
+// has an Expiry.
+func TestS6ExpiryOfRecords(t *testing.T) {
+	st := memstore.New()
+	clk := newClock()
+	app := newApp(t, st, &stay.Options{Clock: clk.Now, Guests: stay.GuestStored, IdleTimeout: time.Hour, Lifetime: 30 * time.Hour})
+	begin := clk.Now()
+	never, lifetime := time.Time{}, begin.Add(30*time.Hour)
+	later := 10 * time.Minute
+	own := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession})
+	eph := stay.Register(app, stay.Module[counter]{Name: "eph"})
+	global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
+	short := stay.Register(app, stay.Module[counter]{Name: "short", Persist: stay.Global, Expiry: time.Minute})
+	p := stay.Register(app, stay.Module[profile]{Name: "profile", Persist: stay.PerUser})
+	pShort := stay.Register(app, stay.Module[profile]{Name: "pshort", Persist: stay.PerUser, Expiry: 2 * time.Minute})
+	s := stay.Register(app, todosModule())
+	m := todosModule()
+	m.Name, m.Expiry = "kshort", 3*time.Minute
+	kShort := stay.Register(app, m)
+
+	b := newBrowser(app)
+	id := b.known(t, s)
+	clk.Advance(later)
+	work := func() {
+		for _, c := range []*stay.State[counter]{own, eph, global, short} {
+			mustUpdate(t, b.ctx(), c)
+		}
+		for _, c := range []*stay.State[profile]{p, pShort} {
+			change(t, b.ctx(), c, func(p *profile) error { p.Name += "x"; return nil })
+		}
+		for _, c := range []*stay.State[todos]{s, kShort} {
+			change(t, b.ctx(), c, addItem("x"))
+		}
+	}
+	want := func(expires map[string]time.Time) {
+		t.Helper()
+		for key, at := range expires {
+			rec := loadAt(t, st, clk.Now(), key)
+			if rec.Revision == 0 {
+				t.Errorf("%s is not stored", key)
+			} else if !rec.Expires.Equal(at) {
+				t.Errorf("%s expires %v, want %v", key, rec.Expires, at)
+			}
+		}
+	}
+	work()
+	now := clk.Now()
+	want(map[string]time.Time{
+		"session/own/" + id: lifetime, "guest/eph/" + id: lifetime,
+		"guest/profile/" + id: lifetime, "guest/pshort/" + id: lifetime, "guest/todos/" + id: lifetime, "guest/kshort/" + id: lifetime,
+		"global/global/": never, "global/short/": now.Add(time.Minute),
+		"stay/session/" + id: now.Add(time.Hour),
+	})
+	login(t, b, "ann")
+	must(t)(s.Update(b.ctx(), become("ann")))
+	must(t)(kShort.Update(b.ctx(), become("ann")))
+	clk.Advance(30 * time.Second)
+	work()
+	now = clk.Now()
+	want(map[string]time.Time{
+		"session/own/" + id: lifetime, "guest/eph/" + id: lifetime, "global/global/": never,
+		"user/profile/ann": never, "user/pshort/ann": now.Add(2 * time.Minute),
+		"key/todos/ann": never, "key/kshort/ann": now.Add(3 * time.Minute),
+	})
+}
+
+func loadAt(t *testing.T, s store.Store, now time.Time, key string) store.Record {
+	t.Helper()
+	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs[0]
+}
