@@ -217,6 +217,9 @@ func (s *Session) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 	if ok, since := s.matches(rec); !ok {
 		return false, since, nil
 	}
+	if rec == nil && s.carried && !s.idleEnd.After(now) {
+		return false, s.idleEnd, nil // the request has outlived its session
+	}
 	asked := s.asked
 	s.asked = ""
 	revoked, since, err := s.app.sessions.revoked(ctx, rec, asked, now)
@@ -226,12 +229,15 @@ func (s *Session) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 // matches reports whether the cookie is the one that the record asks for; if
 // not, since when.
 func (s *Session) matches(rec *sessionRecord) (ok bool, since time.Time) {
-	if s.fixed && rec != nil {
+	if s.fixed {
 		// It has no cookie, so it follows its record, but not to another user.
-		s.gen = rec.Gen
-		if rec.user() != s.rec.user() {
+		switch {
+		case rec == nil:
+			return false, time.Time{}
+		case rec.user() != s.rec.user():
 			return false, time.UnixMilli(rec.Renewed)
 		}
+		s.gen = rec.Gen
 	}
 	switch {
 	case rec == nil:

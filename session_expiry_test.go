@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -47,5 +48,45 @@ func TestS5OldCookieWithAShorterIdleTimeout(t *testing.T) {
 				wantCount(t, b.with(old).ctx(), c, 0)
 			})
 		}
+	}
+}
+
+// S5, S6: a request that outlives its session, as one that streams may, cannot
+// bring it back, and does not try for ever to store it.
+func TestS5S6RequestOutlivesItsSession(t *testing.T) {
+	for what, d := range map[string]time.Duration{"idle": 25 * time.Hour, "lifetime": 31 * 24 * time.Hour} {
+		for where, other := range map[string]store.Store{"here": nil, "elsewhere": memstore.New()} {
+			t.Run(what+" "+where, func(t *testing.T) {
+				clock := newClock()
+				app := newApp(t, memstore.New(), &stay.Options{Clock: clock.Now})
+				c := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession, Store: other})
+				ctx := newBrowser(app).ctx()
+				mustUpdate(t, ctx, c)
+				clock.Advance(d)
+				wantCount(t, ctx, c, 0)
+				_, err := c.Update(ctx, increment)
+				wantCode(t, err, stay.ErrEnded)
+				s := stay.SessionFrom(ctx)
+				wantCode(t, s.Renew(ctx), stay.ErrEnded)
+				wantCode(t, s.Login(ctx, "ann"), stay.ErrEnded)
+				wantCount(t, newBrowser(app).ctx(), c, 0)
+			})
+		}
+	}
+}
+
+// S5, S7: what App.Sessions yielded ends with the session, whatever its cookie.
+func TestS5S7ListedSessionExpires(t *testing.T) {
+	clock := newClock()
+	app := newApp(t, memstore.New(), &stay.Options{Clock: clock.Now, KeepCookieOnKeyChange: true})
+	p, _ := userModules(app)
+	login(t, newBrowser(app), "ann")
+	for s, err := range app.Sessions(t.Context(), "ann") {
+		noError(t, err)
+		clock.Advance(25 * time.Hour)
+		ctx := stay.WithSession(t.Context(), s)
+		_, err := p.Update(ctx, name("x"))
+		wantCode(t, err, stay.ErrEnded)
+		wantCode(t, s.Renew(ctx), stay.ErrEnded)
 	}
 }

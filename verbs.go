@@ -56,17 +56,19 @@ func (s *Session) Renew(ctx context.Context) error {
 	return s.issue(ctx, time.UnixMilli(rec.Expires))
 }
 
-// valid fails with ErrEnded if the session's user has revoked it.
+// valid fails with ErrEnded if the session has ended, or its user has revoked
+// it.
 func (s *Session) valid(ctx context.Context) error {
 	now := s.app.opts.Clock()
 	v, asked, err := s.app.sessions.fresh(ctx, s.key, now)
 	if err != nil {
 		return err
 	}
-	switch revoked, _, err := s.app.sessions.revoked(ctx, v.Value.(*sessionRecord), asked, now); {
+	s.asked = asked
+	switch ok, _, err := s.stands(ctx, v.Value.(*sessionRecord), now); {
 	case err != nil:
 		return err
-	case revoked:
+	case !ok:
 		return ended()
 	}
 	return nil
