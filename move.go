@@ -249,17 +249,30 @@ func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error)
 // The change is made; that its cookie does not reach the browser is reported.
 func (ss *sessions) moved(ctx context.Context, s *Session, gen uint32, rec *sessionRecord) {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.changed = true
-	if s.fixed || s.gen != gen || rec.Gen == gen {
-		return
-	}
-	s.gen, s.carried = rec.Gen, true
-	if err := s.issue(ctx, time.UnixMilli(rec.Expires)); err != nil {
+	err := s.follow(ctx, gen, rec)
+	s.mu.Unlock()
+	ss.reportUnsigned(ctx, err)
+}
+
+// reportUnsigned reports that a cookie could not be issued. It is called
+// without the session's lock: a hook may ask for the session.
+func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
+	if err != nil {
 		e := toError(err)
 		e.Phase = "sign"
 		ss.app.report(nil, newCall(ctx, "", ""), e)
 	}
+}
+
+// follow has the session take over the generation of its record, in place of
+// gen, and issues its cookie.
+func (s *Session) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
+	s.changed = true
+	if s.fixed || s.gen != gen || rec.Gen == gen {
+		return nil
+	}
+	s.gen, s.carried = rec.Gen, true
+	return s.issue(ctx, time.UnixMilli(rec.Expires))
 }
 
 // checkKey compares the key of what a run left with the key that it ran under.

@@ -294,3 +294,45 @@ func TestS5DestroyBeforeAnybodyKnows(t *testing.T) {
 	_, err = app.clicks.Update(b.with(sent).ctx(), increment)
 	wantCode(t, err, stay.ErrEnded)
 }
+
+// A brokenRing cannot sign.
+type brokenRing struct{ bridge.Keyring }
+
+func (brokenRing) Sign(context.Context, []byte) (string, error) { return "", stay.ErrUnavailable }
+
+// E1, S5: a renewal that is stored has happened, also when its cookie cannot be
+// made: that is reported, to a hook that may ask for the session.
+func TestE1S5CookieThatCannotBeSigned(t *testing.T) {
+	for verb, do := range map[string]func(*stay.Session, context.Context) error{
+		"renew": (*stay.Session).Renew,
+		"login": func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "ann") },
+	} {
+		t.Run(verb, func(t *testing.T) {
+			reported := make(chan string, 1)
+			app := newApp(t, memstore.New(), &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
+				reported <- e.Phase + " of " + c.Session().ID()
+			}})
+			s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+			b := newBrowser(app)
+			mustUpdate(t, b.ctx(), s)
+			broken := *b
+			broken.ring = brokenRing{b.ring}
+			ctx := broken.ctx()
+			id := stay.SessionFrom(ctx).ID()
+			done := make(chan error, 1)
+			go func() { done <- do(stay.SessionFrom(ctx), ctx) }()
+			select {
+			case err := <-done:
+				noError(t, err)
+			case <-soon(t).Done():
+				t.Fatal("it does not return")
+			}
+			if got := <-reported; got != "sign of "+id {
+				t.Errorf("reported %q", got)
+			}
+			mustUpdate(t, ctx, s)
+			_, err := s.Update(b.ctx(), increment)
+			wantCode(t, err, stay.ErrEnded)
+		})
+	}
+}

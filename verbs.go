@@ -16,22 +16,29 @@ func (s *Session) Renew(ctx context.Context) error {
 	if err := s.verb(ctx); err != nil {
 		return err
 	}
+	unsigned, err := s.renew(ctx)
+	s.app.sessions.reportUnsigned(ctx, unsigned)
+	return err
+}
+
+// renew is Renew; unsigned says why the new cookie could not be issued.
+func (s *Session) renew(ctx context.Context) (unsigned, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.open(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if s.carrier != nil && !s.carrier.Open() {
-		return headerSent()
+		return nil, headerSent()
 	}
 	if s.gone {
-		return ended()
+		return nil, ended()
 	}
 	if s.drawn && !s.carried {
-		return nil // nobody knows the id yet
+		return nil, nil // nobody knows the id yet
 	}
 	if err := s.valid(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	s.changed = true
 	rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
@@ -49,11 +56,9 @@ func (s *Session) Renew(ctx context.Context) error {
 		return rec, nil
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	s.gen = rec.Gen
-	s.carried = true
-	return s.issue(ctx, time.UnixMilli(rec.Expires))
+	return s.follow(ctx, s.gen, rec), nil
 }
 
 // valid fails with ErrEnded if the session has ended, or its user has revoked
