@@ -56,13 +56,26 @@ func (r *request) over(err error) outcome {
 		return r.span.how
 	}
 	w.note("%d-%d %s of %q, %q (guests %d, %d): %v", r.span.from, r.span.to, r.what, r.c.owner, r.c.user, r.c.todosGuest, r.c.userGuest, err)
-	if r.dead && err == nil && r.what != "destroy" { // which may have been done
+	if r.dead && err == nil && r.what != "destroy" && !r.joined() { // which may have been done
 		w.wrong("a change (%s) through a cookie that was refused before was acknowledged", r.what)
 	}
 	if errors.Is(err, stay.ErrEnded) && !r.c.dead && !r.c.doubt && r.c.changes == 0 && !r.p.life.dead.Load() {
 		w.wrong("a cookie is refused for no reason: %v", err)
 	}
 	return r.span.how
+}
+
+// joined reports whether a login got the cookie of the same login, made before.
+func (r *request) joined() bool { return r.what == "login" && r.w.known(r.answer.b.token) != nil }
+
+// known returns the cookie with this value. The world is locked.
+func (w *world) known(value string) *cookie {
+	for _, c := range w.cookies {
+		if c.value == value {
+			return c
+		}
+	}
+	return nil
 }
 
 // visit begins a session and returns its cookie; nil if it could not.
@@ -103,6 +116,14 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 	case !issued:
 		c.changes--
 		return nil
+	}
+	if n := w.known(r.answer.b.token); n != nil && r.what == "login" { // sent twice
+		c.changes--
+		same := *n
+		if next(&same); same.user != n.user {
+			w.wrong("a login of %q joined one of %q", same.user, n.user)
+		}
+		return n
 	}
 	if c.replaced++; c.replaced > 1 {
 		w.wrong("one cookie was replaced twice")

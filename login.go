@@ -26,6 +26,9 @@ import (
 // header was already written, with the error of an Adopt that refuses, and with
 // ErrNested inside a change of state. If it fails, nothing has changed, but
 // after ErrUnknown.
+//
+// The same login once more, as after a double click, comes with the cookie that
+// the first has replaced. It joins the first: the browser gets that one's cookie.
 func (s *Session) Login(ctx context.Context, user string) error {
 	if user == "" || len(user) > maxKey {
 		return &Error{
@@ -99,6 +102,12 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 		return false, err
 	}
 	v, err := s.current(ctx, now)
+	if errors.Is(err, ErrEnded) {
+		joined, err2 := s.join(ctx, l.user, now)
+		if joined || err2 != nil {
+			return true, err2
+		}
+	}
 	if err != nil {
 		return false, err
 	}
@@ -112,6 +121,33 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 	s.changed = true
 	l.resolution = resolution{ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd, version: v}
 	return false, nil
+}
+
+// join answers a Login whose cookie is refused if it is the one that has
+// replaced the cookie, sent twice. A browser does that when a button is clicked
+// twice, and keeps the answer to one request only, often not the first: without
+// its cookie the visitor would be refused for as long as an ended session is
+// answered quietly, although the program has just made sure who it is.
+func (s *Session) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
+	if user == "" || s.gone || s.fixed || s.drawn {
+		return false, nil
+	}
+	ss := &s.app.sessions
+	v, asked, err := ss.fresh(ctx, s.key, now)
+	if err != nil {
+		return false, err
+	}
+	rec := v.Value.(*sessionRecord)
+	if rec.user() != user || rec.Ended != 0 || rec.Gen != s.gen+1 || now.Sub(time.UnixMilli(rec.Renewed)) >= quietFor {
+		return false, nil
+	}
+	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {
+		return false, err
+	}
+	if s.carrier != nil && !s.carrier.Open() {
+		return false, headerSent()
+	}
+	return true, s.follow(ctx, s.gen, rec)
 }
 
 // quick reports whether the session is one that was never stored, without

@@ -482,3 +482,68 @@ func TestA21PanicInAdopt(t *testing.T) {
 		wantState(t, b.ctx(), k, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
 	})
 }
+
+// S5: the same login sent twice, as by a double click, comes with the cookie
+// that the first has replaced, and gets the first one's; nobody else does.
+func TestS5LoginSentTwice(t *testing.T) {
+	onKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, c := userModules(app)
+		b := newBrowser(app)
+		change(t, b.ctx(), c, put("book"))
+		old := *b
+		login(t, b, "ann")
+		change(t, b.ctx(), p, name("Ann"))
+
+		twice := old
+		login(t, &twice, "ann")
+		wantState(t, twice.ctx(), p, `{"name":"Ann"}`)
+		wantState(t, twice.ctx(), c, `{"items":["book"]}`) // adopted once
+		wantState(t, b.ctx(), p, `{"name":"Ann"}`)         // the first answer's cookie is as good
+		if a, b := stay.SessionFrom(b.ctx()).ID(), stay.SessionFrom(twice.ctx()).ID(); a != b {
+			t.Error("there are two sessions")
+		}
+
+		other := old
+		ctx := other.ctx()
+		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "eve"), stay.ErrEnded)
+		login(t, b, "ann") // renews it once more
+		ctx = other.ctx()
+		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
+		before := *b
+		logout(t, b)
+		ctx = before.ctx()
+		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
+	})
+}
+
+// S5, S7: what was revoked or has been ended is not joined, nor is a login
+// that was made more than a minute ago.
+func TestS5LoginSentTwiceTooLate(t *testing.T) {
+	for what, end := range map[string]func(t *testing.T, app *stay.App, clk *clock, b *browser){
+		"revoked": func(t *testing.T, app *stay.App, _ *clock, _ *browser) { noError(t, app.Revoke(t.Context(), "ann")) },
+		"destroyed": func(t *testing.T, _ *stay.App, _ *clock, b *browser) {
+			ctx := b.ctx()
+			noError(t, stay.SessionFrom(ctx).Destroy(ctx))
+		},
+		"late": func(_ *testing.T, _ *stay.App, clk *clock, _ *browser) { clk.Advance(time.Minute) },
+	} {
+		t.Run(what, func(t *testing.T) {
+			clk := newClock()
+			app := newApp(t, memstore.New(), &stay.Options{Clock: clk.Now})
+			p, _ := userModules(app)
+			b := newBrowser(app)
+			change(t, b.ctx(), p, name("Guest"))
+			old := *b
+			login(t, b, "ann")
+			id := stay.SessionFrom(b.ctx()).ID()
+			end(t, app, clk, b)
+			ctx := old.ctx()
+			err := stay.SessionFrom(ctx).Login(ctx, "ann")
+			if what != "late" {
+				wantCode(t, err, stay.ErrEnded)
+			} else if noError(t, err); stay.SessionFrom(old.ctx()).ID() == id {
+				t.Error("the old cookie came back to its session")
+			}
+		})
+	}
+}
