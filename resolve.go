@@ -45,10 +45,11 @@ func (m *module) locate(id string, rec *sessionRecord) target {
 	case m.byState():
 		if rec != nil {
 			a := rec.Keys[m.name]
-			if a.Attached {
+			switch {
+			case m.key.calls && a.Logins != rec.Logins: // another user's
+			case a.Attached:
 				return target{kind: m.kind, id: string(a.Key), key: string(a.Key), attached: true, birth: a.Birth}
-			}
-			if a.Moves > 0 {
+			case a.Moves > 0:
 				return m.keyed("", id, a.Moves)
 			}
 		}

@@ -91,7 +91,10 @@ func WithKey[S any](fn func(*S) string) Strategy {
 // only if fn reads the state, and the key of the initial state need not be "";
 // if it is not, a session begins with the state of that key and not as a
 // guest. If S has no key fields, the key follows from the session alone, and
-// changes only with [Session.Login] and [Session.Logout].
+// changes only with [Session.Login] and [Session.Logout]. If it has, the key
+// changes with the state, and a change of the session's user ends it: the
+// session goes on with the initial state and its key, as before the first
+// change of the key.
 func ResolveKey[S any](fn func(*Call, *S) string) Strategy {
 	if fn == nil {
 		panic("stay.ResolveKey: the function is nil")

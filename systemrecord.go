@@ -35,6 +35,9 @@ type attachment struct {
 	Key      []byte       `json:"key,omitempty"`
 	Birth    engine.Birth `json:"birth,omitempty"` // of the key's record
 	Moves    uint32       `json:"moves"`           // how often the key has changed
+	// Logins is the session's at the last of these changes: it says nothing of
+	// a key that follows from the user too once the user has changed.
+	Logins uint32 `json:"logins,omitempty"`
 }
 
 func (r *sessionRecord) clone() *sessionRecord {
@@ -64,7 +67,7 @@ func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
 	if r.Keys == nil {
 		r.Keys = map[string]attachment{}
 	}
-	a := attachment{Moves: r.Keys[module].Moves + 1}
+	a := attachment{Moves: r.Keys[module].Moves + 1, Logins: r.Logins}
 	if key != "" {
 		a.Attached, a.Key, a.Birth = true, []byte(key), birth
 	}
