@@ -149,7 +149,7 @@ type resolution struct {
 	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
 	isNew   bool            // nobody else has known the session
-	user    *engine.Version // of its user's record; nil for a guest
+	user    *engine.Version // of its user's record, as Valid has seen it; nil for a guest
 }
 
 func (r *resolution) record() *sessionRecord { return r.version.Value.(*sessionRecord) }
@@ -181,22 +181,33 @@ func (r *resolution) Valid(v *engine.Version) bool {
 			return false
 		}
 	}
-	if user := rec.user(); user != "" {
-		if u := e.Peek(r.ss.users, user); u != nil {
-			u := u.Value.(*userRecord)
-			return u != nil && u.Epoch == rec.Epoch
+	user := rec.user()
+	if r.user = nil; user == "" {
+		return true
+	}
+	u := e.Peek(r.ss.users, user)
+	if u == nil && v.Revision == 0 { // Create has to name it
+		var err error
+		if u, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.users, Key: user}); err != nil {
+			return false
 		}
 	}
-	return true
+	if u == nil {
+		return true
+	}
+	r.user = u
+	is := u.Value.(*userRecord)
+	return is != nil && is.Epoch == rec.Epoch
 }
 
 // Create implements engine.Guard: a state is created together with the
-// session's record, or only if that record is still the one that was seen. So
-// a request that is under way cannot bring back a session that was ended. It
-// fails with ErrBusy when too many sessions begin to be stored.
+// session's record, or only if that record is still the one that was seen, and
+// the user's as well. So a request that is under way cannot bring back a session
+// that was ended, nor the state of a user who was deleted and whose sessions
+// were revoked. It fails with ErrBusy when too many sessions begin to be stored.
 func (r *resolution) Create() ([]engine.Companion, error) {
 	all, err := r.companions(r.version)
-	if err != nil || len(all) == 0 || r.user == nil {
+	if err != nil || len(all) == 0 || r.user == nil || r.record().user() == "" {
 		return all, err
 	}
 	// A revocation is in the user's record only.
@@ -219,13 +230,6 @@ func (r *resolution) companions(v *engine.Version) ([]engine.Companion, error) {
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}, nil
-}
-
-// know sets what a resolution remembers of the session's user.
-func (r *resolution) know(ctx context.Context, now time.Time) {
-	if user := r.record().user(); user != "" {
-		r.user, _ = r.ss.app.engine.Get(ctx, &engine.Ref{Kind: r.ss.users, Key: user, Now: now})
-	}
 }
 
 // begin counts a session that begins to be stored, unless another request has
@@ -283,7 +287,6 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, session: id, gen: rec.Gen, created: created, version: v}
-		r.know(ctx, now)
 		ref.Guard = r
 	}
 	return ref, nil
@@ -336,7 +339,6 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 			version: v, isNew: s.unknown(),
 		}
 		s.changed = true
-		r.know(ctx, now)
 		ref.Guard = r
 	}
 	return ref, nil

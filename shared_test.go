@@ -351,3 +351,38 @@ func TestM3N1UnreadableGuestThatStayedBehind(t *testing.T) {
 		change(t, b.at(apps[1]).ctx(), p1, name("Ann"))
 	}
 }
+
+// S5, S7: a request that is under way when its session is revoked, here or on
+// another node, creates nothing: a user whose state is deleted and whose
+// sessions are revoked stays deleted.
+func TestN1S5S7NothingIsCreatedAfterRevoke(t *testing.T) {
+	for what, other := range map[string]int{"here": 0, "elsewhere": 1} {
+		for scope, persist := range map[string]stay.Strategy{"PerUser": stay.PerUser, "PerSession": stay.PerSession} {
+			t.Run(what+" "+scope, func(t *testing.T) {
+				apps := nodes(t, 2, nil)
+				s := stay.Register(apps[0], stay.Module[counter]{Name: "s", Persist: persist})
+				b := newBrowser(apps[0])
+				login(t, b, "ann")
+				for _, evicted := range []bool{false, true} {
+					runs := 0
+					_, err := s.Update(b.ctx(), func(c *counter) error {
+						if runs++; runs == 1 {
+							noError(t, apps[other].Revoke(t.Context(), "ann"))
+							if evicted {
+								bridge.AppOf(apps[0]).Evict(false)
+							}
+						}
+						c.Count++
+						return nil
+					})
+					wantCode(t, err, stay.ErrEnded)
+					for key, err := range s.Keys(t.Context()) {
+						t.Errorf("there is a state of %q (%v)", key, err)
+					}
+					b = newBrowser(apps[0])
+					login(t, b, "ann")
+				}
+			})
+		}
+	}
+}
