@@ -167,7 +167,8 @@ type login struct {
 	asked  string  // the key that it is about
 
 	moves    []*carried
-	old, new int // where the users' records are among the parts; -1 = no part
+	stay     []*module // which have no key and get none: their guests go on
+	old, new int       // where the users' records are among the parts; -1 = no part
 	own      int
 }
 
@@ -198,6 +199,9 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		l.asking = m
 		from, to := m.locate(l.session, before), m.sessionKey(l.session, after)
 		switch {
+		case from.key == to && to == "":
+			l.stay = append(l.stay, m)
+			continue
 		case from.key == to:
 			continue
 		case len(to) > maxKey:
@@ -268,6 +272,9 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 	}
 	if string(rec.User) != l.user {
 		rec.Logins++
+		for _, m := range l.stay {
+			rec.keep(m.name)
+		}
 	}
 	rec.User, rec.Epoch = nil, 0
 	if l.new >= 0 {

@@ -70,7 +70,7 @@ func (m *module) moves(rec *sessionRecord) uint32 {
 	case rec == nil:
 		return 0
 	case m.bySession():
-		return rec.Logins
+		return rec.Logins - rec.Keys[m.name].Kept
 	}
 	return rec.Keys[m.name].Moves
 }

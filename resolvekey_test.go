@@ -1,6 +1,7 @@
 package stay_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stay-go/stay"
@@ -37,5 +38,36 @@ func TestK3K4KeyOfStateAndUser(t *testing.T) {
 		must(t)(s.Update(b.ctx(), become("work")))
 		must(t)(s.Update(b.ctx(), addItem("of bob")))
 		wantState(t, t.Context(), s.At("ann/work"), ofAnn)
+	})
+}
+
+// K1: where neither the guest nor the user has a key, a login changes nothing:
+// the guest's state goes on, also through a logout.
+func TestK1LoginThatGivesNoKey(t *testing.T) {
+	onKeyStores(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[cart]{
+			Name: "desk",
+			Persist: stay.ResolveKey(func(c *stay.Call, _ *cart) string {
+				user, _ := strings.CutPrefix(c.Session().User(), "staff:")
+				if user == c.Session().User() {
+					return ""
+				}
+				return user
+			}),
+		})
+		b := newBrowser(app)
+		change(t, b.ctx(), s, put("a"))
+		login(t, b, "ann")
+		wantState(t, b.ctx(), s, `{"items":["a"]}`)
+		change(t, b.ctx(), s, put("b"))
+		logout(t, b)
+		wantState(t, b.ctx(), s, `{"items":["a","b"]}`)
+		login(t, b, "staff:eve")
+		wantState(t, b.ctx(), s, `{"items":["a","b"]}`)
+		logout(t, b)
+		wantState(t, b.ctx(), s, `{"items":null}`) // adopted, and left there
+		login(t, b, "ann")
+		wantState(t, b.ctx(), s, `{"items":null}`)
+		wantState(t, t.Context(), s.At("eve"), `{"items":["a","b"]}`)
 	})
 }

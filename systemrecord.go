@@ -24,7 +24,8 @@ type sessionRecord struct {
 	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
 	Logins uint32 `json:"logins,omitempty"` // how often User has changed
 
-	// Keys says for modules whose key follows from the state what it is.
+	// Keys says for modules whose key follows from the state what it is, and
+	// for others what Logins does not tell.
 	Keys map[string]attachment `json:"keys,omitempty"`
 }
 
@@ -38,6 +39,9 @@ type attachment struct {
 	// Logins is the session's at the last of these changes: it says nothing of
 	// a key that follows from the user too once the user has changed.
 	Logins uint32 `json:"logins,omitempty"`
+	// Kept is, for a module whose key follows from the session, how many changes
+	// of the user gave it no key when it had none.
+	Kept uint32 `json:"kept,omitempty"`
 }
 
 func (r *sessionRecord) clone() *sessionRecord {
@@ -60,6 +64,16 @@ func (r *sessionRecord) user() string {
 		return ""
 	}
 	return string(r.User)
+}
+
+// keep notes that a change of the user has left a module's guest as it is.
+func (r *sessionRecord) keep(module string) {
+	if r.Keys == nil {
+		r.Keys = map[string]attachment{}
+	}
+	a := r.Keys[module]
+	a.Kept++
+	r.Keys[module] = a
 }
 
 // attach notes that a module's key is now the one given, "" = none.
