@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -290,4 +291,26 @@ func TestE7CloseCallsDestroyed(t *testing.T) {
 			})
 		})
 	}
+}
+
+// The same on a store that several processes use, where states are loaded when
+// the store is asked for what is new (E6, N1).
+func TestE6N1SlowOnDestroyed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newApp(t, memstore.Shared(1)[0], &stay.Options{MaxInstances: 8, MaxWait: time.Second})
+		goOn := make(chan struct{})
+		defer close(goOn)
+		slow := stay.Register(app, stay.Module[counter]{
+			Name: "slow", Persist: stay.PerUser, OnDestroyed: func(*stay.Call, *counter) { <-goOn },
+		})
+		loaded := 0
+		var err error
+		for ; err == nil && loaded < 3000; loaded++ {
+			_, err = slow.At(strconv.Itoa(loaded)).Update(t.Context(), increment)
+		}
+		wantCode(t, err, stay.ErrBusy)
+		if loaded < 1000 || loaded > 1100 {
+			t.Errorf("%d states were loaded with a hook that waits", loaded)
+		}
+	})
 }

@@ -38,6 +38,9 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		switch {
 		case in == nil && ref.Kind.Bury != nil: // its load may have to write
 		case in == nil:
+			if errs[i] = e.room(ctx, ref.Kind); errs[i] != nil {
+				break
+			}
 			var mine bool
 			if in, mine, errs[i] = e.place(ref); mine {
 				missing[b] = append(missing[b], read{in: in})
