@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -313,4 +314,29 @@ func TestE6N1SlowOnDestroyed(t *testing.T) {
 			t.Errorf("%d states were loaded with a hook that waits", loaded)
 		}
 	})
+}
+
+// E6, N1: what other nodes write counts for MaxBytes too.
+func TestE6N1BytesOfOtherNodes(t *testing.T) {
+	handles := memstore.Shared(2)
+	var left atomic.Int32
+	m := stay.Module[profile]{Name: "p", Persist: stay.PerUser}
+	far := stay.Register(newApp(t, handles[0], nil), m)
+	m.OnDestroyed = func(*stay.Call, *profile) { left.Add(1) }
+	near := newApp(t, handles[1], &stay.Options{MaxBytes: 1 << 20})
+	p := stay.Register(near, m)
+	const n, size = 50, 50_000
+	for _, text := range []string{"", strings.Repeat("x", size)} {
+		for i := range n {
+			key := strconv.Itoa(i)
+			change(t, t.Context(), far.At(key), func(p *profile) error { p.Name = text + key; return nil })
+			if got, err := p.At(key).Get(t.Context()); err != nil || got.Name != text+key {
+				t.Fatal(err)
+			}
+		}
+	}
+	bridge.AppOf(near).Evict(false) // waits for the hooks
+	if got := left.Load(); got <= n {
+		t.Errorf("%d states of %d bytes fit into 1 MiB", n, 2*size)
+	}
 }

@@ -198,7 +198,9 @@ func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error 
 	in.mu.Unlock()
 	if !ok {
 		e.kill(in)
+		return nil
 	}
+	in.cache.resize(in, v.size(in.key))
 	return nil
 }
 
