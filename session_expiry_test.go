@@ -90,3 +90,25 @@ func TestS5S7ListedSessionExpires(t *testing.T) {
 		wantCode(t, s.Renew(ctx), stay.ErrEnded)
 	}
 }
+
+// S6: where Options.Lifetime has been raised, the states of a session last as
+// long as the session, if they are changed before their old end.
+func TestS6LifetimeRaised(t *testing.T) {
+	clock, main := newClock(), unclosed{memstore.New()}
+	open := func(lifetime time.Duration) (*stay.App, *stay.State[counter]) {
+		app := stay.New(main, &stay.Options{Clock: clock.Now, Lifetime: lifetime})
+		return app, stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	}
+	app, c := open(24 * time.Hour)
+	b := newBrowser(app)
+	mustUpdate(t, b.ctx(), c)
+	noError(t, app.Close(t.Context()))
+	app, c = open(30 * 24 * time.Hour)
+	t.Cleanup(func() { noError(t, app.Close(context.Background())) })
+	b = b.on(app)
+	for range 3 {
+		clock.Advance(10 * time.Hour)
+		mustUpdate(t, b.ctx(), c)
+	}
+	wantCount(t, b.ctx(), c, 4)
+}

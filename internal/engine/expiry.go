@@ -19,8 +19,8 @@ func (k *Kind) expires(v *Version, isNew bool, until, now time.Time) time.Time {
 			return until
 		}
 		return end
-	case isNew:
-		return until
+	case isNew, !v.Expires.IsZero() && until.After(v.Expires):
+		return until // also where sessions last longer than when it was created
 	}
 	return v.Expires
 }
