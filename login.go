@@ -318,7 +318,12 @@ func (l *login) revoked(now []*engine.Version) bool {
 	if i < 0 {
 		i = l.new // the same user again
 	}
-	u := now[i].Value.(*userRecord)
+	return revoked(rec, now[i])
+}
+
+// revoked reports whether the user with this record has revoked the session.
+func revoked(rec *sessionRecord, user *engine.Version) bool {
+	u := user.Value.(*userRecord)
 	return u == nil || u.Epoch != rec.Epoch
 }
 

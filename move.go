@@ -41,9 +41,9 @@ type move struct {
 	left    *moved
 	session *Session
 
-	target, guest, own int // where they are among the parts; -1 = no part
-	rec                *sessionRecord
-	foreign            *Error // what is stored under the key says it is another's
+	target, guest, user, own int // where they are among the parts; -1 = no part
+	rec                      *sessionRecord
+	foreign                  *Error // what is stored under the key says it is another's
 }
 
 // run moves the session to the key of the result. It returns what the state
@@ -63,7 +63,7 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 		refs = append(refs, ref)
 		return len(refs) - 1
 	}
-	mv.target, mv.guest = -1, -1
+	mv.target, mv.guest, mv.user = -1, -1, -1
 	expires := r.created.Add(m.app.opts.Lifetime)
 	switch mv.left.key {
 	case "":
@@ -74,6 +74,9 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 			mv.guest = part(engine.Ref{Kind: r.kind, Key: r.id, Expires: expires, Last: true})
 		}
 		mv.target = part(engine.Ref{Kind: m.kind, Key: mv.left.key})
+	}
+	if user := r.record().user(); user != "" {
+		mv.user = part(engine.Ref{Kind: r.ss.users, Key: user})
 	}
 	mv.own = part(engine.Ref{Kind: r.ss.kind, Key: r.session})
 	if mv.guest < 0 { // what comes before the change of the key is kept
@@ -96,6 +99,9 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 	m, r := mv.module, &mv.res
 	if now[mv.own].Revision != r.version.Revision || !r.Valid(mv.left.from) {
+		return nil, engine.ErrRestart
+	}
+	if mv.user >= 0 && revoked(r.record(), now[mv.user]) {
 		return nil, engine.ErrRestart
 	}
 	if mv.guest >= 0 && !sameGuest(now[mv.guest], mv.left.from) {

@@ -196,8 +196,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 		return true
 	}
 	r.user = u
-	is := u.Value.(*userRecord)
-	return is != nil && is.Epoch == rec.Epoch
+	return !revoked(rec, u)
 }
 
 // Create implements engine.Guard: a state is created together with the

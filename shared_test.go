@@ -386,3 +386,26 @@ func TestN1S5S7NothingIsCreatedAfterRevoke(t *testing.T) {
 		}
 	}
 }
+
+// S5, S7: nor does it change an attachment.
+func TestN1S5S7NoKeyChangeAfterRevoke(t *testing.T) {
+	for what, key := range map[string]string{"login": "", "switch": "ann"} {
+		t.Run(what, func(t *testing.T) {
+			apps := nodes(t, 2, nil)
+			s := stay.Register(apps[0], todosModule())
+			b := newBrowser(apps[0])
+			login(t, b, "ann")
+			must(t)(s.Update(b.ctx(), become(key)))
+			runs := 0
+			_, err := s.Update(b.ctx(), func(v *todos) error {
+				if runs++; runs == 1 {
+					noError(t, apps[1].Revoke(t.Context(), "ann"))
+				}
+				return become("bob")(v)
+			})
+			wantCode(t, err, stay.ErrEnded)
+			_, err = s.At("bob").Get(t.Context())
+			wantCode(t, err, stay.ErrNotFound)
+		})
+	}
+}
