@@ -100,7 +100,6 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 		{"the save of a Login", fail(storefault.Commit, "user/cart/new"), func(x *site) error { return login(x, "new") }, "? save unavailable", ""},
 		{"a record", nil, func(x *site) error { _, err := x.s.At("bad").Get(t.Context()); return err }, "todos. decode corrupt", "bad"},
 		{"the record of a login by key", nil, func(x *site) error { return by(x, "bad") }, "todos. decode corrupt", "bad"},
-		{"the record of a Login", nil, func(x *site) error { return login(x, "bad") }, "cart. decode corrupt", "bad"},
 		{"OnCreated", func(*site) func() { created = cause; return func() { created = nil } }, func(x *site) error {
 			_, err := x.s.At("ann").Get(t.Context())
 			return err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -138,7 +136,7 @@ func (s *Session) join(ctx context.Context, user string, now time.Time) (joined 
 		return false, err
 	}
 	rec := v.Value.(*sessionRecord)
-	if rec.user() != user || rec.Ended != 0 || rec.Gen != s.gen+1 || now.Sub(time.UnixMilli(rec.Renewed)) >= quietFor {
+	if rec.user() != user || rec.Ended != 0 || rec.Gen != s.gen+1 || rec.Login != rec.Gen || now.Sub(time.UnixMilli(rec.Renewed)) >= quietFor {
 		return false, nil
 	}
 	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {
@@ -218,6 +216,17 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		if err != nil {
 			return nil, m.error(err, "", from.id)
 		}
+		if guest.Exists() {
+			// Nor does a user's state that cannot be read: then the guest's stays
+			// behind, and whoever reads the module is told.
+			_, err := app.engine.Get(ctx, &engine.Ref{Kind: m.kind, Key: to, Now: now})
+			if errors.Is(err, ErrCorrupt) {
+				continue
+			}
+			if err != nil {
+				return nil, m.error(err, "", to)
+			}
+		}
 		l.moves = append(l.moves, &carried{
 			m: m, to: to, seen: guest.Exists(), target: -1, guest: part(*l.guestRef(from, now)),
 		})
@@ -283,7 +292,7 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 			u = &userRecord{Epoch: newEpoch(0)}
 		}
 		u.list(l.session, ends, clock)
-		rec.User, rec.Epoch = []byte(l.user), u.Epoch
+		rec.User, rec.Epoch, rec.Login = []byte(l.user), u.Epoch, rec.Gen
 		out[l.new] = u
 	}
 	for _, c := range l.moves {
@@ -343,15 +352,6 @@ func (c *carried) bring(guest, there *engine.Version) (any, error) {
 // Committed implements engine.GroupOp.
 func (l *login) Committed(context.Context) {}
 
-// newEpoch draws one that is not 0 and not the old one.
-func newEpoch(old uint64) uint64 {
-	for {
-		if n := rand.Uint64() >> 11; n != 0 && n != old { // JSON readers keep 53 bits
-			return n
-		}
-	}
-}
-
 // bySession returns the modules whose key follows from the session, by name.
 func (a *App) bySession() []*module {
 	a.mu.RLock()
@@ -364,74 +364,4 @@ func (a *App) bySession() []*module {
 	}
 	slices.SortFunc(out, func(x, y *module) int { return strings.Compare(x.name, y.name) })
 	return out
-}
-
-// Sessions yields the sessions in which the user is logged in, as they are
-// stored, the one that logged in first first; of more than 1000 the latest.
-// What it yields tells about a session and can end it; a context with it
-// (see [WithSession]) reaches its states. It ends with the first error.
-func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
-	return func(yield func(*Session, error) bool) {
-		ss, now := &a.sessions, a.opts.Clock()
-		err := a.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now})
-		var u *userRecord
-		if err == nil {
-			u, err = ss.user(ctx, user, now)
-		}
-		if err != nil {
-			err = ss.error(err, user)
-			yield(nil, err)
-			return
-		}
-		if u == nil {
-			return
-		}
-		for _, listed := range u.Sessions {
-			v, _, err := ss.fresh(ctx, listed.ID, now)
-			if err != nil {
-				yield(nil, err)
-				return
-			}
-			rec := v.Value.(*sessionRecord)
-			if rec == nil || rec.Ended != 0 || rec.user() != user || rec.Epoch != u.Epoch {
-				continue
-			}
-			if !yield(ss.view(listed.ID, rec), nil) {
-				return
-			}
-		}
-	}
-}
-
-// Revoke ends every session in which the user is logged in, in one step and
-// however many there are: no request that begins afterwards reads or changes
-// anything through them, except that one that is under way may finish on
-// states that exist. The user's states stay, and the user may log in again.
-// It fails with ErrNested inside a change of state.
-func (a *App) Revoke(ctx context.Context, user string) error {
-	if nested(ctx) {
-		return nestedError("")
-	}
-	ref := engine.Ref{Kind: a.sessions.users, Key: user, Now: a.opts.Clock()}
-	// Where memory says that there is nothing to revoke, another process may
-	// have logged the user in since.
-	if err := a.sync(ctx, ref); err != nil {
-		return a.sessions.error(err, user)
-	}
-	_, err := a.engine.Update(ctx, &systemOp{
-		ref: ref,
-		fn: func(v any) (any, error) {
-			u := v.(*userRecord)
-			if u != nil {
-				u.Epoch = newEpoch(u.Epoch)
-				u.Revoked = a.opts.Clock().UnixMilli()
-				u.Sessions = nil
-			}
-			return u, nil
-		},
-	})
-	if err != nil {
-		return a.sessions.error(err, user)
-	}
-	return nil
 }

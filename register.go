@@ -193,12 +193,6 @@ func (m *module) checkStore() {
 }
 
 // features are those of the store that the module's states are kept in.
-func (m *module) features() store.Features {
-	if m.store != nil {
-		return m.store.Features()
-	}
-	return m.app.backend.Features()
-}
 
 func (m *module) checkActions() {
 	for name, action := range m.actions {

@@ -112,6 +112,7 @@ func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked strin
 // what it returns.
 func (ss *sessions) change(ctx context.Context, key string, fn func(rec *sessionRecord, now time.Time) (*sessionRecord, error)) (*sessionRecord, error) {
 	v, err := ss.app.engine.Update(ctx, &systemOp{
+		app: ss.app,
 		ref: engine.Ref{Kind: ss.kind, Key: key},
 		fn: func(v any) (any, error) {
 			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
@@ -168,7 +169,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 			err = errs[i]
 		}
 		if err == nil {
-			_, err = ss.app.engine.Update(ctx, &systemOp{ref: refs[i], fn: deleteIt})
+			_, err = ss.app.engine.Update(ctx, &systemOp{app: ss.app, ref: refs[i], fn: deleteIt})
 		}
 		if err != nil {
 			e := toError(err)
@@ -182,12 +183,16 @@ func deleteIt(any) (any, error) { return engine.Deleted, nil }
 
 // systemOp is a change of one instance that no user's code takes part in.
 type systemOp struct {
+	app *App
 	ref engine.Ref
 	fn  func(v any) (any, error)
 }
 
-// Resolve implements engine.Op.
-func (o *systemOp) Resolve(context.Context) (engine.Ref, error) { return o.ref, nil }
+// Resolve implements engine.Op. A change that changes nothing never reaches the
+// store, so what memory has is compared before.
+func (o *systemOp) Resolve(ctx context.Context) (engine.Ref, error) {
+	return o.ref, o.app.sync(ctx, o.ref)
+}
 
 // Run implements engine.Op.
 func (o *systemOp) Run(v any, _ *engine.Version) (any, error) { return o.fn(v) }

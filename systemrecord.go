@@ -23,6 +23,7 @@ type sessionRecord struct {
 	User   []byte `json:"user,omitempty"`   // who is logged in; bytes, as keys are
 	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
 	Logins uint32 `json:"logins,omitempty"` // how often User has changed
+	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
 	// Keys says for modules whose key follows from the state what it is, and
 	// for others what Logins does not tell.

@@ -162,11 +162,15 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 			errs[i] = err
 			r.failed(e, "load", err)
 		case r.have != nil:
-			errs[i] = e.overtake(r.in, r.have, &recs[i])
 		case !r.in.kind.Hooked:
 			e.decodeInto(r.in, &recs[i])
 		case !e.Go(func(context.Context) { e.decodeInto(r.in, &recs[i]) }):
 			r.failed(e, "", fail(Closed, "the app is closed", nil))
+		}
+	}
+	for i, r := range reads { // after those that somebody waits for: a hook may end it
+		if err == nil && r.have != nil {
+			errs[i] = e.overtake(r.in, r.have, &recs[i])
 		}
 	}
 	return errs

@@ -1,0 +1,100 @@
+package stay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// op is one change on its way through the engine: a function of the value
+// alone, or one that gets a Call.
+type op struct {
+	core
+	ref engine.Ref
+	res resolution
+
+	fn func(v any) (any, error)
+	// moving, if set, may refuse a change of the key.
+	moving func() error
+
+	act     func(c *Call, v any) error
+	ctx     context.Context
+	action  string
+	payload any
+	call    *Call // of the last run
+}
+
+// Resolve implements engine.Op.
+func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
+	ref, err := o.resolve(ctx, &o.res)
+	o.ref = ref
+	return ref, err
+}
+
+// Run implements engine.Op.
+func (o *op) Run(v any, from *engine.Version) (any, error) {
+	v, err := o.run(v)
+	if err == nil {
+		err = o.checkKey(v, from)
+	}
+	if err == nil {
+		err = o.ready(v, from)
+	}
+	return v, err
+}
+
+// errNotReady ends a run that has to wait for the session's record.
+var errNotReady = errors.New("the session is not stored yet")
+
+// ready sees to it that a state in another store than the session's record is
+// created after that record: the two cannot be one group, and a state without
+// a session would be out of reach.
+func (o *op) ready(v any, from *engine.Version) error {
+	if o.res.ss == nil || o.ref.Kind.Backend == nil || o.ref.Kind.Backend == o.res.ss.kind.Backend ||
+		from.Exists() || o.res.version.Revision != 0 {
+		return nil
+	}
+	if f, ok := v.(engine.Fresh); ok {
+		v = f.Value
+	}
+	if v == engine.Deleted {
+		return nil
+	}
+	encoded, err := moduleType{module: o.module}.Encode(v, nil)
+	if err != nil || bytes.Equal(encoded, from.Encoded) {
+		return err
+	}
+	return errNotReady
+}
+
+func (o *op) run(v any) (any, error) {
+	if o.act == nil {
+		return o.fn(v)
+	}
+	c := newCall(o.ctx, o.module.name, o.action)
+	c.payload = o.payload
+	defer c.run.over.Store(true)
+	o.call = c
+	return v, o.act(c, v)
+}
+
+// Committed implements engine.Op: it calls what the run put off.
+func (o *op) Committed(ctx context.Context) {
+	if o.call == nil {
+		return
+	}
+	for _, fn := range o.call.after {
+		o.module.after(ctx, o.call, o.ref.Key, fn)
+	}
+}
+
+func (m *module) after(ctx context.Context, call *Call, key string, fn func(context.Context)) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.app.report(m, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", KeyHash: keyHash(key), Err: panicError{p}})
+		}
+	}()
+	fn(ctx)
+}
