@@ -104,8 +104,10 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 			_, err := x.s.At("ann").Get(t.Context())
 			return err
 		}, "todos. onCreated internal", "ann"},
-		{"OnCreated in a login by key", func(*site) func() { created = cause; return func() { created = nil } },
-			func(x *site) error { return by(x, "ann") }, "todos. onCreated internal", "ann"},
+		{
+			"OnCreated in a login by key", func(*site) func() { created = cause; return func() { created = nil } },
+			func(x *site) error { return by(x, "ann") }, "todos. onCreated internal", "ann",
+		},
 		{"OnCreated that panics in a login by key", panics("created"), func(x *site) error { return by(x, "ann") }, "todos. onCreated internal", "ann"},
 		{"an action that panics", panics("action"), func(x *site) error { return by(x, "new") }, "todos.become run internal", ""},
 		{"an Adopt that panics in a login by key", panics("adopt"), func(x *site) error { return by(x, "ann") }, "todos.become run internal", ""},
@@ -139,7 +141,8 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 					m.Adopt = func(_, _ *todos) error { maybe("adopt"); return nil }
 					m.Actions = stay.Actions[todos]{"become": stay.WithPayload(func(c *stay.Call, t *todos, in struct {
 						ID string `json:"id"`
-					}) error {
+					},
+					) error {
 						maybe("action")
 						c.After(func(context.Context) { maybe("after") })
 						return become(in.ID)(t)

@@ -120,7 +120,7 @@ func TestInBrowser(t *testing.T) {
 	phone.WantText("#user", "Guest")
 	wantNone(phone, "#tins-assam")
 	phone.Click("#add-mint")
-	phone.WantText("#notice", "This browser was signed out, or signed in with a click that was sent twice. It can sign in again in a minute.")
+	phone.WantText("#notice", "This browser was signed out. It can sign in again in a minute.")
 	laptop.Reload()
 	wantAnn(laptop)
 

@@ -75,16 +75,16 @@ func (s *shop) login(w http.ResponseWriter, r *http.Request) error {
 	// wrong. Nothing else on this site changes for that: what comes below is
 	// done for somebody who is known.
 
+	// One step for all that belongs to users: cart and profile are those of
+	// the user from here on, and the browser gets a new cookie.
 	ctx := r.Context()
+	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
+		return err
+	}
 	if _, err := s.browsers.Update(ctx, func(b *Browser) error {
 		b.Name = browserName(r.UserAgent())
 		return nil
 	}); err != nil {
-		return err
-	}
-	// One step for all that belongs to users: cart and profile are those of
-	// the user from here on, and the browser gets a new cookie.
-	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)

@@ -124,7 +124,7 @@ func (s *shop) home(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if p.User == "" && r.URL.Query().Has("ended") {
-		p.Notice = "This browser was signed out, or signed in with a click that was sent twice. It can sign in again in a minute."
+		p.Notice = "This browser was signed out. It can sign in again in a minute."
 	}
 	return render(w, "page", p)
 }
