@@ -119,6 +119,7 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 	}
 	if n := w.known(r.answer.b.token); n != nil && r.what == "login" { // sent twice
 		c.changes--
+		w.onePassage(c.userGuest, r.span)
 		same := *n
 		if next(&same); same.user != n.user {
 			w.wrong("a login of %q joined one of %q", same.user, n.user)
@@ -288,6 +289,22 @@ func (w *world) removeAs(r *request, pl place, do func() error) error {
 func (w *world) try(guest int, user string, s *span) {
 	if !slices.ContainsFunc(w.logins[guest], func(l *passage) bool { return l.span == s }) {
 		w.logins[guest] = append(w.logins[guest], &passage{s, user})
+	}
+}
+
+// onePassage notes that a login was one with another of the same guest, made
+// by either of them.
+func (w *world) onePassage(guest int, s *span) {
+	all := w.logins[guest]
+	i := slices.IndexFunc(all, func(l *passage) bool { return l.span == s })
+	if i < 0 {
+		return
+	}
+	w.logins[guest] = slices.Delete(all, i, i+1)
+	for _, l := range w.logins[guest] {
+		if l.how == acked {
+			l.span = &span{from: min(l.from, s.from), to: max(l.to, s.to), how: acked}
+		}
 	}
 }
 

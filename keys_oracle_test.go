@@ -42,12 +42,12 @@ func (w *world) look(pl place, items []string) {
 }
 
 // sits reports whether the item must be, or must not be, where it is looked
-// for at a tick, and where that is.
-func (w *world) sits(it *item, at int) (pl place, must, mustNot bool) {
+// for between two ticks, and where that is.
+func (w *world) sits(it *item, from, to int) (pl place, must, mustNot bool) {
 	switch {
 	case it.never, it.how == failed:
 		return it.place, false, true
-	case it.how != acked || it.to > at:
+	case it.how != acked || it.to > from:
 		return it.place, false, false
 	}
 	came, pl := it.span, it.place
@@ -66,16 +66,16 @@ func (w *world) sits(it *item, at int) (pl place, must, mustNot bool) {
 			}
 		}
 		if went == nil {
-			must, mustNot = w.kept(pl, came, at, at)
+			must, mustNot = w.kept(pl, came, from, to)
 			return pl, must, mustNot
 		}
 		must, mustNot = w.kept(pl, came, went.from, went.to)
-		if mustNot || !must || pl.module == inNotes || went.to > at {
+		if mustNot || !must || pl.module == inNotes || went.to > from {
 			return pl, false, mustNot
 		}
 		came, pl = *went.span, place{pl.module, went.user, 0}
 	}
-	must, mustNot = w.kept(pl, came, at, at)
+	must, mustNot = w.kept(pl, came, from, to)
 	return pl, must, mustNot
 }
 
@@ -138,15 +138,15 @@ func (w *world) readAs(r *request, module int) (items []string, err error) {
 	}
 	w.look(pl, items)
 	if alive {
-		w.complete(pl, items, r.span.from)
+		w.complete(pl, items, *r.span)
 	}
 	return items, nil
 }
 
-// complete checks that a place that was read after a tick holds what it must.
-func (w *world) complete(pl place, items []string, at int) {
+// complete checks that a place that was read between two ticks holds what it must.
+func (w *world) complete(pl place, items []string, read span) {
 	for name, it := range w.items {
-		where, must, mustNot := w.sits(it, at)
+		where, must, mustNot := w.sits(it, read.from, read.to)
 		switch has := slices.Contains(items, name); {
 		case must && where == pl && !has:
 			w.wrong("item %s of %v was acknowledged and is not in %v", name, it.place, pl)
@@ -267,7 +267,7 @@ func (w *world) scan(memory map[string]int) {
 		}
 	}
 	for name, it := range w.items {
-		where, must, mustNot := w.sits(it, w.tick)
+		where, must, mustNot := w.sits(it, w.tick, w.tick)
 		switch {
 		case times[name] > 1:
 			w.wrong("item %s of %v is in %d states", name, it.place, times[name])
