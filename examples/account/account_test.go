@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/examples/internal/exampletest"
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
@@ -21,13 +22,13 @@ const iPhone = "user-agent=Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X
 // what stays with the browser and for cookies, S7 for signing devices out, A3
 // through kill -9. STAY_SCREENSHOT=file.png writes a picture of the page.
 func TestInBrowser(t *testing.T) {
-	server := build(t)
-	server.start()
+	server := exampletest.Build(t, "account")
+	server.Start()
 	browser := browsertest.Start(t)
 	laptop, ben := browser.NewPage(t), browser.NewPage(t)
 	phone := browsertest.Start(t, iPhone).NewPage(t)
 	for _, page := range []*browsertest.Page{laptop, ben, phone} {
-		page.Goto(server.url)
+		page.Goto(server.URL)
 		page.WantText("#user", "Guest")
 	}
 
@@ -64,7 +65,7 @@ func TestInBrowser(t *testing.T) {
 	phone.Click("input[value=blue]")
 	phone.Click("#save")
 	phone.WantAttribute("html", "data-colour", "blue")
-	guest := cookie(t, phone, server.url)
+	guest := cookie(t, phone, server.URL)
 	signIn(phone, "ann")
 	wantAnn := func(page *browsertest.Page) {
 		t.Helper()
@@ -79,7 +80,7 @@ func TestInBrowser(t *testing.T) {
 	phone.Reload()
 	wantAnn(phone)
 	wantNone(phone, "#viewed")
-	wantUser(t, server.url, guest, "Guest") // the cookie from before the login
+	wantUser(t, server.URL, guest, "Guest") // the cookie from before the login
 
 	// The first device shows it when its window is looked at again.
 	laptop.Eval(`dispatchEvent(new Event("focus")), ""`)
@@ -95,8 +96,8 @@ func TestInBrowser(t *testing.T) {
 
 	// Logins outlive kill -9.
 	for range 2 {
-		server.kill()
-		server.start()
+		server.Kill()
+		server.Start()
 		for _, page := range []*browsertest.Page{laptop, phone} {
 			page.Reload()
 			wantAnn(page)
@@ -108,14 +109,14 @@ func TestInBrowser(t *testing.T) {
 	ben.WantText("#tins-mint", "1")
 
 	// One device signs the other out, whose page notices.
-	stolen := cookie(t, phone, server.url)
-	wantUser(t, server.url, stolen, "ann")
+	stolen := cookie(t, phone, server.URL)
+	wantUser(t, server.URL, stolen, "ann")
 	laptop.Click("#devices li:nth-child(2) button")
 	laptop.WantText("#devices li:only-child[aria-current] b", "Chrome on Linux")
 	if got := laptop.Eval(`document.activeElement.id`); got != "devices-title" {
 		t.Errorf("after a device has gone from the list, the focus is on %q", got)
 	}
-	wantUser(t, server.url, stolen, "Guest")
+	wantUser(t, server.URL, stolen, "Guest")
 	phone.Eval(`dispatchEvent(new Event("focus")), ""`)
 	phone.WantText("#user", "Guest")
 	wantNone(phone, "#tins-assam")
@@ -127,17 +128,17 @@ func TestInBrowser(t *testing.T) {
 	// Everywhere: this browser signs in again at once, and what was signed out
 	// stays so, also after kill -9.
 	second := browser.NewPage(t)
-	second.Goto(server.url)
+	second.Goto(server.URL)
 	signIn(second, "ann")
 	wantAnn(second)
-	stolen = cookie(t, laptop, server.url)
+	stolen = cookie(t, laptop, server.URL)
 	second.Click("#everywhere")
 	second.WantText("#user", "Guest")
-	server.kill()
-	server.start()
+	server.Kill()
+	server.Start()
 	laptop.Reload()
 	laptop.WantText("#user", "Guest")
-	wantUser(t, server.url, stolen, "Guest")
+	wantUser(t, server.URL, stolen, "Guest")
 	second.Reload()
 	signIn(second, "ann")
 	wantAnn(second)
@@ -161,10 +162,10 @@ func TestInBrowser(t *testing.T) {
 // answer to the first, and the second is refused, since its cookie is not good
 // any more (S5).
 func TestInBrowserDoubleClickSignsInOnce(t *testing.T) {
-	server := build(t)
-	server.start()
+	server := exampletest.Build(t, "account")
+	server.Start()
 	page := browsertest.Start(t).NewPage(t)
-	page.Goto(server.url)
+	page.Goto(server.URL)
 	sent := page.Eval(`(() => {
 		let sent = 0
 		addEventListener("submit", e => { if (!e.defaultPrevented) sent++; e.preventDefault() })
@@ -180,29 +181,29 @@ func TestInBrowserDoubleClickSignsInOnce(t *testing.T) {
 
 // A guest's cart is kept in the file too.
 func TestInBrowserGuestCartOutlivesKill(t *testing.T) {
-	server := build(t)
-	server.start()
+	server := exampletest.Build(t, "account")
+	server.Start()
 	page := browsertest.Start(t).NewPage(t)
-	page.Goto(server.url)
+	page.Goto(server.URL)
 	page.Click("#add-mint")
 	page.WantText("#tins-mint", "1")
-	server.kill()
+	server.Kill()
 	page.Click("#add-mint")
 	page.WantText("[data-offline] #offline", "The server does not answer. Start it again and go on: what the page shows is safe.")
-	server.start()
+	server.Start()
 	page.Click("#add-mint")
 	page.WantText("body:not([data-offline]) #tins-mint", "2")
 }
 
 // A page without JavaScript works too: its buttons are forms.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
-	server := build(t)
-	server.start()
+	server := exampletest.Build(t, "account")
+	server.Start()
 	browser := browsertest.Start(t)
 	page, other := browser.NewPage(t), browser.NewPage(t)
 	page.DisableJavaScript()
 	for _, p := range []*browsertest.Page{page, other} {
-		p.Goto(server.url)
+		p.Goto(server.URL)
 		signIn(p, "ann")
 	}
 	for _, n := range []string{"1", "2"} {
@@ -222,18 +223,18 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 
 // What is taken already is named, and the program ends with an exit code.
 func TestRefusesWhatIsTaken(t *testing.T) {
-	server := build(t)
+	server := exampletest.Build(t, "account")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	refused(t, server.program, listener.Addr().String(), "-addr", listener.Addr().String(), "-db", server.db)
+	server.Refused(listener.Addr().String(), "-addr", listener.Addr().String(), "-db", server.DB)
 
-	server.start()
-	refused(t, server.program, filepath.Base(server.db), "-addr", "127.0.0.1:0", "-db", server.db)
-	refused(t, server.program, "unexpected argument", "serve")
-	server.terminate()
+	server.Start()
+	server.Refused(filepath.Base(server.DB), "-addr", "127.0.0.1:0", "-db", server.DB)
+	server.Refused("unexpected argument", "serve")
+	server.Terminate()
 }
 
 // signIn writes a name into the form and sends it.

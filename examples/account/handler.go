@@ -1,19 +1,14 @@
 package main
 
 import (
-	"embed"
 	"errors"
 	"net/http"
 	"strings"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/examples/internal/serve"
 	"github.com/stay-go/stay/web"
 )
-
-// static holds htmx and its licence.
-//
-//go:embed static
-var static embed.FS
 
 // A shop is the site: the App and the states that its handlers use.
 type shop struct {
@@ -38,7 +33,7 @@ func newShop(app *stay.App) *shop {
 // change.
 func newHandler(s *shop) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /static/{file}", cached(http.FileServerFS(static)))
+	mux.Handle("GET /static/{file}", serve.Static())
 	mux.Handle("GET /{$}", web.Handle(s.home))
 	mux.Handle("GET /tea/{id}", web.Handle(s.tea))
 	mux.Handle("GET /now", web.Handle(s.now))
@@ -184,13 +179,4 @@ func browserName(agent string) string {
 		return browser
 	}
 	return browser + " on " + system
-}
-
-// cached lets browsers keep what next serves for a year: the names of the
-// files carry their version.
-func cached(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set("Cache-Control", "public, max-age=31536000, immutable")
-		next.ServeHTTP(w, r)
-	})
 }
