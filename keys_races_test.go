@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -229,5 +231,42 @@ func TestS5LoginWithinAChange(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// K7, K8: a read shows the state by which it was decided whose the session is,
+// and never one that came in its place meanwhile: here the key is deleted, and
+// made anew by somebody else, whenever its record is about to be read again.
+func TestK7K8ReadIsOfTheStateThatWasChecked(t *testing.T) {
+	mem := memstore.New()
+	const key = "key/todos/ann"
+	looks := -1 // not yet counted
+	st := storefault.Wrap(unclosed{mem}, &storefault.Options{Hook: func(c storefault.Call) {
+		if c.Op != storefault.Load || !slices.Contains(c.Keys, key) || looks < 0 {
+			return
+		}
+		if looks++; looks < 2 {
+			return
+		}
+		rec := recordOf(t, mem, key)
+		for _, w := range []store.Write{
+			{Op: store.Delete, Key: key, Base: rec.Revision},
+			{Op: store.Put, Key: key, Value: []byte(`{"owner":{"id":"ann"},"items":["of another ann"]}`), Version: 1},
+		} {
+			if res := mem.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+				t.Error(res[0])
+			}
+		}
+	}})
+	app := newApp(t, st, nil)
+	s := stay.Register(app, todosModule())
+	b := newBrowser(app)
+	must(t)(s.Update(b.ctx(), become("ann")))
+	must(t)(s.Update(b.ctx(), addItem("mine")))
+	bridge.AppOf(app).Evict(true)
+	looks = 0
+	got := must(t)(s.Get(b.ctx()))
+	if !slices.Equal(got.Items, []string{"mine"}) {
+		t.Errorf("the session reads %q", got.Items)
 	}
 }

@@ -312,13 +312,14 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
 	}
+	var seen *engine.Version
 	if t.attached {
 		state, err := s.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 		if err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
-		if !t.holds(state) {
-			t = m.detached(s.key, rec)
+		if seen = state; !t.holds(state) {
+			seen, t = nil, m.detached(s.key, rec)
 			if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
 				return engine.Ref{}, m.error(err, "", t.id)
 			}
@@ -327,7 +328,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	if len(t.key) > maxKey {
 		return engine.Ref{}, m.longKey(t.key)
 	}
-	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now}
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: seen}
 	if t.key == "" {
 		ref.New = s.unknown()
 		ref.Expires = s.created.Add(s.app.opts.Lifetime)

@@ -173,9 +173,11 @@ func (c core) read(ctx context.Context) (any, error) {
 		}
 		return nil, err
 	}
-	v, err := m.app.engine.Get(ctx, &ref)
-	if err != nil {
-		return nil, m.error(err, "", ref.Key)
+	v := ref.Seen
+	if v == nil {
+		if v, err = m.app.engine.Get(ctx, &ref); err != nil {
+			return nil, m.error(err, "", ref.Key)
+		}
 	}
 	if c.at && !v.Exists() {
 		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}

@@ -88,6 +88,10 @@ type Ref struct {
 	// Last has a group give back this instance's turn after those of the
 	// others: whoever waits for it may have to go to one of them.
 	Last bool
+	// Seen is the version by which it was decided that this is the instance, if
+	// that took one: a reader is shown this and not one that may have come in
+	// its place.
+	Seen *Version
 	// Now is the time by the clock, if the caller has looked already.
 	Now time.Time
 }
