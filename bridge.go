@@ -72,8 +72,8 @@ func (s stateBridge) Name() string { return s.module.name }
 
 func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
-func (s stateBridge) Update(ctx context.Context, fn func(ctx context.Context, v any) error, moving func() error) (any, error) {
-	return s.update(ctx, &op{ctx: ctx, moving: moving, act: func(c *Call, v any) error { return fn(c.ctx, v) }})
+func (s stateBridge) Update(ctx context.Context, c bridge.Change) (any, error) {
+	return s.update(ctx, &op{ctx: ctx, change: c})
 }
 
 func (s stateBridge) Do(ctx context.Context, action string, payload any) (any, error) {

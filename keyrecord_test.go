@@ -94,7 +94,7 @@ func TestW1CorruptKeysStay(t *testing.T) {
 				}
 				n.wantVerify(t, token, true)
 				n.sign(t)
-				_, _, err := n.ring.Verify(background, forged(1))
+				_, _, err := n.ring.Verify(background, forged(1), nil)
 				wantCode(t, err, stay.ErrCorrupt)
 
 				other := newKeyNode(t, handles[1], opts)
@@ -135,7 +135,7 @@ func TestW1KeysWithoutTimes(t *testing.T) {
 		n.wantVerify(t, old, true)
 		wantKeys(t, handles[1], 2)
 		token, key := n.sign(t)
-		if _, ok, _ := fixed.Verify(background, token); !ok {
+		if _, ok, _ := fixed.Verify(background, token, nil); !ok {
 			t.Error("the stored key does not sign")
 		}
 		clk.Advance(10 * time.Minute)

@@ -88,11 +88,11 @@ func (r *keyring) Sign(ctx context.Context, payload []byte) (string, error) {
 }
 
 // Verify implements bridge.Keyring.
-func (r *keyring) Verify(ctx context.Context, token string) (payload []byte, ok bool, err error) {
+func (r *keyring) Verify(ctx context.Context, token string, buf []byte) (payload []byte, ok bool, err error) {
 	if len(token) > maxToken {
 		return nil, false, nil
 	}
-	b, err := strictBase64.DecodeString(token)
+	b, err := strictBase64.AppendDecode(buf[:0], []byte(token))
 	if err != nil || len(b) < 4+sha256.Size {
 		return nil, false, nil
 	}

@@ -75,7 +75,7 @@ func (n *keyNode) sign(t *testing.T) (token, key string) {
 
 func (n *keyNode) wantVerify(t *testing.T, token string, want bool) {
 	t.Helper()
-	payload, ok, err := n.ring.Verify(background, token)
+	payload, ok, err := n.ring.Verify(background, token, nil)
 	if err != nil || ok != want || ok && string(payload) != "payload" {
 		t.Errorf("Verify gives %q, %v, %v, want %v", payload, ok, err, want)
 	}
@@ -337,7 +337,7 @@ func TestW1UnknownKeyWhileStoreIsAway(t *testing.T) {
 		clk.Advance(time.Second)
 		away := n.store.Add(storefault.Rule{Op: storefault.Load, Key: keysRecord, Fault: storefault.Fail(nil)})
 		for range 3 {
-			_, ok, err := n.ring.Verify(background, forged(1))
+			_, ok, err := n.ring.Verify(background, forged(1), nil)
 			wantCode(t, err, stay.ErrUnavailable)
 			if ok {
 				t.Error("a forged token is taken")

@@ -5,26 +5,37 @@ import (
 	"context"
 	"errors"
 
+	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/engine"
 )
 
 // op is one change on its way through the engine: a function of the value
-// alone, or one that gets a Call.
+// alone, or one that gets a Call: an action's, or a change from outside.
 type op struct {
 	core
 	ref engine.Ref
 	res resolution
 
-	fn func(v any) (any, error)
-	// moving, if set, may refuse a change of the key.
-	moving func() error
+	fn interface{ apply(v any) (any, error) }
 
 	act     func(c *Call, v any) error
+	change  bridge.Change
 	ctx     context.Context
 	action  string
 	payload any
 	call    *Call // of the last run
+	first   Call  // that of the first
 }
+
+// A function is what State.Update is given. It needs no closure.
+type function[S any] func(*S) error
+
+func (fn function[S]) apply(v any) (any, error) { return v, fn(v.(*S)) }
+
+// A replacement makes another value of the state's.
+type replacement func(v any) any
+
+func (fn replacement) apply(v any) (any, error) { return fn(v), nil }
 
 // Resolve implements engine.Op.
 func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
@@ -70,13 +81,20 @@ func (o *op) ready(v any, from *engine.Version) error {
 }
 
 func (o *op) run(v any) (any, error) {
-	if o.act == nil {
-		return o.fn(v)
+	if o.fn != nil {
+		return o.fn.apply(v)
 	}
-	c := newCall(o.ctx, o.module.name, o.action)
+	c := &o.first
+	if o.call != nil { // the calls of former runs may be in use
+		c = new(Call)
+	}
+	c.init(o.ctx, o.module.name, o.action)
 	c.payload = o.payload
 	defer c.run.over.Store(true)
 	o.call = c
+	if o.change != nil {
+		return v, o.change.Run(c.ctx, v)
+	}
 	return v, o.act(c, v)
 }
 

@@ -24,7 +24,8 @@ type Session struct {
 	app     *App
 	ring    bridge.Keyring
 	carrier bridge.Carrier
-	token   string // as the browser sent it
+	token   string   // as the browser sent it
+	raw     [80]byte // what the token decodes to; ours are not longer
 
 	mu      sync.Mutex
 	opened  bool // the fields below are set

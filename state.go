@@ -66,7 +66,7 @@ func (s *State[S]) Get(ctx context.Context) (*S, error) {
 // An ErrUnknown means that the change may or may not have happened, also when
 // ctx ended while it was being stored; with any other error it has not.
 func (s *State[S]) Update(ctx context.Context, fn func(*S) error) (*S, error) {
-	v, err := s.update(ctx, &op{fn: func(v any) (any, error) { return v, fn(v.(*S)) }})
+	v, err := s.update(ctx, &op{fn: function[S](fn)})
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +88,7 @@ func (s *State[S]) Do(ctx context.Context, action string, payload any) (*S, erro
 // Reset puts every field back to its initial value but those tagged
 // `stay:"preserve"`.
 func (s *State[S]) Reset(ctx context.Context) (*S, error) {
-	v, err := s.update(ctx, &op{fn: func(v any) (any, error) { return s.module.schema.Reset(v), nil }})
+	v, err := s.update(ctx, &op{fn: replacement(func(v any) any { return s.module.schema.Reset(v) })})
 	if err != nil {
 		return nil, err
 	}
@@ -98,9 +98,9 @@ func (s *State[S]) Reset(ctx context.Context) (*S, error) {
 // ResetAll puts every field back to its initial value, and drops fields that
 // the stored record has and S has not.
 func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
-	v, err := s.update(ctx, &op{fn: func(v any) (any, error) {
-		return engine.Fresh{Value: s.module.schema.ResetAll(v)}, nil
-	}})
+	v, err := s.update(ctx, &op{fn: replacement(func(v any) any {
+		return engine.Fresh{Value: s.module.schema.ResetAll(v)}
+	})})
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +126,7 @@ func (s *State[S]) At(key string) *State[S] {
 // Delete removes the stored state; what is read next is the initial one.
 // Deleting what is not stored does nothing.
 func (s *State[S]) Delete(ctx context.Context) error {
-	_, err := s.update(ctx, &op{fn: func(any) (any, error) { return engine.Deleted, nil }})
+	_, err := s.update(ctx, &op{fn: replacement(func(any) any { return engine.Deleted })})
 	return err
 }
 
@@ -274,8 +274,8 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 		if !ok {
 			return v, err
 		}
-		if o.moving != nil {
-			if err := o.moving(); err != nil {
+		if o.change != nil {
+			if err := o.change.Moving(); err != nil {
 				return nil, err
 			}
 		}

@@ -14,7 +14,7 @@ func (s *Session) open(ctx context.Context) error {
 		return nil
 	}
 	if s.token != "" {
-		payload, ok, err := s.ring.Verify(ctx, s.token)
+		payload, ok, err := s.ring.Verify(ctx, s.token, s.raw[:])
 		if err != nil {
 			return err
 		}

@@ -81,9 +81,10 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		h.Set("Retry-After", "1")
 	}
 	if s.onError != nil {
-		rec := newRecorder(w, s.maxResponse)
+		rec := newRecorder(w, s)
+		defer rec.release()
 		rec.implicit = status
-		s.onError(rec, r, status, err)
+		s.onError(&rec, r, status, err)
 		rec.send()
 		return
 	}

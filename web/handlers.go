@@ -109,23 +109,44 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 			fail(cfg, w, r, 0, err)
 			return
 		}
-		var last *recorder
-		_, err = core.Update(r.Context(), func(ctx context.Context, v any) error {
-			last = newRecorder(w, cfg.maxResponse)
-			run := fresh(ctx, r, body)
-			defer forgetFiles(run, r)
-			if err := fn(last, run, v.(*S)); err != nil {
-				return err
-			}
-			return last.err()
-		}, func() error { return last.moved(core.Name()) })
-		if err != nil {
+		u := &updating[S]{first: newRecorder(w, cfg), request: r, body: body, name: core.Name(), fn: fn}
+		u.recorder = &u.first
+		defer func() { u.recorder.release() }()
+		if _, err = core.Update(r.Context(), u); err != nil {
 			fail(cfg, w, r, 0, err)
 			return
 		}
-		last.send()
+		u.recorder.send()
 	}
 }
+
+// updating is the change that Update makes.
+type updating[S any] struct {
+	recorder *recorder // of the last run
+	first    recorder
+	ran      bool
+	request  *http.Request
+	body     []byte
+	name     string
+	fn       func(http.ResponseWriter, *http.Request, *S) error
+}
+
+// Run implements bridge.Change.
+func (u *updating[S]) Run(ctx context.Context, v any) error {
+	if u.ran {
+		u.recorder = u.recorder.again()
+	}
+	u.ran = true
+	run := fresh(ctx, u.request, u.body)
+	defer forgetFiles(run, u.request)
+	if err := u.fn(u.recorder, run, v.(*S)); err != nil {
+		return err
+	}
+	return u.recorder.err()
+}
+
+// Moving implements bridge.Change.
+func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
 
 // Handle returns a handler that may fail. What fn writes is buffered, up to
 // Options.MaxResponse; if it returns an error, the client gets the answer that
@@ -145,8 +166,9 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 
 // render sends what fn wrote, or its error.
 func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *http.Request) {
-	rec := newRecorder(w, s.maxResponse)
-	err := fn(rec)
+	rec := newRecorder(w, s)
+	defer rec.release()
+	err := fn(&rec)
 	if long := rec.err(); long != nil {
 		err = long
 	}

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
@@ -85,7 +86,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction.
+// construction, but for the buffers.
 type settings struct {
 	app         *stay.App
 	core        bridge.App
@@ -98,6 +99,8 @@ type settings struct {
 	maxBody     int64
 	maxResponse int
 	onError     func(http.ResponseWriter, *http.Request, int, error)
+
+	buffers sync.Pool // of *[]byte, for responses
 }
 
 func newSettings(app *stay.App, o *Options) *settings {

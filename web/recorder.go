@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"sync"
 
 	"github.com/stay-go/stay"
 )
@@ -21,14 +22,50 @@ type recorder struct {
 	body     []byte
 	over     bool // more was written than limit
 
-	// Fragments are short: most need no buffer beside the recorder.
-	short [512]byte
+	buffers *sync.Pool // where buffer goes when it is sent
+	buffer  *[]byte    // what body began in
 }
 
-func newRecorder(to http.ResponseWriter, limit int) *recorder {
-	c := &recorder{to: to, limit: limit, implicit: http.StatusOK}
-	c.body = c.short[:0]
-	return c
+// keepBuffer is how large a buffer may be that the next response gets.
+const keepBuffer = 64 << 10
+
+func newRecorder(to http.ResponseWriter, s *settings) recorder {
+	return recorder{to: to, limit: s.maxResponse, implicit: http.StatusOK, buffers: &s.buffers}
+}
+
+// again returns a recorder for another run: what the one before is still used
+// for goes nowhere.
+func (c *recorder) again() *recorder {
+	fresh := &recorder{to: c.to, limit: c.limit, implicit: c.implicit, buffers: c.buffers}
+	c.release()
+	return fresh
+}
+
+// release gives the buffer back. A handler that goes on writing, which it must
+// not, writes into one of its own.
+func (c *recorder) release() {
+	b, body := c.buffer, c.body
+	if b == nil {
+		return
+	}
+	c.buffer, c.body = nil, nil
+	if cap(body) <= keepBuffer {
+		*b = body[:0]
+		c.buffers.Put(b)
+	}
+}
+
+// begin sees to it that there is a buffer.
+func (c *recorder) begin() {
+	if c.body != nil {
+		return
+	}
+	b, _ := c.buffers.Get().(*[]byte)
+	if b == nil {
+		b = new([]byte)
+		*b = make([]byte, 0, 512)
+	}
+	c.buffer, c.body = b, *b
 }
 
 // Header implements http.ResponseWriter. It begins with what other handlers
@@ -84,6 +121,7 @@ func (c *recorder) admit(n int) error {
 		c.over = true
 		return errResponseTooLong
 	}
+	c.begin()
 	return nil
 }
 

@@ -70,8 +70,9 @@ type Keyring interface {
 	// value may hold.
 	Sign(ctx context.Context, payload []byte) (string, error)
 	// Verify returns the payload of a token. ok is false for every token that
-	// this set did not sign; an error means that the set could not be read.
-	Verify(ctx context.Context, token string) (payload []byte, ok bool, err error)
+	// this set did not sign; an error means that the set could not be read. The
+	// payload is in buf if that is large enough.
+	Verify(ctx context.Context, token string, buf []byte) (payload []byte, ok bool, err error)
 }
 
 // A Carrier takes a session's token to its browser: the response of one
@@ -88,16 +89,24 @@ type Carrier interface {
 	Open() bool
 }
 
+// A Change is what an update does with the state.
+type Change interface {
+	// Run changes v. It is called again after a conflict. Its context marks the
+	// run: changes of state made with it are refused as nested.
+	Run(ctx context.Context, v any) error
+	// Moving is asked after a run that has changed the state's key, and may
+	// refuse that.
+	Moving() error
+}
+
 // A State is the core of a *stay.State. Values are pointers to the state's
 // struct, owned by whoever gets them.
 type State interface {
 	Name() string
 	// Get returns the committed state.
 	Get(ctx context.Context) (any, error)
-	// Update runs fn as one transaction, more than once after a conflict. The
-	// context that fn gets marks the run: changes made with it are refused as
-	// nested. If a run has changed the state's key, moving may refuse that.
-	Update(ctx context.Context, fn func(ctx context.Context, v any) error, moving func() error) (any, error)
+	// Update carries out the change as one transaction.
+	Update(ctx context.Context, c Change) (any, error)
 	// Do runs an action. Payloads with a method Bind(dst any) error bind
 	// themselves.
 	Do(ctx context.Context, action string, payload any) (any, error)

@@ -256,10 +256,19 @@ func updateOf(raw json.RawMessage, c *moduleCase) (step, error) {
 	}
 	b, err := bodyOf(text.Ops, m.typ, false)
 	out.do = func(ctx context.Context, s bridge.State) (any, error) {
-		return s.Update(ctx, func(ctx context.Context, v any) error { return b.do(ctx, v, nil) }, nil)
+		return s.Update(ctx, mutation(func(ctx context.Context, v any) error { return b.do(ctx, v, nil) }))
 	}
 	return out, err
 }
+
+// A mutation is a function that changes a state; its key may change with it.
+type mutation func(ctx context.Context, v any) error
+
+// Run implements bridge.Change.
+func (fn mutation) Run(ctx context.Context, v any) error { return fn(ctx, v) }
+
+// Moving implements bridge.Change.
+func (mutation) Moving() error { return nil }
 
 func actionOf(raw json.RawMessage, c *moduleCase) (step, error) {
 	var text struct {
