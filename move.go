@@ -163,7 +163,7 @@ func (mv *move) land(there *engine.Version) (any, error) {
 	}
 	if there.Revision == 0 && mv.left.key == "" {
 		encoded, err := m.schema.Encode(v, nil)
-		if err == nil && bytes.Equal(encoded, there.Encoded) {
+		if err == nil && m.app.engine.Encodes(there, encoded) {
 			return nil, nil // a guest with the initial state needs no instance
 		}
 	}

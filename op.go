@@ -1,7 +1,6 @@
 package stay
 
 import (
-	"bytes"
 	"context"
 	"errors"
 
@@ -74,7 +73,7 @@ func (o *op) ready(v any, from *engine.Version) error {
 		return nil
 	}
 	encoded, err := moduleType{module: o.module}.Encode(v, nil)
-	if err != nil || bytes.Equal(encoded, from.Encoded) {
+	if err != nil || o.module.app.engine.Encodes(from, encoded) {
 		return err
 	}
 	return errNotReady

@@ -210,7 +210,7 @@ func (r *resolution) Create() ([]engine.Companion, error) {
 		return all, err
 	}
 	// A revocation is in the user's record only.
-	return append(all, engine.Companion{Kind: r.ss.users, Key: r.record().user(), Base: r.user.Revision}), nil
+	return append(all, engine.Companion{Kind: r.ss.users, Key: r.record().user(), Base: r.user}), nil
 }
 
 // companions ties the creation of a state to the session's record, which has
@@ -220,7 +220,7 @@ func (r *resolution) companions(v *engine.Version) ([]engine.Companion, error) {
 	if r.kind.Backend != r.ss.kind.Backend {
 		return nil, nil
 	}
-	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v.Revision, Meta: v.Meta}
+	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
 	if v.Revision == 0 {
 		if err := r.begin(); err != nil {
 			return nil, err

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // How many shards there are; a small cache has one, so that its order of use
@@ -18,14 +17,14 @@ const (
 // a map and a list in the order of use; a shard's lock is never held while
 // anything waits.
 type cache struct {
+	engine    *Engine
 	seed      maphash.Seed
 	maxCount  int64
 	maxBytes  int64
 	count     atomic.Int64
 	bytes     atomic.Int64
-	nextShard atomic.Uint32                             // where to look for something to evict
-	n         uint32                                    // of the shards that are used
-	left      func(in *Instance, v *Version, idle bool) // told of what leaves, with locks held
+	nextShard atomic.Uint32 // where to look for something to evict
+	n         uint32        // of the shards that are used
 	shards    [shards]shard
 }
 
@@ -40,8 +39,8 @@ type shard struct {
 	list Instance // sentinel: next is the latest used, prev the oldest
 }
 
-func newCache(maxCount int, maxBytes int64) *cache {
-	c := &cache{seed: maphash.MakeSeed(), maxCount: int64(maxCount), maxBytes: maxBytes, n: shards}
+func newCache(e *Engine, maxCount int, maxBytes int64) *cache {
+	c := &cache{engine: e, seed: maphash.MakeSeed(), maxCount: int64(maxCount), maxBytes: maxBytes, n: shards}
 	if maxCount < smallCache {
 		c.n = 1
 	}
@@ -59,7 +58,7 @@ func (c *cache) shard(key string) *shard {
 
 // get returns the instance of a key, nil if there is none, and makes it the
 // latest used.
-func (c *cache) get(k *Kind, key string, pin bool, used time.Time) *Instance {
+func (c *cache) get(k *Kind, key string, pin bool, used int64) *Instance {
 	s := c.shard(key)
 	s.mu.Lock()
 	in := s.m[cacheKey{k, key}]
@@ -67,7 +66,7 @@ func (c *cache) get(k *Kind, key string, pin bool, used time.Time) *Instance {
 		if pin {
 			in.pins.Add(1)
 		}
-		if !used.IsZero() {
+		if used != 0 {
 			in.used = used
 		}
 		if s.list.next != in {
@@ -83,7 +82,7 @@ func (c *cache) get(k *Kind, key string, pin bool, used time.Time) *Instance {
 // already, pinned. If the cache is over its bounds, the least recently used
 // instances that nobody uses are evicted; ok is false, and in is not kept,
 // when there is no room.
-func (c *cache) add(in *Instance, used time.Time) (got *Instance, evicted int, ok bool) {
+func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bool) {
 	s := c.shard(in.key)
 	s.mu.Lock()
 	if old := s.m[cacheKey{in.kind, in.key}]; old != nil {
@@ -101,9 +100,9 @@ func (c *cache) add(in *Instance, used time.Time) (got *Instance, evicted int, o
 		return in, evicted, true
 	}
 	c.remove(in)
-	in.mu.Lock()
+	in.lock()
 	in.m.dead = true
-	in.mu.Unlock()
+	in.unlock()
 	return in, evicted, false
 }
 
@@ -143,7 +142,7 @@ func (s *shard) evict(c *cache) bool {
 	for range len(s.m) {
 		in := s.list.prev
 		if c.retire(s, in) {
-			c.left(in, in.m.committed, false)
+			c.left(in, false)
 			return true
 		}
 		in.unlink()
@@ -159,12 +158,17 @@ func (c *cache) retire(s *shard, in *Instance) bool {
 		return false
 	}
 	defer in.mu.Unlock()
-	if !in.m.idle() || !in.clean() {
+	if in.active != nil || in.dead || !in.clean() {
 		return false
 	}
-	in.m.dead = true
+	in.dead = true
 	c.unlinkLocked(s, in)
 	return true
+}
+
+// left tells of an instance that was retired.
+func (c *cache) left(in *Instance, idle bool) {
+	c.engine.departures.add(in, in.snapshot.Load(), idle)
 }
 
 // unlinkLocked takes in out of the shard's map and list.
@@ -199,7 +203,7 @@ func (c *cache) drop(in *Instance, leaves bool) {
 	v := in.snapshot.Load()
 	if s.m[cacheKey{in.kind, in.key}] == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
 		c.retire(s, in) && leaves {
-		c.left(in, in.m.committed, false)
+		c.left(in, false)
 	}
 	s.mu.Unlock()
 }
@@ -222,14 +226,14 @@ func (c *cache) resize(in *Instance, size int64) {
 
 // sweep removes up to limit instances last used before t that nobody uses. It
 // reports whether there may be more.
-func (c *cache) sweep(t time.Time, limit int) (more bool) {
+func (c *cache) sweep(t int64, limit int) (more bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		for in := s.list.prev; in != &s.list && in.used.Before(t) && limit > 0; {
+		for in := s.list.prev; in != &s.list && in.used < t && limit > 0; {
 			older := in.prev
 			if c.retire(s, in) {
-				c.left(in, in.m.committed, true)
+				c.left(in, true)
 				limit--
 			}
 			in = older

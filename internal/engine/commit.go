@@ -16,8 +16,8 @@ type request struct {
 	save       *save
 	backend    *Backend
 	companions []Companion
-	encoded    [][]byte  // of the companions
-	doubted    time.Time // when its outcome was first unknown
+	left       []*Version // of the companions; nil = unchanged
+	doubted    time.Time  // when its outcome was first unknown
 	seq        uint64
 	sent       int
 	bytes      int
@@ -49,7 +49,7 @@ func (e *Engine) commit(in *Instance) {
 		w.Op = store.Delete
 	} else {
 		e.stamp(in, base, work, req.seq, in.expires)
-		w.Value, w.Meta, w.Expires = work.Encoded, work.Meta, work.Expires
+		w.Value, w.Meta, w.Expires = in.encoded, work.meta(), work.Expires()
 	}
 	req.writes[0] = req.one[:]
 	if base.Revision == 0 && !work.gone && in.guard != nil {
@@ -73,29 +73,32 @@ func (e *Engine) commit(in *Instance) {
 // expires is for a record that it creates.
 func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.Time) {
 	if !in.kind.Backend.features.SoleOwner {
-		in.mu.Lock()
+		in.lock()
 		in.writing = seq
-		in.mu.Unlock()
+		in.unlock()
 	}
-	v.Meta = e.nextMeta(base.Meta, base.Revision, seq)
-	v.Expires = in.kind.expires(v, base.Revision == 0, expires, e.cfg.Now())
+	e.follows(v, base, seq)
+	v.setExpires(in.kind.expires(v, base.Revision == 0, expires, e.cfg.Now()))
 }
 
 // accompany adds the writes that must be in the group which creates a record.
 func (e *Engine) accompany(req *request, companions []Companion) error {
 	for _, c := range companions {
-		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base}
-		var encoded []byte
+		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base.Revision}
+		var next *Version
 		if c.Value != nil {
-			var err error
-			if encoded, err = c.Kind.Type.Encode(c.Value, nil); err != nil {
+			encoded, err := c.Kind.Type.Encode(c.Value, nil)
+			if err != nil {
 				return err
 			}
-			w.Op, w.Version, w.Expires = store.Put, c.Kind.Version, c.Expires
-			w.Value, w.Meta = encoded, e.nextMeta(c.Meta, c.Base, req.seq)
+			next = &Version{Value: c.Value}
+			e.encodes(next, encoded)
+			e.follows(next, c.Base, req.seq)
+			next.setExpires(c.Expires)
+			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, encoded, next.meta(), next.Expires()
 		}
 		req.writes[0] = append(req.writes[0], w)
-		req.encoded = append(req.encoded, encoded)
+		req.left = append(req.left, next)
 	}
 	req.companions = companions
 	return nil
@@ -251,7 +254,7 @@ func (e *Engine) end(req *request, how conclusion, cause error) {
 // conclude ends the batch of in and answers everybody.
 func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	var eff effects
-	in.mu.Lock()
+	in.lock()
 	before := in.m.committed.size(in.key)
 	switch how {
 	case applied:
@@ -266,7 +269,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	case lost:
 		eff = in.m.lost()
 	}
-	in.guard = nil
+	in.guard, in.encoded = nil, nil
 	if in.owed != nil {
 		in.owed.concluded(e, in, how)
 	}
@@ -275,7 +278,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	if how == vanished && in.m.working.gone {
 		last, leaves = in.m.working, true
 	}
-	in.mu.Unlock()
+	in.unlock()
 	if dead {
 		if in.cache.remove(in) && leaves {
 			e.departures.add(in, last, idle)
@@ -290,13 +293,12 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 // advanceAll publishes what a group wrote beside its own instance.
 func (e *Engine) advanceAll(req *request, revs []store.Revision) {
 	for i, c := range req.companions {
-		if c.Value == nil || i+1 >= len(revs) {
+		v := req.left[i]
+		if v == nil || i+1 >= len(revs) {
 			continue
 		}
-		w := &req.all()[i+1]
-		e.advance(c.Kind, c.Key, &Version{
-			Value: c.Value, Encoded: req.encoded[i], Meta: w.Meta, Revision: revs[i+1], Expires: w.Expires,
-		})
+		v.Revision = revs[i+1]
+		e.advance(c.Kind, c.Key, v)
 	}
 }
 
@@ -310,10 +312,6 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 	}
 	if in == nil {
 		in = &Instance{kind: k, key: key, cache: c}
-		in.m.limits = &e.limits
-		if k.Backend.features.Immediate {
-			in.m.limits = &e.single
-		}
 		in.start(v)
 		if got, _, ok := c.add(in, e.touch(k)); got == in {
 			if ok {
@@ -326,12 +324,12 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 			in = got
 		}
 	}
-	in.mu.Lock()
+	in.lock()
 	ok := in.m.committed != nil && in.m.advance(v)
 	if ok {
 		in.snapshot.Store(in.m.committed)
 	}
-	in.mu.Unlock()
+	in.unlock()
 	if !ok {
 		e.kill(in)
 	}

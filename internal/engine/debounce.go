@@ -13,7 +13,7 @@ import (
 // for it the store answered at once. Saves run beside it, without the turn, so
 // a slow or failing store keeps nobody from changing the state.
 //
-// A version that is not saved carries the revision and the Meta of the record
+// A version that is not saved carries the revision and the writers of the record
 // that it replaces, so whoever compares or checks revisions has those of the
 // store. When a save has ended, the committed version is given the new ones:
 // see rebase.
@@ -44,18 +44,8 @@ type debounce struct {
 // record must not be created any more.
 type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
 
-// Exists reports whether there is a record, or will be one after the next
-// save.
-func (v *Version) Exists() bool { return v.Revision != 0 || v.unsaved }
-
-// Same reports whether both are the same state of a record.
-func (v *Version) Same(w *Version) bool {
-	return v == w || v.Exists() == w.Exists() && string(v.Encoded) == string(w.Encoded)
-}
-
 // debounced prepares a new instance.
 func (e *Engine) debounced(in *Instance) {
-	in.m.limits = &e.single // every change is acknowledged by itself
 	in.owed = &debounce{timer: time.AfterFunc(time.Hour, func() {
 		e.Go(func(context.Context) { e.save(in, false) })
 	})}
@@ -106,6 +96,13 @@ func (d *debounce) count(e *Engine, is bool) {
 	}
 }
 
+// replaces has v, which is not saved, carry what whoever compares it with the
+// store's record wants to know.
+func (v *Version) replaces(saved *Version) {
+	v.Revision, v.birth, v.writer = saved.Revision, saved.birth, saved.writer
+	v.setRare(v.extra(), saved.others())
+}
+
 // rebase gives the committed version the revision that the store has given to
 // an earlier one. Nobody may be running.
 func (in *Instance) rebase() {
@@ -114,7 +111,8 @@ func (in *Instance) rebase() {
 		return
 	}
 	next := *c
-	next.Revision, next.Meta, next.unsaved = d.saved.Revision, d.saved.Meta, false
+	next.replaces(d.saved)
+	next.unsaved = false
 	if in.m.working == c {
 		in.m.working = &next
 	}
@@ -125,36 +123,37 @@ func (in *Instance) rebase() {
 // postpone takes over the commit of in, whose turn is shut, if the store is
 // not to be asked now.
 func (e *Engine) postpone(in *Instance) bool {
-	in.mu.Lock()
+	in.lock()
 	d, work := in.owed, in.m.working
 	in.rebase()
 	if work.gone {
 		d.removing = true
 		d.waiting = d.under != nil
 		waiting, nothing := d.waiting, d.saved.Revision == 0
-		in.mu.Unlock()
+		in.unlock()
 		if nothing && !waiting {
 			e.conclude(in, vanished, nil)
 		}
 		return waiting || nothing
 	}
 	if err := e.refusal(in, work); err != nil {
-		in.mu.Unlock()
+		in.unlock()
 		e.conclude(in, rejected, err)
 		return true
 	}
 	if c := in.m.committed; !c.Exists() && in.guard != nil && !in.guard.Valid(c) {
-		in.mu.Unlock()
+		in.unlock()
 		e.conclude(in, conflicted, nil) // as the store would say that is asked
 		return true
 	}
-	work.Revision, work.Meta, work.unsaved = d.saved.Revision, d.saved.Meta, true
+	work.replaces(d.saved)
+	work.unsaved = true
 	if work.Revision == 0 && d.later == nil && in.guard != nil {
 		d.later = in.guard.Later()
 	}
-	work.Expires = in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now())
+	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now()))
 	d.acking = true
-	in.mu.Unlock()
+	in.unlock()
 	e.conclude(in, applied, nil)
 	return true
 }
@@ -164,7 +163,7 @@ func (e *Engine) refusal(in *Instance, work *Version) error {
 	if e.ctx.Err() != nil {
 		return fail(Closed, "the app is closed", nil)
 	}
-	if most := in.kind.Backend.features.MaxValue; most > 0 && len(work.Encoded) > most {
+	if most := in.kind.Backend.features.MaxValue; most > 0 && int(work.bytes) > most {
 		return storeError(store.ErrTooLarge)
 	}
 	return nil
@@ -198,9 +197,9 @@ func (e *Engine) delay(in *Instance) time.Duration {
 	if e.refuse.Load() {
 		return 0
 	}
-	delay, ends := in.kind.Debounce, in.owed.saved.Expires
+	delay, ends := in.kind.Debounce, in.owed.saved.Expires()
 	if in.owed.saved.Revision == 0 {
-		ends = in.m.committed.Expires
+		ends = in.m.committed.Expires()
 	}
 	if !ends.IsZero() {
 		if left := ends.Sub(e.cfg.Now()); left < delay {

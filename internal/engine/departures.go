@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -172,11 +171,11 @@ func (e *Engine) farewell(ctx context.Context) error {
 
 // expel is kill, and with leaves the state leaves memory for good.
 func (e *Engine) expel(in *Instance, leaves bool) bool {
-	in.mu.Lock()
+	in.lock()
 	if in.owed != nil && in.owed.under != nil {
 		in.owed.doomed = true
 		in.leaves = in.leaves || leaves
-		in.mu.Unlock()
+		in.unlock()
 		return false
 	}
 	eff := in.m.kill()
@@ -187,7 +186,7 @@ func (e *Engine) expel(in *Instance, leaves bool) bool {
 	if in.owed != nil && dead {
 		in.owed.abandon(e)
 	}
-	in.mu.Unlock()
+	in.unlock()
 	if dead && in.cache.remove(in) && leaves {
 		if v := in.snapshot.Load(); v != nil {
 			e.departures.add(in, v, idle)
@@ -201,23 +200,23 @@ func (e *Engine) expel(in *Instance, leaves bool) bool {
 // was deleted, unless memory has a later revision by now. Its hooks are called;
 // expired means that of an idle state as well. 0 stands for the latest revision.
 func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
-	in := e.cacheOf(k).get(k, key, false, time.Time{})
+	in := e.cacheOf(k).get(k, key, false, 0)
 	if in == nil {
 		return
 	}
 	if v := in.snapshot.Load(); v != nil && rev != 0 && v.Revision > rev {
 		return
 	}
-	in.mu.Lock()
+	in.lock()
 	in.idle = expired
-	in.mu.Unlock()
+	in.unlock()
 	e.expel(in, true)
 }
 
 // Sweep drops ephemeral state that was not used for GuestIdle. Where there is
 // much of it, it waits for hooks in between.
 func (e *Engine) Sweep(ctx context.Context) {
-	before := e.cfg.Now().Add(-e.cfg.GuestIdle)
+	before := e.cfg.Now().Add(-e.cfg.GuestIdle).UnixNano()
 	for ctx.Err() == nil && e.guests.sweep(before, departuresAtOnce) {
 		e.departures.drain(ctx)
 	}

@@ -44,10 +44,13 @@ type Engine struct {
 	node   [8]byte
 	seq    atomic.Uint64
 
+	digester digester
+
 	instances *cache
 	guests    *cache
 	members   sync.Pool // of *member
 	requests  sync.Pool // of *request
+	actives   sync.Pool // of *active
 
 	departures departures
 
@@ -79,14 +82,14 @@ func New(cfg Config) *Engine {
 		single:   limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
 		drained:  make(chan struct{}),
 		closing:  make(chan struct{}),
+		digester: newDigester(),
 		backends: map[store.Store]*Backend{},
 	}
 	rand.Read(e.node[:])
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.instances = newCache(cfg.MaxInstances, cfg.MaxBytes)
-	e.guests = newCache(cfg.MaxGuests, cfg.MaxBytes)
+	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
+	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
 	e.departures.engine = e
-	e.instances.left, e.guests.left = e.departures.add, e.departures.add
 	return e
 }
 

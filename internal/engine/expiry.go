@@ -19,10 +19,10 @@ func (k *Kind) expires(v *Version, isNew bool, until, now time.Time) time.Time {
 			return until
 		}
 		return end
-	case isNew, !v.Expires.IsZero() && until.After(v.Expires):
+	case isNew, v.expires != 0 && until.After(v.Expires()):
 		return until // also where sessions last longer than when it was created
 	}
-	return v.Expires
+	return v.Expires()
 }
 
 // read returns the record of a state. A state that is used again begins anew

@@ -13,13 +13,13 @@ func (e *Engine) flush(ctx context.Context, in *Instance) error {
 	if in.owed == nil {
 		return nil
 	}
-	in.mu.Lock()
+	in.lock()
 	want := in.owed.changes
-	in.mu.Unlock()
+	in.unlock()
 	for {
-		in.mu.Lock()
+		in.lock()
 		done := in.m.dead || in.owed.stored >= want
-		in.mu.Unlock()
+		in.unlock()
 		if done {
 			return nil
 		}
@@ -50,7 +50,7 @@ func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	defer e.End()
 	var all []*Instance
 	for i := range refs {
-		if in := e.cacheOf(refs[i].Kind).get(refs[i].Kind, refs[i].Key, false, time.Time{}); in != nil && in.owed != nil {
+		if in := e.cacheOf(refs[i].Kind).get(refs[i].Kind, refs[i].Key, false, 0); in != nil && in.owed != nil {
 			all = append(all, in)
 		}
 	}
@@ -143,10 +143,10 @@ func (e *Engine) reportUnsaved(all []*Instance, closing error) error {
 		if d == nil {
 			continue
 		}
-		in.mu.Lock()
+		in.lock()
 		d.disarm()
 		lost, cause := d.dirty(), d.cause
-		in.mu.Unlock()
+		in.unlock()
 		if !lost {
 			continue
 		}

@@ -42,6 +42,8 @@ type part struct {
 	w    *member // has the turn, from held on
 	held bool
 	next *Version // nil = unchanged
+
+	encoded []byte // of next
 }
 
 // UpdateGroup tries the change once and returns the version that it left of
@@ -116,9 +118,9 @@ func (g *group) enter(ctx context.Context) (again bool, err error) {
 		p := &g.parts[i]
 		p.w = e.newMember(ctx, nil)
 		p.w.alone = true
-		p.in.mu.Lock()
+		p.in.lock()
 		told := p.in.m.enter(p.w)
-		p.in.mu.Unlock()
+		p.in.unlock()
 		if told == queued {
 			if told, err = e.await(p.in, p.w); err != nil {
 				p.w = nil
@@ -131,9 +133,9 @@ func (g *group) enter(ctx context.Context) (again bool, err error) {
 			if err := e.flush(ctx, p.in); err != nil {
 				return false, err
 			}
-			p.in.mu.Lock()
+			p.in.lock()
 			p.in.rebase()
-			p.in.mu.Unlock()
+			p.in.unlock()
 			continue
 		case busy:
 			return false, fail(Busy, "too many changes wait for the same state", nil)
@@ -190,12 +192,12 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 				p.next = now[i].deleted()
 			}
 		default:
-			_, how, next, err := e.next(p.in.kind, now[i], res[i], now[i].Revision == 0)
+			_, how, next, encoded, err := e.next(p.in.kind, now[i], res[i], now[i].Revision == 0)
 			if err != nil {
 				return nil, false, err
 			}
 			if how == changed {
-				p.next = next
+				p.next, p.encoded = next, encoded
 			}
 		}
 		if p.next != nil {
@@ -211,9 +213,9 @@ func (g *group) stage() bool {
 	e := g.engine
 	for i := range g.parts {
 		p := &g.parts[i]
-		p.in.mu.Lock()
+		p.in.lock()
 		ok := p.in.m.stage(p.w, p.next)
-		p.in.mu.Unlock()
+		p.in.unlock()
 		p.held = false
 		if ok {
 			p.w.group = g
@@ -246,7 +248,7 @@ func (g *group) commit(seq uint64) {
 			if !next.gone {
 				e.stamp(p.in, base, next, seq, p.ref.Expires)
 				w.Op, w.Version = store.Put, p.in.kind.Version
-				w.Value, w.Meta, w.Expires = next.Encoded, next.Meta, next.Expires
+				w.Value, w.Meta, w.Expires = p.encoded, next.meta(), next.Expires()
 			}
 		}
 		req.writes[0] = append(req.writes[0], w)

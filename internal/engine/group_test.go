@@ -58,10 +58,10 @@ func TestS4GuestsAreGivenBackLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		waiter := &member{tell: make(chan verdict)} // whoever tells it waits for it
-		in := e.guests.get(guests, "", false, time.Time{})
+		in := e.guests.get(guests, "", false, 0)
 		op := groupSays{what: []any{Deleted, "moved"}, with: func() {
-			in.mu.Lock()
-			defer in.mu.Unlock()
+			in.lock()
+			defer in.unlock()
 			if told := in.m.enter(waiter); told != queued {
 				t.Errorf("the waiter is told %d", told)
 			}

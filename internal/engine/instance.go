@@ -58,23 +58,6 @@ type Kind struct {
 	warned   atomic.Int64
 }
 
-// A Version is one state of one instance. It is never changed after others
-// can see it, but for Revision and Meta, which are set when it is committed.
-type Version struct {
-	Value    any
-	Extra    any
-	Encoded  []byte
-	Meta     []byte
-	Revision store.Revision
-	Expires  time.Time
-	gone     bool // committing it deletes the record
-	unsaved  bool // the store has an older version, or none: see debounce.go
-}
-
-func (v *Version) expired(now time.Time) bool {
-	return !v.Expires.IsZero() && !v.Expires.After(now)
-}
-
 // A Ref names an instance, as resolved for one caller.
 type Ref struct {
 	Kind *Kind
@@ -115,60 +98,126 @@ type Guard interface {
 type Companion struct {
 	Kind *Kind
 	Key  string
-	Base store.Revision
-	Meta []byte // of the record with revision Base
+	Base *Version
 	// Value replaces the state; nil = only check that Base is current.
 	Value   any
 	Expires time.Time
 }
 
-// An Instance is the state of one module under one key, in memory.
+// An Instance is the state of one module under one key, in memory. Most of
+// them are at rest, so what only a change needs is elsewhere: see active.
 type Instance struct {
-	kind  *Kind
-	key   string
-	cache *cache
-
-	fresh bool // there was surely no record when it was made
-
-	pins       atomic.Int32
+	kind       *Kind
+	key        string
+	cache      *cache
 	prev, next *Instance // in the cache's list, by last use
 	size       int64
-	used       time.Time // guests: when it was last used
-
-	loaded  chan struct{} // closed when snapshot or loadErr is set; nil = was never loading
-	loadErr error
+	used       int64 // guests: when it was last used, in Unix nanoseconds
 
 	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
-	mu       sync.Mutex
-	m        machine
-	joined   time.Time // when the open batch got its first member
-	writing  uint64    // the write that is at the store
-	leaves   bool      // killed for good while its batch was at the store
-	idle     bool      // it leaves because it has expired
-	guard    Guard     // of the latest member that changed the state
-	expires  time.Time // for the record that the batch creates
-	owed     *debounce // nil unless the kind has Debounce
+	loading  atomic.Pointer[loading] // nil once it is loaded
+	owed     *debounce               // nil unless the kind has Debounce
+
+	pins atomic.Int32
+	mu   sync.Mutex
+	*active
+
+	fresh  bool // there was surely no record when it was made
+	dead   bool // it was evicted while it was at rest
+	leaves bool // killed for good while its batch was at the store
+	idle   bool // it leaves because it has expired
+}
+
+// active is the part of an instance that is there while somebody changes the
+// state, or has died of it. Instance.mu guards it, but for what the holder of
+// the turn reads.
+type active struct {
+	m       machine
+	encoded []byte    // the state that the open batch leaves
+	joined  time.Time // when the open batch got its first member
+	writing uint64    // the write that is at the store
+	guard   Guard     // of the latest member that changed the state
+	expires time.Time // for the record that the batch creates
+}
+
+// loading is how the instance gets its first version.
+type loading struct {
+	done chan struct{} // closed when it is over
+	err  error         // set before
+}
+
+func newLoading() *loading { return &loading{done: make(chan struct{})} }
+
+// fail ends a loading.
+func (l *loading) fail(err error) {
+	l.err = err
+	close(l.done)
+}
+
+// lock takes in.mu and sees to it that the active part is there.
+func (in *Instance) lock() {
+	in.mu.Lock()
+	if in.active != nil {
+		return
+	}
+	e := in.cache.engine
+	a, _ := e.actives.Get().(*active)
+	if a == nil {
+		a = new(active)
+	}
+	v := in.snapshot.Load()
+	a.m.committed, a.m.working, a.m.dead = v, v, in.dead
+	a.m.limits = &e.limits
+	if k := in.kind; k.Backend == nil || k.Backend.features.Immediate || in.owed != nil {
+		a.m.limits = &e.single // every change is a batch of its own
+	}
+	in.active = a
+}
+
+// unlock puts the instance to rest if nothing is under way.
+func (in *Instance) unlock() {
+	if a := in.active; a.m.idle() {
+		in.active = nil
+		*a = active{}
+		in.cache.engine.actives.Put(a)
+	}
+	in.mu.Unlock()
 }
 
 // start puts the first version in place.
 func (in *Instance) start(v *Version) {
+	in.lock()
 	in.m.committed, in.m.working = v, v
 	if in.owed != nil {
 		in.owed.saved = v
 	}
 	in.snapshot.Store(v)
+	in.unlock()
+}
+
+// started is start for an instance that was loading.
+func (in *Instance) started(v *Version) {
+	l := in.loading.Load()
+	in.start(v)
+	in.loading.Store(nil)
+	close(l.done)
+	in.cache.resize(in, v.size(in.key))
 }
 
 // wait returns when the instance is loaded.
 func (e *Engine) wait(ctx context.Context, in *Instance) error {
-	if in.loaded == nil || in.snapshot.Load() != nil {
+	if in.snapshot.Load() != nil {
+		return nil
+	}
+	l := in.loading.Load()
+	if l == nil {
 		return nil
 	}
 	t := time.NewTimer(e.cfg.MaxWait)
 	defer t.Stop()
 	select {
-	case <-in.loaded:
-		return in.loadErr
+	case <-l.done:
+		return l.err
 	case <-ctx.Done():
 		return fail(Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
 	case <-t.C:
@@ -186,7 +235,7 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 			return nil
 		}
 		v := in.snapshot.Load()
-		if v == nil || v.Expires.IsZero() {
+		if v == nil || v.expires == 0 {
 			return in
 		}
 		if ref.Now.IsZero() {
@@ -202,11 +251,11 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 }
 
 // touch returns the time of use, which only guests keep.
-func (e *Engine) touch(k *Kind) time.Time {
+func (e *Engine) touch(k *Kind) int64 {
 	if k.Backend != nil {
-		return time.Time{}
+		return 0
 	}
-	return e.cfg.Now()
+	return e.cfg.Now().UnixNano()
 }
 
 func (e *Engine) cacheOf(k *Kind) *cache {
@@ -240,25 +289,21 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 func (e *Engine) create(ref *Ref) (*Instance, error) {
 	k, c := ref.Kind, e.cacheOf(ref.Kind)
 	in := &Instance{kind: k, key: ref.Key, cache: c, fresh: ref.New || k.Backend == nil}
-	in.m.limits = &e.limits
-	if k.Backend == nil || k.Backend.features.Immediate {
-		in.m.limits = &e.single
-	}
 	if k.Debounce > 0 {
 		e.debounced(in)
 	}
 	inline := !k.Hooked && (ref.New || k.Backend == nil || k.Backend.features.Immediate)
-	in.loaded = make(chan struct{})
+	l := newLoading()
+	in.loading.Store(l)
 	got, evicted, ok := c.add(in, e.touch(k))
 	if got != in {
 		return got, nil
 	}
 	e.reportEvicted(k, evicted)
 	if !ok {
-		in.loadErr = fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests"))
-		close(in.loaded)
+		l.fail(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
 		e.release(in)
-		return nil, in.loadErr
+		return nil, l.err
 	}
 	if inline {
 		e.load(in, ref.New)
@@ -266,9 +311,8 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	}
 	isNew := ref.New
 	if !e.Go(func(context.Context) { e.load(in, isNew) }) {
-		in.loadErr = fail(Closed, "the app is closed", nil)
 		e.kill(in)
-		close(in.loaded)
+		l.fail(fail(Closed, "the app is closed", nil))
 	}
 	return in, nil
 }
@@ -281,17 +325,12 @@ func (e *Engine) load(in *Instance, isNew bool) {
 	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
 	defer func() {
 		if err != nil {
-			in.loadErr = err
 			e.kill(in)
 			e.cfg.Report(in.kind, in.key, phase, err)
-			close(in.loaded)
+			in.loading.Load().fail(err)
 			return
 		}
-		in.mu.Lock()
-		in.start(v)
-		in.mu.Unlock()
-		close(in.loaded)
-		in.cache.resize(in, v.size(in.key))
+		in.started(v)
 	}()
 	v, phase, err = e.fetch(in.kind, in.key, isNew)
 }
@@ -314,14 +353,16 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 			err = fail(Internal, "panic while loading the state", fmt.Errorf("%v", p))
 		}
 	}()
-	v = &Version{Meta: rec.Meta, Revision: rec.Revision, Expires: rec.Expires}
-	v.Value, v.Extra, v.Encoded, err = k.Type.Load(e.ctx, key, rec)
-	return v, err
-}
-
-// size estimates what an instance with this version takes in memory.
-func (v *Version) size(key string) int64 {
-	return 400 + int64(len(key)+2*len(v.Encoded)+len(v.Meta))
+	value, extra, encoded, err := k.Type.Load(e.ctx, key, rec)
+	if err != nil {
+		return nil, err
+	}
+	v = &Version{Value: value, Revision: rec.Revision}
+	v.setRare(extra, nil)
+	v.readMeta(rec.Meta)
+	v.setExpires(rec.Expires)
+	e.encodes(v, encoded)
+	return v, nil
 }
 
 // release undoes the pin of acquire. State that was never stored and that
@@ -367,7 +408,7 @@ func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
 // Drop forgets the state of a key in memory, clean or not: a stored one is
 // loaded again when it is next used, ephemeral state is lost.
 func (e *Engine) Drop(k *Kind, key string) {
-	if in := e.cacheOf(k).get(k, key, false, time.Time{}); in != nil {
+	if in := e.cacheOf(k).get(k, key, false, 0); in != nil {
 		e.kill(in)
 	}
 }
@@ -406,7 +447,7 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 // Peek returns the committed version, expired or not, if it is in memory, else
 // nil.
 func (e *Engine) Peek(k *Kind, key string) *Version {
-	in := e.cacheOf(k).get(k, key, false, time.Time{})
+	in := e.cacheOf(k).get(k, key, false, 0)
 	if in == nil {
 		return nil
 	}

@@ -108,7 +108,7 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 		e.own = again
 	}
 	full := how == deleted || late || m.waiting.n > 0 && m.waiting.first.alone ||
-		m.batch.n >= m.limits.members || len(m.working.Encoded) >= m.limits.bytes
+		m.batch.n >= m.limits.members || int(m.working.bytes) >= m.limits.bytes
 	switch {
 	case m.batch.n > 0 && full:
 		m.close(&e)

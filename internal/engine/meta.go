@@ -2,8 +2,6 @@ package engine
 
 import (
 	"encoding/binary"
-
-	"github.com/stay-go/stay/store"
 )
 
 // writeID names one write of this engine; see metaCarries.
@@ -21,10 +19,17 @@ func (e *Engine) birth(seq uint64) Birth {
 
 // Birth returns that of the record which has this version; 0 if there is none.
 func (v *Version) Birth() Birth {
-	if v.Revision == 0 || len(v.Meta) < metaHeader || v.Meta[0] != metaFormat {
+	if v.Revision == 0 {
 		return 0
 	}
-	return Birth(binary.BigEndian.Uint64(v.Meta[1:]))
+	return v.birth
+}
+
+// A writer is an engine and the number of its last write. One without a number
+// is nobody.
+type writer struct {
+	node [8]byte
+	seq  uint64
 }
 
 // Record.Meta holds the record's birth and who wrote it, the latest first: a
@@ -38,54 +43,84 @@ const (
 	metaWriters = 8
 )
 
-// nextMeta is the Meta of the write seq over the record with revision base and
-// this Meta.
-func (e *Engine) nextMeta(prev []byte, base store.Revision, seq uint64) []byte {
-	b := make([]byte, 0, metaHeader+8+min(len(prev), 64)+binary.MaxVarintLen64)
-	b = append(b, metaFormat)
-	birth := e.birth(seq)
-	if base != 0 {
-		birth = (&Version{Revision: base, Meta: prev}).Birth()
-	}
-	b = binary.BigEndian.AppendUint64(b, uint64(birth))
-	b = append(b, e.node[:]...)
-	b = binary.AppendUvarint(b, seq)
-	n := 1
-	eachWriter(prev, func(w [8]byte, s uint64) bool {
-		if w != e.node {
-			b = append(b, w[:]...)
-			b = binary.AppendUvarint(b, s)
-			n++
-		}
-		return n < metaWriters
-	})
-	return b
-}
-
-// eachWriter calls fn for the writers in meta until it returns false. Bytes
-// that are not ours hold none.
-func eachWriter(meta []byte, fn func(node [8]byte, seq uint64) bool) {
+// readMeta takes over what Record.Meta says. Bytes that are not ours say
+// nothing.
+func (v *Version) readMeta(meta []byte) {
 	if len(meta) < metaHeader || meta[0] != metaFormat {
 		return
 	}
-	for meta = meta[metaHeader:]; len(meta) > 8; {
-		var w [8]byte
-		copy(w[:], meta)
-		seq, n := binary.Uvarint(meta[8:])
-		if n <= 0 || !fn(w, seq) {
-			return
-		}
-		meta = meta[8+n:]
+	v.birth = Birth(binary.BigEndian.Uint64(meta[1:]))
+	var rest []byte
+	v.writer, rest = nextWriter(meta[metaHeader:])
+	if len(rest) > 0 {
+		v.setRare(v.extra(), rest)
 	}
+}
+
+// meta returns Record.Meta for v.
+func (v *Version) meta() []byte {
+	b := make([]byte, 0, metaHeader+len(v.writer.node)+binary.MaxVarintLen32+len(v.others()))
+	b = append(b, metaFormat)
+	b = binary.BigEndian.AppendUint64(b, uint64(v.birth))
+	return append(v.writer.append(b), v.others()...)
+}
+
+// follows makes v what the write seq stores over base.
+func (e *Engine) follows(v, base *Version, seq uint64) {
+	v.birth = base.birth
+	if base.Revision == 0 {
+		v.birth = e.birth(seq)
+	}
+	v.writer = writer{e.node, seq}
+	others := base.others()
+	if base.writer.seq != 0 && base.writer.node != e.node {
+		others = e.before(base)
+	}
+	v.setRare(v.extra(), others)
+}
+
+// before lists who wrote a record up to base, but for this engine.
+func (e *Engine) before(base *Version) []byte {
+	b := base.writer.append(nil)
+	n := 2 // with the one who writes next
+	for rest := base.others(); len(rest) > 0 && n < metaWriters; {
+		var w writer
+		if w, rest = nextWriter(rest); w.seq != 0 && w.node != e.node {
+			b = w.append(b)
+			n++
+		}
+	}
+	return b
+}
+
+func (w writer) append(b []byte) []byte {
+	return binary.AppendUvarint(append(b, w.node[:]...), w.seq)
+}
+
+// nextWriter cuts the first writer off a list; it is nobody, and the rest is
+// empty, where the list is over or is none.
+func nextWriter(b []byte) (w writer, rest []byte) {
+	if len(b) <= len(w.node) {
+		return writer{}, nil
+	}
+	copy(w.node[:], b)
+	seq, n := binary.Uvarint(b[len(w.node):])
+	if n <= 0 {
+		return writer{}, nil
+	}
+	w.seq = seq
+	return w, b[len(w.node)+n:]
 }
 
 // metaCarries reports whether the write (node, seq) is among the last writes
 // of the record.
 func metaCarries(meta []byte, node [8]byte, seq uint64) bool {
-	found := false
-	eachWriter(meta, func(w [8]byte, s uint64) bool {
-		found = w == node && s == seq
-		return !found
-	})
-	return found
+	var v Version
+	v.readMeta(meta)
+	for w, rest := v.writer, v.others(); w.seq != 0; w, rest = nextWriter(rest) {
+		if w == (writer{node, seq}) {
+			return true
+		}
+	}
+	return false
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -84,21 +83,17 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 // is false if somebody else was quicker: then it is theirs, and loaded by them.
 func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	k, c := ref.Kind, e.cacheOf(ref.Kind)
-	in = &Instance{kind: k, key: ref.Key, cache: c, loaded: make(chan struct{})}
-	in.m.limits = &e.limits
-	if k.Backend.features.Immediate {
-		in.m.limits = &e.single
-	}
-	got, evicted, ok := c.add(in, time.Time{})
+	in, l := &Instance{kind: k, key: ref.Key, cache: c}, newLoading()
+	in.loading.Store(l)
+	got, evicted, ok := c.add(in, 0)
 	if got != in {
 		return got, false, nil
 	}
 	e.reportEvicted(k, evicted)
 	if !ok {
-		in.loadErr = fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes"))
-		close(in.loaded)
+		l.fail(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes")))
 		e.release(in)
-		return nil, false, in.loadErr
+		return nil, false, l.err
 	}
 	return in, true, nil
 }
@@ -190,16 +185,16 @@ func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error 
 		e.cfg.Report(in.kind, in.key, "decode", err)
 		return err
 	}
-	in.mu.Lock()
+	in.lock()
 	now := in.snapshot.Load()
 	if now != have && now.Revision >= v.Revision {
-		in.mu.Unlock()
+		in.unlock()
 		return nil // it was brought up to date meanwhile
 	}
 	ours := in.m.shut && metaCarries(rec.Meta, e.node, in.writing)
 	ok := ours || v.Revision > have.Revision && in.m.advance(v)
 	in.snapshot.Store(v)
-	in.mu.Unlock()
+	in.unlock()
 	if !ok {
 		e.kill(in)
 		return nil
@@ -219,19 +214,14 @@ func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 // not the state's and is not reported.
 func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
 	if err != nil {
-		in.loadErr = err
 		e.kill(in)
 		if phase != "" {
 			e.cfg.Report(in.kind, in.key, phase, err)
 		}
-		close(in.loaded)
+		in.loading.Load().fail(err)
 		return
 	}
-	in.mu.Lock()
-	in.start(v)
-	in.mu.Unlock()
-	close(in.loaded)
-	in.cache.resize(in, v.size(in.key))
+	in.started(v)
 }
 
 // readAll asks the store.

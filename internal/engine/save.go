@@ -38,8 +38,8 @@ func backoff(failures int) time.Duration {
 // save begins a save if there is something to be saved and none is under way,
 // and returns the one under way. Without now, it is the timer's.
 func (e *Engine) save(in *Instance, now bool) *save {
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	in.lock()
+	defer in.unlock()
 	d := in.owed
 	if !now {
 		if !d.armed {
@@ -79,15 +79,21 @@ func (e *Engine) begin(s *save) {
 		return
 	}
 	in, v, base := s.in, *s.version, s.base
-	if base.Revision != 0 && v.Same(base) && v.Expires.Equal(base.Expires) {
+	if base.Revision != 0 && v.Same(base) && v.expires == base.expires {
 		e.saved(s, base)
 		return
 	}
 	req := &request{save: s, backend: in.kind.Backend, seq: e.writeID()}
-	v.Meta, v.unsaved = e.nextMeta(base.Meta, base.Revision, req.seq), false
+	encoded, err := in.kind.Type.Encode(v.Value, v.extra())
+	if err != nil {
+		e.saveFailed(s, err)
+		return
+	}
+	e.follows(&v, base, req.seq)
+	v.unsaved = false
 	req.one[0] = store.Write{
 		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
-		Value: v.Encoded, Meta: v.Meta, Expires: v.Expires,
+		Value: encoded, Meta: v.meta(), Expires: v.Expires(),
 	}
 	req.writes[0] = req.one[:]
 	if s.later != nil {
@@ -160,7 +166,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 // saved ends a save: the store has v.
 func (e *Engine) saved(s *save, v *Version) {
 	in, d := s.in, s.in.owed
-	in.mu.Lock()
+	in.lock()
 	d.saved, d.later = v, nil
 	e.failing.Store(false)
 	d.failures, d.cause = 0, nil
@@ -183,7 +189,7 @@ func (e *Engine) saved(s *save, v *Version) {
 // error. It is reported, and tried again after a pause.
 func (e *Engine) saveFailed(s *save, err error) {
 	in, d := s.in, s.in.owed
-	in.mu.Lock()
+	in.lock()
 	if s.req != nil {
 		d.doubtful = s
 	}
@@ -204,7 +210,7 @@ func (e *Engine) endSave(s *save, err error) {
 	d.under = nil
 	waiting, doomed, leaves := d.waiting, d.doomed, in.leaves
 	d.waiting, d.doomed = false, false
-	in.mu.Unlock()
+	in.unlock()
 	if waiting {
 		e.commit(in)
 	}
@@ -224,13 +230,13 @@ func (e *Engine) endSave(s *save, err error) {
 // With a cause it is reported.
 func (e *Engine) perish(s *save, how conclusion, cause error) {
 	in, d := s.in, s.in.owed
-	in.mu.Lock()
+	in.lock()
 	d.abandon(e)
 	d.stored = d.changes
 	removal := d.waiting
 	d.waiting, d.doomed = false, false
 	d.under = nil
-	in.mu.Unlock()
+	in.unlock()
 	if removal {
 		e.conclude(in, how, nil)
 	} else {

@@ -1,7 +1,6 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -40,6 +39,8 @@ type member struct {
 	report bool  // it is the one who reports the failure
 	alone  bool  // gets the turn only while no batch is open: it takes part in a group
 	group  *group
+
+	timer *time.Timer // of its waiting; nil = has not waited yet
 
 	in         *list // where it waits, and its neighbours there
 	prev, next *member
@@ -147,9 +148,9 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 	defer e.release(in)
 	w := e.newMember(ctx, op)
 
-	in.mu.Lock()
+	in.lock()
 	told := in.m.enter(w)
-	in.mu.Unlock()
+	in.unlock()
 	if told == queued {
 		if told, err = e.await(in, w); err != nil {
 			return nil, false, err
@@ -205,24 +206,29 @@ func hear(ctx context.Context, w *member) (verdict, error) {
 
 // await waits for the turn. On an error the member is done with.
 func (e *Engine) await(in *Instance, w *member) (verdict, error) {
-	t := time.NewTimer(e.cfg.MaxWait)
-	defer t.Stop()
+	if w.timer == nil {
+		w.timer = time.NewTimer(e.cfg.MaxWait)
+	} else {
+		w.timer.Reset(e.cfg.MaxWait)
+	}
 	var err error
 	select {
 	case told := <-w.tell:
+		w.timer.Stop()
 		return told, nil
 	case <-w.ctx.Done():
 		err = fail(Busy, "gave up waiting for earlier changes of the same state", w.ctx.Err())
-	case <-t.C:
+	case <-w.timer.C:
 		err = fail(Busy, "another change of the same state has been running for too long", errSelf)
 	}
-	in.mu.Lock()
+	w.timer.Stop()
+	in.lock()
 	if in.m.leave(w) {
-		in.mu.Unlock()
+		in.unlock()
 		e.free(w)
 		return queued, err
 	}
-	in.mu.Unlock()
+	in.unlock()
 	if told := <-w.tell; told == granted {
 		e.finish(in, w, aborted, nil)
 	}
@@ -248,62 +254,58 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 		returned = true
 		return nil, again
 	}
-	v, how, next, w.err = e.apply(in, w.op)
+	var encoded []byte
+	v, how, next, encoded, w.err = e.apply(in, w.op)
 	if how == changed {
-		in.guard, in.expires = ref.Guard, ref.Expires
+		in.guard, in.expires, in.encoded = ref.Guard, ref.Expires, encoded
 	}
 	returned = true
 	return v, queued
 }
 
 // apply runs the op on a copy of the working state and says what became of it.
-func (e *Engine) apply(in *Instance, op Op) (any, outcome, *Version, error) {
+func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, encoded []byte, err error) {
 	k, work := in.kind, in.m.working
 	res, err := op.Run(k.Type.Clone(work.Value), work)
 	if err != nil {
-		return nil, refused, nil, err
+		return nil, refused, nil, nil, err
 	}
 	if res == Deleted {
 		if work == in.m.committed && !work.Exists() {
-			return nil, same, nil, nil
+			return nil, same, nil, nil, nil
 		}
-		return nil, deleted, work.deleted(), nil
+		return nil, deleted, work.deleted(), nil, nil
 	}
 	return e.next(k, work, res, false)
 }
 
-// deleted returns the version that removes v's record.
-func (v *Version) deleted() *Version {
-	return &Version{gone: true, Value: v.Value, Encoded: v.Encoded, Meta: v.Meta}
-}
-
-// next makes the version that follows work when a run has returned res. With
-// force it is a new one even if nothing has changed.
-func (e *Engine) next(k *Kind, work *Version, res any, force bool) (any, outcome, *Version, error) {
-	extra := work.Extra
+// next makes the version that follows work when a run has returned res, and its
+// encoded form. With force it is a new one even if nothing has changed.
+func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how outcome, next *Version, encoded []byte, err error) {
+	extra := work.extra()
 	if f, ok := res.(Fresh); ok {
 		res, extra = f.Value, nil
 	}
-	encoded, err := k.Type.Encode(res, extra)
-	if err != nil {
-		return nil, refused, nil, err
+	if encoded, err = k.Type.Encode(res, extra); err != nil {
+		return nil, refused, nil, nil, err
 	}
-	if !force && bytes.Equal(encoded, work.Encoded) {
-		return k.Type.Clone(work.Value), same, nil, nil
+	digest := e.digester.digest(encoded)
+	if !force && digest == work.encoded {
+		return k.Type.Clone(work.Value), same, nil, nil, nil
 	}
 	if len(encoded) > e.cfg.MaxState {
-		return nil, refused, nil, fail(TooLarge, "the state is larger than MaxState", nil)
+		return nil, refused, nil, nil, fail(TooLarge, "the state is larger than MaxState", nil)
 	}
 	if len(encoded) > e.cfg.MaxState/2 {
 		e.warnSize(k, len(encoded))
 	}
-	settled, res, err := k.Type.Settle(res, encoded)
-	if err != nil {
-		return nil, refused, nil, err
+	next = &Version{expires: work.expires}
+	if next.Value, res, err = k.Type.Settle(res, encoded); err != nil {
+		return nil, refused, nil, nil, err
 	}
-	return res, changed, &Version{
-		Value: settled, Extra: extra, Encoded: encoded, Meta: work.Meta, Expires: work.Expires,
-	}, nil
+	next.encoded, next.bytes = digest, int32(len(encoded)) //nolint:gosec // within MaxState
+	next.setRare(extra, nil) // where it comes from is said when it is stored
+	return res, changed, next, encoded, nil
 }
 
 // warnSize says once a minute and module that states come near the limit.
@@ -316,7 +318,7 @@ func (e *Engine) warnSize(k *Kind, n int) {
 
 // finish gives up the turn and sees to what follows from it.
 func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) verdict {
-	in.mu.Lock()
+	in.lock()
 	late := false
 	if in.m.batch.n > 0 && in.kind.Backend != nil {
 		late = time.Since(in.joined) > in.kind.Backend.patience()
@@ -325,13 +327,13 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	}
 	in.rebase()
 	eff := in.m.finish(w, how, next, late)
-	in.mu.Unlock()
+	in.unlock()
 	e.carryOut(in, eff)
 	if eff.pause {
 		runtime.Gosched()
-		in.mu.Lock()
+		in.lock()
 		eff2 := in.m.settle()
-		in.mu.Unlock()
+		in.unlock()
 		e.carryOut(in, eff2)
 	}
 	return eff.own

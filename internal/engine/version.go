@@ -1,0 +1,114 @@
+package engine
+
+import (
+	"hash/maphash"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A Version is one state of one instance. It is never changed after others
+// can see it, but for Revision and where it comes from, which are set when it
+// is committed.
+type Version struct {
+	Value    any
+	Revision store.Revision
+	encoded  digest // of the encoded value, which is not kept
+	expires  int64  // in Unix milliseconds; 0 = never
+	birth    Birth
+	writer   writer // the last
+	rare     *rare  // what few versions have
+	bytes    int32  // how long the encoded value is
+	gone     bool   // committing it deletes the record
+	unsaved  bool   // the store has an older version, or none: see debounce.go
+}
+
+// rare is the part of a version that few have. It never changes.
+type rare struct {
+	extra  any    // unknown fields of the record
+	others []byte // writers before the last, as in Record.Meta
+}
+
+// A digest stands for the encoded form of a state: two keyed hashes of 64 bit.
+// It only serves to see whether a run has changed anything; that a change is
+// overlooked has a probability of about 2^-128.
+type digest [2]uint64
+
+// digester makes digests; its keys are drawn for each engine.
+type digester [2]maphash.Seed
+
+func newDigester() digester { return digester{maphash.MakeSeed(), maphash.MakeSeed()} }
+
+func (d *digester) digest(b []byte) digest {
+	return digest{maphash.Bytes(d[0], b), maphash.Bytes(d[1], b)}
+}
+
+// encodes makes v one whose encoded value is b.
+func (e *Engine) encodes(v *Version, b []byte) {
+	v.encoded, v.bytes = e.digester.digest(b), int32(len(b)) //nolint:gosec // states are far smaller
+}
+
+// Encodes reports whether b is the encoded value of v.
+func (e *Engine) Encodes(v *Version, b []byte) bool { return v.encoded == e.digester.digest(b) }
+
+// Exists reports whether there is a record, or will be one after the next
+// save.
+func (v *Version) Exists() bool { return v.Revision != 0 || v.unsaved }
+
+// Same reports whether both are the same state of a record.
+func (v *Version) Same(w *Version) bool {
+	return v == w || v.Exists() == w.Exists() && v.encoded == w.encoded
+}
+
+// Extra is what the record has beside the value.
+func (v *Version) extra() any {
+	if v.rare == nil {
+		return nil
+	}
+	return v.rare.extra
+}
+
+func (v *Version) others() []byte {
+	if v.rare == nil {
+		return nil
+	}
+	return v.rare.others
+}
+
+// setRare makes the part of v that few have.
+func (v *Version) setRare(extra any, others []byte) {
+	v.rare = nil
+	if extra != nil || len(others) > 0 {
+		v.rare = &rare{extra, others}
+	}
+}
+
+// Expires is when the record expires; the zero time = never.
+func (v *Version) Expires() time.Time {
+	if v.expires == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(v.expires)
+}
+
+func (v *Version) setExpires(t time.Time) {
+	v.expires = 0
+	if !t.IsZero() {
+		v.expires = t.UnixMilli()
+	}
+}
+
+func (v *Version) expired(now time.Time) bool {
+	return v.expires != 0 && v.expires <= now.UnixMilli()
+}
+
+// size estimates what an instance with this version takes in memory: about 300
+// bytes, its key and its value, which takes more than its encoded form.
+func (v *Version) size(key string) int64 {
+	return 300 + int64(len(key)) + 2*int64(v.bytes)
+}
+
+// deleted returns the version that removes v's record.
+func (v *Version) deleted() *Version {
+	return &Version{gone: true, Value: v.Value, encoded: v.encoded, bytes: v.bytes, birth: v.birth, writer: v.writer, rare: v.rare}
+}
