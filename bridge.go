@@ -73,7 +73,9 @@ func (s stateBridge) Name() string { return s.module.name }
 func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
 func (s stateBridge) Update(ctx context.Context, c bridge.Change) (any, error) {
-	return s.update(ctx, &op{ctx: ctx, change: c})
+	o := newCallOp(ctx)
+	o.change = c
+	return s.update(ctx, o)
 }
 
 func (s stateBridge) Do(ctx context.Context, action string, payload any) (any, error) {

@@ -22,8 +22,21 @@ type op struct {
 	ctx     context.Context
 	action  string
 	payload any
+	first   *Call // for the first run
 	call    *Call // of the last run
-	first   Call  // that of the first
+}
+
+// callOp is an op whose runs get a Call.
+type callOp struct {
+	op
+	first Call
+}
+
+// newCallOp returns one, to be completed. It is one allocation.
+func newCallOp(ctx context.Context) *op {
+	o := &callOp{op: op{ctx: ctx}}
+	o.op.first = &o.first
+	return &o.op
 }
 
 // A function is what State.Update is given. It needs no closure.
@@ -83,7 +96,7 @@ func (o *op) run(v any) (any, error) {
 	if o.fn != nil {
 		return o.fn.apply(v)
 	}
-	c := &o.first
+	c := o.first
 	if o.call != nil { // the calls of former runs may be in use
 		c = new(Call)
 	}

@@ -298,7 +298,9 @@ func (c core) do(ctx context.Context, action string, payload any) (any, error) {
 			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
 		}
 	}
-	return c.update(ctx, &op{act: fn, ctx: ctx, action: action, payload: payload})
+	o := newCallOp(ctx)
+	o.act, o.action, o.payload = fn, action, payload
+	return c.update(ctx, o)
 }
 
 // error completes what the engine returned. Errors of actions stay as they
