@@ -19,6 +19,7 @@ const (
 type cache struct {
 	engine    *Engine
 	seed      maphash.Seed
+	bits      uint64 // of hashes that are used; all but in tests
 	maxCount  int64
 	maxBytes  int64
 	count     atomic.Int64
@@ -33,35 +34,83 @@ type cacheKey struct {
 	key  string
 }
 
+// A shard finds instances by the hash of their keys, which takes less memory
+// than the keys would. Of instances with the same hash, all but one are found by
+// the key itself.
 type shard struct {
 	mu   sync.Mutex
-	m    map[cacheKey]*Instance
+	m    map[uint64]*Instance
+	more map[cacheKey]*Instance
 	list Instance // sentinel: next is the latest used, prev the oldest
 }
 
+// find returns the instance of a key, nil if there is none.
+func (s *shard) find(h uint64, k *Kind, key string) *Instance {
+	in := s.m[h]
+	if in != nil && in.kind == k && in.key == key {
+		return in
+	}
+	if len(s.more) == 0 {
+		return nil
+	}
+	return s.more[cacheKey{k, key}]
+}
+
+// insert adds an instance whose key is not in the shard.
+func (s *shard) insert(h uint64, in *Instance) {
+	if s.m[h] == nil {
+		s.m[h] = in
+		return
+	}
+	if s.more == nil {
+		s.more = map[cacheKey]*Instance{}
+	}
+	s.more[cacheKey{in.kind, in.key}] = in
+}
+
+// remove takes an instance out that is in the shard.
+func (s *shard) remove(h uint64, in *Instance) {
+	if s.m[h] == in {
+		delete(s.m, h)
+		return
+	}
+	delete(s.more, cacheKey{in.kind, in.key})
+}
+
+// all yields the instances of the shard.
+func (s *shard) all(yield func(*Instance) bool) {
+	for in := s.list.next; in != &s.list; in = in.next {
+		if !yield(in) {
+			return
+		}
+	}
+}
+
 func newCache(e *Engine, maxCount int, maxBytes int64) *cache {
-	c := &cache{engine: e, seed: maphash.MakeSeed(), maxCount: int64(maxCount), maxBytes: maxBytes, n: shards}
+	c := &cache{engine: e, seed: maphash.MakeSeed(), bits: ^uint64(0), maxCount: int64(maxCount), maxBytes: maxBytes, n: shards}
 	if maxCount < smallCache {
 		c.n = 1
 	}
 	for i := range c.shards {
 		s := &c.shards[i]
-		s.m = map[cacheKey]*Instance{}
+		s.m = map[uint64]*Instance{}
 		s.list.next, s.list.prev = &s.list, &s.list
 	}
 	return c
 }
 
-func (c *cache) shard(key string) *shard {
-	return &c.shards[maphash.String(c.seed, key)%uint64(c.n)]
+// place returns the shard of a key, and its hash there.
+func (c *cache) place(k *Kind, key string) (*shard, uint64) {
+	h := maphash.Comparable(c.seed, cacheKey{k, key}) & c.bits
+	return &c.shards[h%uint64(c.n)], h
 }
 
 // get returns the instance of a key, nil if there is none, and makes it the
 // latest used.
 func (c *cache) get(k *Kind, key string, pin bool, used int64) *Instance {
-	s := c.shard(key)
+	s, h := c.place(k, key)
 	s.mu.Lock()
-	in := s.m[cacheKey{k, key}]
+	in := s.find(h, k, key)
 	if in != nil {
 		if pin {
 			in.pins.Add(1)
@@ -83,16 +132,16 @@ func (c *cache) get(k *Kind, key string, pin bool, used int64) *Instance {
 // instances that nobody uses are evicted; ok is false, and in is not kept,
 // when there is no room.
 func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bool) {
-	s := c.shard(in.key)
+	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
-	if old := s.m[cacheKey{in.kind, in.key}]; old != nil {
+	if old := s.find(h, in.kind, in.key); old != nil {
 		old.pins.Add(1)
 		s.mu.Unlock()
 		return old, 0, true
 	}
 	in.pins.Add(1)
 	in.used = used
-	s.m[cacheKey{in.kind, in.key}] = in
+	s.insert(h, in)
 	s.pushFront(in)
 	s.mu.Unlock()
 	c.count.Add(1)
@@ -139,7 +188,7 @@ func (c *cache) over() bool {
 func (s *shard) evict(c *cache) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range len(s.m) {
+	for range len(s.m) + len(s.more) {
 		in := s.list.prev
 		if c.retire(s, in) {
 			c.left(in, false)
@@ -173,7 +222,8 @@ func (c *cache) left(in *Instance, idle bool) {
 
 // unlinkLocked takes in out of the shard's map and list.
 func (c *cache) unlinkLocked(s *shard, in *Instance) {
-	delete(s.m, cacheKey{in.kind, in.key})
+	_, h := c.place(in.kind, in.key)
+	s.remove(h, in)
 	in.unlink()
 	c.count.Add(-1)
 	c.bytes.Add(-in.size)
@@ -183,10 +233,10 @@ func (c *cache) unlinkLocked(s *shard, in *Instance) {
 // remove takes in out of the cache, used or not. It reports false if it was
 // not there any more.
 func (c *cache) remove(in *Instance) bool {
-	s := c.shard(in.key)
+	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.m[cacheKey{in.kind, in.key}] != in {
+	if s.find(h, in.kind, in.key) != in {
 		return false
 	}
 	c.unlinkLocked(s, in)
@@ -198,10 +248,10 @@ func (c *cache) remove(in *Instance) bool {
 // leaves memory as an evicted one does; without, it was never more than a
 // reader's.
 func (c *cache) drop(in *Instance, leaves bool) {
-	s := c.shard(in.key)
+	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
 	v := in.snapshot.Load()
-	if s.m[cacheKey{in.kind, in.key}] == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
+	if s.find(h, in.kind, in.key) == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
 		c.retire(s, in) && leaves {
 		c.left(in, false)
 	}
@@ -210,10 +260,10 @@ func (c *cache) drop(in *Instance, leaves bool) {
 
 // resize sets what in counts for.
 func (c *cache) resize(in *Instance, size int64) {
-	s := c.shard(in.key)
+	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
 	grown := false
-	if s.m[cacheKey{in.kind, in.key}] == in {
+	if s.find(h, in.kind, in.key) == in {
 		c.bytes.Add(size - in.size)
 		grown = size > in.size
 		in.size = size
@@ -249,7 +299,7 @@ func (c *cache) all() []*Instance {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		for _, in := range s.m {
+		for in := range s.all {
 			out = append(out, in)
 		}
 		s.mu.Unlock()

@@ -92,7 +92,7 @@ func (e *Engine) accompany(req *request, companions []Companion) error {
 				return err
 			}
 			next = &Version{Value: c.Value}
-			e.encodes(next, encoded)
+			next.digest = e.digest(encoded)
 			e.follows(next, c.Base, req.seq)
 			next.setExpires(c.Expires)
 			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, encoded, next.meta(), next.Expires()

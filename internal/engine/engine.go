@@ -12,6 +12,7 @@ package engine
 import (
 	"context"
 	"crypto/rand"
+	"hash/maphash"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -44,7 +45,7 @@ type Engine struct {
 	node   [8]byte
 	seq    atomic.Uint64
 
-	digester digester
+	seed maphash.Seed // of digests
 
 	instances *cache
 	guests    *cache
@@ -82,7 +83,7 @@ func New(cfg Config) *Engine {
 		single:   limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
 		drained:  make(chan struct{}),
 		closing:  make(chan struct{}),
-		digester: newDigester(),
+		seed:     maphash.MakeSeed(),
 		backends: map[store.Store]*Backend{},
 	}
 	rand.Read(e.node[:])

@@ -118,10 +118,10 @@ type Instance struct {
 	loading  atomic.Pointer[loading] // nil once it is loaded
 	owed     *debounce               // nil unless the kind has Debounce
 
-	pins atomic.Int32
-	mu   sync.Mutex
 	*active
 
+	mu     sync.Mutex
+	pins   atomic.Int32
 	fresh  bool // there was surely no record when it was made
 	dead   bool // it was evicted while it was at rest
 	leaves bool // killed for good while its batch was at the store
@@ -361,7 +361,7 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 	v.setRare(extra, nil)
 	v.readMeta(rec.Meta)
 	v.setExpires(rec.Expires)
-	e.encodes(v, encoded)
+	v.digest = e.digest(encoded)
 	return v, nil
 }
 

@@ -289,8 +289,8 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 	if encoded, err = k.Type.Encode(res, extra); err != nil {
 		return nil, refused, nil, nil, err
 	}
-	digest := e.digester.digest(encoded)
-	if !force && digest == work.encoded {
+	digest := e.digest(encoded)
+	if !force && digest == work.digest {
 		return k.Type.Clone(work.Value), same, nil, nil, nil
 	}
 	if len(encoded) > e.cfg.MaxState {
@@ -299,11 +299,10 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 	if len(encoded) > e.cfg.MaxState/2 {
 		e.warnSize(k, len(encoded))
 	}
-	next = &Version{expires: work.expires}
+	next = &Version{expires: work.expires, digest: digest}
 	if next.Value, res, err = k.Type.Settle(res, encoded); err != nil {
 		return nil, refused, nil, nil, err
 	}
-	next.encoded, next.bytes = digest, int32(len(encoded)) //nolint:gosec // within MaxState
 	next.setRare(extra, nil) // where it comes from is said when it is stored
 	return res, changed, next, encoded, nil
 }

@@ -13,12 +13,11 @@ import (
 type Version struct {
 	Value    any
 	Revision store.Revision
-	encoded  digest // of the encoded value, which is not kept
-	expires  int64  // in Unix milliseconds; 0 = never
+	expires  int64 // in Unix milliseconds; 0 = never
 	birth    Birth
 	writer   writer // the last
 	rare     *rare  // what few versions have
-	bytes    int32  // how long the encoded value is
+	digest          // of the encoded value, which is not kept
 	gone     bool   // committing it deletes the record
 	unsaved  bool   // the store has an older version, or none: see debounce.go
 }
@@ -29,27 +28,21 @@ type rare struct {
 	others []byte // writers before the last, as in Record.Meta
 }
 
-// A digest stands for the encoded form of a state: two keyed hashes of 64 bit.
-// It only serves to see whether a run has changed anything; that a change is
-// overlooked has a probability of about 2^-128.
-type digest [2]uint64
-
-// digester makes digests; its keys are drawn for each engine.
-type digester [2]maphash.Seed
-
-func newDigester() digester { return digester{maphash.MakeSeed(), maphash.MakeSeed()} }
-
-func (d *digester) digest(b []byte) digest {
-	return digest{maphash.Bytes(d[0], b), maphash.Bytes(d[1], b)}
+// A digest stands for the encoded form of a state: its length, and a hash with
+// a key that is drawn for each engine. It only serves to see whether a run has
+// changed anything. That a change is overlooked has a probability of 2^-64 at
+// most, which nobody can raise without knowing the key.
+type digest struct {
+	hash  uint64
+	bytes int32
 }
 
-// encodes makes v one whose encoded value is b.
-func (e *Engine) encodes(v *Version, b []byte) {
-	v.encoded, v.bytes = e.digester.digest(b), int32(len(b)) //nolint:gosec // states are far smaller
+func (e *Engine) digest(b []byte) digest {
+	return digest{maphash.Bytes(e.seed, b), int32(len(b))} //nolint:gosec // states are far smaller
 }
 
 // Encodes reports whether b is the encoded value of v.
-func (e *Engine) Encodes(v *Version, b []byte) bool { return v.encoded == e.digester.digest(b) }
+func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest == e.digest(b) }
 
 // Exists reports whether there is a record, or will be one after the next
 // save.
@@ -57,7 +50,7 @@ func (v *Version) Exists() bool { return v.Revision != 0 || v.unsaved }
 
 // Same reports whether both are the same state of a record.
 func (v *Version) Same(w *Version) bool {
-	return v == w || v.Exists() == w.Exists() && v.encoded == w.encoded
+	return v == w || v.Exists() == w.Exists() && v.digest == w.digest
 }
 
 // Extra is what the record has beside the value.
@@ -110,5 +103,5 @@ func (v *Version) size(key string) int64 {
 
 // deleted returns the version that removes v's record.
 func (v *Version) deleted() *Version {
-	return &Version{gone: true, Value: v.Value, encoded: v.encoded, bytes: v.bytes, birth: v.birth, writer: v.writer, rare: v.rare}
+	return &Version{gone: true, Value: v.Value, digest: v.digest, birth: v.birth, writer: v.writer, rare: v.rare}
 }
