@@ -114,22 +114,26 @@ func (m *module) makeKinds() {
 		m.app.shared.Store(true)
 	}
 	kind := func(prefix string, b *engine.Backend) *engine.Kind {
-		return &engine.Kind{
+		k := engine.Kind{
 			Name: m.name, Type: moduleType{module: m, guest: prefix == guestPrefix(m.name)}, Version: m.version,
 			Hooked: m.created != nil || len(m.migrate) > 0, Prefix: prefix, Backend: b,
 		}
+		if b != nil {
+			k.Debounce = m.debounce
+		}
+		return m.app.engine.Kind(k)
 	}
 	if m.scope != scopeEphemeral {
 		m.kind = kind(m.scope.prefix(m.name), backend)
 		m.kind.Keep = m.expiry
 		m.watch(m.kind)
-		m.kind.Debounce = m.debounce
 	}
 	if m.scope == scopeEphemeral || m.scope == scopeUser || m.scope == scopeKey {
-		m.guest = kind(guestPrefix(m.name), nil)
+		var guests *engine.Backend
 		if m.app.opts.Guests == GuestStored {
-			m.guest.Backend, m.guest.Debounce = backend, m.debounce
+			guests = backend
 		}
+		m.guest = kind(guestPrefix(m.name), guests)
 		m.watch(m.guest)
 	}
 }

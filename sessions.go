@@ -20,16 +20,16 @@ type sessions struct {
 func (ss *sessions) init(app *App) {
 	ss.app = app
 	ss.news.init(app.opts.MaxNewSessions)
-	ss.kind = &engine.Kind{
+	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: "stay/session/", Backend: app.backend, Version: 1,
 		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
-	}
-	ss.users = &engine.Kind{
+	})
+	ss.users = app.engine.Kind(engine.Kind{
 		Name: "user", Prefix: "stay/user/", Backend: app.backend, Version: 1,
 		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
-	}
+	})
 }
 
 // record makes the record of a session that has none. idleEnd is that of the

@@ -280,11 +280,11 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	}
 	in.unlock()
 	if dead {
-		if in.cache.remove(in) && leaves {
+		if in.kind.cache.remove(in) && leaves {
 			e.departures.add(in, last, idle)
 		}
 	} else if now != before {
-		in.cache.resize(in, now)
+		in.kind.cache.resize(in, now)
 	}
 	eff.cause = cause
 	e.tell(in, eff)
@@ -303,7 +303,7 @@ func (e *Engine) advanceAll(req *request, revs []store.Revision) {
 }
 
 func (e *Engine) advance(k *Kind, key string, v *Version) {
-	c := e.cacheOf(k)
+	c := k.cache
 	in := c.get(k, key, false, e.touch(k))
 	if in == nil && k.Backend.features.Immediate {
 		// Commits overtake each other here, so a later one may have replaced
@@ -311,7 +311,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		return
 	}
 	if in == nil {
-		in = &Instance{kind: k, key: key, cache: c}
+		in = &Instance{kind: k, key: key}
 		in.start(v)
 		if got, _, ok := c.add(in, e.touch(k)); got == in {
 			if ok {

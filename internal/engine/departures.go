@@ -187,7 +187,7 @@ func (e *Engine) expel(in *Instance, leaves bool) bool {
 		in.owed.abandon(e)
 	}
 	in.unlock()
-	if dead && in.cache.remove(in) && leaves {
+	if dead && in.kind.cache.remove(in) && leaves {
 		if v := in.snapshot.Load(); v != nil {
 			e.departures.add(in, v, idle)
 		}
@@ -200,7 +200,7 @@ func (e *Engine) expel(in *Instance, leaves bool) bool {
 // was deleted, unless memory has a later revision by now. Its hooks are called;
 // expired means that of an idle state as well. 0 stands for the latest revision.
 func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
-	in := e.cacheOf(k).get(k, key, false, 0)
+	in := k.cache.get(k, key, false, 0)
 	if in == nil {
 		return
 	}

@@ -53,7 +53,7 @@ func TestS4GuestsAreGivenBackLast(t *testing.T) {
 			Now: time.Now, Logger: slog.Default(), MaxInstances: 10, MaxBytes: 1 << 20, MaxGuests: 10, GuestIdle: time.Hour,
 			MaxState: 1000, MaxWaiters: 10, MaxWait: time.Second, CommitTimeout: time.Second, Report: func(*Kind, string, string, error) {},
 		})
-		guests, sessions := &Kind{Name: "guest", Type: words{}}, &Kind{Name: "session", Type: words{}}
+		guests, sessions := e.Kind(Kind{Name: "guest", Type: words{}}), e.Kind(Kind{Name: "session", Type: words{}})
 		if _, err := e.Update(t.Context(), oneOp{says: "here", ref: Ref{Kind: guests}}); err != nil {
 			t.Fatal(err)
 		}

@@ -55,7 +55,8 @@ type Kind struct {
 	// Debounce acknowledges changes before they are stored, and begins to store
 	// them so long after the first; 0 = never. The store has a sole owner.
 	Debounce time.Duration
-	warned   atomic.Int64
+	warned   *atomic.Int64
+	cache    *cache
 }
 
 // A Ref names an instance, as resolved for one caller.
@@ -109,13 +110,11 @@ type Companion struct {
 type Instance struct {
 	kind       *Kind
 	key        string
-	cache      *cache
 	prev, next *Instance // in the cache's list, by last use
 	size       int64
 	used       int64 // guests: when it was last used, in Unix nanoseconds
 
 	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
-	loading  atomic.Pointer[loading] // nil once it is loaded
 	owed     *debounce               // nil unless the kind has Debounce
 
 	*active
@@ -128,10 +127,11 @@ type Instance struct {
 	idle   bool // it leaves because it has expired
 }
 
-// active is the part of an instance that is there while somebody changes the
-// state, or has died of it. Instance.mu guards it, but for what the holder of
-// the turn reads.
+// active is the part of an instance that is there while the state is loaded or
+// somebody changes it, and if it has died then. Instance.mu guards it, but for
+// what the holder of the turn reads.
 type active struct {
+	loading *loading // nil once it is loaded
 	m       machine
 	encoded []byte    // the state that the open batch leaves
 	joined  time.Time // when the open batch got its first member
@@ -146,12 +146,27 @@ type loading struct {
 	err  error         // set before
 }
 
-func newLoading() *loading { return &loading{done: make(chan struct{})} }
+// load returns the loading of an instance that is about to be put into the
+// cache.
+func (in *Instance) load() *loading {
+	l := &loading{done: make(chan struct{})}
+	in.lock()
+	in.active.loading = l
+	in.unlock()
+	return l
+}
 
-// fail ends a loading.
-func (l *loading) fail(err error) {
+// failed ends the loading of an instance that was killed.
+func (l *loading) failed(err error) {
 	l.err = err
 	close(l.done)
+}
+
+// underway returns the loading, nil if it is over and was successful.
+func (in *Instance) underway() *loading {
+	in.lock()
+	defer in.unlock()
+	return in.active.loading
 }
 
 // lock takes in.mu and sees to it that the active part is there.
@@ -160,7 +175,7 @@ func (in *Instance) lock() {
 	if in.active != nil {
 		return
 	}
-	e := in.cache.engine
+	e := in.kind.cache.engine
 	a, _ := e.actives.Get().(*active)
 	if a == nil {
 		a = new(active)
@@ -176,10 +191,10 @@ func (in *Instance) lock() {
 
 // unlock puts the instance to rest if nothing is under way.
 func (in *Instance) unlock() {
-	if a := in.active; a.m.idle() {
+	if a := in.active; a.m.idle() && a.loading == nil {
 		in.active = nil
 		*a = active{}
-		in.cache.engine.actives.Put(a)
+		in.kind.cache.engine.actives.Put(a)
 	}
 	in.mu.Unlock()
 }
@@ -192,16 +207,15 @@ func (in *Instance) start(v *Version) {
 		in.owed.saved = v
 	}
 	in.snapshot.Store(v)
+	in.active.loading = nil
 	in.unlock()
 }
 
 // started is start for an instance that was loading.
-func (in *Instance) started(v *Version) {
-	l := in.loading.Load()
+func (in *Instance) started(l *loading, v *Version) {
 	in.start(v)
-	in.loading.Store(nil)
 	close(l.done)
-	in.cache.resize(in, v.size(in.key))
+	in.kind.cache.resize(in, v.size(in.key))
 }
 
 // wait returns when the instance is loaded.
@@ -209,7 +223,7 @@ func (e *Engine) wait(ctx context.Context, in *Instance) error {
 	if in.snapshot.Load() != nil {
 		return nil
 	}
-	l := in.loading.Load()
+	l := in.underway()
 	if l == nil {
 		return nil
 	}
@@ -228,7 +242,7 @@ func (e *Engine) wait(ctx context.Context, in *Instance) error {
 // find returns the instance of ref if it is in memory and not expired. With
 // pin, it cannot be evicted until release.
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
-	c := e.cacheOf(ref.Kind)
+	c := ref.Kind.cache
 	for {
 		in := c.get(ref.Kind, ref.Key, pin, e.touch(ref.Kind))
 		if in == nil {
@@ -258,11 +272,15 @@ func (e *Engine) touch(k *Kind) int64 {
 	return e.cfg.Now().UnixNano()
 }
 
-func (e *Engine) cacheOf(k *Kind) *cache {
+// Kind returns k as one of this engine, which it must be before it is used. It
+// copies k.
+func (e *Engine) Kind(k Kind) *Kind {
+	k.warned = new(atomic.Int64)
+	k.cache = e.instances
 	if k.Backend == nil {
-		return e.guests
+		k.cache = e.guests
 	}
-	return e.instances
+	return &k
 }
 
 // acquire returns the instance of ref, pinned and loaded.
@@ -287,32 +305,31 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 // create puts an instance into the cache and has it loaded. If somebody else
 // was quicker, it returns theirs.
 func (e *Engine) create(ref *Ref) (*Instance, error) {
-	k, c := ref.Kind, e.cacheOf(ref.Kind)
-	in := &Instance{kind: k, key: ref.Key, cache: c, fresh: ref.New || k.Backend == nil}
+	k, c := ref.Kind, ref.Kind.cache
+	in := &Instance{kind: k, key: ref.Key, fresh: ref.New || k.Backend == nil}
 	if k.Debounce > 0 {
 		e.debounced(in)
 	}
 	inline := !k.Hooked && (ref.New || k.Backend == nil || k.Backend.features.Immediate)
-	l := newLoading()
-	in.loading.Store(l)
+	l := in.load()
 	got, evicted, ok := c.add(in, e.touch(k))
 	if got != in {
 		return got, nil
 	}
 	e.reportEvicted(k, evicted)
 	if !ok {
-		l.fail(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
+		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
 		e.release(in)
 		return nil, l.err
 	}
 	if inline {
-		e.load(in, ref.New)
+		e.load(in, l, ref.New)
 		return in, nil
 	}
 	isNew := ref.New
-	if !e.Go(func(context.Context) { e.load(in, isNew) }) {
+	if !e.Go(func(context.Context) { e.load(in, l, isNew) }) {
 		e.kill(in)
-		l.fail(fail(Closed, "the app is closed", nil))
+		l.failed(fail(Closed, "the app is closed", nil))
 	}
 	return in, nil
 }
@@ -320,17 +337,17 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 // load brings the state into memory; everybody who wants it waits for this
 // one load. A failed one is forgotten at once, so that the next caller tries
 // again; so is one that a hook ended with its goroutine.
-func (e *Engine) load(in *Instance, isNew bool) {
+func (e *Engine) load(in *Instance, l *loading, isNew bool) {
 	var v *Version
 	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
 	defer func() {
 		if err != nil {
 			e.kill(in)
 			e.cfg.Report(in.kind, in.key, phase, err)
-			in.loading.Load().fail(err)
+			l.failed(err)
 			return
 		}
-		in.started(v)
+		in.started(l, v)
 	}()
 	v, phase, err = e.fetch(in.kind, in.key, isNew)
 }
@@ -374,9 +391,9 @@ func (e *Engine) release(in *Instance) {
 	v := in.snapshot.Load()
 	switch {
 	case v != nil && !v.Exists() && in.fresh:
-		in.cache.drop(in, false)
+		in.kind.cache.drop(in, false)
 	case in.kind.Backend != nil && e.evict.Load():
-		in.cache.drop(in, true)
+		in.kind.cache.drop(in, true)
 	}
 }
 
@@ -393,7 +410,7 @@ func (e *Engine) Evict(always bool) {
 		<-s.done
 	}
 	for i, in := range all {
-		in.cache.drop(in, true)
+		in.kind.cache.drop(in, true)
 		if i%departuresAtOnce == 0 {
 			e.departures.drain(e.ctx)
 		}
@@ -408,7 +425,7 @@ func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
 // Drop forgets the state of a key in memory, clean or not: a stored one is
 // loaded again when it is next used, ephemeral state is lost.
 func (e *Engine) Drop(k *Kind, key string) {
-	if in := e.cacheOf(k).get(k, key, false, 0); in != nil {
+	if in := k.cache.get(k, key, false, 0); in != nil {
 		e.kill(in)
 	}
 }
@@ -447,7 +464,7 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 // Peek returns the committed version, expired or not, if it is in memory, else
 // nil.
 func (e *Engine) Peek(k *Kind, key string) *Version {
-	in := e.cacheOf(k).get(k, key, false, 0)
+	in := k.cache.get(k, key, false, 0)
 	if in == nil {
 		return nil
 	}

@@ -82,16 +82,16 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 // place puts an instance that is yet to be loaded into the cache, pinned. mine
 // is false if somebody else was quicker: then it is theirs, and loaded by them.
 func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
-	k, c := ref.Kind, e.cacheOf(ref.Kind)
-	in, l := &Instance{kind: k, key: ref.Key, cache: c}, newLoading()
-	in.loading.Store(l)
+	k, c := ref.Kind, ref.Kind.cache
+	in = &Instance{kind: k, key: ref.Key}
+	l := in.load()
 	got, evicted, ok := c.add(in, 0)
 	if got != in {
 		return got, false, nil
 	}
 	e.reportEvicted(k, evicted)
 	if !ok {
-		l.fail(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes")))
+		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes")))
 		e.release(in)
 		return nil, false, l.err
 	}
@@ -199,7 +199,7 @@ func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error 
 		e.kill(in)
 		return nil
 	}
-	in.cache.resize(in, v.size(in.key))
+	in.kind.cache.resize(in, v.size(in.key))
 	return nil
 }
 
@@ -213,15 +213,16 @@ func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 // loaded ends the loading of in, as load does. A failure without a phase is
 // not the state's and is not reported.
 func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
+	l := in.underway()
 	if err != nil {
 		e.kill(in)
 		if phase != "" {
 			e.cfg.Report(in.kind, in.key, phase, err)
 		}
-		in.loading.Load().fail(err)
+		l.failed(err)
 		return
 	}
-	in.started(v)
+	in.started(l, v)
 }
 
 // readAll asks the store.

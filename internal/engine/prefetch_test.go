@@ -54,7 +54,7 @@ func newPrefetching(t *testing.T, immediate bool, maxInstances int, created func
 		f.Immediate = immediate
 		return f
 	}})
-	p.kind = &Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, Hooked: created != nil}
+	p.kind = p.Kind(Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, Hooked: created != nil})
 	for key, value := range records {
 		group := store.Group{{Op: store.Put, Key: "k/" + key, Value: []byte(value), Version: 1}}
 		if res := p.store.Commit(t.Context(), time.Now(), []store.Group{group}); res[0].Outcome != store.Applied {
@@ -98,7 +98,7 @@ func TestPrefetchLoadsWhatIsMissingInOneCall(t *testing.T) {
 		p := newPrefetching(t, immediate, 100, nil, map[string]string{"a": "1", "b": "2", "c": "3"})
 		p.want(t, "a", "1")
 		refs := append(p.refs("a", "b", "c", "absent"),
-			Ref{Kind: p.kind, Key: "new", New: true}, Ref{Kind: &Kind{Type: texts{}}, Key: "ephemeral"})
+			Ref{Kind: p.kind, Key: "new", New: true}, Ref{Kind: p.Kind(Kind{Type: texts{}}), Key: "ephemeral"})
 		before := p.store.Count(storefault.Load)
 		errs, release := p.Prefetch(t.Context(), refs)
 		for _, err := range errs {

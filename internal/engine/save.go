@@ -181,7 +181,7 @@ func (e *Engine) saved(s *save, v *Version) {
 	d.due = false
 	e.endSave(s, nil)
 	if e.evict.Load() {
-		in.cache.drop(in, true)
+		in.kind.cache.drop(in, true)
 	}
 }
 
