@@ -12,8 +12,9 @@ import (
 // alone, or one that gets a Call: an action's, or a change from outside.
 type op struct {
 	core
-	ref engine.Ref
-	res resolution
+	kind *engine.Kind // of the instance that was resolved last
+	id   string       // and its key
+	res  resolution
 
 	fn interface{ apply(v any) (any, error) }
 
@@ -52,7 +53,7 @@ func (fn replacement) apply(v any) (any, error) { return fn(v), nil }
 // Resolve implements engine.Op.
 func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
 	ref, err := o.resolve(ctx, &o.res)
-	o.ref = ref
+	o.kind, o.id = ref.Kind, ref.Key
 	return ref, err
 }
 
@@ -75,7 +76,7 @@ var errNotReady = errors.New("the session is not stored yet")
 // created after that record: the two cannot be one group, and a state without
 // a session would be out of reach.
 func (o *op) ready(v any, from *engine.Version) error {
-	if o.res.ss == nil || o.ref.Kind.Backend == nil || o.ref.Kind.Backend == o.res.ss.kind.Backend ||
+	if o.res.ss == nil || o.kind.Backend == nil || o.kind.Backend == o.res.ss.kind.Backend ||
 		from.Exists() || o.res.version.Revision != 0 {
 		return nil
 	}
@@ -116,7 +117,7 @@ func (o *op) Committed(ctx context.Context) {
 		return
 	}
 	for _, fn := range o.call.after {
-		o.module.after(ctx, o.call, o.ref.Key, fn)
+		o.module.after(ctx, o.call, o.id, fn)
 	}
 }
 

@@ -241,12 +241,12 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 	o.core = c
 	defer func() {
 		if p := recover(); p != nil {
-			m.panicked(ctx, o.action, "run", o.ref.Key, p)
+			m.panicked(ctx, o.action, "run", o.id, p)
 		}
 	}()
 	v, err := c.change(ctx, o)
 	if err != nil {
-		return nil, m.error(err, o.action, o.ref.Key)
+		return nil, m.error(err, o.action, o.id)
 	}
 	return v, nil
 }

@@ -127,6 +127,14 @@ func (c *cache) get(k *Kind, key string, pin bool, used int64) *Instance {
 	return in
 }
 
+// peek returns the instance of a key, nil if there is none.
+func (c *cache) peek(k *Kind, key string) *Instance {
+	s, h := c.place(k, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.find(h, k, key)
+}
+
 // add puts in, pinned, into the cache, or returns the instance that is there
 // already, pinned. If the cache is over its bounds, the least recently used
 // instances that nobody uses are evicted; ok is false, and in is not kept,

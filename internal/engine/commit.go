@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -49,7 +50,7 @@ func (e *Engine) commit(in *Instance) {
 		w.Op = store.Delete
 	} else {
 		e.stamp(in, base, work, req.seq, in.expires)
-		w.Value, w.Meta, w.Expires = in.encoded, work.meta(), work.Expires()
+		w.Value, w.Meta, w.Expires = slices.Clip(in.encoded), work.meta(in.encoded), work.Expires()
 	}
 	req.writes[0] = req.one[:]
 	if base.Revision == 0 && !work.gone && in.guard != nil {
@@ -95,7 +96,7 @@ func (e *Engine) accompany(req *request, companions []Companion) error {
 			next.digest = e.digest(encoded)
 			e.follows(next, c.Base, req.seq)
 			next.setExpires(c.Expires)
-			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, encoded, next.meta(), next.Expires()
+			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, slices.Clip(encoded), next.meta(encoded), next.Expires()
 		}
 		req.writes[0] = append(req.writes[0], w)
 		req.left = append(req.left, next)

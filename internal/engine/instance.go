@@ -462,9 +462,9 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 }
 
 // Peek returns the committed version, expired or not, if it is in memory, else
-// nil.
+// nil. It does not count as a use.
 func (e *Engine) Peek(k *Kind, key string) *Version {
-	in := k.cache.get(k, key, false, 0)
+	in := k.cache.peek(k, key)
 	if in == nil {
 		return nil
 	}

@@ -57,9 +57,14 @@ func (v *Version) readMeta(meta []byte) {
 	}
 }
 
-// meta returns Record.Meta for v.
-func (v *Version) meta() []byte {
-	b := make([]byte, 0, metaHeader+len(v.writer.node)+binary.MaxVarintLen32+len(v.others()))
+// meta returns Record.Meta for v, whose encoded form is given: it is put behind
+// that, if there is room, which saves an allocation.
+func (v *Version) meta(encoded []byte) []byte {
+	n := metaHeader + len(v.writer.node) + binary.MaxVarintLen64 + len(v.others())
+	b := encoded[len(encoded):]
+	if cap(b) < n {
+		b = make([]byte, 0, n)
+	}
 	b = append(b, metaFormat)
 	b = binary.BigEndian.AppendUint64(b, uint64(v.birth))
 	return append(v.writer.append(b), v.others()...)

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -93,7 +94,7 @@ func (e *Engine) begin(s *save) {
 	v.unsaved = false
 	req.one[0] = store.Write{
 		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
-		Value: encoded, Meta: v.meta(), Expires: v.Expires(),
+		Value: slices.Clip(encoded), Meta: v.meta(encoded), Expires: v.Expires(),
 	}
 	req.writes[0] = req.one[:]
 	if s.later != nil {

@@ -194,6 +194,11 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 // whoever will answer it.
 func hear(ctx context.Context, w *member) (verdict, error) {
 	select {
+	case told := <-w.tell: // as from a store that does not wait
+		return told, nil
+	default:
+	}
+	select {
 	case told := <-w.tell:
 		return told, nil
 	case <-ctx.Done():

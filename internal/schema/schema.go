@@ -12,12 +12,13 @@ import (
 	"bytes"
 	"fmt"
 	"reflect"
+	"sync"
 
 	"github.com/stay-go/stay/internal/clone"
 )
 
 // A Schema describes one struct type S and its initial value. It never changes
-// after Of and may be used by several goroutines at once. Everywhere below v
+// after Of, as far as can be seen, and may be used by several goroutines at once. Everywhere below v
 // is a *S; anything else panics.
 type Schema struct {
 	typ     reflect.Type
@@ -34,6 +35,8 @@ type Schema struct {
 	recursive bool
 	// private: there is a private field.
 	private bool
+
+	writers sync.Pool // of *writer
 }
 
 // Of returns the schema of the struct that initial points to. It copies the

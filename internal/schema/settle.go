@@ -19,12 +19,39 @@ import (
 // them is an error too.
 func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 	defer recovered(&err)
-	b, err = json.Marshal(v)
-	if err != nil || extra == nil {
-		return b, err
+	w, _ := s.writers.Get().(*writer)
+	if w == nil {
+		w = &writer{}
+		w.json = json.NewEncoder(&w.buf)
+	}
+	w.buf.Reset()
+	if err := w.json.Encode(v); err != nil {
+		return nil, err // a writer that has failed is not used again
+	}
+	b = bytes.TrimSuffix(w.buf.Bytes(), []byte("\n"))
+	b = append(make([]byte, 0, len(b)+Spare), b...)
+	if w.buf.Cap() <= keepBuffer {
+		s.writers.Put(w)
+	}
+	if extra == nil {
+		return b, nil
 	}
 	return s.splice(b, extra), nil
 }
+
+// A writer writes JSON, one value after the other.
+type writer struct {
+	buf  bytes.Buffer
+	json *json.Encoder
+}
+
+const (
+	// Spare is the capacity that Encode leaves behind what it returns, if the
+	// value has no unknown fields: whoever adds a little need not copy it.
+	Spare = 32
+	// keepBuffer is how large a buffer may be that is used again.
+	keepBuffer = 64 << 10
+)
 
 // Settle returns what becomes the state after a run left v, of which encoded
 // is the encoding: a value that shares nothing with v and equals what Decode

@@ -102,7 +102,17 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 // answers Unknown: when ctx has ended before it begins, or the store is
 // closed, every group is Rejected; once begun it runs to its end.
 func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-	results := make([]store.Result, len(groups))
+	var results []store.Result
+	var revs []store.Revision
+	if len(groups) == 1 && len(groups[0]) == 1 { // most are: one allocation does
+		one := new(struct {
+			results [1]store.Result
+			revs    [1]store.Revision
+		})
+		results, revs = one.results[:], one.revs[:]
+	} else {
+		results = make([]store.Result, len(groups))
+	}
 	if err := s.enter(ctx); err != nil {
 		for i := range results {
 			results[i] = store.Result{Outcome: store.Rejected, Err: err}
@@ -116,7 +126,11 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 			results[i] = store.Result{Outcome: store.Rejected, Err: err}
 			continue
 		}
-		results[i] = s.data.commit(now, g)
+		if revs == nil {
+			results[i] = s.data.commit(now, g, make([]store.Revision, len(g)))
+		} else {
+			results[i] = s.data.commit(now, g, revs)
+		}
 	}
 	return results
 }
@@ -200,13 +214,12 @@ func (d *records) present(now time.Time, key string) *store.Record {
 
 // commit looks at every condition of a group before it changes anything, which
 // under one lock is all that atomicity takes (C2).
-func (d *records) commit(now time.Time, g store.Group) store.Result {
+func (d *records) commit(now time.Time, g store.Group, revs []store.Revision) store.Result {
 	for i := range g {
 		if !d.holds(now, &g[i]) {
 			return d.conflict(now, g)
 		}
 	}
-	revs := make([]store.Revision, len(g))
 	for i := range g {
 		revs[i] = d.apply(&g[i])
 	}
