@@ -92,16 +92,12 @@ func (s *Store) checkpoint(ctx context.Context, restart bool) error {
 	return err
 }
 
+// checkpoint runs a statement that reports in its result, instead of failing,
+// that somebody still needs the log.
 func (c *conn) checkpoint(id statement) error {
 	blocked, err := c.number(id)
 	if err == nil && blocked != 0 {
-		err = blockedError{}
+		err = &sqliteError{code: sqlite3.SQLITE_BUSY, text: "somebody still needs the log"}
 	}
 	return err
 }
-
-// blockedError is what a checkpoint reports in its result instead of failing.
-type blockedError struct{}
-
-func (blockedError) Error() string { return "somebody still needs the log" }
-func (blockedError) Code() int     { return sqlite3.SQLITE_BUSY }

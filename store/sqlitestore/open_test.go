@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -251,12 +252,12 @@ func TestDanglingLinkIsRefused(t *testing.T) {
 func TestSettings(t *testing.T) {
 	for _, options := range [][]sqlitestore.Option{nil, {sqlitestore.Shared()}} {
 		s := open(t, filepath.Join(t.TempDir(), "app.db"), options...)
-		for name, want := range map[string]any{
-			"synchronous":        int64(2),
-			"fullfsync":          int64(1),
+		for name, want := range map[string]string{
+			"synchronous":        "2",
+			"fullfsync":          "1",
 			"journal_mode":       "wal",
-			"wal_autocheckpoint": int64(0),
-			"page_size":          int64(sqlitestore.PageSize),
+			"wal_autocheckpoint": "0",
+			"page_size":          strconv.Itoa(sqlitestore.PageSize),
 		} {
 			if got, err := s.Pragma(name); err != nil || got != want {
 				t.Errorf("%s is %v, %v; want %v", name, got, err, want)

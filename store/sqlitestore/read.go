@@ -3,7 +3,7 @@ package sqlitestore
 import (
 	"bytes"
 	"context"
-	"database/sql/driver"
+	"errors"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -53,12 +53,12 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 	var records []store.Record
 	err := s.read(ctx, func(c *conn) error {
 		records = records[:0]
-		return c.query(listExpired, func(row []driver.Value) error {
-			key, _ := row[0].([]byte)
-			records = append(records, store.Record{Key: string(key)})
-			fill(&records[len(records)-1], row[1:])
-			return ctx.Err()
-		}, now.UnixMilli(), int64(limit))
+		rows := c.query(listExpired, integer(now.UnixMilli()), integer(int64(limit)))
+		for ctx.Err() == nil && rows.next() {
+			records = append(records, store.Record{Key: rows.text(0)})
+			fill(&records[len(records)-1], &rows, 1)
+		}
+		return errors.Join(rows.close(), ctx.Err())
 	})
 	if err != nil {
 		return nil, err
@@ -75,18 +75,18 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	if limit <= 0 {
 		return nil, ctx.Err()
 	}
-	from := []byte(prefix)
+	from := []byte(prefix) // not nil, which would be NULL
 	if after >= prefix {
 		from = append([]byte(after), 0) // the next key there can be
 	}
 	var keys []string
 	err := s.read(ctx, func(c *conn) error {
 		keys = keys[:0]
-		return c.query(listKeys, func(row []driver.Value) error {
-			key, _ := row[0].([]byte)
-			keys = append(keys, string(key))
-			return ctx.Err()
-		}, from, endOf(prefix), now.UnixMilli(), int64(limit))
+		rows := c.query(listKeys, blob(from), blob(endOf(prefix)), integer(now.UnixMilli()), integer(int64(limit)))
+		for ctx.Err() == nil && rows.next() {
+			keys = append(keys, rows.text(0))
+		}
+		return errors.Join(rows.close(), ctx.Err())
 	})
 	if err != nil {
 		return nil, err
@@ -132,40 +132,39 @@ func (c *conn) snapshot(f func() error) error {
 	return err
 }
 
-// record reads the record of key into r. If it has the revision have, only
+// record reads the record of key k into r. If it has the revision have, only
 // Key and Revision are filled in.
-func (c *conn) record(r *store.Record, key string, have store.Revision, now time.Time) error {
-	*r = store.Record{Key: key}
-	if len(key) > store.MaxKey {
+func (c *conn) record(r *store.Record, k string, have store.Revision, now time.Time) error {
+	*r = store.Record{Key: k}
+	if len(k) > store.MaxKey {
 		return nil
 	}
-	err := c.query(get, func(row []driver.Value) error {
-		fill(r, row)
-		return nil
-	}, int64(have), int64(have), c.key(key))
-	switch {
+	rows := c.query(get, integer(int64(have)), key(k))
+	if rows.next() {
+		fill(r, &rows, 0)
+	}
+	switch err := rows.close(); {
 	case err != nil:
 		return err
 	case r.Expired(now):
-		*r = store.Record{Key: key}
+		*r = store.Record{Key: k}
 	case have != 0 && r.Revision == have:
-		*r = store.Record{Key: key, Revision: have}
+		*r = store.Record{Key: k, Revision: have}
 	}
 	return nil
 }
 
-// fill sets all of r but the key from revision, expires, version, meta, value.
-func fill(r *store.Record, row []driver.Value) {
-	revision, _ := row[0].(int64)
-	version, _ := row[2].(int64)
-	r.Revision = store.Revision(revision)
-	r.Version = int(version)
-	if expires, ok := row[1].(int64); ok {
-		r.Expires = time.UnixMilli(expires).UTC()
+// fill sets all of r but the key from revision, expires, version, meta, value,
+// which begin at a column.
+func fill(r *store.Record, row *rows, column int32) {
+	r.Revision = store.Revision(row.integer(column))
+	if !row.null(column + 1) {
+		r.Expires = time.UnixMilli(row.integer(column + 1)).UTC()
 	}
-	r.Meta, _ = row[3].([]byte)
+	r.Version = int(row.integer(column + 2))
+	r.Meta = row.blob(column + 3)
 	// SQLite does not tell an empty value from none; a record has a value.
-	if r.Value, _ = row[4].([]byte); r.Value == nil {
+	if r.Value = row.blob(column + 4); r.Value == nil {
 		r.Value = []byte{}
 	}
 }

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql/driver"
 	"fmt"
 
 	sqlite3 "modernc.org/sqlite/lib"
@@ -75,10 +74,6 @@ const (
 // and frees such pages: values of 1.2 KB take 2.5 times as much processor time
 // to write and three times the space, small ones about the same.
 //
-// At every run of a statement the driver makes strings of the names of its
-// parameters, of its columns and of their declared types. Nameless parameters,
-// columns of one letter and expressions, which have no type, cost nothing.
-//
 // The floor is at least the revision of every record that was removed: a
 // record that is created starts above it (C3).
 var statementText = [statements]string{
@@ -87,11 +82,11 @@ var statementText = [statements]string{
 	commit:     `COMMIT`,
 	rollback:   `ROLLBACK`,
 
-	look: `SELECT +revision r, +expires e FROM records WHERE key = ?`,
-	get: `SELECT +revision r, +expires e, +version n,
-		CASE WHEN revision = ? THEN NULL ELSE meta END m,
-		CASE WHEN revision = ? THEN NULL ELSE value END v
-		FROM records WHERE key = ?`,
+	look: `SELECT revision, expires FROM records WHERE key = ?`,
+	get: `SELECT revision, expires, version,
+		CASE WHEN revision = ?1 THEN NULL ELSE meta END,
+		CASE WHEN revision = ?1 THEN NULL ELSE value END
+		FROM records WHERE key = ?2`,
 	replace: `UPDATE records SET revision = revision + 1, version = ?, meta = ?, value = ?
 		WHERE key = ? AND revision = ? AND expires IS ?`,
 	update: `UPDATE records SET revision = ?, expires = ?, version = ?, meta = ?, value = ?
@@ -170,12 +165,12 @@ func (s *Store) create(c *conn) error {
 			return err
 		}
 	}
-	var mode string
-	err = c.query(setJournal, func(row []driver.Value) error {
-		mode, _ = row[0].(string)
-		return nil
-	})
-	if err != nil {
+	r := c.query(setJournal)
+	mode := ""
+	if r.next() {
+		mode = r.text(0)
+	}
+	if err := r.close(); err != nil {
 		return err
 	}
 	if mode != "wal" {

@@ -2,7 +2,6 @@ package sqlitestore
 
 import (
 	"context"
-	"database/sql/driver"
 	"errors"
 	"fmt"
 	"time"
@@ -32,24 +31,25 @@ type tx struct {
 
 // row is what decides about a write.
 type row struct {
-	revision int64        // 0 = there is no row
-	expires  driver.Value // int64 in milliseconds, or nil for never
+	revision int64 // 0 = there is no row
+	expires  int64 // in milliseconds
+	ends     bool  // whether it expires at all
 }
 
 // present returns the revision that counts at now: 0 once expired (C4).
 func (r row) present(now time.Time) int64 {
-	if ms, ok := r.expires.(int64); ok && ms <= now.UnixMilli() {
+	if r.ends && r.expires <= now.UnixMilli() {
 		return 0
 	}
 	return r.revision
 }
 
 // expiry returns what the expires column holds for a time.
-func expiry(t time.Time) driver.Value {
+func expiry(t time.Time) arg {
 	if t.IsZero() {
-		return nil
+		return arg{}
 	}
-	return t.UnixMilli()
+	return integer(t.UnixMilli())
 }
 
 // group applies a group whole, or answers it with a conflict. All conditions
@@ -101,12 +101,11 @@ func (t *tx) single(w *store.Write, result *store.Result) (bool, error) {
 		revision = t.floor + 1
 		n, err = t.insert(w, revision)
 	} else {
-		expires := expiry(w.Expires)
-		if ms, ok := expires.(int64); ok && ms <= t.now.UnixMilli() {
+		if !w.Expires.IsZero() && w.Expires.UnixMilli() <= t.now.UnixMilli() {
 			return false, nil
 		}
 		revision = int64(w.Base) + 1
-		n, err = t.conn.exec(replace, int64(w.Version), w.Meta, w.Value, t.conn.key(w.Key), int64(w.Base), expires)
+		n, err = t.conn.exec(replace, integer(int64(w.Version)), blob(w.Meta), blob(w.Value), key(w.Key), integer(int64(w.Base)), expiry(w.Expires))
 	}
 	if err != nil || n == 0 {
 		return false, err
@@ -120,7 +119,7 @@ func (t *tx) single(w *store.Write, result *store.Result) (bool, error) {
 
 // insert creates a record unless its key has a row.
 func (t *tx) insert(w *store.Write, revision int64) (int64, error) {
-	return t.conn.exec(insert, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, t.conn.key(w.Key))
+	return t.conn.exec(insert, integer(revision), expiry(w.Expires), integer(int64(w.Version)), blob(w.Meta), blob(w.Value), key(w.Key))
 }
 
 // revise returns a slice for n revisions of a result. Most results have one,
@@ -134,14 +133,13 @@ func (t *tx) revise(n int) []store.Revision {
 	return t.revisions[from : from+n : from+n]
 }
 
-func (t *tx) look(key string) (row, error) {
+func (t *tx) look(k string) (row, error) {
 	var r row
-	err := t.conn.query(look, func(columns []driver.Value) error {
-		r.revision, _ = columns[0].(int64)
-		r.expires = columns[1]
-		return nil
-	}, t.conn.key(key))
-	return r, err
+	rows := t.conn.query(look, key(k))
+	if rows.next() {
+		r = row{revision: rows.integer(0), expires: rows.integer(1), ends: !rows.null(1)}
+	}
+	return r, rows.close()
 }
 
 // holds reports whether the condition of a write is met.
@@ -165,10 +163,10 @@ func (t *tx) apply(w *store.Write, r row) (int64, error) {
 		if err := t.raiseFloor(r.revision); err != nil {
 			return 0, err
 		}
-		n, err = t.conn.exec(remove, t.conn.key(w.Key))
+		n, err = t.conn.exec(remove, key(w.Key))
 	case r.revision != 0:
 		revision = r.revision + 1
-		n, err = t.conn.exec(update, revision, expiry(w.Expires), int64(w.Version), w.Meta, w.Value, t.conn.key(w.Key))
+		n, err = t.conn.exec(update, integer(revision), expiry(w.Expires), integer(int64(w.Version)), blob(w.Meta), blob(w.Value), key(w.Key))
 	default:
 		if err := t.loadFloor(); err != nil {
 			return 0, err
@@ -227,7 +225,7 @@ func (t *tx) saveFloor() error {
 	if !t.floorRaised {
 		return nil
 	}
-	_, err := t.conn.exec(setFloor, t.floor)
+	_, err := t.conn.exec(setFloor, integer(t.floor))
 	return err
 }
 
@@ -264,7 +262,7 @@ func (b *batch) settle(t *tx, cause error) error {
 
 func (b *batch) overwrite(t *tx) (err error) {
 	if b.conn == nil {
-		if b.conn, err = openConn(b.store.writer.dsn); err != nil {
+		if b.conn, err = b.store.writer.source.open(); err != nil {
 			b.conn = nil
 			return err
 		}
@@ -293,6 +291,5 @@ func (b *batch) overwrite(t *tx) (err error) {
 	if _, err := b.conn.exec(settle); err != nil {
 		return err
 	}
-	_, err = b.conn.exec(commit)
-	return err
+	return b.conn.commit()
 }

@@ -148,7 +148,7 @@ func (b *batch) transaction(places []int) error {
 		return err
 	}
 	if b.conn == nil {
-		c, err := openConn(b.store.writer.dsn)
+		c, err := b.store.writer.source.open()
 		if err != nil {
 			return err
 		}
@@ -173,7 +173,7 @@ func (b *batch) transaction(places []int) error {
 		b.abandon()
 		return err
 	}
-	if _, err := b.conn.exec(commit); err != nil {
+	if err := b.conn.commit(); err != nil {
 		b.abandon()
 		return b.settle(&t, err)
 	}
