@@ -257,6 +257,7 @@ func TestSettings(t *testing.T) {
 			"fullfsync":          "1",
 			"journal_mode":       "wal",
 			"wal_autocheckpoint": "0",
+			"cache_size":         "-16384",
 			"page_size":          strconv.Itoa(sqlitestore.PageSize),
 		} {
 			if got, err := s.Pragma(name); err != nil || got != want {

@@ -48,6 +48,12 @@ const (
 	// a load is short, and each reader costs a page cache of 2 MiB.
 	readers = 4
 
+	// writerCache is the page cache of the connection that writes, in KiB. It
+	// holds some 50,000 small records with their index; pages that it lacks
+	// are read from the file again at every write. The other connections have
+	// SQLite's 2 MiB, since each commit of the writer empties their caches.
+	writerCache = 16 << 10
+
 	// ownerWait is how long Open waits for the file unless told otherwise.
 	ownerWait = time.Second
 
@@ -149,7 +155,7 @@ func Open(path string, options ...Option) (*Store, error) {
 			List:      true,
 			MaxValue:  maxValue,
 		},
-		writer:  newPool(1, sourceOf(path, "max_page_count", cfg.maxSize/pageSize)),
+		writer:  newPool(1, sourceOf(path, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache)),
 		readers: newPool(readers, sourceOf(path)),
 		keeper:  newPool(1, sourceOf(path)),
 		wake:    make(chan struct{}, 1),
