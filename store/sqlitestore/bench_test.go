@@ -24,11 +24,14 @@ var (
 	benchValue = flag.Int("value", 120, "how many bytes a value of the benchmarks has")
 )
 
+// batches are how many groups a call of Commit has.
+var batches = []int{1, 16, 64, 512}
+
 // BenchmarkCommit writes single-write groups on random records, as the engine
 // does. What counts is cpu-us/record; the elapsed time depends on the disk.
 func BenchmarkCommit(b *testing.B) {
 	for _, expiring := range []bool{false, true} {
-		for _, size := range []int{1, 36, 64, 256} {
+		for _, size := range batches {
 			b.Run(fmt.Sprintf("expiring=%v/batch=%d", expiring, size), func(b *testing.B) {
 				s, revisions := filled(b, expiring)
 				random := rand.New(rand.NewPCG(1, 2))
@@ -60,14 +63,50 @@ func BenchmarkCommit(b *testing.B) {
 					durations = append(durations, time.Since(start))
 				}
 				b.StopTimer()
-				records := float64(b.N * size)
-				b.ReportMetric(float64(cpu(b)-before)/1e3/records, "cpu-us/record")
-				b.ReportMetric(records/b.Elapsed().Seconds(), "records/s")
-				slices.Sort(durations)
-				b.ReportMetric(float64(durations[len(durations)*99/100].Microseconds()), "p99-us")
+				reportCommits(b, size, durations, cpu(b)-before)
 			})
 		}
 	}
+}
+
+// BenchmarkCreate writes records that are new, under keys in random order.
+func BenchmarkCreate(b *testing.B) {
+	for _, size := range batches {
+		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
+			s, revisions := filled(b, false)
+			next := len(revisions)
+			durations := make([]time.Duration, 0, b.N)
+			before := cpu(b)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				groups := make([]store.Group, size)
+				for i := range groups {
+					groups[i] = store.Group{{Key: benchKey(next), Value: make([]byte, *benchValue), Meta: make([]byte, 20)}}
+					next++
+				}
+				start := time.Now()
+				for _, r := range s.Commit(context.Background(), benchTime, groups) {
+					if r.Outcome != store.Applied {
+						b.Fatalf("%+v", r)
+					}
+				}
+				durations = append(durations, time.Since(start))
+			}
+			b.StopTimer()
+			reportCommits(b, size, durations, cpu(b)-before)
+		})
+	}
+}
+
+// reportCommits adds what commits of so many records each took.
+func reportCommits(b *testing.B, size int, durations []time.Duration, used time.Duration) {
+	records := float64(b.N * size)
+	b.ReportMetric(float64(used)/1e3/records, "cpu-us/record")
+	b.ReportMetric(records/b.Elapsed().Seconds(), "records/s")
+	slices.Sort(durations)
+	b.ReportMetric(float64(durations[len(durations)/2].Microseconds()), "p50-us")
+	b.ReportMetric(float64(durations[len(durations)*99/100].Microseconds()), "p99-us")
 }
 
 func BenchmarkLoad(b *testing.B) {

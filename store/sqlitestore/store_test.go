@@ -1,6 +1,7 @@
 package sqlitestore_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -177,6 +178,55 @@ func TestCreateOverExpired(t *testing.T) {
 	}
 	if got := load(t, s, "k"); string(got.Value) != "second" || got.Revision != r.Revisions[0] || !got.Expires.IsZero() {
 		t.Errorf("%+v", got)
+	}
+}
+
+// TestBytesAreKept proves that the store keeps its own copy of what is handed
+// over and returns what nobody else writes to, with long and short values in
+// turn, in one call and in several (C6).
+func TestBytesAreKept(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "app.db"))
+	sizes := []int{0, 1, 64<<10 - 10, 64 << 10, 100, 1 << 20, 64<<10 + 1, 3, 300 << 10, 0}
+	revisions := make([]store.Revision, len(sizes))
+	var previous []store.Record
+	for round := range 3 {
+		content := func(i int) []byte {
+			return bytes.Repeat([]byte{byte(1 + i + round*len(sizes))}, sizes[(i+round)%len(sizes)])
+		}
+		groups := make([]store.Group, len(sizes))
+		reads := make([]store.Read, len(sizes))
+		for i := range sizes {
+			key := strconv.Itoa(i)
+			groups[i] = store.Group{{Key: key, Base: revisions[i], Value: content(i), Meta: content(i + 1)}}
+			reads[i] = store.Read{Key: key}
+		}
+		for i, r := range s.Commit(context.Background(), time.Now(), groups) {
+			if r.Outcome != store.Applied {
+				t.Fatalf("%d: %v, %v", i, r.Outcome, r.Err)
+			}
+			revisions[i] = r.Revisions[0]
+			w := groups[i][0]
+			if !bytes.Equal(w.Value, content(i)) || !bytes.Equal(w.Meta, content(i+1)) {
+				t.Errorf("Commit changed what it was given for %d", i)
+			}
+			clear(w.Value)
+			clear(w.Meta)
+		}
+		records, err := s.Load(context.Background(), time.Now(), reads)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, r := range records {
+			if !bytes.Equal(r.Value, content(i)) || r.Value == nil || !bytes.Equal(r.Meta, content(i+1)) {
+				t.Errorf("round %d, %d: %d and %d bytes are not those of %d and %d", round, i, len(r.Value), len(r.Meta), len(content(i)), len(content(i+1)))
+			}
+		}
+		for i, r := range previous {
+			if want := byte(1 + i + (round-1)*len(sizes)); bytes.Count(r.Value, []byte{want}) != len(r.Value) {
+				t.Errorf("a record of round %d changed after Load", round-1)
+			}
+		}
+		previous = records
 	}
 }
 
