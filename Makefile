@@ -1,14 +1,16 @@
 # The commands of the project. Each works from a fresh clone with Go installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz soak bench
+.PHONY: help demo test lint fuzz soak bench bench-compare bench-record
 
-# How long each fuzz target runs, and which benchmarks.
+# How long each fuzz target and each benchmark runs.
 FUZZTIME ?= 30s
-BENCH ?= .
+BENCHTIME ?= 100ms
+# Which benchmarks; bench runs all by default, the comparison a few.
+BENCH ?=
 
 help: ## Show this list.
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## Run the counter on http://127.0.0.1:3000.
 	go run ./examples/counter
@@ -29,6 +31,12 @@ fuzz: ## Run every fuzz target for FUZZTIME (30s).
 soak: ## Run the long tests (TestSoak...), without the race detector.
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
-bench: ## Run the Go benchmarks (BENCH selects), then the comparison.
-	go test -run '^$$' -bench '$(BENCH)' -benchmem work
+bench: ## Run the Go benchmarks (BENCH selects), then the comparison with others.
+	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work
 	go run ./bench/report
+
+bench-compare: ## Run some Go benchmarks (BENCH selects) and compare with the recorded run.
+	go run ./bench/compare $(if $(BENCH),-bench '$(BENCH)')
+
+bench-record: ## Run them and record the run.
+	go run ./bench/compare -record $(if $(BENCH),-bench '$(BENCH)')
