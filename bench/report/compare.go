@@ -49,6 +49,7 @@ var (
 
 var scenarios = []scenario{
 	{"memory", "increment in memory, 64 sessions", increment, 64, 64, inMemory},
+	{"memory-one", "increment in memory, 16 connections on one session", increment, 1, 16, inMemory},
 	{"sqlite", "increment, durable on SQLite, 64 sessions", increment, 64, 64, durable},
 	{"sqlite-10k", "increment, durable on SQLite, 10,000 sessions on 64 connections", increment, 10_000, 64, durable},
 	{"sqlite-one", "increment, durable on SQLite, 16 connections on one session", increment, 1, 16, durable},

@@ -2,7 +2,7 @@
 // and a mutex, and with the session library scs. Run it in the project's
 // folder:
 //
-//	go run ./bench/report [-rounds N] [-dur D] [-only NAMES] [-scenarios NAMES] [-out FILE] [-dir DIR] [-profiles DIR]
+//	go run ./bench/report [-rounds N] [-dur D] [-only NAMES] [-scenarios NAMES] [-out FILE] [-dir DIR] [-profiles DIR] [-picture FILE]
 //
 // Each server is a process of its own on one CPU; the load comes from this
 // process, on the others. Within a round every server gets every load once,
@@ -34,6 +34,7 @@ type options struct {
 	out       string
 	dir       string
 	profiles  string
+	picture   string
 }
 
 func main() {
@@ -45,6 +46,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "", "`file` to append every measurement to, as lines of JSON")
 	flag.StringVar(&o.dir, "dir", "", "`folder` on the disk to measure; that of temporary files by default")
 	flag.StringVar(&o.profiles, "profiles", "", "`folder` for CPU profiles of the servers, one for each load, which slows them a little; none by default")
+	flag.StringVar(&o.picture, "picture", "", "`file` to draw the results into, as SVG; none by default")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -71,6 +73,11 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	if o.rounds < 1 || o.duration <= 0 {
 		return errors.New("-rounds and -dur must be positive")
+	}
+	if o.picture != "" {
+		if err := pictured(loads, kinds); err != nil {
+			return err
+		}
 	}
 	dir, err := os.MkdirTemp(o.dir, "stay-bench-")
 	if err != nil {
@@ -104,6 +111,11 @@ func run(ctx context.Context, o *options) (err error) {
 	}
 	if err := c.measure(ctx); err != nil {
 		return err
+	}
+	if o.picture != "" {
+		if err := drawPicture(o.picture, c.results); err != nil {
+			return err
+		}
 	}
 	return printTables(loads, c.results)
 }

@@ -18,13 +18,7 @@ func printTables(loads []scenario, results []result) error {
 		var rows strings.Builder
 		fmt.Fprintln(&rows, "server\treq/s\tx bare\tp50 ms\tp99 ms\tCPU us/req\tx bare\tallocs/req\tlost\tfailed\t")
 		for _, name := range l.servers {
-			var mine []result
-			for _, r := range results {
-				if r.Scenario == l.name && r.Server == name {
-					mine = append(mine, r)
-				}
-			}
-			if len(mine) > 0 {
+			if mine := of(results, l.name, name); len(mine) > 0 {
 				fmt.Fprintln(&rows, row(name, mine))
 			}
 		}
@@ -40,15 +34,13 @@ func printTables(loads []scenario, results []result) error {
 }
 
 func row(name string, rounds []result) string {
-	var acked, lost, failed int64
+	var failed int64
 	for i := range rounds {
-		acked += rounds[i].Acked
-		lost += rounds[i].Lost
 		failed += rounds[i].Failed
 	}
-	losses := "-"
-	if acked > 0 {
-		losses = fmt.Sprintf("%d (%.1f%%)", lost, 100*float64(lost)/float64(acked))
+	gone := "-"
+	if acked, lost := losses(rounds); acked > 0 {
+		gone = fmt.Sprintf("%d (%.1f%%)", lost, 100*float64(lost)/float64(acked))
 	}
 	m := func(value func(*result) float64) float64 { return median(rounds, value) }
 	return fmt.Sprintf("%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.0f\t%s\t%d\t", name,
@@ -59,7 +51,7 @@ func row(name string, rounds []result) string {
 		m(func(r *result) float64 { return r.CPU }),
 		m(func(r *result) float64 { return r.CPURatio }),
 		m(func(r *result) float64 { return r.Allocs }),
-		losses, failed)
+		gone, failed)
 }
 
 // median returns the middle value, the mean of two if there is no middle one.
