@@ -111,6 +111,8 @@ func lostChart(all []bar) (*plot.Plot, error) {
 			return 0, red, "(nothing to lose)"
 		case b.lost == 0:
 			return 0, red, "none"
+		case b.lost < 0.001:
+			return b.lost, red, "less than 0.1 %"
 		}
 		return b.lost, red, fmt.Sprintf("%.1f %%", 100*b.lost)
 	})
