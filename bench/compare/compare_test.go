@@ -38,9 +38,17 @@ func TestRecordAndCompare(t *testing.T) {
 			t.Errorf("the recorded run does not tell: %s\n%s", part, text)
 		}
 	}
+	// What does not run now is not compared.
+	text = append(text, "BenchmarkLeftOut-1 1 7 ns/op\n"...)
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
 	if err := run(t.Context(), quick(t, false, file), &out); err != nil {
 		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "LeftOut") {
+		t.Errorf("what did not run is in the comparison:\n%s", out.String())
 	}
 	for _, want := range []string{"machine like this one", "recorded", "now", "Nothing", "sec/op", "allocs/op"} {
 		if !strings.Contains(out.String(), want) {

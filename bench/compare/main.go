@@ -26,8 +26,9 @@ import (
 )
 
 // short are the benchmarks that run by default: one change and one read of a
-// small state, which most requests consist of.
-const short = `^Benchmark(Update|Get)$`
+// small state, which most requests consist of, and MapMutex, which has nothing
+// of Stay in it: where that has changed, the machine has.
+const short = `^Benchmark(Update|Get|MapMutex)$`
 
 type options struct {
 	record    bool
@@ -77,7 +78,31 @@ func run(ctx context.Context, o *options, out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "\n%s\n", difference(machineOf(before), machineOf(text))); err != nil {
 		return err
 	}
-	return benchstat(ctx, o.recorded, text, out)
+	return benchstat(ctx, only(before, text), text, out)
+}
+
+// only returns a run without the benchmarks that another lacks.
+func only(run, other []byte) []byte {
+	known := map[string]bool{}
+	for line := range bytes.Lines(other) {
+		known[name(line)] = true
+	}
+	var kept []byte
+	for line := range bytes.Lines(run) {
+		if n := name(line); n == "" || known[n] {
+			kept = append(kept, line...)
+		}
+	}
+	return kept
+}
+
+// name returns that of the benchmark of which a line tells, "" if of none.
+func name(line []byte) string {
+	first, _, _ := bytes.Cut(line, []byte(" "))
+	if !bytes.HasPrefix(first, []byte("Benchmark")) {
+		return ""
+	}
+	return string(bytes.TrimSpace(first))
 }
 
 // measure runs the benchmarks and returns what they print.
@@ -97,18 +122,25 @@ func measure(ctx context.Context, o *options, out io.Writer) ([]byte, error) {
 
 // benchstat prints both runs side by side. Where the machines differ it would
 // show two tables with one run in each, so it is told not to look at that.
-func benchstat(ctx context.Context, recorded string, text []byte, out io.Writer) (err error) {
+func benchstat(ctx context.Context, before, after []byte, out io.Writer) (err error) {
 	dir, err := os.MkdirTemp("", "stay-compare-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	now := filepath.Join(dir, "now.txt")
-	if err := os.WriteFile(now, text, 0o600); err != nil {
-		return err
+	args := []string{"tool", "benchstat", "-ignore", "cpu,goos,goarch"}
+	for _, run := range []struct {
+		name string
+		text []byte
+	}{{"recorded", before}, {"now", after}} {
+		file := filepath.Join(dir, run.name)
+		if err := os.WriteFile(file, run.text, 0o600); err != nil {
+			return err
+		}
+		args = append(args, run.name+"="+file)
 	}
 	var stderr bytes.Buffer
-	cmd := exec.CommandContext(ctx, "go", "tool", "benchstat", "-ignore", "cpu,goos,goarch", "recorded="+recorded, "now="+now)
+	cmd := exec.CommandContext(ctx, "go", args...)
 	cmd.Stdout, cmd.Stderr = out, &stderr
 	if err := cmd.Run(); err != nil {
 		return fmt.Errorf("%s: %w\n%s", cmd, err, strings.TrimSpace(stderr.String()))
