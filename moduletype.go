@@ -25,8 +25,8 @@ func (t moduleType) Encode(v, extra any) ([]byte, error) {
 	return b, nil
 }
 
-func (t moduleType) Settle(v any, encoded []byte) (settled, result any, err error) {
-	if settled, result, err = t.schema.Settle(v, encoded); err != nil {
+func (t moduleType) Settle(v, from any, encoded []byte) (settled, result any, err error) {
+	if settled, result, err = t.schema.Settle(v, from, encoded); err != nil {
 		return nil, nil, t.invalid(err)
 	}
 	return settled, result, nil
@@ -57,6 +57,11 @@ func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (v,
 	}
 	if encoded == nil || t.created != nil {
 		if encoded, err = t.Encode(v, x); err != nil {
+			return nil, nil, nil, err
+		}
+	}
+	if t.created != nil { // what a hook left is kept like what a change left
+		if v, _, err = t.Settle(v, nil, encoded); err != nil {
 			return nil, nil, nil, err
 		}
 	}

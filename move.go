@@ -314,7 +314,7 @@ func (o *op) leave(v any, key string, from *engine.Version) error {
 	if err != nil {
 		return err
 	}
-	settled, _, err := moduleType{module: m}.Settle(v, encoded)
+	settled, _, err := moduleType{module: m}.Settle(v, from.Value, encoded)
 	if err != nil {
 		return err
 	}

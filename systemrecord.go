@@ -151,8 +151,8 @@ func (systemType[R, T]) Encode(v, _ any) ([]byte, error) {
 	return json.Marshal(v)
 }
 
-// Settle implements engine.Type.
-func (t systemType[R, T]) Settle(v any, _ []byte) (settled, result any, err error) {
+// Settle implements engine.Type. All strings of the records are Stay's own.
+func (t systemType[R, T]) Settle(v, _ any, _ []byte) (settled, result any, err error) {
 	return t.Clone(v), v, nil
 }
 

@@ -1,6 +1,7 @@
 package clone_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 )
@@ -46,10 +47,60 @@ func BenchmarkCopyFlat(b *testing.B) {
 	}
 }
 
+func BenchmarkOwnFlat(b *testing.B) {
+	p, src := plan[flatState](b), &flatState{1, "ada", true}
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Own(src, src)
+	}
+}
+
+func BenchmarkOwnMixed(b *testing.B) {
+	p, src := plan[mixedState](b), mixed()
+	b.ReportAllocs()
+	for b.Loop() {
+		p.Own(src, src)
+	}
+}
+
 func BenchmarkCopyMixed(b *testing.B) {
 	p, src := plan[mixedState](b), mixed()
 	b.ReportAllocs()
 	for b.Loop() {
 		p.Copy(src)
+	}
+}
+
+// A list of 1,000 items to which one is appended, as a log or a chat keeps
+// them: what is new is owned, and nothing else.
+func BenchmarkList(b *testing.B) {
+	type entry struct {
+		ID, Author, Text string
+		N                int
+	}
+	type list struct{ Entries []entry }
+	p := plan[list](b)
+	all := make([]entry, 1000)
+	for i := range all {
+		all[i] = entry{fmt.Sprint("id-", i), fmt.Sprint("author-", i), fmt.Sprint("what somebody has to say ", i), i}
+	}
+	from := p.Own(&list{all}, nil).(*list)
+	changed := p.Copy(from).(*list)
+	changed.Entries = append(changed.Entries, entry{"id", "author", "text", 1})
+	moved := &list{changed.Entries[1:]} // the first one left, so that no other is where it was
+	for _, c := range []struct {
+		name string
+		run  func()
+	}{
+		{"copy", func() { p.Copy(changed) }},
+		{"own", func() { p.Own(changed, from) }},
+		{"own/moved", func() { p.Own(moved, from) }},
+	} {
+		b.Run(c.name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				c.run()
+			}
+		})
 	}
 }

@@ -11,12 +11,15 @@ type builder struct {
 	nodes map[reflect.Type]*node
 	// order lists the types in the order in which they were begun.
 	order []reflect.Type
+	// owning: the copies have strings of their own.
+	owning bool
 }
 
 var timeType = reflect.TypeFor[time.Time]()
 
 // build returns the node of t. A type met again while it is being built gets
-// the unfinished node; it is not flat, as only a slice or a map leads back.
+// the unfinished node; it is not flat, as only a slice, a map or a pointer leads
+// back.
 func (b *builder) build(t reflect.Type, path string) (*node, error) {
 	if n, ok := b.nodes[t]; ok {
 		return n, nil
@@ -37,29 +40,42 @@ func (b *builder) fill(n *node, t reflect.Type, path string) error {
 	if t == timeType {
 		return nil
 	}
-	if f := ownClone(t); f != nil {
-		n.own, n.unshare = true, f
+	byItself := ownClone(t)
+	if byItself != nil && !b.owning {
+		n.own, n.unshare = true, byItself
 		return nil
 	}
 	begun := len(b.order)
 	err := b.byKind(n, t, path)
-	if err == nil || !MarshalsItself(t) {
-		return err
+	if err == nil {
+		return nil
 	}
-	// What cannot be reached field by field the type can still write and read
-	// itself. The nodes below are unfinished or lead to unfinished ones.
+	// What cannot be reached field by field the type can still copy, or write
+	// and read itself. The nodes below are unfinished or lead to unfinished
+	// ones.
+	if byItself == nil {
+		if !MarshalsItself(t) {
+			return err
+		}
+		byItself = roundTrip(t)
+	}
 	for _, below := range b.order[begun:] {
 		delete(b.nodes, below)
 	}
 	b.order = b.order[:begun]
-	*n = node{own: true, unshare: roundTrip(t)}
+	*n = node{own: true, unshare: byItself}
 	return nil
 }
 
 // byKind fills n for a type that is copied part by part.
 func (b *builder) byKind(n *node, t reflect.Type, path string) (err error) {
 	switch t.Kind() {
-	case reflect.Bool, reflect.String, reflect.Float32, reflect.Float64,
+	case reflect.String:
+		if b.owning {
+			n.unshare = ownString
+		}
+		return nil
+	case reflect.Bool, reflect.Float32, reflect.Float64,
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		return nil
@@ -87,7 +103,7 @@ func (b *builder) byKind(n *node, t reflect.Type, path string) (err error) {
 		return err
 	case reflect.Interface:
 		if t.NumMethod() == 0 {
-			n.unshare = unshareAny
+			n.unshare = anyCopier(b.owning).unshare
 			return nil
 		}
 		return refuse(path, t, "use a concrete type or any")
@@ -122,6 +138,9 @@ func (b *builder) fillStruct(n *node, t reflect.Type, path string) error {
 			continue
 		}
 		if !sf.IsExported() && (!sf.Anonymous || sf.Type.Kind() != reflect.Struct || f.own) {
+			if b.owning && holdsOnlyStrings(sf.Type) {
+				continue // out of reach, but nothing that another could change
+			}
 			return fmt.Errorf("%s is unexported and holds references, so it cannot be copied: export it, or give %s a Clone method", at, TypeName(t))
 		}
 		n.fields = append(n.fields, field{index: i, node: f})
@@ -130,6 +149,14 @@ func (b *builder) fillStruct(n *node, t reflect.Type, path string) error {
 		n.unshare = n.unshareStruct
 	}
 	return nil
+}
+
+// holdsOnlyStrings reports whether strings are all that an assignment of a t
+// shares.
+func holdsOnlyStrings(t reflect.Type) bool {
+	b := builder{nodes: make(map[reflect.Type]*node)}
+	n, err := b.build(t, "")
+	return err == nil && n.flat
 }
 
 // fromSync reports whether copying a value of t would copy a lock.

@@ -1,6 +1,7 @@
 // Package clone makes deep copies of values by plans that are built once per
 // type. It copies what a state can hold and refuses the rest when the plan is
-// built, so that a copy never shares anything mutable with its source.
+// built, so that a copy never shares anything mutable with its source; and it
+// makes those that are to be kept, which share no memory at all with it.
 package clone
 
 import (
@@ -18,7 +19,8 @@ const MaxDepth = 10000
 // being copied.
 type Plan struct {
 	typ, ptr reflect.Type // T and *T
-	top      *node
+	top      *node        // for Copy
+	owning   *node        // for Own
 }
 
 // New returns the plan that copies values of type t.
@@ -38,12 +40,17 @@ func New(t reflect.Type) (*Plan, error) {
 	if err := checkLinked(t); err != nil {
 		return nil, err
 	}
+	p := &Plan{typ: t, ptr: reflect.PointerTo(t)}
+	var err error
 	b := builder{nodes: make(map[reflect.Type]*node)}
-	top, err := b.build(t, TypeName(t))
-	if err != nil {
+	if p.top, err = b.build(t, TypeName(t)); err != nil {
 		return nil, err
 	}
-	return &Plan{typ: t, ptr: reflect.PointerTo(t), top: top}, nil
+	b = builder{nodes: make(map[reflect.Type]*node), owning: true}
+	if p.owning, err = b.build(t, TypeName(t)); err != nil {
+		return nil, err
+	}
+	return p, nil
 }
 
 // Copy takes a *T and returns a new *T that holds a deep copy. Nil maps,
@@ -55,19 +62,48 @@ func New(t reflect.Type) (*Plan, error) {
 // Copy panics if src is no *T or is nil, if a type's own methods panic or
 // fail, and if the value is cyclic or nested deeper than [MaxDepth].
 func (p *Plan) Copy(src any) any {
-	v := reflect.ValueOf(src)
-	if !v.IsValid() || v.Type() != p.ptr || v.IsNil() {
-		panic(fmt.Sprintf("clone: Copy of a %T where a *%s is needed", src, p.typ))
+	return p.copy(p.top, p.pointee(src), reflect.Value{})
+}
+
+// Own is Copy for a value that is going to be kept: its strings are new too,
+// those of map keys among them. A string may be a small part of a large text,
+// such as a request's body, all of which would stay in memory with it.
+//
+// from is a *T or nil. It owns its strings already: one of src that is the very
+// same as the one at the same place in from, in structs, lists and through
+// pointers, is kept, so that what did not change costs nothing. What is in a
+// map or an any has no place.
+//
+// A type's own Clone is used only for what cannot be copied field by field, as
+// it may share strings. What it returns there is taken as it is, and so are the
+// strings of unexported fields, which only their own package can set.
+func (p *Plan) Own(src, from any) any {
+	var f reflect.Value
+	if from != nil {
+		f = p.pointee(from)
 	}
+	return p.copy(p.owning, p.pointee(src), f)
+}
+
+func (p *Plan) copy(top *node, src, from reflect.Value) any {
 	c := reflect.New(p.typ)
-	c.Elem().Set(v.Elem())
-	if !p.top.flat {
-		p.top.unshare(c.Elem(), 0)
+	c.Elem().Set(src)
+	if !top.flat {
+		top.unshare(c.Elem(), from, 0)
 	}
 	return c.Interface()
 }
 
-// Flat reports whether a plain assignment is a deep copy.
+// pointee returns the T that a *T points to.
+func (p *Plan) pointee(x any) reflect.Value {
+	v := reflect.ValueOf(x)
+	if !v.IsValid() || v.Type() != p.ptr || v.IsNil() {
+		panic(fmt.Sprintf("clone: a %T where a *%s is needed", x, p.typ))
+	}
+	return v.Elem()
+}
+
+// Flat reports whether a plain assignment does what Copy does.
 func (p *Plan) Flat() bool { return p.top.flat }
 
 // RoundTrips reports whether the plan marshals some part of the value there

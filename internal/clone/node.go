@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"reflect"
+	"strings"
+	"unsafe"
 )
 
 // A node copies values of one type. Nodes form a graph: the node of a type
@@ -14,8 +16,10 @@ type node struct {
 	// own: unshare runs methods of the type.
 	own bool
 	// unshare is given a settable value that is a shallow copy and replaces
-	// everything in it that is still shared. It is nil if flat.
-	unshare func(v reflect.Value, depth int)
+	// everything in it that is still shared. from is what is at the same place
+	// in the value whose strings stay, invalid if there is nothing. It is nil
+	// if flat.
+	unshare func(v, from reflect.Value, depth int)
 
 	fields []field
 	key    *node
@@ -28,31 +32,46 @@ type field struct {
 	node  *node
 }
 
-func (n *node) unshareStruct(v reflect.Value, depth int) {
+func (n *node) unshareStruct(v, from reflect.Value, depth int) {
+	var old reflect.Value
 	for _, f := range n.fields {
-		f.node.unshare(v.Field(f.index), depth)
+		if from.IsValid() {
+			old = from.Field(f.index)
+		}
+		f.node.unshare(v.Field(f.index), old, depth)
 	}
 }
 
-func (n *node) unshareArray(v reflect.Value, depth int) {
+func (n *node) unshareArray(v, from reflect.Value, depth int) {
 	for i := range v.Len() {
-		n.elem.unshare(v.Index(i), depth)
+		n.elem.unshare(v.Index(i), item(from, i), depth)
 	}
 }
 
-func (n *node) unsharePointer(v reflect.Value, depth int) {
+// item returns what is at i in a list, invalid if there is nothing.
+func item(from reflect.Value, i int) reflect.Value {
+	if !from.IsValid() || i >= from.Len() {
+		return reflect.Value{}
+	}
+	return from.Index(i)
+}
+
+func (n *node) unsharePointer(v, from reflect.Value, depth int) {
 	if v.IsNil() {
 		return
 	}
 	c := reflect.New(v.Type().Elem())
 	c.Elem().Set(v.Elem())
 	if !n.elem.flat {
-		n.elem.unshare(c.Elem(), deeper(depth))
+		if from.IsValid() {
+			from = from.Elem() // invalid if it is nil
+		}
+		n.elem.unshare(c.Elem(), from, deeper(depth))
 	}
 	v.Set(c)
 }
 
-func (n *node) unshareSlice(v reflect.Value, depth int) {
+func (n *node) unshareSlice(v, from reflect.Value, depth int) {
 	if v.IsNil() {
 		return
 	}
@@ -61,13 +80,15 @@ func (n *node) unshareSlice(v reflect.Value, depth int) {
 	if !n.elem.flat {
 		depth = deeper(depth)
 		for i := range c.Len() {
-			n.elem.unshare(c.Index(i), depth)
+			n.elem.unshare(c.Index(i), item(from, i), depth)
 		}
 	}
 	v.Set(c)
 }
 
-func (n *node) unshareMap(v reflect.Value, depth int) {
+// unshareMap does not look for what from has under the same key: finding it
+// costs as much as new strings.
+func (n *node) unshareMap(v, _ reflect.Value, depth int) {
 	if v.IsNil() {
 		return
 	}
@@ -80,29 +101,46 @@ func (n *node) unshareMap(v reflect.Value, depth int) {
 		key.SetIterKey(it)
 		elem.SetIterValue(it)
 		if !n.key.flat {
-			n.key.unshare(key, depth)
+			n.key.unshare(key, reflect.Value{}, depth)
 		}
 		if !n.elem.flat {
-			n.elem.unshare(elem, depth)
+			n.elem.unshare(elem, reflect.Value{}, depth)
 		}
 		c.SetMapIndex(key, elem)
 	}
 	v.Set(c)
 }
 
-// unshareAny copies what an any holds. Its type is not known before, so it is
-// looked at each time.
-func unshareAny(v reflect.Value, depth int) {
+// ownString gives v a string of its own, unless it is the one in from.
+func ownString(v, from reflect.Value, _ int) {
+	s := v.String()
+	if from.IsValid() {
+		if f := from.String(); len(f) == len(s) && unsafe.StringData(f) == unsafe.StringData(s) {
+			return
+		}
+	}
+	v.SetString(strings.Clone(s))
+}
+
+// An anyCopier copies what an any holds. Its type is not known before, so it is
+// looked at each time. A true one makes new strings too.
+type anyCopier bool
+
+func (owning anyCopier) unshare(v, _ reflect.Value, depth int) {
 	if v.IsNil() {
 		return
 	}
-	v.Set(reflect.ValueOf(copyAny(v.Interface(), depth)))
+	v.Set(reflect.ValueOf(owning.copy(v.Interface(), depth)))
 }
 
-func copyAny(x any, depth int) any {
+func (owning anyCopier) copy(x any, depth int) any {
 	switch x := x.(type) {
-	case bool, float64, string, json.Number:
+	case bool, float64:
 		return x
+	case string:
+		return owning.text(x)
+	case json.Number:
+		return json.Number(owning.text(string(x)))
 	case []any:
 		if x == nil {
 			return x
@@ -110,7 +148,7 @@ func copyAny(x any, depth int) any {
 		depth = deeper(depth)
 		c := make([]any, len(x))
 		for i, e := range x {
-			c[i] = copyAny(e, depth)
+			c[i] = owning.copy(e, depth)
 		}
 		return c
 	case map[string]any:
@@ -120,7 +158,7 @@ func copyAny(x any, depth int) any {
 		depth = deeper(depth)
 		c := make(map[string]any, len(x))
 		for k, e := range x {
-			c[k] = copyAny(e, depth)
+			c[owning.text(k)] = owning.copy(e, depth)
 		}
 		return c
 	case nil:
@@ -135,6 +173,13 @@ func copyAny(x any, depth int) any {
 		panic(fmt.Errorf("clone: a %T in an any cannot be copied: %w", x, err))
 	}
 	return c
+}
+
+func (owning anyCopier) text(s string) string {
+	if owning {
+		return strings.Clone(s)
+	}
+	return s
 }
 
 // deeper counts a level of nesting. It allows one more than MaxDepth, as a

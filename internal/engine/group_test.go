@@ -13,9 +13,9 @@ import (
 // words is the type of states that are strings.
 type words struct{}
 
-func (words) Clone(v any) any                                  { return v }
-func (words) Encode(v, _ any) ([]byte, error)                  { return []byte(v.(string)), nil }
-func (words) Settle(v any, _ []byte) (settled, _ any, _ error) { return v, v, nil }
+func (words) Clone(v any) any                                     { return v }
+func (words) Encode(v, _ any) ([]byte, error)                     { return []byte(v.(string)), nil }
+func (words) Settle(v, _ any, _ []byte) (settled, _ any, _ error) { return v, v, nil }
 func (words) Load(_ context.Context, _ string, rec *store.Record) (v, extra any, encoded []byte, err error) {
 	return string(rec.Value), nil, rec.Value, nil
 }

@@ -20,9 +20,11 @@ type Type interface {
 	// Encode returns the bytes of v with the unknown fields of extra.
 	Encode(v, extra any) ([]byte, error)
 	// Settle returns what v becomes once its run is over: a deep copy that
-	// equals what loading the bytes would give. result is v or a copy of the
-	// settled value; its receiver owns it.
-	Settle(v any, encoded []byte) (settled, result any, err error)
+	// equals what loading the bytes would give and keeps no memory but its own:
+	// its strings are shared with from at most, the value of the version that
+	// the run began with. result is v or a copy of the settled value; its
+	// receiver owns it.
+	Settle(v, from any, encoded []byte) (settled, result any, err error)
 	// Load makes a version of a record, or of the initial state when its
 	// revision is 0, and runs the module's hooks. The encoded form is that of
 	// the value it returns.

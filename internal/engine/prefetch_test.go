@@ -20,9 +20,9 @@ import (
 // texts is a Type whose states are strings.
 type texts struct{ created func(key string) }
 
-func (texts) Clone(v any) any                          { return v }
-func (texts) Encode(v, _ any) ([]byte, error)          { return []byte(v.(string)), nil }
-func (texts) Settle(v any, _ []byte) (any, any, error) { return v, v, nil }
+func (texts) Clone(v any) any                             { return v }
+func (texts) Encode(v, _ any) ([]byte, error)             { return []byte(v.(string)), nil }
+func (texts) Settle(v, _ any, _ []byte) (any, any, error) { return v, v, nil }
 
 func (t texts) Load(_ context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
 	if t.created != nil {

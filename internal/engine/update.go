@@ -305,7 +305,7 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 		e.warnSize(k, len(encoded))
 	}
 	next = &Version{expires: work.expires, digest: digest}
-	if next.Value, res, err = k.Type.Settle(res, encoded); err != nil {
+	if next.Value, res, err = k.Type.Settle(res, work.Value, encoded); err != nil {
 		return nil, refused, nil, nil, err
 	}
 	next.setRare(extra, nil) // where it comes from is said when it is stored

@@ -54,11 +54,15 @@ const (
 )
 
 // Settle returns what becomes the state after a run left v, of which encoded
-// is the encoding: a value that shares nothing with v and equals what Decode
-// makes of encoded. result is the same for the run's caller to keep: v itself
-// where JSON changes nothing, else a copy. An error means that encoded could
-// not be read back and must not be stored.
-func (s *Schema) Settle(v any, encoded []byte) (settled, result any, err error) {
+// is the encoding: a value that equals what Decode makes of encoded and shares
+// nothing with v, not even strings, so that it keeps nothing in memory but
+// itself. Strings that it has in common with from, a value that was settled
+// before, or nil, stay where they are: see [clone.Plan.Own].
+//
+// result is the same for the run's caller to keep: v itself where JSON changes
+// nothing, else a copy. An error means that encoded could not be read back and
+// must not be stored.
+func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, err error) {
 	defer recovered(&err)
 	if !s.exact || replaced(encoded) || s.timed && s.top.oddTime(reflect.ValueOf(v).Elem()) {
 		if settled, _, err = s.Decode(encoded); err != nil {
@@ -70,7 +74,7 @@ func (s *Schema) Settle(v any, encoded []byte) (settled, result any, err error) 
 		// The encoding itself is valid: only its depth can be the cause.
 		return nil, nil, errTooDeep
 	}
-	return s.Clone(v), v, nil
+	return s.plan.Own(v, from), v, nil
 }
 
 var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.MaxDepth)
