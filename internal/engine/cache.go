@@ -2,6 +2,7 @@ package engine
 
 import (
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -139,6 +140,9 @@ func (c *cache) peek(k *Kind, key string) *Instance {
 // already, pinned. If the cache is over its bounds, the least recently used
 // instances that nobody uses are evicted; ok is false, and in is not kept,
 // when there is no room.
+//
+// The instance keeps a key of its own: the caller's may be a small part of a
+// large text, such as a request's path, which would stay in memory with it.
 func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bool) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -147,6 +151,7 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bo
 		s.mu.Unlock()
 		return old, 0, true
 	}
+	in.key = strings.Clone(in.key)
 	in.pins.Add(1)
 	in.used = used
 	s.insert(h, in)
