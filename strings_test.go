@@ -69,7 +69,6 @@ func TestE6StateKeepsNoLargeText(t *testing.T) {
 			if err := fn(text); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
-			text = ""
 			wantGone(t, gone, what)
 		}
 		set := func(what string, fn func(p *page, text string)) {
