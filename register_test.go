@@ -1,7 +1,10 @@
 package stay_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -91,4 +94,27 @@ func TestA1RegisterCopies(t *testing.T) {
 	_, err := two.Do(t.Context(), "inc", nil)
 	wantCode(t, err, stay.ErrNotFound)
 	wantCount(t, t.Context(), two, 0)
+}
+
+// Register and Close may come together: what is registered late has no
+// committer of its own any more, and changes are refused (E7, E8).
+func TestE7E8RegisterDuringClose(t *testing.T) {
+	for range 10 {
+		app := newApp(t, memstore.New(), nil)
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				s := stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("c", i), Persist: stay.Global, Store: behindCommitter(memstore.New())})
+				if _, err := s.Update(t.Context(), increment); err != nil && !errors.Is(err, stay.ErrClosed) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Go(func() {
+			if err := app.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Wait()
+	}
 }

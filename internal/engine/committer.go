@@ -31,9 +31,10 @@ type Backend struct {
 	took    atomic.Int64 // nanoseconds that the last call of Commit took
 }
 
+// newBackend is called with e.mu locked.
 func newBackend(e *Engine, s store.Store) *Backend {
 	b := &Backend{engine: e, store: s, features: s.Features(), signal: make(chan struct{}, 1)}
-	if !b.features.Immediate {
+	if !b.features.Immediate && !e.stopped {
 		e.wg.Add(1)
 		go func() {
 			defer e.wg.Done()

@@ -14,6 +14,8 @@ import (
 	"crypto/rand"
 	"hash/maphash"
 	"log/slog"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -198,10 +200,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.mu.Lock()
 	e.stopped = true
+	backends := slices.Collect(maps.Values(e.backends))
 	e.mu.Unlock()
 	e.wg.Wait()
 	err = e.reportUnsaved(all, err)
-	for _, b := range e.backends {
+	for _, b := range backends {
 		if cerr := b.store.Close(); err == nil {
 			err = cerr
 		}
