@@ -20,7 +20,9 @@ type App struct {
 	backend  *engine.Backend
 	sessions sessions
 	keys     keyStore
+	checks   checks
 	shared   atomic.Bool // some store has other owners
+	observer *observer   // nil: nobody measures or traces
 
 	mu      sync.RWMutex
 	modules map[string]*module
@@ -44,15 +46,17 @@ func New(s store.Store, opts *Options) *App {
 	o := &app.opts
 	o.guests(f)
 	app.shared.Store(!f.SoleOwner)
+	app.observer = newObserver(app)
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,
 		MaxInstances: o.MaxInstances, MaxBytes: o.MaxBytes, MaxGuests: o.MaxGuests, GuestIdle: o.IdleTimeout,
 		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout,
-		Report: app.reportFault,
+		Report: app.reportFault, Observer: app.observer.engine(),
 	})
-	app.backend = app.engine.Backend(s)
+	app.backend = app.engine.Backend(app.observer.watched(s))
 	app.sessions.init(app)
 	app.keys.init(app)
+	app.observer.begin()
 	app.engine.Go(app.sweepAlways)
 	return app
 }
@@ -75,6 +79,7 @@ func (a *App) Close(ctx context.Context) error {
 		return nestedError("")
 	}
 	err := a.engine.Close(ctx)
+	a.observer.end()
 	if ee, ok := err.(*engine.Error); ok {
 		return &Error{Code: ErrUnavailable, Phase: "save", Message: ee.Text, Err: ee.Err}
 	}
@@ -122,6 +127,7 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 // report hands a failure to the module's hook, else to the App's, else to the
 // log. A hook that panics is logged. The call is over when it returns.
 func (a *App) report(m *module, call *Call, e *Error) {
+	a.observer.failed(e)
 	hook := a.opts.OnError
 	if m != nil && m.onError != nil {
 		hook = m.onError

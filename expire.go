@@ -178,6 +178,9 @@ func (s *sweep) delete(ctx context.Context, now time.Time, all []*estate) (chang
 // gone drops what memory holds of an estate that was removed.
 func (s *sweep) gone(e *estate) {
 	s.removed = true
+	if e.over != nil && !e.ended {
+		s.app.observer.measure(Measurement{Name: sessionsExpired, Value: 1})
+	}
 	for i := range e.expired {
 		delete(s.stuck, e.expired[i].Key)
 	}

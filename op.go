@@ -23,8 +23,9 @@ type op struct {
 	ctx     context.Context
 	action  string
 	payload any
-	first   *Call // for the first run
-	call    *Call // of the last run
+	first   *Call  // for the first run
+	call    *Call  // of the last run
+	watch   *watch // nil: nobody watches
 }
 
 // callOp is an op whose runs get a Call.

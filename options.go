@@ -76,6 +76,12 @@ type Options struct {
 	// state with its context is ErrNested. Errors that an action returns go to
 	// its caller only. Default: they are logged.
 	OnError func(*Call, *Error)
+	// Metrics, if set, takes measurements of what the App does: how long
+	// changes take and wait, how many are stored together, what memory holds,
+	// what fails. [AllMetrics] says which there are.
+	Metrics Metrics
+	// Tracer, if set, makes a span of every change of state.
+	Tracer Tracer
 	// Development adds to error answers what helps a developer, such as the
 	// names of the actions there are.
 	Development bool

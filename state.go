@@ -235,6 +235,9 @@ func (c core) shared(ctx context.Context, key string) (engine.Ref, error) {
 // update runs the op as one transaction.
 func (c core) update(ctx context.Context, o *op) (any, error) {
 	m := c.module
+	if ob := m.app.observer; ob != nil && o.watch == nil {
+		return ob.update(ctx, c, o)
+	}
 	if nested(ctx) {
 		return nil, nestedError(m.name)
 	}

@@ -140,6 +140,9 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	s.carried = true
+	if !already {
+		s.app.observer.measure(Measurement{Name: sessionsEnded, Value: 1})
+	}
 	// Where it had ended before, the browser may have another session by now.
 	if s.carrier != nil && !already {
 		s.carrier.Issue("", time.Time{})

@@ -172,23 +172,28 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bo
 // false when everything that is left is in use.
 func (c *cache) shrink() (n int, ok bool) {
 	for c.over() {
-		if !c.evict() {
+		k := c.evict()
+		if k == nil {
 			return n, !c.over()
+		}
+		if o := c.engine.cfg.Observer; o != nil {
+			o.Evicted(k)
 		}
 		n++
 	}
 	return n, true
 }
 
-// evict removes one instance, beginning with a different shard each time.
-func (c *cache) evict() bool {
+// evict removes one instance, beginning with a different shard each time, and
+// returns its kind, nil if there was none to remove.
+func (c *cache) evict() *Kind {
 	first := c.nextShard.Add(1)
 	for i := range c.n {
-		if c.shards[(first+i)%c.n].evict(c) {
-			return true
+		if k := c.shards[(first+i)%c.n].evict(c); k != nil {
+			return k
 		}
 	}
-	return false
+	return nil
 }
 
 func (c *cache) over() bool {
@@ -198,19 +203,19 @@ func (c *cache) over() bool {
 // evict removes the least recently used of the shard's instances that is not
 // in use. Those in use that it meets count as just used, so that the next
 // search does not meet them again.
-func (s *shard) evict(c *cache) bool {
+func (s *shard) evict(c *cache) *Kind {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for range len(s.m) + len(s.more) {
 		in := s.list.prev
 		if c.retire(s, in) {
 			c.left(in, false)
-			return true
+			return in.kind
 		}
 		in.unlink()
 		s.pushFront(in)
 	}
-	return false
+	return nil
 }
 
 // retire removes in if nobody uses it. The shard is locked, so nobody can

@@ -256,6 +256,7 @@ func (e *Engine) end(req *request, how conclusion, cause error) {
 func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	var eff effects
 	in.lock()
+	updates := e.batched(in, how)
 	before := in.m.committed.size(in.key)
 	switch how {
 	case applied:
@@ -280,6 +281,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 		last, leaves = in.m.working, true
 	}
 	in.unlock()
+	e.stored(in.kind, updates)
 	if dead {
 		if in.kind.cache.remove(in) && leaves {
 			e.departures.add(in, last, idle)

@@ -37,6 +37,8 @@ type Config struct {
 	CommitTimeout time.Duration
 	// Report is told of every failed load and save. It is called without locks.
 	Report func(k *Kind, key, phase string, err error)
+	// Observer, if set, is told what happens.
+	Observer Observer
 }
 
 // An Engine holds the instances of one application.

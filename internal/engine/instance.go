@@ -296,6 +296,8 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 		if in, err = e.makeRoom(ctx, ref); err != nil {
 			return nil, err
 		}
+	} else {
+		e.hit(ref.Kind)
 	}
 	if err := e.wait(ctx, in); err != nil {
 		e.release(in)
@@ -438,6 +440,7 @@ func (e *Engine) Drop(k *Kind, key string) {
 func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	if in := e.find(ref, false); in != nil {
 		if v := in.snapshot.Load(); v != nil {
+			e.hit(ref.Kind)
 			return v, nil
 		}
 	}

@@ -232,6 +232,8 @@ func (b *Backend) readAll(reads []read) ([]store.Record, error) {
 		asked[i] = store.Read{Key: r.in.kind.Prefix + r.in.key}
 		if r.have != nil {
 			asked[i].Have = r.have.Revision
+		} else {
+			b.engine.miss(r.in.kind)
 		}
 	}
 	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)

@@ -171,6 +171,7 @@ func (e *Engine) saved(s *save, v *Version) {
 	d.saved, d.later = v, nil
 	e.failing.Store(false)
 	d.failures, d.cause = 0, nil
+	updates := int(s.upto - d.stored)
 	d.stored = s.upto
 	if !in.m.shut && in.m.holder == nil {
 		in.rebase()
@@ -181,6 +182,7 @@ func (e *Engine) saved(s *save, v *Version) {
 	}
 	d.due = false
 	e.endSave(s, nil)
+	e.stored(in.kind, updates)
 	if e.evict.Load() {
 		in.kind.cache.drop(in, true)
 	}

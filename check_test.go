@@ -1,0 +1,210 @@
+package stay_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+var errDisk = errors.New("the disk is gone")
+
+// An open App whose stores answer is ready, whatever else goes on, and looking
+// stores nothing.
+func TestCheckReady(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			s := open()
+			app := newApp(t, s, nil)
+			if err := app.Check(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := rows(t, s); len(got) != 0 {
+				t.Errorf("a check has stored %q", got)
+			}
+		})
+	}
+}
+
+// A store that fails makes the App not ready, with the cause, until it works
+// again: the App's and those of modules.
+func TestCheckStoreFails(t *testing.T) {
+	main, own := storefault.Wrap(memstore.New(), nil), behindCommitter(memstore.New())
+	app := newApp(t, main, nil)
+	stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Store: own})
+	for name, s := range map[string]*storefault.Store{"of the App": main, "of a module": own} {
+		t.Run(name, func(t *testing.T) {
+			rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(errDisk)})
+			err := app.Check(t.Context())
+			wantCode(t, err, stay.ErrUnavailable)
+			if !errors.Is(err, errDisk) {
+				t.Errorf("%v does not tell the cause", err)
+			}
+			rule.Remove()
+			if err := app.Check(t.Context()); err != nil {
+				t.Errorf("after the store has recovered: %v", err)
+			}
+		})
+	}
+}
+
+// From the beginning of Close on the App is not ready, also while Close waits
+// for a change that is under way.
+func TestCheckClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		app := newApp(t, memstore.New(), nil)
+		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+		running, leave := make(chan struct{}), make(chan struct{})
+		go func() {
+			_, err := s.Update(t.Context(), func(*counter) error {
+				close(running)
+				<-leave
+				return nil
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		}()
+		<-running
+		closed := make(chan error)
+		go func() { closed <- app.Close(t.Context()) }()
+		synctest.Wait()
+		wantCode(t, app.Check(t.Context()), stay.ErrClosed)
+		close(leave)
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+		wantCode(t, app.Check(t.Context()), stay.ErrClosed)
+	})
+}
+
+// However many ask while a store hangs, it is asked once; everybody is answered
+// when their own time is over, at the latest after MaxWait, and the App is
+// ready again when the store is.
+func TestCheckOnHangingStore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const maxWait = 5 * time.Second
+		s := behindCommitter(memstore.New())
+		app := newApp(t, s, &stay.Options{MaxWait: maxWait})
+		rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Hang()})
+		began := time.Now()
+		var probes sync.WaitGroup
+		for i := range 100 {
+			probes.Go(func() {
+				ctx, patience := t.Context(), maxWait
+				if i%2 == 0 {
+					patience = time.Duration(i+1) * time.Millisecond
+					var cancel context.CancelFunc
+					ctx, cancel = context.WithTimeout(ctx, patience)
+					defer cancel()
+				}
+				err := app.Check(ctx)
+				wantCode(t, err, stay.ErrUnavailable)
+				if !errors.Is(err, context.DeadlineExceeded) {
+					t.Errorf("%v does not tell that time was over", err)
+				}
+				if took := time.Since(began); took != patience {
+					t.Errorf("a probe with %v was answered after %v", patience, took)
+				}
+			})
+		}
+		synctest.Wait()
+		rule.Remove()
+		probes.Wait()
+		if n := s.Count(storefault.Load); n != 1 {
+			t.Errorf("100 probes at once have asked the store %d times, want 1", n)
+		}
+		if err := app.Check(t.Context()); err != nil {
+			t.Errorf("after the store has recovered: %v", err)
+		}
+	})
+}
+
+// A store that answers reads and takes no writes is not ready either, where the
+// App knows: while saves of what Debounce has acknowledged fail.
+func TestCheckWhileSavesFail(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storefault.Wrap(memstore.New(), nil)
+		app := newApp(t, s, &stay.Options{OnError: quiet})
+		c := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Debounce: time.Second})
+		rule := s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errDisk)})
+		mustUpdate(t, t.Context(), c)
+		if err := app.Check(t.Context()); err != nil {
+			t.Errorf("before the first save: %v", err)
+		}
+		sleep(time.Second)
+		err := app.Check(t.Context())
+		wantCode(t, err, stay.ErrUnavailable)
+		var se *stay.Error
+		if !errors.As(err, &se) || se.Phase != "save" {
+			t.Errorf("%v is not about saving", err)
+		}
+		rule.Remove()
+		sleep(time.Minute) // the next attempt
+		if err := app.Check(t.Context()); err != nil {
+			t.Errorf("after the save: %v", err)
+		}
+	})
+}
+
+// What could not be saved and was deleted since keeps nobody from being ready.
+func TestCheckAfterUnsavedWasDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := storefault.Wrap(memstore.New(), nil)
+		app := newApp(t, s, &stay.Options{OnError: quiet})
+		c := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Debounce: time.Second})
+		rule := s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errDisk)})
+		mustUpdate(t, t.Context(), c)
+		sleep(time.Second)
+		wantCode(t, app.Check(t.Context()), stay.ErrUnavailable)
+		rule.Remove()
+		if err := c.Delete(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := app.Check(t.Context()); err != nil {
+			t.Errorf("with nothing left to be saved: %v", err)
+		}
+	})
+}
+
+// A silent store is a broken store, not a ready one.
+func TestCheckAnswerWithoutRecord(t *testing.T) {
+	wantCode(t, newApp(t, silent{memstore.New()}, nil).Check(t.Context()), stay.ErrUnavailable)
+}
+
+// silent answers reads with nothing.
+type silent struct{ *memstore.Store }
+
+func (silent) Load(context.Context, time.Time, []store.Read) ([]store.Record, error) { return nil, nil }
+
+// Check and Close may come together with each other and with Register.
+func TestCheckConcurrently(t *testing.T) {
+	for range 20 {
+		app := newApp(t, behindCommitter(memstore.New()), nil)
+		var all sync.WaitGroup
+		for i := range 8 {
+			all.Go(func() {
+				stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("c", i), Persist: stay.Global, Store: memstore.New()})
+			})
+			all.Go(func() {
+				if err := app.Check(t.Context()); err != nil && !errors.Is(err, stay.ErrClosed) {
+					t.Error(err)
+				}
+			})
+		}
+		all.Go(func() {
+			if err := app.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+		all.Wait()
+	}
+}

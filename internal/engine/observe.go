@@ -1,0 +1,76 @@
+package engine
+
+// An Observer is told what the engine does. Its methods are called without
+// locks, but in the middle of work: they return at once and use nothing of the
+// engine.
+type Observer interface {
+	// Hit: a stored state was wanted, and memory had it.
+	Hit(k *Kind)
+	// Miss: a stored state has to be read from the store.
+	Miss(k *Kind)
+	// Evicted: a state left memory to make room for others.
+	Evicted(k *Kind)
+	// Stored: a record was written that holds what so many updates made.
+	Stored(k *Kind, updates int)
+}
+
+// A BatchedOp is an Op that wants to know with how many others it was
+// committed. Batched may be called after the op's caller has left.
+type BatchedOp interface {
+	Op
+	Batched(updates int)
+}
+
+func (e *Engine) hit(k *Kind) {
+	if e.cfg.Observer != nil && k.Backend != nil {
+		e.cfg.Observer.Hit(k)
+	}
+}
+
+func (e *Engine) miss(k *Kind) {
+	if e.cfg.Observer != nil {
+		e.cfg.Observer.Miss(k)
+	}
+}
+
+func (e *Engine) stored(k *Kind, updates int) {
+	if e.cfg.Observer != nil && updates > 0 {
+		e.cfg.Observer.Stored(k, updates)
+	}
+}
+
+// batched returns how many updates a batch held that is about to be concluded,
+// and tells them; 0 if nobody wants to know, or no record was written. in.mu is
+// locked.
+func (e *Engine) batched(in *Instance, how conclusion) int {
+	if e.cfg.Observer == nil || how != applied && how != vanished || in.kind.Backend == nil ||
+		in.owed != nil && in.owed.acking || in.m.working == in.m.committed {
+		return 0
+	}
+	for w := in.m.batch.first; w != nil; w = w.next {
+		if op, ok := w.op.(BatchedOp); ok {
+			op.Batched(in.m.batch.n)
+		}
+	}
+	return in.m.batch.n
+}
+
+// Counts are what the engine holds in memory.
+type Counts struct {
+	States, Bytes       int64 // stored states, session records included
+	Guests, GuestsBytes int64 // ephemeral ones
+	Unsaved             int64 // stored states with changes that the store lacks
+}
+
+// Counts returns what is in memory at the moment.
+func (e *Engine) Counts() Counts {
+	return Counts{
+		States: e.instances.count.Load(), Bytes: e.instances.bytes.Load(),
+		Guests: e.guests.count.Load(), GuestsBytes: e.guests.bytes.Load(),
+		Unsaved: e.unsaved.Load(),
+	}
+}
+
+// Failing reports whether the latest attempt to save what Debounce holds back
+// has failed, and there is still something to be saved.
+func (e *Engine) Failing() bool { return e.failing.Load() && e.unsaved.Load() > 0 }

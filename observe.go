@@ -1,0 +1,183 @@
+package stay
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+// An observer measures and traces an App. An App without Metrics and Tracer
+// has none, and looks no further.
+type observer struct {
+	app     *App
+	metrics Metrics // nil: nothing is measured
+	tracer  Tracer  // nil: nothing is traced
+	stops   []func()
+}
+
+// newObserver returns nil if there is nothing to observe for.
+func newObserver(app *App) *observer {
+	if app.opts.Metrics == nil && app.opts.Tracer == nil {
+		return nil
+	}
+	return &observer{app: app, metrics: app.opts.Metrics, tracer: app.opts.Tracer}
+}
+
+// engine returns what the engine tells of its work.
+func (ob *observer) engine() engine.Observer {
+	if ob == nil {
+		return nil
+	}
+	return ob
+}
+
+// begin has the gauges read from now on.
+func (ob *observer) begin() {
+	if ob == nil || ob.metrics == nil {
+		return
+	}
+	observe := func(name string, read func(engine.Counts) int64) {
+		ob.stops = append(ob.stops, ob.metrics.Observe(name, func() int64 { return read(ob.app.engine.Counts()) }))
+	}
+	observe(cacheStates, func(c engine.Counts) int64 { return c.States })
+	observe(cacheSize, func(c engine.Counts) int64 { return c.Bytes })
+	observe(cacheUnsaved, func(c engine.Counts) int64 { return c.Unsaved })
+	observe(guestsStates, func(c engine.Counts) int64 { return c.Guests })
+	observe(guestsSize, func(c engine.Counts) int64 { return c.GuestsBytes })
+}
+
+// end undoes begin.
+func (ob *observer) end() {
+	if ob == nil {
+		return
+	}
+	for _, stop := range ob.stops {
+		stop()
+	}
+}
+
+// measure takes a measurement that belongs to no change of state.
+func (ob *observer) measure(m Measurement) {
+	if ob != nil && ob.metrics != nil {
+		ob.metrics.Measure(ob.app.engine.Context(), m)
+	}
+}
+
+// moduleOf returns the name of a kind's module, "" for records of Stay's own.
+func moduleOf(k *engine.Kind) string {
+	if t, ok := k.Type.(moduleType); ok {
+		return t.name
+	}
+	return ""
+}
+
+// Hit implements engine.Observer.
+func (ob *observer) Hit(k *engine.Kind) {
+	ob.measure(Measurement{Name: cacheHits, Value: 1, Module: moduleOf(k)})
+}
+
+// Miss implements engine.Observer.
+func (ob *observer) Miss(k *engine.Kind) {
+	ob.measure(Measurement{Name: cacheMisses, Value: 1, Module: moduleOf(k)})
+}
+
+// Evicted implements engine.Observer.
+func (ob *observer) Evicted(k *engine.Kind) {
+	name := cacheEvictions
+	if k.Backend == nil {
+		name = guestsDropped
+	}
+	ob.measure(Measurement{Name: name, Value: 1, Module: moduleOf(k)})
+}
+
+// Stored implements engine.Observer.
+func (ob *observer) Stored(k *engine.Kind, updates int) {
+	ob.measure(Measurement{Name: batchSize, Value: float64(updates), Module: moduleOf(k)})
+}
+
+// updated measures a change of state that is over.
+func (ob *observer) updated(ctx context.Context, w *watch) {
+	if ob.metrics == nil {
+		return
+	}
+	s := &w.span
+	ob.metrics.Measure(ctx, Measurement{
+		Name: updateDuration, Value: time.Since(w.began).Seconds(), Module: s.Module, Code: CodeOf(s.Err),
+	})
+	if s.Runs > 0 {
+		ob.metrics.Measure(ctx, Measurement{Name: updateWaitTime, Value: s.Wait.Seconds(), Module: s.Module})
+	}
+	if s.Runs > 1 {
+		ob.metrics.Measure(ctx, Measurement{Name: updateReruns, Value: float64(s.Runs - 1), Module: s.Module})
+	}
+}
+
+// failed counts what OnError is told of.
+func (ob *observer) failed(e *Error) {
+	ob.measure(Measurement{Name: errorsReported, Value: 1, Module: e.Module, Code: e.Code, Phase: e.Phase})
+}
+
+// watched returns the store with its calls measured.
+func (ob *observer) watched(s store.Store) store.Store {
+	if ob == nil || ob.metrics == nil {
+		return s
+	}
+	return watchedStore{s, ob}
+}
+
+// A watchedStore measures the calls of a store. It is a value, so that the
+// same store is the same one again however often it is wrapped.
+type watchedStore struct {
+	store.Store
+	observer *observer
+}
+
+func (s watchedStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	began := time.Now()
+	recs, err := s.Store.Load(ctx, now, reads)
+	m := Measurement{Name: loadDuration, Value: time.Since(began).Seconds()}
+	if err != nil {
+		m.Code = ErrUnavailable
+	}
+	s.observer.measure(m)
+	return recs, err
+}
+
+func (s watchedStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	began := time.Now()
+	res := s.Store.Commit(ctx, now, groups)
+	s.observer.measure(Measurement{Name: commitDuration, Value: time.Since(began).Seconds()})
+	records, begun := 0, 0
+	sessions := s.observer.app.sessions.kind.Prefix
+	for i, g := range groups {
+		for _, w := range g {
+			if w.Op == store.Check {
+				continue
+			}
+			records++
+			if w.Op == store.Put && w.Base == 0 && strings.HasPrefix(w.Key, sessions) && i < len(res) && res[i].Outcome == store.Applied {
+				begun++
+			}
+		}
+	}
+	s.observer.measure(Measurement{Name: commitSize, Value: float64(records)})
+	if begun > 0 {
+		s.observer.measure(Measurement{Name: sessionsBegun, Value: float64(begun)})
+	}
+	return res
+}
+
+func (s watchedStore) Features() store.Features {
+	f := s.Store.Features()
+	_, lists := s.Store.(store.Lister)
+	f.List = f.List && lists
+	return f
+}
+
+// List implements store.Lister, where the features say so.
+func (s watchedStore) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+	return s.Store.(store.Lister).List(ctx, now, prefix, after, limit)
+}
