@@ -1,0 +1,83 @@
+package stay
+
+import (
+	"context"
+	"testing"
+
+	"github.com/stay-go/stay/store/memstore"
+)
+
+type flat struct{ N int }
+
+// An App without Metrics and Tracer has nothing that observes it: its store is
+// not wrapped, and what a change allocates is what it needs itself.
+func TestUnobservedAppCostsNothing(t *testing.T) {
+	st := memstore.New()
+	app := New(st, nil)
+	defer app.Close(context.Background())
+	if app.observer != nil || app.observer.engine() != nil || app.backend.Store() != st {
+		t.Error("something observes the App")
+	}
+	if n := testing.AllocsPerRun(100, func() {
+		app.observer.measure(Measurement{Name: errorsReported, Value: 1})
+		app.observer.failed(&Error{})
+	}); n != 0 {
+		t.Errorf("measuring for nobody makes %v allocations", n)
+	}
+	s := Register(app, Module[flat]{Name: "c", Persist: Global})
+	ctx := context.Background()
+	if n := testing.AllocsPerRun(200, func() {
+		if _, err := s.Update(ctx, func(f *flat) error { f.N++; return nil }); err != nil {
+			t.Error(err)
+		}
+	}); n > 12 { // 9, and what the pools drop under the race detector
+		t.Errorf("a change makes %v allocations", n)
+	}
+	if n := testing.AllocsPerRun(200, func() { _, _ = s.Get(ctx) }); n > 1 {
+		t.Errorf("a read makes %v allocations", n)
+	}
+}
+
+// The other way round: with a Tracer alone nothing is measured, and with
+// Metrics alone nothing is traced.
+func TestObservedByHalf(t *testing.T) {
+	for name, opts := range map[string]*Options{"tracer": {Tracer: noTracer{}}, "metrics": {Metrics: noMetrics{}}} {
+		app := New(memstore.New(), opts)
+		s := Register(app, Module[flat]{Name: "c", Persist: Global})
+		if _, err := s.Update(t.Context(), func(f *flat) error { f.N++; return nil }); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := app.Close(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type noTracer struct{}
+
+func (noTracer) Start(ctx context.Context, _ *Span) (context.Context, func()) { return ctx, func() {} }
+
+type noMetrics struct{}
+
+func (noMetrics) Measure(context.Context, Measurement)       {}
+func (noMetrics) Observe(string, func() int64) (stop func()) { return func() {} }
+
+// BenchmarkObserved compares changes of an App that is observed with those of
+// one that is not.
+func BenchmarkObserved(b *testing.B) {
+	for name, opts := range map[string]*Options{
+		"off": nil, "metrics": {Metrics: noMetrics{}}, "both": {Metrics: noMetrics{}, Tracer: noTracer{}},
+	} {
+		b.Run(name, func(b *testing.B) {
+			app := New(memstore.New(), opts)
+			defer app.Close(context.Background())
+			s := Register(app, Module[flat]{Name: "c", Persist: Global})
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Update(b.Context(), func(f *flat) error { f.N++; return nil }); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

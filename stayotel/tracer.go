@@ -1,0 +1,63 @@
+package stayotel
+
+import (
+	"context"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/trace"
+
+	"github.com/stay-go/stay"
+)
+
+// Tracer returns what has an App make a span of every change of state: a child
+// of the span in the change's context, named after module and action, such as
+// "todos.add", or after the module alone where the change is no action. It
+// panics without a provider.
+//
+// Its attributes are stay.module, stay.action, stay.outcome ("ok" or the code
+// of the error), stay.wait (seconds until the change had its turn), stay.runs,
+// stay.batch (how many changes were stored with one write), and error.type. The
+// text of an error is not among them: it may hold what users entered.
+func Tracer(provider trace.TracerProvider) stay.Tracer {
+	if provider == nil {
+		panic("stayotel.Tracer: the provider is nil: make one with the SDK, or pass otel.GetTracerProvider()")
+	}
+	return tracer{provider.Tracer(scope)}
+}
+
+type tracer struct{ trace.Tracer }
+
+// Start implements stay.Tracer.
+func (t tracer) Start(ctx context.Context, s *stay.Span) (context.Context, func()) {
+	name, given := s.Module, []attribute.KeyValue{attribute.String("stay.module", s.Module)}
+	if s.Action != "" {
+		name += "." + s.Action
+		given = append(given, attribute.String("stay.action", s.Action))
+	}
+	ctx, span := t.Tracer.Start(ctx, name, trace.WithAttributes(given...)) // a sampler may look at them
+	return ctx, func() {
+		if span.IsRecording() {
+			describe(span, s)
+		}
+		span.End()
+	}
+}
+
+// describe says what became of the change.
+func describe(span trace.Span, s *stay.Span) {
+	outcome := "ok"
+	if code := stay.CodeOf(s.Err); code != "" {
+		outcome = string(code)
+		span.SetStatus(codes.Error, outcome)
+		span.SetAttributes(attribute.String("error.type", outcome))
+	}
+	span.SetAttributes(
+		attribute.String("stay.outcome", outcome),
+		attribute.Float64("stay.wait", s.Wait.Seconds()),
+		attribute.Int("stay.runs", s.Runs),
+	)
+	if s.Batch > 0 {
+		span.SetAttributes(attribute.Int("stay.batch", s.Batch))
+	}
+}
