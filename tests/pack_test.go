@@ -20,7 +20,7 @@ const version = "v0.0.1-test"
 
 // Users have no go.work and no replace: the modules are packed as a release
 // would publish them, served by a module proxy of files, and the quick start
-// is built in an empty module that knows nothing else.
+// is built in an empty module that knows nothing else; so are modules beside it.
 func TestPublishedModulesBuildTheQuickStart(t *testing.T) {
 	proxy := publish(t)
 	user := newUser(t, proxy)
@@ -28,6 +28,8 @@ func TestPublishedModulesBuildTheQuickStart(t *testing.T) {
 	user.run("go", "mod", "init", "example.com/app")
 	user.run("go", "get", stay+"@"+version, stay+"/store/sqlitestore@"+version)
 	user.run("go", "build", "-o", filepath.Join(t.TempDir(), "app"), ".")
+	user.run("go", "get", stay+"/stayotel@"+version)
+	user.run("go", "build", stay+"/stayotel")
 
 	for _, line := range strings.Split(strings.TrimSpace(user.run("go", "list", "-m", "-f", "{{.Path}} {{.Version}} {{with .Replace}}{{.}}{{end}}", "all")), "\n") {
 		fields := strings.Fields(line)

@@ -50,6 +50,10 @@ var rules = []rule{
 		because: "package web is built on package stay, never on a store",
 	},
 	{
+		from: stay + "/stayotel", not: []string{stay + "/web", "database/sql", stay + "/store/memstore", stay + "/store/sqlitestore"},
+		because: "measuring and tracing belong to package stay; whoever uses neither web nor a store of ours gets the adapter alone",
+	},
+	{
 		from:    stay + "/...",
 		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden"},
 		not:     []string{"testing"},
