@@ -119,6 +119,7 @@ func TestCheckOnHangingStore(t *testing.T) {
 		synctest.Wait()
 		rule.Remove()
 		probes.Wait()
+		synctest.Wait() // the one look has ended too
 		if n := s.Count(storefault.Load); n != 1 {
 			t.Errorf("100 probes at once have asked the store %d times, want 1", n)
 		}

@@ -204,3 +204,26 @@ func TestSpanOfALogin(t *testing.T) {
 		t.Errorf("%+v", span)
 	}
 }
+
+// The wait is that for the first turn, however often the change runs after it.
+func TestSpanOfReruns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		tr, handles := &spans{}, memstore.Shared(2)
+		module := stay.Module[counter]{Name: "c", Persist: stay.Global}
+		s := stay.Register(newApp(t, handles[0], &stay.Options{Tracer: tr}), module)
+		other := stay.Register(newApp(t, handles[1], nil), module)
+		quicker := 2
+		if _, err := s.Update(t.Context(), func(c *counter) error {
+			sleep(time.Second)
+			if quicker--; quicker >= 0 {
+				mustUpdate(t, context.Background(), other)
+			}
+			return increment(c)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if span := tr.next(t); span.Runs != 3 || span.Wait != 0 {
+			t.Errorf("%+v", span)
+		}
+	})
+}

@@ -1,0 +1,126 @@
+package stay_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// logged is a log that a test reads.
+type logged struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// Whatever fails, the log names no user, key, session, cookie or value of a
+// state, and neither do measurements and spans (B3).
+func TestB3NothingSecretInTheLog(t *testing.T) {
+	const user, table, value = "ann@example.com", "table-4711", "hunter2"
+	log, m, tr, clk := &logged{}, &measured{}, &spans{}, newClock()
+	st := behindCommitter(memstore.New())
+	app := newApp(t, st, &stay.Options{
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: m, Tracer: tr,
+		Clock: clk.Now, MaxState: 256, MaxGuests: 2, Development: true, CommitTimeout: 10 * time.Millisecond,
+	})
+	type note struct {
+		Table string `json:"table" stay:"key"`
+		Text  string `json:"text"`
+	}
+	notes := stay.Register(app, stay.Module[note]{Name: "notes", Persist: stay.WithKey(func(n *note) string { return n.Table })})
+	cart := stay.Register(app, stay.Module[counter]{Name: "cart", Persist: stay.PerUser})
+	late := stay.Register(app, stay.Module[counter]{
+		Name: "late", Persist: stay.PerSession, Debounce: time.Hour,
+		OnDestroyed: func(*stay.Call, *counter) { panic("no") },
+	})
+
+	b := newBrowser(app)
+	tokens := map[string]bool{}
+	step := func(fn func(ctx context.Context)) {
+		defer func() { _ = recover() }()
+		defer func() { tokens[b.token] = true }()
+		fn(b.ctx())
+	}
+	scenario := func() {
+		step(func(ctx context.Context) { // a login and a logout, with a change that is dropped
+			_, _ = notes.Update(ctx, func(n *note) error { n.Table, n.Text = table, value; return nil })
+		})
+		step(func(ctx context.Context) {
+			_, _ = notes.Update(ctx, func(n *note) error { n.Table, n.Text = "", value+"!"; return nil })
+		})
+		step(func(ctx context.Context) { _ = stay.SessionFrom(ctx).Login(ctx, user) })
+		step(func(ctx context.Context) {
+			_, _ = cart.Update(ctx, func(c *counter) error { c.Label = value + strings.Repeat("x", 150); return nil })
+		})
+		step(func(ctx context.Context) { _, _ = late.Update(ctx, increment) })
+		step(func(ctx context.Context) {
+			_, _ = cart.Update(ctx, func(c *counter) error { c.Label = value; panic("no") })
+		})
+		bridge.AppOf(app).Evict(false) // what is next used has to be loaded
+		step(func(context.Context) { _, _ = cart.At(user).Get(t.Context()) })
+		step(func(context.Context) { _, _ = cart.At(user).Update(t.Context(), increment) })
+	}
+	scenario()
+	for _, op := range []storefault.Op{storefault.Load, storefault.Commit, storefault.Expired} {
+		for _, fault := range []storefault.Fault{storefault.Fail(nil), storefault.Drop(nil)} {
+			rule := st.Add(storefault.Rule{Op: op, Fault: fault})
+			b = newBrowser(app)
+			scenario()
+			stay.Sweep(t.Context(), app)
+			rule.Remove()
+		}
+	}
+	for range 4 { // more guests than fit
+		_, _ = notes.Update(newBrowser(app).ctx(), func(n *note) error { n.Text = value; return nil })
+	}
+	if err := app.Close(t.Context()); err != nil && !errors.Is(err, stay.ErrUnavailable) {
+		t.Error(err)
+	}
+
+	text := log.String()
+	if n := strings.Count(text, "level=ERROR"); n < 5 || !strings.Contains(text, "key_hash=") {
+		t.Errorf("the log has %d failures; it should have more to tell:\n%s", n, text)
+	}
+	for _, one := range m.all {
+		text += "\n" + one.Module + " " + string(one.Code) + " " + one.Phase
+	}
+	for _, span := range tr.ended {
+		text += "\n" + span.Module + " " + span.Action
+	}
+	delete(tokens, "")
+	if len(tokens) < 3 {
+		t.Errorf("%d tokens were issued", len(tokens))
+	}
+	for token := range tokens {
+		for i := range len(token) - 16 {
+			if strings.Contains(text, token[i:i+16]) {
+				t.Fatalf("part of the cookie %q is in\n%s", token, text)
+			}
+		}
+	}
+	for _, secret := range []string{user, table, value} {
+		if strings.Contains(text, secret) {
+			t.Errorf("%q is in\n%s", secret, text)
+		}
+	}
+}
