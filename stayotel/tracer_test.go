@@ -36,7 +36,7 @@ func tracedApp(t *testing.T, options ...sdktrace.TracerProviderOption) (*stay.Ap
 func attributesOf(span tracetest.SpanStub) map[string]string {
 	all := map[string]string{}
 	for _, a := range span.Attributes {
-		all[string(a.Key)] = a.Value.Emit()
+		all[string(a.Key)] = a.Value.String()
 	}
 	return all
 }
