@@ -95,6 +95,9 @@ func (o *op) ready(v any, from *engine.Version) error {
 }
 
 func (o *op) run(v any) (any, error) {
+	if o.watch != nil {
+		o.watch.run()
+	}
 	if o.fn != nil {
 		return o.fn.apply(v)
 	}

@@ -52,7 +52,6 @@ var errCutOff = &Error{Code: ErrInternal, Phase: "run", Err: errors.New("the cha
 func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
 	w := &watch{span: Span{Module: c.module.name, Action: o.action}, began: time.Now()}
 	o.watch = w
-	w.follow(o)
 	end := func() {}
 	if ob.tracer != nil {
 		ctx, end = ob.tracer.Start(ctx, &w.span)
@@ -71,22 +70,7 @@ func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
 	return v, err
 }
 
-// follow has the function of the change tell when it runs.
-func (w *watch) follow(o *op) {
-	if fn := o.fn; fn != nil {
-		o.fn = func(v any) (any, error) {
-			w.run()
-			return fn(v)
-		}
-	}
-	if act := o.act; act != nil {
-		o.act = func(c *Call, v any) error {
-			w.run()
-			return act(c, v)
-		}
-	}
-}
-
+// run notes that the function of the change runs.
 func (w *watch) run() {
 	if w.span.Runs++; w.span.Runs == 1 {
 		w.span.Wait = time.Since(w.began)

@@ -6,7 +6,7 @@ import "testing"
 func TestUnobservedHooksCostNothing(t *testing.T) {
 	e, k := &Engine{}, &Kind{Backend: &Backend{}}
 	v := &Version{}
-	in := &Instance{kind: k, m: machine{committed: v, working: &Version{}}}
+	in := &Instance{kind: k, active: &active{m: machine{committed: v, working: &Version{}}}}
 	in.m.batch.push(&member{})
 	n := testing.AllocsPerRun(100, func() {
 		e.hit(k)
