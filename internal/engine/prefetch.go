@@ -26,7 +26,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 	}
 	defer e.End()
 	pinned := make([]*Instance, len(refs))
-	missing := map[*Backend][]read{}
+	missing, joined := map[*Backend][]read{}, map[*Backend][]read{}
 	for i := range refs {
 		ref := &refs[i]
 		b := ref.Kind.Backend
@@ -47,17 +47,26 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		case !b.features.SoleOwner:
 			if v := in.snapshot.Load(); v != nil {
 				missing[b] = append(missing[b], read{in: in, have: v, ref: i})
+			} else {
+				joined[b] = append(joined[b], read{in: in, ref: i})
 			}
 		}
 		pinned[i] = in
 	}
-	for b, reads := range missing {
-		for i, err := range e.readAll(ctx, b, reads) {
-			if reads[i].have != nil {
-				errs[reads[i].ref] = err
+	e.compare(ctx, missing, errs)
+	// A load that was under way already may have read what was there before.
+	for _, reads := range joined {
+		for i := range reads {
+			r := &reads[i]
+			if errs[r.ref] = e.wait(ctx, r.in); errs[r.ref] == nil {
+				r.have = r.in.snapshot.Load()
 			}
 		}
 	}
+	for b, reads := range joined {
+		joined[b] = slices.DeleteFunc(reads, func(r read) bool { return r.have == nil })
+	}
+	e.compare(ctx, joined, errs)
 	for i, in := range pinned {
 		if in == nil {
 			continue
@@ -74,6 +83,21 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		for _, in := range pinned {
 			if in != nil {
 				e.release(in)
+			}
+		}
+	}
+}
+
+// compare makes the reads of each store, and notes why instances could not be
+// compared.
+func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []error) {
+	for b, reads := range all {
+		if len(reads) == 0 {
+			continue
+		}
+		for i, err := range e.readAll(ctx, b, reads) {
+			if reads[i].have != nil {
+				errs[reads[i].ref] = err
 			}
 		}
 	}

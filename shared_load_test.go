@@ -1,0 +1,64 @@
+package stay_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// N1: a read that finds its state being loaded for somebody else does not take
+// what that load brings for the truth: it began earlier, and another node may
+// have changed the state since.
+func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := memstore.Shared(2)
+		st := storefault.Wrap(shared[1], nil)
+		here, there := newApp(t, shared[0], nil), newApp(t, st, nil)
+		var at [2][2]*stay.State[counter]
+		for i, app := range []*stay.App{here, there} {
+			at[i][0] = stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global})
+			at[i][1] = stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+		}
+		b := newBrowser(here)
+		for i := range 2 {
+			mustUpdate(t, b.ctx(), at[0][i])
+		}
+		if _, err := at[1][1].Get(newBrowser(there).ctx()); err != nil { // the keys
+			t.Fatal(err)
+		}
+		for i := range 2 {
+			gate := storefault.NewGate()
+			rule := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.StopAfter(gate)})
+			read := func() <-chan int {
+				ctx := b.at(there).ctx()
+				got := make(chan int, 1)
+				go func() {
+					c, err := at[1][i].Get(ctx)
+					if err != nil {
+						t.Error(err)
+						c = &counter{}
+					}
+					got <- c.Count
+				}()
+				synctest.Wait()
+				return got
+			}
+			first := read()
+			if _, err := gate.Arrived(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			mustUpdate(t, b.at(here).ctx(), at[0][i])
+			second := read()
+			rule.Remove()
+			gate.Open()
+			<-first
+			if n := <-second; n != 2 {
+				t.Errorf("%s: a read gives %d after 2 was acknowledged", at[1][i].Name(), n)
+			}
+		}
+	})
+}
