@@ -1,0 +1,176 @@
+package main
+
+// A mutant is one line of the product, broken on purpose.
+type mutant struct {
+	name string // what the broken line does
+	rule string // what it breaks, as in docs/rules.md
+	file string // from the root of the repository
+	// old stands in the file exactly once, and new takes its place. Texts are
+	// as short as they can be, so that they outlive what happens around them.
+	old, new string
+	// tests are the packages that must notice, the quickest first.
+	tests []string
+}
+
+// The packages that notice, in the order in which they are asked.
+var (
+	bySimulation = []string{"./internal/engine", ".", "./tests/faults"}
+	byRoot       = []string{".", "./tests/faults"}
+	bySystem     = []string{".", "./tests/faults", "./tests/system"}
+	byWeb        = []string{"./web"}
+	byMemory     = []string{"./store/memstore"}
+	bySQLite     = []string{"./store/sqlitestore"}
+)
+
+var mutants = []mutant{
+	// Turns, batches and what their members are told.
+	{
+		"a change is acknowledged before it is stored", "E1", "internal/engine/machine.go",
+		"m.working = next\n\t\tm.batch.push(w)\n\tcase",
+		"m.working = next\n\t\te.own = done\n\t\tm.batch.push(&member{tell: make(chan verdict, 1), ctx: w.ctx, op: w.op})\n\tcase",
+		bySimulation,
+	},
+	{
+		"readers see a change before it is stored", "E3", "internal/engine/update.go",
+		"eff := in.m.finish(w, how, next, late)",
+		"eff := in.m.finish(w, how, next, late)\n\tin.snapshot.Store(in.m.working)",
+		byRoot,
+	},
+	{
+		"what a rejected batch did is not rolled back", "E1", "internal/engine/machine.go",
+		"m.working = m.committed", "_ = m.committed", bySimulation,
+	},
+	{
+		"two have the turn at once", "E8", "internal/engine/machine.go",
+		"case m.holder == nil && !m.shut", "case !m.shut", bySimulation,
+	},
+	{
+		"the turn is kept after a panic", "E10", "internal/engine/update.go",
+		"told = e.finish(in, w, how, next)", "if returned {\n\t\t\ttold = e.finish(in, w, how, next)\n\t\t}", byRoot,
+	},
+	{
+		"any number may wait for one state", "E6", "internal/engine/machine.go",
+		"case m.waiting.n+m.batch.n >= m.limits.waiters:", "case false:", bySimulation,
+	},
+	// What the store answers.
+	{
+		"a write that is sent again after a lost answer runs twice", "E5", "internal/engine/commit.go",
+		"return vanished // applied", "continue // applied", byRoot,
+	},
+	{
+		"a rejection of the second sending counts for the first", "E5", "internal/engine/commit.go",
+		"if req.sent > 1 {", "if false {", byRoot,
+	},
+	{
+		"a conflict counts as success", "E5", "internal/engine/commit.go",
+		"return conflicted\n", "return vanished\n", byRoot,
+	},
+	{
+		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
+		"birth := e.birth(seq)\n", "birth := Birth(1)\n", byRoot,
+	},
+	{
+		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
+		"if base != 0 {", "if false {", byRoot,
+	},
+	{
+		"a state is shown after it has expired", "A15", "internal/engine/instance.go",
+		"!v.expired(ref.Now) || ", "true || ", byRoot,
+	},
+	// Debounce.
+	{
+		"a state leaves memory before it is saved", "A14", "internal/engine/cache.go",
+		"!in.m.idle() || !in.clean()", "!in.m.idle()", byRoot,
+	},
+	{
+		"a login goes on although what was kept back could not be saved", "A14", "internal/engine/group.go",
+		"err := e.flush(ctx, p.in); err != nil", "err := e.flush(ctx, p.in); false", byRoot,
+	},
+	{
+		"a save of unknown outcome is forgotten", "E5", "internal/engine/save.go",
+		"d.doubtful = s\n", "_ = s\n", byRoot,
+	},
+	// Sessions and keys.
+	{
+		"a request under way changes what its session has left", "S5", "internal/engine/update.go",
+		"ref.Guard != nil && !ref.Guard.Valid(in.m.committed)", "false", byRoot,
+	},
+	{
+		"a request under way brings back a session that has ended", "S5", "resolve.go",
+		"all, err := r.companions(r.version)", "all, err := []engine.Companion(nil), error(nil)", byRoot,
+	},
+	{
+		"ids are stored as they are", "B3", "token.go",
+		"sum := sha256.Sum256(s.id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], s.id[:])", byRoot,
+	},
+	{
+		"a cookie is taken without its signature", "W1", "keyring.go",
+		"hmac.Equal(sig, sum)", "len(sig) == len(sum)", byRoot,
+	},
+	{
+		"everybody has the state of one session", "B4", "resolve.go",
+		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: idEncoding.EncodeToString(make([]byte, 20))}", byRoot,
+	},
+	{
+		"a cookie works on after it was replaced", "S5", "session.go",
+		"case s.gen < rec.Gen:\n", "case s.gen < rec.Gen:\n\t\ts.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", byRoot,
+	},
+	{
+		"a session works on after it was destroyed", "S5", "session.go",
+		"case rec.Ended != 0:\n", "case false:\n", byRoot,
+	},
+	{
+		"a session works on after its user has revoked it", "S7", "sessions.go",
+		"return u.Epoch != rec.Epoch, ", "return false, ", byRoot,
+	},
+	{
+		"a switch takes the state of one key to the other", "K4", "move.go",
+		"v := m.schema.Clone(there.Value)", "v := m.schema.Clone(mv.left.result)", byRoot,
+	},
+	{
+		"a session is attached to whatever has its key by now", "K8", "resolve.go",
+		"v.Revision != 0 && v.Birth() == t.birth", "v.Revision != 0", byRoot,
+	},
+	{
+		"what is read is the state itself", "M1", "state.go",
+		"return s.module.schema.Clone(v).(*S), nil", "return v.(*S), nil", byRoot,
+	},
+	{
+		"a record that cannot be read counts as absent", "M3", "moduletype.go",
+		"return nil, nil, nil, t.corrupt(key, err)", "v, err = t.schema.Initial(), nil", byRoot,
+	},
+	{
+		"a sweep does not look again once it has claimed", "A15", "claim.go",
+		"case rec.Revision == e.expired[i].Revision:", "case true:", byRoot,
+	},
+	{
+		"memory is taken for the truth on a shared store", "N1", "sync.go",
+		"b != nil && !b.Features().SoleOwner", "b != nil && b == nil", byRoot,
+	},
+	// HTTP.
+	{
+		"a request of another site is served", "W7", "web/sessions.go",
+		"s.crossOrigin.Check(r); err != nil", "s.crossOrigin.Check(r); false", byWeb,
+	},
+	{
+		"the answer leaves before the change is stored", "W5", "web/handlers.go",
+		"return last.err()\n", "last.send()\n\t\t\treturn last.err()\n", byWeb,
+	},
+	{
+		"scripts can read the cookie", "W1", "web/cookie.go",
+		"HttpOnly: true,", "HttpOnly: false,", byWeb,
+	},
+	// The stores.
+	{
+		"a write in memory does not look at the revision", "C2", "store/memstore/memstore.go",
+		"return w.Base == rec.Revision", "return true", byMemory,
+	},
+	{
+		"a write on disk does not look at the revision", "C2", "store/sqlitestore/tx.go",
+		"return uint64(r.present(t.now)) == uint64(w.Base)", "return true", bySQLite,
+	},
+	{
+		"commits are not synced to the disk", "C5", "store/sqlitestore/conn.go",
+		`pragma("synchronous", "FULL")`, `pragma("synchronous", "OFF")`, bySQLite,
+	},
+}

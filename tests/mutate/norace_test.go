@@ -1,0 +1,6 @@
+//go:build !race
+
+package main
+
+// raceEnabled says how the tests are built.
+const raceEnabled = false
