@@ -136,7 +136,7 @@ func (s *Session) join(ctx context.Context, user string, now time.Time) (joined 
 		return false, err
 	}
 	rec := v.Value.(*sessionRecord)
-	if rec.user() != user || rec.Ended != 0 || rec.Gen != s.gen+1 || rec.Login != rec.Gen || now.Sub(time.UnixMilli(rec.Renewed)) >= quietFor {
+	if rec.user() != user || rec.Ended != 0 || rec.Gen != s.gen+1 || rec.Login != rec.Gen || now.Sub(time.UnixMilli(rec.Renewed)).Abs() >= quietFor {
 		return false, nil
 	}
 	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {

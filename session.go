@@ -198,7 +198,8 @@ func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, 
 		return nil, err
 	}
 	if !ok {
-		if s.carried || now.Sub(since) < quietFor {
+		// A clock that was set back does not make the pause longer.
+		if s.carried || now.Sub(since).Abs() < quietFor {
 			return nil, ended()
 		}
 		s.draw()
