@@ -18,7 +18,11 @@ type weather struct {
 	// hangs: calls wait until their context ends. A store that declares
 	// Features.Immediate never does, and is not asked under a deadline.
 	hangs bool
-	// begin adds the rules of one storm. What it returns lets go of what waits.
+	// endless: for some writes nobody ever learns what became of them.
+	endless bool
+	jumps   bool // the clock is set back and forth
+	// begin adds the rules of one storm; nil if the store is not in trouble.
+	// What it returns lets go of what waits.
 	begin func(s *storm) (end func())
 }
 
@@ -174,13 +178,15 @@ func everything(s *storm) func() {
 }
 
 var weathers = []weather{
-	{"slow", nil, false, slow},
-	{"fails before the commit", fails, false, failBefore},
-	{"fails after the commit", lost, false, failAfter},
-	{"never answers for some keys", lost, false, neverAnswer},
-	{"loses requests", lost, false, loseRequests},
-	{"hangs", lost, true, hang},
-	{"writes arrive late", lost, false, late},
-	{"reads come back damaged", append([]stay.Code{stay.ErrCorrupt}, fails...), false, corrupt},
-	{"everything at once", append([]stay.Code{stay.ErrCorrupt}, lost...), true, everything},
+	{name: "slow", begin: slow},
+	{name: "fails before the commit", may: fails, begin: failBefore},
+	{name: "fails after the commit", may: lost, begin: failAfter},
+	{name: "never answers for some keys", may: lost, endless: true, begin: neverAnswer},
+	{name: "loses requests", may: lost, begin: loseRequests},
+	{name: "hangs", may: lost, hangs: true, endless: true, begin: hang},
+	{name: "writes arrive late", may: lost, begin: late},
+	{name: "reads come back damaged", may: append([]stay.Code{stay.ErrCorrupt}, fails...), begin: corrupt},
+	{name: "everything at once", may: append([]stay.Code{stay.ErrCorrupt}, lost...), hangs: true, endless: true, begin: everything},
+	{name: "the clock goes back", jumps: true},
+	{name: "the clock goes back and writes are lost", jumps: true, may: lost, begin: loseRequests},
 }

@@ -71,9 +71,13 @@ type world struct {
 	bounds   bool // time is that of a bubble, so durations mean something
 	nodes    []*node
 	browsers []*browser
+	clock    *clock
 	ledger
 	worst atomic.Int64 // how long the longest request took
 }
+
+// soak reports whether the tests whose names begin with TestSoak run long.
+func soak() bool { return os.Getenv("STAY_SOAK") == "1" }
 
 func newSeed(t *testing.T) uint64 {
 	t.Helper()
@@ -217,6 +221,7 @@ func (w *worker) explain(what string, err error) {
 }
 
 func (w *worker) turn() {
+	w.clock.jump(w.random)
 	n := w.nodes[w.random.IntN(len(w.nodes))]
 	b := w.browsers[w.random.IntN(len(w.browsers))]
 	switch k := w.random.IntN(100); {
