@@ -73,7 +73,8 @@ type world struct {
 	browsers []*browser
 	clock    *clock
 	ledger
-	worst atomic.Int64 // how long the longest request took
+	worst    atomic.Int64 // how long the longest request took
+	failures atomic.Int64 // requests that failed
 }
 
 // soak reports whether the tests whose names begin with TestSoak run long.
@@ -215,7 +216,12 @@ func (w *worker) word() string {
 
 // explain fails on an error that nothing accounts for.
 func (w *worker) explain(what string, err error) {
-	if code := stay.CodeOf(err); err != nil && code != stay.ErrEnded && !w.may[code] {
+	code := stay.CodeOf(err)
+	if err == nil || code == stay.ErrEnded {
+		return
+	}
+	w.failures.Add(1)
+	if !w.may[code] {
 		w.t.Errorf("%s: %v", what, err)
 	}
 }
