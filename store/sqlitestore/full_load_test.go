@@ -77,7 +77,7 @@ func TestFullDatabaseUnderLoad(t *testing.T) {
 	t.Logf("replay with STAY_SEED=%d", seed)
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := open(t, path, sqlitestore.MaxSize(128<<10))
-	fillers := make([]*filler, 6)
+	fillers := make([]*filler, 4)
 	for i := range fillers {
 		fillers[i] = &filler{
 			t: t, store: s, random: rand.New(rand.NewPCG(seed, uint64(i))), prefix: fmt.Sprint(i, "/"), held: map[string]store.Record{},
