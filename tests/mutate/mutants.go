@@ -147,6 +147,14 @@ var mutants = []mutant{
 		"memory is taken for the truth on a shared store", "N1", "sync.go",
 		"b != nil && !b.Features().SoleOwner", "b != nil && b == nil", byRoot,
 	},
+	{
+		"a read takes over a load that began before it", "N1", "internal/engine/prefetch.go",
+		"joined[b] = append(joined[b], read{in: in, ref: i})", "_ = joined[b]", byRoot,
+	},
+	{
+		"an ended cookie is refused until the clock has caught up", "S5", "session.go",
+		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor", []string{"./tests/faults"},
+	},
 	// HTTP.
 	{
 		"a request of another site is served", "W7", "web/sessions.go",
