@@ -1,10 +1,10 @@
 # The commands of the project. Each works from a fresh clone with Go installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint fuzz soak bench bench-compare bench-record
+.PHONY: help demo test lint fuzz mutate soak bench bench-compare bench-record
 
 # How long each fuzz target and each benchmark runs.
-FUZZTIME ?= 30s
+FUZZTIME ?= 5m
 BENCHTIME ?= 100ms
 # Which benchmarks; bench runs all by default, the comparison a few.
 BENCH ?=
@@ -25,8 +25,11 @@ test: ## Vet and test every module with the race detector.
 lint: ## Lint every module and check that each go.mod is tidy.
 	@.ci/lint
 
-fuzz: ## Run every fuzz target for FUZZTIME (30s).
+fuzz: ## Run every fuzz target, each for FUZZTIME (5m): about an hour in all.
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+mutate: ## Break lines on purpose and see that tests notice (20 to 40 minutes).
+	go run ./tests/mutate
 
 soak: ## Run the long tests (TestSoak...), without the race detector.
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 4h -run '^TestSoak' work

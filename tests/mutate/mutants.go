@@ -16,7 +16,6 @@ type mutant struct {
 var (
 	bySimulation = []string{"./internal/engine", ".", "./tests/faults"}
 	byRoot       = []string{".", "./tests/faults"}
-	bySystem     = []string{".", "./tests/faults", "./tests/system"}
 	byWeb        = []string{"./web"}
 	byMemory     = []string{"./store/memstore"}
 	bySQLite     = []string{"./store/sqlitestore"}
@@ -67,11 +66,11 @@ var mutants = []mutant{
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
-		"birth := e.birth(seq)\n", "birth := Birth(1)\n", byRoot,
+		"v.birth = e.birth(seq)", "v.birth = 1", byRoot,
 	},
 	{
 		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
-		"if base != 0 {", "if false {", byRoot,
+		"if base.Revision == 0 {", "if true {", byRoot,
 	},
 	{
 		"a state is shown after it has expired", "A15", "internal/engine/instance.go",
@@ -80,7 +79,7 @@ var mutants = []mutant{
 	// Debounce.
 	{
 		"a state leaves memory before it is saved", "A14", "internal/engine/cache.go",
-		"!in.m.idle() || !in.clean()", "!in.m.idle()", byRoot,
+		" || !in.clean()", "", byRoot,
 	},
 	{
 		"a login goes on although what was kept back could not be saved", "A14", "internal/engine/group.go",
@@ -162,7 +161,7 @@ var mutants = []mutant{
 	},
 	{
 		"the answer leaves before the change is stored", "W5", "web/handlers.go",
-		"return last.err()\n", "last.send()\n\t\t\treturn last.err()\n", byWeb,
+		"return u.recorder.err()", "u.recorder.send()\n\treturn u.recorder.err()", byWeb,
 	},
 	{
 		"scripts can read the cookie", "W1", "web/cookie.go",

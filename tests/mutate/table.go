@@ -10,7 +10,7 @@ import (
 // table is the file with the results, which stand between these lines.
 const (
 	table = "docs/faults.md"
-	from  = "<!-- from make mutate -->\n"
+	from  = "<!-- from tests/mutate -->\n"
 	to    = "<!-- end -->\n"
 )
 
