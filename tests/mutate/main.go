@@ -65,7 +65,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(dir)
+	defer func() { _ = os.RemoveAll(dir) }()
 	r := &runner{root: root, dir: dir, timeout: *timeout}
 	rows, err := r.all(ctx, chosen, out)
 	if err != nil || !*write {

@@ -152,7 +152,8 @@ var mutants = []mutant{
 	},
 	{
 		"an ended cookie is refused until the clock has caught up", "S5", "session.go",
-		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor", []string{"./tests/faults"},
+		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor",
+		[]string{"./tests/faults"},
 	},
 	// HTTP.
 	{
