@@ -36,7 +36,7 @@ var grounds = []ground{
 		a := memstore.Shared(2)
 		return []store.Store{a[0], a[1]}
 	}},
-	{name: "sqlite", rounds: 2, turns: 6, disk: true, open: func(t *testing.T, dir string) []store.Store {
+	{name: "sqlite", rounds: 1, turns: 8, disk: true, open: func(t *testing.T, dir string) []store.Store {
 		t.Helper()
 		s, err := sqlitestore.Open(filepath.Join(dir, "app.db"))
 		if err != nil {
@@ -54,7 +54,7 @@ var grounds = []ground{
 func TestSoakStoreFaults(t *testing.T) {
 	for _, g := range grounds {
 		if soak() {
-			g.rounds, g.turns = 10*g.rounds, 10*g.turns
+			g.rounds, g.turns = 5*g.rounds, 5*g.turns
 		}
 		for _, w := range weathers {
 			if g.immediate && w.hangs {
@@ -63,6 +63,7 @@ func TestSoakStoreFaults(t *testing.T) {
 			t.Run(g.name+"/"+w.name, func(t *testing.T) {
 				seed := newSeed(t)
 				if g.disk { // which waits in system calls
+					t.Parallel()
 					storms(t, g, w, seed, false)
 					return
 				}

@@ -108,11 +108,11 @@ func fullStore(t *testing.T, r room) {
 		}
 		return s
 	}
-	turns := 10
+	rounds, turns := 1, 8
 	if soak() {
-		turns = 100
+		rounds, turns = 2, 100
 	}
-	for round := range 2 {
+	for round := range rounds {
 		s := open()
 		w.start([]store.Store{s}, false)
 		n := w.nodes[0]
