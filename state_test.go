@@ -151,7 +151,10 @@ func TestE3M1NoAliases(t *testing.T) {
 		if got, err = s.Get(ctx); err != nil || !slices.Equal(got.Items, []string{"a", "b"}) || got.Names["k"] != "v" {
 			t.Errorf("somebody else's change shows: %+v, %v", got, err)
 		}
-		got.Items[0] = "scribble"
+		got.Items[0], got.Names["k"] = "scribble", "scribble"
+		if got, err = s.Get(ctx); err != nil || got.Items[0] != "a" || got.Names["k"] != "v" {
+			t.Errorf("what was read is the state itself: %+v, %v", got, err)
+		}
 		if _, err := s.ResetAll(ctx); err != nil {
 			t.Fatal(err)
 		}
