@@ -62,3 +62,34 @@ func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 		}
 	})
 }
+
+// N1, E3: the answer to a change that has taken its time does not take back
+// what another node has made of the state since, and readers have seen.
+func TestN1E3LateAnswerShowsNothingOlder(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := memstore.Shared(2)
+		st := storefault.Wrap(shared[0], nil)
+		here, there := newApp(t, st, nil), newApp(t, shared[1], nil)
+		a := stay.Register(here, stay.Module[counter]{Name: "g", Persist: stay.Global})
+		b := stay.Register(there, stay.Module[counter]{Name: "g", Persist: stay.Global})
+		mustUpdate(t, t.Context(), a)
+		stopped := func(op storefault.Op, do func()) (pass func()) {
+			gate := storefault.NewGate()
+			rule := st.Add(storefault.Rule{Op: op, Fault: storefault.StopAfter(gate)})
+			done := make(chan struct{})
+			go func() { defer close(done); do() }()
+			if _, err := gate.Arrived(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+			rule.Remove()
+			return func() { gate.Open(); <-done }
+		}
+		answer := stopped(storefault.Commit, func() { mustUpdate(t, context.Background(), a) })
+		mustUpdate(t, t.Context(), b)
+		wantCount(t, t.Context(), a, 3)
+		read := stopped(storefault.Load, func() { wantCount(t, context.Background(), a, 3) })
+		answer()
+		read()
+		wantCount(t, t.Context(), a, 3)
+	})
+}

@@ -260,6 +260,12 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	before := in.m.committed.size(in.key)
 	switch how {
 	case applied:
+		if in.snapshot.Load().Revision > in.m.working.Revision {
+			// Readers have seen what another owner has made of it since: see
+			// overtake.
+			eff = in.m.gone()
+			break
+		}
 		eff = in.m.applied()
 		in.snapshot.Store(in.m.committed)
 	case vanished:
