@@ -151,6 +151,10 @@ var mutants = []mutant{
 		"joined[b] = append(joined[b], read{in: in, ref: i})", "_ = joined[b]", byRoot,
 	},
 	{
+		"a late answer takes back what another node has made since", "N1", "internal/engine/commit.go",
+		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
+	},
+	{
 		"an ended cookie is refused until the clock has caught up", "S5", "session.go",
 		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor",
 		[]string{"./tests/faults"},
