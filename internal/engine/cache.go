@@ -42,7 +42,8 @@ type shard struct {
 	mu   sync.Mutex
 	m    map[uint64]*Instance
 	more map[cacheKey]*Instance
-	list Instance // sentinel: next is the latest used, prev the oldest
+	n    atomic.Int64 // how many there are
+	list Instance     // sentinel: next is the latest used, prev the oldest
 }
 
 // find returns the instance of a key, nil if there is none.
@@ -156,6 +157,7 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bo
 	in.used = used
 	s.insert(h, in)
 	s.pushFront(in)
+	s.n.Add(1)
 	s.mu.Unlock()
 	c.count.Add(1)
 	if evicted, ok = c.shrink(); ok {
@@ -185,12 +187,20 @@ func (c *cache) shrink() (n int, ok bool) {
 }
 
 // evict removes one instance, beginning with a different shard each time, and
-// returns its kind, nil if there was none to remove.
+// returns its kind, nil if there was none to remove. Shards that have less than
+// their share come last: what comes and goes by chance would leave some of them
+// nearly empty, and what is put into those would soon be gone again.
 func (c *cache) evict() *Kind {
-	first := c.nextShard.Add(1)
-	for i := range c.n {
-		if k := c.shards[(first+i)%c.n].evict(c); k != nil {
-			return k
+	first, count := c.nextShard.Add(1), c.count.Load()
+	for _, all := range []bool{false, true} {
+		for i := range c.n {
+			s := &c.shards[(first+i)%c.n]
+			if !all && s.n.Load()*int64(c.n) < count {
+				continue
+			}
+			if k := s.evict(c); k != nil {
+				return k
+			}
 		}
 	}
 	return nil
@@ -243,6 +253,7 @@ func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	_, h := c.place(in.kind, in.key)
 	s.remove(h, in)
 	in.unlink()
+	s.n.Add(-1)
 	c.count.Add(-1)
 	c.bytes.Add(-in.size)
 	in.size = 0

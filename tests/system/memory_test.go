@@ -48,7 +48,7 @@ func TestE6IdleSessionBytes(t *testing.T) {
 // E6, B9: of a million sessions memory holds what Options.MaxInstances allows,
 // with the garbage collector as it comes. All others are evicted to SQLite and
 // come back as they were, at whatever time and after a restart.
-func TestSoakE6B9ManySessions(t *testing.T) {
+func TestSoakManySessions(t *testing.T) {
 	// The short form has a twenty-fifth of everything.
 	sessions, instances, bound := 40_000, 4_000, 100<<20
 	if soak() {
@@ -112,7 +112,7 @@ func TestSoakE6B9ManySessions(t *testing.T) {
 // B1, A12: hits without a cookie, however many, leave nothing in memory and
 // nothing in the store where they change nothing, and what they write into
 // ephemeral state stays within Options.MaxGuests.
-func TestSoakB1A12CookielessHits(t *testing.T) {
+func TestSoakCookielessHits(t *testing.T) {
 	hits, guests := 200_000, 2_000
 	if soak() {
 		hits, guests = 10_000_000, 0
