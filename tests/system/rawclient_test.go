@@ -38,6 +38,8 @@ type rawAnswer struct {
 	cookie string // of the session, "" if none is set
 	id     string // the header X-Id
 	body   string
+
+	retryAfter string
 }
 
 // do makes a request without a body and reads its answer.
@@ -101,6 +103,8 @@ func (c *rawClient) read() (rawAnswer, error) {
 			}
 		case name == "X-Id":
 			a.id = value
+		case name == "Retry-After":
+			a.retryAfter = value
 		case name == "Set-Cookie" && strings.HasPrefix(value, "stay="):
 			a.cookie, _, _ = strings.Cut(strings.TrimPrefix(value, "stay="), ";")
 		}
