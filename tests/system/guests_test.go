@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"regexp"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -124,17 +125,14 @@ func TestE6A12S2GuestPressureHarmsNoOther(t *testing.T) {
 	list := stay.Register(app, stay.Module[Counter]{Name: "list", Persist: stay.PerUser})
 
 	goOn := make(chan struct{})
-	release := func() { close(goOn) }
-	defer func() {
-		if t.Failed() {
-			release()
-		}
-	}()
+	release := sync.OnceFunc(func() { close(goOn) })
+	defer release()
 	hold := func(ctx context.Context) <-chan error {
 		running, over := make(chan struct{}), make(chan error, 1)
+		runs := sync.OnceFunc(func() { close(running) })
 		go func() {
 			_, err := draft.Update(ctx, func(c *Counter) error {
-				close(running)
+				runs()
 				<-goOn
 				return add1(c)
 			})

@@ -271,7 +271,9 @@ func TestSoakBlockedKeyHarmsNoOther(t *testing.T) {
 				for range o.MaxWaiters + more {
 					wg.Go(func() {
 						began := time.Now()
-						a, err := b.clone().send(t.Context(), "POST", to, nil)
+						ctx, cancel := context.WithTimeout(t.Context(), patience)
+						defer cancel()
+						a, err := b.clone().send(ctx, "POST", to, nil)
 						took := time.Since(began)
 						switch {
 						case err != nil || a.status != 503 || a.header.Get("Retry-After") == "":
