@@ -41,7 +41,8 @@ type Options struct {
 	// MaxWaiters bounds how many changes of one state may wait; default 1024.
 	// One more is ErrBusy.
 	MaxWaiters int
-	// MaxWait bounds how long a change waits for the changes before it, and
+	// MaxWait bounds how long a change waits for the changes before it, for
+	// its turn to be stored when the store is slow, and
 	// how long it is tried again after conflicts if the caller's context has
 	// no deadline; default 10 s.
 	MaxWait time.Duration

@@ -18,6 +18,7 @@ type request struct {
 	backend    *Backend
 	companions []Companion
 	left       []*Version // of the companions; nil = unchanged
+	queued     time.Time  // for the first time
 	doubted    time.Time  // when its outcome was first unknown
 	seq        uint64
 	sent       int

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -82,6 +83,9 @@ func (b *Backend) send(req *request) {
 		e.settle(req, resultAt(res, 0, len(req.all())))
 		return
 	}
+	if req.sent == 0 {
+		req.queued = time.Now()
+	}
 	b.mu.Lock()
 	if b.stopped {
 		b.mu.Unlock()
@@ -113,7 +117,9 @@ func (b *Backend) run() {
 			if len(reqs) == 0 {
 				break
 			}
-			b.commit(reqs)
+			if reqs = b.refuseLate(reqs); len(reqs) > 0 {
+				b.commit(reqs)
+			}
 		}
 	}
 }
@@ -174,6 +180,20 @@ func claim(keys map[string]bool, g store.Group) bool {
 		keys[g[i].Key] = true
 	}
 	return true
+}
+
+// refuseLate ends what has waited for longer than MaxWait without being sent,
+// and returns the others. When the store hangs, those in the queue would
+// otherwise wait for one timeout after the other.
+func (b *Backend) refuseLate(reqs []*request) []*request {
+	e, now := b.engine, time.Now()
+	return slices.DeleteFunc(reqs, func(r *request) bool {
+		late := r.save == nil && r.sent == 0 && now.Sub(r.queued) > e.cfg.MaxWait
+		if late {
+			e.end(r, rejected, fail(Busy, "too many changes wait to be stored", nil))
+		}
+		return late
+	})
 }
 
 func (b *Backend) commit(reqs []*request) {
