@@ -245,6 +245,7 @@ func (r *resolution) begin() error {
 // session is over, what belongs to it alone goes with it.
 func (r *resolution) Later() engine.Later {
 	own := *r // r is part of what the caller's request holds
+	own.request = nil
 	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
 		v, err := current(own.ss.kind, own.session)
 		if err != nil {
