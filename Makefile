@@ -32,7 +32,7 @@ mutate: ## Break lines on purpose and see that tests notice (20 to 40 minutes).
 	go run ./tests/mutate
 
 soak: ## Run the long tests (TestSoak...), without the race detector.
-	STAY_SOAK=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 4h -run '^TestSoak' work
+	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
 bench: ## Run the Go benchmarks (BENCH selects), then the comparison with others.
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work

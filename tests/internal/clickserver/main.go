@@ -1,6 +1,5 @@
-// Command clickserver serves counters from an SQLite file, for tests that end
-// it without warning and for those that look at its memory. The first line it
-// writes is the address it listens on. It ends when its standard input does, so
+// Command clickserver serves counters from an SQLite file, for tests that look
+// at its memory. The first line it writes is the address it listens on. It ends when its standard input does, so
 // that it does not outlive the test.
 package main
 

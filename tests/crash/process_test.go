@@ -1,0 +1,164 @@
+// Package crash_test ends a real server without warning, as kill -9 and as a
+// power cut do, and proves that nothing that was acknowledged is lost, torn or
+// brought back (A3).
+package crash_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// patience is how long anything may take before it counts as stuck. It is
+// generous because the machine may be busy; nothing waits for it to pass.
+const patience = 2 * time.Minute
+
+// build compiles the server once, without the race detector, and returns its
+// program. TestMain removes it.
+var build = sync.OnceValues(func() (string, error) {
+	program := filepath.Join(binaries, "crashserver")
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../internal/crashserver").CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return program, nil
+})
+
+// binaries is where the server is built.
+var binaries string
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "stay-crash-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binaries = dir
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// A process is a server that runs.
+type process struct {
+	url    string
+	pid    int // of the server, not of who watches it
+	cmd    *exec.Cmd
+	stdin  io.WriteCloser
+	stderr bytes.Buffer
+}
+
+// start runs the server, behind the program and arguments that watch it if
+// there are any, and waits until it listens.
+func start(t *testing.T, watcher []string, args ...string) *process {
+	t.Helper()
+	program, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := append(append(watcher[:len(watcher):len(watcher)], program), args...)
+	p := &process{cmd: exec.Command(line[0], line[1:]...)}
+	p.cmd.Stderr = &p.stderr
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
+		t.Fatal(err)
+	}
+	stdout, err := p.cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = p.stdin.Close() // which ends it, if it is still there
+		_ = p.cmd.Wait()
+	})
+	var address string
+	if _, err := fmt.Fscan(bufio.NewReader(stdout), &address, &p.pid); err != nil {
+		_ = p.stdin.Close()
+		_ = p.cmd.Wait()
+		t.Fatalf("the server did not say where it listens: %v\n%s", err, p.stderr.Bytes())
+	}
+	p.url = "http://" + address
+	return p
+}
+
+// kill ends the server as kill -9 does.
+func (p *process) kill(t *testing.T) {
+	t.Helper()
+	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
+		t.Error(err)
+	}
+	var exit *exec.ExitError
+	if err := p.cmd.Wait(); !errors.As(err, &exit) {
+		t.Errorf("after kill -9: %v", err)
+	}
+	p.complain(t)
+}
+
+// stop has the server close its App.
+func (p *process) stop(t *testing.T) {
+	t.Helper()
+	if _, err := io.WriteString(p.stdin, "\n"); err != nil {
+		t.Error(err)
+	}
+	if err := p.cmd.Wait(); err != nil {
+		t.Errorf("the server did not end well: %v", err)
+	}
+	p.complain(t)
+}
+
+// complain fails the test if the server has logged anything but that it
+// refused requests because it was about to end.
+func (p *process) complain(t *testing.T) {
+	t.Helper()
+	for line := range strings.Lines(p.stderr.String()) {
+		if !strings.Contains(line, "closed: the app is closed") {
+			t.Errorf("the server logged: %s", line)
+		}
+	}
+}
+
+// load has all browsers use the server until enough was acknowledged, and
+// calls end beside them.
+func load(t *testing.T, r *run, p *process, browsers []*browser, enough int, end func()) {
+	t.Helper()
+	transport := &http.Transport{MaxIdleConnsPerHost: 4 * len(browsers)}
+	defer transport.CloseIdleConnections()
+	r.client, r.url = &http.Client{Transport: transport}, p.url
+	r.acks.Store(0)
+	r.enough, r.reached = int64(enough), make(chan struct{})
+	var wg sync.WaitGroup
+	for _, b := range browsers {
+		wg.Go(b.use)
+	}
+	all := make(chan struct{})
+	go func() {
+		wg.Wait()
+		close(all)
+	}()
+	select {
+	case <-r.reached:
+	case <-all: // each of them has failed
+	case <-time.After(patience):
+		t.Error("nothing is acknowledged any more")
+	}
+	r.ending.Store(true)
+	end()
+	<-all
+	r.ending.Store(false)
+}
