@@ -15,10 +15,10 @@ help: ## Show this list.
 demo: ## Run the counter on http://127.0.0.1:3000.
 	go run ./examples/counter
 
-# STAY_TEST_REQUIRE makes a missing browser or server a failure: nothing is
+# STAY_TEST_REQUIRE makes a missing browser, tool or server a failure: nothing is
 # skipped silently.
 test: ## Vet and test every module with the race detector.
-	@.ci/require cc chromium
+	@.ci/require cc chromium strace
 	go vet work
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 10m work
 
@@ -32,6 +32,7 @@ mutate: ## Break lines on purpose and see that tests notice (20 to 40 minutes).
 	go run ./tests/mutate
 
 soak: ## Run the long tests (TestSoak...), without the race detector.
+	@.ci/require strace
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
 bench: ## Run the Go benchmarks (BENCH selects), then the comparison with others.

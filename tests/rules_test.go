@@ -38,7 +38,6 @@ func ruleIDs() (ids []string) {
 // it waits for. Everything else has to be proven now.
 var mayBeLater = map[string]string{
 	"A2":  "live streams, which resume after a lost connection",
-	"A3":  "power loss, which needs a disk that can be cut off",
 	"A5":  "stores that several machines share",
 	"A17": "the store on Durable Objects",
 	"A18": "deployment, which comes after the stores that it provisions",

@@ -65,7 +65,6 @@ type step struct {
 	before  belief
 	op      op
 	numbers []int64
-	settled bool
 	after   belief
 	// acknowledged is how many of the requests were.
 	acknowledged int
@@ -199,11 +198,16 @@ func (b *browser) begin(o op, requests int) *step {
 // end notes what became of it.
 func (b *browser) end(s *step) {
 	s.after = b.belief
-	n := max(0, len(b.trail)+1-12)
-	b.trail = append(b.trail[n:], fmt.Sprintf("%s, settled %t: %s -> %s", s.op.name, s.settled, s.before, s.after))
+	b.note(s)
 	if b.run.keep {
 		b.history = append(b.history, *s)
 	}
+}
+
+// note keeps a step for messages.
+func (b *browser) note(s *step) {
+	n := max(0, len(b.trail)+1-12)
+	b.trail = append(b.trail[n:], fmt.Sprintf("%s, %d of %d acknowledged: %s -> %s", s.op.name, s.acknowledged, len(s.numbers), s.before, s.after))
 }
 
 // do does something and reports whether it was acknowledged.
@@ -240,7 +244,6 @@ func (b *browser) do(o op) bool {
 		b.open = s
 		return false
 	}
-	s.settled = true
 	b.take(s, answers)
 	b.end(s)
 	return true
@@ -333,7 +336,7 @@ func (b *browser) check(change func(*world), quick bool) {
 	if a.set && a.cookie != "" && all.ID == b.belief.id {
 		b.belief.cookie = a.cookie // it slides
 	}
-	s.settled = true
+	s.acknowledged = 1
 	if w.fate == good {
 		b.end(s)
 		return
