@@ -163,7 +163,10 @@ func Open(path string, options ...Option) (*Store, error) {
 		stopped: make(chan struct{}),
 		owned:   owned,
 	}
-	if err := s.prepare(); err != nil {
+	if err = syncLog(path); err == nil {
+		err = s.prepare()
+	}
+	if err != nil {
 		return nil, errors.Join(err, s.writer.close(), owned.Close())
 	}
 	go s.checkpoints()

@@ -146,8 +146,10 @@ func (c *Call) finish(n int, text string) error {
 	c.Args = args
 	word, _, _ := strings.Cut(result, " ")
 	word, _, _ = strings.Cut(word, "<") // the path of a new file descriptor
-	if word == "?" {
-		return nil // the thread ended in it, or it is about to be made again
+	if word == "?" || strings.Contains(result, "(errno ") {
+		// The thread ended in it, or it is about to be made again. An error
+		// without a name is what strace sees of a thread that was killed.
+		return nil
 	}
 	if c.Result, err = strconv.ParseInt(word, 0, 64); err != nil {
 		if c.Result, err = parseAddress(word); err != nil {
@@ -267,6 +269,10 @@ func digit(c byte) byte {
 	}
 	return 255
 }
+
+// Path returns what the call's first argument, a file descriptor, leads to, ""
+// if that is not known.
+func (c *Call) Path() string { return c.path(0) }
 
 // Sent returns the data of a write to something that is no file, for example
 // a socket, nil if the call is no such write.
