@@ -42,6 +42,7 @@ func TestParse(t *testing.T) {
 		`11 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f83dca0e000`,
 		`12 +++ exited with 0 +++`,
 		`11 futex(0xc000, {tv_sec=1, tv_nsec=2}) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)`,
+		`13 write(1<`+hex("socket:[12]")+`>, "`+hex("x")+`", 1) = -1 (errno 18446744073709551615)`,
 		`10 sync( <unfinished ...>`,
 		`11 ` + pwrite("/d/a", "two", 3) + ` <detached ...>`,
 		`12 half a li`,
@@ -60,8 +61,9 @@ func TestParse(t *testing.T) {
 		{"fsync", 1, -1, 3, 5},
 		{"mmap", 6, 0x7f83dca0e000, 6, 6},
 		{"futex", 2, 0, 8, 0},
-		{"sync", 0, 0, 9, 0},
-		{"pwrite64", 4, 0, 10, 0},
+		{"write", 3, 0, 9, 0},
+		{"sync", 0, 0, 10, 0},
+		{"pwrite64", 4, 0, 11, 0},
 	}
 	if len(calls) != len(want) {
 		t.Fatalf("%d calls, want %d: %+v", len(calls), len(want), calls)
@@ -72,13 +74,13 @@ func TestParse(t *testing.T) {
 			t.Errorf("call %d is %+v, want %+v", i, c, w)
 		}
 	}
-	if !calls[2].Failed() || calls[6].Failed() || calls[1].Failed() {
+	if !calls[2].Failed() || calls[5].Failed() || calls[7].Failed() || calls[1].Failed() {
 		t.Error("which calls failed is wrong")
 	}
 	if path := calls[1].path(0); path != "/d/a" {
 		t.Errorf("the path is %q", path)
 	}
-	if data, err := calls[6].text(1); err != nil || string(data) != "two" {
+	if data, err := calls[7].text(1); err != nil || string(data) != "two" {
 		t.Errorf("the data are %q, %v", data, err)
 	}
 }
