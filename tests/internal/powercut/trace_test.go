@@ -42,7 +42,7 @@ func TestParse(t *testing.T) {
 		`11 mmap(NULL, 8192, PROT_READ|PROT_WRITE, MAP_PRIVATE|MAP_ANONYMOUS, -1, 0) = 0x7f83dca0e000`,
 		`12 +++ exited with 0 +++`,
 		`11 futex(0xc000, {tv_sec=1, tv_nsec=2}) = ? ERESTARTSYS (To be restarted if SA_RESTART is set)`,
-		`13 write(1<`+hex("socket:[12]")+`>, "`+hex("x")+`", 1) = -1 (errno 18446744073709551615)`,
+		`13 write(1<` + hex("socket:[12]") + `>, "` + hex("x") + `", 1) = -1 (errno 18446744073709551615)`,
 		`10 sync( <unfinished ...>`,
 		`11 ` + pwrite("/d/a", "two", 3) + ` <detached ...>`,
 		`12 half a li`,
