@@ -111,7 +111,8 @@ type run struct {
 	ending  atomic.Bool  // answers may be lost from here on
 	acks    atomic.Int64
 	enough  int64         // so many acknowledgements
-	reached chan struct{} // is closed then
+	strike  func()        // is called then, if it is not nil
+	reached chan struct{} // and this is closed
 	tallies tallies
 
 	mu  sync.Mutex
@@ -135,6 +136,10 @@ func (r *run) problems() []string {
 
 func (r *run) acknowledged() {
 	if r.acks.Add(1) == r.enough {
+		if r.strike != nil {
+			r.ending.Store(true)
+			r.strike()
+		}
 		close(r.reached)
 	}
 }

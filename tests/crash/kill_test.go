@@ -59,17 +59,19 @@ func kill9(t *testing.T, seed uint64, cycles int, memory bool) {
 			b.random = draws(seed, cycle, 1+i)
 		}
 		clean := random.IntN(12) == 0
-		// An acknowledgement has just left: what it promises must be there at
-		// once, and what comes after it is under way a little later.
-		pause := time.Duration(random.IntN(2)*random.IntN(3000)) * time.Microsecond
+		// What was acknowledged must be there at once, so half of the kills
+		// follow an acknowledgement as fast as they can; the others come when
+		// more is under way.
+		pause := time.Duration(random.IntN(3000)) * time.Microsecond
+		if r.strike = nil; !clean && random.IntN(2) == 0 {
+			r.strike, pause = p.strike, 0
+		}
 		load(t, r, p, browsers, 1+random.IntN(200), func() {
 			if clean {
 				p.stop(t)
 				return
 			}
-			if pause > 0 {
-				<-time.After(pause)
-			}
+			<-time.After(pause)
 			p.kill(t)
 		})
 		jump = 0

@@ -97,12 +97,13 @@ func start(t *testing.T, watcher []string, args ...string) *process {
 	return p
 }
 
-// kill ends the server as kill -9 does.
+// strike is kill -9. Until kill was called the server counts as there.
+func (p *process) strike() { _ = syscall.Kill(p.pid, syscall.SIGKILL) }
+
+// kill ends the server as kill -9 does, and waits for its end.
 func (p *process) kill(t *testing.T) {
 	t.Helper()
-	if err := syscall.Kill(p.pid, syscall.SIGKILL); err != nil {
-		t.Error(err)
-	}
+	p.strike()
 	var exit *exec.ExitError
 	if err := p.cmd.Wait(); !errors.As(err, &exit) {
 		t.Errorf("after kill -9: %v", err)
