@@ -35,15 +35,29 @@ import (
 // response left. From them the files are built as the cut would leave them.
 func TestSoakPowerCut(t *testing.T) {
 	strace := needStrace(t)
-	traces, cuts := 1, 20
+	plans := []plan{{runs: 3, requests: 150, cuts: 20}}
 	if soak() {
-		traces, cuts = 12, 200
+		plans = nil
+		for i := range 12 {
+			memory := i%2 == 1
+			plans = append(plans, []plan{
+				{runs: 6, requests: 500, cuts: 200, memory: memory},
+				{runs: 20, requests: 40, cuts: 200, memory: memory},  // which leave much unfinished
+				{runs: 2, requests: 2500, cuts: 200, memory: memory}, // so that the log is moved meanwhile
+			}[i%3])
+		}
 	}
 	seed := newSeed(t)
-	for i := range traces {
-		memory := i%2 == 1
-		t.Run(fmt.Sprintf("trace %d", i), func(t *testing.T) { powerCuts(t, strace, seed+uint64(i), cuts, memory) })
+	for i, plan := range plans {
+		t.Run(fmt.Sprintf("trace %d", i), func(t *testing.T) { powerCuts(t, strace, seed+uint64(i), plan) })
 	}
+}
+
+// A plan says how often a server is started, how many requests it acknowledges
+// each time, how often the power is cut afterwards, and where guests are kept.
+type plan struct {
+	runs, requests, cuts int
+	memory               bool
 }
 
 // needStrace returns the program that records system calls. Where it is
@@ -92,11 +106,11 @@ type end struct {
 	files map[string][]byte
 }
 
-func powerCuts(t *testing.T, strace string, seed uint64, cuts int, memory bool) {
+func powerCuts(t *testing.T, strace string, seed uint64, p plan) {
 	r := &run{keep: true}
 	rep := &report{Seed: seed, Begun: time.Now(), Counts: map[string]int{}}
 	defer rep.write(t, &r.tallies)
-	rec := record(t, strace, r, seed, memory, rep.Counts)
+	rec := record(t, strace, r, seed, p, rep.Counts)
 	if t.Failed() {
 		t.Fatal("the run that was recorded failed")
 	}
@@ -110,11 +124,11 @@ func powerCuts(t *testing.T, strace string, seed uint64, cuts int, memory bool) 
 	}
 	rep.Counts["system calls"] = len(rec.calls)
 	random := draws(seed, 1<<20)
-	for _, line := range rec.choose(random, cuts) {
+	for _, line := range rec.choose(random, p.cuts, rep.Counts) {
 		if err := player.Play(line); err != nil {
 			t.Fatal(err)
 		}
-		rec.cut(t, disk, line, random, memory, rep.Counts)
+		rec.cut(t, disk, line, random, p.memory, rep.Counts)
 		if t.Failed() {
 			t.Fatalf("with the power cut before line %d of %d", line, rec.lines)
 		}
@@ -123,15 +137,8 @@ func powerCuts(t *testing.T, strace string, seed uint64, cuts int, memory bool) 
 
 // record has browsers use a server that is watched, which ends in different
 // ways and begins anew.
-func record(t *testing.T, strace string, r *run, seed uint64, memory bool, counts map[string]int) *recording {
+func record(t *testing.T, strace string, r *run, seed uint64, pl plan, counts map[string]int) *recording {
 	t.Helper()
-	phases, requests := 3, 150
-	switch {
-	case soak() && seed%3 == 0: // short runs, so that more is left unfinished
-		phases, requests = 20, 40
-	case soak():
-		phases, requests = 6, 500
-	}
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
@@ -141,21 +148,21 @@ func record(t *testing.T, strace string, r *run, seed uint64, memory bool, count
 		t.Fatal(err)
 	}
 	restart := func(*world) {}
-	for phase := range phases {
-		file := filepath.Join(dir, fmt.Sprintf("trace%d", phase))
+	for n := range pl.runs {
+		file := filepath.Join(dir, fmt.Sprintf("trace%d", n))
 		watcher := slices.Concat([]string{strace}, powercut.Options(), []string{"-o", file})
 		args := []string{filepath.Join(rec.dir, "app.db")}
-		if memory {
+		if pl.memory {
 			args = slices.Insert(args, 0, "-memory")
 		}
-		random := draws(seed, phase)
+		random := draws(seed, n)
 		p := start(t, watcher, args...)
 		checkAll(r, p.url, rec.browsers, random, restart, counts, true)
 		for i, b := range rec.browsers {
-			b.random = draws(seed, phase, 1+i)
+			b.random = draws(seed, n, 1+i)
 		}
-		clean := phase%3 == 1 // the log is moved into the database and deleted
-		load(t, r, p, rec.browsers, requests, func() {
+		clean := n%3 == 1 // the log is moved into the database and deleted
+		load(t, r, p, rec.browsers, pl.requests, func() {
 			if clean {
 				p.stop(t)
 			} else {
@@ -165,7 +172,7 @@ func record(t *testing.T, strace string, r *run, seed uint64, memory bool, count
 		for _, bad := range r.problems() {
 			t.Error(bad)
 		}
-		restart = func(w *world) { w.restart(clean, memory, 0) }
+		restart = func(w *world) { w.restart(clean, pl.memory, 0) }
 		rec.read(t, file)
 	}
 	return rec
@@ -217,9 +224,10 @@ var response = regexp.MustCompile(`(?s)^HTTP/1\.1 200 .*\r\n` + crashsite.OpHead
 
 // choose returns the lines before which the power is cut, in their order:
 // where responses have just begun to leave, those of the first requests after
-// a restart among them, where syncs are under way, and anywhere.
-func (rec *recording) choose(random *rand.Rand, cuts int) []int {
-	var answers, syncs, first []int
+// a restart among them, where syncs are under way, where the log is being
+// moved into the database, and anywhere.
+func (rec *recording) choose(random *rand.Rand, cuts int, counts map[string]int) []int {
+	var answers, syncs, moves, first []int
 	for _, line := range rec.answered {
 		answers = append(answers, line+1)
 	}
@@ -232,13 +240,17 @@ func (rec *recording) choose(random *rand.Rand, cuts int) []int {
 		}
 	}
 	for _, c := range rec.calls {
-		if (c.Name == "fsync" || c.Name == "fdatasync") && strings.Contains(c.Args[0], "<") {
+		switch {
+		case (c.Name == "fsync" || c.Name == "fdatasync") && strings.HasPrefix(c.Path(), rec.dir):
 			syncs = append(syncs, c.Start, c.Start+1, max(c.End, c.Start)+1)
+		case c.Name == "pwrite64" && strings.HasSuffix(c.Path(), ".db"):
+			moves = append(moves, c.Start+1)
 		}
 	}
+	counts["syncs"], counts["pages moved"] = len(syncs)/3, len(moves)
 	lines := []int{rec.lines + 1}
 	for len(lines) < cuts {
-		from := [][]int{answers, answers, syncs, first, nil}[random.IntN(5)]
+		from := [][]int{answers, answers, syncs, moves, first, nil}[random.IntN(6)]
 		if len(from) == 0 {
 			lines = append(lines, 1+random.IntN(rec.lines))
 		} else {
