@@ -211,7 +211,7 @@ func (b *browser) end(s *step) {
 
 // note keeps a step for messages.
 func (b *browser) note(s *step) {
-	n := max(0, len(b.trail)+1-12)
+	n := max(0, len(b.trail)+1-30)
 	b.trail = append(b.trail[n:], fmt.Sprintf("%s, %d of %d acknowledged: %s -> %s", s.op.name, s.acknowledged, len(s.numbers), s.before, s.after))
 }
 

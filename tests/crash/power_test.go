@@ -75,7 +75,8 @@ func needStrace(t *testing.T) string {
 	default:
 		ctx, cancel := context.WithTimeout(t.Context(), patience)
 		defer cancel()
-		out, err := exec.CommandContext(ctx, path, "-f", "--seccomp-bpf", "-o", os.DevNull, "true").CombinedOutput()
+		args := append(powercut.Options(), "-o", os.DevNull, "true")
+		out, err := exec.CommandContext(ctx, path, args...).CombinedOutput()
 		if err == nil {
 			return path
 		}
