@@ -48,7 +48,7 @@ func (a *App) estates(recs []store.Record) []*estate {
 
 func isTombstone(rec *store.Record) bool {
 	var s sessionRecord
-	return json.Unmarshal(rec.Value, &s) == nil && s.Ended != 0
+	return json.Unmarshal(rec.Value, &s) == nil && s.past().Ended != 0
 }
 
 // sessionOf returns the ID of the session that a record belongs to, or "".

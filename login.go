@@ -136,7 +136,8 @@ func (s *Session) join(ctx context.Context, user string, now time.Time) (joined 
 		return false, err
 	}
 	rec := v.Value.(*sessionRecord)
-	if rec.user() != user || rec.Ended != 0 || rec.Gen != s.gen+1 || rec.Login != rec.Gen || now.Sub(time.UnixMilli(rec.Renewed)).Abs() >= quietFor {
+	past := rec.past()
+	if rec.user() != user || past.Ended != 0 || rec.Gen != s.gen+1 || past.Login != rec.Gen || now.Sub(time.UnixMilli(past.Renewed)).Abs() >= quietFor {
 		return false, nil
 	}
 	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {
@@ -192,7 +193,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	if after == nil {
 		after = l.ss.record(l.created, l.idleEnd, now)
 	}
-	after.User = []byte(l.user)
+	after.event().User = []byte(l.user)
 	for _, m := range app.bySession() {
 		l.asking = m
 		from, to := m.locate(l.session, before), m.sessionKey(l.session, after)
@@ -279,20 +280,21 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 			out[l.old] = u
 		}
 	}
-	if string(rec.User) != l.user {
-		rec.Logins++
+	e := rec.event()
+	if string(e.User) != l.user {
+		e.Logins++
 		for _, m := range l.stay {
 			rec.keep(m.name)
 		}
 	}
-	rec.User, rec.Epoch = nil, 0
+	e.User, e.Epoch = nil, 0
 	if l.new >= 0 {
 		u := now[l.new].Value.(*userRecord).clone()
 		if u == nil {
 			u = &userRecord{Epoch: newEpoch(0)}
 		}
 		u.list(l.session, ends, clock)
-		rec.User, rec.Epoch, rec.Login = []byte(l.user), u.Epoch, rec.Gen
+		e.User, e.Epoch, e.Login = []byte(l.user), u.Epoch, rec.Gen
 		out[l.new] = u
 	}
 	for _, c := range l.moves {
@@ -333,7 +335,7 @@ func (l *login) revoked(now []*engine.Version) bool {
 // revoked reports whether the user with this record has revoked the session.
 func revoked(rec *sessionRecord, user *engine.Version) bool {
 	u := user.Value.(*userRecord)
-	return u == nil || u.Epoch != rec.Epoch
+	return u == nil || u.Epoch != rec.past().Epoch
 }
 
 // bring returns what becomes of the user's state when a guest's comes along.

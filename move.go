@@ -245,7 +245,7 @@ func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error)
 	rec.Expires = max(rec.Expires, r.idleEnd.UnixMilli())
 	if !ss.app.opts.KeepCookieOnKeyChange {
 		rec.Gen++
-		rec.Renewed = now.UnixMilli()
+		rec.event().Renewed = now.UnixMilli()
 	}
 	ss.slide(rec, now)
 	return rec, nil

@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -44,9 +45,10 @@ func (m *module) locate(id string, rec *sessionRecord) target {
 		return m.keyed(m.sessionKey(id, rec), id, m.moves(rec))
 	case m.byState():
 		if rec != nil {
-			a := rec.Keys[m.name]
+			past := rec.past()
+			a := past.Keys[m.name]
 			switch {
-			case m.key.calls && a.Logins != rec.Logins: // another user's
+			case m.key.calls && a.Logins != past.Logins: // another user's
 			case a.Attached:
 				return target{kind: m.kind, id: string(a.Key), key: string(a.Key), attached: true, birth: a.Birth}
 			case a.Moves > 0:
@@ -70,9 +72,9 @@ func (m *module) moves(rec *sessionRecord) uint32 {
 	case rec == nil:
 		return 0
 	case m.bySession():
-		return rec.Logins - rec.Keys[m.name].Kept
+		return rec.past().Logins - rec.past().Keys[m.name].Kept
 	}
-	return rec.Keys[m.name].Moves
+	return rec.past().Keys[m.name].Moves
 }
 
 // keyed returns the target of a key, or the guest's of the session if the key
@@ -177,7 +179,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 		switch {
 		case rec == nil:
 			return r.version.Revision == 0
-		case rec.Ended != 0 || rec.Gen != r.gen || r.of.moves(rec) != r.of.moves(seen):
+		case rec.past().Ended != 0 || rec.Gen != r.gen || r.of.moves(rec) != r.of.moves(seen):
 			return false
 		}
 	}
@@ -252,7 +254,7 @@ func (r *resolution) Later() engine.Later {
 			return nil, false, err
 		}
 		rec := v.Value.(*sessionRecord)
-		if rec == nil && own.version.Revision != 0 || rec != nil && rec.Ended != 0 {
+		if rec == nil && own.version.Revision != 0 || rec != nil && rec.past().Ended != 0 {
 			return nil, own.key != "", nil
 		}
 		c, err := own.companions(v)
@@ -267,13 +269,14 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	if len(id) != idEncoding.EncodedLen(20) {
 		return engine.Ref{}, notFound
 	}
+	id = strings.Clone(id) // it may be a piece of a request, and is kept
 	now := ss.app.opts.Clock()
 	v, asked, err := ss.fresh(ctx, id, now, engine.Ref{Kind: m.kind, Key: id, Now: now})
 	if err != nil {
 		return engine.Ref{}, err
 	}
 	rec := v.Value.(*sessionRecord)
-	if rec == nil || rec.Ended != 0 {
+	if rec == nil || rec.past().Ended != 0 {
 		return engine.Ref{}, notFound
 	}
 	switch revoked, _, err := ss.revoked(ctx, rec, asked, now); {

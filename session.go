@@ -237,17 +237,17 @@ func (s *Session) matches(rec *sessionRecord) (ok bool, since time.Time) {
 		case rec == nil:
 			return false, time.Time{}
 		case rec.user() != s.rec.user():
-			return false, time.UnixMilli(rec.Renewed)
+			return false, time.UnixMilli(rec.past().Renewed)
 		}
 		s.gen = rec.Gen
 	}
 	switch {
 	case rec == nil:
 		return s.gen == 0, time.Time{}
-	case rec.Ended != 0:
-		return false, time.UnixMilli(rec.Ended)
+	case rec.past().Ended != 0:
+		return false, time.UnixMilli(rec.past().Ended)
 	case s.gen < rec.Gen:
-		return false, time.UnixMilli(rec.Renewed)
+		return false, time.UnixMilli(rec.past().Renewed)
 	}
 	return s.gen == rec.Gen, time.Time{}
 }

@@ -21,7 +21,7 @@ func (ss *sessions) init(app *App) {
 	ss.app = app
 	ss.news.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
-		Name: "session", Prefix: "stay/session/", Backend: app.backend, Version: 1,
+		Name: "session", Prefix: "stay/session/", Backend: app.backend, Version: 1, OwnKeys: true,
 		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
@@ -35,7 +35,7 @@ func (ss *sessions) init(app *App) {
 // record makes the record of a session that has none. idleEnd is that of the
 // browser's cookie.
 func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
-	rec := &sessionRecord{Created: created.UnixMilli(), Expires: idleEnd.UnixMilli()}
+	rec := &sessionRecord{sessionLife: sessionLife{Created: created.UnixMilli(), Expires: idleEnd.UnixMilli()}}
 	ss.slide(rec, now)
 	return rec
 }
@@ -105,7 +105,7 @@ func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked strin
 	case u == nil:
 		return true, time.Time{}, nil
 	}
-	return u.Epoch != rec.Epoch, time.UnixMilli(u.Revoked), nil
+	return u.Epoch != rec.past().Epoch, time.UnixMilli(u.Revoked), nil
 }
 
 // change runs fn on the session's record, nil if there is none, and stores

@@ -3,6 +3,8 @@ package stay
 import (
 	"context"
 	"encoding/json"
+	"maps"
+	"reflect"
 	"slices"
 	"time"
 
@@ -13,12 +15,23 @@ import (
 // A sessionRecord is what is stored of a session; nil where nothing is. Times
 // are Unix milliseconds, 0 = never.
 type sessionRecord struct {
+	sessionLife
+	events *sessionEvents // nil: nothing has happened to it
+}
+
+// sessionLife is what every session has.
+type sessionLife struct {
 	Gen     uint32 `json:"gen"` // of the cookie that is valid
 	Created int64  `json:"created"`
 	Seen    int64  `json:"seen"`
 	Expires int64  `json:"expires"`
-	Renewed int64  `json:"renewed,omitempty"`
-	Ended   int64  `json:"ended,omitempty"` // then the record is a tombstone
+}
+
+// sessionEvents is what logins, logouts, renewals and the end have left. Most
+// sessions in memory have seen none of them.
+type sessionEvents struct {
+	Renewed int64 `json:"renewed,omitempty"`
+	Ended   int64 `json:"ended,omitempty"` // then the record is a tombstone
 
 	User   []byte `json:"user,omitempty"`   // who is logged in; bytes, as keys are
 	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
@@ -45,18 +58,57 @@ type attachment struct {
 	Kept uint32 `json:"kept,omitempty"`
 }
 
+// sessionJSON is the stored form.
+type sessionJSON struct {
+	sessionLife
+	sessionEvents
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r *sessionRecord) MarshalJSON() ([]byte, error) {
+	return json.Marshal(sessionJSON{r.sessionLife, r.past()})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *sessionRecord) UnmarshalJSON(b []byte) error {
+	var stored sessionJSON
+	if err := json.Unmarshal(b, &stored); err != nil {
+		return err
+	}
+	*r = sessionRecord{sessionLife: stored.sessionLife}
+	if !reflect.ValueOf(stored.sessionEvents).IsZero() {
+		r.events = &stored.sessionEvents
+	}
+	return nil
+}
+
+// past returns what has happened to the session, to be read only.
+func (r *sessionRecord) past() sessionEvents {
+	if r == nil || r.events == nil {
+		return sessionEvents{}
+	}
+	return *r.events
+}
+
+// event returns what has happened to the session, to be changed.
+func (r *sessionRecord) event() *sessionEvents {
+	if r.events == nil {
+		r.events = &sessionEvents{}
+	}
+	return r.events
+}
+
 func (r *sessionRecord) clone() *sessionRecord {
 	if r == nil {
 		return nil
 	}
-	c := *r
-	if r.Keys != nil {
-		c.Keys = make(map[string]attachment, len(r.Keys)+1)
-		for name, a := range r.Keys {
-			c.Keys[name] = a
-		}
+	c := &sessionRecord{sessionLife: r.sessionLife}
+	if r.events != nil {
+		events := *r.events
+		events.Keys = maps.Clone(events.Keys)
+		c.events = &events
 	}
-	return &c
+	return c
 }
 
 // user returns who is logged in, "" = nobody.
@@ -64,29 +116,32 @@ func (r *sessionRecord) user() string {
 	if r == nil {
 		return ""
 	}
-	return string(r.User)
+	return string(r.past().User)
 }
 
 // keep notes that a change of the user has left a module's guest as it is.
 func (r *sessionRecord) keep(module string) {
-	if r.Keys == nil {
-		r.Keys = map[string]attachment{}
-	}
-	a := r.Keys[module]
+	a := r.past().Keys[module]
 	a.Kept++
-	r.Keys[module] = a
+	r.setKey(module, a)
 }
 
 // attach notes that a module's key is now the one given, "" = none.
 func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
-	if r.Keys == nil {
-		r.Keys = map[string]attachment{}
-	}
-	a := attachment{Moves: r.Keys[module].Moves + 1, Logins: r.Logins}
+	past := r.past()
+	a := attachment{Moves: past.Keys[module].Moves + 1, Logins: past.Logins}
 	if key != "" {
 		a.Attached, a.Key, a.Birth = true, []byte(key), birth
 	}
-	r.Keys[module] = a
+	r.setKey(module, a)
+}
+
+func (r *sessionRecord) setKey(module string, a attachment) {
+	e := r.event()
+	if e.Keys == nil {
+		e.Keys = map[string]attachment{}
+	}
+	e.Keys[module] = a
 }
 
 // A userRecord says which sessions of a user are valid: those whose login saw

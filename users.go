@@ -35,7 +35,7 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 				return
 			}
 			rec := v.Value.(*sessionRecord)
-			if rec == nil || rec.Ended != 0 || rec.user() != user || rec.Epoch != u.Epoch {
+			if rec == nil || rec.past().Ended != 0 || rec.user() != user || rec.past().Epoch != u.Epoch {
 				continue
 			}
 			if !yield(ss.view(listed.ID, rec), nil) {

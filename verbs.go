@@ -50,7 +50,7 @@ func (s *Session) renew(ctx context.Context) (unsigned, err error) {
 			return nil, ended()
 		}
 		rec.Gen++
-		rec.Renewed = now.UnixMilli()
+		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli())
 		s.app.sessions.slide(rec, now)
 		return rec, nil
@@ -124,7 +124,7 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 			rec = s.app.sessions.record(s.created, s.idleEnd, now)
 			rec.Gen = s.gen
 		}
-		if already = rec.Ended != 0; already {
+		if already = rec.past().Ended != 0; already {
 			return rec, nil
 		}
 		if ok, _ := s.matches(rec); !ok {
@@ -132,7 +132,7 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 		}
 		// The tombstone stays until no cookie of the session can be valid,
 		// those included that are issued at this moment.
-		rec.Ended = now.UnixMilli()
+		rec.event().Ended = now.UnixMilli()
 		rec.Expires = max(rec.Expires, s.idleEnd.UnixMilli(), now.Add(s.app.opts.IdleTimeout+quietFor).UnixMilli())
 		return rec, nil
 	})

@@ -152,7 +152,9 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bo
 		s.mu.Unlock()
 		return old, 0, true
 	}
-	in.key = strings.Clone(in.key)
+	if !in.kind.OwnKeys {
+		in.key = strings.Clone(in.key)
+	}
 	in.pins.Add(1)
 	in.used = used
 	s.insert(h, in)

@@ -39,6 +39,9 @@ type Kind struct {
 	Type    Type
 	Version int  // of the schema
 	Hooked  bool // Load runs code of the user's
+	// OwnKeys: nobody else's memory is behind its keys, so that they need not be
+	// copied to be kept.
+	OwnKeys bool
 	// Expiry, if set, says when a record with this value expires.
 	Expiry func(v any) time.Time
 	// Keep is how long a record stays after it was last written, within
@@ -153,7 +156,7 @@ type loading struct {
 func (in *Instance) load() *loading {
 	l := &loading{done: make(chan struct{})}
 	in.lock()
-	in.active.loading = l
+	in.loading = l
 	in.unlock()
 	return l
 }
@@ -168,7 +171,7 @@ func (l *loading) failed(err error) {
 func (in *Instance) underway() *loading {
 	in.lock()
 	defer in.unlock()
-	return in.active.loading
+	return in.loading
 }
 
 // lock takes in.mu and sees to it that the active part is there.
@@ -209,7 +212,7 @@ func (in *Instance) start(v *Version) {
 		in.owed.saved = v
 	}
 	in.snapshot.Store(v)
-	in.active.loading = nil
+	in.loading = nil
 	in.unlock()
 }
 
