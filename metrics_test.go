@@ -277,7 +277,7 @@ func TestMetricsOfMemory(t *testing.T) {
 		wantEqual(t, "misses", m.sums("stay.cache.misses"), map[string]float64{"users": 1})
 		wantEqual(t, "hits", m.sums("stay.cache.hits"), map[string]float64{"users": 2})
 		wantEqual(t, "states", m.gauge(t, "stay.cache.states"), 1)
-		if size := m.gauge(t, "stay.cache.size"); size < 300 || size > 1000 {
+		if size := m.gauge(t, "stay.cache.size"); size < 200 || size > 1000 {
 			t.Errorf("one state takes %d bytes", size)
 		}
 		for _, key := range []string{"b", "c", "d"} {

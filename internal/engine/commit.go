@@ -51,7 +51,7 @@ func (e *Engine) commit(in *Instance) {
 		w.Op = store.Delete
 	} else {
 		e.stamp(in, base, work, req.seq, in.expires)
-		w.Value, w.Meta, w.Expires = slices.Clip(in.encoded), work.meta(in.encoded), work.Expires()
+		w.Value, w.Meta, w.Expires = slices.Clip(in.encoded), e.meta(work, in.encoded, req.seq), work.Expires()
 	}
 	req.writes[0] = req.one[:]
 	if base.Revision == 0 && !work.gone && in.guard != nil {
@@ -94,10 +94,10 @@ func (e *Engine) accompany(req *request, companions []Companion) error {
 				return err
 			}
 			next = &Version{Value: c.Value}
-			next.digest = e.digest(encoded)
+			next.setDigest(e.digest(encoded))
 			e.follows(next, c.Base, req.seq)
 			next.setExpires(c.Expires)
-			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, slices.Clip(encoded), next.meta(encoded), next.Expires()
+			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, slices.Clip(encoded), e.meta(next, encoded, req.seq), next.Expires()
 		}
 		req.writes[0] = append(req.writes[0], w)
 		req.left = append(req.left, next)

@@ -99,7 +99,7 @@ func (d *debounce) count(e *Engine, is bool) {
 // replaces has v, which is not saved, carry what whoever compares it with the
 // store's record wants to know.
 func (v *Version) replaces(saved *Version) {
-	v.Revision, v.birth, v.writer = saved.Revision, saved.birth, saved.writer
+	v.Revision, v.birth = saved.Revision, saved.birth
 	v.setRare(v.extra(), saved.others())
 }
 

@@ -249,7 +249,7 @@ func (g *group) commit(seq uint64) {
 			if !next.gone {
 				e.stamp(p.in, base, next, seq, p.ref.Expires)
 				w.Op, w.Version = store.Put, p.in.kind.Version
-				w.Value, w.Meta, w.Expires = slices.Clip(p.encoded), next.meta(p.encoded), next.Expires()
+				w.Value, w.Meta, w.Expires = slices.Clip(p.encoded), e.meta(next, p.encoded, seq), next.Expires()
 			}
 		}
 		req.writes[0] = append(req.writes[0], w)

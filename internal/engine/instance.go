@@ -383,9 +383,9 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 	}
 	v = &Version{Value: value, Revision: rec.Revision}
 	v.setRare(extra, nil)
-	v.readMeta(rec.Meta)
+	e.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
 	v.setExpires(rec.Expires)
-	v.digest = e.digest(encoded)
+	v.setDigest(e.digest(encoded))
 	return v, nil
 }
 

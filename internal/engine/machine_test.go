@@ -101,7 +101,7 @@ func (s *simulation) log(format string, args ...any) {
 func text(ids []int) string { return fmt.Sprint(ids) }
 
 func (s *simulation) version() *Version {
-	return &Version{Value: slices.Clone(s.content), digest: digest{bytes: 1}, Revision: s.rev}
+	return &Version{Value: slices.Clone(s.content), bytes: 1, Revision: s.rev}
 }
 
 func seen(v *Version) []int { return v.Value.([]int) }
@@ -230,7 +230,7 @@ func (s *simulation) end() {
 	s.running = nil
 	var next *Version
 	if t.how == changed {
-		next = &Version{Value: append(slices.Clone(t.saw), t.id), digest: digest{bytes: 1}}
+		next = &Version{Value: append(slices.Clone(t.saw), t.id), bytes: 1}
 	}
 	if w.alone && t.how != aborted {
 		s.stage(w, t, next)

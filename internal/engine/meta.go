@@ -2,6 +2,7 @@ package engine
 
 import (
 	"encoding/binary"
+	"iter"
 )
 
 // writeID names one write of this engine; see metaCarries.
@@ -25,13 +26,6 @@ func (v *Version) Birth() Birth {
 	return v.birth
 }
 
-// A writer is an engine and the number of its last write. One without a number
-// is nobody.
-type writer struct {
-	node [8]byte
-	seq  uint64
-}
-
 // Record.Meta holds the record's birth and who wrote it, the latest first: a
 // format byte, 8 bytes of birth, then for each of up to 8 writers its 8 bytes
 // and the number of its last write. A writer has one write under way for a key,
@@ -43,31 +37,32 @@ const (
 	metaWriters = 8
 )
 
-// readMeta takes over what Record.Meta says. Bytes that are not ours say
-// nothing.
-func (v *Version) readMeta(meta []byte) {
+// A writer is an engine and the number of its last write. One without a number
+// is nobody.
+type writer struct {
+	node [8]byte
+	seq  uint64
+}
+
+// readMeta takes over what Record.Meta says, without the writers if none of
+// them can be at work any more. Bytes that are not ours say nothing.
+func (e *Engine) readMeta(v *Version, meta []byte, alone bool) {
 	if len(meta) < metaHeader || meta[0] != metaFormat {
 		return
 	}
 	v.birth = Birth(binary.BigEndian.Uint64(meta[1:]))
-	var rest []byte
-	v.writer, rest = nextWriter(meta[metaHeader:])
-	if len(rest) > 0 {
-		v.setRare(v.extra(), rest)
+	if alone {
+		return
 	}
-}
-
-// meta returns Record.Meta for v, whose encoded form is given: it is put behind
-// that, if there is room, which saves an allocation.
-func (v *Version) meta(encoded []byte) []byte {
-	n := metaHeader + len(v.writer.node) + binary.MaxVarintLen64 + len(v.others())
-	b := encoded[len(encoded):]
-	if cap(b) < n {
-		b = make([]byte, 0, n)
+	var others []byte
+	n := 1 // with this engine
+	for w := range writersOf(meta) {
+		if w.node != e.node && n < metaWriters {
+			others = w.append(others)
+			n++
+		}
 	}
-	b = append(b, metaFormat)
-	b = binary.BigEndian.AppendUint64(b, uint64(v.birth))
-	return append(v.writer.append(b), v.others()...)
+	v.setRare(v.extra(), others)
 }
 
 // follows makes v what the write seq stores over base.
@@ -76,53 +71,52 @@ func (e *Engine) follows(v, base *Version, seq uint64) {
 	if base.Revision == 0 {
 		v.birth = e.birth(seq)
 	}
-	v.writer = writer{e.node, seq}
-	others := base.others()
-	if base.writer.seq != 0 && base.writer.node != e.node {
-		others = e.before(base)
-	}
-	v.setRare(v.extra(), others)
+	v.setRare(v.extra(), base.others())
 }
 
-// before lists who wrote a record up to base, but for this engine.
-func (e *Engine) before(base *Version) []byte {
-	b := base.writer.append(nil)
-	n := 2 // with the one who writes next
-	for rest := base.others(); len(rest) > 0 && n < metaWriters; {
-		var w writer
-		if w, rest = nextWriter(rest); w.seq != 0 && w.node != e.node {
-			b = w.append(b)
-			n++
-		}
+// meta returns Record.Meta for v, which the write seq stores. It is put behind
+// the encoded value, if there is room, which saves an allocation.
+func (e *Engine) meta(v *Version, encoded []byte, seq uint64) []byte {
+	n := metaHeader + len(e.node) + binary.MaxVarintLen64 + len(v.others())
+	b := encoded[len(encoded):]
+	if cap(b) < n {
+		b = make([]byte, 0, n)
 	}
-	return b
+	b = append(b, metaFormat)
+	b = binary.BigEndian.AppendUint64(b, uint64(v.birth))
+	return append(writer{e.node, seq}.append(b), v.others()...)
 }
 
 func (w writer) append(b []byte) []byte {
 	return binary.AppendUvarint(append(b, w.node[:]...), w.seq)
 }
 
-// nextWriter cuts the first writer off a list; it is nobody, and the rest is
-// empty, where the list is over or is none.
-func nextWriter(b []byte) (w writer, rest []byte) {
-	if len(b) <= len(w.node) {
-		return writer{}, nil
+// writersOf yields the writers in Record.Meta, up to what is none.
+func writersOf(meta []byte) iter.Seq[writer] {
+	return func(yield func(writer) bool) {
+		if len(meta) < metaHeader || meta[0] != metaFormat {
+			return
+		}
+		for b := meta[metaHeader:]; len(b) > 8; {
+			var w writer
+			copy(w.node[:], b)
+			seq, n := binary.Uvarint(b[8:])
+			if n <= 0 {
+				return
+			}
+			w.seq = seq
+			if !yield(w) {
+				return
+			}
+			b = b[8+n:]
+		}
 	}
-	copy(w.node[:], b)
-	seq, n := binary.Uvarint(b[len(w.node):])
-	if n <= 0 {
-		return writer{}, nil
-	}
-	w.seq = seq
-	return w, b[len(w.node)+n:]
 }
 
 // metaCarries reports whether the write (node, seq) is among the last writes
 // of the record.
 func metaCarries(meta []byte, node [8]byte, seq uint64) bool {
-	var v Version
-	v.readMeta(meta)
-	for w, rest := v.writer, v.others(); w.seq != 0; w, rest = nextWriter(rest) {
+	for w := range writersOf(meta) {
 		if w == (writer{node, seq}) {
 			return true
 		}

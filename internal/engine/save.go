@@ -94,7 +94,7 @@ func (e *Engine) begin(s *save) {
 	v.unsaved = false
 	req.one[0] = store.Write{
 		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
-		Value: slices.Clip(encoded), Meta: v.meta(encoded), Expires: v.Expires(),
+		Value: slices.Clip(encoded), Meta: e.meta(&v, encoded, req.seq), Expires: v.Expires(),
 	}
 	req.writes[0] = req.one[:]
 	if s.later != nil {

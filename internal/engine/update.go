@@ -295,7 +295,7 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 		return nil, refused, nil, nil, err
 	}
 	digest := e.digest(encoded)
-	if !force && digest == work.digest {
+	if !force && digest == work.digest() {
 		return k.Type.Clone(work.Value), same, nil, nil, nil
 	}
 	if len(encoded) > e.cfg.MaxState {
@@ -304,7 +304,7 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 	if len(encoded) > e.cfg.MaxState/2 {
 		e.warnSize(k, len(encoded))
 	}
-	next = &Version{expires: work.expires, digest: digest}
+	next = &Version{expires: work.expires, hash: digest.hash, bytes: digest.bytes}
 	if next.Value, res, err = k.Type.Settle(res, work.Value, encoded); err != nil {
 		return nil, refused, nil, nil, err
 	}

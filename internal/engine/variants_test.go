@@ -107,7 +107,7 @@ type keepPanic struct{ *machine }
 
 func (b keepPanic) finish(w *member, how outcome, v *Version, late bool) effects {
 	if how == aborted && !b.dead {
-		b.working = &Version{Value: append([]int(nil), append(seen(b.working), -1)...), digest: digest{bytes: 1}}
+		b.working = &Version{Value: append([]int(nil), append(seen(b.working), -1)...), bytes: 1}
 	}
 	return b.machine.finish(w, how, v, late)
 }

@@ -15,17 +15,17 @@ type Version struct {
 	Revision store.Revision
 	expires  int64 // in Unix milliseconds; 0 = never
 	birth    Birth
-	writer   writer // the last
 	rare     *rare  // what few versions have
-	digest          // of the encoded value, which is not kept
-	gone     bool   // committing it deletes the record
-	unsaved  bool   // the store has an older version, or none: see debounce.go
+	hash     uint64 // with bytes the digest of the encoded value, which is not kept
+	bytes    int32
+	gone     bool // committing it deletes the record
+	unsaved  bool // the store has an older version, or none: see debounce.go
 }
 
 // rare is the part of a version that few have. It never changes.
 type rare struct {
 	extra  any    // unknown fields of the record
-	others []byte // writers before the last, as in Record.Meta
+	others []byte // writers but for this engine, as in Record.Meta
 }
 
 // A digest stands for the encoded form of a state: its length, and a hash with
@@ -42,7 +42,11 @@ func (e *Engine) digest(b []byte) digest {
 }
 
 // Encodes reports whether b is the encoded value of v.
-func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest == e.digest(b) }
+func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest() == e.digest(b) }
+
+func (v *Version) digest() digest { return digest{v.hash, v.bytes} }
+
+func (v *Version) setDigest(d digest) { v.hash, v.bytes = d.hash, d.bytes }
 
 // Exists reports whether there is a record, or will be one after the next
 // save.
@@ -50,7 +54,7 @@ func (v *Version) Exists() bool { return v.Revision != 0 || v.unsaved }
 
 // Same reports whether both are the same state of a record.
 func (v *Version) Same(w *Version) bool {
-	return v == w || v.Exists() == w.Exists() && v.digest == w.digest
+	return v == w || v.Exists() == w.Exists() && v.digest() == w.digest()
 }
 
 // Extra is what the record has beside the value.
@@ -95,13 +99,13 @@ func (v *Version) expired(now time.Time) bool {
 	return v.expires != 0 && v.expires <= now.UnixMilli()
 }
 
-// size estimates what an instance with this version takes in memory: about 300
+// size estimates what an instance with this version takes in memory: about 200
 // bytes, its key and its value, which takes more than its encoded form.
 func (v *Version) size(key string) int64 {
-	return 300 + int64(len(key)) + 2*int64(v.bytes)
+	return 200 + int64(len(key)) + 2*int64(v.bytes)
 }
 
 // deleted returns the version that removes v's record.
 func (v *Version) deleted() *Version {
-	return &Version{gone: true, Value: v.Value, digest: v.digest, birth: v.birth, writer: v.writer, rare: v.rare}
+	return &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, birth: v.birth, rare: v.rare}
 }

@@ -15,7 +15,7 @@ import (
 // cached state, with all that they hold and their part of the tables in which
 // they are found, as the growth of the heap after the garbage has gone. What
 // the store keeps outside of the heap does not count.
-const idleBytes = 1950
+const idleBytes = 600
 
 // E6: a session that nobody uses takes little memory, whether it was made here
 // or loaded from the store.
