@@ -12,6 +12,8 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/stay-go/stay"
 )
@@ -46,7 +48,8 @@ func statusOf(code stay.Code) int {
 // ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
 // 422, ErrBusy, ErrUnavailable, ErrUnknown and ErrClosed 503 with
 // "Retry-After: 1", all others 500. The client sees the Message and Fields of a
-// stay.Error, else the name of the status; the cause goes to the App's log. The
+// stay.Error, else the name of the status; the cause goes to the App's log, of
+// 503 ten times in a second at most. The
 // body is JSON for a client that prefers it, an HTML fragment for htmx and
 // plain text for all others, unless Options.Error writes it.
 //
@@ -100,8 +103,38 @@ func refuseMethod(s *settings, w http.ResponseWriter, r *http.Request, allow str
 	fail(s, w, r, http.StatusMethodNotAllowed, malformed("this method is not allowed here: use "+allow, nil))
 }
 
+// logsPerSecond bounds how many lines in a second tell of requests that are
+// answered with 503.
+const logsPerSecond = 10
+
+// A quota bounds what is logged in a second, and counts what is not.
+type quota struct {
+	mu      sync.Mutex
+	second  int64
+	used    int
+	leftOut int
+}
+
+// take reports whether one more may be logged, and how many were left out since
+// the last that was.
+func (q *quota) take(now time.Time) (ok bool, leftOut int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if second := now.Unix(); second != q.second {
+		q.second, q.used = second, 0
+	}
+	if q.used == logsPerSecond {
+		q.leftOut++
+		return false, 0
+	}
+	q.used++
+	leftOut, q.leftOut = q.leftOut, 0
+	return true, leftOut
+}
+
 // logFailure logs what the client is not shown. The route is logged rather
-// than the path, which may hold what should not be in logs.
+// than the path, which may hold what should not be in logs. Requests that find
+// no room or no store fail in crowds: of those only some are logged.
 func logFailure(s *settings, r *http.Request, status int, err error) {
 	level := slog.LevelDebug
 	switch code := stay.CodeOf(err); {
@@ -116,6 +149,13 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	if !log.Enabled(r.Context(), level) {
 		return
 	}
+	leftOut := 0
+	if status == http.StatusServiceUnavailable && level > slog.LevelDebug {
+		ok := false
+		if ok, leftOut = s.crowds.take(time.Now()); !ok {
+			return
+		}
+	}
 	attrs := []slog.Attr{
 		slog.Int("status", status),
 		slog.String("code", string(stay.CodeOf(err))),
@@ -128,6 +168,9 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 			slog.String("action", e.Action),
 			slog.String("phase", e.Phase),
 			slog.String("key", e.KeyHash))
+	}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
 	attrs = append(attrs, slog.Any("error", err))
 	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)

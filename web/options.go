@@ -86,7 +86,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, but for the buffers.
+// construction, but for the last two.
 type settings struct {
 	app         *stay.App
 	core        bridge.App
@@ -101,6 +101,7 @@ type settings struct {
 	onError     func(http.ResponseWriter, *http.Request, int, error)
 
 	buffers sync.Pool // of *[]byte, for responses
+	crowds  quota     // of log lines
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
