@@ -355,7 +355,8 @@ func (b *browser) check(change func(*world), quick bool) {
 }
 
 // rejoin sends a login again of which nobody has seen the answer. The browser
-// gets the cookie of the first.
+// gets the cookie of the first, and with it sees what is left of what it had
+// sent to be stored later: the crash may have taken some of that.
 func (b *browser) rejoin(before belief, o op) {
 	again := op{name: "Session.Login sent again", path: o.path, user: o.user, next: func(w *world) { w.fate = replaced }}
 	begun := time.Now()
@@ -365,7 +366,9 @@ func (b *browser) rejoin(before belief, o op) {
 		b.open = nil
 		b.belief = abandoned
 		b.run.fail("%s: a login that was sent again is refused, after %v", b.name, time.Since(begun))
+		return
 	}
+	b.check(func(*world) {}, false)
 }
 
 // compare returns which of the worlds is the one found, or what is wrong.
