@@ -118,6 +118,18 @@ func (e *Engine) begin(s *save) {
 	req.backend.send(req)
 }
 
+// beginAgain begins a save again whose companions have changed. What memory has
+// of them may be old until their own commits have been concluded, so it pauses
+// as a change does that starts again.
+func (e *Engine) beginAgain(ctx context.Context, s *save) {
+	if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
+		e.saveFailed(s, fail(Closed, "the app is closed", nil))
+		return
+	}
+	s.tries++
+	e.begin(s)
+}
+
 // current returns an instance's version without a place in memory for it:
 // saves must go on when memory is full.
 func (e *Engine) current(k *Kind, key string) (*Version, error) {
@@ -145,9 +157,8 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 			s.version.Revision = own.Revision // an earlier sending was applied
 			e.saved(s, s.version)
 		case own.Revision == req.one[0].Base && s.tries < maxTries:
-			s.tries++
 			s.req = nil
-			if !e.Go(func(context.Context) { e.begin(s) }) {
+			if !e.Go(func(ctx context.Context) { e.beginAgain(ctx, s) }) {
 				e.saveFailed(s, fail(Closed, "the app is closed", nil))
 			}
 		case own.Revision == req.one[0].Base:
