@@ -207,9 +207,12 @@ func (r *resolution) Valid(v *engine.Version) bool {
 // that was ended, nor the state of a user who was deleted and whose sessions
 // were revoked. It fails with ErrBusy when too many sessions begin to be stored.
 func (r *resolution) Create() ([]engine.Companion, error) {
-	all, err := r.companions(r.version)
-	if err != nil || len(all) == 0 || r.user == nil || r.record().user() == "" {
-		return all, err
+	if err := r.admit(); err != nil {
+		return nil, err
+	}
+	all := r.companions(r.version)
+	if len(all) == 0 || r.user == nil || r.record().user() == "" {
+		return all, nil
 	}
 	// A revocation is in the user's record only.
 	return append(all, engine.Companion{Kind: r.ss.users, Key: r.record().user(), Base: r.user}), nil
@@ -218,19 +221,24 @@ func (r *resolution) Create() ([]engine.Companion, error) {
 // companions ties the creation of a state to the session's record, which has
 // this version. A state in another store cannot be in a group with the record,
 // and is not created before that is stored: see op.ready.
-func (r *resolution) companions(v *engine.Version) ([]engine.Companion, error) {
+func (r *resolution) companions(v *engine.Version) []engine.Companion {
 	if r.kind.Backend != r.ss.kind.Backend {
-		return nil, nil
+		return nil
 	}
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
 	if v.Revision == 0 {
-		if err := r.begin(); err != nil {
-			return nil, err
-		}
 		rec := r.ss.record(r.created, r.idleEnd, r.ss.app.opts.Clock())
 		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
 	}
-	return []engine.Companion{c}, nil
+	return []engine.Companion{c}
+}
+
+// admit is begin where the state brings the session's record with it.
+func (r *resolution) admit() error {
+	if r.kind.Backend != r.ss.kind.Backend || r.version.Revision != 0 {
+		return nil
+	}
+	return r.begin()
 }
 
 // begin counts a session that begins to be stored, unless another request has
@@ -244,8 +252,12 @@ func (r *resolution) begin() error {
 
 // Later implements engine.Guard. A change that was acknowledged while the
 // session stood is stored however the session has changed since; when the
-// session is over, what belongs to it alone goes with it.
-func (r *resolution) Later() engine.Later {
+// session is over, what belongs to it alone goes with it. So whether one more
+// session may begin is decided now: what is acknowledged is not refused later.
+func (r *resolution) Later() (engine.Later, error) {
+	if err := r.admit(); err != nil {
+		return nil, err
+	}
 	own := *r // r is part of what the caller's request holds
 	own.request = nil
 	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
@@ -257,9 +269,8 @@ func (r *resolution) Later() engine.Later {
 		if rec == nil && own.version.Revision != 0 || rec != nil && rec.past().Ended != 0 {
 			return nil, own.key != "", nil
 		}
-		c, err := own.companions(v)
-		return c, err == nil, err
-	}
+		return own.companions(v), true, nil
+	}, nil
 }
 
 // resolveID names the instance of a module's state for the session with this

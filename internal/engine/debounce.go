@@ -149,7 +149,13 @@ func (e *Engine) postpone(in *Instance) bool {
 	work.replaces(d.saved)
 	work.unsaved = true
 	if work.Revision == 0 && d.later == nil && in.guard != nil {
-		d.later = in.guard.Later()
+		later, err := in.guard.Later()
+		if err != nil {
+			in.unlock()
+			e.conclude(in, rejected, err)
+			return true
+		}
+		d.later = later
 	}
 	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now()))
 	d.acking = true

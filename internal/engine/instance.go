@@ -96,8 +96,9 @@ type Guard interface {
 	// batch fails with it. It is called with the turn taken and must not wait.
 	Create() ([]Companion, error)
 	// Later returns what does the same a while after the change was
-	// acknowledged. It outlives the change.
-	Later() Later
+	// acknowledged. It outlives the change. With an error the change fails with
+	// it; it must not wait.
+	Later() (Later, error)
 }
 
 // A Companion is a record of another instance in the same atomic group.
