@@ -314,11 +314,17 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 // was quicker, it returns theirs.
 func (e *Engine) create(ref *Ref) (*Instance, error) {
 	k, c := ref.Kind, ref.Kind.cache
-	in := &Instance{kind: k, key: ref.Key, fresh: ref.New || k.Backend == nil}
+	isNew := ref.New
+	in := &Instance{kind: k, key: ref.Key}
 	if k.Debounce > 0 {
 		e.debounced(in)
+		// Another call of the same request may have made it since, and it may
+		// have left memory again. The store would refuse a change that overlooks
+		// that, but is asked when the change is acknowledged already.
+		isNew = false
 	}
-	inline := !k.Hooked && (ref.New || k.Backend == nil || k.Backend.features.Immediate)
+	in.fresh = isNew || k.Backend == nil
+	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
 	l := in.load()
 	got, evicted, ok := c.add(in, e.touch(k))
 	if got != in {
@@ -331,10 +337,9 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		return nil, l.err
 	}
 	if inline {
-		e.load(in, l, ref.New)
+		e.load(in, l, isNew)
 		return in, nil
 	}
-	isNew := ref.New
 	if !e.Go(func(context.Context) { e.load(in, l, isNew) }) {
 		e.kill(in)
 		l.failed(fail(Closed, "the app is closed", nil))
