@@ -74,8 +74,8 @@ type Module[S any] struct {
 	// at once; a change of the key fails with ErrUnavailable, and nothing
 	// changes, if that fails. Otherwise a failure is reported and tried again,
 	// after pauses that grow from 100 ms to 30 s, while the state goes on in
-	// memory. What is not stored yet goes with a state that is deleted, and
-	// with a session that is destroyed; Keys does not list, and At with a
+	// memory. What is not stored yet goes with a state that is deleted, also if
+	// that ends as ErrUnknown, and with a session that is destroyed; Keys does not list, and At with a
 	// session's ID does not find, what was never stored. It needs a store with
 	// a sole owner.
 	Debounce time.Duration
