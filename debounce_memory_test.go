@@ -95,3 +95,28 @@ func TestE6A14DebounceEvictAll(t *testing.T) {
 		}
 	})
 }
+
+// A state that a page load has brought into memory is like any other: its
+// changes are acknowledged at once and stored when Debounce is over (A14, W4).
+func TestA14W4DebounceAfterPageLoad(t *testing.T) {
+	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
+		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: debounce, ResetOnPageLoad: true})
+		b := newBrowser(app)
+		mustUpdate(t, b.ctx(), s)
+		sleep(debounce)
+		for range 2 {
+			bridge.AppOf(app).Evict(false)
+			mustLoadPage(t, b.ctx(), app)
+			sleep(debounce)
+			before := st.Count(storefault.Commit)
+			mustUpdate(t, b.ctx(), s)
+			if n := st.Count(storefault.Commit); n != before {
+				t.Errorf("%d commits before the time", n-before)
+			}
+			sleep(debounce)
+			if n := st.Count(storefault.Commit); n != before+1 {
+				t.Errorf("%d commits when Debounce was over, want 1", n-before)
+			}
+		}
+	})
+}

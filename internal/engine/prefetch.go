@@ -108,6 +108,9 @@ func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []er
 func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	k, c := ref.Kind, ref.Kind.cache
 	in = &Instance{kind: k, key: ref.Key}
+	if k.Debounce > 0 {
+		e.debounced(in)
+	}
 	l := in.load()
 	got, evicted, ok := c.add(in, 0)
 	if got != in {
