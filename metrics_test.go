@@ -494,3 +494,40 @@ func TestMetricsEndWithTheApp(t *testing.T) {
 		t.Errorf("still read after Close: %v", slices.Collect(maps.Keys(m.gauges)))
 	}
 }
+
+// A stopper counts how often it is told that nobody reads a gauge any more.
+type stopper struct {
+	measured
+	stops map[string]int
+}
+
+func (s *stopper) Observe(name string, _ func() int64) (stop func()) {
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.stops[name]++
+	}
+}
+
+// What Observe returned is called once, however often the App is closed.
+func TestGaugesStopOnce(t *testing.T) {
+	s := &stopper{stops: map[string]int{}}
+	app := stay.New(memstore.New(), &stay.Options{Metrics: s})
+	var all sync.WaitGroup
+	for range 3 {
+		all.Go(func() {
+			if err := app.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	for name, n := range s.stops {
+		if n != 1 {
+			t.Errorf("%s: stopped %d times", name, n)
+		}
+	}
+	if len(s.stops) == 0 {
+		t.Error("nobody was told")
+	}
+}

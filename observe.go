@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -16,6 +17,7 @@ type observer struct {
 	metrics Metrics // nil: nothing is measured
 	tracer  Tracer  // nil: nothing is traced
 	stops   []func()
+	ended   sync.Once // App.Close may be called again
 }
 
 // newObserver returns nil if there is nothing to observe for.
@@ -49,14 +51,16 @@ func (ob *observer) begin() {
 	observe(guestsSize, func(c engine.Counts) int64 { return c.GuestsBytes })
 }
 
-// end undoes begin.
+// end undoes begin, once.
 func (ob *observer) end() {
 	if ob == nil {
 		return
 	}
-	for _, stop := range ob.stops {
-		stop()
-	}
+	ob.ended.Do(func() {
+		for _, stop := range ob.stops {
+			stop()
+		}
+	})
 }
 
 // measure takes a measurement that belongs to no change of state.
