@@ -120,3 +120,23 @@ func TestA14W4DebounceAfterPageLoad(t *testing.T) {
 		}
 	})
 }
+
+// A request without a cookie that changes nothing leaves nothing in memory,
+// also where changes are saved later (B1, A14).
+func TestB1A14DebounceLeavesNoTrace(t *testing.T) {
+	for name, open := range stores {
+		t.Run(name, func(t *testing.T) {
+			m := &measured{}
+			app := newApp(t, open(), &stay.Options{Metrics: m})
+			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: time.Hour})
+			for range 50 {
+				if _, err := s.Update(newBrowser(app).ctx(), func(*counter) error { return nil }); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if n := m.gauge(t, "stay.cache.states"); n != 0 {
+				t.Errorf("%d states are in memory", n)
+			}
+		})
+	}
+}

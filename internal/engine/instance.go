@@ -315,7 +315,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 func (e *Engine) create(ref *Ref) (*Instance, error) {
 	k, c := ref.Kind, ref.Kind.cache
 	isNew := ref.New
-	in := &Instance{kind: k, key: ref.Key}
+	in := &Instance{kind: k, key: ref.Key, fresh: ref.New || k.Backend == nil}
 	if k.Debounce > 0 {
 		e.debounced(in)
 		// Another call of the same request may have made it since, and it may
@@ -323,7 +323,6 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		// that, but is asked when the change is acknowledged already.
 		isNew = false
 	}
-	in.fresh = isNew || k.Backend == nil
 	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
 	l := in.load()
 	got, evicted, ok := c.add(in, e.touch(k))
