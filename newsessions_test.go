@@ -2,6 +2,7 @@ package stay_test
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -193,5 +194,17 @@ func TestS1MaxNewSessionsAfterFailures(t *testing.T) {
 		wantCode(t, err, stay.ErrUnavailable)
 		pass(time.Second)
 		mustUpdate(t, b.ctx(), clicks)
+	})
+}
+
+// A request whose changes are saved later begins one session, however many
+// states it changes (S1, A14).
+func TestS1A14MaxNewSessionsCountsARequestOnce(t *testing.T) {
+	onBoundedApp(t, 2, func(t *testing.T, app *stay.App, _ store.Store) {
+		ctx := newBrowser(app).ctx()
+		for i := range 5 {
+			s := stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("s", i), Persist: stay.PerSession, Debounce: time.Minute})
+			mustUpdate(t, ctx, s)
+		}
 	})
 }

@@ -235,10 +235,29 @@ func (r *resolution) companions(v *engine.Version) []engine.Companion {
 
 // admit is begin where the state brings the session's record with it.
 func (r *resolution) admit() error {
-	if r.kind.Backend != r.ss.kind.Backend || r.version.Revision != 0 {
+	if !r.brings() {
 		return nil
 	}
 	return r.begin()
+}
+
+// brings reports whether the state's first record is stored with the session's.
+func (r *resolution) brings() bool {
+	return r.kind.Backend == r.ss.kind.Backend && r.version.Revision == 0
+}
+
+// admitLater is admit for a state that is saved later. Until then the session
+// is not stored, and further states of the request do not count it again.
+func (r *resolution) admitLater() error {
+	s := r.request
+	if !r.brings() || s != nil && s.counted.Load() {
+		return nil
+	}
+	err := r.begin()
+	if s != nil && err == nil {
+		s.counted.Store(true)
+	}
+	return err
 }
 
 // begin counts a session that begins to be stored, unless another request has
@@ -255,7 +274,7 @@ func (r *resolution) begin() error {
 // session is over, what belongs to it alone goes with it. So whether one more
 // session may begin is decided now: what is acknowledged is not refused later.
 func (r *resolution) Later() (engine.Later, error) {
-	if err := r.admit(); err != nil {
+	if err := r.admitLater(); err != nil {
 		return nil, err
 	}
 	own := *r // r is part of what the caller's request holds

@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/bridge"
@@ -26,6 +27,8 @@ type Session struct {
 	carrier bridge.Carrier
 	token   string   // as the browser sent it
 	raw     [80]byte // what the token decodes to; ours are not longer
+
+	counted atomic.Bool // as one of MaxNewSessions
 
 	mu      sync.Mutex
 	opened  bool // the fields below are set
