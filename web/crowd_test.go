@@ -29,7 +29,7 @@ func TestW6CrowdsAreLoggedInPart(t *testing.T) {
 		if n := lines(); n != 10 {
 			t.Errorf("%d lines of 1000 refused requests, want 10", n)
 		}
-		time.Sleep(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 		many(1)
 		if n := lines(); n != 11 || !strings.Contains(s.log.String(), "left_out=990") {
 			t.Errorf("%d lines, want one more, which says left_out=990:\n%s", n, s.log)
