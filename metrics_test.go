@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"runtime"
 	"slices"
@@ -529,5 +530,30 @@ func TestGaugesStopOnce(t *testing.T) {
 	}
 	if len(s.stops) == 0 {
 		t.Error("nobody was told")
+	}
+}
+
+// panicky panics at every measurement.
+type panicky struct{}
+
+func (panicky) Measure(context.Context, stay.Measurement)  { panic("metrics") }
+func (panicky) Observe(string, func() int64) (stop func()) { return func() {} }
+
+// Metrics that panic are reported, and everything goes on: the next change has
+// its turn, and what was acknowledged is there.
+func TestMetricsThatPanic(t *testing.T) {
+	for name, st := range map[string]store.Store{"immediate": memstore.New(), "committer": behindCommitter(memstore.New())} {
+		t.Run(name, func(t *testing.T) {
+			log := &logged{}
+			app := newApp(t, st, &stay.Options{Metrics: panicky{}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+			count := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+			for range 3 {
+				mustUpdate(t, t.Context(), count)
+			}
+			wantCount(t, t.Context(), count, 3)
+			if !strings.Contains(log.String(), "Metrics panicked") {
+				t.Error("nothing was logged")
+			}
+		})
 	}
 }

@@ -66,8 +66,19 @@ func (ob *observer) end() {
 // measure takes a measurement that belongs to no change of state.
 func (ob *observer) measure(m Measurement) {
 	if ob != nil && ob.metrics != nil {
-		ob.metrics.Measure(ob.app.engine.Context(), m)
+		ob.send(ob.app.engine.Context(), m)
 	}
+}
+
+// send hands a measurement over. Metrics that panic, which they must not, do not
+// take the work along in whose middle they are called.
+func (ob *observer) send(ctx context.Context, m Measurement) {
+	defer func() {
+		if p := recover(); p != nil {
+			ob.app.logger().Error("stay: Metrics panicked", "metric", m.Name, "panic", p)
+		}
+	}()
+	ob.metrics.Measure(ctx, m)
 }
 
 // moduleOf returns the name of a kind's module, "" for records of Stay's own.
@@ -108,14 +119,14 @@ func (ob *observer) updated(ctx context.Context, w *watch) {
 		return
 	}
 	s := &w.span
-	ob.metrics.Measure(ctx, Measurement{
+	ob.send(ctx, Measurement{
 		Name: updateDuration, Value: time.Since(w.began).Seconds(), Module: s.Module, Code: CodeOf(s.Err),
 	})
 	if s.Runs > 0 {
-		ob.metrics.Measure(ctx, Measurement{Name: updateWaitTime, Value: s.Wait.Seconds(), Module: s.Module})
+		ob.send(ctx, Measurement{Name: updateWaitTime, Value: s.Wait.Seconds(), Module: s.Module})
 	}
 	if s.Runs > 1 {
-		ob.metrics.Measure(ctx, Measurement{Name: updateReruns, Value: float64(s.Runs - 1), Module: s.Module})
+		ob.send(ctx, Measurement{Name: updateReruns, Value: float64(s.Runs - 1), Module: s.Module})
 	}
 }
 

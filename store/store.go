@@ -54,7 +54,8 @@
 // key all but the first are. So is a group without writes, and one of several
 // writes where the store has no Groups. The slices of a Write and of a Record
 // are never modified after they were handed over, by either side, so both may
-// keep them.
+// keep them; the Group that lists the writes may be used again once Commit has
+// returned.
 //
 // # C7: closing
 //

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 )
 
-// How many shards there are; a small cache has one, so that its order of use
-// is exact.
+// How many shards there are, a power of two; a small cache has one, so that its
+// order of use is exact.
 const (
 	shards     = 16
 	smallCache = 1024
@@ -103,8 +103,8 @@ func newCache(e *Engine, maxCount int, maxBytes int64) *cache {
 
 // place returns the shard of a key, and its hash there.
 func (c *cache) place(k *Kind, key string) (*shard, uint64) {
-	h := maphash.Comparable(c.seed, cacheKey{k, key}) & c.bits
-	return &c.shards[h%uint64(c.n)], h
+	h := (maphash.String(c.seed, key) ^ k.salt) & c.bits
+	return &c.shards[h&uint64(c.n-1)], h
 }
 
 // get returns the instance of a key, nil if there is none, and makes it the

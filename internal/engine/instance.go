@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -62,6 +63,7 @@ type Kind struct {
 	Debounce time.Duration
 	warned   *atomic.Int64
 	cache    *cache
+	salt     uint64 // tells its keys from those of others in hashes
 }
 
 // A Ref names an instance, as resolved for one caller.
@@ -282,6 +284,7 @@ func (e *Engine) touch(k *Kind) int64 {
 // copies k.
 func (e *Engine) Kind(k Kind) *Kind {
 	k.warned = new(atomic.Int64)
+	k.salt = rand.Uint64()
 	k.cache = e.instances
 	if k.Backend == nil {
 		k.cache = e.guests
