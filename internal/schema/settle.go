@@ -50,7 +50,7 @@ const (
 	// value has no unknown fields: whoever adds a little need not copy it.
 	Spare = 32
 	// keepBuffer is how large a buffer may be that is used again.
-	keepBuffer = 64 << 10
+	keepBuffer = 1 << 20
 )
 
 // Settle returns what becomes the state after a run left v, of which encoded
