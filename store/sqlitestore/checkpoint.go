@@ -25,7 +25,7 @@ const (
 // logged notes what a commit wrote and wakes the checkpointer when it is much.
 // The caller holds the writer.
 func (s *Store) logged(c *conn) {
-	if s.unsaved += c.pagesWritten(); s.unsaved < logPages {
+	if s.unsaved += c.pagesWritten(); s.unsaved < s.due {
 		return
 	}
 	select {
@@ -36,7 +36,7 @@ func (s *Store) logged(c *conn) {
 
 // checkpoints moves the log into the database whenever it has grown, until
 // the store closes. A checkpoint that fails is tried again when the log has
-// grown by as much once more; meanwhile it costs nothing but space.
+// grown by half of logPages; meanwhile it costs nothing but space.
 func (s *Store) checkpoints() {
 	defer close(s.stopped)
 	ctx := context.Background() // nothing here takes long
@@ -60,12 +60,15 @@ func (s *Store) checkpoints() {
 // restart moves the rest of a long log while nobody writes, so that it starts
 // anew. The caller holds the writer.
 func (s *Store) restart(ctx context.Context) {
-	if s.unsaved < logPages {
+	if s.unsaved < s.due {
 		return // somebody did it before
 	}
-	_ = s.checkpoint(ctx, true)
-	if ctx.Err() == nil {
-		s.unsaved = 0 // also after a failure, see checkpoints
+	err := s.checkpoint(ctx, true)
+	switch {
+	case err == nil:
+		s.unsaved, s.due = 0, logPages
+	case ctx.Err() == nil:
+		s.due = s.unsaved + logPages/2 // the log is as long as it was
 	}
 }
 

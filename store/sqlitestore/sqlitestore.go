@@ -76,6 +76,7 @@ type Store struct {
 	keeper  *pool // the one connection that checkpoints
 
 	unsaved   int64         // pages in the log; belongs to who holds the writer
+	due       int64         // how many there are when it is to be moved; likewise
 	wake      chan struct{} // tells the checkpointer to look; holds one token
 	stop      chan struct{}
 	stopped   chan struct{}
@@ -158,6 +159,7 @@ func Open(path string, options ...Option) (*Store, error) {
 		writer:  newPool(1, sourceOf(path, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache)),
 		readers: newPool(readers, sourceOf(path)),
 		keeper:  newPool(1, sourceOf(path)),
+		due:     logPages,
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
