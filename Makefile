@@ -8,6 +8,8 @@ FUZZTIME ?= 5m
 BENCHTIME ?= 100ms
 # Which benchmarks; bench runs all by default, the comparison a few.
 BENCH ?=
+# Where bench draws the picture of the README.
+PICTURE ?= docs/speed.svg
 
 help: ## Show this list.
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,9 +37,9 @@ soak: ## Run the long tests (TestSoak...), without the race detector.
 	@.ci/require strace
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
-bench: ## Run the Go benchmarks (BENCH selects), then the comparison with others.
+bench: ## Run the Go benchmarks (BENCH selects), compare with others, draw docs/speed.svg.
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work
-	go run ./bench/report
+	go run ./bench/report -picture $(PICTURE)
 
 bench-compare: ## Run some Go benchmarks (BENCH selects) and compare with the recorded run.
 	go run ./bench/compare $(if $(BENCH),-bench '$(BENCH)')

@@ -75,9 +75,9 @@ type Module[S any] struct {
 	// changes, if that fails. Otherwise a failure is reported and tried again,
 	// after pauses that grow from 100 ms to 30 s, while the state goes on in
 	// memory. What is not stored yet goes with a state that is deleted, also if
-	// that ends as ErrUnknown, and with a session that is destroyed; Keys does not list, and At with a
-	// session's ID does not find, what was never stored. It needs a store with
-	// a sole owner.
+	// that ends as ErrUnknown, and with a session that is destroyed; Keys does
+	// not list, and At with a session's ID does not find, what was never
+	// stored. It needs a store with a sole owner.
 	Debounce time.Duration
 	// Expiry is how long a stored state stays after its last change; default
 	// 0, which is for ever, and for a state of a session as long as the

@@ -42,9 +42,9 @@ type Options struct {
 	// One more is ErrBusy.
 	MaxWaiters int
 	// MaxWait bounds how long a change waits for the changes before it, for
-	// its turn to be stored when the store is slow, and
-	// how long it is tried again after conflicts if the caller's context has
-	// no deadline; default 10 s.
+	// its turn to be stored when the store is slow, and how long it is tried
+	// again after conflicts if the caller's context has no deadline; default
+	// 10 s.
 	MaxWait time.Duration
 	// CommitTimeout bounds how long the outcome of a write is asked for before
 	// the change is ErrUnknown; default 10 s.
