@@ -48,7 +48,15 @@
 // # C6: cancellation, bytes and bounds
 //
 // A cancelled call is never half done within a group; a group whose outcome
-// the store does not know is [Unknown]. Keys and values are arbitrary bytes.
+// the store does not know is [Unknown]. Such a group may be applied after the
+// call, but not after a later group from the same process that writes one of
+// its keys: when that one is answered, the earlier one has been applied or
+// never will be. Otherwise a change that was repeated and stored, and whose
+// record was deleted then, could arrive once more and bring the record back. A
+// store behind a network can have each write say until when it may begin, by
+// the server's clock, and answer Unknown no earlier than that.
+//
+// Keys and values are arbitrary bytes.
 // Keys are 1 to [MaxKey] bytes long and all keys of one call are distinct: a
 // group that breaks this is [Rejected], alone; of several groups that name one
 // key all but the first are. So is a group without writes, and one of several
@@ -158,7 +166,7 @@ type Group []Write
 type Outcome uint8
 
 const (
-	// Unknown: the group may have been applied, now or later, or not.
+	// Unknown: the group may have been applied, or may be later (C6), or not.
 	// It is the zero value, so a result that nobody filled in claims nothing.
 	Unknown Outcome = iota
 	// Applied: every write was applied and is durable (C5).

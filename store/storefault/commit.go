@@ -2,6 +2,7 @@ package storefault
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -47,6 +48,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 		pass, place = append(pass, g), append(place, i)
 	}
 	if len(pass) > 0 {
+		s.supersede(pass)
 		for j, res := range s.inner.Commit(ctx, now, pass) {
 			results[place[j]] = res
 		}
@@ -81,15 +83,68 @@ func (s *Store) stop(ctx context.Context, now time.Time, n int, g store.Group, f
 	return store.Result{}, false
 }
 
+// A lateGroup is one that has not arrived yet.
+type lateGroup struct {
+	group store.Group
+	stop  context.CancelFunc
+	begun bool          // to arrive; guarded by Store.mu
+	done  chan struct{} // closed when it has arrived, or never will
+}
+
 // commitLate commits a group when it has passed the gate. The goroutine ends
-// then, or when the store is closed, which waits for it. It is started during
-// a call, so underWay is not zero.
+// then, when another group has superseded it, or when the store is closed,
+// which waits for it. It is started during a call, so underWay is not zero.
 func (s *Store) commitLate(ctx context.Context, now time.Time, call Call, gate *Gate) {
+	ctx, stop := context.WithCancel(ctx)
+	l := &lateGroup{group: call.Groups[0], stop: stop, done: make(chan struct{})}
+	s.mu.Lock()
+	s.late = append(s.late, l)
+	s.mu.Unlock()
 	s.underWay.Go(func() {
+		defer close(l.done)
+		defer stop()
 		w := s.waiting(ctx, call)
-		if w.at(gate) == nil {
-			s.inner.Commit(ctx, now, call.Groups)
+		passed := w.at(gate) == nil
+		s.mu.Lock()
+		l.begun = passed && slices.Contains(s.late, l)
+		s.mu.Unlock()
+		if l.begun {
+			s.inner.Commit(context.WithoutCancel(ctx), now, call.Groups)
 		}
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.late = slices.DeleteFunc(s.late, func(other *lateGroup) bool { return other == l })
+	})
+}
+
+// supersede sees to it that no group arrives any more which writes what groups
+// write, as C6 demands.
+func (s *Store) supersede(groups []store.Group) {
+	s.mu.Lock()
+	var arriving []*lateGroup
+	s.late = slices.DeleteFunc(s.late, func(l *lateGroup) bool {
+		if !slices.ContainsFunc(groups, l.meets) {
+			return false
+		}
+		if l.begun {
+			arriving = append(arriving, l)
+			return false
+		}
+		l.stop()
+		return true
+	})
+	s.mu.Unlock()
+	for _, l := range arriving {
+		<-l.done
+	}
+}
+
+// meets reports whether both groups write one key.
+func (l *lateGroup) meets(g store.Group) bool {
+	return slices.ContainsFunc(g, func(w store.Write) bool {
+		return w.Op != store.Check && slices.ContainsFunc(l.group, func(mine store.Write) bool {
+			return mine.Op != store.Check && mine.Key == w.Key
+		})
 	})
 }
 

@@ -46,9 +46,10 @@ func LoseAck(err error) Fault { return decide(unacknowledged, err) }
 
 // Late answers groups Unknown with err at once, and hands them to the wrapped
 // store when they have passed the gate, each in a Commit of its own with the
-// time of the original call; Close drops those that still wait. It is the
-// write that overtakes nobody and arrives after its caller gave up. Reads fail
-// with err. A nil err is ErrInjected.
+// time of the original call. It is the write that arrives after its caller gave
+// up. One that still waits is dropped by Close, and when a later group that
+// writes one of its keys goes on to the wrapped store, since a store must not
+// let it overtake that one (C6). Reads fail with err. A nil err is ErrInjected.
 func Late(g *Gate, err error) Fault {
 	f := decide(late, err)
 	f.gate = g

@@ -131,6 +131,33 @@ func TestLate(t *testing.T) {
 	})
 }
 
+// A late write never arrives after a later one of its key, which may be the
+// same once more and then a deletion (C6); others wait on.
+func TestLateIsSuperseded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, inner := wrapped(t)
+		g := storefault.NewGate()
+		s.Add(storefault.Rule{Op: storefault.Commit, Times: 2, Fault: storefault.Late(g, errTest)})
+		s.Commit(t.Context(), now, []store.Group{put("a"), put("b")})
+		again := s.Commit(t.Context(), now, []store.Group{put("a"), {{Op: store.Check, Key: "b"}}})
+		if again[0].Outcome != store.Applied || again[1].Outcome != store.Applied {
+			t.Fatalf("once more, and a check: %v", again)
+		}
+		gone := s.Commit(t.Context(), now, []store.Group{{{Op: store.Delete, Key: "a", Base: again[0].Revisions[0]}}})
+		if gone[0].Outcome != store.Applied {
+			t.Fatalf("the deletion: %v", gone)
+		}
+		g.Open()
+		synctest.Wait()
+		if revision(t, inner, "a") != 0 {
+			t.Error("a late write brought back what was deleted")
+		}
+		if revision(t, inner, "b") == 0 {
+			t.Error("a late write whose key nobody has written since did not arrive")
+		}
+	})
+}
+
 // Close ends every wait: calls fail with ErrClosed, late writes are dropped.
 func TestCloseEndsWaits(t *testing.T) {
 	handles := memstore.Shared(2)

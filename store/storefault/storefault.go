@@ -90,6 +90,7 @@ type Store struct {
 	rules    []*Added
 	counts   [ops]int
 	closed   bool
+	late     []*lateGroup
 	underWay sync.WaitGroup // calls and late writes; added to under mu only
 
 	closeOnce sync.Once

@@ -310,6 +310,24 @@ var breakages = []breakage{
 			return []store.Result{{Outcome: store.Unknown, Err: ctx.Err()}}
 		}
 	}, []string{"C6 cancelled during the call"}},
+	{"a cancelled write comes after those that follow it", func(b *broken) {
+		var mu sync.Mutex
+		var late []store.Group
+		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+			mu.Lock()
+			defer mu.Unlock()
+			if endsSoon(ctx) {
+				late = slices.Clone(groups)
+				return slices.Repeat([]store.Result{{Outcome: store.Unknown, Err: errBroken}}, len(groups))
+			}
+			results := b.Store.Commit(ctx, now, groups)
+			if late != nil && groups[0][0].Op == store.Delete {
+				b.Store.Commit(ctx, now, late)
+				late = nil
+			}
+			return results
+		}
+	}, []string{"C6 cancelled calls do not come after later ones"}},
 	{"cancelling breaks the store", func(b *broken) {
 		var mu sync.Mutex
 		var dead error

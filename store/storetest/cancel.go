@@ -45,6 +45,35 @@ var cancelRules = []rule{
 		},
 	},
 	{
+		name: "C6 cancelled calls do not come after later ones",
+		why: "A group of unknown outcome is applied before the next group that writes one of its keys, or never: who repeats it " +
+			"until it is stored, and deletes the record then, must not find it there again.",
+		check: func(e *env) {
+			const rounds = 100
+			r := e.rand(0)
+			for i := range rounds {
+				ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(400))*time.Microsecond)
+				e.cancelledCommit(ctx, i)
+				cancel()
+				a, b := pair(i)
+				for _, key := range []string{a, b} {
+					switch again := e.one(put(key, 0, "x")); again.Outcome {
+					case store.Applied:
+						e.apply(del(key, again.Revisions[0]))
+					case store.Conflict:
+						e.apply(del(key, again.Current[0].Revision))
+					default:
+						e.t.Fatalf("creating a key once more: %s", resultText(again))
+					}
+				}
+			}
+			for i := range rounds {
+				a, b := pair(i)
+				e.wantAbsent(a, b)
+			}
+		},
+	},
+	{
 		name: "C6 works after cancelled calls",
 		why:  "A cancelled call leaves nothing behind that blocks or fails those after it.",
 		check: func(e *env) {
