@@ -49,8 +49,8 @@ func TestE6IdleSessionBytes(t *testing.T) {
 // with the garbage collector as it comes. All others are evicted to SQLite and
 // come back as they were, at whatever time and after a restart.
 func TestSoakManySessions(t *testing.T) {
-	// The short form has a twenty-fifth of everything.
-	sessions, instances, bound := 40_000, 4_000, 100<<20
+	// The short form has a tenth of everything.
+	sessions, instances, bound := 100_000, 10_000, 100<<20
 	if soak() {
 		sessions, instances, bound = 1_000_000, 100_000, 1<<30 // the defaults
 	}
