@@ -318,6 +318,27 @@ func TestMetricsOfEphemeralStates(t *testing.T) {
 	}
 }
 
+// States that are dropped because others have grown are counted and logged as
+// those are that make room for new ones (E6).
+func TestMetricsOfDroppedForGrowth(t *testing.T) {
+	m, log := &measured{}, &logged{}
+	app := newApp(t, memstore.New(), &stay.Options{
+		Metrics: m, MaxBytes: 64 << 10, Logger: slog.New(slog.NewTextHandler(log, nil)),
+	})
+	s := stay.Register(app, stay.Module[counter]{Name: "e"})
+	first, last := newBrowser(app), newBrowser(app)
+	mustUpdate(t, first.ctx(), s)
+	mustUpdate(t, last.ctx(), s)
+	if _, err := s.Update(last.ctx(), func(c *counter) error { c.Label = strings.Repeat("x", 60<<10); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	wantEqual(t, "dropped", m.sums("stay.ephemeral.dropped"), map[string]float64{"e": 1})
+	wantCount(t, first.ctx(), s, 0)
+	if !strings.Contains(log.String(), "dropped_in_all=1") {
+		t.Errorf("the log does not tell of it:\n%s", log)
+	}
+}
+
 // What OnError is told of is counted by module, code and phase (A21).
 func TestMetricsOfErrors(t *testing.T) {
 	m := &measured{}

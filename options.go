@@ -30,7 +30,8 @@ type Options struct {
 	MaxInstances int
 	// MaxBytes bounds what the stored states in memory take, as estimated from
 	// their encoded size, and in the same way what the ephemeral ones take;
-	// default 256 MiB each.
+	// default 256 MiB each. Beyond it the same happens as beyond MaxInstances and
+	// MaxGuests.
 	MaxBytes int64
 	// MaxGuests bounds how many ephemeral states there are; default 100,000.
 	// Beyond it about the least recently used are dropped, which is logged.

@@ -144,13 +144,13 @@ func (c *cache) peek(k *Kind, key string) *Instance {
 //
 // The instance keeps a key of its own: the caller's may be a small part of a
 // large text, such as a request's path, which would stay in memory with it.
-func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bool) {
+func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
 	if old := s.find(h, in.kind, in.key); old != nil {
 		old.pins.Add(1)
 		s.mu.Unlock()
-		return old, 0, true
+		return old, true
 	}
 	if !in.kind.OwnKeys {
 		in.key = strings.Clone(in.key)
@@ -162,30 +162,32 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, evicted int, ok bo
 	s.n.Add(1)
 	s.mu.Unlock()
 	c.count.Add(1)
-	if evicted, ok = c.shrink(); ok {
-		return in, evicted, true
+	if c.shrink() {
+		return in, true
 	}
 	c.remove(in)
 	in.lock()
 	in.m.dead = true
 	in.unlock()
-	return in, evicted, false
+	return in, false
 }
 
-// shrink evicts until the cache is within its bounds. It reports how many, and
-// false when everything that is left is in use.
-func (c *cache) shrink() (n int, ok bool) {
+// shrink evicts until the cache is within its bounds. It reports false when
+// everything that is left is in use.
+func (c *cache) shrink() (ok bool) {
 	for c.over() {
 		k := c.evict()
 		if k == nil {
-			return n, !c.over()
+			return !c.over()
+		}
+		if c == c.engine.guests {
+			c.engine.reportDropped()
 		}
 		if o := c.engine.cfg.Observer; o != nil {
 			o.Evicted(k)
 		}
-		n++
 	}
-	return n, true
+	return true
 }
 
 // evict removes one instance, beginning with a different shard each time, and

@@ -30,7 +30,7 @@ func TestE6KeysWithTheSameHashAreToldApart(t *testing.T) {
 			switch {
 			case in == nil:
 				in = &Instance{kind: n.kind, key: n.key}
-				if got, _, ok := c.add(in, 0); got != in || !ok {
+				if got, ok := c.add(in, 0); got != in || !ok {
 					t.Fatalf("%d bits: add of %s %q returned another", bits, n.kind.Name, n.key)
 				}
 				there[n] = in

@@ -323,7 +323,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 	if in == nil {
 		in = &Instance{kind: k, key: key}
 		in.start(v)
-		if got, _, ok := c.add(in, e.touch(k)); got == in {
+		if got, ok := c.add(in, e.touch(k)); got == in {
 			if ok {
 				c.resize(in, v.size(key))
 			}

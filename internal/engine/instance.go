@@ -214,11 +214,10 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	}
 	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
 	l := in.load()
-	got, evicted, ok := c.add(in, e.touch(k))
+	got, ok := c.add(in, e.touch(k))
 	if got != in {
 		return got, nil
 	}
-	e.reportEvicted(k, evicted)
 	if !ok {
 		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
 		e.release(in)
@@ -373,15 +372,12 @@ func (e *Engine) Peek(k *Kind, key string) *Version {
 	return in.snapshot.Load()
 }
 
-// reportEvicted logs, at most once a minute, that ephemeral state was lost
+// reportDropped logs, at most once a minute, that ephemeral state was lost
 // because there was more of it than fits.
-func (e *Engine) reportEvicted(k *Kind, n int) {
-	if n == 0 || k.Backend != nil {
-		return
-	}
-	total := e.dropped.Add(int64(n))
+func (e *Engine) reportDropped() {
+	total := e.dropped.Add(1)
 	now := e.cfg.Now().Unix()
 	if last := e.dropLogged.Load(); now-last >= 60 && e.dropLogged.CompareAndSwap(last, now) {
-		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests", "dropped_in_all", total)
+		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
 	}
 }

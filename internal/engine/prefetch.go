@@ -112,11 +112,10 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 		e.debounced(in)
 	}
 	l := in.load()
-	got, evicted, ok := c.add(in, 0)
+	got, ok := c.add(in, 0)
 	if got != in {
 		return got, false, nil
 	}
-	e.reportEvicted(k, evicted)
 	if !ok {
 		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes")))
 		e.release(in)
