@@ -167,7 +167,7 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 			slog.String("module", e.Module),
 			slog.String("action", e.Action),
 			slog.String("phase", e.Phase),
-			slog.String("key", e.KeyHash))
+			slog.String("key_hash", e.KeyHash))
 	}
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))

@@ -53,7 +53,7 @@ func TestW6StatusOfEveryCode(t *testing.T) {
 			t.Errorf("%s: cause logged: %v, want %v", code, logged, want)
 		}
 		if status == 500 {
-			for _, want := range []string{"module=counter", "action=add", "phase=run", "key=c0ffee", "level=ERROR"} {
+			for _, want := range []string{"module=counter", "action=add", "phase=run", "key_hash=c0ffee", "level=ERROR"} {
 				if !strings.Contains(s.log.String(), want) {
 					t.Errorf("%s: the log lacks %s:\n%s", code, want, s.log)
 				}
