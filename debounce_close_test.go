@@ -14,6 +14,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -27,7 +28,7 @@ import (
 // S1, S5).
 func TestA14E7S1S5DebounceCloseStress(t *testing.T) {
 	const rounds = 30
-	seed := newSeed(t)
+	seed := testseed.New(t)
 	for round := range uint64(rounds) {
 		closeInUse(t, rand.New(rand.NewPCG(seed, round)))
 		if t.Failed() {

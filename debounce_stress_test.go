@@ -11,6 +11,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -93,7 +94,7 @@ func TestA14K2K3K4S5DebounceStress(t *testing.T) {
 
 func debounceStress(t *testing.T, inner store.Store, guests stay.GuestMode, byState bool) {
 	const workers, turns = 6, 120
-	seed := newSeed(t)
+	seed := testseed.New(t)
 	st := storefault.Wrap(unclosed{inner}, nil)
 	for n, f := range map[uint64]storefault.Fault{
 		5: storefault.Delay(time.Millisecond, time.Millisecond), 7: storefault.LoseAck(nil), 11: storefault.Fail(nil), 13: storefault.Drop(nil),

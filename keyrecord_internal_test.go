@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 )
 
@@ -30,8 +31,7 @@ func setOf(t *testing.T, r storedKeys) *keySet {
 // signs before it has settled (W1).
 func TestW1KeysOverYears(t *testing.T) {
 	const hour = int64(time.Hour / time.Millisecond)
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 1))
 	for range 10 {
 		idles := []time.Duration{

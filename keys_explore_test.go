@@ -11,6 +11,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -275,7 +276,7 @@ func TestSoakKeyExplore(t *testing.T) {
 }
 
 func exploreAll(t *testing.T, limit int) {
-	seed := newSeed(t)
+	seed := testseed.New(t)
 	total := 0
 	for name, play := range meetings {
 		t.Run(name, func(t *testing.T) {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -238,7 +239,7 @@ func playAll(t *testing.T, seed uint64, steps int) {
 // process do at once, no state reaches a user or guest whose it is not, and
 // what was acknowledged is there, once.
 func TestK2Model(t *testing.T) {
-	playAll(t, newSeed(t), 25)
+	playAll(t, testseed.New(t), 25)
 }
 
 // The same for longer.
@@ -246,7 +247,7 @@ func TestSoakKeyModel(t *testing.T) {
 	if os.Getenv("STAY_SOAK") == "" {
 		t.Skip("a long test: set STAY_SOAK=1")
 	}
-	random := rand.New(rand.NewPCG(newSeed(t), 1))
+	random := rand.New(rand.NewPCG(testseed.New(t), 1))
 	for end := time.Now().Add(2 * time.Minute); time.Now().Before(end) && !t.Failed(); {
 		seed := random.Uint64()
 		t.Logf("seed %d", seed)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -101,7 +102,7 @@ func TestS5RenewStress(t *testing.T) {
 func TestS5DestroyStress(t *testing.T) {
 	const sessions, turns = 40, 20
 	onStoresOfSessions(t, func(t *testing.T, st store.Store, app *stay.App) {
-		random := rand.New(rand.NewPCG(newSeed(t), 0))
+		random := rand.New(rand.NewPCG(testseed.New(t), 0))
 		states := perSessionStates(app, 4)
 		ephemeral := stay.Register(app, stay.Module[counter]{Name: "ephemeral"})
 		for range sessions {

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -16,26 +14,11 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
-
-// newSeed returns the seed of a random test, which it prints. With STAY_SEED
-// it is that one: each worker draws the same again, though the order between
-// them stays the scheduler's.
-func newSeed(t *testing.T) uint64 {
-	t.Helper()
-	seed := rand.Uint64()
-	if env := os.Getenv("STAY_SEED"); env != "" {
-		var err error
-		if seed, err = strconv.ParseUint(env, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("replay with STAY_SEED=%d", seed)
-	return seed
-}
 
 // every matches each nth call.
 func every(n uint64) func(storefault.Call) bool {
@@ -146,7 +129,7 @@ func TestE1E3E4E5E7E8Stress(t *testing.T) {
 		{name: "committer with faults, closed in between", faults: true, closed: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			seed := newSeed(t)
+			seed := testseed.New(t)
 			goroutines := runtime.NumGoroutine()
 			mem := memstore.New()
 			st := storefault.Wrap(unclosed{mem}, &storefault.Options{Features: func(f store.Features) store.Features {

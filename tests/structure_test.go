@@ -34,7 +34,7 @@ var rules = []rule{
 	},
 	{
 		// internal/golden is a driver for tests: it stands above what it drives.
-		from: stay + "/internal/...", except: []string{stay + "/internal/golden"}, not: []string{stay, stay + "/web"},
+		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
 		because: "the core is used by the root package, not the other way round",
 	},
 	{
@@ -55,7 +55,7 @@ var rules = []rule{
 	},
 	{
 		from:    stay + "/...",
-		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden"},
+		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testseed"},
 		not:     []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it",
 	},

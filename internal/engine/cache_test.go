@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/stay-go/stay/internal/testseed"
 )
 
 // E6: states whose keys have the same hash are told apart, in whatever order
 // they come and go.
 func TestE6KeysWithTheSameHashAreToldApart(t *testing.T) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, bits := range []uint64{0, 1, 7, ^uint64(0)} {
 		c := newCache(&Engine{}, 1<<20, 1<<40)

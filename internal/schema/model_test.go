@@ -3,16 +3,15 @@ package schema_test
 import (
 	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"reflect"
 	"slices"
 	"testing"
-)
 
-var seed = flag.Uint64("seed", 0, "replay the model test with this seed")
+	"github.com/stay-go/stay/internal/testseed"
+)
 
 type modelSub struct {
 	X int    `json:"x"`
@@ -258,12 +257,7 @@ func randomAny(r *rand.Rand, depth int) any {
 // M1, M2: decoding agrees with a model written on generic values, and what was
 // decoded, encoded and decoded again stays the same to the byte.
 func TestDecodeAgreesWithModel(t *testing.T) {
-	from := *seed
-	if from == 0 {
-		from = rand.Uint64()
-	}
-	t.Logf("replay with -seed=%d", from)
-	r := rand.New(rand.NewPCG(from, 1))
+	r := rand.New(rand.NewPCG(testseed.New(t), 1))
 	s := of(t, modelInitial())
 	initial := generic(t, encode(t, s, modelInitial(), nil))
 	fits := 0

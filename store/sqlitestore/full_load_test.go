@@ -5,12 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -67,14 +66,7 @@ func (f *filler) check(s *sqlitestore.Store, key string) {
 // and that every write succeeds from the moment on in which there is room,
 // without the store being opened again (C2, C5).
 func TestFullDatabaseUnderLoad(t *testing.T) {
-	seed := rand.Uint64()
-	if env := os.Getenv("STAY_SEED"); env != "" {
-		var err error
-		if seed, err = strconv.ParseUint(env, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("replay with STAY_SEED=%d", seed)
+	seed := testseed.New(t)
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := open(t, path, sqlitestore.MaxSize(128<<10))
 	fillers := make([]*filler, 4)

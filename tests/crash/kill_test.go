@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/tests/internal/crashsite"
 )
 
@@ -21,7 +22,7 @@ func TestSoakKill9(t *testing.T) {
 	if soak() {
 		cycles = 1200
 	}
-	seed := newSeed(t)
+	seed := testseed.New(t)
 	for i, guests := range []string{"guests stored", "guests in memory"} {
 		t.Run(guests, func(t *testing.T) {
 			kill9(t, seed+uint64(i), cycles/2, i == 1)

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/tests/internal/crashsite"
 	"github.com/stay-go/stay/tests/internal/powercut"
@@ -47,7 +48,7 @@ func TestSoakPowerCut(t *testing.T) {
 			}[i%3])
 		}
 	}
-	seed := newSeed(t)
+	seed := testseed.New(t)
 	for i, plan := range plans {
 		t.Run(fmt.Sprintf("trace %d", i), func(t *testing.T) { powerCuts(t, strace, seed+uint64(i), plan) })
 	}

@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -21,22 +20,6 @@ import (
 
 // soak reports whether the tests run long, as make soak wants them to.
 func soak() bool { return os.Getenv("STAY_SOAK") == "1" }
-
-// newSeed returns the seed of a random test, which it prints. With STAY_SEED
-// it is that one: each browser draws the same again, and so do the kills and
-// cuts, though what is under way at that moment stays the scheduler's.
-func newSeed(t *testing.T) uint64 {
-	t.Helper()
-	seed := rand.Uint64()
-	if env := os.Getenv("STAY_SEED"); env != "" {
-		var err error
-		if seed, err = strconv.ParseUint(env, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("replay with STAY_SEED=%d", seed)
-	return seed
-}
 
 // draws returns a source of random numbers for one purpose.
 func draws(seed uint64, purpose ...int) *rand.Rand {

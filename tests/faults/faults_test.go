@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -61,7 +62,7 @@ func TestSoakStoreFaults(t *testing.T) {
 				continue
 			}
 			t.Run(g.name+"/"+w.name, func(t *testing.T) {
-				seed := newSeed(t)
+				seed := testseed.New(t)
 				if g.disk { // which waits in system calls
 					t.Parallel()
 					storms(t, g, w, seed, false)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/web"
@@ -91,7 +92,7 @@ func fillDisk(t *testing.T, path string) {
 }
 
 func fullStore(t *testing.T, r room) {
-	seed := newSeed(t)
+	seed := testseed.New(t)
 	w := &world{t: t, seed: seed, opts: options(), ledger: newLedger(t), clock: &clock{}}
 	w.opts.MaxWait, w.opts.CommitTimeout = patience, patience
 	for i := range 6 {

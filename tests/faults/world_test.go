@@ -6,11 +6,9 @@ package faults_test
 import (
 	"context"
 	"log/slog"
-	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -78,19 +76,6 @@ type world struct {
 
 // soak reports whether the tests whose names begin with TestSoak run long.
 func soak() bool { return os.Getenv("STAY_SOAK") == "1" }
-
-func newSeed(t *testing.T) uint64 {
-	t.Helper()
-	seed := rand.Uint64()
-	if env := os.Getenv("STAY_SEED"); env != "" {
-		var err error
-		if seed, err = strconv.ParseUint(env, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("replay with STAY_SEED=%d", seed)
-	return seed
-}
 
 // start opens a node on each store. They outlive it.
 func (w *world) start(stores []store.Store, immediate bool) {

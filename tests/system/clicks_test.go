@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/web"
@@ -49,8 +50,7 @@ type visitor struct {
 }
 
 func countClicks(t *testing.T, onDisk bool, path string, sessions, clicks int, atMost time.Duration) {
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.New(t)
 	var s store.Store = memstore.New()
 	db := tempDB(t)
 	if onDisk {

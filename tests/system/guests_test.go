@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/staytest"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -22,8 +23,7 @@ import (
 // many that were.
 func TestE6A12LeastRecentlyUsedGuestsGo(t *testing.T) {
 	const limit, sessions, uses = 40, 120, 4000
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	clk := newClock()
 	var log logLines

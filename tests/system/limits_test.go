@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 	"github.com/stay-go/stay/web"
@@ -33,8 +34,7 @@ func TestEvictionLosesNothing(t *testing.T) {
 				}
 			}})
 			x := serve(t, fault, &stay.Options{MaxInstances: 4 * clickers})
-			seed := rand.Uint64()
-			t.Logf("seed %d", seed)
+			seed := testseed.New(t)
 			var mu sync.Mutex
 			browsers, acked := make([]*browser, sessions), make([]int, sessions)
 			for i := range browsers {

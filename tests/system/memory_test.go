@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
@@ -54,8 +55,7 @@ func TestSoakManySessions(t *testing.T) {
 	if soak() {
 		sessions, instances, bound = 1_000_000, 100_000, 1<<30 // the defaults
 	}
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
+	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	program := buildCrowd(t)
 	args := []string{"-db", filepath.Join(t.TempDir(), "app.db"), "-max-instances", strconv.Itoa(instances)}
