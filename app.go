@@ -115,7 +115,7 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 	} else {
 		m = nil // a session's record
 	}
-	if e.Phase == "" {
+	if e.Phase == "" || phase == "save" { // whatever made it fail
 		e.Phase = phase
 	}
 	if e.KeyHash == "" {

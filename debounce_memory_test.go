@@ -48,12 +48,19 @@ func TestA14E6DebounceEviction(t *testing.T) {
 	}
 }
 
-// Where memory is full of states that the store does not take, a newcomer is
-// refused, and nothing is dropped for it (E6, A14).
+// Where memory is full of states that the store does not take, because it does
+// not work or because of what they are, a newcomer is refused, and nothing is
+// dropped for it (E6, A14).
 func TestE6A14DebounceFull(t *testing.T) {
+	for name, cause := range map[string]error{"store fails": nil, "too large": store.ErrTooLarge} {
+		t.Run(name, func(t *testing.T) { debounceFull(t, cause) })
+	}
+}
+
+func debounceFull(t *testing.T, cause error) {
 	inBubbles(t, stay.Options{MaxInstances: 8, OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerUser, Debounce: debounce})
-		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
+		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(cause)})
 		for k := range 8 {
 			mustUpdate(t, t.Context(), s.At(fmt.Sprint(k)))
 		}

@@ -136,6 +136,7 @@ func (e *Engine) settle(req *request, res store.Result) {
 	}
 	switch res.Outcome {
 	case store.Applied:
+		req.backend.works()
 		if req.group != nil {
 			req.group.number(res.Revisions)
 			e.end(req, applied, nil)

@@ -30,6 +30,9 @@ type Backend struct {
 	stopped bool
 	signal  chan struct{}
 	took    atomic.Int64 // nanoseconds that the last call of Commit took
+
+	applied atomic.Uint64 // groups that the store has applied while saves failed
+	failed  atomic.Uint64 // 1 + applied, as it was when a save last failed by the store's fault
 }
 
 // newBackend is called with e.mu locked.
@@ -64,6 +67,18 @@ func (b *Backend) load(key string, at time.Time) (*store.Record, error) {
 	}
 	return &recs[0], nil
 }
+
+// works notes that the store has applied a group, which matters while there are
+// states whose saves have failed.
+func (b *Backend) works() {
+	if b.engine.stuck.Load() > 0 {
+		b.applied.Add(1)
+	}
+}
+
+// failing reports whether a save has failed by the store's fault, and the store
+// has taken nothing since.
+func (b *Backend) failing() bool { return b.failed.Load() > b.applied.Load() }
 
 // patience is how long the first member of a batch waits for others to run.
 func (b *Backend) patience() time.Duration {

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -24,6 +26,7 @@ type debounce struct {
 	changes uint64   // how many were acknowledged
 	stored  uint64   // how many of them need no save any more
 	counted bool     // among the engine's unsaved
+	stuck   bool     // and among those whose latest save has failed
 
 	timer    *time.Timer // begins the next save
 	armed    bool        // it is running
@@ -32,6 +35,7 @@ type debounce struct {
 	doubtful *save       // ended without an answer; it has to be sent again as it was
 	failures int         // in a row
 	cause    error       // of the latest
+	applied  uint64      // what the store had applied by then
 
 	later    Later // for the record's creation
 	acking   bool  // the batch is a change that is acknowledged without the store
@@ -84,16 +88,39 @@ func (d *debounce) abandon(e *Engine) {
 	d.count(e, false)
 }
 
-// count keeps the engine's number of instances with unsaved changes.
-func (d *debounce) count(e *Engine, is bool) {
-	if is != d.counted {
-		d.counted = is
-		if is {
-			e.unsaved.Add(1)
-		} else {
-			e.unsaved.Add(-1)
-		}
+// count keeps the engine's numbers of instances with unsaved changes, and of
+// those among them whose latest save has failed.
+func (d *debounce) count(e *Engine, unsaved bool) {
+	stuck := unsaved && d.failures > 0
+	note(&e.unsaved, &d.counted, unsaved)
+	note(&e.stuck, &d.stuck, stuck)
+}
+
+// note keeps in n how many flags are set, when one of them becomes is.
+func note(n *atomic.Int64, flag *bool, is bool) {
+	switch {
+	case is && !*flag:
+		n.Add(1)
+	case !is && *flag:
+		n.Add(-1)
 	}
+	*flag = is
+}
+
+// blames reports whether the save that has just failed tells that the store
+// does not work. It does not if the state is at fault: by the class of the
+// error, or because the store has taken other writes since the same state
+// failed before.
+func (d *debounce) blames(b *Backend, err error) bool {
+	var ee *Error
+	if !errors.As(err, &ee) {
+		return false
+	}
+	switch ee.Class {
+	case Unavailable, Unknown, Closed:
+		return d.failures == 0 || d.applied == b.applied.Load()
+	}
+	return false
 }
 
 // replaces has v, which is not saved, carry what whoever compares it with the

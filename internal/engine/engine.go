@@ -70,7 +70,7 @@ type Engine struct {
 	backends map[store.Store]*Backend
 
 	unsaved    atomic.Int64 // instances with changes that the store lacks
-	failing    atomic.Bool  // the latest save failed
+	stuck      atomic.Int64 // those of them whose latest save has failed
 	inflight   atomic.Int64
 	refuse     atomic.Bool // mirrors closed
 	evict      atomic.Bool // keep nothing in memory that nobody uses

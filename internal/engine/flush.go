@@ -65,14 +65,13 @@ func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 
 // makeRoom creates the instance of ref. When memory is full of instances that
 // are being saved, which the search for room has seen to, it waits until one
-// can leave, unless saves are failing.
+// can leave. It does not wait for those whose saves have failed.
 func (e *Engine) makeRoom(ctx context.Context, ref *Ref) (*Instance, error) {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 16*time.Millisecond) {
-		unsaved := e.unsaved.Load()
+		hope := e.hope()
 		in, err := e.create(ref)
-		if err == nil || ref.Kind.Backend == nil || e.failing.Load() || time.Since(began) > e.cfg.MaxWait ||
-			unsaved == 0 && e.unsaved.Load() == 0 {
+		if err == nil || ref.Kind.Backend == nil || time.Since(began) > e.cfg.MaxWait || !hope && !e.hope() {
 			return in, err
 		}
 		t := time.NewTimer(pause)
@@ -84,6 +83,9 @@ func (e *Engine) makeRoom(ctx context.Context, ref *Ref) (*Instance, error) {
 		}
 	}
 }
+
+// hope reports whether something will soon be stored, and can leave memory then.
+func (e *Engine) hope() bool { return e.unsaved.Load() > e.stuck.Load() }
 
 // saves begins the saves of all that have unsaved changes, and returns those
 // under way.

@@ -71,6 +71,19 @@ func (e *Engine) Counts() Counts {
 	}
 }
 
-// Failing reports whether the latest attempt to save what Debounce holds back
-// has failed, and there is still something to be saved.
-func (e *Engine) Failing() bool { return e.failing.Load() && e.unsaved.Load() > 0 }
+// Failing reports whether a store does not take what Debounce holds back. A
+// state that cannot be stored while others are is no sign of that; see
+// [debounce.blames].
+func (e *Engine) Failing() bool {
+	if e.stuck.Load() == 0 {
+		return false
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, b := range e.backends {
+		if b.failing() {
+			return true
+		}
+	}
+	return false
+}

@@ -145,6 +145,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 	s := req.save
 	switch {
 	case res.Outcome == store.Applied:
+		req.backend.works()
 		s.version.Revision = res.Revisions[0]
 		e.advanceAll(req, res.Revisions)
 		e.saved(s, s.version)
@@ -154,6 +155,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 		}
 		switch own := &res.Current[0]; {
 		case metaCarries(own.Meta, e.node, req.seq):
+			req.backend.works()
 			s.version.Revision = own.Revision // an earlier sending was applied
 			e.saved(s, s.version)
 		case own.Revision == req.one[0].Base && s.tries < maxTries:
@@ -180,7 +182,6 @@ func (e *Engine) saved(s *save, v *Version) {
 	in, d := s.in, s.in.owed
 	in.lock()
 	d.saved, d.later = v, nil
-	e.failing.Store(false)
 	d.failures, d.cause = 0, nil
 	updates := int(s.upto - d.stored)
 	d.stored = s.upto
@@ -207,9 +208,13 @@ func (e *Engine) saveFailed(s *save, err error) {
 	if s.req != nil {
 		d.doubtful = s
 	}
-	e.failing.Store(true)
+	b := in.kind.Backend
+	if d.blames(b, err) {
+		b.failed.Store(b.applied.Load() + 1)
+	}
 	d.failures++
-	d.cause, d.due = err, false
+	d.cause, d.due, d.applied = err, false, b.applied.Load()
+	d.count(e, d.counted)
 	if e.ctx.Err() == nil {
 		d.arm(backoff(d.failures))
 	} else {
