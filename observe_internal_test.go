@@ -26,16 +26,26 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	}
 	s := Register(app, Module[flat]{Name: "c", Persist: Global})
 	ctx := context.Background()
-	if n := testing.AllocsPerRun(200, func() {
+	if n := fewestAllocs(func() {
 		if _, err := s.Update(ctx, func(f *flat) error { f.N++; return nil }); err != nil {
 			t.Error(err)
 		}
-	}); n > 9 { // 6, and what the pools drop under the race detector
+	}); n > 6 {
 		t.Errorf("a change makes %v allocations", n)
 	}
-	if n := testing.AllocsPerRun(200, func() { _, _ = s.Get(ctx) }); n > 1 {
+	if n := fewestAllocs(func() { _, _ = s.Get(ctx) }); n > 1 {
 		t.Errorf("a read makes %v allocations", n)
 	}
+}
+
+// fewestAllocs returns how many allocations fn makes when it finds in the pools
+// what it left there: they drop some of it, under the race detector often.
+func fewestAllocs(fn func()) float64 {
+	fewest := testing.AllocsPerRun(1, fn)
+	for range 200 {
+		fewest = min(fewest, testing.AllocsPerRun(1, fn))
+	}
+	return fewest
 }
 
 // The other way round: with a Tracer alone nothing is measured, and with
