@@ -2,6 +2,7 @@ package faults_test
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -39,8 +40,12 @@ func fullDisk(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Unshareflags: syscall.CLONE_NEWNS, Pdeathsig: syscall.SIGKILL}
 	err := cmd.Run()
 	if err != nil && (cmd.ProcessState == nil || strings.Contains(out.String(), "mount: operation not permitted")) {
-		t.Logf("NOT TESTED: a disk that is full. This system lets nobody mount one: %v\n%s", err, &out)
-		t.Skip("no mount is permitted here")
+		// Not a failure even where nothing is to be skipped: no package mends
+		// it, and the same store is filled in the other ways.
+		message := fmt.Sprintf("a disk that is full, since none may be mounted here; it needs root, in a container with --cap-add=SYS_ADMIN: %v: %s",
+			err, bytes.TrimSpace(out.Bytes()))
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %s\n", t.Name(), message)
+		t.Skip(message)
 	}
 	t.Logf("in a name space of its own: %v\n%s", err, &out)
 	if err != nil || !strings.Contains(out.String(), "--- PASS: TestSoakFullStore/disk") {
