@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/quota"
 	"github.com/stay-go/stay/store"
 )
 
@@ -23,6 +25,7 @@ type App struct {
 	checks   checks
 	shared   atomic.Bool // some store has other owners
 	observer *observer   // nil: nobody measures or traces
+	quotas   map[Code]*quota.Quota
 
 	mu      sync.RWMutex
 	modules map[string]*module
@@ -42,7 +45,7 @@ func New(s store.Store, opts *Options) *App {
 	if !f.Groups {
 		panic("stay.New: the store has no atomic groups (Features.Groups), which sessions need: use a store that has them")
 	}
-	app := &App{opts: opts.withDefaults(), modules: map[string]*module{}}
+	app := &App{opts: opts.withDefaults(), modules: map[string]*module{}, quotas: newQuotas()}
 	o := &app.opts
 	o.guests(f)
 	app.shared.Store(!f.SoleOwner)
@@ -133,14 +136,46 @@ func (a *App) report(m *module, call *Call, e *Error) {
 		hook = m.onError
 	}
 	if hook == nil {
-		a.logger().Error("stay: "+e.Phase+" failed", "module", e.Module, "action", e.Action, "key_hash", e.KeyHash, "error", e)
+		a.logFailure(e.Code, "stay: "+e.Phase+" failed", slog.String("module", e.Module), slog.String("action", e.Action),
+			slog.String("key_hash", e.KeyHash), slog.Any("error", e))
 		return
 	}
 	defer func() {
 		call.run.over.Store(true)
 		if p := recover(); p != nil {
-			a.logger().Error("stay: OnError panicked", "module", e.Module, "panic", p, "error", e)
+			a.logFailure(ErrInternal, "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p), slog.Any("error", e))
 		}
 	}()
 	hook(call, e)
+}
+
+// newQuotas returns what bounds the lines of failures: one quota for each code,
+// so that a store that fails in crowds leaves the others theirs.
+func newQuotas() map[Code]*quota.Quota {
+	qs := map[Code]*quota.Quota{}
+	for _, c := range []Code{ErrUnavailable, ErrUnknown, ErrBusy, ErrClosed, ErrConflict, ErrTooLarge, ErrInvalid, ErrCorrupt, ErrInternal} {
+		qs[c] = &quota.Quota{}
+	}
+	return qs
+}
+
+// logFailure logs a failure, or counts it where too many of its code are logged
+// in this second. Codes of the user's own share the quota of ErrInternal.
+func (a *App) logFailure(code Code, text string, attrs ...slog.Attr) {
+	ctx, log := a.engine.Context(), a.logger()
+	if !log.Enabled(ctx, slog.LevelError) {
+		return
+	}
+	q := a.quotas[code]
+	if q == nil {
+		q = a.quotas[ErrInternal]
+	}
+	ok, leftOut := q.Take(time.Now())
+	if !ok {
+		return
+	}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	log.LogAttrs(ctx, slog.LevelError, text, attrs...)
 }

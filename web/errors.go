@@ -12,7 +12,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/stay-go/stay"
@@ -103,35 +102,6 @@ func refuseMethod(s *settings, w http.ResponseWriter, r *http.Request, allow str
 	fail(s, w, r, http.StatusMethodNotAllowed, malformed("this method is not allowed here: use "+allow, nil))
 }
 
-// logsPerSecond bounds how many lines in a second tell of requests that are
-// answered with 503.
-const logsPerSecond = 10
-
-// A quota bounds what is logged in a second, and counts what is not.
-type quota struct {
-	mu      sync.Mutex
-	second  int64
-	used    int
-	leftOut int
-}
-
-// take reports whether one more may be logged, and how many were left out since
-// the last that was.
-func (q *quota) take(now time.Time) (ok bool, leftOut int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if second := now.Unix(); second != q.second {
-		q.second, q.used = second, 0
-	}
-	if q.used == logsPerSecond {
-		q.leftOut++
-		return false, 0
-	}
-	q.used++
-	leftOut, q.leftOut = q.leftOut, 0
-	return true, leftOut
-}
-
 // logFailure logs what the client is not shown. The route is logged rather
 // than the path, which may hold what should not be in logs. Requests that find
 // no room or no store fail in crowds: of those only some are logged.
@@ -152,7 +122,7 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	leftOut := 0
 	if status == http.StatusServiceUnavailable && level > slog.LevelDebug {
 		ok := false
-		if ok, leftOut = s.crowds.take(time.Now()); !ok {
+		if ok, leftOut = s.crowds.Take(time.Now()); !ok {
 			return
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/quota"
 )
 
 // Secure says when the session cookie is for https only.
@@ -100,8 +101,8 @@ type settings struct {
 	maxResponse int
 	onError     func(http.ResponseWriter, *http.Request, int, error)
 
-	buffers sync.Pool // of *[]byte, for responses
-	crowds  quota     // of log lines
+	buffers sync.Pool   // of *[]byte, for responses
+	crowds  quota.Quota // of log lines
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
