@@ -74,7 +74,7 @@ func withPoison(t *testing.T, opts stay.Options, test func(t *testing.T, app *st
 		t.Run(name, func(t *testing.T) {
 			inBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
 				test(t, app, c.cause, func() func() {
-					if c.cause == errWord {
+					if errors.Is(c.cause, errWord) {
 						unwritable.Store(true)
 						return func() { unwritable.Store(false) }
 					}
@@ -118,7 +118,7 @@ func TestCheckBesidePoison(t *testing.T) {
 		// With nothing else to judge by, a refusal of the store's may be its
 		// failure, and one that never reached it is not.
 		sleep(2 * time.Minute)
-		if err := app.Check(t.Context()); (err != nil) != (cause == errDisk) {
+		if err := app.Check(t.Context()); (err != nil) != errors.Is(cause, errDisk) {
 			t.Errorf("while nothing else is stored: %v", err)
 		}
 		end()
