@@ -5,7 +5,8 @@ import "context"
 // Metrics takes the measurements of an App; see [Options].Metrics. Package
 // stayotel has one for OpenTelemetry. The methods are called concurrently and
 // in the middle of work, also while others wait for the same state: they must
-// return at once, must not panic, and must not call the App.
+// return at once, must not panic, and must not call the App. A panic of Measure
+// is logged, and everything goes on.
 type Metrics interface {
 	// Measure takes one measurement of a counter or a histogram. The context
 	// is that of the change which was measured, with its span, where there is
@@ -30,7 +31,10 @@ type Measurement struct {
 	// which belong to none.
 	Module string
 	// Code is the code of what failed, as [CodeOf] says it; "" for what
-	// succeeded. Errors of the program's own may bring codes of their own.
+	// succeeded. Errors of the program's own may bring codes of their own. Where
+	// a change failed because its caller's context was cancelled, as that of a
+	// request is when the browser leaves, it is "canceled", whatever code the
+	// caller got; a deadline that ran out is no such case.
 	Code Code
 	// Phase is that of the [Error].
 	Phase string

@@ -151,8 +151,8 @@ func testMetricsByCode(t *testing.T) {
 			_, _ = s.Update(t.Context(), increment)
 		}
 	}
-	ended, cancel := context.WithCancel(t.Context())
-	cancel()
+	late, cancel := context.WithTimeout(t.Context(), 0)
+	defer cancel()
 	for code, change := range map[stay.Code]func(){
 		"":                  func() { mustUpdate(t, t.Context(), s) },
 		stay.ErrInvalid:     refuse(stay.Invalid("", "no")),
@@ -161,7 +161,7 @@ func testMetricsByCode(t *testing.T) {
 		"mine":              refuse(stay.Code("mine")),
 		stay.ErrUnavailable: during(storefault.Fail(nil)),
 		stay.ErrUnknown:     during(storefault.Drop(nil)),
-		stay.ErrBusy:        func() { _, _ = s.Update(ended, increment) },
+		stay.ErrBusy:        func() { _, _ = s.Update(late, increment) },
 		stay.ErrNoSession:   func() { _, _ = own.Update(t.Context(), increment) },
 		stay.ErrTooLarge: func() {
 			_, _ = s.Update(t.Context(), func(c *counter) error { c.Label = strings.Repeat("x", 100); return nil })

@@ -114,19 +114,17 @@ func (ob *observer) Stored(k *engine.Kind, updates int) {
 }
 
 // updated measures a change of state that is over.
-func (ob *observer) updated(ctx context.Context, w *watch) {
+func (ob *observer) updated(w *watch) {
 	if ob.metrics == nil {
 		return
 	}
 	s := &w.span
-	ob.send(ctx, Measurement{
-		Name: updateDuration, Value: time.Since(w.began).Seconds(), Module: s.Module, Code: CodeOf(s.Err),
-	})
+	ob.send(w.ctx, Measurement{Name: updateDuration, Value: time.Since(w.began).Seconds(), Module: s.Module, Code: s.Code})
 	if s.Runs > 0 {
-		ob.send(ctx, Measurement{Name: updateWaitTime, Value: s.Wait.Seconds(), Module: s.Module})
+		ob.send(w.ctx, Measurement{Name: updateWaitTime, Value: s.Wait.Seconds(), Module: s.Module})
 	}
 	if s.Runs > 1 {
-		ob.send(ctx, Measurement{Name: updateReruns, Value: float64(s.Runs - 1), Module: s.Module})
+		ob.send(w.ctx, Measurement{Name: updateReruns, Value: float64(s.Runs - 1), Module: s.Module})
 	}
 }
 

@@ -15,7 +15,11 @@ type Tracer interface {
 	// function of the change, its action and what it puts off with Call.After
 	// see that one. The function it returns ends the span; it is called in the
 	// same goroutine when the change is about to return or to panic, and finds
-	// in span what became of the change.
+	// in span what became of the change; nil ends nothing.
+	//
+	// Both are called concurrently and in the middle of work: they must return
+	// at once, must not panic, and must not call the App. A panic is logged, and
+	// the change goes on without a span, or returns as if its span had ended.
 	Start(ctx context.Context, span *Span) (context.Context, func())
 }
 
@@ -37,37 +41,88 @@ type Span struct {
 	// Err is what the change returned. For a change that panics, or ends its
 	// goroutine, it is an error of class ErrInternal.
 	Err error
+	// Code says how the change ended, as [Measurement].Code does: "" if it
+	// succeeded, the code of Err, or "canceled" where it failed because its
+	// caller's context was cancelled.
+	Code Code
+}
+
+// canceled is what measurements and spans have in place of the code of an error
+// that the caller's leaving has brought about. No error carries it.
+const canceled Code = "canceled"
+
+// outcome returns the code that measurements and spans have for what a change
+// returned to a caller with ctx. Callers who leave are no failures; a deadline
+// that ran out may well be one.
+func outcome(ctx context.Context, err error) Code {
+	if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
+		return canceled
+	}
+	return CodeOf(err)
 }
 
 // A watch follows one change of state.
 type watch struct {
-	span  Span
-	began time.Time
-	batch atomic.Int32 // written by whoever commits
+	observer *observer
+	span     Span
+	began    time.Time
+	caller   context.Context // as the change was called
+	ctx      context.Context // with the span
+	end      func()          // ends the span; nil: there is none
+	batch    atomic.Int32    // written by whoever commits
 }
 
 var errCutOff = &Error{Code: ErrInternal, Phase: "run", Err: errors.New("the change has panicked, or ended its goroutine")}
 
 // update is core.update, measured and traced.
 func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
-	w := &watch{span: Span{Module: c.module.name, Action: o.action}, began: time.Now()}
+	w := ob.watch(ctx, c.module.name, o.action)
+	defer w.over()
 	o.watch = w
-	end := func() {}
-	if ob.tracer != nil {
-		ctx, end = ob.tracer.Start(ctx, &w.span)
-		if o.ctx != nil {
-			o.ctx = ctx
-		}
+	if o.ctx != nil {
+		o.ctx = w.ctx
 	}
-	w.span.Err = errCutOff
-	defer func() {
-		w.span.Batch = int(w.batch.Load())
-		end()
-		ob.updated(ctx, w)
-	}()
-	v, err := c.update(ctx, o)
+	v, err := c.update(w.ctx, o)
 	w.span.Err = err
 	return v, err
+}
+
+// watch begins to follow a change, which goes on with the context of the watch.
+func (ob *observer) watch(ctx context.Context, module, action string) *watch {
+	w := &watch{observer: ob, span: Span{Module: module, Action: action}, began: time.Now(), caller: ctx, ctx: ctx}
+	if ob.tracer != nil {
+		w.start()
+	}
+	w.span.Err = errCutOff // until it has returned
+	return w
+}
+
+// over ends what watch began.
+func (w *watch) over() {
+	w.span.Batch = int(w.batch.Load())
+	w.span.Code = outcome(w.caller, w.span.Err)
+	if w.end != nil {
+		w.finish()
+	}
+	w.observer.updated(w)
+}
+
+func (w *watch) start() {
+	defer w.recovered()
+	w.ctx, w.end = w.observer.tracer.Start(w.caller, &w.span)
+}
+
+func (w *watch) finish() {
+	defer w.recovered()
+	w.end()
+}
+
+// recovered is deferred around calls of a Tracer: when it ends a span, the
+// change may be stored, and its caller is to hear that and nothing else.
+func (w *watch) recovered() {
+	if p := recover(); p != nil {
+		w.observer.app.logger().Error("stay: Tracer panicked", "module", w.span.Module, "action", w.span.Action, "panic", p)
+	}
 }
 
 // run notes that the function of the change runs.

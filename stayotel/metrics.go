@@ -20,7 +20,8 @@ import (
 // their values add up.
 //
 // The attributes are stay.module, absent for records of Stay's own; error.type,
-// the code of the error, absent where there was none; and stay.phase.
+// the code of the error, absent where there was none, and "canceled" where the
+// caller has left; and stay.phase.
 func Metrics(provider metric.MeterProvider) (stay.Metrics, error) {
 	if provider == nil {
 		panic("stayotel.Metrics: the provider is nil: make one with the SDK, or pass otel.GetMeterProvider()")

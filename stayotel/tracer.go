@@ -15,10 +15,12 @@ import (
 // "todos.add", or after the module alone where the change is no action. It
 // panics without a provider.
 //
-// Its attributes are stay.module, stay.action, stay.outcome ("ok" or the code
-// of the error), stay.wait (seconds until the change had its turn), stay.runs,
-// stay.batch (how many changes were stored with one write), and error.type. The
-// text of an error is not among them: it may hold what users entered.
+// Its attributes are stay.module, stay.action, stay.outcome ("ok", "canceled"
+// or the code of the error), stay.wait (seconds until the change had its turn),
+// stay.runs, stay.batch (how many changes were stored with one write), and
+// error.type. The text of an error is not among them: it may hold what users
+// entered. A change that failed because its caller's context was cancelled is
+// "canceled" and no error: it has no error.type, and its status is not set.
 func Tracer(provider trace.TracerProvider) stay.Tracer {
 	if provider == nil {
 		panic("stayotel.Tracer: the provider is nil: make one with the SDK, or pass otel.GetTracerProvider()")
@@ -47,8 +49,10 @@ func (t tracer) Start(ctx context.Context, s *stay.Span) (context.Context, func(
 // describe says what became of the change.
 func describe(span trace.Span, s *stay.Span) {
 	outcome := "ok"
-	if code := stay.CodeOf(s.Err); code != "" {
-		outcome = string(code)
+	if s.Code != "" {
+		outcome = string(s.Code)
+	}
+	if s.Code != "" && s.Code != "canceled" { // a caller who leaves is no failure
 		span.SetStatus(codes.Error, outcome)
 		span.SetAttributes(attribute.String("error.type", outcome))
 	}

@@ -2,6 +2,7 @@ package stayotel_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -83,6 +84,26 @@ func TestSpans(t *testing.T) {
 		if text := fmt.Sprintf("%+v", span); strings.Contains(text, "4711") {
 			t.Errorf("the span tells what a user has entered: %s", text)
 		}
+	}
+}
+
+// A change that fails because its caller has left is no failed span, as it
+// counts as canceled among the measurements.
+func TestSpanOfACallerWhoHasLeft(t *testing.T) {
+	app, _, exporter := tracedApp(t)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Update(ctx, func(*counter) error { return nil }); !errors.Is(err, stay.ErrBusy) {
+		t.Errorf("error %v", err)
+	}
+	spans := exporter.GetSpans()
+	if len(spans) != 1 {
+		t.Fatalf("%d spans", len(spans))
+	}
+	a := attributesOf(spans[0])
+	if _, failed := a["error.type"]; failed || spans[0].Status.Code != codes.Unset || a["stay.outcome"] != "canceled" {
+		t.Errorf("status %v, attributes %v", spans[0].Status, a)
 	}
 }
 
