@@ -100,7 +100,7 @@ func AllMetrics() []Metric {
 		{updateWaitTime, "histogram", "s", "From the call of a change until it first had its turn: for its state to be loaded, and for the changes before it.", []string{byModule}, seconds()},
 		{updateReruns, "counter", "{run}", "Runs of changes beyond their first, because the state or the session had changed meanwhile.", []string{byModule}, nil},
 		{batchSize, "histogram", "{update}", "Changes that one write of a record has stored.", []string{byModule}, sizes()},
-		{commitDuration, "histogram", "s", "Commits of the stores.", nil, seconds()},
+		{commitDuration, "histogram", "s", "Commits of the stores.", []string{byCode}, seconds()},
 		{commitSize, "histogram", "{record}", "Records that one commit of a store was to write or remove.", nil, sizes()},
 		{loadDuration, "histogram", "s", "Reads of the stores.", []string{byCode}, seconds()},
 		{cacheHits, "counter", "{use}", "Uses of stored states that were in memory.", []string{byModule}, nil},

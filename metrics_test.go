@@ -357,6 +357,7 @@ func TestMetricsOfErrors(t *testing.T) {
 	fail(storefault.Commit)
 	_, err := s.Update(t.Context(), func(*counter) error { return stay.ErrDenied })
 	wantCode(t, err, stay.ErrDenied) // goes to its caller only
+	wantEqual(t, "commits", codesOf(m.of("stay.store.commit.duration")), []stay.Code{stay.ErrUnavailable, stay.ErrUnavailable})
 	wantEqual(t, "errors", m.sums("stay.errors"), map[string]float64{"c unavailable load": 1, "c unavailable save": 2})
 	wantEqual(t, "calls of OnError", told, 3)
 	loads := m.sums("stay.store.load.duration")

@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync"
 	"time"
@@ -162,7 +163,7 @@ func (s watchedStore) Load(ctx context.Context, now time.Time, reads []store.Rea
 func (s watchedStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	began := time.Now()
 	res := s.Store.Commit(ctx, now, groups)
-	s.observer.measure(Measurement{Name: commitDuration, Value: time.Since(began).Seconds()})
+	s.observer.measure(Measurement{Name: commitDuration, Value: time.Since(began).Seconds(), Code: commitCode(groups, res)})
 	records, begun := 0, 0
 	sessions := s.observer.app.sessions.kind.Prefix
 	for i, g := range groups {
@@ -181,6 +182,37 @@ func (s watchedStore) Commit(ctx context.Context, now time.Time, groups []store.
 		s.observer.measure(Measurement{Name: sessionsBegun, Value: float64(begun)})
 	}
 	return res
+}
+
+// commitCode is the code of a commit that failed: ErrUnknown where the store did
+// not say for every group what became of it, else that of the first group that
+// it rejected. A conflict is an answer as good as any.
+func commitCode(groups []store.Group, res []store.Result) (code Code) {
+	if len(res) < len(groups) {
+		return ErrUnknown
+	}
+	for i := range res {
+		switch res[i].Outcome {
+		case store.Applied, store.Conflict:
+		case store.Rejected:
+			if code == "" {
+				code = rejection(res[i].Err)
+			}
+		default:
+			return ErrUnknown
+		}
+	}
+	return code
+}
+
+func rejection(err error) Code {
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return ErrTooLarge
+	case errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	}
+	return ErrUnavailable
 }
 
 func (s watchedStore) Features() store.Features {

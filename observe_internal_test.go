@@ -2,8 +2,10 @@ package stay
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
+	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -59,6 +61,29 @@ func TestObservedByHalf(t *testing.T) {
 		}
 		if err := app.Close(t.Context()); err != nil {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A commit failed where the store did not know, or rejected a group, with the
+// others of its groups or without; a conflict is no failure.
+func TestCodeOfACommit(t *testing.T) {
+	applied, conflict := store.Result{Outcome: store.Applied}, store.Result{Outcome: store.Conflict}
+	rejected := func(err error) store.Result { return store.Result{Outcome: store.Rejected, Err: err} }
+	groups := make([]store.Group, 2)
+	for _, c := range []struct {
+		res  []store.Result
+		want Code
+	}{
+		{[]store.Result{applied, conflict}, ""},
+		{[]store.Result{applied, rejected(nil)}, ErrUnavailable},
+		{[]store.Result{rejected(fmt.Errorf("row: %w", store.ErrTooLarge)), rejected(nil)}, ErrTooLarge},
+		{[]store.Result{rejected(store.ErrClosed), applied}, ErrClosed},
+		{[]store.Result{rejected(nil), {}}, ErrUnknown},
+		{[]store.Result{applied}, ErrUnknown},
+	} {
+		if got := commitCode(groups, c.res); got != c.want {
+			t.Errorf("%+v: got %q, want %q", c.res, got, c.want)
 		}
 	}
 }
