@@ -28,20 +28,24 @@ import (
 // The same login once more, as after a double click, comes with the cookie that
 // the first has replaced. It joins the first: the browser gets that one's cookie.
 func (s *Session) Login(ctx context.Context, user string) error {
-	if user == "" || len(user) > maxKey {
-		return &Error{
-			Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
-			Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
+	return s.observer().verb(ctx, "login", func(ctx context.Context) error {
+		if user == "" || len(user) > maxKey {
+			return &Error{
+				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
+				Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
+			}
 		}
-	}
-	return s.setUser(ctx, user)
+		return s.setUser(ctx, user)
+	})
 }
 
 // Logout has the session belong to nobody from now on, with a new cookie as by
 // [Session.Login], whose rules hold. The user's states stay in the store; all
 // PerUser modules go on with the initial state. Logging out a guest does
 // nothing.
-func (s *Session) Logout(ctx context.Context) error { return s.setUser(ctx, "") }
+func (s *Session) Logout(ctx context.Context) error {
+	return s.observer().verb(ctx, "logout", func(ctx context.Context) error { return s.setUser(ctx, "") })
+}
 
 func (s *Session) setUser(ctx context.Context, user string) error {
 	if err := s.verb(ctx); err != nil {

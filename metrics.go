@@ -30,6 +30,9 @@ type Measurement struct {
 	// Module is the module's name; "" for the records of sessions and users,
 	// which belong to none.
 	Module string
+	// Action is what was done to a session: "login", "logout", "renew",
+	// "destroy" or "revoke"; "" for all else.
+	Action string
 	// Code is the code of what failed, as [CodeOf] says it; "" for what
 	// succeeded. Errors of the program's own may bring codes of their own. Where
 	// a change failed because its caller's context was cancelled, as that of a
@@ -50,8 +53,8 @@ type Metric struct {
 	Unit string
 	// Description is one sentence for people.
 	Description string
-	// Attributes are what a measurement carries: of "stay.module", "error.type"
-	// (Measurement.Code) and "stay.phase" those that can differ.
+	// Attributes are what a measurement carries: of "stay.module", "stay.action",
+	// "error.type" (Measurement.Code) and "stay.phase" those that can differ.
 	Attributes []string
 	// Buckets are boundaries that fit a histogram's values.
 	Buckets []float64
@@ -76,6 +79,7 @@ const (
 	guestsStates    = "stay.ephemeral.states"
 	guestsSize      = "stay.ephemeral.size"
 	errorsReported  = "stay.errors"
+	sessionDuration = "stay.session.change.duration"
 	sessionsBegun   = "stay.sessions.begun"
 	sessionsEnded   = "stay.sessions.ended"
 	sessionsExpired = "stay.sessions.expired"
@@ -83,6 +87,7 @@ const (
 
 const (
 	byModule = "stay.module"
+	byAction = "stay.action"
 	byCode   = "error.type"
 	byPhase  = "stay.phase"
 )
@@ -113,6 +118,7 @@ func AllMetrics() []Metric {
 		{guestsStates, "gauge", "{state}", "Ephemeral states in memory.", nil, nil},
 		{guestsSize, "gauge", "By", "What they take, as estimated.", nil, nil},
 		{errorsReported, "counter", "{error}", "Failures that OnError was told of.", []string{byModule, byCode, byPhase}, nil},
+		{sessionDuration, "histogram", "s", "From the call of a Login, Logout, Renew, Destroy or Revoke until it returned.", []string{byAction, byCode}, seconds()},
 		{sessionsBegun, "counter", "{session}", "Sessions that began to be stored.", nil, nil},
 		{sessionsEnded, "counter", "{session}", "Sessions that were ended by Destroy.", nil, nil},
 		{sessionsExpired, "counter", "{session}", "Sessions that were removed after their time was over, revoked ones included.", nil, nil},

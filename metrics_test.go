@@ -464,7 +464,7 @@ func TestMetricsAreThoseOfTheList(t *testing.T) {
 	}
 	for _, one := range m.all {
 		seen[one.Name] = true
-		for attribute, value := range map[string]string{"stay.module": one.Module, "error.type": string(one.Code), "stay.phase": one.Phase} {
+		for attribute, value := range map[string]string{"stay.module": one.Module, "stay.action": one.Action, "error.type": string(one.Code), "stay.phase": one.Phase} {
 			if value != "" && !slices.Contains(list[one.Name].Attributes, attribute) {
 				t.Errorf("%s has %s = %q, which the list does not tell", one.Name, attribute, value)
 			}

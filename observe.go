@@ -114,12 +114,16 @@ func (ob *observer) Stored(k *engine.Kind, updates int) {
 	ob.measure(Measurement{Name: batchSize, Value: float64(updates), Module: moduleOf(k)})
 }
 
-// updated measures a change of state that is over.
+// updated measures a change that is over.
 func (ob *observer) updated(w *watch) {
 	if ob.metrics == nil {
 		return
 	}
 	s := &w.span
+	if s.Module == "" {
+		ob.send(w.ctx, Measurement{Name: sessionDuration, Value: time.Since(w.began).Seconds(), Action: s.Action, Code: s.Code})
+		return
+	}
 	ob.send(w.ctx, Measurement{Name: updateDuration, Value: time.Since(w.began).Seconds(), Module: s.Module, Code: s.Code})
 	if s.Runs > 0 {
 		ob.send(w.ctx, Measurement{Name: updateWaitTime, Value: s.Wait.Seconds(), Module: s.Module})

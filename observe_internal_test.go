@@ -23,6 +23,12 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		app.observer.measure(Measurement{Name: errorsReported, Value: 1})
 		app.observer.failed(&Error{})
+		_ = app.observer.verb(t.Context(), "login", func(context.Context) error {
+			if app == nil { // it has something to hold
+				t.Error("no app")
+			}
+			return nil
+		})
 	}); n != 0 {
 		t.Errorf("measuring for nobody makes %v allocations", n)
 	}

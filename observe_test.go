@@ -156,3 +156,34 @@ func TestTracerWithoutSpan(t *testing.T) {
 	mustUpdate(t, t.Context(), stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global}))
 	wantEqual(t, "log", log.String(), "")
 }
+
+// The changes of a session are one span and one measurement each, by what was
+// done and how it ended.
+func TestChangesOfSessionsAreObserved(t *testing.T) {
+	m, tr := &measured{}, &spans{}
+	app := newApp(t, memstore.New(), &stay.Options{Metrics: m, Tracer: tr})
+	ctx := newBrowser(app).ctx()
+	s := stay.SessionFrom(ctx)
+	for _, c := range []struct {
+		action string
+		code   stay.Code
+		do     func() error
+	}{
+		{"login", "", func() error { return s.Login(ctx, "ann") }},
+		{"login", stay.ErrInvalid, func() error { return s.Login(ctx, "") }},
+		{"renew", "", func() error { return s.Renew(ctx) }},
+		{"logout", "", func() error { return s.Logout(ctx) }},
+		{"destroy", "", func() error { return s.Destroy(ctx) }},
+		{"renew", stay.ErrEnded, func() error { return s.Renew(ctx) }},
+		{"revoke", "", func() error { return app.Revoke(ctx, "ann") }},
+	} {
+		wantEqual(t, c.action, stay.CodeOf(c.do()), c.code)
+		if span := tr.next(t); span.Module != "" || span.Action != c.action || span.Code != c.code || len(tr.ended) > 0 {
+			t.Errorf("%s: %+v", c.action, span)
+		}
+		all := m.of("stay.session.change.duration")
+		if len(all) != 1 || all[0].Action != c.action || all[0].Code != c.code || all[0].Module != "" {
+			t.Errorf("%s: measured %+v", c.action, all)
+		}
+	}
+}

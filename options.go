@@ -82,7 +82,7 @@ type Options struct {
 	// changes take and wait, how many are stored together, what memory holds,
 	// what fails. [AllMetrics] says which there are.
 	Metrics Metrics
-	// Tracer, if set, makes a span of every change of state.
+	// Tracer, if set, makes a span of every change of a state or a session.
 	Tracer Tracer
 	// Development adds to error answers what helps a developer, such as the
 	// names of the actions there are.

@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// A Tracer makes spans of changes of state; see [Options].Tracer. Package
-// stayotel has one for OpenTelemetry.
+// A Tracer makes spans of changes of states and sessions; see [Options].Tracer.
+// Package stayotel has one for OpenTelemetry.
 type Tracer interface {
 	// Start begins the span of a change in its caller's goroutine. The change
 	// goes on with the context that it returns, which is ctx or made of it: the
@@ -24,12 +24,15 @@ type Tracer interface {
 }
 
 // A Span is one change of state: an Update, Do, Reset, ResetAll or Delete, or
-// what package web makes of one. Fields may be added.
+// what package web makes of one. Or it is one change of a session, which has no
+// module: a Login, Logout, Renew, Destroy or Revoke, whose name in lower case
+// is the action. Fields may be added.
 type Span struct {
-	Module string
+	Module string // "" for a change of a session
 	Action string // "" where the change is none of the module's actions
 
-	// The rest is set when the span ends.
+	// The rest is set when the span ends. Changes of sessions have Err and Code
+	// only.
 
 	// Wait is the time until the change first had its turn; 0 if it never had.
 	Wait time.Duration
@@ -85,6 +88,19 @@ func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
 	v, err := c.update(w.ctx, o)
 	w.span.Err = err
 	return v, err
+}
+
+// verb is fn, a change of a session, measured and traced. Without an observer it
+// is fn and nothing else: what fn holds need not leave the caller's stack.
+func (ob *observer) verb(ctx context.Context, name string, fn func(context.Context) error) error {
+	if ob == nil {
+		return fn(ctx)
+	}
+	w := ob.watch(ctx, "", name)
+	defer w.over()
+	err := fn(w.ctx)
+	w.span.Err = err
+	return err
 }
 
 // watch begins to follow a change, which goes on with the context of the watch.

@@ -13,12 +13,14 @@ import (
 // ErrInternal when the response's header was already written, and with
 // ErrNested inside a change of state.
 func (s *Session) Renew(ctx context.Context) error {
-	if err := s.verb(ctx); err != nil {
+	return s.observer().verb(ctx, "renew", func(ctx context.Context) error {
+		if err := s.verb(ctx); err != nil {
+			return err
+		}
+		unsigned, err := s.renew(ctx)
+		s.app.sessions.reportUnsigned(ctx, unsigned)
 		return err
-	}
-	unsigned, err := s.renew(ctx)
-	s.app.sessions.reportUnsigned(ctx, unsigned)
-	return err
+	})
 }
 
 // renew is Renew; unsigned says why the new cookie could not be issued.
@@ -86,14 +88,16 @@ func (s *Session) valid(ctx context.Context) error {
 // all the same and goes a while later. Destroying a session twice does nothing.
 // It fails with ErrNested inside a change of state.
 func (s *Session) Destroy(ctx context.Context) error {
-	if err := s.verb(ctx); err != nil {
+	return s.observer().verb(ctx, "destroy", func(ctx context.Context) error {
+		if err := s.verb(ctx); err != nil {
+			return err
+		}
+		rec, err := s.end(ctx)
+		if rec != nil {
+			s.app.sessions.deleteStates(ctx, s.key, rec)
+		}
 		return err
-	}
-	rec, err := s.end(ctx)
-	if rec != nil {
-		s.app.sessions.deleteStates(ctx, s.key, rec)
-	}
-	return err
+	})
 }
 
 // end makes the session one that has ended. It returns its record if there may
@@ -148,6 +152,14 @@ func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 		s.carrier.Issue("", time.Time{})
 	}
 	return rec, nil
+}
+
+// observer returns the App's; nil for no session, whose changes are refused.
+func (s *Session) observer() *observer {
+	if s == nil {
+		return nil
+	}
+	return s.app.observer
 }
 
 // verb checks what all changes of a session have in common.

@@ -19,7 +19,8 @@ import (
 // them, and panics without a provider. Several Apps may share what it returns;
 // their values add up.
 //
-// The attributes are stay.module, absent for records of Stay's own; error.type,
+// The attributes are stay.module, absent for records of Stay's own; stay.action,
+// what was done to a session, such as "login", and absent for all else; error.type,
 // the code of the error, absent where there was none, and "canceled" where the
 // caller has left; and stay.phase.
 func Metrics(provider metric.MeterProvider) (stay.Metrics, error) {
@@ -71,7 +72,7 @@ func (m *metrics) instrument(meter metric.Meter, d stay.Metric) (err error) {
 
 // Measure implements stay.Metrics.
 func (m *metrics) Measure(ctx context.Context, one stay.Measurement) {
-	o := m.options(attributes{one.Module, one.Code, one.Phase})
+	o := m.options(attributes{one.Module, one.Action, one.Code, one.Phase})
 	if c := m.counters[one.Name]; c != nil {
 		c.Add(ctx, int64(one.Value), o.add...)
 	} else if h := m.histograms[one.Name]; h != nil {
@@ -82,6 +83,7 @@ func (m *metrics) Measure(ctx context.Context, one stay.Measurement) {
 // attributes are what measurements differ in.
 type attributes struct {
 	module string
+	action string
 	code   stay.Code
 	phase  string
 }
@@ -116,6 +118,9 @@ func (m *metrics) options(a attributes) *options {
 func (a attributes) list() (list []attribute.KeyValue) {
 	if a.module != "" {
 		list = append(list, attribute.String("stay.module", a.module))
+	}
+	if a.action != "" {
+		list = append(list, attribute.String("stay.action", a.action))
 	}
 	if a.code != "" {
 		list = append(list, attribute.String("error.type", string(a.code)))

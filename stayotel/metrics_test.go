@@ -52,13 +52,13 @@ func newMetrics(t testing.TB) (stay.Metrics, *sdkmetric.ManualReader) {
 // description, buckets and attributes.
 func TestInstruments(t *testing.T) {
 	m, reader := newMetrics(t)
-	want := attribute.NewSet(attribute.String("stay.module", "m"), attribute.String("error.type", "busy"), attribute.String("stay.phase", "save"))
+	want := attribute.NewSet(attribute.String("stay.module", "m"), attribute.String("stay.action", "login"), attribute.String("error.type", "busy"), attribute.String("stay.phase", "save"))
 	for _, d := range stay.AllMetrics() {
 		if d.Kind == "gauge" {
 			m.Observe(d.Name, func() int64 { return 3 })
 			continue
 		}
-		m.Measure(t.Context(), stay.Measurement{Name: d.Name, Value: 3, Module: "m", Code: stay.ErrBusy, Phase: "save"})
+		m.Measure(t.Context(), stay.Measurement{Name: d.Name, Value: 3, Module: "m", Action: "login", Code: stay.ErrBusy, Phase: "save"})
 		m.Measure(t.Context(), stay.Measurement{Name: d.Name, Value: 4})
 	}
 	all := collected(t, reader)

@@ -12,8 +12,9 @@ import (
 
 // Tracer returns what has an App make a span of every change of state: a child
 // of the span in the change's context, named after module and action, such as
-// "todos.add", or after the module alone where the change is no action. It
-// panics without a provider.
+// "todos.add", or after the module alone where the change is no action. Changes
+// of sessions are named "stay.login", "stay.logout", "stay.renew",
+// "stay.destroy" and "stay.revoke". It panics without a provider.
 //
 // Its attributes are stay.module, stay.action, stay.outcome ("ok", "canceled"
 // or the code of the error), stay.wait (seconds until the change had its turn),
@@ -21,6 +22,7 @@ import (
 // error.type. The text of an error is not among them: it may hold what users
 // entered. A change that failed because its caller's context was cancelled is
 // "canceled" and no error: it has no error.type, and its status is not set.
+// Spans of sessions have stay.action, stay.outcome and error.type only.
 func Tracer(provider trace.TracerProvider) stay.Tracer {
 	if provider == nil {
 		panic("stayotel.Tracer: the provider is nil: make one with the SDK, or pass otel.GetTracerProvider()")
@@ -32,7 +34,10 @@ type tracer struct{ trace.Tracer }
 
 // Start implements stay.Tracer.
 func (t tracer) Start(ctx context.Context, s *stay.Span) (context.Context, func()) {
-	name, given := s.Module, []attribute.KeyValue{attribute.String("stay.module", s.Module)}
+	name, given := "stay", make([]attribute.KeyValue, 0, 2)
+	if s.Module != "" {
+		name, given = s.Module, append(given, attribute.String("stay.module", s.Module))
+	}
 	if s.Action != "" {
 		name += "." + s.Action
 		given = append(given, attribute.String("stay.action", s.Action))
@@ -56,8 +61,11 @@ func describe(span trace.Span, s *stay.Span) {
 		span.SetStatus(codes.Error, outcome)
 		span.SetAttributes(attribute.String("error.type", outcome))
 	}
+	span.SetAttributes(attribute.String("stay.outcome", outcome))
+	if s.Module == "" {
+		return
+	}
 	span.SetAttributes(
-		attribute.String("stay.outcome", outcome),
 		attribute.Float64("stay.wait", s.Wait.Seconds()),
 		attribute.Int("stay.runs", s.Runs),
 	)
