@@ -3,6 +3,8 @@ package stay
 import (
 	"context"
 	"errors"
+	"slices"
+	"strings"
 	"sync"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -15,10 +17,11 @@ const checkKey = "stay/check"
 // Check reports whether the App can do its work, for readiness probes: it reads
 // from the App's store and from those of its modules, and returns nil when all
 // have answered. It is ErrUnavailable, with the cause, when a store fails or
-// has not answered when ctx ends or Options.MaxWait is over, and when changes
-// that Debounce has acknowledged cannot be stored at the moment; and ErrClosed
-// once App.Close has begun. It changes nothing, so it does not tell whether the
-// store takes writes.
+// has not answered when ctx ends or Options.MaxWait is over, and when a store
+// does not take the changes that Debounce has acknowledged, which one state that
+// cannot be stored while others are is no sign of; and ErrClosed once App.Close
+// has begun. It changes nothing, so otherwise it does not tell whether the store
+// takes writes.
 //
 // It may be called concurrently, however slow a store is: of each store one
 // check is under way at a time, and whoever calls meanwhile waits for that one.
@@ -32,24 +35,42 @@ func (a *App) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
 	var under []*checking
-	for _, b := range a.backends() {
+	backends := a.backends()
+	for _, b := range backends {
 		under = append(under, a.checks.join(a, b)) // together
 	}
-	for _, c := range under {
+	for i, c := range under {
 		if err := c.wait(ctx); err != nil {
-			return a.checkFailed(err)
+			return a.checkFailed(backends[i], err)
 		}
 	}
 	return nil
 }
 
-var errFailing = errors.New("the latest attempt to save what Debounce has kept back has failed: see OnError or the log")
+var errFailing = errors.New("a store did not take what Debounce has kept back: see OnError or the log")
 
-func (a *App) checkFailed(err error) error {
+func (a *App) checkFailed(b *engine.Backend, err error) error {
 	if a.engine.Closing() {
 		return &Error{Code: ErrClosed, Phase: "load", Message: "the app is closed", Err: err}
 	}
-	return &Error{Code: ErrUnavailable, Phase: "load", Message: "the store is not available", Err: err}
+	return &Error{Code: ErrUnavailable, Phase: "load", Message: a.storeName(b) + " is not available", Err: err}
+}
+
+// storeName says which store is meant, where there are several.
+func (a *App) storeName(b *engine.Backend) string {
+	if b == a.backend {
+		return "the store"
+	}
+	var of []string
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	for name, m := range a.modules {
+		if m.kind != nil && m.kind.Backend == b {
+			of = append(of, name)
+		}
+	}
+	slices.Sort(of)
+	return "the store of " + strings.Join(of, ", ")
 }
 
 // checks are those under way, one for each store.

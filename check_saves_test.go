@@ -145,7 +145,7 @@ func TestCheckFollowsTheStore(t *testing.T) {
 			for i := range 5 {
 				mustSay(t, s, fmt.Sprint(i))
 			}
-			sleep(3 * opts.CommitTimeout)
+			sleep(4 * opts.CommitTimeout) // a call that began before, and two of their own
 			for i := range 200 {
 				err := app.Check(t.Context())
 				if !errors.Is(err, stay.ErrUnavailable) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -40,13 +41,13 @@ func TestCheckStoreFails(t *testing.T) {
 	main, own := storefault.Wrap(memstore.New(), nil), behindCommitter(memstore.New())
 	app := newApp(t, main, nil)
 	stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Store: own})
-	for name, s := range map[string]*storefault.Store{"of the App": main, "of a module": own} {
+	for name, s := range map[string]*storefault.Store{"the store is": main, "the store of c is": own} {
 		t.Run(name, func(t *testing.T) {
 			rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(errDisk)})
 			err := app.Check(t.Context())
 			wantCode(t, err, stay.ErrUnavailable)
-			if !errors.Is(err, errDisk) {
-				t.Errorf("%v does not tell the cause", err)
+			if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), name) {
+				t.Errorf("%v does not tell the store and the cause", err)
 			}
 			rule.Remove()
 			if err := app.Check(t.Context()); err != nil {

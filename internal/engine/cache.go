@@ -291,12 +291,14 @@ func (c *cache) drop(in *Instance, leaves bool) {
 	s.mu.Unlock()
 }
 
-// resize sets what in counts for.
-func (c *cache) resize(in *Instance, size int64) {
+// resize counts in as large as it is now; whoever has changed its size calls
+// it. Of several the last one counts what all have made of it.
+func (c *cache) resize(in *Instance) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
 	grown := false
 	if s.find(h, in.kind, in.key) == in {
+		size := in.snapshot.Load().size(in.key)
 		c.bytes.Add(size - in.size)
 		grown = size > in.size
 		in.size = size

@@ -3,6 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/stay-go/stay/store"
@@ -138,8 +139,8 @@ func (e *Engine) room(ctx context.Context, k *Kind) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, e.cfg.MaxWait)
 	defer cancel()
-	if d.await(ctx, func() bool { return len(d.queue) < maxDepartures }) != nil {
-		return fail(Busy, "too many states are waiting to leave memory", errHooks)
+	if err := d.await(ctx, func() bool { return len(d.queue) < maxDepartures }); err != nil {
+		return fail(Busy, "too many states are waiting to leave memory", fmt.Errorf("%w: %w", errHooks, err))
 	}
 	return nil
 }

@@ -117,12 +117,11 @@ func (in *Instance) start(v *Version) {
 	in.unlock()
 }
 
-// started is start for an instance that was loading. What it takes is counted
-// before anybody can change it: that count would be replaced by this one.
+// started is start for an instance that was loading.
 func (in *Instance) started(l *loading, v *Version) {
-	in.kind.cache.resize(in, v.size(in.key)) // it stays: nothing leaves while it is loading
 	in.start(v)
 	close(l.done)
+	in.kind.cache.resize(in)
 }
 
 // wait returns when the instance is loaded.

@@ -225,7 +225,7 @@ func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error 
 		e.kill(in)
 		return nil
 	}
-	in.kind.cache.resize(in, v.size(in.key))
+	in.kind.cache.resize(in)
 	return nil
 }
 
