@@ -334,7 +334,7 @@ func toError(err error) *Error {
 	if !errors.As(err, &ee) {
 		return &Error{Code: ErrInternal, Err: err}
 	}
-	e := &Error{Message: ee.Text, Err: ee.Err}
+	e := &Error{Phase: ee.Phase, Message: ee.Text, Err: ee.Err}
 	switch ee.Class {
 	case engine.Unavailable:
 		e.Code = ErrUnavailable

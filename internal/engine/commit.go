@@ -158,7 +158,7 @@ func (e *Engine) settle(req *request, res store.Result) {
 			e.sendAgain(req, res.Err)
 			return
 		}
-		err := storeError(res.Err)
+		err := storeError(phaseSave, res.Err)
 		if e.ctx.Err() != nil {
 			err = fail(Closed, "the app is closed", res.Err)
 		}
@@ -208,7 +208,7 @@ func (e *Engine) sendAgain(req *request, cause error) {
 }
 
 func (e *Engine) giveUp(req *request, cause error) {
-	err := fail(Unknown, "the store did not say whether the change was stored", cause)
+	err := failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)
 	e.end(req, lost, err)
 }
 

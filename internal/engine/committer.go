@@ -60,10 +60,10 @@ func (b *Backend) load(key string, at time.Time) (*store.Record, error) {
 	defer cancel()
 	recs, err := b.store.Load(ctx, at, []store.Read{{Key: key}})
 	if err != nil {
-		return nil, storeError(err)
+		return nil, storeError(phaseLoad, err)
 	}
 	if len(recs) != 1 {
-		return nil, fail(Internal, "the store did not answer the read", nil)
+		return nil, failAt(phaseLoad, Internal, "the store did not answer the read", nil)
 	}
 	return &recs[0], nil
 }
@@ -205,7 +205,7 @@ func (b *Backend) refuseLate(reqs []*request) []*request {
 	return slices.DeleteFunc(reqs, func(r *request) bool {
 		late := r.save == nil && r.sent == 0 && now.Sub(r.queued) > e.cfg.MaxWait
 		if late {
-			e.end(r, rejected, fail(Busy, "too many changes wait to be stored", nil))
+			e.end(r, rejected, failAt(phaseSave, Busy, "too many changes wait to be stored", nil))
 		}
 		return late
 	})

@@ -197,7 +197,7 @@ func (e *Engine) refusal(in *Instance, work *Version) error {
 		return fail(Closed, "the app is closed", nil)
 	}
 	if most := in.kind.Backend.features.MaxValue; most > 0 && int(work.bytes) > most {
-		return storeError(store.ErrTooLarge)
+		return storeError(phaseSave, store.ErrTooLarge)
 	}
 	return nil
 }

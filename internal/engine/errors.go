@@ -24,6 +24,7 @@ const (
 // returned.
 type Error struct {
 	Class Class
+	Phase string // "load" or "save" where the store was being asked
 	Text  string // may be shown; says the mend where there is one
 	Err   error  // the cause; may be nil
 }
@@ -38,15 +39,25 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-func fail(c Class, text string, cause error) error { return &Error{c, text, cause} }
+func fail(c Class, text string, cause error) error { return &Error{Class: c, Text: text, Err: cause} }
+
+// The phases.
+const (
+	phaseLoad = "load"
+	phaseSave = "save"
+)
+
+func failAt(phase string, c Class, text string, cause error) error {
+	return &Error{Class: c, Phase: phase, Text: text, Err: cause}
+}
 
 // storeError classifies what a store returned.
-func storeError(err error) error {
+func storeError(phase string, err error) error {
 	if errors.Is(err, store.ErrTooLarge) {
-		return fail(TooLarge, "the state is larger than the store takes", err)
+		return failAt(phase, TooLarge, "the state is larger than the store takes", err)
 	}
 	if errors.Is(err, store.ErrClosed) {
-		return fail(Closed, "the store is closed", err)
+		return failAt(phase, Closed, "the store is closed", err)
 	}
-	return fail(Unavailable, "the store is not available", err)
+	return failAt(phase, Unavailable, "the store is not available", err)
 }

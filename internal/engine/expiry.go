@@ -41,7 +41,7 @@ func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
 	defer cancel()
 	if err := k.Bury(ctx, rec); err != nil {
-		return nil, storeError(err)
+		return nil, storeError(phaseLoad, err)
 	}
 	return &store.Record{Key: rec.Key}, nil
 }

@@ -33,10 +33,10 @@ func (e *Engine) flush(ctx context.Context, in *Instance) error {
 		select {
 		case <-s.done:
 			if s.err != nil {
-				return fail(Unavailable, "earlier changes of the state could not be stored", s.err)
+				return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", s.err)
 			}
 		case <-ctx.Done():
-			return fail(Unavailable, "gave up waiting for earlier changes of the state to be stored", ctx.Err())
+			return failAt(phaseSave, Unavailable, "gave up waiting for earlier changes of the state to be stored", ctx.Err())
 		}
 	}
 }

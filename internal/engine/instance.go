@@ -139,9 +139,9 @@ func (e *Engine) wait(ctx context.Context, in *Instance) error {
 	case <-l.done:
 		return l.err
 	case <-ctx.Done():
-		return fail(Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
+		return failAt(phaseLoad, Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
 	case <-t.C:
-		return fail(Unavailable, "the state could not be loaded in time", nil)
+		return failAt(phaseLoad, Unavailable, "the state could not be loaded in time", nil)
 	}
 }
 

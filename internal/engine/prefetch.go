@@ -266,10 +266,10 @@ func (b *Backend) readAll(reads []read) ([]store.Record, error) {
 	defer cancel()
 	recs, err := b.store.Load(ctx, b.engine.cfg.Now(), asked)
 	if err != nil {
-		return nil, storeError(err)
+		return nil, storeError(phaseLoad, err)
 	}
 	if len(recs) != len(asked) {
-		return nil, fail(Internal, "the store did not answer the read", nil)
+		return nil, failAt(phaseLoad, Internal, "the store did not answer the read", nil)
 	}
 	return recs, nil
 }

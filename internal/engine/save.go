@@ -171,7 +171,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 		}
 	case res.Outcome == store.Rejected && req.sent == 1:
 		s.req = nil
-		e.saveFailed(s, storeError(res.Err))
+		e.saveFailed(s, storeError(phaseSave, res.Err))
 	default:
 		e.sendAgain(req, res.Err)
 	}
