@@ -12,7 +12,7 @@ import (
 // What a caller gets says what was being done when the store failed, as what
 // OnError gets does (A21).
 func TestA21ErrorsOfTheStoreSayThePhase(t *testing.T) {
-	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
+	inBubbles(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
 		s := stay.Register(app, stay.Module[counter]{Name: "total", Persist: stay.Global})
 		for _, c := range []struct {
 			phase string

@@ -134,13 +134,17 @@ func TestSpanTellsWhatBecameOfTheChange(t *testing.T) {
 		rule.Remove()
 		gate.Open()
 		all.Wait()
-		if span := tr.next(t); span.Batch != 1 || span.Wait != 0 {
-			t.Errorf("the first: %+v", span)
-		}
-		for range 3 {
-			if span := tr.next(t); span.Batch != 3 || span.Wait != time.Second || span.Runs != 1 {
+		first := 0
+		for range 4 { // which end in any order
+			span := tr.next(t)
+			if span.Batch == 1 && span.Wait == 0 {
+				first++
+			} else if span.Batch != 3 || span.Wait != time.Second || span.Runs != 1 {
 				t.Errorf("one that waited: %+v", span)
 			}
+		}
+		if first != 1 {
+			t.Errorf("%d were the first", first)
 		}
 		_, err := s.Update(t.Context(), func(*counter) error { return stay.ErrDenied })
 		if span := tr.next(t); !errors.Is(span.Err, err) || span.Batch != 0 {
