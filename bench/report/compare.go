@@ -92,25 +92,24 @@ type comparison struct {
 // warmUp comes before each measurement.
 const warmUp = 250 * time.Millisecond
 
-// start runs the servers that the loads need and opens their sessions.
+// start runs the servers that the loads need and opens their sessions. Each
+// load has servers of its own: the sessions of another one would be work for
+// the garbage collector, which those that keep nothing do not have.
 func (c *comparison) start(ctx context.Context, kinds []kind) error {
-	for _, k := range kinds {
-		needed := slices.ContainsFunc(c.loads, func(l scenario) bool { return slices.Contains(l.servers, k.name) })
-		if !needed {
-			continue
-		}
-		s, err := startServer(ctx, k, c.dir, c.pinning)
-		if err != nil {
-			return err
-		}
-		c.running = append(c.running, s)
-		for _, l := range c.loads {
-			if !slices.Contains(l.servers, k.name) || s.browsers[l.sessions] != nil {
+	for i := range c.loads {
+		l := &c.loads[i]
+		for _, k := range kinds {
+			if !slices.Contains(l.servers, k.name) {
 				continue
 			}
-			fmt.Printf("opening %d sessions on %s\n", l.sessions, k.name)
-			if s.browsers[l.sessions], err = openSessions(ctx, s.addr, l.sessions); err != nil {
-				return fmt.Errorf("%s: %w", k.name, err)
+			s, err := startServer(ctx, k, filepath.Join(c.dir, l.name), c.dir, c.pinning)
+			if err != nil {
+				return err
+			}
+			c.running = append(c.running, s)
+			s.load = l
+			if s.browsers, err = openSessions(ctx, s.addr, l.sessions); err != nil {
+				return fmt.Errorf("%s, %s: %w", l.name, k.name, err)
 			}
 		}
 	}
@@ -126,30 +125,36 @@ func (c *comparison) stop() error {
 	return errors.Join(errs...)
 }
 
-// measure runs all rounds.
+// measure runs all rounds. The baseline is measured again right before each of
+// the others: on a machine that is not alone, what was measured a moment ago
+// says little.
 func (c *comparison) measure(ctx context.Context) error {
 	for round := range c.options.rounds {
-		for _, l := range c.loads {
-			var bare result
-			for _, s := range c.running {
-				if !slices.Contains(l.servers, s.kind.name) {
+		var bare *server
+		for _, s := range c.running {
+			if s.kind.name == baseline {
+				bare = s
+				continue
+			}
+			base, err := c.one(ctx, bare)
+			if err != nil {
+				return err
+			}
+			r, err := c.one(ctx, s)
+			if err != nil {
+				return err
+			}
+			base.Ratio, base.CPURatio = 1, 1
+			r.Ratio, r.CPURatio = r.Rate/base.Rate, r.CPU/base.CPU
+			fmt.Printf("round %d  %-10s  %-11s  %6.0f/s  %.2f x %.0f/s\n", round+1, r.Scenario, r.Server, r.Rate, r.Ratio, base.Rate)
+			for _, m := range []result{base, r} {
+				m.Round = round
+				c.results = append(c.results, m)
+				if c.record == nil {
 					continue
 				}
-				r, err := c.one(ctx, s, &l)
-				if err != nil {
-					return fmt.Errorf("%s, %s: %w", l.name, s.kind.name, err)
-				}
-				r.Round = round
-				if s.kind.name == baseline {
-					bare = r
-				}
-				r.Ratio, r.CPURatio = r.Rate/bare.Rate, r.CPU/bare.CPU
-				c.results = append(c.results, r)
-				fmt.Printf("round %d  %-10s  %-11s  %6.0f/s  %.2fx\n", round+1, l.name, s.kind.name, r.Rate, r.Ratio)
-				if c.record != nil {
-					if err := c.record.Encode(r); err != nil {
-						return err
-					}
+				if err := c.record.Encode(m); err != nil {
+					return err
 				}
 			}
 		}
@@ -157,9 +162,17 @@ func (c *comparison) measure(ctx context.Context) error {
 	return nil
 }
 
-// one measures one server under one load.
-func (c *comparison) one(ctx context.Context, s *server, l *scenario) (result, error) {
-	browsers := s.browsers[l.sessions]
+// one measures one server under its load.
+func (c *comparison) one(ctx context.Context, s *server) (result, error) {
+	r, err := c.measured(ctx, s, s.load)
+	if err != nil {
+		return result{}, fmt.Errorf("%s, %s: %w", s.load.name, s.kind.name, err)
+	}
+	return r, nil
+}
+
+func (c *comparison) measured(ctx context.Context, s *server, l *scenario) (result, error) {
+	browsers := s.browsers
 	counts := l.request == increment && s.kind.keeps
 	var before int64
 	var err error

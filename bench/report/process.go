@@ -70,21 +70,23 @@ type server struct {
 	log      *bytes.Buffer // read it only once exited is closed
 	exited   chan struct{}
 	exitErr  error // once exited is closed
-	browsers map[int][]*browser
+	load     *scenario
+	browsers []*browser
 }
 
 // stopTimeout bounds a clean end; then the process is killed.
 const stopTimeout = 15 * time.Second
 
-// startServer runs a server and waits until it answers.
-func startServer(ctx context.Context, k kind, dir string, p pinning) (*server, error) {
-	s := &server{kind: k, log: &bytes.Buffer{}, exited: make(chan struct{}), browsers: map[int][]*browser{}}
+// startServer runs one of the programs, whose data goes below a folder, and
+// waits until it answers.
+func startServer(ctx context.Context, k kind, data, programs string, p pinning) (*server, error) {
+	s := &server{kind: k, log: &bytes.Buffer{}, exited: make(chan struct{})}
 	var err error
 	if s.addr, s.admin, err = freeAddresses(); err != nil {
 		return nil, err
 	}
-	data := filepath.Join(dir, "data-"+k.name)
-	args := []string{filepath.Join(dir, k.build)}
+	data = filepath.Join(data, k.name)
+	args := []string{filepath.Join(programs, k.build)}
 	for _, arg := range k.args {
 		args = append(args, strings.ReplaceAll(arg, "{dir}", data))
 	}

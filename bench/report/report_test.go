@@ -95,9 +95,10 @@ func TestLostIncrementsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{kind: kind{name: "forgetful", keeps: true}, addr: addr, admin: addr, browsers: map[int][]*browser{1: browsers}}
+	s := &server{kind: kind{name: "forgetful", keeps: true}, addr: addr, admin: addr, browsers: browsers}
 	c := comparison{options: &options{duration: 20 * time.Millisecond}}
-	r, err := c.one(t.Context(), s, &scenario{name: "one", request: increment, sessions: 1, conns: 4})
+	s.load = &scenario{name: "one", request: increment, sessions: 1, conns: 4}
+	r, err := c.one(t.Context(), s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,7 +136,7 @@ func TestServersEnd(t *testing.T) {
 	if err := build(t.Context(), dir); err != nil {
 		t.Fatal(err)
 	}
-	c := comparison{dir: dir, loads: scenarios[1:2]}
+	c := comparison{dir: dir, loads: scenarios[4:5]}
 	if err := c.start(t.Context(), servers); err != nil {
 		t.Fatal(err)
 	}
@@ -149,11 +150,15 @@ func TestServersEnd(t *testing.T) {
 			t.Errorf("%s still runs", s.kind.name)
 		}
 	}
-	if log, err := os.Stat(filepath.Join(dir, "data-stay-sqlite", "stay.db-wal")); err == nil {
+	data := filepath.Join(dir, c.loads[0].name, "stay-sqlite", "stay.db")
+	if _, err := os.Stat(data); err != nil {
+		t.Error(err)
+	}
+	if log, err := os.Stat(data + "-wal"); err == nil {
 		t.Errorf("the log of the database is there still, with %d bytes", log.Size())
 	}
 	wrong := kind{name: "wrong", build: "server", args: []string{"-store", "paper"}}
-	if _, err := startServer(t.Context(), wrong, dir, pinning{}); err == nil || !strings.Contains(err.Error(), "paper") {
+	if _, err := startServer(t.Context(), wrong, dir, dir, pinning{}); err == nil || !strings.Contains(err.Error(), "paper") {
 		t.Errorf("a server with a wrong flag: %v", err)
 	}
 }
