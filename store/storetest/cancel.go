@@ -32,12 +32,7 @@ var cancelRules = []rule{
 			"and an unknown group is there whole or not at all.",
 		check: func(e *env) {
 			const rounds = 100
-			r := e.rand(0)
-			for i := range rounds {
-				ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(400))*time.Microsecond)
-				e.cancelledCommit(ctx, i)
-				cancel()
-			}
+			e.cancelledCommits(rounds, func(int) {})
 			// What came late must be whole too.
 			for i := range rounds {
 				e.wantWhole(i)
@@ -50,11 +45,7 @@ var cancelRules = []rule{
 			"until it is stored, and deletes the record then, must not find it there again.",
 		check: func(e *env) {
 			const rounds = 100
-			r := e.rand(0)
-			for i := range rounds {
-				ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(400))*time.Microsecond)
-				e.cancelledCommit(ctx, i)
-				cancel()
+			e.cancelledCommits(rounds, func(i int) {
 				a, b := pair(i)
 				for _, key := range []string{a, b} {
 					switch again := e.one(put(key, 0, "x")); again.Outcome {
@@ -66,7 +57,7 @@ var cancelRules = []rule{
 						e.t.Fatalf("creating a key once more: %s", resultText(again))
 					}
 				}
-			}
+			})
 			for i := range rounds {
 				a, b := pair(i)
 				e.wantAbsent(a, b)
@@ -91,6 +82,19 @@ var cancelRules = []rule{
 
 // pair names the keys of round i.
 func pair(i int) (string, string) { return fmt.Sprint("a", i), fmt.Sprint("b", i) }
+
+// cancelledCommits creates the keys of so many rounds with contexts that end
+// at any moment, and calls then after each.
+func (e *env) cancelledCommits(rounds int, then func(i int)) {
+	e.t.Helper()
+	r := e.rand(0)
+	for i := range rounds {
+		ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(400))*time.Microsecond)
+		e.cancelledCommit(ctx, i)
+		cancel()
+		then(i)
+	}
+}
 
 // cancelledCommit creates the keys of round i with a context that ends, and
 // checks that what is there afterwards is what the store said.
