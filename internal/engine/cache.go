@@ -292,13 +292,19 @@ func (c *cache) drop(in *Instance, leaves bool) {
 }
 
 // resize counts in as large as it is now; whoever has changed its size calls
-// it. Of several the last one counts what all have made of it.
-func (c *cache) resize(in *Instance) {
+// it. Of several the last one counts what all have made of it. first is the
+// version of one that is about to be started: it is counted before anybody can
+// use it.
+func (c *cache) resize(in *Instance, first *Version) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
 	grown := false
 	if s.find(h, in.kind, in.key) == in {
-		size := in.snapshot.Load().size(in.key)
+		v := first
+		if v == nil {
+			v = in.snapshot.Load()
+		}
+		size := v.size(in.key)
 		c.bytes.Add(size - in.size)
 		grown = size > in.size
 		in.size = size

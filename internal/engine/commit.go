@@ -295,7 +295,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 			e.departures.add(in, last, idle)
 		}
 	} else if now != before {
-		in.kind.cache.resize(in)
+		in.kind.cache.resize(in, nil)
 	}
 	eff.cause = cause
 	e.tell(in, eff)
@@ -326,7 +326,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		in.start(v)
 		if got, ok := c.add(in, e.touch(k)); got == in {
 			if ok {
-				c.resize(in)
+				c.resize(in, nil)
 			}
 			in.pins.Add(-1)
 			return
@@ -345,5 +345,5 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		e.kill(in)
 		return
 	}
-	c.resize(in)
+	c.resize(in, nil)
 }

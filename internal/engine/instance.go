@@ -119,9 +119,9 @@ func (in *Instance) start(v *Version) {
 
 // started is start for an instance that was loading.
 func (in *Instance) started(l *loading, v *Version) {
+	in.kind.cache.resize(in, v)
 	in.start(v)
 	close(l.done)
-	in.kind.cache.resize(in)
 }
 
 // wait returns when the instance is loaded.

@@ -225,7 +225,7 @@ func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error 
 		e.kill(in)
 		return nil
 	}
-	in.kind.cache.resize(in)
+	in.kind.cache.resize(in, nil)
 	return nil
 }
 
