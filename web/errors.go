@@ -84,7 +84,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 	}
 	if s.onError != nil {
 		rec := newRecorder(w, s)
-		defer rec.release()
+		defer rec.drop()
 		rec.implicit = status
 		s.onError(&rec, r, status, err)
 		rec.send()

@@ -111,8 +111,9 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 		}
 		u := &updating[S]{first: newRecorder(w, cfg), request: r, body: body, name: core.Name(), fn: fn}
 		u.recorder = &u.first
-		defer func() { u.recorder.release() }()
+		defer func() { u.recorder.drop() }()
 		if _, err = core.Update(r.Context(), u); err != nil {
+			u.recorder.drop()
 			fail(cfg, w, r, 0, err)
 			return
 		}
@@ -167,12 +168,13 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 // render sends what fn wrote, or its error.
 func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *http.Request) {
 	rec := newRecorder(w, s)
-	defer rec.release()
+	defer rec.drop()
 	err := fn(&rec)
 	if long := rec.err(); long != nil {
 		err = long
 	}
 	if err != nil {
+		rec.drop()
 		fail(s, w, r, 0, err)
 		return
 	}

@@ -13,12 +13,17 @@ import (
 // A recorder is the ResponseWriter of buffered handlers. It can neither flush
 // nor hijack nor set deadlines: http.ResponseController answers
 // http.ErrNotSupported. It is used by one goroutine at a time.
+//
+// The status and the body are kept back; the header is that of the response
+// itself, which nobody sends meanwhile, and is put back to what it was if the
+// recorder is not sent.
 type recorder struct {
 	to       http.ResponseWriter
 	limit    int
 	implicit int         // the status of a handler that does not set one
 	status   int         // 0 = not written yet
-	header   http.Header // nil = as in to
+	before   http.Header // what header had when it was first asked for; nil = nothing
+	asked    bool        // for the header
 	body     []byte
 	over     bool // more was written than limit
 
@@ -37,13 +42,15 @@ func newRecorder(to http.ResponseWriter, s *settings) recorder {
 // for goes nowhere.
 func (c *recorder) again() *recorder {
 	fresh := &recorder{to: c.to, limit: c.limit, implicit: c.implicit, buffers: c.buffers}
-	c.release()
+	c.drop()
 	return fresh
 }
 
-// release gives the buffer back. A handler that goes on writing, which it must
-// not, writes into one of its own.
-func (c *recorder) release() {
+// drop forgets what was recorded and gives the buffer back. A handler that goes
+// on writing, which it must not, writes into one of its own. After send it only
+// gives the buffer back.
+func (c *recorder) drop() {
+	c.restore()
 	b, body := c.buffer, c.body
 	if b == nil {
 		return
@@ -53,6 +60,17 @@ func (c *recorder) release() {
 		*b = body[:0]
 		c.buffers.Put(b)
 	}
+}
+
+// restore takes back what was done to the header.
+func (c *recorder) restore() {
+	if !c.asked {
+		return
+	}
+	h := c.to.Header()
+	clear(h)
+	maps.Copy(h, c.before)
+	c.before, c.asked = nil, false
 }
 
 // begin sees to it that there is a buffer.
@@ -68,16 +86,17 @@ func (c *recorder) begin() {
 	c.buffer, c.body = b, *b
 }
 
-// Header implements http.ResponseWriter. It begins with what other handlers
-// have set already, so that those headers may be added to, read and removed.
+// Header implements http.ResponseWriter. It has what other handlers have set
+// already, so that those headers may be added to, read and removed.
 func (c *recorder) Header() http.Header {
-	if c.header == nil {
-		c.header = c.to.Header().Clone()
-		if c.header == nil {
-			c.header = make(http.Header)
+	h := c.to.Header()
+	if !c.asked {
+		c.asked = true
+		if len(h) > 0 {
+			c.before = h.Clone()
 		}
 	}
-	return c.header
+	return h
 }
 
 // WriteHeader implements http.ResponseWriter. The first status counts;
@@ -154,24 +173,18 @@ func (c *recorder) moved(module string) error {
 
 // reset forgets everything, so that an error can be written instead.
 func (c *recorder) reset() {
-	c.status, c.header, c.over = 0, nil, false
+	c.restore()
+	c.status, c.over = 0, false
 	c.body = c.body[:0]
 }
 
 // send writes what was recorded. The response is lost if the client has gone,
 // which nobody is left to be told.
 func (c *recorder) send() {
-	if c.header != nil {
-		h := c.to.Header()
-		maps.DeleteFunc(h, func(name string, _ []string) bool {
-			_, kept := c.header[name]
-			return !kept
-		})
-		maps.Copy(h, c.header)
-	}
 	if c.status == 0 {
 		c.status = c.implicit
 	}
+	c.before, c.asked = nil, false // the header stays
 	c.to.WriteHeader(c.status)
 	if len(c.body) > 0 {
 		_, _ = c.to.Write(c.body)

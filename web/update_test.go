@@ -156,6 +156,37 @@ func TestW5HeadersOfMiddleware(t *testing.T) {
 	}
 }
 
+// What a run that fails or panics did to headers of others is undone.
+func TestW5HeadersOfMiddlewareAfterFailure(t *testing.T) {
+	s := newSite(t)
+	h := s.update(nil, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {
+		w.Header().Set("X-Half", "yes")
+		w.Header()["X-List"][0] = "changed"
+		w.Header().Add("X-List", "two")
+		w.Header().Del("X-Request-Id")
+		if r.PathValue("id") == "panic" {
+			panic("boom")
+		}
+		return errors.New("boom")
+	})
+	outer := func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("X-Request-Id", "7")
+		w.Header().Set("X-List", "one")
+		defer func() {
+			if recover() != nil {
+				w.WriteHeader(http.StatusTeapot)
+			}
+		}()
+		h.ServeHTTP(w, r)
+	}
+	for id, status := range map[string]int{"error": 500, "panic": http.StatusTeapot} {
+		a := send(t, browser(http.HandlerFunc(outer)), "POST", "/try/"+id, "")
+		if a.status != status || a.header.Get("X-Request-Id") != "7" || fmt.Sprint(a.header["X-List"]) != "[one]" || a.header.Get("X-Half") != "" {
+			t.Errorf("%s: status %d, header %v", id, a.status, a.header)
+		}
+	}
+}
+
 func TestW5PanicGivesTheTurnBack(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.update(nil, func(_ http.ResponseWriter, r *http.Request, c *Counter) error {
