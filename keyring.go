@@ -8,13 +8,16 @@ import (
 	"fmt"
 	"hash"
 	"sync"
+
+	"github.com/stay-go/stay/internal/bridge"
 )
 
 // A signKey signs tokens with HMAC-SHA256. Tokens name it by the first bytes
 // of a hash of the secret.
 type signKey struct {
-	id   [4]byte
-	macs sync.Pool // of *mac
+	id       [4]byte
+	macs     sync.Pool // of *mac
+	verified verified
 }
 
 // A mac computes signatures, one at a time.
@@ -76,42 +79,67 @@ func (r *keyring) signer(ctx context.Context) (*signKey, error) {
 }
 
 // Sign implements bridge.Keyring.
-func (r *keyring) Sign(ctx context.Context, payload []byte) (string, error) {
+func (r *keyring) Sign(ctx context.Context, t *bridge.Token) (string, error) {
 	k, err := r.signer(ctx)
 	if err != nil {
 		return "", err
 	}
-	b := make([]byte, 0, len(k.id)+len(payload)+sha256.Size)
-	b = append(append(b, k.id[:]...), payload...)
-	k.signed(payload, func(sum []byte) { b = append(b, sum...) })
+	b := make([]byte, 0, len(k.id)+tokenSize+sha256.Size)
+	b = appendToken(append(b, k.id[:]...), t)
+	k.signed(b[len(k.id):], func(sum []byte) { b = append(b, sum...) })
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
 // Verify implements bridge.Keyring.
-func (r *keyring) Verify(ctx context.Context, token string, buf []byte) (payload []byte, ok bool, err error) {
-	if len(token) > maxToken {
-		return nil, false, nil
+func (r *keyring) Verify(ctx context.Context, value string) (*bridge.Token, error) {
+	if len(value) > maxToken {
+		return nil, nil
 	}
-	b, err := strictBase64.AppendDecode(buf[:0], []byte(token))
+	keys := r.fixed
+	if keys == nil {
+		set, err := r.app.get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		keys = set.keys
+	}
+	for _, k := range keys {
+		if t := k.verified.find(value); t != nil {
+			return t, nil
+		}
+	}
+	return r.verify(ctx, value)
+}
+
+// verify is Verify for a value that is not among those verified already.
+func (r *keyring) verify(ctx context.Context, value string) (*bridge.Token, error) {
+	b, err := strictBase64.DecodeString(value)
 	if err != nil || len(b) < 4+sha256.Size {
-		return nil, false, nil
+		return nil, nil
 	}
 	id, payload, sig := [4]byte(b), b[4:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	keys := r.fixed
 	if keys == nil {
 		if keys, err = r.app.verifiers(ctx, id); err != nil {
-			return nil, false, err
+			return nil, err
 		}
 	}
 	for _, k := range keys {
-		if k.id == id {
-			k.signed(payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
-			if ok {
-				return payload, true, nil
-			}
+		if k.id != id {
+			continue
 		}
+		ok := false
+		k.signed(payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
+		if !ok {
+			continue
+		}
+		t := parseToken(payload)
+		if t != nil {
+			k.verified.add(value, t)
+		}
+		return t, nil
 	}
-	return nil, false, nil
+	return nil, nil
 }
 
 // Of the forms that decode to the same bytes, only the one that was issued is

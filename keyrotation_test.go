@@ -59,10 +59,12 @@ func newKeyNode(t *testing.T, s store.Store, opts stay.Options) *keyNode {
 	return n
 }
 
+var someToken = bridge.Token{ID: [16]byte{1, 2, 3}, Gen: 4}
+
 // sign returns a token and the id of the key that signed it.
 func (n *keyNode) sign(t *testing.T) (token, key string) {
 	t.Helper()
-	token, err := n.ring.Sign(background, []byte("payload"))
+	token, err := n.ring.Sign(background, &someToken)
 	if err != nil {
 		t.Fatalf("Sign: %v", err)
 	}
@@ -75,9 +77,9 @@ func (n *keyNode) sign(t *testing.T) (token, key string) {
 
 func (n *keyNode) wantVerify(t *testing.T, token string, want bool) {
 	t.Helper()
-	payload, ok, err := n.ring.Verify(background, token, nil)
-	if err != nil || ok != want || ok && string(payload) != "payload" {
-		t.Errorf("Verify gives %q, %v, %v, want %v", payload, ok, err, want)
+	got, err := n.ring.Verify(background, token)
+	if err != nil || (got != nil) != want || want && (got.ID != someToken.ID || got.Gen != someToken.Gen) {
+		t.Errorf("Verify gives %+v, %v, want %v", got, err, want)
 	}
 }
 
@@ -337,9 +339,9 @@ func TestW1UnknownKeyWhileStoreIsAway(t *testing.T) {
 		clk.Advance(time.Second)
 		away := n.store.Add(storefault.Rule{Op: storefault.Load, Key: keysRecord, Fault: storefault.Fail(nil)})
 		for range 3 {
-			_, ok, err := n.ring.Verify(background, forged(1), nil)
+			got, err := n.ring.Verify(background, forged(1))
 			wantCode(t, err, stay.ErrUnavailable)
-			if ok {
+			if got != nil {
 				t.Error("a forged token is taken")
 			}
 		}
@@ -363,12 +365,12 @@ func TestW1KeysReadOutlivesRequest(t *testing.T) {
 		ctx, cancel := context.WithCancel(background)
 		left, stayed := make(chan error, 1), make(chan error, 1)
 		go func() {
-			_, err := n.ring.Sign(ctx, nil)
+			_, err := n.ring.Sign(ctx, &someToken)
 			left <- err
 		}()
 		synctest.Wait()
 		go func() {
-			_, err := n.ring.Sign(background, nil)
+			_, err := n.ring.Sign(background, &someToken)
 			stayed <- err
 		}()
 		synctest.Wait()
@@ -392,7 +394,7 @@ func TestW1KeysReadAgainForTheNext(t *testing.T) {
 		rule := n.store.Add(storefault.Rule{Op: storefault.Load, Key: keysRecord, Fault: storefault.Hang()})
 		first := make(chan error, 1)
 		go func() {
-			_, err := n.ring.Sign(background, nil)
+			_, err := n.ring.Sign(background, &someToken)
 			first <- err
 		}()
 		synctest.Wait()

@@ -25,8 +25,7 @@ type Session struct {
 	app     *App
 	ring    bridge.Keyring
 	carrier bridge.Carrier
-	token   string   // as the browser sent it
-	raw     [80]byte // what the token decodes to; ours are not longer
+	token   string // as the browser sent it
 
 	counted atomic.Bool // as one of MaxNewSessions
 

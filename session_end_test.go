@@ -298,7 +298,9 @@ func TestS5DestroyBeforeAnybodyKnows(t *testing.T) {
 // A brokenRing cannot sign.
 type brokenRing struct{ bridge.Keyring }
 
-func (brokenRing) Sign(context.Context, []byte) (string, error) { return "", stay.ErrUnavailable }
+func (brokenRing) Sign(context.Context, *bridge.Token) (string, error) {
+	return "", stay.ErrUnavailable
+}
 
 // E1, S5: a renewal that is stored has happened, also when its cookie cannot be
 // made: that is reported, to a hook that may ask for the session.

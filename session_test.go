@@ -91,7 +91,7 @@ func TestB3W1BadTokens(t *testing.T) {
 	good := b.token
 	own := bridge.AppOf(app.App)
 	foreign := own.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
-	forged, err := foreign.Sign(t.Context(), []byte("payload"))
+	forged, err := foreign.Sign(t.Context(), &someToken)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -129,6 +129,29 @@ func TestW1KeyRotation(t *testing.T) {
 	b.ring = b.app.Keyring([][]byte{now})
 	wantCount(t, b.ctx(), app.clicks, 0)
 	wantPanic(t, func() { b.app.Keyring([][]byte{old, []byte("short")}) }, "key 1", "32")
+}
+
+// Each of many cookies says what was signed, also when it comes again, with the
+// others in between (W1).
+func TestW1ManyCookies(t *testing.T) {
+	app := newSessionApp(t)
+	ring := bridge.AppOf(app.App).Keyring(nil)
+	const n = 10_000
+	cookies := make([]string, n)
+	for i := range cookies {
+		var err error
+		if cookies[i], err = ring.Sign(t.Context(), &bridge.Token{ID: [16]byte{byte(i), byte(i >> 8)}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		for i, c := range cookies {
+			got, err := ring.Verify(t.Context(), c)
+			if err != nil || got == nil || got.ID != [16]byte{byte(i), byte(i >> 8)} {
+				t.Fatalf("cookie %d says %+v, %v", i, got, err)
+			}
+		}
+	}
 }
 
 // After Renew the old cookie is refused: for a minute without a new one, then

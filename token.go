@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"time"
+
+	"github.com/stay-go/stay/internal/bridge"
 )
 
 // open reads the cookie, or draws an id if there is none that is valid.
@@ -14,11 +16,11 @@ func (s *Session) open(ctx context.Context) error {
 		return nil
 	}
 	if s.token != "" {
-		payload, ok, err := s.ring.Verify(ctx, s.token, s.raw[:])
+		t, err := s.ring.Verify(ctx, s.token)
 		if err != nil {
 			return err
 		}
-		if ok && s.read(payload) {
+		if t != nil && s.take(t) {
 			s.opened = true
 			return nil
 		}
@@ -34,52 +36,63 @@ func (s *Session) draw() {
 	s.gen = 0
 	s.created = s.app.opts.Clock().Truncate(time.Second)
 	s.idleEnd = time.Time{}
-	s.setKey()
+	s.key = sessionKeyOf(s.id)
 }
 
 // unknown reports whether nothing can be stored for the session.
 func (s *Session) unknown() bool { return s.drawn && !s.changed }
 
-func (s *Session) setKey() {
-	sum := sha256.Sum256(s.id[:])
-	s.key = idEncoding.EncodeToString(sum[:20])
+// take makes the session the one that a token names, unless it is over.
+func (s *Session) take(t *bridge.Token) bool {
+	now := s.app.opts.Clock()
+	if !t.IdleEnd.After(now) || !t.Created.Add(s.app.opts.Lifetime).After(now) {
+		return false
+	}
+	s.id, s.key, s.gen, s.created, s.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
+	return true
 }
 
-// The payload of a token: a format byte, the id, the generation, and in Unix
+// sessionKeyOf returns the key of the session with this id in its cookie.
+func sessionKeyOf(id [16]byte) string {
+	sum := sha256.Sum256(id[:])
+	return idEncoding.EncodeToString(sum[:20])
+}
+
+// What is signed of a token: a format byte, the id, the generation, and in Unix
 // seconds when the session began and when the token's idle time ends.
 const (
 	tokenFormat = 1
 	tokenSize   = 1 + 16 + 4 + 8 + 8
 )
 
-// read takes over what a signed token says, unless it is over.
-func (s *Session) read(payload []byte) bool {
-	if len(payload) != tokenSize || payload[0] != tokenFormat {
-		return false
+func appendToken(b []byte, t *bridge.Token) []byte {
+	b = append(b, tokenFormat)
+	b = append(b, t.ID[:]...)
+	b = binary.BigEndian.AppendUint32(b, t.Gen)
+	b = binary.BigEndian.AppendUint64(b, uint64(t.Created.Unix()))
+	return binary.BigEndian.AppendUint64(b, uint64(t.IdleEnd.Unix()))
+}
+
+// parseToken returns nil for what is signed but no token.
+func parseToken(b []byte) *bridge.Token {
+	if len(b) != tokenSize || b[0] != tokenFormat {
+		return nil
 	}
-	copy(s.id[:], payload[1:])
-	s.gen = binary.BigEndian.Uint32(payload[17:])
-	s.created = time.Unix(int64(binary.BigEndian.Uint64(payload[21:])), 0)
-	s.idleEnd = time.Unix(int64(binary.BigEndian.Uint64(payload[29:])), 0)
-	now := s.app.opts.Clock()
-	if !s.idleEnd.After(now) || !s.created.Add(s.app.opts.Lifetime).After(now) {
-		return false
+	t := &bridge.Token{
+		ID:      [16]byte(b[1:]),
+		Gen:     binary.BigEndian.Uint32(b[17:]),
+		Created: time.Unix(int64(binary.BigEndian.Uint64(b[21:])), 0),
+		IdleEnd: time.Unix(int64(binary.BigEndian.Uint64(b[29:])), 0),
 	}
-	s.setKey()
-	return true
+	t.Key = sessionKeyOf(t.ID)
+	return t
 }
 
 // issue has the response carry a token that is good until the time given.
 func (s *Session) issue(ctx context.Context, until time.Time) error {
 	until = until.Truncate(time.Second)
 	if s.carrier != nil {
-		b := make([]byte, 0, tokenSize)
-		b = append(b, tokenFormat)
-		b = append(b, s.id[:]...)
-		b = binary.BigEndian.AppendUint32(b, s.gen)
-		b = binary.BigEndian.AppendUint64(b, uint64(s.created.Unix()))
-		b = binary.BigEndian.AppendUint64(b, uint64(until.Unix()))
-		token, err := s.ring.Sign(ctx, b)
+		token, err := s.ring.Sign(ctx, &bridge.Token{ID: s.id, Gen: s.gen, Created: s.created, IdleEnd: until})
 		if err != nil {
 			return err
 		}

@@ -64,15 +64,24 @@ type App interface {
 	Now() time.Time
 }
 
+// A Token is what the cookie of a session says.
+type Token struct {
+	ID      [16]byte
+	Key     string    // of the session, which follows from ID
+	Gen     uint32    // how often the session has been renewed
+	Created time.Time // when the session began, in whole seconds
+	IdleEnd time.Time // when the cookie ends if it is not used, in whole seconds
+}
+
 // A Keyring signs and verifies session tokens.
 type Keyring interface {
-	// Sign returns the payload with a signature, in characters that a cookie
+	// Sign returns the token with a signature, in characters that a cookie
 	// value may hold.
-	Sign(ctx context.Context, payload []byte) (string, error)
-	// Verify returns the payload of a token. ok is false for every token that
-	// this set did not sign; an error means that the set could not be read. The
-	// payload is in buf if that is large enough.
-	Verify(ctx context.Context, token string, buf []byte) (payload []byte, ok bool, err error)
+	Sign(ctx context.Context, t *Token) (string, error)
+	// Verify returns what the value of a cookie says, over or not; it must not
+	// be changed. It is nil for every value that this set did not sign; an error
+	// means that the set could not be read.
+	Verify(ctx context.Context, value string) (*Token, error)
 }
 
 // A Carrier takes a session's token to its browser: the response of one
