@@ -120,22 +120,27 @@ func run(ctx context.Context, o *options) (err error) {
 	return printTables(loads, c.results)
 }
 
-// choose returns the items that a flag names, all if it is empty.
+// choose returns the items that a flag names, in their own order, all if it is
+// empty.
 func choose[T any](all []T, names string, name func(T) string) ([]T, error) {
 	if names == "" {
 		return all, nil
 	}
-	var chosen []T
-	for want := range strings.SplitSeq(names, ",") {
-		i := slices.IndexFunc(all, func(item T) bool { return name(item) == want })
-		if i < 0 {
-			known := make([]string, len(all))
-			for j := range all {
-				known[j] = name(all[j])
-			}
+	known := make([]string, len(all))
+	for i := range all {
+		known[i] = name(all[i])
+	}
+	wanted := strings.Split(names, ",")
+	for _, want := range wanted {
+		if !slices.Contains(known, want) {
 			return nil, fmt.Errorf("there is no %q, only %s", want, strings.Join(known, ", "))
 		}
-		chosen = append(chosen, all[i])
+	}
+	var chosen []T
+	for i := range all {
+		if slices.Contains(wanted, known[i]) {
+			chosen = append(chosen, all[i])
+		}
 	}
 	return chosen, nil
 }

@@ -80,7 +80,7 @@ func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.
 		in.unlock()
 	}
 	e.follows(v, base, seq)
-	v.setExpires(in.kind.expires(v, base.Revision == 0, expires, e.cfg.Now()))
+	v.setExpires(in.kind.expires(v, base.Revision == 0, expires, e.cfg.Now))
 }
 
 // accompany adds the writes that must be in the group which creates a record.

@@ -184,7 +184,7 @@ func (e *Engine) postpone(in *Instance) bool {
 		}
 		d.later = later
 	}
-	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now()))
+	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now))
 	d.acking = true
 	in.unlock()
 	e.conclude(in, applied, nil)

@@ -7,14 +7,14 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// expires is when a record expires that is written at now. until is what the
+// expires is when a record expires that is written now. until is what the
 // resolution says of a new record.
-func (k *Kind) expires(v *Version, isNew bool, until, now time.Time) time.Time {
+func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.Time) time.Time {
 	switch {
 	case k.Expiry != nil:
 		return k.Expiry(v.Value)
 	case k.Keep > 0:
-		end := now.Add(k.Keep).Truncate(time.Millisecond)
+		end := now().Add(k.Keep).Truncate(time.Millisecond)
 		if !until.IsZero() && until.Before(end) {
 			return until
 		}

@@ -81,9 +81,11 @@ var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.M
 
 // replaced reports whether encoding/json may have replaced bytes that are not
 // valid UTF-8. It writes them as an escape, and a genuine U+FFFD as it is; the
-// second check costs nothing and covers encoders that make no difference.
+// second check costs nothing and covers encoders that make no difference. Most
+// encodings have neither first byte.
 func replaced(encoded []byte) bool {
-	return bytes.Contains(encoded, []byte(`\ufffd`)) || bytes.Contains(encoded, []byte("\ufffd"))
+	return bytes.IndexByte(encoded, '\\') >= 0 && bytes.Contains(encoded, []byte(`\ufffd`)) ||
+		bytes.IndexByte(encoded, 0xEF) >= 0 && bytes.Contains(encoded, []byte("\ufffd"))
 }
 
 // recovered turns a panic of the type's own methods into an error.
