@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/quota"
 	"github.com/stay-go/stay/store"
@@ -26,6 +27,7 @@ type App struct {
 	shared   atomic.Bool // some store has other owners
 	observer *observer   // nil: nobody measures or traces
 	quotas   map[Code]*quota.Quota
+	binder   bind.Binder
 
 	mu      sync.RWMutex
 	modules map[string]*module

@@ -20,6 +20,7 @@ type Call struct {
 	action   string
 	restored bool
 	payload  any
+	binder   *bind.Binder // of payload; nil if there can be none
 	after    []func(context.Context)
 }
 
@@ -44,7 +45,7 @@ func (c *Call) Restored() bool { return c.restored }
 // strictly, so that an unknown field or a value of the wrong type is
 // ErrMalformed. Without a payload dst stays as it is.
 func (c *Call) Bind(dst any) error {
-	return bindPayload(c.payload, dst)
+	return bindPayload(c.binder, c.payload, dst)
 }
 
 // After has fn called once what the action did is durable, or once it is
@@ -95,12 +96,12 @@ func validate(dst any) error {
 }
 
 // bindPayload reads a payload, which may know how to bind itself.
-func bindPayload(payload, dst any) error {
+func bindPayload(b *bind.Binder, payload, dst any) error {
 	var err error
 	if p, ok := payload.(interface{ Bind(dst any) error }); ok {
 		err = p.Bind(dst)
 	} else {
-		err = bind.Value(payload, dst)
+		err = b.Value(payload, dst)
 	}
 	return malformed(err)
 }

@@ -106,7 +106,7 @@ func (o *op) run(v any) (any, error) {
 		c = new(Call)
 	}
 	c.init(o.ctx, o.module.name, o.action)
-	c.payload = o.payload
+	c.payload, c.binder = o.payload, &o.module.app.binder
 	defer c.run.over.Store(true)
 	o.call = c
 	if o.change != nil {

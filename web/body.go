@@ -59,9 +59,10 @@ func Bind(r *http.Request, dst any) error {
 // A payload is a body that has been read. It does not change, so it can be
 // bound any number of times.
 type payload struct {
-	err  error      // why it cannot be bound
-	json []byte     // the body if it is JSON
-	form url.Values // the body if it is a form
+	err    error      // why it cannot be bound
+	json   []byte     // the body if it is JSON
+	form   url.Values // the body if it is a form
+	binder *bind.Binder
 }
 
 // Bind stores the payload in the value that dst points to.
@@ -70,9 +71,9 @@ func (p *payload) Bind(dst any) error {
 	case p.err != nil:
 		return p.err
 	case p.json != nil:
-		return bindError(bind.JSON(p.json, dst))
+		return bindError(p.binder.JSON(p.json, dst))
 	case len(p.form) > 0:
-		return bindError(bind.Form(p.form, dst))
+		return bindError(p.binder.Form(p.form, dst))
 	}
 	return nil
 }
@@ -92,6 +93,12 @@ func bindError(err error) error {
 }
 
 func readPayload(s *settings, r *http.Request) *payload {
+	p := parsePayload(s, r)
+	p.binder = &s.binder
+	return p
+}
+
+func parsePayload(s *settings, r *http.Request) *payload {
 	kind, params, err := mediaType(r)
 	if err != nil {
 		return &payload{err: err}

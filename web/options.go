@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/quota"
 )
@@ -87,7 +88,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, but for the last two.
+// construction, but for the last three.
 type settings struct {
 	app         *stay.App
 	core        bridge.App
@@ -101,6 +102,7 @@ type settings struct {
 	maxResponse int
 	onError     func(http.ResponseWriter, *http.Request, int, error)
 
+	binder  bind.Binder
 	buffers sync.Pool   // of *[]byte, for responses
 	crowds  quota.Quota // of log lines
 }

@@ -16,8 +16,6 @@ import (
 	"net/url"
 	"reflect"
 	"strings"
-
-	"github.com/stay-go/stay/internal/clone"
 )
 
 // An Error says why a payload was not bound. Its text may be shown to the
@@ -66,9 +64,9 @@ func unfit(field string, err error) *Error {
 //
 // nil leaves dst as it is. A value of dst's type, or a pointer to one, comes
 // from Go code and is deep-copied as it is, key and private fields included.
-// A json.RawMessage or []byte is bound by [JSON], a url.Values by [Form], and
-// anything else by JSON after it was written as JSON.
-func Value(src, dst any) error {
+// A json.RawMessage or []byte is bound by [Binder.JSON], a url.Values by
+// [Binder.Form], and anything else by JSON after it was written as JSON.
+func (b *Binder) Value(src, dst any) error {
 	v, err := target(dst)
 	if err != nil {
 		return err
@@ -77,44 +75,43 @@ func Value(src, dst any) error {
 		return nil
 	}
 	if s := reflect.ValueOf(src); s.Type() == v.Type() {
-		return assign(s, v)
+		return b.assign(s, v)
 	} else if s.Type() == reflect.PointerTo(v.Type()) {
 		if s.IsNil() {
 			return nil
 		}
-		return assign(s.Elem(), v)
+		return b.assign(s.Elem(), v)
 	}
 	switch src := src.(type) {
 	case json.RawMessage:
-		return JSON(src, dst)
+		return b.JSON(src, dst)
 	case []byte:
-		return JSON(src, dst)
+		return b.JSON(src, dst)
 	case url.Values:
-		return Form(src, dst)
+		return b.Form(src, dst)
 	}
-	b, err := marshal(src)
+	data, err := marshal(src)
 	if err != nil {
 		return err
 	}
-	return JSON(b, dst)
+	return b.JSON(data, dst)
 }
 
 // assign sets dst to a deep copy of src, which has the same type.
-func assign(src, dst reflect.Value) (err error) {
+func (b *Binder) assign(src, dst reflect.Value) (err error) {
 	defer recovered(&err)
-	plan, err := clone.New(src.Type())
-	if err == nil {
+	if plan := b.planOf(src.Type()); plan != nil {
 		p := reflect.New(src.Type())
 		p.Elem().Set(src)
 		dst.Set(reflect.ValueOf(plan.Copy(p.Interface())).Elem())
 		return nil
 	}
 	// What cannot be copied field by field may still survive as JSON.
-	b, err := marshal(src.Interface())
+	data, err := marshal(src.Interface())
 	if err != nil {
 		return err
 	}
-	return fill(b, dst)
+	return fill(data, dst)
 }
 
 func marshal(src any) (b []byte, err error) {

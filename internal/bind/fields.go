@@ -7,7 +7,9 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 
+	"github.com/stay-go/stay/internal/clone"
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
@@ -53,27 +55,45 @@ func join(path []step) string {
 	return b.String()
 }
 
-// fieldSets holds the bindable fields of the struct types that were met while
-// one payload is bound.
-type fieldSets map[reflect.Type]*fieldSet
+// A Binder binds payloads. It remembers what it has found out about the types
+// that it was given, of which a program has few. The zero value is ready, and
+// its methods may be called concurrently.
+type Binder struct {
+	sets  sync.Map // of struct types: *fieldSet
+	plans sync.Map // of types: *clone.Plan, nil if they cannot be copied
+}
 
+// A fieldSet is the fields of a struct type that clients may set.
 type fieldSet struct {
 	fields  []jsonwalk.Field
 	index   map[string]int
 	longest int
 }
 
-func (s fieldSets) of(t reflect.Type) *fieldSet {
-	set, ok := s[t]
-	if !ok {
-		set = &fieldSet{fields: bindable(t), index: make(map[string]int)}
-		for i, f := range set.fields {
-			set.index[f.Name] = i
-			set.longest = max(set.longest, len(f.Name))
-		}
-		s[t] = set
+func (b *Binder) fieldsOf(t reflect.Type) *fieldSet {
+	if set, ok := b.sets.Load(t); ok {
+		return set.(*fieldSet)
 	}
+	set := &fieldSet{fields: bindable(t), index: make(map[string]int)}
+	for i, f := range set.fields {
+		set.index[f.Name] = i
+		set.longest = max(set.longest, len(f.Name))
+	}
+	b.sets.Store(t, set)
 	return set
+}
+
+// planOf returns the plan that copies values of t, nil if there is none.
+func (b *Binder) planOf(t reflect.Type) *clone.Plan {
+	if plan, ok := b.plans.Load(t); ok {
+		return plan.(*clone.Plan)
+	}
+	plan, err := clone.New(t)
+	if err != nil {
+		plan = nil
+	}
+	b.plans.Store(t, plan)
+	return plan
 }
 
 // byName returns the field with the name, or nil.

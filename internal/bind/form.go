@@ -34,7 +34,7 @@ const maxNesting = 100
 // _csrf or _method.
 //
 // The error is an [*Error], and dst is changed only if binding succeeds.
-func Form(values url.Values, dst any) (err error) {
+func (b *Binder) Form(values url.Values, dst any) (err error) {
 	v, err := target(dst)
 	if err != nil {
 		return err
@@ -43,10 +43,9 @@ func Form(values url.Values, dst any) (err error) {
 	fresh := reflect.New(v.Type()).Elem()
 	fresh.Set(v)
 	to := settle(fresh)
-	sets := make(fieldSets)
 	// In order, so that of several mistakes always the same one is reported.
 	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := sets.set(to, name, values[name]); err != nil {
+		if err := b.set(to, name, values[name]); err != nil {
 			return err
 		}
 	}
@@ -66,13 +65,13 @@ func settle(v reflect.Value) reflect.Value {
 }
 
 // set binds the values of one name to a struct or map.
-func (s fieldSets) set(to reflect.Value, name string, values []string) error {
+func (b *Binder) set(to reflect.Value, name string, values []string) error {
 	if len(values) == 0 {
 		return nil
 	}
 	switch {
 	case to.Kind() == reflect.Struct && !reads(to.Type()):
-		field, ok, err := s.find(to, name)
+		field, ok, err := b.find(to, name)
 		if err != nil {
 			return err
 		}
@@ -102,11 +101,11 @@ func (s fieldSets) set(to reflect.Value, name string, values []string) error {
 
 // find returns the field that a dotted name leads to. It makes the structs on
 // the way only when the whole name is good.
-func (s fieldSets) find(to reflect.Value, name string) (reflect.Value, bool, error) {
+func (b *Binder) find(to reflect.Value, name string) (reflect.Value, bool, error) {
 	var path [][]int
 	t, rest := to.Type(), name
 	for range maxNesting {
-		fields := s.of(t)
+		fields := b.fieldsOf(t)
 		if field := fields.byName(rest); field != nil {
 			path = append(path, field.Index)
 			return at(to, path), true, nil

@@ -17,7 +17,7 @@ import (
 // The error is an [*Error]: malformed if data is empty, is no JSON, has
 // something after the value or is nested deeper than 10000 levels. dst is
 // changed only if binding succeeds.
-func JSON(data []byte, dst any) error {
+func (b *Binder) JSON(data []byte, dst any) error {
 	v, err := target(dst)
 	if err != nil {
 		return err
@@ -29,7 +29,7 @@ func JSON(data []byte, dst any) error {
 		}
 		return &Error{Message: "the payload " + message, Malformed: true, Err: err}
 	}
-	if err := make(fieldSets).check(jsonwalk.NewCursor(data), v.Type(), nil); err != nil {
+	if err := b.check(jsonwalk.NewCursor(data), v.Type(), nil); err != nil {
 		return err
 	}
 	return fill(data, v)
@@ -84,7 +84,7 @@ func describe(t reflect.Type) string {
 // check walks through the value at the cursor beside the type it is for
 // and checks the names of all structs. What does not have the form that the
 // type expects is left to encoding/json to report.
-func (s fieldSets) check(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
+func (b *Binder) check(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
@@ -96,13 +96,13 @@ func (s fieldSets) check(c *jsonwalk.Cursor, t reflect.Type, path []step) error 
 	switch t.Kind() {
 	case reflect.Struct:
 		if first == '{' {
-			return s.checkObject(c, t, path)
+			return b.checkObject(c, t, path)
 		}
 	case reflect.Map:
 		if first == '{' {
 			for c.Enter(); c.More(); {
 				name := jsonwalk.Unquote(c.Name())
-				if err := s.check(c, t.Elem(), append(path, step{name: name})); err != nil {
+				if err := b.check(c, t.Elem(), append(path, step{name: name})); err != nil {
 					return err
 				}
 			}
@@ -110,15 +110,15 @@ func (s fieldSets) check(c *jsonwalk.Cursor, t reflect.Type, path []step) error 
 		}
 	case reflect.Slice, reflect.Array:
 		if first == '[' {
-			return s.checkList(c, t, path)
+			return b.checkList(c, t, path)
 		}
 	}
 	c.Skip()
 	return nil
 }
 
-func (s fieldSets) checkObject(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
-	fields := s.of(t)
+func (b *Binder) checkObject(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
+	fields := b.fieldsOf(t)
 	seen := make(map[*jsonwalk.Field]bool, len(fields.fields))
 	for c.Enter(); c.More(); {
 		name := jsonwalk.Unquote(c.Name())
@@ -131,20 +131,20 @@ func (s fieldSets) checkObject(c *jsonwalk.Cursor, t reflect.Type, path []step) 
 			return invalid(join(at), "occurs twice")
 		}
 		seen[field] = true
-		if err := s.check(c, field.Type, at); err != nil {
+		if err := b.check(c, field.Type, at); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (s fieldSets) checkList(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
+func (b *Binder) checkList(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
 	i := 0
 	for c.Enter(); c.More(); i++ {
 		if t.Kind() == reflect.Array && i == t.Len() {
 			return invalid(join(path), "has more than %d items", i)
 		}
-		if err := s.check(c, t.Elem(), append(path, step{list: true, index: i})); err != nil {
+		if err := b.check(c, t.Elem(), append(path, step{list: true, index: i})); err != nil {
 			return err
 		}
 	}
