@@ -62,6 +62,17 @@ func (a appBridge) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) 
 
 func (a appBridge) Evict(always bool) { a.engine.Evict(always) }
 
+func (a appBridge) Sweep() {
+	done := make(chan struct{})
+	if !a.engine.Go(func(ctx context.Context) {
+		defer close(done)
+		a.sweepOnce(ctx)
+	}) {
+		return
+	}
+	<-done
+}
+
 func (a appBridge) Logger() *slog.Logger { return a.logger() }
 func (a appBridge) Development() bool    { return a.opts.Development }
 func (a appBridge) Now() time.Time       { return a.opts.Clock() }

@@ -32,15 +32,19 @@ func (a *App) sweepAlways(ctx context.Context) {
 		t := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
 		select {
 		case <-t.C:
-			a.keys.sweep(ctx)
-			a.engine.Sweep(ctx)
-			for _, b := range a.backends() {
-				a.sweep(ctx, b)
-			}
+			a.sweepOnce(ctx)
 		case <-ctx.Done():
 			t.Stop()
 			return
 		}
+	}
+}
+
+func (a *App) sweepOnce(ctx context.Context) {
+	a.keys.sweep(ctx)
+	a.engine.Sweep(ctx)
+	for _, b := range a.backends() {
+		a.sweep(ctx, b)
 	}
 }
 

@@ -108,7 +108,7 @@ func AllMetrics() []Metric {
 		{commitDuration, "histogram", "s", "Commits of the stores.", []string{byCode}, seconds()},
 		{commitSize, "histogram", "{record}", "Records that one commit of a store was to write or remove.", nil, sizes()},
 		{loadDuration, "histogram", "s", "Reads of the stores.", []string{byCode}, seconds()},
-		{cacheHits, "counter", "{use}", "Uses of stored states that were in memory.", []string{byModule}, nil},
+		{cacheHits, "counter", "{use}", "Uses of stored states that were in memory; who waits for another's read is neither a hit nor a miss.", []string{byModule}, nil},
 		{cacheMisses, "counter", "{use}", "Stored states that were read from their store.", []string{byModule}, nil},
 		{cacheEvictions, "counter", "{state}", "Stored states that left memory to make room for others.", []string{byModule}, nil},
 		{cacheStates, "gauge", "{state}", "Stored states in memory, records of sessions included.", nil, nil},

@@ -56,6 +56,9 @@ type App interface {
 	// Evict drops from memory what would be loaded again; with always, also
 	// after each use from now on.
 	Evict(always bool)
+	// Sweep removes what has expired, as the App does about once a minute. It
+	// ends when the App is closed.
+	Sweep()
 	// Logger is where causes that are not shown to clients go.
 	Logger() *slog.Logger
 	// Development reports whether answers may help a developer.

@@ -189,7 +189,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 		if in, err = e.makeRoom(ctx, ref); err != nil {
 			return nil, err
 		}
-	} else {
+	} else if in.snapshot.Load() != nil {
 		e.hit(ref.Kind)
 	}
 	if err := e.wait(ctx, in); err != nil {

@@ -30,7 +30,10 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 		if c != nil {
 			return c, nil
 		}
-		c, err := p.source.open()
+		err := patiently(ctx, busyWait, func() (err error) {
+			c, err = p.source.open()
+			return err
+		})
 		if err != nil {
 			p.slots <- nil
 			return nil, err

@@ -44,6 +44,10 @@ func kill9(t *testing.T, seed uint64, cycles int, memory bool) {
 		if memory {
 			args = append([]string{"-memory"}, args...)
 		}
+		if random.IntN(2) == 0 {
+			args = append([]string{"-sweep"}, args...)
+			rep.Counts["servers that sweep"]++
+		}
 		p := start(t, nil, args...)
 		checkAll(r, p.url, browsers, random, restart, rep.Counts, jump == 0)
 		if bad := r.problems(); len(bad) > 0 {

@@ -26,20 +26,21 @@ func main() {
 	log.SetFlags(0)
 	ahead := flag.Duration("ahead", 0, "how far the clock is ahead")
 	memory := flag.Bool("memory", false, "keep the states of guests in memory")
+	sweep := flag.Bool("sweep", false, "look for what has expired all the time")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log.Fatal("usage: crashserver [-ahead d] [-memory] FILE")
+		log.Fatal("usage: crashserver [-ahead d] [-memory] [-sweep] FILE")
 	}
 	guests := stay.GuestStored
 	if *memory {
 		guests = stay.GuestMemory
 	}
-	if err := serve(flag.Arg(0), guests, *ahead, os.Stdin, os.Stdout); err != nil {
+	if err := serve(flag.Arg(0), guests, *ahead, *sweep, os.Stdin, os.Stdout); err != nil {
 		log.Fatal("crashserver: ", err)
 	}
 }
 
-func serve(path string, guests stay.GuestMode, ahead time.Duration, in io.Reader, out io.Writer) error {
+func serve(path string, guests stay.GuestMode, ahead time.Duration, sweep bool, in io.Reader, out io.Writer) error {
 	// A server that was killed a moment ago may not be gone yet.
 	store, err := sqlitestore.Open(path, sqlitestore.OwnerWait(time.Minute))
 	if err != nil {
@@ -50,6 +51,9 @@ func serve(path string, guests stay.GuestMode, ahead time.Duration, in io.Reader
 		return err
 	}
 	app, handler := crashsite.New(store, guests, ahead)
+	if sweep {
+		defer crashsite.Sweep(app)()
+	}
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: time.Minute}
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()

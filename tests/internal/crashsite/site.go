@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/web"
 )
@@ -129,6 +130,29 @@ func New(s store.Store, guests stay.GuestMode, ahead time.Duration) (*stay.App, 
 		w.Header().Set(OpHeader, r.Header.Get(OpHeader))
 		sessions.ServeHTTP(w, r)
 	})
+}
+
+// Sweep has the App look for what has expired again and again, beside all else,
+// until the function that it returns is called.
+func Sweep(app *stay.App) (stop func()) {
+	pauses := time.NewTicker(time.Millisecond) // the server has other things to do
+	ended, end := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			bridge.AppOf(app).Sweep()
+			select {
+			case <-pauses.C:
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() {
+		pauses.Stop()
+		close(end)
+		<-ended
+	}
 }
 
 // named has responses say which session answers.
