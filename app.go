@@ -151,24 +151,39 @@ func (a *App) report(m *module, call *Call, e *Error) {
 	hook(call, e)
 }
 
+// What is logged in crowds beside failures with a code.
+const (
+	crowdMetrics Code = "metrics"
+	crowdTracer  Code = "tracer"
+	crowdDropped Code = "dropped"
+)
+
 // newQuotas returns what bounds the lines of failures: one quota for each code,
 // so that a store that fails in crowds leaves the others theirs.
 func newQuotas() map[Code]*quota.Quota {
 	qs := map[Code]*quota.Quota{}
-	for _, c := range []Code{ErrUnavailable, ErrUnknown, ErrBusy, ErrClosed, ErrConflict, ErrTooLarge, ErrInvalid, ErrCorrupt, ErrInternal} {
+	for _, c := range []Code{
+		ErrUnavailable, ErrUnknown, ErrBusy, ErrClosed, ErrConflict, ErrTooLarge, ErrInvalid, ErrCorrupt, ErrInternal,
+		crowdMetrics, crowdTracer, crowdDropped,
+	} {
 		qs[c] = &quota.Quota{}
 	}
 	return qs
 }
 
-// logFailure logs a failure, or counts it where too many of its code are logged
-// in this second. Codes of the user's own share the quota of ErrInternal.
 func (a *App) logFailure(code Code, text string, attrs ...slog.Attr) {
+	a.logCrowd(slog.LevelError, code, text, attrs...)
+}
+
+// logCrowd logs one of what may come in crowds, or counts it where too many of
+// them are logged in this second. Codes of the user's own share the quota of
+// ErrInternal.
+func (a *App) logCrowd(level slog.Level, crowd Code, text string, attrs ...slog.Attr) {
 	ctx, log := a.engine.Context(), a.logger()
-	if !log.Enabled(ctx, slog.LevelError) {
+	if !log.Enabled(ctx, level) {
 		return
 	}
-	q := a.quotas[code]
+	q := a.quotas[crowd]
 	if q == nil {
 		q = a.quotas[ErrInternal]
 	}
@@ -179,5 +194,5 @@ func (a *App) logFailure(code Code, text string, attrs ...slog.Attr) {
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
-	log.LogAttrs(ctx, slog.LevelError, text, attrs...)
+	log.LogAttrs(ctx, level, text, attrs...)
 }

@@ -88,3 +88,22 @@ func TestA21LogIsBounded(t *testing.T) {
 		want("OnError panicked", 10)
 	})
 }
+
+// Metrics and Tracers that panic each time get ten lines in a second too (A21).
+func TestA21LogOfPanicsIsBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log logged
+		app := newApp(t, memstore.New(), &stay.Options{
+			Metrics: panicky{}, Tracer: panickyTracer{true}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+		})
+		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global})
+		for range 100 {
+			mustUpdate(t, t.Context(), s)
+		}
+		for _, of := range []string{"Metrics panicked", "Tracer panicked"} {
+			if n := strings.Count(log.String(), of); n != 10 {
+				t.Errorf("%d lines with %q, want 10", n, of)
+			}
+		}
+	})
+}

@@ -124,3 +124,27 @@ func TestB3NothingSecretInTheLog(t *testing.T) {
 		}
 	}
 }
+
+// A logout or switch that also changes other fields, which are dropped, is
+// something that a developer is told; one that changes the key alone is not.
+func TestDroppedFieldsAreLogged(t *testing.T) {
+	type note struct {
+		Table string `json:"table" stay:"key"`
+		Text  string `json:"text"`
+	}
+	log := &logged{}
+	app := newApp(t, memstore.New(), &stay.Options{Development: true, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	notes := stay.Register(app, stay.Module[note]{Name: "notes", Persist: stay.WithKey(func(n *note) string { return n.Table })})
+	b := newBrowser(app)
+	for _, to := range []struct {
+		note
+		lines int
+	}{{note{"a", "login"}, 0}, {note{"", "login"}, 0}, {note{"a", "login"}, 0}, {note{"b", "switch"}, 1}, {note{"", "logout"}, 2}} {
+		if _, err := notes.Update(b.ctx(), func(n *note) error { *n = to.note; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(log.String(), "also changed other fields"); n != to.lines {
+			t.Errorf("after %+v there are %d lines, want %d", to.note, n, to.lines)
+		}
+	}
+}

@@ -293,6 +293,27 @@ func TestMetricsOfMemory(t *testing.T) {
 	})
 }
 
+// One read of the store serves all who wait for it, and is one miss.
+func TestMetricsOfSharedReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, st := &measured{}, storefault.Wrap(memstore.New(), nil)
+		app := newApp(t, st, &stay.Options{Metrics: m})
+		users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
+		gate := storefault.NewGate()
+		st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Stop(gate)})
+		var all sync.WaitGroup
+		for range 5 {
+			all.Go(func() { mustUpdate(t, t.Context(), users.At("a")) })
+		}
+		synctest.Wait()
+		gate.Open()
+		all.Wait()
+		mustUpdate(t, t.Context(), users.At("a"))
+		wantEqual(t, "misses", m.sums("stay.cache.misses"), map[string]float64{"users": 1})
+		wantEqual(t, "hits", m.sums("stay.cache.hits"), map[string]float64{"users": 1})
+	})
+}
+
 // onEachStoreWith is onEachStore for options of the test's own.
 func onEachStoreWith(t *testing.T, test func(t *testing.T, s store.Store)) {
 	for name, open := range stores {

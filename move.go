@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -212,7 +213,8 @@ func (mv *move) reportDropped() {
 	b, err1 := m.schema.Encode(before, nil)
 	a, err2 := m.schema.Encode(after, nil)
 	if err1 == nil && err2 == nil && !bytes.Equal(a, b) {
-		m.app.logger().Warn("stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before", "module", m.name, "action", mv.action)
+		m.app.logCrowd(slog.LevelWarn, crowdDropped, "stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before",
+			slog.String("module", m.name), slog.String("action", mv.action))
 	}
 }
 

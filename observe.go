@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"sync"
 	"time"
@@ -76,7 +77,7 @@ func (ob *observer) measure(m Measurement) {
 func (ob *observer) send(ctx context.Context, m Measurement) {
 	defer func() {
 		if p := recover(); p != nil {
-			ob.app.logger().Error("stay: Metrics panicked", "metric", m.Name, "panic", p)
+			ob.app.logFailure(crowdMetrics, "stay: Metrics panicked", slog.String("metric", m.Name), slog.Any("panic", p))
 		}
 	}()
 	ob.metrics.Measure(ctx, m)

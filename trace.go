@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"sync/atomic"
 	"time"
 )
@@ -137,7 +138,8 @@ func (w *watch) finish() {
 // change may be stored, and its caller is to hear that and nothing else.
 func (w *watch) recovered() {
 	if p := recover(); p != nil {
-		w.observer.app.logger().Error("stay: Tracer panicked", "module", w.span.Module, "action", w.span.Action, "panic", p)
+		w.observer.app.logFailure(crowdTracer, "stay: Tracer panicked",
+			slog.String("module", w.span.Module), slog.String("action", w.span.Action), slog.Any("panic", p))
 	}
 }
 

@@ -20,7 +20,7 @@ import (
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
-	o := options{rounds: 1, duration: 30 * time.Millisecond, only: "stay-mem,stay-sqlite", scenarios: "sqlite,sqlite-one,read", out: out, dir: dir}
+	o := options{rounds: 1, duration: 30 * time.Millisecond, only: "stay-sqlite,stay-mem,bare", scenarios: "sqlite,sqlite-one,read", out: out, dir: dir}
 	if err := run(t.Context(), &o); err != nil {
 		t.Fatal(err)
 	}
