@@ -100,7 +100,7 @@ var mutants = []mutant{
 	},
 	{
 		"ids are stored as they are", "B3", "token.go",
-		"sum := sha256.Sum256(s.id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], s.id[:])", byRoot,
+		"sum := sha256.Sum256(id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], id[:])", byRoot,
 	},
 	{
 		"a cookie is taken without its signature", "W1", "keyring.go",
@@ -167,6 +167,14 @@ var mutants = []mutant{
 	{
 		"the answer leaves before the change is stored", "W5", "web/handlers.go",
 		"return u.recorder.err()", "u.recorder.send()\n\treturn u.recorder.err()", byWeb,
+	},
+	{
+		"a cookie says what another one said", "W1", "verified.go",
+		"[]byte(value)) == 0", "[]byte(value)) < 0", byRoot,
+	},
+	{
+		"what a failed run did to the header is sent", "W5", "web/recorder.go",
+		"clear(h)\n", "_ = h\n", byWeb,
 	},
 	{
 		"scripts can read the cookie", "W1", "web/cookie.go",
