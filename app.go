@@ -153,9 +153,9 @@ func (a *App) report(m *module, call *Call, e *Error) {
 
 // What is logged in crowds beside failures with a code.
 const (
-	crowdMetrics Code = "metrics"
-	crowdTracer  Code = "tracer"
-	crowdDropped Code = "dropped"
+	crowdMetrics Code = "stay: metrics"
+	crowdTracer  Code = "stay: tracer"
+	crowdDropped Code = "stay: dropped"
 )
 
 // newQuotas returns what bounds the lines of failures: one quota for each code,

@@ -95,20 +95,23 @@ func (r *keyring) Verify(ctx context.Context, value string) (*bridge.Token, erro
 	if len(value) > maxToken {
 		return nil, nil
 	}
-	keys := r.fixed
-	if keys == nil {
-		set, err := r.app.get(ctx)
-		if err != nil {
-			return nil, err
-		}
-		keys = set.keys
-	}
-	for _, k := range keys {
+	for _, k := range r.known() {
 		if t := k.verified.find(value); t != nil {
 			return t, nil
 		}
 	}
 	return r.verify(ctx, value)
+}
+
+// known returns the keys as far as they are in memory.
+func (r *keyring) known() []*signKey {
+	if r.fixed != nil {
+		return r.fixed
+	}
+	if set := r.app.set.Load(); set != nil {
+		return set.keys
+	}
+	return nil
 }
 
 // verify is Verify for a value that is not among those verified already.

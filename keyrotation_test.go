@@ -356,6 +356,19 @@ func TestW1UnknownKeyWhileStoreIsAway(t *testing.T) {
 	})
 }
 
+// What is no token at all is none, whether the keys are known or not: nothing is
+// read or made for it (W1).
+func TestW1WhatIsNoTokenAsksNobody(t *testing.T) {
+	n := newKeyNode(t, memstore.New(), stay.Options{})
+	n.store.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
+	for _, value := range []string{"x", "not/base64", strings.Repeat("A", 20), strings.Repeat("A", 8000)} {
+		n.wantVerify(t, value, false)
+	}
+	if reads := n.store.Count(storefault.Load); reads != 0 {
+		t.Errorf("the store was asked %d times", reads)
+	}
+}
+
 // Reading the keys does not depend on the request that had it begun (W1).
 func TestW1KeysReadOutlivesRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -89,6 +89,7 @@ func TestB3W1BadTokens(t *testing.T) {
 	b := newBrowser(app.App)
 	mustUpdate(t, b.ctx(), app.clicks)
 	good := b.token
+	wantCount(t, b.ctx(), app.clicks, 1) // it has been verified, and is remembered
 	own := bridge.AppOf(app.App)
 	foreign := own.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
 	forged, err := foreign.Sign(t.Context(), &someToken)

@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay/internal/bridge"
 )
 
-// verified remembers what the latest cookies said that one key has verified:
+// verified remembers what some of the cookies said that one key has verified:
 // to verify and read one is a quarter of what a read of state in memory costs
 // beside net/http. It is a table in which each value has one place, which
 // others have as well. What was not verified never gets into it, and it goes

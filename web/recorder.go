@@ -15,8 +15,8 @@ import (
 // http.ErrNotSupported. It is used by one goroutine at a time.
 //
 // The status and the body are kept back; the header is that of the response
-// itself, which nobody sends meanwhile, and is put back to what it was if the
-// recorder is not sent.
+// itself, which nobody sends meanwhile, and is put back to what it was when the
+// handler first asked for it if the recorder is not sent.
 type recorder struct {
 	to       http.ResponseWriter
 	limit    int
@@ -24,6 +24,7 @@ type recorder struct {
 	status   int         // 0 = not written yet
 	before   http.Header // what header had when it was first asked for; nil = nothing
 	asked    bool        // for the header
+	done     bool        // sent or dropped: what is still done to it goes nowhere
 	body     []byte
 	over     bool // more was written than limit
 
@@ -38,8 +39,7 @@ func newRecorder(to http.ResponseWriter, s *settings) recorder {
 	return recorder{to: to, limit: s.maxResponse, implicit: http.StatusOK, buffers: &s.buffers}
 }
 
-// again returns a recorder for another run: what the one before is still used
-// for goes nowhere.
+// again returns a recorder for another run, in place of this one.
 func (c *recorder) again() *recorder {
 	fresh := &recorder{to: c.to, limit: c.limit, implicit: c.implicit, buffers: c.buffers}
 	c.drop()
@@ -47,10 +47,12 @@ func (c *recorder) again() *recorder {
 }
 
 // drop forgets what was recorded and gives the buffer back. A handler that goes
-// on writing, which it must not, writes into one of its own. After send it only
-// gives the buffer back.
+// on writing, which it must not, writes into one of its own, and sets headers of
+// nothing, but for those that it holds already. After send it only gives the
+// buffer back.
 func (c *recorder) drop() {
 	c.restore()
+	c.done = true
 	b, body := c.buffer, c.body
 	if b == nil {
 		return
@@ -89,6 +91,9 @@ func (c *recorder) begin() {
 // Header implements http.ResponseWriter. It has what other handlers have set
 // already, so that those headers may be added to, read and removed.
 func (c *recorder) Header() http.Header {
+	if c.done {
+		return make(http.Header)
+	}
 	h := c.to.Header()
 	if !c.asked {
 		c.asked = true
@@ -184,7 +189,7 @@ func (c *recorder) send() {
 	if c.status == 0 {
 		c.status = c.implicit
 	}
-	c.before, c.asked = nil, false // the header stays
+	c.before, c.asked, c.done = nil, false, true // the header stays
 	c.to.WriteHeader(c.status)
 	if len(c.body) > 0 {
 		_, _ = c.to.Write(c.body)

@@ -62,6 +62,7 @@ func TestW5EveryRunIsFresh(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
 			runs := 0
+			var writers []http.ResponseWriter
 			c := browser(s.update(nil, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
 				runs++
 				if r.Form != nil || r.PostForm != nil {
@@ -75,6 +76,9 @@ func TestW5EveryRunIsFresh(t *testing.T) {
 					t.Errorf("run %d begins with the header %v", runs, w.Header())
 				}
 				w.Header().Add("X-Run", fmt.Sprint(runs))
+				if writers = append(writers, w); runs > 1 {
+					writers[0].Header().Set("X-Stale", "yes")
+				}
 				w.WriteHeader(200 + runs)
 				c.Count++
 				_, err := fmt.Fprintf(w, "run %d of %s: %d", runs, r.PathValue("id"), c.Count)
@@ -88,6 +92,9 @@ func TestW5EveryRunIsFresh(t *testing.T) {
 			a.want(t, 203, "run 3 of me: 1")
 			if fmt.Sprint(a.header["X-Run"]) != "[3]" {
 				t.Errorf("header X-Run %q", a.header["X-Run"])
+			}
+			if a.header.Get("X-Stale") != "" {
+				t.Error("the writer of an earlier run still sets headers")
 			}
 			send(t, c, "GET", "/view", "").want(t, 200, "1")
 		})

@@ -12,6 +12,10 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 )
 
+// binder is one for all tests, as it is one for all requests: what it knows of a
+// type is used again.
+var binder bind.Binder
+
 type address struct {
 	City   string `json:"city"`
 	Secret string `json:"secret" stay:"private"`
@@ -79,7 +83,7 @@ type payload struct {
 
 func TestJSON(t *testing.T) {
 	var got payload
-	err := new(bind.Binder).JSON([]byte(` {"page":2,"name":"ada","age":-3,"when":"2026-11-01T00:00:00Z","maybe":4,"tags":["a"],
+	err := binder.JSON([]byte(` {"page":2,"name":"ada","age":-3,"when":"2026-11-01T00:00:00Z","maybe":4,"tags":["a"],
 		"address":{"city":"x"},"other":{"city":"y"},"items":[{"city":"z"}],"byName":{"Any Name":{"city":"w"}},
 		"level":"low","raw":{"any":"thing"},"any":{"secret":[1]},"pair":[1],"own":{"other":3}} `), &got)
 	if err != nil {
@@ -96,7 +100,7 @@ func TestJSON(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for in, dst := range map[string]any{`3`: new(int), `["a"]`: new([]string), `{"A":1}`: new(map[string]int), `null`: new(payload), `[{"x":1}]`: new(any)} {
-		if err := new(bind.Binder).JSON([]byte(in), dst); err != nil {
+		if err := binder.JSON([]byte(in), dst); err != nil {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
@@ -140,7 +144,7 @@ func TestJSONErrors(t *testing.T) {
 		`{"` + strings.Repeat("x", 5000) + `":1}`: "xx...: is not a field",
 	} {
 		got := payload{Plain: "before"}
-		err := new(bind.Binder).JSON([]byte(in), &got)
+		err := binder.JSON([]byte(in), &got)
 		var be *bind.Error
 		if !errors.As(err, &be) || be.Malformed != strings.HasPrefix(want, "!") || !strings.Contains(err.Error(), strings.TrimPrefix(want, "!")) {
 			t.Errorf("%.60s: %v, want %s", in, err, want)
@@ -165,7 +169,7 @@ func form(t *testing.T, query string) url.Values {
 
 func TestForm(t *testing.T) {
 	var got payload
-	err := new(bind.Binder).Form(form(t, "page=2&name=a%26b&age=-128&count=65535&price=1.5&on=on&when=2026-11-01T00:00:00Z&maybe=&maybeT=&note="+
+	err := binder.Form(form(t, "page=2&name=a%26b&age=-128&count=65535&price=1.5&on=on&when=2026-11-01T00:00:00Z&maybe=&maybeT=&note="+
 		"&tags=a&tags=&nums=1&nums=&address.city=x&other.city=y&level=low&levels=low&levels=low&number=1.5&bytes=raw&any=1&Plain=p&_csrf=token&_under=u"), &got)
 	if err != nil {
 		t.Fatal(err)
@@ -182,7 +186,7 @@ func TestForm(t *testing.T) {
 	}
 	for value, want := range map[string]bool{"on": true, "true": true, "1": true, "false": false, "0": false, "": false} {
 		got := payload{On: !want}
-		if err := new(bind.Binder).Form(url.Values{"on": {value}}, &got); err != nil || got.On != want {
+		if err := binder.Form(url.Values{"on": {value}}, &got); err != nil || got.On != want {
 			t.Errorf("on=%q: %v, %v", value, got.On, err)
 		}
 	}
@@ -191,18 +195,18 @@ func TestForm(t *testing.T) {
 func TestFormIntoMaps(t *testing.T) {
 	values := form(t, "a=1&b=2&b=3&_csrf=x")
 	lists := map[string][]string{}
-	if err := new(bind.Binder).Form(values, &lists); err != nil || !reflect.DeepEqual(lists, map[string][]string{"a": {"1"}, "b": {"2", "3"}}) {
+	if err := binder.Form(values, &lists); err != nil || !reflect.DeepEqual(lists, map[string][]string{"a": {"1"}, "b": {"2", "3"}}) {
 		t.Errorf("%v, %v", lists, err)
 	}
 	var anys map[string]any
-	if err := new(bind.Binder).Form(values, &anys); err != nil || !reflect.DeepEqual(anys, map[string]any{"a": "1", "b": []any{"2", "3"}}) {
+	if err := binder.Form(values, &anys); err != nil || !reflect.DeepEqual(anys, map[string]any{"a": "1", "b": []any{"2", "3"}}) {
 		t.Errorf("%v, %v", anys, err)
 	}
 	var texts map[string]string
-	if err := new(bind.Binder).Form(values, &texts); err == nil || texts != nil {
+	if err := binder.Form(values, &texts); err == nil || texts != nil {
 		t.Errorf("%v, %v", texts, err)
 	}
-	if err := new(bind.Binder).Form(form(t, "a=1"), &texts); err != nil || texts["a"] != "1" {
+	if err := binder.Form(form(t, "a=1"), &texts); err != nil || texts["a"] != "1" {
 		t.Errorf("%v, %v", texts, err)
 	}
 }
@@ -247,7 +251,7 @@ func TestFormErrors(t *testing.T) {
 		strings.Repeat("x", 500): "x...: is not a field",
 	} {
 		got := payload{Plain: "before"}
-		err := new(bind.Binder).Form(form(t, query), &got)
+		err := binder.Form(form(t, query), &got)
 		var be *bind.Error
 		if !errors.As(err, &be) || be.Malformed || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want %s", query, err, want)
@@ -266,11 +270,11 @@ type chain struct {
 // The work and the nesting that a name asks for are bounded.
 func TestFormNesting(t *testing.T) {
 	var c chain
-	if err := new(bind.Binder).Form(url.Values{"n.n.v": {"x"}}, &c); err != nil || c.Next.Next.V != "x" {
+	if err := binder.Form(url.Values{"n.n.v": {"x"}}, &c); err != nil || c.Next.Next.V != "x" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, name := range []string{strings.Repeat("n.", 500000) + "v", strings.Repeat("n.", 101) + "v"} {
-		if err := new(bind.Binder).Form(url.Values{name: {"x"}}, &c); err == nil || !strings.Contains(err.Error(), "nested too deeply") {
+		if err := binder.Form(url.Values{name: {"x"}}, &c); err == nil || !strings.Contains(err.Error(), "nested too deeply") {
 			t.Errorf("%d dots: %v", strings.Count(name, "."), err)
 		}
 	}
@@ -294,12 +298,12 @@ func TestValue(t *testing.T) {
 		"struct":      {struct{ Plain string }{"go"}, payload{Plain: "go"}},
 	} {
 		var got payload
-		if err := new(bind.Binder).Value(c.src, &got); err != nil || !reflect.DeepEqual(got, c.want) {
+		if err := binder.Value(c.src, &got); err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
 	}
 	var got payload
-	if err := new(bind.Binder).Value(&src, &got); err != nil {
+	if err := binder.Value(&src, &got); err != nil {
 		t.Fatal(err)
 	}
 	if got.Tags[0] = "changed"; src.Tags[0] != "a" {
@@ -307,12 +311,12 @@ func TestValue(t *testing.T) {
 	}
 	for name, src := range map[string]any{"private": map[string]any{"admin": true}, "unknown": struct{ X int }{}, "chan": make(chan int), "kind": 7} {
 		var be *bind.Error
-		if err := new(bind.Binder).Value(src, &payload{}); !errors.As(err, &be) {
+		if err := binder.Value(src, &payload{}); !errors.As(err, &be) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var raw json.RawMessage
-	if err := new(bind.Binder).Value(json.RawMessage("x"), &raw); err != nil || string(raw) != "x" {
+	if err := binder.Value(json.RawMessage("x"), &raw); err != nil || string(raw) != "x" {
 		t.Errorf("%s, %v", raw, err)
 	}
 }
@@ -326,11 +330,11 @@ func TestValueThatCannotBeCopied(t *testing.T) {
 	}
 	src := odd{N: 1, Next: &odd{N: 2}}
 	var got odd
-	if err := new(bind.Binder).Value(src, &got); err != nil || !reflect.DeepEqual(got, src) || got.Next == src.Next {
+	if err := binder.Value(src, &got); err != nil || !reflect.DeepEqual(got, src) || got.Next == src.Next {
 		t.Errorf("%+v, %v", got, err)
 	}
 	src.Next.Next = &src
-	if err := new(bind.Binder).Value(&src, &got); err == nil {
+	if err := binder.Value(&src, &got); err == nil {
 		t.Error("a cyclic payload was bound")
 	}
 }
@@ -340,18 +344,18 @@ func TestValueThatCannotBeCopied(t *testing.T) {
 func TestDestinations(t *testing.T) {
 	var be *bind.Error
 	for name, err := range map[string]error{
-		"no pointer":   new(bind.Binder).JSON([]byte("{}"), payload{}),
-		"nil":          new(bind.Binder).Form(url.Values{}, nil),
-		"nil pointer":  new(bind.Binder).Value("x", (*payload)(nil)),
-		"form to list": new(bind.Binder).Form(url.Values{"a": {"b"}}, new([]string)),
-		"form to time": new(bind.Binder).Form(url.Values{"a": {"b"}}, new(time.Time)),
+		"no pointer":   binder.JSON([]byte("{}"), payload{}),
+		"nil":          binder.Form(url.Values{}, nil),
+		"nil pointer":  binder.Value("x", (*payload)(nil)),
+		"form to list": binder.Form(url.Values{"a": {"b"}}, new([]string)),
+		"form to time": binder.Form(url.Values{"a": {"b"}}, new(time.Time)),
 	} {
 		if err == nil || errors.As(err, &be) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var p *payload
-	if err := new(bind.Binder).Form(url.Values{"name": {"a"}}, &p); err != nil || p.Name != "a" {
+	if err := binder.Form(url.Values{"name": {"a"}}, &p); err != nil || p.Name != "a" {
 		t.Errorf("pointer to pointer: %v", err)
 	}
 }
@@ -369,10 +373,10 @@ func TestEmbedding(t *testing.T) {
 		Title string
 	}
 	var a, b outer
-	if err := new(bind.Binder).Form(url.Values{"id": {"1"}, "Title": {"t"}}, &a); err != nil {
+	if err := binder.Form(url.Values{"id": {"1"}, "Title": {"t"}}, &a); err != nil {
 		t.Fatal(err)
 	}
-	if err := new(bind.Binder).JSON([]byte(`{"id":"1","Title":"t"}`), &b); err != nil {
+	if err := binder.JSON([]byte(`{"id":"1","Title":"t"}`), &b); err != nil {
 		t.Fatal(err)
 	}
 	if want := (outer{&Base{ID: "1"}, "t"}); !reflect.DeepEqual(a, want) || !reflect.DeepEqual(b, want) {

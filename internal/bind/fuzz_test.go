@@ -5,8 +5,6 @@ import (
 	"net/url"
 	"reflect"
 	"testing"
-
-	"github.com/stay-go/stay/internal/bind"
 )
 
 // hidden fails if a field that clients must not set was set.
@@ -43,7 +41,7 @@ func FuzzJSON(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		var got, want payload
-		if err := new(bind.Binder).JSON(data, &got); err != nil {
+		if err := binder.JSON(data, &got); err != nil {
 			if !reflect.DeepEqual(got, payload{}) {
 				t.Fatalf("bound by halves: %+v", got)
 			}
@@ -67,7 +65,7 @@ func FuzzForm(f *testing.F) {
 	f.Fuzz(func(t *testing.T, query string) {
 		values, _ := url.ParseQuery(query)
 		var got payload
-		if err := new(bind.Binder).Form(values, &got); err != nil {
+		if err := binder.Form(values, &got); err != nil {
 			if !reflect.DeepEqual(got, payload{}) {
 				t.Fatalf("bound by halves: %+v", got)
 			}
@@ -78,7 +76,7 @@ func FuzzForm(f *testing.F) {
 			t.Fatalf("bound what JSON cannot hold: %v", err)
 		}
 		var lists map[string][]string
-		if err := new(bind.Binder).Form(values, &lists); err != nil {
+		if err := binder.Form(values, &lists); err != nil {
 			t.Fatal(err)
 		}
 	})

@@ -30,10 +30,7 @@ func (p *pool) take(ctx context.Context) (*conn, error) {
 		if c != nil {
 			return c, nil
 		}
-		err := patiently(ctx, busyWait, func() (err error) {
-			c, err = p.source.open()
-			return err
-		})
+		c, err := p.source.open()
 		if err != nil {
 			p.slots <- nil
 			return nil, err

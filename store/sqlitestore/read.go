@@ -107,11 +107,20 @@ func endOf(prefix string) []byte {
 // read runs f on a reader connection. A connection on which something failed
 // is not used again.
 func (s *Store) read(ctx context.Context, f func(*conn) error) error {
-	c, err := s.readers.take(ctx)
-	if err != nil {
+	var c *conn
+	err := patiently(ctx, busyWait, func() (err error) {
+		if c == nil {
+			c, err = s.readers.take(ctx) // which may have to open it
+		}
+		if err == nil {
+			err = f(c)
+		}
+		return err
+	})
+	switch {
+	case c == nil:
 		return unavailable(err)
-	}
-	if err := patiently(ctx, busyWait, func() error { return f(c) }); err != nil {
+	case err != nil:
 		s.readers.drop(c)
 		return unavailable(err)
 	}
