@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -264,5 +265,27 @@ func TestSettings(t *testing.T) {
 				t.Errorf("%s is %v, %v; want %v", name, got, err, want)
 			}
 		}
+	}
+}
+
+// TestOpenAtOnce proves that of several who open a file that is not there yet,
+// one creates it and nobody takes it for a database of another program.
+func TestOpenAtOnce(t *testing.T) {
+	for i := range 30 {
+		path := filepath.Join(t.TempDir(), "app.db")
+		var all sync.WaitGroup
+		for range 4 {
+			all.Go(func() {
+				s, err := sqlitestore.Open(path, sqlitestore.Shared())
+				if err != nil {
+					t.Errorf("file %d: %v", i, err)
+					return
+				}
+				if err := s.Close(); err != nil {
+					t.Errorf("Close: %v", err)
+				}
+			})
+		}
+		all.Wait()
 	}
 }

@@ -155,7 +155,11 @@ func (s *Store) prepare() error {
 }
 
 func (s *Store) create(c *conn) error {
-	fresh, err := s.check(c)
+	var fresh bool
+	err := c.snapshot(func() (err error) {
+		fresh, err = s.check(c)
+		return err
+	})
 	if err != nil {
 		return err
 	}
@@ -197,7 +201,8 @@ func (s *Store) create(c *conn) error {
 }
 
 // check reports whether the database is still empty. Its error says that the
-// database is not one that this code may write to.
+// database is not one that this code may write to. It is called in a
+// transaction: another process may be creating the tables.
 func (s *Store) check(c *conn) (fresh bool, err error) {
 	var found [3]int64
 	for i, id := range []statement{getApplication, getVersion, countTables} {

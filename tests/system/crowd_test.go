@@ -124,7 +124,11 @@ func (c *crowd) listen(out io.Reader) error {
 		heard := c.open[id]
 		delete(c.open, id)
 		c.mu.Unlock()
-		heard(reply{status: status, cookie: strings.TrimPrefix(parts[2], "-"), body: parts[3]})
+		cookie := parts[2]
+		if cookie == "-" { // a cookie may begin with it
+			cookie = ""
+		}
+		heard(reply{status: status, cookie: cookie, body: parts[3]})
 		<-c.room
 	}
 	return lines.Err()
