@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -290,6 +291,50 @@ func TestMetricsOfMemory(t *testing.T) {
 		wantEqual(t, "evictions", m.sums("stay.cache.evictions"), map[string]float64{"users": 3})
 		wantEqual(t, "states", m.gauge(t, "stay.cache.states"), 2)
 		wantEqual(t, "ephemeral", m.gauge(t, "stay.ephemeral.states"), 0)
+	})
+}
+
+// slowEviction takes a second for each eviction that it is told of.
+type slowEviction struct {
+	measured
+	told func()
+}
+
+func (s *slowEviction) Measure(ctx context.Context, one stay.Measurement) {
+	s.measured.Measure(ctx, one)
+	if one.Name == "stay.cache.evictions" {
+		sleep(time.Second)
+		s.told()
+	}
+}
+
+// A state that was loaded is counted, and room is made for it, before its
+// reader goes on (E6).
+func TestE6LoadedStatesAreCountedFirst(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var returned atomic.Bool
+		m := &slowEviction{}
+		evicted := 0
+		m.told = func() {
+			if evicted++; returned.Load() {
+				t.Error("the reader went on before the state was counted")
+			}
+		}
+		app := newApp(t, behindCommitter(memstore.New()), &stay.Options{Metrics: m, MaxBytes: 100 << 10})
+		users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
+		for _, key := range []string{"a", "b"} { // each takes 60 KB
+			_, err := users.At(key).Update(t.Context(), func(c *counter) error {
+				c.Label = strings.Repeat("x", 30<<10)
+				return nil
+			})
+			noError(t, err)
+		}
+		_, err := users.At("a").Get(t.Context())
+		returned.Store(true)
+		noError(t, err)
+		synctest.Wait()
+		sleep(2 * time.Second)
+		wantEqual(t, "evictions", evicted, 2)
 	})
 }
 
