@@ -28,6 +28,7 @@ type App struct {
 	observer *observer   // nil: nobody measures or traces
 	quotas   map[Code]*quota.Quota
 	binder   bind.Binder
+	ops      sync.Pool // of *op
 
 	mu      sync.RWMutex
 	modules map[string]*module

@@ -84,9 +84,10 @@ func (s stateBridge) Name() string { return s.module.name }
 func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
 func (s stateBridge) Update(ctx context.Context, c bridge.Change) (any, error) {
-	o := newCallOp(ctx)
+	o := s.module.app.newCallOp(ctx)
 	o.change = c
-	return s.update(ctx, o)
+	v, err := s.update(ctx, o)
+	return s.module.app.finish(o, v, err)
 }
 
 func (s stateBridge) Do(ctx context.Context, action string, payload any) (any, error) {

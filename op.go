@@ -28,17 +28,31 @@ type op struct {
 	watch   *watch // nil: nobody watches
 }
 
-// callOp is an op whose runs get a Call.
-type callOp struct {
-	op
-	first Call
+// newOp returns an op to be completed.
+func (a *App) newOp() *op {
+	o, _ := a.ops.Get().(*op)
+	if o == nil {
+		o = new(op)
+	}
+	return o
 }
 
-// newCallOp returns one, to be completed. It is one allocation.
-func newCallOp(ctx context.Context) *op {
-	o := &callOp{op: op{ctx: ctx}}
-	o.op.first = &o.first
-	return &o.op
+// newCallOp returns an op whose runs get a Call, which is never used again.
+func (a *App) newCallOp(ctx context.Context) *op {
+	o := a.newOp()
+	o.ctx, o.first = ctx, new(Call)
+	return o
+}
+
+// finish has o used again after a change that has succeeded, and returns what
+// came of the change. If it has failed, its caller may have left while others
+// still work on it.
+func (a *App) finish(o *op, v any, err error) (any, error) {
+	if err == nil {
+		*o = op{}
+		a.ops.Put(o)
+	}
+	return v, err
 }
 
 // A function is what State.Update is given. It needs no closure.

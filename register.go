@@ -17,6 +17,7 @@ import (
 type definition struct {
 	name      string
 	initial   any
+	assign    func(v any) any // returns a new *S to which *v was assigned; nil = by reflection
 	persist   Strategy
 	actions   map[string]func(*Call, any) error
 	created   func(*Call, any) error
@@ -51,7 +52,7 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 // Register may be called at any time; it does no I/O.
 func Register[S any](app *App, m Module[S]) *State[S] {
 	d := definition{
-		name: m.Name, initial: &m.Initial, persist: m.Persist, onError: m.OnError,
+		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
 		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
 		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
 	}
@@ -74,6 +75,11 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
 	}
 	return &State[S]{core: core{module: app.register(d)}}
+}
+
+func assign[S any](v any) any {
+	s := *v.(*S)
+	return &s
 }
 
 // register adds a module; see Register.
@@ -149,7 +155,9 @@ func (m *module) checkSchema() {
 	if err != nil {
 		m.refuse(err.Error())
 	}
-	m.schema, m.initial = sch, nil
+	if m.schema, m.initial = sch, nil; m.assign != nil {
+		sch.Assign(m.assign)
+	}
 	if m.encoded, err = sch.Encode(sch.Initial(), nil); err != nil {
 		m.refuse("the initial state cannot be encoded: " + err.Error())
 	}

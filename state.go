@@ -66,8 +66,10 @@ func (s *State[S]) Get(ctx context.Context) (*S, error) {
 // An ErrUnknown means that the change may or may not have happened, also when
 // ctx ended while it was being stored; with any other error it has not.
 func (s *State[S]) Update(ctx context.Context, fn func(*S) error) (*S, error) {
-	v, err := s.update(ctx, &op{fn: function[S](fn)})
-	if err != nil {
+	o := s.module.app.newOp()
+	o.fn = function[S](fn)
+	v, err := s.update(ctx, o)
+	if v, err = s.module.app.finish(o, v, err); err != nil {
 		return nil, err
 	}
 	return v.(*S), nil
@@ -266,7 +268,9 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 	e := c.module.app.engine
 	var retry engine.Retry
 	for {
-		v, err = e.Update(ctx, o)
+		if v, err = e.Update(ctx, o); err == nil {
+			return v, nil
+		}
 		if errors.Is(err, errNotReady) {
 			if err := o.res.ss.store(ctx, &o.res); err != nil {
 				return nil, err
@@ -301,9 +305,10 @@ func (c core) do(ctx context.Context, action string, payload any) (any, error) {
 			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
 		}
 	}
-	o := newCallOp(ctx)
+	o := c.module.app.newCallOp(ctx)
 	o.act, o.action, o.payload = fn, action, payload
-	return c.update(ctx, o)
+	v, err := c.update(ctx, o)
+	return c.module.app.finish(o, v, err)
 }
 
 // error completes what the engine returned. Errors of actions stay as they

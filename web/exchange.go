@@ -14,7 +14,8 @@ import (
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
 // handler gets, and the bridge.Carrier that takes the session's token to the
-// browser. One value is both, so that a request costs one allocation.
+// browser. One value is both and holds the handler's request, so that a request
+// costs one allocation.
 //
 // The ResponseWriter methods are called by one goroutine at a time, as of any
 // ResponseWriter; those of the Carrier may be called concurrently to them. It
@@ -35,6 +36,8 @@ type exchange struct {
 
 	// values are those of Cache-Control and Vary in the header.
 	values [2]string
+
+	request http.Request // that the handler gets
 }
 
 type exchangeKey struct{}

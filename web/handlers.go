@@ -109,7 +109,7 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 			fail(cfg, w, r, 0, err)
 			return
 		}
-		u := &updating[S]{first: newRecorder(w, cfg), request: r, body: body, name: core.Name(), fn: fn}
+		u := &updating[S]{first: newRecorder(w, cfg), request: r, body: body, name: core.Name(), fn: fn} // one allocation for all
 		u.recorder = &u.first
 		defer func() { u.recorder.drop() }()
 		if _, err = core.Update(r.Context(), u); err != nil {
@@ -125,8 +125,9 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 type updating[S any] struct {
 	recorder *recorder // of the last run
 	first    recorder
-	ran      bool
 	request  *http.Request
+	firstRun http.Request
+	ran      bool
 	body     []byte
 	name     string
 	fn       func(http.ResponseWriter, *http.Request, *S) error
@@ -134,11 +135,12 @@ type updating[S any] struct {
 
 // Run implements bridge.Change.
 func (u *updating[S]) Run(ctx context.Context, v any) error {
+	run := &u.firstRun
 	if u.ran {
-		u.recorder = u.recorder.again()
+		u.recorder, run = u.recorder.again(), new(http.Request)
 	}
 	u.ran = true
-	run := fresh(ctx, u.request, u.body)
+	*run = fresh(ctx, u.request, u.body)
 	defer forgetFiles(run, u.request)
 	if err := u.fn(u.recorder, run, v.(*S)); err != nil {
 		return err
@@ -204,8 +206,8 @@ func refuseSafe(s *settings, w http.ResponseWriter, r *http.Request) bool {
 // fresh returns r for one run: with the run's context, the body unread and no
 // form parsed but what was before the first run. Path values and everything
 // else are as in r.
-func fresh(ctx context.Context, r *http.Request, body []byte) *http.Request {
-	run := r.WithContext(ctx)
+func fresh(ctx context.Context, r *http.Request, body []byte) http.Request {
+	run := *r.WithContext(ctx)
 	run.Body = reopen(body)
 	run.Form = cloneValues(r.Form)
 	run.PostForm = cloneValues(r.PostForm)

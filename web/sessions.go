@@ -69,7 +69,8 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
 	defer x.seal()
-	r = r.WithContext(ctx)
+	x.request = *r.WithContext(ctx)
+	r = &x.request
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
 			fail(s, x, r, 0, err)

@@ -32,6 +32,7 @@ type Fresh struct{ Value any }
 // A member is one update on its way through an instance.
 type member struct {
 	tell   chan verdict
+	told   verdict // the answer, once there is one
 	answer atomic.Uint32
 	op     Op
 	ctx    context.Context
@@ -47,9 +48,11 @@ type member struct {
 }
 
 // Who comes first, the answer or the caller's leaving, decides who has the
-// last word.
+// last word. An answer that comes before the caller waits for it, as that of a
+// store which does not wait, needs no channel.
 const (
 	pending uint32 = iota
+	awaited
 	answered
 	abandoned
 )
@@ -193,16 +196,14 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 // hear waits for what becomes of a run. On an error the member belongs to
 // whoever will answer it.
 func hear(ctx context.Context, w *member) (verdict, error) {
-	select {
-	case told := <-w.tell: // as from a store that does not wait
-		return told, nil
-	default:
+	if !w.answer.CompareAndSwap(pending, awaited) {
+		return w.told, nil
 	}
 	select {
 	case told := <-w.tell:
 		return told, nil
 	case <-ctx.Done():
-		if w.answer.CompareAndSwap(pending, abandoned) {
+		if w.answer.CompareAndSwap(awaited, abandoned) {
 			return queued, failAt(phaseSave, Unknown, "the caller left before the change was known to be stored", ctx.Err())
 		}
 		return <-w.tell, nil
@@ -384,12 +385,15 @@ func (e *Engine) tell(in *Instance, eff effects) {
 // answer tells a member what became of its run. It reports false when the
 // caller has left.
 func (e *Engine) answer(w *member, told verdict) bool {
-	if w.answer.CompareAndSwap(pending, answered) {
+	w.told = told
+	switch w.answer.Swap(answered) { // from here on it may be somebody else's
+	case awaited:
 		w.tell <- told
-		return true
+	case abandoned:
+		e.abandonedDone(w, told)
+		return false
 	}
-	e.abandonedDone(w, told)
-	return false
+	return true
 }
 
 // abandonedDone ends a member whose caller has left: what it wanted done
