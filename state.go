@@ -161,6 +161,11 @@ func (c core) get(ctx context.Context) (any, error) {
 // read returns the committed state, which must not be changed.
 func (c core) read(ctx context.Context) (any, error) {
 	m := c.module
+	if m.scope == scopeGlobal && !c.at && !m.app.shared.Load() {
+		if v := m.app.engine.Latest(m.kind); v != nil {
+			return v.Value, nil
+		}
+	}
 	if m.key != nil { // its function is the user's code
 		defer func() {
 			if p := recover(); p != nil {

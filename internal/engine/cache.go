@@ -159,6 +159,9 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 	in.used = used
 	s.insert(h, in)
 	s.pushFront(in)
+	if one := in.kind.single; one != nil {
+		one.in.Store(in)
+	}
 	s.n.Add(1)
 	s.mu.Unlock()
 	c.count.Add(1)
@@ -216,13 +219,15 @@ func (c *cache) over() bool {
 
 // evict removes the least recently used of the shard's instances that is not
 // in use. Those in use that it meets count as just used, so that the next
-// search does not meet them again.
+// search does not meet them again; so do those that were read through their
+// kind, which does not put them in front.
 func (s *shard) evict(c *cache) *Kind {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range len(s.m) + len(s.more) {
+	for range 2 * (len(s.m) + len(s.more)) {
 		in := s.list.prev
-		if c.retire(s, in) {
+		one := in.kind.single
+		if (one == nil || !one.used.Swap(false)) && c.retire(s, in) {
 			c.left(in, false)
 			return in.kind
 		}
@@ -257,6 +262,9 @@ func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	_, h := c.place(in.kind, in.key)
 	s.remove(h, in)
 	in.unlink()
+	if one := in.kind.single; one != nil {
+		one.in.Store(nil)
+	}
 	s.n.Add(-1)
 	c.count.Add(-1)
 	c.bytes.Add(-in.size)

@@ -362,6 +362,24 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	return in.snapshot.Load(), nil
 }
 
+// Latest returns what Get does for the one state of a kind with Single, or nil
+// if Get has to look closer: it is not in memory, or it expires.
+func (e *Engine) Latest(k *Kind) *Version {
+	in := k.single.in.Load()
+	if in == nil {
+		return nil
+	}
+	v := in.snapshot.Load()
+	if v == nil || v.expires != 0 {
+		return nil
+	}
+	if !k.single.used.Load() {
+		k.single.used.Store(true)
+	}
+	e.hit(k)
+	return v
+}
+
 // Peek returns the committed version, expired or not, if it is in memory, else
 // nil. It does not count as a use.
 func (e *Engine) Peek(k *Kind, key string) *Version {

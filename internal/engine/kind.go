@@ -40,6 +40,8 @@ type Kind struct {
 	// OwnKeys: nobody else's memory is behind its keys, so that they need not be
 	// copied to be kept.
 	OwnKeys bool
+	// Single: the only key is "". Readers find its instance without the cache.
+	Single bool
 	// Expiry, if set, says when a record with this value expires.
 	Expiry func(v any) time.Time
 	// Keep is how long a record stays after it was last written, within
@@ -59,8 +61,15 @@ type Kind struct {
 	// them so long after the first; 0 = never. The store has a sole owner.
 	Debounce time.Duration
 	warned   *atomic.Int64
+	single   *single // nil unless Single
 	cache    *cache
 	salt     uint64 // tells its keys from those of others in hashes
+}
+
+// A single leads to the one instance of a kind.
+type single struct {
+	in   atomic.Pointer[Instance] // nil = not in memory
+	used atomic.Bool              // since the cache last looked
 }
 
 // A Ref names an instance, as resolved for one caller.
@@ -115,6 +124,9 @@ type Companion struct {
 func (e *Engine) Kind(k Kind) *Kind {
 	k.warned = new(atomic.Int64)
 	k.salt = rand.Uint64()
+	if k.Single {
+		k.single = new(single)
+	}
 	k.cache = e.instances
 	if k.Backend == nil {
 		k.cache = e.guests

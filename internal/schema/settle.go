@@ -22,17 +22,13 @@ func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 	w, _ := s.writers.Get().(*writer)
 	if w == nil {
 		w = &writer{}
-		w.json = json.NewEncoder(&w.buf)
+		w.json = json.NewEncoder(w)
 	}
-	w.buf.Reset()
 	if err := w.json.Encode(v); err != nil {
 		return nil, err // a writer that has failed is not used again
 	}
-	b = bytes.TrimSuffix(w.buf.Bytes(), []byte("\n"))
-	b = append(make([]byte, 0, len(b)+Spare), b...)
-	if w.buf.Cap() <= keepBuffer {
-		s.writers.Put(w)
-	}
+	b, w.written = bytes.TrimSuffix(w.written, []byte("\n")), nil
+	s.writers.Put(w)
 	if extra == nil {
 		return b, nil
 	}
@@ -41,17 +37,23 @@ func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 
 // A writer writes JSON, one value after the other.
 type writer struct {
-	buf  bytes.Buffer
-	json *json.Encoder
+	written []byte // the last value
+	json    *json.Encoder
 }
 
-const (
-	// Spare is the capacity that Encode leaves behind what it returns, if the
-	// value has no unknown fields: whoever adds a little need not copy it.
-	Spare = 32
-	// keepBuffer is how large a buffer may be that is used again.
-	keepBuffer = 1 << 20
-)
+// Write implements io.Writer. An Encoder hands over each value as a whole, in a
+// buffer that it uses again: one copy, of the right size, is all that is made.
+func (w *writer) Write(b []byte) (int, error) {
+	if w.written == nil {
+		w.written = make([]byte, 0, len(b)+Spare)
+	}
+	w.written = append(w.written, b...)
+	return len(b), nil
+}
+
+// Spare is the capacity that Encode leaves behind what it returns, if the value
+// has no unknown fields: whoever adds a little need not copy it.
+const Spare = 32
 
 // Settle returns what becomes the state after a run left v, of which encoded
 // is the encoding: a value that equals what Decode makes of encoded and shares

@@ -254,7 +254,10 @@ func (d *records) apply(w *store.Write) store.Revision {
 	switch w.Op {
 	case store.Put:
 		d.last++
-		expires := w.Expires.Truncate(time.Millisecond)
+		expires := w.Expires
+		if !expires.IsZero() {
+			expires = expires.Truncate(time.Millisecond)
+		}
 		rec := d.byKey[w.Key]
 		if rec == nil {
 			rec = new(store.Record)
