@@ -110,3 +110,37 @@ func TestE6A12GuestsGoInOrder(t *testing.T) {
 	}
 	wantCount(t, unused.ctx(), s, 0)
 }
+
+// A Global state that is read all the time stays in memory, though reading it
+// does not move it to the front; one that is not read makes room (E6).
+func TestE6GlobalStatesThatAreReadStay(t *testing.T) {
+	const limit = 20
+	st := storefault.Wrap(memstore.New(), nil)
+	app := newApp(t, st, &stay.Options{MaxInstances: limit})
+	global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
+	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+	if _, err := global.Update(t.Context(), increment); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(newBrowser(app).ctx(), increment); err != nil { // loads the signing keys
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		read  bool
+		loads int
+	}{{true, 0}, {false, 1}} {
+		before := st.Count(storefault.Load)
+		for range 5 * limit {
+			if c.read {
+				wantCount(t, t.Context(), global, 1)
+			}
+			if _, err := s.Update(newBrowser(app).ctx(), increment); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantCount(t, t.Context(), global, 1)
+		if loads := st.Count(storefault.Load) - before; loads != c.loads {
+			t.Errorf("read meanwhile: %t: loaded %d times, want %d", c.read, loads, c.loads)
+		}
+	}
+}

@@ -182,7 +182,7 @@ func (ss *sessions) view(id string, rec *sessionRecord) *Session {
 // current returns the session's record as it stands, or ErrEnded. At the
 // first use it sees to the cookie.
 func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, error) {
-	if err := s.open(ctx); err != nil {
+	if err := s.openAt(ctx, now); err != nil {
 		return nil, err
 	}
 	if s.carrier != nil {
@@ -204,7 +204,7 @@ func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, 
 		if s.carried || now.Sub(since).Abs() < quietFor {
 			return nil, ended()
 		}
-		s.draw()
+		s.draw(now)
 		if v, err = s.app.sessions.get(ctx, s.key, true, now); err != nil {
 			return nil, err
 		}

@@ -66,7 +66,7 @@ func (s *Session) sync(ctx context.Context, m *module, now time.Time) (t target,
 	if !s.app.shared.Load() || s.gone {
 		return target{}, nil
 	}
-	if err := s.open(ctx); err != nil || s.unknown() {
+	if err := s.openAt(ctx, now); err != nil || s.unknown() {
 		return target{}, err
 	}
 	ss := &s.app.sessions

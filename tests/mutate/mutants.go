@@ -48,6 +48,14 @@ var mutants = []mutant{
 		"told = e.finish(in, w, how, next)", "if returned {\n\t\t\ttold = e.finish(in, w, how, next)\n\t\t}", byRoot,
 	},
 	{
+		"a change is used again while the store works on it", "E4", "op.go",
+		"if err == nil {\n\t\t*o = op{}", "if true {\n\t\t*o = op{}", byRoot,
+	},
+	{
+		"what is read without the cache leaves memory first", "E6", "internal/engine/cache.go",
+		"!one.used.Swap(false)", "true", byRoot,
+	},
+	{
 		"any number may wait for one state", "E6", "internal/engine/machine.go",
 		"case m.waiting.n+m.batch.n >= m.limits.waiters:", "case false:", bySimulation,
 	},
