@@ -8,8 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"time"
-
-	"github.com/stay-go/stay/bench/internal/counter"
 )
 
 // A kind is a server to measure. {dir} in its arguments is a folder of its own.
@@ -89,8 +87,14 @@ type comparison struct {
 	results []result
 }
 
-// warmUp comes before each measurement.
-const warmUp = 250 * time.Millisecond
+const (
+	// warmUp comes before each measurement.
+	warmUp = 250 * time.Millisecond
+	// oneSlice is how long a server is measured before it is the baseline's
+	// turn again: much longer than an answer takes, and much shorter than the
+	// ups and downs of a machine that is not alone.
+	oneSlice = 200 * time.Millisecond
+)
 
 // start runs the servers that the loads need and opens their sessions. Each
 // load has servers of its own: the sessions of another one would be work for
@@ -125,9 +129,9 @@ func (c *comparison) stop() error {
 	return errors.Join(errs...)
 }
 
-// measure runs all rounds. The baseline is measured again right before each of
-// the others: on a machine that is not alone, what was measured a moment ago
-// says little.
+// measure runs all rounds. The baseline is measured again with each of the
+// others, in turn: on a machine that is not alone, what was measured a moment
+// ago says little.
 func (c *comparison) measure(ctx context.Context) error {
 	for round := range c.options.rounds {
 		var bare *server
@@ -136,11 +140,7 @@ func (c *comparison) measure(ctx context.Context) error {
 				bare = s
 				continue
 			}
-			base, err := c.one(ctx, bare)
-			if err != nil {
-				return err
-			}
-			r, err := c.one(ctx, s)
+			base, r, err := c.pair(ctx, bare, s)
 			if err != nil {
 				return err
 			}
@@ -162,74 +162,53 @@ func (c *comparison) measure(ctx context.Context) error {
 	return nil
 }
 
-// one measures one server under its load.
-func (c *comparison) one(ctx context.Context, s *server) (result, error) {
-	r, err := c.measured(ctx, s, s.load)
-	if err != nil {
-		return result{}, fmt.Errorf("%s, %s: %w", s.load.name, s.kind.name, err)
+// pair measures a server in turn with the baseline under the same load.
+func (c *comparison) pair(ctx context.Context, bare, s *server) (base, r result, err error) {
+	var at [2]*measurement
+	for i, server := range []*server{bare, s} {
+		m := &measurement{server: server}
+		at[i] = m
+		defer m.abandon()
+		if err := m.begin(ctx); err != nil {
+			return base, r, m.failed(err)
+		}
 	}
-	return r, nil
+	profiled := c.profile(ctx, at[:])
+	defer func() { err = errors.Join(err, profiled()) }()
+	for left := c.options.duration; left > 0; left -= oneSlice {
+		for _, m := range at {
+			if err := m.slice(ctx, min(left, oneSlice)); err != nil {
+				return base, r, m.failed(err)
+			}
+		}
+	}
+	if base, err = at[0].end(ctx); err != nil {
+		return base, r, at[0].failed(err)
+	}
+	if r, err = at[1].end(ctx); err != nil {
+		return base, r, at[1].failed(err)
+	}
+	return base, r, nil
 }
 
-func (c *comparison) measured(ctx context.Context, s *server, l *scenario) (result, error) {
-	browsers := s.browsers
-	counts := l.request == increment && s.kind.keeps
-	var before int64
-	var err error
-	if counts {
-		if before, err = sum(ctx, s.addr, browsers); err != nil {
-			return result{}, err
+// profile takes CPU profiles for as long as both servers are measured, if they
+// are wanted. The function it returns waits for them.
+func (c *comparison) profile(ctx context.Context, of []*measurement) (wait func() error) {
+	if c.options.profiles == "" {
+		return func() error { return nil }
+	}
+	done := make(chan error, len(of))
+	for _, m := range of {
+		s := m.server
+		file := filepath.Join(c.options.profiles, s.load.name+"-"+s.kind.name+".pprof")
+		go func() { done <- s.profile(ctx, 2*c.options.duration, file) }()
+	}
+	return func() (err error) {
+		for range of {
+			err = errors.Join(err, <-done)
 		}
+		return err
 	}
-	load := startLoad(s.addr, browsers, l.conns, l.request)
-	var m0, m1 counter.Mem
-	if err = pause(ctx, warmUp); err == nil {
-		m0, err = s.mem(ctx)
-	}
-	began := load.measure()
-	switch {
-	case err != nil:
-	case c.options.profiles != "":
-		err = s.profile(ctx, c.options.duration, filepath.Join(c.options.profiles, l.name+"-"+s.kind.name+".pprof"))
-	default:
-		err = pause(ctx, c.options.duration)
-	}
-	took := load.end(began)
-	if err == nil {
-		m1, err = s.mem(ctx)
-	}
-	total := load.wait()
-	if err != nil {
-		return result{}, err
-	}
-	if len(total.latencies) == 0 {
-		return result{}, fmt.Errorf("no request was answered: %w", total.failure)
-	}
-	slices.Sort(total.latencies)
-	n := len(total.latencies)
-	r := result{
-		Scenario: l.name, Server: s.kind.name,
-		Rate:     float64(n) / took.Seconds(),
-		P50:      micros(total.latencies[n/2]),
-		P99:      micros(total.latencies[n*99/100]),
-		CPU:      float64(m1.CPUMicros-m0.CPUMicros) / float64(n),
-		Allocs:   float64(m1.Mallocs-m0.Mallocs) / float64(n),
-		Bytes:    float64(m1.AllocBytes-m0.AllocBytes) / float64(n),
-		Requests: int64(n),
-		Failed:   total.failed,
-	}
-	if total.failure != nil {
-		r.FirstFail = total.failure.Error()
-	}
-	if counts {
-		after, err := sum(ctx, s.addr, browsers)
-		if err != nil {
-			return result{}, err
-		}
-		r.Acked = total.acknowledged
-		r.Lost = r.Acked - (after - before)
-	}
-	return r, nil
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

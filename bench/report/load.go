@@ -17,9 +17,10 @@ const (
 )
 
 // A load is a number of connections, each of which asks again as soon as it
-// is answered.
+// is answered, while the load is not held up.
 type load struct {
 	phase   atomic.Uint32
+	gate    sync.RWMutex // locked while the load is held up
 	workers sync.WaitGroup
 	mu      sync.Mutex
 	sum     tally
@@ -46,10 +47,11 @@ func (t *tally) add(other *tally) {
 // maxFailures is when a connection gives up: the server has gone, or refuses.
 const maxFailures = 1000
 
-// startLoad puts the server under load until load.end. Each browser belongs to
-// one connection, unless there are fewer browsers than connections.
+// startLoad makes a load, which is held up. Each browser belongs to one
+// connection, unless there are fewer browsers than connections.
 func startLoad(addr string, browsers []*browser, conns int, req request) *load {
 	l := &load{}
+	l.gate.Lock()
 	for i := range conns {
 		mine := browsers
 		if len(browsers) >= conns {
@@ -72,9 +74,11 @@ func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
 	c := conn{addr: addr}
 	defer c.close()
 	for i := 0; l.phase.Load() != over && t.failed < maxFailures; i++ {
+		l.gate.RLock()
 		began := time.Now()
 		_, err := c.ask(browsers[i%len(browsers)], req)
 		took := time.Since(began)
+		l.gate.RUnlock()
 		if err != nil {
 			t.failed++
 			if t.failure == nil {
@@ -90,21 +94,20 @@ func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
 	return t
 }
 
-// measure ends the warm-up and returns when that was.
-func (l *load) measure() time.Time {
-	l.phase.Store(measuring)
-	return time.Now()
+// slice lets the load go on for a while, and returns for how long that was:
+// until every connection had its last answer.
+func (l *load) slice(ctx context.Context, d time.Duration) (time.Duration, error) {
+	l.gate.Unlock()
+	began := time.Now()
+	err := pause(ctx, d)
+	l.gate.Lock()
+	return time.Since(began), err
 }
 
-// end tells the connections to stop after the answer that they wait for, and
-// returns how long they were measured.
-func (l *load) end(began time.Time) time.Duration {
+// end stops a load that is held up.
+func (l *load) end() *tally {
 	l.phase.Store(over)
-	return time.Since(began)
-}
-
-// wait returns when all connections have stopped.
-func (l *load) wait() *tally {
+	l.gate.Unlock()
 	l.workers.Wait()
 	return &l.sum
 }

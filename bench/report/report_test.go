@@ -98,9 +98,25 @@ func TestLostIncrementsAreCounted(t *testing.T) {
 	s := &server{kind: kind{name: "forgetful", keeps: true}, addr: addr, admin: addr, browsers: browsers}
 	c := comparison{options: &options{duration: 20 * time.Millisecond}}
 	s.load = &scenario{name: "one", request: increment, sessions: 1, conns: 4}
-	r, err := c.one(t.Context(), s)
+	plain := http.NewServeMux()
+	plain.HandleFunc("POST /increment", func(w http.ResponseWriter, _ *http.Request) {
+		if err := counter.Write(w, 1); err != nil {
+			t.Error(err)
+		}
+	})
+	plain.Handle("GET /mem", mux)
+	keepsNothing := httptest.NewServer(plain)
+	defer keepsNothing.Close()
+	bare := *s
+	bare.kind = kind{name: baseline}
+	bare.addr = strings.TrimPrefix(keepsNothing.URL, "http://")
+	bare.admin = bare.addr
+	base, r, err := c.pair(t.Context(), &bare, s)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if base.Requests == 0 || base.Lost != 0 || base.Failed != 0 {
+		t.Errorf("the baseline beside it: %+v", base)
 	}
 	mu.Lock()
 	defer mu.Unlock()

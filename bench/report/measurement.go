@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/bench/internal/counter"
+)
+
+// A measurement is one of one server under its load.
+type measurement struct {
+	server *server
+	load   *load // nil once it has ended
+	before int64 // what the server had counted
+	mem    counter.Mem
+	took   time.Duration
+}
+
+// counts reports whether it can be told which increments were lost.
+func (m *measurement) counts() bool {
+	return m.server.load.request == increment && m.server.kind.keeps
+}
+
+// begin warms the server up.
+func (m *measurement) begin(ctx context.Context) (err error) {
+	s := m.server
+	if m.counts() {
+		if m.before, err = sum(ctx, s.addr, s.browsers); err != nil {
+			return err
+		}
+	}
+	m.load = startLoad(s.addr, s.browsers, s.load.conns, s.load.request)
+	if _, err = m.load.slice(ctx, warmUp); err != nil {
+		return err
+	}
+	m.load.phase.Store(measuring)
+	m.mem, err = s.mem(ctx)
+	return err
+}
+
+// slice goes on with the measurement for a while.
+func (m *measurement) slice(ctx context.Context, d time.Duration) error {
+	took, err := m.load.slice(ctx, d)
+	m.took += took
+	return err
+}
+
+// abandon stops the load, if it has not ended.
+func (m *measurement) abandon() {
+	if m.load != nil {
+		m.load.end()
+		m.load = nil
+	}
+}
+
+// end returns what came of it.
+func (m *measurement) end(ctx context.Context) (result, error) {
+	s := m.server
+	mem, err := s.mem(ctx)
+	total := m.load.end()
+	m.load = nil
+	if err != nil {
+		return result{}, err
+	}
+	if len(total.latencies) == 0 {
+		return result{}, fmt.Errorf("no request was answered: %w", total.failure)
+	}
+	slices.Sort(total.latencies)
+	n := len(total.latencies)
+	r := result{
+		Scenario: s.load.name, Server: s.kind.name,
+		Rate:     float64(n) / m.took.Seconds(),
+		P50:      micros(total.latencies[n/2]),
+		P99:      micros(total.latencies[n*99/100]),
+		CPU:      float64(mem.CPUMicros-m.mem.CPUMicros) / float64(n),
+		Allocs:   float64(mem.Mallocs-m.mem.Mallocs) / float64(n),
+		Bytes:    float64(mem.AllocBytes-m.mem.AllocBytes) / float64(n),
+		Requests: int64(n),
+		Failed:   total.failed,
+	}
+	if total.failure != nil {
+		r.FirstFail = total.failure.Error()
+	}
+	if m.counts() {
+		after, err := sum(ctx, s.addr, s.browsers)
+		if err != nil {
+			return result{}, err
+		}
+		r.Acked = total.acknowledged
+		r.Lost = r.Acked - (after - m.before)
+	}
+	return r, nil
+}
+
+func (m *measurement) failed(err error) error {
+	return fmt.Errorf("%s, %s: %w", m.server.load.name, m.server.kind.name, err)
+}
