@@ -84,8 +84,8 @@ func (s stateBridge) Name() string { return s.module.name }
 func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
 func (s stateBridge) Update(ctx context.Context, c bridge.Change) (any, error) {
-	o := s.module.app.newCallOp(ctx)
-	o.change = c
+	o := s.module.app.newOp()
+	o.ctx, o.change = ctx, c
 	v, err := s.update(ctx, o)
 	return s.module.app.finish(o, v, err)
 }

@@ -137,15 +137,10 @@ func (c *runContext) Value(key any) any {
 
 // newCall returns a Call whose context marks a run.
 func newCall(ctx context.Context, module, action string) *Call {
-	c := new(Call)
-	c.init(ctx, module, action)
-	return c
-}
-
-func (c *Call) init(ctx context.Context, module, action string) {
-	c.session, c.module, c.action = SessionFrom(ctx), module, action
+	c := &Call{session: SessionFrom(ctx), module: module, action: action}
 	c.run.Context = ctx
 	c.ctx = &c.run
+	return c
 }
 
 // nested reports whether ctx belongs to a run that is under way.

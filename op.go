@@ -9,7 +9,8 @@ import (
 )
 
 // op is one change on its way through the engine: a function of the value
-// alone, or one that gets a Call: an action's, or a change from outside.
+// alone, an action, which gets a Call, or a change from outside, which gets the
+// context of one.
 type op struct {
 	core
 	kind *engine.Kind // of the instance that was resolved last
@@ -23,8 +24,7 @@ type op struct {
 	ctx     context.Context
 	action  string
 	payload any
-	first   *Call  // for the first run
-	call    *Call  // of the last run
+	call    *Call  // of the last run; each has one of its own
 	watch   *watch // nil: nobody watches
 }
 
@@ -34,13 +34,6 @@ func (a *App) newOp() *op {
 	if o == nil {
 		o = new(op)
 	}
-	return o
-}
-
-// newCallOp returns an op whose runs get a Call, which is never used again.
-func (a *App) newCallOp(ctx context.Context) *op {
-	o := a.newOp()
-	o.ctx, o.first = ctx, new(Call)
 	return o
 }
 
@@ -115,17 +108,15 @@ func (o *op) run(v any) (any, error) {
 	if o.fn != nil {
 		return o.fn.apply(v)
 	}
-	c := o.first
-	if o.call != nil { // the calls of former runs may be in use
-		c = new(Call)
+	if o.change != nil { // which sees no Call, only its context
+		run := &runContext{Context: o.ctx}
+		defer run.over.Store(true)
+		return v, o.change.Run(run, v)
 	}
-	c.init(o.ctx, o.module.name, o.action)
+	c := newCall(o.ctx, o.module.name, o.action)
 	c.payload, c.binder = o.payload, &o.module.app.binder
 	defer c.run.over.Store(true)
 	o.call = c
-	if o.change != nil {
-		return v, o.change.Run(c.ctx, v)
-	}
 	return v, o.act(c, v)
 }
 

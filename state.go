@@ -310,8 +310,8 @@ func (c core) do(ctx context.Context, action string, payload any) (any, error) {
 			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
 		}
 	}
-	o := c.module.app.newCallOp(ctx)
-	o.act, o.action, o.payload = fn, action, payload
+	o := c.module.app.newOp()
+	o.ctx, o.act, o.action, o.payload = ctx, fn, action, payload
 	v, err := c.update(ctx, o)
 	return c.module.app.finish(o, v, err)
 }
