@@ -91,9 +91,12 @@ const (
 	// warmUp comes before each measurement.
 	warmUp = 250 * time.Millisecond
 	// oneSlice is how long a server is measured before it is the baseline's
-	// turn again: much longer than an answer takes, and much shorter than the
-	// ups and downs of a machine that is not alone.
+	// turn again: shorter than the ups and downs of a machine that is not alone.
 	oneSlice = 200 * time.Millisecond
+	// answersInSlice is how much longer than the slowest answer of the warm-up
+	// a slice is at least. It ends when every connection has its last answer,
+	// and waiting for those is not to count for much.
+	answersInSlice = 20
 )
 
 // start runs the servers that the loads need and opens their sessions. Each
@@ -175,9 +178,13 @@ func (c *comparison) pair(ctx context.Context, bare, s *server) (base, r result,
 	}
 	profiled := c.profile(ctx, at[:])
 	defer func() { err = errors.Join(err, profiled()) }()
-	for left := c.options.duration; left > 0; left -= oneSlice {
+	slice := oneSlice
+	for _, m := range at {
+		slice = max(slice, answersInSlice*time.Duration(m.load.slowest.Load()))
+	}
+	for left := c.options.duration; left > 0; left -= slice {
 		for _, m := range at {
-			if err := m.slice(ctx, min(left, oneSlice)); err != nil {
+			if err := m.slice(ctx, min(left, slice)); err != nil {
 				return base, r, m.failed(err)
 			}
 		}

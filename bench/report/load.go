@@ -21,6 +21,7 @@ const (
 type load struct {
 	phase   atomic.Uint32
 	gate    sync.RWMutex // locked while the load is held up
+	slowest atomic.Int64 // answer of the warm-up, in nanoseconds
 	workers sync.WaitGroup
 	mu      sync.Mutex
 	sum     tally
@@ -73,8 +74,13 @@ func startLoad(addr string, browsers []*browser, conns int, req request) *load {
 func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
 	c := conn{addr: addr}
 	defer c.close()
-	for i := 0; l.phase.Load() != over && t.failed < maxFailures; i++ {
+	for i := 0; t.failed < maxFailures; i++ {
 		l.gate.RLock()
+		phase := l.phase.Load() // does not change while the load goes on
+		if phase == over {
+			l.gate.RUnlock()
+			break
+		}
 		began := time.Now()
 		_, err := c.ask(browsers[i%len(browsers)], req)
 		took := time.Since(began)
@@ -87,8 +93,12 @@ func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
 			continue
 		}
 		t.acknowledged++
-		if l.phase.Load() == measuring {
+		if phase == measuring {
 			t.latencies = append(t.latencies, took)
+			continue
+		}
+		for s := l.slowest.Load(); s < int64(took) && !l.slowest.CompareAndSwap(s, int64(took)); {
+			s = l.slowest.Load()
 		}
 	}
 	return t
@@ -97,8 +107,8 @@ func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
 // slice lets the load go on for a while, and returns for how long that was:
 // until every connection had its last answer.
 func (l *load) slice(ctx context.Context, d time.Duration) (time.Duration, error) {
-	l.gate.Unlock()
 	began := time.Now()
+	l.gate.Unlock()
 	err := pause(ctx, d)
 	l.gate.Lock()
 	return time.Since(began), err

@@ -220,14 +220,15 @@ func (c *cache) over() bool {
 // evict removes the least recently used of the shard's instances that is not
 // in use. Those in use that it meets count as just used, so that the next
 // search does not meet them again; so do those that were read through their
-// kind, which does not put them in front.
+// kind, which does not put them in front, unless there is nothing else.
 func (s *shard) evict(c *cache) *Kind {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for range 2 * (len(s.m) + len(s.more)) {
+	n := len(s.m) + len(s.more)
+	for i := range 2 * n {
 		in := s.list.prev
 		one := in.kind.single
-		if (one == nil || !one.used.Swap(false)) && c.retire(s, in) {
+		if (one == nil || !one.used.Swap(false) || i >= n) && c.retire(s, in) {
 			c.left(in, false)
 			return in.kind
 		}

@@ -53,7 +53,7 @@ var mutants = []mutant{
 	},
 	{
 		"what is read without the cache leaves memory first", "E6", "internal/engine/cache.go",
-		"!one.used.Swap(false)", "true", byRoot,
+		"!one.used.Swap(false) ||", "true ||", byRoot,
 	},
 	{
 		"any number may wait for one state", "E6", "internal/engine/machine.go",
