@@ -95,7 +95,7 @@ const (
 	oneSlice = 200 * time.Millisecond
 	// answersInSlice is how much longer than the slowest answer of the warm-up
 	// a slice is at least. It ends when every connection has its last answer,
-	// and waiting for those is not to count for much.
+	// and those that are waited for have the server for themselves.
 	answersInSlice = 20
 )
 
@@ -184,7 +184,7 @@ func (c *comparison) pair(ctx context.Context, bare, s *server) (base, r result,
 	}
 	for left := c.options.duration; left > 0; left -= slice {
 		for _, m := range at {
-			if err := m.slice(ctx, min(left, slice)); err != nil {
+			if err := m.load.slice(ctx, min(left, slice)); err != nil {
 				return base, r, m.failed(err)
 			}
 		}

@@ -104,14 +104,12 @@ func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
 	return t
 }
 
-// slice lets the load go on for a while, and returns for how long that was:
-// until every connection had its last answer.
-func (l *load) slice(ctx context.Context, d time.Duration) (time.Duration, error) {
-	began := time.Now()
+// slice lets the load go on for a while, and returns when every connection has
+// its last answer.
+func (l *load) slice(ctx context.Context, d time.Duration) error {
 	l.gate.Unlock()
-	err := pause(ctx, d)
-	l.gate.Lock()
-	return time.Since(began), err
+	defer l.gate.Lock()
+	return pause(ctx, d)
 }
 
 // end stops a load that is held up.

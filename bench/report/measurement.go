@@ -15,7 +15,6 @@ type measurement struct {
 	load   *load // nil once it has ended
 	before int64 // what the server had counted
 	mem    counter.Mem
-	took   time.Duration
 }
 
 // counts reports whether it can be told which increments were lost.
@@ -32,18 +31,11 @@ func (m *measurement) begin(ctx context.Context) (err error) {
 		}
 	}
 	m.load = startLoad(s.addr, s.browsers, s.load.conns, s.load.request)
-	if _, err = m.load.slice(ctx, warmUp); err != nil {
+	if err = m.load.slice(ctx, warmUp); err != nil {
 		return err
 	}
 	m.load.phase.Store(measuring)
 	m.mem, err = s.mem(ctx)
-	return err
-}
-
-// slice goes on with the measurement for a while.
-func (m *measurement) slice(ctx context.Context, d time.Duration) error {
-	took, err := m.load.slice(ctx, d)
-	m.took += took
 	return err
 }
 
@@ -69,9 +61,17 @@ func (m *measurement) end(ctx context.Context) (result, error) {
 	}
 	slices.Sort(total.latencies)
 	n := len(total.latencies)
+	// Each connection asks as soon as it is answered, so what it waits is the
+	// time that it was measured. A clock would count that of connections that
+	// are held up, while others still wait for a slow last answer.
+	var waited time.Duration
+	for _, l := range total.latencies {
+		waited += l
+	}
+	took := waited / time.Duration(s.load.conns)
 	r := result{
 		Scenario: s.load.name, Server: s.kind.name,
-		Rate:     float64(n) / m.took.Seconds(),
+		Rate:     float64(n) / took.Seconds(),
 		P50:      micros(total.latencies[n/2]),
 		P99:      micros(total.latencies[n*99/100]),
 		CPU:      float64(mem.CPUMicros-m.mem.CPUMicros) / float64(n),
