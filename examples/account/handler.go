@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/examples/internal/serve"
@@ -62,8 +63,8 @@ func (s *shop) login(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	user := strings.ToLower(strings.TrimSpace(in.User))
-	if user == "" || len(user) > 40 {
-		return stay.Invalid("user", "write a name of 1 to 40 letters")
+	if user == "" || utf8.RuneCountInString(user) > 40 {
+		return stay.Invalid("user", "write a name of 1 to 40 characters")
 	}
 	// Here a real program finds the account and checks the password, with a
 	// bound on how often it may be tried, and returns stay.ErrDenied if it is

@@ -390,11 +390,11 @@ func TestMistakesAreTold(t *testing.T) {
 	for _, test := range []struct {
 		path, field, value, want string
 	}{
-		{"/login", "user", "  ", "user: write a name of 1 to 40 letters."},
-		{"/login", "user", strings.Repeat("a", 41), "user: write a name of 1 to 40 letters."},
+		{"/login", "user", "  ", "user: write a name of 1 to 40 characters."},
+		{"/login", "user", strings.Repeat("a", 41), "user: write a name of 1 to 40 characters."},
 		{"/cart/more", "tea", "coffee", "tea: the shop does not have it."},
 		{"/profile", "colour", "puce", "colour: there is no such colour."},
-		{"/profile", "name", strings.Repeat("a", 61), "name: at most 60 bytes."},
+		{"/profile", "name", strings.Repeat("a", 61), "name: at most 60 characters."},
 	} {
 		form := url.Values{test.field: {test.value}}
 		v := s.visit()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"slices"
+	"unicode/utf8"
 
 	"github.com/stay-go/stay"
 )
@@ -53,8 +54,8 @@ var profileModule = stay.Module[Profile]{
 	Adopt:   stay.KeepStored[Profile],
 	Actions: stay.Actions[Profile]{
 		"edit": stay.WithPayload(func(_ *stay.Call, p *Profile, in Profile) error {
-			if len(in.Name) > 60 {
-				return stay.Invalid("name", "at most 60 bytes")
+			if utf8.RuneCountInString(in.Name) > 60 {
+				return stay.Invalid("name", "at most 60 characters")
 			}
 			if !slices.Contains(colours, in.Colour) {
 				return stay.Invalid("colour", "there is no such colour")

@@ -71,7 +71,8 @@ var Module = stay.Module[Todos]{
 	// The user has a list already: what the guest wrote goes below it. For a
 	// new user the guest's list becomes the user's without being asked for.
 	Adopt: func(stored, guest *Todos) error {
-		stored.Items = append(stored.Items, guest.Items...)
+		room := max(0, maxItems-len(stored.Items)) // beyond, what is further down the guest's list goes
+		stored.Items = append(stored.Items, guest.Items[:min(room, len(guest.Items))]...)
 		return nil
 	},
 }

@@ -130,4 +130,12 @@ func TestRefused(t *testing.T) {
 	if _, err := todos.Do(ctx, "add", NewItem{"one more"}); stay.CodeOf(err) != stay.ErrInvalid {
 		t.Errorf("more than %d items: %v", maxItems, err)
 	}
+
+	// A guest's list that has no room below the user's does not stop the login.
+	do(t, ctx, todos, "login", Login{"ann"})
+	phone := staytest.Session(t, app)
+	do(t, phone, todos, "add", NewItem{"one more"})
+	if got := do(t, phone, todos, "login", Login{"ann"}); len(got.Items) != maxItems {
+		t.Errorf("%d items after a login, want %d", len(got.Items), maxItems)
+	}
 }

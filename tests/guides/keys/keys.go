@@ -92,12 +92,15 @@ type Board struct {
 	Notes []string `json:"notes"`
 }
 
-// Boards belong to all users of one mail domain.
+// Boards belong to a team. Users are named by team and number: acme/17.
 var Boards = stay.Module[Board]{
 	Name: "board",
 	Persist: stay.ResolveKey(func(c *stay.Call, _ *Board) string {
-		_, domain, _ := strings.Cut(c.Session().User(), "@")
-		return domain // "" for guests, who have a board of their own
+		team, _, ok := strings.Cut(c.Session().User(), "/")
+		if !ok {
+			return "" // a guest, who has a board of their own
+		}
+		return team
 	}),
 }
 

@@ -185,13 +185,13 @@ func TestS5GuideResolveKey(t *testing.T) {
 		}
 	}
 	ann, bob, eve := staytest.Session(t, app), staytest.Session(t, app), staytest.Session(t, app)
-	login(ann, "ann@example.com")
-	login(bob, "bob@example.com")
-	login(eve, "eve@example.org")
+	login(ann, "acme/17")
+	login(bob, "acme/18")
+	login(eve, "other/17")
 	change(t, ann, board, func(b *Board) { b.Notes = append(b.Notes, "lunch at one") })
 	staytest.Want(t, bob, board, Board{Notes: []string{"lunch at one"}})
 	staytest.Want(t, eve, board, Board{})
-	staytest.Want(t, t.Context(), board.At("example.com"), Board{Notes: []string{"lunch at one"}})
+	staytest.Want(t, t.Context(), board.At("acme"), Board{Notes: []string{"lunch at one"}})
 
 	room := stay.Register(app, Rooms)
 	change(t, ann, room, func(r *Room) { r.Lines = append(r.Lines, "hello") })

@@ -111,6 +111,11 @@ func TestS5S7Guide(t *testing.T) {
 	clock.Advance(time.Minute)
 	phone.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "one")
 
+	// Ended from itself, a device can log in again at once.
+	laptop.post("/devices/"+ids[1]+"/end", 200, "")
+	laptop.get("/", ": []")
+	laptop.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "one")
+
 	// A new password ends all; here one can log in again at once.
 	laptop.post("/password", 200, ": []", "password", "three")
 	laptop.post("/login", 403, "", "name", "ann", "password", "one")

@@ -124,18 +124,23 @@ func (s *Site) devices(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// endDevice logs the user out on another device.
+// endDevice logs the user out on one device.
 func (s *Site) endDevice(_ http.ResponseWriter, r *http.Request) error {
-	user := stay.SessionFrom(r.Context()).User()
+	ctx, id := r.Context(), r.PathValue("id")
+	here := stay.SessionFrom(ctx)
+	user := here.User()
 	if user == "" {
 		return stay.ErrDenied
 	}
-	for session, err := range s.app.Sessions(r.Context(), user) { // of this user: nobody else's can be named
+	if id == here.ID() {
+		return here.Destroy(ctx) // which clears this browser's cookie, as the one in the list could not
+	}
+	for session, err := range s.app.Sessions(ctx, user) { // of this user: nobody else's can be named
 		if err != nil {
 			return err
 		}
-		if session.ID() == r.PathValue("id") {
-			return session.Destroy(r.Context())
+		if session.ID() == id {
+			return session.Destroy(ctx)
 		}
 	}
 	return stay.ErrNotFound

@@ -3,6 +3,7 @@ package pagestate
 
 import (
 	"fmt"
+	"html"
 	"net/http"
 
 	"github.com/stay-go/stay"
@@ -51,14 +52,15 @@ func NewHandler(app *stay.App) http.Handler {
 		return nil
 	}))
 	mux.Handle("GET /notice", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		n, err := notice.Get(r.Context())
+		var text string
+		_, err := notice.Update(r.Context(), func(n *Notice) error {
+			text, n.Text = n.Text, "" // one step: no message is shown twice, or lost
+			return nil
+		})
 		if err != nil {
 			return err
 		}
-		if _, err := notice.ResetAll(r.Context()); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(w, "<p>%s</p>", n.Text)
+		_, err = fmt.Fprintf(w, "<p>%s</p>", html.EscapeString(text))
 		return err
 	}))
 	return web.Sessions(app, nil)(mux)

@@ -51,7 +51,7 @@ func NewShop(app *stay.App) http.Handler {
 
 // A Table is one that players join.
 type Table struct {
-	Code  string   `json:"code" stay:"key"` // set by actions alone, never by a payload
+	Code  string   `json:"code" stay:"key"` // set by your code: no request can bind it
 	Moves []string `json:"moves"`
 }
 
