@@ -63,7 +63,12 @@ func New(s store.Store, opts *Options) *App {
 	app.sessions.init(app)
 	app.keys.init(app)
 	app.observer.begin()
-	app.engine.Go(app.sweepAlways)
+	// The keys are looked at apart, since a hook of the user's may hold up a sweep.
+	app.engine.Go(func(ctx context.Context) { always(ctx, app.keys.sweep) })
+	app.engine.Go(func(ctx context.Context) { always(ctx, app.sweepOnce) })
+	if !f.Expire {
+		o.Logger.Warn("stay: the store cannot find what has expired (Features.Expire), so what ended sessions have left stays in it until something else removes it")
+	}
 	return app
 }
 
@@ -72,7 +77,8 @@ func New(s store.Store, opts *Options) *App {
 // every state in memory, stops every goroutine and closes the store. What was
 // acknowledged is stored; what had not been acknowledged when ctx ended may be
 // lost, and its callers are told. It returns the context's error in that case,
-// or if hooks were left out, else the store's. It can be called again. A hook
+// or if hooks were left out, else the store's. Called again, it waits for the
+// first call and returns nil, for that has told what there was to tell. A hook
 // of the user's that ignores its context holds it up. Inside a change of state
 // it does nothing and returns ErrNested.
 //
@@ -114,7 +120,7 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 	a.mu.RLock()
 	m := a.modules[k.Name]
 	a.mu.RUnlock()
-	call := newCall(a.engine.Context(), "", "")
+	call := a.newCall(a.engine.Context(), "", "")
 	e := toError(err)
 	if m != nil && (m.kind == k || m.guest == k) {
 		call.module, e.Module = m.name, m.name

@@ -66,6 +66,7 @@ func (a appBridge) Sweep() {
 	done := make(chan struct{})
 	if !a.engine.Go(func(ctx context.Context) {
 		defer close(done)
+		a.keys.sweep(ctx)
 		a.sweepOnce(ctx)
 	}) {
 		return

@@ -21,6 +21,7 @@ type Call struct {
 	restored bool
 	payload  any
 	binder   *bind.Binder // of payload; nil if there can be none
+	acting   bool         // it is an action's
 	after    []func(context.Context)
 }
 
@@ -55,12 +56,24 @@ func (c *Call) Bind(dst any) error {
 // If the caller has left by then, the App calls fn, with a context that ends
 // when the App is closed. A crash in between means that fn is never called; a
 // panic in it goes to OnError.
-func (c *Call) After(fn func(context.Context)) { c.after = append(c.after, fn) }
+//
+// Only actions have an after: in hooks and key functions After panics.
+func (c *Call) After(fn func(context.Context)) {
+	if !c.acting {
+		panic("stay: Call.After outside of an action: nothing would call it")
+	}
+	c.after = append(c.after, fn)
+}
 
 // WithPayload makes an action of a function that takes a typed payload, bound
 // as by [Call.Bind]. If In or *In has a method Validate() error, what it
-// returns is answered instead of running fn. It panics if In is a pointer.
+// returns is answered instead of running fn. Where that has no code it is
+// ErrInvalid, and its whole text is shown to the client. WithPayload panics if
+// In is a pointer or fn is nil.
 func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
+	if fn == nil {
+		panic("stay.WithPayload: the function is nil")
+	}
 	if t := reflect.TypeFor[In](); t.Kind() == reflect.Pointer {
 		panic(fmt.Sprintf("stay.WithPayload: the payload is a pointer, %v: take a %v", t, t.Elem()))
 	}
@@ -95,25 +108,23 @@ func validate(dst any) error {
 	return &Error{Code: ErrInvalid, Message: err.Error(), Err: err}
 }
 
-// bindPayload reads a payload, which may know how to bind itself.
+// bindPayload reads a payload, which may know how to bind itself. What is no
+// fault of the payload, such as a destination that is no pointer, is
+// ErrInternal.
 func bindPayload(b *bind.Binder, payload, dst any) error {
 	var err error
-	if p, ok := payload.(interface{ Bind(dst any) error }); ok {
+	p, own := payload.(interface{ Bind(dst any) error })
+	if own {
 		err = p.Bind(dst)
 	} else {
 		err = b.Value(payload, dst)
 	}
-	return malformed(err)
-}
-
-// malformed gives what a payload was refused for a code, if it has none.
-func malformed(err error) error {
-	if err == nil {
-		return nil
-	}
 	var se *Error
-	if errors.As(err, &se) {
+	if err == nil || errors.As(err, &se) {
 		return err
+	}
+	if be := (*bind.Error)(nil); !own && !errors.As(err, &be) {
+		return &Error{Code: ErrInternal, Err: err}
 	}
 	return &Error{Code: ErrMalformed, Message: err.Error(), Err: err}
 }
@@ -135,9 +146,10 @@ func (c *runContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// newCall returns a Call whose context marks a run.
-func newCall(ctx context.Context, module, action string) *Call {
-	c := &Call{session: SessionFrom(ctx), module: module, action: action}
+// newCall returns a Call whose context marks a run. Its session is the App's
+// own: a context may carry those of others.
+func (a *App) newCall(ctx context.Context, module, action string) *Call {
+	c := &Call{session: sessionOf(ctx, a), module: module, action: action}
 	c.run.Context = ctx
 	c.ctx = &c.run
 	return c

@@ -15,8 +15,8 @@
 // handlers behind web.Sessions with the request's context, or through the
 // handlers of package web: [State.Get] reads, [State.Update] and [State.Do]
 // change. Every change runs as an all-or-nothing, serial transaction on a copy;
-// what a change returns is durable, unless the module sets Debounce. State is
-// restored before anybody sees it.
+// what a change returns is durable, unless the module sets Debounce or the state
+// is one that is kept in memory. State is restored before anybody sees it.
 //
 // # Whom state belongs to
 //

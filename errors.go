@@ -32,7 +32,8 @@ const (
 	// ErrNoSession: the context carries no session (500). Wrap the handler in
 	// web.Sessions, or use State.At.
 	ErrNoSession Code = "no_session"
-	// ErrEnded: the session was ended or renewed while the request ran (401).
+	// ErrEnded: the session was ended or renewed while the request ran, or less
+	// than a minute before (401). See [Session].
 	ErrEnded Code = "ended"
 	// ErrConflict: others changed the state again and again until the
 	// caller's deadline (409).
@@ -66,13 +67,15 @@ type Error struct {
 	// "run", "save", "expire", "onExpire", "onDestroyed", "after", "destroy",
 	// "sign" or "".
 	Phase string
-	// KeyHash names the instance without telling its key.
+	// KeyHash names the instance without telling its key: the first 12 digits
+	// of its SHA-256. Whoever can guess the key can check the guess.
 	KeyHash string
 	// Message is for the client. It never holds anything secret.
 	Message string
 	// Fields holds messages for the client by field name.
 	Fields map[string]string
-	// Err is the cause. It is logged and never shown to clients.
+	// Err is the cause. It is logged and not shown to clients, unless Message
+	// and Fields are empty and it is an Error itself, or wraps one.
 	Err error
 }
 
@@ -120,16 +123,22 @@ func Invalid(field, message string) error {
 }
 
 // FieldErrors returns the messages for the client by field name, of all
-// errors joined or wrapped in err. It is nil when there are none.
+// errors joined or wrapped in err, but not of what an Error with a Message or
+// Fields of its own wraps, which is a cause. It is nil when there are none.
 func FieldErrors(err error) map[string]string {
 	var out map[string]string
-	walk(err, func(e error) {
-		if se, ok := e.(*Error); ok && len(se.Fields) > 0 {
+	walk(err, func(e error) bool {
+		se, ok := e.(*Error)
+		if !ok {
+			return true
+		}
+		if len(se.Fields) > 0 {
 			if out == nil {
 				out = map[string]string{}
 			}
 			maps.Copy(out, se.Fields)
 		}
+		return se.Message == "" && len(se.Fields) == 0
 	})
 	return out
 }
@@ -141,9 +150,9 @@ func CodeOf(err error) Code {
 		return ""
 	}
 	var code Code
-	walk(err, func(e error) {
+	walk(err, func(e error) bool {
 		if code != "" {
-			return
+			return false
 		}
 		switch e := e.(type) {
 		case *Error:
@@ -151,6 +160,7 @@ func CodeOf(err error) Code {
 		case Code:
 			code = e
 		}
+		return code == ""
 	})
 	if code == "" {
 		return ErrInternal
@@ -158,10 +168,13 @@ func CodeOf(err error) Code {
 	return code
 }
 
-// walk visits err and all that it wraps, outermost first.
-func walk(err error, visit func(error)) {
+// walk visits err and all that it wraps, outermost first. Where visit returns
+// false it goes no deeper.
+func walk(err error, visit func(error) bool) {
 	for err != nil {
-		visit(err)
+		if !visit(err) {
+			return
+		}
 		switch u := err.(type) {
 		case interface{ Unwrap() error }:
 			err = u.Unwrap()

@@ -25,14 +25,14 @@ const (
 	sweepReads = 1024
 )
 
-// sweepAlways removes what has expired, about once a minute. Several processes
+// always does something about once a minute until ctx ends. Several processes
 // do not do it at the same moment.
-func (a *App) sweepAlways(ctx context.Context) {
+func always(ctx context.Context, do func(context.Context)) {
 	for {
 		t := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
 		select {
 		case <-t.C:
-			a.sweepOnce(ctx)
+			do(ctx)
 		case <-ctx.Done():
 			t.Stop()
 			return
@@ -40,8 +40,8 @@ func (a *App) sweepAlways(ctx context.Context) {
 	}
 }
 
+// sweepOnce removes what has expired.
 func (a *App) sweepOnce(ctx context.Context) {
-	a.keys.sweep(ctx)
 	a.engine.Sweep(ctx)
 	for _, b := range a.backends() {
 		a.sweep(ctx, b)
@@ -89,7 +89,7 @@ func (a *App) sweep(ctx context.Context, b *engine.Backend) {
 		if code := CodeOf(s.err); code != ErrInternal {
 			e.Code = code
 		}
-		a.report(nil, newCall(ctx, "", ""), e)
+		a.report(nil, a.newCall(ctx, "", ""), e)
 	}
 }
 

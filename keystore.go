@@ -141,7 +141,7 @@ func (s *keyStore) sweep(ctx context.Context) {
 	}
 	if r.err != nil && ctx.Err() == nil {
 		e := &Error{Code: CodeOf(r.err), Phase: "sign", Err: r.err}
-		s.app.report(nil, newCall(ctx, "", ""), e)
+		s.app.report(nil, s.app.newCall(ctx, "", ""), e)
 	}
 }
 

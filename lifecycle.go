@@ -33,7 +33,7 @@ var errHookEnded = errors.New("the hook ended its goroutine")
 // runHook calls OnDestroyed or OnExpire with a copy of a state, and reports a
 // hook that fails. The hook has a goroutine of its own, which it may end.
 func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
-	call := newCall(ctx, m.name, "")
+	call := m.app.newCall(ctx, m.name, "")
 	failure, done := errHookEnded, make(chan struct{})
 	go func() {
 		defer close(done)
@@ -48,7 +48,7 @@ func (m *module) runHook(ctx context.Context, phase, key string, v any, hook fun
 	}()
 	<-done
 	if failure != nil {
-		m.app.report(m, newCall(ctx, m.name, ""),
+		m.app.report(m, m.app.newCall(ctx, m.name, ""),
 			&Error{Code: ErrInternal, Module: m.name, Phase: phase, KeyHash: keyHash(key), Err: failure})
 	}
 }

@@ -12,7 +12,8 @@ import (
 )
 
 // Login has the session belong to a user from now on, and gives it a new
-// cookie: the old one is refused. All PerUser modules get the user's states in
+// cookie: the old one is refused, unless Options.KeepCookieOnKeyChange leaves it
+// as it is. All PerUser modules get the user's states in
 // one step, in place of the guest's. What the guest changed is adopted where
 // the user has no state yet, else Module.Adopt decides. The session's own
 // states stay. A session of another user is switched without adopting
@@ -20,7 +21,8 @@ import (
 //
 // Check the password before; Stay does not know users. An empty user, and one
 // of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
-// session was ended or renewed meanwhile, with ErrInternal when the response's
+// session was ended or renewed meanwhile or less than a minute ago (see
+// [Session]), with ErrInternal when the response's
 // header was already written, with the error of an Adopt that refuses, and with
 // ErrNested inside a change of state. If it fails, nothing has changed, but
 // after ErrUnknown.

@@ -14,8 +14,8 @@ type Metrics interface {
 	Measure(ctx context.Context, m Measurement)
 	// Observe tells how the value of a gauge is read: read may be called at any
 	// time, concurrently, and does not wait. New calls it once for each gauge,
-	// and App.Close calls what it returns, from where on the value counts no
-	// more. With several Apps the values add up.
+	// and App.Close calls what it returns, unless that is nil, from where on the
+	// value counts no more. With several Apps the values add up.
 	Observe(gauge string, read func() int64) (stop func())
 }
 

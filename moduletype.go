@@ -77,7 +77,7 @@ func (t moduleType) runCreated(ctx context.Context, restored bool, v any) (err e
 			err = &Error{Code: ErrInternal, Module: t.name, Phase: "onCreated", Err: panicError{p}}
 		}
 	}()
-	call := newCall(ctx, t.name, "")
+	call := t.app.newCall(ctx, t.name, "")
 	call.restored = restored
 	defer call.run.over.Store(true)
 	before := t.owner(v)

@@ -87,7 +87,7 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 	}
 	left, again, err := m.app.engine.UpdateGroup(ctx, refs, mv)
 	if mv.foreign != nil && err != nil {
-		m.app.report(m, newCall(m.app.engine.Context(), m.name, mv.action), mv.foreign)
+		m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, mv.action), mv.foreign)
 	}
 	if again || err != nil {
 		return nil, again, err
@@ -268,7 +268,7 @@ func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
 	if err != nil {
 		e := toError(err)
 		e.Phase = "sign"
-		ss.app.report(nil, newCall(ctx, "", ""), e)
+		ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
 	}
 }
 

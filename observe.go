@@ -44,7 +44,9 @@ func (ob *observer) begin() {
 		return
 	}
 	observe := func(name string, read func(engine.Counts) int64) {
-		ob.stops = append(ob.stops, ob.metrics.Observe(name, func() int64 { return read(ob.app.engine.Counts()) }))
+		if stop := ob.metrics.Observe(name, func() int64 { return read(ob.app.engine.Counts()) }); stop != nil {
+			ob.stops = append(ob.stops, stop)
+		}
 	}
 	observe(cacheStates, func(c engine.Counts) int64 { return c.States })
 	observe(cacheSize, func(c engine.Counts) int64 { return c.Bytes })

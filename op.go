@@ -113,7 +113,8 @@ func (o *op) run(v any) (any, error) {
 		defer run.over.Store(true)
 		return v, o.change.Run(run, v)
 	}
-	c := newCall(o.ctx, o.module.name, o.action)
+	c := o.module.app.newCall(o.ctx, o.module.name, o.action)
+	c.acting = true
 	c.payload, c.binder = o.payload, &o.module.app.binder
 	defer c.run.over.Store(true)
 	o.call = c

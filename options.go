@@ -3,6 +3,7 @@ package stay
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -18,10 +19,12 @@ type Options struct {
 	// takes, state that comes near its limits. Default slog.Default().
 	Logger *slog.Logger
 	// IdleTimeout ends a session that was not used for so long; default 24 h,
-	// or Lifetime if that is shorter. Ephemeral state that was not used for so long is dropped.
+	// or Lifetime if that is shorter. At least 2 s. Ephemeral state that was not
+	// used for so long is dropped.
 	IdleTimeout time.Duration
 	// Lifetime ends a session however much it is used; default 30 days.
-	// Stored state of a session is kept for so long at most.
+	// Stored state of a session is kept for so long at most, in a store with
+	// Features.Expire; in others it is absent then, and may stay.
 	Lifetime time.Duration
 	// MaxInstances bounds how many states are kept in memory, sessions'
 	// records included; default 100,000. Beyond it, about the least recently
@@ -47,12 +50,15 @@ type Options struct {
 	// again after conflicts if the caller's context has no deadline; default
 	// 10 s.
 	MaxWait time.Duration
-	// CommitTimeout bounds how long the outcome of a write is asked for before
-	// the change is ErrUnknown; default 10 s.
+	// CommitTimeout bounds each call that stores something, and how long the
+	// outcome of one is asked for again before the change is ErrUnknown; default
+	// 10 s. So with a store that hangs a change takes MaxWait and up to three
+	// times as long as this.
 	CommitTimeout time.Duration
 	// MaxNewSessions bounds how many sessions may begin to be stored in a
-	// second, by this App; default 1000. It keeps clients that send no cookies
-	// from filling the store. A second's worth may come at once. One more is
+	// second, by this App; default 1000. It slows down clients that send no
+	// cookies: they fill the store with no more than so many sessions for each
+	// second of IdleTimeout. A second's worth may come at once. One more is
 	// ErrBusy, which leaves nothing in the store and may be tried again a
 	// second later, with the cookie that its response has set already or
 	// without. Sessions that are stored go on undisturbed, and those that only
@@ -98,7 +104,8 @@ const (
 	// (see Options.MaxGuests), when the session has been idle for
 	// Options.IdleTimeout, and when the process ends.
 	GuestMemory
-	// GuestStored keeps them in the store, until the session ends.
+	// GuestStored keeps them in the store, until the session ends and, in a
+	// store without Features.Expire, after it.
 	GuestStored
 )
 
@@ -125,6 +132,14 @@ func (o *Options) withDefaults() Options {
 	setDefault("MaxNewSessions", &out.MaxNewSessions, 1000)
 	setDefault("MaxWait", &out.MaxWait, 10*time.Second)
 	setDefault("CommitTimeout", &out.CommitTimeout, 10*time.Second)
+	// Cookies count in seconds.
+	atLeast("Lifetime", out.Lifetime, 2*time.Second)
+	atLeast("IdleTimeout", out.IdleTimeout, 2*time.Second)
+	atLeast("MaxWait", out.MaxWait, time.Millisecond)
+	atLeast("CommitTimeout", out.CommitTimeout, time.Millisecond)
+	if out.MaxState > math.MaxInt32 {
+		panic(fmt.Sprintf("stay.New: Options.MaxState is %d: at most %d bytes can be set", out.MaxState, math.MaxInt32))
+	}
 	if out.Guests > GuestStored {
 		panic("stay.New: Options.Guests is neither GuestMemory nor GuestStored")
 	}
@@ -132,6 +147,13 @@ func (o *Options) withDefaults() Options {
 		panic(fmt.Sprintf("stay.New: Options.Lifetime (%v) is shorter than IdleTimeout (%v)", out.Lifetime, out.IdleTimeout))
 	}
 	return out
+}
+
+// atLeast panics on durations that are too short to be meant.
+func atLeast(name string, d, least time.Duration) {
+	if d < least {
+		panic(fmt.Sprintf("stay.New: Options.%s is %v, at least %v is needed: is the unit missing, as in 10*time.Second?", name, d, least))
+	}
 }
 
 // guests completes what depends on the store.

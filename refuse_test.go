@@ -1,6 +1,8 @@
 package stay_test
 
 import (
+	"bytes"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -122,6 +124,12 @@ func TestC5NewRefusesOptions(t *testing.T) {
 	} {
 		wantPanic(t, func() { stay.New(memstore.New(), &opts) }, "Options."+name, "negative", "leave it 0")
 	}
+	for name, opts := range map[string]stay.Options{
+		"Lifetime": {Lifetime: 3600, IdleTimeout: 3600}, "IdleTimeout": {IdleTimeout: time.Second}, "MaxWait": {MaxWait: 10}, "CommitTimeout": {CommitTimeout: 10},
+	} {
+		wantPanic(t, func() { stay.New(memstore.New(), &opts) }, "Options."+name, "at least", "unit")
+	}
+	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{MaxState: 1 << 40}) }, "Options.MaxState", "at most")
 	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{Guests: 99}) }, "Options.Guests", "GuestMemory", "GuestStored")
 
 	// What a store lacks is refused where it is needed, and only there.
@@ -146,4 +154,13 @@ func TestC5NewRefusesOptions(t *testing.T) {
 	}
 	newApp(t, without(func(f *store.Features) { f.SoleOwner = false }), &stay.Options{Guests: stay.GuestMemory, StickySessions: true})
 	newApp(t, without(func(f *store.Features) { f.Durable = false }), nil)
+	wantPanic(t, func() {
+		noGroups := without(func(f *store.Features) { f.Groups = false })
+		stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.PerSession, Store: noGroups})
+	}, "other", "Features.Groups")
+	log := &bytes.Buffer{}
+	newApp(t, without(func(f *store.Features) { f.Expire = false }), &stay.Options{Logger: slog.New(slog.NewTextHandler(log, nil))})
+	if !strings.Contains(log.String(), "Features.Expire") {
+		t.Errorf("a store that removes nothing is taken in silence: %s", log)
+	}
 }

@@ -201,12 +201,12 @@ func (m *module) checkStore() {
 	case m.store == nil:
 	case m.persist == nil:
 		m.refuse("Store has no effect on a state that is not stored: remove it, or set Persist")
+	case !m.store.Features().Groups:
+		m.refuse("its store has no atomic groups (Features.Groups), which expiry needs: use one that has them")
 	case m.scope == scopeUser || m.scope == scopeKey:
 		m.refuse("its states change hands in one step with the session's record, which is in the App's store: remove Store")
 	}
 }
-
-// features are those of the store that the module's states are kept in.
 
 func (m *module) checkActions() {
 	for name, action := range m.actions {

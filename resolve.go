@@ -104,7 +104,7 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 	if !m.key.calls {
 		return m.key.key(nil, v)
 	}
-	c := newCall(m.app.engine.Context(), m.name, "")
+	c := m.app.newCall(m.app.engine.Context(), m.name, "")
 	c.session = m.app.sessions.view(id, rec)
 	defer c.run.over.Store(true)
 	return m.key.key(c, v)

@@ -20,7 +20,18 @@ const quietFor = time.Minute
 // A Session is one browser's identity, as one request sees it. The browser
 // holds it in a signed cookie; only a hash of the id in the cookie is ever
 // stored or logged. Package web makes the sessions of requests. Its methods
-// may be called concurrently.
+// may be called concurrently. A nil Session is none: its changes are
+// ErrNoSession, and of the rest it knows nothing.
+//
+// A session is over for the cookies that it had before it was ended, logged in,
+// logged out or renewed. For a minute they are answered quietly: states are the
+// initial ones, changes and logins are ErrEnded, and no new cookie is set, which
+// might replace the new one in the browser. After that a request with such a
+// cookie begins a new session.
+//
+// User, Created, LastSeen and Expires may have to read the session's record from
+// the store, on a store with other owners each time. They wait for it for
+// Options.MaxWait at most, whatever becomes of the request.
 type Session struct {
 	app     *App
 	ring    bridge.Keyring
@@ -118,7 +129,7 @@ func (s *Session) Created() time.Time {
 
 // LastSeen is about when the session was last used: it is noted once in a
 // tenth of Options.IdleTimeout. It is the zero time for a session that nothing
-// is stored for.
+// is stored for, that has ended, and if its record cannot be read.
 func (s *Session) LastSeen() time.Time {
 	if rec, _ := s.look(); rec != nil {
 		return time.UnixMilli(rec.Seen)
@@ -127,7 +138,8 @@ func (s *Session) LastSeen() time.Time {
 }
 
 // Expires is when the session ends if it is not used any more. It is the zero
-// time for a session that nothing is stored for.
+// time for a session that nothing is stored for, that has ended, and if its
+// record cannot be read.
 func (s *Session) Expires() time.Time {
 	if rec, _ := s.look(); rec != nil {
 		return time.UnixMilli(rec.Expires)

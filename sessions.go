@@ -174,7 +174,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 		if err != nil {
 			e := toError(err)
 			e.Module, e.Phase, e.KeyHash = st.module.name, "destroy", keyHash(st.key)
-			ss.app.report(st.module, newCall(ctx, st.module.name, ""), e)
+			ss.app.report(st.module, ss.app.newCall(ctx, st.module.name, ""), e)
 		}
 	}
 }

@@ -19,9 +19,19 @@ import (
 // Every method that takes a context fails with ErrNoSession when the module's
 // state belongs to a session and the context carries none, with
 // ErrUnavailable when the store fails, with ErrCorrupt when the stored record
-// cannot be read, and with ErrClosed after App.Close. Where the session was
-// ended while the request ran, Get returns the initial state, and changes are
-// ErrEnded.
+// cannot be read, with ErrBusy when memory has no room, and with ErrClosed after
+// App.Close. With a session that was ended or renewed, Get returns the initial
+// state, and changes are ErrEnded; see [Session].
+//
+// A change also fails with ErrBusy when too many others wait for the same state
+// or the session is one too many (Options.MaxWaiters, MaxWait, MaxNewSessions),
+// with ErrConflict when others kept changing it until the deadline, with
+// ErrTooLarge beyond Options.MaxState, with ErrInvalid when it leaves what
+// cannot be stored, with ErrNested inside another change, with ErrInternal when
+// the session needs a cookie and the response's header was written already, and
+// with ErrUnknown when nobody knows whether it happened. A context that ends
+// while a change waits is an error of one of these codes which wraps the
+// context's.
 type State[S any] struct{ core }
 
 // AnyState is a *State of any type.
@@ -55,9 +65,11 @@ func (s *State[S]) Get(ctx context.Context) (*S, error) {
 }
 
 // Update changes the state as one transaction: it calls fn with a copy, alone
-// for its key, and returns what fn left of it once that is durable. If fn
-// returns an error, panics, or changes nothing, nothing is stored; the error
-// is returned as it is.
+// for its key, and returns what fn left of it once that is durable. State that
+// is kept in memory is never durable, and that of a module with Debounce later.
+// If fn returns an error, panics, or changes nothing, nothing is stored. The
+// error is returned as it is, unless fn has seen changes of others that could
+// not be stored then; a panic goes on.
 //
 // fn may be called more than once, when others changed the state meanwhile,
 // and must have no side effects. It must not wait long, for it keeps everybody
@@ -263,7 +275,7 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 
 // panicked tells OnError of a panic of the user's code, and goes on with it.
 func (m *module) panicked(ctx context.Context, action, phase, key string, p any) {
-	m.app.report(m, newCall(ctx, m.name, action),
+	m.app.report(m, m.app.newCall(ctx, m.name, action),
 		&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: phase, KeyHash: keyHash(key), Err: panicError{p}})
 	panic(p)
 }
@@ -368,8 +380,8 @@ const keysPage = 256
 
 func (c core) keys(ctx context.Context, yield func(string, error) bool) {
 	m := c.module
-	if m.kind == nil {
-		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state is not stored, so it has no keys"})
+	if c.at || m.kind == nil {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys: call Keys without At, of a module that is not ephemeral"})
 		return
 	}
 	lister, ok := m.kind.Backend.Store().(store.Lister)

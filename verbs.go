@@ -83,9 +83,11 @@ func (s *Session) valid(ctx context.Context) error {
 
 // Destroy ends the session: no request that begins afterwards reads or changes
 // anything through it, its states are deleted, and the browser's cookie is
-// cleared. A request that is under way may finish on states that exist, but
+// cleared, if s is the session of its request and the response's header is not
+// written yet. A request that is under way may finish on states that exist, but
 // creates none. A state that cannot be deleted before ctx ends is out of reach
-// all the same and goes a while later. Destroying a session twice does nothing.
+// all the same and goes a while later, in a store with Features.Expire.
+// Destroying a session twice does nothing.
 // It fails with ErrNested inside a change of state.
 func (s *Session) Destroy(ctx context.Context) error {
 	return s.observer().verb(ctx, "destroy", func(ctx context.Context) error {

@@ -48,7 +48,9 @@ type Simple interface {
 // are made in order, except that session records (keys that begin with
 // "stay/session/") come last, so that a session never names what is not there.
 // It declares neither Expire nor List: an expired record is absent, and is
-// removed from s when a Load finds it more than a minute after its time.
+// removed from s when a Load finds it more than a minute after its time. One
+// that nobody asks for again stays: a public site fills such a store with the
+// states of sessions that have ended, unless something else removes them.
 //
 // Revisions are at least the wall clock in nanoseconds, which is what makes
 // them grow across deletions and restarts. A clock set back by more than the
@@ -60,8 +62,11 @@ type Simple interface {
 // A failed Save makes a group Unknown, unless reading back shows that nothing
 // has changed; then it is Rejected. Reading and taking back may go on for ten
 // seconds after the context of the call has ended. Calls wait for each other
-// only where they share a key.
+// only where they share a key. FromSimple panics on a nil Simple.
 func FromSimple(s Simple) Store {
+	if s == nil {
+		panic("store.FromSimple: the store is nil")
+	}
 	return &simpleStore{simple: s, undo: make(map[string][]byte), locks: newKeyLocks()}
 }
 

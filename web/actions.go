@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
@@ -27,6 +28,7 @@ import (
 // panics on a nil state and on two states of one name.
 func Actions(states ...stay.AnyState) http.Handler {
 	a := &actions{modules: make(map[string]*module)}
+	var app bridge.App // none without modules
 	for _, state := range states {
 		if state == nil {
 			panic("web: Actions got a nil state")
@@ -36,14 +38,15 @@ func Actions(states ...stay.AnyState) http.Handler {
 			panic(fmt.Sprintf("web: Actions got two states of the name %q", core.Name()))
 		}
 		a.modules[core.Name()] = &module{core: core, actions: core.Actions()}
-		a.app = bridge.AppOf(state.App())
+		app = bridge.AppOf(state.App())
 	}
+	a.outside = sync.OnceValue(func() *settings { return outside(app) })
 	return a
 }
 
 type actions struct {
 	modules map[string]*module
-	app     bridge.App // nil without modules
+	outside func() *settings // of requests that do not come through Sessions
 }
 
 type module struct {
@@ -53,7 +56,7 @@ type module struct {
 
 // ServeHTTP implements http.Handler.
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	cfg := settingsOf(r, func() *settings { return outside(a.app) })
+	cfg := settingsOf(r, a.outside)
 	rest, last := cutLast(strings.TrimSuffix(r.URL.Path, "/"))
 	_, parent := cutLast(rest)
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"mime/multipart"
 	"net/http"
 	"os"
@@ -202,6 +203,19 @@ func TestBindAfterAFormThatWasNotParsed(t *testing.T) {
 	})
 	a := send(t, browser(h), "POST", "/", "%zz=3", "Content-Type", formType)
 	if a.status != 400 {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+}
+
+// A body of which a part was read before is not taken for what is left of it.
+func TestBindAfterAPartWasRead(t *testing.T) {
+	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		if _, err := io.ReadFull(r.Body, make([]byte, 5)); err != nil {
+			return err
+		}
+		return web.Bind(r, new(Step))
+	})
+	if a := send(t, browser(h), "POST", "/", "x=12&by=3", "Content-Type", formType); a.status != 400 {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }

@@ -28,7 +28,8 @@ import (
 //
 // r may still be used afterwards, r.FormValue included. Payload works after
 // r.FormValue, r.ParseForm and r.ParseMultipartForm as well, on what these could
-// parse; a body that was read in any other way is malformed.
+// parse; a body that was read in any other way is malformed, but one without a
+// Content-Length, of which nobody can tell, is what is left of it.
 func Payload(r *http.Request) any {
 	return readPayload(settingsOf(r, unknownApp), r)
 }
@@ -39,8 +40,9 @@ func Payload(r *http.Request) any {
 // stay:"key", is an error, as is a value that does not fit.
 //
 // The errors are those of [Payload], and what Validate returns, as
-// stay.ErrInvalid if it has no code; stay.FieldErrors has the messages for a
-// form that is shown again.
+// stay.ErrInvalid with its whole text for the client if it has no code;
+// stay.FieldErrors has the messages for a form that is shown again. A dst that
+// is no pointer is stay.ErrInternal.
 func Bind(r *http.Request, dst any) error {
 	if err := readPayload(settingsOf(r, unknownApp), r).Bind(dst); err != nil {
 		return err
@@ -116,6 +118,9 @@ func parsePayload(s *settings, r *http.Request) *payload {
 			return &payload{err: malformed("the body cannot be parsed", errors.New("web: it was read before Payload or Bind"))}
 		}
 		return &payload{}
+	}
+	if int64(len(data)) < r.ContentLength {
+		return &payload{err: malformed("the body cannot be parsed", errors.New("web: a part of it was read before Payload or Bind"))}
 	}
 	switch kind {
 	case kindJSON:

@@ -45,11 +45,11 @@ func statusOf(code stay.Code) int {
 //
 // The status follows from stay.CodeOf(err): ErrMalformed 400, ErrEnded 401,
 // ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
-// 422, ErrBusy, ErrUnavailable, ErrUnknown and ErrClosed 503 with
-// "Retry-After: 1", all others 500. The client sees the Message and Fields of a
-// stay.Error, else the name of the status; the cause goes to the App's log, of
-// 503 ten times in a second at most. The
-// body is JSON for a client that prefers it, an HTML fragment for htmx and
+// 422, ErrBusy, ErrUnavailable and ErrClosed 503 with "Retry-After: 1",
+// ErrUnknown 503 without, all others 500. The client sees the Message and
+// Fields of a stay.Error, else the name of the status; the cause goes to the
+// App's log, of 503 ten times in a second at most for the requests of one
+// Sessions. Outside of Sessions it goes to slog.Default(), each time. The body is JSON for a client that prefers it, an HTML fragment for htmx and
 // plain text for all others, unless Options.Error writes it.
 //
 // If the header of the response has gone out, err is only logged. Behind
@@ -70,7 +70,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 	logFailure(s, r, status, err)
 	if rec, ok := w.(*recorder); ok {
 		rec.reset()
-	} else if x := exchangeOf(r.Context()); x != nil && !x.Open() {
+	} else if x := exchangeOf(r.Context()); x != nil && x.sent {
 		return
 	}
 	h := w.Header()
@@ -79,21 +79,32 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		h.Del(name)
 	}
 	h.Set("X-Content-Type-Options", "nosniff")
-	if status == http.StatusServiceUnavailable {
+	if status == http.StatusServiceUnavailable && stay.CodeOf(err) != stay.ErrUnknown { // that may have happened
 		h.Set("Retry-After", "1")
 	}
-	if s.onError != nil {
-		rec := newRecorder(w, s)
-		defer rec.drop()
-		rec.implicit = status
-		s.onError(&rec, r, status, err)
-		rec.send()
+	h.Del("Content-Type")
+	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
 	}
 	contentType, body := errorBody(r, status, err)
 	h.Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
+}
+
+// ownError has Options.Error write the answer. It reports false if that was
+// longer than Options.MaxResponse.
+func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, err error) bool {
+	rec := newRecorder(w, s)
+	defer rec.drop()
+	rec.implicit = status
+	s.onError(&rec, r, status, err)
+	if long := rec.err(); long != nil {
+		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote too much", slog.Any("error", long))
+		return false
+	}
+	rec.send()
+	return true
 }
 
 // refuseMethod answers a request whose method the handler does not serve.

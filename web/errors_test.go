@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
@@ -43,7 +44,7 @@ func TestW6StatusOfEveryCode(t *testing.T) {
 			for how, h := range map[string]http.Handler{"Handle": handle, "Error": plain} {
 				a := send(t, browser(web.Sessions(s.app, nil)(h)), "GET", "/", "")
 				a.want(t, status, http.StatusText(status)+"\n")
-				if got := a.header.Get("Retry-After"); (got == "1") != (status == 503) {
+				if got := a.header.Get("Retry-After"); (got == "1") != (status == 503 && code != stay.ErrUnknown) {
 					t.Errorf("%s %s %s: Retry-After %q", code, name, how, got)
 				}
 			}
@@ -160,6 +161,37 @@ func TestOptionsError(t *testing.T) {
 	send(t, browser(h), "GET", "/other", "").want(t, 418, "own 503 busy")
 	// Everything that is refused before a handler goes the same way.
 	send(t, browser(h), "POST", "/", "", "Sec-Fetch-Site", "cross-site").want(t, 403, "own 403 denied")
+
+	// What is cut off is no answer: the built-in one comes in its place.
+	o.MaxResponse = 10
+	h = web.Sessions(s.app, o)(web.Handle(func(http.ResponseWriter, *http.Request) error { return stay.ErrBusy }))
+	a = send(t, browser(h), "GET", "/", "")
+	a.want(t, 503, "Service Unavailable\n")
+	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote too much") {
+		t.Errorf("header %v, log %s", a.header, s.log)
+	}
+}
+
+// W6: what could not be flushed or taken over has sent nothing, so the client
+// is told why.
+func TestW6ErrorAfterAFailedHijack(t *testing.T) {
+	s := newSite(t)
+	for name, try := range map[string]func(*http.ResponseController) error{
+		"Hijack": func(c *http.ResponseController) error { _, _, err := c.Hijack(); return err },
+		"Flush":  func(c *http.ResponseController) error { return c.Flush() },
+	} {
+		h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := try(http.NewResponseController(w)); !errors.Is(err, http.ErrNotSupported) {
+				t.Errorf("%s: %v", name, err)
+			}
+			web.Error(w, r, stay.ErrNotFound)
+		}))
+		rec := httptest.NewRecorder()
+		h.ServeHTTP(struct{ http.ResponseWriter }{rec}, httptest.NewRequest("GET", "/", nil))
+		if rec.Code != 404 || rec.Body.String() != "Not Found\n" {
+			t.Errorf("%s: %d %q", name, rec.Code, rec.Body)
+		}
+	}
 }
 
 // What a plain handler had said of the body it did not write is taken back.

@@ -3,6 +3,7 @@ package web
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/http"
@@ -28,11 +29,13 @@ type exchange struct {
 	https    bool
 
 	mu      sync.Mutex
-	sealed  bool // the header has gone out, or is about to
+	sealed  bool // the header is complete: it has gone out, or is about to
 	used    bool
 	issued  bool
 	token   string
 	expires time.Time
+
+	sent bool // something has gone out; set by who writes the response
 
 	// values are those of Cache-Control and Vary in the header.
 	values [2]string
@@ -132,6 +135,7 @@ func (x *exchange) Header() http.Header { return x.next.Header() }
 func (x *exchange) WriteHeader(status int) {
 	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		x.seal()
+		x.sent = true
 	}
 	x.next.WriteHeader(status)
 }
@@ -139,12 +143,14 @@ func (x *exchange) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (x *exchange) Write(b []byte) (int, error) {
 	x.seal()
+	x.sent = true
 	return x.next.Write(b)
 }
 
 // WriteString implements io.StringWriter.
 func (x *exchange) WriteString(s string) (int, error) {
 	x.seal()
+	x.sent = true
 	return io.WriteString(x.next, s)
 }
 
@@ -152,6 +158,7 @@ func (x *exchange) WriteString(s string) (int, error) {
 // copy.
 func (x *exchange) ReadFrom(r io.Reader) (int64, error) {
 	x.seal()
+	x.sent = true
 	return io.Copy(x.next, r)
 }
 
@@ -161,14 +168,18 @@ func (x *exchange) Flush() { _ = x.FlushError() }
 // FlushError is what http.ResponseController calls.
 func (x *exchange) FlushError() error {
 	x.seal()
-	return http.NewResponseController(x.next).Flush()
+	err := http.NewResponseController(x.next).Flush()
+	x.sent = x.sent || !errors.Is(err, http.ErrNotSupported)
+	return err
 }
 
 // Hijack implements http.Hijacker. The error is http.ErrNotSupported where the
 // connection cannot be taken over, as with HTTP/2.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
-	return http.NewResponseController(x.next).Hijack()
+	conn, buf, err := http.NewResponseController(x.next).Hijack()
+	x.sent = x.sent || err == nil
+	return conn, buf, err
 }
 
 // Unwrap lets http.ResponseController reach the deadlines of the connection.

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
@@ -190,7 +191,7 @@ func mount[S any](what string, state *stay.State[S], noFunc bool) (bridge.State,
 		panic("web: " + what + " needs a State, which stay.Register returns, and a function")
 	}
 	app := bridge.AppOf(state.App())
-	return bridge.StateOf(state), func() *settings { return outside(app) }
+	return bridge.StateOf(state), sync.OnceValue(func() *settings { return outside(app) })
 }
 
 // refuseSafe answers requests with a method that must not change anything.

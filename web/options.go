@@ -33,7 +33,8 @@ const (
 // defaults. Sessions copies them, so changing them later has no effect.
 type Options struct {
 	// Cookie is the name of the session cookie, "stay" by default. On https
-	// the prefix __Host- is put before it.
+	// the prefix __Host- is put before it. Several Apps on one host need a name
+	// each.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
 	// random bytes. To rotate them, add a new key at the end on every process,
@@ -74,8 +75,10 @@ type Options struct {
 	// an Update that wrote it commits nothing.
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
-	// fragment or JSON. w is buffered and empty apart from the headers that
-	// the status needs; the status is sent unless Error sets another one. err
+	// fragment or JSON, which come all the same if it writes more than
+	// MaxResponse. w is buffered; of the headers that were set before, those
+	// that described another body are gone. The status is sent unless Error sets
+	// another one. err
 	// may hold causes that are not for clients: show stay.FieldErrors and
 	// texts of your own, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
