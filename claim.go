@@ -18,7 +18,9 @@ import (
 // runs them; if it dies, the claim expires and another one takes over.
 //
 // A key that is used again before the sweep has come leaves its expired record
-// in a grave, where the sweep finds it.
+// in a grave, where the sweep finds it. A record that cannot be read when it
+// expires goes there too, so that it is in nobody's way, and is tried again
+// from time to time.
 const (
 	claimPrefix = "stay/claim/"
 	gravePrefix = "stay/expired/"
@@ -27,6 +29,8 @@ const (
 	claimTime = 2 * time.Minute
 	// hookTime is when the context of the hooks of one batch ends.
 	hookTime = time.Minute
+	// unreadTime is after how long a record that could not be read is tried again.
+	unreadTime = time.Hour
 	// claimBatch is how many estates are claimed at once.
 	claimBatch = 64
 )
@@ -40,13 +44,7 @@ func (e *estate) claimKey() string {
 // bury moves an expired record out of the way of a new one. If somebody else
 // was quicker it does nothing.
 func (a *App) bury(ctx context.Context, s store.Store, rec *store.Record) error {
-	res := s.Commit(ctx, a.opts.Clock(), []store.Group{{
-		{Op: store.Delete, Key: rec.Key, Base: rec.Revision},
-		{
-			Op: store.Put, Key: gravePrefix + strconv.FormatUint(uint64(rec.Revision), 10) + "/" + rec.Key,
-			Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: rec.Expires,
-		},
-	}})
+	res := s.Commit(ctx, a.opts.Clock(), []store.Group{entomb(rec, rec.Expires)})
 	switch {
 	case len(res) != 1:
 		return errSilent
@@ -54,6 +52,20 @@ func (a *App) bury(ctx context.Context, s store.Store, rec *store.Record) error 
 		return nil
 	}
 	return fmt.Errorf("an expired record is in the way: %w", cmp.Or(res[0].Err, errSilent))
+}
+
+// entomb returns what moves a record into a grave, where it expires at the time
+// given. One that has expired there stays where it is.
+func entomb(rec *store.Record, expires time.Time) store.Group {
+	put := store.Write{
+		Op: store.Put, Key: rec.Key,
+		Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: expires,
+	}
+	if strings.HasPrefix(rec.Key, gravePrefix) {
+		return store.Group{put}
+	}
+	put.Key = gravePrefix + strconv.FormatUint(uint64(rec.Revision), 10) + "/" + rec.Key
+	return store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}, put}
 }
 
 // buried returns the key that a record had before it was put into a grave, or
@@ -167,20 +179,20 @@ func (s *sweep) runHooks(ctx context.Context, mine []*estate) (over, released []
 			released = append(released, e)
 			continue
 		}
-		e.expired, e.states = s.expireAll(ctx, e.expired), s.expireAll(ctx, e.states)
 		if len(e.expired) == 0 {
 			released = append(released, e)
 			continue
 		}
+		e.expired, e.states = s.expireAll(ctx, e, e.expired), s.expireAll(ctx, e, e.states)
 		over = append(over, e)
 	}
 	return over, released
 }
 
-// expireAll runs OnExpire with each state that has one, and returns the
-// records that may be removed: not those that cannot be read, which stay for
-// repair.
-func (s *sweep) expireAll(ctx context.Context, recs []store.Record) []store.Record {
+// expireAll runs OnExpire with each of the estate's states that has one, and
+// returns the records that may be removed: not those that cannot be read, which
+// stay for repair.
+func (s *sweep) expireAll(ctx context.Context, e *estate, recs []store.Record) []store.Record {
 	kept := recs[:0:0]
 	for _, rec := range recs {
 		m, _, key := s.app.stateOf(buried(rec.Key))
@@ -188,6 +200,7 @@ func (s *sweep) expireAll(ctx context.Context, recs []store.Record) []store.Reco
 			v, err := m.stored(&rec)
 			if err != nil {
 				s.fail(moduleType{module: m}.corrupt(key, err))
+				e.unread = append(e.unread, rec)
 				continue
 			}
 			m.runHook(ctx, "onExpire", key, v, m.expired)

@@ -1,7 +1,10 @@
 package stay_test
 
 import (
+	"bytes"
+	"cmp"
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -314,7 +317,9 @@ func TestA21SweepOfAStoreThatIsDown(t *testing.T) {
 }
 
 // A state that OnExpire cannot get because its record cannot be read stays for
-// repair, and is reported; the rest of its session goes (M3, A15).
+// repair, byte for byte but under another key, and is reported, again each
+// hour; the rest of its session goes. Once it can be read, OnExpire gets it (M3,
+// A15).
 func TestM3A15CorruptStatesStay(t *testing.T) {
 	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
 		app := newExpiring(t, s, newClock())
@@ -324,29 +329,121 @@ func TestM3A15CorruptStatesStay(t *testing.T) {
 		mustUpdate(t, b.ctx(), cart)
 		mustUpdate(t, b.ctx(), bag)
 		key := "session/cart/" + stay.SessionFrom(b.ctx()).ID()
-		now := app.clock.Now()
-		recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
-		if err != nil {
-			t.Fatal(err)
+		put := func(key, value string) store.Record {
+			t.Helper()
+			now := app.clock.Now()
+			rec := mustLoad(t, s, now, key)
+			w := store.Write{Key: key, Base: rec.Revision, Value: []byte(value), Meta: rec.Meta, Version: 1, Expires: rec.Expires}
+			if res := s.Commit(t.Context(), now, []store.Group{{w}}); res[0].Outcome != store.Applied {
+				t.Fatal(res[0])
+			}
+			return mustLoad(t, s, now, key)
 		}
-		w := store.Write{Key: key, Base: recs[0].Revision, Value: []byte("{"), Expires: recs[0].Expires}
-		if res := s.Commit(t.Context(), now, []store.Group{{w}}); res[0].Outcome != store.Applied {
-			t.Fatal(res[0])
-		}
+		bad := put(key, "{")
+		grave := fmt.Sprintf("stay/expired/%d/%s", bad.Revision, key)
 		app.sweep(2 * time.Hour)
 		got := app.events.take()
 		slices.Sort(got)
-		if want := []string{"destroyed bag 1", "error expire corrupt", "expired bag 1"}; !slices.Equal(got, want) {
+		if want := []string{"destroyed bag 1", "destroyed cart 1", "error expire corrupt", "expired bag 1"}; !slices.Equal(got, want) {
 			t.Errorf("the hooks were told %q, want %q", got, want)
 		}
-		if left := allRows(t, s); !slices.Equal(left, []string{key}) {
-			t.Errorf("left: %q", left)
+		for range 3 {
+			if left := allRows(t, s); !slices.Equal(left, []string{grave}) {
+				t.Fatalf("left: %q, want %q", left, grave)
+			}
+			rec := mustLoad(t, s, app.clock.Now(), grave)
+			if string(rec.Value) != "{" || !bytes.Equal(rec.Meta, bad.Meta) || rec.Version != bad.Version {
+				t.Errorf("put aside as %+v, want %+v", rec, bad)
+			}
+			app.sweep(30 * time.Minute)
+			app.events.want(t)
+			app.sweep(35 * time.Minute)
+			app.events.want(t, "error expire corrupt")
 		}
-		app.sweep(48 * time.Hour) // it has expired itself by then
-		if left := allRows(t, s); !slices.Equal(left, []string{key}) {
+		put(grave, `{"count":5}`)
+		app.sweep(65 * time.Minute)
+		app.events.want(t, "expired cart 5")
+		if left := allRows(t, s); len(left) > 0 {
 			t.Errorf("left in the end: %q", left)
 		}
 	})
+}
+
+// mustLoad returns the record of a key.
+func mustLoad(t *testing.T, s store.Store, now time.Time, key string) store.Record {
+	t.Helper()
+	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return recs[0]
+}
+
+// oldestFirst is a store that finds what expired first before the rest.
+type oldestFirst struct{ store.Store }
+
+func (s oldestFirst) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+	recs, err := s.Store.Expired(ctx, now, 1<<20)
+	slices.SortFunc(recs, func(a, b store.Record) int {
+		return cmp.Or(a.Expires.Compare(b.Expires), cmp.Compare(a.Key, b.Key))
+	})
+	return recs[:min(len(recs), limit)], err
+}
+
+// However many expired records cannot be read, in one sweep the others go, and
+// OnExpire of the unreadable ones waits for a program that can read them (M3,
+// A15).
+func TestM3A15UnreadableRecordsAreNoWall(t *testing.T) {
+	for _, unreadable := range []int{800, 5000} {
+		t.Run(fmt.Sprint(unreadable), func(t *testing.T) {
+			s, c := memstore.New(), newClock()
+			var puts []store.Group
+			for i := range unreadable {
+				puts = append(puts, store.Group{{
+					Key: fmt.Sprintf("session/cart/%032d", i), Value: []byte(`{"count":2}`), Version: 2,
+					Expires: c.Now().Add(time.Minute),
+				}})
+			}
+			for _, res := range s.Commit(t.Context(), c.Now(), puts) {
+				if res.Outcome != store.Applied {
+					t.Fatal(res)
+				}
+			}
+			f := storefault.Wrap(unclosed{oldestFirst{s}}, nil)
+			app := newExpiring(t, f, c)
+			m := watched("cart", stay.PerSession, app.events)
+			m.OnDestroyed = nil
+			cart := stay.Register(app.App, m)
+			for range 10 {
+				mustUpdate(t, newBrowser(app.App).ctx(), cart)
+			}
+			sweep := func(d time.Duration, left int, want ...string) {
+				t.Helper()
+				c.Advance(d)
+				stay.Sweep(t.Context(), app.App)
+				app.events.want(t, want...)
+				if n := len(allRows(t, s)); n != left {
+					t.Errorf("%d records are left, want %d", n, left)
+				}
+			}
+			sweep(2*time.Hour, unreadable, append(slices.Repeat([]string{"expired cart 1"}, 10), "error expire corrupt")...)
+			calls := f.Count(storefault.Commit)
+			sweep(5*time.Minute, unreadable)
+			if n := f.Count(storefault.Commit) - calls; n > 0 {
+				t.Errorf("the next sweep made %d commits", n)
+			}
+			sweep(time.Hour, unreadable, "error expire corrupt")
+
+			app = newExpiring(t, f, c)
+			m = watched("cart", stay.PerSession, app.events)
+			m.OnDestroyed, m.Version = nil, 2
+			m.Migrate = map[int]func(json.RawMessage) (json.RawMessage, error){
+				1: func(old json.RawMessage) (json.RawMessage, error) { return old, nil },
+			}
+			stay.Register(app.App, m)
+			sweep(65*time.Minute, 0, slices.Repeat([]string{"expired cart 2"}, unreadable)...)
+		})
+	}
 }
 
 // A hook that does not come to its end before the claim's time is told to by

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/store"
@@ -19,6 +20,7 @@ type estate struct {
 	ended   bool           // and is a tombstone: then nothing more expires
 	expired []store.Record // all records that have expired
 	states  []store.Record // of the session, and not expired themselves
+	unread  []store.Record // those of both that cannot be read: they are put aside
 	claim   store.Revision // of our claim; 0 = none
 }
 
@@ -136,11 +138,15 @@ func (e *estate) records() func(yield func(*store.Record) bool) {
 	}
 }
 
-// deletes returns the group that removes the estate, with our claim on it.
-func (e *estate) deletes() store.Group {
+// deletes returns the group that removes the estate, with our claim on it. What
+// cannot be read is put into graves.
+func (e *estate) deletes(now time.Time) store.Group {
 	var g store.Group
 	for rec := range e.records() {
 		g = append(g, store.Write{Op: store.Delete, Key: rec.Key, Base: rec.Revision})
+	}
+	for i := range e.unread {
+		g = append(g, entomb(&e.unread[i], now.Add(unreadTime))...)
 	}
 	if e.claim != 0 {
 		g = append(g, store.Write{Op: store.Delete, Key: e.claimKey(), Base: e.claim})
@@ -151,7 +157,7 @@ func (e *estate) deletes() store.Group {
 // forget drops what memory holds of an estate that was removed, unless it is
 // newer.
 func (a *App) forget(e *estate) {
-	for rec := range e.records() {
+	for _, rec := range slices.Concat(e.expired, e.states, e.unread) {
 		if _, k, key := a.stateOf(rec.Key); k != nil && k.Backend != nil {
 			a.engine.Forget(k, key, rec.Revision, false)
 		}

@@ -164,7 +164,7 @@ func (s *sweep) remove(ctx context.Context, now time.Time, all []*estate) {
 func (s *sweep) delete(ctx context.Context, now time.Time, all []*estate) (changed []*estate) {
 	groups := make([]store.Group, len(all))
 	for i, e := range all {
-		groups[i] = e.deletes()
+		groups[i] = e.deletes(now)
 	}
 	for i, res := range s.commit(ctx, now, groups) {
 		switch res.Outcome {
@@ -185,8 +185,10 @@ func (s *sweep) gone(e *estate) {
 	if e.over != nil && !e.ended {
 		s.app.observer.measure(Measurement{Name: sessionsExpired, Value: 1})
 	}
-	for i := range e.expired {
-		delete(s.stuck, e.expired[i].Key)
+	for _, recs := range [][]store.Record{e.expired, e.unread} {
+		for i := range recs {
+			delete(s.stuck, recs[i].Key)
+		}
 	}
 	s.app.forget(e)
 }

@@ -48,9 +48,10 @@ type Module[S any] struct {
 	// is called at least once, in one process at a time, and again if that
 	// process dies, or fails to remove the record. A state that is used again
 	// before that begins anew; the hook gets the old one all the same. A state
-	// that cannot be read stays stored, for repair. The hook's context ends
-	// after a minute at the latest; until it returns, nothing else expires. A
-	// state that was deleted, or whose session was destroyed, does not expire. Stored states need a store that finds
+	// that cannot be read stays stored, for repair, and is tried again about
+	// each hour. The hook's context ends after a minute at the latest; until it
+	// returns, nothing else expires. A state that was deleted, or whose session
+	// was destroyed, does not expire. Stored states need a store that finds
 	// what has expired. Otherwise the rules of OnDestroyed hold.
 	OnExpire func(*Call, *S)
 	// OnError is told of the module's failures instead of Options.OnError, by
