@@ -137,7 +137,9 @@ func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
 }
 
 // report hands a failure to the module's hook, else to the App's, else to the
-// log. A hook that panics is logged. The call is over when it returns.
+// log. Much of what goes wrong does so in goroutines of the engine's, which a
+// hook must not end; one that fails itself is logged. The call is over when it
+// returns.
 func (a *App) report(m *module, call *Call, e *Error) {
 	a.observer.failed(e)
 	hook := a.opts.OnError
@@ -149,13 +151,13 @@ func (a *App) report(m *module, call *Call, e *Error) {
 			slog.String("key_hash", e.KeyHash), slog.Any("error", e))
 		return
 	}
-	defer func() {
-		call.run.over.Store(true)
-		if p := recover(); p != nil {
-			a.logFailure(ErrInternal, "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p), slog.Any("error", e))
-		}
-	}()
-	hook(call, e)
+	failure := apart(func() { hook(call, e) })
+	call.run.over.Store(true)
+	if p, ok := failure.(panicError); ok {
+		a.logFailure(ErrInternal, "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
+	} else if failure != nil {
+		a.logFailure(ErrInternal, "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
+	}
 }
 
 // What is logged in crowds beside failures with a code.

@@ -26,13 +26,19 @@ const (
 )
 
 // always does something about once a minute until ctx ends. Several processes
-// do not do it at the same moment.
+// do not do it at the same moment. If code of the user's ends the goroutine,
+// that is one time and not all of them.
 func always(ctx context.Context, do func(context.Context)) {
 	for {
 		t := time.NewTimer(sweepEvery/2 + rand.N(sweepEvery))
 		select {
 		case <-t.C:
-			do(ctx)
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				do(ctx)
+			}()
+			<-done
 		case <-ctx.Done():
 			t.Stop()
 			return
@@ -77,9 +83,8 @@ type sweep struct {
 
 func (a *App) sweep(ctx context.Context, b *engine.Backend) {
 	s := &sweep{app: a, backend: b, store: b.Store(), stuck: map[string]bool{}}
-	for more := b.Features().Expire; more && ctx.Err() == nil && a.engine.Begin(); {
-		more = s.once(ctx)
-		a.engine.End()
+	for more := b.Features().Expire; more; {
+		more = s.look(ctx)
 	}
 	if s.err != nil && ctx.Err() == nil {
 		e := &Error{Code: ErrUnavailable, Phase: "expire", Err: s.err}
@@ -105,10 +110,14 @@ func (s *sweep) fail(err error) {
 
 var errSilent = fmt.Errorf("%w: the store did not say what became of the call", store.ErrUnavailable)
 
-// once removes one batch of expired records and reports whether there is more
-// to do. What could not be removed is passed over from then on, so every call
+// look removes one batch of expired records and reports whether there is more
+// to do. What could not be removed is passed over from then on, so every look
 // gets on.
-func (s *sweep) once(ctx context.Context) (more bool) {
+func (s *sweep) look(ctx context.Context) (more bool) {
+	if ctx.Err() != nil || !s.app.engine.Begin() {
+		return false
+	}
+	defer s.app.engine.End()
 	now := s.app.opts.Clock()
 	limit := sweepBatch + len(s.stuck)
 	own, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)

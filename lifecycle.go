@@ -30,23 +30,30 @@ func (m *module) watch(k *engine.Kind) {
 
 var errHookEnded = errors.New("the hook ended its goroutine")
 
-// runHook calls OnDestroyed or OnExpire with a copy of a state, and reports a
-// hook that fails. The hook has a goroutine of its own, which it may end.
-func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
-	call := m.app.newCall(ctx, m.name, "")
+// apart calls code of the user's in a goroutine of its own, which it may end,
+// and waits for it. It returns what failed if it has panicked or done that.
+func apart(fn func()) error {
 	failure, done := errHookEnded, make(chan struct{})
 	go func() {
 		defer close(done)
 		defer func() {
-			call.run.over.Store(true)
 			if p := recover(); p != nil {
 				failure = panicError{p}
 			}
 		}()
-		hook(call, m.schema.Clone(v))
+		fn()
 		failure = nil
 	}()
 	<-done
+	return failure
+}
+
+// runHook calls OnDestroyed or OnExpire with a copy of a state, and reports a
+// hook that fails.
+func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
+	call := m.app.newCall(ctx, m.name, "")
+	failure := apart(func() { hook(call, m.schema.Clone(v)) })
+	call.run.over.Store(true)
 	if failure != nil {
 		m.app.report(m, m.app.newCall(ctx, m.name, ""),
 			&Error{Code: ErrInternal, Module: m.name, Phase: phase, KeyHash: keyHash(key), Err: failure})

@@ -5,8 +5,8 @@ import "context"
 // Metrics takes the measurements of an App; see [Options].Metrics. Package
 // stayotel has one for OpenTelemetry. The methods are called concurrently and
 // in the middle of work, also while others wait for the same state: they must
-// return at once, must not panic, and must not call the App. A panic of Measure
-// is logged, and everything goes on.
+// return at once, must not panic or end their goroutine, as t.Fatal does, and
+// must not call the App. A panic of Measure is logged, and everything goes on.
 type Metrics interface {
 	// Measure takes one measurement of a counter or a histogram. The context
 	// is that of the change which was measured, with its span, where there is

@@ -119,11 +119,8 @@ func (t moduleType) corrupt(key string, err error) *Error {
 
 // stored returns the state that is in a record, without running OnCreated.
 func (m *module) stored(rec *store.Record) (v any, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = panicError{p}
-		}
-	}()
-	v, _, err = m.decode(rec.Version, rec.Value)
+	if failure := apart(func() { v, _, err = m.decode(rec.Version, rec.Value) }); failure != nil {
+		return nil, failure
+	}
 	return v, err
 }

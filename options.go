@@ -81,8 +81,9 @@ type Options struct {
 	// modules that have no OnError of their own, and of sessions: once for
 	// each failure, however many callers it had, and before one of them gets
 	// its error, unless all have left. It may be called concurrently. Changing
-	// state with its context is ErrNested. Errors that an action returns go to
-	// its caller only. Default: they are logged.
+	// state with its context is ErrNested. A hook that panics, or ends its
+	// goroutine, which is its own, is logged. Errors that an action returns go
+	// to its caller only. Default: they are logged.
 	OnError func(*Call, *Error)
 	// Metrics, if set, takes measurements of what the App does: how long
 	// changes take and wait, how many are stored together, what memory holds,

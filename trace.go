@@ -19,8 +19,9 @@ type Tracer interface {
 	// in span what became of the change; nil ends nothing.
 	//
 	// Both are called concurrently and in the middle of work: they must return
-	// at once, must not panic, and must not call the App. A panic is logged, and
-	// the change goes on without a span, or returns as if its span had ended.
+	// at once, must not panic or end their goroutine, and must not call the App.
+	// A panic is logged, and the change goes on without a span, or returns as if
+	// its span had ended.
 	Start(ctx context.Context, span *Span) (context.Context, func())
 }
 
