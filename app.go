@@ -30,6 +30,8 @@ type App struct {
 	binder   bind.Binder
 	ops      sync.Pool // of *op
 
+	sweepBatch atomic.Int64 // how many records the next look of a sweep brings
+
 	mu      sync.RWMutex
 	modules map[string]*module
 
@@ -52,6 +54,7 @@ func New(s store.Store, opts *Options) *App {
 	o := &app.opts
 	o.guests(f)
 	app.shared.Store(!f.SoleOwner)
+	app.sweepBatch.Store(min(max(sweepBytes/int64(o.MaxState), 1), sweepBatch))
 	app.observer = newObserver(app)
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,

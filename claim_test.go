@@ -234,6 +234,90 @@ func TestA15SweepsInBatches(t *testing.T) {
 	}
 }
 
+// A measuringStore notes the most that one call has returned, in bytes.
+type measuringStore struct {
+	store.Store
+	looks int
+	most  int
+}
+
+func (s *measuringStore) note(recs []store.Record) {
+	size := 0
+	for i := range recs {
+		size += len(recs[i].Value)
+	}
+	s.most = max(s.most, size)
+}
+
+func (s *measuringStore) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+	recs, err := s.Store.Expired(ctx, now, limit)
+	s.looks++
+	s.note(recs)
+	return recs, err
+}
+
+func (s *measuringStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	recs, err := s.Store.Load(ctx, now, reads)
+	s.note(recs)
+	return recs, err
+}
+
+// A sweep looks at fewer records at a time where they are large, or the states
+// are that go with them, and at many again where they are small (A15, E6).
+func TestA15E6SweepOfLargeStates(t *testing.T) {
+	for name, withSession := range map[string]bool{"expired": false, "of expired sessions": true} {
+		t.Run(name, func(t *testing.T) {
+			mem, c := memstore.New(), newClock()
+			s := &measuringStore{Store: unclosed{mem}}
+			app := newExpiring(t, s, c)
+			stay.Register(app.App, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			put := func(n, size int) {
+				t.Helper()
+				value := make([]byte, size)
+				var puts []store.Group
+				for i := range n {
+					id := fmt.Sprintf("%032d", i)
+					state := store.Write{Key: "session/s/" + id, Value: value, Expires: c.Now().Add(time.Minute)}
+					g := store.Group{state}
+					if withSession {
+						g[0].Expires = c.Now().Add(48 * time.Hour)
+						g = append(g, store.Write{Key: "stay/session/" + id, Value: []byte("{}"), Expires: state.Expires})
+					}
+					puts = append(puts, g)
+				}
+				for _, res := range mem.Commit(t.Context(), c.Now(), puts) {
+					if res.Outcome != store.Applied {
+						t.Fatal(res)
+					}
+				}
+				s.looks, s.most = 0, 0
+				c.Advance(5 * time.Minute)
+				stay.Sweep(t.Context(), app.App)
+				app.events.want(t)
+				if left := allRows(t, mem); len(left) > 0 {
+					t.Errorf("%d records are left", len(left))
+				}
+			}
+			for range 2 {
+				put(200, 1<<20)
+				if s.most > 33<<20 {
+					t.Errorf("one call has brought %d MiB", s.most>>20)
+				}
+			}
+			put(40, 4<<20)
+			put(40, 4<<20)
+			if s.most > 33<<20 {
+				t.Errorf("one call has brought %d MiB", s.most>>20)
+			}
+			put(2000, 10)
+			put(2000, 10)
+			if s.looks > 2000/256+2 {
+				t.Errorf("it looked %d times", s.looks)
+			}
+		})
+	}
+}
+
 // Records that cannot be removed do not keep the others from going, are
 // reported once in a sweep, and are tried again by the next one (A15, A21).
 func TestA15A21GoesOnAfterAFailure(t *testing.T) {

@@ -13,14 +13,17 @@ import (
 
 const (
 	sweepEvery = time.Minute
-	// sweepBatch is how many expired records are asked for at once.
+	// sweepBatch is how many expired records are asked for at once, at most.
 	sweepBatch = 256
+	// sweepBytes is how much they may take, with the states of their sessions.
+	// It is known only when they are there; then fewer are asked for.
+	sweepBytes = 32 << 20
 	// sweepStuck is how many records that cannot be removed a sweep goes
 	// around before it leaves the rest to the next one.
 	sweepStuck = 4096
 	// sweepVain is after how many batches in a row that brought nothing but
 	// failures a sweep takes the store to be down.
-	sweepVain = 3
+	sweepVain = 4
 	// sweepReads is how many records are loaded in one call.
 	sweepReads = 1024
 )
@@ -119,7 +122,7 @@ func (s *sweep) look(ctx context.Context) (more bool) {
 	}
 	defer s.app.engine.End()
 	now := s.app.opts.Clock()
-	limit := sweepBatch + len(s.stuck)
+	limit := int(s.app.sweepBatch.Load()) + len(s.stuck)
 	own, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
 	defer cancel()
 	recs, err := s.store.Expired(own, now, limit)
@@ -153,6 +156,7 @@ func (s *sweep) remove(ctx context.Context, now time.Time, all []*estate) {
 		s.fail(err)
 		return
 	}
+	s.measure(all)
 	var plain, hooked []*estate
 	for _, e := range all {
 		if s.app.hooked(e) {
@@ -165,6 +169,19 @@ func (s *sweep) remove(ctx context.Context, now time.Time, all []*estate) {
 	for some := range slices.Chunk(hooked, claimBatch) {
 		s.expire(ctx, now, some)
 	}
+}
+
+// measure says how many records the next look may bring, by what those of this
+// one take.
+func (s *sweep) measure(all []*estate) {
+	var n, size int64
+	for _, e := range all {
+		n += int64(len(e.expired))
+		for rec := range e.records() {
+			size += int64(len(rec.Value))
+		}
+	}
+	s.app.sweepBatch.Store(min(max(n*sweepBytes/max(size, 1), 1), sweepBatch))
 }
 
 // delete removes each estate as one group, which is the claim as well: of
