@@ -73,23 +73,63 @@ func TestN1E3LateAnswerShowsNothingOlder(t *testing.T) {
 		a := stay.Register(here, stay.Module[counter]{Name: "g", Persist: stay.Global})
 		b := stay.Register(there, stay.Module[counter]{Name: "g", Persist: stay.Global})
 		mustUpdate(t, t.Context(), a)
-		stopped := func(op storefault.Op, do func()) (pass func()) {
-			gate := storefault.NewGate()
-			rule := st.Add(storefault.Rule{Op: op, Fault: storefault.StopAfter(gate)})
-			done := make(chan struct{})
-			go func() { defer close(done); do() }()
-			if _, err := gate.Arrived(context.Background()); err != nil {
-				t.Fatal(err)
-			}
-			rule.Remove()
-			return func() { gate.Open(); <-done }
-		}
-		answer := stopped(storefault.Commit, func() { mustUpdate(t, context.Background(), a) })
+		answer := stopped(t, st, storefault.Commit, func() { mustUpdateAsync(t, context.Background(), a) })
 		mustUpdate(t, t.Context(), b)
 		wantCount(t, t.Context(), a, 3)
-		read := stopped(storefault.Load, func() { wantCount(t, context.Background(), a, 3) })
+		read := stopped(t, st, storefault.Load, func() { wantCount(t, context.Background(), a, 3) })
 		answer()
 		read()
 		wantCount(t, t.Context(), a, 3)
 	})
+}
+
+// stopped has do call st and returns when the work of its first call of op is
+// done. That call is answered when pass is called, which returns with do.
+func stopped(t *testing.T, st *storefault.Store, op storefault.Op, do func()) (pass func()) {
+	t.Helper()
+	gate := storefault.NewGate()
+	rule := st.Add(storefault.Rule{Op: op, Fault: storefault.StopAfter(gate)})
+	done := make(chan struct{})
+	go func() { defer close(done); do() }()
+	if _, err := gate.Arrived(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	rule.Remove()
+	return func() { gate.Open(); <-done }
+}
+
+// N1, E3: nor does it bring back what another node has deleted since, whether
+// the read or the change is answered first, and whether the change has created
+// the state or not.
+func TestN1E3LateAnswerShowsNothingDeleted(t *testing.T) {
+	for what, stored := range map[string]bool{"created": false, "changed": true} {
+		for order, readFirst := range map[string]bool{"read answered first": true, "change answered first": false} {
+			t.Run(what+", "+order, func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					shared := memstore.Shared(2)
+					st := storefault.Wrap(shared[0], nil)
+					here, there := newApp(t, st, nil), newApp(t, shared[1], nil)
+					a := stay.Register(here, stay.Module[counter]{Name: "g", Persist: stay.Global})
+					b := stay.Register(there, stay.Module[counter]{Name: "g", Persist: stay.Global})
+					if stored {
+						mustUpdate(t, t.Context(), a)
+					}
+					wantCount(t, t.Context(), a, map[bool]int{true: 1}[stored]) // it is in memory
+					answer := stopped(t, st, storefault.Commit, func() { mustUpdateAsync(t, context.Background(), a) })
+					noError(t, b.Delete(t.Context()))
+					read := stopped(t, st, storefault.Load, func() { wantCount(t, context.Background(), a, 0) })
+					if readFirst {
+						read()
+						answer()
+					} else {
+						answer()
+						read()
+					}
+					wantCount(t, t.Context(), a, 0)
+					mustUpdate(t, t.Context(), a)
+					wantCount(t, t.Context(), b, 1)
+				})
+			})
+		}
+	}
 }

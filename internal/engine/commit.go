@@ -263,13 +263,12 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	switch how {
 	case applied:
 		if in.snapshot.Load().Revision > in.m.working.Revision {
-			// Readers have seen what another owner has made of it since: see
-			// overtake.
-			eff = in.m.gone()
-			break
+			in.m.kill() // readers have seen what another owner has made of it since
 		}
 		eff = in.m.applied()
-		in.snapshot.Store(in.m.committed)
+		if !in.m.doomed { // else readers may know of something later: see follow
+			in.snapshot.Store(in.m.committed)
+		}
 	case vanished:
 		eff = in.m.gone()
 	case conflicted:

@@ -191,42 +191,77 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	}
 	for i, r := range reads { // after those that somebody waits for: a hook may end it
 		if err == nil && r.have != nil {
-			errs[i] = e.overtake(r.in, r.have, &recs[i])
+			errs[i] = e.overtake(b, r, &recs[i])
 		}
 	}
 	return errs
 }
 
-// overtake brings an instance up to date with the store's record, unless have,
-// the version that it was asked with, is still the one. A write of this
-// engine's own that is under way may have reached the store already: then
-// readers see it, and the instance lives on to hear the answer.
-func (e *Engine) overtake(in *Instance, have *Version, rec *store.Record) error {
-	if rec.Revision == have.Revision {
-		return nil
+// maxLooks bounds how often one read looks again at a state that is deleted
+// and made anew all the time.
+const maxLooks = 8
+
+// overtake brings an instance up to date with the store's record, unless the
+// version that it was asked with is still the one.
+func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
+	for range maxLooks {
+		now, err := e.follow(r.in, r.have, rec)
+		if now == nil {
+			return err
+		}
+		r.have = now
+		recs, err := b.readAll([]read{r})
+		if err != nil {
+			return err
+		}
+		rec = &recs[0]
 	}
-	v, err := e.decode(in.kind, in.key, rec)
-	if err != nil {
-		e.kill(in)
-		e.cfg.Report(in.kind, in.key, "decode", err)
-		return err
+	return failAt(phaseLoad, Unavailable, "the state kept being deleted while it was read", nil)
+}
+
+// follow is overtake for one look at the store. A write of this engine's own
+// that is under way may have reached the store already: then readers see it,
+// and the instance lives on to hear the answer.
+//
+// Absence has no revision that says whether it is earlier or later than what
+// the instance has got meanwhile. Then follow returns that version, to look
+// again with.
+func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Version, err error) {
+	v := have
+	switch {
+	case rec.Revision != have.Revision:
+		if v, err = e.decode(in.kind, in.key, rec); err != nil {
+			e.kill(in)
+			e.cfg.Report(in.kind, in.key, "decode", err)
+			return nil, err
+		}
+	case rec.Revision != 0:
+		return nil, nil
 	}
 	in.lock()
-	now := in.snapshot.Load()
-	if now != have && now.Revision >= v.Revision {
+	now = in.snapshot.Load()
+	switch {
+	case now != have && (v.Revision == 0) != (now.Revision == 0):
 		in.unlock()
-		return nil // it was brought up to date meanwhile
+		return now, nil
+	case now != have && now.Revision >= v.Revision:
+		in.unlock()
+		return nil, nil // it was brought up to date meanwhile
 	}
-	ours := in.m.shut && metaCarries(rec.Meta, e.node, in.writing)
-	ok := ours || v.Revision > have.Revision && in.m.advance(v)
+	ok := v == have || in.m.shut && metaCarries(rec.Meta, e.node, in.writing) ||
+		v.Revision > have.Revision && in.m.advance(v)
+	if in.m.shut && (!ok || v.Revision == 0) {
+		in.m.kill() // what is at the store may be out of date: see conclude
+	}
 	in.snapshot.Store(v)
 	in.unlock()
-	if !ok {
+	switch {
+	case !ok:
 		e.kill(in)
-		return nil
+	case v != have:
+		in.kind.cache.resize(in, nil)
 	}
-	in.kind.cache.resize(in, nil)
-	return nil
+	return nil, nil
 }
 
 func (e *Engine) decodeInto(in *Instance, rec *store.Record) {

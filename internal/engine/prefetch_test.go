@@ -44,22 +44,24 @@ type prefetching struct {
 
 func newPrefetching(t *testing.T, immediate bool, maxInstances int, created func(string), records map[string]string) *prefetching {
 	t.Helper()
-	p := &prefetching{}
+	st := storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
+		f.Immediate = immediate
+		return f
+	}})
+	return newPrefetchingOn(t, st, maxInstances, created, records)
+}
+
+func newPrefetchingOn(t *testing.T, st *storefault.Store, maxInstances int, created func(string), records map[string]string) *prefetching {
+	t.Helper()
+	p := &prefetching{store: st}
 	p.Engine = New(Config{
 		Now: time.Now, Logger: slog.New(slog.DiscardHandler), MaxInstances: maxInstances, MaxBytes: 1 << 20,
 		MaxGuests: 10, MaxState: 1 << 10, MaxWaiters: 10, MaxWait: 5 * time.Second, CommitTimeout: time.Second,
 		Report: func(*Kind, string, string, error) { p.reports.Add(1) },
 	})
-	p.store = storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
-		f.Immediate = immediate
-		return f
-	}})
 	p.kind = p.Kind(Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, Hooked: created != nil})
 	for key, value := range records {
-		group := store.Group{{Op: store.Put, Key: "k/" + key, Value: []byte(value), Version: 1}}
-		if res := p.store.Commit(t.Context(), time.Now(), []store.Group{group}); res[0].Outcome != store.Applied {
-			t.Fatal(res[0].Err)
-		}
+		commit(t, p.store, store.Write{Op: store.Put, Key: "k/" + key, Value: []byte(value), Version: 1})
 	}
 	t.Cleanup(func() {
 		if err := p.Close(context.Background()); err != nil {
@@ -67,6 +69,13 @@ func newPrefetching(t *testing.T, immediate bool, maxInstances int, created func
 		}
 	})
 	return p
+}
+
+func commit(t *testing.T, st store.Store, w store.Write) {
+	t.Helper()
+	if res := st.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+		t.Fatal(res[0].Err)
+	}
 }
 
 func (p *prefetching) refs(keys ...string) []Ref {
@@ -253,5 +262,64 @@ func TestPrefetchAfterClose(t *testing.T) {
 	var closed *Error
 	if !errors.As(errs[0], &closed) || closed.Class != Closed {
 		t.Errorf("error: %v", errs[0])
+	}
+}
+
+// changing has op's change done by the store and returns before it is answered,
+// which pass does.
+func (p *prefetching) changing(t *testing.T, op Op) (pass func()) {
+	t.Helper()
+	gate := storefault.NewGate()
+	rule := p.store.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.StopAfter(gate)})
+	done := make(chan error, 1)
+	go func() {
+		_, err := p.Update(context.Background(), op)
+		done <- err
+	}()
+	if _, err := gate.Arrived(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	rule.Remove()
+	return func() {
+		gate.Open()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// remove deletes a record as another owner of the store does.
+func remove(t *testing.T, st store.Store, key string) {
+	t.Helper()
+	recs, err := st.Load(t.Context(), time.Now(), []store.Read{{Key: "k/" + key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	commit(t, st, store.Write{Op: store.Delete, Key: "k/" + key, Base: recs[0].Revision})
+}
+
+// N1, E3: a reader who has compared reads what the store had or something
+// later, whatever is answered before it looks: not a state that another owner
+// has deleted before the reader came.
+func TestN1E3PrefetchedStaysDeleted(t *testing.T) {
+	for what, records := range map[string]map[string]string{"created": nil, "changed": {"a": "old"}} {
+		t.Run(what, func(t *testing.T) {
+			shared := memstore.Shared(2)
+			p := newPrefetchingOn(t, storefault.Wrap(shared[0], nil), 100, nil, records)
+			p.want(t, "a", records["a"])
+			in := p.instances.peek(p.kind, "a")
+			answer := p.changing(t, oneOp{says: "new", ref: p.refs("a")[0]})
+			remove(t, shared[1], "a")
+			errs, release := p.Prefetch(t.Context(), p.refs("a"))
+			defer release()
+			if errs[0] != nil {
+				t.Fatal(errs[0])
+			}
+			answer()
+			p.want(t, "a", "")
+			if v := in.snapshot.Load(); v.Value != "" {
+				t.Errorf("who has found the instance before reads %q", v.Value)
+			}
+		})
 	}
 }

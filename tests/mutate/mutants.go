@@ -159,6 +159,10 @@ var mutants = []mutant{
 		"joined[b] = append(joined[b], read{in: in, ref: i})", "_ = joined[b]", byRoot,
 	},
 	{
+		"a deletion that is read counts as older than all else", "N1", "internal/engine/prefetch.go",
+		"(v.Revision == 0) != (now.Revision == 0)", "false", byRoot,
+	},
+	{
 		"a late answer takes back what another node has made since", "N1", "internal/engine/commit.go",
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
 	},
