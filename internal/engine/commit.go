@@ -151,7 +151,12 @@ func (e *Engine) settle(req *request, res store.Result) {
 			e.requests.Put(req)
 		}
 	case store.Conflict:
-		e.end(req, e.conflictOrOwn(req, res), nil)
+		how := e.conflictOrOwn(req, res)
+		if how == lost {
+			e.giveUp(req, errReplaced)
+			return
+		}
+		e.end(req, how, nil)
 	case store.Rejected:
 		if req.sent > 1 {
 			// An earlier sending may have been applied all the same.
@@ -169,18 +174,42 @@ func (e *Engine) settle(req *request, res store.Result) {
 }
 
 // conflictOrOwn tells a conflict with others from one with an earlier sending
-// of the same request.
+// of the same request. That one was not applied if a record that it would have
+// changed lives on without it. If others have deleted the records since, or made
+// them anew, nobody knows: to begin again could make the same change twice.
 func (e *Engine) conflictOrOwn(req *request, res store.Result) conclusion {
 	for _, rec := range res.Current {
 		if metaCarries(rec.Meta, e.node, req.seq) {
 			return vanished // applied; load what is there now
 		}
 	}
-	g := req.all()
-	if req.sent > 1 && len(g) == 1 && g[0].Op == store.Delete && len(res.Current) == 1 && res.Current[0].Revision == 0 {
-		return vanished
+	if req.sent == 1 {
+		return conflicted // with others
 	}
-	return conflicted
+	g := req.all()
+	for i := range min(len(g), len(res.Current)) {
+		w, rec := &g[i], &res.Current[i]
+		was, is := req.base(i).Birth(), birthOf(rec.Meta)
+		switch {
+		case w.Op == store.Check: // is no trace of the group
+		case w.Base != 0 && rec.Revision == w.Base, is != 0 && is == was:
+			return conflicted
+		case w.Op == store.Delete && len(g) == 1 && (rec.Revision == 0 || is != 0 && was != 0):
+			return vanished // what it was to delete is gone
+		}
+	}
+	return lost
+}
+
+// base is the version that a write of the request replaces.
+func (r *request) base(i int) *Version {
+	switch {
+	case r.group != nil:
+		return r.group.parts[r.group.writes[i]].in.m.committed
+	case i > 0:
+		return r.companions[i-1].Base
+	}
+	return r.in.m.committed
 }
 
 // sendAgain repeats a request whose outcome nobody knows, until it is known
@@ -206,6 +235,8 @@ func (e *Engine) sendAgain(req *request, cause error) {
 	}
 	e.giveUp(req, cause)
 }
+
+var errReplaced = errors.New("others have deleted the record, or made it anew, before it was asked again")
 
 func (e *Engine) giveUp(req *request, cause error) {
 	err := failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)

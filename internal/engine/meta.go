@@ -47,10 +47,7 @@ type writer struct {
 // readMeta takes over what Record.Meta says, without the writers if none of
 // them can be at work any more. Bytes that are not ours say nothing.
 func (e *Engine) readMeta(v *Version, meta []byte, alone bool) {
-	if len(meta) < metaHeader || meta[0] != metaFormat {
-		return
-	}
-	v.birth = Birth(binary.BigEndian.Uint64(meta[1:]))
+	v.birth = birthOf(meta)
 	if alone {
 		return
 	}
@@ -63,6 +60,14 @@ func (e *Engine) readMeta(v *Version, meta []byte, alone bool) {
 		}
 	}
 	v.setRare(v.extra(), others)
+}
+
+// birthOf returns the birth in Record.Meta, 0 if there is none.
+func birthOf(meta []byte) Birth {
+	if len(meta) < metaHeader || meta[0] != metaFormat {
+		return 0
+	}
+	return Birth(binary.BigEndian.Uint64(meta[1:]))
 }
 
 // follows makes v what the write seq stores over base.

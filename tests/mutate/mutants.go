@@ -70,7 +70,11 @@ var mutants = []mutant{
 	},
 	{
 		"a conflict counts as success", "E5", "internal/engine/commit.go",
-		"return conflicted\n", "return vanished\n", byRoot,
+		"return conflicted // with others", "return vanished", byRoot,
+	},
+	{
+		"a write that is sent again after its record was deleted runs twice", "E5", "internal/engine/commit.go",
+		"\treturn lost\n", "\treturn conflicted\n", byRoot,
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
