@@ -344,6 +344,13 @@ func (e *Engine) advanceAll(req *request, revs []store.Revision) {
 }
 
 func (e *Engine) advance(k *Kind, key string, v *Version) {
+	if !k.Backend.features.SoleOwner {
+		// Another owner may have replaced or deleted it by now, and a reader may
+		// have asked the store already. So here an instance that is new to memory
+		// was always loaded later than whoever did not find it came: see Prefetch.
+		e.Drop(k, key)
+		return
+	}
 	c := k.cache
 	in := c.get(k, key, false, e.touch(k))
 	if in == nil && k.Backend.features.Immediate {

@@ -104,7 +104,8 @@ func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []er
 }
 
 // place puts an instance that is yet to be loaded into the cache, pinned. mine
-// is false if somebody else was quicker: then it is theirs, and loaded by them.
+// is false if somebody else was quicker: then it is theirs, and loaded by them,
+// which has begun after the caller looked for it.
 func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	k, c := ref.Kind, ref.Kind.cache
 	in = &Instance{kind: k, key: ref.Key}

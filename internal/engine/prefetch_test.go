@@ -323,3 +323,42 @@ func TestN1E3PrefetchedStaysDeleted(t *testing.T) {
 		})
 	}
 }
+
+// withRecord is the guard of an instance whose record is created together with
+// another one.
+type withRecord struct{ Companion }
+
+func (withRecord) Valid(*Version) bool            { return true }
+func (g withRecord) Create() ([]Companion, error) { return []Companion{g.Companion}, nil }
+func (withRecord) Later() (Later, error)          { return nil, nil }
+
+// N1: what a group has stored beside its own instance is not brought into
+// memory when its answer comes: another owner may have replaced or deleted it
+// before, and a reader who has asked the store already would take it for what
+// the store has.
+func TestN1LateAnswerBringsNoOlderCompanion(t *testing.T) {
+	for _, asked := range []bool{false, true} {
+		for what, other := range map[string]string{"replaced": "other", "deleted": ""} {
+			t.Run(fmt.Sprintf("%s, asked before %t", what, asked), func(t *testing.T) {
+				shared := memstore.Shared(2)
+				p := newPrefetchingOn(t, storefault.Wrap(shared[0], nil), 100, nil, nil)
+				ref := p.refs("a")[0]
+				ref.Guard = withRecord{Companion{Kind: p.kind, Key: "s", Base: &Version{}, Value: "new"}}
+				answer := p.changing(t, oneOp{says: "new", ref: ref})
+				remove(t, shared[1], "s")
+				if other != "" {
+					commit(t, shared[1], store.Write{Op: store.Put, Key: "k/s", Value: []byte(other), Version: 1})
+				}
+				if asked {
+					errs, release := p.Prefetch(t.Context(), p.refs("s"))
+					defer release()
+					if errs[0] != nil {
+						t.Fatal(errs[0])
+					}
+				}
+				answer()
+				p.want(t, "s", other)
+			})
+		}
+	}
+}

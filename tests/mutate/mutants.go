@@ -167,6 +167,10 @@ var mutants = []mutant{
 		"(v.Revision == 0) != (now.Revision == 0)", "false", byRoot,
 	},
 	{
+		"a late answer brings an old record into memory", "N1", "internal/engine/commit.go",
+		"if !k.Backend.features.SoleOwner {", "if false {", bySimulation,
+	},
+	{
 		"a late answer takes back what another node has made since", "N1", "internal/engine/commit.go",
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
 	},
