@@ -154,6 +154,11 @@ func (e *Engine) postpone(in *Instance) bool {
 	d, work := in.owed, in.m.working
 	in.rebase()
 	if work.gone {
+		if d.doubtful != nil && e.startSave(in) == nil {
+			in.unlock()
+			e.conclude(in, rejected, fail(Closed, "the app is closed", nil))
+			return true
+		}
 		d.removing = true
 		d.waiting = d.under != nil
 		waiting, nothing := d.waiting, d.saved.Revision == 0

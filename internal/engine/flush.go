@@ -33,12 +33,17 @@ func (e *Engine) flush(ctx context.Context, in *Instance) error {
 		select {
 		case <-s.done:
 			if s.err != nil {
-				return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", s.err)
+				return unsaved(s.err)
 			}
 		case <-ctx.Done():
 			return failAt(phaseSave, Unavailable, "gave up waiting for earlier changes of the state to be stored", ctx.Err())
 		}
 	}
+}
+
+// unsaved is what a failed save means for what comes after it.
+func unsaved(cause error) error {
+	return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", cause)
 }
 
 // Flush stores what Debounce has kept back of the states named, and fails if

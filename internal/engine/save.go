@@ -55,6 +55,14 @@ func (e *Engine) save(in *Instance, now bool) *save {
 		d.due = !now || d.due
 		return d.under
 	}
+	return e.startSave(in)
+}
+
+// startSave begins a save and returns it, nil if the engine has stopped. None
+// may be under way; in.mu is locked. One whose outcome is in doubt is begun
+// again as it was.
+func (e *Engine) startSave(in *Instance) *save {
+	d := in.owed
 	d.disarm()
 	s := &save{in: in, version: in.m.committed, upto: d.changes, base: d.saved, done: make(chan struct{})}
 	if d.saved.Revision == 0 {
@@ -64,11 +72,10 @@ func (e *Engine) save(in *Instance, now bool) *save {
 		s.version, s.upto, s.req = again.version, again.upto, again.req
 		s.req.save = s
 	}
-	d.under, d.doubtful = s, nil
 	if !e.Go(func(context.Context) { e.begin(s) }) {
-		d.under = nil
 		return nil
 	}
+	d.under, d.doubtful = s, nil
 	return s
 }
 
@@ -227,10 +234,13 @@ func (e *Engine) saveFailed(s *save, err error) {
 func (e *Engine) endSave(s *save, err error) {
 	in, d := s.in, s.in.owed
 	d.under = nil
-	waiting, doomed, leaves := d.waiting, d.doomed, in.leaves
+	waiting, doomed, leaves, doubt := d.waiting, d.doomed, in.leaves, d.doubtful != nil
 	d.waiting, d.doomed = false, false
 	in.unlock()
-	if waiting {
+	switch {
+	case waiting && doubt: // what there is to remove is still not known
+		e.conclude(in, rejected, unsaved(err))
+	case waiting:
 		e.commit(in)
 	}
 	if doomed {
