@@ -40,7 +40,7 @@ type debounce struct {
 	later    Later // for the record's creation
 	acking   bool  // the batch is a change that is acknowledged without the store
 	removing bool  // the batch is a removal
-	waiting  bool  // a removal waits for the save under way
+	waiting  bool  // the batch waits for the save under way
 	doomed   bool  // the instance dies with the end of the save
 }
 
@@ -153,6 +153,18 @@ func (e *Engine) postpone(in *Instance) bool {
 	in.lock()
 	d, work := in.owed, in.m.working
 	in.rebase()
+	if !work.gone && in.m.committed.expired(e.cfg.Now()) {
+		// The run began with what has expired since, and the instance dies of
+		// that: not before the end of its save, or the next one would be loaded
+		// without it.
+		d.waiting = d.under != nil
+		waiting := d.waiting
+		in.unlock()
+		if !waiting {
+			e.conclude(in, conflicted, nil) // as the store would say
+		}
+		return true
+	}
 	if work.gone {
 		if d.doubtful != nil && e.startSave(in) == nil {
 			in.unlock()
@@ -227,6 +239,12 @@ func (d *debounce) concluded(e *Engine, in *Instance, how conclusion) {
 	if d.due && d.under == nil && !in.m.dead {
 		d.arm(0)
 	}
+}
+
+// ahead reports whether the state has not expired while its record has: changes
+// that are not saved yet have put that off.
+func (in *Instance) ahead(now time.Time) bool {
+	return in.owed != nil && in.owed.saved != nil && in.owed.saved.expired(now) && !in.m.committed.expired(now)
 }
 
 // delay is when the save of a first change begins: after Debounce, but before

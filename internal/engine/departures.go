@@ -198,8 +198,9 @@ func (e *Engine) expel(in *Instance, leaves bool) bool {
 }
 
 // Forget takes the state of a key out of memory for good, as when its record
-// was deleted, unless memory has a later revision by now. Its hooks are called;
-// expired means that of an idle state as well. 0 stands for the latest revision.
+// was deleted, unless memory has a later revision by now, or one that will be
+// stored although the record has expired. Its hooks are called; expired means
+// that of an idle state as well. 0 stands for the latest revision.
 func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.get(k, key, false, 0)
 	if in == nil {
@@ -209,6 +210,10 @@ func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
 		return
 	}
 	in.lock()
+	if rev != 0 && in.ahead(e.cfg.Now()) {
+		in.unlock()
+		return
+	}
 	in.idle = expired
 	in.unlock()
 	e.expel(in, true)

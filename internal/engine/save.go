@@ -98,6 +98,9 @@ func (e *Engine) begin(s *save) {
 		return
 	}
 	e.follows(&v, base, req.seq)
+	if base.birth != 0 {
+		v.birth = base.birth // also where the record has expired: see settleSave
+	}
 	v.unsaved = false
 	req.one[0] = store.Write{
 		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
@@ -125,16 +128,22 @@ func (e *Engine) begin(s *save) {
 	req.backend.send(req)
 }
 
-// beginAgain begins a save again whose companions have changed. What memory has
-// of them may be old until their own commits have been concluded, so it pauses
-// as a change does that starts again.
-func (e *Engine) beginAgain(ctx context.Context, s *save) {
-	if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
+// beginAgain begins a save again that surely was not stored. If that was because
+// its companions have changed, what memory has of them may be old until their
+// own commits have been concluded, so it pauses as a change does that starts
+// again.
+func (e *Engine) beginAgain(s *save) {
+	s.req = nil
+	if !e.Go(func(ctx context.Context) {
+		if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
+			e.saveFailed(s, fail(Closed, "the app is closed", nil))
+			return
+		}
+		s.tries++
+		e.begin(s)
+	}) {
 		e.saveFailed(s, fail(Closed, "the app is closed", nil))
-		return
 	}
-	s.tries++
-	e.begin(s)
 }
 
 // current returns an instance's version without a place in memory for it:
@@ -166,13 +175,16 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 			s.version.Revision = own.Revision // an earlier sending was applied
 			e.saved(s, s.version)
 		case own.Revision == req.one[0].Base && s.tries < maxTries:
-			s.req = nil
-			if !e.Go(func(ctx context.Context) { e.beginAgain(ctx, s) }) {
-				e.saveFailed(s, fail(Closed, "the app is closed", nil))
-			}
+			e.beginAgain(s)
 		case own.Revision == req.one[0].Base:
 			s.req = nil
 			e.saveFailed(s, fail(Conflict, "the session kept changing", nil))
+		case own.Revision == 0 && s.base.expired(e.cfg.Now()):
+			// The record has expired, but the state had not: changes that were
+			// acknowledged before have put that off. So it is stored anew, and
+			// nobody is to hear of an expiry.
+			s.base = &Version{birth: s.base.birth}
+			e.beginAgain(s)
 		default:
 			e.perish(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
 		}
@@ -234,7 +246,7 @@ func (e *Engine) saveFailed(s *save, err error) {
 func (e *Engine) endSave(s *save, err error) {
 	in, d := s.in, s.in.owed
 	d.under = nil
-	waiting, doomed, leaves, doubt := d.waiting, d.doomed, in.leaves, d.doubtful != nil
+	waiting, doomed, leaves, doubt := d.waiting, d.doomed, in.leaves, d.removing && d.doubtful != nil
 	d.waiting, d.doomed = false, false
 	in.unlock()
 	switch {
@@ -262,11 +274,14 @@ func (e *Engine) perish(s *save, how conclusion, cause error) {
 	in.lock()
 	d.abandon(e)
 	d.stored = d.changes
-	removal := d.waiting
+	waiting := d.waiting
+	if !d.removing {
+		how = conflicted // a change runs again
+	}
 	d.waiting, d.doomed = false, false
 	d.under = nil
 	in.unlock()
-	if removal {
+	if waiting {
 		e.conclude(in, how, nil)
 	} else {
 		e.kill(in)
