@@ -1,6 +1,8 @@
 package stay_test
 
 import (
+	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -145,4 +147,87 @@ func TestA14A15K7DebounceOutageKeepsAttachments(t *testing.T) {
 		bridge.AppOf(app).Evict(false)
 		wantState(t, b.ctx(), s, annsTodos(`"a","b"`))
 	})
+}
+
+// A state that expires while its save is at the store is neither shown nor
+// changed any more: whoever wants it waits for the save, as long as its context
+// allows, and gets what begins anew (A15, A14, E8).
+func TestA15A14E8DebounceExpiresDuringSave(t *testing.T) {
+	inBubbles(t, stay.Options{OnError: loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Debounce: debounce, Expiry: time.Second})
+		for _, use := range []func() (*counter, error){
+			func() (*counter, error) { return s.Get(t.Context()) },
+			func() (*counter, error) {
+				return s.Update(t.Context(), func(c *counter) error { c.Count -= 5; return nil })
+			},
+		} {
+			mustUpdate(t, t.Context(), s)
+			gate := storefault.NewGate()
+			rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Stop(gate)})
+			sleep(2 * time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), debounce)
+			_, err := s.Get(ctx)
+			wantCode(t, err, stay.ErrUnavailable)
+			cancel()
+			used := make(chan error, 1)
+			go func() {
+				c, err := use()
+				if err == nil && c.Count > 0 {
+					err = fmt.Errorf("a count of %d has expired", c.Count)
+				}
+				used <- err
+			}()
+			sleep(time.Second)
+			if len(used) > 0 {
+				t.Fatalf("it did not wait: %v", <-used)
+			}
+			rule.Remove()
+			gate.Open()
+			if err := <-used; err != nil {
+				t.Error(err)
+			}
+			sleep(debounce)
+		}
+		wantStored(t, mem, -5)
+		wantCount(t, t.Context(), s, -5)
+	})
+}
+
+// What expires with a run under way while its save is at the store is not
+// changed by that run (A15, A14).
+func TestA15A14DebounceRunExpiresDuringSave(t *testing.T) {
+	inBubbles(t, stay.Options{OnError: loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Debounce: debounce, Expiry: time.Second})
+		mustUpdate(t, t.Context(), s)
+		gate := storefault.NewGate()
+		rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Stop(gate)})
+		sleep(debounce)
+		changed := make(chan error, 1)
+		var seen []int
+		go func() {
+			_, err := s.Update(t.Context(), func(c *counter) error {
+				seen = append(seen, c.Count)
+				sleepAlone(2 * time.Second)
+				c.Count++
+				return nil
+			})
+			changed <- err
+		}()
+		sleep(3 * time.Second)
+		if len(changed) > 0 {
+			t.Error("it did not wait")
+		}
+		rule.Remove()
+		gate.Open()
+		if err := <-changed; err != nil || !slices.Equal(seen, []int{1, 0}) {
+			t.Errorf("%v, ran on %v, want 1 and then what begins anew", err, seen)
+		}
+		sleep(debounce)
+		wantStored(t, mem, 1)
+	})
+}
+
+// loud is an OnError hook that must not be called.
+func loud(t *testing.T) func(*stay.Call, *stay.Error) {
+	return func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) }
 }

@@ -287,8 +287,13 @@ func (e *Engine) end(req *request, how conclusion, cause error) {
 
 // conclude ends the batch of in and answers everybody.
 func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
-	var eff effects
 	in.lock()
+	e.concludeLocked(in, how, cause)
+}
+
+// concludeLocked is conclude with in.mu locked, which it unlocks.
+func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
+	var eff effects
 	updates := e.batched(in, how)
 	before := in.m.committed.size(in.key)
 	switch how {
@@ -324,6 +329,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 		if in.kind.cache.remove(in) && leaves {
 			e.departures.add(in, last, idle)
 		}
+		in.over()
 	} else if now != before {
 		in.kind.cache.resize(in, nil)
 	}

@@ -153,16 +153,15 @@ func (e *Engine) postpone(in *Instance) bool {
 	in.lock()
 	d, work := in.owed, in.m.working
 	in.rebase()
-	if !work.gone && in.m.committed.expired(e.cfg.Now()) {
-		// The run began with what has expired since, and the instance dies of
-		// that: not before the end of its save, or the next one would be loaded
-		// without it.
-		d.waiting = d.under != nil
-		waiting := d.waiting
-		in.unlock()
-		if !waiting {
-			e.conclude(in, conflicted, nil) // as the store would say
+	if !work.gone && (d.doomed || in.m.doomed || in.m.committed.expired(e.cfg.Now())) {
+		// The instance dies, or the run began with what has expired since, of
+		// which it dies too: not before the end of its save, or the next one
+		// would be loaded without it.
+		if d.waiting = d.under != nil; d.waiting {
+			in.unlock()
+			return true
 		}
+		e.concludeLocked(in, conflicted, nil) // as the store would say
 		return true
 	}
 	if work.gone {
@@ -203,8 +202,7 @@ func (e *Engine) postpone(in *Instance) bool {
 	}
 	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now))
 	d.acking = true
-	in.unlock()
-	e.conclude(in, applied, nil)
+	e.concludeLocked(in, applied, nil) // no moment is left in which it could be doomed
 	return true
 }
 

@@ -173,6 +173,11 @@ func (e *Engine) farewell(ctx context.Context) error {
 // expel is kill, and with leaves the state leaves memory for good.
 func (e *Engine) expel(in *Instance, leaves bool) bool {
 	in.lock()
+	return e.expelLocked(in, leaves)
+}
+
+// expelLocked is expel with in.mu locked, which it unlocks.
+func (e *Engine) expelLocked(in *Instance, leaves bool) bool {
 	if in.owed != nil && in.owed.under != nil {
 		in.owed.doomed = true
 		in.leaves = in.leaves || leaves
@@ -192,6 +197,9 @@ func (e *Engine) expel(in *Instance, leaves bool) bool {
 		if v := in.snapshot.Load(); v != nil {
 			e.departures.add(in, v, idle)
 		}
+	}
+	if dead {
+		in.over()
 	}
 	e.tell(in, eff)
 	return dead

@@ -39,11 +39,12 @@ type Instance struct {
 type active struct {
 	loading *loading // nil once it is loaded
 	m       machine
-	encoded []byte    // the state that the open batch leaves
-	joined  time.Time // when the open batch got its first member
-	writing uint64    // the write that is at the store
-	guard   Guard     // of the latest member that changed the state
-	expires time.Time // for the record that the batch creates
+	encoded []byte        // the state that the open batch leaves
+	joined  time.Time     // when the open batch got its first member
+	writing uint64        // the write that is at the store
+	guard   Guard         // of the latest member that changed the state
+	expires time.Time     // for the record that the batch creates
+	ended   chan struct{} // closed when it has died; nil = nobody waits
 }
 
 // loading is how the instance gets its first version.
@@ -97,7 +98,7 @@ func (in *Instance) lock() {
 
 // unlock puts the instance to rest if nothing is under way.
 func (in *Instance) unlock() {
-	if a := in.active; a.m.idle() && a.loading == nil {
+	if a := in.active; a.m.idle() && a.loading == nil && a.ended == nil {
 		in.active = nil
 		*a = active{}
 		in.kind.cache.engine.actives.Put(a)
@@ -133,11 +134,18 @@ func (e *Engine) wait(ctx context.Context, in *Instance) error {
 	if l == nil {
 		return nil
 	}
+	if err := e.waitFor(ctx, l.done); err != nil {
+		return err
+	}
+	return l.err
+}
+
+func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 	t := time.NewTimer(e.cfg.MaxWait)
 	defer t.Stop()
 	select {
-	case <-l.done:
-		return l.err
+	case <-done:
+		return nil
 	case <-ctx.Done():
 		return failAt(phaseLoad, Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
 	case <-t.C:
@@ -145,8 +153,35 @@ func (e *Engine) wait(ctx context.Context, in *Instance) error {
 	}
 }
 
-// find returns the instance of ref if it is in memory and not expired. With
-// pin, it cannot be evicted until release.
+// end returns a channel that is closed when in, which is about to die, has died.
+func (in *Instance) end() <-chan struct{} {
+	in.lock()
+	defer in.unlock()
+	if in.ended == nil {
+		in.ended = make(chan struct{})
+		if in.m.dead {
+			close(in.ended)
+		}
+	}
+	return in.ended
+}
+
+// over tells those who wait for it that in has died.
+func (in *Instance) over() {
+	in.lock()
+	defer in.unlock()
+	if in.ended != nil {
+		select {
+		case <-in.ended:
+		default:
+			close(in.ended)
+		}
+	}
+}
+
+// find returns the instance of ref if it is in memory. One that has expired it
+// returns only if that has to wait for an answer of the store. With pin, it
+// cannot be evicted until release.
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	c := ref.Kind.cache
 	for {
@@ -161,13 +196,24 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 		if ref.Now.IsZero() {
 			ref.Now = e.cfg.Now()
 		}
-		if !v.expired(ref.Now) || !e.expel(in, true) {
+		if !v.expired(ref.Now) || !e.expire(in, ref.Now) {
 			return in
 		}
 		if pin {
 			e.release(in)
 		}
 	}
+}
+
+// expire takes an instance out of memory that has expired. It reports false if
+// that has to wait for an answer of the store.
+func (e *Engine) expire(in *Instance, now time.Time) bool {
+	in.lock()
+	if v := in.snapshot.Load(); !v.expired(now) {
+		in.unlock()
+		return true // it was changed in the last moment: look again
+	}
+	return e.expelLocked(in, true)
 }
 
 // touch returns the time of use, which only guests keep.
@@ -181,6 +227,17 @@ func (e *Engine) touch(k *Kind) int64 {
 // acquire returns the instance of ref, pinned and loaded.
 func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 	in := e.find(ref, true)
+	for in != nil {
+		if v := in.snapshot.Load(); v == nil || !v.expired(ref.Now) {
+			break
+		}
+		err := e.waitFor(ctx, in.end())
+		e.release(in)
+		if err != nil {
+			return nil, err
+		}
+		in = e.find(ref, true)
+	}
 	if in == nil {
 		err := e.room(ctx, ref.Kind)
 		if err != nil {
@@ -335,7 +392,7 @@ func (e *Engine) Drop(k *Kind, key string) {
 // stored, is made anew and not kept: reading leaves no trace.
 func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	if in := e.find(ref, false); in != nil {
-		if v := in.snapshot.Load(); v != nil {
+		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
 			e.hit(ref.Kind)
 			return v, nil
 		}

@@ -248,15 +248,16 @@ func (e *Engine) endSave(s *save, err error) {
 	d.under = nil
 	waiting, doomed, leaves, doubt := d.waiting, d.doomed, in.leaves, d.removing && d.doubtful != nil
 	d.waiting, d.doomed = false, false
-	in.unlock()
+	if doomed { // at once: nothing must be acknowledged any more
+		e.expelLocked(in, leaves)
+	} else {
+		in.unlock()
+	}
 	switch {
 	case waiting && doubt: // what there is to remove is still not known
 		e.conclude(in, rejected, unsaved(err))
 	case waiting:
 		e.commit(in)
-	}
-	if doomed {
-		e.expel(in, leaves)
 	}
 	s.err = err
 	if err == nil || e.ctx.Err() != nil || !e.Go(func(context.Context) {
@@ -280,11 +281,10 @@ func (e *Engine) perish(s *save, how conclusion, cause error) {
 	}
 	d.waiting, d.doomed = false, false
 	d.under = nil
-	in.unlock()
 	if waiting {
-		e.conclude(in, how, nil)
+		e.concludeLocked(in, how, nil)
 	} else {
-		e.kill(in)
+		e.expelLocked(in, false)
 	}
 	if cause == nil || !e.Go(func(context.Context) {
 		e.cfg.Report(in.kind, in.key, "save", cause)
