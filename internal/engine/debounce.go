@@ -150,8 +150,13 @@ func (in *Instance) rebase() {
 // postpone takes over the commit of in, whose turn is shut, if the store is
 // not to be asked now.
 func (e *Engine) postpone(in *Instance) bool {
-	in.lock()
 	d, work := in.owed, in.m.working
+	// Without the lock, for it may have to load: the turn keeps things as they are.
+	if c := in.m.committed; !work.gone && !c.Exists() && in.guard != nil && !in.guard.Valid(c) {
+		e.conclude(in, conflicted, nil) // as the store would say that is asked
+		return true
+	}
+	in.lock()
 	in.rebase()
 	if !work.gone && (d.doomed || in.m.doomed || in.m.committed.expired(e.cfg.Now())) {
 		// The instance dies, or the run began with what has expired since, of
@@ -166,27 +171,21 @@ func (e *Engine) postpone(in *Instance) bool {
 	}
 	if work.gone {
 		if d.doubtful != nil && e.startSave(in) == nil {
-			in.unlock()
-			e.conclude(in, rejected, fail(Closed, "the app is closed", nil))
+			e.concludeLocked(in, rejected, fail(Closed, "the app is closed", nil))
 			return true
 		}
 		d.removing = true
 		d.waiting = d.under != nil
 		waiting, nothing := d.waiting, d.saved.Revision == 0
-		in.unlock()
 		if nothing && !waiting {
-			e.conclude(in, vanished, nil)
+			e.concludeLocked(in, vanished, nil)
+			return true
 		}
-		return waiting || nothing
+		in.unlock()
+		return waiting
 	}
 	if err := e.refusal(in, work); err != nil {
-		in.unlock()
-		e.conclude(in, rejected, err)
-		return true
-	}
-	if c := in.m.committed; !c.Exists() && in.guard != nil && !in.guard.Valid(c) {
-		in.unlock()
-		e.conclude(in, conflicted, nil) // as the store would say that is asked
+		e.concludeLocked(in, rejected, err)
 		return true
 	}
 	work.replaces(d.saved)
@@ -194,8 +193,7 @@ func (e *Engine) postpone(in *Instance) bool {
 	if work.Revision == 0 && d.later == nil && in.guard != nil {
 		later, err := in.guard.Later()
 		if err != nil {
-			in.unlock()
-			e.conclude(in, rejected, err)
+			e.concludeLocked(in, rejected, err)
 			return true
 		}
 		d.later = later

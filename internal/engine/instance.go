@@ -153,32 +153,6 @@ func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 	}
 }
 
-// end returns a channel that is closed when in, which is about to die, has died.
-func (in *Instance) end() <-chan struct{} {
-	in.lock()
-	defer in.unlock()
-	if in.ended == nil {
-		in.ended = make(chan struct{})
-		if in.m.dead {
-			close(in.ended)
-		}
-	}
-	return in.ended
-}
-
-// over tells those who wait for it that in has died.
-func (in *Instance) over() {
-	in.lock()
-	defer in.unlock()
-	if in.ended != nil {
-		select {
-		case <-in.ended:
-		default:
-			close(in.ended)
-		}
-	}
-}
-
 // find returns the instance of ref if it is in memory. One that has expired it
 // returns only if that has to wait for an answer of the store. With pin, it
 // cannot be evicted until release.
@@ -203,17 +177,6 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 			e.release(in)
 		}
 	}
-}
-
-// expire takes an instance out of memory that has expired. It reports false if
-// that has to wait for an answer of the store.
-func (e *Engine) expire(in *Instance, now time.Time) bool {
-	in.lock()
-	if v := in.snapshot.Load(); !v.expired(now) {
-		in.unlock()
-		return true // it was changed in the last moment: look again
-	}
-	return e.expelLocked(in, true)
 }
 
 // touch returns the time of use, which only guests keep.
