@@ -57,15 +57,17 @@ func (e *Engine) expire(in *Instance, now time.Time) bool {
 	return e.expelLocked(in, true)
 }
 
-// end returns a channel that is closed when in, which is about to die, has died.
+// end returns a channel that is closed when in has died, or is not about to.
 func (in *Instance) end() <-chan struct{} {
 	in.lock()
 	defer in.unlock()
+	if in.m.dead || !in.m.doomed && (in.owed == nil || !in.owed.doomed) {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
 	if in.ended == nil {
 		in.ended = make(chan struct{})
-		if in.m.dead {
-			close(in.ended)
-		}
 	}
 	return in.ended
 }
@@ -75,10 +77,7 @@ func (in *Instance) over() {
 	in.lock()
 	defer in.unlock()
 	if in.ended != nil {
-		select {
-		case <-in.ended:
-		default:
-			close(in.ended)
-		}
+		close(in.ended)
+		in.ended = nil
 	}
 }
