@@ -1,6 +1,7 @@
 package stay_test
 
 import (
+	"context"
 	"testing"
 	"time"
 
@@ -57,11 +58,13 @@ func TestA14E5DebounceDeleteInDoubt(t *testing.T) {
 // nothing, whether it comes between two attempts or waits for one (A14, E5).
 func TestA14E5DebounceDeleteStaysInDoubt(t *testing.T) {
 	inDoubt(t, func(t *testing.T, s *stay.State[counter], changes int, _ *storefault.Store, mem store.Store, rule *storefault.Added) {
-		wantCode(t, s.Delete(t.Context()), stay.ErrUnavailable)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		wantCode(t, s.Delete(ctx), stay.ErrUnavailable)
 		wantCount(t, t.Context(), s, changes)
 		sleep(time.Second) // the next attempt is under way
 		mustUpdate(t, t.Context(), s)
-		wantCode(t, s.Delete(t.Context()), stay.ErrUnavailable)
+		wantCode(t, s.Delete(ctx), stay.ErrUnavailable)
 		wantCount(t, t.Context(), s, changes+1)
 		rule.Remove()
 		sleep(time.Minute)
