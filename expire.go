@@ -23,7 +23,7 @@ const (
 	sweepStuck = 4096
 	// sweepVain is after how many batches in a row that brought nothing but
 	// failures a sweep takes the store to be down.
-	sweepVain = 4
+	sweepVain = 3
 	// sweepReads is how many records are loaded in one call.
 	sweepReads = 1024
 )
