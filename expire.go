@@ -258,6 +258,11 @@ func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*estate) er
 	var unsaved []engine.Ref
 	var of []*estate
 	for _, e := range all {
+		for i := range e.expired { // changes that are not saved may have put that off
+			if _, k, key := s.app.stateOf(e.expired[i].Key); k != nil && k.Debounce > 0 {
+				unsaved = append(unsaved, engine.Ref{Kind: k, Key: key})
+			}
+		}
 		for _, st := range s.app.statesOf(e, s.backend) {
 			reads, of = append(reads, store.Read{Key: st.kind.Prefix + st.key}), append(of, e)
 			unsaved = append(unsaved, engine.Ref{Kind: st.kind, Key: st.key})
