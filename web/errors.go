@@ -49,8 +49,9 @@ func statusOf(code stay.Code) int {
 // ErrUnknown 503 without, all others 500. The client sees the Message and
 // Fields of a stay.Error, else the name of the status; the cause goes to the
 // App's log, of 503 ten times in a second at most for the requests of one
-// Sessions. Outside of Sessions it goes to slog.Default(), each time. The body is JSON for a client that prefers it, an HTML fragment for htmx and
-// plain text for all others, unless Options.Error writes it.
+// Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
+// is JSON for a client that prefers it, an HTML fragment for htmx and plain text
+// for all others, unless Options.Error writes it.
 //
 // If the header of the response has gone out, err is only logged. Behind
 // Sessions that is known; elsewhere Error writes in any case. A nil err does

@@ -114,6 +114,13 @@ func (x *exchange) seal() {
 	}
 }
 
+// end seals the header when the request is over: nothing may be sent through
+// the exchange any more.
+func (x *exchange) end() {
+	x.seal()
+	x.sent = true
+}
+
 // varies reports whether caches know already that the cookie matters.
 func varies(vary []string) bool {
 	for _, line := range vary {

@@ -68,7 +68,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
-	defer x.seal()
+	defer x.end()
 	x.request = *r.WithContext(ctx)
 	r = &x.request
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
