@@ -355,6 +355,13 @@ func (w *world) login(c *cookie, user string) (*cookie, error) {
 		w.try(c.userGuest, user, r.span)
 		w.mu.Unlock()
 	}
+	leaves := c.user != "" && c.user != user
+	if leaves { // and what the user did without a key goes
+		w.mu.Lock()
+		pl := place{inTodos, "", c.todosGuest}
+		w.deletes[pl] = append(w.deletes[pl], r.span)
+		w.mu.Unlock()
+	}
 	var err error
 	if user == "" {
 		err = stay.SessionFrom(r.ctx).Logout(r.ctx)
@@ -369,6 +376,9 @@ func (w *world) login(c *cookie, user string) (*cookie, error) {
 	return r.replace(how, func(n *cookie) {
 		if n.user != user {
 			n.user, n.userGuest = user, w.newGuest()
+		}
+		if leaves {
+			n.todosGuest = w.newGuest()
 		}
 	}), err
 }

@@ -17,7 +17,9 @@ import (
 // one step, in place of the guest's. What the guest changed is adopted where
 // the user has no state yet, else Module.Adopt decides. The session's own
 // states stay. A session of another user is switched without adopting
-// anything; one of the same user gets a new cookie.
+// anything, and what that user did without a key goes; one of the same user
+// gets a new cookie. If the guest's state and the user's together exceed
+// Options.MaxState, the user's stays as it is and OnError is told.
 //
 // Check the password before; Stay does not know users. An empty user, and one
 // of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
@@ -43,7 +45,8 @@ func (s *Session) Login(ctx context.Context, user string) error {
 
 // Logout has the session belong to nobody from now on, with a new cookie as by
 // [Session.Login], whose rules hold. The user's states stay in the store; all
-// PerUser modules go on with the initial state. Logging out a guest does
+// PerUser modules go on with the initial state, and so do those of WithKey and
+// ResolveKey that have no key. Logging out a guest does
 // nothing.
 func (s *Session) Logout(ctx context.Context) error {
 	return s.observer().verb(ctx, "logout", func(ctx context.Context) error { return s.setUser(ctx, "") })
@@ -91,6 +94,11 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 		return again, err
 	}
 	s.app.sessions.moved(ctx, s, l.gen, l.rec)
+	for _, c := range l.moves {
+		if c.tooLarge {
+			c.m.reportTooLarge(c.to, "")
+		}
+	}
 	return false, nil
 }
 
@@ -172,8 +180,8 @@ type login struct {
 	asked  string  // the key that it is about
 
 	moves    []*carried
-	stay     []*module // which have no key and get none: their guests go on
-	old, new int       // where the users' records are among the parts; -1 = no part
+	dropped  []int // where the guests are among the parts who go with their user
+	old, new int   // where the users' records are; -1 = no part
 	own      int
 }
 
@@ -184,6 +192,9 @@ type carried struct {
 	seen   bool   // the guest had a state when the parts were named
 	target int    // -1: no part, since the guest had no state
 	guest  int
+	// tooLarge: both together do not fit. The guest's state stays behind then:
+	// whoever plants the cookie of a full guest must not keep the user out.
+	tooLarge bool
 }
 
 // parts names the instances that take part.
@@ -200,21 +211,35 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		after = l.ss.record(l.created, l.idleEnd, now)
 	}
 	after.event().User = []byte(l.user)
-	for _, m := range app.bySession() {
+	var modules []*module
+	if before.user() != l.user {
+		modules = app.keyedModules()
+	}
+	for _, m := range modules {
 		l.asking = m
-		from, to := m.locate(l.session, before), m.sessionKey(l.session, after)
+		from := m.locate(l.session, before)
+		if from.attached && !m.key.calls {
+			// The key says whose the state is, not the user. If the key has lost its
+			// state, the session has a guest.
+			from = m.detached(l.session, before)
+		}
+		to := ""
+		if m.bySession() {
+			to = m.sessionKey(l.session, after)
+		}
 		switch {
-		case from.key == to && to == "":
-			l.stay = append(l.stay, m)
-			continue
-		case from.key == to:
-			continue
 		case len(to) > maxKey:
 			return nil, m.longKey(to)
-		case from.key != "" || to == "":
-			// What the key had stays; what comes next is stored or initial.
-			left = append(left, engine.Ref{Kind: from.kind, Key: from.id})
+		case from.key != "":
+			if from.key != to { // what the key had stays; what comes next is stored or initial
+				left = append(left, engine.Ref{Kind: from.kind, Key: from.id})
+			}
 			continue
+		case before.user() != "":
+			l.dropped = append(l.dropped, part(*l.guestRef(from, now)))
+			continue
+		case to == "":
+			continue // what nobody did goes on as the user's
 		}
 		guest, err := app.engine.Get(ctx, l.guestRef(from, now))
 		if errors.Is(err, ErrCorrupt) {
@@ -289,8 +314,8 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 	e := rec.event()
 	if string(e.User) != l.user {
 		e.Logins++
-		for _, m := range l.stay {
-			rec.keep(m.name)
+		if len(e.User) > 0 {
+			e.Left++
 		}
 	}
 	e.User, e.Epoch = nil, 0
@@ -319,7 +344,15 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 		if err != nil {
 			return nil, err
 		}
+		if c.tooLarge = v == nil; c.tooLarge {
+			continue
+		}
 		out[c.target], out[c.guest] = v, engine.Deleted
+	}
+	for _, i := range l.dropped {
+		if now[i].Exists() {
+			out[i] = engine.Deleted
+		}
 	}
 	l.rec, out[l.own] = rec, rec
 	return out, nil
@@ -344,7 +377,8 @@ func revoked(rec *sessionRecord, user *engine.Version) bool {
 	return u == nil || u.Epoch != rec.past().Epoch
 }
 
-// bring returns what becomes of the user's state when a guest's comes along.
+// bring returns what becomes of the user's state when a guest's comes along;
+// nil if the two together are too large.
 func (c *carried) bring(guest, there *engine.Version) (any, error) {
 	s := c.m.schema
 	if there.Revision == 0 {
@@ -354,19 +388,22 @@ func (c *carried) bring(guest, there *engine.Version) (any, error) {
 	if err := c.m.adoptInto(v, s.Clone(guest.Value)); err != nil {
 		return nil, err
 	}
+	if fits, err := c.m.fits(v); !fits || err != nil {
+		return nil, err
+	}
 	return v, nil
 }
 
 // Committed implements engine.GroupOp.
 func (l *login) Committed(context.Context) {}
 
-// bySession returns the modules whose key follows from the session, by name.
-func (a *App) bySession() []*module {
+// keyedModules returns the modules whose states belong to keys, by name.
+func (a *App) keyedModules() []*module {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	var out []*module
 	for _, m := range a.modules {
-		if m.bySession() {
+		if m.keyedScope() {
 			out = append(out, m)
 		}
 	}

@@ -45,6 +45,7 @@ type move struct {
 	target, guest, user, own int // where they are among the parts; -1 = no part
 	rec                      *sessionRecord
 	foreign                  *Error // what is stored under the key says it is another's
+	tooLarge                 bool   // the guest's state does not fit beside it, and is dropped
 }
 
 // run moves the session to the key of the result. It returns what the state
@@ -93,6 +94,9 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 		return nil, again, err
 	}
 	m.app.sessions.moved(ctx, mv.session, r.gen, mv.rec)
+	if mv.tooLarge {
+		m.reportTooLarge(mv.left.key, mv.action)
+	}
 	return m.schema.Clone(left[mv.target].Value), false, nil
 }
 
@@ -150,8 +154,16 @@ func (mv *move) land(there *engine.Version) (any, error) {
 	}
 	m.schema.CopyKeyFields(v, mv.left.result)
 	if login {
+		stored := m.schema.Clone(v)
 		if err := m.adoptInto(v, m.schema.Clone(mv.left.result)); err != nil {
 			return nil, err
+		}
+		fits, err := m.fits(v)
+		if err != nil {
+			return nil, err
+		}
+		if mv.tooLarge = !fits; mv.tooLarge {
+			v = stored
 		}
 	} else if m.app.opts.Development {
 		mv.reportDropped()
@@ -203,6 +215,20 @@ func (m *module) adoptInto(stored, guest any) (err error) {
 	}
 	m.schema.CopyKeyFields(stored, key) // K0: they come from the action alone
 	return nil
+}
+
+// fits reports whether a state is small enough to be stored.
+func (m *module) fits(v any) (bool, error) {
+	encoded, err := moduleType{module: m}.Encode(v, nil)
+	return len(encoded) <= m.app.opts.MaxState, err
+}
+
+// reportTooLarge tells that a guest's state has not come along.
+func (m *module) reportTooLarge(key, action string) {
+	m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, action), &Error{
+		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
+		Err: errors.New("the guest's state did not come along: with it the stored state would exceed Options.MaxState"),
+	})
 }
 
 // reportDropped tells a developer what a logout or switch has dropped.

@@ -65,21 +65,34 @@ func (m *module) detached(id string, rec *sessionRecord) target {
 	return m.keyed(m.stateKey(id, rec, m.schema.Initial()), id, m.moves(rec))
 }
 
-// moves is how often the session has changed hands, as far as the module is
-// concerned.
+// moves numbers the guests that the session has had of the module. A user who
+// leaves the session and a change of the key begin a new one. A login of a
+// session that was nobody's does not: what nobody did becomes the user's.
 func (m *module) moves(rec *sessionRecord) uint32 {
-	switch {
-	case rec == nil:
+	if rec == nil {
 		return 0
-	case m.bySession():
-		return rec.past().Logins - rec.past().Keys[m.name].Kept
 	}
-	return rec.past().Keys[m.name].Moves
+	past := rec.past()
+	return past.Left + past.Keys[m.name].Moves
 }
 
+// sameOwner reports whether the session has not changed hands between two of
+// its records, as far as the module is concerned.
+func (m *module) sameOwner(a, b *sessionRecord) bool {
+	if !m.keyedScope() {
+		return true
+	}
+	return m.moves(a) == m.moves(b) && a.past().Logins == b.past().Logins
+}
+
+// keyedScope reports whether the states belong to keys, and to guests before
+// there is one.
+func (m *module) keyedScope() bool { return m.scope == scopeUser || m.scope == scopeKey }
+
 // keyed returns the target of a key, or the guest's of the session if the key
-// is "". Each change of the key begins a new guest, so that one whose state
-// was taken along is out of reach from that moment on.
+// is "". Each change of the key and of the user begins a new guest, so that one
+// whose state was taken along, or is somebody else's, is out of reach from that
+// moment on.
 func (m *module) keyed(key, id string, moves uint32) target {
 	if key != "" {
 		return target{kind: m.kind, id: key, key: key}
@@ -179,7 +192,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 		switch {
 		case rec == nil:
 			return r.version.Revision == 0
-		case rec.past().Ended != 0 || rec.Gen != r.gen || r.of.moves(rec) != r.of.moves(seen):
+		case rec.past().Ended != 0 || rec.Gen != r.gen || !r.of.sameOwner(rec, seen):
 			return false
 		}
 	}

@@ -36,10 +36,10 @@ type sessionEvents struct {
 	User   []byte `json:"user,omitempty"`   // who is logged in; bytes, as keys are
 	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
 	Logins uint32 `json:"logins,omitempty"` // how often User has changed
+	Left   uint32 `json:"left,omitempty"`   // how often it was somebody, and changed
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
-	// Keys says for modules whose key follows from the state what it is, and
-	// for others what Logins does not tell.
+	// Keys says for modules whose key follows from the state what it is.
 	Keys map[string]attachment `json:"keys,omitempty"`
 }
 
@@ -53,9 +53,6 @@ type attachment struct {
 	// Logins is the session's at the last of these changes: it says nothing of
 	// a key that follows from the user too once the user has changed.
 	Logins uint32 `json:"logins,omitempty"`
-	// Kept is, for a module whose key follows from the session, how many changes
-	// of the user gave it no key when it had none.
-	Kept uint32 `json:"kept,omitempty"`
 }
 
 // sessionJSON is the stored form.
@@ -119,13 +116,6 @@ func (r *sessionRecord) user() string {
 	return string(r.past().User)
 }
 
-// keep notes that a change of the user has left a module's guest as it is.
-func (r *sessionRecord) keep(module string) {
-	a := r.past().Keys[module]
-	a.Kept++
-	r.setKey(module, a)
-}
-
 // attach notes that a module's key is now the one given, "" = none.
 func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
 	past := r.past()
@@ -133,10 +123,6 @@ func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
 	if key != "" {
 		a.Attached, a.Key, a.Birth = true, []byte(key), birth
 	}
-	r.setKey(module, a)
-}
-
-func (r *sessionRecord) setKey(module string, a attachment) {
 	e := r.event()
 	if e.Keys == nil {
 		e.Keys = map[string]attachment{}
