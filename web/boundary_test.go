@@ -310,7 +310,8 @@ func TestAnAbortedAnswerIsNoFailure(t *testing.T) {
 	for _, kind := range []string{"Count", "Update", "View", "Handle", "Do", "plain"} {
 		func() {
 			defer func() {
-				if p := recover(); p != http.ErrAbortHandler {
+				p := recover()
+				if err, _ := p.(error); !errors.Is(err, http.ErrAbortHandler) {
 					t.Errorf("%s: the panic is %v", kind, p)
 				}
 			}()

@@ -25,7 +25,7 @@ func left(r *http.Request) (rest, last string) {
 	if sent == "" {
 		sent = path // a request that came through no server
 	}
-	if needlesslyEncoded(sent) || needlesslyEncoded(path) {
+	if needlesslyEncoded(sent) || path != sent && needlesslyEncoded(path) {
 		return "", ""
 	}
 	cut := len(sent) - len(path) // how much has been cut off
@@ -109,12 +109,12 @@ func wild(element string) bool { return strings.ContainsAny(element, "{}") }
 
 // meets reports whether an element of a route takes one of a path.
 func meets(r *http.Request, element, got string) bool {
+	if got == element || got == "" {
+		return got != ""
+	}
 	plain, err := url.PathUnescape(got)
-	switch {
-	case err != nil || got == "":
-		return false
-	case !wild(element):
-		return got == element || plain == element
+	if err != nil || !wild(element) {
+		return err == nil && plain == element
 	}
 	name, _, _ := strings.Cut(strings.Trim(element, "{}"), ":") // chi has expressions
 	value := r.PathValue(name)
