@@ -14,18 +14,35 @@ import (
 // Actions returns a handler that serves the states named, and no others, as
 // JSON:
 //
-//	GET  .../{module}           the state
-//	POST .../{module}/{action}  runs the action with the body as its payload,
-//	                            see Payload, and answers with the state
+//	GET  {mount}/{module}           the state
+//	POST {mount}/{module}/{action}  runs the action with the body as its
+//	                                payload, see Payload, and answers with the
+//	                                state
 //
-// Only the last elements of the path count, so it mounts below any path.
 // Fields tagged stay:"private" are left out. Every action of these states can
-// be called by every client: what not everybody may do must check
-// for itself who calls.
+// be called by every client: what not everybody may do must check for itself
+// who calls.
 //
-// Unknown modules and actions are answered with 404, in development mode with
-// the nearest name, other methods with 405, errors as [Error] does. Actions
-// panics on a nil state and on two states of one name.
+// The mount is the route by which the handler is found, up to the wildcard that
+// takes the rest of the path:
+//
+//	mux.Handle("/state/", web.Actions(cart))      // of http.ServeMux
+//	mux.Handle("/state/{rest...}", web.Actions(cart))
+//	router.Mount("/state", web.Actions(cart))     // of chi
+//	http.StripPrefix("/state", web.Actions(cart)) // everywhere else
+//
+// It is found by Request.Pattern. Under routers that do not set that, and where
+// the mount should be shorter than the route, cut it off with http.StripPrefix.
+// A route for whole paths, such as "POST /state/cart/add" or
+// "GET /state/{module}", names the module, and the action, by its last elements;
+// before the module it must have no wildcard. No other path leads to an action,
+// so that those of some modules can be guarded by a route, a middleware or a
+// proxy: nothing may be before, between or behind module and action, no slash
+// at the end either, and nothing may be encoded that needs not be.
+//
+// Everything else is answered with 404, in development mode with the nearest
+// name, other methods with 405, errors as [Error] does. Actions panics on a nil
+// state and on two states of one name.
 func Actions(states ...stay.AnyState) http.Handler {
 	a := &actions{modules: make(map[string]*module)}
 	var app bridge.App // none without modules
@@ -57,42 +74,30 @@ type module struct {
 // ServeHTTP implements http.Handler.
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	cfg := settingsOf(r, a.outside)
-	rest, last := cutLast(strings.TrimSuffix(r.URL.Path, "/"))
-	_, parent := cutLast(rest)
-
-	read := a.modules[last]
-	run := a.modules[parent]
-	if run != nil && !slices.Contains(run.actions, last) {
-		run = nil
-	}
-	// A path can name both, where an action is called like a module: the
-	// method decides.
-	get := r.Method == http.MethodGet || r.Method == http.MethodHead
+	name, action := a.find(r)
 	var v any
 	var err error
-	var core bridge.State
+	m := a.modules[name]
 	switch {
-	case read != nil && get:
-		core = read.core
-		v, err = core.Get(r.Context())
-	case run != nil && r.Method == http.MethodPost:
-		core = run.core
-		p := readPayload(cfg, r)
-		if err = p.err; err == nil {
-			v, err = core.Do(r.Context(), last, p)
-		}
-	case run != nil:
-		refuseMethod(cfg, w, r, "POST")
-		return
-	case read != nil:
+	case m == nil:
+		err = a.notFound(cfg, r)
+	case action == "" && (r.Method == http.MethodGet || r.Method == http.MethodHead):
+		v, err = m.core.Get(r.Context())
+	case action == "":
 		refuseMethod(cfg, w, r, "GET, HEAD")
 		return
+	case r.Method == http.MethodPost:
+		p := readPayload(cfg, r)
+		if err = p.err; err == nil {
+			v, err = m.core.Do(r.Context(), action, p)
+		}
 	default:
-		err = a.notFound(cfg, parent, last, get)
+		refuseMethod(cfg, w, r, "POST")
+		return
 	}
 	var body []byte
 	if err == nil {
-		body, err = core.Public(v)
+		body, err = m.core.Public(v)
 	}
 	if err != nil {
 		fail(cfg, w, r, 0, err)
@@ -105,18 +110,23 @@ func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body)
 }
 
-// cutLast cuts the last element off a path.
-func cutLast(path string) (rest, last string) {
-	i := strings.LastIndexByte(path, '/')
-	if i < 0 {
-		return "", path
+// find returns the module, and the action if there is one, that the path of r
+// names. Without them module is "".
+func (a *actions) find(r *http.Request) (module, action string) {
+	rest, last := left(r)
+	module, action, more := strings.Cut(rest, "/")
+	switch m := a.modules[module]; {
+	case m == nil && a.modules[last] != nil:
+		return last, ""
+	case m == nil || more && !slices.Contains(m.actions, action):
+		return "", ""
 	}
-	return path[:i], path[i+1:]
+	return module, action
 }
 
 // notFound returns the error for a path that names nothing here. Only a
 // developer is told what there is.
-func (a *actions) notFound(s *settings, parent, last string, get bool) error {
+func (a *actions) notFound(s *settings, r *http.Request) error {
 	e := &stay.Error{Code: stay.ErrNotFound}
 	if !s.development() {
 		return e
@@ -126,13 +136,15 @@ func (a *actions) notFound(s *settings, parent, last string, get bool) error {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	switch m := a.modules[parent]; {
+	rest, _ := left(r)
+	module, action, _ := strings.Cut(rest, "/")
+	switch m := a.modules[module]; {
+	case strings.Contains(action, "/") || strings.HasSuffix(rest, "/"):
+		e.Message = fmt.Sprintf("the path has to end in a module, or a module and an action, behind the route of web.Actions, which leaves %q of it; where the router does not say how much is the route's, use http.StripPrefix", rest)
 	case m != nil:
-		e.Message = fmt.Sprintf("module %q has no action %q%s", parent, last, suggest(last, m.actions))
-	case get:
-		e.Message = fmt.Sprintf("there is no module %q here%s", last, suggest(last, names))
+		e.Message = fmt.Sprintf("module %q has no action %q%s", module, action, suggest(action, m.actions))
 	default:
-		e.Message = fmt.Sprintf("there is no module %q here%s", parent, suggest(parent, names))
+		e.Message = fmt.Sprintf("there is no module %q here%s", module, suggest(module, names))
 	}
 	return e
 }

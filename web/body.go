@@ -205,18 +205,18 @@ func parsedForm(s *settings, r *http.Request, k kind) (form url.Values, ok bool,
 		}
 		form = r.PostForm
 	case k == kindMultipart && r.MultipartForm != nil:
-		p := multipartPayload(r.MultipartForm)
-		if p.err != nil {
-			return nil, false, p.err
+		if p := multipartPayload(r.MultipartForm); p.err == nil {
+			form = p.form
+		} else {
+			err = p.err
 		}
-		form = p.form
 	default:
 		return nil, false, nil
 	}
-	if r.ContentLength > s.maxBody {
-		return nil, false, tooLong(s.maxBody)
+	if r.ContentLength > s.maxBody || parsedLength(r) > s.maxBody {
+		err = tooLong(s.maxBody, nil)
 	}
-	return form, true, nil
+	return form, err == nil, err
 }
 
 // formMethod reports whether net/http parses the body of such requests.
@@ -253,11 +253,15 @@ func readBody(s *settings, r *http.Request) ([]byte, error) {
 	if b, ok := r.Body.(*bodyReader); ok {
 		return b.data, nil
 	}
+	// What others have parsed of it is no longer there to be read, and counts.
+	if parsedLength(r) > s.maxBody {
+		return nil, tooLong(s.maxBody, nil)
+	}
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil, nil
 	}
 	if r.ContentLength > s.maxBody {
-		return nil, tooLong(s.maxBody)
+		return nil, tooLong(s.maxBody, nil)
 	}
 	// One byte more than promised, so that the last read finds the end.
 	data := make([]byte, 0, max(bytes.MinRead, min(r.ContentLength, grow)+1))
@@ -265,14 +269,14 @@ func readBody(s *settings, r *http.Request) ([]byte, error) {
 		n, err := r.Body.Read(data[len(data):cap(data)])
 		data = data[:len(data)+n]
 		if int64(len(data)) > s.maxBody {
-			return nil, tooLong(s.maxBody)
+			return nil, tooLong(s.maxBody, nil)
 		}
 		if err == io.EOF {
 			return data, nil
 		}
 		if err != nil {
 			if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
-				return nil, tooLong(long.Limit)
+				return nil, tooLong(long.Limit, err)
 			}
 			return nil, malformed("the body breaks off", err)
 		}
@@ -282,10 +286,11 @@ func readBody(s *settings, r *http.Request) ([]byte, error) {
 	}
 }
 
-func tooLong(limit int64) error {
+func tooLong(limit int64, cause error) error {
 	return &stay.Error{
 		Code:    stay.ErrTooLarge,
 		Message: fmt.Sprintf("the body is longer than %d bytes", limit),
+		Err:     cause,
 	}
 }
 

@@ -22,5 +22,6 @@
 // Sessions puts every request behind http.CrossOriginProtection: a browser's
 // POST, PUT, PATCH or DELETE from another origin is answered with 403. GET,
 // HEAD and OPTIONS pass, so they must not change anything; Update and Do
-// refuse them.
+// refuse them. A WebSocket from another origin is refused as well, although it
+// begins with a GET.
 package web

@@ -46,12 +46,13 @@ func statusOf(code stay.Code) int {
 // The status follows from stay.CodeOf(err): ErrMalformed 400, ErrEnded 401,
 // ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
 // 422, ErrBusy, ErrUnavailable and ErrClosed 503 with "Retry-After: 1",
-// ErrUnknown 503 without, all others 500. The client sees the Message and
-// Fields of a stay.Error, else the name of the status; the cause goes to the
-// App's log, of 503 ten times in a second at most for the requests of one
-// Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
-// is JSON for a client that prefers it, an HTML fragment for htmx and plain text
-// for all others, unless Options.Error writes it.
+// ErrUnknown 503 without, all others 500. The error of http.MaxBytesReader is
+// ErrTooLarge. The client sees the Message and Fields of a stay.Error, else the
+// name of the status; the cause goes to the App's log, of 503 ten times in a
+// second at most for the requests of one Sessions. Outside of Sessions it goes
+// to slog.Default(), each time. The body is JSON for a client that prefers it, an
+// HTML fragment for htmx and plain text for all others, unless Options.Error
+// writes it.
 //
 // If the header of the response has gone out, err is only logged. Behind
 // Sessions that is known; elsewhere Error writes in any case. A nil err does
@@ -66,12 +67,13 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 // fail answers r with err, with the status of its code if status is 0.
 func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err error) {
 	if status == 0 {
+		err = tooLarge(err)
 		status = statusOf(stay.CodeOf(err))
 	}
 	logFailure(s, r, status, err)
 	if rec, ok := w.(*recorder); ok {
 		rec.reset()
-	} else if x := exchangeOf(r.Context()); x != nil && x.sent {
+	} else if x := exchangeOf(r.Context()); x != nil && x.sent.Load() {
 		return
 	}
 	h := w.Header()
@@ -99,6 +101,8 @@ func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, 
 	rec := newRecorder(w, s)
 	defer rec.drop()
 	rec.implicit = status
+	b := s.bound(r)
+	defer b.end()
 	s.onError(&rec, r, status, err)
 	if long := rec.err(); long != nil {
 		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote too much", slog.Any("error", long))

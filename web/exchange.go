@@ -10,6 +10,7 @@ import (
 	"net/textproto"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -35,7 +36,9 @@ type exchange struct {
 	token   string
 	expires time.Time
 
-	sent bool // something has gone out; set by who writes the response
+	// sent is set when something has gone out. A handler that a timeout has left
+	// behind may ask for it while others write the response.
+	sent atomic.Bool
 
 	// values are those of Cache-Control and Vary in the header.
 	values [2]string
@@ -115,10 +118,12 @@ func (x *exchange) seal() {
 }
 
 // end seals the header when the request is over: nothing may be sent through
-// the exchange any more.
-func (x *exchange) end() {
+// the exchange any more. The request that the handler had is a copy; outer is
+// the one that it was made of.
+func (x *exchange) end(outer *http.Request) {
 	x.seal()
-	x.sent = true
+	x.sent.Store(true)
+	handBack(&x.request, outer)
 }
 
 // varies reports whether caches know already that the cookie matters.
@@ -142,7 +147,7 @@ func (x *exchange) Header() http.Header { return x.next.Header() }
 func (x *exchange) WriteHeader(status int) {
 	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		x.seal()
-		x.sent = true
+		x.sent.Store(true)
 	}
 	x.next.WriteHeader(status)
 }
@@ -150,14 +155,14 @@ func (x *exchange) WriteHeader(status int) {
 // Write implements http.ResponseWriter.
 func (x *exchange) Write(b []byte) (int, error) {
 	x.seal()
-	x.sent = true
+	x.sent.Store(true)
 	return x.next.Write(b)
 }
 
 // WriteString implements io.StringWriter.
 func (x *exchange) WriteString(s string) (int, error) {
 	x.seal()
-	x.sent = true
+	x.sent.Store(true)
 	return io.WriteString(x.next, s)
 }
 
@@ -165,7 +170,7 @@ func (x *exchange) WriteString(s string) (int, error) {
 // copy.
 func (x *exchange) ReadFrom(r io.Reader) (int64, error) {
 	x.seal()
-	x.sent = true
+	x.sent.Store(true)
 	return io.Copy(x.next, r)
 }
 
@@ -176,7 +181,9 @@ func (x *exchange) Flush() { _ = x.FlushError() }
 func (x *exchange) FlushError() error {
 	x.seal()
 	err := http.NewResponseController(x.next).Flush()
-	x.sent = x.sent || !errors.Is(err, http.ErrNotSupported)
+	if !errors.Is(err, http.ErrNotSupported) {
+		x.sent.Store(true)
+	}
 	return err
 }
 
@@ -185,7 +192,9 @@ func (x *exchange) FlushError() error {
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
-	x.sent = x.sent || err == nil
+	if err == nil {
+		x.sent.Store(true)
+	}
 	return conn, buf, err
 }
 

@@ -3,6 +3,7 @@ package web
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -20,11 +21,16 @@ import (
 //
 // The response is buffered, up to Options.MaxResponse. If fn returns an error,
 // the client gets the answer that [Error] writes and nothing of what fn wrote.
-// View serves every method that the router lets through.
+// View serves every method that the router lets through. Of a body fn can read
+// Options.MaxBody, as in [Handle].
 func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("View", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
 		cfg := settingsOf(r, mounted)
+		if err := cfg.announced(r); err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
 		v, err := core.Get(r.Context())
 		if err != nil {
 			fail(cfg, w, r, 0, err)
@@ -83,7 +89,8 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 // fn may run more than once, after a conflict with another change: each run
 // gets a fresh request and response, and what the last one wrote is sent. So
 // fn must have no other effects than those on s and on the response. If it
-// returns an error or panics, nothing changes. fn runs while it holds the
+// returns an error or panics, nothing changes; a panic with
+// http.ErrAbortHandler is not reported as a failure. fn runs while it holds the
 // state, so it should be quick; inside it other states can be read with the
 // request's context, not changed (stay.ErrNested).
 //
@@ -115,9 +122,13 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 		defer func() { u.recorder.drop() }()
 		if _, err = core.Update(r.Context(), u); err != nil {
 			u.recorder.drop()
+			if errors.Is(err, errAborted) {
+				panic(http.ErrAbortHandler)
+			}
 			fail(cfg, w, r, 0, err)
 			return
 		}
+		handBack(u.run, r)
 		u.recorder.send()
 	}
 }
@@ -127,27 +138,40 @@ type updating[S any] struct {
 	recorder *recorder // of the last run
 	first    recorder
 	request  *http.Request
+	run      *http.Request // the last one's; nil: none
 	firstRun http.Request
-	ran      bool
 	body     []byte
 	name     string
 	fn       func(http.ResponseWriter, *http.Request, *S) error
 }
 
 // Run implements bridge.Change.
-func (u *updating[S]) Run(ctx context.Context, v any) error {
+func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 	run := &u.firstRun
-	if u.ran {
+	if u.run != nil {
 		u.recorder, run = u.recorder.again(), new(http.Request)
 	}
-	u.ran = true
+	u.run = run
 	*run = fresh(ctx, u.request, u.body)
-	defer forgetFiles(run, u.request)
+	defer removeFiles(run, u.request.MultipartForm)
+	defer func() {
+		switch p := recover(); p {
+		case nil:
+		case http.ErrAbortHandler: // nothing has failed, so nobody is to be told
+			err = errAborted
+		default:
+			panic(p)
+		}
+	}()
 	if err := u.fn(u.recorder, run, v.(*S)); err != nil {
 		return err
 	}
 	return u.recorder.err()
 }
+
+// errAborted is the error of a run that panicked with http.ErrAbortHandler, by
+// which a handler gives up its answer.
+var errAborted = errors.New("web: the function has given up its answer")
 
 // Moving implements bridge.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
@@ -158,13 +182,25 @@ func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
 // before it failed stay made.
 //
 // Nothing is sent before fn returns, so fn cannot stream: Flush, Hijack and
-// deadlines are http.ErrNotSupported.
+// deadlines are http.ErrNotSupported, and informational statuses, such as 103,
+// are dropped. Trailers are sent.
+//
+// A body that is longer than Options.MaxBody is stay.ErrTooLarge: before fn runs
+// if the request says so, else when fn has read that much of it, r.FormValue and
+// the like included. Then the answer is 413 whatever fn returns. Files of a form
+// that fn has parsed are removed when it returns. Larger uploads are for a plain
+// handler with a limit of its own.
 func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	if fn == nil {
 		panic("web: Handle needs a function")
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
-		settingsOf(r, unknownApp).render(w, func(rec *recorder) error { return fn(rec, r) }, r)
+		cfg := settingsOf(r, unknownApp)
+		if err := cfg.announced(r); err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
+		cfg.render(w, func(rec *recorder) error { return fn(rec, r) }, r)
 	}
 }
 
@@ -172,7 +208,10 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *http.Request) {
 	rec := newRecorder(w, s)
 	defer rec.drop()
-	err := fn(&rec)
+	b := s.bound(r)
+	defer b.end()
+	err := b.err(fn(&rec))
+	b.end()
 	if long := rec.err(); long != nil {
 		err = long
 	}
@@ -216,14 +255,6 @@ func fresh(ctx context.Context, r *http.Request, body []byte) http.Request {
 }
 
 func cloneValues(v url.Values) url.Values { return url.Values(http.Header(v).Clone()) }
-
-// forgetFiles removes the files that a run's form parsing may have left. Those
-// of the request itself are the server's.
-func forgetFiles(run, r *http.Request) {
-	if f := run.MultipartForm; f != nil && f != r.MultipartForm {
-		_ = f.RemoveAll()
-	}
-}
 
 // reportChange returns a function that warns if a view has changed what it was
 // to render since.

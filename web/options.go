@@ -61,14 +61,17 @@ type Options struct {
 	// chooses. Without it the scheme is https if the connection is TLS.
 	TrustProxy bool
 	// CrossOrigin decides which requests from other origins pass. By default
-	// none that could change anything. Add trusted origins for a proxy that
-	// rewrites Host, bypass patterns for webhooks. Its deny handler is not
-	// used: refusals are errors like all others.
+	// none that could change anything, and none with the header Upgrade, by
+	// which a WebSocket begins. Add trusted origins for a proxy that rewrites
+	// Host, bypass patterns for webhooks; a pattern for a WebSocket must name no
+	// method. Its deny handler is not used: refusals are errors like all others.
 	CrossOrigin *http.CrossOriginProtection
-	// MaxBody is the number of bytes that Update, Do, Actions, Payload and
-	// Bind read of a request's body, 1 MiB by default. Longer ones are
-	// answered with 413. Handlers that read the body themselves set a limit
-	// of their own.
+	// MaxBody is the number of bytes of a request's body that View, Update,
+	// Do, Handle and Actions read, or let their functions read, and that
+	// Payload and Bind read; 1 MiB by default. Longer ones are answered with
+	// 413. Update, Do, Actions, Payload and Bind count a form that was parsed
+	// before by its names, values and files. Plain handlers that read the body
+	// themselves set a limit of their own, with http.MaxBytesReader.
 	MaxBody int64
 	// MaxResponse is the number of bytes that View, Update, Do and Handle
 	// buffer, 4 MiB by default. A longer response is answered with 500, and

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"net/textproto"
+	"strings"
 	"sync"
 
 	"github.com/stay-go/stay"
@@ -189,9 +191,35 @@ func (c *recorder) send() {
 	if c.status == 0 {
 		c.status = c.implicit
 	}
+	var late http.Header
+	if c.asked {
+		late = trailers(c.to.Header())
+	}
 	c.before, c.asked, c.done = nil, false, true // the header stays
 	c.to.WriteHeader(c.status)
 	if len(c.body) > 0 {
 		_, _ = c.to.Write(c.body)
 	}
+	if late != nil {
+		maps.Copy(c.to.Header(), late)
+	}
+}
+
+// trailers takes out of a header what it announces to follow the body: net/http
+// would send that before the body as well.
+func trailers(h http.Header) http.Header {
+	var late http.Header
+	for _, line := range h["Trailer"] {
+		for name := range strings.SplitSeq(line, ",") {
+			name = http.CanonicalHeaderKey(textproto.TrimString(name))
+			if values, ok := h[name]; ok && name != "Trailer" {
+				if late == nil {
+					late = make(http.Header)
+				}
+				late[name] = values
+				delete(h, name)
+			}
+		}
+	}
+	return late
 }

@@ -24,8 +24,8 @@ import (
 // begins a new session. What a cookie holds is never stored or logged, only a
 // hash of the session's id is.
 //
-// Requests of other origins that could change anything are answered with 403
-// before the handler runs; see [Options].CrossOrigin.
+// Requests of other origins that could change anything, or begin a WebSocket,
+// are answered with 403 before the handler runs; see [Options].CrossOrigin.
 //
 // Where the App has modules with ResetOnPageLoad, a request that loads a page
 // anew resets their states before the handler runs, whether or not the handler
@@ -40,6 +40,15 @@ import (
 // Sessions may stand inside and outside of other middleware. Where it stands
 // twice for one App, the outer one counts. Handlers behind it may use Flush,
 // Hijack, ReadFrom and http.ResponseController as without it.
+//
+// The handler gets a copy of the request. When it has ended, however that was,
+// the files of a form that it has parsed are removed, and the request that
+// Sessions got has the copy's Pattern and parsed forms. A middleware that stands
+// inside and copies the request once more, with Request.WithContext or as
+// http.TimeoutHandler does, is where that ends: behind it View, Update, Do and
+// Handle still remove their files, but a plain handler has to call
+// r.MultipartForm.RemoveAll, as it has to without Sessions, or stand behind
+// Sessions once more.
 func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
 	s := newSettings(app, o)
 	return func(next http.Handler) http.Handler {
@@ -51,10 +60,11 @@ func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
 
 func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
+		defer removeFiles(r, r.MultipartForm) // r may be a copy that nobody else knows of
 		next.ServeHTTP(w, r)
 		return
 	}
-	if err := s.crossOrigin.Check(r); err != nil {
+	if err := s.checkOrigin(r); err != nil {
 		fail(s, w, r, 0, &stay.Error{
 			Code:    stay.ErrDenied,
 			Message: "this request came from another site",
@@ -66,10 +76,10 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	x := &exchange{Context: r.Context(), next: w, settings: s, https: https}
 	cookie := token(r.Header, s.cookieName(https))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
+	x.request = *r.WithContext(ctx)
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
-	defer x.end()
-	x.request = *r.WithContext(ctx)
+	defer x.end(r)
 	r = &x.request
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
@@ -78,4 +88,21 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		}
 	}
 	next.ServeHTTP(x, r)
+}
+
+// checkOrigin returns an error for a request of another origin that could
+// change anything. A request to go over to another protocol is one: a page that
+// opens a WebSocket sends and reads what it likes, with the cookies of its
+// visitor, although the request is a GET.
+func (s *settings) checkOrigin(r *http.Request) error {
+	if len(r.Header["Upgrade"]) == 0 {
+		return s.crossOrigin.Check(r)
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		upgrade := *r
+		upgrade.Method = "UPGRADE" // one that the check does not take for safe
+		return s.crossOrigin.Check(&upgrade)
+	}
+	return s.crossOrigin.Check(r)
 }

@@ -182,7 +182,7 @@ var mutants = []mutant{
 	// HTTP.
 	{
 		"a request of another site is served", "W7", "web/sessions.go",
-		"s.crossOrigin.Check(r); err != nil", "s.crossOrigin.Check(r); false", byWeb,
+		"s.checkOrigin(r); err != nil", "s.checkOrigin(r); false", byWeb,
 	},
 	{
 		"the answer leaves before the change is stored", "W5", "web/handlers.go",

@@ -1,0 +1,169 @@
+package web
+
+import (
+	"errors"
+	"io"
+	"mime/multipart"
+	"net/http"
+
+	"github.com/stay-go/stay"
+)
+
+// A bound is what a request's body may cost while a function of the program's
+// runs: it ends reading after Options.MaxBody, and removes the files that
+// parsing has made. Nobody else may do that: net/http cleans up the request
+// that it made itself, and what the function has is often a copy of it.
+type bound struct {
+	request *http.Request
+	before  *multipart.Form // parsed by others, who clean up after themselves
+	limited *limitedBody    // nil: there is nothing to read
+}
+
+// bound puts a bound on the body of r until its method end is called. A body
+// that has been read whole has one already.
+func (s *settings) bound(r *http.Request) bound {
+	b := bound{request: r, before: r.MultipartForm}
+	if r.Body == nil || r.Body == http.NoBody {
+		return b
+	}
+	if _, whole := r.Body.(*bodyReader); whole {
+		return b
+	}
+	b.limited = &limitedBody{body: r.Body, limit: s.maxBody, left: s.maxBody}
+	if r.ContentLength > s.maxBody {
+		b.limited.left = -1
+	}
+	r.Body = b.limited
+	return b
+}
+
+// end takes the bound away.
+func (b *bound) end() {
+	removeFiles(b.request, b.before)
+	if b.limited != nil && b.request.Body == b.limited {
+		b.request.Body = b.limited.body
+	}
+}
+
+// err returns what err is in view of the bound: a function that has met it has
+// not seen the whole body, whatever it made of the error. r.FormValue, for one,
+// tells nobody.
+func (b *bound) err(err error) error {
+	if b.limited == nil || !b.limited.over {
+		return err
+	}
+	return tooLong(b.limited.limit, err)
+}
+
+// announced returns an error if the body of r, of which nobody has read
+// anything, is longer than it may be by what its client says.
+func (s *settings) announced(r *http.Request) error {
+	if r.ContentLength <= s.maxBody || r.Body == nil || r.Body == http.NoBody ||
+		r.MultipartForm != nil || len(r.PostForm) > 0 {
+		return nil
+	}
+	return tooLong(s.maxBody, nil)
+}
+
+// A limitedBody is a body that cannot be read beyond its limit. Its error is
+// that of http.MaxBytesReader, which tells nobody that it was met.
+type limitedBody struct {
+	body  io.ReadCloser
+	limit int64
+	left  int64 // below zero: the body is too long
+	over  bool  // somebody has tried to read more
+}
+
+// Read implements io.Reader.
+func (l *limitedBody) Read(p []byte) (int, error) {
+	if len(p) == 0 {
+		return 0, nil
+	}
+	if l.left < 0 {
+		l.over = true
+		return 0, &http.MaxBytesError{Limit: l.limit}
+	}
+	if int64(len(p))-1 > l.left {
+		p = p[:l.left+1] // one byte more tells whether there is more
+	}
+	n, err := l.body.Read(p)
+	if l.left -= int64(n); l.left >= 0 {
+		return n, err
+	}
+	l.over = true
+	return n - 1, &http.MaxBytesError{Limit: l.limit}
+}
+
+// Close implements io.Closer.
+func (l *limitedBody) Close() error { return l.body.Close() }
+
+// removeFiles removes the files of the form that was parsed into r since it had
+// the form before.
+func removeFiles(r *http.Request, before *multipart.Form) {
+	if f := r.MultipartForm; f != nil && f != before {
+		_ = f.RemoveAll()
+	}
+}
+
+// handBack has the request that a copy was made of know what was done to the
+// copy, as if it had been handed on itself: the route for logs, and forms, whose
+// files are gone. It writes nothing that has not changed, because others may
+// read the request.
+func handBack(from, to *http.Request) {
+	removeFiles(from, to.MultipartForm)
+	if from.Pattern != to.Pattern {
+		to.Pattern = from.Pattern
+	}
+	if to.Form == nil && from.Form != nil {
+		to.Form = from.Form
+	}
+	if to.PostForm == nil && from.PostForm != nil {
+		to.PostForm = from.PostForm
+	}
+	if to.MultipartForm == nil && from.MultipartForm != nil {
+		to.MultipartForm = from.MultipartForm
+	}
+}
+
+// parsedLength returns how long the body of r is at least, by the form that was
+// parsed from it. Encoding only makes it longer.
+func parsedLength(r *http.Request) int64 {
+	f := r.MultipartForm
+	if f == nil {
+		return valuesLength(r.PostForm)
+	}
+	n := valuesLength(f.Value)
+	for name, files := range f.File {
+		for _, file := range files {
+			n += int64(len(name)+len(file.Filename)) + file.Size
+		}
+	}
+	return n
+}
+
+// valuesLength returns the length of the shortest form with these values.
+func valuesLength(values map[string][]string) int64 {
+	n, pairs := int64(0), 0
+	for name, list := range values {
+		for _, value := range list {
+			n += int64(len(name) + len(value))
+			if value != "" || name == "" {
+				n++ // =
+			}
+			pairs++
+		}
+	}
+	return n + int64(max(pairs-1, 0)) // &
+}
+
+// tooLarge gives the error of a body that has met a limit of http.MaxBytesReader
+// its code.
+func tooLarge(err error) error {
+	if stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal) {
+		return err
+	}
+	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
+		return tooLong(long.Limit, err)
+	}
+	return err
+}
