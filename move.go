@@ -54,8 +54,10 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 	if len(mv.left.key) > maxKey {
 		return nil, false, m.longKey(mv.left.key)
 	}
-	if m.keepsNoCookie() && mv.session.carrier != nil && !mv.session.carrier.Open() {
-		return nil, false, headerSent()
+	if m.keepsNoCookie() {
+		if err := mv.session.takesCookie(true); err != nil {
+			return nil, false, err
+		}
 	}
 	now := m.app.opts.Clock()
 	var refs []engine.Ref
@@ -232,7 +234,7 @@ func (m *module) longKey(key string) error {
 func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
 
 // moving returns the session's record for a change of whom it belongs to: with
-// a new generation, unless the options keep the cookie.
+// a new generation, unless the options keep the cookie or none can be sent.
 func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error) {
 	rec := r.record().clone()
 	if rec == nil {
@@ -245,7 +247,7 @@ func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error)
 	// The record must outlive the old cookie, which may be good for longer than
 	// IdleTimeout is now: without it the cookie would be taken for good again.
 	rec.Expires = max(rec.Expires, r.idleEnd.UnixMilli())
-	if !ss.app.opts.KeepCookieOnKeyChange {
+	if !ss.app.opts.KeepCookieOnKeyChange && !r.keeps {
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 	}
@@ -276,7 +278,11 @@ func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
 // gen, and issues its cookie.
 func (s *Session) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
 	s.changed = true
-	if s.fixed || s.gen != gen || rec.Gen == gen {
+	if s.fixed {
+		s.rec = rec
+		return nil
+	}
+	if s.gen != gen || rec.Gen == gen {
 		return nil
 	}
 	s.gen, s.carried = rec.Gen, true

@@ -11,12 +11,12 @@ import (
 // options are the defaults.
 //
 // The session costs nothing until it is used: nothing is looked up, stored or
-// sent for a request whose handler does not touch state of a session. At first
-// use the response gets the session cookie, so that use must come before the
-// header of the response is written; afterwards it is an error and stores
-// nothing. A response that used session state is marked
-// "Cache-Control: private, no-store", unless the handler set Cache-Control,
-// and "Vary: Cookie".
+// sent for a request whose handler does not touch state of a session, nor asks
+// for its ID. At first use the response gets the session cookie, so that use must
+// come before the header of the response is written; afterwards it is an error
+// and stores nothing. A response that used session state, or a method of the
+// session, is marked "Cache-Control: private, no-store", unless the handler set
+// Cache-Control, and "Vary: Cookie".
 //
 // The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
 // [Secure] for its name on http and https. A cookie that is forged, altered,

@@ -2,8 +2,12 @@ package faults_test
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base32"
+	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 
 	"github.com/stay-go/stay"
 )
@@ -76,7 +80,7 @@ func (w *worker) append(n *node, b *browser) {
 func (w *worker) appendTo(n *node, b *browser, s *stay.State[List], account string) {
 	word, began, cookie := w.word(), w.tick(), b.get()
 	var err error
-	b.set(cookie, w.request(n, cookie, func(ctx context.Context) {
+	next := w.request(n, cookie, func(ctx context.Context) {
 		session := stay.SessionFrom(ctx)
 		before := session.User()
 		if s == n.ours && before == "" {
@@ -85,15 +89,17 @@ func (w *worker) appendTo(n *node, b *browser, s *stay.State[List], account stri
 		}
 		_, err = s.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
 		switch {
-		case s == n.mine && session.ID() != "":
-			account = "mine/" + session.ID()
 		case s == n.ours && session.User() == before:
 			account = "ours/" + before
 		case s == n.ours:
 			// Whose it was cannot be told any more.
 			w.note("ours/"+before, word, stay.ErrUnknown, began)
 		}
-	}))
+	})
+	b.set(cookie, next)
+	if s == n.mine && next != "" {
+		account = "mine/" + sessionOf(next)
+	}
 	if account == "none" {
 		w.login(n, b)
 		return
@@ -133,17 +139,14 @@ func (w *worker) read(n *node, b *browser) {
 
 // renew gives the session another cookie; the old one is refused then (S5).
 func (w *worker) renew(n *node, b *browser) {
-	old, id := b.get(), ""
+	old := b.get()
 	var err error
-	cookie := w.request(n, old, func(ctx context.Context) {
-		err = stay.SessionFrom(ctx).Renew(ctx)
-		id = stay.SessionFrom(ctx).ID()
-	})
+	cookie := w.request(n, old, func(ctx context.Context) { err = stay.SessionFrom(ctx).Renew(ctx) })
 	w.explain("Renew", err)
 	switch stay.CodeOf(err) {
 	case "":
 		b.set(old, cookie)
-		w.refused(n, old, id, "replaced by Renew")
+		w.refused(n, old, sessionOf(cookie), "replaced by Renew")
 	case stay.ErrUnknown, stay.ErrEnded:
 		b.set(old, "")
 	}
@@ -155,25 +158,29 @@ func (w *worker) refused(n *node, cookie, id, why string) {
 		return
 	}
 	word, began := w.word(), w.tick()
-	w.request(n, cookie, func(ctx context.Context) {
-		_, err := n.mine.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
-		now := stay.SessionFrom(ctx).ID()
-		if err == nil && now == id {
-			w.t.Errorf("a change through a cookie that was %s", why)
+	var err error
+	now := sessionOf(w.request(n, cookie, func(ctx context.Context) {
+		_, err = n.mine.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
+		if got := stay.SessionFrom(ctx).ID(); got == id {
+			w.t.Errorf("the session's ID through a cookie that was %s", why)
 		}
-		if now != id {
-			w.note("mine/"+now, word, stay.CodeOf(err), began) // a minute has passed
-		}
-	})
+	}))
+	if err == nil && now == id {
+		w.t.Errorf("a change through a cookie that was %s", why)
+	}
+	if now != id {
+		w.note("mine/"+now, word, stay.CodeOf(err), began) // a minute has passed
+	}
 }
 
 // destroy ends the session: nothing of it is left, and nothing works through
 // its cookie (S5).
 func (w *worker) destroy(n *node, b *browser) {
-	cookie, id := b.get(), ""
+	cookie := b.get()
 	if cookie == "" {
 		return
 	}
+	id := sessionOf(cookie)
 	var err error
 	w.request(n, cookie, func(ctx context.Context) {
 		// The session of a cookie that ended long ago is another one.
@@ -181,14 +188,11 @@ func (w *worker) destroy(n *node, b *browser) {
 			err = stay.ErrEnded
 			return
 		}
-		id = stay.SessionFrom(ctx).ID()
-		if err = stay.SessionFrom(ctx).Destroy(ctx); err == nil && stay.SessionFrom(ctx).ID() != id {
-			id = "" // it ended, and a new one was destroyed
-		}
+		err = stay.SessionFrom(ctx).Destroy(ctx)
 	})
 	w.explain("Destroy", err)
 	switch {
-	case err == nil && id != "":
+	case err == nil:
 		w.end("mine/"+id, true)
 		w.refused(n, cookie, id, "destroyed")
 	case stay.CodeOf(err) == stay.ErrUnknown:
@@ -214,4 +218,15 @@ func (w *worker) login(n *node, b *browser) {
 	case stay.ErrUnknown, stay.ErrEnded:
 		b.set(old, "")
 	}
+}
+
+// sessionOf is the ID of the session that a cookie names, good or not: behind
+// the id of the key and a byte for the format there are 16 for the session.
+func sessionOf(cookie string) string {
+	b, err := base64.RawURLEncoding.DecodeString(cookie)
+	if err != nil || len(b) < 21 {
+		return ""
+	}
+	sum := sha256.Sum256(b[5:21])
+	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:20]))
 }
