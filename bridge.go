@@ -50,11 +50,9 @@ func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.A
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
 	r := &struct { // one allocation for all
 		context sessionContext
-		session Session
-		secrets secrets
-	}{session: Session{app: a.App, ring: ring, carrier: c}, secrets: secrets{token: token}}
-	r.session.secrets = &r.secrets
-	r.context = sessionContext{ctx, &r.session}
+		session secretSession
+	}{session: secretSession{session: Session{app: a.App, ring: ring, carrier: c}, secrets: secrets{token: token}}}
+	r.context = sessionContext{ctx, r.session.join()}
 	return &r.context
 }
 

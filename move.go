@@ -303,9 +303,9 @@ func (o *op) checkKey(v any, from *engine.Version) error {
 			return o.leave(v, key, from)
 		}
 	case o.at && !m.key.calls:
-		if key := m.key.key(nil, v); key != o.key {
+		if key := m.key.key(nil, v); key != o.of() {
 			return &Error{
-				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.key),
+				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.of()),
 				Message: "the state would belong to another key",
 				Err:     errors.New("through At the key stays: for a key that has no state yet, set the fields tagged stay:\"key\" first"),
 			}

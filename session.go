@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/base32"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,13 +37,12 @@ const quietFor = time.Minute
 // Options.MaxWait at most, whatever becomes of the request. What they say depends
 // on the cookie, so they mark the response as private.
 //
-// Printed or logged, a Session shows the first 12 digits of the SHA-256 of its ID,
-// as Error.KeyHash does of keys.
+// Printed and logged it shows a hash of its ID, and nothing of the cookie.
 type Session struct {
 	app     *App
 	ring    bridge.Keyring
 	carrier bridge.Carrier // nil: there is no browser that a cookie could be sent to
-	*secrets
+	*hidden
 
 	counted atomic.Bool // as one of MaxNewSessions
 
@@ -60,12 +62,27 @@ type Session struct {
 	rec   *sessionRecord
 }
 
-// secrets is what nobody may see of a session. It is apart because package fmt
-// follows no pointer inside of what it prints, however that is done.
+// secrets is what nobody may see of a session. It is behind two pointers because
+// package fmt follows one, for verbs that do not fit, however deep it is in what
+// it prints.
 type secrets struct {
 	token string   // as the browser sent it
 	id    [16]byte // that the token names
 	asked string   // the user whose record was brought up to date for this use
+}
+
+type hidden struct{ *secrets }
+
+// A secretSession is a session with its secrets, as one allocation.
+type secretSession struct {
+	session Session
+	hidden  hidden
+	secrets secrets
+}
+
+func (s *secretSession) join() *Session {
+	s.session.hidden, s.hidden.secrets = &s.hidden, &s.secrets
+	return &s.session
 }
 
 // sessionKey finds the session in a context: of the App named, or of any.
@@ -138,6 +155,32 @@ func (s *Session) ID() string {
 	}
 	return s.key
 }
+
+// String names the session for logs: by the first 12 digits of the SHA-256 of its
+// ID, as Error.KeyHash does. It asks nobody, so a session that its request has not
+// used yet has no name.
+func (s *Session) String() string {
+	if s == nil {
+		return "no session"
+	}
+	if !s.fixed { // which never changes
+		if !s.mu.TryLock() { // its holder may be waiting for the store
+			return "session (in use)"
+		}
+		defer s.mu.Unlock()
+	}
+	if s.key == "" {
+		return "session (not used)"
+	}
+	return "session " + keyHash(s.key)
+}
+
+// Format implements fmt.Formatter: a Session is printed as [Session.String] says,
+// by every verb.
+func (s *Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue implements slog.LogValuer: a Session is logged as [Session.String] says.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // User is the user who is logged in, "" for a guest, for a session that has
 // ended, and if the session's record cannot be read.
@@ -221,12 +264,7 @@ func (s *Session) use() {
 
 // view is the session with this ID as its record says.
 func (ss *sessions) view(id string, rec *sessionRecord) *Session {
-	all := &struct { // one allocation for both
-		session Session
-		secrets secrets
-	}{session: Session{app: ss.app, fixed: true, opened: true, carried: true, key: id, rec: rec}}
-	s := &all.session
-	s.secrets = &all.secrets
+	s := (&secretSession{session: Session{app: ss.app, fixed: true, opened: true, carried: true, key: id, rec: rec}}).join()
 	if rec != nil {
 		s.gen, s.created = rec.Gen, time.UnixMilli(rec.Created)
 	}

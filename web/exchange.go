@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -15,8 +16,8 @@ import (
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
 // handler gets, and the bridge.Carrier that takes the session's token to the
-// browser. One value is both and holds the handler's request, so that a request
-// costs one allocation.
+// browser. One value is both, and stands beside the handler's request, so that a
+// request costs one allocation.
 //
 // The ResponseWriter methods are called by one goroutine at a time, as of any
 // ResponseWriter; those of the Carrier may be called concurrently to them. It
@@ -32,15 +33,20 @@ type exchange struct {
 	sealed  bool // the header is complete: it has gone out, or is about to
 	used    bool
 	issued  bool
-	token   string
+	token   *string // issued; apart, since package fmt follows no pointer to a string
 	expires time.Time
 
 	sent bool // something has gone out; set by who writes the response
 
 	// values are those of Cache-Control and Vary in the header.
 	values [2]string
+}
 
-	request http.Request // that the handler gets
+// An exchanging is an exchange with what it has to hide, as one allocation.
+type exchanging struct {
+	exchange exchange
+	token    string
+	request  http.Request // that the handler gets
 }
 
 type exchangeKey struct{}
@@ -59,6 +65,10 @@ func (x *exchange) Value(key any) any {
 	return x.Context.Value(key)
 }
 
+// Format implements fmt.Formatter: printed as the ResponseWriter that it is, it
+// shows neither the token nor the request, which has one too.
+func (x *exchange) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "response of web.Sessions") }
+
 // Issue implements bridge.Carrier. The last token before the header goes out
 // is the one that the browser gets.
 func (x *exchange) Issue(token string, expires time.Time) bool {
@@ -67,7 +77,7 @@ func (x *exchange) Issue(token string, expires time.Time) bool {
 	if x.sealed {
 		return false
 	}
-	x.issued, x.token, x.expires = true, token, expires
+	x.issued, *x.token, x.expires = true, token, expires
 	return true
 }
 
@@ -100,7 +110,7 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
-		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), x.token, x.expires, s.core.Now(), x.https))
+		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), *x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.values = [2]string{"private, no-store", "Cookie"}
 	if len(h["Cache-Control"]) == 0 {

@@ -63,14 +63,16 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	https := s.https(r)
-	x := &exchange{Context: r.Context(), next: w, settings: s, https: https}
+	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https}}
+	x := &all.exchange
+	x.token = &all.token
 	cookie := token(r.Header, s.cookieName(https))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
 	defer x.end()
-	x.request = *r.WithContext(ctx)
-	r = &x.request
+	all.request = *r.WithContext(ctx)
+	r = &all.request
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
 			fail(s, x, r, 0, err)
