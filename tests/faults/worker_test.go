@@ -2,14 +2,11 @@ package faults_test
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/base32"
-	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
-	"strings"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/tests/internal/sessionid"
 )
 
 // A worker does what visitors do, one thing after another.
@@ -98,7 +95,7 @@ func (w *worker) appendTo(n *node, b *browser, s *stay.State[List], account stri
 	})
 	b.set(cookie, next)
 	if s == n.mine && next != "" {
-		account = "mine/" + sessionOf(next)
+		account = "mine/" + sessionid.Of(next)
 	}
 	if account == "none" {
 		w.login(n, b)
@@ -146,7 +143,7 @@ func (w *worker) renew(n *node, b *browser) {
 	switch stay.CodeOf(err) {
 	case "":
 		b.set(old, cookie)
-		w.refused(n, old, sessionOf(cookie), "replaced by Renew")
+		w.refused(n, old, sessionid.Of(cookie), "replaced by Renew")
 	case stay.ErrUnknown, stay.ErrEnded:
 		b.set(old, "")
 	}
@@ -159,7 +156,7 @@ func (w *worker) refused(n *node, cookie, id, why string) {
 	}
 	word, began := w.word(), w.tick()
 	var err error
-	now := sessionOf(w.request(n, cookie, func(ctx context.Context) {
+	now := sessionid.Of(w.request(n, cookie, func(ctx context.Context) {
 		_, err = n.mine.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
 		if got := stay.SessionFrom(ctx).ID(); got == id {
 			w.t.Errorf("the session's ID through a cookie that was %s", why)
@@ -180,7 +177,7 @@ func (w *worker) destroy(n *node, b *browser) {
 	if cookie == "" {
 		return
 	}
-	id := sessionOf(cookie)
+	id := sessionid.Of(cookie)
 	var err error
 	w.request(n, cookie, func(ctx context.Context) {
 		// The session of a cookie that ended long ago is another one.
@@ -218,15 +215,4 @@ func (w *worker) login(n *node, b *browser) {
 	case stay.ErrUnknown, stay.ErrEnded:
 		b.set(old, "")
 	}
-}
-
-// sessionOf is the ID of the session that a cookie names, good or not: behind
-// the id of the key and a byte for the format there are 16 for the session.
-func sessionOf(cookie string) string {
-	b, err := base64.RawURLEncoding.DecodeString(cookie)
-	if err != nil || len(b) < 21 {
-		return ""
-	}
-	sum := sha256.Sum256(b[5:21])
-	return strings.ToLower(base32.HexEncoding.EncodeToString(sum[:20]))
 }
