@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -62,7 +63,7 @@ func New(s store.Store, opts *Options) *App {
 		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout,
 		Report: app.reportFault, Observer: app.observer.engine(),
 	})
-	app.backend = app.engine.Backend(app.observer.watched(s))
+	app.backend = app.backendOf(s)
 	app.sessions.init(app)
 	app.keys.init(app)
 	app.observer.begin()
@@ -99,6 +100,15 @@ func (a *App) Close(ctx context.Context) error {
 		return &Error{Code: ErrUnavailable, Phase: "save", Message: ee.Text, Err: ee.Err}
 	}
 	return err
+}
+
+// Format implements fmt.Formatter: what an App is made of changes while it is
+// printed, and is nobody's business.
+func (a *App) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "stay.App") }
+
+// backendOf is the engine's side of a store, as seen by whoever observes the App.
+func (a *App) backendOf(s store.Store) *engine.Backend {
+	return a.engine.Backend(hidingStore{a.observer.watched(s)})
 }
 
 // logger returns the App's logger.

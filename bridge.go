@@ -48,11 +48,11 @@ type appBridge struct{ *App }
 func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.App, keys) }
 
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
-	r := &struct { // one allocation for both
+	r := &struct { // one allocation for all
 		context sessionContext
-		session Session
-	}{session: Session{app: a.App, ring: ring, carrier: c, token: token}}
-	r.context = sessionContext{ctx, &r.session}
+		session secretSession
+	}{session: secretSession{session: Session{app: a.App, ring: ring, carrier: c}, secrets: secrets{token: token}}}
+	r.context = sessionContext{ctx, r.session.join()}
 	return &r.context
 }
 

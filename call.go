@@ -19,7 +19,7 @@ type Call struct {
 	module   string
 	action   string
 	restored bool
-	payload  any
+	payload  *any         // apart, as secrets are: it may be anything that a client has sent
 	binder   *bind.Binder // of payload; nil if there can be none
 	acting   bool         // it is an action's
 	after    []func(context.Context)
@@ -46,7 +46,11 @@ func (c *Call) Restored() bool { return c.restored }
 // strictly, so that an unknown field or a value of the wrong type is
 // ErrMalformed. Without a payload dst stays as it is.
 func (c *Call) Bind(dst any) error {
-	return bindPayload(c.binder, c.payload, dst)
+	var payload any
+	if c.payload != nil {
+		payload = *c.payload
+	}
+	return bindPayload(c.binder, payload, dst)
 }
 
 // After has fn called once what the action did is durable, or once it is
@@ -149,7 +153,12 @@ func (c *runContext) Value(key any) any {
 // newCall returns a Call whose context marks a run. Its session is the App's
 // own: a context may carry those of others.
 func (a *App) newCall(ctx context.Context, module, action string) *Call {
-	c := &Call{session: sessionOf(ctx, a), module: module, action: action}
+	all := &struct { // one allocation for both
+		call    Call
+		payload any
+	}{call: Call{session: sessionOf(ctx, a), module: module, action: action}}
+	c := &all.call
+	c.payload = &all.payload
 	c.run.Context = ctx
 	c.ctx = &c.run
 	return c

@@ -219,7 +219,7 @@ func (l *leaver) add(ctx context.Context, state *stay.State[cart], to *[]ack, it
 	if _, err := state.Update(ctx, put(item)); err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		*to = append(*to, ack{item, stay.SessionFrom(ctx).ID()})
+		*to = append(*to, ack{item, stay.NameOf(stay.SessionFrom(ctx))})
 	}
 }
 
@@ -248,7 +248,7 @@ func (l *leaver) tear(random *rand.Rand, item string) {
 		left = append(slices.Clone(l.scraps), item)
 	}
 	switch {
-	case stay.SessionFrom(ctx).ID() != l.id:
+	case stay.NameOf(stay.SessionFrom(ctx)) != l.id:
 	case err == nil:
 		l.scraps = left
 	case stay.CodeOf(err) == stay.ErrUnknown:
@@ -273,10 +273,9 @@ func (l *leaver) destroy() {
 	l.verbs.Lock()
 	defer l.verbs.Unlock()
 	s := stay.SessionFrom(l.request())
-	id := s.ID()
 	_ = s.Destroy(context.Background())
 	l.mu.Lock()
-	l.destroyed[id] = true
+	l.destroyed[stay.NameOf(s)] = true
 	l.mu.Unlock()
 }
 

@@ -9,3 +9,6 @@ func Sweep(ctx context.Context, a *App) {
 		a.sweep(ctx, b)
 	}
 }
+
+// NameOf is the ID that the session was last used with, whether it stands or not.
+func NameOf(s *Session) string { return s.name() }

@@ -25,9 +25,9 @@ import (
 // of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
 // session was ended or renewed meanwhile or less than a minute ago (see
 // [Session]), with ErrInternal when the response's
-// header was already written, with the error of an Adopt that refuses, and with
-// ErrNested inside a change of state. If it fails, nothing has changed, but
-// after ErrUnknown.
+// header was already written or the session is one of [App.Sessions], with the
+// error of an Adopt that refuses, and with ErrNested inside a change of state. If
+// it fails, nothing has changed, but after ErrUnknown.
 //
 // The same login once more, as after a double click, comes with the cookie that
 // the first has replaced. It joins the first: the browser gets that one's cookie.
@@ -46,8 +46,8 @@ func (s *Session) Login(ctx context.Context, user string) error {
 // Logout has the session belong to nobody from now on, with a new cookie as by
 // [Session.Login], whose rules hold. The user's states stay in the store; all
 // PerUser modules go on with the initial state, and so do those of WithKey and
-// ResolveKey that have no key. Logging out a guest does
-// nothing.
+// ResolveKey that have no key. Logging out a guest does nothing. Through a session
+// of [App.Sessions] the cookie stays, and is a guest's from then on.
 func (s *Session) Logout(ctx context.Context) error {
 	return s.observer().verb(ctx, "logout", func(ctx context.Context) error { return s.setUser(ctx, "") })
 }
@@ -62,12 +62,12 @@ func (s *Session) setUser(ctx context.Context, user string) error {
 		if !again {
 			var ee *engine.Error
 			if errors.As(err, &ee) {
-				err = s.app.sessions.error(err, s.ID())
+				err = s.app.sessions.error(err, s.name())
 			}
 			return err
 		}
 		if err := s.app.engine.Pause(ctx, &retry); err != nil {
-			return s.app.sessions.error(err, s.ID())
+			return s.app.sessions.error(err, s.name())
 		}
 	}
 }
@@ -107,6 +107,7 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bool, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.use()
 	if l.user == "" && s.quick(ctx) {
 		return true, nil
 	}
@@ -127,11 +128,16 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 	if l.user == "" && rec.user() == "" {
 		return true, nil
 	}
-	if !s.app.opts.KeepCookieOnKeyChange && s.carrier != nil && !s.carrier.Open() {
-		return false, headerSent()
+	if !s.app.opts.KeepCookieOnKeyChange {
+		if err := s.takesCookie(l.user == ""); err != nil {
+			return false, err
+		}
 	}
 	s.changed = true
-	l.resolution = resolution{ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd, version: v}
+	l.resolution = resolution{
+		ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
+		version: v, keeps: s.carrier == nil,
+	}
 	return false, nil
 }
 

@@ -55,8 +55,10 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 	if len(mv.left.key) > maxKey {
 		return nil, false, m.longKey(mv.left.key)
 	}
-	if m.keepsNoCookie() && mv.session.carrier != nil && !mv.session.carrier.Open() {
-		return nil, false, headerSent()
+	if m.keepsNoCookie() {
+		if err := mv.session.takesCookie(true); err != nil {
+			return nil, false, err
+		}
 	}
 	now := m.app.opts.Clock()
 	var refs []engine.Ref
@@ -258,7 +260,7 @@ func (m *module) longKey(key string) error {
 func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
 
 // moving returns the session's record for a change of whom it belongs to: with
-// a new generation, unless the options keep the cookie.
+// a new generation, unless the options keep the cookie or none can be sent.
 func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error) {
 	rec := r.record().clone()
 	if rec == nil {
@@ -271,7 +273,7 @@ func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error)
 	// The record must outlive the old cookie, which may be good for longer than
 	// IdleTimeout is now: without it the cookie would be taken for good again.
 	rec.Expires = max(rec.Expires, r.idleEnd.UnixMilli())
-	if !ss.app.opts.KeepCookieOnKeyChange {
+	if !ss.app.opts.KeepCookieOnKeyChange && !r.keeps {
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 	}
@@ -302,7 +304,11 @@ func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
 // gen, and issues its cookie.
 func (s *Session) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
 	s.changed = true
-	if s.fixed || s.gen != gen || rec.Gen == gen {
+	if s.fixed {
+		s.rec = rec
+		return nil
+	}
+	if s.gen != gen || rec.Gen == gen {
 		return nil
 	}
 	s.gen, s.carried = rec.Gen, true
@@ -323,9 +329,9 @@ func (o *op) checkKey(v any, from *engine.Version) error {
 			return o.leave(v, key, from)
 		}
 	case o.at && !m.key.calls:
-		if key := m.key.key(nil, v); key != o.key {
+		if key := m.key.key(nil, v); key != o.of() {
 			return &Error{
-				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.key),
+				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.of()),
 				Message: "the state would belong to another key",
 				Err:     errors.New("through At the key stays: for a key that has no state yet, set the fields tagged stay:\"key\" first"),
 			}

@@ -115,7 +115,7 @@ func (o *op) run(v any) (any, error) {
 	}
 	c := o.module.app.newCall(o.ctx, o.module.name, o.action)
 	c.acting = true
-	c.payload, c.binder = o.payload, &o.module.app.binder
+	*c.payload, c.binder = o.payload, &o.module.app.binder
 	defer c.run.over.Store(true)
 	o.call = c
 	return v, o.act(c, v)

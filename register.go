@@ -108,7 +108,7 @@ func (a *App) register(d definition) *module {
 // backend is that of the module's store.
 func (m *module) backend() *engine.Backend {
 	if m.store != nil {
-		return m.app.engine.Backend(m.app.observer.watched(m.store))
+		return m.app.backendOf(m.store)
 	}
 	return m.app.backend
 }

@@ -164,6 +164,7 @@ type resolution struct {
 	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
 	isNew   bool            // nobody else has known the session
+	keeps   bool            // its cookie, as no new one could be sent to the browser
 	user    *engine.Version // of its user's record, as Valid has seen it; nil for a guest
 }
 
@@ -383,7 +384,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	if r != nil {
 		*r = resolution{
 			ss: &s.app.sessions, target: t, of: m, request: s, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
-			version: v, isNew: s.unknown(),
+			version: v, isNew: s.unknown(), keeps: s.carrier == nil,
 		}
 		s.changed = true
 		ref.Guard = r

@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/base32"
 	"errors"
+	"fmt"
+	"io"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,14 +32,17 @@ const quietFor = time.Minute
 // might replace the new one in the browser. After that a request with such a
 // cookie begins a new session.
 //
-// User, Created, LastSeen and Expires may have to read the session's record from
-// the store, on a store with other owners each time. They wait for it for
-// Options.MaxWait at most, whatever becomes of the request.
+// ID, User, Created, LastSeen and Expires may have to read the session's record
+// from the store, on a store with other owners each time. They wait for it for
+// Options.MaxWait at most, whatever becomes of the request. What they say depends
+// on the cookie, so they mark the response as private.
+//
+// Printed and logged it shows a hash of its ID, and nothing of the cookie.
 type Session struct {
 	app     *App
 	ring    bridge.Keyring
-	carrier bridge.Carrier
-	token   string // as the browser sent it
+	carrier bridge.Carrier // nil: there is no browser that a cookie could be sent to
+	*hidden
 
 	counted atomic.Bool // as one of MaxNewSessions
 
@@ -46,16 +52,37 @@ type Session struct {
 	carried bool // it was made sure that the browser has a fitting cookie
 	changed bool // something may be stored for it
 	gone    bool // destroyed before anybody could know it
-	id      [16]byte
 	key     string
 	gen     uint32
 	created time.Time
 	idleEnd time.Time // of the browser's cookie
-	asked   string    // the user whose record was brought up to date for this use
 
 	// fixed: the session is not that of a request but what a record says.
 	fixed bool
 	rec   *sessionRecord
+}
+
+// secrets is what nobody may see of a session. It is behind two pointers because
+// package fmt follows one, for verbs that do not fit, however deep it is in what
+// it prints.
+type secrets struct {
+	token string   // as the browser sent it
+	id    [16]byte // that the token names
+	asked string   // the user whose record was brought up to date for this use
+}
+
+type hidden struct{ *secrets }
+
+// A secretSession is a session with its secrets, as one allocation.
+type secretSession struct {
+	session Session
+	hidden  hidden
+	secrets secrets
+}
+
+func (s *secretSession) join() *Session {
+	s.session.hidden, s.hidden.secrets = &s.hidden, &s.secrets
+	return &s.session
 }
 
 // sessionKey finds the session in a context: of the App named, or of any.
@@ -95,21 +122,65 @@ var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadd
 
 // ID names the session: 32 characters made of a hash of the id in the cookie,
 // safe to store and to log, and the key of the session's states. It stays the
-// same when the session is renewed. It is "" if the keys that sign cookies
-// cannot be read. When the request's cookie turns out, at the first use of
-// state, to name a session that ended a while ago, a new session begins and
-// the ID changes.
+// same when the session is renewed, logged in and logged out.
+//
+// It is "" where the cookie is not good any more, because the session has ended
+// or has a newer one, and where that cannot be found out: what a program keeps
+// under the ID is open to the cookie that is valid only. Check for "" before you
+// keep something.
+//
+// Where no session is known, because there is no cookie, none that is valid or
+// one that was replaced more than a minute ago, a new session begins, as with the
+// first use of state: the response sets its cookie. If the response's header was
+// written before, the ID is "".
 func (s *Session) ID() string {
 	if s == nil {
 		return ""
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err := s.open(s.app.engine.Context()); err != nil {
+	if s.fixed {
+		return s.key
+	}
+	ctx, now := s.app.engine.Context(), s.app.opts.Clock()
+	if _, err := s.sync(ctx, nil, now); err != nil {
+		return ""
+	}
+	v, err := s.standing(ctx, now)
+	if err == nil && s.drawn && !s.carried {
+		_, err = s.carry(ctx, v, now)
+	}
+	if err != nil {
 		return ""
 	}
 	return s.key
 }
+
+// String names the session for logs: by the first 12 digits of the SHA-256 of its
+// ID, as Error.KeyHash does. It asks nobody, so a session that its request has not
+// used yet has no name.
+func (s *Session) String() string {
+	if s == nil {
+		return "no session"
+	}
+	if !s.fixed { // which never changes
+		if !s.mu.TryLock() { // its holder may be waiting for the store
+			return "session (in use)"
+		}
+		defer s.mu.Unlock()
+	}
+	if s.key == "" {
+		return "session (not used)"
+	}
+	return "session " + keyHash(s.key)
+}
+
+// Format implements fmt.Formatter: a Session is printed as [Session.String] says,
+// by every verb.
+func (s *Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.String()) }
+
+// LogValue implements slog.LogValuer: a Session is logged as [Session.String] says.
+func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
 // User is the user who is logged in, "" for a guest, for a session that has
 // ended, and if the session's record cannot be read.
@@ -118,7 +189,8 @@ func (s *Session) User() string {
 	return rec.user()
 }
 
-// Created is when the session began; the zero time if that is not known.
+// Created is when the session began; the zero time if that is not known, and for
+// a session that has ended.
 func (s *Session) Created() time.Time {
 	rec, created := s.look()
 	if rec != nil {
@@ -159,14 +231,12 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	if s.fixed {
 		return s.rec, s.created
 	}
+	s.use()
 	ctx := s.app.engine.Context()
-	if err := s.open(ctx); err != nil {
+	if err := s.open(ctx); err != nil || s.gone {
 		return nil, time.Time{}
 	}
-	if s.carrier != nil {
-		s.carrier.Used() // what follows depends on the cookie
-	}
-	if s.gone || s.unknown() {
+	if s.unknown() {
 		return nil, s.created
 	}
 	now := s.app.opts.Clock()
@@ -176,15 +246,25 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	}
 	s.asked = asked
 	rec = v.Value.(*sessionRecord)
-	if ok, _, err := s.stands(ctx, rec, now); err != nil || !ok {
+	switch ok, _, err := s.stands(ctx, rec, now); {
+	case err != nil:
 		return nil, s.created
+	case !ok:
+		return nil, time.Time{}
 	}
 	return rec, s.created
 }
 
+// use has the response marked as one that depends on the cookie.
+func (s *Session) use() {
+	if s.carrier != nil {
+		s.carrier.Used()
+	}
+}
+
 // view is the session with this ID as its record says.
 func (ss *sessions) view(id string, rec *sessionRecord) *Session {
-	s := &Session{app: ss.app, fixed: true, opened: true, carried: true, key: id, rec: rec}
+	s := (&secretSession{session: Session{app: ss.app, fixed: true, opened: true, carried: true, key: id, rec: rec}}).join()
 	if rec != nil {
 		s.gen, s.created = rec.Gen, time.UnixMilli(rec.Created)
 	}
@@ -194,11 +274,20 @@ func (ss *sessions) view(id string, rec *sessionRecord) *Session {
 // current returns the session's record as it stands, or ErrEnded. At the
 // first use it sees to the cookie.
 func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, error) {
+	v, err := s.standing(ctx, now)
+	if err != nil || s.carried {
+		return v, err
+	}
+	return s.carry(ctx, v, now)
+}
+
+// standing returns the record of the session that the cookie is good for, or
+// ErrEnded. In place of one that ended a while ago a new session begins, of which
+// the browser does not know yet.
+func (s *Session) standing(ctx context.Context, now time.Time) (*engine.Version, error) {
+	s.use()
 	if err := s.openAt(ctx, now); err != nil {
 		return nil, err
-	}
-	if s.carrier != nil {
-		s.carrier.Used()
 	}
 	if s.gone {
 		return nil, ended()
@@ -208,23 +297,15 @@ func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, 
 		return nil, err
 	}
 	ok, since, err := s.stands(ctx, v.Value.(*sessionRecord), now)
-	if err != nil {
-		return nil, err
+	if ok || err != nil {
+		return v, err
 	}
-	if !ok {
-		// A clock that was set back does not make the pause longer.
-		if s.carried || now.Sub(since).Abs() < quietFor {
-			return nil, ended()
-		}
-		s.draw(now)
-		if v, err = s.app.sessions.get(ctx, s.key, true, now); err != nil {
-			return nil, err
-		}
+	// A clock that was set back does not make the pause longer.
+	if s.carried || now.Sub(since).Abs() < quietFor {
+		return nil, ended()
 	}
-	if s.carried {
-		return v, nil
-	}
-	return s.carry(ctx, v, now)
+	s.draw(now)
+	return s.app.sessions.get(ctx, s.key, true, now)
 }
 
 // stands reports whether the session may be used with its cookie; if not,

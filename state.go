@@ -132,9 +132,12 @@ func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
 // a WithKey state cannot be changed through At: an Update that leaves a state
 // of another key is ErrInvalid.
 func (s *State[S]) At(key string) *State[S] {
-	c := s.core
-	c.key, c.at = key, true
-	return &State[S]{core: c}
+	at := &struct { // one allocation for both
+		state State[S]
+		key   string
+	}{State[S]{s.core}, key}
+	at.state.key, at.state.at = &at.key, true
+	return &at.state
 }
 
 // Delete removes the stored state; what is read next is the initial one.
@@ -155,8 +158,16 @@ func (s *State[S]) Keys(ctx context.Context) iter.Seq2[string, error] {
 // core is a State without its type.
 type core struct {
 	module *module
-	key    string
+	key    *string // of At; apart, as secrets are: it names a user
 	at     bool
+}
+
+// of returns the key of At.
+func (c core) of() string {
+	if c.key == nil {
+		return ""
+	}
+	return *c.key
 }
 
 func (c core) untyped() core { return c }
@@ -217,15 +228,15 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	case m.scope == scopeGlobal && !c.at:
 		return c.shared(ctx, "")
 	case m.scope == scopeSession && c.at:
-		return m.app.sessions.resolveID(ctx, m, c.key, r)
+		return m.app.sessions.resolveID(ctx, m, c.of(), r)
 	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
 		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
-	case c.at && c.key == "":
+	case c.at && c.of() == "":
 		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
-	case c.at && len(c.key) > maxKey:
-		return engine.Ref{}, m.longKey(c.key)
+	case c.at && len(c.of()) > maxKey:
+		return engine.Ref{}, m.longKey(c.of())
 	case c.at:
-		return c.shared(ctx, c.key)
+		return c.shared(ctx, c.of())
 	}
 	s := sessionOf(ctx, m.app)
 	if s == nil {

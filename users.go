@@ -12,6 +12,12 @@ import (
 // stored, the one that logged in first first; of more than 1000 the latest.
 // What it yields tells about a session and can end it; a context with it
 // (see [WithSession]) reaches its states. It ends with the first error.
+//
+// Nothing takes a new cookie to the browser of such a session, so it keeps the one
+// that it has: Renew, and Login but with Options.KeepCookieOnKeyChange, are
+// ErrInternal. A Logout, and a change of a WithKey state's key, leave the cookie
+// valid, which is a guest's after the Logout; the next login renews it. Use Destroy
+// or [App.Revoke] where whoever has the cookie must be shut out.
 func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		ss, now := &a.sessions, a.opts.Clock()

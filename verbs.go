@@ -10,8 +10,8 @@ import (
 // Renew gives the session a new cookie and refuses the old one from now on,
 // as must be done whenever the rights of a session change. The state stays.
 // It fails with ErrEnded when the session was ended or renewed meanwhile, with
-// ErrInternal when the response's header was already written, and with
-// ErrNested inside a change of state.
+// ErrInternal when the response's header was already written or the session is
+// one of [App.Sessions], and with ErrNested inside a change of state.
 func (s *Session) Renew(ctx context.Context) error {
 	return s.observer().verb(ctx, "renew", func(ctx context.Context) error {
 		if err := s.verb(ctx); err != nil {
@@ -27,11 +27,12 @@ func (s *Session) Renew(ctx context.Context) error {
 func (s *Session) renew(ctx context.Context) (unsigned, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.use()
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
-	if s.carrier != nil && !s.carrier.Open() {
-		return nil, headerSent()
+	if err := s.takesCookie(true); err != nil {
+		return nil, err
 	}
 	if s.gone {
 		return nil, ended()
@@ -40,6 +41,9 @@ func (s *Session) renew(ctx context.Context) (unsigned, err error) {
 		return nil, nil // nobody knows the id yet
 	}
 	if err := s.valid(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.takesCookie(false); err != nil {
 		return nil, err
 	}
 	s.changed = true
@@ -107,6 +111,7 @@ func (s *Session) Destroy(ctx context.Context) error {
 func (s *Session) end(ctx context.Context) (rec *sessionRecord, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.use()
 	if err := s.open(ctx); err != nil {
 		return nil, err
 	}
@@ -173,6 +178,26 @@ func (s *Session) verb(ctx context.Context) error {
 		return nestedError("")
 	}
 	return nil
+}
+
+// takesCookie fails if the session's browser cannot be given a new cookie, which
+// would sign it out: its old one would be refused. A session without a browser
+// may keep the one it has, where the change is one that keeps allows.
+func (s *Session) takesCookie(keeps bool) error {
+	switch {
+	case s.carrier == nil && !keeps:
+		return &Error{Code: ErrInternal, Phase: "resolve", KeyHash: keyHash(s.key), Err: errNoBrowser}
+	case s.carrier != nil && !s.carrier.Open():
+		return headerSent()
+	}
+	return nil
+}
+
+// name is the key of the session's states, whether it stands or not.
+func (s *Session) name() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.key
 }
 
 func ended() error {

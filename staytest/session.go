@@ -2,6 +2,8 @@ package staytest
 
 import (
 	"context"
+	"fmt"
+	"io"
 	"sync"
 	"testing"
 	"time"
@@ -40,6 +42,9 @@ type browser struct {
 	// cookie, this one has them share one.
 	first context.Context
 }
+
+// Format implements fmt.Formatter: the token stays out of the test's output.
+func (b *browser) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "staytest.Session") }
 
 // Value implements context.Context: whoever looks for the session finds that
 // of a new request.

@@ -67,7 +67,7 @@ func FromSimple(s Simple) Store {
 	if s == nil {
 		panic("store.FromSimple: the store is nil")
 	}
-	return &simpleStore{simple: s, undo: make(map[string][]byte), locks: newKeyLocks()}
+	return &simpleStore{simple: s, pending: &pending{undo: make(map[string][]byte)}, locks: newKeyLocks()}
 }
 
 const (
@@ -92,13 +92,18 @@ type simpleStore struct {
 	mu       sync.Mutex
 	closed   bool
 	underWay sync.WaitGroup // added to under mu, while not closed
+	*pending                // guarded by mu
+
+	closeOnce sync.Once
+	closeErr  error
+}
+
+// pending is apart so that package fmt prints none of it with the store.
+type pending struct {
 	// undo holds what must be saved under a key before anything else happens
 	// to it, nil for nothing: the rest of groups that could not be taken back
 	// at once.
 	undo map[string][]byte
-
-	closeOnce sync.Once
-	closeErr  error
 }
 
 func (s *simpleStore) Features() Features {

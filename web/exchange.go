@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -16,8 +17,8 @@ import (
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
 // handler gets, and the bridge.Carrier that takes the session's token to the
-// browser. One value is both and holds the handler's request, so that a request
-// costs one allocation.
+// browser. One value is both, and stands beside the handler's request, so that a
+// request costs one allocation.
 //
 // The ResponseWriter methods are called by one goroutine at a time, as of any
 // ResponseWriter; those of the Carrier may be called concurrently to them. It
@@ -33,7 +34,7 @@ type exchange struct {
 	sealed  bool // the header is complete: it has gone out, or is about to
 	used    bool
 	issued  bool
-	token   string
+	token   *string // issued; apart, since package fmt follows no pointer to a string
 	expires time.Time
 
 	// sent is set when something has gone out. A handler that a timeout has left
@@ -42,8 +43,13 @@ type exchange struct {
 
 	// values are those of Cache-Control and Vary in the header.
 	values [2]string
+}
 
-	request http.Request // that the handler gets
+// An exchanging is an exchange with what it has to hide, as one allocation.
+type exchanging struct {
+	exchange exchange
+	token    string
+	request  http.Request // that the handler gets
 }
 
 type exchangeKey struct{}
@@ -62,6 +68,10 @@ func (x *exchange) Value(key any) any {
 	return x.Context.Value(key)
 }
 
+// Format implements fmt.Formatter: printed as the ResponseWriter that it is, it
+// shows neither the token nor the request, which has one too.
+func (x *exchange) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "response of web.Sessions") }
+
 // Issue implements bridge.Carrier. The last token before the header goes out
 // is the one that the browser gets.
 func (x *exchange) Issue(token string, expires time.Time) bool {
@@ -70,7 +80,7 @@ func (x *exchange) Issue(token string, expires time.Time) bool {
 	if x.sealed {
 		return false
 	}
-	x.issued, x.token, x.expires = true, token, expires
+	x.issued, *x.token, x.expires = true, token, expires
 	return true
 }
 
@@ -103,7 +113,7 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
-		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), x.token, x.expires, s.core.Now(), x.https))
+		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), *x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.values = [2]string{"private, no-store", "Cookie"}
 	if len(h["Cache-Control"]) == 0 {
@@ -120,10 +130,11 @@ func (x *exchange) seal() {
 // end seals the header when the request is over: nothing may be sent through
 // the exchange any more. The request that the handler had is a copy; outer is
 // the one that it was made of.
-func (x *exchange) end(outer *http.Request) {
+func (all *exchanging) end(outer *http.Request) {
+	x := &all.exchange
 	x.seal()
 	x.sent.Store(true)
-	handBack(&x.request, outer)
+	handBack(&all.request, outer)
 }
 
 // varies reports whether caches know already that the cookie matters.

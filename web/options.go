@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -86,6 +87,20 @@ type Options struct {
 	// texts of your own, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
+
+// String describes the options for logs. It counts the Keys and shows none.
+func (o Options) String() string {
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t}",
+		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
+}
+
+// Format implements fmt.Formatter: Options are printed as [Options.String] says, by
+// every verb. Package fmt does not ask it for Options in an unexported field of a
+// struct: those of yours that have Keys are not to be printed.
+func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String()) }
+
+// LogValue implements slog.LogValuer: Options are logged as [Options.String] says.
+func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 const (
 	defaultCookie      = "stay"

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"net/http"
 	"net/textproto"
@@ -40,6 +41,9 @@ const keepBuffer = 64 << 10
 func newRecorder(to http.ResponseWriter, s *settings) recorder {
 	return recorder{to: to, limit: s.maxResponse, implicit: http.StatusOK, buffers: &s.buffers}
 }
+
+// Format implements fmt.Formatter: what was written stays out of logs.
+func (c *recorder) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "buffered response") }
 
 // again returns a recorder for another run, in place of this one.
 func (c *recorder) again() *recorder {

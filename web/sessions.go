@@ -11,12 +11,12 @@ import (
 // options are the defaults.
 //
 // The session costs nothing until it is used: nothing is looked up, stored or
-// sent for a request whose handler does not touch state of a session. At first
-// use the response gets the session cookie, so that use must come before the
-// header of the response is written; afterwards it is an error and stores
-// nothing. A response that used session state is marked
-// "Cache-Control: private, no-store", unless the handler set Cache-Control,
-// and "Vary: Cookie".
+// sent for a request whose handler does not touch state of a session, nor asks
+// for its ID. At first use the response gets the session cookie, so that use must
+// come before the header of the response is written; afterwards it is an error
+// and stores nothing. A response that used session state, or a method of the
+// session, is marked "Cache-Control: private, no-store", unless the handler set
+// Cache-Control, and "Vary: Cookie".
 //
 // The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
 // [Secure] for its name on http and https. A cookie that is forged, altered,
@@ -73,14 +73,16 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	https := s.https(r)
-	x := &exchange{Context: r.Context(), next: w, settings: s, https: https}
+	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https}}
+	x := &all.exchange
+	x.token = &all.token
 	cookie := token(r.Header, s.cookieName(https))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
-	x.request = *r.WithContext(ctx)
+	all.request = *r.WithContext(ctx)
 	// Also after a panic: what answers it then still carries the cookie of a
 	// session that was stored, and nothing is issued once the request is over.
-	defer x.end(r)
-	r = &x.request
+	defer all.end(r)
+	r = &all.request
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
 			fail(s, x, r, 0, err)

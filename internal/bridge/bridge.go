@@ -5,6 +5,7 @@ package bridge
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"time"
 )
@@ -75,6 +76,14 @@ type Token struct {
 	Created time.Time // when the session began, in whole seconds
 	IdleEnd time.Time // when the cookie ends if it is not used, in whole seconds
 }
+
+// Format implements fmt.Formatter: the ID is a secret.
+func (t Token) Format(f fmt.State, _ rune) {
+	_, _ = fmt.Fprintf(f, "token of generation %d, until %v", t.Gen, t.IdleEnd)
+}
+
+// LogValue implements slog.LogValuer.
+func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
 
 // A Keyring signs and verifies session tokens.
 type Keyring interface {

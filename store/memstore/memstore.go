@@ -37,6 +37,12 @@ type records struct {
 	// store, never reset, is the easiest way to satisfy C3 without a tombstone
 	// for every deleted key.
 	last store.Revision
+	*kept
+}
+
+// kept is apart so that package fmt, which follows one pointer at most, prints no
+// keys when a Store is printed.
+type kept struct {
 	// byKey holds expired records too, until a Delete or a Put takes them away.
 	byKey map[string]*store.Record
 	due   due
@@ -60,7 +66,7 @@ func Shared(n int) []*Store {
 }
 
 func newRecords() *records {
-	return &records{byKey: make(map[string]*store.Record), due: newDue()}
+	return &records{kept: &kept{byKey: make(map[string]*store.Record), due: newDue()}}
 }
 
 // Features declares groups, expiry and listing. A store made by New is also a

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/tests/internal/crashsite"
+	"github.com/stay-go/stay/tests/internal/sessionid"
 )
 
 // oldCookies bounds how many cookies a browser remembers that are no good any
@@ -157,8 +158,7 @@ func newBrowsers(r *run, n int) []*browser {
 type answer struct {
 	status int
 	body   []byte
-	id     string // of the session that answered
-	set    bool   // a cookie
+	set    bool // a cookie
 	cookie string
 }
 
@@ -182,7 +182,7 @@ func (r *run) send(number int64, cookie, path string, form url.Values) (answer, 
 	if err != nil {
 		return answer{}, err
 	}
-	a := answer{status: res.StatusCode, body: body, id: res.Header.Get(crashsite.SessionHeader)}
+	a := answer{status: res.StatusCode, body: body}
 	for _, c := range res.Cookies() {
 		if c.Name == "stay" {
 			a.set, a.cookie = true, c.Value
@@ -272,7 +272,7 @@ func (b *browser) take(s *step, answers []*answer) {
 	}
 	for _, a := range answers {
 		if a.set && a.cookie != "" {
-			b.belief.cookie, b.belief.id = a.cookie, a.id
+			b.belief.cookie, b.belief.id = a.cookie, sessionid.Of(a.cookie)
 		}
 	}
 	if fate == replaced && b.belief.cookie == "" && s.before.cookie != "" {

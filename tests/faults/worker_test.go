@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/tests/internal/sessionid"
 )
 
 // A worker does what visitors do, one thing after another.
@@ -76,7 +77,7 @@ func (w *worker) append(n *node, b *browser) {
 func (w *worker) appendTo(n *node, b *browser, s *stay.State[List], account string) {
 	word, began, cookie := w.word(), w.tick(), b.get()
 	var err error
-	b.set(cookie, w.request(n, cookie, func(ctx context.Context) {
+	next := w.request(n, cookie, func(ctx context.Context) {
 		session := stay.SessionFrom(ctx)
 		before := session.User()
 		if s == n.ours && before == "" {
@@ -85,15 +86,17 @@ func (w *worker) appendTo(n *node, b *browser, s *stay.State[List], account stri
 		}
 		_, err = s.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
 		switch {
-		case s == n.mine && session.ID() != "":
-			account = "mine/" + session.ID()
 		case s == n.ours && session.User() == before:
 			account = "ours/" + before
 		case s == n.ours:
 			// Whose it was cannot be told any more.
 			w.note("ours/"+before, word, stay.ErrUnknown, began)
 		}
-	}))
+	})
+	b.set(cookie, next)
+	if s == n.mine && next != "" {
+		account = "mine/" + sessionid.Of(next)
+	}
 	if account == "none" {
 		w.login(n, b)
 		return
@@ -133,17 +136,14 @@ func (w *worker) read(n *node, b *browser) {
 
 // renew gives the session another cookie; the old one is refused then (S5).
 func (w *worker) renew(n *node, b *browser) {
-	old, id := b.get(), ""
+	old := b.get()
 	var err error
-	cookie := w.request(n, old, func(ctx context.Context) {
-		err = stay.SessionFrom(ctx).Renew(ctx)
-		id = stay.SessionFrom(ctx).ID()
-	})
+	cookie := w.request(n, old, func(ctx context.Context) { err = stay.SessionFrom(ctx).Renew(ctx) })
 	w.explain("Renew", err)
 	switch stay.CodeOf(err) {
 	case "":
 		b.set(old, cookie)
-		w.refused(n, old, id, "replaced by Renew")
+		w.refused(n, old, sessionid.Of(cookie), "replaced by Renew")
 	case stay.ErrUnknown, stay.ErrEnded:
 		b.set(old, "")
 	}
@@ -155,25 +155,29 @@ func (w *worker) refused(n *node, cookie, id, why string) {
 		return
 	}
 	word, began := w.word(), w.tick()
-	w.request(n, cookie, func(ctx context.Context) {
-		_, err := n.mine.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
-		now := stay.SessionFrom(ctx).ID()
-		if err == nil && now == id {
-			w.t.Errorf("a change through a cookie that was %s", why)
+	var err error
+	now := sessionid.Of(w.request(n, cookie, func(ctx context.Context) {
+		_, err = n.mine.Update(ctx, func(l *List) error { l.Items = append(l.Items, word); return nil })
+		if got := stay.SessionFrom(ctx).ID(); got == id {
+			w.t.Errorf("the session's ID through a cookie that was %s", why)
 		}
-		if now != id {
-			w.note("mine/"+now, word, stay.CodeOf(err), began) // a minute has passed
-		}
-	})
+	}))
+	if err == nil && now == id {
+		w.t.Errorf("a change through a cookie that was %s", why)
+	}
+	if now != id {
+		w.note("mine/"+now, word, stay.CodeOf(err), began) // a minute has passed
+	}
 }
 
 // destroy ends the session: nothing of it is left, and nothing works through
 // its cookie (S5).
 func (w *worker) destroy(n *node, b *browser) {
-	cookie, id := b.get(), ""
+	cookie := b.get()
 	if cookie == "" {
 		return
 	}
+	id := sessionid.Of(cookie)
 	var err error
 	w.request(n, cookie, func(ctx context.Context) {
 		// The session of a cookie that ended long ago is another one.
@@ -181,14 +185,11 @@ func (w *worker) destroy(n *node, b *browser) {
 			err = stay.ErrEnded
 			return
 		}
-		id = stay.SessionFrom(ctx).ID()
-		if err = stay.SessionFrom(ctx).Destroy(ctx); err == nil && stay.SessionFrom(ctx).ID() != id {
-			id = "" // it ended, and a new one was destroyed
-		}
+		err = stay.SessionFrom(ctx).Destroy(ctx)
 	})
 	w.explain("Destroy", err)
 	switch {
-	case err == nil && id != "":
+	case err == nil:
 		w.end("mine/"+id, true)
 		w.refused(n, cookie, id, "destroyed")
 	case stay.CodeOf(err) == stay.ErrUnknown:

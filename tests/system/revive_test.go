@@ -30,6 +30,7 @@ type scene struct {
 	// when go on does.
 	running, goOn chan struct{}
 	b             *browser
+	id            string // of its session
 }
 
 // newScene begins a session that has a stored state, or only its cookie. With
@@ -41,7 +42,7 @@ func newScene(t *testing.T, immediate, stored, cold bool) *scene {
 		first := serve(t, batched(sc.mem), nil)
 		b := first.browser()
 		b.want("POST", "/click", 200, "1")
-		cookie = b.cookie
+		cookie, sc.id = b.cookie, b.id() // asking later would load the session
 	}
 	if immediate {
 		sc.fault = storefault.Wrap(kept{sc.mem}, nil)
@@ -67,6 +68,9 @@ func newScene(t *testing.T, immediate, stored, cold bool) *scene {
 		sc.b.want("POST", "/click", 200, "1")
 	default:
 		sc.b.want("GET", "/", 200, "0")
+	}
+	if !cold {
+		sc.id = sc.b.id()
 	}
 	return sc
 }
@@ -222,7 +226,7 @@ func TestRequestUnderWayCannotReviveADestroyedSession(t *testing.T) {
 				}
 				t.Run(fmt.Sprintf("immediate=%v/stored=%v/%s", immediate, stored, m.name), func(t *testing.T) {
 					sc := newScene(t, immediate, stored, m.when == cold)
-					id := sc.b.id()
+					id := sc.id
 					m.play(sc)
 					sc.over(id)
 				})

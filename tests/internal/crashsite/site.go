@@ -25,14 +25,9 @@ const (
 	Debounce = 2 * time.Millisecond
 )
 
-// Headers of requests and responses.
-const (
-	// OpHeader numbers a request. The response has the same, so that it can be
-	// recognised in what the server sends.
-	OpHeader = "Op"
-	// SessionHeader is the ID of the session that answered.
-	SessionHeader = "Session"
-)
+// OpHeader numbers a request. The response has the same, so that it can be
+// recognised in what the server sends.
+const OpHeader = "Op"
 
 // Own is the state of a session.
 type Own struct {
@@ -125,7 +120,7 @@ func New(s store.Store, guests stay.GuestMode, ahead time.Duration) (*stay.App, 
 	})
 	mux.Handle("POST /all", web.Handle(x.all))
 
-	sessions := web.Sessions(x.app, nil)(named(mux))
+	sessions := web.Sessions(x.app, nil)(mux)
 	return x.app, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(OpHeader, r.Header.Get(OpHeader))
 		sessions.ServeHTTP(w, r)
@@ -153,14 +148,6 @@ func Sweep(app *stay.App) (stop func()) {
 		close(end)
 		<-ended
 	}
-}
-
-// named has responses say which session answers.
-func named(next http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		w.Header().Set(SessionHeader, stay.SessionFrom(r.Context()).ID())
-		next.ServeHTTP(w, r)
-	})
 }
 
 func (x *site) handle(mux *http.ServeMux, pattern string, fn func(ctx context.Context, r *http.Request) error) {
