@@ -116,7 +116,7 @@ func (s *shard) n(from, to segment) (n int64) {
 	return n
 }
 
-// oldest returns the one of the segments, which are not empty, whose least
+// oldest returns the one of the segments, of which one is not empty, whose least
 // recently used instance was used the longest ago.
 func (s *shard) oldest(from, to segment) *order {
 	var found *order
