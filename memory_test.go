@@ -274,3 +274,31 @@ func TestMaxBytesCountsUnknownFields(t *testing.T) {
 		}
 	}
 }
+
+// A state with changes that Debounce keeps back is in memory once: as it is, and
+// not as it was stored.
+// Proves E6, A14.
+func TestChangesThatAreNotStoredYetAreInMemoryOnce(t *testing.T) {
+	m := &measured{}
+	app := newApp(t, memstore.New(), &stay.Options{Metrics: m})
+	states := stay.Register(app, stay.Module[plainSheet]{Name: "s", Persist: stay.PerUser, Debounce: time.Hour})
+	change := func() {
+		for i := range 8 {
+			if _, err := states.At(fmt.Sprint(i)).Update(t.Context(), func(s *plainSheet) error {
+				s.Ints = append(s.Ints, make([]int, 20_000)...)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	change()
+	bridge.AppOf(app).Evict(false) // stores them
+	change()
+	counted, with := int(m.gauge(t, "stay.cache.size")), heapInUse()
+	wantEqual(t, "unsaved", m.gauge(t, "stay.cache.unsaved"), 8)
+	bridge.AppOf(app).Evict(false)
+	if took := with - heapInUse(); took > counted*5/4 || took < counted*4/5 {
+		t.Errorf("they take %d kB, and count %d kB", took>>10, counted>>10)
+	}
+}

@@ -112,7 +112,7 @@ func (in *Instance) start(v *Version) {
 	in.lock()
 	in.m.committed, in.m.working = v, v
 	if in.owed != nil {
-		in.owed.saved = v
+		in.owed.saved = v.hollow()
 	}
 	in.snapshot.Store(v)
 	in.loading = nil

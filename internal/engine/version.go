@@ -142,6 +142,14 @@ func (in *Instance) weigh(v *Version) weight {
 	return weigh(n)
 }
 
+// hollow returns v without what takes memory: it is only compared.
+func (v *Version) hollow() *Version {
+	h := *v
+	h.Value, h.weight = nil, 0
+	h.setRare(nil, v.others())
+	return &h
+}
+
 // deleted returns the version that removes v's record.
 func (v *Version) deleted() *Version {
 	return &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, weight: v.weight, birth: v.birth, rare: v.rare}
