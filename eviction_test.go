@@ -91,12 +91,13 @@ func TestE6EvictBehindPinned(t *testing.T) {
 }
 
 // Ephemeral states are dropped in the order of use: the one used latest
-// stays, the one used first goes (E6, A12).
+// stays, the one used first goes (E6, A12), and not before there are too many.
 func TestE6A12GuestsGoInOrder(t *testing.T) {
 	const limit = 24
 	app := newApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
 	s := stay.Register(app, stay.Module[counter]{Name: "s"})
-	used, unused := newBrowser(app), newBrowser(app)
+	used, unused, full := newBrowser(app), newBrowser(app), newBrowser(app)
+	mustUpdate(t, full.ctx(), s)
 	mustUpdate(t, used.ctx(), s)
 	mustUpdate(t, unused.ctx(), s)
 	for i := range 300 {
@@ -104,8 +105,8 @@ func TestE6A12GuestsGoInOrder(t *testing.T) {
 		if got, err := s.Get(used.ctx()); err != nil || got.Count != 1 {
 			t.Fatalf("after %d others the latest used reads %+v, %v", i, got, err)
 		}
-		if i == limit-3 { // the limit is reached
-			wantCount(t, unused.ctx(), s, 1)
+		if i == limit-4 { // the limit is reached
+			wantCount(t, full.ctx(), s, 1)
 		}
 	}
 	wantCount(t, unused.ctx(), s, 0)

@@ -111,7 +111,7 @@ func AllMetrics() []Metric {
 		{cacheHits, "counter", "{use}", "Uses of stored states that were in memory; who waits for another's read is neither a hit nor a miss.", []string{byModule}, nil},
 		{cacheMisses, "counter", "{use}", "Stored states that were read from their store.", []string{byModule}, nil},
 		{cacheEvictions, "counter", "{state}", "Stored states that left memory to make room for others.", []string{byModule}, nil},
-		{cacheStates, "gauge", "{state}", "Stored states in memory, records of sessions included.", nil, nil},
+		{cacheStates, "gauge", "{state}", "Stored states in memory, records of sessions and keys without a state included.", nil, nil},
 		{cacheSize, "gauge", "By", "What they take, as estimated.", nil, nil},
 		{cacheUnsaved, "gauge", "{state}", "States with changes that Debounce has acknowledged and that are not stored yet.", nil, nil},
 		{guestsDropped, "counter", "{state}", "Ephemeral states that were dropped to make room for others.", []string{byModule}, nil},

@@ -322,9 +322,9 @@ func TestE6LoadedStatesAreCountedFirst(t *testing.T) {
 		}
 		app := newApp(t, behindCommitter(memstore.New()), &stay.Options{Metrics: m, MaxBytes: 100 << 10})
 		users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
-		for _, key := range []string{"a", "b"} { // each takes 60 KB
+		for _, key := range []string{"a", "b"} { // each takes 64 KiB
 			_, err := users.At(key).Update(t.Context(), func(c *counter) error {
-				c.Label = strings.Repeat("x", 30<<10)
+				c.Label = strings.Repeat("x", 60<<10)
 				return nil
 			})
 			noError(t, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 
+	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
 )
@@ -25,11 +26,12 @@ func (t moduleType) Encode(v, extra any) ([]byte, error) {
 	return b, nil
 }
 
-func (t moduleType) Settle(v, from any, encoded []byte) (settled, result any, err error) {
-	if settled, result, err = t.schema.Settle(v, from, encoded); err != nil {
-		return nil, nil, t.invalid(err)
+func (t moduleType) Settle(v, from, extra any, encoded []byte) (settled, result any, bytes int, err error) {
+	if settled, result, bytes, err = t.schema.Settle(v, from, encoded); err != nil {
+		return nil, nil, 0, t.invalid(err)
 	}
-	return settled, result, nil
+	x, _ := extra.(*schema.Extra)
+	return settled, result, bytes + x.Bytes(), nil
 }
 
 // invalid is for a value that only JSON shows to be one that cannot be kept.
@@ -37,38 +39,44 @@ func (t moduleType) invalid(err error) error {
 	return &Error{Code: ErrInvalid, Module: t.name, Phase: "run", Message: "the state holds a value that cannot be stored", Err: err}
 }
 
-func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
-	restored := rec.Revision != 0
+func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (l engine.Loaded, err error) {
 	var x *schema.Extra
-	if restored {
-		if v, x, err = t.decode(rec.Version, rec.Value); err != nil {
-			return nil, nil, nil, t.corrupt(key, err)
+	stored := rec.Revision != 0
+	if stored {
+		if l.Value, x, err = t.decode(rec.Version, rec.Value); err != nil {
+			return engine.Loaded{}, t.corrupt(key, err)
 		}
-		if err := t.checkOwner(key, v); err != nil {
-			return nil, nil, nil, err
+		if err := t.checkOwner(key, l.Value); err != nil {
+			return engine.Loaded{}, err
 		}
 	} else {
-		v, encoded = t.schema.Initial(), t.encoded
+		l.Value, l.Encoded, l.Bytes = t.schema.Initial(), t.encoded, t.schema.InitialBytes()
 	}
 	if t.created != nil {
-		if err := t.runCreated(ctx, restored, v); err != nil {
-			return nil, nil, nil, err
+		if err := t.runCreated(ctx, stored, l.Value); err != nil {
+			return engine.Loaded{}, err
 		}
 	}
-	if encoded == nil || t.created != nil {
-		if encoded, err = t.Encode(v, x); err != nil {
-			return nil, nil, nil, err
+	if stored || t.created != nil {
+		if l.Encoded, err = t.Encode(l.Value, x); err != nil {
+			return engine.Loaded{}, err
 		}
 	}
-	if t.created != nil { // what a hook left is kept like what a change left
-		if v, _, err = t.Settle(v, nil, encoded); err != nil {
-			return nil, nil, nil, err
+	switch {
+	case t.created != nil: // what a hook left is kept like what a change left
+		if l.Value, _, l.Bytes, err = t.schema.Settle(l.Value, nil, l.Encoded); err != nil {
+			return engine.Loaded{}, t.invalid(err)
+		}
+	case stored:
+		if l.Value, l.Bytes, err = t.schema.Keep(l.Value, l.Encoded); err != nil {
+			return engine.Loaded{}, t.corrupt(key, err)
 		}
 	}
 	if x != nil {
-		extra = x
+		l.Extra = x
+		l.Bytes += x.Bytes()
 	}
-	return v, extra, encoded, nil
+	return l, nil
 }
 
 func (t moduleType) runCreated(ctx context.Context, restored bool, v any) (err error) {

@@ -348,7 +348,7 @@ func (o *op) leave(v any, key string, from *engine.Version) error {
 	if err != nil {
 		return err
 	}
-	settled, _, err := moduleType{module: m}.Settle(v, from.Value, encoded)
+	settled, _, _, err := moduleType{module: m}.Settle(v, from.Value, nil, encoded)
 	if err != nil {
 		return err
 	}

@@ -28,18 +28,25 @@ type Options struct {
 	Lifetime time.Duration
 	// MaxInstances bounds how many states are kept in memory, sessions'
 	// records included; default 100,000. Beyond it, about the least recently
-	// used are evicted and loaded again when they are next used. If all are in
-	// use, a further one is ErrBusy.
+	// used are evicted and loaded again when they are next used, those that were
+	// used once before those that were used again. If all are in use, a further
+	// one is ErrBusy. Up to a sixteenth as many keys are remembered beside them
+	// for which nothing is stored.
 	MaxInstances int
-	// MaxBytes bounds what the stored states in memory take, as estimated from
-	// their encoded size, and in the same way what the ephemeral ones take;
-	// default 256 MiB each. Beyond it the same happens as beyond MaxInstances and
-	// MaxGuests.
+	// MaxBytes bounds the bytes of memory that the stored states take which are
+	// kept there, and in the same way those of the ephemeral ones; default
+	// 256 MiB each. Beyond it the same happens as beyond MaxInstances and
+	// MaxGuests. Values are counted as they are, whatever their encoded size.
+	// Copies that changes work on come on top, and so does what the garbage
+	// collector has not removed yet.
 	MaxBytes int64
 	// MaxGuests bounds how many ephemeral states there are; default 100,000.
-	// Beyond it about the least recently used are dropped, which is logged.
+	// Beyond it about the least recently used are dropped, which is logged: those
+	// that were used once before those that a later request used again, as long
+	// as the latter are no more than three quarters.
 	MaxGuests int
-	// MaxState bounds the encoded size of one state in bytes; default 1 MiB.
+	// MaxState bounds the encoded size of one state in bytes; default 1 MiB. In
+	// memory a state may take many times as much, as its shape is.
 	// A change beyond it is ErrTooLarge; beyond half of it a warning is logged.
 	MaxState int
 	// MaxWaiters bounds how many changes of one state may wait; default 1024.

@@ -242,7 +242,7 @@ func (r *resolution) companions(v *engine.Version) []engine.Companion {
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
 	if v.Revision == 0 {
 		rec := r.ss.record(r.created, r.idleEnd, r.ss.app.opts.Clock())
-		c.Value, c.Expires = rec, time.UnixMilli(rec.Expires)
+		c.Value, c.Bytes, c.Expires = rec, rec.memory(), time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}
 }
@@ -378,7 +378,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	}
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: seen}
 	if t.key == "" {
-		ref.New = s.unknown()
+		ref.New, ref.First = s.unknown(), s.drawn
 		ref.Expires = s.created.Add(s.app.opts.Lifetime)
 	}
 	if r != nil {

@@ -292,7 +292,7 @@ func (s *Session) standing(ctx context.Context, now time.Time) (*engine.Version,
 	if s.gone {
 		return nil, ended()
 	}
-	v, err := s.app.sessions.get(ctx, s.key, s.unknown(), now)
+	v, err := s.app.sessions.get(ctx, s.key, s.unknown(), s.drawn, now)
 	if err != nil {
 		return nil, err
 	}
@@ -305,7 +305,7 @@ func (s *Session) standing(ctx context.Context, now time.Time) (*engine.Version,
 		return nil, ended()
 	}
 	s.draw(now)
-	return s.app.sessions.get(ctx, s.key, true, now)
+	return s.app.sessions.get(ctx, s.key, true, s.drawn, now)
 }
 
 // stands reports whether the session may be used with its cookie; if not,
@@ -380,7 +380,7 @@ func (s *Session) carry(ctx context.Context, v *engine.Version, now time.Time) (
 				break // the old cookie is good for a while; a later request tries again
 			}
 			until = time.UnixMilli(rec.Expires)
-			if v, err = s.app.sessions.get(ctx, s.key, false, now); err != nil {
+			if v, err = s.app.sessions.get(ctx, s.key, false, s.drawn, now); err != nil {
 				return nil, err
 			}
 		}

@@ -57,8 +57,10 @@ func (ss *sessions) end(created, now time.Time) time.Time {
 	return idle
 }
 
-func (ss *sessions) get(ctx context.Context, key string, isNew bool, now time.Time) (*engine.Version, error) {
-	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, Now: now})
+// get returns the record of a session: one that is new, so that nothing can be
+// stored of it, or that the request has at least begun.
+func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now time.Time) (*engine.Version, error) {
+	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, First: begun, Now: now})
 	if err != nil {
 		return nil, ss.error(err, key)
 	}
@@ -72,7 +74,7 @@ func (ss *sessions) fresh(ctx context.Context, key string, now time.Time, more .
 	if err != nil {
 		return nil, "", err
 	}
-	v, err = ss.get(ctx, key, false, now)
+	v, err = ss.get(ctx, key, false, false, now)
 	return v, asked, err
 }
 

@@ -217,8 +217,8 @@ func (c core) read(ctx context.Context) (any, error) {
 
 // initial is what a request of an ended session reads.
 func (c core) initial(ctx context.Context) (any, error) {
-	v, _, _, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
-	return v, err
+	l, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
+	return l.Value, err
 }
 
 // resolve names the instance that a call is about.

@@ -26,6 +26,7 @@ func (a *App) syncEach(ctx context.Context, refs []engine.Ref) []error {
 	var of []int
 	for i, ref := range refs {
 		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
+			ref.First = true // what counts is the use that follows
 			shared, of = append(shared, ref), append(of, i)
 		}
 	}

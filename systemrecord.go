@@ -7,8 +7,10 @@ import (
 	"reflect"
 	"slices"
 	"time"
+	"unsafe"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/footprint"
 	"github.com/stay-go/stay/store"
 )
 
@@ -108,6 +110,26 @@ func (r *sessionRecord) clone() *sessionRecord {
 	return c
 }
 
+// memory returns about how many bytes the record takes in memory.
+func (r *sessionRecord) memory() int {
+	if r == nil {
+		return 0
+	}
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r)))
+	e := r.events
+	if e == nil {
+		return bytes
+	}
+	bytes += footprint.Bytes(int(unsafe.Sizeof(*e))) + footprint.Bytes(cap(e.User))
+	if e.Keys != nil {
+		bytes += footprint.Map(len(e.Keys), int(unsafe.Sizeof("")), int(unsafe.Sizeof(attachment{})))
+	}
+	for module, a := range e.Keys {
+		bytes += footprint.Bytes(len(module)) + footprint.Bytes(cap(a.Key))
+	}
+	return bytes
+}
+
 // user returns who is logged in, "" = nobody.
 func (r *sessionRecord) user() string {
 	if r == nil {
@@ -158,6 +180,18 @@ func (r *userRecord) clone() *userRecord {
 	return &c
 }
 
+// memory returns about how many bytes the record takes in memory.
+func (r *userRecord) memory() int {
+	if r == nil {
+		return 0
+	}
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(cap(r.Sessions)*int(unsafe.Sizeof(userSession{})))
+	for _, s := range r.Sessions {
+		bytes += footprint.Bytes(len(s.ID))
+	}
+	return bytes
+}
+
 // list adds a session; those that have expired go.
 func (r *userRecord) list(id string, expires, now time.Time) {
 	r.unlist(id, now)
@@ -179,6 +213,7 @@ func (r *userRecord) unlist(id string, now time.Time) {
 type systemType[R interface {
 	*T
 	clone() R
+	memory() int
 }, T any] struct{ what string }
 
 // Clone implements engine.Type.
@@ -193,22 +228,23 @@ func (systemType[R, T]) Encode(v, _ any) ([]byte, error) {
 }
 
 // Settle implements engine.Type. All strings of the records are Stay's own.
-func (t systemType[R, T]) Settle(v, _ any, _ []byte) (settled, result any, err error) {
-	return t.Clone(v), v, nil
+func (t systemType[R, T]) Settle(v, _, _ any, _ []byte) (settled, result any, bytes int, err error) {
+	c := v.(R).clone()
+	return c, v, c.memory(), nil
 }
 
 // Load implements engine.Type.
-func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
+func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record) (engine.Loaded, error) {
 	if rec.Revision == 0 {
-		return R(nil), nil, nil, nil
+		return engine.Loaded{Value: R(nil)}, nil
 	}
 	out := R(new(T))
 	if err := json.Unmarshal(rec.Value, out); err != nil || rec.Version > 1 {
-		return nil, nil, nil, &Error{
+		return engine.Loaded{}, &Error{
 			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
 			Message: "the stored " + t.what + " cannot be read; it was left as it is",
 		}
 	}
-	encoded, err = t.Encode(out, nil)
-	return out, nil, encoded, err
+	encoded, err := t.Encode(out, nil)
+	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err
 }

@@ -84,7 +84,7 @@ func BenchmarkList(b *testing.B) {
 	for i := range all {
 		all[i] = entry{fmt.Sprint("id-", i), fmt.Sprint("author-", i), fmt.Sprint("what somebody has to say ", i), i}
 	}
-	from := p.Own(&list{all}, nil).(*list)
+	from := owned(p, &list{all}, nil)
 	changed := p.Copy(from).(*list)
 	changed.Entries = append(changed.Entries, entry{"id", "author", "text", 1})
 	moved := &list{changed.Entries[1:]} // the first one left, so that no other is where it was

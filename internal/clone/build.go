@@ -11,8 +11,10 @@ type builder struct {
 	nodes map[reflect.Type]*node
 	// order lists the types in the order in which they were begun.
 	order []reflect.Type
-	// owning: the copies have strings of their own.
+	// owning: the copies may get strings of their own.
 	owning bool
+	// opaque: not all memory of the values is seen.
+	opaque bool
 }
 
 var timeType = reflect.TypeFor[time.Time]()
@@ -30,9 +32,11 @@ func (b *builder) build(t reflect.Type, path string) (*node, error) {
 	if err := b.fill(n, t, path); err != nil {
 		return nil, err
 	}
+	n.size = int(t.Size())
 	if n.unshare == nil {
 		n.flat = true
 	}
+	b.opaque = b.opaque || n.own
 	return n, nil
 }
 
@@ -72,7 +76,7 @@ func (b *builder) byKind(n *node, t reflect.Type, path string) (err error) {
 	switch t.Kind() {
 	case reflect.String:
 		if b.owning {
-			n.unshare = ownString
+			n.unshare = unshareString
 		}
 		return nil
 	case reflect.Bool, reflect.Float32, reflect.Float64,
@@ -103,7 +107,7 @@ func (b *builder) byKind(n *node, t reflect.Type, path string) (err error) {
 		return err
 	case reflect.Interface:
 		if t.NumMethod() == 0 {
-			n.unshare = anyCopier(b.owning).unshare
+			n.unshare = unshareAny
 			return nil
 		}
 		return refuse(path, t, "use a concrete type or any")
@@ -139,6 +143,7 @@ func (b *builder) fillStruct(n *node, t reflect.Type, path string) error {
 		}
 		if !sf.IsExported() && (!sf.Anonymous || sf.Type.Kind() != reflect.Struct || f.own) {
 			if b.owning && holdsOnlyStrings(sf.Type) {
+				b.opaque = true
 				continue // out of reach, but nothing that another could change
 			}
 			return fmt.Errorf("%s is unexported and holds references, so it cannot be copied: export it, or give %s a Clone method", at, TypeName(t))

@@ -7,6 +7,8 @@ package clone
 import (
 	"fmt"
 	"reflect"
+
+	"github.com/stay-go/stay/internal/footprint"
 )
 
 // MaxDepth is how deeply values of a recursive type may be nested. It is the
@@ -20,7 +22,8 @@ const MaxDepth = 10000
 type Plan struct {
 	typ, ptr reflect.Type      // T and *T
 	top      *node             // for Copy
-	owning   *node             // for Own
+	owning   *node             // for Own and Keep
+	opaque   bool              // Own and Keep do not see all memory
 	assign   func(src any) any // makes a shallow copy
 }
 
@@ -52,6 +55,7 @@ func New(t reflect.Type) (*Plan, error) {
 	if p.owning, err = b.build(t, TypeName(t)); err != nil {
 		return nil, err
 	}
+	p.opaque = b.opaque
 	return p, nil
 }
 
@@ -64,7 +68,8 @@ func New(t reflect.Type) (*Plan, error) {
 // Copy panics if src is no *T or is nil, if a type's own methods panic or
 // fail, and if the value is cyclic or nested deeper than [MaxDepth].
 func (p *Plan) Copy(src any) any {
-	return p.copy(p.top, src, reflect.Value{})
+	c, _ := p.copy(p.top, src, reflect.Value{}, place{})
+	return c
 }
 
 // Own is Copy for a value that is going to be kept: its strings are new too,
@@ -79,20 +84,39 @@ func (p *Plan) Copy(src any) any {
 // A type's own Clone is used only for what cannot be copied field by field, as
 // it may share strings. What it returns there is taken as it is, and so are the
 // strings of unexported fields, which only their own package can set.
-func (p *Plan) Own(src, from any) any {
+//
+// bytes is what the copy takes in memory, as far as that is seen: see
+// [Plan.Opaque].
+func (p *Plan) Own(src, from any) (c any, bytes int) {
 	var f reflect.Value
 	if from != nil {
 		f = p.pointee(from)
 	}
-	return p.copy(p.owning, src, f)
+	return p.copy(p.owning, src, f, place{own: true})
 }
 
-func (p *Plan) copy(top *node, src any, from reflect.Value) any {
-	c := p.assign(src)
-	if !top.flat {
-		top.unshare(reflect.ValueOf(c).Elem(), from, 0)
+// Keep is Own for a value whose strings are its own already, such as one that
+// was just read: they are shared. It returns src itself where a copy would not
+// differ.
+func (p *Plan) Keep(src any) (c any, bytes int) {
+	if p.owning.flat {
+		return src, footprint.Bytes(p.owning.size)
 	}
-	return c
+	return p.copy(p.owning, src, reflect.Value{}, place{})
+}
+
+// Opaque reports whether values may take more memory than Own and Keep see,
+// because it is in the hands of the types' own methods or in strings of
+// unexported fields.
+func (p *Plan) Opaque() bool { return p.opaque }
+
+func (p *Plan) copy(top *node, src any, from reflect.Value, at place) (c any, bytes int) {
+	c = p.assign(src)
+	bytes = footprint.Bytes(top.size)
+	if !top.flat {
+		bytes += top.unshare(reflect.ValueOf(c).Elem(), from, at)
+	}
+	return c, bytes
 }
 
 // Assign has the plan begin its copies with fn, which takes a *T and returns a

@@ -6,6 +6,8 @@ import (
 	"reflect"
 	"strings"
 	"unsafe"
+
+	"github.com/stay-go/stay/internal/footprint"
 )
 
 // A node copies values of one type. Nodes form a graph: the node of a type
@@ -17,13 +19,21 @@ type node struct {
 	own bool
 	// unshare is given a settable value that is a shallow copy and replaces
 	// everything in it that is still shared. from is what is at the same place
-	// in the value whose strings stay, invalid if there is nothing. It is nil
-	// if flat.
-	unshare func(v, from reflect.Value, depth int)
+	// in the value whose strings stay, invalid if there is nothing. It returns
+	// how many bytes the copy takes in memory beside v itself, as far as that is
+	// seen: strings are where they are not flat. It is nil if flat.
+	unshare func(v, from reflect.Value, at place) (bytes int)
 
+	size   int // of a value in its place
 	fields []field
 	key    *node
 	elem   *node
+}
+
+// A place is where in a value a copy is made, and how.
+type place struct {
+	depth int
+	own   bool // strings are made anew
 }
 
 // A field is one of a struct that is not flat.
@@ -32,20 +42,22 @@ type field struct {
 	node  *node
 }
 
-func (n *node) unshareStruct(v, from reflect.Value, depth int) {
+func (n *node) unshareStruct(v, from reflect.Value, at place) (bytes int) {
 	var old reflect.Value
 	for _, f := range n.fields {
 		if from.IsValid() {
 			old = from.Field(f.index)
 		}
-		f.node.unshare(v.Field(f.index), old, depth)
+		bytes += f.node.unshare(v.Field(f.index), old, at)
 	}
+	return bytes
 }
 
-func (n *node) unshareArray(v, from reflect.Value, depth int) {
+func (n *node) unshareArray(v, from reflect.Value, at place) (bytes int) {
 	for i := range v.Len() {
-		n.elem.unshare(v.Index(i), item(from, i), depth)
+		bytes += n.elem.unshare(v.Index(i), item(from, i), at)
 	}
+	return bytes
 }
 
 // item returns what is at i in a list, invalid if there is nothing.
@@ -56,43 +68,48 @@ func item(from reflect.Value, i int) reflect.Value {
 	return from.Index(i)
 }
 
-func (n *node) unsharePointer(v, from reflect.Value, depth int) {
+func (n *node) unsharePointer(v, from reflect.Value, at place) (bytes int) {
 	if v.IsNil() {
-		return
+		return 0
 	}
+	bytes = footprint.Bytes(n.elem.size)
 	c := reflect.New(v.Type().Elem())
 	c.Elem().Set(v.Elem())
 	if !n.elem.flat {
 		if from.IsValid() {
 			from = from.Elem() // invalid if it is nil
 		}
-		n.elem.unshare(c.Elem(), from, deeper(depth))
+		bytes += n.elem.unshare(c.Elem(), from, at.deeper())
 	}
 	v.Set(c)
+	return bytes
 }
 
-func (n *node) unshareSlice(v, from reflect.Value, depth int) {
+func (n *node) unshareSlice(v, from reflect.Value, at place) (bytes int) {
 	if v.IsNil() {
-		return
+		return 0
 	}
+	bytes = footprint.Bytes(v.Len() * n.elem.size)
 	c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
 	reflect.Copy(c, v)
 	if !n.elem.flat {
-		depth = deeper(depth)
+		at = at.deeper()
 		for i := range c.Len() {
-			n.elem.unshare(c.Index(i), item(from, i), depth)
+			bytes += n.elem.unshare(c.Index(i), item(from, i), at)
 		}
 	}
 	v.Set(c)
+	return bytes
 }
 
 // unshareMap does not look for what from has under the same key: finding it
 // costs as much as new strings.
-func (n *node) unshareMap(v, _ reflect.Value, depth int) {
+func (n *node) unshareMap(v, _ reflect.Value, at place) (bytes int) {
 	if v.IsNil() {
-		return
+		return 0
 	}
-	depth = deeper(depth)
+	bytes = footprint.Map(v.Len(), n.key.size, n.elem.size)
+	at = at.deeper()
 	t := v.Type()
 	c := reflect.MakeMapWithSize(t, v.Len())
 	key := reflect.New(t.Key()).Elem()
@@ -101,93 +118,118 @@ func (n *node) unshareMap(v, _ reflect.Value, depth int) {
 		key.SetIterKey(it)
 		elem.SetIterValue(it)
 		if !n.key.flat {
-			n.key.unshare(key, reflect.Value{}, depth)
+			bytes += n.key.unshare(key, reflect.Value{}, at)
 		}
 		if !n.elem.flat {
-			n.elem.unshare(elem, reflect.Value{}, depth)
+			bytes += n.elem.unshare(elem, reflect.Value{}, at)
 		}
 		c.SetMapIndex(key, elem)
 	}
 	v.Set(c)
+	return bytes
 }
 
-// ownString gives v a string of its own, unless it is the one in from.
-func ownString(v, from reflect.Value, _ int) {
+// unshareString gives v a string of its own, unless it is the one in from or
+// strings are shared.
+func unshareString(v, from reflect.Value, at place) (bytes int) {
 	s := v.String()
+	if bytes = footprint.Bytes(len(s)); !at.own {
+		return bytes
+	}
 	if from.IsValid() {
 		if f := from.String(); len(f) == len(s) && unsafe.StringData(f) == unsafe.StringData(s) {
-			return
+			return bytes
 		}
 	}
 	v.SetString(strings.Clone(s))
+	return bytes
 }
 
-// An anyCopier copies what an any holds. Its type is not known before, so it is
-// looked at each time. A true one makes new strings too.
-type anyCopier bool
-
-func (owning anyCopier) unshare(v, _ reflect.Value, depth int) {
+// unshareAny copies what an any holds. Its type is not known before, so it is
+// looked at each time.
+func unshareAny(v, _ reflect.Value, at place) (bytes int) {
 	if v.IsNil() {
-		return
+		return 0
 	}
-	v.Set(reflect.ValueOf(owning.copy(v.Interface(), depth)))
+	c, bytes := copyAny(v.Interface(), at)
+	v.Set(reflect.ValueOf(c))
+	return bytes
 }
 
-func (owning anyCopier) copy(x any, depth int) any {
-	switch x := x.(type) {
-	case bool, float64:
-		return x
+// What values take that an any holds by pointer, and each place in a list.
+const (
+	boxedNumber = 8
+	boxedString = 16
+	boxedList   = 24
+	boxSize     = 16
+	stringSize  = 16
+)
+
+func copyAny(v any, at place) (c any, bytes int) {
+	switch x := v.(type) {
+	case nil, bool:
+		return v, 0
+	case float64:
+		return v, boxedNumber
 	case string:
-		return owning.text(x)
+		bytes = boxedString + footprint.Bytes(len(x))
+		if at.own {
+			return strings.Clone(x), bytes
+		}
+		return v, bytes
 	case json.Number:
-		return json.Number(owning.text(string(x)))
+		bytes = boxedString + footprint.Bytes(len(x))
+		if at.own {
+			return json.Number(strings.Clone(string(x))), bytes
+		}
+		return v, bytes
 	case []any:
 		if x == nil {
-			return x
+			return v, 0
 		}
-		depth = deeper(depth)
+		at = at.deeper()
+		bytes = boxedList + footprint.Bytes(len(x)*boxSize)
 		c := make([]any, len(x))
 		for i, e := range x {
-			c[i] = owning.copy(e, depth)
+			elem, more := copyAny(e, at)
+			c[i] = elem
+			bytes += more
 		}
-		return c
+		return c, bytes
 	case map[string]any:
 		if x == nil {
-			return x
+			return v, 0
 		}
-		depth = deeper(depth)
+		at = at.deeper()
+		bytes = footprint.Map(len(x), stringSize, boxSize)
 		c := make(map[string]any, len(x))
 		for k, e := range x {
-			c[owning.text(k)] = owning.copy(e, depth)
+			elem, more := copyAny(e, at)
+			bytes += footprint.Bytes(len(k)) + more
+			if at.own {
+				k = strings.Clone(k)
+			}
+			c[k] = elem
 		}
-		return c
-	case nil:
-		return nil
+		return c, bytes
 	}
-	var c any
-	b, err := json.Marshal(x)
+	b, err := json.Marshal(v)
 	if err == nil {
 		err = json.Unmarshal(b, &c)
 	}
 	if err != nil {
-		panic(fmt.Errorf("clone: a %T in an any cannot be copied: %w", x, err))
+		panic(fmt.Errorf("clone: a %T in an any cannot be copied: %w", v, err))
 	}
-	return c
-}
-
-func (owning anyCopier) text(s string) string {
-	if owning {
-		return strings.Clone(s)
-	}
-	return s
+	return copyAny(c, at) // for its size
 }
 
 // deeper counts a level of nesting. It allows one more than MaxDepth, as a
 // pointer at the end of the chain is no level in JSON. A value that is too deep is cyclic or as
 // good as that; a panic can be recovered from, unlike a stack overflow.
-func deeper(depth int) int {
-	if depth > MaxDepth {
+func (p place) deeper() place {
+	if p.depth > MaxDepth {
 		panic(fmt.Errorf("clone: the value is cyclic or nested deeper than %d levels", MaxDepth))
 	}
-	return depth + 1
+	p.depth++
+	return p
 }

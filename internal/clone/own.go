@@ -26,16 +26,17 @@ func MarshalsItself(t reflect.Type) bool {
 }
 
 // roundTrip returns the function that copies a value of t by marshalling it
-// there and back.
-func roundTrip(t reflect.Type) func(v, from reflect.Value, depth int) {
+// there and back. What the copy takes in memory is not seen.
+func roundTrip(t reflect.Type) func(v, from reflect.Value, at place) int {
 	p := reflect.PointerTo(t)
 	asJSON := p.Implements(jsonMarshaler) && p.Implements(jsonUnmarshaler)
-	return func(v, _ reflect.Value, _ int) {
+	return func(v, _ reflect.Value, _ place) int {
 		c := reflect.New(t)
 		if err := writeAndRead(c.Interface(), v.Addr().Interface(), asJSON); err != nil {
 			panic(fmt.Errorf("clone: a %s did not survive being marshalled there and back: %w", t, err))
 		}
 		v.Set(c.Elem())
+		return 0
 	}
 }
 
@@ -55,8 +56,9 @@ func writeAndRead(dst, src any, asJSON bool) error {
 }
 
 // ownClone returns the function that copies a value of t by its own Clone
-// method, or nil if it has none that returns a t or a *t.
-func ownClone(t reflect.Type) func(v, from reflect.Value, depth int) {
+// method, or nil if it has none that returns a t or a *t. What the copy takes in
+// memory is not seen.
+func ownClone(t reflect.Type) func(v, from reflect.Value, at place) int {
 	if t.Kind() == reflect.Interface {
 		return nil
 	}
@@ -68,9 +70,9 @@ func ownClone(t reflect.Type) func(v, from reflect.Value, depth int) {
 	call := func(v reflect.Value) reflect.Value { return v.Addr().Method(m.Index).Call(nil)[0] }
 	switch m.Type.Out(0) {
 	case t:
-		return func(v, _ reflect.Value, _ int) { v.Set(call(v)) }
+		return func(v, _ reflect.Value, _ place) int { v.Set(call(v)); return 0 }
 	case p:
-		return func(v, _ reflect.Value, _ int) { v.Set(call(v).Elem()) }
+		return func(v, _ reflect.Value, _ place) int { v.Set(call(v).Elem()); return 0 }
 	}
 	return nil
 }

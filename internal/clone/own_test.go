@@ -205,6 +205,16 @@ func within(s, text string) bool {
 	return at >= begin && at < begin+uintptr(len(text))
 }
 
+// owned is Plan.Own with types.
+func owned[T any](p *clone.Plan, v, from *T) *T {
+	var f any
+	if from != nil {
+		f = from
+	}
+	c, _ := p.Own(v, f)
+	return c.(*T)
+}
+
 // E6: a value that is kept holds on to nothing but itself, whatever texts its
 // strings were taken from, and what has not changed since the last one is the
 // same string as there.
@@ -225,7 +235,7 @@ func TestE6OwnSharesNoMemory(t *testing.T) {
 				s.change(v)
 			}
 			want := p.Copy(v)
-			own := p.Own(v, from)
+			own, _ := p.Own(v, from)
 			if !reflect.DeepEqual(own, want) || !reflect.DeepEqual(v, want) {
 				t.Fatalf("seed %d: it differs:\n%+v\n%+v\n%+v", seed, own, v, want)
 			}
@@ -254,14 +264,14 @@ func TestOwnKeepsWhatDidNotChange(t *testing.T) {
 	}
 	p := plan[state](t)
 	text := strings.Repeat("text", 10)
-	from := p.Own(&state{Name: text[1:5], In: &entry{text[2:], "b"}, Pair: [2]entry{{text[1:], text[2:]}}, Entries: []entry{
+	from := owned(p, &state{Name: text[1:5], In: &entry{text[2:], "b"}, Pair: [2]entry{{text[1:], text[2:]}}, Entries: []entry{
 		{text[3:9], text[9:12]}, {text[4:], text[5:]},
-	}}, nil).(*state)
+	}}, nil)
 	v := p.Copy(from).(*state)
 	v.Count++
 	v.Pair[0].ID = text[7:] // a part of what it was, elsewhere
 	v.Entries = append(v.Entries, entry{text[5:15], ""})
-	own := p.Own(v, from).(*state)
+	own := owned(p, v, from)
 	same := func(a, b string) bool { return unsafe.StringData(a) == unsafe.StringData(b) && len(a) == len(b) }
 	for path, pair := range map[string][2]string{
 		"Name": {own.Name, from.Name}, "In.ID": {own.In.ID, from.In.ID}, "Pair[].Text": {own.Pair[0].Text, from.Pair[0].Text},
@@ -281,11 +291,11 @@ func TestOwnKeepsWhatDidNotChange(t *testing.T) {
 	// A shorter string that begins where the old one does is another one.
 	v = p.Copy(from).(*state)
 	v.Name = v.Name[:2]
-	if own := p.Own(v, from).(*state); within(own.Name, from.Name) {
+	if own := owned(p, v, from); within(own.Name, from.Name) {
 		t.Error("a part of the old string keeps all of it")
 	}
 	v.Name = v.Name[:0]
-	if own := p.Own(v, from).(*state); within(own.Name, from.Name) {
+	if own := owned(p, v, from); within(own.Name, from.Name) {
 		t.Error("an empty part of the old string keeps all of it")
 	}
 }
@@ -324,7 +334,7 @@ func TestOwnOfTypesWithClone(t *testing.T) {
 		Ptr:  &ptrCloner{Items: []string{text[1:]}},
 		hide: point{X: text},
 	}
-	own := p.Own(src, nil).(*state)
+	own := owned(p, src, nil)
 	if calls != 1 || own.Ptr.Items[0] != "cloned" {
 		t.Errorf("%d calls, %v", calls, own.Ptr.Items)
 	}

@@ -3,7 +3,6 @@ package engine
 import (
 	"hash/maphash"
 	"strings"
-	"sync"
 	"sync/atomic"
 )
 
@@ -14,17 +13,15 @@ const (
 	smallCache = 1024
 )
 
-// A cache finds instances by key and bounds how many there are. Each shard is
-// a map and a list in the order of use; a shard's lock is never held while
-// anything waits.
+// A cache finds instances by key and bounds how many there are and what they take
+// in memory. A shard's lock is never held while anything waits.
 type cache struct {
 	engine    *Engine
 	seed      maphash.Seed
 	bits      uint64 // of hashes that are used; all but in tests
 	maxCount  int64
 	maxBytes  int64
-	count     atomic.Int64
-	bytes     atomic.Int64
+	has       [segments]tally
 	nextShard atomic.Uint32 // where to look for something to evict
 	n         uint32        // of the shards that are used
 	shards    [shards]shard
@@ -35,70 +32,24 @@ type cacheKey struct {
 	key  string
 }
 
-// A shard finds instances by the hash of their keys, which takes less memory
-// than the keys would. Of instances with the same hash, all but one are found by
-// the key itself.
-type shard struct {
-	mu   sync.Mutex
-	m    map[uint64]*Instance
-	more map[cacheKey]*Instance
-	n    atomic.Int64 // how many there are
-	list Instance     // sentinel: next is the latest used, prev the oldest
-}
-
-// find returns the instance of a key, nil if there is none.
-func (s *shard) find(h uint64, k *Kind, key string) *Instance {
-	in := s.m[h]
-	if in != nil && in.kind == k && in.key == key {
-		return in
-	}
-	if len(s.more) == 0 {
-		return nil
-	}
-	return s.more[cacheKey{k, key}]
-}
-
-// insert adds an instance whose key is not in the shard.
-func (s *shard) insert(h uint64, in *Instance) {
-	if s.m[h] == nil {
-		s.m[h] = in
-		return
-	}
-	if s.more == nil {
-		s.more = map[cacheKey]*Instance{}
-	}
-	s.more[cacheKey{in.kind, in.key}] = in
-}
-
-// remove takes an instance out that is in the shard.
-func (s *shard) remove(h uint64, in *Instance) {
-	if s.m[h] == in {
-		delete(s.m, h)
-		return
-	}
-	delete(s.more, cacheKey{in.kind, in.key})
-}
-
-// all yields the instances of the shard.
-func (s *shard) all(yield func(*Instance) bool) {
-	for in := s.list.next; in != &s.list; in = in.next {
-		if !yield(in) {
-			return
-		}
-	}
-}
-
 func newCache(e *Engine, maxCount int, maxBytes int64) *cache {
 	c := &cache{engine: e, seed: maphash.MakeSeed(), bits: ^uint64(0), maxCount: int64(maxCount), maxBytes: maxBytes, n: shards}
 	if maxCount < smallCache {
 		c.n = 1
 	}
 	for i := range c.shards {
-		s := &c.shards[i]
-		s.m = map[uint64]*Instance{}
-		s.list.next, s.list.prev = &s.list, &s.list
+		c.shards[i].init()
 	}
 	return c
+}
+
+// count and bytes are what there is of all segments.
+func (c *cache) count() int64 {
+	return c.has[usedOnce].count.Load() + c.has[usedAgain].count.Load() + c.has[absent].count.Load()
+}
+
+func (c *cache) bytes() int64 {
+	return c.has[usedOnce].bytes.Load() + c.has[usedAgain].bytes.Load() + c.has[absent].bytes.Load()
 }
 
 // place returns the shard of a key, and its hash there.
@@ -107,29 +58,40 @@ func (c *cache) place(k *Kind, key string) (*shard, uint64) {
 	return &c.shards[h&uint64(c.n-1)], h
 }
 
+// A use says how an instance is used.
+type use struct {
+	pin   bool  // it must not be evicted until release
+	later bool  // by somebody who comes back to it
+	at    int64 // when; 0 = the order is enough
+}
+
 // get returns the instance of a key, nil if there is none, and makes it the
 // latest used.
-func (c *cache) get(k *Kind, key string, pin bool, used int64) *Instance {
+func (c *cache) get(k *Kind, key string, u use) *Instance {
 	s, h := c.place(k, key)
 	s.mu.Lock()
 	in := s.find(h, k, key)
 	if in != nil {
-		if pin {
+		if u.pin {
 			in.pins.Add(1)
 		}
-		if used != 0 {
-			in.used = used
-		}
-		if s.list.next != in {
+		s.use(in, u.at)
+		switch o := &s.segments[in.segment]; {
+		case in.segment == usedOnce && u.later:
+			c.move(s, in, usedAgain)
+		case in.segment == absent && u.pin:
+			c.move(s, in, usedOnce)
+		case o.end.next != in:
 			in.unlink()
-			s.pushFront(in)
+			o.pushFront(in)
 		}
 	}
 	s.mu.Unlock()
 	return in
 }
 
-// peek returns the instance of a key, nil if there is none.
+// peek returns the instance of a key, nil if there is none. It does not count as
+// a use.
 func (c *cache) peek(k *Kind, key string) *Instance {
 	s, h := c.place(k, key)
 	s.mu.Lock()
@@ -137,10 +99,30 @@ func (c *cache) peek(k *Kind, key string) *Instance {
 	return s.find(h, k, key)
 }
 
+// link puts in into a segment, as the latest used.
+func (c *cache) link(s *shard, in *Instance, to segment) {
+	in.segment = to
+	s.segments[to].pushFront(in)
+	s.segments[to].n.Add(1)
+	c.has[to].count.Add(1)
+	c.has[to].bytes.Add(in.counted.bytes())
+}
+
+func (c *cache) unlink(s *shard, in *Instance) {
+	in.unlink()
+	s.segments[in.segment].n.Add(-1)
+	c.has[in.segment].count.Add(-1)
+	c.has[in.segment].bytes.Add(-in.counted.bytes())
+}
+
+func (c *cache) move(s *shard, in *Instance, to segment) {
+	c.unlink(s, in)
+	c.link(s, in, to)
+}
+
 // add puts in, pinned, into the cache, or returns the instance that is there
-// already, pinned. If the cache is over its bounds, the least recently used
-// instances that nobody uses are evicted; ok is false, and in is not kept,
-// when there is no room.
+// already, pinned. If the cache is over its bounds, instances that nobody uses
+// are evicted; ok is false, and in is not kept, when there is no room.
 //
 // The instance keeps a key of its own: the caller's may be a small part of a
 // large text, such as a request's path, which would stay in memory with it.
@@ -156,15 +138,13 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 		in.key = strings.Clone(in.key)
 	}
 	in.pins.Add(1)
-	in.used = used
+	s.use(in, used)
 	s.insert(h, in)
-	s.pushFront(in)
+	c.link(s, in, usedOnce)
 	if one := in.kind.single; one != nil {
 		one.in.Store(in)
 	}
-	s.n.Add(1)
 	s.mu.Unlock()
-	c.count.Add(1)
 	if c.shrink() {
 		return in, true
 	}
@@ -175,65 +155,111 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 	return in, false
 }
 
+// setAside makes room for others where in is, which nobody uses and does not
+// exist.
+func (c *cache) setAside(in *Instance) {
+	s, h := c.place(in.kind, in.key)
+	s.mu.Lock()
+	if v := in.snapshot.Load(); s.find(h, in.kind, in.key) == in && in.pins.Load() == 0 && v != nil && !v.Exists() {
+		c.move(s, in, absent)
+	}
+	s.mu.Unlock()
+}
+
 // shrink evicts until the cache is within its bounds. It reports false when
 // everything that is left is in use.
 func (c *cache) shrink() (ok bool) {
 	for c.over() {
-		k := c.evict()
-		if k == nil {
+		in := c.evict()
+		if in == nil {
 			return !c.over()
+		}
+		if v := in.snapshot.Load(); !v.Exists() {
+			continue // nothing that anybody misses
 		}
 		if c == c.engine.guests {
 			c.engine.reportDropped()
 		}
 		if o := c.engine.cfg.Observer; o != nil {
-			o.Evicted(k)
+			o.Evicted(in.kind)
 		}
 	}
 	return true
 }
 
-// evict removes one instance, beginning with a different shard each time, and
-// returns its kind, nil if there was none to remove. Shards that have less than
-// their share come last: what comes and goes by chance would leave some of them
-// nearly empty, and what is put into those would soon be gone again.
-func (c *cache) evict() *Kind {
-	first, count := c.nextShard.Add(1), c.count.Load()
+// over reports whether there is too much.
+func (c *cache) over() bool {
+	count, bytes := c.count(), c.bytes()
+	a := &c.has[absent]
+	count -= min(a.count.Load(), absent.share(c.maxCount))
+	bytes -= min(a.bytes.Load(), absent.share(c.maxBytes))
+	return count > c.maxCount || bytes > c.maxBytes
+}
+
+// beyond reports whether a segment has more than its share.
+func (c *cache) beyond(g segment) bool {
+	t := &c.has[g]
+	return t.count.Load() > g.share(c.maxCount) || t.bytes.Load() > g.share(c.maxBytes)
+}
+
+// evict removes one instance and returns it, nil if there was none to remove.
+func (c *cache) evict() *Instance {
+	if c.beyond(absent) {
+		if in := c.evictFrom(absent, absent); in != nil {
+			return in
+		}
+	}
+	if !c.beyond(usedAgain) {
+		if in := c.evictFrom(usedOnce, usedOnce); in != nil {
+			return in
+		}
+	}
+	return c.evictFrom(usedOnce, usedAgain)
+}
+
+// evictFrom is evict for some segments. It begins with a different shard each
+// time. Shards that have less than their share come last: what comes and goes by
+// chance would leave some of them nearly empty, and what is put into those would
+// soon be gone again.
+func (c *cache) evictFrom(from, to segment) *Instance {
+	first, count := c.nextShard.Add(1), int64(0)
+	for g := from; g <= to; g++ {
+		count += c.has[g].count.Load()
+	}
 	for _, all := range []bool{false, true} {
 		for i := range c.n {
 			s := &c.shards[(first+i)%c.n]
-			if !all && s.n.Load()*int64(c.n) < count {
+			if !all && s.n(from, to)*int64(c.n) < count {
 				continue
 			}
-			if k := s.evict(c); k != nil {
-				return k
+			if in := s.evict(c, from, to); in != nil {
+				return in
 			}
 		}
 	}
 	return nil
 }
 
-func (c *cache) over() bool {
-	return c.count.Load() > c.maxCount || c.bytes.Load() > c.maxBytes
-}
-
-// evict removes the least recently used of the shard's instances that is not
-// in use. Those in use that it meets count as just used, so that the next
-// search does not meet them again; so do those that were read through their
-// kind, which does not put them in front, unless there is nothing else.
-func (s *shard) evict(c *cache) *Kind {
+// evict removes the least recently used of the shard's instances in some
+// segments that is not in use. Those in use that it meets count as just used, so
+// that the next search does not meet them again; so do those that were read
+// through their kind, which does not put them in front, unless there is nothing
+// else.
+func (s *shard) evict(c *cache, from, to segment) *Instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := len(s.m) + len(s.more)
+	n := s.n(from, to)
 	for i := range 2 * n {
-		in := s.list.prev
+		o := s.oldest(from, to)
+		in := o.end.prev
 		one := in.kind.single
 		if (one == nil || !one.used.Swap(false) || i >= n) && c.retire(s, in) {
 			c.left(in, false)
-			return in.kind
+			return in
 		}
 		in.unlink()
-		s.pushFront(in)
+		o.pushFront(in)
+		s.use(in, 0)
 	}
 	return nil
 }
@@ -262,14 +288,11 @@ func (c *cache) left(in *Instance, idle bool) {
 func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	_, h := c.place(in.kind, in.key)
 	s.remove(h, in)
-	in.unlink()
+	c.unlink(s, in)
 	if one := in.kind.single; one != nil {
 		one.in.Store(nil)
 	}
-	s.n.Add(-1)
-	c.count.Add(-1)
-	c.bytes.Add(-in.size)
-	in.size = 0
+	in.counted = 0
 }
 
 // remove takes in out of the cache, used or not. It reports false if it was
@@ -313,10 +336,13 @@ func (c *cache) resize(in *Instance, first *Version) {
 		if v == nil {
 			v = in.snapshot.Load()
 		}
-		size := v.size(in.key)
-		c.bytes.Add(size - in.size)
-		grown = size > in.size
-		in.size = size
+		w := in.weigh(v)
+		c.has[in.segment].bytes.Add(w.bytes() - in.counted.bytes())
+		grown = w > in.counted
+		in.counted = w
+		if in.segment == absent && v.Exists() { // it was stored by the group of another
+			c.move(s, in, usedOnce)
+		}
 	}
 	s.mu.Unlock()
 	if grown {
@@ -330,13 +356,16 @@ func (c *cache) sweep(t int64, limit int) (more bool) {
 	for i := range c.shards {
 		s := &c.shards[i]
 		s.mu.Lock()
-		for in := s.list.prev; in != &s.list && in.used < t && limit > 0; {
-			older := in.prev
-			if c.retire(s, in) {
-				c.left(in, true)
-				limit--
+		for g := range s.segments {
+			end := &s.segments[g].end
+			for in := end.prev; in != end && in.used < t && limit > 0; {
+				newer := in.prev
+				if c.retire(s, in) {
+					c.left(in, true)
+					limit--
+				}
+				in = newer
 			}
-			in = older
 		}
 		s.mu.Unlock()
 	}
@@ -355,14 +384,4 @@ func (c *cache) all() []*Instance {
 		s.mu.Unlock()
 	}
 	return out
-}
-
-func (s *shard) pushFront(in *Instance) {
-	in.prev, in.next = &s.list, s.list.next
-	in.prev.next, in.next.prev = in, in
-}
-
-func (in *Instance) unlink() {
-	in.prev.next, in.next.prev = in.next, in.prev
-	in.prev, in.next = nil, nil
 }

@@ -25,7 +25,7 @@ func TestE6KeysWithTheSameHashAreToldApart(t *testing.T) {
 		for range 5000 {
 			n := name{kinds[random.IntN(2)], fmt.Sprint(random.IntN(40))}
 			in := there[n]
-			if got := c.get(n.kind, n.key, false, 0); got != in {
+			if got := c.get(n.kind, n.key, use{}); got != in {
 				t.Fatalf("%d bits: get of %s %q returned %p, want %p", bits, n.kind.Name, n.key, got, in)
 			}
 			switch {
@@ -41,7 +41,7 @@ func TestE6KeysWithTheSameHashAreToldApart(t *testing.T) {
 				delete(there, n)
 			}
 		}
-		if got := int(c.count.Load()); got != len(there) || got != len(c.all()) {
+		if got := int(c.count()); got != len(there) || got != len(c.all()) {
 			t.Errorf("%d bits: %d are counted and %d found, want %d", bits, got, len(c.all()), len(there))
 		}
 	}

@@ -93,7 +93,7 @@ func (e *Engine) accompany(req *request, companions []Companion) error {
 			if err != nil {
 				return err
 			}
-			next = &Version{Value: c.Value}
+			next = &Version{Value: c.Value, weight: weigh(c.Bytes)}
 			next.setDigest(e.digest(encoded))
 			e.follows(next, c.Base, req.seq)
 			next.setExpires(c.Expires)
@@ -295,7 +295,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	var eff effects
 	updates := e.batched(in, how)
-	before := in.m.committed.size(in.key)
+	before := in.weigh(in.m.committed)
 	switch how {
 	case applied:
 		if in.snapshot.Load().Revision > in.m.working.Revision {
@@ -318,7 +318,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	if in.owed != nil {
 		in.owed.concluded(e, in, how)
 	}
-	dead, now := in.m.dead, in.m.committed.size(in.key)
+	dead, now := in.m.dead, in.weigh(in.m.committed)
 	last, leaves, idle := in.m.committed, in.leaves, in.idle
 	if how == vanished && in.m.working.gone {
 		last, leaves = in.m.working, true
@@ -358,7 +358,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		return
 	}
 	c := k.cache
-	in := c.get(k, key, false, e.touch(k))
+	in := c.get(k, key, use{at: e.touch(k)})
 	if in == nil && k.Backend.features.Immediate {
 		// Commits overtake each other here, so a later one may have replaced
 		// this version already, and its instance may have been evicted.

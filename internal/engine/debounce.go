@@ -22,7 +22,7 @@ import (
 
 // A debounce is what such an instance owes the store. Instance.mu guards it.
 type debounce struct {
-	saved   *Version // what the store has
+	saved   *Version // what the store has, without its value
 	changes uint64   // how many were acknowledged
 	stored  uint64   // how many of them need no save any more
 	counted bool     // among the engine's unsaved
@@ -229,7 +229,7 @@ func (d *debounce) concluded(e *Engine, in *Instance, how conclusion) {
 			d.arm(e.delay(in))
 		}
 	case how == applied:
-		d.saved = in.m.committed // written by a group
+		d.saved = in.m.committed.hollow() // written by a group
 	}
 	d.acking, d.removing = false, false
 	if d.due && d.under == nil && !in.m.dead {

@@ -210,7 +210,7 @@ func (e *Engine) expelLocked(in *Instance, leaves bool) bool {
 // stored although the record has expired. Its hooks are called; expired means
 // that of an idle state as well. 0 stands for the latest revision.
 func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
-	in := k.cache.get(k, key, false, 0)
+	in := k.cache.peek(k, key)
 	if in == nil {
 		return
 	}

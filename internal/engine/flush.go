@@ -55,7 +55,7 @@ func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	defer e.End()
 	var all []*Instance
 	for i := range refs {
-		if in := refs[i].Kind.cache.get(refs[i].Kind, refs[i].Key, false, 0); in != nil && in.owed != nil {
+		if in := refs[i].Kind.cache.peek(refs[i].Kind, refs[i].Key); in != nil && in.owed != nil {
 			all = append(all, in)
 		}
 	}

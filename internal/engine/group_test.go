@@ -6,19 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
-
-	"github.com/stay-go/stay/store"
 )
-
-// words is the type of states that are strings.
-type words struct{}
-
-func (words) Clone(v any) any                                     { return v }
-func (words) Encode(v, _ any) ([]byte, error)                     { return []byte(v.(string)), nil }
-func (words) Settle(v, _ any, _ []byte) (settled, _ any, _ error) { return v, v, nil }
-func (words) Load(_ context.Context, _ string, rec *store.Record) (v, extra any, encoded []byte, err error) {
-	return string(rec.Value), nil, rec.Value, nil
-}
 
 type says string
 
@@ -53,12 +41,12 @@ func TestS4GuestsAreGivenBackLast(t *testing.T) {
 			Now: time.Now, Logger: slog.Default(), MaxInstances: 10, MaxBytes: 1 << 20, MaxGuests: 10, GuestIdle: time.Hour,
 			MaxState: 1000, MaxWaiters: 10, MaxWait: time.Second, CommitTimeout: time.Second, Report: func(*Kind, string, string, error) {},
 		})
-		guests, sessions := e.Kind(Kind{Name: "guest", Type: words{}}), e.Kind(Kind{Name: "session", Type: words{}})
+		guests, sessions := e.Kind(Kind{Name: "guest", Type: texts{}}), e.Kind(Kind{Name: "session", Type: texts{}})
 		if _, err := e.Update(t.Context(), oneOp{says: "here", ref: Ref{Kind: guests}}); err != nil {
 			t.Fatal(err)
 		}
 		waiter := &member{tell: make(chan verdict)} // whoever tells it waits for it
-		in := e.guests.get(guests, "", false, 0)
+		in := e.guests.peek(guests, "")
 		op := groupSays{what: []any{Deleted, "moved"}, with: func() {
 			in.lock()
 			defer in.unlock()

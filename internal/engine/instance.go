@@ -16,21 +16,22 @@ import (
 type Instance struct {
 	kind       *Kind
 	key        string
-	prev, next *Instance // in the cache's list, by last use
-	size       int64
-	used       int64 // guests: when it was last used, in Unix nanoseconds
+	prev, next *Instance // in the list of its segment
+	used       int64     // when it was last: guests in Unix nanoseconds, others in any order
 
 	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
 	owed     *debounce               // nil unless the kind has Debounce
 
 	*active
 
-	mu     sync.Mutex
-	pins   atomic.Int32
-	fresh  bool // there was surely no record when it was made
-	dead   bool // it was evicted while it was at rest
-	leaves bool // killed for good while its batch was at the store
-	idle   bool // it leaves because it has expired
+	mu      sync.Mutex
+	pins    atomic.Int32
+	fresh   bool    // there was surely no record when it was made
+	dead    bool    // it was evicted while it was at rest
+	leaves  bool    // killed for good while its batch was at the store
+	idle    bool    // it leaves because it has expired
+	counted weight  // by the cache
+	segment segment // of the cache
 }
 
 // active is the part of an instance that is there while the state is loaded or
@@ -111,7 +112,7 @@ func (in *Instance) start(v *Version) {
 	in.lock()
 	in.m.committed, in.m.working = v, v
 	if in.owed != nil {
-		in.owed.saved = v
+		in.owed.saved = v.hollow()
 	}
 	in.snapshot.Store(v)
 	in.loading = nil
@@ -159,7 +160,7 @@ func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	c := ref.Kind.cache
 	for {
-		in := c.get(ref.Kind, ref.Key, pin, e.touch(ref.Kind))
+		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.touch(ref.Kind)})
 		if in == nil {
 			return nil
 		}
@@ -290,20 +291,20 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 			err = fail(Internal, "panic while loading the state", fmt.Errorf("%v", p))
 		}
 	}()
-	value, extra, encoded, err := k.Type.Load(e.ctx, key, rec)
+	l, err := k.Type.Load(e.ctx, key, rec)
 	if err != nil {
 		return nil, err
 	}
-	v = &Version{Value: value, Revision: rec.Revision}
-	v.setRare(extra, nil)
+	v = &Version{Value: l.Value, Revision: rec.Revision, weight: weigh(l.Bytes)}
+	v.setRare(l.Extra, nil)
 	e.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
 	v.setExpires(rec.Expires)
-	v.setDigest(e.digest(encoded))
+	v.setDigest(e.digest(l.Encoded))
 	return v, nil
 }
 
-// release undoes the pin of acquire. State that was never stored and that
-// nothing would bring back from the store is not kept.
+// release undoes the pin of acquire. A state that does not exist is not kept if
+// the store need not be asked for it, else only where it is in nobody's way.
 func (e *Engine) release(in *Instance) {
 	if in.pins.Add(-1) > 0 {
 		return
@@ -314,6 +315,8 @@ func (e *Engine) release(in *Instance) {
 		in.kind.cache.drop(in, false)
 	case in.kind.Backend != nil && e.evict.Load():
 		in.kind.cache.drop(in, true)
+	case v != nil && !v.Exists():
+		in.kind.cache.setAside(in)
 	}
 }
 
@@ -345,7 +348,7 @@ func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
 // Drop forgets the state of a key in memory, clean or not: a stored one is
 // loaded again when it is next used, ephemeral state is lost.
 func (e *Engine) Drop(k *Kind, key string) {
-	if in := k.cache.get(k, key, false, 0); in != nil {
+	if in := k.cache.peek(k, key); in != nil {
 		e.kill(in)
 	}
 }

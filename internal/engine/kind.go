@@ -21,12 +21,20 @@ type Type interface {
 	// equals what loading the bytes would give and keeps no memory but its own:
 	// its strings are shared with from at most, the value of the version that
 	// the run began with. result is v or a copy of the settled value; its
-	// receiver owns it.
-	Settle(v, from any, encoded []byte) (settled, result any, err error)
+	// receiver owns it. bytes is about what settled takes in memory together
+	// with extra, the unknown fields that it is kept with.
+	Settle(v, from, extra any, encoded []byte) (settled, result any, bytes int, err error)
 	// Load makes a version of a record, or of the initial state when its
-	// revision is 0, and runs the module's hooks. The encoded form is that of
-	// the value it returns.
-	Load(ctx context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error)
+	// revision is 0, and runs the module's hooks.
+	Load(ctx context.Context, key string, rec *store.Record) (Loaded, error)
+}
+
+// A Loaded is what a record holds.
+type Loaded struct {
+	Value   any
+	Extra   any    // unknown fields; nil if there are none
+	Encoded []byte // form of Value
+	Bytes   int    // about what Value and Extra take in memory
 }
 
 // A Kind is one module as the engine sees it.
@@ -80,6 +88,9 @@ type Ref struct {
 	Guard Guard
 	// New: there can be no record, because nobody has known the key before.
 	New bool
+	// First: the key was made for the one who uses it now, so this is no later
+	// use of the instance, however often it comes.
+	First bool
 	// Expires is when a record that is created now expires; zero = never.
 	Expires time.Time
 	// Last has a group give back this instance's turn after those of the
@@ -116,6 +127,7 @@ type Companion struct {
 	Base *Version
 	// Value replaces the state; nil = only check that Base is current.
 	Value   any
+	Bytes   int // about what Value takes in memory
 	Expires time.Time
 }
 

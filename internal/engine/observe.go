@@ -65,8 +65,8 @@ type Counts struct {
 // Counts returns what is in memory at the moment.
 func (e *Engine) Counts() Counts {
 	return Counts{
-		States: e.instances.count.Load(), Bytes: e.instances.bytes.Load(),
-		Guests: e.guests.count.Load(), GuestsBytes: e.guests.bytes.Load(),
+		States: e.instances.count(), Bytes: e.instances.bytes(),
+		Guests: e.guests.count(), GuestsBytes: e.guests.bytes(),
 		Unsaved: e.unsaved.Load(),
 	}
 }

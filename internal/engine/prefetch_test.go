@@ -20,18 +20,21 @@ import (
 // texts is a Type whose states are strings.
 type texts struct{ created func(key string) }
 
-func (texts) Clone(v any) any                             { return v }
-func (texts) Encode(v, _ any) ([]byte, error)             { return []byte(v.(string)), nil }
-func (texts) Settle(v, _ any, _ []byte) (any, any, error) { return v, v, nil }
+func (texts) Clone(v any) any                 { return v }
+func (texts) Encode(v, _ any) ([]byte, error) { return []byte(v.(string)), nil }
 
-func (t texts) Load(_ context.Context, key string, rec *store.Record) (v, extra any, encoded []byte, err error) {
+func (texts) Settle(v, _, _ any, b []byte) (settled, result any, bytes int, err error) {
+	return v, v, len(b), nil
+}
+
+func (t texts) Load(_ context.Context, key string, rec *store.Record) (Loaded, error) {
 	if t.created != nil {
 		t.created(key)
 	}
 	if string(rec.Value) == "bad" {
-		return nil, nil, nil, errors.New("cannot be read")
+		return Loaded{}, errors.New("cannot be read")
 	}
-	return string(rec.Value), nil, rec.Value, nil
+	return Loaded{Value: string(rec.Value), Encoded: rec.Value, Bytes: len(rec.Value)}, nil
 }
 
 // prefetching is an engine on a store that holds a record for each key.

@@ -200,7 +200,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 func (e *Engine) saved(s *save, v *Version) {
 	in, d := s.in, s.in.owed
 	in.lock()
-	d.saved, d.later = v, nil
+	d.saved, d.later = v.hollow(), nil
 	d.failures, d.cause = 0, nil
 	updates := int(s.upto - d.stored)
 	d.stored = s.upto

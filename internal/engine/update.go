@@ -306,9 +306,11 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 		e.warnSize(k, len(encoded))
 	}
 	next = &Version{expires: work.expires, hash: digest.hash, bytes: digest.bytes}
-	if next.Value, res, err = k.Type.Settle(res, work.Value, encoded); err != nil {
+	var bytes int
+	if next.Value, res, bytes, err = k.Type.Settle(res, work.Value, extra, encoded); err != nil {
 		return nil, refused, nil, nil, err
 	}
+	next.weight = weigh(bytes)
 	next.setRare(extra, nil) // where it comes from is said when it is stored
 	return res, changed, next, encoded, nil
 }

@@ -2,8 +2,10 @@ package engine
 
 import (
 	"hash/maphash"
+	"math/bits"
 	"time"
 
+	"github.com/stay-go/stay/internal/footprint"
 	"github.com/stay-go/stay/store"
 )
 
@@ -18,8 +20,9 @@ type Version struct {
 	rare     *rare  // what few versions have
 	hash     uint64 // with bytes the digest of the encoded value, which is not kept
 	bytes    int32
-	gone     bool // committing it deletes the record
-	unsaved  bool // the store has an older version, or none: see debounce.go
+	weight   weight // of Value and the unknown fields in memory
+	gone     bool   // committing it deletes the record
+	unsaved  bool   // the store has an older version, or none: see debounce.go
 }
 
 // rare is the part of a version that few have. It never changes.
@@ -99,13 +102,55 @@ func (v *Version) expired(now time.Time) bool {
 	return v.expires != 0 && v.expires <= now.UnixMilli()
 }
 
-// size estimates what an instance with this version takes in memory: about 200
-// bytes, its key and its value, which takes more than its encoded form.
-func (v *Version) size(key string) int64 {
-	return 200 + int64(len(key)) + 2*int64(v.bytes)
+// A weight is a number of bytes, rounded up by a thousandth at most, in the two
+// bytes that a version and an instance have to spare: there are hundreds of
+// thousands of them. The upper five bits say how often the others are doubled,
+// which is enough for 2^42.
+type weight uint16
+
+const weightDigits = 11
+
+func weigh(n int) weight {
+	doubled := max(0, bits.Len(uint(n))-weightDigits)
+	digits := (n + 1<<doubled - 1) >> doubled
+	if digits == 1<<weightDigits { // it was rounded up to one more
+		doubled, digits = doubled+1, digits/2
+	}
+	return weight(doubled<<weightDigits | digits)
+}
+
+func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> weightDigits) }
+
+// What an instance takes in memory beside its key and its version's value: the
+// two structs and its part of the table in which it is found, and with Debounce
+// what it owes the store.
+const (
+	restBytes     = 200
+	debounceBytes = 400
+	rareBytes     = 48
+)
+
+// weigh returns what the instance takes in memory with this version.
+func (in *Instance) weigh(v *Version) weight {
+	n := restBytes + footprint.Bytes(len(in.key)) + int(v.weight.bytes())
+	if in.owed != nil {
+		n += debounceBytes
+	}
+	if v.rare != nil {
+		n += rareBytes + footprint.Bytes(cap(v.rare.others))
+	}
+	return weigh(n)
+}
+
+// hollow returns v without what takes memory: it is only compared.
+func (v *Version) hollow() *Version {
+	h := *v
+	h.Value, h.weight = nil, 0
+	h.setRare(nil, v.others())
+	return &h
 }
 
 // deleted returns the version that removes v's record.
 func (v *Version) deleted() *Version {
-	return &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, birth: v.birth, rare: v.rare}
+	return &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, weight: v.weight, birth: v.birth, rare: v.rare}
 }

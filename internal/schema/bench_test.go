@@ -66,7 +66,7 @@ func BenchmarkSchema(b *testing.B) {
 		b.Run("settle/"+c.name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				_, _, _ = s.Settle(c.v, c.v, encoded)
+				_, _, _, _ = s.Settle(c.v, c.v, encoded)
 			}
 		})
 		b.Run("decode/"+c.name, func(b *testing.B) {

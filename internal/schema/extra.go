@@ -1,6 +1,7 @@
 package schema
 
 import (
+	"github.com/stay-go/stay/internal/footprint"
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
@@ -27,6 +28,25 @@ func (x *Extra) put(field int, below *Extra) {
 		x.fields = make(map[int]*Extra)
 	}
 	x.fields[field] = below
+}
+
+// Bytes returns about what x takes in memory.
+func (x *Extra) Bytes() int {
+	if x == nil {
+		return 0
+	}
+	const list, pointer = 24, 8
+	bytes := footprint.Bytes(list+pointer) + footprint.Bytes(cap(x.members)*list)
+	for _, m := range x.members {
+		bytes += footprint.Bytes(cap(m))
+	}
+	if x.fields != nil {
+		bytes += footprint.Map(len(x.fields), pointer, pointer)
+		for _, below := range x.fields {
+			bytes += below.Bytes()
+		}
+	}
+	return bytes
 }
 
 // orNil returns nil if x holds nothing.

@@ -63,7 +63,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil || !bytes.Equal(first, second) {
 			t.Fatalf("%v\n%s\n%s", err, first, second)
 		}
-		settled, _, err := s.Settle(v, nil, first)
+		settled, _, _, err := s.Settle(v, nil, first)
 		if err != nil || !reflect.DeepEqual(settled, v2) {
 			t.Fatalf("%v\n%+v\n%+v", err, settled, v2)
 		}
@@ -144,7 +144,7 @@ func settleSame(t *testing.T, s *schema.Schema, v any) {
 	if err != nil {
 		return // NaN
 	}
-	settled, _, err := s.Settle(v, nil, encoded)
+	settled, _, _, err := s.Settle(v, nil, encoded)
 	if err != nil {
 		t.Fatalf("%s: %v", encoded, err)
 	}

@@ -25,6 +25,7 @@ type Schema struct {
 	top     *node
 	plan    *clone.Plan
 	initial any
+	bytes   int // that the initial value takes in memory
 
 	// exact: a deep copy equals what JSON makes of a value, apart from
 	// invalid UTF-8.
@@ -119,6 +120,9 @@ func (s *Schema) survive(initial any) (any, error) {
 	}
 	s.initial = reflect.New(s.typ).Interface()
 	v, _, err := s.Decode(first)
+	if err == nil {
+		v, s.bytes, err = s.Keep(v, first)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("cannot be read back from JSON: %w", err)
 	}
@@ -139,6 +143,9 @@ func excerpt(b []byte) string {
 
 // Initial returns a new deep copy of the initial value.
 func (s *Schema) Initial() any { return s.plan.Copy(s.initial) }
+
+// InitialBytes returns about what the initial value takes in memory.
+func (s *Schema) InitialBytes() int { return s.bytes }
 
 // Clone returns a deep copy of v, which should have come from this schema:
 // it panics where [clone.Plan.Copy] does.

@@ -43,7 +43,7 @@ func encode(t testing.TB, s *schema.Schema, v any, extra *schema.Extra) string {
 // settle runs what follows a run: encode, then settle.
 func settle(t testing.TB, s *schema.Schema, v any) any {
 	t.Helper()
-	settled, _, err := s.Settle(v, nil, []byte(encode(t, s, v, nil)))
+	settled, _, _, err := s.Settle(v, nil, []byte(encode(t, s, v, nil)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -356,7 +356,7 @@ func TestConcurrentUse(t *testing.T) {
 					t.Error(err)
 					return
 				}
-				if _, _, err := s.Settle(s.Reset(v), v, b); err != nil {
+				if _, _, _, err := s.Settle(s.Reset(v), v, b); err != nil {
 					t.Error(err)
 				}
 			}

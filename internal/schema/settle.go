@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/clone"
+	"github.com/stay-go/stay/internal/footprint"
 )
 
 // Encode returns the JSON of v, as encoding/json writes it, followed at each
@@ -62,21 +63,50 @@ const Spare = 32
 // before, or nil, stay where they are: see [clone.Plan.Own].
 //
 // result is the same for the run's caller to keep: v itself where JSON changes
-// nothing, else a copy. An error means that encoded could not be read back and
-// must not be stored.
-func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, err error) {
+// nothing, else a copy. bytes is about what settled takes in memory. An error
+// means that encoded could not be read back and must not be stored.
+func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes int, err error) {
 	defer recovered(&err)
-	if !s.exact || replaced(encoded) || s.timed && s.top.oddTime(reflect.ValueOf(v).Elem()) {
-		if settled, _, err = s.Decode(encoded); err != nil {
-			return nil, nil, err
+	zones, odd := 0, false
+	if s.exact {
+		zones, odd = s.zones(v)
+	}
+	if !s.exact || odd || replaced(encoded) {
+		if result, _, err = s.Decode(encoded); err != nil {
+			return nil, nil, 0, err
 		}
-		return settled, s.Clone(settled), nil
+		if settled, bytes, err = s.Keep(result, encoded); settled == result {
+			result = s.Clone(settled)
+		}
+		return settled, result, bytes, err
 	}
 	if s.recursive && !json.Valid(encoded) {
 		// The encoding itself is valid: only its depth can be the cause.
-		return nil, nil, errTooDeep
+		return nil, nil, 0, errTooDeep
 	}
-	return s.plan.Own(v, from), v, nil
+	settled, bytes = s.plan.Own(v, from)
+	return settled, v, bytes + s.unseen(zones, encoded), nil
+}
+
+// Keep returns v, which is what Decode made of encoded, or a copy of it that
+// keeps less in memory: lists have no spare capacity. bytes is about what it
+// takes there.
+func (s *Schema) Keep(v any, encoded []byte) (kept any, bytes int, err error) {
+	defer recovered(&err)
+	zones, _ := s.zones(v)
+	kept, bytes = s.plan.Keep(v)
+	return kept, bytes + s.unseen(zones, encoded), nil
+}
+
+// unseen is about what a value takes in memory beside what its copy has seen: so
+// many time zones, and what the methods of types hold, which is taken for twice
+// as large as all that is written of the value.
+func (s *Schema) unseen(zones int, encoded []byte) int {
+	bytes := zones * zoneBytes
+	if s.plan.Opaque() {
+		bytes += 2 * len(encoded)
+	}
+	return bytes
 }
 
 var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.MaxDepth)
@@ -133,39 +163,65 @@ func (n *node) findTimes() bool {
 	return n.timed
 }
 
-// oddTime reports whether v holds a time whose zone is not a whole number of
-// minutes from UTC, as zones were before they were unified. JSON drops the
-// seconds, which makes it another instant.
-func (n *node) oddTime(v reflect.Value) bool {
+// zoneBytes is what a time zone takes in memory that a time was read with.
+var zoneBytes = footprint.Bytes(104) + footprint.Bytes(32) + footprint.Bytes(16) // its parts in package time
+
+// zones looks at the times in v. It returns how many have a time zone of their
+// own, and whether the zone of one is odd: not a whole number of minutes from
+// UTC, as zones were before they were unified. JSON drops the seconds, which
+// makes it another instant.
+func (s *Schema) zones(v any) (own int, odd bool) {
+	if !s.timed {
+		return 0, false
+	}
+	return s.top.zones(reflect.ValueOf(v).Elem())
+}
+
+func (n *node) zones(v reflect.Value) (own int, odd bool) {
 	if !n.timed {
-		return false
+		return 0, false
+	}
+	add := func(below *node, v reflect.Value) {
+		o, is := below.zones(v)
+		own, odd = own+o, odd || is
 	}
 	switch n.shape {
 	case object:
 		for i := range n.fields {
-			if f := &n.fields[i]; f.node.timed && f.node.oddTime(v.FieldByIndex(f.Index)) {
-				return true
+			if f := &n.fields[i]; f.node.timed {
+				add(f.node, v.FieldByIndex(f.Index))
 			}
 		}
 	case pointer:
-		return !v.IsNil() && n.elem.oddTime(v.Elem())
+		if !v.IsNil() {
+			add(n.elem, v.Elem())
+		}
 	case slice, array:
 		for i := range v.Len() {
-			if n.elem.oddTime(v.Index(i)) {
-				return true
-			}
+			add(n.elem, v.Index(i))
 		}
 	case mapping:
 		for it := v.MapRange(); it.Next(); {
-			if n.elem.oddTime(it.Value()) {
-				return true
-			}
+			add(n.elem, it.Value())
 		}
 	default:
-		_, offset := asTime(v).Zone()
-		return offset%60 != 0
+		return zoneOf(asTime(v))
 	}
-	return false
+	return own, odd
+}
+
+// zoneOf is zones for one time. Package time makes a zone for each time that it
+// reads, unless it is UTC, the local one, or a whole number of hours from UTC.
+// One with a name was made by somebody else, for many times.
+func zoneOf(t time.Time) (own int, odd bool) {
+	if l := t.Location(); l == time.UTC {
+		return 0, false
+	}
+	name, offset := t.Zone()
+	if name == "" && offset%3600 != 0 {
+		own = 1
+	}
+	return own, offset%60 != 0
 }
 
 func asTime(v reflect.Value) time.Time {

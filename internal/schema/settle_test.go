@@ -172,7 +172,7 @@ func TestWhatCannotBeKeptIsAnError(t *testing.T) {
 	}
 	v := s.Initial().(*loose)
 	v.Mail = "nobody"
-	if _, _, err := s.Settle(v, nil, []byte(encode(t, s, v, nil))); err == nil || !strings.Contains(err.Error(), "Mail: no address") {
+	if _, _, _, err := s.Settle(v, nil, []byte(encode(t, s, v, nil))); err == nil || !strings.Contains(err.Error(), "Mail: no address") {
 		t.Errorf("a value its type does not read: %v", err)
 	}
 
@@ -182,7 +182,7 @@ func TestWhatCannotBeKeptIsAnError(t *testing.T) {
 		t.Error("a deep tree changed")
 	}
 	deep := deepTree(5000)
-	if _, _, err := ts.Settle(deep, nil, []byte(encode(t, ts, deep, nil))); err == nil || !strings.Contains(err.Error(), "10000 levels") {
+	if _, _, _, err := ts.Settle(deep, nil, []byte(encode(t, ts, deep, nil))); err == nil || !strings.Contains(err.Error(), "10000 levels") {
 		t.Errorf("too deep: %v", err)
 	}
 	loop := &tree{Kids: make([]tree, 1)}
@@ -219,7 +219,7 @@ func TestPanicsOfOwnMethodsAreErrors(t *testing.T) {
 		t.Errorf("encode: %v", err)
 	}
 	v := &st{panics{"read"}}
-	if got, _, err := s.Settle(v, nil, []byte(encode(t, s, v, nil))); err == nil || got != nil || !strings.Contains(err.Error(), "on reading") {
+	if got, _, _, err := s.Settle(v, nil, []byte(encode(t, s, v, nil))); err == nil || got != nil || !strings.Contains(err.Error(), "on reading") {
 		t.Errorf("settle: %v, %v", got, err)
 	}
 	if got, _, err := s.Decode([]byte(`{"P":"read"}`)); err == nil || got != nil {

@@ -56,6 +56,22 @@ var mutants = []mutant{
 		"!one.used.Swap(false) ||", "true ||", byRoot,
 	},
 	{
+		"what comes back leaves memory like what came once", "E6", "internal/engine/cache.go",
+		"case in.segment == usedOnce && u.later:", "case false:", byRoot,
+	},
+	{
+		"a request that uses a state twice comes back to it", "E6", "internal/engine/instance.go",
+		"later: !ref.First", "later: true", byRoot,
+	},
+	{
+		"what does not exist takes a place of what does", "E6", "internal/engine/instance.go",
+		"in.kind.cache.setAside(in)", "_ = in", byRoot,
+	},
+	{
+		"what values take in memory is not counted", "E6", "internal/engine/update.go",
+		"next.weight = weigh(bytes)", "_ = bytes", byRoot,
+	},
+	{
 		"any number may wait for one state", "E6", "internal/engine/machine.go",
 		"case m.waiting.n+m.batch.n >= m.limits.waiters:", "case false:", bySimulation,
 	},
@@ -148,7 +164,7 @@ var mutants = []mutant{
 	},
 	{
 		"a record that cannot be read counts as absent", "M3", "moduletype.go",
-		"return nil, nil, nil, t.corrupt(key, err)", "v, err = t.schema.Initial(), nil", byRoot,
+		"return engine.Loaded{}, t.corrupt(key, err)\n\t\t}\n\t\tif", "l.Value, err = t.schema.Initial(), nil\n\t\t}\n\t\tif", byRoot,
 	},
 	{
 		"a sweep does not look again once it has claimed", "A15", "claim.go",

@@ -1,0 +1,149 @@
+package engine
+
+import (
+	"sync"
+	"sync/atomic"
+)
+
+// A segment is a part of the cache with an order of use of its own. When there
+// is too much, the segments say what goes, so that what comes once, however much
+// of it, does not drive out what is used again and again.
+type segment uint8
+
+const (
+	// usedOnce: what was not used again later.
+	usedOnce segment = iota
+	// usedAgain: what was. While it has no more than its share, it stays as long
+	// as there is anything of usedOnce to evict; beyond it, whatever is the least
+	// recently used of both goes.
+	usedAgain
+	// absent: what does not exist, and nobody uses at the moment. All that
+	// memory knows of it is that the store need not be asked. What is within its
+	// share does not count, and the rest goes before anything else.
+	absent
+	segments
+)
+
+// share is what a segment may have of a bound of the cache.
+func (g segment) share(bound int64) int64 {
+	switch g {
+	case usedAgain:
+		return bound / 4 * 3
+	case absent:
+		return bound / 16
+	}
+	return bound
+}
+
+// A tally says how many instances there are, and what they take in memory.
+type tally struct{ count, bytes atomic.Int64 }
+
+// A shard finds instances by the hash of their keys, which takes less memory
+// than the keys would. Of instances with the same hash, all but one are found by
+// the key itself.
+type shard struct {
+	mu       sync.Mutex
+	m        map[uint64]*Instance
+	more     map[cacheKey]*Instance
+	segments [segments]order
+	uses     int64 // the latest Instance.used
+}
+
+// An order has instances in the order of use.
+type order struct {
+	end Instance     // sentinel: next is the latest used, prev the oldest
+	n   atomic.Int64 // how many there are
+}
+
+func (s *shard) init() {
+	s.m = map[uint64]*Instance{}
+	for i := range s.segments {
+		o := &s.segments[i]
+		o.end.next, o.end.prev = &o.end, &o.end
+	}
+}
+
+// find returns the instance of a key, nil if there is none.
+func (s *shard) find(h uint64, k *Kind, key string) *Instance {
+	in := s.m[h]
+	if in != nil && in.kind == k && in.key == key {
+		return in
+	}
+	if len(s.more) == 0 {
+		return nil
+	}
+	return s.more[cacheKey{k, key}]
+}
+
+// insert adds an instance whose key is not in the shard.
+func (s *shard) insert(h uint64, in *Instance) {
+	if s.m[h] == nil {
+		s.m[h] = in
+		return
+	}
+	if s.more == nil {
+		s.more = map[cacheKey]*Instance{}
+	}
+	s.more[cacheKey{in.kind, in.key}] = in
+}
+
+// remove takes an instance out that is in the shard.
+func (s *shard) remove(h uint64, in *Instance) {
+	if s.m[h] == in {
+		delete(s.m, h)
+		return
+	}
+	delete(s.more, cacheKey{in.kind, in.key})
+}
+
+// all yields the instances of the shard.
+func (s *shard) all(yield func(*Instance) bool) {
+	for i := range s.segments {
+		end := &s.segments[i].end
+		for in := end.next; in != end; in = in.next {
+			if !yield(in) {
+				return
+			}
+		}
+	}
+}
+
+// n is how many instances the segments have.
+func (s *shard) n(from, to segment) (n int64) {
+	for g := from; g <= to; g++ {
+		n += s.segments[g].n.Load()
+	}
+	return n
+}
+
+// oldest returns the one of the segments, of which one is not empty, whose least
+// recently used instance was used the longest ago.
+func (s *shard) oldest(from, to segment) *order {
+	var found *order
+	for g := from; g <= to; g++ {
+		if o := &s.segments[g]; o.end.prev != &o.end && (found == nil || o.end.prev.used < found.end.prev.used) {
+			found = o
+		}
+	}
+	return found
+}
+
+// use notes when in was used; 0 = after all others.
+func (s *shard) use(in *Instance, at int64) {
+	if at == 0 {
+		at = s.uses + 1
+	}
+	in.used = at
+	s.uses = max(s.uses, at)
+}
+
+// pushFront makes in the latest used.
+func (o *order) pushFront(in *Instance) {
+	in.prev, in.next = &o.end, o.end.next
+	in.prev.next, in.next.prev = in, in
+}
+
+func (in *Instance) unlink() {
+	in.prev.next, in.next.prev = in.next, in.prev
+	in.prev, in.next = nil, nil
+}
