@@ -1,6 +1,7 @@
 package stay
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/rand"
 	"encoding/json"
@@ -55,8 +56,14 @@ const maxMillis = 253_402_300_799_999
 // A keySet is the record as it was read, ready for use. It is never changed.
 type keySet struct {
 	revision store.Revision
+	stored   []byte // the record's value
 	record   storedKeys
 	keys     []*signKey // as in the record
+}
+
+// is reports whether a set, which may be nil, was read from this very record.
+func (s *keySet) is(rec *store.Record) bool {
+	return s != nil && s.revision == rec.Revision && bytes.Equal(s.stored, rec.Value)
 }
 
 func corruptKeys(cause error) error { return fmt.Errorf("%w: %w", ErrCorrupt, cause) }
@@ -66,7 +73,7 @@ func parseKeys(rec *store.Record) (*keySet, error) {
 	if rec.Version > keysVersion {
 		return nil, corruptKeys(fmt.Errorf("the signing keys are stored in version %d, which only a later release reads", rec.Version))
 	}
-	set := &keySet{revision: rec.Revision}
+	set := &keySet{revision: rec.Revision, stored: rec.Value}
 	if err := json.Unmarshal(rec.Value, &set.record); err != nil {
 		return nil, corruptKeys(err)
 	}

@@ -17,7 +17,9 @@ import (
 // that store. It is read again at each sweep, and when a token names a key
 // that is not in it; each reading also does what is due (see storedKeys.next).
 // So a record that is deleted, because a key leaked, is replaced by one with a
-// new key, and what the old keys signed verifies no more.
+// new key, and what the old keys signed verifies no more. Whoever deletes it
+// does so by hand, with whatever tool the store has, so its revision is no
+// evidence: each reading asks for the keys themselves and compares them.
 type keyStore struct {
 	app *App
 	set atomic.Pointer[keySet] // nil before first use
@@ -187,12 +189,9 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 	var set *keySet
 	st, idle := s.app.backend.Store(), s.app.opts.IdleTimeout
 	have := s.set.Load()
-	if have == nil {
-		have = &keySet{}
-	}
 	for range 4 {
 		now := s.app.opts.Clock()
-		recs, err := st.Load(ctx, now, []store.Read{{Key: keysRecord, Have: have.revision}})
+		recs, err := st.Load(ctx, now, []store.Read{{Key: keysRecord}})
 		if err == nil && len(recs) != 1 {
 			err = errors.New("the store did not answer the read")
 		}
@@ -200,11 +199,11 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 			return set, keysUnavailable(err)
 		}
 		var due storedKeys
-		switch rec := &recs[0]; rec.Revision {
-		case 0:
+		switch rec := &recs[0]; {
+		case rec.Revision == 0:
 			set, due = nil, firstKeys(now, idle)
-		case have.revision:
-			set = have
+		case have.is(rec):
+			set = have // with what it has verified
 		default:
 			if set, err = parseKeys(rec); err != nil {
 				return nil, err

@@ -42,8 +42,9 @@ func sourceOf(path string, settings ...any) source {
 	if !strings.HasPrefix(file, "/") {
 		file = "/" + file // a drive letter
 	}
-	// SQLite creates the database, and so the files beside it, with the mode
-	// of the lock file. Its parser does not read "+" as a space.
+	// SQLite creates the database with the mode of the lock file, which is
+	// right by then (see adaptModes), and the files beside it with that of the
+	// database. Its parser does not read "+" as a space.
 	mode := strings.ReplaceAll(url.QueryEscape(lockName(path)), "+", "%20")
 	src := source{uri: "file://" + (&url.URL{Path: file}).EscapedPath() + "?modeof=" + mode}
 	pragma := func(name string, value any) {
@@ -87,6 +88,9 @@ func (c *conn) connect(src source) error {
 	if rc == sqlite3.SQLITE_OK {
 		rc = sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
 	}
+	if rc == sqlite3.SQLITE_OK {
+		rc = c.disableTriggers()
+	}
 	if rc != sqlite3.SQLITE_OK {
 		return c.failed(rc)
 	}
@@ -96,6 +100,15 @@ func (c *conn) connect(src source) error {
 		}
 	}
 	return nil
+}
+
+// disableTriggers has the connection do without the triggers of the database,
+// which are for those who change records by hand.
+func (c *conn) disableTriggers() int32 {
+	const size = 16 // two arguments: off, and no wish to hear the setting
+	args := c.tls.Alloc(size)
+	defer c.tls.Free(size)
+	return sqlite3.Xsqlite3_db_config(c.tls, c.db, sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, libc.VaList(args, int32(0), uintptr(0)))
 }
 
 // close finalizes the statements and closes the connection, which rolls back

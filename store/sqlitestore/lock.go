@@ -3,7 +3,9 @@ package sqlitestore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -13,11 +15,27 @@ func lockName(path string) string { return path + ".lock" }
 
 // own takes the lock that says who has the file open: alone or among others.
 // The lock is held until the file returned is closed.
+//
+// The lock goes by the name of the database, as SQLite's log does, and inspect
+// sees to it that there is one name. A lock on the database itself would keep
+// an owner by another name out while the first one lives, and afterwards let
+// it open the database without the log that the first one left. (Nor may the
+// database be opened by hand: closing it drops SQLite's locks.)
 func own(path string, shared bool, wait time.Duration) (*os.File, error) {
-	f, err := os.OpenFile(lockName(path), os.O_RDWR|os.O_CREATE, 0o600)
+	f, err := os.OpenFile(lockName(path), os.O_RDWR|os.O_CREATE, newMode)
 	if err != nil {
 		return nil, fmt.Errorf("sqlitestore: the lock file beside %s: %w", path, err)
 	}
+	if err = acquire(f, path, shared, wait); err == nil {
+		err = adaptModes(path)
+	}
+	if err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func acquire(f *os.File, path string, shared bool, wait time.Duration) error {
 	// Nothing tells when a lock is given up, so it is tried again and again.
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
@@ -25,15 +43,12 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 		held, err := tryLock(f, shared)
 		switch {
 		case held:
-			return f, nil
+			return nil
 		case err != nil:
-			err = fmt.Errorf("sqlitestore: locking %s: %w", f.Name(), err)
+			return fmt.Errorf("sqlitestore: locking %s: %w", f.Name(), err)
 		case time.Until(end) <= 0:
-			err = inUse(path, shared)
-		default:
-			continue
+			return inUse(path, shared)
 		}
-		return nil, errors.Join(err, f.Close())
 	}
 }
 
@@ -42,4 +57,98 @@ func inUse(path string, shared bool) error {
 		return fmt.Errorf("sqlitestore: %s is open with a sole owner: close it there, or open it with Shared there too: %w", path, store.ErrUnavailable)
 	}
 	return fmt.Errorf("sqlitestore: %s is already open, in this process or another: close it there, or open it with Shared everywhere: %w", path, store.ErrUnavailable)
+}
+
+// resolve returns the absolute path without symbolic links: the lock and the
+// log lie beside the file, so two names of one file must lead to one place.
+func resolve(path string) (string, error) {
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		return "", fmt.Errorf("sqlitestore: %w", err)
+	}
+	// On Windows this also turns short names into long ones.
+	target, err := filepath.EvalSymlinks(abs)
+	switch {
+	case err == nil:
+		return target, inspect(target)
+	case !errors.Is(err, fs.ErrNotExist):
+		return "", fmt.Errorf("sqlitestore: %w", err)
+	}
+	if info, e := os.Lstat(abs); e == nil && info.Mode()&os.ModeSymlink != 0 {
+		return "", fmt.Errorf("sqlitestore: %s is a link that leads nowhere: %w", abs, err)
+	}
+	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("sqlitestore: the folder %s does not exist: create it before opening %s", filepath.Dir(abs), filepath.Base(abs))
+	}
+	if err != nil {
+		return "", fmt.Errorf("sqlitestore: %w", err)
+	}
+	return filepath.Join(dir, filepath.Base(abs)), nil
+}
+
+// inspect refuses what is no database, and a database that has another name,
+// other than by symbolic links: under each it would have an owner and a log of
+// its own.
+func inspect(path string) error {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("sqlitestore: %w", err)
+	case info.IsDir():
+		return fmt.Errorf("sqlitestore: %s is a folder: name a file in it", path)
+	case !info.Mode().IsRegular():
+		return fmt.Errorf("sqlitestore: %s is no regular file: give Stay a file of its own", path)
+	}
+	n, err := links(path)
+	switch {
+	case err != nil:
+		return fmt.Errorf("sqlitestore: %w", err)
+	case n > 1:
+		return fmt.Errorf("sqlitestore: %s has %d names (hard links), but its lock and its log go by one: remove the other names, and keep the one it was open under", path, n)
+	case mounted(path):
+		return fmt.Errorf("sqlitestore: %s is mounted by itself, but its lock and its log lie beside it: mount its folder instead", path)
+	}
+	return nil
+}
+
+// newMode is the mode of a new database: it holds the keys that sign cookies.
+const newMode fs.FileMode = 0o600
+
+// adaptModes gives the files beside the database the mode that follows from
+// its own, whoever made them: the log holds what the database holds, and who
+// can open the lock can keep everybody out. A database that is not there yet
+// gets the mode of the lock (see sourceOf).
+func adaptModes(path string) error {
+	mode := newMode
+	info, err := os.Stat(path)
+	switch {
+	case err == nil:
+		mode |= info.Mode().Perm()
+	case !errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("sqlitestore: %w", err)
+	}
+	writers := mode & 0o222
+	return errors.Join(
+		adaptMode(lockName(path), writers|writers<<1),
+		adaptMode(path+"-wal", mode),
+		adaptMode(path+"-shm", mode),
+	)
+}
+
+func adaptMode(name string, mode fs.FileMode) error {
+	info, err := os.Stat(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && info.Mode().Perm() != mode {
+		err = os.Chmod(name, mode)
+		if info.Mode().Perm()&^mode == 0 {
+			err = nil // another user made it, and gives less: SQLite tells if that is too little
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("sqlitestore: the mode of %s must be %v, as follows from the database's: %w", name, mode, err)
+	}
+	return nil
 }

@@ -27,3 +27,12 @@ func tryLock(f *os.File, shared bool) (bool, error) {
 		}
 	}
 }
+
+// links returns how many names a file has, without opening it.
+func links(path string) (uint64, error) {
+	var st syscall.Stat_t
+	if err := syscall.Stat(path, &st); err != nil {
+		return 0, &os.PathError{Op: "stat", Path: path, Err: err}
+	}
+	return uint64(st.Nlink), nil
+}

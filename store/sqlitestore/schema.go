@@ -22,6 +22,7 @@ const (
 	applicationID = 0x53544159
 	// schemaVersion is the version of the tables below. A higher one in a
 	// file means that this code does not know what it would be writing to.
+	// Triggers do not raise it: they keep what any version expects.
 	schemaVersion = 1
 )
 
@@ -49,12 +50,18 @@ const (
 	getApplication
 	getVersion
 	countTables
+	countTriggers
 	setPageSize
 	setJournal
 	createRecords
 	createExpires
 	createState
 	fillState
+	onDelete
+	onReplace
+	onInsert
+	onMove
+	onUpdate
 	setApplication
 	setVersion
 
@@ -75,7 +82,8 @@ const (
 // to write and three times the space, small ones about the same.
 //
 // The floor is at least the revision of every record that was removed: a
-// record that is created starts above it (C3).
+// record that is created starts above it (C3). The store sees to that itself,
+// and triggers do where records are changed by hand, in SQL (see byHand).
 var statementText = [statements]string{
 	begin:      `BEGIN`,
 	beginWrite: `BEGIN IMMEDIATE`,
@@ -109,6 +117,7 @@ var statementText = [statements]string{
 	getApplication: `PRAGMA application_id`,
 	getVersion:     `PRAGMA user_version`,
 	countTables:    `SELECT count(*) FROM sqlite_schema`,
+	countTriggers:  `SELECT count(*) FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'records'`,
 	setPageSize:    fmt.Sprintf(`PRAGMA page_size = %d`, pageSize),
 	setJournal:     `PRAGMA journal_mode = WAL`,
 	createRecords: `CREATE TABLE records (
@@ -125,10 +134,38 @@ var statementText = [statements]string{
 		floor   INTEGER NOT NULL,
 		settled INTEGER NOT NULL
 	)`,
-	fillState:      `INSERT INTO state (id, floor, settled) VALUES (1, 0, 0)`,
+	fillState: `INSERT INTO state (id, floor, settled) VALUES (1, 0, 0)`,
+
+	onDelete: `CREATE TRIGGER IF NOT EXISTS records_delete AFTER DELETE ON records BEGIN
+		UPDATE state SET floor = max(floor, OLD.revision);
+	END`,
+	onReplace: `CREATE TRIGGER IF NOT EXISTS records_replace BEFORE INSERT ON records BEGIN
+		UPDATE state SET floor = max(floor, ifnull((SELECT revision FROM records WHERE key = NEW.key), 0));
+	END`,
+	onInsert: `CREATE TRIGGER IF NOT EXISTS records_insert AFTER INSERT ON records
+		WHEN NEW.revision <= (SELECT floor FROM state) BEGIN
+		UPDATE records SET revision = (SELECT floor + 1 FROM state) WHERE key = NEW.key;
+	END`,
+	onMove: `CREATE TRIGGER IF NOT EXISTS records_move BEFORE UPDATE OF key ON records BEGIN
+		UPDATE state SET floor = max(floor, ifnull((SELECT revision FROM records WHERE key = NEW.key), 0));
+	END`,
+	onUpdate: `CREATE TRIGGER IF NOT EXISTS records_update AFTER UPDATE ON records
+		WHEN NEW.revision <= OLD.revision OR NEW.key <> OLD.key BEGIN
+		UPDATE state SET floor = max(floor, OLD.revision, NEW.revision);
+		UPDATE records SET revision = (SELECT floor + 1 FROM state) WHERE key = NEW.key;
+	END`,
+
 	setApplication: fmt.Sprintf(`PRAGMA application_id = %d`, applicationID),
 	setVersion:     fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion),
 }
+
+// byHand are the triggers that keep revisions growing when somebody deletes,
+// replaces or edits records in SQL, as operators do. SQL that says nothing of
+// revisions would leave the old one with a new value, or let it come back with
+// a new record; then a process that holds the old value hears that nothing has
+// changed. The store's own connections have triggers switched off (see
+// conn.connect), so these cost it nothing.
+var byHand = []statement{onDelete, onReplace, onInsert, onMove, onUpdate}
 
 // prepare checks that the database is ours and creates what it lacks.
 func (s *Store) prepare() error {
@@ -155,12 +192,13 @@ func (s *Store) prepare() error {
 }
 
 func (s *Store) create(c *conn) error {
+	var lacks []statement
 	var fresh bool
-	err := c.snapshot(func() (err error) {
-		fresh, err = s.check(c)
+	check := func() (err error) {
+		lacks, fresh, err = s.check(c)
 		return err
-	})
-	if err != nil {
+	}
+	if err := c.snapshot(check); err != nil {
 		return err
 	}
 	if fresh {
@@ -180,48 +218,49 @@ func (s *Store) create(c *conn) error {
 	if mode != "wal" {
 		return fmt.Errorf("sqlitestore: %s: SQLite cannot keep a write-ahead log there (journal mode %q): put the file on a local disk", s.path, mode)
 	}
-	if !fresh {
+	if len(lacks) == 0 {
 		return nil
 	}
 	if _, err := c.exec(beginWrite); err != nil {
 		return err
 	}
-	if fresh, err = s.check(c); err != nil || !fresh {
-		c.rollback()
+	if err := check(); err != nil {
 		return err
 	}
-	for _, id := range []statement{
-		createRecords, createExpires, createState, fillState, setApplication, setVersion, commit,
-	} {
+	for _, id := range lacks {
 		if _, err := c.exec(id); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.commit()
 }
 
-// check reports whether the database is still empty. Its error says that the
-// database is not one that this code may write to. It is called in a
-// transaction: another process may be creating the tables.
-func (s *Store) check(c *conn) (fresh bool, err error) {
-	var found [3]int64
-	for i, id := range []statement{getApplication, getVersion, countTables} {
+// check returns the statements that make what the database lacks, and whether
+// it is still empty. Its error says that the database is not one that this
+// code may write to. It is called in a transaction: another process may be
+// creating the tables.
+func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
+	var found [4]int64
+	for i, id := range []statement{getApplication, getVersion, countTables, countTriggers} {
 		if found[i], err = c.number(id); err != nil {
-			return false, err
+			return nil, false, err
 		}
 	}
-	application, version, tables := found[0], found[1], found[2]
+	application, version, tables, triggers := found[0], found[1], found[2], found[3]
 	switch {
 	case application == 0 && version == 0 && tables == 0:
-		return true, nil
+		lacks = append(lacks, createRecords, createExpires, createState, fillState)
+		return append(append(lacks, byHand...), setApplication, setVersion), true, nil
 	case application != applicationID:
-		return false, fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", s.path)
+		return nil, false, fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", s.path)
 	case version > schemaVersion:
-		return false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
+		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
 	case version != schemaVersion:
-		return false, fmt.Errorf("sqlitestore: %s has the unknown schema %d: restore it from a backup or open another file", s.path, version)
+		return nil, false, fmt.Errorf("sqlitestore: %s has the unknown schema %d: restore it from a backup or open another file", s.path, version)
+	case triggers < int64(len(byHand)):
+		return byHand, false, nil // of a version that knew none of them
 	}
-	return false, nil
+	return nil, false, nil
 }
 
 // openError says what to do about an error that opening met.

@@ -16,23 +16,37 @@
 // A store is the sole owner of its file unless it was opened with [Shared].
 // The system keeps that promise: a lock on a file beside the database, whose
 // name ends in ".lock", is held from Open to Close and ends with the process
-// however it ends. The lock file itself stays and must not be deleted while a
-// store is open.
+// however it ends. The lock file itself stays. Neither it nor the database may
+// be moved, replaced or deleted while a store is open.
+//
+// The lock and SQLite's log go by the name of the database, so it must have
+// one. Symbolic links are followed, and folders may be mounted anywhere and
+// more than once. A file that has hard links, or is mounted by itself instead
+// of with its folder (which can be seen on Linux since 5.8), is refused.
 //
 // # Files
 //
 // Beside app.db there are app.db-wal and app.db-shm while the store is open:
 // they are part of the database, so copy a database only after Close or with
-// SQLite's own backup commands. New files are readable by their owner only
-// (mode 0600). No program may open and close the database by hand inside the
-// process that uses it, since that drops SQLite's locks.
+// SQLite's own backup commands. A new database can be read and written by its
+// owner only (mode 0600), whatever files there are beside it. One that exists
+// keeps its mode. The files beside it follow it: who may use the database may
+// use the log, and who may write it may take the lock. No program may open and
+// close the database by hand inside the process that uses it, since that drops
+// SQLite's locks.
+//
+// # Changes by hand
+//
+// Other programs may read the database, and change its table records in SQL,
+// also while stores have it open. Triggers keep revisions growing then (C3), so
+// processes that share the file see such a change as any other. A sole owner
+// keeps states in memory and does not look: stop it first.
 package sqlitestore
 
 import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"sync"
 	"time"
 
@@ -124,9 +138,9 @@ func OwnerWait(d time.Duration) Option {
 // Open opens the store in the file at path and creates the file if it is not
 // there; its folder must exist. It fails with [store.ErrUnavailable] if the
 // file has another owner that does not close it within [OwnerWait], and with
-// a plain error that says what to do if the file is not a database, belongs to
-// another program or was written by a newer version of this package. Such a
-// file is not changed.
+// a plain error that says what to do if the file is not a database, has a
+// second name, belongs to another program or was written by a newer version of
+// this package. Such a file is not changed.
 func Open(path string, options ...Option) (*Store, error) {
 	cfg := config{wait: ownerWait}
 	for _, option := range options {
@@ -173,39 +187,6 @@ func Open(path string, options ...Option) (*Store, error) {
 	}
 	go s.checkpoints()
 	return s, nil
-}
-
-// resolve returns the absolute path without symbolic links: the lock lies
-// beside the file, so two names of one file must lead to one lock.
-func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("sqlitestore: %w", err)
-	}
-	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
-	if errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("sqlitestore: the folder %s does not exist: create it before opening %s", filepath.Dir(abs), filepath.Base(abs))
-	}
-	if err != nil {
-		return "", fmt.Errorf("sqlitestore: %w", err)
-	}
-	abs = filepath.Join(dir, filepath.Base(abs))
-	info, err := os.Lstat(abs)
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return abs, nil
-	case err != nil:
-		return "", fmt.Errorf("sqlitestore: %w", err)
-	case info.IsDir():
-		return "", fmt.Errorf("sqlitestore: %s is a folder: name a file in it", abs)
-	case info.Mode()&os.ModeSymlink == 0:
-		return abs, nil
-	}
-	target, err := filepath.EvalSymlinks(abs)
-	if err != nil {
-		return "", fmt.Errorf("sqlitestore: %s is a link that leads nowhere: %w", abs, err)
-	}
-	return target, nil
 }
 
 // Features returns what the store can do: everything but Immediate, and
