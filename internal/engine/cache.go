@@ -324,25 +324,6 @@ func (c *cache) resize(in *Instance, first *Version) {
 	}
 }
 
-// sweep removes up to limit instances last used before t that nobody uses. It
-// reports whether there may be more.
-func (c *cache) sweep(t int64, limit int) (more bool) {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for in := s.list.prev; in != &s.list && in.used < t && limit > 0; {
-			older := in.prev
-			if c.retire(s, in) {
-				c.left(in, true)
-				limit--
-			}
-			in = older
-		}
-		s.mu.Unlock()
-	}
-	return limit == 0
-}
-
 // all returns every instance.
 func (c *cache) all() []*Instance {
 	var out []*Instance

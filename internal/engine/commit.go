@@ -36,8 +36,7 @@ func (e *Engine) commit(in *Instance) {
 	}
 	work, base := in.m.working, in.m.committed
 	if in.kind.Backend == nil {
-		work.Revision = base.Revision + 1
-		e.conclude(in, work.applied(), nil)
+		e.commitInMemory(in)
 		return
 	}
 	req, _ := e.requests.Get().(*request)
@@ -321,7 +320,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	dead, now := in.m.dead, in.m.committed.size(in.key)
 	last, leaves, idle := in.m.committed, in.leaves, in.idle
 	if how == vanished && in.m.working.gone {
-		last, leaves = in.m.working, true
+		last, leaves, idle = in.m.working, true, false
 	}
 	in.unlock()
 	e.stored(in.kind, updates)
@@ -358,7 +357,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		return
 	}
 	c := k.cache
-	in := c.get(k, key, false, e.touch(k))
+	in := c.get(k, key, false, 0)
 	if in == nil && k.Backend.features.Immediate {
 		// Commits overtake each other here, so a later one may have replaced
 		// this version already, and its instance may have been evicted.
@@ -367,7 +366,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 	if in == nil {
 		in = &Instance{kind: k, key: key}
 		in.start(v)
-		if got, ok := c.add(in, e.touch(k)); got == in {
+		if got, ok := c.add(in, 0); got == in {
 			if ok {
 				c.resize(in, nil)
 			}

@@ -18,7 +18,7 @@ type Instance struct {
 	key        string
 	prev, next *Instance // in the cache's list, by last use
 	size       int64
-	used       int64 // guests: when it was last used, in Unix nanoseconds
+	used       int64 // in memory only: when it, or its session, was last used, in Unix nanoseconds
 
 	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
 	owed     *debounce               // nil unless the kind has Debounce
@@ -159,7 +159,7 @@ func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	c := ref.Kind.cache
 	for {
-		in := c.get(ref.Kind, ref.Key, pin, e.touch(ref.Kind))
+		in := c.get(ref.Kind, ref.Key, pin, e.touch(ref))
 		if in == nil {
 			return nil
 		}
@@ -179,12 +179,15 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	}
 }
 
-// touch returns the time of use, which only guests keep.
-func (e *Engine) touch(k *Kind) int64 {
-	if k.Backend != nil {
+// touch returns the time of use, which is kept for what is in memory only.
+func (e *Engine) touch(ref *Ref) int64 {
+	if ref.Kind.Backend != nil {
 		return 0
 	}
-	return e.cfg.Now().UnixNano()
+	if ref.Now.IsZero() {
+		ref.Now = e.cfg.Now()
+	}
+	return ref.Now.UnixNano()
 }
 
 // acquire returns the instance of ref, pinned and loaded.
@@ -234,7 +237,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	}
 	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
 	l := in.load()
-	got, ok := c.add(in, e.touch(k))
+	got, ok := c.add(in, e.touch(ref))
 	if got != in {
 		return got, nil
 	}
