@@ -341,6 +341,30 @@ func TestGuestExpiresWhileItsLoginIsStored(t *testing.T) {
 	})
 }
 
+// A state that a logout leaves to the guest has the Expiry of its module as well.
+// Proves A15, K3.
+func TestGuestOfALogoutExpires(t *testing.T) {
+	for mode, guests := range guestModes {
+		t.Run(mode, func(t *testing.T) {
+			clk := newClock()
+			app := newApp(t, memstore.New(), &stay.Options{Guests: guests, Clock: clk.Now})
+			m := todosModule()
+			m.Expiry = 10 * time.Minute
+			list := stay.Register(app, m)
+			b := newBrowser(app)
+			must(t)(list.Update(b.ctx(), become("ann")))
+			must(t)(list.Update(b.ctx(), func(l *todos) error {
+				l.Owner = owner{Role: "left"}
+				return nil
+			}))
+			clk.Advance(10*time.Minute - time.Millisecond)
+			wantState(t, b.ctx(), list, `{"owner":{"id":"","role":"left"},"items":null,"theme":"light"}`)
+			clk.Advance(time.Millisecond)
+			wantState(t, b.ctx(), list, guestState)
+		})
+	}
+}
+
 // Expiry holds for guests whose changes are stored later: they are stored before
 // it, and OnExpire is told.
 // Proves A14, A15.

@@ -109,6 +109,14 @@ type Module[S any] struct {
 	// they live in the App's store. The states of a session that was not used
 	// for Options.IdleTimeout stay in Store until its Options.Lifetime is over,
 	// out of reach.
+	//
+	// A PerSession state in Store is not created in one step with a look at the
+	// session's record. So the record is looked at again when the state is
+	// stored. If the session was ended, renewed or revoked meanwhile, the state
+	// is removed before the change fails with ErrEnded, or with ErrUnknown if
+	// it cannot be removed. Until then other processes that share Store may see
+	// it, and a crash in between leaves it: out of reach if the session has
+	// ended, else as a change of unknown outcome.
 	Store store.Store
 }
 

@@ -18,6 +18,8 @@ type request struct {
 	backend    *Backend
 	companions []Companion
 	left       []*Version // of the companions; nil = unchanged
+	guard      Guard      // of a record that is created without companions: see confirm
+	undo       bool       // it takes that back
 	queued     time.Time  // for the first time
 	doubted    time.Time  // when its outcome was first unknown
 	seq        uint64
@@ -57,6 +59,9 @@ func (e *Engine) commit(in *Instance) {
 		companions, err := in.guard.Create()
 		if err == nil {
 			err = e.accompany(req, companions)
+		}
+		if len(companions) == 0 {
+			req.guard = in.guard
 		}
 		if err != nil {
 			e.conclude(in, rejected, err)
@@ -133,6 +138,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		e.settleSave(req, res)
 		return
 	}
+	if req.undo {
+		e.undone(req, res)
+		return
+	}
 	switch res.Outcome {
 	case store.Applied:
 		req.backend.works()
@@ -143,6 +152,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		}
 		in := req.in
 		in.m.working.Revision = res.Revisions[0]
+		if req.guard != nil {
+			e.confirm(req, applied, res.Revisions[0])
+			return
+		}
 		e.advanceAll(req, res.Revisions)
 		e.end(req, in.m.working.applied(), nil)
 		if req.sent == 1 { // nobody else has it any more
@@ -153,6 +166,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		how := e.conflictOrOwn(req, res)
 		if how == lost {
 			e.giveUp(req, errReplaced)
+			return
+		}
+		if how == vanished && req.guard != nil {
+			e.confirm(req, how, e.lastWritten(req, res))
 			return
 		}
 		e.end(req, how, nil)
