@@ -18,10 +18,8 @@ type Module[S any] struct {
 	// Initial is the state of a key that has none stored. It is copied.
 	Initial S
 	// Persist says whom a state belongs to, and has it stored. Nil means
-	// ephemeral: one state for each session, kept as Options.Guests says: in
-	// memory only, dropped when memory is short, when the session has been
-	// idle for Options.IdleTimeout, and when the process ends; on a store that
-	// several processes use, in the store until the session ends.
+	// ephemeral: one state for each session, kept where Options.Guests says and
+	// as long as GuestMode says, as the states of guests are.
 	Persist Strategy
 	// Actions are what clients may do by name. The names follow the rule of
 	// Name.
@@ -80,11 +78,12 @@ type Module[S any] struct {
 	// not list, and At with a session's ID does not find, what was never
 	// stored. It needs a store with a sole owner.
 	Debounce time.Duration
-	// Expiry is how long a stored state stays after its last change; default
-	// 0, which is for ever, and for a state of a session as long as the
-	// session, which it never outlives. Reading a state does not put its
-	// expiry off, nor does a change that changes nothing. What has expired is
-	// never served: the state begins anew.
+	// Expiry is how long a state stays after its last change; default 0, which
+	// is for ever, and for a state of a session, such as a guest's, as long as
+	// the session, which it never outlives (see GuestMode). It holds for a
+	// guest's state in memory as for stored ones. Reading a state does not put
+	// its expiry off, nor does a change that changes nothing. What has expired
+	// is never served: the state begins anew. Ephemeral states have none.
 	Expiry time.Duration
 	// Version is that of the schema of S; default 1. Raise it for changes that
 	// older programs would misread only: added fields need no new version. A
@@ -110,6 +109,14 @@ type Module[S any] struct {
 	// they live in the App's store. The states of a session that was not used
 	// for Options.IdleTimeout stay in Store until its Options.Lifetime is over,
 	// out of reach.
+	//
+	// A PerSession state in Store is not created in one step with a look at the
+	// session's record. So the record is looked at again when the state is
+	// stored. If the session was ended, renewed or revoked meanwhile, the state
+	// is removed before the change fails with ErrEnded, or with ErrUnknown if
+	// it cannot be removed. Until then other processes that share Store may see
+	// it, and a crash in between leaves it: out of reach if the session has
+	// ended, else as a change of unknown outcome.
 	Store store.Store
 }
 

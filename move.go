@@ -312,6 +312,7 @@ func (s *Session) follow(ctx context.Context, gen uint32, rec *sessionRecord) er
 		return nil
 	}
 	s.gen, s.carried = rec.Gen, true
+	s.app.keepGuests(s.key, rec, s.app.opts.Clock())
 	return s.issue(ctx, time.UnixMilli(rec.Expires))
 }
 

@@ -19,12 +19,12 @@ type Options struct {
 	// takes, state that comes near its limits. Default slog.Default().
 	Logger *slog.Logger
 	// IdleTimeout ends a session that was not used for so long; default 24 h,
-	// or Lifetime if that is shorter. At least 2 s. Ephemeral state that was not
-	// used for so long is dropped.
+	// or Lifetime if that is shorter. At least 2 s. What belongs to the session
+	// alone goes with it: see GuestMode.
 	IdleTimeout time.Duration
 	// Lifetime ends a session however much it is used; default 30 days.
-	// Stored state of a session is kept for so long at most, in a store with
-	// Features.Expire; in others it is absent then, and may stay.
+	// State of a session is kept for so long at most, in memory and in a store
+	// with Features.Expire; in other stores it is absent then, and may stay.
 	Lifetime time.Duration
 	// MaxInstances bounds how many states are kept in memory, sessions'
 	// records included; default 100,000. Beyond it, about the least recently
@@ -73,8 +73,9 @@ type Options struct {
 	MaxNewSessions int
 	// Guests says where the states of sessions are kept that belong to nobody
 	// else: ephemeral ones, and those of PerUser, WithKey and ResolveKey
-	// modules before there is a key. Default GuestMemory on a store with a
-	// sole owner, GuestStored on others.
+	// modules before there is a key. How long they are kept is said at
+	// GuestMode. Default GuestMemory on a store with a sole owner, GuestStored
+	// on others.
 	Guests GuestMode
 	// StickySessions says that all requests of a session reach the same
 	// process, which allows GuestMemory on a store without a sole owner.
@@ -103,17 +104,22 @@ type Options struct {
 	Development bool
 }
 
-// A GuestMode says where the states of guests are kept.
+// A GuestMode says where the states of guests and ephemeral states are kept.
+// How long is the same everywhere: as long as their session, which ends when it
+// was not used for Options.IdleTimeout, whatever it was used for, when
+// Options.Lifetime is over, or when somebody ends it. A state goes earlier when
+// its Module.Expiry is over, when the guest gets a key, as by a login, and when
+// what keeps it does not last: see GuestMemory.
 type GuestMode uint8
 
 const (
 	_ GuestMode = iota // by the store
-	// GuestMemory keeps them in memory: they are dropped when memory is short
-	// (see Options.MaxGuests), when the session has been idle for
-	// Options.IdleTimeout, and when the process ends.
+	// GuestMemory keeps them in memory. There about the least recently used are
+	// dropped when there are too many (Options.MaxGuests) or they take too much
+	// (Options.MaxBytes), and all when the process ends.
 	GuestMemory
-	// GuestStored keeps them in the store, until the session ends and, in a
-	// store without Features.Expire, after it.
+	// GuestStored keeps them in the store. One without Features.Expire may have
+	// them for longer, out of reach.
 	GuestStored
 )
 

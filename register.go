@@ -142,6 +142,7 @@ func (m *module) makeKinds() {
 			guests = backend
 		}
 		m.guest = kind(guestPrefix(m.name), guests)
+		m.guest.Keep = m.expiry
 		m.watch(m.guest)
 	}
 }
@@ -228,7 +229,7 @@ func (m *module) checkTimes() {
 	case m.persist == nil && m.debounce > 0:
 		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
 	case m.persist == nil && m.expiry > 0:
-		m.refuse("Expiry has no effect on a state that is not stored: remove it, or set Persist")
+		m.refuse("Expiry has no effect on an ephemeral state, which goes with its session: remove it, or set Persist")
 	case m.expiry > 0 && m.expiry < time.Millisecond:
 		m.refuse("Expiry is shorter than a millisecond: make it longer")
 	case m.expired != nil && m.scope == scopeGlobal && m.expiry == 0:

@@ -172,8 +172,8 @@ func (r *resolution) record() *sessionRecord { return r.version.Value.(*sessionR
 
 // Valid implements engine.Guard: the session has not been ended, renewed or
 // attached elsewhere since. What a session that is not in memory became is
-// asked from the store: by Create where a state is created, else here, for no
-// store refuses what is in memory only.
+// asked from the store: by Create where a state is created, else here, for
+// nobody refuses what is apart from the record.
 func (r *resolution) Valid(v *engine.Version) bool {
 	if !r.holds(v) {
 		return false
@@ -181,7 +181,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 	e := r.ss.app.engine
 	rec := r.record()
 	now := e.Peek(r.ss.kind, r.session)
-	if now == nil && r.kind.Backend == nil && !r.isNew {
+	if now == nil && r.apart() && !r.isNew {
 		var err error
 		if now, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.kind, Key: r.session}); err != nil {
 			return false // whoever resolves again gets the error
@@ -233,10 +233,11 @@ func (r *resolution) Create() ([]engine.Companion, error) {
 }
 
 // companions ties the creation of a state to the session's record, which has
-// this version. A state in another store cannot be in a group with the record,
-// and is not created before that is stored: see op.ready.
+// this version. A state in another store cannot be in a group with the record:
+// it is created after the record, see op.ready, and the record is looked at
+// again then, see Stands.
 func (r *resolution) companions(v *engine.Version) []engine.Companion {
-	if r.kind.Backend != r.ss.kind.Backend {
+	if r.apart() {
 		return nil
 	}
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}

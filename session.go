@@ -353,6 +353,10 @@ func (s *Session) matches(rec *sessionRecord) (ok bool, since time.Time) {
 func (s *Session) carry(ctx context.Context, v *engine.Version, now time.Time) (*engine.Version, error) {
 	open := s.carrier == nil || s.carrier.Open()
 	idle := s.app.opts.IdleTimeout
+	// More than idle is left by a clock that was ahead, or another IdleTimeout.
+	if left := s.idleEnd.Sub(now); !s.drawn && (left < idle-idle/10 || left > idle) {
+		s.app.keepGuests(s.key, v.Value.(*sessionRecord), now)
+	}
 	switch {
 	case s.drawn:
 		if !open {

@@ -350,28 +350,6 @@ func (c *cache) resize(in *Instance, first *Version) {
 	}
 }
 
-// sweep removes up to limit instances last used before t that nobody uses. It
-// reports whether there may be more.
-func (c *cache) sweep(t int64, limit int) (more bool) {
-	for i := range c.shards {
-		s := &c.shards[i]
-		s.mu.Lock()
-		for g := range s.segments {
-			end := &s.segments[g].end
-			for in := end.prev; in != end && in.used < t && limit > 0; {
-				newer := in.prev
-				if c.retire(s, in) {
-					c.left(in, true)
-					limit--
-				}
-				in = newer
-			}
-		}
-		s.mu.Unlock()
-	}
-	return limit == 0
-}
-
 // all returns every instance.
 func (c *cache) all() []*Instance {
 	var out []*Instance

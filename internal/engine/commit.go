@@ -18,6 +18,8 @@ type request struct {
 	backend    *Backend
 	companions []Companion
 	left       []*Version // of the companions; nil = unchanged
+	guard      Guard      // of a record that is created without companions: see confirm
+	undo       bool       // it takes that back
 	queued     time.Time  // for the first time
 	doubted    time.Time  // when its outcome was first unknown
 	seq        uint64
@@ -36,8 +38,7 @@ func (e *Engine) commit(in *Instance) {
 	}
 	work, base := in.m.working, in.m.committed
 	if in.kind.Backend == nil {
-		work.Revision = base.Revision + 1
-		e.conclude(in, work.applied(), nil)
+		e.commitInMemory(in)
 		return
 	}
 	req, _ := e.requests.Get().(*request)
@@ -58,6 +59,9 @@ func (e *Engine) commit(in *Instance) {
 		companions, err := in.guard.Create()
 		if err == nil {
 			err = e.accompany(req, companions)
+		}
+		if len(companions) == 0 {
+			req.guard = in.guard
 		}
 		if err != nil {
 			e.conclude(in, rejected, err)
@@ -134,6 +138,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		e.settleSave(req, res)
 		return
 	}
+	if req.undo {
+		e.undone(req, res)
+		return
+	}
 	switch res.Outcome {
 	case store.Applied:
 		req.backend.works()
@@ -144,6 +152,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		}
 		in := req.in
 		in.m.working.Revision = res.Revisions[0]
+		if req.guard != nil {
+			e.confirm(req, applied, res.Revisions[0])
+			return
+		}
 		e.advanceAll(req, res.Revisions)
 		e.end(req, in.m.working.applied(), nil)
 		if req.sent == 1 { // nobody else has it any more
@@ -154,6 +166,10 @@ func (e *Engine) settle(req *request, res store.Result) {
 		how := e.conflictOrOwn(req, res)
 		if how == lost {
 			e.giveUp(req, errReplaced)
+			return
+		}
+		if how == vanished && req.guard != nil {
+			e.confirm(req, how, e.lastWritten(req, res))
 			return
 		}
 		e.end(req, how, nil)
@@ -321,7 +337,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	dead, now := in.m.dead, in.weigh(in.m.committed)
 	last, leaves, idle := in.m.committed, in.leaves, in.idle
 	if how == vanished && in.m.working.gone {
-		last, leaves = in.m.working, true
+		last, leaves, idle = in.m.working, true, false
 	}
 	in.unlock()
 	e.stored(in.kind, updates)
@@ -358,7 +374,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		return
 	}
 	c := k.cache
-	in := c.get(k, key, use{at: e.touch(k)})
+	in := c.get(k, key, use{})
 	if in == nil && k.Backend.features.Immediate {
 		// Commits overtake each other here, so a later one may have replaced
 		// this version already, and its instance may have been evicted.
@@ -367,7 +383,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 	if in == nil {
 		in = &Instance{kind: k, key: key}
 		in.start(v)
-		if got, ok := c.add(in, e.touch(k)); got == in {
+		if got, ok := c.add(in, 0); got == in {
 			if ok {
 				c.resize(in, nil)
 			}

@@ -152,7 +152,7 @@ func (in *Instance) rebase() {
 func (e *Engine) postpone(in *Instance) bool {
 	d, work := in.owed, in.m.working
 	// Without the lock, for it may have to load: the turn keeps things as they are.
-	if c := in.m.committed; !work.gone && !c.Exists() && in.guard != nil && !in.guard.Valid(c) {
+	if c := in.m.committed; !work.gone && !c.Exists() && in.guard != nil && !in.guard.Stands(c) {
 		e.conclude(in, conflicted, nil) // as the store would say that is asked
 		return true
 	}

@@ -227,15 +227,6 @@ func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
 	e.expel(in, true)
 }
 
-// Sweep drops ephemeral state that was not used for GuestIdle. Where there is
-// much of it, it waits for hooks in between.
-func (e *Engine) Sweep(ctx context.Context) {
-	before := e.cfg.Now().Add(-e.cfg.GuestIdle).UnixNano()
-	for ctx.Err() == nil && e.guests.sweep(before, departuresAtOnce) {
-		e.departures.drain(ctx)
-	}
-}
-
 // Closing reports whether Close has begun: what takes long should come to an
 // end.
 func (e *Engine) Closing() bool { return e.refuse.Load() }

@@ -54,6 +54,7 @@ func (e *Engine) expire(in *Instance, now time.Time) bool {
 		in.unlock()
 		return true // it was changed in the last moment: look again
 	}
+	in.idle = in.kind.Backend == nil // else the store's record tells
 	return e.expelLocked(in, true)
 }
 

@@ -174,6 +174,9 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	for i := range g.parts {
 		now[i] = g.parts[i].in.m.committed // stays: the turn is taken
 	}
+	if clock := e.cfg.Now(); slices.ContainsFunc(now, func(v *Version) bool { return v.expired(clock) }) {
+		return nil, true, nil // since it was looked for: it is not what the group is about
+	}
 	res, err := g.op.Run(now, birth)
 	switch {
 	case errors.Is(err, ErrRestart):
@@ -238,6 +241,7 @@ func (g *group) commit(seq uint64) {
 	for i := range g.parts {
 		p := &g.parts[i]
 		if p.in.kind.Backend == nil {
+			e.stampInMemory(p.in, p.next, p.ref.Expires)
 			continue
 		}
 		req.backend = p.in.kind.Backend

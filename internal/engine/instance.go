@@ -17,7 +17,7 @@ type Instance struct {
 	kind       *Kind
 	key        string
 	prev, next *Instance // in the list of its segment
-	used       int64     // when it was last: guests in Unix nanoseconds, others in any order
+	used       int64     // when it was last: in memory only in Unix nanoseconds, others in any order
 
 	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
 	owed     *debounce               // nil unless the kind has Debounce
@@ -160,7 +160,7 @@ func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	c := ref.Kind.cache
 	for {
-		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.touch(ref.Kind)})
+		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.touch(ref)})
 		if in == nil {
 			return nil
 		}
@@ -180,12 +180,15 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	}
 }
 
-// touch returns the time of use, which only guests keep.
-func (e *Engine) touch(k *Kind) int64 {
-	if k.Backend != nil {
+// touch returns the time of use, which is kept for what is in memory only.
+func (e *Engine) touch(ref *Ref) int64 {
+	if ref.Kind.Backend != nil {
 		return 0
 	}
-	return e.cfg.Now().UnixNano()
+	if ref.Now.IsZero() {
+		ref.Now = e.cfg.Now()
+	}
+	return ref.Now.UnixNano()
 }
 
 // acquire returns the instance of ref, pinned and loaded.
@@ -235,7 +238,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	}
 	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
 	l := in.load()
-	got, ok := c.add(in, e.touch(k))
+	got, ok := c.add(in, e.touch(ref))
 	if got != in {
 		return got, nil
 	}

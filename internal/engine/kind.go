@@ -63,7 +63,7 @@ type Kind struct {
 	// be loaded: without locks, with no turn taken, one after another.
 	Destroyed func(key string, v *Version)
 	// Idle, if set, is called before Destroyed for a state that is in memory
-	// only and was not used for GuestIdle.
+	// only and has expired, or was not used for GuestIdle.
 	Idle func(key string, v *Version)
 	// Debounce acknowledges changes before they are stored, and begins to store
 	// them so long after the first; 0 = never. The store has a sole owner.
@@ -110,6 +110,10 @@ type Guard interface {
 	// this version. It is called with the turn taken: it may wait for a load,
 	// not for another turn.
 	Valid(v *Version) bool
+	// Stands is Valid by what the stores have at the moment. It is asked about
+	// the creation of what cannot be in a group with the session's record: it
+	// may wait for loads.
+	Stands(v *Version) bool
 	// Create returns what must be part of the group that creates the
 	// instance's record. With an error the record is not created, and the
 	// batch fails with it. It is called with the turn taken and must not wait.

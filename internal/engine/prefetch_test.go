@@ -333,6 +333,7 @@ type withRecord struct{ Companion }
 
 func (withRecord) Valid(*Version) bool            { return true }
 func (g withRecord) Create() ([]Companion, error) { return []Companion{g.Companion}, nil }
+func (withRecord) Stands(*Version) bool           { return true }
 func (withRecord) Later() (Later, error)          { return nil, nil }
 
 // N1: what a group has stored beside its own instance is not brought into

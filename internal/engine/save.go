@@ -149,7 +149,7 @@ func (e *Engine) beginAgain(s *save) {
 // current returns an instance's version without a place in memory for it:
 // saves must go on when memory is full.
 func (e *Engine) current(k *Kind, key string) (*Version, error) {
-	if v := e.Peek(k, key); v != nil && !v.expired(e.cfg.Now()) {
+	if v := e.Peek(k, key); v != nil && !v.expired(e.cfg.Now()) && k.Backend.features.SoleOwner {
 		return v, nil
 	}
 	v, _, err := e.fetch(k, key, false)

@@ -181,5 +181,6 @@ func TestWhatAGroupStoresIsNoAbsence(t *testing.T) {
 type creates []Companion
 
 func (creates) Valid(*Version) bool            { return true }
+func (creates) Stands(*Version) bool           { return true }
 func (c creates) Create() ([]Companion, error) { return c, nil }
 func (creates) Later() (Later, error)          { return nil, nil }

@@ -127,7 +127,7 @@ func TestSessionsEndAfterTheirLifetime(t *testing.T) {
 
 // S6, A15: what has expired is removed about once a minute: the session's
 // record and with it all its states; other sessions and Global states stay.
-// Ephemeral state that was not used for IdleTimeout goes as well.
+// Ephemeral state stays with its session, used or not, and goes with it.
 func TestSweepRemovesWhatHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
@@ -170,7 +170,7 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 			t.Fatalf("%d records: %q", got, rows(t, mem, time.Time{}))
 		}
 
-		// The first browser goes on, the second one too but without its
+		// The first browser goes on, the second one too but does not look at its
 		// ephemeral state, the others leave.
 		for range 2 {
 			pass(40 * time.Minute)
@@ -182,7 +182,7 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 		if got := all(); got != 2*3+2 {
 			t.Errorf("%d records are left, want those of two sessions, the Global one and the key: %q", got, rows(t, mem, time.Time{}))
 		}
-		do(&cookies[1], "GET", "/e", "0")
+		do(&cookies[1], "GET", "/e", "1")
 		do(&cookies[1], "GET", "/b", "1")
 		do(&cookies[0], "POST", "/a", "2")
 		do(&cookies[0], "POST", "/e", "2")

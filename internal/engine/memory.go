@@ -1,0 +1,80 @@
+package engine
+
+import (
+	"context"
+	"time"
+)
+
+// What is in memory only is that of sessions. It is kept as long as its session
+// is used, whatever it is used for, so a use of the session counts as one of all
+// that it has here: see Touch. It goes when neither was used for GuestIdle, when
+// its own time is over, and when there is too much of it.
+
+// Touch notes that a state that is in memory only is still wanted, if there is
+// one.
+func (e *Engine) Touch(k *Kind, key string, now time.Time) {
+	k.cache.get(k, key, use{at: now.UnixNano()})
+}
+
+// commitInMemory concludes the batch of an instance that no store is asked
+// about.
+func (e *Engine) commitInMemory(in *Instance) {
+	work, base := in.m.working, in.m.committed
+	switch {
+	case base.expires != 0 && base.expired(e.cfg.Now()):
+		// The run began with what has expired since. A store would refuse it.
+		in.lock()
+		in.leaves, in.idle = true, true
+		e.concludeLocked(in, conflicted, nil)
+	case base.Revision == 0 && !work.gone && in.guard != nil && !in.guard.Stands(base):
+		e.conclude(in, conflicted, nil)
+	default:
+		work.Revision = base.Revision + 1
+		e.stampInMemory(in, work, in.expires)
+		e.conclude(in, work.applied(), nil)
+	}
+}
+
+// stampInMemory is stamp for a version that no store gets; nil = none.
+func (e *Engine) stampInMemory(in *Instance, v *Version, expires time.Time) {
+	if v != nil && !v.gone {
+		v.setExpires(in.kind.expires(v, in.m.committed.Revision == 0, expires, e.cfg.Now))
+	}
+}
+
+// Sweep drops what is in memory only and has expired, or was not used for
+// GuestIdle. Where there is much of it, it waits for hooks in between.
+func (e *Engine) Sweep(ctx context.Context) {
+	now, room := e.cfg.Now(), departuresAtOnce
+	for i := range e.guests.shards {
+		for ctx.Err() == nil {
+			if room -= e.guests.sweep(&e.guests.shards[i], now, room); room > 0 {
+				break
+			}
+			e.departures.drain(ctx)
+			room = departuresAtOnce
+		}
+	}
+}
+
+// sweep removes up to limit instances of the shard whose time is over and that
+// nobody uses, and returns how many those were. The order of use does not tell
+// where they are: states expire by themselves too, and a clock may be set back.
+func (c *cache) sweep(s *shard, now time.Time, limit int) (removed int) {
+	nanos, idle := now.UnixNano(), now.Add(-c.engine.cfg.GuestIdle).UnixNano()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for g := range s.segments {
+		end := &s.segments[g].end
+		for in := end.prev; in != end && removed < limit; {
+			later, v := in.prev, in.snapshot.Load()
+			in.used = min(in.used, nanos) // more only where the clock was set back
+			if (in.used < idle || v != nil && v.expired(now)) && c.retire(s, in) {
+				c.left(in, true)
+				removed++
+			}
+			in = later
+		}
+	}
+	return removed
+}
