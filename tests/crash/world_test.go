@@ -105,6 +105,9 @@ func login(user int) op {
 			}
 			w.guest[m] = 0
 		}
+		if w.user != nobody && w.user != user { // what they did without a key goes
+			w.guest[notes] = 0
+		}
 		w.user = user
 		w.fate = replaced
 	}
