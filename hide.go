@@ -59,7 +59,7 @@ func (s hidingStore) Commit(ctx context.Context, now time.Time, groups []store.G
 }
 
 func sameError(a, b error) bool {
-	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b
+	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b //nolint:errorlint // the same value, not one of its kind
 }
 
 func (s hidingStore) Features() store.Features {

@@ -140,8 +140,8 @@ func TestLogoutThroughAListedSession(t *testing.T) {
 		}
 		noError(t, s.Logout(ctx)) // of a guest
 		wantCount(t, ctx, a.own, 1)
-		for range a.Sessions(t.Context(), "ann") {
-			t.Error("the session is still in the list")
+		for _, err := range a.Sessions(t.Context(), "ann") {
+			t.Errorf("the session is still in the list: %v", err)
 		}
 		guest, r := b.request()
 		wantCount(t, guest, a.own, 1)

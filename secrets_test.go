@@ -59,7 +59,7 @@ func within(v any) map[string]any {
 // spellings are the ways in which a secret may be printed.
 func spellings(secret string) []string {
 	b := []byte(secret)
-	decimals := strings.Trim(fmt.Sprint(b), "[]")
+	decimals := strings.Trim(fmt.Sprintf("%d", b), "[]")
 	return []string{
 		secret, fmt.Sprintf("%x", b), fmt.Sprintf("%X", b), decimals, strings.ReplaceAll(decimals, " ", ","),
 		fmt.Sprintf("%#v", b)[len("[]byte{"):], base64.StdEncoding.EncodeToString(b), base64.RawURLEncoding.EncodeToString(b),

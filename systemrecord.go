@@ -181,7 +181,7 @@ func (r *userRecord) clone() *userRecord {
 }
 
 // memory returns about how many bytes the record takes in memory.
-func (r *userRecord) memory() int {
+func (r *userRecord) memory() int { //nolint:unused // systemType calls it by its constraint
 	if r == nil {
 		return 0
 	}

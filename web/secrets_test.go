@@ -82,7 +82,7 @@ func TestPrintingInAHandlerShowsNoSecret(t *testing.T) {
 		asJSON, _ := json.Marshal(v)
 		for _, text := range append(texts, b.String(), string(asJSON)) {
 			for name, secret := range secrets {
-				decimals := strings.Trim(fmt.Sprint([]byte(secret)), "[]")
+				decimals := strings.Trim(fmt.Sprintf("%d", []byte(secret)), "[]")
 				for _, form := range []string{secret, fmt.Sprintf("%x", secret), fmt.Sprintf("%X", secret), decimals, base64.StdEncoding.EncodeToString([]byte(secret))} {
 					if strings.Contains(text, form) {
 						t.Errorf("%s shows the %s: %q", what, name, text)
