@@ -4,14 +4,11 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
-	"github.com/stay-go/stay/store/storefault"
 )
 
 // An identityApp has a module of each strategy that asks the session.
@@ -311,108 +308,4 @@ func (a *identityApp) wantNew(t *testing.T, b *browser, id string) {
 	if stay.SessionFrom(ctx).ID() != got {
 		t.Error("the ID changed with the first state")
 	}
-}
-
-// In one request the ID is that of the session as the request has left it, and
-// none once the request, or another one, has ended it.
-//
-// Proves S5.
-func TestIDFollowsTheRequestsOwnChanges(t *testing.T) {
-	for where, open := range keyStores {
-		t.Run(where, func(t *testing.T) {
-			a := newIdentityApp(t, open())
-			b := newBrowser(a.App)
-			ctx := b.ctx()
-			s := stay.SessionFrom(ctx)
-			id := s.ID()
-			for what, do := range []func() error{
-				func() error { return s.Login(ctx, "ann") },
-				func() error { return s.Renew(ctx) },
-				func() error { _, err := a.keyed.Update(ctx, become("ann")); return err },
-				func() error { return s.Logout(ctx) },
-			} {
-				noError(t, do())
-				if got := s.ID(); got != id {
-					t.Errorf("after change %d the ID is %q, and was %q", what, got, id)
-				}
-			}
-			late := b.ctx()
-			wantCount(t, late, a.own, 0)
-			underWay := stay.SessionFrom(late)
-			noError(t, s.Renew(ctx))
-			if got := underWay.ID(); got != "" {
-				t.Errorf("of a request that was under way the ID is %q", got)
-			}
-			noError(t, s.Destroy(ctx))
-			if got := s.ID(); got != "" {
-				t.Errorf("after Destroy the ID is %q", got)
-			}
-		})
-	}
-}
-
-// The ID of a session that the browser cannot learn of is none.
-//
-// Proves W2.
-func TestNoIDAfterTheHeader(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	ctx, r := b.request()
-	r.sent = true
-	if id := stay.SessionFrom(ctx).ID(); id != "" || len(r.issued) > 0 {
-		t.Errorf("the ID is %q, the cookies are %q", id, r.issued)
-	}
-	mustUpdate(t, b.ctx(), app.clicks)
-	want := stay.SessionFrom(b.ctx()).ID()
-	ctx, r = b.request()
-	r.sent = true
-	if id := stay.SessionFrom(ctx).ID(); id != want {
-		t.Errorf("the ID is %q, want %q, which the browser knows", id, want)
-	}
-}
-
-// Asking for the ID stores nothing, and leaves the cookie as it is if the session
-// has one.
-//
-// Proves B1, S6.
-func TestIDStoresNothing(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	if id := stay.SessionFrom(b.ctx()).ID(); id == "" || b.token == "" {
-		t.Errorf("the ID is %q, the cookie %q", id, b.token)
-	}
-	if keys := app.rows(t); len(keys) > 0 {
-		t.Errorf("the ID stored %q", keys)
-	}
-	app.clock.Advance(20 * time.Hour)
-	ctx, r := b.request()
-	if id := stay.SessionFrom(ctx).ID(); id == "" || len(r.issued) > 0 {
-		t.Errorf("the ID is %q, the cookies are %q", id, r.issued)
-	}
-}
-
-// The ID does not wait for ever for a store that hangs, and is none if it cannot
-// be known whether the cookie is good.
-func TestIDWaitsForTheStoreAsLongAsMaxWait(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		st := behindCommitter(memstore.New())
-		app := newApp(t, st, &stay.Options{MaxWait: 3 * time.Second})
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), s)
-		id := stay.SessionFrom(b.ctx()).ID()
-		bridge.AppOf(app).Evict(false)
-		gate := storefault.NewGate()
-		rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "stay/session/" + id, Fault: storefault.Stop(gate)})
-		began := time.Now()
-		if got, took := stay.SessionFrom(b.ctx()).ID(), time.Since(began); got != "" || took > 3*time.Second {
-			t.Errorf("the ID is %q after %v", got, took)
-		}
-		rule.Remove()
-		gate.Open()
-		synctest.Wait()
-		if got := stay.SessionFrom(b.ctx()).ID(); got != id {
-			t.Errorf("the ID is %q, want %q", got, id)
-		}
-	})
 }
