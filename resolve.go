@@ -52,7 +52,7 @@ func (m *module) locate(id string, rec *sessionRecord) target {
 			case a.Attached:
 				return target{kind: m.kind, id: string(a.Key), key: string(a.Key), attached: true, birth: a.Birth}
 			case a.Moves > 0:
-				return m.keyed("", id, a.Moves)
+				return m.keyed("", id, m.moves(rec))
 			}
 		}
 		return m.detached(id, rec)
