@@ -242,7 +242,11 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 			}
 			continue
 		case before.user() != "":
-			l.dropped = append(l.dropped, part(*l.guestRef(from, now)))
+			// One that cannot be read stays behind, out of reach, and keeps nobody
+			// from leaving.
+			if guest, err := app.engine.Get(ctx, l.guestRef(from, now)); err == nil && guest.Exists() {
+				l.dropped = append(l.dropped, part(*l.guestRef(from, now)))
+			}
 			continue
 		case to == "":
 			continue // what nobody did goes on as the user's

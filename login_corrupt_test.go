@@ -1,6 +1,7 @@
 package stay_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
@@ -51,5 +52,67 @@ func TestM3A21LoginBesideUnreadableStates(t *testing.T) {
 				t.Errorf("the record became %s", got.Value)
 			}
 		})
+	}
+}
+
+// What a user has done without a key may not be readable, or be read by a hook
+// that fails: that keeps nobody from logging out, and whoever comes next begins
+// anew.
+//
+// Proves K3, M3.
+func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {
+	for _, whose := range []string{"record", "hook"} {
+		t.Run(whose, func(t *testing.T) {
+			st := memstore.New()
+			app := newApp(t, st, &stay.Options{Guests: stay.GuestStored, OnError: quiet})
+			fail := false
+			m := todosModule()
+			m.OnCreated = func(*stay.Call, *todos) error {
+				if fail {
+					return errors.New("not today")
+				}
+				return nil
+			}
+			s := stay.Register(app, m)
+			b := newBrowser(app)
+			login(t, b, "ann")
+			must(t)(s.Update(b.ctx(), addItem("of ann")))
+			key := "guest/todos/" + stay.SessionFrom(b.ctx()).ID()
+			if whose == "record" {
+				rec := recordOf(t, st, key)
+				bad := store.Write{Op: store.Put, Key: key, Base: rec.Revision, Value: []byte(`{"items":1}`), Version: 1}
+				if res := st.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
+					t.Fatal(res[0])
+				}
+			}
+			fail = whose == "hook"
+			bridge.AppOf(app).Evict(false)
+			logout(t, b)
+			login(t, b, "bob")
+			fail = false
+			wantState(t, b.ctx(), s, `{"owner":{"id":"","role":""},"items":null,"theme":"light"}`)
+		})
+	}
+}
+
+// The guest that comes after a key was given up and a user has left is numbered
+// like every other, so it is found when the session ends.
+//
+// Proves K3, K8, S5.
+func TestDestroyRemovesTheGuestAfterAKeyAndAUser(t *testing.T) {
+	st := memstore.New()
+	app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
+	s := stay.Register(app, todosModule())
+	b := newBrowser(app)
+	login(t, b, "ann")
+	for _, owner := range []string{"x", ""} {
+		must(t)(s.Update(b.ctx(), become(owner)))
+	}
+	logout(t, b)
+	must(t)(s.Update(b.ctx(), addItem("of nobody")))
+	noError(t, stay.SessionFrom(b.ctx()).Destroy(b.ctx()))
+	keys, err := st.List(t.Context(), time.Now(), "guest/", "", 10)
+	if err != nil || len(keys) > 0 {
+		t.Errorf("left: %q, %v", keys, err)
 	}
 }
