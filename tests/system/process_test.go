@@ -16,6 +16,7 @@ type process struct {
 	t       *testing.T
 	program string
 	db      string
+	shared  bool // whether it shares db with other processes
 	url     string
 	cmd     *exec.Cmd
 	client  *http.Client
@@ -40,6 +41,9 @@ func buildServer(t *testing.T) *process {
 func (p *process) start() {
 	p.t.Helper()
 	p.cmd = exec.Command(p.program, p.db)
+	if p.shared {
+		p.cmd.Args = append(p.cmd.Args, "shared")
+	}
 	p.cmd.Stderr = os.Stderr
 	if _, err := p.cmd.StdinPipe(); err != nil { // the server ends when it closes
 		p.t.Fatal(err)

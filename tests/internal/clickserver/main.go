@@ -1,5 +1,6 @@
-// Command clickserver serves counters from an SQLite file, for tests that look
-// at its memory. The first line it writes is the address it listens on. It ends when its standard input does, so
+// Command clickserver serves counters from an SQLite file, which it shares with
+// other processes if asked to, for tests of a whole process. The first line it
+// writes is the address it listens on. It ends when its standard input does, so
 // that it does not outlive the test.
 package main
 
@@ -23,10 +24,14 @@ type Counter struct {
 }
 
 func main() {
-	if len(os.Args) != 2 {
-		log.Fatal("usage: clickserver FILE")
+	var options []sqlitestore.Option
+	switch {
+	case len(os.Args) == 3 && os.Args[2] == "shared":
+		options = append(options, sqlitestore.Shared())
+	case len(os.Args) != 2:
+		log.Fatal("usage: clickserver FILE [shared]")
 	}
-	store, err := sqlitestore.Open(os.Args[1])
+	store, err := sqlitestore.Open(os.Args[1], options...)
 	if err != nil {
 		log.Fatal(err)
 	}
