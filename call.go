@@ -69,13 +69,17 @@ func (c *Call) After(fn func(context.Context)) {
 // as by [Call.Bind]. If In or *In has a method Validate() error, what it
 // returns is answered instead of running fn. Where that has no code it is
 // ErrInvalid, and its whole text is shown to the client. WithPayload panics if
-// In is a pointer or fn is nil.
+// In is a pointer or fn is nil, or if a part of In has fields tagged
+// stay:"private" or stay:"key" and reads itself, so that nothing would heed the
+// tags.
 func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 	if fn == nil {
 		panic("stay.WithPayload: the function is nil")
 	}
 	if t := reflect.TypeFor[In](); t.Kind() == reflect.Pointer {
 		panic(fmt.Sprintf("stay.WithPayload: the payload is a pointer, %v: take a %v", t, t.Elem()))
+	} else if err := bind.Check(t); err != nil {
+		panic("stay.WithPayload: " + err.Error())
 	}
 	return func(c *Call, s *S) error {
 		var in In
@@ -123,8 +127,12 @@ func bindPayload(b *bind.Binder, payload, dst any) error {
 	if err == nil || errors.As(err, &se) {
 		return err
 	}
-	if be := (*bind.Error)(nil); !own && !errors.As(err, &be) {
+	var be *bind.Error
+	switch bound := errors.As(err, &be); {
+	case !bound && !own:
 		return &Error{Code: ErrInternal, Err: err}
+	case bound && be.TooLarge:
+		return &Error{Code: ErrTooLarge, Message: err.Error(), Err: err}
 	}
 	return &Error{Code: ErrMalformed, Message: err.Error(), Err: err}
 }

@@ -81,13 +81,19 @@ func (p *payload) Bind(dst any) error {
 }
 
 // bindError gives what a payload was refused for a code. What is no fault of
-// the payload, such as a destination that is no pointer, stays without one.
+// the payload, such as a destination that is no pointer, is stay.ErrInternal.
 func bindError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var be *bind.Error
 	if !errors.As(err, &be) {
-		return err
+		return &stay.Error{Code: stay.ErrInternal, Err: err}
 	}
 	e := &stay.Error{Code: stay.ErrMalformed, Message: be.Error(), Err: err}
+	if be.TooLarge {
+		e.Code = stay.ErrTooLarge
+	}
 	if be.Field != "" {
 		e.Fields = map[string]string{be.Field: be.Message}
 	}
@@ -126,7 +132,10 @@ func parsePayload(s *settings, r *http.Request) *payload {
 	case kindJSON:
 		return &payload{json: data}
 	case kindForm:
-		form, err := url.ParseQuery(string(data))
+		form, err := bind.ParseForm(data)
+		if errors.As(err, new(*bind.Error)) {
+			return &payload{err: bindError(err)}
+		}
 		if err != nil {
 			return &payload{err: malformed("the form cannot be parsed", err)}
 		}
