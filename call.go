@@ -44,7 +44,15 @@ func (c *Call) Restored() bool { return c.restored }
 
 // Bind reads the payload of the action into dst, a pointer to a struct:
 // strictly, so that an unknown field or a value of the wrong type is
-// ErrMalformed. Without a payload dst stays as it is.
+// ErrMalformed. A payload that stands for too much is ErrTooLarge, and a dst
+// that nothing can be bound to ErrInternal; see [WithPayload].
+//
+// What the payload does not name stays as it is, so dst may be the state. What
+// is refused has changed nothing, and nothing that others hold as well is
+// written to. Fields tagged stay:"private" or stay:"key" are neither set nor
+// lost: a list, an array or a map whose elements have them is ErrMalformed
+// unless it is empty, as is null for a pointer that leads to them. Without a
+// payload dst stays as it is.
 func (c *Call) Bind(dst any) error {
 	return bindPayload(c.binder, c.payload, dst)
 }
