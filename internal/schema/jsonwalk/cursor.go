@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"errors"
 	"strconv"
-	"strings"
 	"unicode/utf16"
 	"unicode/utf8"
 )
@@ -151,17 +150,21 @@ func Unquote(quoted []byte) string {
 	if Plain(quoted) {
 		return string(text)
 	}
-	var b strings.Builder
-	b.Grow(len(text))
+	// The string gets no more memory than it needs, as it may be kept for long.
+	var room [64]byte
+	b := room[:0]
+	if len(text) > len(room) {
+		b = make([]byte, 0, len(text))
+	}
 	for len(text) > 0 {
 		r, size := utf8.DecodeRune(text)
 		if r == '\\' {
 			r, size = unescape(text)
 		}
-		b.WriteRune(r)
+		b = utf8.AppendRune(b, r)
 		text = text[size:]
 	}
-	return b.String()
+	return string(b)
 }
 
 // unescape returns the character that an escape sequence stands for, and how
