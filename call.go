@@ -44,7 +44,15 @@ func (c *Call) Restored() bool { return c.restored }
 
 // Bind reads the payload of the action into dst, a pointer to a struct:
 // strictly, so that an unknown field or a value of the wrong type is
-// ErrMalformed. Without a payload dst stays as it is.
+// ErrMalformed. A payload that stands for too much is ErrTooLarge, and a dst
+// that nothing can be bound to ErrInternal; see [WithPayload].
+//
+// What the payload does not name stays as it is, so dst may be the state. What
+// is refused has changed nothing, and nothing that others hold as well is
+// written to. Fields tagged stay:"private" or stay:"key" are neither set nor
+// lost: a list, an array or a map whose elements have them is ErrMalformed
+// unless it is empty, as is null for a pointer that leads to them. Without a
+// payload dst stays as it is.
 func (c *Call) Bind(dst any) error {
 	var payload any
 	if c.payload != nil {
@@ -73,13 +81,17 @@ func (c *Call) After(fn func(context.Context)) {
 // as by [Call.Bind]. If In or *In has a method Validate() error, what it
 // returns is answered instead of running fn. Where that has no code it is
 // ErrInvalid, and its whole text is shown to the client. WithPayload panics if
-// In is a pointer or fn is nil.
+// In is a pointer or fn is nil, or if a part of In has fields tagged
+// stay:"private" or stay:"key" and reads itself, so that nothing would heed the
+// tags.
 func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 	if fn == nil {
 		panic("stay.WithPayload: the function is nil")
 	}
 	if t := reflect.TypeFor[In](); t.Kind() == reflect.Pointer {
 		panic(fmt.Sprintf("stay.WithPayload: the payload is a pointer, %v: take a %v", t, t.Elem()))
+	} else if err := bind.Check(t); err != nil {
+		panic("stay.WithPayload: " + err.Error())
 	}
 	return func(c *Call, s *S) error {
 		var in In
@@ -127,8 +139,12 @@ func bindPayload(b *bind.Binder, payload, dst any) error {
 	if err == nil || errors.As(err, &se) {
 		return err
 	}
-	if be := (*bind.Error)(nil); !own && !errors.As(err, &be) {
+	var be *bind.Error
+	switch bound := errors.As(err, &be); {
+	case !bound && !own:
 		return &Error{Code: ErrInternal, Err: err}
+	case bound && be.TooLarge:
+		return &Error{Code: ErrTooLarge, Message: err.Error(), Err: err}
 	}
 	return &Error{Code: ErrMalformed, Message: err.Error(), Err: err}
 }

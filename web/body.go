@@ -21,10 +21,12 @@ import (
 //
 // The whole body is read before Payload returns, so that a slow client does
 // not hold the state. What is wrong with the body is the error of the action
-// that binds it: stay.ErrTooLarge if it is longer than Options.MaxBody,
-// stay.ErrMalformed if it breaks off, cannot be parsed, is neither JSON nor a
-// form, or does not fit what the action binds it to. Query parameters are not
-// part of it. An empty body is an empty payload, of whatever type.
+// that binds it: stay.ErrTooLarge if it is longer than Options.MaxBody, or if
+// what it stands for takes more memory than 16 MiB, or 16 times its length if
+// it is longer than 1 MiB; stay.ErrMalformed if it breaks off, cannot be parsed,
+// is neither JSON nor a form, or does not fit what the action binds it to. Query
+// parameters are not part of it. An empty body is an empty payload, of whatever
+// type.
 //
 // r may still be used afterwards, r.FormValue included. Payload works after
 // r.FormValue, r.ParseForm and r.ParseMultipartForm as well, on what these could
@@ -37,12 +39,15 @@ func Payload(r *http.Request) any {
 // Bind reads the body of r into the struct that dst points to and calls its
 // method Validate() error, if it has one. Fields are named as in JSON, for
 // forms too. A name that dst does not have, or that is tagged stay:"private" or
-// stay:"key", is an error, as is a value that does not fit.
+// stay:"key", is an error, as is a value that does not fit. What the body does
+// not name stays as it is, and what is refused has changed nothing; see
+// [stay.Call.Bind].
 //
 // The errors are those of [Payload], and what Validate returns, as
 // stay.ErrInvalid with its whole text for the client if it has no code;
 // stay.FieldErrors has the messages for a form that is shown again. A dst that
-// is no pointer is stay.ErrInternal.
+// is no pointer, or whose type has stay tags and reads itself, is
+// stay.ErrInternal.
 func Bind(r *http.Request, dst any) error {
 	if err := readPayload(settingsOf(r, unknownApp), r).Bind(dst); err != nil {
 		return err
@@ -81,13 +86,19 @@ func (p *payload) Bind(dst any) error {
 }
 
 // bindError gives what a payload was refused for a code. What is no fault of
-// the payload, such as a destination that is no pointer, stays without one.
+// the payload, such as a destination that is no pointer, is stay.ErrInternal.
 func bindError(err error) error {
+	if err == nil {
+		return nil
+	}
 	var be *bind.Error
 	if !errors.As(err, &be) {
-		return err
+		return &stay.Error{Code: stay.ErrInternal, Err: err}
 	}
 	e := &stay.Error{Code: stay.ErrMalformed, Message: be.Error(), Err: err}
+	if be.TooLarge {
+		e.Code = stay.ErrTooLarge
+	}
 	if be.Field != "" {
 		e.Fields = map[string]string{be.Field: be.Message}
 	}
@@ -126,7 +137,10 @@ func parsePayload(s *settings, r *http.Request) *payload {
 	case kindJSON:
 		return &payload{json: data}
 	case kindForm:
-		form, err := url.ParseQuery(string(data))
+		form, err := bind.ParseForm(data)
+		if errors.As(err, new(*bind.Error)) {
+			return &payload{err: bindError(err)}
+		}
 		if err != nil {
 			return &payload{err: malformed("the form cannot be parsed", err)}
 		}

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -26,6 +27,10 @@ func FuzzPayload(f *testing.F) {
 		{`{"by":-1}`, "application/a+json"},
 		{`[{"by":`, jsonType},
 		{`null`, jsonType},
+		{`{"lines":[{"name":"gold"}]}`, jsonType},
+		{`{"gift":{"name":"x"},"byID":{"g":{"name":"x"}}}`, jsonType},
+		{`{"gift":{"name":"x"},"main":{"name":"x"},"notes":["x",7]}`, jsonType},
+		{"gift.name=x&notes=x&title=a&title=b", formType},
 		{multi, multiType},
 		{file, fileType},
 		{multi[:40], multiType},
@@ -82,6 +87,20 @@ func FuzzPayload(f *testing.F) {
 		}
 		if status["Bind"] == 200 && *changed != throughJSON(t, bound) {
 			t.Fatalf("Bind %+v, Payload %+v", bound, *changed)
+		}
+		// Over what a program has filled in: nothing that others hold changes,
+		// what is refused changes nothing, and what is not for clients stays.
+		cart := newCart()
+		others := cart
+		err := web.Bind(request(), &cart)
+		if !reflect.DeepEqual(others, newCart()) {
+			t.Fatalf("others hold %+v: %v", others, err)
+		}
+		if err != nil && !reflect.DeepEqual(cart, newCart()) {
+			t.Fatalf("bound by halves: %+v: %v", cart, err)
+		}
+		if cart.Gift.Price != 1000 || cart.Main.Price != 1000 || !reflect.DeepEqual(cart.Lines, others.Lines) || !reflect.DeepEqual(cart.ByID, others.ByID) {
+			t.Fatalf("what is not for clients was changed: %+v", cart)
 		}
 		// What was parsed before may hide what could not be parsed; it panics
 		// no more than the rest.

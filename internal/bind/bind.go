@@ -4,9 +4,16 @@
 // its business.
 //
 // Fields tagged stay:"private" or stay:"key" are never bound, at any depth: to
-// a client they do not exist.
+// a client they do not exist. What a program has filled in there stays, and what
+// would lose it is an error: a list, a map or a pointer with such fields cannot
+// be replaced. Nor can the tags be lost by a type that reads itself: it is
+// refused.
 //
-// The work is bounded by the length of the input, and no input panics.
+// A payload is bound whole or not at all. What the destination led to before is
+// never written to, as others may hold it too: it is copied where it changes.
+//
+// The work and the memory are bounded by the length of the input, and no input
+// panics.
 package bind
 
 import (
@@ -29,9 +36,13 @@ type Error struct {
 	// Malformed: the payload could not be parsed at all. Otherwise it could,
 	// but does not fit.
 	Malformed bool
+	// TooLarge: what the payload stands for is larger than it may be.
+	TooLarge bool
 	// Err is the cause if there is one, such as the error of a type's own
 	// UnmarshalText.
 	Err error
+
+	path []any // of names and indexes, the innermost first; see within
 }
 
 // Error returns the message, after the name of the field.
@@ -46,11 +57,17 @@ func (e *Error) Error() string {
 func (e *Error) Unwrap() error { return e.Err }
 
 func invalid(field, format string, args ...any) *Error {
-	const most = 100 // a name can be as long as the payload
-	if len(field) > most {
-		field = strings.ToValidUTF8(field[:most], "") + "..."
+	return &Error{Field: shorten(field), Message: fmt.Sprintf(format, args...)}
+}
+
+// maxField is how much of a name is shown, which can be as long as the payload.
+const maxField = 100
+
+func shorten(field string) string {
+	if len(field) <= maxField {
+		return field
 	}
-	return &Error{Field: field, Message: fmt.Sprintf(format, args...)}
+	return strings.ToValidUTF8(field[:maxField], "") + "..."
 }
 
 // unfit is the error for a value that its own type does not take.
@@ -60,14 +77,19 @@ func unfit(field string, err error) *Error {
 	return e
 }
 
-// Value binds a payload of any kind to dst, a pointer to a zero value.
+// Value binds a payload of any kind to dst, a pointer to a value. What the
+// payload does not name stays as it is.
 //
 // nil leaves dst as it is. A value of dst's type, or a pointer to one, comes
 // from Go code and is deep-copied as it is, key and private fields included.
 // A json.RawMessage or []byte is bound by [Binder.JSON], a url.Values by
 // [Binder.Form], and anything else by JSON after it was written as JSON.
+//
+// An error that is no [*Error] is a mistake of the program: dst is no pointer,
+// cannot hold what is bound, or has a type of which a part has tags and reads
+// itself.
 func (b *Binder) Value(src, dst any) error {
-	v, err := target(dst)
+	v, _, err := b.target(dst)
 	if err != nil {
 		return err
 	}
@@ -100,8 +122,8 @@ func (b *Binder) Value(src, dst any) error {
 // assign sets dst to a deep copy of src, which has the same type.
 func (b *Binder) assign(src, dst reflect.Value) (err error) {
 	defer recovered(&err)
+	p := reflect.New(src.Type())
 	if plan := b.planOf(src.Type()); plan != nil {
-		p := reflect.New(src.Type())
 		p.Elem().Set(src)
 		dst.Set(reflect.ValueOf(plan.Copy(p.Interface())).Elem())
 		return nil
@@ -111,7 +133,11 @@ func (b *Binder) assign(src, dst reflect.Value) (err error) {
 	if err != nil {
 		return err
 	}
-	return fill(data, dst)
+	if err := json.Unmarshal(data, p.Interface()); err != nil {
+		return unfit("", err)
+	}
+	dst.Set(p.Elem())
+	return nil
 }
 
 func marshal(src any) (b []byte, err error) {
@@ -122,15 +148,30 @@ func marshal(src any) (b []byte, err error) {
 	return b, nil
 }
 
-// target returns what dst points to. Anything but a pointer is a mistake of
-// the program, not of the client.
-func target(dst any) (reflect.Value, error) {
+// target returns what dst points to, be it through several pointers. Anything
+// that cannot be bound to is a mistake of the program, not of the client.
+func (b *Binder) target(dst any) (reflect.Value, *destination, error) {
 	v := reflect.ValueOf(dst)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
-		return v, fmt.Errorf("bind: the destination is a %T and not a pointer to a value", dst)
+		return v, nil, fmt.Errorf("bind: the destination is a %T and not a pointer to a value", dst)
 	}
-	return v.Elem(), nil
+	v = v.Elem()
+	for range maxPointers {
+		held := v
+		if v.Kind() == reflect.Interface {
+			held = v.Elem()
+		}
+		if held.Kind() != reflect.Pointer || held.IsNil() {
+			d := b.destination(v.Type())
+			return v, d, d.mistake
+		}
+		v = held.Elem()
+	}
+	return v, nil, fmt.Errorf("bind: the destination is a %T that leads to no value", dst)
 }
+
+// maxPointers is how many pointers may lead to a destination; more are a circle.
+const maxPointers = 100
 
 // recovered turns a panic of a type's own methods into an error.
 func recovered(err *error) {

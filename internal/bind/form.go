@@ -1,10 +1,9 @@
 package bind
 
 import (
+	"bytes"
 	"encoding"
-	"encoding/json"
 	"fmt"
-	"maps"
 	"math"
 	"net/url"
 	"reflect"
@@ -13,11 +12,8 @@ import (
 	"strings"
 )
 
-// maxNesting is how many dots a name in a form may have.
-const maxNesting = 100
-
-// Form binds a form to dst, a pointer to the zero value of a struct or of a
-// map from strings to strings, lists of strings or any.
+// Form binds a form to dst, a pointer to a struct or to a map from strings to
+// strings, lists of strings or any.
 //
 // The names are those of JSON: that of the json tag, else that of the field;
 // address.city names a field of a nested struct. Fields are strings, booleans
@@ -33,117 +29,167 @@ const maxNesting = 100
 // does not have are ignored: they are how frameworks send their own, such as
 // _csrf or _method.
 //
-// The error is an [*Error], and dst is changed only if binding succeeds.
+// The error is an [*Error], or is the program's; see [Binder.Value]. A form of
+// more than [MaxValues] values is too large.
 func (b *Binder) Form(values url.Values, dst any) (err error) {
-	v, err := target(dst)
+	v, d, err := b.target(dst)
 	if err != nil {
 		return err
 	}
+	size, count := 0, 0
+	names := make([]string, 0, min(len(values), MaxValues))
+	for name, list := range values {
+		if count += max(1, len(list)); count > MaxValues {
+			return tooManyValues()
+		}
+		for _, value := range list {
+			size += len(name) + len(value)
+		}
+		names = append(names, name)
+	}
+	// In order, so that of several mistakes always the same one is reported.
+	slices.Sort(names)
 	defer recovered(&err)
+	f := &former{making: making{b: b, allowance: allowanceFor(size)}}
 	fresh := reflect.New(v.Type()).Elem()
 	fresh.Set(v)
-	to := settle(fresh)
-	// In order, so that of several mistakes always the same one is reported.
-	for _, name := range slices.Sorted(maps.Keys(values)) {
-		if err := b.set(to, name, values[name]); err != nil {
-			return err
+	if err := f.begin(d.node, fresh); err != nil {
+		return located(err)
+	}
+	for _, name := range names {
+		if err := f.set(name, values[name]); err != nil {
+			return located(err)
 		}
 	}
 	v.Set(fresh)
 	return nil
 }
 
-// settle follows pointers, making what they point to where they are nil.
-func settle(v reflect.Value) reflect.Value {
-	for v.Kind() == reflect.Pointer {
-		if v.IsNil() {
-			v.Set(reflect.New(v.Type().Elem()))
-		}
-		v = v.Elem()
-	}
-	return v
+func tooManyValues() error {
+	return &Error{Message: fmt.Sprintf("the form has more than %d values", MaxValues), TooLarge: true}
 }
 
-// set binds the values of one name to a struct or map.
-func (b *Binder) set(to reflect.Value, name string, values []string) error {
+// ParseForm parses a form as net/url does, but not one with more than
+// [MaxValues] values, each of which takes far more memory than its text.
+func ParseForm(data []byte) (url.Values, error) {
+	if bytes.Count(data, []byte{'&'}) >= MaxValues {
+		return nil, tooManyValues()
+	}
+	return url.ParseQuery(string(data))
+}
+
+// A former makes the value of one form.
+type former struct {
+	making
+	node *node         // of to
+	to   reflect.Value // a struct or a map
+}
+
+// begin sets out to fill v.
+func (f *former) begin(n *node, v reflect.Value) (err error) {
+	if f.to, err = f.settle(v); err != nil {
+		return err
+	}
+	for n.typ.Kind() == reflect.Pointer {
+		n = n.elem
+	}
+	f.node = n
+	if n.typ.Kind() == reflect.Map && !f.to.IsNil() {
+		if err := f.replace(n, f.to); err != nil {
+			return err
+		}
+		f.to.Set(copyMap(f.to, 0))
+	}
+	return nil
+}
+
+// set binds the values of one name.
+func (f *former) set(name string, values []string) error {
 	if len(values) == 0 {
 		return nil
 	}
+	n, to := f.node, f.to
 	switch {
-	case to.Kind() == reflect.Struct && !reads(to.Type()):
-		field, ok, err := b.find(to, name)
+	case n.index != nil:
+		member, at, err := f.find(name)
 		if err != nil {
 			return err
 		}
-		if ok {
-			return setField(field, name, values)
+		if member != nil {
+			return f.setField(member, at, name, values)
 		}
 		if strings.HasPrefix(name, "_") {
 			return nil
 		}
 		return invalid(name, "is not a field")
-	case to.Kind() == reflect.Map && to.Type().Key().Kind() == reflect.String:
+	case n.typ.Kind() == reflect.Map && n.typ.Key().Kind() == reflect.String:
 		if strings.HasPrefix(name, "_") {
 			return nil
 		}
 		if to.IsNil() {
-			to.Set(reflect.MakeMap(to.Type()))
+			to.Set(reflect.MakeMap(n.typ))
 		}
-		elem := reflect.New(to.Type().Elem()).Elem()
-		if err := setField(elem, name, values); err != nil {
+		elem := reflect.New(n.elem.typ).Elem()
+		if err := f.takeEntry(to.Len(), 0, n.typ.Key().Size(), n.elem.typ.Size()); err != nil {
 			return err
 		}
-		to.SetMapIndex(reflect.ValueOf(name).Convert(to.Type().Key()), elem)
+		if err := f.setField(n.elem, elem, name, values); err != nil {
+			return err
+		}
+		to.SetMapIndex(reflect.ValueOf(name).Convert(n.typ.Key()), elem)
 		return nil
 	}
-	return fmt.Errorf("bind: a form cannot be bound to a %s", to.Type())
+	return fmt.Errorf("bind: a form cannot be bound to a %s", n.typ)
 }
 
-// find returns the field that a dotted name leads to. It makes the structs on
-// the way only when the whole name is good.
-func (b *Binder) find(to reflect.Value, name string) (reflect.Value, bool, error) {
+// find returns the field that a dotted name leads to, nil if there is none. It
+// makes the structs on the way only when the whole name is good.
+func (f *former) find(name string) (*node, reflect.Value, error) {
 	var path [][]int
-	t, rest := to.Type(), name
-	for range maxNesting {
-		fields := b.fieldsOf(t)
-		if field := fields.byName(rest); field != nil {
-			path = append(path, field.Index)
-			return at(to, path), true, nil
+	n, rest := f.node, name
+	for range maxDots {
+		if member, _ := n.byName(rest); member != nil {
+			at := f.to
+			for _, index := range append(path, member.Index) {
+				var err error
+				if at, err = f.at(at, index); err != nil {
+					return nil, at, err
+				}
+			}
+			return member.node, at, nil
 		}
 		head, tail, dotted := strings.Cut(rest, ".")
-		field := fields.byName(head)
-		if !dotted || field == nil {
-			return reflect.Value{}, false, nil
+		member, _ := n.byName(head)
+		if !dotted || member == nil {
+			return nil, reflect.Value{}, nil
 		}
-		path = append(path, field.Index)
-		t, rest = field.Type, tail
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
+		path = append(path, member.Index)
+		n, rest = member.node, tail
+		for n.typ.Kind() == reflect.Pointer {
+			n = n.elem
 		}
-		if t.Kind() != reflect.Struct || reads(t) {
-			return reflect.Value{}, false, nil
-		}
-	}
-	return reflect.Value{}, false, invalid(name, "is nested too deeply")
-}
-
-// at follows the path, making what pointers on the way lead to.
-func at(v reflect.Value, path [][]int) reflect.Value {
-	for _, index := range path {
-		for _, i := range index {
-			v = settle(v).Field(i)
+		if n.index == nil {
+			return nil, reflect.Value{}, nil
 		}
 	}
-	return v
+	return nil, reflect.Value{}, invalid(name, "is nested too deeply")
 }
 
-func setField(v reflect.Value, name string, values []string) error {
-	t := v.Type()
-	list := t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && !reads(t)
+func (f *former) setField(n *node, v reflect.Value, name string, values []string) error {
+	t := n.typ
+	if t.Kind() == reflect.Interface {
+		if err := f.replace(n, v); err != nil {
+			return within(err, name)
+		}
+	}
+	list := t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && !n.json && !n.text
 	if list {
+		if err := f.take(len(values), t.Elem().Size()); err != nil {
+			return err
+		}
 		s := reflect.MakeSlice(t, len(values), len(values))
 		for i, value := range values {
-			if err := setValue(s.Index(i), name, value); err != nil {
+			if err := f.setValue(n.elem, s.Index(i), name, value); err != nil {
 				return err
 			}
 		}
@@ -161,25 +207,35 @@ func setField(v reflect.Value, name string, values []string) error {
 	if len(values) > 1 {
 		return invalid(name, "has %d values where one is needed", len(values))
 	}
-	return setValue(v, name, values[0])
+	return f.setValue(n, v, name, values[0])
 }
 
 // setValue sets v to what one value of a form means.
-func setValue(v reflect.Value, name, value string) error {
-	if v.Kind() == reflect.Pointer {
-		if value == "" && v.Type().Elem().Kind() != reflect.String {
+func (f *former) setValue(n *node, v reflect.Value, name, value string) error {
+	if n.typ.Kind() == reflect.Pointer {
+		if value == "" && n.elem.typ.Kind() != reflect.String {
 			return nil
 		}
-		v.Set(reflect.New(v.Type().Elem()))
-		return setValue(v.Elem(), name, value)
+		if err := f.take(1, n.elem.typ.Size()); err != nil {
+			return err
+		}
+		p := reflect.New(n.elem.typ)
+		if err := f.setValue(n.elem, p.Elem(), name, value); err != nil {
+			return err
+		}
+		v.Set(p)
+		return nil
 	}
-	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		if err := u.UnmarshalText([]byte(value)); err != nil {
+	if n.text {
+		if err := f.unshare(v); err != nil {
+			return err
+		}
+		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(value)); err != nil {
 			return unfit(name, err)
 		}
 		return nil
 	}
-	if v.Addr().Type().Implements(jsonUnmarshaler) || !setBasic(v, value) {
+	if n.json || !setBasic(v, value) {
 		return invalid(name, "must be %s", describeForm(v.Type()))
 	}
 	return nil
@@ -190,7 +246,7 @@ func setBasic(v reflect.Value, value string) bool {
 	t := v.Type()
 	switch t.Kind() {
 	case reflect.String:
-		if t == reflect.TypeFor[json.Number]() && !isNumber(value) {
+		if t == numberType && !isNumber(value) {
 			return false
 		}
 		v.SetString(value)
@@ -224,11 +280,6 @@ func setBasic(v reflect.Value, value string) bool {
 		}
 	}
 	return false
-}
-
-func isNumber(s string) bool {
-	var n json.Number
-	return s != "" && s[0] != '"' && s != "null" && json.Unmarshal([]byte(s), &n) == nil && n.String() == s
 }
 
 func describeForm(t reflect.Type) string {

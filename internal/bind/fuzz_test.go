@@ -30,16 +30,56 @@ func hidden(t *testing.T, p *payload) {
 	}
 }
 
+// held is a destination that holds something everywhere.
+func held() payload {
+	n, note := 1, "note"
+	return payload{
+		common: common{1}, Name: "name", Age: 1, Tags: []string{"a", "b", "c"}[:2], Maybe: &n, Note: &note, Nums: []*int{&n},
+		Address: address{"city", "secret"}, Other: &address{"city", "other secret"},
+		Items: []address{{"a", "secret of a"}, {"b", "secret of b"}}, ByName: map[string]address{"a": {"a", "secret of a"}},
+		Levels: []level{1, 2}, Raw: json.RawMessage(`{"raw":"value"}`), Bytes: []byte("bytes"), Any: &address{"any", "secret of any"},
+		Pair: [2]int{1, 2}, User: "user", Admin: true, Hidden: "hidden",
+	}
+}
+
+// overHeld binds to a destination that holds something of which others hold
+// parts, too. Whatever comes of it, they see no change; what is refused changes
+// nothing; and what only the program may set stays.
+func overHeld(t *testing.T, bind func(dst any) error) {
+	t.Helper()
+	got, want := held(), held()
+	others := got
+	err := bind(&got)
+	if !reflect.DeepEqual(others, want) {
+		t.Fatalf("what others hold has changed (%v)\ngot  %+v\nwant %+v", err, others, want)
+	}
+	if err != nil {
+		if !reflect.DeepEqual(got, want) {
+			t.Fatalf("bound by halves (%v)\ngot  %+v\nwant %+v", err, got, want)
+		}
+		return
+	}
+	secret := func(p *payload) any {
+		return []any{p.Address.Secret, p.Other.Secret, p.Items, p.ByName, p.Any.(*address).Secret, p.User, p.Admin, p.Hidden}
+	}
+	if !reflect.DeepEqual(secret(&got), secret(&want)) {
+		t.Fatalf("what is not for clients was changed\ngot  %+v\nwant %+v", secret(&got), secret(&want))
+	}
+}
+
 // W7: no JSON panics, sets what is hidden or is bound by halves; what is
 // accepted is what encoding/json makes of it.
 func FuzzJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"a","age":1}`, `{"user":"u"}`, `{"USER":"u"}`, `{"items":[{"secret":"s"}],"byName":{"a":{}}}`,
+		`{"items":[{"city":"c"}]}`, `{"byName":{"a":{"city":"c"}},"tags":["z",1]}`, `{"other":{"city":"c"},"any":{"city":"c"},"nums":[2,"x"]}`,
+		`{"items":null}`, `{"any":null}`, `{"maybe":2,"note":"n","raw":[2],"bytes":"AAAA","levels":["low"],"pair":[7]}`, `{"number":"1","any":{"secret":"s"}}`,
 		`{"other":null,"raw":[1],"any":{},"pair":[1,2]}`, `{"address":{"Secret":"s"}}`, `{} {}`, `[`, `{"level":"low","number":1}`,
 	} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		overHeld(t, func(dst any) error { return binder.JSON(data, dst) })
 		var got, want payload
 		if err := binder.JSON(data, &got); err != nil {
 			if !reflect.DeepEqual(got, payload{}) {
@@ -59,11 +99,13 @@ func FuzzForm(f *testing.F) {
 	for _, seed := range []string{
 		"name=a&age=1&on=on", "user=u&admin=1", "address.city=x&other.city=y", "address.secret=s", "tags=a&tags=b&nums=1&nums=",
 		"when=2026-11-01T00:00:00Z&maybe=&level=low", "_csrf=x&_under=y", "price=NaN", "....=1", "any=1&any=2&number=1e5",
+		"other.city=c&maybe=2&age=x", "other.city=c&maybe=2&note=x&raw=1", "tags=z&bytes=x&levels=low&levels=high",
 	} {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, query string) {
 		values, _ := url.ParseQuery(query)
+		overHeld(t, func(dst any) error { return binder.Form(values, dst) })
 		var got payload
 		if err := binder.Form(values, &got); err != nil {
 			if !reflect.DeepEqual(got, payload{}) {

@@ -1,24 +1,26 @@
 package bind
 
 import (
+	"encoding"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"reflect"
+	"strconv"
 
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
-// JSON binds one JSON value to dst, a pointer to a zero value of any type that
-// encoding/json reads. Names must match exactly and occur once in a struct;
-// unknown names and names of fields tagged stay:"private" or stay:"key" are
-// errors. Otherwise the rules are those of encoding/json.
+// JSON binds one JSON value to dst. Names must match exactly and occur once in
+// a struct; unknown names and names of fields tagged stay:"private" or
+// stay:"key" are errors. Otherwise the rules are those of encoding/json, but
+// lists and values of maps are always new ones: nothing of what was there
+// before is in them.
 //
-// The error is an [*Error]: malformed if data is empty, is no JSON, has
-// something after the value or is nested deeper than 10000 levels. dst is
-// changed only if binding succeeds.
-func (b *Binder) JSON(data []byte, dst any) error {
-	v, err := target(dst)
+// The error is an [*Error], or is the program's; see [Binder.Value]. It is
+// malformed if data is empty, is no JSON, has something after the value or is
+// nested deeper than 1000 levels.
+func (b *Binder) JSON(data []byte, dst any) (err error) {
+	v, d, err := b.target(dst)
 	if err != nil {
 		return err
 	}
@@ -29,33 +31,298 @@ func (b *Binder) JSON(data []byte, dst any) error {
 		}
 		return &Error{Message: "the payload " + message, Malformed: true, Err: err}
 	}
-	if err := b.check(jsonwalk.NewCursor(data), v.Type(), nil); err != nil {
+	lengths, err := survey(data)
+	if err != nil {
 		return err
 	}
-	return fill(data, v)
-}
-
-// fill reads data into a new value first, so that v never holds half of it.
-func fill(data []byte, v reflect.Value) (err error) {
 	defer recovered(&err)
-	fresh := reflect.New(v.Type())
-	fresh.Elem().Set(v)
-	if err := json.Unmarshal(data, fresh.Interface()); err != nil {
-		return mismatch(err)
+	r := &reader{making: making{b: b, allowance: allowanceFor(len(data))}, c: jsonwalk.NewCursor(data), lengths: lengths}
+	fresh := reflect.New(v.Type()).Elem()
+	fresh.Set(v)
+	if err := r.value(d.node, fresh, false); err != nil {
+		return located(err)
 	}
-	v.Set(fresh.Elem())
+	v.Set(fresh)
 	return nil
 }
 
-// mismatch puts an error of encoding/json into words for clients.
-func mismatch(err error) error {
-	var wrong *json.UnmarshalTypeError
-	if errors.As(err, &wrong) {
-		e := invalid(wrong.Field, "must be %s", describe(wrong.Type))
-		e.Err = err
-		return e
+// A reader reads one payload of JSON.
+type reader struct {
+	making
+	c       *jsonwalk.Cursor
+	lengths []length // of what is ahead
+}
+
+// length returns how many members the list or object has that is the next
+// value, and 0 if they are few.
+func (r *reader) length() int {
+	for len(r.lengths) > 0 && r.lengths[0].pos < r.c.Offset() {
+		r.lengths = r.lengths[1:]
 	}
-	return unfit("", err)
+	if len(r.lengths) > 0 && r.lengths[0].pos == r.c.Offset() {
+		return r.lengths[0].members
+	}
+	return 0
+}
+
+// value reads the next value into v, which is not yet part of anything else;
+// but what v leads to may be.
+func (r *reader) value(n *node, v reflect.Value, quoted bool) error {
+	first := r.c.Kind()
+	switch {
+	case quoted && first != 'n':
+		return r.quoted(n, v)
+	case n.json:
+		return r.own(v)
+	case first == 'n':
+		return r.null(n, v)
+	case n.text:
+		return r.text(n, v)
+	}
+	switch n.typ.Kind() {
+	case reflect.Pointer:
+		return r.pointer(n, v)
+	case reflect.Interface:
+		return r.any(n, v)
+	case reflect.Struct:
+		return r.object(n, v)
+	case reflect.Map:
+		return r.mapping(n, v)
+	case reflect.Slice, reflect.Array:
+		return r.list(n, v)
+	}
+	if !setScalar(v, first, r.c.Skip()) {
+		return misfit(n)
+	}
+	return nil
+}
+
+// misfit is the error for a value of another kind than the type's.
+func misfit(n *node) error { return invalid("", "must be %s", describe(n.typ)) }
+
+// null leaves alone what cannot be nil.
+func (r *reader) null(n *node, v reflect.Value) error {
+	r.c.Skip()
+	switch n.typ.Kind() {
+	case reflect.Pointer, reflect.Interface, reflect.Map, reflect.Slice:
+		if err := r.replace(n, v); err != nil {
+			return err
+		}
+		v.SetZero()
+	}
+	return nil
+}
+
+// own has a type read itself.
+func (r *reader) own(v reflect.Value) error {
+	if err := r.unshare(v); err != nil {
+		return err
+	}
+	raw := r.c.Skip()
+	if err := r.takeText(len(raw)); err != nil {
+		return err
+	}
+	if err := v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw); err != nil {
+		return unfit("", err)
+	}
+	return nil
+}
+
+func (r *reader) text(n *node, v reflect.Value) error {
+	if r.c.Kind() != '"' {
+		return misfit(n)
+	}
+	if err := r.unshare(v); err != nil {
+		return err
+	}
+	raw := r.c.Skip()
+	if err := r.takeText(len(raw)); err != nil {
+		return err
+	}
+	text := []byte(jsonwalk.Unquote(raw))
+	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(text); err != nil {
+		return unfit("", err)
+	}
+	return nil
+}
+
+// quoted reads what the string option of a json tag has put in quotes.
+func (r *reader) quoted(n *node, v reflect.Value) error {
+	first, raw := r.c.Kind(), r.c.Skip()
+	if first == '"' {
+		if inner := []byte(jsonwalk.Unquote(raw)); isLiteral(inner) {
+			sub := reader{making: r.making, c: jsonwalk.NewCursor(inner)}
+			err := sub.value(n, v, false)
+			r.making = sub.making
+			return err
+		}
+	}
+	return invalid("", "must be %s, in quotes", describe(n.typ))
+}
+
+// isLiteral reports whether text is a JSON value that is no list or object,
+// and nothing else.
+func isLiteral(text []byte) bool {
+	if len(text) == 0 || jsonwalk.Check(text) != nil {
+		return false
+	}
+	first := jsonwalk.NewCursor(text).Kind()
+	return first != '{' && first != '[' && len(jsonwalk.NewCursor(text).Skip()) == len(text)
+}
+
+func (r *reader) pointer(n *node, v reflect.Value) error {
+	p, err := r.pointee(v)
+	if err != nil {
+		return err
+	}
+	if err := r.value(n.elem, p.Elem(), false); err != nil {
+		return err
+	}
+	v.Set(p)
+	return nil
+}
+
+func (r *reader) object(n *node, v reflect.Value) error {
+	if r.c.Kind() != '{' {
+		r.c.Skip()
+		return misfit(n)
+	}
+	var few [64]bool
+	seen := few[:]
+	if len(n.fields) > len(few) {
+		seen = make([]bool, len(n.fields))
+	}
+	for r.c.Enter(); r.c.More(); {
+		quoted := r.c.Name()
+		f, i := n.byQuoted(quoted)
+		switch {
+		case f == nil:
+			return within(invalid("", "is not a field"), jsonwalk.Unquote(quoted))
+		case seen[i]:
+			return within(invalid("", "occurs twice"), f.Name)
+		}
+		seen[i] = true
+		at, err := r.at(v, f.Index)
+		if err == nil {
+			err = r.value(f.node, at, f.Quoted)
+		}
+		if err != nil {
+			return within(err, f.Name)
+		}
+	}
+	return nil
+}
+
+func (r *reader) mapping(n *node, v reflect.Value) error {
+	if r.c.Kind() != '{' {
+		r.c.Skip()
+		return misfit(n)
+	}
+	if err := r.replace(n, v); err != nil {
+		return err
+	}
+	size, keySize, elemSize := r.length(), n.typ.Key().Size(), n.elem.typ.Size()
+	if err := r.takeMap(size, keySize, elemSize); err != nil {
+		return err
+	}
+	v.Set(copyMap(v, size))
+	var key, elem reflect.Value
+	i := 0
+	for r.c.Enter(); r.c.More(); i++ {
+		name := jsonwalk.Unquote(r.c.Name())
+		if err := r.takeEntry(i, size, keySize, elemSize); err != nil {
+			return err
+		}
+		if i == 0 {
+			key, elem = reflect.New(n.typ.Key()).Elem(), reflect.New(n.elem.typ).Elem()
+		}
+		key.SetZero()
+		elem.SetZero()
+		if err := setKey(key, name); err != nil {
+			return within(err, name)
+		}
+		if err := r.value(n.elem, elem, false); err != nil {
+			return within(err, name)
+		}
+		v.SetMapIndex(key, elem)
+	}
+	return nil
+}
+
+func setKey(key reflect.Value, name string) error {
+	if u, ok := key.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		if err := u.UnmarshalText([]byte(name)); err != nil {
+			return unfit("", err)
+		}
+		return nil
+	}
+	switch {
+	case key.Kind() == reflect.String:
+		key.SetString(name)
+		return nil
+	case key.CanInt():
+		i, err := strconv.ParseInt(name, 10, key.Type().Bits())
+		key.SetInt(i)
+		if err == nil {
+			return nil
+		}
+	case key.CanUint():
+		u, err := strconv.ParseUint(name, 10, key.Type().Bits())
+		key.SetUint(u)
+		if err == nil {
+			return nil
+		}
+	}
+	return invalid("", "must have a name that is %s", describe(key.Type()))
+}
+
+func (r *reader) list(n *node, v reflect.Value) error {
+	first := r.c.Kind()
+	if first == '"' && n.typ.Kind() == reflect.Slice && n.elem.typ.Kind() == reflect.Uint8 {
+		return r.bytes(n, v)
+	}
+	if first != '[' {
+		r.c.Skip()
+		return misfit(n)
+	}
+	if err := r.replace(n, v); err != nil {
+		return err
+	}
+	if n.typ.Kind() == reflect.Array {
+		v.SetZero()
+	} else {
+		v.Set(n.empty)
+		if err := r.grow(v, r.length()); err != nil {
+			return err
+		}
+	}
+	i := 0
+	for r.c.Enter(); r.c.More(); i++ {
+		switch {
+		case n.typ.Kind() == reflect.Slice:
+			if i == v.Cap() {
+				if err := r.grow(v, max(1, i)); err != nil {
+					return err
+				}
+			}
+			v.SetLen(i + 1)
+		case i == v.Len():
+			return invalid("", "has more than %d items", i)
+		}
+		if err := r.value(n.elem, v.Index(i), false); err != nil {
+			return within(err, i)
+		}
+	}
+	return nil
+}
+
+// grow makes room for more items of the slice v.
+func (r *reader) grow(v reflect.Value, more int) error {
+	if err := r.take(v.Len()+more, v.Type().Elem().Size()); err != nil {
+		return err
+	}
+	v.Grow(more)
+	return nil
 }
 
 // describe names the JSON that fits t.
@@ -64,10 +331,13 @@ func describe(t reflect.Type) string {
 	case reflect.Bool:
 		return "true or false"
 	case reflect.String:
+		if t == numberType {
+			return "a number"
+		}
 		return "text"
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		return fmt.Sprintf("a whole number of %d bits", t.Bits())
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
+	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return fmt.Sprintf("a whole number of %d bits that is not negative", t.Bits())
 	case reflect.Float32, reflect.Float64:
 		return "a number"
@@ -79,74 +349,4 @@ func describe(t reflect.Type) string {
 		return describe(t.Elem())
 	}
 	return "a " + t.String()
-}
-
-// check walks through the value at the cursor beside the type it is for
-// and checks the names of all structs. What does not have the form that the
-// type expects is left to encoding/json to report.
-func (b *Binder) check(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
-	first := c.Kind()
-	if reads(t) {
-		c.Skip()
-		return nil
-	}
-	switch t.Kind() {
-	case reflect.Struct:
-		if first == '{' {
-			return b.checkObject(c, t, path)
-		}
-	case reflect.Map:
-		if first == '{' {
-			for c.Enter(); c.More(); {
-				name := jsonwalk.Unquote(c.Name())
-				if err := b.check(c, t.Elem(), append(path, step{name: name})); err != nil {
-					return err
-				}
-			}
-			return nil
-		}
-	case reflect.Slice, reflect.Array:
-		if first == '[' {
-			return b.checkList(c, t, path)
-		}
-	}
-	c.Skip()
-	return nil
-}
-
-func (b *Binder) checkObject(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
-	fields := b.fieldsOf(t)
-	seen := make(map[*jsonwalk.Field]bool, len(fields.fields))
-	for c.Enter(); c.More(); {
-		name := jsonwalk.Unquote(c.Name())
-		at := append(path, step{name: name})
-		field := fields.byName(name)
-		switch {
-		case field == nil:
-			return invalid(join(at), "is not a field")
-		case seen[field]:
-			return invalid(join(at), "occurs twice")
-		}
-		seen[field] = true
-		if err := b.check(c, field.Type, at); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (b *Binder) checkList(c *jsonwalk.Cursor, t reflect.Type, path []step) error {
-	i := 0
-	for c.Enter(); c.More(); i++ {
-		if t.Kind() == reflect.Array && i == t.Len() {
-			return invalid(join(path), "has more than %d items", i)
-		}
-		if err := b.check(c, t.Elem(), append(path, step{list: true, index: i})); err != nil {
-			return err
-		}
-	}
-	return nil
 }

@@ -6,6 +6,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"strconv"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -50,6 +52,10 @@ func (c *Cursor) Kind() byte {
 	c.space()
 	return c.data[c.pos]
 }
+
+// Offset returns where the next value begins in the text, if it was asked for
+// its Kind.
+func (c *Cursor) Offset() int { return c.pos }
 
 // Enter steps into the object or array that is the next value.
 func (c *Cursor) Enter() {
@@ -140,13 +146,61 @@ func ends(b byte) bool { return b == ',' || b == '}' || b == ']' || isSpace(b) }
 // Unquote returns the text of a JSON string. Like encoding/json it replaces
 // what is not valid UTF-8.
 func Unquote(quoted []byte) string {
+	text := quoted[1 : len(quoted)-1]
 	if Plain(quoted) {
-		return string(quoted[1 : len(quoted)-1])
+		return string(text)
 	}
-	var s string
-	// A string that passed Check decodes.
-	_ = json.Unmarshal(quoted, &s)
-	return s
+	// The string gets no more memory than it needs, as it may be kept for long.
+	var room [64]byte
+	b := room[:0]
+	if len(text) > len(room) {
+		b = make([]byte, 0, len(text))
+	}
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		if r == '\\' {
+			r, size = unescape(text)
+		}
+		b = utf8.AppendRune(b, r)
+		text = text[size:]
+	}
+	return string(b)
+}
+
+// unescape returns the character that an escape sequence stands for, and how
+// long the sequence is.
+func unescape(text []byte) (r rune, size int) {
+	switch text[1] {
+	case 'b':
+		return '\b', 2
+	case 'f':
+		return '\f', 2
+	case 'n':
+		return '\n', 2
+	case 'r':
+		return '\r', 2
+	case 't':
+		return '\t', 2
+	case 'u':
+		r = codeUnit(text)
+		if !utf16.IsSurrogate(r) {
+			return r, 6
+		}
+		if r = utf16.DecodeRune(r, codeUnit(text[6:])); r != utf8.RuneError {
+			return r, 12
+		}
+		return r, 6 // half of a pair
+	}
+	return rune(text[1]), 2
+}
+
+// codeUnit returns the number of a \u sequence, or 0 if there is none.
+func codeUnit(text []byte) rune {
+	if len(text) < 6 || text[0] != '\\' || text[1] != 'u' {
+		return 0
+	}
+	u, _ := strconv.ParseUint(string(text[2:6]), 16, 16) // the text passed Check
+	return rune(u)
 }
 
 // Plain reports whether the text of a JSON string is what stands between its

@@ -48,7 +48,7 @@ func TestCheckRefuses(t *testing.T) {
 
 // A cursor agrees with encoding/json on whatever passes Check.
 func FuzzCursor(f *testing.F) {
-	for _, seed := range []string{`{"a":[1,"b\\",{}],"":null}`, ` [ ] `, `"\ud800"`, `-0`, "\"\xff\"", `[[[]],{"x":{"y":[1]}}]`} {
+	for _, seed := range []string{`{"a":[1,"b\\",{}],"":null}`, ` [ ] `, `"\ud800"`, `"\ud83d\ude00 \ud83dx \ud83d\u0041 \b\f\n\r\t\/\\\""`, `-0`, "\"\xff\"", `[[[]],{"x":{"y":[1]}}]`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, text []byte) {

@@ -1,0 +1,171 @@
+package bind
+
+import (
+	"encoding/base64"
+	"reflect"
+	"strconv"
+
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
+)
+
+// setScalar sets v to a JSON value that begins with the byte first, and reports
+// whether it fits.
+func setScalar(v reflect.Value, first byte, raw []byte) bool {
+	t := v.Type()
+	switch {
+	case t == numberType:
+		s := string(raw)
+		if first == '"' {
+			s = jsonwalk.Unquote(raw)
+		}
+		v.SetString(s)
+		return isNumber(s)
+	case t.Kind() == reflect.String:
+		if first == '"' {
+			v.SetString(jsonwalk.Unquote(raw))
+		}
+		return first == '"'
+	case t.Kind() == reflect.Bool:
+		v.SetBool(first == 't')
+		return first == 't' || first == 'f'
+	case v.CanInt():
+		i, err := strconv.ParseInt(string(raw), 10, t.Bits())
+		v.SetInt(i)
+		return err == nil
+	case v.CanUint():
+		u, err := strconv.ParseUint(string(raw), 10, t.Bits())
+		v.SetUint(u)
+		return err == nil
+	case v.CanFloat():
+		f, err := strconv.ParseFloat(string(raw), t.Bits())
+		v.SetFloat(f)
+		return err == nil
+	}
+	return false
+}
+
+// isNumber reports whether JSON would write s as it is for a number.
+func isNumber(s string) bool {
+	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && isLiteral([]byte(s))
+}
+
+// bytes reads base64.
+func (r *reader) bytes(n *node, v reflect.Value) error {
+	text := []byte(jsonwalk.Unquote(r.c.Skip()))
+	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
+	size, err := base64.StdEncoding.Decode(b, text)
+	if err != nil {
+		return unfit("", err)
+	}
+	if err := r.replace(n, v); err != nil {
+		return err
+	}
+	v.SetBytes(b[:size])
+	return nil
+}
+
+// any reads into an interface. One that holds a pointer is read as what that
+// points to, like a pointer, and an empty interface without one as what JSON
+// makes of it.
+func (r *reader) any(n *node, v reflect.Value) error {
+	if held := v.Elem(); held.Kind() == reflect.Pointer && !held.IsNil() {
+		d := r.b.destination(held.Type())
+		if d.mistake != nil {
+			return d.mistake
+		}
+		p := reflect.New(held.Type()).Elem()
+		p.Set(held)
+		if err := r.value(d.node, p, false); err != nil {
+			return err
+		}
+		v.Set(p)
+		return nil
+	}
+	if err := r.replace(n, v); err != nil {
+		return err
+	}
+	if n.typ.NumMethod() > 0 {
+		r.c.Skip()
+		return misfit(n)
+	}
+	x, err := r.generic()
+	if err != nil {
+		return err
+	}
+	v.Set(reflect.ValueOf(&x).Elem())
+	return nil
+}
+
+const (
+	anySize    = 16
+	stringSize = 16
+	sliceSize  = 24
+)
+
+// generic reads what an any is for the next value.
+func (r *reader) generic() (any, error) {
+	switch r.c.Kind() {
+	case '{':
+		return r.genericMap()
+	case '[':
+		return r.genericList()
+	case '"':
+		return jsonwalk.Unquote(r.c.Skip()), r.take(1, stringSize)
+	case 't':
+		r.c.Skip()
+		return true, nil
+	case 'f':
+		r.c.Skip()
+		return false, nil
+	case 'n':
+		r.c.Skip()
+		return nil, nil
+	}
+	f, err := strconv.ParseFloat(string(r.c.Skip()), 64)
+	if err != nil {
+		return nil, invalid("", "must be a number of 64 bits")
+	}
+	return f, r.take(1, 8)
+}
+
+func (r *reader) genericMap() (any, error) {
+	size := r.length()
+	if err := r.takeMap(size, stringSize, anySize); err != nil {
+		return nil, err
+	}
+	m := make(map[string]any, size)
+	i := 0
+	for r.c.Enter(); r.c.More(); i++ {
+		name := jsonwalk.Unquote(r.c.Name())
+		if err := r.takeEntry(i, size, stringSize, anySize); err != nil {
+			return nil, err
+		}
+		x, err := r.generic()
+		if err != nil {
+			return nil, within(err, name)
+		}
+		m[name] = x
+	}
+	return m, nil
+}
+
+func (r *reader) genericList() (any, error) {
+	size := r.length()
+	if err := r.take(1, sliceSize+uintptr(size)*anySize); err != nil {
+		return nil, err
+	}
+	list := make([]any, 0, size)
+	for r.c.Enter(); r.c.More(); {
+		if len(list) == cap(list) {
+			if err := r.take(2*len(list)+1, anySize); err != nil {
+				return nil, err
+			}
+		}
+		x, err := r.generic()
+		if err != nil {
+			return nil, within(err, len(list))
+		}
+		list = append(list, x)
+	}
+	return list, nil
+}

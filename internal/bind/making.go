@@ -1,0 +1,148 @@
+package bind
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+)
+
+// A making makes the value of one payload. It begins with a copy of what the
+// destination holds, and copies whatever that leads to before it is changed: so
+// that nothing has changed if the payload is refused, nor for others who hold
+// parts of it.
+type making struct {
+	allowance
+	b *Binder
+	// made are the pointers in structs that lead to what was made here.
+	made map[uintptr]bool
+}
+
+// pointee returns a pointer to a copy of what v points to, to a zero value if v
+// is nil.
+func (m *making) pointee(v reflect.Value) (reflect.Value, error) {
+	t := v.Type().Elem()
+	if v.IsNil() {
+		if err := m.take(1, t.Size()); err != nil {
+			return v, err
+		}
+	}
+	p := reflect.New(t)
+	if !v.IsNil() {
+		p.Elem().Set(v.Elem())
+	}
+	return p, nil
+}
+
+// settle follows pointers, once it has replaced them by those to copies.
+func (m *making) settle(v reflect.Value) (reflect.Value, error) {
+	for v.Kind() == reflect.Pointer {
+		if !m.made[v.Pointer()] {
+			p, err := m.pointee(v)
+			if err != nil {
+				return v, err
+			}
+			if m.made == nil {
+				m.made = make(map[uintptr]bool)
+			}
+			m.made[p.Pointer()] = true
+			v.Set(p)
+		}
+		v = v.Elem()
+	}
+	return v, nil
+}
+
+// at returns the field of a struct that the index leads to.
+func (m *making) at(v reflect.Value, index []int) (reflect.Value, error) {
+	for _, i := range index {
+		var err error
+		if v, err = m.settle(v); err != nil {
+			return v, err
+		}
+		v = v.Field(i)
+	}
+	return v, nil
+}
+
+// replace returns an error if v holds something that only the program may set
+// and that would be lost, or belong to something else, if the payload replaced
+// what v holds. A client cannot say which of its items are which of those that
+// were there.
+func (m *making) replace(n *node, v reflect.Value) error {
+	if m.keeps(n, v) {
+		return invalid("", "cannot be replaced: a part of it is not for clients to set")
+	}
+	return nil
+}
+
+func (m *making) keeps(n *node, v reflect.Value) bool {
+	switch n.typ.Kind() {
+	case reflect.Interface:
+		if v.IsNil() {
+			return false
+		}
+		held := v.Elem()
+		return m.keeps(m.b.destination(held.Type()).node, held)
+	case reflect.Slice, reflect.Map:
+		return n.guarded && v.Len() > 0
+	}
+	return n.guarded && !v.IsZero()
+}
+
+// unshare makes of v, whose type reads itself, a copy that shares nothing with
+// anybody: its methods may write to whatever it leads to.
+func (m *making) unshare(v reflect.Value) error {
+	if v.IsZero() {
+		return nil
+	}
+	plan := m.b.planOf(v.Type())
+	if plan == nil {
+		return fmt.Errorf("bind: the destination holds a %s that is not empty, which cannot be copied and may be shared: bind to an empty one", v.Type())
+	}
+	if !plan.Flat() {
+		v.Set(reflect.ValueOf(plan.Copy(v.Addr().Interface())).Elem())
+	}
+	return nil
+}
+
+// copyMap returns a new map with the entries of v and room for more.
+func copyMap(v reflect.Value, more int) reflect.Value {
+	c := reflect.MakeMapWithSize(v.Type(), v.Len()+more)
+	for it := v.MapRange(); it.Next(); {
+		c.SetMapIndex(it.Key(), it.Value())
+	}
+	return c
+}
+
+// within notes that an error is about a part of something: the member with the
+// name, or the item with the index.
+func within(err error, part any) error {
+	var e *Error
+	if errors.As(err, &e) && !e.TooLarge {
+		e.path = append(e.path, part)
+	}
+	return err
+}
+
+// located names the field that the error is about, as clients know it:
+// address.city, items[2].price.
+func located(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || len(e.path) == 0 {
+		return err
+	}
+	var field []byte
+	for i := len(e.path) - 1; i >= 0 && len(field) <= maxField; i-- {
+		switch part := e.path[i].(type) {
+		case int:
+			field = fmt.Appendf(field, "[%d]", part)
+		case string:
+			if len(field) > 0 {
+				field = append(field, '.')
+			}
+			field = append(field, part[:min(len(part), maxField+1)]...)
+		}
+	}
+	e.Field, e.path = shorten(string(field)), nil
+	return err
+}

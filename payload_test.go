@@ -1,0 +1,66 @@
+package stay_test
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store/memstore"
+)
+
+// account reads itself, so that nobody heeds its tag.
+type account struct {
+	Name  string `json:"name"`
+	Admin bool   `json:"admin" stay:"private"`
+}
+
+func (a *account) UnmarshalJSON(b []byte) error {
+	type plain account
+	return json.Unmarshal(b, (*plain)(a))
+}
+
+// A payload whose tags would be without effect is refused where the action is
+// made, as Register refuses it for a state.
+//
+// Proves W7.
+func TestWithPayloadRefusesTagsWithoutEffect(t *testing.T) {
+	wantPanic(t, func() {
+		stay.WithPayload(func(*stay.Call, *counter, account) error { return nil })
+	}, "stay.WithPayload", "account.Admin has a stay tag without effect")
+	wantPanic(t, func() {
+		stay.WithPayload(func(*stay.Call, *counter, struct{ All map[string][]*account }) error { return nil })
+	}, "stay.WithPayload", "account.Admin has a stay tag without effect")
+}
+
+// A payload that stands for far more than its length is too large, wherever it
+// comes from, and one that is nested too deeply is malformed.
+//
+// Proves W7.
+func TestPayloadsAreBounded(t *testing.T) {
+	type row struct{ A, B, C, D string }
+	app := newApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
+		"rows": stay.WithPayload(func(*stay.Call, *counter, []row) error { return nil }),
+		"any":  stay.WithPayload(func(*stay.Call, *counter, any) error { return nil }),
+	}})
+	rows := "[" + strings.Repeat("{},", 350_000) + "{}]"
+	deep := strings.Repeat("[", 1001) + strings.Repeat("]", 1001)
+	for _, c := range []struct {
+		action  string
+		payload any
+		want    stay.Code
+	}{
+		{"rows", json.RawMessage(rows), stay.ErrTooLarge},
+		{"rows", []byte(rows), stay.ErrTooLarge},
+		{"rows", make([]struct{}, 350_000), stay.ErrTooLarge},
+		{"any", []byte(deep), stay.ErrMalformed},
+	} {
+		_, err := s.Do(t.Context(), c.action, c.payload)
+		wantCode(t, err, c.want)
+	}
+	// What is of the type itself comes from the program, as large as it may be.
+	if _, err := s.Do(t.Context(), "rows", make([]row, 350_000)); err != nil {
+		t.Error(err)
+	}
+}
