@@ -342,7 +342,7 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	rec := v.Value.(*sessionRecord)
 	t := m.locate(s.key, rec)
 	if t != synced {
-		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: s.unknown(), Now: now}); err != nil {
+		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && s.unknown(), Now: now}); err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
 	}

@@ -409,3 +409,31 @@ func TestN1S5S7NoKeyChangeAfterRevoke(t *testing.T) {
 		})
 	}
 }
+
+// A visitor who has no session yet sees what another node has made of a state
+// that everybody begins with.
+//
+// Proves N1, K1.
+func TestANewSessionSeesOtherNodes(t *testing.T) {
+	apps := nodes(t, 2, nil)
+	var rooms [2]*stay.State[todos]
+	for i, app := range apps {
+		rooms[i] = stay.Register(app, stay.Module[todos]{
+			Name: "room", Initial: todos{Owner: owner{ID: "lobby"}},
+			Persist: stay.ResolveKey(func(_ *stay.Call, r *todos) string { return r.Owner.ID }),
+		})
+	}
+	for i := range 4 {
+		must(t)(rooms[i%2].At("lobby").Update(t.Context(), func(r *todos) error {
+			r.Owner.ID = "lobby"
+			r.Items = append(r.Items, strconv.Itoa(i))
+			return nil
+		}))
+		for n := range apps {
+			r, err := rooms[n].Get(newBrowser(apps[n]).ctx())
+			if err != nil || len(r.Items) != i+1 {
+				t.Errorf("after %d changes a new session of node %d sees %v, %v", i+1, n, r, err)
+			}
+		}
+	}
+}
