@@ -1,0 +1,30 @@
+package model_test
+
+// The rules of guests and of programs that know different modules. Each can be
+// told apart, so that the model fits the code before and after it keeps them.
+var (
+	// guestsOfUsers: each change of the session's user begins a new guest in all
+	// modules. What a guest of nobody has goes along with a login, to the key's
+	// state or to the user's own guest; what a guest of a user has goes nowhere.
+	guestsOfUsers = keeps("guests")
+	// unknownModules: a process loses nothing of modules that it does not
+	// register. Their OnExpire runs in one that does, a login leaves the guest's
+	// state to be taken along at its next use, and Destroy ends it.
+	unknownModules = keeps("unknown")
+	// guestsExpire: Module.Expiry is for the stored states of guests as well.
+	guestsExpire = keeps("expiry")
+	// guestsStay: a state in memory stays for as long as its session is used; if
+	// not, it goes when it was not used itself for Options.IdleTimeout.
+	guestsStay = keeps("idle")
+)
+
+// keeps reports whether the code keeps a rule: all but those that the variable
+// STAY_MODEL_WITHOUT names.
+func keeps(rule string) bool {
+	for _, without := range defaultWithout() {
+		if without == rule {
+			return false
+		}
+	}
+	return true
+}
