@@ -92,12 +92,19 @@ func become(user int) op {
 	return o
 }
 
+// guestsOfUsers: what a user did as a guest, where there is no key, goes when
+// the user leaves.
+const guestsOfUsers = false
+
 // login makes a user the session's, or nobody.
 func login(user int) op {
 	o := op{name: "Session.Login", path: "/login", user: user}
 	o.next = func(w *world) {
 		if user == nobody && w.user == nobody {
 			return
+		}
+		if guestsOfUsers && w.user != nobody && w.user != user && w.notesOf == nobody {
+			w.guest[notes] = 0
 		}
 		for _, m := range []int{cart, list} {
 			if w.user == nobody {

@@ -13,6 +13,9 @@ var (
 	unknownModules = keeps("unknown")
 	// guestsExpire: Module.Expiry is for the stored states of guests as well.
 	guestsExpire = keeps("expiry")
+	// graves: a process that knows a state to be absent does not write over the
+	// expired record of one that another process has made meanwhile.
+	graves = keeps("graves")
 	// guestsStay: a state in memory stays for as long as its session is used; if
 	// not, it goes when it was not used itself for Options.IdleTimeout.
 	guestsStay = keeps("idle")

@@ -243,5 +243,5 @@ func defaultWithout() []string {
 	if env, ok := os.LookupEnv("STAY_MODEL_WITHOUT"); ok {
 		return strings.Split(env, ",")
 	}
-	return []string{"guests", "unknown", "expiry", "idle"}
+	return []string{"guests", "unknown", "expiry", "graves", "idle"}
 }
