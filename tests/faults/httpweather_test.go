@@ -132,6 +132,7 @@ func playWeather(t *testing.T, g ground, kind weather, seed uint64, phases, visi
 
 // phase has everybody do things while the stores are in trouble.
 func (s *street) phase(kind weather, visitors []*visitor, thieves []*thief, visits int, seed uint64) {
+	s.phases++
 	var storms []*storm
 	var ends []func()
 	for i, n := range s.nodes {

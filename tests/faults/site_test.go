@@ -95,6 +95,7 @@ type street struct {
 	*world
 	servers   []*httptest.Server
 	transport *http.Transport
+	phases    int // that have begun
 }
 
 func (s *street) open() {
