@@ -85,8 +85,10 @@ func (v *visitor) visit() {
 		v.become("/renew", v.user)
 	case k < 86:
 		v.leave()
-	case k < 89:
-		v.revoke()
+	case k < 90:
+		if v.become("/login", v.own); v.user == v.own {
+			v.revoke()
+		}
 	default:
 		v.tabs()
 	}
@@ -261,7 +263,7 @@ func (v *visitor) revoke() {
 func (v *visitor) tabs() {
 	first := v.ask(context.Background(), v.client, v.node(), http.MethodGet, "/mine", nil)
 	if v.hold(); first.lost || first.code != "" || v.held == "" || v.since != v.street.phases {
-		return // one that is due for another makes it no matter of the order of commits
+		return // a cookie that is due to slide may come beside that of the login
 	}
 	v.sees("/mine", first)
 	old, from := v.cookie(v.client), v.now()
