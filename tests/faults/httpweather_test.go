@@ -64,7 +64,7 @@ var jumps = []time.Duration{0, 30 * time.Second, 2 * time.Minute, -2 * time.Minu
 func TestSoakWeather(t *testing.T) {
 	phases, visits := 1, 10
 	if soak() {
-		phases, visits = 12, 60
+		phases, visits = 6, 40
 	}
 	seed := testseed.New(t)
 	for i, g := range avenues {

@@ -203,7 +203,7 @@ func (v *visitor) become(path, user string) {
 			case v.cookie(v.client) == old:
 				v.street.t.Errorf("%s: the cookie is not replaced", path)
 			default:
-				v.pool.add(stale{old, v.id, "replaced by " + path, from, v.now()})
+				v.pool.add(stale{old, v.id, "replaced by " + path, from, v.now(), v.street.phases})
 			}
 		case again: // the first may have happened
 			v.abandon()
@@ -230,7 +230,7 @@ func (v *visitor) leave() {
 		if v.cookie(v.client) != "" {
 			v.street.t.Error("after Destroy the browser has a cookie")
 		}
-		v.pool.add(stale{old, v.id, "of a session that was destroyed", from, v.now()})
+		v.pool.add(stale{old, v.id, "of a session that was destroyed", from, v.now(), v.street.phases})
 		v.abandon()
 	default:
 		v.explained("/destroy", a)
@@ -253,7 +253,7 @@ func (v *visitor) revoke() {
 	}
 	if a.code == "" && !a.lost {
 		v.street.end("mine/"+v.id, true)
-		v.pool.add(stale{v.cookie(v.client), v.id, "of a session that was revoked", from, v.now()})
+		v.pool.add(stale{v.cookie(v.client), v.id, "of a session that was revoked", from, v.now(), v.street.phases})
 	}
 	v.abandon()
 }
@@ -306,7 +306,7 @@ func (v *visitor) tabs() {
 		if v.cookie(v.client) != login.cookie {
 			v.street.t.Error("another tab has overwritten the cookie of a login")
 		}
-		v.pool.add(stale{old, v.id, "replaced by a login beside other tabs", from, v.now()})
+		v.pool.add(stale{old, v.id, "replaced by a login beside other tabs", from, v.now(), v.street.phases})
 	default:
 		v.explained("a login beside other tabs", login)
 	}
