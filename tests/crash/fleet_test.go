@@ -1,6 +1,7 @@
 package crash_test
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -133,7 +134,7 @@ func (f *fleet) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (f *fleet) lost(m *member, path string, err error) {
-	if err != nil && err != io.EOF && !m.struck.Load() {
+	if err != nil && !errors.Is(err, io.EOF) && !m.struck.Load() {
 		f.r.fail("%s (older: %t): %v", path, m.older, err)
 	}
 }

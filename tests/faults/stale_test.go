@@ -78,8 +78,14 @@ func (th *thief) steal() {
 func (th *thief) try(c stale) {
 	t, node := th.street.t, th.random.IntN(len(th.servers))
 	ways := [][2]string{
-		{"GET", "/mine"}, {"POST", "/mine"}, {"GET", "/ours"}, {"POST", "/ours"}, {"GET", "/who"},
-		{"POST", "/renew"}, {"POST", "/logout"}, {"POST", "/destroy"},
+		{"GET", "/mine"},
+		{"POST", "/mine"},
+		{"GET", "/ours"},
+		{"POST", "/ours"},
+		{"GET", "/who"},
+		{"POST", "/renew"},
+		{"POST", "/logout"},
+		{"POST", "/destroy"},
 	}
 	if staleHasNoID {
 		ways = append(ways, [2]string{"GET", "/byid"}, [2]string{"POST", "/byid"})

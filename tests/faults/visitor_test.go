@@ -49,7 +49,7 @@ func (v *visitor) send(method, path string, form url.Values) answer {
 // hold notes when the cookie has changed.
 func (v *visitor) hold() {
 	if now := v.cookie(v.client); now != v.held {
-		v.held, v.since = now, v.street.phases
+		v.held, v.since = now, v.phases
 	}
 }
 
@@ -203,7 +203,7 @@ func (v *visitor) become(path, user string) {
 			case v.cookie(v.client) == old:
 				v.street.t.Errorf("%s: the cookie is not replaced", path)
 			default:
-				v.pool.add(stale{old, v.id, "replaced by " + path, from, v.now(), v.street.phases})
+				v.pool.add(stale{old, v.id, "replaced by " + path, from, v.now(), v.phases})
 			}
 		case again: // the first may have happened
 			v.abandon()
@@ -230,7 +230,7 @@ func (v *visitor) leave() {
 		if v.cookie(v.client) != "" {
 			v.street.t.Error("after Destroy the browser has a cookie")
 		}
-		v.pool.add(stale{old, v.id, "of a session that was destroyed", from, v.now(), v.street.phases})
+		v.pool.add(stale{old, v.id, "of a session that was destroyed", from, v.now(), v.phases})
 		v.abandon()
 	default:
 		v.explained("/destroy", a)
@@ -253,7 +253,7 @@ func (v *visitor) revoke() {
 	}
 	if a.code == "" && !a.lost {
 		v.street.end("mine/"+v.id, true)
-		v.pool.add(stale{v.cookie(v.client), v.id, "of a session that was revoked", from, v.now(), v.street.phases})
+		v.pool.add(stale{v.cookie(v.client), v.id, "of a session that was revoked", from, v.now(), v.phases})
 	}
 	v.abandon()
 }
@@ -262,7 +262,7 @@ func (v *visitor) revoke() {
 // of the answers, the browser ends up with the cookie of the login.
 func (v *visitor) tabs() {
 	first := v.ask(context.Background(), v.client, v.node(), http.MethodGet, "/mine", nil)
-	if v.hold(); first.lost || first.code != "" || v.held == "" || v.since != v.street.phases {
+	if v.hold(); first.lost || first.code != "" || v.held == "" || v.since != v.phases {
 		return // a cookie that is due to slide may come beside that of the login
 	}
 	v.sees("/mine", first)
@@ -306,7 +306,7 @@ func (v *visitor) tabs() {
 		if v.cookie(v.client) != login.cookie {
 			v.street.t.Error("another tab has overwritten the cookie of a login")
 		}
-		v.pool.add(stale{old, v.id, "replaced by a login beside other tabs", from, v.now(), v.street.phases})
+		v.pool.add(stale{old, v.id, "replaced by a login beside other tabs", from, v.now(), v.phases})
 	default:
 		v.explained("a login beside other tabs", login)
 	}

@@ -83,7 +83,9 @@ func (w *world) keyStep() {
 		if m.at(at) == nil {
 			return // what they make would not say whose it is
 		}
-		got, err, fn := value{}, error(nil), resets(sp, what == "resetall")
+		var got value
+		var err error
+		fn := resets(sp, what == "resetall")
 		if what == "do" {
 			item := w.item()
 			fn = func(v value) (value, error) { return v.with(item), nil }

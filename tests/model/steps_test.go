@@ -152,7 +152,7 @@ func (w *world) visitOp(v *visit) {
 		}
 		w.note("  page load")
 		err := v.p.bridge.PageLoad(v.ctx)
-		v.request.load()
+		v.load()
 		v.compare("page load", value{}, err, value{}, nil)
 	default:
 		w.note("  look")
@@ -184,7 +184,7 @@ func (w *world) settle(v *visit, name string) {
 		return
 	}
 	knows.look()
-	knows.request.issues, knows.carrier.issued = nil, nil
+	knows.issues, knows.carrier.issued = nil, nil
 }
 
 // stateOp reads or changes a module's state by a request.

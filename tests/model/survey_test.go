@@ -237,11 +237,3 @@ func TestSoakEveryScope(t *testing.T) {
 		playAll(t, seed, 600)
 	}
 }
-
-// defaultWithout are the rules that the code does not keep yet.
-func defaultWithout() []string {
-	if env, ok := os.LookupEnv("STAY_MODEL_WITHOUT"); ok {
-		return strings.Split(env, ",")
-	}
-	return []string{"guests", "unknown", "expiry", "graves", "idle"}
-}
