@@ -14,7 +14,7 @@ import (
 // oracle asks for after a clean end, also where the browser has seen what is
 // left only after sending a login again.
 func TestOracleRejoin(t *testing.T) {
-	app, handler := crashsite.New(memstore.New(), stay.GuestStored, 0)
+	app, handler := crashsite.New(memstore.New(), crashsite.Options{Guests: stay.GuestStored})
 	defer app.Close(context.Background())
 	r := &run{client: &http.Client{Transport: direct{handler}}, url: "http://crash.test", reached: make(chan struct{})}
 	b := newBrowsers(r, 1)[0]

@@ -293,7 +293,7 @@ func (rec *recording) cut(t *testing.T, disk *powercut.Disk, line int, random *r
 	if memory {
 		guests = stay.GuestMemory
 	}
-	app, handler := crashsite.New(store, guests, 0)
+	app, handler := crashsite.New(store, crashsite.Options{Guests: guests})
 	defer func() {
 		if err := app.Close(context.Background()); err != nil {
 			t.Errorf("%+v: Close: %v", how, err)

@@ -124,8 +124,11 @@ func (l *ledger) settle(name string, items []string) {
 			continue
 		}
 		var n int
-		who, _, _ := strings.Cut(item, ".")
-		_, _ = fmt.Sscanf(item[len(who):], ".%d", &n)
+		who, rest, _ := strings.Cut(item, ".")
+		if _, tab, _ := strings.Cut(rest, "."); tab != "" {
+			continue // it was one of several at the same time
+		}
+		_, _ = fmt.Sscanf(rest, "%d", &n)
 		if n < last[who] {
 			l.t.Errorf("%s has %s after a later change of the same worker", name, item)
 		}
@@ -147,6 +150,13 @@ func (w *world) rest(round int) {
 		quiet.appendTo(n, b, n.mine, "")
 		quiet.login(n, b)
 	}
+	w.settleAll(ctx, quiet)
+	w.same(ctx)
+}
+
+// settleAll has every state take one more change, and settles it.
+func (w *world) settleAll(ctx context.Context, quiet *worker) {
+	w.t.Helper()
 	for _, name := range w.names() {
 		n := w.nodes[quiet.random.IntN(len(w.nodes))]
 		s, word := n.state(name), quiet.word()
@@ -166,7 +176,6 @@ func (w *world) rest(round int) {
 		}
 		w.settle(name, l.Items)
 	}
-	w.same(ctx)
 }
 
 // same checks that every node has what was settled, and no more.

@@ -27,22 +27,47 @@ func main() {
 	ahead := flag.Duration("ahead", 0, "how far the clock is ahead")
 	memory := flag.Bool("memory", false, "keep the states of guests in memory")
 	sweep := flag.Bool("sweep", false, "look for what has expired all the time")
+	shared := flag.Bool("shared", false, "let other processes use the file as well")
+	older := flag.Bool("older", false, "be a program that has fewer modules, and no hooks")
+	expired := flag.String("expired", "", "append what has expired to this `file`, a line for each state")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log.Fatal("usage: crashserver [-ahead d] [-memory] [-sweep] FILE")
+		log.Fatal("usage: crashserver [-ahead d] [-memory] [-sweep] [-shared] [-older] [-expired file] FILE")
 	}
-	guests := stay.GuestStored
+	o := crashsite.Options{Guests: stay.GuestStored, Ahead: *ahead, Shared: *shared, Older: *older}
 	if *memory {
-		guests = stay.GuestMemory
+		o.Guests = stay.GuestMemory
 	}
-	if err := serve(flag.Arg(0), guests, *ahead, *sweep, os.Stdin, os.Stdout); err != nil {
+	if *expired != "" {
+		o.Expired = appendTo(*expired)
+	}
+	if err := serve(flag.Arg(0), o, *sweep, os.Stdin, os.Stdout); err != nil {
 		log.Fatal("crashserver: ", err)
 	}
 }
 
-func serve(path string, guests stay.GuestMode, ahead time.Duration, sweep bool, in io.Reader, out io.Writer) error {
+// appendTo returns what appends a line to a file for each state that expires.
+// Several processes may do so at once.
+func appendTo(path string) func(module string, by map[string]int) {
+	return func(module string, by map[string]int) {
+		f, err := os.OpenFile(path, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+		if err != nil {
+			log.Fatal(err)
+		}
+		defer func() { _ = f.Close() }()
+		if _, err := fmt.Fprintln(f, module, by); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+func serve(path string, o crashsite.Options, sweep bool, in io.Reader, out io.Writer) error {
 	// A server that was killed a moment ago may not be gone yet.
-	store, err := sqlitestore.Open(path, sqlitestore.OwnerWait(time.Minute))
+	options := []sqlitestore.Option{sqlitestore.OwnerWait(time.Minute)}
+	if o.Shared {
+		options = append(options, sqlitestore.Shared())
+	}
+	store, err := sqlitestore.Open(path, options...)
 	if err != nil {
 		return err
 	}
@@ -50,7 +75,7 @@ func serve(path string, guests stay.GuestMode, ahead time.Duration, sweep bool, 
 	if err != nil {
 		return err
 	}
-	app, handler := crashsite.New(store, guests, ahead)
+	app, handler := crashsite.New(store, o)
 	if sweep {
 		defer crashsite.Sweep(app)()
 	}

@@ -52,13 +52,29 @@ type site struct {
 	total *stay.State[Tally] // of everybody
 }
 
-// New returns an App on the store, which it owns, and its site. guests is
-// where the states of guests are kept, and ahead is how far the clock is
-// ahead of the real one.
-func New(s store.Store, guests stay.GuestMode, ahead time.Duration) (*stay.App, http.Handler) {
+// Options are the settings of a site.
+type Options struct {
+	// Guests is where the states of guests are kept.
+	Guests stay.GuestMode
+	// Ahead is how far the clock is ahead of the real one.
+	Ahead time.Duration
+	// Shared: other processes use the store, so nothing is debounced.
+	Shared bool
+	// Older makes it the site of a program that has fewer modules, and no hooks.
+	Older bool
+	// Expired is told of the states that expire: of their module, and of what
+	// whom has done in them.
+	Expired func(module string, by map[string]int)
+}
+
+// OlderPaths are those that the site of an older program has.
+var OlderPaths = []string{"/own/add", "/own/keep", "/own/reset", "/own/resetall", "/total/add", "/cart/add", "/login", "/logout", "/renew", "/destroy", "/revoke"}
+
+// New returns an App on the store, which it owns, and its site.
+func New(s store.Store, o Options) (*stay.App, http.Handler) {
 	x := &site{app: stay.New(s, &stay.Options{
-		Clock:          func() time.Time { return time.Now().Add(ahead) },
-		Guests:         guests,
+		Clock:          func() time.Time { return time.Now().Add(o.Ahead) },
+		Guests:         o.Guests,
 		IdleTimeout:    IdleTimeout,
 		MaxNewSessions: 1_000_000, // tests begin more at once than people do
 	})}
@@ -67,19 +83,40 @@ func New(s store.Store, guests stay.GuestMode, ahead time.Duration) (*stay.App, 
 		return nil
 	}
 	x.own = stay.Register(x.app, stay.Module[Own]{Name: "own", Persist: stay.PerSession})
+	x.cart = stay.Register(x.app, stay.Module[Tally]{Name: "cart", Persist: stay.PerUser, Adopt: adopt})
+	x.total = stay.Register(x.app, stay.Module[Tally]{Name: "total", Persist: stay.Global})
+	if !o.Older {
+		x.newer(o, adopt)
+	}
+	return x.app, x.handler(o.Older)
+}
+
+// newer registers the modules that an older program does not have.
+func (x *site) newer(o Options, adopt func(stored, guest *Tally) error) {
+	debounce := Debounce
+	if o.Shared {
+		debounce = 0
+	}
+	hook := func(module string) func(*stay.Call, *Tally) {
+		return func(_ *stay.Call, t *Tally) { // also so that what has expired is buried, not overwritten
+			if o.Expired != nil {
+				o.Expired(module, t.By)
+			}
+		}
+	}
 	x.brief = stay.Register(x.app, stay.Module[Tally]{
-		Name: "brief", Persist: stay.PerSession, Expiry: BriefExpiry,
-		OnExpire: func(*stay.Call, *Tally) {}, // so that what has expired is buried, not overwritten
+		Name: "brief", Persist: stay.PerSession, Expiry: BriefExpiry, OnExpire: hook("brief"),
 	})
-	x.draft = stay.Register(x.app, stay.Module[Tally]{Name: "draft", Persist: stay.PerSession, Debounce: Debounce})
+	x.draft = stay.Register(x.app, stay.Module[Tally]{Name: "draft", Persist: stay.PerSession, Debounce: debounce, OnExpire: hook("draft")})
 	x.notes = stay.Register(x.app, stay.Module[Notes]{
 		Name: "notes", Persist: stay.WithKey(func(n *Notes) string { return n.User }),
 		Adopt: func(stored, result *Notes) error { return adopt(&stored.Tally, &result.Tally) },
 	})
-	x.cart = stay.Register(x.app, stay.Module[Tally]{Name: "cart", Persist: stay.PerUser, Adopt: adopt})
 	x.list = stay.Register(x.app, stay.Module[Tally]{Name: "list", Persist: stay.PerUser, Adopt: adopt})
-	x.total = stay.Register(x.app, stay.Module[Tally]{Name: "total", Persist: stay.Global})
+}
 
+// handler serves the site.
+func (x *site) handler(older bool) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("POST /own/add", web.Update(x.own, func(_ http.ResponseWriter, r *http.Request, o *Own) error {
 		return o.Tally.add(r)
@@ -99,16 +136,14 @@ func New(s store.Store, guests stay.GuestMode, ahead time.Duration) (*stay.App, 
 	for path, state := range map[string]*stay.State[Tally]{
 		"/brief/add": x.brief, "/draft/add": x.draft, "/cart/add": x.cart, "/list/add": x.list, "/total/add": x.total,
 	} {
+		if state == nil {
+			continue
+		}
 		mux.Handle("POST "+path, web.Update(state, func(_ http.ResponseWriter, r *http.Request, t *Tally) error { return t.add(r) }))
 	}
-	mux.Handle("POST /notes/add", web.Update(x.notes, func(_ http.ResponseWriter, r *http.Request, n *Notes) error {
-		return n.Tally.add(r)
-	}))
-	mux.Handle("POST /notes/become", web.Update(x.notes, func(_ http.ResponseWriter, r *http.Request, n *Notes) error {
-		n.User = r.FormValue("user") // "" for a logout
-		return n.Tally.add(r)        // which comes along with the guest's, and is dropped otherwise
-	}))
-	x.handle(mux, "POST /notes/forget", func(ctx context.Context, _ *http.Request) error { return x.notes.Delete(ctx) })
+	if !older {
+		x.handleNewer(mux)
+	}
 	x.handle(mux, "POST /login", func(ctx context.Context, r *http.Request) error {
 		return stay.SessionFrom(ctx).Login(ctx, r.FormValue("user"))
 	})
@@ -118,13 +153,24 @@ func New(s store.Store, guests stay.GuestMode, ahead time.Duration) (*stay.App, 
 	x.handle(mux, "POST /revoke", func(ctx context.Context, r *http.Request) error {
 		return x.app.Revoke(ctx, r.FormValue("user"))
 	})
-	mux.Handle("POST /all", web.Handle(x.all))
-
 	sessions := web.Sessions(x.app, nil)(mux)
-	return x.app, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(OpHeader, r.Header.Get(OpHeader))
 		sessions.ServeHTTP(w, r)
 	})
+}
+
+// handleNewer serves what an older program does not have.
+func (x *site) handleNewer(mux *http.ServeMux) {
+	mux.Handle("POST /notes/add", web.Update(x.notes, func(_ http.ResponseWriter, r *http.Request, n *Notes) error {
+		return n.Tally.add(r)
+	}))
+	mux.Handle("POST /notes/become", web.Update(x.notes, func(_ http.ResponseWriter, r *http.Request, n *Notes) error {
+		n.User = r.FormValue("user") // "" for a logout
+		return n.Tally.add(r)        // which comes along with the guest's, and is dropped otherwise
+	}))
+	x.handle(mux, "POST /notes/forget", func(ctx context.Context, _ *http.Request) error { return x.notes.Delete(ctx) })
+	mux.Handle("POST /all", web.Handle(x.all))
 }
 
 // Sweep has the App look for what has expired again and again, beside all else,
