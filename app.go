@@ -33,8 +33,10 @@ type App struct {
 
 	sweepBatch atomic.Int64 // how many records the next look of a sweep brings
 
-	mu      sync.RWMutex
-	modules map[string]*module
+	mu       sync.RWMutex
+	modules  map[string]*module
+	catalog  *catalog   // of the App's store
+	catalogs []*catalog // of all stores that hold the App's states, that of sessions first
 
 	pageResets pageResets
 }
@@ -63,7 +65,8 @@ func New(s store.Store, opts *Options) *App {
 		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout,
 		Report: app.reportFault, Observer: app.observer.engine(),
 	})
-	app.backend = app.backendOf(s)
+	app.catalog = app.catalogOf(s)
+	app.backend = app.catalog.backend
 	app.sessions.init(app)
 	app.keys.init(app)
 	app.observer.begin()
@@ -106,11 +109,6 @@ func (a *App) Close(ctx context.Context) error {
 // printed, and is nobody's business.
 func (a *App) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "stay.App") }
 
-// backendOf is the engine's side of a store, as seen by whoever observes the App.
-func (a *App) backendOf(s store.Store) *engine.Backend {
-	return a.engine.Backend(hidingStore{a.observer.watched(s)})
-}
-
 // logger returns the App's logger.
 func (a *App) logger() *slog.Logger { return a.opts.Logger }
 
@@ -121,6 +119,7 @@ func (a *App) add(m *module) {
 		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
 	}
 	a.modules[m.name] = m
+	m.catalog.registered.Add(1)
 	a.pageResets.add(m)
 }
 

@@ -35,13 +35,13 @@ func (a *App) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
 	var under []*checking
-	backends := a.backends()
-	for _, b := range backends {
-		under = append(under, a.checks.join(a, b)) // together
+	catalogs := a.allCatalogs()
+	for _, c := range catalogs {
+		under = append(under, a.checks.join(a, c.backend)) // together
 	}
 	for i, c := range under {
 		if err := c.wait(ctx); err != nil {
-			return a.checkFailed(backends[i], err)
+			return a.checkFailed(catalogs[i].backend, err)
 		}
 	}
 	return nil

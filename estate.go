@@ -22,6 +22,10 @@ type estate struct {
 	states  []store.Record // of the session, and not expired themselves
 	unread  []store.Record // those of both that cannot be read: they are put aside
 	claim   store.Revision // of our claim; 0 = none
+
+	// hookElsewhere has the keys of those whose OnExpire other programs run. They
+	// are put into graves, where those programs find them.
+	hookElsewhere map[string]bool
 }
 
 // estates sorts expired records by their owners, in the order in which they
@@ -53,13 +57,14 @@ func isTombstone(rec *store.Record) bool {
 	return json.Unmarshal(rec.Value, &s) == nil && s.past().Ended != 0
 }
 
-// sessionOf returns the ID of the session that a record belongs to, or "".
+// sessionOf returns the ID of the session that a record belongs to, or "". The
+// layout of the keys tells, also of modules that this App does not register.
 func (a *App) sessionOf(key string) string {
 	if id, ok := strings.CutPrefix(key, a.sessions.kind.Prefix); ok {
 		return id
 	}
-	if m, k, id := a.stateOf(key); m != nil && m.inSession(k) {
-		id, _, _ = strings.Cut(id, ".") // see keyed
+	if scope, _, id := splitKey(key); scope == "session" || scope == "guest" {
+		id, _, _ = strings.Cut(id, ".") // see guestID
 		return id
 	}
 	return ""
@@ -88,10 +93,6 @@ func (m *module) kinds() []*engine.Kind {
 	return slices.DeleteFunc([]*engine.Kind{m.kind, m.guest}, func(k *engine.Kind) bool { return k == nil })
 }
 
-// inSession reports whether the states of the module's kind are those of
-// sessions.
-func (m *module) inSession(k *engine.Kind) bool { return k == m.guest || m.scope == scopeSession }
-
 // statesOf returns all states in the backend's store of a session that is over,
 // but for those that are known to have expired.
 func (a *App) statesOf(e *estate, b *engine.Backend) []sessionState {
@@ -102,6 +103,16 @@ func (a *App) statesOf(e *estate, b *engine.Backend) []sessionState {
 		return st.kind.Backend != b || slices.ContainsFunc(e.expired, func(rec store.Record) bool {
 			return rec.Key == st.kind.Prefix+st.key
 		})
+	})
+}
+
+// foreignStatesOf is statesOf for modules that this App does not register.
+func (a *App) foreignStatesOf(list *catalogRecord, e *estate) []string {
+	if e.over == nil {
+		return nil
+	}
+	return slices.DeleteFunc(a.foreignStates(list, e.session, e.record()), func(key string) bool {
+		return slices.ContainsFunc(e.expired, func(rec store.Record) bool { return rec.Key == key })
 	})
 }
 
@@ -139,10 +150,14 @@ func (e *estate) records() func(yield func(*store.Record) bool) {
 }
 
 // deletes returns the group that removes the estate, with our claim on it. What
-// cannot be read is put into graves.
+// cannot be read is put into graves, and so is what others run hooks of.
 func (e *estate) deletes(now time.Time) store.Group {
 	var g store.Group
 	for rec := range e.records() {
+		if e.hookElsewhere[rec.Key] {
+			g = append(g, entomb(rec, now)...)
+			continue
+		}
 		g = append(g, store.Write{Op: store.Delete, Key: rec.Key, Base: rec.Revision})
 	}
 	for i := range e.unread {

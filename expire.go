@@ -21,6 +21,9 @@ const (
 	// sweepStuck is how many records that cannot be removed a sweep goes
 	// around before it leaves the rest to the next one.
 	sweepStuck = 4096
+	// sweepLeft is how many expired records a sweep leaves where they are for
+	// other programs.
+	sweepLeft = 1024
 	// sweepVain is after how many batches in a row that brought nothing but
 	// failures a sweep takes the store to be down.
 	sweepVain = 3
@@ -52,23 +55,10 @@ func always(ctx context.Context, do func(context.Context)) {
 // sweepOnce removes what has expired.
 func (a *App) sweepOnce(ctx context.Context) {
 	a.engine.Sweep(ctx)
-	for _, b := range a.backends() {
-		a.sweep(ctx, b)
+	for _, c := range a.allCatalogs() {
+		c.refresh(ctx)
+		a.sweep(ctx, c)
 	}
-}
-
-// backends returns those whose stores hold the App's states, that of sessions
-// first.
-func (a *App) backends() []*engine.Backend {
-	all := []*engine.Backend{a.backend}
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	for _, m := range a.modules {
-		if m.kind != nil && !slices.Contains(all, m.kind.Backend) {
-			all = append(all, m.kind.Backend)
-		}
-	}
-	return all
 }
 
 // A sweep removes what has expired in one store, a bounded number of records
@@ -77,15 +67,19 @@ type sweep struct {
 	app     *App
 	backend *engine.Backend
 	store   store.Store
+	catalog *catalog
+	modules *catalogRecord  // of all programs on the store
 	stuck   map[string]bool // keys of expired records that stay for now
+	left    int             // how many of them are left to other programs
 	removed bool            // something was, since the last look
 	vain    int             // looks since something was
 	failed  int             // how much went wrong
 	err     error           // the first of it
 }
 
-func (a *App) sweep(ctx context.Context, b *engine.Backend) {
-	s := &sweep{app: a, backend: b, store: b.Store(), stuck: map[string]bool{}}
+func (a *App) sweep(ctx context.Context, c *catalog) {
+	b := c.backend
+	s := &sweep{app: a, backend: b, store: b.Store(), catalog: c, stuck: map[string]bool{}}
 	for more := b.Features().Expire; more; {
 		more = s.look(ctx)
 	}
@@ -141,17 +135,69 @@ func (s *sweep) look(ctx context.Context) (more bool) {
 	if len(fresh) == 0 {
 		return false
 	}
+	if s.modules, err = s.catalog.read(ctx); err != nil {
+		s.fail(err) // what others have hooks of must not be removed
+		return false
+	}
 	failed := s.failed
 	s.removed = false
-	s.remove(ctx, now, s.app.estates(fresh))
+	s.remove(ctx, now, s.leaveToOthers(ctx, now, s.app.estates(fresh)))
 	if s.vain++; s.removed || s.failed == failed {
 		s.vain = 0
 	}
 	return more && len(s.stuck) < sweepStuck && s.vain < sweepVain
 }
 
+// leaveToOthers takes out of the estates what other programs run OnExpire of.
+// Their sweeps find it. If there is so much of it that a sweep would not get
+// past it, it is put into graves.
+func (s *sweep) leaveToOthers(ctx context.Context, now time.Time, all []*estate) []*estate {
+	var aside []store.Group
+	var keys []string
+	for _, e := range all {
+		if e.over != nil { // its states are taken together: see loadStates
+			continue
+		}
+		e.expired = slices.DeleteFunc(e.expired, func(rec store.Record) bool {
+			if !s.hookElsewhere(&rec) {
+				return false
+			}
+			if s.left++; s.left > sweepLeft {
+				aside, keys = append(aside, entomb(&rec, now.Add(unreadTime))), append(keys, rec.Key)
+			}
+			return true
+		})
+	}
+	for i, res := range s.commit(ctx, now, aside) {
+		switch res.Outcome {
+		case store.Applied:
+			delete(s.stuck, keys[i])
+			s.removed = true
+		case store.Conflict: // somebody else has used it, or taken it away
+		default:
+			s.fail(res.Err)
+		}
+	}
+	return slices.DeleteFunc(all, func(e *estate) bool { return len(e.expired) == 0 })
+}
+
+// hookElsewhere reports whether other programs run OnExpire of the record's
+// state, and this one does not. It logs the first of each module.
+func (s *sweep) hookElsewhere(rec *store.Record) bool {
+	key := buried(rec.Key)
+	if !s.app.hookElsewhere(s.modules, key) {
+		return false
+	}
+	_, name, _ := splitKey(key)
+	s.catalog.say("stay: expired states are left to another program on the store, which runs OnExpire of the module", name)
+	return true
+}
+
 // remove removes estates, those with hooks after their hooks have run.
 func (s *sweep) remove(ctx context.Context, now time.Time, all []*estate) {
+	if len(all) == 0 {
+		return
+	}
 	if err := s.loadStates(ctx, now, all); err != nil {
 		s.fail(err)
 		return
@@ -267,6 +313,9 @@ func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*estate) er
 			reads, of = append(reads, store.Read{Key: st.kind.Prefix + st.key}), append(of, e)
 			unsaved = append(unsaved, engine.Ref{Kind: st.kind, Key: st.key})
 		}
+		for _, key := range s.app.foreignStatesOf(s.modules, e) {
+			reads, of = append(reads, store.Read{Key: key}), append(of, e)
+		}
 	}
 	// What is not saved belongs to what expires; a failure reports itself.
 	_ = s.app.engine.Flush(ctx, unsaved...)
@@ -277,6 +326,14 @@ func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*estate) er
 	for i := range recs {
 		if recs[i].Revision != 0 {
 			of[i].states = append(of[i].states, recs[i])
+		}
+	}
+	for _, e := range all {
+		if e.over != nil && !e.ended {
+			e.hookElsewhere = map[string]bool{}
+			for rec := range e.records() {
+				e.hookElsewhere[rec.Key] = s.hookElsewhere(rec)
+			}
 		}
 	}
 	return nil

@@ -68,14 +68,14 @@ func (k unclosed) List(ctx context.Context, now time.Time, prefix, after string,
 }
 
 // allRows returns the keys in the store, expired ones included, but for the
-// signing keys.
+// records of all programs.
 func allRows(t *testing.T, s store.Store) []string {
 	t.Helper()
 	keys, err := s.(store.Lister).List(context.Background(), time.Time{}, "", "", 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(keys, func(key string) bool { return key == "stay/keys" })
+	return slices.DeleteFunc(keys, ofAllPrograms)
 }
 
 // expiring is an App on a store that stays, with a clock.

@@ -4,10 +4,7 @@ import "context"
 
 // Sweep removes what has expired, as the App does about once a minute.
 func Sweep(ctx context.Context, a *App) {
-	a.engine.Sweep(ctx)
-	for _, b := range a.backends() {
-		a.sweep(ctx, b)
-	}
+	a.sweepOnce(ctx)
 }
 
 // NameOf is the ID that the session was last used with, whether it stands or not.

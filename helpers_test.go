@@ -3,6 +3,7 @@ package stay_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -168,12 +169,19 @@ func wantPanic(t *testing.T, fn func(), words ...string) {
 	t.Error("no panic")
 }
 
-// rows returns the keys in the store.
+// ofAllPrograms reports whether a key is that of a record which is no session's:
+// the signing keys and the list of modules.
+func ofAllPrograms(key string) bool { return key == "stay/keys" || key == "stay/modules" }
+
+// storesNoList matches calls that are not about the list of modules.
+func storesNoList(c storefault.Call) bool { return !slices.Contains(c.Keys, "stay/modules") }
+
+// rows returns the keys in the store, but for the list of modules.
 func rows(t *testing.T, s store.Store) []string {
 	t.Helper()
 	keys, err := s.(store.Lister).List(context.Background(), time.Now(), "", "", 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return keys
+	return slices.DeleteFunc(keys, func(key string) bool { return key == "stay/modules" })
 }

@@ -126,7 +126,7 @@ func (s spanTexts) Start(ctx context.Context, span *stay.Span) (context.Context,
 // What is no name of a user stays in the text: a short one hides no other words.
 func TestHidingNamesLeavesTheRest(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil)
-	st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errors.New("cannot annotate: row state/ann of user ann is locked, code 7"))})
+	st.Add(storefault.Rule{Op: storefault.Commit, Match: storesNoList, Fault: storefault.Fail(errors.New("cannot annotate: row state/ann of user ann is locked, code 7"))})
 	app := newApp(t, st, &stay.Options{OnError: func(*stay.Call, *stay.Error) {}})
 	s := stay.Register(app, stay.Module[counter]{Name: "state", Persist: stay.PerUser})
 	_, err := s.At("ann").Update(t.Context(), increment)

@@ -30,7 +30,7 @@ func journalOf(s store.Store) *journal {
 		for _, g := range c.Groups {
 			var keys []string
 			for _, w := range g {
-				if w.Op != store.Check && w.Key != "stay/keys" {
+				if w.Op != store.Check && !ofAllPrograms(w.Key) {
 					keys = append(keys, w.Key)
 				}
 			}

@@ -65,7 +65,7 @@ func TestS4UnknownLoginConsumesTheGuest(t *testing.T) {
 				change(t, b.ctx(), c, put("guest"))
 				unknown := func(fn func(ctx context.Context) error) {
 					t.Helper()
-					rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.HangAfter()})
+					rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.HangAfter(), Match: storesNoList})
 					wantCode(t, fn(b.ctx()), stay.ErrUnknown)
 					rule.Remove()
 				}
@@ -103,7 +103,7 @@ func TestS4LostLoginKeepsTheGuest(t *testing.T) {
 				b := newBrowser(app)
 				must(t)(s.Update(b.ctx(), addItem("guest")))
 				change(t, b.ctx(), c, put("guest"))
-				rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Drop(nil)})
+				rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Drop(nil), Match: storesNoList})
 				_, err := s.Update(b.ctx(), become("ann"))
 				wantCode(t, err, stay.ErrUnknown)
 				ctx := b.ctx()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -59,7 +60,7 @@ func (s *Session) setUser(ctx context.Context, user string) error {
 	var retry engine.Retry
 	for {
 		again, err := s.trySetUser(ctx, user)
-		if !again {
+		if !again || err != nil {
 			var ee *engine.Error
 			if errors.As(err, &ee) {
 				err = s.app.sessions.error(err, s.name())
@@ -84,6 +85,11 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 	now := s.app.opts.Clock()
 	if done, err := s.prepare(ctx, l, now); done || err != nil {
 		return false, err
+	}
+	for _, m := range s.app.keyedModules() {
+		if m.guestWaits(l.record()) {
+			return true, s.takeAlong(ctx, m)
+		}
 	}
 	refs, err := l.parts(ctx, now)
 	if err != nil {
@@ -186,8 +192,9 @@ type login struct {
 	asked  string  // the key that it is about
 
 	moves    []*carried
-	dropped  []int // where the guests are among the parts who go with their user
-	old, new int   // where the users' records are; -1 = no part
+	dropped  []int    // where the guests are among the parts who go with their user
+	foreign  []string // modules of other programs whose guests wait for them
+	old, new int      // where the users' records are; -1 = no part
 	own      int
 }
 
@@ -244,8 +251,12 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		case before.user() != "":
 			// One that cannot be read stays behind, out of reach, and keeps nobody
 			// from leaving.
-			if guest, err := app.engine.Get(ctx, l.guestRef(from, now)); err == nil && guest.Exists() {
+			// One without a state takes part, too: a change may be about to begin it.
+			switch _, err := app.engine.Get(ctx, l.guestRef(from, now)); {
+			case err == nil:
 				l.dropped = append(l.dropped, part(*l.guestRef(from, now)))
+			case !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrInternal):
+				return nil, m.error(err, "", from.id)
 			}
 			continue
 		case to == "":
@@ -273,6 +284,11 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 			m: m, to: to, seen: guest.Exists(), target: -1, guest: part(*l.guestRef(from, now)),
 		})
 	}
+	if before.user() == "" {
+		if err := l.leaveToOthers(ctx); err != nil {
+			return nil, err
+		}
+	}
 	if err := app.engine.Flush(ctx, left...); err != nil {
 		return nil, err
 	}
@@ -297,6 +313,24 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	l.own = part(engine.Ref{Kind: l.ss.kind, Key: l.session})
 	return refs, nil
+}
+
+// leaveToOthers finds the modules that other programs on the store register
+// and this one does not: what the guest did there waits for them.
+func (l *login) leaveToOthers(ctx context.Context) error {
+	c := l.ss.app.catalog
+	list, err := c.read(ctx)
+	if err != nil && !errors.Is(err, ErrCorrupt) { // the sweep reports that
+		return err
+	}
+	l.foreign = nil
+	for _, m := range l.ss.app.foreign(list) {
+		if m.byUser {
+			l.foreign = append(l.foreign, m.name)
+			c.say("stay: a login in this program, which does not register the module, leaves what guests did there to programs that do", m.name)
+		}
+	}
+	return nil
 }
 
 func (l *login) guestRef(t target, now time.Time) *engine.Ref {
@@ -328,6 +362,9 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 			e.Left++
 		}
 	}
+	for _, module := range l.foreign {
+		rec.wait(module, l.user)
+	}
 	e.User, e.Epoch = nil, 0
 	if l.new >= 0 {
 		u := now[l.new].Value.(*userRecord).clone()
@@ -350,7 +387,7 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 			continue // deleted meanwhile
 		}
 		l.asking, l.asked = c.m, c.to
-		v, err := c.bring(guest, now[c.target])
+		v, err := c.m.bring(guest, now[c.target])
 		if err != nil {
 			return nil, err
 		}
@@ -389,16 +426,16 @@ func revoked(rec *sessionRecord, user *engine.Version) bool {
 
 // bring returns what becomes of the user's state when a guest's comes along;
 // nil if the two together are too large.
-func (c *carried) bring(guest, there *engine.Version) (any, error) {
-	s := c.m.schema
+func (m *module) bring(guest, there *engine.Version) (any, error) {
+	s := m.schema
 	if there.Revision == 0 {
 		return engine.Fresh{Value: s.Clone(guest.Value)}, nil
 	}
 	v := s.Clone(there.Value)
-	if err := c.m.adoptInto(v, s.Clone(guest.Value)); err != nil {
+	if err := m.adoptInto(v, s.Clone(guest.Value)); err != nil {
 		return nil, err
 	}
-	if fits, err := c.m.fits(v); !fits || err != nil {
+	if fits, err := m.fits(v); !fits || err != nil {
 		return nil, err
 	}
 	return v, nil
@@ -409,14 +446,12 @@ func (l *login) Committed(context.Context) {}
 
 // keyedModules returns the modules whose states belong to keys, by name.
 func (a *App) keyedModules() []*module {
+	return slices.DeleteFunc(a.allModules(), func(m *module) bool { return !m.keyedScope() })
+}
+
+// allModules returns the modules by name.
+func (a *App) allModules() []*module {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
-	var out []*module
-	for _, m := range a.modules {
-		if m.keyedScope() {
-			out = append(out, m)
-		}
-	}
-	slices.SortFunc(out, func(x, y *module) int { return strings.Compare(x.name, y.name) })
-	return out
+	return slices.SortedFunc(maps.Values(a.modules), func(x, y *module) int { return strings.Compare(x.name, y.name) })
 }

@@ -1,14 +1,17 @@
 package stay_test
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
 )
 
 // M3, A21: a state that cannot be read, of a user or of a guest, keeps nobody from
@@ -115,4 +118,55 @@ func TestDestroyRemovesTheGuestAfterAKeyAndAUser(t *testing.T) {
 	if err != nil || len(keys) > 0 {
 		t.Errorf("left: %q, %v", keys, err)
 	}
+}
+
+// What a user does without a key goes with them, also what begins while they are
+// leaving, and what cannot be loaded at that moment: then they cannot leave yet.
+//
+// Proves S5, K3.
+func TestLogoutTakesWhatTheUserBeginsMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := memstore.New()
+		st := storefault.Wrap(mem, nil)
+		app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
+		todos := stay.Register(app, todosModule())
+		b := newBrowser(app)
+		login(t, b, "ann")
+		id := stay.SessionFrom(b.ctx()).ID()
+
+		gate := storefault.NewGate()
+		rule := st.Add(storefault.Rule{Op: storefault.Commit, Key: "stay/user/ann", Fault: storefault.Stop(gate)})
+		before, leaving := b.ctx(), b.ctx()
+		left, changed := make(chan error, 1), make(chan error, 1)
+		go func() { left <- stay.SessionFrom(leaving).Logout(leaving) }()
+		synctest.Wait()
+		go func() {
+			_, err := todos.Update(before, addItem("late"))
+			changed <- err
+		}()
+		synctest.Wait()
+		gate.Open()
+		noError(t, <-left)
+		wantCode(t, <-changed, stay.ErrEnded)
+		rule.Remove()
+		if got := recordOf(t, mem, "guest/todos/"+id); got.Revision != 0 {
+			t.Errorf("what ann began is left: %s", got.Value)
+		}
+
+		login(t, b, "ann")
+		change(t, b.ctx(), todos, addItem("pear"))
+		key := "guest/todos/" + id + ".1"
+		if recordOf(t, mem, key).Revision == 0 {
+			t.Fatalf("%s is not stored", key)
+		}
+		bridge.AppOf(app).Evict(false)
+		rule = st.Add(storefault.Rule{Op: storefault.Load, Key: key, Fault: storefault.Fail(nil)})
+		ctx := b.ctx()
+		wantCode(t, stay.SessionFrom(ctx).Logout(context.Background()), stay.ErrUnavailable)
+		rule.Remove()
+		logout(t, b)
+		if got := recordOf(t, mem, key); got.Revision != 0 {
+			t.Errorf("what ann did is left: %s", got.Value)
+		}
+	})
 }

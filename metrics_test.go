@@ -147,7 +147,7 @@ func testMetricsByCode(t *testing.T) {
 	}
 	during := func(fault storefault.Fault) func() {
 		return func() {
-			rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: fault})
+			rule := st.Add(storefault.Rule{Op: storefault.Commit, Match: storesNoList, Fault: fault})
 			defer rule.Remove()
 			_, _ = s.Update(t.Context(), increment)
 		}

@@ -227,10 +227,14 @@ func (m *module) fits(v any) (bool, error) {
 
 // reportTooLarge tells that a guest's state has not come along.
 func (m *module) reportTooLarge(key, action string) {
-	m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, action), &Error{
+	m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, action), m.tooLargeToAdopt(key, action))
+}
+
+func (m *module) tooLargeToAdopt(key, action string) *Error {
+	return &Error{
 		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
 		Err: errors.New("the guest's state did not come along: with it the stored state would exceed Options.MaxState"),
-	})
+	}
 }
 
 // reportDropped tells a developer what a logout or switch has dropped.

@@ -17,7 +17,7 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	st := memstore.New()
 	app := New(st, nil)
 	defer app.Close(context.Background())
-	if app.observer != nil || app.observer.engine() != nil || app.backend.Store() != store.Store(hidingStore{st}) {
+	if app.observer != nil || app.observer.engine() != nil || app.backend.Store() != store.Store(catalogStore{hidingStore{st}, app.catalog}) {
 		t.Error("something observes the App")
 	}
 	if n := testing.AllocsPerRun(100, func() {

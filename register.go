@@ -42,6 +42,7 @@ type module struct {
 	schema  *schema.Schema
 	kind    *engine.Kind // of the states under keys; nil for ephemeral ones
 	guest   *engine.Kind // of the states of guests, and of ephemeral ones
+	catalog *catalog     // of the store that the states are in
 	encoded []byte       // the initial state
 }
 
@@ -97,6 +98,10 @@ func (a *App) register(d definition) *module {
 	m.checkSchema()
 	m.checkStrategy()
 	m.checkStore()
+	m.catalog = a.catalog
+	if m.store != nil {
+		m.catalog = a.catalogOf(m.store)
+	}
 	m.checkActions()
 	m.checkTimes()
 	m.checkVersions()
@@ -106,12 +111,7 @@ func (a *App) register(d definition) *module {
 }
 
 // backend is that of the module's store.
-func (m *module) backend() *engine.Backend {
-	if m.store != nil {
-		return m.app.backendOf(m.store)
-	}
-	return m.app.backend
-}
+func (m *module) backend() *engine.Backend { return m.catalog.backend }
 
 // makeKinds says where the module's states are kept.
 func (m *module) makeKinds() {

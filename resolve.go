@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -76,6 +77,20 @@ func (m *module) moves(rec *sessionRecord) uint32 {
 	return past.Left + past.Keys[m.name].Moves
 }
 
+// guests returns the numbers of the guests of a module that the session may
+// have states of: the one that it has now, and those that wait.
+func (r *sessionRecord) guests(module string) []uint32 {
+	past := r.past()
+	a := past.Keys[module]
+	all := []uint32{past.Left + a.Moves}
+	for _, w := range a.Waiting {
+		if !slices.Contains(all, w.Moves) {
+			all = append(all, w.Moves)
+		}
+	}
+	return all
+}
+
 // sameOwner reports whether the session has not changed hands between two of
 // its records, as far as the module is concerned.
 func (m *module) sameOwner(a, b *sessionRecord) bool {
@@ -97,10 +112,15 @@ func (m *module) keyed(key, id string, moves uint32) target {
 	if key != "" {
 		return target{kind: m.kind, id: key, key: key}
 	}
-	if moves > 0 {
-		id += "." + strconv.FormatUint(uint64(moves), 10)
+	return target{kind: m.guest, id: guestID(id, moves)}
+}
+
+// guestID is the key of a session's guest with this number.
+func guestID(session string, moves uint32) string {
+	if moves == 0 {
+		return session
 	}
-	return target{kind: m.guest, id: id}
+	return session + "." + strconv.FormatUint(uint64(moves), 10)
 }
 
 // sessionKey computes the key of a module whose key follows from the session.
@@ -144,8 +164,10 @@ func (a *App) statesOfSession(id string, rec *sessionRecord) []sessionState {
 		case scopeEphemeral:
 			out = append(out, sessionState{m, m.guest, id})
 		default:
-			t := m.keyed("", id, m.moves(rec))
-			out = append(out, sessionState{m, t.kind, t.id})
+			for _, moves := range rec.guests(m.name) {
+				t := m.keyed("", id, moves)
+				out = append(out, sessionState{m, t.kind, t.id})
+			}
 		}
 	}
 	return out
@@ -355,6 +377,9 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 		return engine.Ref{}, err
 	}
 	rec := v.Value.(*sessionRecord)
+	if m.guestWaits(rec) && !nested(ctx) { // a run has a turn: it must not take others
+		return engine.Ref{}, errGuestWaits
+	}
 	t := m.locate(s.key, rec)
 	if t != synced {
 		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && s.unknown(), Now: now}); err != nil {

@@ -38,14 +38,14 @@ func newSessionApp(t *testing.T) *sessionApp {
 	}
 }
 
-// rows returns the keys in the store but that of the signing keys.
+// rows returns the keys in the store but those of all programs.
 func (a *sessionApp) rows(t *testing.T) []string {
 	t.Helper()
 	keys, err := a.store.List(t.Context(), a.clock.Now(), "", "", 1000)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(keys, func(k string) bool { return k == "stay/keys" })
+	return slices.DeleteFunc(keys, ofAllPrograms)
 }
 
 // A session begins with the first use of its state, never with that of a

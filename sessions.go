@@ -154,6 +154,13 @@ func (ss *sessions) error(err error, key string) error {
 // reach them any more, so a failure is only reported: they go with the
 // tombstone.
 func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
+	for _, c := range ss.app.allCatalogs() {
+		if err := c.deleteForeign(ctx, id, rec); err != nil {
+			e := toError(err)
+			e.Phase, e.KeyHash = "destroy", keyHash(id)
+			ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
+		}
+	}
 	states := ss.app.statesOfSession(id, rec)
 	refs := make([]engine.Ref, len(states))
 	for i, st := range states {

@@ -245,7 +245,15 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
 		}
 	}
-	return s.resolve(ctx, m, r)
+	for {
+		ref, err := s.resolve(ctx, m, r)
+		if !errors.Is(err, errGuestWaits) {
+			return ref, err
+		}
+		if err := s.takeAlong(ctx, m); err != nil {
+			return engine.Ref{}, err
+		}
+	}
 }
 
 // shared names an instance that belongs to no session.

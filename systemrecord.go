@@ -41,7 +41,8 @@ type sessionEvents struct {
 	Left   uint32 `json:"left,omitempty"`   // how often it was somebody, and changed
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
-	// Keys says for modules whose key follows from the state what it is.
+	// Keys says for modules whose key follows from the state what it is, and for
+	// others what is left to do.
 	Keys map[string]attachment `json:"keys,omitempty"`
 }
 
@@ -55,6 +56,9 @@ type attachment struct {
 	// Logins is the session's at the last of these changes: it says nothing of
 	// a key that follows from the user too once the user has changed.
 	Logins uint32 `json:"logins,omitempty"`
+	// Waiting are the guests that other programs' logins have left, the first
+	// first.
+	Waiting []waitingGuest `json:"waiting,omitempty"`
 }
 
 // sessionJSON is the stored form.
@@ -125,7 +129,10 @@ func (r *sessionRecord) memory() int {
 		bytes += footprint.Map(len(e.Keys), int(unsafe.Sizeof("")), int(unsafe.Sizeof(attachment{})))
 	}
 	for module, a := range e.Keys {
-		bytes += footprint.Bytes(len(module)) + footprint.Bytes(cap(a.Key))
+		bytes += footprint.Bytes(len(module)) + footprint.Bytes(cap(a.Key)) + footprint.Bytes(cap(a.Waiting)*int(unsafe.Sizeof(waitingGuest{})))
+		for _, w := range a.Waiting {
+			bytes += footprint.Bytes(cap(w.User))
+		}
 	}
 	return bytes
 }
@@ -145,6 +152,10 @@ func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
 	if key != "" {
 		a.Attached, a.Key, a.Birth = true, []byte(key), birth
 	}
+	r.setKey(module, a)
+}
+
+func (r *sessionRecord) setKey(module string, a attachment) {
 	e := r.event()
 	if e.Keys == nil {
 		e.Keys = map[string]attachment{}

@@ -21,7 +21,7 @@ import (
 
 // unknownModules: a process loses nothing of modules that it does not register:
 // not in a sweep, and not in a login.
-const unknownModules = false
+const unknownModules = true
 
 // A member is one process of a fleet, which is started again after each end.
 type member struct {
@@ -157,12 +157,27 @@ func (b *answerBody) Read(p []byte) (int, error) {
 // answer is lost it finds out what became of that, from another member.
 func (f *fleet) roam(b *browser, stop *atomic.Bool) {
 	for !stop.Load() && !f.t.Failed() {
-		lost := !b.do(b.belief.world.choose(b.random.IntN(1<<20), b.random.IntN(1<<20)))
+		o := b.belief.world.choose(b.random.IntN(1<<20), b.random.IntN(1<<20))
+		if o.path == "/login" && b.belief.world.guest[list] > 0 {
+			f.bringAlong(b, o)
+			continue
+		}
+		lost := !b.do(o)
 		if lost || b.random.IntN(12) == 0 {
 			f.look(b)
 		}
 	}
 	f.look(b)
+}
+
+// bringAlong logs in, and has a newer member look. What waits since a login in
+// the older program would go with the session, if that ended or its cookie were
+// lost before.
+func (f *fleet) bringAlong(b *browser, login op) {
+	f.quiet.RLock()
+	defer f.quiet.RUnlock()
+	b.do(login)
+	b.check(func(*world) {}, true)
 }
 
 func (f *fleet) look(b *browser) {

@@ -125,6 +125,9 @@ func (r *request) setUser(name string) error {
 		return nil
 	}
 	r.changed = true
+	for _, sp := range m.w.specs {
+		m.take(r.proc, s, sp)
+	}
 	if err := m.adopts(r.proc, s, name); err != nil {
 		return err
 	}

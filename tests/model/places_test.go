@@ -144,13 +144,12 @@ func (m *model) pass(sp *spec, p *place, when time.Time, must bool) {
 	}
 }
 
-// deaf reports whether a state may expire unheard, because some process has the
-// module without its hook: nobody can tell it that others have one.
+// deaf reports whether a state may expire unheard.
 func (w *world) deaf(sp *spec) bool {
 	if !graves && sp.expiry > 0 && len(w.roles) > 1 {
 		return true
 	}
-	return slices.ContainsFunc(w.roles, func(r role) bool { return r.knows(sp) && !r.hears(sp) })
+	return !unknownModules && slices.ContainsFunc(w.roles, func(r role) bool { return r.knows(sp) && !r.hears(sp) })
 }
 
 // drop notes that a guest's state is out of reach. It may be removed or go with

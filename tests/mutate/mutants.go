@@ -195,6 +195,31 @@ var mutants = []mutant{
 		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor",
 		[]string{"./tests/faults"},
 	},
+	// Programs with different modules on one store.
+	{
+		"a state is stored before its module is listed", "A15", "catalog.go",
+		"!s.catalog.current() && storesState", "false && storesState", byRoot,
+	},
+	{
+		"a sweep removes what another program has a hook of", "A15", "expire.go",
+		"if !s.hookElsewhere(&rec) {", "if true {", byRoot,
+	},
+	{
+		"what ends with its session is not told to the program with the hook", "A15", "estate.go",
+		"if e.hookElsewhere[rec.Key] {", "if false {", byRoot,
+	},
+	{
+		"a guest that waits is not taken along", "K2", "resolve.go",
+		"m.guestWaits(rec) && !nested(ctx)", "m.guestWaits(rec) && false", byRoot,
+	},
+	{
+		"a login has no guest wait for the program that knows the module", "K2", "login.go",
+		"rec.wait(module, l.user)", "_ = module", byRoot,
+	},
+	{
+		"Destroy leaves states of modules that its program does not have", "S5", "sessions.go",
+		"c.deleteForeign(ctx, id, rec)", "c.deleteForeign(ctx, \"\", rec)", byRoot,
+	},
 	// HTTP.
 	{
 		"a request of another site is served", "W7", "web/sessions.go",

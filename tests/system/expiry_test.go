@@ -166,7 +166,7 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 		do(&cookies[0], "POST", "/g", "1")
 		// Records are counted as the store has them, expired or not.
 		all := func() int { return len(rows(t, mem, time.Time{})) }
-		if got := all(); got != 5*3+2 {
+		if got := all(); got != 5*3+3 {
 			t.Fatalf("%d records: %q", got, rows(t, mem, time.Time{}))
 		}
 
@@ -179,8 +179,8 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 			do(&cookies[1], "GET", "/a", "1")
 		}
 		pass(5 * time.Minute)
-		if got := all(); got != 2*3+2 {
-			t.Errorf("%d records are left, want those of two sessions, the Global one and the key: %q", got, rows(t, mem, time.Time{}))
+		if got := all(); got != 2*3+3 {
+			t.Errorf("%d records are left, want those of two sessions, the Global one, the key and the list of modules: %q", got, rows(t, mem, time.Time{}))
 		}
 		do(&cookies[1], "GET", "/e", "1")
 		do(&cookies[1], "GET", "/b", "1")
@@ -193,11 +193,11 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 		}
 
 		pass(2 * time.Hour)
-		if got := rows(t, mem, time.Time{}); len(got) != 2 {
+		if got := rows(t, mem, time.Time{}); len(got) != 3 {
 			t.Errorf("left in the end: %q", got)
 		}
 		for _, key := range rows(t, mem, time.Time{}) {
-			if !strings.HasPrefix(key, "global/") && key != "stay/keys" {
+			if !strings.HasPrefix(key, "global/") && key != "stay/keys" && key != "stay/modules" {
 				t.Errorf("left in the end: %q", key)
 			}
 		}

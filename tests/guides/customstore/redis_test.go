@@ -60,7 +60,7 @@ func TestA13Guide(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if keys := server.Keys(); len(keys) != 1 || !strings.HasPrefix(keys[0], "stay:user=2fprofile=2fann") {
+	if keys := server.Keys(); len(keys) != 2 || keys[0] != "stay:stay=2fmodules" || !strings.HasPrefix(keys[1], "stay:user=2fprofile=2fann") {
 		t.Errorf("keys %q", keys)
 	}
 	if keys := fast.Keys(); len(keys) != 1 {

@@ -1,0 +1,184 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// A waitingGuest is the guest state of a module that a program logged in
+// without registering the module. It is taken along by the first program that
+// registers it, before the session uses the module again.
+type waitingGuest struct {
+	Moves uint32 `json:"moves"` // the number of the guest
+	User  []byte `json:"user"`  // who has logged in
+}
+
+// maxWaiting bounds how many guests of a module may wait in one session's
+// record. More logins than that, with no use of the module in between, drop the
+// first.
+const maxWaiting = 4
+
+// wait notes that a guest's state is to be taken along to a user.
+func (r *sessionRecord) wait(module, user string) {
+	past := r.past()
+	a := past.Keys[module]
+	w := waitingGuest{Moves: past.Left + a.Moves, User: []byte(user)}
+	a.Waiting = append(slices.Clone(a.Waiting[max(0, len(a.Waiting)-maxWaiting+1):]), w)
+	r.setKey(module, a)
+}
+
+// arrived notes that the first guest does not wait any more.
+func (r *sessionRecord) arrived(module string) {
+	a := r.past().Keys[module]
+	if len(a.Waiting) == 1 && a.Moves == 0 {
+		delete(r.event().Keys, module)
+		return
+	}
+	a.Waiting = slices.Clone(a.Waiting[1:])
+	r.setKey(module, a)
+}
+
+// guestWaits reports whether a login of another program has left a guest's
+// state of the module.
+func (m *module) guestWaits(rec *sessionRecord) bool {
+	return rec != nil && rec.events != nil && len(rec.events.Keys[m.name].Waiting) > 0 && m.bySession()
+}
+
+// errGuestWaits has the caller take a guest's state along first.
+var errGuestWaits = errors.New("a guest's state waits to be taken along")
+
+// takeAlong takes the first guest's state of the module along that a login of
+// another program has left, as that login would have done. What cannot come
+// along stays behind, and OnError is told: the login was a while ago.
+func (s *Session) takeAlong(ctx context.Context, m *module) error {
+	var retry engine.Retry
+	for {
+		again, err := s.tryTakeAlong(ctx, m)
+		if !again || err != nil {
+			return err
+		}
+		if err := m.app.engine.Pause(ctx, &retry); err != nil {
+			return m.error(err, "", s.key)
+		}
+	}
+}
+
+func (s *Session) tryTakeAlong(ctx context.Context, m *module) (again bool, err error) {
+	now := m.app.opts.Clock()
+	s.mu.Lock()
+	v, err := s.current(ctx, now)
+	s.mu.Unlock()
+	if err != nil {
+		return false, err
+	}
+	rec := v.Value.(*sessionRecord)
+	if !m.guestWaits(rec) {
+		return false, nil
+	}
+	t := &arrival{m: m, version: v, guest: -1, target: -1}
+	refs, err := t.parts(ctx, s.key, now)
+	if err != nil {
+		return false, err
+	}
+	_, again, err = m.app.engine.UpdateGroup(ctx, refs, t)
+	switch {
+	case err != nil:
+		return false, m.error(err, "", s.key)
+	case !again && t.failed != nil:
+		m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, ""), t.failed)
+	}
+	return again, nil
+}
+
+// An arrival is the part of a login that its program could not do.
+type arrival struct {
+	m             *module
+	version       *engine.Version // of the session's record
+	guest, target int             // where they are among the parts; -1 = no part
+	own           int
+	drop          bool   // the guest has no key, and its user has left
+	failed        *Error // why the guest's state stays behind
+}
+
+// parts names the instances that take part.
+func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine.Ref, error) {
+	m, rec := t.m, t.version.Value.(*sessionRecord)
+	ss := &m.app.sessions
+	w := rec.events.Keys[m.name].Waiting[0]
+	then := rec.clone()
+	then.event().User = w.User
+	var refs []engine.Ref
+	part := func(ref engine.Ref) int {
+		ref.Now = now
+		refs = append(refs, ref)
+		return len(refs) - 1
+	}
+	from := m.keyed("", id, w.Moves)
+	guestRef := engine.Ref{Kind: from.kind, Key: from.id, Now: now, Expires: time.UnixMilli(rec.Created).Add(m.app.opts.Lifetime), Last: true}
+	// Memory may take it for absent.
+	if err := m.app.sync(ctx, guestRef); err != nil && !errors.Is(err, ErrCorrupt) {
+		return nil, m.error(err, "", from.id)
+	}
+	guest, err := m.app.engine.Get(ctx, &guestRef)
+	switch to := m.sessionKey(id, then); {
+	case errors.Is(err, ErrCorrupt): // it stays behind for repair
+	case err != nil:
+		return nil, m.error(err, "", from.id)
+	case !guest.Exists():
+	case to == "":
+		if t.drop = w.Moves != m.moves(rec); t.drop {
+			t.guest = part(guestRef)
+		}
+	default:
+		_, err := m.app.engine.Get(ctx, &engine.Ref{Kind: m.kind, Key: to, Now: now})
+		if errors.Is(err, ErrCorrupt) {
+			break
+		}
+		if err != nil {
+			return nil, m.error(err, "", to)
+		}
+		t.guest = part(guestRef)
+		t.target = part(engine.Ref{Kind: m.kind, Key: to})
+	}
+	t.own = part(engine.Ref{Kind: ss.kind, Key: id})
+	return refs, nil
+}
+
+// Run implements engine.GroupOp.
+func (t *arrival) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
+	if now[t.own].Revision != t.version.Revision {
+		return nil, engine.ErrRestart
+	}
+	out := make([]any, len(now))
+	rec := t.version.Value.(*sessionRecord).clone()
+	rec.arrived(t.m.name)
+	out[t.own] = rec
+	t.failed = nil
+	switch {
+	case t.guest < 0 || now[t.guest].Revision == 0:
+	case t.drop:
+		out[t.guest] = engine.Deleted
+	default:
+		var v any
+		var err error
+		if failure := apart(func() { v, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
+			err = failure
+		}
+		switch {
+		case err != nil:
+			t.failed = &Error{Code: CodeOf(err), Module: t.m.name, Phase: "adopt", Err: err}
+		case v == nil:
+			t.failed = t.m.tooLargeToAdopt("", "")
+		default:
+			out[t.target], out[t.guest] = v, engine.Deleted
+		}
+	}
+	return out, nil
+}
+
+// Committed implements engine.GroupOp.
+func (t *arrival) Committed(context.Context) {}
