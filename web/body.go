@@ -192,7 +192,7 @@ func mediaType(r *http.Request) (kind, map[string]string, error) {
 	}
 	name, params, err := mime.ParseMediaType(header)
 	if err != nil {
-		return 0, nil, malformed("the content type cannot be parsed", err)
+		return kindOther, nil, malformed("the content type cannot be parsed", err)
 	}
 	switch {
 	case name == "application/json" || strings.HasSuffix(name, "+json"):
