@@ -79,7 +79,8 @@ type Error struct {
 	Err error
 }
 
-// Error describes the failure for logs, cause included.
+// Error describes the failure for logs, cause included unless its text is
+// Message.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("stay")
@@ -98,7 +99,9 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Message)
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		if cause := e.Err.Error(); cause != e.Message { // else it has been said
+			b.WriteString(": " + cause)
+		}
 	}
 	return b.String()
 }
@@ -166,6 +169,11 @@ func CodeOf(err error) Code {
 		return ErrInternal
 	}
 	return code
+}
+
+// hasCode reports whether an error carries a code, be it ErrInternal.
+func hasCode(err error) bool {
+	return CodeOf(err) != ErrInternal || errors.Is(err, ErrInternal)
 }
 
 // walk visits err and all that it wraps, outermost first. Where visit returns

@@ -63,6 +63,11 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
 }
 
+// hasCode reports whether an error carries a code, be it stay.ErrInternal.
+func hasCode(err error) bool {
+	return stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal)
+}
+
 // fail answers r with err, with the status of its code if status is 0.
 func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err error) {
 	if status == 0 {
