@@ -207,6 +207,12 @@ func (e panicError) Unwrap() error {
 	return err
 }
 
+// closedError is the error of what begins, or is under way, when the App is
+// closed.
+func closedError(module, phase string, cause error) *Error {
+	return &Error{Code: ErrClosed, Module: module, Phase: phase, Message: "the app is closed", Err: cause}
+}
+
 var errHeaderSent = errors.New("the session's cookie has to be set, but the response's header was already written: use the state before the first byte of the response")
 
 var errNoBrowser = errors.New("the session would get a new cookie, but it is one of App.Sessions, with no response that could take it to the browser: renew and log in with the session of a request, and end this one with Destroy, Logout or App.Revoke")
