@@ -69,13 +69,12 @@ func TestPayloadsAreBounded(t *testing.T) {
 //
 // Proves B8, W6.
 func TestARefusedPayloadOfDoNamesItsFields(t *testing.T) {
+	type step struct {
+		By int `json:"by"`
+	}
 	app := newApp(t, memstore.New(), nil)
 	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
-		"add": stay.WithPayload(func(*stay.Call, *counter, struct {
-			By int `json:"by"`
-		}) error {
-			return nil
-		}),
+		"add": stay.WithPayload(func(*stay.Call, *counter, step) error { return nil }),
 	}})
 	_, err := s.Do(t.Context(), "add", json.RawMessage(`{"by":"x"}`))
 	wantCode(t, err, stay.ErrMalformed)
