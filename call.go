@@ -108,45 +108,30 @@ func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 // validate calls the Validate method of what dst points to, if it has one. An
 // error without a code of its own is ErrInvalid, with its text for the client.
 func validate(dst any) error {
-	v, ok := dst.(interface{ Validate() error })
-	if !ok {
-		return nil
-	}
-	err := v.Validate()
-	if err == nil {
-		return nil
-	}
-	var se *Error
-	var code Code
-	if errors.As(err, &se) || errors.As(err, &code) {
+	err := bind.Validate(dst)
+	if err == nil || hasCode(err) {
 		return err
 	}
 	return &Error{Code: ErrInvalid, Message: err.Error(), Err: err}
 }
 
-// bindPayload reads a payload, which may know how to bind itself. What is no
-// fault of the payload, such as a destination that is no pointer, is
-// ErrInternal.
+// bindPayload reads a payload, which may know how to bind itself. An error of
+// its own without a code is a fault of the payload.
 func bindPayload(b *bind.Binder, payload, dst any) error {
-	var err error
-	p, own := payload.(interface{ Bind(dst any) error })
-	if own {
-		err = p.Bind(dst)
-	} else {
-		err = b.Value(payload, dst)
+	if p, ok := payload.(interface{ Bind(dst any) error }); ok {
+		err := p.Bind(dst)
+		var se *Error
+		if err == nil || errors.As(err, &se) {
+			return err
+		}
+		return &Error{Code: ErrMalformed, Message: err.Error(), Err: err}
 	}
-	var se *Error
-	if err == nil || errors.As(err, &se) {
-		return err
+	err := b.Value(payload, dst)
+	if err == nil {
+		return nil
 	}
-	var be *bind.Error
-	switch bound := errors.As(err, &be); {
-	case !bound && !own:
-		return &Error{Code: ErrInternal, Err: err}
-	case bound && be.TooLarge:
-		return &Error{Code: ErrTooLarge, Message: err.Error(), Err: err}
-	}
-	return &Error{Code: ErrMalformed, Message: err.Error(), Err: err}
+	code, message, fields := bind.Explain(err)
+	return &Error{Code: Code(code), Message: message, Fields: fields, Err: err}
 }
 
 type runKey struct{}

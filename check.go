@@ -27,7 +27,7 @@ const checkKey = "stay/check"
 // check is under way at a time, and whoever calls meanwhile waits for that one.
 func (a *App) Check(ctx context.Context) error {
 	if a.engine.Closing() {
-		return &Error{Code: ErrClosed, Phase: "load", Message: "the app is closed"}
+		return closedError("", "load", nil)
 	}
 	if a.engine.Failing() {
 		return &Error{Code: ErrUnavailable, Phase: "save", Message: "changes cannot be stored at the moment", Err: errFailing}
@@ -51,7 +51,7 @@ var errFailing = errors.New("a store did not take what Debounce has kept back: s
 
 func (a *App) checkFailed(b *engine.Backend, err error) error {
 	if a.engine.Closing() {
-		return &Error{Code: ErrClosed, Phase: "load", Message: "the app is closed", Err: err}
+		return closedError("", "load", err)
 	}
 	return &Error{Code: ErrUnavailable, Phase: "load", Message: a.storeName(b) + " is not available", Err: err}
 }

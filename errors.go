@@ -79,7 +79,8 @@ type Error struct {
 	Err error
 }
 
-// Error describes the failure for logs, cause included.
+// Error describes the failure for logs, cause included unless its text is
+// Message.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("stay")
@@ -98,7 +99,9 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Message)
 	}
 	if e.Err != nil {
-		b.WriteString(": " + e.Err.Error())
+		if cause := e.Err.Error(); cause != e.Message { // else it has been said
+			b.WriteString(": " + cause)
+		}
 	}
 	return b.String()
 }
@@ -168,6 +171,11 @@ func CodeOf(err error) Code {
 	return code
 }
 
+// hasCode reports whether an error carries a code, be it ErrInternal.
+func hasCode(err error) bool {
+	return CodeOf(err) != ErrInternal || errors.Is(err, ErrInternal)
+}
+
 // walk visits err and all that it wraps, outermost first. Where visit returns
 // false it goes no deeper.
 func walk(err error, visit func(error) bool) {
@@ -197,6 +205,12 @@ func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
 func (e panicError) Unwrap() error {
 	err, _ := e.value.(error)
 	return err
+}
+
+// closedError is the error of what begins, or is under way, when the App is
+// closed.
+func closedError(module, phase string, cause error) *Error {
+	return &Error{Code: ErrClosed, Module: module, Phase: phase, Message: "the app is closed", Err: cause}
 }
 
 var errHeaderSent = errors.New("the session's cookie has to be set, but the response's header was already written: use the state before the first byte of the response")

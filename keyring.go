@@ -56,7 +56,9 @@ type keyring struct {
 
 const (
 	minSecret = 32
-	maxToken  = 512 // bytes; ours have about 100
+	// maxToken bounds, in bytes, what is looked at: whoever sends it may send
+	// anything. Tokens of ours have about 100.
+	maxToken = 512
 )
 
 func newKeyring(app *App, secrets [][]byte) *keyring {

@@ -78,7 +78,7 @@ func (s *keyStore) get(ctx context.Context) (*keySet, error) {
 // that cannot be found out it fails: a token with an unknown key may be good.
 func (s *keyStore) again(ctx context.Context, seen *keySet) (*keySet, error) {
 	if !s.app.engine.Begin() {
-		return nil, &Error{Code: ErrClosed, Phase: "sign"}
+		return nil, closedError("", "sign", nil)
 	}
 	defer s.app.engine.End()
 	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)

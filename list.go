@@ -43,7 +43,7 @@ func (c core) keys(ctx context.Context, yield func(string, error) bool) {
 func (c core) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
 	m := c.module
 	if !m.app.engine.Begin() {
-		return nil, &Error{Code: ErrClosed, Module: m.name, Phase: "load"}
+		return nil, closedError(m.name, "load", nil)
 	}
 	defer m.app.engine.End()
 	keys, err := lister.List(ctx, m.app.opts.Clock(), m.kind.Prefix, after, keysPage)

@@ -64,3 +64,24 @@ func TestPayloadsAreBounded(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// A payload from Go code that is refused says so by field, and says it once.
+//
+// Proves B8, W6.
+func TestARefusedPayloadOfDoNamesItsFields(t *testing.T) {
+	type step struct {
+		By int `json:"by"`
+	}
+	app := newApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
+		"add": stay.WithPayload(func(*stay.Call, *counter, step) error { return nil }),
+	}})
+	_, err := s.Do(t.Context(), "add", json.RawMessage(`{"by":"x"}`))
+	wantCode(t, err, stay.ErrMalformed)
+	if got := stay.FieldErrors(err); len(got) != 1 || got["by"] != "must be a whole number" {
+		t.Errorf("fields %q", got)
+	}
+	if want := "malformed: by: must be a whole number"; !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "must be") != 1 {
+		t.Errorf("%q, want it to end in %q", err, want)
+	}
+}

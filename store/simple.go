@@ -182,41 +182,15 @@ func (s *simpleStore) Commit(ctx context.Context, now time.Time, groups []Group)
 		return results
 	}
 	defer s.underWay.Done()
-	bad := badGroups(groups)
+	bad := CheckGroups(groups, s.Features())
 	each(len(groups), func(i int) {
-		if bad[i] != nil {
+		if bad != nil && bad[i] != nil {
 			results[i] = Result{Outcome: Rejected, Err: bad[i]}
 			return
 		}
 		results[i] = s.commit(ctx, now, groups[i])
 	})
 	return results
-}
-
-// badGroups returns an error for each group that must be Rejected (C6). A
-// group names its keys for those after it, whatever becomes of itself.
-func badGroups(groups []Group) []error {
-	errs := make([]error, len(groups))
-	seen := map[string]bool{}
-	for i, g := range groups {
-		if len(g) == 0 {
-			errs[i] = errors.New("store: simple: group without writes")
-		}
-		for _, w := range g {
-			switch {
-			case w.Op > Check:
-				errs[i] = errors.New("store: simple: unknown operation")
-			case w.Key == "":
-				errs[i] = errors.New("store: simple: empty key")
-			case len(w.Key) > MaxKey:
-				errs[i] = fmt.Errorf("store: simple: key of %d bytes: %w", len(w.Key), ErrTooLarge)
-			case seen[w.Key]:
-				errs[i] = errors.New("store: simple: key repeated in one call")
-			}
-			seen[w.Key] = true
-		}
-	}
-	return errs
 }
 
 // Expired returns nothing, as Features says.

@@ -60,10 +60,10 @@
 // Keys are 1 to [MaxKey] bytes long and all keys of one call are distinct: a
 // group that breaks this is [Rejected], alone; of several groups that name one
 // key all but the first are. So is a group without writes, and one of several
-// writes where the store has no Groups. The slices of a Write and of a Record
-// are never modified after they were handed over, by either side, so both may
-// keep them; the Group that lists the writes may be used again once Commit has
-// returned.
+// writes where the store has no Groups. [CheckGroups] finds all of these. The
+// slices of a Write and of a Record are never modified after they were handed
+// over, by either side, so both may keep them; the Group that lists the writes
+// may be used again once Commit has returned.
 //
 // # C7: closing
 //

@@ -52,12 +52,8 @@ func Bind(r *http.Request, dst any) error {
 	if err := readPayload(settingsOf(r, unknownApp), r).Bind(dst); err != nil {
 		return err
 	}
-	v, ok := dst.(interface{ Validate() error })
-	if !ok {
-		return nil
-	}
-	err := v.Validate()
-	if err == nil || stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal) {
+	err := bind.Validate(dst)
+	if err == nil || hasCode(err) {
 		return err
 	}
 	return &stay.Error{Code: stay.ErrInvalid, Message: err.Error(), Err: err}
@@ -85,24 +81,13 @@ func (p *payload) Bind(dst any) error {
 	return nil
 }
 
-// bindError gives what a payload was refused for a code. What is no fault of
-// the payload, such as a destination that is no pointer, is stay.ErrInternal.
+// bindError gives what a payload was refused for its code.
 func bindError(err error) error {
 	if err == nil {
 		return nil
 	}
-	var be *bind.Error
-	if !errors.As(err, &be) {
-		return &stay.Error{Code: stay.ErrInternal, Err: err}
-	}
-	e := &stay.Error{Code: stay.ErrMalformed, Message: be.Error(), Err: err}
-	if be.TooLarge {
-		e.Code = stay.ErrTooLarge
-	}
-	if be.Field != "" {
-		e.Fields = map[string]string{be.Field: be.Message}
-	}
-	return e
+	code, message, fields := bind.Explain(err)
+	return &stay.Error{Code: stay.Code(code), Message: message, Fields: fields, Err: err}
 }
 
 func readPayload(s *settings, r *http.Request) *payload {
@@ -192,7 +177,7 @@ func mediaType(r *http.Request) (kind, map[string]string, error) {
 	}
 	name, params, err := mime.ParseMediaType(header)
 	if err != nil {
-		return 0, nil, malformed("the content type cannot be parsed", err)
+		return kindOther, nil, malformed("the content type cannot be parsed", err)
 	}
 	switch {
 	case name == "application/json" || strings.HasSuffix(name, "+json"):

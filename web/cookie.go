@@ -6,14 +6,10 @@ import (
 	"time"
 )
 
-const (
-	// hostPrefix has the browser itself refuse the cookie unless it is
-	// Secure, for the whole site and without a Domain: no subdomain and no
-	// plain http answer can plant it.
-	hostPrefix = "__Host-"
-	// maxToken bounds what is verified. Tokens of ours are far shorter.
-	maxToken = 1 << 10
-)
+// hostPrefix has the browser itself refuse the cookie unless it is Secure, for
+// the whole site and without a Domain: no subdomain and no plain http answer
+// can plant it.
+const hostPrefix = "__Host-"
 
 // https reports whether the browser that sent r speaks https.
 func (s *settings) https(r *http.Request) bool {
@@ -43,9 +39,9 @@ func (s *settings) cookieName(https bool) string {
 	return s.plainName
 }
 
-// token returns the value of the one cookie of that name. Two of them mean
-// that somebody else set one, and which of them is ours cannot be told: then,
-// and if the value is too long to be ours, it is empty.
+// token returns the value of the one cookie of that name, however long: who
+// verifies it bounds it. Two of them mean that somebody else set one, and which
+// of them is ours cannot be told: then it is empty.
 func token(h http.Header, name string) string {
 	found := ""
 	n := 0
@@ -63,7 +59,7 @@ func token(h http.Header, name string) string {
 			found = value
 		}
 	}
-	if n != 1 || len(found) > maxToken {
+	if n != 1 {
 		return ""
 	}
 	return found

@@ -8,7 +8,6 @@ import (
 	"html"
 	"log/slog"
 	"maps"
-	"mime"
 	"net/http"
 	"slices"
 	"strings"
@@ -62,6 +61,11 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 		return
 	}
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
+}
+
+// hasCode reports whether an error carries a code, be it stay.ErrInternal.
+func hasCode(err error) bool {
+	return stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal)
 }
 
 // fail answers r with err, with the status of its code if status is 0.
@@ -243,23 +247,15 @@ const (
 // it unless it is htmx, which always shows HTML.
 func preferred(r *http.Request) format {
 	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
+	sends, _, _ := mediaType(r) // kindOther if it cannot be parsed
 	takesHTML := strings.Contains(accept, "text/html")
 	switch {
 	case strings.Contains(accept, "application/json") && !takesHTML:
 		return formatJSON
 	case r.Header.Get("HX-Request") == "true":
 		return formatFragment
-	case sendsJSON(r) && !takesHTML:
+	case sends == kindJSON && !takesHTML:
 		return formatJSON
 	}
 	return formatText
-}
-
-func sendsJSON(r *http.Request) bool {
-	header := r.Header.Get("Content-Type")
-	if header == "" {
-		return false
-	}
-	name, _, err := mime.ParseMediaType(header)
-	return err == nil && (name == "application/json" || strings.HasSuffix(name, "+json"))
 }

@@ -96,6 +96,8 @@ func TestW6BodyFitsTheClient(t *testing.T) {
 		{"json", []string{"Accept", "application/json"}, asJSON},
 		{"json in a list", []string{"Accept", "application/json, text/plain, */*"}, asJSON},
 		{"sends json", []string{"Content-Type", "application/json; charset=utf-8"}, asJSON},
+		{"sends a kind of json", []string{"Content-Type", "application/merge-patch+json"}, asJSON},
+		{"senseless type", []string{"Content-Type", "a/b/c"}, text},
 		{"sends json, shows html", []string{"Content-Type", "application/json", "Accept", "text/html"}, text},
 		{"htmx", []string{"Hx-Request", "true", "Accept", "*/*"}, fragment},
 		{"htmx 4", []string{"Hx-Request", "true", "Accept", "text/html, text/event-stream"}, fragment},

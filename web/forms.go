@@ -5,8 +5,6 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
-
-	"github.com/stay-go/stay"
 )
 
 // A bound is what a request's body may cost while a function of the program's
@@ -159,7 +157,7 @@ func valuesLength(values map[string][]string) int64 {
 // tooLarge gives the error of a body that has met a limit of http.MaxBytesReader
 // its code.
 func tooLarge(err error) error {
-	if stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal) {
+	if hasCode(err) {
 		return err
 	}
 	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {

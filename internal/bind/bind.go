@@ -56,6 +56,31 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Explain says what is told of a payload that was not bound: by a code in the
+// words of package stay, a message for the client, and messages by field. What
+// is no fault of the payload is "internal", of which clients are told nothing.
+func Explain(err error) (code, message string, fields map[string]string) {
+	var e *Error
+	if !errors.As(err, &e) {
+		return "internal", "", nil
+	}
+	if e.Field != "" {
+		fields = map[string]string{e.Field: e.Message}
+	}
+	if e.TooLarge {
+		return "too_large", e.Error(), fields
+	}
+	return "malformed", e.Error(), fields
+}
+
+// Validate calls the Validate method of what dst points to, if it has one.
+func Validate(dst any) error {
+	if v, ok := dst.(interface{ Validate() error }); ok {
+		return v.Validate()
+	}
+	return nil
+}
+
 func invalid(field, format string, args ...any) *Error {
 	return &Error{Field: shorten(field), Message: fmt.Sprintf(format, args...)}
 }

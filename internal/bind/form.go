@@ -236,7 +236,7 @@ func (f *former) setValue(n *node, v reflect.Value, name, value string) error {
 		return nil
 	}
 	if n.json || !setBasic(v, value) {
-		return invalid(name, "must be %s", describeForm(v.Type()))
+		return invalid(name, "must be %s", describeForm(v.Type(), value))
 	}
 	return nil
 }
@@ -282,12 +282,12 @@ func setBasic(v reflect.Value, value string) bool {
 	return false
 }
 
-func describeForm(t reflect.Type) string {
+func describeForm(t reflect.Type, text string) string {
 	switch t.Kind() {
 	case reflect.Slice, reflect.Array, reflect.Struct, reflect.Map, reflect.Interface:
 		return "sent as JSON: a form cannot hold it"
 	case reflect.String:
 		return "a number"
 	}
-	return describe(t)
+	return describeInstead(t, text)
 }

@@ -4,8 +4,10 @@ import (
 	"encoding"
 	"encoding/json"
 	"fmt"
+	"math"
 	"reflect"
 	"strconv"
+	"strings"
 
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
@@ -91,8 +93,8 @@ func (r *reader) value(n *node, v reflect.Value, quoted bool) error {
 	case reflect.Slice, reflect.Array:
 		return r.list(n, v)
 	}
-	if !setScalar(v, first, r.c.Skip()) {
-		return misfit(n)
+	if raw := r.c.Skip(); !setScalar(v, first, raw) {
+		return invalid("", "must be %s", describeInstead(n.typ, string(raw)))
 	}
 	return nil
 }
@@ -273,7 +275,7 @@ func setKey(key reflect.Value, name string) error {
 			return nil
 		}
 	}
-	return invalid("", "must have a name that is %s", describe(key.Type()))
+	return invalid("", "must have a name that is %s", describeInstead(key.Type(), name))
 }
 
 func (r *reader) list(n *node, v reflect.Value) error {
@@ -325,6 +327,21 @@ func (r *reader) grow(v reflect.Value, more int) error {
 	return nil
 }
 
+// describeInstead names what fits t in place of text, which does not: with the
+// range of t if text is a whole number, so that only its size can be why.
+func describeInstead(t reflect.Type, text string) string {
+	digits := strings.TrimPrefix(text, "-")
+	whole := digits != "" && strings.Trim(digits, "0123456789") == ""
+	switch v := reflect.Zero(t); {
+	case whole && v.CanInt():
+		most := int64(math.MaxInt64) >> (64 - t.Bits())
+		return fmt.Sprintf("a whole number from %d to %d", -most-1, most)
+	case whole && v.CanUint():
+		return fmt.Sprintf("a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-t.Bits()))
+	}
+	return describe(t)
+}
+
 // describe names the JSON that fits t.
 func describe(t reflect.Type) string {
 	switch t.Kind() {
@@ -335,10 +352,9 @@ func describe(t reflect.Type) string {
 			return "a number"
 		}
 		return "text"
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
-		return fmt.Sprintf("a whole number of %d bits", t.Bits())
-	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return fmt.Sprintf("a whole number of %d bits that is not negative", t.Bits())
+	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
+		return "a whole number"
 	case reflect.Float32, reflect.Float64:
 		return "a number"
 	case reflect.Slice, reflect.Array:

@@ -7,7 +7,6 @@ package memstore
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -126,10 +125,10 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 		return results
 	}
 	defer s.data.mu.Unlock()
-	c := newChecker(groups)
+	bad := store.CheckGroups(groups, s.Features())
 	for i, g := range groups {
-		if err := c.check(g); err != nil {
-			results[i] = store.Result{Outcome: store.Rejected, Err: err}
+		if bad != nil && bad[i] != nil {
+			results[i] = store.Result{Outcome: store.Rejected, Err: bad[i]}
 			continue
 		}
 		if revs == nil {
@@ -290,57 +289,4 @@ func (d *records) apply(w *store.Write) store.Revision {
 	default:
 		return w.Base
 	}
-}
-
-// Errors that say what is wrong with a group (C6).
-var (
-	errNoWrites = errors.New("memstore: group without writes")
-	errNoKey    = errors.New("memstore: empty key")
-	errRepeated = errors.New("memstore: key repeated in one call")
-	errOp       = errors.New("memstore: unknown operation")
-)
-
-// A checker finds what is wrong with the groups of one call, in their order.
-type checker struct {
-	seen map[string]struct{} // nil when the call has one write only
-}
-
-func newChecker(groups []store.Group) checker {
-	if len(groups) == 1 && len(groups[0]) == 1 {
-		return checker{}
-	}
-	return checker{seen: make(map[string]struct{})}
-}
-
-// check returns an error for a group that must be Rejected. A group names its
-// keys for those after it, whatever becomes of itself.
-func (c checker) check(g store.Group) error {
-	if len(g) == 0 {
-		return errNoWrites
-	}
-	var err error
-	for i := range g {
-		if e := c.checkWrite(&g[i]); err == nil {
-			err = e
-		}
-	}
-	return err
-}
-
-func (c checker) checkWrite(w *store.Write) error {
-	if c.seen != nil {
-		if _, ok := c.seen[w.Key]; ok {
-			return errRepeated
-		}
-		c.seen[w.Key] = struct{}{}
-	}
-	switch {
-	case w.Op > store.Check:
-		return errOp
-	case w.Key == "":
-		return errNoKey
-	case len(w.Key) > store.MaxKey:
-		return fmt.Errorf("memstore: key of %d bytes: %w", len(w.Key), store.ErrTooLarge)
-	}
-	return nil
 }

@@ -3,7 +3,6 @@ package sqlitestore
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -25,7 +24,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 		return results
 	}
 	defer s.calls.Done()
-	valid := validate(groups, results)
+	valid := s.validate(groups, results)
 	if len(valid) == 0 {
 		return results
 	}
@@ -47,57 +46,17 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 
 // validate rejects the groups that no database would change anything about
 // and returns the places of the others.
-func validate(groups []store.Group, results []store.Result) []int {
+func (s *Store) validate(groups []store.Group, results []store.Result) []int {
+	bad := store.CheckGroups(groups, s.features)
 	valid := make([]int, 0, len(groups))
-	var seen map[string]struct{}
-	if len(groups) > 1 || len(groups) == 1 && len(groups[0]) > 1 {
-		seen = make(map[string]struct{}, len(groups))
-	}
-	for i, group := range groups {
-		if err := validGroup(group, seen); err != nil {
-			results[i] = store.Result{Outcome: store.Rejected, Err: err}
+	for i := range groups {
+		if bad != nil && bad[i] != nil {
+			results[i] = store.Result{Outcome: store.Rejected, Err: bad[i]}
 			continue
 		}
 		valid = append(valid, i)
 	}
 	return valid
-}
-
-// validGroup says what is wrong with a group. It enters its keys in seen,
-// where it finds those of earlier groups of the call.
-func validGroup(group store.Group, seen map[string]struct{}) error {
-	if len(group) == 0 {
-		return errors.New("sqlitestore: a group without a write")
-	}
-	var first error
-	for i := range group {
-		w := &group[i]
-		err := validWrite(w)
-		if _, repeated := seen[w.Key]; repeated && err == nil {
-			err = fmt.Errorf("sqlitestore: the key %q is in the call twice", w.Key)
-		}
-		if seen != nil {
-			seen[w.Key] = struct{}{}
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return first
-}
-
-func validWrite(w *store.Write) error {
-	switch {
-	case w.Op > store.Check:
-		return fmt.Errorf("sqlitestore: unknown operation %d", w.Op)
-	case w.Key == "":
-		return errors.New("sqlitestore: an empty key")
-	case len(w.Key) > store.MaxKey:
-		return fmt.Errorf("sqlitestore: a key of %d bytes, at most %d are taken: %w", len(w.Key), store.MaxKey, store.ErrTooLarge)
-	case w.Op == store.Put && max(len(w.Value), len(w.Meta)) > maxValue:
-		return fmt.Errorf("sqlitestore: a value or meta of %d bytes, at most %d are taken: %w", max(len(w.Value), len(w.Meta)), maxValue, store.ErrTooLarge)
-	}
-	return nil
 }
 
 func rejected(err error) store.Result {

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+// CheckGroups says which groups of one call of Commit a store has to reject
+// whatever it holds (C6), for stores to call before they do anything else. It
+// returns nil when there are none, and otherwise an error for each group in
+// order, nil for those that may be committed:
+//
+//	bad := store.CheckGroups(groups, s.Features())
+//	for i, g := range groups {
+//		if bad != nil && bad[i] != nil {
+//			results[i] = store.Result{Outcome: store.Rejected, Err: bad[i]}
+//			continue
+//		}
+//		...
+//	}
+//
+// Rejected are a group without writes, one of several writes without
+// [Features].Groups, and a group of which a write
+//
+//   - has an operation that does not exist, or a key that is empty,
+//   - has a key longer than [MaxKey], or puts a Value or a Meta longer than
+//     [Features].MaxValue: the error wraps [ErrTooLarge],
+//   - has a key that the call has named before, in this group or in one before
+//     it that may itself be rejected.
+//
+// Of several mistakes in a group the first is returned. The errors hold no keys
+// and no values. A call with one write that is valid costs no allocation.
+func CheckGroups(groups []Group, features Features) []error {
+	var named map[string]struct{}
+	if len(groups) > 1 || len(groups) == 1 && len(groups[0]) > 1 {
+		named = make(map[string]struct{}, len(groups))
+	}
+	var errs []error
+	for i, g := range groups {
+		if err := checkGroup(g, named, features); err != nil {
+			if errs == nil {
+				errs = make([]error, len(groups))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+// checkGroup says what is wrong with a group. It enters all its keys in named,
+// where it finds those of the groups before; nil if there is one write only.
+func checkGroup(g Group, named map[string]struct{}, features Features) error {
+	var first error
+	switch {
+	case len(g) == 0:
+		first = errors.New("store: group without writes")
+	case len(g) > 1 && !features.Groups:
+		first = fmt.Errorf("store: group of %d writes, one is taken", len(g))
+	}
+	for i := range g {
+		w := &g[i]
+		err := checkWrite(w, features.MaxValue)
+		if named != nil {
+			if _, again := named[w.Key]; again && err == nil {
+				err = errors.New("store: key repeated in one call")
+			}
+			named[w.Key] = struct{}{}
+		}
+		if first == nil {
+			first = err
+		}
+	}
+	return first
+}
+
+// checkWrite says what is wrong with a write by itself. A maxValue of 0 bounds
+// nothing.
+func checkWrite(w *Write, maxValue int) error {
+	switch size := max(len(w.Value), len(w.Meta)); {
+	case w.Op > Check:
+		return fmt.Errorf("store: unknown operation %d", w.Op)
+	case w.Key == "":
+		return errors.New("store: empty key")
+	case len(w.Key) > MaxKey:
+		return fmt.Errorf("store: key of %d bytes, at most %d are taken: %w", len(w.Key), MaxKey, ErrTooLarge)
+	case maxValue > 0 && w.Op == Put && size > maxValue:
+		return fmt.Errorf("store: value or meta of %d bytes, at most %d are taken: %w", size, maxValue, ErrTooLarge)
+	}
+	return nil
+}
