@@ -310,7 +310,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 // concludeLocked is conclude with in.mu locked, which it unlocks.
 func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	var eff effects
-	updates := e.batched(in, how)
+	updates := e.observeBatch(in, how)
 	before := in.weigh(in.m.committed)
 	switch how {
 	case applied:
@@ -340,7 +340,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 		last, leaves, idle = in.m.working, true, false
 	}
 	in.unlock()
-	e.stored(in.kind, updates)
+	e.observeStored(in.kind, updates)
 	if dead {
 		if in.kind.cache.remove(in) && leaves {
 			e.departures.add(in, last, idle)

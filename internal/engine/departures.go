@@ -41,12 +41,12 @@ type departures struct {
 	moved   chan struct{} // closed when a hook has returned; nil = nobody waits
 }
 
-// hooked reports whether somebody wants to know when states of the kind leave.
-func (k *Kind) hooked() bool { return k.Destroyed != nil || k.Idle != nil }
+// wantsDepartures reports whether somebody wants to know when states of the kind leave.
+func (k *Kind) wantsDepartures() bool { return k.Destroyed != nil || k.Idle != nil }
 
 // add puts a state into the queue. It waits for nothing, so locks may be held.
 func (d *departures) add(in *Instance, v *Version, idle bool) {
-	if !in.kind.hooked() {
+	if !in.kind.wantsDepartures() {
 		return
 	}
 	d.mu.Lock()
@@ -127,7 +127,7 @@ var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are 
 // room waits until one more state of a kind with hooks may be loaded. So what
 // waits for hooks is bounded, however slow they are.
 func (e *Engine) room(ctx context.Context, k *Kind) error {
-	if !k.hooked() {
+	if !k.wantsDepartures() {
 		return nil
 	}
 	d := &e.departures

@@ -29,7 +29,7 @@ func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.
 // once it has expired; where somebody is to hear of the old one's expiry, its
 // record is put aside before it can be overwritten.
 func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
-	e.miss(k)
+	e.observeMiss(k)
 	if k.Bury == nil {
 		return k.Backend.load(k.Prefix+key, e.cfg.Now())
 	}

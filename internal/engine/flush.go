@@ -7,9 +7,9 @@ import (
 	"time"
 )
 
-// flush returns when the changes that were acknowledged before it are stored,
+// saveNow returns when the changes that were acknowledged before it are stored,
 // or one attempt to do so has failed.
-func (e *Engine) flush(ctx context.Context, in *Instance) error {
+func (e *Engine) saveNow(ctx context.Context, in *Instance) error {
 	if in.owed == nil {
 		return nil
 	}
@@ -61,7 +61,7 @@ func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	}
 	e.saves(all) // together
 	for _, in := range all {
-		if err := e.flush(ctx, in); err != nil {
+		if err := e.saveNow(ctx, in); err != nil {
 			return err
 		}
 	}

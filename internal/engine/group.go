@@ -72,7 +72,7 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 		return nil, again, err
 	}
 	seq := e.writeID()
-	left, again, err = g.run(e.birth(seq))
+	left, again, err = g.run(e.newBirth(seq))
 	if again || err != nil {
 		return nil, again, err
 	}
@@ -131,7 +131,7 @@ func (g *group) enter(ctx context.Context) (again bool, err error) {
 		switch told {
 		case granted:
 			p.held = true
-			if err := e.flush(ctx, p.in); err != nil {
+			if err := e.saveNow(ctx, p.in); err != nil {
 				return false, err
 			}
 			p.in.lock()

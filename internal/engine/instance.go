@@ -54,9 +54,9 @@ type loading struct {
 	err  error         // set before
 }
 
-// load returns the loading of an instance that is about to be put into the
+// startLoading returns the loading of an instance that is about to be put into the
 // cache.
-func (in *Instance) load() *loading {
+func (in *Instance) startLoading() *loading {
 	l := &loading{done: make(chan struct{})}
 	in.lock()
 	in.loading = l
@@ -214,7 +214,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 			return nil, err
 		}
 	} else if in.snapshot.Load() != nil {
-		e.hit(ref.Kind)
+		e.observeHit(ref.Kind)
 	}
 	if err := e.wait(ctx, in); err != nil {
 		e.release(in)
@@ -236,8 +236,8 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		// that, but is asked when the change is acknowledged already.
 		isNew = false
 	}
-	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
-	l := in.load()
+	inline := !k.RunsUserCode && (isNew || k.Backend == nil || k.Backend.features.Immediate)
+	l := in.startLoading()
 	got, ok := c.add(in, e.touch(ref))
 	if got != in {
 		return got, nil
@@ -362,7 +362,7 @@ func (e *Engine) Drop(k *Kind, key string) {
 func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	if in := e.find(ref, false); in != nil {
 		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
-			e.hit(ref.Kind)
+			e.observeHit(ref.Kind)
 			return v, nil
 		}
 	}
@@ -402,7 +402,7 @@ func (e *Engine) Latest(k *Kind) *Version {
 	if !k.single.used.Load() {
 		k.single.used.Store(true)
 	}
-	e.hit(k)
+	e.observeHit(k)
 	return v
 }
 

@@ -39,12 +39,12 @@ type Loaded struct {
 
 // A Kind is one module as the engine sees it.
 type Kind struct {
-	Name    string
-	Prefix  string   // of its keys in the store
-	Backend *Backend // nil: memory only
-	Type    Type
-	Version int  // of the schema
-	Hooked  bool // Load runs code of the user's
+	Name         string
+	Prefix       string   // of its keys in the store
+	Backend      *Backend // nil: memory only
+	Type         Type
+	Version      int  // of the schema
+	RunsUserCode bool // Load runs code of the user's
 	// OwnKeys: nobody else's memory is behind its keys, so that they need not be
 	// copied to be kept.
 	OwnKeys bool

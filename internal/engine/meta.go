@@ -13,8 +13,8 @@ func (e *Engine) writeID() uint64 { return e.seq.Add(1) }
 // record which something else than an engine created.
 type Birth uint64
 
-// birth is that of a record which a write creates.
-func (e *Engine) birth(seq uint64) Birth {
+// newBirth is that of a record which a write creates.
+func (e *Engine) newBirth(seq uint64) Birth {
 	return max(Birth(binary.BigEndian.Uint64(e.node[:])^seq), 1)
 }
 
@@ -74,7 +74,7 @@ func birthOf(meta []byte) Birth {
 func (e *Engine) follows(v, base *Version, seq uint64) {
 	v.birth = base.birth
 	if base.Revision == 0 {
-		v.birth = e.birth(seq)
+		v.birth = e.newBirth(seq)
 	}
 	v.setRare(v.extra(), base.others())
 }

@@ -21,28 +21,28 @@ type BatchedOp interface {
 	Batched(updates int)
 }
 
-func (e *Engine) hit(k *Kind) {
+func (e *Engine) observeHit(k *Kind) {
 	if e.cfg.Observer != nil && k.Backend != nil {
 		e.cfg.Observer.Hit(k)
 	}
 }
 
-func (e *Engine) miss(k *Kind) {
+func (e *Engine) observeMiss(k *Kind) {
 	if e.cfg.Observer != nil {
 		e.cfg.Observer.Miss(k)
 	}
 }
 
-func (e *Engine) stored(k *Kind, updates int) {
+func (e *Engine) observeStored(k *Kind, updates int) {
 	if e.cfg.Observer != nil && updates > 0 {
 		e.cfg.Observer.Stored(k, updates)
 	}
 }
 
-// batched returns how many updates a batch held that is about to be concluded,
+// observeBatch returns how many updates a batch held that is about to be concluded,
 // and tells them; 0 if nobody wants to know, or no record was written. in.mu is
 // locked.
-func (e *Engine) batched(in *Instance, how conclusion) int {
+func (e *Engine) observeBatch(in *Instance, how conclusion) int {
 	if e.cfg.Observer == nil || how != applied && how != vanished || in.kind.Backend == nil ||
 		in.owed != nil && in.owed.acking || in.m.working == in.m.committed {
 		return 0

@@ -112,7 +112,7 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	if k.Debounce > 0 {
 		e.debounced(in)
 	}
-	l := in.load()
+	l := in.startLoading()
 	got, ok := c.add(in, 0)
 	if got != in {
 		return got, false, nil
@@ -138,7 +138,7 @@ type read struct {
 // not end it for others. It returns why instances could not be compared; those
 // that are loaded tell whoever waits for them.
 func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error {
-	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.Hooked }) {
+	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
 		return e.fetchAll(b, reads)
 	}
 	got := make(chan []error, 1)
@@ -184,7 +184,7 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 			errs[i] = err
 			r.failed(e, "load", err)
 		case r.have != nil:
-		case !r.in.kind.Hooked:
+		case !r.in.kind.RunsUserCode:
 			e.decodeInto(r.in, &recs[i])
 		case !e.Go(func(context.Context) { e.decodeInto(r.in, &recs[i]) }):
 			r.failed(e, "", fail(Closed, "the app is closed", nil))
@@ -295,7 +295,7 @@ func (b *Backend) readAll(reads []read) ([]store.Record, error) {
 		if r.have != nil {
 			asked[i].Have = r.have.Revision
 		} else {
-			b.engine.miss(r.in.kind)
+			b.engine.observeMiss(r.in.kind)
 		}
 	}
 	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)

@@ -62,7 +62,7 @@ func newPrefetchingOn(t *testing.T, st *storefault.Store, maxInstances int, crea
 		MaxGuests: 10, MaxState: 1 << 10, MaxWaiters: 10, MaxWait: 5 * time.Second, CommitTimeout: time.Second,
 		Report: func(*Kind, string, string, error) { p.reports.Add(1) },
 	})
-	p.kind = p.Kind(Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, Hooked: created != nil})
+	p.kind = p.Kind(Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, RunsUserCode: created != nil})
 	for key, value := range records {
 		commit(t, p.store, store.Write{Op: store.Put, Key: "k/" + key, Value: []byte(value), Version: 1})
 	}

@@ -72,15 +72,15 @@ func (e *Engine) startSave(in *Instance) *save {
 		s.version, s.upto, s.req = again.version, again.upto, again.req
 		s.req.save = s
 	}
-	if !e.Go(func(context.Context) { e.begin(s) }) {
+	if !e.Go(func(context.Context) { e.sendSave(s) }) {
 		return nil
 	}
 	d.under, d.doubtful = s, nil
 	return s
 }
 
-// begin sends the save to the store.
-func (e *Engine) begin(s *save) {
+// sendSave sends the save to the store.
+func (e *Engine) sendSave(s *save) {
 	if s.req != nil { // nobody knows whether it was stored
 		s.req.doubted = time.Time{}
 		s.req.backend.send(s.req)
@@ -128,11 +128,11 @@ func (e *Engine) begin(s *save) {
 	req.backend.send(req)
 }
 
-// beginAgain begins a save again that surely was not stored. If that was because
+// sendSaveAgain begins a save again that surely was not stored. If that was because
 // its companions have changed, what memory has of them may be old until their
 // own commits have been concluded, so it pauses as a change does that starts
 // again.
-func (e *Engine) beginAgain(s *save) {
+func (e *Engine) sendSaveAgain(s *save) {
 	s.req = nil
 	if !e.Go(func(ctx context.Context) {
 		if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
@@ -140,7 +140,7 @@ func (e *Engine) beginAgain(s *save) {
 			return
 		}
 		s.tries++
-		e.begin(s)
+		e.sendSave(s)
 	}) {
 		e.saveFailed(s, fail(Closed, "the app is closed", nil))
 	}
@@ -175,7 +175,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 			s.version.Revision = own.Revision // an earlier sending was applied
 			e.saved(s, s.version)
 		case own.Revision == req.one[0].Base && s.tries < maxTries:
-			e.beginAgain(s)
+			e.sendSaveAgain(s)
 		case own.Revision == req.one[0].Base:
 			s.req = nil
 			e.saveFailed(s, fail(Conflict, "the session kept changing", nil))
@@ -184,7 +184,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 			// acknowledged before have put that off. So it is stored anew, and
 			// nobody is to hear of an expiry.
 			s.base = &Version{birth: s.base.birth}
-			e.beginAgain(s)
+			e.sendSaveAgain(s)
 		default:
 			e.perish(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
 		}
@@ -213,7 +213,7 @@ func (e *Engine) saved(s *save, v *Version) {
 	}
 	d.due = false
 	e.endSave(s, nil)
-	e.stored(in.kind, updates)
+	e.observeStored(in.kind, updates)
 	if e.evict.Load() {
 		in.kind.cache.drop(in, true)
 	}

@@ -94,7 +94,7 @@ var mutants = []mutant{
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
-		"v.birth = e.birth(seq)", "v.birth = 1", byRoot,
+		"v.birth = e.newBirth(seq)", "v.birth = 1", byRoot,
 	},
 	{
 		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
@@ -111,7 +111,7 @@ var mutants = []mutant{
 	},
 	{
 		"a login goes on although what was kept back could not be saved", "A14", "internal/engine/group.go",
-		"err := e.flush(ctx, p.in); err != nil", "err := e.flush(ctx, p.in); false", byRoot,
+		"err := e.saveNow(ctx, p.in); err != nil", "err := e.saveNow(ctx, p.in); false", byRoot,
 	},
 	{
 		"a save of unknown outcome is forgotten", "E5", "internal/engine/save.go",
