@@ -264,26 +264,6 @@ func (s *shard) evict(c *cache, from, to segment) *Instance {
 	return nil
 }
 
-// retire removes in if nobody uses it. The shard is locked, so nobody can
-// begin to.
-func (c *cache) retire(s *shard, in *Instance) bool {
-	if in.pins.Load() > 0 || in.snapshot.Load() == nil || !in.mu.TryLock() {
-		return false
-	}
-	defer in.mu.Unlock()
-	if in.active != nil || in.dead || !in.clean() {
-		return false
-	}
-	in.dead = true
-	c.unlinkLocked(s, in)
-	return true
-}
-
-// left tells of an instance that was retired.
-func (c *cache) left(in *Instance, idle bool) {
-	c.engine.departures.add(in, in.snapshot.Load(), idle)
-}
-
 // unlinkLocked takes in out of the shard's map and list.
 func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	_, h := c.place(in.kind, in.key)
@@ -306,21 +286,6 @@ func (c *cache) remove(in *Instance) bool {
 	}
 	c.unlinkLocked(s, in)
 	return true
-}
-
-// drop removes in if nobody uses it and it can be had again: it is stored, or
-// still as it was made. Only under the lock is that certain. With leaves, it
-// leaves memory as an evicted one does; without, it was never more than a
-// reader's.
-func (c *cache) drop(in *Instance, leaves bool) {
-	s, h := c.place(in.kind, in.key)
-	s.mu.Lock()
-	v := in.snapshot.Load()
-	if s.find(h, in.kind, in.key) == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
-		c.retire(s, in) && leaves {
-		c.left(in, false)
-	}
-	s.mu.Unlock()
 }
 
 // resize counts in as large as it is now; whoever has changed its size calls

@@ -1,35 +1,12 @@
 package engine
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"time"
 
 	"github.com/stay-go/stay/store"
 )
-
-// A request is the batch of one instance on its way to the store. It is sent
-// again, unchanged, until the answer is definite.
-type request struct {
-	in         *Instance // nil: a group's or a save
-	group      *group
-	save       *save
-	backend    *Backend
-	companions []Companion
-	left       []*Version // of the companions; nil = unchanged
-	guard      Guard      // of a record that is created without companions: see confirm
-	undo       bool       // it takes that back
-	queued     time.Time  // for the first time
-	doubted    time.Time  // when its outcome was first unknown
-	seq        uint64
-	sent       int
-	bytes      int
-	writes     [1]store.Group
-	one        [1]store.Write
-}
-
-func (r *request) all() store.Group { return r.writes[0] }
 
 // commit sends the batch of in, whose turn is shut, to the store.
 func (e *Engine) commit(in *Instance) {
@@ -85,51 +62,6 @@ func (e *Engine) stamp(in *Instance, base, v *Version, seq uint64, expires time.
 	}
 	e.follows(v, base, seq)
 	v.setExpires(in.kind.expires(v, base.Revision == 0, expires, e.cfg.Now))
-}
-
-// accompany adds the writes that must be in the group which creates a record.
-func (e *Engine) accompany(req *request, companions []Companion) error {
-	for _, c := range companions {
-		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base.Revision}
-		var next *Version
-		if c.Value != nil {
-			encoded, err := c.Kind.Type.Encode(c.Value, nil)
-			if err != nil {
-				return err
-			}
-			next = &Version{Value: c.Value, weight: weigh(c.Bytes)}
-			next.setDigest(e.digest(encoded))
-			e.follows(next, c.Base, req.seq)
-			next.setExpires(c.Expires)
-			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, slices.Clip(encoded), e.meta(next, encoded, req.seq), next.Expires()
-		}
-		req.writes[0] = append(req.writes[0], w)
-		req.left = append(req.left, next)
-	}
-	req.companions = companions
-	return nil
-}
-
-// refuseRequest ends a request that will not be sent, or not once more.
-func (e *Engine) refuseRequest(req *request) {
-	if req.sent > 0 {
-		e.giveUp(req, store.ErrClosed)
-		return
-	}
-	e.end(req, rejected, fail(Closed, "the app is closed", nil))
-}
-
-// resultAt guards against a store that answers too little: then nobody knows
-// what it did, and it is asked again.
-func resultAt(res []store.Result, i, writes int) store.Result {
-	if i >= len(res) {
-		return store.Result{Err: errors.New("the store did not answer the write")}
-	}
-	r := res[i]
-	if r.Outcome == store.Applied && len(r.Revisions) != writes {
-		return store.Result{Err: errors.New("the store answered without a revision for each write")}
-	}
-	return r
 }
 
 // settle turns the store's answer into what the instance is told.
@@ -217,50 +149,7 @@ func (e *Engine) conflictOrOwn(req *request, res store.Result) conclusion {
 	return lost
 }
 
-// base is the version that a write of the request replaces.
-func (r *request) base(i int) *Version {
-	switch {
-	case r.group != nil:
-		return r.group.parts[r.group.writes[i]].in.m.committed
-	case i > 0:
-		return r.companions[i-1].Base
-	}
-	return r.in.m.committed
-}
-
-// sendAgain repeats a request whose outcome nobody knows, until it is known
-// or CommitTimeout is over.
-func (e *Engine) sendAgain(req *request, cause error) {
-	if req.doubted.IsZero() {
-		req.doubted = time.Now()
-	}
-	if time.Since(req.doubted) < e.cfg.CommitTimeout {
-		wait := time.Millisecond << min(req.sent, 8)
-		if e.Go(func(ctx context.Context) {
-			t := time.NewTimer(wait)
-			defer t.Stop()
-			select {
-			case <-t.C:
-				req.backend.send(req)
-			case <-ctx.Done():
-				e.giveUp(req, cause)
-			}
-		}) {
-			return
-		}
-	}
-	e.giveUp(req, cause)
-}
-
 var errReplaced = errors.New("others have deleted the record, or made it anew, before it was asked again")
-
-func (e *Engine) giveUp(req *request, cause error) {
-	err := failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)
-	e.end(req, lost, err)
-}
-
-// A conclusion is the machine's event for the end of a batch.
-type conclusion uint8
 
 const (
 	applied conclusion = iota
@@ -269,140 +158,3 @@ const (
 	rejected
 	lost
 )
-
-// applied is the conclusion when the store has v: what was deleted is made
-// anew for whoever comes next.
-func (v *Version) applied() conclusion {
-	if v.gone {
-		return vanished
-	}
-	return applied
-}
-
-// end concludes a request.
-func (e *Engine) end(req *request, how conclusion, cause error) {
-	if req.save != nil {
-		if how == rejected {
-			req.save.req = nil
-		}
-		e.saveFailed(req.save, cause)
-		return
-	}
-	defer e.End()
-	if req.group != nil {
-		req.group.conclude(how, cause)
-		return
-	}
-	if how == conflicted || how == vanished || how == lost {
-		for _, c := range req.companions {
-			e.Drop(c.Kind, c.Key)
-		}
-	}
-	e.conclude(req.in, how, cause)
-}
-
-// conclude ends the batch of in and answers everybody.
-func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
-	in.lock()
-	e.concludeLocked(in, how, cause)
-}
-
-// concludeLocked is conclude with in.mu locked, which it unlocks.
-func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
-	var eff effects
-	updates := e.observeBatch(in, how)
-	before := in.weigh(in.m.committed)
-	switch how {
-	case applied:
-		if in.snapshot.Load().Revision > in.m.working.Revision {
-			in.m.kill() // readers have seen what another owner has made of it since
-		}
-		eff = in.m.applied()
-		if !in.m.doomed { // else readers may know of something later: see follow
-			in.snapshot.Store(in.m.committed)
-		}
-	case vanished:
-		eff = in.m.gone()
-	case conflicted:
-		eff = in.m.conflict()
-	case rejected:
-		eff = in.m.rejected()
-	case lost:
-		eff = in.m.lost()
-	}
-	in.guard, in.encoded = nil, nil
-	if in.owed != nil {
-		in.owed.concluded(e, in, how)
-	}
-	dead, now := in.m.dead, in.weigh(in.m.committed)
-	last, leaves, idle := in.m.committed, in.leaves, in.idle
-	if how == vanished && in.m.working.gone {
-		last, leaves, idle = in.m.working, true, false
-	}
-	in.unlock()
-	e.observeStored(in.kind, updates)
-	if dead {
-		if in.kind.cache.remove(in) && leaves {
-			e.departures.add(in, last, idle)
-		}
-		in.over()
-	} else if now != before {
-		in.kind.cache.resize(in, nil)
-	}
-	eff.cause = cause
-	e.tell(in, eff)
-}
-
-// advanceAll publishes what a group wrote beside its own instance.
-func (e *Engine) advanceAll(req *request, revs []store.Revision) {
-	for i, c := range req.companions {
-		v := req.left[i]
-		if v == nil || i+1 >= len(revs) {
-			continue
-		}
-		v.Revision = revs[i+1]
-		e.advance(c.Kind, c.Key, v)
-	}
-}
-
-func (e *Engine) advance(k *Kind, key string, v *Version) {
-	if !k.Backend.features.SoleOwner {
-		// Another owner may have replaced or deleted it by now, and a reader may
-		// have asked the store already. So here an instance that is new to memory
-		// was always loaded later than whoever did not find it came: see Prefetch.
-		e.Drop(k, key)
-		return
-	}
-	c := k.cache
-	in := c.get(k, key, use{})
-	if in == nil && k.Backend.features.Immediate {
-		// Commits overtake each other here, so a later one may have replaced
-		// this version already, and its instance may have been evicted.
-		return
-	}
-	if in == nil {
-		in = &Instance{kind: k, key: key}
-		in.start(v)
-		if got, ok := c.add(in, 0); got == in {
-			if ok {
-				c.resize(in, nil)
-			}
-			in.pins.Add(-1)
-			return
-		} else {
-			got.pins.Add(-1)
-			in = got
-		}
-	}
-	in.lock()
-	ok := in.m.committed != nil && in.m.advance(v)
-	if ok {
-		in.snapshot.Store(in.m.committed)
-	}
-	in.unlock()
-	if !ok {
-		e.kill(in)
-		return
-	}
-	c.resize(in, nil)
-}

@@ -6,7 +6,7 @@
 // An update runs in its caller's goroutine. It takes the turn of its instance,
 // works on a copy, and joins the instance's open batch; when the batch closes,
 // its encoded state goes to the store as one conditional write, together with
-// the writes of other instances. machine.go decides, the rest carries out.
+// the writes of other instances. turn.go decides, the rest carries out.
 package engine
 
 import (
@@ -14,8 +14,6 @@ import (
 	"crypto/rand"
 	"hash/maphash"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,56 +158,9 @@ func (e *Engine) End() {
 // hold keeps Close waiting for work that was begun before it.
 func (e *Engine) hold() { e.inflight.Add(1) }
 
-// Close refuses new work, waits for what is under way until ctx ends, stores
-// what Debounce has kept back (see saveAll), has everything leave memory, and
-// then stops every goroutine and closes the stores. It returns an error that
-// tells what could not be saved; the context's error if work or hooks were cut
-// off, else the first error of a store. The stores are closed in any case; a
-// second call waits for the first to be done.
-func (e *Engine) Close(ctx context.Context) error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		select {
-		case <-e.closing:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	e.closed = true
-	e.refuse.Store(true)
-	e.mu.Unlock()
-	defer close(e.closing)
-
-	e.saves(e.instances.all()) // also if what is under way takes too long
-	e.hold()
-	e.End() // closes drained if nothing is under way
-	var err error
-	select {
-	case <-e.drained:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	e.saveAll(ctx)
-	all := e.instances.all()
-	if err == nil {
-		err = e.farewell(ctx)
-	}
-	e.cancel()
-	for _, in := range append(all, e.guests.all()...) {
-		e.kill(in)
-	}
-	e.mu.Lock()
-	e.stopped = true
-	backends := slices.Collect(maps.Values(e.backends))
-	e.mu.Unlock()
-	e.wg.Wait()
-	err = e.reportUnsaved(all, err)
-	for _, b := range backends {
-		if cerr := b.store.Close(); err == nil {
-			err = cerr
-		}
-	}
-	return err
+func (e *Engine) digest(b []byte) digest {
+	return digest{maphash.Bytes(e.seed, b), int32(len(b))} //nolint:gosec // states are far smaller
 }
+
+// Encodes reports whether b is the encoded value of v.
+func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest() == e.digest(b) }

@@ -149,3 +149,28 @@ func (e *Engine) Kind(k Kind) *Kind {
 	}
 	return &k
 }
+
+// A Later asks current for instances as they are by then. With ok false the
+// record must not be created any more.
+type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
+
+// wantsDepartures reports whether somebody wants to know when states of the kind leave.
+func (k *Kind) wantsDepartures() bool { return k.Destroyed != nil || k.Idle != nil }
+
+// expires is when a record expires that is written now. until is what the
+// resolution says of a new record.
+func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.Time) time.Time {
+	switch {
+	case k.Expiry != nil:
+		return k.Expiry(v.Value)
+	case k.Keep > 0:
+		end := now().Add(k.Keep).Truncate(time.Millisecond)
+		if !until.IsZero() && until.Before(end) {
+			return until
+		}
+		return end
+	case isNew, v.expires != 0 && until.After(v.Expires()):
+		return until // also where sessions last longer than when it was created
+	}
+	return v.Expires()
+}

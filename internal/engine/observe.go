@@ -14,13 +14,6 @@ type Observer interface {
 	Stored(k *Kind, updates int)
 }
 
-// A BatchedOp is an Op that wants to know with how many others it was
-// committed. Batched may be called after the op's caller has left.
-type BatchedOp interface {
-	Op
-	Batched(updates int)
-}
-
 func (e *Engine) observeHit(k *Kind) {
 	if e.cfg.Observer != nil && k.Backend != nil {
 		e.cfg.Observer.Hit(k)

@@ -293,3 +293,19 @@ func (e *Engine) perish(s *save, how conclusion, cause error) {
 		close(s.done)
 	}
 }
+
+// unsaved is what a failed save means for what comes after it.
+func unsaved(cause error) error {
+	return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", cause)
+}
+
+// hope reports whether something will soon be stored, and can leave memory then.
+func (e *Engine) hope() bool { return e.unsaved.Load() > e.stuck.Load() }
+
+// debounced prepares a new instance.
+func (e *Engine) debounced(in *Instance) {
+	in.owed = &debounce{timer: time.AfterFunc(time.Hour, func() {
+		e.Go(func(context.Context) { e.save(in, false) })
+	})}
+	in.owed.timer.Stop()
+}

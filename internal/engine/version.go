@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"time"
 
-	"github.com/stay-go/stay/internal/footprint"
 	"github.com/stay-go/stay/store"
 )
 
@@ -39,13 +37,6 @@ type digest struct {
 	hash  uint64
 	bytes int32
 }
-
-func (e *Engine) digest(b []byte) digest {
-	return digest{maphash.Bytes(e.seed, b), int32(len(b))} //nolint:gosec // states are far smaller
-}
-
-// Encodes reports whether b is the encoded value of v.
-func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest() == e.digest(b) }
 
 func (v *Version) digest() digest { return digest{v.hash, v.bytes} }
 
@@ -120,27 +111,6 @@ func weigh(n int) weight {
 }
 
 func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> weightDigits) }
-
-// What an instance takes in memory beside its key and its version's value: the
-// two structs and its part of the table in which it is found, and with Debounce
-// what it owes the store.
-const (
-	restBytes     = 200
-	debounceBytes = 400
-	rareBytes     = 48
-)
-
-// weigh returns what the instance takes in memory with this version.
-func (in *Instance) weigh(v *Version) weight {
-	n := restBytes + footprint.Bytes(len(in.key)) + int(v.weight.bytes())
-	if in.owed != nil {
-		n += debounceBytes
-	}
-	if v.rare != nil {
-		n += rareBytes + footprint.Bytes(cap(v.rare.others))
-	}
-	return weigh(n)
-}
 
 // hollow returns v without what takes memory: it is only compared.
 func (v *Version) hollow() *Version {

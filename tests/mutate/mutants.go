@@ -24,7 +24,7 @@ var (
 var mutants = []mutant{
 	// Turns, batches and what their members are told.
 	{
-		"a change is acknowledged before it is stored", "E1", "internal/engine/machine.go",
+		"a change is acknowledged before it is stored", "E1", "internal/engine/turn.go",
 		"m.working = next\n\t\tm.batch.push(w)\n\tcase",
 		"m.working = next\n\t\te.own = done\n\t\tm.batch.push(&member{tell: make(chan verdict, 1), ctx: w.ctx, op: w.op})\n\tcase",
 		bySimulation,
@@ -36,11 +36,11 @@ var mutants = []mutant{
 		byRoot,
 	},
 	{
-		"what a rejected batch did is not rolled back", "E1", "internal/engine/machine.go",
+		"what a rejected batch did is not rolled back", "E1", "internal/engine/turn.go",
 		"m.working = m.committed", "_ = m.committed", bySimulation,
 	},
 	{
-		"two have the turn at once", "E8", "internal/engine/machine.go",
+		"two have the turn at once", "E8", "internal/engine/turn.go",
 		"case m.holder == nil && !m.shut", "case !m.shut", bySimulation,
 	},
 	{
@@ -60,11 +60,11 @@ var mutants = []mutant{
 		"case in.segment == usedOnce && u.later:", "case false:", byRoot,
 	},
 	{
-		"a request that uses a state twice comes back to it", "E6", "internal/engine/instance.go",
+		"a request that uses a state twice comes back to it", "E6", "internal/engine/load.go",
 		"later: !ref.First", "later: true", byRoot,
 	},
 	{
-		"what does not exist takes a place of what does", "E6", "internal/engine/instance.go",
+		"what does not exist takes a place of what does", "E6", "internal/engine/load.go",
 		"in.kind.cache.setAside(in)", "_ = in", byRoot,
 	},
 	{
@@ -72,7 +72,7 @@ var mutants = []mutant{
 		"next.weight = weigh(bytes)", "_ = bytes", byRoot,
 	},
 	{
-		"any number may wait for one state", "E6", "internal/engine/machine.go",
+		"any number may wait for one state", "E6", "internal/engine/turn.go",
 		"case m.waiting.n+m.batch.n >= m.limits.waiters:", "case false:", bySimulation,
 	},
 	// What the store answers.
@@ -101,12 +101,12 @@ var mutants = []mutant{
 		"if base.Revision == 0 {", "if true {", byRoot,
 	},
 	{
-		"a state is shown after it has expired", "A15", "internal/engine/instance.go",
+		"a state is shown after it has expired", "A15", "internal/engine/load.go",
 		"!v.expired(ref.Now) || ", "true || ", byRoot,
 	},
 	// Debounce.
 	{
-		"a state leaves memory before it is saved", "A14", "internal/engine/cache.go",
+		"a state leaves memory before it is saved", "A14", "internal/engine/evict.go",
 		" || !in.clean()", "", byRoot,
 	},
 	{
@@ -183,11 +183,11 @@ var mutants = []mutant{
 		"(v.Revision == 0) != (now.Revision == 0)", "false", byRoot,
 	},
 	{
-		"a late answer brings an old record into memory", "N1", "internal/engine/commit.go",
+		"a late answer brings an old record into memory", "N1", "internal/engine/companions.go",
 		"if !k.Backend.features.SoleOwner {", "if false {", bySimulation,
 	},
 	{
-		"a late answer takes back what another node has made since", "N1", "internal/engine/commit.go",
+		"a late answer takes back what another node has made since", "N1", "internal/engine/conclude.go",
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
 	},
 	{
