@@ -73,7 +73,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 	in.lock()
 	ok := in.m.committed != nil && in.m.advance(v)
 	if ok {
-		in.snapshot.Store(in.m.committed)
+		in.publish(in.m.committed)
 	}
 	in.unlock()
 	if !ok {

@@ -30,7 +30,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 		}
 		eff = in.m.applied()
 		if !in.m.doomed { // else readers may know of something later: see follow
-			in.snapshot.Store(in.m.committed)
+			in.publish(in.m.committed)
 		}
 	case vanished:
 		eff = in.m.gone()

@@ -129,7 +129,7 @@ func (in *Instance) rebase() {
 		in.m.working = &next
 	}
 	in.m.committed = &next
-	in.snapshot.Store(&next)
+	in.publish(&next)
 }
 
 // concluded notes how the instance's batch has ended; in.mu is locked.

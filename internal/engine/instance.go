@@ -75,6 +75,12 @@ func (in *Instance) unlock() {
 	in.mu.Unlock()
 }
 
+// publish makes v what readers see. Whatever becomes visible does so here, and
+// in the order of its revisions: the first version, a commit, what another
+// instance's group or another owner has written, and a version that only
+// carries the revision of a save (see rebase). in.mu is locked.
+func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
+
 // start puts the first version in place.
 func (in *Instance) start(v *Version) {
 	in.lock()
@@ -82,7 +88,7 @@ func (in *Instance) start(v *Version) {
 	if in.owed != nil {
 		in.owed.saved = v.hollow()
 	}
-	in.snapshot.Store(v)
+	in.publish(v)
 	in.loading = nil
 	in.unlock()
 }

@@ -254,7 +254,7 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 	if in.m.shut && (!ok || v.Revision == 0) {
 		in.m.kill() // what is at the store may be out of date: see conclude
 	}
-	in.snapshot.Store(v)
+	in.publish(v)
 	in.unlock()
 	switch {
 	case !ok:

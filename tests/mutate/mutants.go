@@ -32,7 +32,7 @@ var mutants = []mutant{
 	{
 		"readers see a change before it is stored", "E3", "internal/engine/update.go",
 		"eff := in.m.finish(w, how, next, late)",
-		"eff := in.m.finish(w, how, next, late)\n\tin.snapshot.Store(in.m.working)",
+		"eff := in.m.finish(w, how, next, late)\n\tin.publish(in.m.working)",
 		byRoot,
 	},
 	{
