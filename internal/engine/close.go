@@ -10,7 +10,7 @@ import (
 )
 
 // Close refuses new work, waits for what is under way until ctx ends, stores
-// what Debounce has kept back (see saveAll), has everything leave memory, and
+// what Debounce has kept back (see saveAll), ends everything that is in memory, and
 // then stops every goroutine and closes the stores. It returns an error that
 // tells what could not be saved; the context's error if work or hooks were cut
 // off, else the first error of a store. The stores are closed in any case; a
@@ -43,11 +43,11 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.saveAll(ctx)
 	all := e.instances.all()
 	if err == nil {
-		err = e.farewell(ctx)
+		err = e.endAll(ctx)
 	}
 	e.cancel()
 	for _, in := range append(all, e.guests.all()...) {
-		e.kill(in)
+		e.discard(in)
 	}
 	e.mu.Lock()
 	e.stopped = true
@@ -67,14 +67,15 @@ func (e *Engine) Close(ctx context.Context) error {
 // end.
 func (e *Engine) Closing() bool { return e.refuse.Load() }
 
-// farewell has everything leave memory and waits for the hooks until ctx ends.
-func (e *Engine) farewell(ctx context.Context) error {
+// endAll ends everything that is in memory, and waits for the hooks until ctx
+// ends.
+func (e *Engine) endAll(ctx context.Context) error {
 	done := make(chan struct{})
 	if !e.Go(func(own context.Context) {
 		defer close(done)
 		for _, c := range []*cache{e.instances, e.guests} {
 			for i, in := range c.all() {
-				e.expel(in, true)
+				e.endState(in)
 				if i%departuresAtOnce == 0 {
 					e.departures.drain(own)
 				}

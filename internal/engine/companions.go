@@ -46,7 +46,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 		// Another owner may have replaced or deleted it by now, and a reader may
 		// have asked the store already. So here an instance that is new to memory
 		// was always loaded later than whoever did not find it came: see Prefetch.
-		e.Drop(k, key)
+		e.discardKey(k, key)
 		return
 	}
 	c := k.cache
@@ -77,7 +77,7 @@ func (e *Engine) advance(k *Kind, key string, v *Version) {
 	}
 	in.unlock()
 	if !ok {
-		e.kill(in)
+		e.discard(in)
 		return
 	}
 	c.resize(in, nil)

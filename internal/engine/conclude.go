@@ -46,17 +46,14 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 		in.owed.concluded(e, in, how)
 	}
 	dead, now := in.m.dead, in.weigh(in.m.committed)
-	last, leaves, idle := in.m.committed, in.leaves, in.idle
+	last, ends, idle := in.m.committed, in.ends, in.idle
 	if how == vanished && in.m.working.gone {
-		last, leaves, idle = in.m.working, true, false
+		last, ends, idle = in.m.working, true, false
 	}
 	in.unlock()
 	e.observeStored(in.kind, updates)
 	if dead {
-		if in.kind.cache.remove(in) && leaves {
-			e.departures.add(in, last, idle)
-		}
-		in.over()
+		e.remove(in, last, ends, idle)
 	} else if now != before {
 		in.kind.cache.resize(in, nil)
 	}

@@ -2,6 +2,8 @@ package engine
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"sync"
 )
 
@@ -21,7 +23,7 @@ type departure struct {
 	kind    *Kind
 	key     string
 	version *Version
-	idle    bool // it was dropped because nobody used it
+	idle    bool // its time was over
 }
 
 // departures calls the hooks of states that have left memory, one after
@@ -87,6 +89,29 @@ func (d *departures) next() bool {
 		dep.kind.Destroyed(dep.key, dep.version)
 	}
 	return true
+}
+
+// errHooks is why awaitRoom gives up.
+var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
+
+// awaitRoom waits until one more state of a kind with hooks may be loaded. So
+// what waits for hooks is bounded, however slow they are.
+func (d *departures) awaitRoom(ctx context.Context, k *Kind) error {
+	if !k.wantsDepartures() {
+		return nil
+	}
+	d.mu.Lock()
+	full := len(d.queue) >= maxDepartures
+	d.mu.Unlock()
+	if !full {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, d.engine.cfg.MaxWait)
+	defer cancel()
+	if err := d.await(ctx, func() bool { return len(d.queue) < maxDepartures }); err != nil {
+		return fail(Busy, "too many states are waiting to leave memory", fmt.Errorf("%w: %w", errHooks, err))
+	}
+	return nil
 }
 
 // drain waits until all hooks have been called, or ctx ends.

@@ -28,7 +28,7 @@ type Config struct {
 	MaxInstances  int
 	MaxBytes      int64
 	MaxGuests     int
-	GuestIdle     time.Duration // unused ephemeral state is dropped after it
+	GuestIdle     time.Duration // unused ephemeral state is evicted after it
 	MaxState      int
 	MaxWaiters    int
 	MaxWait       time.Duration
@@ -67,14 +67,14 @@ type Engine struct {
 	drained  chan struct{} // closed when closed is set and inflight is 0
 	backends map[store.Store]*Backend
 
-	unsaved    atomic.Int64 // instances with changes that the store lacks
-	stuck      atomic.Int64 // those of them whose latest save has failed
-	inflight   atomic.Int64
-	refuse     atomic.Bool // mirrors closed
-	evict      atomic.Bool // keep nothing in memory that nobody uses
-	closing    chan struct{}
-	dropped    atomic.Int64
-	dropLogged atomic.Int64
+	unsaved     atomic.Int64 // instances with changes that the store lacks
+	stuck       atomic.Int64 // those of them whose latest save has failed
+	inflight    atomic.Int64
+	refuse      atomic.Bool // mirrors closed
+	evictAtOnce atomic.Bool // keep nothing in memory that nobody uses
+	closing     chan struct{}
+	lost        atomic.Int64 // guests that were evicted to make room
+	lostLogged  atomic.Int64 // when that was last logged, in Unix seconds
 }
 
 // New returns an engine that runs until Close.

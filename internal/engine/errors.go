@@ -41,6 +41,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 func fail(c Class, text string, cause error) error { return &Error{Class: c, Text: text, Err: cause} }
 
+func errClosed() error { return fail(Closed, "the app is closed", nil) }
+
 // The phases.
 const (
 	phaseLoad = "load"

@@ -1,65 +1,117 @@
 package engine
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"time"
 
 	"github.com/stay-go/stay/store"
 )
 
-// kill takes an instance out of use: see machine.kill. It reports false when
-// that has to wait for an answer of the store. What is not saved is lost.
-func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
+// An instance leaves memory in one of three ways:
+//
+//   - It is evicted when nobody uses it: to make room, because its time is over,
+//     or because it was asked for. The store has what it had, so the state can be
+//     loaded again; what is in memory only is lost. Its hooks are called.
+//   - It is discarded when what memory has may not be the truth: after a
+//     conflict, a failure, or a write by others. Whoever is at work starts again
+//     with what the store has. Hooks are not called, for the state lives on.
+//   - It ends when the state is gone for good: its record was deleted or has
+//     expired, or the engine closes. Whoever is at work starts again with
+//     another instance. Its hooks are called.
+//
+// The last two do not ask whether the instance is in use. They wait only for an
+// answer of the store that is still to come: another instance must not be
+// loaded, and write, before it is known what this one wrote.
 
-// expel is kill, and with leaves the state leaves memory for good.
-func (e *Engine) expel(in *Instance, leaves bool) bool {
-	in.lock()
-	return e.expelLocked(in, leaves)
-}
-
-// expelLocked is expel with in.mu locked, which it unlocks.
-func (e *Engine) expelLocked(in *Instance, leaves bool) bool {
-	if in.owed != nil && in.owed.under != nil {
-		in.owed.doomed = true
-		in.leaves = in.leaves || leaves
-		in.unlock()
+// evict removes in if nobody uses it and it has nothing to be saved, and has its
+// hooks called; idle = also those of a state whose time is over. The shard is
+// locked, so nobody can begin to use it.
+func (c *cache) evict(s *shard, in *Instance, idle bool) bool {
+	if !c.removeUnused(s, in) {
 		return false
 	}
-	eff := in.m.kill()
-	dead, idle := in.m.dead, in.idle
-	if !dead {
-		in.leaves = in.leaves || leaves
-	}
-	if in.owed != nil && dead {
-		in.owed.abandon(e)
-	}
-	in.unlock()
-	if dead && in.kind.cache.remove(in) && leaves {
-		if v := in.snapshot.Load(); v != nil {
-			e.departures.add(in, v, idle)
-		}
-	}
-	if dead {
-		in.over()
-	}
-	e.tell(in, eff)
-	return dead
+	c.engine.departures.add(in, in.snapshot.Load(), idle)
+	return true
 }
 
-// Drop forgets the state of a key in memory, clean or not: a stored one is
-// loaded again when it is next used, ephemeral state is lost.
-func (e *Engine) Drop(k *Kind, key string) {
+// removeUnused is evict without hooks.
+func (c *cache) removeUnused(s *shard, in *Instance) bool {
+	if in.pins.Load() > 0 || in.snapshot.Load() == nil || !in.mu.TryLock() {
+		return false
+	}
+	defer in.mu.Unlock()
+	if in.active != nil || in.dead || !in.clean() {
+		return false
+	}
+	in.dead = true
+	c.unlinkLocked(s, in)
+	return true
+}
+
+// evictUnused evicts in if that loses nothing: see again.
+func (c *cache) evictUnused(in *Instance) {
+	s, h := c.place(in.kind, in.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(h, in.kind, in.key) == in && in.again() {
+		c.evict(s, in, false)
+	}
+}
+
+// discardUnused is evictUnused for what was never more than a reader's: hooks
+// do not hear of it.
+func (c *cache) discardUnused(in *Instance) {
+	s, h := c.place(in.kind, in.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(h, in.kind, in.key) == in && in.again() {
+		c.removeUnused(s, in)
+	}
+}
+
+// again reports whether in can be had again: it is stored, or still as it was
+// made. Only with the shard locked is that certain.
+func (in *Instance) again() bool {
+	v := in.snapshot.Load()
+	return in.kind.Backend != nil || v != nil && v.Revision == 0
+}
+
+// discard takes in out of memory at once, used or not; see machine.kill. It
+// reports false when that has to wait for an answer of the store. What is not
+// saved is lost.
+func (e *Engine) discard(in *Instance) bool {
+	in.lock()
+	return e.killLocked(in, false)
+}
+
+// discardKey discards the state of a key, clean or not.
+func (e *Engine) discardKey(k *Kind, key string) {
 	if in := k.cache.peek(k, key); in != nil {
-		e.kill(in)
+		e.discard(in)
 	}
 }
 
-// Forget takes the state of a key out of memory for good, as when its record
-// was deleted, unless memory has a later revision by now, or one that will be
-// stored although the record has expired. Its hooks are called; expired means
-// that of an idle state as well. 0 stands for the latest revision.
+// endState is discard for a state that is gone for good.
+func (e *Engine) endState(in *Instance) bool {
+	in.lock()
+	return e.killLocked(in, true)
+}
+
+// endExpired ends an instance that has expired. It reports false if that has to
+// wait for an answer of the store.
+func (e *Engine) endExpired(in *Instance, now time.Time) bool {
+	in.lock()
+	if v := in.snapshot.Load(); !v.expired(now) {
+		in.unlock()
+		return true // it was changed in the last moment: look again
+	}
+	in.idle = in.kind.Backend == nil // else the store's record tells
+	return e.killLocked(in, true)
+}
+
+// Forget ends the state of a key, as when its record was deleted, unless memory
+// has a later revision by now, or one that will be stored although the record
+// has expired. Its hooks are called; expired means that of an idle state as
+// well. 0 stands for the latest revision.
 func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.peek(k, key)
 	if in == nil {
@@ -75,23 +127,45 @@ func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
 	}
 	in.idle = expired
 	in.unlock()
-	e.expel(in, true)
+	e.endState(in)
 }
 
-// expire takes an instance out of memory that has expired. It reports false if
-// that has to wait for an answer of the store.
-func (e *Engine) expire(in *Instance, now time.Time) bool {
-	in.lock()
-	if v := in.snapshot.Load(); !v.expired(now) {
+// killLocked discards in, or ends it. in.mu is locked; killLocked unlocks it.
+func (e *Engine) killLocked(in *Instance, ends bool) bool {
+	if in.owed != nil && in.owed.under != nil {
+		in.owed.doomed = true
+		in.ends = in.ends || ends
 		in.unlock()
-		return true // it was changed in the last moment: look again
+		return false
 	}
-	in.idle = in.kind.Backend == nil // else the store's record tells
-	return e.expelLocked(in, true)
+	eff := in.m.kill()
+	dead, idle := in.m.dead, in.idle
+	if !dead {
+		in.ends = in.ends || ends
+	}
+	if in.owed != nil && dead {
+		in.owed.abandon(e)
+	}
+	in.unlock()
+	if dead {
+		e.remove(in, in.snapshot.Load(), ends, idle)
+	}
+	e.tell(in, eff)
+	return dead
 }
 
-// end returns a channel that is closed when in has died, or is not about to.
-func (in *Instance) end() <-chan struct{} {
+// remove takes a dead instance out of the cache. If its state ends, hooks are
+// called with last, nil if it was never loaded.
+func (e *Engine) remove(in *Instance, last *Version, ends, idle bool) {
+	if in.kind.cache.remove(in) && ends && last != nil {
+		e.departures.add(in, last, idle)
+	}
+	in.tellLeft()
+}
+
+// whenLeft returns a channel that is closed when in has left memory, or is not
+// about to.
+func (in *Instance) whenLeft() <-chan struct{} {
 	in.lock()
 	defer in.unlock()
 	if in.m.dead || !in.m.doomed && (in.owed == nil || !in.owed.doomed) {
@@ -99,86 +173,18 @@ func (in *Instance) end() <-chan struct{} {
 		close(now)
 		return now
 	}
-	if in.ended == nil {
-		in.ended = make(chan struct{})
+	if in.left == nil {
+		in.left = make(chan struct{})
 	}
-	return in.ended
+	return in.left
 }
 
-// over tells those who wait for it that in has died.
-func (in *Instance) over() {
+// tellLeft tells those who wait for it that in has left memory.
+func (in *Instance) tellLeft() {
 	in.lock()
 	defer in.unlock()
-	if in.ended != nil {
-		close(in.ended)
-		in.ended = nil
-	}
-}
-
-// drop removes in if nobody uses it and it can be had again: it is stored, or
-// still as it was made. Only under the lock is that certain. With leaves, it
-// leaves memory as an evicted one does; without, it was never more than a
-// reader's.
-func (c *cache) drop(in *Instance, leaves bool) {
-	s, h := c.place(in.kind, in.key)
-	s.mu.Lock()
-	v := in.snapshot.Load()
-	if s.find(h, in.kind, in.key) == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
-		c.retire(s, in) && leaves {
-		c.left(in, false)
-	}
-	s.mu.Unlock()
-}
-
-// retire removes in if nobody uses it. The shard is locked, so nobody can
-// begin to.
-func (c *cache) retire(s *shard, in *Instance) bool {
-	if in.pins.Load() > 0 || in.snapshot.Load() == nil || !in.mu.TryLock() {
-		return false
-	}
-	defer in.mu.Unlock()
-	if in.active != nil || in.dead || !in.clean() {
-		return false
-	}
-	in.dead = true
-	c.unlinkLocked(s, in)
-	return true
-}
-
-// left tells of an instance that was retired.
-func (c *cache) left(in *Instance, idle bool) {
-	c.engine.departures.add(in, in.snapshot.Load(), idle)
-}
-
-var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
-
-// room waits until one more state of a kind with hooks may be loaded. So what
-// waits for hooks is bounded, however slow they are.
-func (e *Engine) room(ctx context.Context, k *Kind) error {
-	if !k.wantsDepartures() {
-		return nil
-	}
-	d := &e.departures
-	d.mu.Lock()
-	full := len(d.queue) >= maxDepartures
-	d.mu.Unlock()
-	if !full {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.MaxWait)
-	defer cancel()
-	if err := d.await(ctx, func() bool { return len(d.queue) < maxDepartures }); err != nil {
-		return fail(Busy, "too many states are waiting to leave memory", fmt.Errorf("%w: %w", errHooks, err))
-	}
-	return nil
-}
-
-// reportDropped logs, at most once a minute, that ephemeral state was lost
-// because there was more of it than fits.
-func (e *Engine) reportDropped() {
-	total := e.dropped.Add(1)
-	now := e.cfg.Now().Unix()
-	if last := e.dropLogged.Load(); now-last >= 60 && e.dropLogged.CompareAndSwap(last, now) {
-		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
+	if in.left != nil {
+		close(in.left)
+		in.left = nil
 	}
 }

@@ -23,7 +23,7 @@ func (e *Engine) saveNow(ctx context.Context, in *Instance) error {
 		s := e.save(in, true)
 		if s == nil {
 			if e.ctx.Err() != nil {
-				return fail(Closed, "the app is closed", nil)
+				return errClosed()
 			}
 			return nil // it is being removed, or was saved meanwhile
 		}
@@ -42,7 +42,7 @@ func (e *Engine) saveNow(ctx context.Context, in *Instance) error {
 // one attempt to do so fails; then they are tried again as by themselves.
 func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	if !e.Begin() {
-		return fail(Closed, "the app is closed", nil)
+		return errClosed()
 	}
 	defer e.End()
 	var all []*Instance
@@ -75,20 +75,20 @@ func (e *Engine) saves(all []*Instance) []*save {
 	return out
 }
 
-// Evict drops from memory every stored state that nobody uses; with always,
+// EvictAll evicts every stored state that nobody uses; with always,
 // also each one from now on as soon as its last use ends. What is not saved is
 // saved before; if that fails, it stays. Hooks have been called when it
 // returns.
-func (e *Engine) Evict(always bool) {
+func (e *Engine) EvictAll(always bool) {
 	if always {
-		e.evict.Store(true)
+		e.evictAtOnce.Store(true)
 	}
 	all := e.instances.all()
 	for _, s := range e.saves(all) {
 		<-s.done
 	}
 	for i, in := range all {
-		in.kind.cache.drop(in, true)
+		in.kind.cache.evictUnused(in)
 		if i%departuresAtOnce == 0 {
 			e.departures.drain(e.ctx)
 		}

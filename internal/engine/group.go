@@ -53,7 +53,7 @@ type part struct {
 // one backend.
 func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left []*Version, again bool, err error) {
 	if !e.Begin() {
-		return nil, false, fail(Closed, "the app is closed", nil)
+		return nil, false, errClosed()
 	}
 	defer e.End()
 	if err := ctx.Err(); err != nil {

@@ -25,8 +25,8 @@ type Instance struct {
 	pins    atomic.Int32
 	fresh   bool    // there was surely no record when it was made
 	dead    bool    // it was evicted while it was at rest
-	leaves  bool    // killed for good while its batch was at the store
-	idle    bool    // it leaves because it has expired
+	ends    bool    // for good, with the answer of the store that it waits for
+	idle    bool    // it ends because its time is over
 	counted weight  // by the cache
 	segment segment // of the cache
 }
@@ -42,7 +42,7 @@ type active struct {
 	writing uint64        // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
-	ended   chan struct{} // closed when it has died; nil = nobody waits
+	left    chan struct{} // closed when it has left memory; nil = nobody waits
 }
 
 // lock takes in.mu and sees to it that the active part is there.
@@ -67,7 +67,7 @@ func (in *Instance) lock() {
 
 // unlock puts the instance to rest if nothing is under way.
 func (in *Instance) unlock() {
-	if a := in.active; a.m.idle() && a.loading == nil && a.ended == nil {
+	if a := in.active; a.m.idle() && a.loading == nil && a.left == nil {
 		in.active = nil
 		*a = active{}
 		in.kind.cache.engine.actives.Put(a)

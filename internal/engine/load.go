@@ -22,7 +22,7 @@ func (in *Instance) startLoading() *loading {
 	return l
 }
 
-// failed ends the loading of an instance that was killed.
+// failed ends the loading of an instance that was discarded.
 func (l *loading) failed(err error) {
 	l.err = err
 	close(l.done)
@@ -59,7 +59,7 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 		if ref.Now.IsZero() {
 			ref.Now = e.cfg.Now()
 		}
-		if !v.expired(ref.Now) || !e.expire(in, ref.Now) {
+		if !v.expired(ref.Now) || !e.endExpired(in, ref.Now) {
 			return in
 		}
 		if pin {
@@ -86,7 +86,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 		if v := in.snapshot.Load(); v == nil || !v.expired(ref.Now) {
 			break
 		}
-		err := e.waitFor(ctx, in.end())
+		err := e.waitFor(ctx, in.whenLeft())
 		e.release(in)
 		if err != nil {
 			return nil, err
@@ -94,7 +94,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 		in = e.find(ref, true)
 	}
 	if in == nil {
-		err := e.room(ctx, ref.Kind)
+		err := e.departures.awaitRoom(ctx, ref.Kind)
 		if err != nil {
 			return nil, err
 		}
@@ -161,8 +161,8 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		return in, nil
 	}
 	if !e.Go(func(context.Context) { e.load(in, l, isNew) }) {
-		e.kill(in)
-		l.failed(fail(Closed, "the app is closed", nil))
+		e.discard(in)
+		l.failed(errClosed())
 	}
 	return in, nil
 }
@@ -175,7 +175,7 @@ func (e *Engine) load(in *Instance, l *loading, isNew bool) {
 	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
 	defer func() {
 		if err != nil {
-			e.kill(in)
+			e.discard(in)
 			e.cfg.Report(in.kind, in.key, phase, err)
 			l.failed(err)
 			return
@@ -222,9 +222,9 @@ func (e *Engine) release(in *Instance) {
 	v := in.snapshot.Load()
 	switch {
 	case v != nil && !v.Exists() && in.fresh:
-		in.kind.cache.drop(in, false)
-	case in.kind.Backend != nil && e.evict.Load():
-		in.kind.cache.drop(in, true)
+		in.kind.cache.discardUnused(in)
+	case in.kind.Backend != nil && e.evictAtOnce.Load():
+		in.kind.cache.evictUnused(in)
 	case v != nil && !v.Exists():
 		in.kind.cache.setAside(in)
 	}
@@ -241,7 +241,7 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 		}
 	}
 	if !e.Begin() {
-		return nil, fail(Closed, "the app is closed", nil)
+		return nil, errClosed()
 	}
 	defer e.End()
 	if ref.New || ref.Kind.Backend == nil {

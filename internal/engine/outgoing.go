@@ -47,7 +47,7 @@ func (e *Engine) refuseRequest(req *request) {
 		e.giveUp(req, store.ErrClosed)
 		return
 	}
-	e.end(req, rejected, fail(Closed, "the app is closed", nil))
+	e.end(req, rejected, errClosed())
 }
 
 // resultAt guards against a store that answers too little: then nobody knows
@@ -108,7 +108,7 @@ func (e *Engine) end(req *request, how conclusion, cause error) {
 	}
 	if how == conflicted || how == vanished || how == lost {
 		for _, c := range req.companions {
-			e.Drop(c.Kind, c.Key)
+			e.discardKey(c.Kind, c.Key)
 		}
 	}
 	e.conclude(req.in, how, cause)

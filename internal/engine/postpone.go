@@ -28,7 +28,7 @@ func (e *Engine) postpone(in *Instance) bool {
 	}
 	if work.gone {
 		if d.doubtful != nil && e.startSave(in) == nil {
-			e.concludeLocked(in, rejected, fail(Closed, "the app is closed", nil))
+			e.concludeLocked(in, rejected, errClosed())
 			return true
 		}
 		d.removing = true
@@ -64,7 +64,7 @@ func (e *Engine) postpone(in *Instance) bool {
 // refusal says why a version can surely not be stored later.
 func (e *Engine) refusal(in *Instance, work *Version) error {
 	if e.ctx.Err() != nil {
-		return fail(Closed, "the app is closed", nil)
+		return errClosed()
 	}
 	if most := in.kind.Backend.features.MaxValue; most > 0 && int(work.bytes) > most {
 		return storeError(phaseSave, store.ErrTooLarge)

@@ -20,7 +20,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 	errs = make([]error, len(refs))
 	if !e.Begin() {
 		for i := range errs {
-			errs[i] = fail(Closed, "the app is closed", nil)
+			errs[i] = errClosed()
 		}
 		return errs, func() {}
 	}
@@ -37,7 +37,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		switch {
 		case in == nil && ref.Kind.Bury != nil: // its load may have to write
 		case in == nil:
-			if errs[i] = e.room(ctx, ref.Kind); errs[i] != nil {
+			if errs[i] = e.departures.awaitRoom(ctx, ref.Kind); errs[i] != nil {
 				break
 			}
 			var mine bool
@@ -147,7 +147,7 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 		defer func() { got <- errs }()
 		errs = e.fetchAll(b, reads)
 	}) {
-		err := fail(Closed, "the app is closed", nil)
+		err := errClosed()
 		for _, r := range reads {
 			r.failed(e, "", err)
 		}
@@ -187,7 +187,7 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 		case !r.in.kind.RunsUserCode:
 			e.decodeInto(r.in, &recs[i])
 		case !e.Go(func(context.Context) { e.decodeInto(r.in, &recs[i]) }):
-			r.failed(e, "", fail(Closed, "the app is closed", nil))
+			r.failed(e, "", errClosed())
 		}
 	}
 	for i, r := range reads { // after those that somebody waits for: a hook may end it
@@ -232,7 +232,7 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 	switch {
 	case rec.Revision != have.Revision:
 		if v, err = e.decode(in.kind, in.key, rec); err != nil {
-			e.kill(in)
+			e.discard(in)
 			e.cfg.Report(in.kind, in.key, "decode", err)
 			return nil, err
 		}
@@ -258,7 +258,7 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 	in.unlock()
 	switch {
 	case !ok:
-		e.kill(in)
+		e.discard(in)
 	case v != have:
 		in.kind.cache.resize(in, nil)
 	}
@@ -277,7 +277,7 @@ func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
 	l := in.underway()
 	if err != nil {
-		e.kill(in)
+		e.discard(in)
 		if phase != "" {
 			e.cfg.Report(in.kind, in.key, phase, err)
 		}

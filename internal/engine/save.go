@@ -117,7 +117,7 @@ func (e *Engine) sendSave(s *save) {
 			e.saveFailed(s, err)
 			return
 		case !ok:
-			e.perish(s, vanished, nil)
+			e.discardUnsaved(s, vanished, nil)
 			return
 		}
 	}
@@ -136,13 +136,13 @@ func (e *Engine) sendSaveAgain(s *save) {
 	s.req = nil
 	if !e.Go(func(ctx context.Context) {
 		if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
-			e.saveFailed(s, fail(Closed, "the app is closed", nil))
+			e.saveFailed(s, errClosed())
 			return
 		}
 		s.tries++
 		e.sendSave(s)
 	}) {
-		e.saveFailed(s, fail(Closed, "the app is closed", nil))
+		e.saveFailed(s, errClosed())
 	}
 }
 
@@ -167,7 +167,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 		e.saved(s, s.version)
 	case res.Outcome == store.Conflict && len(res.Current) == len(req.all()):
 		for _, c := range req.companions {
-			e.Drop(c.Kind, c.Key)
+			e.discardKey(c.Kind, c.Key)
 		}
 		switch own := &res.Current[0]; {
 		case metaCarries(own.Meta, e.node, req.seq):
@@ -186,7 +186,7 @@ func (e *Engine) settleSave(req *request, res store.Result) {
 			s.base = &Version{birth: s.base.birth}
 			e.sendSaveAgain(s)
 		default:
-			e.perish(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
+			e.discardUnsaved(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
 		}
 	case res.Outcome == store.Rejected && req.sent == 1:
 		s.req = nil
@@ -214,8 +214,8 @@ func (e *Engine) saved(s *save, v *Version) {
 	d.due = false
 	e.endSave(s, nil)
 	e.observeStored(in.kind, updates)
-	if e.evict.Load() {
-		in.kind.cache.drop(in, true)
+	if e.evictAtOnce.Load() {
+		in.kind.cache.evictUnused(in)
 	}
 }
 
@@ -246,10 +246,10 @@ func (e *Engine) saveFailed(s *save, err error) {
 func (e *Engine) endSave(s *save, err error) {
 	in, d := s.in, s.in.owed
 	d.under = nil
-	waiting, doomed, leaves, doubt := d.waiting, d.doomed, in.leaves, d.removing && d.doubtful != nil
+	waiting, doomed, ends, doubt := d.waiting, d.doomed, in.ends, d.removing && d.doubtful != nil
 	d.waiting, d.doomed = false, false
 	if doomed { // at once: nothing must be acknowledged any more
-		e.expelLocked(in, leaves)
+		e.killLocked(in, ends)
 	} else {
 		in.unlock()
 	}
@@ -268,9 +268,9 @@ func (e *Engine) endSave(s *save, err error) {
 	}
 }
 
-// perish ends a save and the instance: what is not stored has nowhere to go.
+// discardUnsaved ends a save and discards the instance: what is not stored has nowhere to go.
 // With a cause it is reported.
-func (e *Engine) perish(s *save, how conclusion, cause error) {
+func (e *Engine) discardUnsaved(s *save, how conclusion, cause error) {
 	in, d := s.in, s.in.owed
 	in.lock()
 	d.abandon(e)
@@ -284,7 +284,7 @@ func (e *Engine) perish(s *save, how conclusion, cause error) {
 	if waiting {
 		e.concludeLocked(in, how, nil)
 	} else {
-		e.expelLocked(in, false)
+		e.killLocked(in, false)
 	}
 	if cause == nil || !e.Go(func(context.Context) {
 		e.cfg.Report(in.kind, in.key, "save", cause)

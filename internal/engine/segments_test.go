@@ -83,7 +83,7 @@ func TestSegmentsCountWhatTheyHave(t *testing.T) {
 						release()
 						err = errs[0]
 					case 5:
-						p.Drop(ref.Kind, ref.Key)
+						p.discardKey(ref.Kind, ref.Key)
 					default:
 						_, err = p.Get(t.Context(), &ref)
 					}

@@ -231,7 +231,7 @@ func (m *machine) die(e *effects) {
 
 // advance replaces the committed version by one that was written from
 // outside, in the group of another instance. It reports false when somebody
-// works on the old one: then the instance has to be killed.
+// works on the old one: then the instance has to be discarded.
 func (m *machine) advance(v *Version) bool {
 	if !m.idle() {
 		return false

@@ -32,7 +32,7 @@ type Fresh struct{ Value any }
 // returns the state that the op's run left.
 func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 	if !e.Begin() {
-		return nil, fail(Closed, "the app is closed", nil)
+		return nil, errClosed()
 	}
 	defer e.End()
 	var r Retry
@@ -57,7 +57,7 @@ type Retry struct {
 // and fails when the caller's patience, or MaxWait, is over.
 func (e *Engine) Pause(ctx context.Context, r *Retry) error {
 	if e.refuse.Load() && e.ctx.Err() != nil {
-		return fail(Closed, "the app is closed", nil)
+		return errClosed()
 	}
 	if r.attempt == 0 {
 		r.deadline = time.Now().Add(e.cfg.MaxWait)
