@@ -56,7 +56,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.wg.Wait()
 	err = e.reportUnsaved(all, err)
 	for _, b := range backends {
-		if cerr := b.store.Close(); err == nil {
+		if cerr := b.Store().Close(); err == nil {
 			err = cerr
 		}
 	}

@@ -6,33 +6,41 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// accompany adds the writes that must be in the group which creates a record.
-func (e *Engine) accompany(req *request, companions []Companion) error {
-	for _, c := range companions {
+// accompany adds the writes of companions to a request.
+func (e *Engine) accompany(r *request, list []Companion) (companions, error) {
+	left := make([]*Version, len(list))
+	for i, c := range list {
 		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base.Revision}
 		var next *Version
 		if c.Value != nil {
 			encoded, err := c.Kind.Type.Encode(c.Value, nil)
 			if err != nil {
-				return err
+				return companions{}, err
 			}
 			next = &Version{Value: c.Value, weight: weigh(c.Bytes)}
 			next.setDigest(e.digest(encoded))
-			e.follows(next, c.Base, req.seq)
+			next.follows(c.Base, r.by)
 			next.setExpires(c.Expires)
-			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, slices.Clip(encoded), e.meta(next, encoded, req.seq), next.Expires()
+			w.Op, w.Version, w.Value, w.Meta, w.Expires = store.Put, c.Kind.Version, slices.Clip(encoded), encodeMeta(next, encoded, r.by), next.Expires()
 		}
-		req.writes[0] = append(req.writes[0], w)
-		req.left = append(req.left, next)
+		r.writes[0] = append(r.writes[0], w)
+		left[i] = next
 	}
-	req.companions = companions
-	return nil
+	return companions{list, left}, nil
+}
+
+// discardAll discards the companions of a group whose records may be others by
+// now.
+func (e *Engine) discardAll(cs *companions) {
+	for _, c := range cs.list {
+		e.discardKey(c.Kind, c.Key)
+	}
 }
 
 // advanceAll publishes what a group wrote beside its own instance.
-func (e *Engine) advanceAll(req *request, revs []store.Revision) {
-	for i, c := range req.companions {
-		v := req.left[i]
+func (e *Engine) advanceAll(cs *companions, revs []store.Revision) {
+	for i, c := range cs.list {
+		v := cs.left[i]
 		if v == nil || i+1 >= len(revs) {
 			continue
 		}

@@ -1,8 +1,5 @@
 package engine
 
-// A conclusion is the machine's event for the end of a batch.
-type conclusion uint8
-
 // applied is the conclusion when the store has v: what was deleted is made
 // anew for whoever comes next.
 func (v *Version) applied() conclusion {

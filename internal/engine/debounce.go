@@ -41,6 +41,21 @@ type debounce struct {
 	doomed   bool  // the instance dies with the end of the save
 }
 
+// A save is one attempt to store the committed version; save.go makes it.
+type save struct {
+	*request   // nil until it was sent
+	companions companions
+	engine     *Engine
+	in         *Instance
+	version    *Version      // what is stored
+	upto       uint64        // the changes it includes
+	base       *Version      // what it replaces
+	later      Later         // nil if there is nothing to create
+	tries      int           // how often its companions had changed
+	done       chan struct{} // closed when it has ended
+	err        error         // set before
+}
+
 // dirty reports whether the store lacks something.
 func (d *debounce) dirty() bool { return d.changes != d.stored }
 

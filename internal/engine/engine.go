@@ -44,15 +44,14 @@ type Engine struct {
 	cfg    Config
 	limits limits
 	single limits // without batches: for stores that are immediate
-	node   [8]byte
-	seq    atomic.Uint64
+	node   node
 
 	seed maphash.Seed // of digests
 
 	instances *cache
 	guests    *cache
 	members   sync.Pool // of *member
-	requests  sync.Pool // of *request
+	batches   sync.Pool // of *batch
 	actives   sync.Pool // of *active
 
 	departures departures
@@ -88,7 +87,7 @@ func New(cfg Config) *Engine {
 		seed:     maphash.MakeSeed(),
 		backends: map[store.Store]*Backend{},
 	}
-	rand.Read(e.node[:])
+	rand.Read(e.node.id[:])
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
@@ -121,11 +120,18 @@ func (e *Engine) Go(fn func(context.Context)) bool {
 func (e *Engine) Backend(s store.Store) *Backend {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := e.backends[s]
-	if b == nil {
-		b = newBackend(e, s)
-		e.backends[s] = b
+	if b := e.backends[s]; b != nil {
+		return b
 	}
+	b := &Backend{
+		checked: checked{s}, features: s.Features(),
+		ctx: e.ctx, start: e.Go, now: e.cfg.Now, maxWait: e.cfg.MaxWait, commitTimeout: e.cfg.CommitTimeout,
+		stuck: &e.stuck, signal: make(chan struct{}, 1),
+	}
+	if !b.features.Immediate && !e.stopped {
+		e.wg.Go(b.run)
+	}
+	e.backends[s] = b
 	return b
 }
 

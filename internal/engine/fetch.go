@@ -26,10 +26,10 @@ func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase strin
 func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	e.observeMiss(k)
 	if k.Bury == nil {
-		return k.Backend.load(k.Prefix+key, e.cfg.Now())
+		return k.Backend.read(k.Prefix+key, e.cfg.Now())
 	}
 	// At that time nothing had expired.
-	rec, err := k.Backend.load(k.Prefix+key, time.UnixMilli(0))
+	rec, err := k.Backend.read(k.Prefix+key, time.UnixMilli(0))
 	if err != nil || !rec.Expired(e.cfg.Now()) {
 		return rec, err
 	}
@@ -53,7 +53,7 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 	}
 	v = &Version{Value: l.Value, Revision: rec.Revision, weight: weigh(l.Bytes)}
 	v.setRare(l.Extra, nil)
-	e.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
+	e.node.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
 	v.setExpires(rec.Expires)
 	v.setDigest(e.digest(l.Encoded))
 	return v, nil

@@ -39,7 +39,7 @@ type active struct {
 	m       machine
 	encoded []byte        // the state that the open batch leaves
 	joined  time.Time     // when the open batch got its first member
-	writing uint64        // the write that is at the store
+	writing writer        // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	left    chan struct{} // closed when it has left memory; nil = nobody waits

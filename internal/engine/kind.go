@@ -135,6 +135,12 @@ type Companion struct {
 	Expires time.Time
 }
 
+// companions are those of one group.
+type companions struct {
+	list []Companion
+	left []*Version // of each what the group leaves; nil = unchanged
+}
+
 // Kind returns k as one of this engine, which it must be before it is used. It
 // copies k.
 func (e *Engine) Kind(k Kind) *Kind {

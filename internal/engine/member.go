@@ -8,21 +8,24 @@ import (
 
 // A member is one update on its way through an instance.
 type member struct {
-	tell   chan verdict
-	told   verdict // the answer, once there is one
-	answer atomic.Uint32
-	op     Op
-	ctx    context.Context
-	err    error // what its run returned, or why it failed
-	report bool  // it is the one who reports the failure
-	alone  bool  // gets the turn only while no batch is open: it takes part in a group
-	group  *group
+	tell    chan verdict
+	told    verdict // the answer, once there is one
+	answer  atomic.Uint32
+	op      committer
+	ctx     context.Context
+	err     error // what its run returned, or why it failed
+	report  bool  // it is the one who reports the failure
+	alone   bool  // gets the turn only while no batch is open: it takes part in a group
+	grouped bool  // its turn has become its part of a group, which answers for it
 
 	timer *time.Timer // of its waiting; nil = has not waited yet
 
 	in         *list // where it waits, and its neighbours there
 	prev, next *member
 }
+
+// A committer is an [Op] or a [GroupOp].
+type committer interface{ Committed(context.Context) }
 
 // Who comes first, the answer or the caller's leaving, decides who has the
 // last word. An answer that comes before the caller waits for it, as that of a
@@ -36,7 +39,7 @@ const (
 
 // newMember takes a member from the engine's pool, which no other engine
 // shares: a channel made in a bubble of testing/synctest must stay there.
-func (e *Engine) newMember(ctx context.Context, op Op) *member {
+func (e *Engine) newMember(ctx context.Context, op committer) *member {
 	w, _ := e.members.Get().(*member)
 	if w == nil {
 		w = &member{tell: make(chan verdict, 1)}
@@ -48,12 +51,22 @@ func (e *Engine) newMember(ctx context.Context, op Op) *member {
 func (e *Engine) free(w *member) {
 	w.answer.Store(pending)
 	w.op, w.ctx, w.err, w.report, w.next, w.prev = nil, nil, nil, false, nil, nil
-	w.alone, w.group = false, nil
+	w.alone, w.grouped = false, false
 	e.members.Put(w)
 }
 
 // A verdict is what a member is told.
 type verdict uint8
+
+const (
+	queued  verdict = iota // wait for one of the others
+	granted                // has the turn
+	busy                   // too many wait
+	done                   // what the run decided holds and is durable
+	again                  // start again: nothing of the run was kept
+	failed                 // the commit was rejected: nothing of the run was kept
+	unknown                // nobody knows whether the run was kept
+)
 
 // A list holds members in the order in which they came; a member is in one at
 // a time.
@@ -135,7 +148,7 @@ func (e *Engine) tell(in *Instance, eff effects) {
 	unreported := bad && eff.members != nil
 	for w, next := eff.members, (*member)(nil); w != nil; w = next {
 		next = w.next
-		if w.group != nil { // it hears of the group as a whole
+		if w.grouped { // it hears of the group as a whole
 			unreported = false
 			continue
 		}

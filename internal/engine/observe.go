@@ -74,7 +74,7 @@ func (e *Engine) Failing() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, b := range e.backends {
-		if b.failing() {
+		if b.broken() {
 			return true
 		}
 	}

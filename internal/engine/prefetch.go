@@ -177,7 +177,7 @@ func (r *read) failed(e *Engine, phase string, err error) {
 // which may end its goroutine, gets one of its own.
 func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	errs := make([]error, len(reads))
-	recs, err := b.readAll(reads)
+	recs, err := e.ask(b, reads)
 	for i, r := range reads {
 		switch {
 		case err != nil:
@@ -211,7 +211,7 @@ func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 			return err
 		}
 		r.have = now
-		recs, err := b.readAll([]read{r})
+		recs, err := e.ask(b, []read{r})
 		if err != nil {
 			return err
 		}
@@ -249,7 +249,7 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 		in.unlock()
 		return nil, nil // it was brought up to date meanwhile
 	}
-	ok := v == have || in.m.shut && metaCarries(rec.Meta, e.node, in.writing) ||
+	ok := v == have || in.m.shut && metaCarries(rec.Meta, in.writing) ||
 		v.Revision > have.Revision && in.m.advance(v)
 	if in.m.shut && (!ok || v.Revision == 0) {
 		in.m.kill() // what is at the store may be out of date: see conclude
@@ -287,25 +287,16 @@ func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
 	in.started(l, v)
 }
 
-// readAll asks the store.
-func (b *Backend) readAll(reads []read) ([]store.Record, error) {
+// ask reads the records of instances from their store, with one call.
+func (e *Engine) ask(b *Backend, reads []read) ([]store.Record, error) {
 	asked := make([]store.Read, len(reads))
 	for i, r := range reads {
 		asked[i] = store.Read{Key: r.in.kind.Prefix + r.in.key}
 		if r.have != nil {
 			asked[i].Have = r.have.Revision
 		} else {
-			b.engine.observeMiss(r.in.kind)
+			e.observeMiss(r.in.kind)
 		}
 	}
-	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)
-	defer cancel()
-	recs, err := b.store.Load(ctx, b.engine.cfg.Now(), asked)
-	if err != nil {
-		return nil, storeError(phaseLoad, err)
-	}
-	if len(recs) != len(asked) {
-		return nil, failAt(phaseLoad, Internal, "the store did not answer the read", nil)
-	}
-	return recs, nil
+	return b.readAll(asked, e.cfg.Now())
 }

@@ -29,16 +29,6 @@ type limits struct {
 	bytes   int // of an encoded state at which the batch closes at once
 }
 
-const (
-	queued  verdict = iota // wait for one of the others
-	granted                // has the turn
-	busy                   // too many wait
-	done                   // what the run decided holds and is durable
-	again                  // start again: nothing of the run was kept
-	failed                 // the commit was rejected: nothing of the run was kept
-	unknown                // nobody knows whether the run was kept
-)
-
 // An outcome is how a run ended.
 type outcome uint8
 

@@ -121,7 +121,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		return nil, false, fail(Busy, "too many changes wait for the same state", nil)
 	}
 
-	v, told = e.run(in, &ref, w)
+	v, told = e.run(in, &ref, w, op)
 	if told == queued {
 		if told, err = hear(ctx, w); err != nil {
 			return nil, false, err
@@ -183,7 +183,7 @@ var errSelf = errors.New("if that is the caller itself, a change was made inside
 
 // run has the turn: it lets the op work on a copy and gives the turn back,
 // whatever happens. It returns queued when the answer is yet to come.
-func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
+func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verdict) {
 	how, next := aborted, (*Version)(nil)
 	returned := false
 	defer func() {
@@ -197,7 +197,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 		return nil, again
 	}
 	var encoded []byte
-	v, how, next, encoded, w.err = e.apply(in, w.op)
+	v, how, next, encoded, w.err = e.apply(in, op)
 	if how == changed {
 		in.guard, in.expires, in.encoded = ref.Guard, ref.Expires, encoded
 	}

@@ -23,6 +23,19 @@ type Version struct {
 	unsaved  bool   // the store has an older version, or none: see debounce.go
 }
 
+// A Birth tells a record from those that had the same key before it: it is
+// given when the record is created and stays while it exists. 0 is that of a
+// record which something else than an engine created.
+type Birth uint64
+
+// Birth returns that of the record which has this version; 0 if there is none.
+func (v *Version) Birth() Birth {
+	if v.Revision == 0 {
+		return 0
+	}
+	return v.birth
+}
+
 // rare is the part of a version that few have. It never changes.
 type rare struct {
 	extra  any    // unknown fields of the record

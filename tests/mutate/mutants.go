@@ -77,24 +77,24 @@ var mutants = []mutant{
 	},
 	// What the store answers.
 	{
-		"a write that is sent again after a lost answer runs twice", "E5", "internal/engine/commit.go",
+		"a write that is sent again after a lost answer runs twice", "E5", "internal/engine/outgoing.go",
 		"return vanished // applied", "continue // applied", byRoot,
 	},
 	{
-		"a rejection of the second sending counts for the first", "E5", "internal/engine/commit.go",
-		"if req.sent > 1 {", "if false {", byRoot,
+		"a rejection of the second sending counts for the first", "E5", "internal/engine/outgoing.go",
+		"if r.sent > 1 {", "if false {", byRoot,
 	},
 	{
-		"a conflict counts as success", "E5", "internal/engine/commit.go",
+		"a conflict counts as success", "E5", "internal/engine/outgoing.go",
 		"return conflicted // with others", "return vanished", byRoot,
 	},
 	{
-		"a write that is sent again after its record was deleted runs twice", "E5", "internal/engine/commit.go",
+		"a write that is sent again after its record was deleted runs twice", "E5", "internal/engine/outgoing.go",
 		"\treturn lost\n", "\treturn conflicted\n", byRoot,
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
-		"v.birth = e.newBirth(seq)", "v.birth = 1", byRoot,
+		"v.birth = by.newBirth()", "v.birth = 1", byRoot,
 	},
 	{
 		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
