@@ -337,3 +337,13 @@ func (e *Engine) reportLost() {
 		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
 	}
 }
+
+// Peek returns the committed version, expired or not, if it is in memory, else
+// nil. It does not count as a use.
+func (e *Engine) Peek(k *Kind, key string) *Version {
+	in := k.cache.peek(k, key)
+	if in == nil {
+		return nil
+	}
+	return in.snapshot.Load()
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 )
 
 const (
@@ -20,17 +21,16 @@ const (
 
 // A departure is a state that has left memory, on its way to its hooks.
 type departure struct {
-	kind    *Kind
-	key     string
-	version *Version
-	idle    bool // its time was over
+	key             string
+	version         *Version
+	idle, destroyed func(key string, v *Version) // the hooks, in their order; nil = none
 }
 
 // departures calls the hooks of states that have left memory, one after
 // another. States leave in the middle of other work, with a turn or a lock
 // taken, so a goroutine of its own calls the hooks; it runs while there are any.
 type departures struct {
-	engine *Engine
+	start func(func(context.Context)) bool // Engine.Go
 
 	mu      sync.Mutex
 	queue   []departure
@@ -40,15 +40,12 @@ type departures struct {
 }
 
 // add puts a state into the queue. It waits for nothing, so locks may be held.
-func (d *departures) add(in *Instance, v *Version, idle bool) {
-	if !in.kind.wantsDepartures() {
-		return
-	}
+func (d *departures) add(dep departure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.queue = append(d.queue, departure{in.kind, in.key, v, idle})
+	d.queue = append(d.queue, dep)
 	if !d.working {
-		d.working = d.engine.Go(d.work)
+		d.working = d.start(d.work)
 	}
 }
 
@@ -82,11 +79,11 @@ func (d *departures) next() bool {
 		}
 		d.mu.Unlock()
 	}()
-	if dep.idle && dep.kind.Idle != nil {
-		dep.kind.Idle(dep.key, dep.version)
+	if dep.idle != nil {
+		dep.idle(dep.key, dep.version)
 	}
-	if dep.kind.Destroyed != nil {
-		dep.kind.Destroyed(dep.key, dep.version)
+	if dep.destroyed != nil {
+		dep.destroyed(dep.key, dep.version)
 	}
 	return true
 }
@@ -94,19 +91,16 @@ func (d *departures) next() bool {
 // errHooks is why awaitRoom gives up.
 var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
 
-// awaitRoom waits until one more state of a kind with hooks may be loaded. So
-// what waits for hooks is bounded, however slow they are.
-func (d *departures) awaitRoom(ctx context.Context, k *Kind) error {
-	if !k.wantsDepartures() {
-		return nil
-	}
+// awaitRoom waits, for so long at most, until one more state with hooks may be
+// loaded. So what waits for hooks is bounded, however slow they are.
+func (d *departures) awaitRoom(ctx context.Context, most time.Duration) error {
 	d.mu.Lock()
 	full := len(d.queue) >= maxDepartures
 	d.mu.Unlock()
 	if !full {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, d.engine.cfg.MaxWait)
+	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	if err := d.await(ctx, func() bool { return len(d.queue) < maxDepartures }); err != nil {
 		return fail(Busy, "too many states are waiting to leave memory", fmt.Errorf("%w: %w", errHooks, err))

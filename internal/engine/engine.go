@@ -91,7 +91,7 @@ func New(cfg Config) *Engine {
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
-	e.departures.engine = e
+	e.departures.start = e.Go
 	return e
 }
 

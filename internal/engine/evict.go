@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -29,7 +30,7 @@ func (c *cache) evict(s *shard, in *Instance, idle bool) bool {
 	if !c.removeUnused(s, in) {
 		return false
 	}
-	c.engine.departures.add(in, in.snapshot.Load(), idle)
+	c.engine.callHooks(in, in.snapshot.Load(), idle)
 	return true
 }
 
@@ -158,9 +159,31 @@ func (e *Engine) killLocked(in *Instance, ends bool) bool {
 // called with last, nil if it was never loaded.
 func (e *Engine) remove(in *Instance, last *Version, ends, idle bool) {
 	if in.kind.cache.remove(in) && ends && last != nil {
-		e.departures.add(in, last, idle)
+		e.callHooks(in, last, idle)
 	}
 	in.tellLeft()
+}
+
+// callHooks has the hooks called of a state that has left memory.
+func (e *Engine) callHooks(in *Instance, last *Version, idle bool) {
+	k := in.kind
+	if !k.wantsDepartures() {
+		return
+	}
+	d := departure{key: in.key, version: last, destroyed: k.Destroyed}
+	if idle {
+		d.idle = k.Idle
+	}
+	e.departures.add(d)
+}
+
+// awaitHooks waits until one more state of the kind may be loaded, if its hooks
+// would have to be called.
+func (e *Engine) awaitHooks(ctx context.Context, k *Kind) error {
+	if !k.wantsDepartures() {
+		return nil
+	}
+	return e.departures.awaitRoom(ctx, e.cfg.MaxWait)
 }
 
 // whenLeft returns a channel that is closed when in has left memory, or is not

@@ -113,3 +113,39 @@ func (in *Instance) weigh(v *Version) weight {
 	}
 	return weigh(n)
 }
+
+// loading is how the instance gets its first version.
+type loading struct {
+	done chan struct{} // closed when it is over
+	err  error         // set before
+}
+
+// startLoading returns the loading of an instance that is about to be put into the
+// cache.
+func (in *Instance) startLoading() *loading {
+	l := &loading{done: make(chan struct{})}
+	in.lock()
+	in.loading = l
+	in.unlock()
+	return l
+}
+
+// failed ends the loading of an instance that was discarded.
+func (l *loading) failed(err error) {
+	l.err = err
+	close(l.done)
+}
+
+// underway returns the loading, nil if it is over and was successful.
+func (in *Instance) underway() *loading {
+	in.lock()
+	defer in.unlock()
+	return in.loading
+}
+
+// started is start for an instance that was loading.
+func (in *Instance) started(l *loading, v *Version) {
+	in.kind.cache.resize(in, v)
+	in.start(v)
+	close(l.done)
+}

@@ -6,42 +6,6 @@ import (
 	"time"
 )
 
-// loading is how the instance gets its first version.
-type loading struct {
-	done chan struct{} // closed when it is over
-	err  error         // set before
-}
-
-// startLoading returns the loading of an instance that is about to be put into the
-// cache.
-func (in *Instance) startLoading() *loading {
-	l := &loading{done: make(chan struct{})}
-	in.lock()
-	in.loading = l
-	in.unlock()
-	return l
-}
-
-// failed ends the loading of an instance that was discarded.
-func (l *loading) failed(err error) {
-	l.err = err
-	close(l.done)
-}
-
-// underway returns the loading, nil if it is over and was successful.
-func (in *Instance) underway() *loading {
-	in.lock()
-	defer in.unlock()
-	return in.loading
-}
-
-// started is start for an instance that was loading.
-func (in *Instance) started(l *loading, v *Version) {
-	in.kind.cache.resize(in, v)
-	in.start(v)
-	close(l.done)
-}
-
 // find returns the instance of ref if it is in memory. One that has expired it
 // returns only if that has to wait for an answer of the store. With pin, it
 // cannot be evicted until release.
@@ -94,7 +58,7 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 		in = e.find(ref, true)
 	}
 	if in == nil {
-		err := e.departures.awaitRoom(ctx, ref.Kind)
+		err := e.awaitHooks(ctx, ref.Kind)
 		if err != nil {
 			return nil, err
 		}
@@ -278,14 +242,4 @@ func (e *Engine) Latest(k *Kind) *Version {
 	}
 	e.observeHit(k)
 	return v
-}
-
-// Peek returns the committed version, expired or not, if it is in memory, else
-// nil. It does not count as a use.
-func (e *Engine) Peek(k *Kind, key string) *Version {
-	in := k.cache.peek(k, key)
-	if in == nil {
-		return nil
-	}
-	return in.snapshot.Load()
 }

@@ -80,3 +80,9 @@ func (e *Engine) Failing() bool {
 	}
 	return false
 }
+
+// A BatchedOp is an Op that wants to know with how many others it was
+// committed. Batched may be called after the op's caller has left.
+type BatchedOp interface {
+	Batched(updates int)
+}

@@ -37,7 +37,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		switch {
 		case in == nil && ref.Kind.Bury != nil: // its load may have to write
 		case in == nil:
-			if errs[i] = e.departures.awaitRoom(ctx, ref.Kind); errs[i] != nil {
+			if errs[i] = e.awaitHooks(ctx, ref.Kind); errs[i] != nil {
 				break
 			}
 			var mine bool
