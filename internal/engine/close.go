@@ -20,7 +20,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	if e.closed {
 		e.mu.Unlock()
 		select {
-		case <-e.closing:
+		case <-e.closeDone:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
@@ -29,7 +29,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.closed = true
 	e.refuse.Store(true)
 	e.mu.Unlock()
-	defer close(e.closing)
+	defer close(e.closeDone)
 
 	e.saves(e.instances.all()) // also if what is under way takes too long
 	e.hold()

@@ -1,12 +1,3 @@
-// Package engine keeps instances of state in memory and runs every change as
-// a serial, all-or-nothing transaction that is answered when it is durable.
-// It works on bytes, values of any type and functions; package stay puts
-// types on top.
-//
-// An update runs in its caller's goroutine. It takes the turn of its instance,
-// works on a copy, and joins the instance's open batch; when the batch closes,
-// its encoded state goes to the store as one conditional write, together with
-// the writes of other instances. turn.go decides, the rest carries out.
 package engine
 
 import (
@@ -69,23 +60,23 @@ type Engine struct {
 	unsaved     atomic.Int64 // instances with changes that the store lacks
 	stuck       atomic.Int64 // those of them whose latest save has failed
 	inflight    atomic.Int64
-	refuse      atomic.Bool // mirrors closed
-	evictAtOnce atomic.Bool // keep nothing in memory that nobody uses
-	closing     chan struct{}
-	lost        atomic.Int64 // guests that were evicted to make room
-	lostLogged  atomic.Int64 // when that was last logged, in Unix seconds
+	refuse      atomic.Bool   // mirrors closed
+	evictAtOnce atomic.Bool   // keep nothing in memory that nobody uses
+	closeDone   chan struct{} // closed when Close has returned
+	lost        atomic.Int64  // guests that were evicted to make room
+	lostLogged  atomic.Int64  // when that was last logged, in Unix seconds
 }
 
 // New returns an engine that runs until Close.
 func New(cfg Config) *Engine {
 	e := &Engine{
-		cfg:      cfg,
-		limits:   limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
-		single:   limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
-		drained:  make(chan struct{}),
-		closing:  make(chan struct{}),
-		seed:     maphash.MakeSeed(),
-		backends: map[store.Store]*Backend{},
+		cfg:       cfg,
+		limits:    limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
+		single:    limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
+		drained:   make(chan struct{}),
+		closeDone: make(chan struct{}),
+		seed:      maphash.MakeSeed(),
+		backends:  map[store.Store]*Backend{},
 	}
 	rand.Read(e.node.id[:])
 	e.ctx, e.cancel = context.WithCancel(context.Background())

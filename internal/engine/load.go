@@ -12,7 +12,7 @@ import (
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	c := ref.Kind.cache
 	for {
-		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.touch(ref)})
+		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.timeOfUse(ref)})
 		if in == nil {
 			return nil
 		}
@@ -32,8 +32,8 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	}
 }
 
-// touch returns the time of use, which is kept for what is in memory only.
-func (e *Engine) touch(ref *Ref) int64 {
+// timeOfUse returns the time of use, which is kept for what is in memory only.
+func (e *Engine) timeOfUse(ref *Ref) int64 {
 	if ref.Kind.Backend != nil {
 		return 0
 	}
@@ -111,7 +111,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	}
 	inline := !k.RunsUserCode && (isNew || k.Backend == nil || k.Backend.features.Immediate)
 	l := in.startLoading()
-	got, ok := c.add(in, e.touch(ref))
+	got, ok := c.add(in, e.timeOfUse(ref))
 	if got != in {
 		return got, nil
 	}

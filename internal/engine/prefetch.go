@@ -169,7 +169,7 @@ var errEnded = fail(Internal, "the goroutine that loaded the state was ended", n
 // failed ends the loading of an instance.
 func (r *read) failed(e *Engine, phase string, err error) {
 	if r.have == nil {
-		e.loaded(r.in, nil, phase, err)
+		e.endLoading(r.in, nil, phase, err)
 	}
 }
 
@@ -268,13 +268,13 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 	var v *Version
 	err := errEnded
-	defer func() { e.loaded(in, v, "decode", err) }()
+	defer func() { e.endLoading(in, v, "decode", err) }()
 	v, err = e.decode(in.kind, in.key, rec)
 }
 
-// loaded ends the loading of in, as load does. A failure without a phase is
+// endLoading ends the loading of in, as load does. A failure without a phase is
 // not the state's and is not reported.
-func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
+func (e *Engine) endLoading(in *Instance, v *Version, phase string, err error) {
 	l := in.underway()
 	if err != nil {
 		e.discard(in)

@@ -48,7 +48,7 @@ type effects struct {
 	told    verdict // what members are told
 	restart *member // the first of those who are told to start again
 	commit  bool    // working is to go to the store
-	pause   bool    // let others arrive, then call settle
+	pause   bool    // let others arrive, then call endPause
 	cause   error   // why members are told failed or unknown; not the machine's
 }
 
@@ -124,8 +124,8 @@ func (m *machine) stage(w *member, next *Version) bool {
 	return true
 }
 
-// settle closes the batch if the pause after a run brought nobody.
-func (m *machine) settle() effects {
+// endPause closes the batch if the pause after a run brought nobody.
+func (m *machine) endPause() effects {
 	var e effects
 	if m.holder == nil && !m.shut && !m.dead && m.batch.n > 0 {
 		m.close(&e)

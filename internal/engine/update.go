@@ -233,7 +233,7 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	if eff.pause {
 		runtime.Gosched()
 		in.lock()
-		eff2 := in.m.settle()
+		eff2 := in.m.endPause()
 		in.unlock()
 		e.carryOut(in, eff2)
 	}

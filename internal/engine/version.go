@@ -64,7 +64,7 @@ func (v *Version) Same(w *Version) bool {
 	return v == w || v.Exists() == w.Exists() && v.digest() == w.digest()
 }
 
-// Extra is what the record has beside the value.
+// extra is what the record has beside the value.
 func (v *Version) extra() any {
 	if v.rare == nil {
 		return nil
