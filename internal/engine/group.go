@@ -11,11 +11,11 @@ import (
 // A GroupOp changes several instances at once, all or none.
 type GroupOp interface {
 	// Run gets the committed version of each instance, which it must not
-	// change, and returns what becomes of each: nil for what must only stay
+	// change, and returns what becomes of each: none for what must only stay
 	// as it is, else as [Op].Run does. A record that is created by this group
 	// gets the birth given. The turns of all are taken meanwhile. [ErrRestart]
 	// has the caller start again.
-	Run(now []*Version, birth Birth) ([]any, error)
+	Run(now []*Version, birth Birth) ([]Result, error)
 	// Committed is called as that of [Op] is.
 	Committed(ctx context.Context)
 }
@@ -182,10 +182,10 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	for i := range g.parts {
 		p := &g.parts[i]
 		left[i] = now[i]
-		switch res[i] {
-		case nil:
+		switch {
+		case res[i].None():
 			continue
-		case Deleted:
+		case res[i].Delete:
 			if now[i].Revision != 0 {
 				p.next = now[i].deleted()
 			}

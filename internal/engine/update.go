@@ -13,19 +13,22 @@ type Op interface {
 	// Resolve names the instance.
 	Resolve(ctx context.Context) (Ref, error)
 	// Run changes v, a copy of from that it owns, and returns it or what
-	// replaces it. It may return [Deleted].
-	Run(v any, from *Version) (any, error)
+	// replaces it.
+	Run(v any, from *Version) (Result, error)
 	// Committed is called once, with the turn free, when the last Run returned
 	// no error and what it did is durable or changed nothing.
 	Committed(ctx context.Context)
 }
 
-// Deleted, returned by Run, removes the record.
-var Deleted any = new(byte)
+// A Result is what a run makes of a state.
+type Result struct {
+	Value  any  // the new state
+	Fresh  bool // it does not inherit the unknown fields of the record
+	Delete bool // the record is removed; Value does not count
+}
 
-// Fresh, returned by Run, is a value that does not inherit the unknown fields
-// of the record.
-type Fresh struct{ Value any }
+// None reports whether r is the zero Result.
+func (r Result) None() bool { return r.Value == nil && !r.Delete }
 
 // Update runs op until it holds, fails, or its caller's patience ends. It
 // returns the state that the op's run left.
@@ -170,7 +173,7 @@ func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, 
 	if err != nil {
 		return nil, refused, nil, nil, err
 	}
-	if res == Deleted {
+	if res.Delete {
 		if work == in.m.committed && !work.Exists() {
 			return nil, same, nil, nil, nil
 		}
@@ -179,14 +182,15 @@ func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, 
 	return e.next(k, work, res, false)
 }
 
-// next makes the version that follows work when a run has returned res, and its
-// encoded form. With force it is a new one even if nothing has changed.
-func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how outcome, next *Version, encoded []byte, err error) {
+// next makes the version that follows work when a run has returned res, which
+// deletes nothing, and its encoded form. With force it is a new one even if
+// nothing has changed.
+func (e *Engine) next(k *Kind, work *Version, res Result, force bool) (v any, how outcome, next *Version, encoded []byte, err error) {
 	extra := work.extra()
-	if f, ok := res.(Fresh); ok {
-		res, extra = f.Value, nil
+	if res.Fresh {
+		extra = nil
 	}
-	if encoded, err = k.Type.Encode(res, extra); err != nil {
+	if encoded, err = k.Type.Encode(res.Value, extra); err != nil {
 		return nil, refused, nil, nil, err
 	}
 	digest := e.digest(encoded)
@@ -201,12 +205,12 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 	}
 	next = &Version{expires: work.expires, hash: digest.hash, bytes: digest.bytes}
 	var bytes int
-	if next.Value, res, bytes, err = k.Type.Settle(res, work.Value, extra, encoded); err != nil {
+	if next.Value, v, bytes, err = k.Type.Settle(res.Value, work.Value, extra, encoded); err != nil {
 		return nil, refused, nil, nil, err
 	}
 	next.weight = weigh(bytes)
 	next.setRare(extra, nil) // where it comes from is said when it is stored
-	return res, changed, next, encoded, nil
+	return v, changed, next, encoded, nil
 }
 
 // warnSize says once a minute and module that states come near the limit.
