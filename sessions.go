@@ -163,7 +163,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 	errs := ss.app.syncEach(ctx, refs)
 	for i, st := range states {
 		if st.kind.Backend == nil {
-			ss.app.engine.Forget(st.kind, st.key, 0, false)
+			ss.app.engine.EndKey(st.kind, st.key, 0, false)
 			continue
 		}
 		var err error

@@ -58,7 +58,7 @@ func TestA14DebounceChangeOfWhatLeaves(t *testing.T) {
 				}})
 			}()
 			synctest.Wait()
-			p.Forget(p.kind, "x", 0, false)
+			p.EndKey(p.kind, "x", 0, false)
 			close(goOn)
 			synctest.Wait()
 			select {

@@ -109,11 +109,11 @@ func (e *Engine) endExpired(in *Instance, now time.Time) bool {
 	return e.killLocked(in, true)
 }
 
-// Forget ends the state of a key, as when its record was deleted, unless memory
+// EndKey ends the state of a key, as when its record was deleted, unless memory
 // has a later revision by now, or one that will be stored although the record
 // has expired. Its hooks are called; expired means that of an idle state as
 // well. 0 stands for the latest revision.
-func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
+func (e *Engine) EndKey(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.peek(k, key)
 	if in == nil {
 		return

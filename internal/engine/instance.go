@@ -75,10 +75,11 @@ func (in *Instance) unlock() {
 	in.mu.Unlock()
 }
 
-// publish makes v what readers see. Whatever becomes visible does so here, and
-// in the order of its revisions: the first version, a commit, what another
-// instance's group or another owner has written, and a version that only
-// carries the revision of a save (see rebase). in.mu is locked.
+// publish makes v what readers see. Whatever becomes visible does so here: the
+// first version, a commit, what another instance's group or another owner has
+// written, and a version that only carries the revision of a save (see rebase).
+// It may be what readers see already. A deletion is not published: the instance
+// ends. in.mu is locked, or nobody else knows in yet.
 func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
 
 // start puts the first version in place.
@@ -120,8 +121,8 @@ type loading struct {
 	err  error         // set before
 }
 
-// startLoading returns the loading of an instance that is about to be put into the
-// cache.
+// startLoading returns the loading of an instance that is about to be put into
+// the cache.
 func (in *Instance) startLoading() *loading {
 	l := &loading{done: make(chan struct{})}
 	in.lock()

@@ -112,10 +112,10 @@ func (e *Engine) sendSave(s *save) {
 	s.backend.send(s)
 }
 
-// sendSaveAgain begins a save again that surely was not stored. If that was because
-// its companions have changed, what memory has of them may be old until their
-// own commits have been concluded, so it pauses as a change does that starts
-// again.
+// sendSaveAgain begins a save again that surely was not stored. If that was
+// because its companions have changed, what memory has of them may be old until
+// their own commits have been concluded, so it pauses as a change does that
+// starts again.
 func (e *Engine) sendSaveAgain(s *save) {
 	s.request, s.companions = nil, companions{}
 	if !e.Go(func(ctx context.Context) {
