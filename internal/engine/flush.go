@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"context"
-)
+import "context"
 
 // saveNow returns when the changes that were acknowledged before it are stored,
 // or one attempt to do so has failed.

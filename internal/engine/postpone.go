@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"github.com/stay-go/stay/store"
-)
+import "github.com/stay-go/stay/store"
 
 // postpone takes over the commit of in, whose turn is shut, if the store is
 // not to be asked now.

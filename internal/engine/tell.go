@@ -1,8 +1,6 @@
 package engine
 
-import (
-	"context"
-)
+import "context"
 
 // newMember takes a member from the engine's pool, which no other engine
 // shares: a channel made in a bubble of testing/synctest must stay there.
