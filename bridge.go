@@ -60,7 +60,7 @@ func (a appBridge) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 
 
 func (a appBridge) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }
 
-func (a appBridge) Evict(always bool) { a.engine.Evict(always) }
+func (a appBridge) Evict(always bool) { a.engine.EvictAll(always) }
 
 func (a appBridge) Sweep() {
 	done := make(chan struct{})

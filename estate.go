@@ -174,16 +174,16 @@ func (e *estate) deletes(now time.Time) store.Group {
 func (a *App) forget(e *estate) {
 	for _, rec := range slices.Concat(e.expired, e.states, e.unread) {
 		if _, k, key := a.stateOf(rec.Key); k != nil && k.Backend != nil {
-			a.engine.Forget(k, key, rec.Revision, false)
+			a.engine.EndKey(k, key, rec.Revision, false)
 		}
 	}
 	if e.over == nil {
 		return
 	}
-	a.engine.Forget(a.sessions.kind, e.session, e.over.Revision, false)
+	a.engine.EndKey(a.sessions.kind, e.session, e.over.Revision, false)
 	for _, st := range a.statesOfSession(e.session, e.record()) {
 		if st.kind.Backend == nil {
-			a.engine.Forget(st.kind, st.key, 0, !e.ended)
+			a.engine.EndKey(st.kind, st.key, 0, !e.ended)
 		}
 	}
 }

@@ -338,12 +338,12 @@ func (l *login) guestRef(t target, now time.Time) *engine.Ref {
 }
 
 // Run implements engine.GroupOp.
-func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
+func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, error) {
 	if now[l.own].Revision != l.version.Revision || l.revoked(now) {
 		return nil, engine.ErrRestart
 	}
 	clock := l.ss.app.opts.Clock()
-	out := make([]any, len(now))
+	out := make([]engine.Result, len(now))
 	rec, err := l.ss.moving(&l.resolution, clock)
 	if err != nil {
 		return nil, err
@@ -352,7 +352,7 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 	if l.old >= 0 {
 		if u := now[l.old].Value.(*userRecord).clone(); u != nil {
 			u.unlist(l.session, clock)
-			out[l.old] = u
+			out[l.old] = engine.Result{Value: u}
 		}
 	}
 	e := rec.event()
@@ -373,7 +373,7 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 		}
 		u.list(l.session, ends, clock)
 		e.User, e.Epoch, e.Login = []byte(l.user), u.Epoch, rec.Gen
-		out[l.new] = u
+		out[l.new] = engine.Result{Value: u}
 	}
 	for _, c := range l.moves {
 		guest := now[c.guest]
@@ -387,21 +387,21 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
 			continue // deleted meanwhile
 		}
 		l.asking, l.asked = c.m, c.to
-		v, err := c.m.bring(guest, now[c.target])
+		res, err := c.m.bring(guest, now[c.target])
 		if err != nil {
 			return nil, err
 		}
-		if c.tooLarge = v == nil; c.tooLarge {
+		if c.tooLarge = res.None(); c.tooLarge {
 			continue
 		}
-		out[c.target], out[c.guest] = v, engine.Deleted
+		out[c.target], out[c.guest] = res, engine.Result{Delete: true}
 	}
 	for _, i := range l.dropped {
 		if now[i].Exists() {
-			out[i] = engine.Deleted
+			out[i] = engine.Result{Delete: true}
 		}
 	}
-	l.rec, out[l.own] = rec, rec
+	l.rec, out[l.own] = rec, engine.Result{Value: rec}
 	return out, nil
 }
 
@@ -425,20 +425,20 @@ func revoked(rec *sessionRecord, user *engine.Version) bool {
 }
 
 // bring returns what becomes of the user's state when a guest's comes along;
-// nil if the two together are too large.
-func (m *module) bring(guest, there *engine.Version) (any, error) {
+// none if the two together are too large.
+func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	s := m.schema
 	if there.Revision == 0 {
-		return engine.Fresh{Value: s.Clone(guest.Value)}, nil
+		return engine.Result{Value: s.Clone(guest.Value), Fresh: true}, nil
 	}
 	v := s.Clone(there.Value)
 	if err := m.adoptInto(v, s.Clone(guest.Value)); err != nil {
-		return nil, err
+		return engine.Result{}, err
 	}
 	if fits, err := m.fits(v); !fits || err != nil {
-		return nil, err
+		return engine.Result{}, err
 	}
-	return v, nil
+	return engine.Result{Value: v}, nil
 }
 
 // Committed implements engine.GroupOp.

@@ -103,7 +103,7 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 }
 
 // Run implements engine.GroupOp.
-func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
+func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result, error) {
 	m, r := mv.module, &mv.res
 	if now[mv.own].Revision != r.version.Revision || !r.Valid(mv.left.from) {
 		return nil, engine.ErrRestart
@@ -114,13 +114,13 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 	if mv.guest >= 0 && !sameGuest(now[mv.guest], mv.left.from) {
 		return nil, engine.ErrRestart // somebody else has worked as the guest meanwhile
 	}
-	out := make([]any, len(now))
+	out := make([]engine.Result, len(now))
 	var err error
 	if out[mv.target], err = mv.land(now[mv.target]); err != nil {
 		return nil, err
 	}
 	if mv.guest >= 0 {
-		out[mv.guest] = engine.Deleted
+		out[mv.guest] = engine.Result{Delete: true}
 	}
 	if mv.left.key != "" && now[mv.target].Revision != 0 {
 		birth = now[mv.target].Birth()
@@ -130,7 +130,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]any, error) {
 		return nil, err
 	}
 	mv.rec.attach(m.name, mv.left.key, birth)
-	out[mv.own] = mv.rec
+	out[mv.own] = engine.Result{Value: mv.rec}
 	return out, nil
 }
 
@@ -142,27 +142,27 @@ func sameGuest(now, then *engine.Version) bool {
 	return !now.Exists() && !then.Exists() || now.Same(then)
 }
 
-// land returns what becomes of the instance that the session moves to; nil if
+// land returns what becomes of the instance that the session moves to; none if
 // it stays as it is.
-func (mv *move) land(there *engine.Version) (any, error) {
+func (mv *move) land(there *engine.Version) (engine.Result, error) {
 	m := mv.module
 	login := mv.guest >= 0
 	if login && there.Revision == 0 { // K2: nothing is stored, the guest's state is adopted whole
-		return engine.Fresh{Value: mv.left.result}, nil
+		return engine.Result{Value: mv.left.result, Fresh: true}, nil
 	}
 	v := m.schema.Clone(there.Value)
 	if err := mv.checkOwner(there, v); err != nil {
-		return nil, err
+		return engine.Result{}, err
 	}
 	m.schema.CopyKeyFields(v, mv.left.result)
 	if login {
 		stored := m.schema.Clone(v)
 		if err := m.adoptInto(v, m.schema.Clone(mv.left.result)); err != nil {
-			return nil, err
+			return engine.Result{}, err
 		}
 		fits, err := m.fits(v)
 		if err != nil {
-			return nil, err
+			return engine.Result{}, err
 		}
 		if mv.tooLarge = !fits; mv.tooLarge {
 			v = stored
@@ -171,7 +171,7 @@ func (mv *move) land(there *engine.Version) (any, error) {
 		mv.reportDropped()
 	}
 	if key := m.stateKey(mv.res.session, mv.res.record(), v); key != mv.left.key {
-		return nil, &Error{
+		return engine.Result{}, &Error{
 			Code: ErrInternal, Module: m.name, Phase: "run", Err: fmt.Errorf(
 				"the key is another one with the state that is stored under it: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
 		}
@@ -179,10 +179,10 @@ func (mv *move) land(there *engine.Version) (any, error) {
 	if there.Revision == 0 && mv.left.key == "" {
 		encoded, err := m.schema.Encode(v, nil)
 		if err == nil && m.app.engine.Encodes(there, encoded) {
-			return nil, nil // a guest with the initial state needs no instance
+			return engine.Result{}, nil // a guest with the initial state needs no instance
 		}
 	}
-	return v, nil
+	return engine.Result{Value: v}, nil
 }
 
 // checkOwner refuses a record of another key, for a key function that needs the
@@ -321,13 +321,10 @@ func (s *Session) follow(ctx context.Context, gen uint32, rec *sessionRecord) er
 }
 
 // checkKey compares the key of what a run left with the key that it ran under.
-func (o *op) checkKey(v any, from *engine.Version) error {
-	m := o.module
-	if f, ok := v.(engine.Fresh); ok {
-		v = f.Value
-	}
+func (o *op) checkKey(res engine.Result, from *engine.Version) error {
+	m, v := o.module, res.Value
 	switch {
-	case m.key == nil || v == engine.Deleted:
+	case m.key == nil || res.Delete:
 		return nil
 	case !o.at && m.byState():
 		if key := m.stateKey(o.res.session, o.res.record(), v); key != o.res.key {

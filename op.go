@@ -17,7 +17,9 @@ type op struct {
 	id   string       // and its key
 	res  resolution
 
-	fn interface{ apply(v any) (any, error) }
+	fn interface {
+		apply(v any) (engine.Result, error)
+	}
 
 	act     func(c *Call, v any) error
 	change  bridge.Change
@@ -51,12 +53,14 @@ func (a *App) finish(o *op, v any, err error) (any, error) {
 // A function is what State.Update is given. It needs no closure.
 type function[S any] func(*S) error
 
-func (fn function[S]) apply(v any) (any, error) { return v, fn(v.(*S)) }
+func (fn function[S]) apply(v any) (engine.Result, error) {
+	return engine.Result{Value: v}, fn(v.(*S))
+}
 
 // A replacement makes another value of the state's.
-type replacement func(v any) any
+type replacement func(v any) engine.Result
 
-func (fn replacement) apply(v any) (any, error) { return fn(v), nil }
+func (fn replacement) apply(v any) (engine.Result, error) { return fn(v), nil }
 
 // Resolve implements engine.Op.
 func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
@@ -66,15 +70,15 @@ func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
 }
 
 // Run implements engine.Op.
-func (o *op) Run(v any, from *engine.Version) (any, error) {
-	v, err := o.run(v)
+func (o *op) Run(v any, from *engine.Version) (engine.Result, error) {
+	res, err := o.run(v)
 	if err == nil {
-		err = o.checkKey(v, from)
+		err = o.checkKey(res, from)
 	}
 	if err == nil {
-		err = o.ready(v, from)
+		err = o.ready(res, from)
 	}
-	return v, err
+	return res, err
 }
 
 // errNotReady ends a run that has to wait for the session's record.
@@ -83,25 +87,22 @@ var errNotReady = errors.New("the session is not stored yet")
 // ready sees to it that a state in another store than the session's record is
 // created after that record: the two cannot be one group, and a state without
 // a session would be out of reach.
-func (o *op) ready(v any, from *engine.Version) error {
+func (o *op) ready(res engine.Result, from *engine.Version) error {
 	if o.res.ss == nil || o.kind.Backend == nil || o.kind.Backend == o.res.ss.kind.Backend ||
 		from.Exists() || o.res.version.Revision != 0 {
 		return nil
 	}
-	if f, ok := v.(engine.Fresh); ok {
-		v = f.Value
-	}
-	if v == engine.Deleted {
+	if res.Delete {
 		return nil
 	}
-	encoded, err := moduleType{module: o.module}.Encode(v, nil)
+	encoded, err := moduleType{module: o.module}.Encode(res.Value, nil)
 	if err != nil || o.module.app.engine.Encodes(from, encoded) {
 		return err
 	}
 	return errNotReady
 }
 
-func (o *op) run(v any) (any, error) {
+func (o *op) run(v any) (engine.Result, error) {
 	if o.watch != nil {
 		o.watch.run()
 	}
@@ -111,14 +112,14 @@ func (o *op) run(v any) (any, error) {
 	if o.change != nil { // which sees no Call, only its context
 		run := &runContext{Context: o.ctx}
 		defer run.over.Store(true)
-		return v, o.change.Run(run, v)
+		return engine.Result{Value: v}, o.change.Run(run, v)
 	}
 	c := o.module.app.newCall(o.ctx, o.module.name, o.action)
 	c.acting = true
 	*c.payload, c.binder = o.payload, &o.module.app.binder
 	defer c.run.over.Store(true)
 	o.call = c
-	return v, o.act(c, v)
+	return engine.Result{Value: v}, o.act(c, v)
 }
 
 // Committed implements engine.Op: it calls what the run put off.

@@ -117,7 +117,7 @@ func (c core) resetForPage(ctx context.Context) error {
 	if same, err := c.isReset(ctx, v); same || err != nil {
 		return err
 	}
-	_, err = c.update(ctx, &op{fn: replacement(func(v any) any { return c.module.schema.Reset(v) })})
+	_, err = c.update(ctx, &op{fn: replacement(func(v any) engine.Result { return engine.Result{Value: c.module.schema.Reset(v)} })})
 	return err
 }
 

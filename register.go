@@ -122,7 +122,7 @@ func (m *module) makeKinds() {
 	kind := func(prefix string, b *engine.Backend) *engine.Kind {
 		k := engine.Kind{
 			Name: m.name, Type: moduleType{module: m, guest: prefix == guestPrefix(m.name)}, Version: m.version,
-			Hooked: m.created != nil || len(m.migrate) > 0, Prefix: prefix, Backend: b,
+			RunsUserCode: m.created != nil || len(m.migrate) > 0, Prefix: prefix, Backend: b,
 			Single:  m.scope == scopeGlobal,
 			OwnKeys: m.scope == scopeSession || prefix == guestPrefix(m.name),
 		}

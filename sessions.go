@@ -116,12 +116,12 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 	v, err := ss.app.engine.Update(ctx, &systemOp{
 		app: ss.app,
 		ref: engine.Ref{Kind: ss.kind, Key: key},
-		fn: func(v any) (any, error) {
+		fn: func(v any) (engine.Result, error) {
 			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
 			if err == nil && v.(*sessionRecord) == nil && rec != nil {
 				err = ss.news.take()
 			}
-			return rec, err
+			return engine.Result{Value: rec}, err
 		},
 	})
 	if err != nil {
@@ -170,7 +170,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 	errs := ss.app.syncEach(ctx, refs)
 	for i, st := range states {
 		if st.kind.Backend == nil {
-			ss.app.engine.Forget(st.kind, st.key, 0, false)
+			ss.app.engine.EndKey(st.kind, st.key, 0, false)
 			continue
 		}
 		var err error
@@ -188,13 +188,13 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 	}
 }
 
-func deleteIt(any) (any, error) { return engine.Deleted, nil }
+func deleteIt(any) (engine.Result, error) { return engine.Result{Delete: true}, nil }
 
 // systemOp is a change of one instance that no user's code takes part in.
 type systemOp struct {
 	app *App
 	ref engine.Ref
-	fn  func(v any) (any, error)
+	fn  func(v any) (engine.Result, error)
 }
 
 // Resolve implements engine.Op. A change that changes nothing never reaches the
@@ -204,7 +204,7 @@ func (o *systemOp) Resolve(ctx context.Context) (engine.Ref, error) {
 }
 
 // Run implements engine.Op.
-func (o *systemOp) Run(v any, _ *engine.Version) (any, error) { return o.fn(v) }
+func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return o.fn(v) }
 
 // Committed implements engine.Op.
 func (o *systemOp) Committed(context.Context) {}

@@ -102,7 +102,7 @@ func (s *State[S]) Do(ctx context.Context, action string, payload any) (*S, erro
 // Reset puts every field back to its initial value but those tagged
 // `stay:"preserve"`.
 func (s *State[S]) Reset(ctx context.Context) (*S, error) {
-	v, err := s.update(ctx, &op{fn: replacement(func(v any) any { return s.module.schema.Reset(v) })})
+	v, err := s.update(ctx, &op{fn: replacement(func(v any) engine.Result { return engine.Result{Value: s.module.schema.Reset(v)} })})
 	if err != nil {
 		return nil, err
 	}
@@ -112,8 +112,8 @@ func (s *State[S]) Reset(ctx context.Context) (*S, error) {
 // ResetAll puts every field back to its initial value, and drops fields that
 // the stored record has and S has not.
 func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
-	v, err := s.update(ctx, &op{fn: replacement(func(v any) any {
-		return engine.Fresh{Value: s.module.schema.ResetAll(v)}
+	v, err := s.update(ctx, &op{fn: replacement(func(v any) engine.Result {
+		return engine.Result{Value: s.module.schema.ResetAll(v), Fresh: true}
 	})})
 	if err != nil {
 		return nil, err
@@ -143,7 +143,7 @@ func (s *State[S]) At(key string) *State[S] {
 // Delete removes the stored state; what is read next is the initial one.
 // Deleting what is not stored does nothing.
 func (s *State[S]) Delete(ctx context.Context) error {
-	_, err := s.update(ctx, &op{fn: replacement(func(any) any { return engine.Deleted })})
+	_, err := s.update(ctx, &op{fn: replacement(func(any) engine.Result { return engine.Result{Delete: true} })})
 	return err
 }
 

@@ -149,32 +149,32 @@ func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine
 }
 
 // Run implements engine.GroupOp.
-func (t *arrival) Run(now []*engine.Version, _ engine.Birth) ([]any, error) {
+func (t *arrival) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, error) {
 	if now[t.own].Revision != t.version.Revision {
 		return nil, engine.ErrRestart
 	}
-	out := make([]any, len(now))
+	out := make([]engine.Result, len(now))
 	rec := t.version.Value.(*sessionRecord).clone()
 	rec.arrived(t.m.name)
-	out[t.own] = rec
+	out[t.own] = engine.Result{Value: rec}
 	t.failed = nil
 	switch {
 	case t.guest < 0 || now[t.guest].Revision == 0:
 	case t.drop:
-		out[t.guest] = engine.Deleted
+		out[t.guest] = engine.Result{Delete: true}
 	default:
-		var v any
+		var res engine.Result
 		var err error
-		if failure := apart(func() { v, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
+		if failure := apart(func() { res, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
 			err = failure
 		}
 		switch {
 		case err != nil:
 			t.failed = &Error{Code: CodeOf(err), Module: t.m.name, Phase: "adopt", Err: err}
-		case v == nil:
+		case res.None():
 			t.failed = t.m.tooLargeToAdopt("", "")
 		default:
-			out[t.target], out[t.guest] = v, engine.Deleted
+			out[t.target], out[t.guest] = res, engine.Result{Delete: true}
 		}
 	}
 	return out, nil

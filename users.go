@@ -73,14 +73,14 @@ func (a *App) revoke(ctx context.Context, user string) error {
 	_, err := a.engine.Update(ctx, &systemOp{
 		app: a,
 		ref: ref,
-		fn: func(v any) (any, error) {
+		fn: func(v any) (engine.Result, error) {
 			u := v.(*userRecord)
 			if u != nil {
 				u.Epoch = newEpoch(u.Epoch)
 				u.Revoked = a.opts.Clock().UnixMilli()
 				u.Sessions = nil
 			}
-			return u, nil
+			return engine.Result{Value: u}, nil
 		},
 	})
 	if err != nil {

@@ -1,8 +1,14 @@
 package tests_test
 
 import (
+	"cmp"
+	"go/ast"
+	"go/importer"
 	"go/parser"
 	"go/token"
+	"go/types"
+	"io"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -166,6 +172,106 @@ func TestOnePackageComment(t *testing.T) {
 			t.Errorf("package %s: want one file with a package comment, got %q", p.ImportPath, documented)
 		}
 	}
+}
+
+// cycles say of packages how many of their files may form one cycle: each of
+// them uses a name that is declared in the next.
+var cycles = []struct {
+	path    string
+	most    int
+	because string
+}{
+	{stay + "/internal/engine", 9, "what is in memory is one knot (engine, kind, instance, cache); what stands on it and what it stands on can be read alone"},
+}
+
+// Whoever reads a file has to read those that it uses, and not the whole package.
+func TestFilesOfAPackageFormSmallCycles(t *testing.T) {
+	for _, c := range cycles {
+		packages := list(t, "-export", "-deps", c.path)
+		uses := fileUses(t, packages, c.path)
+		for _, cycle := range components(uses) {
+			if len(cycle) > c.most {
+				t.Errorf("%s: %d files form a cycle, at most %d may: %s\n%s", c.path, len(cycle), c.most, c.because, strings.Join(cycle, " "))
+			}
+		}
+	}
+}
+
+// fileUses returns for each file of a package the others with a declaration that
+// it uses: of a name, a method or a field.
+func fileUses(t *testing.T, packages []pkg, importPath string) map[string][]string {
+	t.Helper()
+	exports := map[string]string{}
+	var files []*ast.File
+	fset := token.NewFileSet()
+	uses := map[string][]string{}
+	for _, p := range packages {
+		exports[p.ImportPath] = p.Export
+		if p.ImportPath != importPath {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			file, err := parser.ParseFile(fset, filepath.Join(p.Dir, name), nil, parser.SkipObjectResolution)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, file)
+			uses[name] = nil
+		}
+	}
+	if len(files) == 0 {
+		t.Fatalf("the table names %s, which does not exist", importPath)
+	}
+	imports := importer.ForCompiler(fset, "gc", func(path string) (io.ReadCloser, error) { return os.Open(exports[path]) })
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	checked, err := (&types.Config{Importer: imports}).Check(importPath, fset, files, info)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fileOf := func(p token.Pos) string { return filepath.Base(fset.Position(p).Filename) }
+	for name, object := range info.Uses {
+		from, to := fileOf(name.Pos()), fileOf(object.Pos())
+		if object.Pkg() == checked && from != to && !slices.Contains(uses[from], to) {
+			uses[from] = append(uses[from], to)
+		}
+	}
+	return uses
+}
+
+// components returns what each file forms a cycle with, the largest first: the
+// files that it reaches and that reach it.
+func components(uses map[string][]string) [][]string {
+	reach := map[string]map[string]bool{}
+	for from := range uses {
+		seen := map[string]bool{from: true}
+		for next := []string{from}; len(next) > 0; next = next[1:] {
+			for _, to := range uses[next[0]] {
+				if !seen[to] {
+					seen[to] = true
+					next = append(next, to)
+				}
+			}
+		}
+		reach[from] = seen
+	}
+	var all [][]string
+	done := map[string]bool{}
+	for from := range uses {
+		if done[from] {
+			continue
+		}
+		var cycle []string
+		for to := range reach[from] {
+			if reach[to][from] {
+				cycle = append(cycle, to)
+				done[to] = true
+			}
+		}
+		slices.Sort(cycle)
+		all = append(all, cycle)
+	}
+	slices.SortFunc(all, func(a, b []string) int { return cmp.Compare(len(b), len(a)) })
+	return all
 }
 
 // Until there is a release, a nested module finds its siblings through a

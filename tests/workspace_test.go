@@ -57,6 +57,7 @@ func workspace(t *testing.T) []module {
 type pkg struct {
 	ImportPath   string
 	Dir          string
+	Export       string // the file with what it exports, if it was asked for
 	GoFiles      []string
 	CgoFiles     []string
 	Deps         []string

@@ -170,7 +170,7 @@ func (c *cache) setAside(in *Instance) {
 // everything that is left is in use.
 func (c *cache) shrink() (ok bool) {
 	for c.over() {
-		in := c.evict()
+		in := c.evictOldest()
 		if in == nil {
 			return !c.over()
 		}
@@ -178,7 +178,7 @@ func (c *cache) shrink() (ok bool) {
 			continue // nothing that anybody misses
 		}
 		if c == c.engine.guests {
-			c.engine.reportDropped()
+			c.engine.reportLost()
 		}
 		if o := c.engine.cfg.Observer; o != nil {
 			o.Evicted(in.kind)
@@ -202,26 +202,26 @@ func (c *cache) beyond(g segment) bool {
 	return t.count.Load() > g.share(c.maxCount) || t.bytes.Load() > g.share(c.maxBytes)
 }
 
-// evict removes one instance and returns it, nil if there was none to remove.
-func (c *cache) evict() *Instance {
+// evictOldest evicts one instance and returns it, nil if there was none to remove.
+func (c *cache) evictOldest() *Instance {
 	if c.beyond(absent) {
-		if in := c.evictFrom(absent, absent); in != nil {
+		if in := c.evictOldestOf(absent, absent); in != nil {
 			return in
 		}
 	}
 	if !c.beyond(usedAgain) {
-		if in := c.evictFrom(usedOnce, usedOnce); in != nil {
+		if in := c.evictOldestOf(usedOnce, usedOnce); in != nil {
 			return in
 		}
 	}
-	return c.evictFrom(usedOnce, usedAgain)
+	return c.evictOldestOf(usedOnce, usedAgain)
 }
 
-// evictFrom is evict for some segments. It begins with a different shard each
+// evictOldestOf is evictOldest for some segments. It begins with a different shard each
 // time. Shards that have less than their share come last: what comes and goes by
 // chance would leave some of them nearly empty, and what is put into those would
 // soon be gone again.
-func (c *cache) evictFrom(from, to segment) *Instance {
+func (c *cache) evictOldestOf(from, to segment) *Instance {
 	first, count := c.nextShard.Add(1), int64(0)
 	for g := from; g <= to; g++ {
 		count += c.has[g].count.Load()
@@ -232,7 +232,7 @@ func (c *cache) evictFrom(from, to segment) *Instance {
 			if !all && s.n(from, to)*int64(c.n) < count {
 				continue
 			}
-			if in := s.evict(c, from, to); in != nil {
+			if in := s.evictOldest(c, from, to); in != nil {
 				return in
 			}
 		}
@@ -240,12 +240,12 @@ func (c *cache) evictFrom(from, to segment) *Instance {
 	return nil
 }
 
-// evict removes the least recently used of the shard's instances in some
+// evictOldest evicts the least recently used of the shard's instances in some
 // segments that is not in use. Those in use that it meets count as just used, so
 // that the next search does not meet them again; so do those that were read
 // through their kind, which does not put them in front, unless there is nothing
 // else.
-func (s *shard) evict(c *cache, from, to segment) *Instance {
+func (s *shard) evictOldest(c *cache, from, to segment) *Instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := s.n(from, to)
@@ -253,8 +253,7 @@ func (s *shard) evict(c *cache, from, to segment) *Instance {
 		o := s.oldest(from, to)
 		in := o.end.prev
 		one := in.kind.single
-		if (one == nil || !one.used.Swap(false) || i >= n) && c.retire(s, in) {
-			c.left(in, false)
+		if (one == nil || !one.used.Swap(false) || i >= n) && c.evict(s, in, false) {
 			return in
 		}
 		in.unlink()
@@ -262,26 +261,6 @@ func (s *shard) evict(c *cache, from, to segment) *Instance {
 		s.use(in, 0)
 	}
 	return nil
-}
-
-// retire removes in if nobody uses it. The shard is locked, so nobody can
-// begin to.
-func (c *cache) retire(s *shard, in *Instance) bool {
-	if in.pins.Load() > 0 || in.snapshot.Load() == nil || !in.mu.TryLock() {
-		return false
-	}
-	defer in.mu.Unlock()
-	if in.active != nil || in.dead || !in.clean() {
-		return false
-	}
-	in.dead = true
-	c.unlinkLocked(s, in)
-	return true
-}
-
-// left tells of an instance that was retired.
-func (c *cache) left(in *Instance, idle bool) {
-	c.engine.departures.add(in, in.snapshot.Load(), idle)
 }
 
 // unlinkLocked takes in out of the shard's map and list.
@@ -306,21 +285,6 @@ func (c *cache) remove(in *Instance) bool {
 	}
 	c.unlinkLocked(s, in)
 	return true
-}
-
-// drop removes in if nobody uses it and it can be had again: it is stored, or
-// still as it was made. Only under the lock is that certain. With leaves, it
-// leaves memory as an evicted one does; without, it was never more than a
-// reader's.
-func (c *cache) drop(in *Instance, leaves bool) {
-	s, h := c.place(in.kind, in.key)
-	s.mu.Lock()
-	v := in.snapshot.Load()
-	if s.find(h, in.kind, in.key) == in && (in.kind.Backend != nil || v != nil && v.Revision == 0) &&
-		c.retire(s, in) && leaves {
-		c.left(in, false)
-	}
-	s.mu.Unlock()
 }
 
 // resize counts in as large as it is now; whoever has changed its size calls
@@ -362,4 +326,24 @@ func (c *cache) all() []*Instance {
 		s.mu.Unlock()
 	}
 	return out
+}
+
+// reportLost logs, at most once a minute, that ephemeral state was lost because
+// there was more of it than fits.
+func (e *Engine) reportLost() {
+	total := e.lost.Add(1)
+	now := e.cfg.Now().Unix()
+	if last := e.lostLogged.Load(); now-last >= 60 && e.lostLogged.CompareAndSwap(last, now) {
+		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
+	}
+}
+
+// Peek returns the committed version, expired or not, if it is in memory, else
+// nil. It does not count as a use.
+func (e *Engine) Peek(k *Kind, key string) *Version {
+	in := k.cache.peek(k, key)
+	if in == nil {
+		return nil
+	}
+	return in.snapshot.Load()
 }

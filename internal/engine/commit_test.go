@@ -11,9 +11,9 @@ import (
 // the group was to replace says that it was not applied. Of the records whose
 // condition held a store names no more than the revision.
 func TestE5ConflictOfARepeatedGroup(t *testing.T) {
-	e := New(Config{})
+	self, other := writer{node: [8]byte{1}, seq: 2}, writer{node: [8]byte{1}, seq: 1}
 	base, checked := &Version{Revision: 5, birth: 7}, &Version{Revision: 3, birth: 9}
-	later := e.meta(base, nil, 1)
+	later := encodeMeta(base, nil, other)
 	for name, c := range map[string]struct {
 		op      store.Op
 		current store.Record
@@ -23,21 +23,21 @@ func TestE5ConflictOfARepeatedGroup(t *testing.T) {
 		"put, changed by others":     {store.Put, store.Record{Revision: 6, Meta: later}, conflicted},
 		"put, absent":                {store.Put, store.Record{}, lost},
 		"put, made by who knows":     {store.Put, store.Record{Revision: 6}, lost},
-		"put, ours":                  {store.Put, store.Record{Revision: 6, Meta: e.meta(base, nil, 2)}, vanished},
+		"put, ours":                  {store.Put, store.Record{Revision: 6, Meta: encodeMeta(base, nil, self)}, vanished},
 		"delete, as it was":          {store.Delete, store.Record{Revision: 5}, conflicted},
 		"delete, changed by others":  {store.Delete, store.Record{Revision: 6, Meta: later}, conflicted},
 		"delete, absent":             {store.Delete, store.Record{}, lost},
 		"check, changed by somebody": {store.Check, store.Record{Revision: 6, Meta: later}, lost},
 	} {
 		in := &Instance{active: &active{m: machine{committed: base}}}
-		req := &request{in: in, seq: 2, sent: 2, companions: []Companion{{Base: checked}}}
-		req.writes[0] = store.Group{{Op: c.op, Base: 5}, {Op: store.Check, Base: 3}}
+		b := &batch{request: request{by: self, sent: 2}, in: in, companions: companions{list: []Companion{{Base: checked}}}}
+		b.writes[0] = store.Group{{Op: c.op, Base: 5}, {Op: store.Check, Base: 3}}
 		res := store.Result{Outcome: store.Conflict, Current: []store.Record{c.current, {Revision: 4}}}
-		if how := e.conflictOrOwn(req, res); how != c.want {
+		if how := conflictOrOwn(b, res); how != c.want {
 			t.Errorf("%s: %d, want %d", name, how, c.want)
 		}
-		req.sent = 1
-		if how := e.conflictOrOwn(req, res); how != conflicted && c.want != vanished {
+		b.sent = 1
+		if how := conflictOrOwn(b, res); how != conflicted && c.want != vanished {
 			t.Errorf("%s, sent once: %d, want %d", name, how, conflicted)
 		}
 	}

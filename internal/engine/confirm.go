@@ -15,53 +15,53 @@ import (
 // more, the record is removed again, and the change starts anew, which tells its
 // caller.
 
-// confirm concludes a request that has created a record without companions. mine
+// confirm concludes a batch that has created a record without companions. mine
 // is the record's revision if nobody else has written it since, else 0.
-func (e *Engine) confirm(req *request, how conclusion, mine store.Revision) {
+func (b *batch) confirm(how conclusion, mine store.Revision) {
 	decide := func(context.Context) {
 		switch {
-		case req.guard.Stands(req.in.m.committed):
-			e.end(req, how, nil)
+		case b.guard.Stands(b.in.m.committed):
+			b.conclude(how, nil)
 		case mine == 0:
-			e.end(req, lost, errBuiltOn())
+			b.conclude(lost, errBuiltOn())
 		default:
 			// It counts as sent before: nobody may take it for one that has
 			// changed nothing.
-			req.undo, req.doubted = true, time.Time{}
-			req.one[0] = store.Write{Op: store.Delete, Key: req.one[0].Key, Base: mine}
-			req.writes[0], req.bytes = req.one[:], 0
-			req.backend.send(req)
+			b.undo, b.doubted = true, time.Time{}
+			b.one[0] = store.Write{Op: store.Delete, Key: b.one[0].Key, Base: mine}
+			b.writes[0], b.bytes = b.one[:], 0
+			b.backend.send(b)
 		}
 	}
-	if req.backend.features.Immediate { // its caller's goroutine, which may wait
-		decide(e.ctx)
-	} else if !e.Go(decide) {
-		e.giveUp(req, store.ErrClosed)
+	if b.backend.features.Immediate { // its caller's goroutine, which may wait
+		decide(b.backend.ctx)
+	} else if !b.backend.start(decide) {
+		b.conclude(lost, errNoAnswer(store.ErrClosed))
 	}
 }
 
-// undone is [Engine.settle] for the removal of what was created.
-func (e *Engine) undone(req *request, res store.Result) {
+// undone is settle for the removal of what was created.
+func (b *batch) undone(res store.Result) {
 	switch {
 	case res.Outcome == store.Applied:
-		e.end(req, conflicted, nil)
+		b.conclude(conflicted, nil)
 	case res.Outcome == store.Conflict && len(res.Current) == 1:
-		if rec := &res.Current[0]; rec.Revision != 0 && birthOf(rec.Meta) == req.in.m.working.birth {
-			e.end(req, lost, errBuiltOn())
+		if rec := &res.Current[0]; rec.Revision != 0 && birthOf(rec.Meta) == b.in.m.working.birth {
+			b.conclude(lost, errBuiltOn())
 			return
 		}
-		e.end(req, conflicted, nil) // whoever ended the session has removed it
+		b.conclude(conflicted, nil) // whoever ended the session has removed it
 	default:
-		e.sendAgain(req, res.Err)
+		sendAgain(b, res.Err)
 	}
 }
 
-// lastWritten returns the revision of the one record that the request writes, 0
-// if others have written it since.
-func (e *Engine) lastWritten(req *request, res store.Result) store.Revision {
+// lastWritten returns the revision of the one record that the batch writes, 0 if
+// others have written it since.
+func (b *batch) lastWritten(res store.Result) store.Revision {
 	if len(res.Current) == 1 {
 		rec := &res.Current[0]
-		if w := slices.Collect(writersOf(rec.Meta)); len(w) > 0 && w[0] == (writer{e.node, req.seq}) { // the latest
+		if w := slices.Collect(writersOf(rec.Meta)); len(w) > 0 && w[0] == b.by { // the latest
 			return rec.Revision
 		}
 	}

@@ -21,11 +21,11 @@ type appending struct {
 func (o *appending) Resolve(context.Context) (Ref, error) { return o.ref, nil }
 func (o *appending) Committed(context.Context)            {}
 
-func (o *appending) Run(v any, _ *Version) (any, error) {
+func (o *appending) Run(v any, _ *Version) (Result, error) {
 	if o.run != nil {
 		o.run(v.(string))
 	}
-	return v.(string) + o.more, nil
+	return Result{Value: v.(string) + o.more}, nil
 }
 
 // A change on an instance that leaves memory when its save has ended is not
@@ -58,7 +58,7 @@ func TestA14DebounceChangeOfWhatLeaves(t *testing.T) {
 				}})
 			}()
 			synctest.Wait()
-			p.Forget(p.kind, "x", 0, false)
+			p.EndKey(p.kind, "x", 0, false)
 			close(goOn)
 			synctest.Wait()
 			select {

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-
-	"github.com/stay-go/stay/store"
+	"time"
 )
 
 const (
@@ -22,17 +21,16 @@ const (
 
 // A departure is a state that has left memory, on its way to its hooks.
 type departure struct {
-	kind    *Kind
-	key     string
-	version *Version
-	idle    bool // it was dropped because nobody used it
+	key             string
+	version         *Version
+	idle, destroyed func(key string, v *Version) // the hooks, in their order; nil = none
 }
 
 // departures calls the hooks of states that have left memory, one after
 // another. States leave in the middle of other work, with a turn or a lock
 // taken, so a goroutine of its own calls the hooks; it runs while there are any.
 type departures struct {
-	engine *Engine
+	start func(func(context.Context)) bool // Engine.Go
 
 	mu      sync.Mutex
 	queue   []departure
@@ -41,19 +39,13 @@ type departures struct {
 	moved   chan struct{} // closed when a hook has returned; nil = nobody waits
 }
 
-// hooked reports whether somebody wants to know when states of the kind leave.
-func (k *Kind) hooked() bool { return k.Destroyed != nil || k.Idle != nil }
-
 // add puts a state into the queue. It waits for nothing, so locks may be held.
-func (d *departures) add(in *Instance, v *Version, idle bool) {
-	if !in.kind.hooked() {
-		return
-	}
+func (d *departures) add(dep departure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.queue = append(d.queue, departure{in.kind, in.key, v, idle})
+	d.queue = append(d.queue, dep)
 	if !d.working {
-		d.working = d.engine.Go(d.work)
+		d.working = d.start(d.work)
 	}
 }
 
@@ -87,13 +79,33 @@ func (d *departures) next() bool {
 		}
 		d.mu.Unlock()
 	}()
-	if dep.idle && dep.kind.Idle != nil {
-		dep.kind.Idle(dep.key, dep.version)
+	if dep.idle != nil {
+		dep.idle(dep.key, dep.version)
 	}
-	if dep.kind.Destroyed != nil {
-		dep.kind.Destroyed(dep.key, dep.version)
+	if dep.destroyed != nil {
+		dep.destroyed(dep.key, dep.version)
 	}
 	return true
+}
+
+// errHooks is why awaitRoom gives up.
+var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
+
+// awaitRoom waits, for so long at most, until one more state with hooks may be
+// loaded. So what waits for hooks is bounded, however slow they are.
+func (d *departures) awaitRoom(ctx context.Context, most time.Duration) error {
+	d.mu.Lock()
+	full := len(d.queue) >= maxDepartures
+	d.mu.Unlock()
+	if !full {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, most)
+	defer cancel()
+	if err := d.await(ctx, func() bool { return len(d.queue) < maxDepartures }); err != nil {
+		return fail(Busy, "too many states are waiting to leave memory", fmt.Errorf("%w: %w", errHooks, err))
+	}
+	return nil
 }
 
 // drain waits until all hooks have been called, or ctx ends.
@@ -121,112 +133,3 @@ func (d *departures) await(ctx context.Context, done func() bool) error {
 		}
 	}
 }
-
-var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
-
-// room waits until one more state of a kind with hooks may be loaded. So what
-// waits for hooks is bounded, however slow they are.
-func (e *Engine) room(ctx context.Context, k *Kind) error {
-	if !k.hooked() {
-		return nil
-	}
-	d := &e.departures
-	d.mu.Lock()
-	full := len(d.queue) >= maxDepartures
-	d.mu.Unlock()
-	if !full {
-		return nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, e.cfg.MaxWait)
-	defer cancel()
-	if err := d.await(ctx, func() bool { return len(d.queue) < maxDepartures }); err != nil {
-		return fail(Busy, "too many states are waiting to leave memory", fmt.Errorf("%w: %w", errHooks, err))
-	}
-	return nil
-}
-
-// farewell has everything leave memory and waits for the hooks until ctx ends.
-func (e *Engine) farewell(ctx context.Context) error {
-	done := make(chan struct{})
-	if !e.Go(func(own context.Context) {
-		defer close(done)
-		for _, c := range []*cache{e.instances, e.guests} {
-			for i, in := range c.all() {
-				e.expel(in, true)
-				if i%departuresAtOnce == 0 {
-					e.departures.drain(own)
-				}
-			}
-		}
-		e.departures.drain(own)
-	}) {
-		return nil
-	}
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// expel is kill, and with leaves the state leaves memory for good.
-func (e *Engine) expel(in *Instance, leaves bool) bool {
-	in.lock()
-	return e.expelLocked(in, leaves)
-}
-
-// expelLocked is expel with in.mu locked, which it unlocks.
-func (e *Engine) expelLocked(in *Instance, leaves bool) bool {
-	if in.owed != nil && in.owed.under != nil {
-		in.owed.doomed = true
-		in.leaves = in.leaves || leaves
-		in.unlock()
-		return false
-	}
-	eff := in.m.kill()
-	dead, idle := in.m.dead, in.idle
-	if !dead {
-		in.leaves = in.leaves || leaves
-	}
-	if in.owed != nil && dead {
-		in.owed.abandon(e)
-	}
-	in.unlock()
-	if dead && in.kind.cache.remove(in) && leaves {
-		if v := in.snapshot.Load(); v != nil {
-			e.departures.add(in, v, idle)
-		}
-	}
-	if dead {
-		in.over()
-	}
-	e.tell(in, eff)
-	return dead
-}
-
-// Forget takes the state of a key out of memory for good, as when its record
-// was deleted, unless memory has a later revision by now, or one that will be
-// stored although the record has expired. Its hooks are called; expired means
-// that of an idle state as well. 0 stands for the latest revision.
-func (e *Engine) Forget(k *Kind, key string, rev store.Revision, expired bool) {
-	in := k.cache.peek(k, key)
-	if in == nil {
-		return
-	}
-	if v := in.snapshot.Load(); v != nil && rev != 0 && v.Revision > rev {
-		return
-	}
-	in.lock()
-	if rev != 0 && in.ahead(e.cfg.Now()) {
-		in.unlock()
-		return
-	}
-	in.idle = expired
-	in.unlock()
-	e.expel(in, true)
-}
-
-// Closing reports whether Close has begun: what takes long should come to an
-// end.
-func (e *Engine) Closing() bool { return e.refuse.Load() }

@@ -1,12 +1,3 @@
-// Package engine keeps instances of state in memory and runs every change as
-// a serial, all-or-nothing transaction that is answered when it is durable.
-// It works on bytes, values of any type and functions; package stay puts
-// types on top.
-//
-// An update runs in its caller's goroutine. It takes the turn of its instance,
-// works on a copy, and joins the instance's open batch; when the batch closes,
-// its encoded state goes to the store as one conditional write, together with
-// the writes of other instances. machine.go decides, the rest carries out.
 package engine
 
 import (
@@ -14,8 +5,6 @@ import (
 	"crypto/rand"
 	"hash/maphash"
 	"log/slog"
-	"maps"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -30,7 +19,7 @@ type Config struct {
 	MaxInstances  int
 	MaxBytes      int64
 	MaxGuests     int
-	GuestIdle     time.Duration // unused ephemeral state is dropped after it
+	GuestIdle     time.Duration // unused ephemeral state is evicted after it
 	MaxState      int
 	MaxWaiters    int
 	MaxWait       time.Duration
@@ -46,15 +35,14 @@ type Engine struct {
 	cfg    Config
 	limits limits
 	single limits // without batches: for stores that are immediate
-	node   [8]byte
-	seq    atomic.Uint64
+	node   node
 
 	seed maphash.Seed // of digests
 
 	instances *cache
 	guests    *cache
 	members   sync.Pool // of *member
-	requests  sync.Pool // of *request
+	batches   sync.Pool // of *batch
 	actives   sync.Pool // of *active
 
 	departures departures
@@ -69,32 +57,32 @@ type Engine struct {
 	drained  chan struct{} // closed when closed is set and inflight is 0
 	backends map[store.Store]*Backend
 
-	unsaved    atomic.Int64 // instances with changes that the store lacks
-	stuck      atomic.Int64 // those of them whose latest save has failed
-	inflight   atomic.Int64
-	refuse     atomic.Bool // mirrors closed
-	evict      atomic.Bool // keep nothing in memory that nobody uses
-	closing    chan struct{}
-	dropped    atomic.Int64
-	dropLogged atomic.Int64
+	unsaved     atomic.Int64 // instances with changes that the store lacks
+	stuck       atomic.Int64 // those of them whose latest save has failed
+	inflight    atomic.Int64
+	refuse      atomic.Bool   // mirrors closed
+	evictAtOnce atomic.Bool   // keep nothing in memory that nobody uses
+	closeDone   chan struct{} // closed when Close has returned
+	lost        atomic.Int64  // guests that were evicted to make room
+	lostLogged  atomic.Int64  // when that was last logged, in Unix seconds
 }
 
 // New returns an engine that runs until Close.
 func New(cfg Config) *Engine {
 	e := &Engine{
-		cfg:      cfg,
-		limits:   limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
-		single:   limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
-		drained:  make(chan struct{}),
-		closing:  make(chan struct{}),
-		seed:     maphash.MakeSeed(),
-		backends: map[store.Store]*Backend{},
+		cfg:       cfg,
+		limits:    limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
+		single:    limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
+		drained:   make(chan struct{}),
+		closeDone: make(chan struct{}),
+		seed:      maphash.MakeSeed(),
+		backends:  map[store.Store]*Backend{},
 	}
-	rand.Read(e.node[:])
+	rand.Read(e.node.id[:])
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
-	e.departures.engine = e
+	e.departures.start = e.Go
 	return e
 }
 
@@ -123,11 +111,18 @@ func (e *Engine) Go(fn func(context.Context)) bool {
 func (e *Engine) Backend(s store.Store) *Backend {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	b := e.backends[s]
-	if b == nil {
-		b = newBackend(e, s)
-		e.backends[s] = b
+	if b := e.backends[s]; b != nil {
+		return b
 	}
+	b := &Backend{
+		checked: checked{s}, features: s.Features(),
+		ctx: e.ctx, start: e.Go, now: e.cfg.Now, maxWait: e.cfg.MaxWait, commitTimeout: e.cfg.CommitTimeout,
+		stuck: &e.stuck, signal: make(chan struct{}, 1),
+	}
+	if !b.features.Immediate && !e.stopped {
+		e.wg.Go(b.run)
+	}
+	e.backends[s] = b
 	return b
 }
 
@@ -160,56 +155,9 @@ func (e *Engine) End() {
 // hold keeps Close waiting for work that was begun before it.
 func (e *Engine) hold() { e.inflight.Add(1) }
 
-// Close refuses new work, waits for what is under way until ctx ends, stores
-// what Debounce has kept back (see saveAll), has everything leave memory, and
-// then stops every goroutine and closes the stores. It returns an error that
-// tells what could not be saved; the context's error if work or hooks were cut
-// off, else the first error of a store. The stores are closed in any case; a
-// second call waits for the first to be done.
-func (e *Engine) Close(ctx context.Context) error {
-	e.mu.Lock()
-	if e.closed {
-		e.mu.Unlock()
-		select {
-		case <-e.closing:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	e.closed = true
-	e.refuse.Store(true)
-	e.mu.Unlock()
-	defer close(e.closing)
-
-	e.saves(e.instances.all()) // also if what is under way takes too long
-	e.hold()
-	e.End() // closes drained if nothing is under way
-	var err error
-	select {
-	case <-e.drained:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	e.saveAll(ctx)
-	all := e.instances.all()
-	if err == nil {
-		err = e.farewell(ctx)
-	}
-	e.cancel()
-	for _, in := range append(all, e.guests.all()...) {
-		e.kill(in)
-	}
-	e.mu.Lock()
-	e.stopped = true
-	backends := slices.Collect(maps.Values(e.backends))
-	e.mu.Unlock()
-	e.wg.Wait()
-	err = e.reportUnsaved(all, err)
-	for _, b := range backends {
-		if cerr := b.store.Close(); err == nil {
-			err = cerr
-		}
-	}
-	return err
+func (e *Engine) digest(b []byte) digest {
+	return digest{maphash.Bytes(e.seed, b), int32(len(b))} //nolint:gosec // states are far smaller
 }
+
+// Encodes reports whether b is the encoded value of v.
+func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest() == e.digest(b) }

@@ -41,6 +41,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 func fail(c Class, text string, cause error) error { return &Error{Class: c, Text: text, Err: cause} }
 
+func errClosed() error { return fail(Closed, "the app is closed", nil) }
+
 // The phases.
 const (
 	phaseLoad = "load"
@@ -51,8 +53,15 @@ func failAt(phase string, c Class, text string, cause error) error {
 	return &Error{Class: c, Phase: phase, Text: text, Err: cause}
 }
 
+// errNoRecords is what a Load fails with that a store has answered by too few or
+// too many records.
+var errNoRecords = errors.New("the store did not answer the read")
+
 // storeError classifies what a store returned.
 func storeError(phase string, err error) error {
+	if errors.Is(err, errNoRecords) {
+		return failAt(phase, Internal, errNoRecords.Error(), nil)
+	}
 	if errors.Is(err, store.ErrTooLarge) {
 		return failAt(phase, TooLarge, "the state is larger than the store takes", err)
 	}

@@ -11,11 +11,11 @@ import (
 // A GroupOp changes several instances at once, all or none.
 type GroupOp interface {
 	// Run gets the committed version of each instance, which it must not
-	// change, and returns what becomes of each: nil for what must only stay
+	// change, and returns what becomes of each: none for what must only stay
 	// as it is, else as [Op].Run does. A record that is created by this group
 	// gets the birth given. The turns of all are taken meanwhile. [ErrRestart]
 	// has the caller start again.
-	Run(now []*Version, birth Birth) ([]any, error)
+	Run(now []*Version, birth Birth) ([]Result, error)
 	// Committed is called as that of [Op] is.
 	Committed(ctx context.Context)
 }
@@ -29,11 +29,12 @@ var ErrRestart = &Error{Class: Conflict, Text: "the state has changed meanwhile"
 // turns must keep to one order of all instances, and an Op takes one only, so
 // nobody waits in a circle.
 type group struct {
+	request
 	engine *Engine
 	op     GroupOp
 	lead   *member // of the caller
 	parts  []part
-	writes []int // for each write of the store's group, whose it is
+	whose  []int // for each write the part
 }
 
 // A part is one instance of a group.
@@ -53,7 +54,7 @@ type part struct {
 // one backend.
 func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left []*Version, again bool, err error) {
 	if !e.Begin() {
-		return nil, false, fail(Closed, "the app is closed", nil)
+		return nil, false, errClosed()
 	}
 	defer e.End()
 	if err := ctx.Err(); err != nil {
@@ -71,17 +72,17 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 	if again, err := g.enter(ctx); again || err != nil {
 		return nil, again, err
 	}
-	seq := e.writeID()
-	left, again, err = g.run(e.birth(seq))
+	g.by = e.node.nextWrite()
+	left, again, err = g.run(g.by.newBirth())
 	if again || err != nil {
 		return nil, again, err
 	}
-	g.lead = e.newMember(ctx, groupOp{g.op})
+	g.lead = e.newMember(ctx, g.op)
 	if !g.stage() {
 		e.free(g.lead)
 		return nil, true, nil
 	}
-	g.commit(seq)
+	g.commit()
 	told, err := hear(ctx, g.lead)
 	if err != nil {
 		return nil, false, err
@@ -100,13 +101,6 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 	}
 	return nil, true, nil
 }
-
-// groupOp lets a group's caller leave as that of an Op may.
-type groupOp struct{ GroupOp }
-
-func (groupOp) Resolve(context.Context) (Ref, error) { return Ref{}, nil }
-
-func (groupOp) Run(v any, _ *Version) (any, error) { return v, nil }
 
 // main is the instance that the group is about, for reports.
 func (g *group) main() *Instance { return g.parts[0].in }
@@ -131,7 +125,7 @@ func (g *group) enter(ctx context.Context) (again bool, err error) {
 		switch told {
 		case granted:
 			p.held = true
-			if err := e.flush(ctx, p.in); err != nil {
+			if err := e.saveNow(ctx, p.in); err != nil {
 				return false, err
 			}
 			p.in.lock()
@@ -157,7 +151,7 @@ func (g *group) release() {
 			p.held = false
 			e.finish(p.in, p.w, aborted, nil)
 		}
-		if p.w != nil && p.w.group == nil {
+		if p.w != nil && !p.w.grouped {
 			e.free(p.w)
 		}
 		if p.in != nil {
@@ -188,10 +182,10 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	for i := range g.parts {
 		p := &g.parts[i]
 		left[i] = now[i]
-		switch res[i] {
-		case nil:
+		switch {
+		case res[i].None():
 			continue
-		case Deleted:
+		case res[i].Delete:
 			if now[i].Revision != 0 {
 				p.next = now[i].deleted()
 			}
@@ -222,7 +216,7 @@ func (g *group) stage() bool {
 		p.in.unlock()
 		p.held = false
 		if ok {
-			p.w.group = g
+			p.w.grouped = true
 			continue
 		}
 		for j := range i {
@@ -234,9 +228,8 @@ func (g *group) stage() bool {
 }
 
 // commit sends the group to the store.
-func (g *group) commit(seq uint64) {
+func (g *group) commit() {
 	e := g.engine
-	req := &request{group: g, seq: seq}
 	changes := false
 	for i := range g.parts {
 		p := &g.parts[i]
@@ -244,46 +237,66 @@ func (g *group) commit(seq uint64) {
 			e.stampInMemory(p.in, p.next, p.ref.Expires)
 			continue
 		}
-		req.backend = p.in.kind.Backend
+		g.backend = p.in.kind.Backend
 		base := p.in.m.committed
 		w := store.Write{Op: store.Check, Key: p.in.kind.Prefix + p.in.key, Base: base.Revision}
 		if next := p.next; next != nil {
 			changes = true
 			w.Op = store.Delete
 			if !next.gone {
-				e.stamp(p.in, base, next, seq, p.ref.Expires)
+				e.stamp(p.in, base, next, g.by, p.ref.Expires)
 				w.Op, w.Version = store.Put, p.in.kind.Version
-				w.Value, w.Meta, w.Expires = slices.Clip(p.encoded), e.meta(next, p.encoded, seq), next.Expires()
+				w.Value, w.Meta, w.Expires = slices.Clip(p.encoded), encodeMeta(next, p.encoded, g.by), next.Expires()
 			}
 		}
-		req.writes[0] = append(req.writes[0], w)
-		g.writes = append(g.writes, i)
-		req.bytes += len(w.Value)
+		g.writes[0] = append(g.writes[0], w)
+		g.whose = append(g.whose, i)
 	}
+	g.measure()
 	e.hold()
 	if !changes {
-		e.end(req, applied, nil)
+		g.conclude(applied, nil)
 		return
 	}
-	req.backend.send(req)
+	g.backend.send(g)
+}
+
+// base implements change.
+func (g *group) base(i int) *Version { return g.parts[g.whose[i]].in.m.committed }
+
+// settle implements outgoing.
+func (g *group) settle(res store.Result) {
+	if res.Outcome == store.Applied {
+		g.backend.works()
+		g.number(res.Revisions)
+		g.conclude(applied, nil)
+		return
+	}
+	if how, cause, doubt := notApplied(g, res); doubt {
+		sendAgain(g, res.Err)
+	} else {
+		g.conclude(how, cause)
+	}
 }
 
 // number gives the new versions the revisions that the store has given them.
 func (g *group) number(revs []store.Revision) {
 	for i, rev := range revs {
-		if next := g.parts[g.writes[i]].next; next != nil && !next.gone {
+		if next := g.parts[g.whose[i]].next; next != nil && !next.gone {
 			next.Revision = rev
 		}
 	}
 }
 
-// conclude ends the group for every instance and answers its caller.
+// conclude implements outgoing: it ends the group for every instance and answers
+// its caller.
 func (g *group) conclude(how conclusion, cause error) {
 	e := g.engine
+	defer e.End()
 	for _, last := range []bool{false, true} {
 		for i := range g.parts {
 			if p := &g.parts[i]; p.ref.Last == last {
-				e.conclude(p.in, p.end(how), cause)
+				e.conclude(p.in, p.conclusion(how), cause)
 			}
 		}
 	}
@@ -305,10 +318,10 @@ func (g *group) conclude(how conclusion, cause error) {
 	}
 }
 
-// end says what the outcome of a group means for one of its instances. Memory
+// conclusion says what the outcome of a group means for one of its instances. Memory
 // is the only place where a state without a store is, so there the instance
 // must not die of an outcome that only the store's part is concerned with.
-func (p *part) end(how conclusion) conclusion {
+func (p *part) conclusion(how conclusion) conclusion {
 	memory := p.in.kind.Backend == nil
 	switch {
 	case memory && (how == applied || how == vanished):

@@ -10,7 +10,7 @@ import (
 
 type says string
 
-func (s says) run(any) (any, error)         { return string(s), nil }
+func (s says) run(any) (Result, error)      { return Result{Value: string(s)}, nil }
 func (says) Committed(context.Context)      {}
 func (groupSays) Committed(context.Context) {}
 
@@ -19,15 +19,15 @@ type oneOp struct {
 	ref Ref
 }
 
-func (o oneOp) Resolve(context.Context) (Ref, error) { return o.ref, nil }
-func (o oneOp) Run(v any, _ *Version) (any, error)   { return o.run(v) }
+func (o oneOp) Resolve(context.Context) (Ref, error)  { return o.ref, nil }
+func (o oneOp) Run(v any, _ *Version) (Result, error) { return o.run(v) }
 
 type groupSays struct {
 	with func()
-	what []any
+	what []Result
 }
 
-func (g groupSays) Run([]*Version, Birth) ([]any, error) {
+func (g groupSays) Run([]*Version, Birth) ([]Result, error) {
 	g.with()
 	return g.what, nil
 }
@@ -47,7 +47,7 @@ func TestS4GuestsAreGivenBackLast(t *testing.T) {
 		}
 		waiter := &member{tell: make(chan verdict)} // whoever tells it waits for it
 		in := e.guests.peek(guests, "")
-		op := groupSays{what: []any{Deleted, "moved"}, with: func() {
+		op := groupSays{what: []Result{{Delete: true}, {Value: "moved"}}, with: func() {
 			in.lock()
 			defer in.unlock()
 			if told := in.m.enter(waiter); told != queued {

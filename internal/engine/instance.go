@@ -1,14 +1,11 @@
 package engine
 
 import (
-	"context"
-	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/internal/footprint"
 )
 
 // An Instance is the state of one module under one key, in memory. Most of
@@ -28,8 +25,8 @@ type Instance struct {
 	pins    atomic.Int32
 	fresh   bool    // there was surely no record when it was made
 	dead    bool    // it was evicted while it was at rest
-	leaves  bool    // killed for good while its batch was at the store
-	idle    bool    // it leaves because it has expired
+	ends    bool    // for good, with the answer of the store that it waits for
+	idle    bool    // it ends because its time is over
 	counted weight  // by the cache
 	segment segment // of the cache
 }
@@ -42,39 +39,10 @@ type active struct {
 	m       machine
 	encoded []byte        // the state that the open batch leaves
 	joined  time.Time     // when the open batch got its first member
-	writing uint64        // the write that is at the store
+	writing writer        // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
-	ended   chan struct{} // closed when it has died; nil = nobody waits
-}
-
-// loading is how the instance gets its first version.
-type loading struct {
-	done chan struct{} // closed when it is over
-	err  error         // set before
-}
-
-// load returns the loading of an instance that is about to be put into the
-// cache.
-func (in *Instance) load() *loading {
-	l := &loading{done: make(chan struct{})}
-	in.lock()
-	in.loading = l
-	in.unlock()
-	return l
-}
-
-// failed ends the loading of an instance that was killed.
-func (l *loading) failed(err error) {
-	l.err = err
-	close(l.done)
-}
-
-// underway returns the loading, nil if it is over and was successful.
-func (in *Instance) underway() *loading {
-	in.lock()
-	defer in.unlock()
-	return in.loading
+	left    chan struct{} // closed when it has left memory; nil = nobody waits
 }
 
 // lock takes in.mu and sees to it that the active part is there.
@@ -99,13 +67,20 @@ func (in *Instance) lock() {
 
 // unlock puts the instance to rest if nothing is under way.
 func (in *Instance) unlock() {
-	if a := in.active; a.m.idle() && a.loading == nil && a.ended == nil {
+	if a := in.active; a.m.idle() && a.loading == nil && a.left == nil {
 		in.active = nil
 		*a = active{}
 		in.kind.cache.engine.actives.Put(a)
 	}
 	in.mu.Unlock()
 }
+
+// publish makes v what readers see. Whatever becomes visible does so here: the
+// first version, a commit, what another instance's group or another owner has
+// written, and a version that only carries the revision of a save (see rebase).
+// It may be what readers see already. A deletion is not published: the instance
+// ends. in.mu is locked, or nobody else knows in yet.
+func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
 
 // start puts the first version in place.
 func (in *Instance) start(v *Version) {
@@ -114,9 +89,59 @@ func (in *Instance) start(v *Version) {
 	if in.owed != nil {
 		in.owed.saved = v.hollow()
 	}
-	in.snapshot.Store(v)
+	in.publish(v)
 	in.loading = nil
 	in.unlock()
+}
+
+// What an instance takes in memory beside its key and its version's value: the
+// two structs and its part of the table in which it is found, and with Debounce
+// what it owes the store.
+const (
+	restBytes     = 200
+	debounceBytes = 400
+	rareBytes     = 48
+)
+
+// weigh returns what the instance takes in memory with this version.
+func (in *Instance) weigh(v *Version) weight {
+	n := restBytes + footprint.Bytes(len(in.key)) + int(v.weight.bytes())
+	if in.owed != nil {
+		n += debounceBytes
+	}
+	if v.rare != nil {
+		n += rareBytes + footprint.Bytes(cap(v.rare.others))
+	}
+	return weigh(n)
+}
+
+// loading is how the instance gets its first version.
+type loading struct {
+	done chan struct{} // closed when it is over
+	err  error         // set before
+}
+
+// startLoading returns the loading of an instance that is about to be put into
+// the cache.
+func (in *Instance) startLoading() *loading {
+	l := &loading{done: make(chan struct{})}
+	in.lock()
+	in.loading = l
+	in.unlock()
+	return l
+}
+
+// failed ends the loading of an instance that was discarded.
+func (l *loading) failed(err error) {
+	l.err = err
+	close(l.done)
+}
+
+// underway returns the loading, nil if it is over and was successful.
+func (in *Instance) underway() *loading {
+	in.lock()
+	defer in.unlock()
+	return in.loading
 }
 
 // started is start for an instance that was loading.
@@ -124,304 +149,4 @@ func (in *Instance) started(l *loading, v *Version) {
 	in.kind.cache.resize(in, v)
 	in.start(v)
 	close(l.done)
-}
-
-// wait returns when the instance is loaded.
-func (e *Engine) wait(ctx context.Context, in *Instance) error {
-	if in.snapshot.Load() != nil {
-		return nil
-	}
-	l := in.underway()
-	if l == nil {
-		return nil
-	}
-	if err := e.waitFor(ctx, l.done); err != nil {
-		return err
-	}
-	return l.err
-}
-
-func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
-	t := time.NewTimer(e.cfg.MaxWait)
-	defer t.Stop()
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return failAt(phaseLoad, Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
-	case <-t.C:
-		return failAt(phaseLoad, Unavailable, "the state could not be loaded in time", nil)
-	}
-}
-
-// find returns the instance of ref if it is in memory. One that has expired it
-// returns only if that has to wait for an answer of the store. With pin, it
-// cannot be evicted until release.
-func (e *Engine) find(ref *Ref, pin bool) *Instance {
-	c := ref.Kind.cache
-	for {
-		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.touch(ref)})
-		if in == nil {
-			return nil
-		}
-		v := in.snapshot.Load()
-		if v == nil || v.expires == 0 {
-			return in
-		}
-		if ref.Now.IsZero() {
-			ref.Now = e.cfg.Now()
-		}
-		if !v.expired(ref.Now) || !e.expire(in, ref.Now) {
-			return in
-		}
-		if pin {
-			e.release(in)
-		}
-	}
-}
-
-// touch returns the time of use, which is kept for what is in memory only.
-func (e *Engine) touch(ref *Ref) int64 {
-	if ref.Kind.Backend != nil {
-		return 0
-	}
-	if ref.Now.IsZero() {
-		ref.Now = e.cfg.Now()
-	}
-	return ref.Now.UnixNano()
-}
-
-// acquire returns the instance of ref, pinned and loaded.
-func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
-	in := e.find(ref, true)
-	for in != nil {
-		if v := in.snapshot.Load(); v == nil || !v.expired(ref.Now) {
-			break
-		}
-		err := e.waitFor(ctx, in.end())
-		e.release(in)
-		if err != nil {
-			return nil, err
-		}
-		in = e.find(ref, true)
-	}
-	if in == nil {
-		err := e.room(ctx, ref.Kind)
-		if err != nil {
-			return nil, err
-		}
-		if in, err = e.makeRoom(ctx, ref); err != nil {
-			return nil, err
-		}
-	} else if in.snapshot.Load() != nil {
-		e.hit(ref.Kind)
-	}
-	if err := e.wait(ctx, in); err != nil {
-		e.release(in)
-		return nil, err
-	}
-	return in, nil
-}
-
-// create puts an instance into the cache and has it loaded. If somebody else
-// was quicker, it returns theirs.
-func (e *Engine) create(ref *Ref) (*Instance, error) {
-	k, c := ref.Kind, ref.Kind.cache
-	isNew := ref.New
-	in := &Instance{kind: k, key: ref.Key, fresh: ref.New || k.Backend == nil}
-	if k.Debounce > 0 {
-		e.debounced(in)
-		// Another call of the same request may have made it since, and it may
-		// have left memory again. The store would refuse a change that overlooks
-		// that, but is asked when the change is acknowledged already.
-		isNew = false
-	}
-	inline := !k.Hooked && (isNew || k.Backend == nil || k.Backend.features.Immediate)
-	l := in.load()
-	got, ok := c.add(in, e.touch(ref))
-	if got != in {
-		return got, nil
-	}
-	if !ok {
-		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
-		e.release(in)
-		return nil, l.err
-	}
-	if inline {
-		e.load(in, l, isNew)
-		return in, nil
-	}
-	if !e.Go(func(context.Context) { e.load(in, l, isNew) }) {
-		e.kill(in)
-		l.failed(fail(Closed, "the app is closed", nil))
-	}
-	return in, nil
-}
-
-// load brings the state into memory; everybody who wants it waits for this
-// one load. A failed one is forgotten at once, so that the next caller tries
-// again; so is one that a hook ended with its goroutine.
-func (e *Engine) load(in *Instance, l *loading, isNew bool) {
-	var v *Version
-	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
-	defer func() {
-		if err != nil {
-			e.kill(in)
-			e.cfg.Report(in.kind, in.key, phase, err)
-			l.failed(err)
-			return
-		}
-		in.started(l, v)
-	}()
-	v, phase, err = e.fetch(in.kind, in.key, isNew)
-}
-
-// fetch reads the record, if there can be one, and makes a version of it.
-func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase string, err error) {
-	rec := &store.Record{}
-	if k.Backend != nil && !isNew {
-		if rec, err = e.read(k, key); err != nil {
-			return nil, "load", err
-		}
-	}
-	v, err = e.decode(k, key, rec)
-	return v, "decode", err
-}
-
-func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fail(Internal, "panic while loading the state", fmt.Errorf("%v", p))
-		}
-	}()
-	l, err := k.Type.Load(e.ctx, key, rec)
-	if err != nil {
-		return nil, err
-	}
-	v = &Version{Value: l.Value, Revision: rec.Revision, weight: weigh(l.Bytes)}
-	v.setRare(l.Extra, nil)
-	e.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
-	v.setExpires(rec.Expires)
-	v.setDigest(e.digest(l.Encoded))
-	return v, nil
-}
-
-// release undoes the pin of acquire. A state that does not exist is not kept if
-// the store need not be asked for it, else only where it is in nobody's way.
-func (e *Engine) release(in *Instance) {
-	if in.pins.Add(-1) > 0 {
-		return
-	}
-	v := in.snapshot.Load()
-	switch {
-	case v != nil && !v.Exists() && in.fresh:
-		in.kind.cache.drop(in, false)
-	case in.kind.Backend != nil && e.evict.Load():
-		in.kind.cache.drop(in, true)
-	case v != nil && !v.Exists():
-		in.kind.cache.setAside(in)
-	}
-}
-
-// Evict drops from memory every stored state that nobody uses; with always,
-// also each one from now on as soon as its last use ends. What is not saved is
-// saved before; if that fails, it stays. Hooks have been called when it
-// returns.
-func (e *Engine) Evict(always bool) {
-	if always {
-		e.evict.Store(true)
-	}
-	all := e.instances.all()
-	for _, s := range e.saves(all) {
-		<-s.done
-	}
-	for i, in := range all {
-		in.kind.cache.drop(in, true)
-		if i%departuresAtOnce == 0 {
-			e.departures.drain(e.ctx)
-		}
-	}
-	e.departures.drain(e.ctx)
-}
-
-// kill takes an instance out of use: see machine.kill. It reports false when
-// that has to wait for an answer of the store. What is not saved is lost.
-func (e *Engine) kill(in *Instance) bool { return e.expel(in, false) }
-
-// Drop forgets the state of a key in memory, clean or not: a stored one is
-// loaded again when it is next used, ephemeral state is lost.
-func (e *Engine) Drop(k *Kind, key string) {
-	if in := k.cache.peek(k, key); in != nil {
-		e.kill(in)
-	}
-}
-
-// Get returns the committed version of ref. What it returns must not be
-// changed. An absent state that nobody may have stored, or that is never
-// stored, is made anew and not kept: reading leaves no trace.
-func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
-	if in := e.find(ref, false); in != nil {
-		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
-			e.hit(ref.Kind)
-			return v, nil
-		}
-	}
-	if !e.Begin() {
-		return nil, fail(Closed, "the app is closed", nil)
-	}
-	defer e.End()
-	if ref.New || ref.Kind.Backend == nil {
-		if in := e.find(ref, false); in == nil || in.snapshot.Load() == nil {
-			v, phase, err := e.fetch(ref.Kind, ref.Key, true)
-			if err != nil {
-				e.cfg.Report(ref.Kind, ref.Key, phase, err)
-				return nil, err
-			}
-			return v, nil
-		}
-	}
-	in, err := e.acquire(ctx, ref)
-	if err != nil {
-		return nil, err
-	}
-	defer e.release(in)
-	return in.snapshot.Load(), nil
-}
-
-// Latest returns what Get does for the one state of a kind with Single, or nil
-// if Get has to look closer: it is not in memory, or it expires.
-func (e *Engine) Latest(k *Kind) *Version {
-	in := k.single.in.Load()
-	if in == nil {
-		return nil
-	}
-	v := in.snapshot.Load()
-	if v == nil || v.expires != 0 {
-		return nil
-	}
-	if !k.single.used.Load() {
-		k.single.used.Store(true)
-	}
-	e.hit(k)
-	return v
-}
-
-// Peek returns the committed version, expired or not, if it is in memory, else
-// nil. It does not count as a use.
-func (e *Engine) Peek(k *Kind, key string) *Version {
-	in := k.cache.peek(k, key)
-	if in == nil {
-		return nil
-	}
-	return in.snapshot.Load()
-}
-
-// reportDropped logs, at most once a minute, that ephemeral state was lost
-// because there was more of it than fits.
-func (e *Engine) reportDropped() {
-	total := e.dropped.Add(1)
-	now := e.cfg.Now().Unix()
-	if last := e.dropLogged.Load(); now-last >= 60 && e.dropLogged.CompareAndSwap(last, now) {
-		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
-	}
 }

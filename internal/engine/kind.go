@@ -39,12 +39,12 @@ type Loaded struct {
 
 // A Kind is one module as the engine sees it.
 type Kind struct {
-	Name    string
-	Prefix  string   // of its keys in the store
-	Backend *Backend // nil: memory only
-	Type    Type
-	Version int  // of the schema
-	Hooked  bool // Load runs code of the user's
+	Name         string
+	Prefix       string   // of its keys in the store
+	Backend      *Backend // nil: memory only
+	Type         Type
+	Version      int  // of the schema
+	RunsUserCode bool // Load runs code of the user's
 	// OwnKeys: nobody else's memory is behind its keys, so that they need not be
 	// copied to be kept.
 	OwnKeys bool
@@ -135,6 +135,12 @@ type Companion struct {
 	Expires time.Time
 }
 
+// companions are those of one group.
+type companions struct {
+	list []Companion
+	left []*Version // of each what the group leaves; nil = unchanged
+}
+
 // Kind returns k as one of this engine, which it must be before it is used. It
 // copies k.
 func (e *Engine) Kind(k Kind) *Kind {
@@ -148,4 +154,29 @@ func (e *Engine) Kind(k Kind) *Kind {
 		k.cache = e.guests
 	}
 	return &k
+}
+
+// A Later asks current for instances as they are by then. With ok false the
+// record must not be created any more.
+type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
+
+// wantsDepartures reports whether somebody wants to know when states of the kind leave.
+func (k *Kind) wantsDepartures() bool { return k.Destroyed != nil || k.Idle != nil }
+
+// expires is when a record expires that is written now. until is what the
+// resolution says of a new record.
+func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.Time) time.Time {
+	switch {
+	case k.Expiry != nil:
+		return k.Expiry(v.Value)
+	case k.Keep > 0:
+		end := now().Add(k.Keep).Truncate(time.Millisecond)
+		if !until.IsZero() && until.Before(end) {
+			return until
+		}
+		return end
+	case isNew, v.expires != 0 && until.After(v.Expires()):
+		return until // also where sessions last longer than when it was created
+	}
+	return v.Expires()
 }

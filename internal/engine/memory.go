@@ -24,7 +24,7 @@ func (e *Engine) commitInMemory(in *Instance) {
 	case base.expires != 0 && base.expired(e.cfg.Now()):
 		// The run began with what has expired since. A store would refuse it.
 		in.lock()
-		in.leaves, in.idle = true, true
+		in.ends, in.idle = true, true
 		e.concludeLocked(in, conflicted, nil)
 	case base.Revision == 0 && !work.gone && in.guard != nil && !in.guard.Stands(base):
 		e.conclude(in, conflicted, nil)
@@ -42,13 +42,13 @@ func (e *Engine) stampInMemory(in *Instance, v *Version, expires time.Time) {
 	}
 }
 
-// Sweep drops what is in memory only and has expired, or was not used for
+// Sweep evicts what is in memory only and has expired, or was not used for
 // GuestIdle. Where there is much of it, it waits for hooks in between.
 func (e *Engine) Sweep(ctx context.Context) {
 	now, room := e.cfg.Now(), departuresAtOnce
 	for i := range e.guests.shards {
 		for ctx.Err() == nil {
-			if room -= e.guests.sweep(&e.guests.shards[i], now, room); room > 0 {
+			if room -= e.guests.evictIdle(&e.guests.shards[i], now, room); room > 0 {
 				break
 			}
 			e.departures.drain(ctx)
@@ -57,24 +57,23 @@ func (e *Engine) Sweep(ctx context.Context) {
 	}
 }
 
-// sweep removes up to limit instances of the shard whose time is over and that
+// evictIdle evicts up to limit instances of the shard whose time is over and that
 // nobody uses, and returns how many those were. The order of use does not tell
 // where they are: states expire by themselves too, and a clock may be set back.
-func (c *cache) sweep(s *shard, now time.Time, limit int) (removed int) {
+func (c *cache) evictIdle(s *shard, now time.Time, limit int) (evicted int) {
 	nanos, idle := now.UnixNano(), now.Add(-c.engine.cfg.GuestIdle).UnixNano()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for g := range s.segments {
 		end := &s.segments[g].end
-		for in := end.prev; in != end && removed < limit; {
+		for in := end.prev; in != end && evicted < limit; {
 			later, v := in.prev, in.snapshot.Load()
 			in.used = min(in.used, nanos) // more only where the clock was set back
-			if (in.used < idle || v != nil && v.expired(now)) && c.retire(s, in) {
-				c.left(in, true)
-				removed++
+			if (in.used < idle || v != nil && v.expired(now)) && c.evict(s, in, true) {
+				evicted++
 			}
 			in = later
 		}
 	}
-	return removed
+	return evicted
 }

@@ -3,28 +3,8 @@ package engine
 import (
 	"encoding/binary"
 	"iter"
+	"sync/atomic"
 )
-
-// writeID names one write of this engine; see metaCarries.
-func (e *Engine) writeID() uint64 { return e.seq.Add(1) }
-
-// A Birth tells a record from those that had the same key before it: it is
-// given when the record is created and stays while it exists. 0 is that of a
-// record which something else than an engine created.
-type Birth uint64
-
-// birth is that of a record which a write creates.
-func (e *Engine) birth(seq uint64) Birth {
-	return max(Birth(binary.BigEndian.Uint64(e.node[:])^seq), 1)
-}
-
-// Birth returns that of the record which has this version; 0 if there is none.
-func (v *Version) Birth() Birth {
-	if v.Revision == 0 {
-		return 0
-	}
-	return v.birth
-}
 
 // Record.Meta holds the record's birth and who wrote it, the latest first: a
 // format byte, 8 bytes of birth, then for each of up to 8 writers its 8 bytes
@@ -37,6 +17,15 @@ const (
 	metaWriters = 8
 )
 
+// A node is an engine as a writer of records.
+type node struct {
+	id     [8]byte
+	writes atomic.Uint64
+}
+
+// nextWrite names the next write of this engine.
+func (n *node) nextWrite() writer { return writer{n.id, n.writes.Add(1)} }
+
 // A writer is an engine and the number of its last write. One without a number
 // is nobody.
 type writer struct {
@@ -44,19 +33,24 @@ type writer struct {
 	seq  uint64
 }
 
+// newBirth is that of a record which the write creates.
+func (w writer) newBirth() Birth {
+	return max(Birth(binary.BigEndian.Uint64(w.node[:])^w.seq), 1)
+}
+
 // readMeta takes over what Record.Meta says, without the writers if none of
 // them can be at work any more. Bytes that are not ours say nothing.
-func (e *Engine) readMeta(v *Version, meta []byte, alone bool) {
+func (n *node) readMeta(v *Version, meta []byte, alone bool) {
 	v.birth = birthOf(meta)
 	if alone {
 		return
 	}
 	var others []byte
-	n := 1 // with this engine
+	count := 1 // with this engine
 	for w := range writersOf(meta) {
-		if w.node != e.node && n < metaWriters {
+		if w.node != n.id && count < metaWriters {
 			others = w.append(others)
-			n++
+			count++
 		}
 	}
 	v.setRare(v.extra(), others)
@@ -70,26 +64,26 @@ func birthOf(meta []byte) Birth {
 	return Birth(binary.BigEndian.Uint64(meta[1:]))
 }
 
-// follows makes v what the write seq stores over base.
-func (e *Engine) follows(v, base *Version, seq uint64) {
+// follows makes v what a write stores over base.
+func (v *Version) follows(base *Version, by writer) {
 	v.birth = base.birth
 	if base.Revision == 0 {
-		v.birth = e.birth(seq)
+		v.birth = by.newBirth()
 	}
 	v.setRare(v.extra(), base.others())
 }
 
-// meta returns Record.Meta for v, which the write seq stores. It is put behind
+// encodeMeta returns Record.Meta for v, which a write stores. It is put behind
 // the encoded value, if there is room, which saves an allocation.
-func (e *Engine) meta(v *Version, encoded []byte, seq uint64) []byte {
-	n := metaHeader + len(e.node) + binary.MaxVarintLen64 + len(v.others())
+func encodeMeta(v *Version, encoded []byte, by writer) []byte {
+	n := metaHeader + len(by.node) + binary.MaxVarintLen64 + len(v.others())
 	b := encoded[len(encoded):]
 	if cap(b) < n {
 		b = make([]byte, 0, n)
 	}
 	b = append(b, metaFormat)
 	b = binary.BigEndian.AppendUint64(b, uint64(v.birth))
-	return append(writer{e.node, seq}.append(b), v.others()...)
+	return append(by.append(b), v.others()...)
 }
 
 func (w writer) append(b []byte) []byte {
@@ -118,11 +112,10 @@ func writersOf(meta []byte) iter.Seq[writer] {
 	}
 }
 
-// metaCarries reports whether the write (node, seq) is among the last writes
-// of the record.
-func metaCarries(meta []byte, node [8]byte, seq uint64) bool {
+// metaCarries reports whether a write is among the last writes of the record.
+func metaCarries(meta []byte, by writer) bool {
 	for w := range writersOf(meta) {
-		if w == (writer{node, seq}) {
+		if w == by {
 			return true
 		}
 	}

@@ -14,35 +14,28 @@ type Observer interface {
 	Stored(k *Kind, updates int)
 }
 
-// A BatchedOp is an Op that wants to know with how many others it was
-// committed. Batched may be called after the op's caller has left.
-type BatchedOp interface {
-	Op
-	Batched(updates int)
-}
-
-func (e *Engine) hit(k *Kind) {
+func (e *Engine) observeHit(k *Kind) {
 	if e.cfg.Observer != nil && k.Backend != nil {
 		e.cfg.Observer.Hit(k)
 	}
 }
 
-func (e *Engine) miss(k *Kind) {
+func (e *Engine) observeMiss(k *Kind) {
 	if e.cfg.Observer != nil {
 		e.cfg.Observer.Miss(k)
 	}
 }
 
-func (e *Engine) stored(k *Kind, updates int) {
+func (e *Engine) observeStored(k *Kind, updates int) {
 	if e.cfg.Observer != nil && updates > 0 {
 		e.cfg.Observer.Stored(k, updates)
 	}
 }
 
-// batched returns how many updates a batch held that is about to be concluded,
+// observeBatch returns how many updates a batch held that is about to be concluded,
 // and tells them; 0 if nobody wants to know, or no record was written. in.mu is
 // locked.
-func (e *Engine) batched(in *Instance, how conclusion) int {
+func (e *Engine) observeBatch(in *Instance, how conclusion) int {
 	if e.cfg.Observer == nil || how != applied && how != vanished || in.kind.Backend == nil ||
 		in.owed != nil && in.owed.acking || in.m.working == in.m.committed {
 		return 0
@@ -81,9 +74,15 @@ func (e *Engine) Failing() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, b := range e.backends {
-		if b.failing() {
+		if b.broken() {
 			return true
 		}
 	}
 	return false
+}
+
+// A BatchedOp is an Op that wants to know with how many others it was
+// committed. Batched may be called after the op's caller has left.
+type BatchedOp interface {
+	Batched(updates int)
 }

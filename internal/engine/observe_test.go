@@ -9,10 +9,10 @@ func TestUnobservedHooksCostNothing(t *testing.T) {
 	in := &Instance{kind: k, active: &active{m: machine{committed: v, working: &Version{}}}}
 	in.m.batch.push(&member{})
 	n := testing.AllocsPerRun(100, func() {
-		e.hit(k)
-		e.miss(k)
-		e.stored(k, 1)
-		if e.batched(in, applied) != 0 {
+		e.observeHit(k)
+		e.observeMiss(k)
+		e.observeStored(k, 1)
+		if e.observeBatch(in, applied) != 0 {
 			t.Error("a batch was looked at for nobody")
 		}
 	})

@@ -20,7 +20,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 	errs = make([]error, len(refs))
 	if !e.Begin() {
 		for i := range errs {
-			errs[i] = fail(Closed, "the app is closed", nil)
+			errs[i] = errClosed()
 		}
 		return errs, func() {}
 	}
@@ -37,7 +37,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		switch {
 		case in == nil && ref.Kind.Bury != nil: // its load may have to write
 		case in == nil:
-			if errs[i] = e.room(ctx, ref.Kind); errs[i] != nil {
+			if errs[i] = e.awaitHooks(ctx, ref.Kind); errs[i] != nil {
 				break
 			}
 			var mine bool
@@ -112,7 +112,7 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	if k.Debounce > 0 {
 		e.debounced(in)
 	}
-	l := in.load()
+	l := in.startLoading()
 	got, ok := c.add(in, 0)
 	if got != in {
 		return got, false, nil
@@ -138,7 +138,7 @@ type read struct {
 // not end it for others. It returns why instances could not be compared; those
 // that are loaded tell whoever waits for them.
 func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error {
-	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.Hooked }) {
+	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
 		return e.fetchAll(b, reads)
 	}
 	got := make(chan []error, 1)
@@ -147,7 +147,7 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 		defer func() { got <- errs }()
 		errs = e.fetchAll(b, reads)
 	}) {
-		err := fail(Closed, "the app is closed", nil)
+		err := errClosed()
 		for _, r := range reads {
 			r.failed(e, "", err)
 		}
@@ -169,7 +169,7 @@ var errEnded = fail(Internal, "the goroutine that loaded the state was ended", n
 // failed ends the loading of an instance.
 func (r *read) failed(e *Engine, phase string, err error) {
 	if r.have == nil {
-		e.loaded(r.in, nil, phase, err)
+		e.endLoading(r.in, nil, phase, err)
 	}
 }
 
@@ -177,17 +177,17 @@ func (r *read) failed(e *Engine, phase string, err error) {
 // which may end its goroutine, gets one of its own.
 func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	errs := make([]error, len(reads))
-	recs, err := b.readAll(reads)
+	recs, err := e.ask(b, reads)
 	for i, r := range reads {
 		switch {
 		case err != nil:
 			errs[i] = err
 			r.failed(e, "load", err)
 		case r.have != nil:
-		case !r.in.kind.Hooked:
+		case !r.in.kind.RunsUserCode:
 			e.decodeInto(r.in, &recs[i])
 		case !e.Go(func(context.Context) { e.decodeInto(r.in, &recs[i]) }):
-			r.failed(e, "", fail(Closed, "the app is closed", nil))
+			r.failed(e, "", errClosed())
 		}
 	}
 	for i, r := range reads { // after those that somebody waits for: a hook may end it
@@ -211,7 +211,7 @@ func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 			return err
 		}
 		r.have = now
-		recs, err := b.readAll([]read{r})
+		recs, err := e.ask(b, []read{r})
 		if err != nil {
 			return err
 		}
@@ -232,7 +232,7 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 	switch {
 	case rec.Revision != have.Revision:
 		if v, err = e.decode(in.kind, in.key, rec); err != nil {
-			e.kill(in)
+			e.discard(in)
 			e.cfg.Report(in.kind, in.key, "decode", err)
 			return nil, err
 		}
@@ -249,16 +249,16 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 		in.unlock()
 		return nil, nil // it was brought up to date meanwhile
 	}
-	ok := v == have || in.m.shut && metaCarries(rec.Meta, e.node, in.writing) ||
+	ok := v == have || in.m.shut && metaCarries(rec.Meta, in.writing) ||
 		v.Revision > have.Revision && in.m.advance(v)
 	if in.m.shut && (!ok || v.Revision == 0) {
 		in.m.kill() // what is at the store may be out of date: see conclude
 	}
-	in.snapshot.Store(v)
+	in.publish(v)
 	in.unlock()
 	switch {
 	case !ok:
-		e.kill(in)
+		e.discard(in)
 	case v != have:
 		in.kind.cache.resize(in, nil)
 	}
@@ -268,16 +268,16 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 	var v *Version
 	err := errEnded
-	defer func() { e.loaded(in, v, "decode", err) }()
+	defer func() { e.endLoading(in, v, "decode", err) }()
 	v, err = e.decode(in.kind, in.key, rec)
 }
 
-// loaded ends the loading of in, as load does. A failure without a phase is
+// endLoading ends the loading of in, as load does. A failure without a phase is
 // not the state's and is not reported.
-func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
+func (e *Engine) endLoading(in *Instance, v *Version, phase string, err error) {
 	l := in.underway()
 	if err != nil {
-		e.kill(in)
+		e.discard(in)
 		if phase != "" {
 			e.cfg.Report(in.kind, in.key, phase, err)
 		}
@@ -287,25 +287,16 @@ func (e *Engine) loaded(in *Instance, v *Version, phase string, err error) {
 	in.started(l, v)
 }
 
-// readAll asks the store.
-func (b *Backend) readAll(reads []read) ([]store.Record, error) {
+// ask reads the records of instances from their store, with one call.
+func (e *Engine) ask(b *Backend, reads []read) ([]store.Record, error) {
 	asked := make([]store.Read, len(reads))
 	for i, r := range reads {
 		asked[i] = store.Read{Key: r.in.kind.Prefix + r.in.key}
 		if r.have != nil {
 			asked[i].Have = r.have.Revision
 		} else {
-			b.engine.miss(r.in.kind)
+			e.observeMiss(r.in.kind)
 		}
 	}
-	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)
-	defer cancel()
-	recs, err := b.store.Load(ctx, b.engine.cfg.Now(), asked)
-	if err != nil {
-		return nil, storeError(phaseLoad, err)
-	}
-	if len(recs) != len(asked) {
-		return nil, failAt(phaseLoad, Internal, "the store did not answer the read", nil)
-	}
-	return recs, nil
+	return b.readAll(asked, e.cfg.Now())
 }

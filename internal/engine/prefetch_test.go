@@ -62,7 +62,7 @@ func newPrefetchingOn(t *testing.T, st *storefault.Store, maxInstances int, crea
 		MaxGuests: 10, MaxState: 1 << 10, MaxWaiters: 10, MaxWait: 5 * time.Second, CommitTimeout: time.Second,
 		Report: func(*Kind, string, string, error) { p.reports.Add(1) },
 	})
-	p.kind = p.Kind(Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, Hooked: created != nil})
+	p.kind = p.Kind(Kind{Name: "k", Prefix: "k/", Backend: p.Backend(p.store), Type: texts{created}, Version: 1, RunsUserCode: created != nil})
 	for key, value := range records {
 		commit(t, p.store, store.Write{Op: store.Put, Key: "k/" + key, Value: []byte(value), Version: 1})
 	}
@@ -142,7 +142,7 @@ func TestPrefetchLoadsWhatIsMissingInOneCall(t *testing.T) {
 func TestPrefetchHoldsUntilRelease(t *testing.T) {
 	both(t, func(t *testing.T, immediate bool) {
 		p := newPrefetching(t, immediate, 100, nil, map[string]string{"a": "1", "b": "2"})
-		p.Evict(true)
+		p.EvictAll(true)
 		_, release := p.Prefetch(t.Context(), p.refs("a", "b", "b"))
 		p.want(t, "a", "1")
 		p.want(t, "b", "2")
@@ -184,7 +184,7 @@ func TestPrefetchFailures(t *testing.T) {
 		p.want(t, "panics", "2")
 		p.want(t, "exits", "3")
 
-		p.Evict(false)
+		p.EvictAll(false)
 		rule := p.store.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 		errs, release = p.Prefetch(t.Context(), refs)
 		release()
@@ -233,7 +233,7 @@ func TestE1PrefetchIsEverybodysLoad(t *testing.T) {
 	if n := p.store.Count(storefault.Load); n != 1 {
 		t.Errorf("%d loads, want 1", n)
 	}
-	p.Evict(false)
+	p.EvictAll(false)
 	if n := len(p.instances.all()); n != 0 {
 		t.Errorf("%d instances are still pinned", n)
 	}

@@ -9,19 +9,6 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A save is one attempt to store the committed version.
-type save struct {
-	in      *Instance
-	version *Version      // what is stored
-	upto    uint64        // the changes it includes
-	base    *Version      // what it replaces
-	later   Later         // nil if there is nothing to create
-	req     *request      // nil until it was sent
-	tries   int           // how often its companions had changed
-	done    chan struct{} // closed when it has ended
-	err     error         // set before
-}
-
 // The pauses before a failed save is tried again.
 const (
 	backoffMin = 100 * time.Millisecond
@@ -64,26 +51,25 @@ func (e *Engine) save(in *Instance, now bool) *save {
 func (e *Engine) startSave(in *Instance) *save {
 	d := in.owed
 	d.disarm()
-	s := &save{in: in, version: in.m.committed, upto: d.changes, base: d.saved, done: make(chan struct{})}
+	s := &save{engine: e, in: in, version: in.m.committed, upto: d.changes, base: d.saved, done: make(chan struct{})}
 	if d.saved.Revision == 0 {
 		s.later = d.later
 	}
 	if again := d.doubtful; again != nil {
-		s.version, s.upto, s.req = again.version, again.upto, again.req
-		s.req.save = s
+		s.version, s.upto, s.request, s.companions = again.version, again.upto, again.request, again.companions
 	}
-	if !e.Go(func(context.Context) { e.begin(s) }) {
+	if !e.Go(func(context.Context) { e.sendSave(s) }) {
 		return nil
 	}
 	d.under, d.doubtful = s, nil
 	return s
 }
 
-// begin sends the save to the store.
-func (e *Engine) begin(s *save) {
-	if s.req != nil { // nobody knows whether it was stored
-		s.req.doubted = time.Time{}
-		s.req.backend.send(s.req)
+// sendSave sends the save to the store.
+func (e *Engine) sendSave(s *save) {
+	if s.request != nil { // nobody knows whether it was stored
+		s.doubted = time.Time{}
+		s.backend.send(s)
 		return
 	}
 	in, v, base := s.in, *s.version, s.base
@@ -91,58 +77,56 @@ func (e *Engine) begin(s *save) {
 		e.saved(s, base)
 		return
 	}
-	req := &request{save: s, backend: in.kind.Backend, seq: e.writeID()}
+	r := &request{backend: in.kind.Backend, by: e.node.nextWrite(), patient: true}
 	encoded, err := in.kind.Type.Encode(v.Value, v.extra())
 	if err != nil {
 		e.saveFailed(s, err)
 		return
 	}
-	e.follows(&v, base, req.seq)
+	v.follows(base, r.by)
 	if base.birth != 0 {
-		v.birth = base.birth // also where the record has expired: see settleSave
+		v.birth = base.birth // also where the record has expired: see settle
 	}
 	v.unsaved = false
-	req.one[0] = store.Write{
+	r.one[0] = store.Write{
 		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
-		Value: slices.Clip(encoded), Meta: e.meta(&v, encoded, req.seq), Expires: v.Expires(),
+		Value: slices.Clip(encoded), Meta: encodeMeta(&v, encoded, r.by), Expires: v.Expires(),
 	}
-	req.writes[0] = req.one[:]
+	r.writes[0] = r.one[:]
 	if s.later != nil {
-		companions, ok, err := s.later(e.current)
+		list, ok, err := s.later(e.current)
 		if err == nil && ok {
-			err = e.accompany(req, companions)
+			s.companions, err = e.accompany(r, list)
 		}
 		switch {
 		case err != nil:
 			e.saveFailed(s, err)
 			return
 		case !ok:
-			e.perish(s, vanished, nil)
+			e.discardUnsaved(s, vanished, nil)
 			return
 		}
 	}
-	for i := range req.all() {
-		req.bytes += len(req.all()[i].Value)
-	}
-	s.version, s.req = &v, req
-	req.backend.send(req)
+	r.measure()
+	s.version, s.request = &v, r
+	s.backend.send(s)
 }
 
-// beginAgain begins a save again that surely was not stored. If that was because
-// its companions have changed, what memory has of them may be old until their
-// own commits have been concluded, so it pauses as a change does that starts
-// again.
-func (e *Engine) beginAgain(s *save) {
-	s.req = nil
+// sendSaveAgain begins a save again that surely was not stored. If that was
+// because its companions have changed, what memory has of them may be old until
+// their own commits have been concluded, so it pauses as a change does that
+// starts again.
+func (e *Engine) sendSaveAgain(s *save) {
+	s.request, s.companions = nil, companions{}
 	if !e.Go(func(ctx context.Context) {
 		if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
-			e.saveFailed(s, fail(Closed, "the app is closed", nil))
+			e.saveFailed(s, errClosed())
 			return
 		}
 		s.tries++
-		e.begin(s)
+		e.sendSave(s)
 	}) {
-		e.saveFailed(s, fail(Closed, "the app is closed", nil))
+		e.saveFailed(s, errClosed())
 	}
 }
 
@@ -156,44 +140,48 @@ func (e *Engine) current(k *Kind, key string) (*Version, error) {
 	return v, err
 }
 
-// settleSave is [Engine.settle] for a save.
-func (e *Engine) settleSave(req *request, res store.Result) {
-	s := req.save
+// settle implements outgoing.
+func (s *save) settle(res store.Result) {
+	e := s.engine
 	switch {
 	case res.Outcome == store.Applied:
-		req.backend.works()
+		s.backend.works()
 		s.version.Revision = res.Revisions[0]
-		e.advanceAll(req, res.Revisions)
+		e.advanceAll(&s.companions, res.Revisions)
 		e.saved(s, s.version)
-	case res.Outcome == store.Conflict && len(res.Current) == len(req.all()):
-		for _, c := range req.companions {
-			e.Drop(c.Kind, c.Key)
-		}
+	case res.Outcome == store.Conflict && len(res.Current) == len(s.all()):
+		e.discardAll(&s.companions)
 		switch own := &res.Current[0]; {
-		case metaCarries(own.Meta, e.node, req.seq):
-			req.backend.works()
+		case metaCarries(own.Meta, s.by):
+			s.backend.works()
 			s.version.Revision = own.Revision // an earlier sending was applied
 			e.saved(s, s.version)
-		case own.Revision == req.one[0].Base && s.tries < maxTries:
-			e.beginAgain(s)
-		case own.Revision == req.one[0].Base:
-			s.req = nil
-			e.saveFailed(s, fail(Conflict, "the session kept changing", nil))
+		case own.Revision == s.one[0].Base && s.tries < maxTries:
+			e.sendSaveAgain(s)
+		case own.Revision == s.one[0].Base:
+			s.conclude(rejected, fail(Conflict, "the session kept changing", nil))
 		case own.Revision == 0 && s.base.expired(e.cfg.Now()):
 			// The record has expired, but the state had not: changes that were
 			// acknowledged before have put that off. So it is stored anew, and
 			// nobody is to hear of an expiry.
 			s.base = &Version{birth: s.base.birth}
-			e.beginAgain(s)
+			e.sendSaveAgain(s)
 		default:
-			e.perish(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
+			e.discardUnsaved(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
 		}
-	case res.Outcome == store.Rejected && req.sent == 1:
-		s.req = nil
-		e.saveFailed(s, storeError(phaseSave, res.Err))
+	case res.Outcome == store.Rejected && s.sent == 1:
+		s.conclude(rejected, storeError(phaseSave, res.Err))
 	default:
-		e.sendAgain(req, res.Err)
+		sendAgain(s, res.Err)
 	}
+}
+
+// conclude implements outgoing: the save has failed.
+func (s *save) conclude(how conclusion, cause error) {
+	if how == rejected {
+		s.request = nil
+	}
+	s.engine.saveFailed(s, cause)
 }
 
 // saved ends a save: the store has v.
@@ -213,9 +201,9 @@ func (e *Engine) saved(s *save, v *Version) {
 	}
 	d.due = false
 	e.endSave(s, nil)
-	e.stored(in.kind, updates)
-	if e.evict.Load() {
-		in.kind.cache.drop(in, true)
+	e.observeStored(in.kind, updates)
+	if e.evictAtOnce.Load() {
+		in.kind.cache.evictUnused(in)
 	}
 }
 
@@ -224,7 +212,7 @@ func (e *Engine) saved(s *save, v *Version) {
 func (e *Engine) saveFailed(s *save, err error) {
 	in, d := s.in, s.in.owed
 	in.lock()
-	if s.req != nil {
+	if s.request != nil {
 		d.doubtful = s
 	}
 	b := in.kind.Backend
@@ -246,10 +234,10 @@ func (e *Engine) saveFailed(s *save, err error) {
 func (e *Engine) endSave(s *save, err error) {
 	in, d := s.in, s.in.owed
 	d.under = nil
-	waiting, doomed, leaves, doubt := d.waiting, d.doomed, in.leaves, d.removing && d.doubtful != nil
+	waiting, doomed, ends, doubt := d.waiting, d.doomed, in.ends, d.removing && d.doubtful != nil
 	d.waiting, d.doomed = false, false
 	if doomed { // at once: nothing must be acknowledged any more
-		e.expelLocked(in, leaves)
+		e.killLocked(in, ends)
 	} else {
 		in.unlock()
 	}
@@ -268,9 +256,9 @@ func (e *Engine) endSave(s *save, err error) {
 	}
 }
 
-// perish ends a save and the instance: what is not stored has nowhere to go.
-// With a cause it is reported.
-func (e *Engine) perish(s *save, how conclusion, cause error) {
+// discardUnsaved ends a save and discards the instance: what is not stored has
+// nowhere to go. With a cause it is reported.
+func (e *Engine) discardUnsaved(s *save, how conclusion, cause error) {
 	in, d := s.in, s.in.owed
 	in.lock()
 	d.abandon(e)
@@ -284,7 +272,7 @@ func (e *Engine) perish(s *save, how conclusion, cause error) {
 	if waiting {
 		e.concludeLocked(in, how, nil)
 	} else {
-		e.expelLocked(in, false)
+		e.killLocked(in, false)
 	}
 	if cause == nil || !e.Go(func(context.Context) {
 		e.cfg.Report(in.kind, in.key, "save", cause)
@@ -292,4 +280,20 @@ func (e *Engine) perish(s *save, how conclusion, cause error) {
 	}) {
 		close(s.done)
 	}
+}
+
+// unsaved is what a failed save means for what comes after it.
+func unsaved(cause error) error {
+	return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", cause)
+}
+
+// hope reports whether something will soon be stored, and can leave memory then.
+func (e *Engine) hope() bool { return e.unsaved.Load() > e.stuck.Load() }
+
+// debounced prepares a new instance.
+func (e *Engine) debounced(in *Instance) {
+	in.owed = &debounce{timer: time.AfterFunc(time.Hour, func() {
+		e.Go(func(context.Context) { e.save(in, false) })
+	})}
+	in.owed.timer.Stop()
 }

@@ -40,11 +40,11 @@ type writes struct {
 func (w writes) Resolve(context.Context) (Ref, error) { return w.ref, nil }
 func (writes) Committed(context.Context)              {}
 
-func (w writes) Run(any, *Version) (any, error) {
+func (w writes) Run(any, *Version) (Result, error) {
 	if w.text == "" && w.err == nil {
-		return Deleted, nil
+		return Result{Delete: true}, nil
 	}
-	return w.text, w.err
+	return Result{Value: w.text}, w.err
 }
 
 // Whatever becomes of instances, each is in one segment and counted there, and
@@ -83,7 +83,7 @@ func TestSegmentsCountWhatTheyHave(t *testing.T) {
 						release()
 						err = errs[0]
 					case 5:
-						p.Drop(ref.Kind, ref.Key)
+						p.discardKey(ref.Kind, ref.Key)
 					default:
 						_, err = p.Get(t.Context(), &ref)
 					}

@@ -3,9 +3,7 @@ package engine
 import (
 	"context"
 	"errors"
-	"math/rand/v2"
 	"runtime"
-	"sync/atomic"
 	"time"
 )
 
@@ -15,71 +13,28 @@ type Op interface {
 	// Resolve names the instance.
 	Resolve(ctx context.Context) (Ref, error)
 	// Run changes v, a copy of from that it owns, and returns it or what
-	// replaces it. It may return [Deleted].
-	Run(v any, from *Version) (any, error)
+	// replaces it.
+	Run(v any, from *Version) (Result, error)
 	// Committed is called once, with the turn free, when the last Run returned
 	// no error and what it did is durable or changed nothing.
 	Committed(ctx context.Context)
 }
 
-// Deleted, returned by Run, removes the record.
-var Deleted any = new(byte)
-
-// Fresh, returned by Run, is a value that does not inherit the unknown fields
-// of the record.
-type Fresh struct{ Value any }
-
-// A member is one update on its way through an instance.
-type member struct {
-	tell   chan verdict
-	told   verdict // the answer, once there is one
-	answer atomic.Uint32
-	op     Op
-	ctx    context.Context
-	err    error // what its run returned, or why it failed
-	report bool  // it is the one who reports the failure
-	alone  bool  // gets the turn only while no batch is open: it takes part in a group
-	group  *group
-
-	timer *time.Timer // of its waiting; nil = has not waited yet
-
-	in         *list // where it waits, and its neighbours there
-	prev, next *member
+// A Result is what a run makes of a state.
+type Result struct {
+	Value  any  // the new state
+	Fresh  bool // it does not inherit the unknown fields of the record
+	Delete bool // the record is removed; Value does not count
 }
 
-// Who comes first, the answer or the caller's leaving, decides who has the
-// last word. An answer that comes before the caller waits for it, as that of a
-// store which does not wait, needs no channel.
-const (
-	pending uint32 = iota
-	awaited
-	answered
-	abandoned
-)
-
-// newMember takes a member from the engine's pool, which no other engine
-// shares: a channel made in a bubble of testing/synctest must stay there.
-func (e *Engine) newMember(ctx context.Context, op Op) *member {
-	w, _ := e.members.Get().(*member)
-	if w == nil {
-		w = &member{tell: make(chan verdict, 1)}
-	}
-	w.op, w.ctx = op, ctx
-	return w
-}
-
-func (e *Engine) free(w *member) {
-	w.answer.Store(pending)
-	w.op, w.ctx, w.err, w.report, w.next, w.prev = nil, nil, nil, false, nil, nil
-	w.alone, w.group = false, nil
-	e.members.Put(w)
-}
+// None reports whether r is the zero Result.
+func (r Result) None() bool { return r.Value == nil && !r.Delete }
 
 // Update runs op until it holds, fails, or its caller's patience ends. It
 // returns the state that the op's run left.
 func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 	if !e.Begin() {
-		return nil, fail(Closed, "the app is closed", nil)
+		return nil, errClosed()
 	}
 	defer e.End()
 	var r Retry
@@ -91,47 +46,6 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 		if err := e.Pause(ctx, &r); err != nil {
 			return nil, err
 		}
-	}
-}
-
-// A Retry counts how often a change has started again.
-type Retry struct {
-	attempt  int
-	deadline time.Time
-}
-
-// Pause is called before a change starts again: it spreads those who collide,
-// and fails when the caller's patience, or MaxWait, is over.
-func (e *Engine) Pause(ctx context.Context, r *Retry) error {
-	if e.refuse.Load() && e.ctx.Err() != nil {
-		return fail(Closed, "the app is closed", nil)
-	}
-	if r.attempt == 0 {
-		r.deadline = time.Now().Add(e.cfg.MaxWait)
-		if d, ok := ctx.Deadline(); ok {
-			r.deadline = d
-		}
-	}
-	r.attempt++
-	return pauseBeforeRetry(ctx, r.attempt-1, r.deadline)
-}
-
-// pauseBeforeRetry spreads those who collide again and again.
-func pauseBeforeRetry(ctx context.Context, attempt int, deadline time.Time) error {
-	if !time.Now().Before(deadline) {
-		return fail(Conflict, "others kept changing the state", ctx.Err())
-	}
-	if attempt < 3 {
-		return nil
-	}
-	most := time.Millisecond << min(attempt-3, 6)
-	t := time.NewTimer(rand.N(most))
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return fail(Conflict, "others kept changing the state", ctx.Err())
 	}
 }
 
@@ -168,7 +82,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		return nil, false, fail(Busy, "too many changes wait for the same state", nil)
 	}
 
-	v, told = e.run(in, &ref, w)
+	v, told = e.run(in, &ref, w, op)
 	if told == queued {
 		if told, err = hear(ctx, w); err != nil {
 			return nil, false, err
@@ -191,23 +105,6 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		return nil, false, err
 	}
 	return nil, true, nil
-}
-
-// hear waits for what becomes of a run. On an error the member belongs to
-// whoever will answer it.
-func hear(ctx context.Context, w *member) (verdict, error) {
-	if !w.answer.CompareAndSwap(pending, awaited) {
-		return w.told, nil
-	}
-	select {
-	case told := <-w.tell:
-		return told, nil
-	case <-ctx.Done():
-		if w.answer.CompareAndSwap(awaited, abandoned) {
-			return queued, failAt(phaseSave, Unknown, "the caller left before the change was known to be stored", ctx.Err())
-		}
-		return <-w.tell, nil
-	}
 }
 
 // await waits for the turn. On an error the member is done with.
@@ -247,7 +144,7 @@ var errSelf = errors.New("if that is the caller itself, a change was made inside
 
 // run has the turn: it lets the op work on a copy and gives the turn back,
 // whatever happens. It returns queued when the answer is yet to come.
-func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
+func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verdict) {
 	how, next := aborted, (*Version)(nil)
 	returned := false
 	defer func() {
@@ -261,7 +158,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member) (v any, told verdict) {
 		return nil, again
 	}
 	var encoded []byte
-	v, how, next, encoded, w.err = e.apply(in, w.op)
+	v, how, next, encoded, w.err = e.apply(in, op)
 	if how == changed {
 		in.guard, in.expires, in.encoded = ref.Guard, ref.Expires, encoded
 	}
@@ -276,7 +173,7 @@ func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, 
 	if err != nil {
 		return nil, refused, nil, nil, err
 	}
-	if res == Deleted {
+	if res.Delete {
 		if work == in.m.committed && !work.Exists() {
 			return nil, same, nil, nil, nil
 		}
@@ -285,14 +182,15 @@ func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, 
 	return e.next(k, work, res, false)
 }
 
-// next makes the version that follows work when a run has returned res, and its
-// encoded form. With force it is a new one even if nothing has changed.
-func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how outcome, next *Version, encoded []byte, err error) {
+// next makes the version that follows work when a run has returned res, which
+// deletes nothing, and its encoded form. With force it is a new one even if
+// nothing has changed.
+func (e *Engine) next(k *Kind, work *Version, res Result, force bool) (v any, how outcome, next *Version, encoded []byte, err error) {
 	extra := work.extra()
-	if f, ok := res.(Fresh); ok {
-		res, extra = f.Value, nil
+	if res.Fresh {
+		extra = nil
 	}
-	if encoded, err = k.Type.Encode(res, extra); err != nil {
+	if encoded, err = k.Type.Encode(res.Value, extra); err != nil {
 		return nil, refused, nil, nil, err
 	}
 	digest := e.digest(encoded)
@@ -307,12 +205,12 @@ func (e *Engine) next(k *Kind, work *Version, res any, force bool) (v any, how o
 	}
 	next = &Version{expires: work.expires, hash: digest.hash, bytes: digest.bytes}
 	var bytes int
-	if next.Value, res, bytes, err = k.Type.Settle(res, work.Value, extra, encoded); err != nil {
+	if next.Value, v, bytes, err = k.Type.Settle(res.Value, work.Value, extra, encoded); err != nil {
 		return nil, refused, nil, nil, err
 	}
 	next.weight = weigh(bytes)
 	next.setRare(extra, nil) // where it comes from is said when it is stored
-	return res, changed, next, encoded, nil
+	return v, changed, next, encoded, nil
 }
 
 // warnSize says once a minute and module that states come near the limit.
@@ -339,7 +237,7 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	if eff.pause {
 		runtime.Gosched()
 		in.lock()
-		eff2 := in.m.settle()
+		eff2 := in.m.endPause()
 		in.unlock()
 		e.carryOut(in, eff2)
 	}
@@ -351,69 +249,5 @@ func (e *Engine) carryOut(in *Instance, eff effects) {
 	e.tell(in, eff)
 	if eff.commit {
 		e.commit(in)
-	}
-}
-
-// tell hands out the turn and the answers.
-func (e *Engine) tell(in *Instance, eff effects) {
-	if eff.grant != nil {
-		eff.grant.tell <- granted
-	}
-	// Who is told may be gone, and its place taken by another, at once.
-	for w, next := eff.restart, (*member)(nil); w != nil; w = next {
-		next = w.next
-		w.tell <- again
-	}
-	bad := eff.told == failed || eff.told == unknown
-	unreported := bad && eff.members != nil
-	for w, next := eff.members, (*member)(nil); w != nil; w = next {
-		next = w.next
-		if w.group != nil { // it hears of the group as a whole
-			unreported = false
-			continue
-		}
-		if bad {
-			w.err, w.report = eff.cause, unreported
-		}
-		if e.answer(w, eff.told) {
-			unreported = false
-		}
-	}
-	if unreported { // every caller has left
-		e.Go(func(context.Context) { e.cfg.Report(in.kind, in.key, "save", eff.cause) })
-	}
-}
-
-// answer tells a member what became of its run. It reports false when the
-// caller has left.
-func (e *Engine) answer(w *member, told verdict) bool {
-	w.told = told
-	switch w.answer.Swap(answered) { // from here on it may be somebody else's
-	case awaited:
-		w.tell <- told
-	case abandoned:
-		e.abandonedDone(w, told)
-		return false
-	}
-	return true
-}
-
-// abandonedDone ends a member whose caller has left: what it wanted done
-// after the commit is done all the same.
-func (e *Engine) abandonedDone(w *member, told verdict) {
-	if told != done || w.err != nil {
-		e.free(w)
-		return
-	}
-	e.hold()
-	if !e.Go(func(ctx context.Context) {
-		defer e.End()
-		own, cancel := context.WithCancel(context.WithoutCancel(w.ctx))
-		defer cancel()
-		defer context.AfterFunc(ctx, cancel)()
-		w.op.Committed(own)
-		e.free(w)
-	}) {
-		e.End()
 	}
 }

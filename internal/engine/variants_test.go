@@ -70,8 +70,8 @@ func (b neverShut) finish(w *member, how outcome, v *Version, late bool) effects
 	return e
 }
 
-func (b neverShut) settle() effects {
-	e := b.machine.settle()
+func (b neverShut) endPause() effects {
+	e := b.machine.endPause()
 	b.shut = false
 	return e
 }
@@ -207,7 +207,7 @@ func (b ghost) leave(w *member) bool { return w.in == &b.waiting }
 
 type unsettled struct{ *machine }
 
-func (b unsettled) settle() effects { return effects{} }
+func (b unsettled) endPause() effects { return effects{} }
 
 type doubleAnswer struct{ *machine }
 

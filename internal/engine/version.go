@@ -1,11 +1,9 @@
 package engine
 
 import (
-	"hash/maphash"
 	"math/bits"
 	"time"
 
-	"github.com/stay-go/stay/internal/footprint"
 	"github.com/stay-go/stay/store"
 )
 
@@ -25,6 +23,19 @@ type Version struct {
 	unsaved  bool   // the store has an older version, or none: see debounce.go
 }
 
+// A Birth tells a record from those that had the same key before it: it is
+// given when the record is created and stays while it exists. 0 is that of a
+// record which something else than an engine created.
+type Birth uint64
+
+// Birth returns that of the record which has this version; 0 if there is none.
+func (v *Version) Birth() Birth {
+	if v.Revision == 0 {
+		return 0
+	}
+	return v.birth
+}
+
 // rare is the part of a version that few have. It never changes.
 type rare struct {
 	extra  any    // unknown fields of the record
@@ -40,13 +51,6 @@ type digest struct {
 	bytes int32
 }
 
-func (e *Engine) digest(b []byte) digest {
-	return digest{maphash.Bytes(e.seed, b), int32(len(b))} //nolint:gosec // states are far smaller
-}
-
-// Encodes reports whether b is the encoded value of v.
-func (e *Engine) Encodes(v *Version, b []byte) bool { return v.digest() == e.digest(b) }
-
 func (v *Version) digest() digest { return digest{v.hash, v.bytes} }
 
 func (v *Version) setDigest(d digest) { v.hash, v.bytes = d.hash, d.bytes }
@@ -60,7 +64,7 @@ func (v *Version) Same(w *Version) bool {
 	return v == w || v.Exists() == w.Exists() && v.digest() == w.digest()
 }
 
-// Extra is what the record has beside the value.
+// extra is what the record has beside the value.
 func (v *Version) extra() any {
 	if v.rare == nil {
 		return nil
@@ -120,27 +124,6 @@ func weigh(n int) weight {
 }
 
 func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> weightDigits) }
-
-// What an instance takes in memory beside its key and its version's value: the
-// two structs and its part of the table in which it is found, and with Debounce
-// what it owes the store.
-const (
-	restBytes     = 200
-	debounceBytes = 400
-	rareBytes     = 48
-)
-
-// weigh returns what the instance takes in memory with this version.
-func (in *Instance) weigh(v *Version) weight {
-	n := restBytes + footprint.Bytes(len(in.key)) + int(v.weight.bytes())
-	if in.owed != nil {
-		n += debounceBytes
-	}
-	if v.rare != nil {
-		n += rareBytes + footprint.Bytes(cap(v.rare.others))
-	}
-	return weigh(n)
-}
 
 // hollow returns v without what takes memory: it is only compared.
 func (v *Version) hollow() *Version {

@@ -24,7 +24,7 @@ var (
 var mutants = []mutant{
 	// Turns, batches and what their members are told.
 	{
-		"a change is acknowledged before it is stored", "E1", "internal/engine/machine.go",
+		"a change is acknowledged before it is stored", "E1", "internal/engine/turn.go",
 		"m.working = next\n\t\tm.batch.push(w)\n\tcase",
 		"m.working = next\n\t\te.own = done\n\t\tm.batch.push(&member{tell: make(chan verdict, 1), ctx: w.ctx, op: w.op})\n\tcase",
 		bySimulation,
@@ -32,15 +32,15 @@ var mutants = []mutant{
 	{
 		"readers see a change before it is stored", "E3", "internal/engine/update.go",
 		"eff := in.m.finish(w, how, next, late)",
-		"eff := in.m.finish(w, how, next, late)\n\tin.snapshot.Store(in.m.working)",
+		"eff := in.m.finish(w, how, next, late)\n\tin.publish(in.m.working)",
 		byRoot,
 	},
 	{
-		"what a rejected batch did is not rolled back", "E1", "internal/engine/machine.go",
+		"what a rejected batch did is not rolled back", "E1", "internal/engine/turn.go",
 		"m.working = m.committed", "_ = m.committed", bySimulation,
 	},
 	{
-		"two have the turn at once", "E8", "internal/engine/machine.go",
+		"two have the turn at once", "E8", "internal/engine/turn.go",
 		"case m.holder == nil && !m.shut", "case !m.shut", bySimulation,
 	},
 	{
@@ -60,11 +60,11 @@ var mutants = []mutant{
 		"case in.segment == usedOnce && u.later:", "case false:", byRoot,
 	},
 	{
-		"a request that uses a state twice comes back to it", "E6", "internal/engine/instance.go",
+		"a request that uses a state twice comes back to it", "E6", "internal/engine/load.go",
 		"later: !ref.First", "later: true", byRoot,
 	},
 	{
-		"what does not exist takes a place of what does", "E6", "internal/engine/instance.go",
+		"what does not exist takes a place of what does", "E6", "internal/engine/load.go",
 		"in.kind.cache.setAside(in)", "_ = in", byRoot,
 	},
 	{
@@ -72,46 +72,46 @@ var mutants = []mutant{
 		"next.weight = weigh(bytes)", "_ = bytes", byRoot,
 	},
 	{
-		"any number may wait for one state", "E6", "internal/engine/machine.go",
+		"any number may wait for one state", "E6", "internal/engine/turn.go",
 		"case m.waiting.n+m.batch.n >= m.limits.waiters:", "case false:", bySimulation,
 	},
 	// What the store answers.
 	{
-		"a write that is sent again after a lost answer runs twice", "E5", "internal/engine/commit.go",
+		"a write that is sent again after a lost answer runs twice", "E5", "internal/engine/outgoing.go",
 		"return vanished // applied", "continue // applied", byRoot,
 	},
 	{
-		"a rejection of the second sending counts for the first", "E5", "internal/engine/commit.go",
-		"if req.sent > 1 {", "if false {", byRoot,
+		"a rejection of the second sending counts for the first", "E5", "internal/engine/outgoing.go",
+		"if r.sent > 1 {", "if false {", byRoot,
 	},
 	{
-		"a conflict counts as success", "E5", "internal/engine/commit.go",
+		"a conflict counts as success", "E5", "internal/engine/outgoing.go",
 		"return conflicted // with others", "return vanished", byRoot,
 	},
 	{
-		"a write that is sent again after its record was deleted runs twice", "E5", "internal/engine/commit.go",
+		"a write that is sent again after its record was deleted runs twice", "E5", "internal/engine/outgoing.go",
 		"\treturn lost\n", "\treturn conflicted\n", byRoot,
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
-		"v.birth = e.birth(seq)", "v.birth = 1", byRoot,
+		"v.birth = by.newBirth()", "v.birth = 1", byRoot,
 	},
 	{
 		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
 		"if base.Revision == 0 {", "if true {", byRoot,
 	},
 	{
-		"a state is shown after it has expired", "A15", "internal/engine/instance.go",
+		"a state is shown after it has expired", "A15", "internal/engine/load.go",
 		"!v.expired(ref.Now) || ", "true || ", byRoot,
 	},
 	// Debounce.
 	{
-		"a state leaves memory before it is saved", "A14", "internal/engine/cache.go",
+		"a state leaves memory before it is saved", "A14", "internal/engine/evict.go",
 		" || !in.clean()", "", byRoot,
 	},
 	{
 		"a login goes on although what was kept back could not be saved", "A14", "internal/engine/group.go",
-		"err := e.flush(ctx, p.in); err != nil", "err := e.flush(ctx, p.in); false", byRoot,
+		"err := e.saveNow(ctx, p.in); err != nil", "err := e.saveNow(ctx, p.in); false", byRoot,
 	},
 	{
 		"a save of unknown outcome is forgotten", "E5", "internal/engine/save.go",
@@ -183,11 +183,11 @@ var mutants = []mutant{
 		"(v.Revision == 0) != (now.Revision == 0)", "false", byRoot,
 	},
 	{
-		"a late answer brings an old record into memory", "N1", "internal/engine/commit.go",
+		"a late answer brings an old record into memory", "N1", "internal/engine/companions.go",
 		"if !k.Backend.features.SoleOwner {", "if false {", bySimulation,
 	},
 	{
-		"a late answer takes back what another node has made since", "N1", "internal/engine/commit.go",
+		"a late answer takes back what another node has made since", "N1", "internal/engine/conclude.go",
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
 	},
 	{

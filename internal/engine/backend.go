@@ -17,16 +17,24 @@ const (
 	maxGroupBytes = 8 << 20
 )
 
-// A Backend commits the batches of all instances of one store. For a store
-// that waits for a disk or a server, one goroutine gathers what is ready and
-// commits it in one call; an immediate store is called directly.
+// A Backend is the way to one store: it reads records, and commits what comes
+// from all instances of the store. For a store that waits for a disk or a
+// server, one goroutine gathers what is ready and commits it in one call; an
+// immediate store is called directly. It knows nothing of instances.
 type Backend struct {
-	engine   *Engine
-	store    store.Store
+	checked  checked
 	features store.Features
 
+	// Of the engine.
+	ctx           context.Context
+	start         func(func(context.Context)) bool // Engine.Go
+	now           func() time.Time
+	maxWait       time.Duration
+	commitTimeout time.Duration
+	stuck         *atomic.Int64 // see works
+
 	mu      sync.Mutex
-	queue   []*request
+	queue   []outgoing
 	stopped bool
 	signal  chan struct{}
 	took    atomic.Int64 // nanoseconds that the last call of Commit took
@@ -35,79 +43,71 @@ type Backend struct {
 	failed  atomic.Uint64 // 1 + applied, as it was when a save last failed by the store's fault
 }
 
-// newBackend is called with e.mu locked.
-func newBackend(e *Engine, s store.Store) *Backend {
-	b := &Backend{engine: e, store: s, features: s.Features(), signal: make(chan struct{}, 1)}
-	if !b.features.Immediate && !e.stopped {
-		e.wg.Add(1)
-		go func() {
-			defer e.wg.Done()
-			b.run()
-		}()
-	}
-	return b
-}
-
 // Features returns what the store declares.
 func (b *Backend) Features() store.Features { return b.features }
 
 // Store returns the store itself, for calls that concern no instance.
-func (b *Backend) Store() store.Store { return b.store }
+func (b *Backend) Store() store.Store { return b.checked.Store }
 
-// load reads one record as it is at a time.
-func (b *Backend) load(key string, at time.Time) (*store.Record, error) {
-	ctx, cancel := context.WithTimeout(b.engine.ctx, b.engine.cfg.MaxWait)
+// read returns one record as it is at a time.
+func (b *Backend) read(key string, at time.Time) (*store.Record, error) {
+	recs, err := b.readAll([]store.Read{{Key: key}}, at)
+	if err != nil {
+		return nil, err
+	}
+	return &recs[0], nil
+}
+
+// readAll returns records as they are at a time, with one call.
+func (b *Backend) readAll(reads []store.Read, at time.Time) ([]store.Record, error) {
+	ctx, cancel := context.WithTimeout(b.ctx, b.maxWait)
 	defer cancel()
-	recs, err := b.store.Load(ctx, at, []store.Read{{Key: key}})
+	recs, err := b.checked.Load(ctx, at, reads)
 	if err != nil {
 		return nil, storeError(phaseLoad, err)
 	}
-	if len(recs) != 1 {
-		return nil, failAt(phaseLoad, Internal, "the store did not answer the read", nil)
-	}
-	return &recs[0], nil
+	return recs, nil
 }
 
 // works notes that the store has applied a group, which matters while there are
 // states whose saves have failed.
 func (b *Backend) works() {
-	if b.engine.stuck.Load() > 0 {
+	if b.stuck.Load() > 0 {
 		b.applied.Add(1)
 	}
 }
 
-// failing reports whether a save has failed by the store's fault, and the store
+// broken reports whether a save has failed by the store's fault, and the store
 // has taken nothing since.
-func (b *Backend) failing() bool { return b.failed.Load() > b.applied.Load() }
+func (b *Backend) broken() bool { return b.failed.Load() > b.applied.Load() }
 
 // patience is how long the first member of a batch waits for others to run.
 func (b *Backend) patience() time.Duration {
 	return min(max(time.Millisecond, 20*time.Duration(b.took.Load())), 100*time.Millisecond)
 }
 
-// send commits the request now or puts it into the queue.
-func (b *Backend) send(req *request) {
-	e := b.engine
-	if e.ctx.Err() != nil {
-		e.refuseRequest(req)
+// send commits o now or puts it into the queue.
+func (b *Backend) send(o outgoing) {
+	r := o.head()
+	if b.ctx.Err() != nil {
+		refuse(o)
 		return
 	}
 	if b.features.Immediate {
-		req.sent++
-		res := b.store.Commit(e.ctx, e.cfg.Now(), req.writes[:])
-		e.settle(req, resultAt(res, 0, len(req.all())))
+		r.sent++
+		o.settle(b.checked.Commit(b.ctx, b.now(), r.writes[:])[0])
 		return
 	}
-	if req.sent == 0 {
-		req.queued = time.Now()
+	if r.sent == 0 {
+		r.queued = time.Now()
 	}
 	b.mu.Lock()
 	if b.stopped {
 		b.mu.Unlock()
-		e.refuseRequest(req)
+		refuse(o)
 		return
 	}
-	b.queue = append(b.queue, req)
+	b.queue = append(b.queue, o)
 	b.mu.Unlock()
 	select {
 	case b.signal <- struct{}{}:
@@ -118,22 +118,22 @@ func (b *Backend) send(req *request) {
 // run is the committer. It never waits for a time to pass: it lets whoever is
 // runnable join first, and what arrives during a commit makes the next one.
 func (b *Backend) run() {
-	done := b.engine.ctx.Done()
+	done := b.ctx.Done()
 	for {
 		select {
 		case <-b.signal:
 		case <-done:
-			b.refuse()
+			b.refuseAll()
 			return
 		}
 		for {
 			b.gather()
-			reqs := b.take()
-			if len(reqs) == 0 {
+			some := b.take()
+			if len(some) == 0 {
 				break
 			}
-			if reqs = b.refuseLate(reqs); len(reqs) > 0 {
-				b.commit(reqs)
+			if some = b.refuseLate(some); len(some) > 0 {
+				b.commit(some)
 			}
 		}
 	}
@@ -156,33 +156,34 @@ func (b *Backend) gather() {
 // take removes what fits into one call. Keys of one call are distinct: only
 // groups of several writes can name a key that another group names too, and
 // wait for the next call then.
-func (b *Backend) take() []*request {
+func (b *Backend) take() []outgoing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	several := false
-	for _, r := range b.queue {
-		several = several || len(r.all()) > 1
+	for _, o := range b.queue {
+		several = several || len(o.head().all()) > 1
 	}
 	var keys map[string]bool
 	if several {
 		keys = make(map[string]bool, len(b.queue)+1)
 	}
-	var reqs, rest []*request
+	var some, rest []outgoing
 	bytes := 0
-	for i, r := range b.queue {
-		if len(reqs) == maxGroups || (bytes+r.bytes > maxGroupBytes && len(reqs) > 0) {
+	for i, o := range b.queue {
+		r := o.head()
+		if len(some) == maxGroups || (bytes+r.bytes > maxGroupBytes && len(some) > 0) {
 			rest = append(rest, b.queue[i:]...)
 			break
 		}
 		if several && !claim(keys, r.all()) {
-			rest = append(rest, r)
+			rest = append(rest, o)
 			continue
 		}
 		bytes += r.bytes
-		reqs = append(reqs, r)
+		some = append(some, o)
 	}
 	b.queue = rest
-	return reqs
+	return some
 }
 
 func claim(keys map[string]bool, g store.Group) bool {
@@ -200,41 +201,42 @@ func claim(keys map[string]bool, g store.Group) bool {
 // refuseLate ends what has waited for longer than MaxWait without being sent,
 // and returns the others. When the store hangs, those in the queue would
 // otherwise wait for one timeout after the other.
-func (b *Backend) refuseLate(reqs []*request) []*request {
-	e, now := b.engine, time.Now()
-	return slices.DeleteFunc(reqs, func(r *request) bool {
-		late := r.save == nil && r.sent == 0 && now.Sub(r.queued) > e.cfg.MaxWait
+func (b *Backend) refuseLate(some []outgoing) []outgoing {
+	now := time.Now()
+	return slices.DeleteFunc(some, func(o outgoing) bool {
+		r := o.head()
+		late := !r.patient && r.sent == 0 && now.Sub(r.queued) > b.maxWait
 		if late {
-			e.end(r, rejected, failAt(phaseSave, Busy, "too many changes wait to be stored", nil))
+			o.conclude(rejected, failAt(phaseSave, Busy, "too many changes wait to be stored", nil))
 		}
 		return late
 	})
 }
 
-func (b *Backend) commit(reqs []*request) {
-	e := b.engine
-	groups := make([]store.Group, len(reqs))
-	for i, r := range reqs {
+func (b *Backend) commit(some []outgoing) {
+	groups := make([]store.Group, len(some))
+	for i, o := range some {
+		r := o.head()
 		r.sent++
 		groups[i] = r.all()
 	}
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.CommitTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, b.commitTimeout)
 	began := time.Now()
-	res := b.store.Commit(ctx, e.cfg.Now(), groups)
+	res := b.checked.Commit(ctx, b.now(), groups)
 	b.took.Store(int64(time.Since(began)))
 	cancel()
-	for i, r := range reqs {
-		e.settle(r, resultAt(res, i, len(r.all())))
+	for i, o := range some {
+		o.settle(res[i])
 	}
 }
 
-// refuse ends what is left in the queue when the engine stops.
-func (b *Backend) refuse() {
+// refuseAll ends what is left in the queue when the engine stops.
+func (b *Backend) refuseAll() {
 	b.mu.Lock()
-	reqs := b.queue
+	all := b.queue
 	b.queue, b.stopped = nil, true
 	b.mu.Unlock()
-	for _, r := range reqs {
-		b.engine.refuseRequest(r)
+	for _, o := range all {
+		refuse(o)
 	}
 }

@@ -19,7 +19,7 @@ type decider interface {
 	leave(*member) bool
 	finish(*member, outcome, *Version, bool) effects
 	stage(*member, *Version) bool
-	settle() effects
+	endPause() effects
 	applied() effects
 	gone() effects
 	rejected() effects
@@ -136,7 +136,7 @@ func (s *simulation) step(draining bool) bool {
 	add(8, !draining, s.arrive)
 	add(10, s.running != nil, s.end)
 	add(2, len(s.order) > 0 && !draining, s.cancel)
-	add(6, s.paused, func() { s.paused = false; s.log("settle"); s.carry(d.settle()) })
+	add(6, s.paused, func() { s.paused = false; s.log("settle"); s.carry(d.endPause()) })
 	add(8, s.flight != nil, func() { s.answer(draining) })
 	add(1, !draining, s.foreign)
 	add(1, s.late != nil, func() { s.arriveLate() })

@@ -3,7 +3,7 @@ package engine
 // A machine decides for one instance who runs, what a run's result joins, when
 // the open batch goes to the store and what each member is answered. It is a
 // pure state machine: no clock, no goroutine, no I/O, so that the simulation
-// in machine_test.go can drive it through any order of events. Its caller
+// in turn_test.go can drive it through any order of events. Its caller
 // serialises the calls and carries out the effects.
 //
 // The rule that everything follows from: a run starts from working, and
@@ -29,19 +29,6 @@ type limits struct {
 	bytes   int // of an encoded state at which the batch closes at once
 }
 
-// A verdict is what a member is told.
-type verdict uint8
-
-const (
-	queued  verdict = iota // wait for one of the others
-	granted                // has the turn
-	busy                   // too many wait
-	done                   // what the run decided holds and is durable
-	again                  // start again: nothing of the run was kept
-	failed                 // the commit was rejected: nothing of the run was kept
-	unknown                // nobody knows whether the run was kept
-)
-
 // An outcome is how a run ended.
 type outcome uint8
 
@@ -61,7 +48,7 @@ type effects struct {
 	told    verdict // what members are told
 	restart *member // the first of those who are told to start again
 	commit  bool    // working is to go to the store
-	pause   bool    // let others arrive, then call settle
+	pause   bool    // let others arrive, then call endPause
 	cause   error   // why members are told failed or unknown; not the machine's
 }
 
@@ -137,8 +124,8 @@ func (m *machine) stage(w *member, next *Version) bool {
 	return true
 }
 
-// settle closes the batch if the pause after a run brought nobody.
-func (m *machine) settle() effects {
+// endPause closes the batch if the pause after a run brought nobody.
+func (m *machine) endPause() effects {
 	var e effects
 	if m.holder == nil && !m.shut && !m.dead && m.batch.n > 0 {
 		m.close(&e)
@@ -234,7 +221,7 @@ func (m *machine) die(e *effects) {
 
 // advance replaces the committed version by one that was written from
 // outside, in the group of another instance. It reports false when somebody
-// works on the old one: then the instance has to be killed.
+// works on the old one: then the instance has to be discarded.
 func (m *machine) advance(v *Version) bool {
 	if !m.idle() {
 		return false
@@ -249,53 +236,4 @@ func (m *machine) advance(v *Version) bool {
 // may be evicted.
 func (m *machine) idle() bool {
 	return m.holder == nil && !m.shut && !m.dead && m.batch.n == 0 && m.waiting.n == 0
-}
-
-// A list holds members in the order in which they came; a member is in one at
-// a time.
-type list struct {
-	first, last *member
-	n           int
-}
-
-func (l *list) push(w *member) {
-	w.in, w.prev, w.next = l, l.last, nil
-	if l.last == nil {
-		l.first = w
-	} else {
-		l.last.next = w
-	}
-	l.last = w
-	l.n++
-}
-
-// remove takes w out, and reports whether it was in.
-func (l *list) remove(w *member) bool {
-	if w.in != l {
-		return false
-	}
-	if w.prev == nil {
-		l.first = w.next
-	} else {
-		w.prev.next = w.next
-	}
-	if w.next == nil {
-		l.last = w.prev
-	} else {
-		w.next.prev = w.prev
-	}
-	w.in, w.prev, w.next = nil, nil, nil
-	l.n--
-	return true
-}
-
-// take empties the list and returns its first member, which leads to the
-// others.
-func (l *list) take() *member {
-	first := l.first
-	for w := first; w != nil; w = w.next {
-		w.in = nil
-	}
-	*l = list{}
-	return first
 }

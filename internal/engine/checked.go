@@ -1,0 +1,36 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A checked is a store whose answers are whole: Load returns a record for each
+// read or an error, Commit a result for each group.
+type checked struct{ store.Store }
+
+func (c checked) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	recs, err := c.Store.Load(ctx, now, reads)
+	if err == nil && len(recs) != len(reads) {
+		return nil, errNoRecords
+	}
+	return recs, err
+}
+
+// Commit leaves the outcome of a group unknown if the store answers too little:
+// then nobody knows what it did, and it is asked again.
+func (c checked) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	res := c.Store.Commit(ctx, now, groups)
+	for i := range min(len(res), len(groups)) {
+		if res[i].Outcome == store.Applied && len(res[i].Revisions) != len(groups[i]) {
+			res[i] = store.Result{Err: errors.New("the store answered without a revision for each write")}
+		}
+	}
+	for len(res) < len(groups) {
+		res = append(res, store.Result{Err: errors.New("the store did not answer the write")})
+	}
+	return res
+}

@@ -1,0 +1,64 @@
+// Package engine keeps instances of state in memory and runs every change as
+// a serial, all-or-nothing transaction that is answered when it is durable.
+// It works on bytes, values of any type and functions; package stay puts
+// types on top.
+//
+// An update runs in its caller's goroutine. It takes the turn of its instance,
+// works on a copy, and joins the instance's open batch; when the batch closes,
+// its encoded state goes to the store as one conditional write, together with
+// the writes of other instances. The machine in turn.go decides, the rest
+// carries out.
+//
+// # The life of an instance
+//
+//	  not in memory
+//	        |  load.go, prefetch.go: create, pinned, and fetch its record
+//	        v
+//	     loading -------- fails: discard
+//	        |  publish
+//	        v
+//	+--> at rest -------- nobody uses it: evict; its record is gone: end
+//	|       |  enter: somebody has the turn
+//	|       v
+//	|    running -------- error, panic: nothing has changed
+//	|       |  finish: the result joins the batch, the next has the turn
+//	|       v
+//	|    batch open ----- full, late, or nobody comes: close
+//	|       |  commit.go: shut, the turn is nobody's
+//	|       v
+//	|    at the store --- backend.go; outgoing.go: sent again while in doubt
+//	|       |  conclude.go: tell everybody
+//	|       v
+//	+--- applied: publish
+//	     rejected: as before the batch
+//	     conflict, lost: discard
+//	     deleted: end
+//
+// A group (group.go) has the turns of several instances, and their batches are
+// one write. An instance with Debounce (debounce.go, postpone.go) is concluded
+// at once, and saves (save.go) go to the store beside it. What is in memory only
+// (memory.go) has no store. evict.go has all ways out of memory, departures.go
+// calls the hooks of what has left.
+//
+// # Locks
+//
+// The turn of an instance is held while a run is under way, and by nobody while
+// a batch is at the store. It is no mutex: those who wait are in the machine's
+// queue, and leave it with their context. Whoever has the turn may read what the
+// machine has committed and what it works on without a lock, and may wait for
+// loads and for the store. Only a group has several turns. Whoever takes several
+// does so in one order of all instances.
+//
+// Mutexes are held for a few instructions: nobody waits for a store, a turn, a
+// channel or code of the user's meanwhile. Of several they are taken in this
+// order, each before those below it:
+//
+//	shard.mu      who is in the cache, and the order of use; one shard at a time
+//	Instance.mu   the machine, the active part, what is owed; one instance at a
+//	              time, and under shard.mu by TryLock only
+//	departures.mu the queue of hooks
+//	Engine.mu     goroutines that start, backends, the end
+//
+// Backend.mu, the queue of a store, is taken alone. What readers see is one atomic
+// pointer, Instance.snapshot, which publish alone sets, under Instance.mu.
+package engine

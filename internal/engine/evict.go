@@ -1,0 +1,213 @@
+package engine
+
+import (
+	"context"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// An instance leaves memory in one of three ways:
+//
+//   - It is evicted when nobody uses it: to make room, because its time is over,
+//     or because it was asked for. The store has what it had, so the state can be
+//     loaded again; what is in memory only is lost. Its hooks are called.
+//   - It is discarded when what memory has may not be the truth: after a
+//     conflict, a failure, or a write by others. Whoever is at work starts again
+//     with what the store has. Hooks are not called, for the state lives on.
+//   - It ends when the state is gone for good: its record was deleted or has
+//     expired, or the engine closes. Whoever is at work starts again with
+//     another instance. Its hooks are called.
+//
+// The last two do not ask whether the instance is in use. They wait only for an
+// answer of the store that is still to come: another instance must not be
+// loaded, and write, before it is known what this one wrote.
+
+// evict removes in if nobody uses it and it has nothing to be saved, and has its
+// hooks called; idle = also those of a state whose time is over. The shard is
+// locked, so nobody can begin to use it.
+func (c *cache) evict(s *shard, in *Instance, idle bool) bool {
+	if !c.removeUnused(s, in) {
+		return false
+	}
+	c.engine.callHooks(in, in.snapshot.Load(), idle)
+	return true
+}
+
+// removeUnused is evict without hooks.
+func (c *cache) removeUnused(s *shard, in *Instance) bool {
+	if in.pins.Load() > 0 || in.snapshot.Load() == nil || !in.mu.TryLock() {
+		return false
+	}
+	defer in.mu.Unlock()
+	if in.active != nil || in.dead || !in.clean() {
+		return false
+	}
+	in.dead = true
+	c.unlinkLocked(s, in)
+	return true
+}
+
+// evictUnused evicts in if that loses nothing: see again.
+func (c *cache) evictUnused(in *Instance) {
+	s, h := c.place(in.kind, in.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(h, in.kind, in.key) == in && in.again() {
+		c.evict(s, in, false)
+	}
+}
+
+// discardUnused is evictUnused for what was never more than a reader's: hooks
+// do not hear of it.
+func (c *cache) discardUnused(in *Instance) {
+	s, h := c.place(in.kind, in.key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.find(h, in.kind, in.key) == in && in.again() {
+		c.removeUnused(s, in)
+	}
+}
+
+// again reports whether in can be had again: it is stored, or still as it was
+// made. Only with the shard locked is that certain.
+func (in *Instance) again() bool {
+	v := in.snapshot.Load()
+	return in.kind.Backend != nil || v != nil && v.Revision == 0
+}
+
+// discard takes in out of memory at once, used or not; see machine.kill. It
+// reports false when that has to wait for an answer of the store. What is not
+// saved is lost.
+func (e *Engine) discard(in *Instance) bool {
+	in.lock()
+	return e.killLocked(in, false)
+}
+
+// discardKey discards the state of a key, clean or not.
+func (e *Engine) discardKey(k *Kind, key string) {
+	if in := k.cache.peek(k, key); in != nil {
+		e.discard(in)
+	}
+}
+
+// endState is discard for a state that is gone for good.
+func (e *Engine) endState(in *Instance) bool {
+	in.lock()
+	return e.killLocked(in, true)
+}
+
+// endExpired ends an instance that has expired. It reports false if that has to
+// wait for an answer of the store.
+func (e *Engine) endExpired(in *Instance, now time.Time) bool {
+	in.lock()
+	if v := in.snapshot.Load(); !v.expired(now) {
+		in.unlock()
+		return true // it was changed in the last moment: look again
+	}
+	in.idle = in.kind.Backend == nil // else the store's record tells
+	return e.killLocked(in, true)
+}
+
+// EndKey ends the state of a key, as when its record was deleted, unless memory
+// has a later revision by now, or one that will be stored although the record
+// has expired. Its hooks are called; expired means that of an idle state as
+// well. 0 stands for the latest revision.
+func (e *Engine) EndKey(k *Kind, key string, rev store.Revision, expired bool) {
+	in := k.cache.peek(k, key)
+	if in == nil {
+		return
+	}
+	if v := in.snapshot.Load(); v != nil && rev != 0 && v.Revision > rev {
+		return
+	}
+	in.lock()
+	if rev != 0 && in.ahead(e.cfg.Now()) {
+		in.unlock()
+		return
+	}
+	in.idle = expired
+	in.unlock()
+	e.endState(in)
+}
+
+// killLocked discards in, or ends it. in.mu is locked; killLocked unlocks it.
+func (e *Engine) killLocked(in *Instance, ends bool) bool {
+	if in.owed != nil && in.owed.under != nil {
+		in.owed.doomed = true
+		in.ends = in.ends || ends
+		in.unlock()
+		return false
+	}
+	eff := in.m.kill()
+	dead, idle := in.m.dead, in.idle
+	if !dead {
+		in.ends = in.ends || ends
+	}
+	if in.owed != nil && dead {
+		in.owed.abandon(e)
+	}
+	in.unlock()
+	if dead {
+		e.remove(in, in.snapshot.Load(), ends, idle)
+	}
+	e.tell(in, eff)
+	return dead
+}
+
+// remove takes a dead instance out of the cache. If its state ends, hooks are
+// called with last, nil if it was never loaded.
+func (e *Engine) remove(in *Instance, last *Version, ends, idle bool) {
+	if in.kind.cache.remove(in) && ends && last != nil {
+		e.callHooks(in, last, idle)
+	}
+	in.tellLeft()
+}
+
+// callHooks has the hooks called of a state that has left memory.
+func (e *Engine) callHooks(in *Instance, last *Version, idle bool) {
+	k := in.kind
+	if !k.wantsDepartures() {
+		return
+	}
+	d := departure{key: in.key, version: last, destroyed: k.Destroyed}
+	if idle {
+		d.idle = k.Idle
+	}
+	e.departures.add(d)
+}
+
+// awaitHooks waits until one more state of the kind may be loaded, if its hooks
+// would have to be called.
+func (e *Engine) awaitHooks(ctx context.Context, k *Kind) error {
+	if !k.wantsDepartures() {
+		return nil
+	}
+	return e.departures.awaitRoom(ctx, e.cfg.MaxWait)
+}
+
+// whenLeft returns a channel that is closed when in has left memory, or is not
+// about to.
+func (in *Instance) whenLeft() <-chan struct{} {
+	in.lock()
+	defer in.unlock()
+	if in.m.dead || !in.m.doomed && (in.owed == nil || !in.owed.doomed) {
+		now := make(chan struct{})
+		close(now)
+		return now
+	}
+	if in.left == nil {
+		in.left = make(chan struct{})
+	}
+	return in.left
+}
+
+// tellLeft tells those who wait for it that in has left memory.
+func (in *Instance) tellLeft() {
+	in.lock()
+	defer in.unlock()
+	if in.left != nil {
+		close(in.left)
+		in.left = nil
+	}
+}

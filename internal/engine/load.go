@@ -1,0 +1,245 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+// find returns the instance of ref if it is in memory. One that has expired it
+// returns only if that has to wait for an answer of the store. With pin, it
+// cannot be evicted until release.
+func (e *Engine) find(ref *Ref, pin bool) *Instance {
+	c := ref.Kind.cache
+	for {
+		in := c.get(ref.Kind, ref.Key, use{pin: pin, later: !ref.First, at: e.timeOfUse(ref)})
+		if in == nil {
+			return nil
+		}
+		v := in.snapshot.Load()
+		if v == nil || v.expires == 0 {
+			return in
+		}
+		if ref.Now.IsZero() {
+			ref.Now = e.cfg.Now()
+		}
+		if !v.expired(ref.Now) || !e.endExpired(in, ref.Now) {
+			return in
+		}
+		if pin {
+			e.release(in)
+		}
+	}
+}
+
+// timeOfUse returns the time of use, which is kept for what is in memory only.
+func (e *Engine) timeOfUse(ref *Ref) int64 {
+	if ref.Kind.Backend != nil {
+		return 0
+	}
+	if ref.Now.IsZero() {
+		ref.Now = e.cfg.Now()
+	}
+	return ref.Now.UnixNano()
+}
+
+// acquire returns the instance of ref, pinned and loaded.
+func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
+	in := e.find(ref, true)
+	for in != nil {
+		if v := in.snapshot.Load(); v == nil || !v.expired(ref.Now) {
+			break
+		}
+		err := e.waitFor(ctx, in.whenLeft())
+		e.release(in)
+		if err != nil {
+			return nil, err
+		}
+		in = e.find(ref, true)
+	}
+	if in == nil {
+		err := e.awaitHooks(ctx, ref.Kind)
+		if err != nil {
+			return nil, err
+		}
+		if in, err = e.makeRoom(ctx, ref); err != nil {
+			return nil, err
+		}
+	} else if in.snapshot.Load() != nil {
+		e.observeHit(ref.Kind)
+	}
+	if err := e.wait(ctx, in); err != nil {
+		e.release(in)
+		return nil, err
+	}
+	return in, nil
+}
+
+// makeRoom creates the instance of ref. When memory is full of instances that
+// are being saved, which the search for room has seen to, it waits until one
+// can leave. It does not wait for those whose saves have failed.
+func (e *Engine) makeRoom(ctx context.Context, ref *Ref) (*Instance, error) {
+	began := time.Now()
+	for pause := time.Millisecond; ; pause = min(2*pause, 16*time.Millisecond) {
+		hope := e.hope()
+		in, err := e.create(ref)
+		if err == nil || ref.Kind.Backend == nil || time.Since(began) > e.cfg.MaxWait || !hope && !e.hope() {
+			return in, err
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, fail(Busy, "gave up waiting for room in memory", ctx.Err())
+		}
+	}
+}
+
+// create puts an instance into the cache and has it loaded. If somebody else
+// was quicker, it returns theirs.
+func (e *Engine) create(ref *Ref) (*Instance, error) {
+	k, c := ref.Kind, ref.Kind.cache
+	isNew := ref.New
+	in := &Instance{kind: k, key: ref.Key, fresh: ref.New || k.Backend == nil}
+	if k.Debounce > 0 {
+		e.debounced(in)
+		// Another call of the same request may have made it since, and it may
+		// have left memory again. The store would refuse a change that overlooks
+		// that, but is asked when the change is acknowledged already.
+		isNew = false
+	}
+	inline := !k.RunsUserCode && (isNew || k.Backend == nil || k.Backend.features.Immediate)
+	l := in.startLoading()
+	got, ok := c.add(in, e.timeOfUse(ref))
+	if got != in {
+		return got, nil
+	}
+	if !ok {
+		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
+		e.release(in)
+		return nil, l.err
+	}
+	if inline {
+		e.load(in, l, isNew)
+		return in, nil
+	}
+	if !e.Go(func(context.Context) { e.load(in, l, isNew) }) {
+		e.discard(in)
+		l.failed(errClosed())
+	}
+	return in, nil
+}
+
+// load brings the state into memory; everybody who wants it waits for this
+// one load. A failed one is forgotten at once, so that the next caller tries
+// again; so is one that a hook ended with its goroutine.
+func (e *Engine) load(in *Instance, l *loading, isNew bool) {
+	var v *Version
+	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
+	defer func() {
+		if err != nil {
+			e.discard(in)
+			e.cfg.Report(in.kind, in.key, phase, err)
+			l.failed(err)
+			return
+		}
+		in.started(l, v)
+	}()
+	v, phase, err = e.fetch(in.kind, in.key, isNew)
+}
+
+// wait returns when the instance is loaded.
+func (e *Engine) wait(ctx context.Context, in *Instance) error {
+	if in.snapshot.Load() != nil {
+		return nil
+	}
+	l := in.underway()
+	if l == nil {
+		return nil
+	}
+	if err := e.waitFor(ctx, l.done); err != nil {
+		return err
+	}
+	return l.err
+}
+
+func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
+	t := time.NewTimer(e.cfg.MaxWait)
+	defer t.Stop()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return failAt(phaseLoad, Unavailable, "gave up waiting for the state to be loaded", ctx.Err())
+	case <-t.C:
+		return failAt(phaseLoad, Unavailable, "the state could not be loaded in time", nil)
+	}
+}
+
+// release undoes the pin of acquire. A state that does not exist is not kept if
+// the store need not be asked for it, else only where it is in nobody's way.
+func (e *Engine) release(in *Instance) {
+	if in.pins.Add(-1) > 0 {
+		return
+	}
+	v := in.snapshot.Load()
+	switch {
+	case v != nil && !v.Exists() && in.fresh:
+		in.kind.cache.discardUnused(in)
+	case in.kind.Backend != nil && e.evictAtOnce.Load():
+		in.kind.cache.evictUnused(in)
+	case v != nil && !v.Exists():
+		in.kind.cache.setAside(in)
+	}
+}
+
+// Get returns the committed version of ref. What it returns must not be
+// changed. An absent state that nobody may have stored, or that is never
+// stored, is made anew and not kept: reading leaves no trace.
+func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
+	if in := e.find(ref, false); in != nil {
+		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
+			e.observeHit(ref.Kind)
+			return v, nil
+		}
+	}
+	if !e.Begin() {
+		return nil, errClosed()
+	}
+	defer e.End()
+	if ref.New || ref.Kind.Backend == nil {
+		if in := e.find(ref, false); in == nil || in.snapshot.Load() == nil {
+			v, phase, err := e.fetch(ref.Kind, ref.Key, true)
+			if err != nil {
+				e.cfg.Report(ref.Kind, ref.Key, phase, err)
+				return nil, err
+			}
+			return v, nil
+		}
+	}
+	in, err := e.acquire(ctx, ref)
+	if err != nil {
+		return nil, err
+	}
+	defer e.release(in)
+	return in.snapshot.Load(), nil
+}
+
+// Latest returns what Get does for the one state of a kind with Single, or nil
+// if Get has to look closer: it is not in memory, or it expires.
+func (e *Engine) Latest(k *Kind) *Version {
+	in := k.single.in.Load()
+	if in == nil {
+		return nil
+	}
+	v := in.snapshot.Load()
+	if v == nil || v.expires != 0 {
+		return nil
+	}
+	if !k.single.used.Load() {
+		k.single.used.Store(true)
+	}
+	e.observeHit(k)
+	return v
+}

@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+)
+
+// A member is one update on its way through an instance.
+type member struct {
+	tell    chan verdict
+	told    verdict // the answer, once there is one
+	answer  atomic.Uint32
+	op      committer
+	ctx     context.Context
+	err     error // what its run returned, or why it failed
+	report  bool  // it is the one who reports the failure
+	alone   bool  // gets the turn only while no batch is open: it takes part in a group
+	grouped bool  // its turn has become its part of a group, which answers for it
+
+	timer *time.Timer // of its waiting; nil = has not waited yet
+
+	in         *list // where it waits, and its neighbours there
+	prev, next *member
+}
+
+// A committer is an [Op] or a [GroupOp].
+type committer interface{ Committed(context.Context) }
+
+// Who comes first, the answer or the caller's leaving, decides who has the
+// last word. An answer that comes before the caller waits for it, as that of a
+// store which does not wait, needs no channel.
+const (
+	pending uint32 = iota
+	awaited
+	answered
+	abandoned
+)
+
+// A verdict is what a member is told.
+type verdict uint8
+
+const (
+	queued  verdict = iota // wait for one of the others
+	granted                // has the turn
+	busy                   // too many wait
+	done                   // what the run decided holds and is durable
+	again                  // start again: nothing of the run was kept
+	failed                 // the commit was rejected: nothing of the run was kept
+	unknown                // nobody knows whether the run was kept
+)
+
+// A list holds members in the order in which they came; a member is in one at
+// a time.
+type list struct {
+	first, last *member
+	n           int
+}
+
+func (l *list) push(w *member) {
+	w.in, w.prev, w.next = l, l.last, nil
+	if l.last == nil {
+		l.first = w
+	} else {
+		l.last.next = w
+	}
+	l.last = w
+	l.n++
+}
+
+// remove takes w out, and reports whether it was in.
+func (l *list) remove(w *member) bool {
+	if w.in != l {
+		return false
+	}
+	if w.prev == nil {
+		l.first = w.next
+	} else {
+		w.prev.next = w.next
+	}
+	if w.next == nil {
+		l.last = w.prev
+	} else {
+		w.next.prev = w.prev
+	}
+	w.in, w.prev, w.next = nil, nil, nil
+	l.n--
+	return true
+}
+
+// take empties the list and returns its first member, which leads to the
+// others.
+func (l *list) take() *member {
+	first := l.first
+	for w := first; w != nil; w = w.next {
+		w.in = nil
+	}
+	*l = list{}
+	return first
+}
+
+// hear waits for what becomes of a run. On an error the member belongs to
+// whoever will answer it.
+func hear(ctx context.Context, w *member) (verdict, error) {
+	if !w.answer.CompareAndSwap(pending, awaited) {
+		return w.told, nil
+	}
+	select {
+	case told := <-w.tell:
+		return told, nil
+	case <-ctx.Done():
+		if w.answer.CompareAndSwap(awaited, abandoned) {
+			return queued, failAt(phaseSave, Unknown, "the caller left before the change was known to be stored", ctx.Err())
+		}
+		return <-w.tell, nil
+	}
+}

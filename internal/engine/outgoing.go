@@ -1,0 +1,157 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// An outgoing is a group of writes on its way to the store: a batch, a group or
+// a save. It is sent again, unchanged, until the answer is definite.
+type outgoing interface {
+	// head is what the way to the store needs of it.
+	head() *request
+	// settle is called with the store's answer to a sending.
+	settle(res store.Result)
+	// conclude ends it, once: what becomes of it is known, or that nobody will
+	// learn it.
+	conclude(how conclusion, cause error)
+}
+
+// A change is an outgoing for whose answer somebody waits.
+type change interface {
+	outgoing
+	// base is the version that a write of it replaces.
+	base(i int) *Version
+}
+
+// A request is the part of an outgoing that is the same for all.
+type request struct {
+	backend *Backend
+	by      writer
+	patient bool // it may wait for the store as long as it takes
+	queued  time.Time
+	doubted time.Time // when its outcome was first unknown
+	sent    int       // how often
+	bytes   int
+	writes  [1]store.Group
+	one     [1]store.Write // most often the group's array
+}
+
+func (r *request) head() *request { return r }
+
+func (r *request) all() store.Group { return r.writes[0] }
+
+// measure counts the bytes of all writes.
+func (r *request) measure() {
+	r.bytes = 0
+	for i := range r.all() {
+		r.bytes += len(r.all()[i].Value)
+	}
+}
+
+// A conclusion is how an outgoing has ended, and the machine's event for the end
+// of a batch.
+type conclusion uint8
+
+const (
+	applied    conclusion = iota // the store has it
+	vanished                     // it was applied, and the store has something else by now
+	conflicted                   // others were first
+	rejected                     // the store has not taken it
+	lost                         // nobody knows
+)
+
+// refuse ends what will not be sent, or not once more.
+func refuse(o outgoing) {
+	if o.head().sent > 0 {
+		o.conclude(lost, errNoAnswer(store.ErrClosed))
+		return
+	}
+	o.conclude(rejected, errClosed())
+}
+
+// sendAgain repeats a request whose outcome nobody knows, until it is known
+// or CommitTimeout is over.
+func sendAgain(o outgoing, cause error) {
+	r := o.head()
+	if r.doubted.IsZero() {
+		r.doubted = time.Now()
+	}
+	if time.Since(r.doubted) < r.backend.commitTimeout {
+		wait := time.Millisecond << min(r.sent, 8)
+		if r.backend.start(func(ctx context.Context) {
+			t := time.NewTimer(wait)
+			defer t.Stop()
+			select {
+			case <-t.C:
+				r.backend.send(o)
+			case <-ctx.Done():
+				o.conclude(lost, errNoAnswer(cause))
+			}
+		}) {
+			return
+		}
+	}
+	o.conclude(lost, errNoAnswer(cause))
+}
+
+func errNoAnswer(cause error) error {
+	return failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)
+}
+
+var errReplaced = errors.New("others have deleted the record, or made it anew, before it was asked again")
+
+// notApplied says what an answer other than Applied means for a change. doubt: the
+// outcome is not known, so it has to be sent again.
+func notApplied(c change, res store.Result) (how conclusion, cause error, doubt bool) {
+	r := c.head()
+	switch res.Outcome {
+	case store.Conflict:
+		if how = conflictOrOwn(c, res); how == lost {
+			cause = errNoAnswer(errReplaced)
+		}
+		return how, cause, false
+	case store.Rejected:
+		if r.sent > 1 { // an earlier sending may have been applied all the same
+			return lost, nil, true
+		}
+		cause = storeError(phaseSave, res.Err)
+		if r.backend.ctx.Err() != nil {
+			cause = fail(Closed, "the app is closed", res.Err)
+		}
+		return rejected, cause, false
+	}
+	return lost, nil, true
+}
+
+// conflictOrOwn tells a conflict with others from one with an earlier sending
+// of the same request. That one was not applied if a record that it would have
+// changed lives on without it. If others have deleted the records since, or made
+// them anew, nobody knows: to begin again could make the same change twice.
+func conflictOrOwn(c change, res store.Result) conclusion {
+	r := c.head()
+	for _, rec := range res.Current {
+		if metaCarries(rec.Meta, r.by) {
+			return vanished // applied; load what is there now
+		}
+	}
+	if r.sent == 1 {
+		return conflicted // with others
+	}
+	g := r.all()
+	for i := range min(len(g), len(res.Current)) {
+		w, rec := &g[i], &res.Current[i]
+		was, is := c.base(i).Birth(), birthOf(rec.Meta)
+		switch {
+		case w.Op == store.Check: // is no trace of the group
+		case w.Base != 0 && rec.Revision == w.Base, is != 0 && is == was:
+			return conflicted
+		case w.Op == store.Delete && len(g) == 1 && (rec.Revision == 0 || is != 0 && was != 0):
+			return vanished // what it was to delete is gone
+		}
+	}
+	return lost
+}

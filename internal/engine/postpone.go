@@ -1,0 +1,71 @@
+package engine
+
+import "github.com/stay-go/stay/store"
+
+// postpone takes over the commit of in, whose turn is shut, if the store is
+// not to be asked now.
+func (e *Engine) postpone(in *Instance) bool {
+	d, work := in.owed, in.m.working
+	// Without the lock, for it may have to load: the turn keeps things as they are.
+	if c := in.m.committed; !work.gone && !c.Exists() && in.guard != nil && !in.guard.Stands(c) {
+		e.conclude(in, conflicted, nil) // as the store would say that is asked
+		return true
+	}
+	in.lock()
+	in.rebase()
+	if !work.gone && (d.doomed || in.m.doomed || in.m.committed.expired(e.cfg.Now())) {
+		// The instance dies, or the run began with what has expired since, of
+		// which it dies too: not before the end of its save, or the next one
+		// would be loaded without it.
+		if d.waiting = d.under != nil; d.waiting {
+			in.unlock()
+			return true
+		}
+		e.concludeLocked(in, conflicted, nil) // as the store would say
+		return true
+	}
+	if work.gone {
+		if d.doubtful != nil && e.startSave(in) == nil {
+			e.concludeLocked(in, rejected, errClosed())
+			return true
+		}
+		d.removing = true
+		d.waiting = d.under != nil
+		waiting, nothing := d.waiting, d.saved.Revision == 0
+		if nothing && !waiting {
+			e.concludeLocked(in, vanished, nil)
+			return true
+		}
+		in.unlock()
+		return waiting
+	}
+	if err := e.refusal(in, work); err != nil {
+		e.concludeLocked(in, rejected, err)
+		return true
+	}
+	work.replaces(d.saved)
+	work.unsaved = true
+	if work.Revision == 0 && d.later == nil && in.guard != nil {
+		later, err := in.guard.Later()
+		if err != nil {
+			e.concludeLocked(in, rejected, err)
+			return true
+		}
+		d.later = later
+	}
+	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now))
+	d.acking = true
+	e.concludeLocked(in, applied, nil) // no moment is left in which it could be doomed
+	return true
+}
+
+// refusal says why a version can surely not be stored later.
+func (e *Engine) refusal(in *Instance, work *Version) error {
+	if e.ctx.Err() != nil {
+		return errClosed()
+	}
+	if most := in.kind.Backend.features.MaxValue; most > 0 && int(work.bytes) > most {
+		return storeError(phaseSave, store.ErrTooLarge)
+	}
+	return nil
+}
