@@ -11,10 +11,10 @@ import (
 // on the length of the payload.
 const (
 	// maxMemory is what any payload up to usualSize may take. Longer payloads
-	// may take a proportional amount: 16 bytes for each of their own.
+	// may take a proportional amount: 16 bytes for each byte of the payload.
 	maxMemory = 16 * usualSize
 	usualSize = 1 << 20 // the default limit of a body in package web
-	// Short payloads may take smallMemory, and 64 bytes for each of their own.
+	// Short payloads may take smallMemory, and 64 bytes for each of their bytes.
 	// That is more than lists of small objects take that become maps, and so
 	// little that it takes many payloads to use much memory.
 	smallMemory = 1 << 20
