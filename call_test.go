@@ -5,8 +5,6 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
@@ -94,33 +92,6 @@ func TestW6FieldErrorsOfCauses(t *testing.T) {
 	if got := stay.FieldErrors(plain); len(got) != 2 {
 		t.Errorf("of an error without a text: %v", got)
 	}
-}
-
-// W1: a hook that does not end holds up the removal of what has expired, and
-// not the keys: one that was deleted is given up all the same.
-func TestW1KeysAreGivenUpWhileAHookHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mem := memstore.New()
-		n := newKeyNode(t, unclosed{mem}, stay.Options{IdleTimeout: time.Hour})
-		hanging, end := make(chan struct{}), make(chan struct{})
-		offer := stay.Register(n.App, stay.Module[counter]{
-			Name: "offer", Persist: stay.Global, Expiry: time.Minute,
-			OnExpire: func(*stay.Call, *counter) {
-				close(hanging)
-				<-end
-			},
-		})
-		mustUpdate(t, background, offer)
-		token, _ := n.sign(t)
-		<-hanging
-		rec, _ := keysIn(t, mem)
-		if res := mem.Commit(background, time.Now(), []store.Group{{{Op: store.Delete, Key: keysRecord, Base: rec.Revision}}}); res[0].Outcome != store.Applied {
-			t.Fatal(res[0])
-		}
-		pass(aSweep)
-		n.wantVerify(t, token, false)
-		close(end)
-	})
 }
 
 // A12: Keys lists a module; what At returns is one state.

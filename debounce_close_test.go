@@ -219,7 +219,7 @@ func (l *leaver) add(ctx context.Context, state *stay.State[cart], to *[]ack, it
 	if _, err := state.Update(ctx, put(item)); err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		*to = append(*to, ack{item, stay.NameOf(stay.SessionFrom(ctx))})
+		*to = append(*to, ack{item, bridge.AppOf(l.app).NameOf(stay.SessionFrom(ctx))})
 	}
 }
 
@@ -248,7 +248,7 @@ func (l *leaver) tear(random *rand.Rand, item string) {
 		left = append(slices.Clone(l.scraps), item)
 	}
 	switch {
-	case stay.NameOf(stay.SessionFrom(ctx)) != l.id:
+	case bridge.AppOf(l.app).NameOf(stay.SessionFrom(ctx)) != l.id:
 	case err == nil:
 		l.scraps = left
 	case stay.CodeOf(err) == stay.ErrUnknown:
@@ -275,7 +275,7 @@ func (l *leaver) destroy() {
 	s := stay.SessionFrom(l.request())
 	_ = s.Destroy(context.Background())
 	l.mu.Lock()
-	l.destroyed[stay.NameOf(s)] = true
+	l.destroyed[bridge.AppOf(l.app).NameOf(s)] = true
 	l.mu.Unlock()
 }
 

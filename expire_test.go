@@ -100,7 +100,7 @@ func newExpiring(t *testing.T, s store.Store, c *clock) *expiring {
 // leaves memory have been called when it returns.
 func (e *expiring) sweep(d time.Duration) {
 	e.clock.Advance(d)
-	stay.Sweep(context.Background(), e.App)
+	sweepNow(e.App)
 	synctest.Wait()
 }
 

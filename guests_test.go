@@ -407,7 +407,7 @@ func TestGuestsInMemoryOfASharedStore(t *testing.T) {
 		mustUpdate(t, b.ctx(), seen)
 		clk.Advance(30 * time.Minute)
 		for _, app := range apps {
-			stay.Sweep(t.Context(), app)
+			sweepNow(app)
 		}
 	}
 	wantCount(t, b.ctx(), cart, 1)

@@ -61,6 +61,9 @@ func newApp(t testing.TB, s store.Store, opts *stay.Options) *stay.App {
 	return app
 }
 
+// sweepNow removes what has expired, as the App does about once a minute.
+func sweepNow(app *stay.App) { bridge.AppOf(app).Sweep() }
+
 // A clock that tests move.
 type clock struct {
 	mu  sync.Mutex

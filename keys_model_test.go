@@ -24,7 +24,7 @@ var worldStores = map[string]struct {
 }{
 	"direct":    {func() store.Store { return memstore.New() }, true},
 	"committer": {func() store.Store { return memstore.New() }, false},
-	"simple":    {func() store.Store { return store.FromSimple(&simple{m: map[string][]byte{}}) }, false},
+	"simple":    {func() store.Store { return store.FromSimple(newSimple()) }, false},
 }
 
 // A chaos is what goes wrong in a run.

@@ -55,6 +55,8 @@ type simple struct {
 	m  map[string][]byte
 }
 
+func newSimple() *simple { return &simple{m: map[string][]byte{}} }
+
 func (s *simple) Load(_ context.Context, key string) ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -79,7 +81,7 @@ func (s *simple) Delete(_ context.Context, key string) error {
 var keyStores = map[string]func() store.Store{
 	"memstore":  func() store.Store { return memstore.New() },
 	"committer": func() store.Store { return behindCommitter(memstore.New()) },
-	"simple":    func() store.Store { return store.FromSimple(&simple{m: map[string][]byte{}}) },
+	"simple":    func() store.Store { return store.FromSimple(newSimple()) },
 }
 
 // guestModes are the ways in which guests are kept.
@@ -486,7 +488,8 @@ func TestA3LoginSurvivesRestart(t *testing.T) {
 	}
 }
 
-// on is the browser with a new process behind the same address.
+// on is the browser with a new process behind the same address, or as another
+// node sees it: the cookie is the same.
 func (b *browser) on(app *stay.App) *browser {
 	n := newBrowser(app)
 	n.token = b.token

@@ -86,7 +86,7 @@ func TestB3NothingSecretInTheLog(t *testing.T) {
 			rule := st.Add(storefault.Rule{Op: op, Fault: fault})
 			b = newBrowser(app)
 			scenario()
-			stay.Sweep(t.Context(), app)
+			sweepNow(app)
 			rule.Remove()
 		}
 	}

@@ -469,7 +469,7 @@ func TestMetricsOfSessions(t *testing.T) {
 		}
 		wantEqual(t, "after Destroy", count(), [3]float64{0, 1, 0})
 		clk.Advance(48 * time.Hour)
-		stay.Sweep(t.Context(), app)
+		sweepNow(app)
 		wantEqual(t, "after expiry", count(), [3]float64{0, 0, 3})
 		if err := stay.SessionFrom(newBrowser(app).ctx()).Login(t.Context(), "u"); err != nil {
 			t.Fatal(err)
@@ -514,7 +514,7 @@ func TestMetricsAreThoseOfTheList(t *testing.T) {
 		t.Fatal(err)
 	}
 	clk.Advance(48 * time.Hour)
-	stay.Sweep(t.Context(), app)
+	sweepNow(app)
 	func() {
 		defer func() { _ = recover() }()
 		_, _ = total.Update(t.Context(), func(*counter) error { panic("no") })

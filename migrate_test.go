@@ -71,7 +71,7 @@ func onEachKind(t *testing.T, test func(t *testing.T, s store.Store)) {
 	for name, s := range map[string]store.Store{
 		"memstore":  memstore.New(),
 		"committer": behindCommitter(memstore.New()),
-		"simple":    store.FromSimple(&simple{m: map[string][]byte{}}),
+		"simple":    store.FromSimple(newSimple()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer s.Close()

@@ -1,6 +1,7 @@
 package stay_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -124,23 +125,23 @@ func TestS1MaxNewSessionsVerbs(t *testing.T) {
 		before := len(rows(t, st))
 		mustUpdate(t, browsers[0].ctx(), clicks)
 
-		wantCode(t, stay.SessionFrom(browsers[1].ctx()).Renew(background), stay.ErrBusy)
-		wantCode(t, stay.SessionFrom(browsers[2].ctx()).Destroy(background), stay.ErrBusy)
+		wantCode(t, stay.SessionFrom(browsers[1].ctx()).Renew(context.Background()), stay.ErrBusy)
+		wantCode(t, stay.SessionFrom(browsers[2].ctx()).Destroy(context.Background()), stay.ErrBusy)
 		if n := len(rows(t, st)); n != before+2 {
 			t.Errorf("%d records are stored, want %d", n, before+2)
 		}
 		for _, b := range browsers {
 			wantCount(t, b.ctx(), draft, 1)
 		}
-		if err := stay.SessionFrom(browsers[0].ctx()).Renew(background); err != nil {
+		if err := stay.SessionFrom(browsers[0].ctx()).Renew(context.Background()); err != nil {
 			t.Errorf("a stored session is not renewed: %v", err)
 		}
 		pass(time.Second)
-		if err := stay.SessionFrom(browsers[1].ctx()).Renew(background); err != nil {
+		if err := stay.SessionFrom(browsers[1].ctx()).Renew(context.Background()); err != nil {
 			t.Errorf("a second later: %v", err)
 		}
 		pass(time.Second)
-		if err := stay.SessionFrom(browsers[2].ctx()).Destroy(background); err != nil {
+		if err := stay.SessionFrom(browsers[2].ctx()).Destroy(context.Background()); err != nil {
 			t.Errorf("two seconds later: %v", err)
 		}
 	})

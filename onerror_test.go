@@ -64,14 +64,14 @@ func TestA21N1OnErrorEndsItsGoroutineInALoad(t *testing.T) {
 			t.Fatal(err)
 		}
 		bad := f.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
-		_, err := theirs.Get(b.at(there).ctx())
+		_, err := theirs.Get(b.on(there).ctx())
 		wantCode(t, err, stay.ErrUnavailable)
 		if e.calls.Swap(0) == 0 {
 			t.Error("OnError was not called")
 		}
 		bad.Remove()
 		began := time.Now()
-		wantCount(t, b.at(there).ctx(), theirs, 1)
+		wantCount(t, b.on(there).ctx(), theirs, 1)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the next read took %v", took)
 		}

@@ -1,7 +1,6 @@
 package stay_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -125,13 +124,13 @@ func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
 	b := newBrowser(knows.App)
 	change(t, b.ctx(), carts, put("pear"))
 	change(t, b.ctx(), named, put("plum"))
-	b = b.at(lacks.App)
+	b = b.on(lacks.App)
 	mustUpdate(t, b.ctx(), other)
 	login(t, b, "ann")
 	wantCount(t, t.Context(), other.At("ann"), 1)
 	logout(t, b)
 	login(t, b, "bob") // nobody has done anything since
-	b = b.at(knows.App)
+	b = b.on(knows.App)
 	wantState(t, b.ctx(), carts, `{"items":null}`)
 	wantState(t, b.ctx(), named, `{"items":null}`)
 	wantState(t, b.ctx(), profiles, `{"name":"guest"}`)
@@ -145,9 +144,9 @@ func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
 
 	logout(t, b)
 	change(t, b.ctx(), carts, put("fig"))
-	b = b.at(lacks.App)
+	b = b.on(lacks.App)
 	login(t, b, "ann")
-	b = b.at(knows.App)
+	b = b.on(knows.App)
 	login(t, b, "cyd") // takes along first
 	wantState(t, b.ctx(), carts, `{"items":null}`)
 	wantState(t, t.Context(), carts.At("ann"), `{"items":["pear","fig"]}`)
@@ -170,9 +169,9 @@ func TestAGuestThatCannotComeAlongLaterIsReported(t *testing.T) {
 			change(t, t.Context(), carts.At("ann"), put("fig"))
 			b := newBrowser(knows.App)
 			change(t, b.ctx(), carts, put("pear"))
-			b = b.at(lacks.App)
+			b = b.on(lacks.App)
 			login(t, b, "ann")
-			b = b.at(knows.App)
+			b = b.on(knows.App)
 			wantState(t, b.ctx(), carts, `{"items":["fig"]}`)
 			wantState(t, b.ctx(), carts, `{"items":["fig"]}`)
 			if got := knows.events.take(); len(got) != 1 || !strings.HasPrefix(got[0], "error adopt ") {
@@ -196,7 +195,7 @@ func TestDestroyRemovesStatesOfOtherProgramsModules(t *testing.T) {
 		mustUpdate(t, b.ctx(), profile)
 		mustUpdate(t, b.ctx(), own)
 		mustUpdate(t, t.Context(), kept.At("ann"))
-		ctx := b.at(lacks.App).ctx()
+		ctx := b.on(lacks.App).ctx()
 		noError(t, stay.SessionFrom(ctx).Destroy(ctx))
 		left := allRows(t, s)
 		if len(left) != 2 || !slices.Contains(left, "user/kept/ann") {
@@ -317,11 +316,11 @@ func TestWhatIsLeftToOtherProgramsIsLoggedOnce(t *testing.T) {
 	for _, user := range []string{"ann", "bob"} {
 		b := newBrowser(knows.App)
 		mustUpdate(t, b.ctx(), profile)
-		login(t, b.at(lacks), user)
+		login(t, b.on(lacks), user)
 	}
 	c.Advance(2 * time.Hour)
 	for range 2 {
-		stay.Sweep(context.Background(), lacks)
+		sweepNow(lacks)
 	}
 	if got := out.String(); strings.Count(got, "module=profile") != 2 || strings.Contains(got, "ann") {
 		t.Errorf("logged:\n%s\nwant one line of the sweep and one of the logins, without names", got)

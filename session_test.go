@@ -92,7 +92,7 @@ func TestB3W1BadTokens(t *testing.T) {
 	wantCount(t, b.ctx(), app.clicks, 1) // it has been verified, and is remembered
 	own := bridge.AppOf(app.App)
 	foreign := own.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
-	forged, err := foreign.Sign(t.Context(), &someToken)
+	forged, err := foreign.Sign(t.Context(), &bridge.Token{ID: [16]byte{1, 2, 3}, Gen: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

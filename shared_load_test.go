@@ -34,7 +34,7 @@ func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 			gate := storefault.NewGate()
 			rule := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.StopAfter(gate)})
 			read := func() <-chan int {
-				ctx := b.at(there).ctx()
+				ctx := b.on(there).ctx()
 				got := make(chan int, 1)
 				go func() {
 					c, err := at[1][i].Get(ctx)
@@ -51,7 +51,7 @@ func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 			if _, err := gate.Arrived(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			mustUpdate(t, b.at(here).ctx(), at[0][i])
+			mustUpdate(t, b.on(here).ctx(), at[0][i])
 			second := read()
 			rule.Remove()
 			gate.Open()

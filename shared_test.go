@@ -27,9 +27,6 @@ func nodes(t *testing.T, n int, opts *stay.Options) []*stay.App {
 	return apps
 }
 
-// at is the browser as another node sees it: the cookie is the same.
-func (b *browser) at(app *stay.App) *browser { return b.on(app) }
-
 // N1: every read of every scope sees what another node has acknowledged.
 func TestN1ReadsSeeOtherNodes(t *testing.T) {
 	apps := nodes(t, 2, nil)
@@ -50,7 +47,7 @@ func TestN1ReadsSeeOtherNodes(t *testing.T) {
 	b := newBrowser(apps[0])
 	for i := range 6 {
 		here := i % 2
-		b = b.at(apps[here])
+		b = b.on(apps[here])
 		ctx := b.ctx()
 		mustUpdate(t, ctx, at[here].session)
 		mustUpdate(t, ctx, at[here].global)
@@ -64,7 +61,7 @@ func TestN1ReadsSeeOtherNodes(t *testing.T) {
 		change(t, ctx, at[here].user, name(strconv.Itoa(i)))
 		change(t, ctx, at[here].key, addItem("x"))
 		for j, app := range apps {
-			ctx := b.at(app).ctx()
+			ctx := b.on(app).ctx()
 			wantCount(t, ctx, at[j].session, i+1)
 			wantCount(t, ctx, at[j].global, i+1)
 			wantState(t, ctx, at[j].user, `{"name":"`+strconv.Itoa(i)+`"}`)
@@ -99,7 +96,7 @@ func TestN1EndsHoldOnOtherNodes(t *testing.T) {
 			b := newBrowser(apps[0])
 			login(t, b, "ann")
 			change(t, b.ctx(), p0, name("Ann"))
-			there := b.at(apps[1])
+			there := b.on(apps[1])
 			wantState(t, there.ctx(), p1, `{"name":"Ann"}`)
 			end(t, apps[0], b)
 			ctx := there.ctx()
@@ -121,9 +118,9 @@ func TestN1RevokeOfAnEvictedSession(t *testing.T) {
 	one, two := newBrowser(apps[0]), newBrowser(apps[0])
 	login(t, one, "ann")
 	login(t, two, "ann")
-	wantState(t, one.at(apps[1]).ctx(), p1, `{"name":"guest"}`) // now node 1 has the user's record
+	wantState(t, one.on(apps[1]).ctx(), p1, `{"name":"guest"}`) // now node 1 has the user's record
 	noError(t, apps[0].Revoke(t.Context(), "ann"))
-	ctx := two.at(apps[1]).ctx()
+	ctx := two.on(apps[1]).ctx()
 	_, err := p1.Update(ctx, name("x"))
 	wantCode(t, err, stay.ErrEnded)
 }
@@ -152,7 +149,7 @@ func TestN1B11NothingLostAcrossNodes(t *testing.T) {
 			wg.Go(func() {
 				seen := 0
 				for range 25 {
-					c, err := states[i].Update(b.at(app).ctx(), increment)
+					c, err := states[i].Update(b.on(app).ctx(), increment)
 					if errors.Is(err, stay.ErrConflict) {
 						continue
 					}
@@ -161,7 +158,7 @@ func TestN1B11NothingLostAcrossNodes(t *testing.T) {
 						return
 					}
 					acked.Add(1)
-					if got, err := states[i].Get(b.at(app).ctx()); err != nil || got.Count < c.Count || got.Count < seen {
+					if got, err := states[i].Get(b.on(app).ctx()); err != nil || got.Count < c.Count || got.Count < seen {
 						t.Errorf("reads %v after %d was acknowledged: %v", got, c.Count, err)
 					} else {
 						seen = got.Count
@@ -172,7 +169,7 @@ func TestN1B11NothingLostAcrossNodes(t *testing.T) {
 	}
 	wg.Wait()
 	for i, app := range apps {
-		wantCount(t, b.at(app).ctx(), states[i], int(acked.Load())+1)
+		wantCount(t, b.on(app).ctx(), states[i], int(acked.Load())+1)
 	}
 }
 
@@ -227,11 +224,11 @@ func TestS2GuestsAreSharedByNodes(t *testing.T) {
 	b := newBrowser(apps[0])
 	change(t, b.ctx(), guests[0], addItem("milk"))
 	mustUpdate(t, b.ctx(), drafts[0])
-	there := b.at(apps[1])
+	there := b.on(apps[1])
 	wantState(t, there.ctx(), guests[1], `{"owner":{"id":"","role":""},"items":["milk"],"theme":"light"}`)
 	wantCount(t, there.ctx(), drafts[1], 1)
 	change(t, there.ctx(), guests[1], become("ann"))
-	wantState(t, there.at(apps[0]).ctx(), guests[0], `{"owner":{"id":"ann","role":"r-ann"},"items":["milk"],"theme":"light"}`)
+	wantState(t, there.on(apps[0]).ctx(), guests[0], `{"owner":{"id":"ann","role":"r-ann"},"items":["milk"],"theme":"light"}`)
 }
 
 // K2, N1: the same session logs in on two nodes at once: the guest is adopted
@@ -252,7 +249,7 @@ func TestK2N1AdoptedOnceAcrossNodes(t *testing.T) {
 		var ok atomic.Int64
 		for i, app := range apps {
 			wg.Go(func() {
-				_, err := states[i].Update(b.at(app).ctx(), become("ann"))
+				_, err := states[i].Update(b.on(app).ctx(), become("ann"))
 				switch {
 				case err == nil:
 					ok.Add(1)
@@ -293,9 +290,9 @@ func TestN1S5DestroyOfASessionRenewedElsewhere(t *testing.T) {
 	p1, _ := userModules(apps[1])
 	b := newBrowser(apps[0])
 	change(t, b.ctx(), p0, name("Guest"))
-	wantState(t, b.at(apps[1]).ctx(), p1, `{"name":"Guest"}`)
+	wantState(t, b.on(apps[1]).ctx(), p1, `{"name":"Guest"}`)
 	login(t, b, "ann")
-	ctx := b.at(apps[1]).ctx()
+	ctx := b.on(apps[1]).ctx()
 	noError(t, stay.SessionFrom(ctx).Destroy(ctx))
 	_, err := p0.Update(b.ctx(), name("x"))
 	wantCode(t, err, stay.ErrEnded)
@@ -313,9 +310,9 @@ func TestN1S5DestroyDeletesStatesOfOtherNodes(t *testing.T) {
 	}
 	b := newBrowser(apps[0])
 	mustUpdate(t, b.ctx(), first[0])
-	wantCount(t, b.at(apps[1]).ctx(), second[1], 0) // node 1 remembers that there is none
+	wantCount(t, b.on(apps[1]).ctx(), second[1], 0) // node 1 remembers that there is none
 	mustUpdate(t, b.ctx(), second[0])
-	ctx := b.at(apps[1]).ctx()
+	ctx := b.on(apps[1]).ctx()
 	noError(t, stay.SessionFrom(ctx).Destroy(ctx))
 	for _, key := range rows(t, handles[0]) {
 		if strings.HasPrefix(key, "session/") {
@@ -347,8 +344,8 @@ func TestM3N1UnreadableGuestThatStayedBehind(t *testing.T) {
 	change(t, b.ctx(), p0, name("Ann"))
 	for range 2 {
 		bridge.AppOf(apps[1]).Evict(false)
-		wantState(t, b.at(apps[1]).ctx(), p1, `{"name":"Ann"}`)
-		change(t, b.at(apps[1]).ctx(), p1, name("Ann"))
+		wantState(t, b.on(apps[1]).ctx(), p1, `{"name":"Ann"}`)
+		change(t, b.on(apps[1]).ctx(), p1, name("Ann"))
 	}
 }
 
