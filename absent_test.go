@@ -9,16 +9,18 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// anyStores are the stores of onEachStore and one that others use too.
+// anyStores are the stores of testkit.OnEachApp and one that others use too.
 func anyStores() map[string]func() store.Store {
 	all := map[string]func() store.Store{"shared": func() store.Store { return memstore.Shared(2)[0] }}
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		all[name] = open
 	}
 	return all
@@ -31,26 +33,26 @@ func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
 	const limit, inUse, madeUp = 100, 24, 2000
 	for name, open := range anyStores() {
 		t.Run(name, func(t *testing.T) {
-			m := &measured{}
-			app := newApp(t, open(), &stay.Options{
+			m := &testkit.Measured{}
+			app := testkit.NewApp(t, open(), &stay.Options{
 				Metrics: m, MaxInstances: limit, Guests: stay.GuestMemory, StickySessions: true,
 				Logger: slog.New(slog.DiscardHandler),
 			})
-			users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
-			visits := stay.Register(app, stay.Module[counter]{Name: "visits", Persist: stay.PerSession})
-			seen := stay.Register(app, stay.Module[counter]{Name: "seen"})
-			var browsers []*browser
+			users := stay.Register(app, stay.Module[testkit.Counter]{Name: "users", Persist: stay.PerUser})
+			visits := stay.Register(app, stay.Module[testkit.Counter]{Name: "visits", Persist: stay.PerSession})
+			seen := stay.Register(app, stay.Module[testkit.Counter]{Name: "seen"})
+			var browsers []*testkit.Browser
 			for i := range inUse { // with their records, nearly all that there may be
-				b := newBrowser(app)
-				mustUpdate(t, b.ctx(), visits)
-				mustUpdate(t, t.Context(), users.At(fmt.Sprint(i)))
+				b := testkit.NewBrowser(app)
+				testkit.MustUpdate(t, b.Ctx(), visits)
+				testkit.MustUpdate(t, t.Context(), users.At(fmt.Sprint(i)))
 				browsers = append(browsers, b)
 			}
 			use := func(count int) {
 				t.Helper()
 				for i, b := range browsers {
-					wantCount(t, b.ctx(), visits, count)
-					wantCount(t, t.Context(), users.At(fmt.Sprint(i)), count)
+					testkit.WantCount(t, b.Ctx(), visits, count)
+					testkit.WantCount(t, t.Context(), users.At(fmt.Sprint(i)), count)
 				}
 			}
 			use(1)
@@ -60,26 +62,26 @@ func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
 				switch i % 4 {
 				case 0:
 					_, err := users.At(key).Get(t.Context())
-					wantCode(t, err, stay.ErrNotFound)
+					testkit.WantCode(t, err, stay.ErrNotFound)
 				case 1:
-					_, err := users.At(key).Update(t.Context(), func(*counter) error { return refused })
+					_, err := users.At(key).Update(t.Context(), func(*testkit.Counter) error { return refused })
 					if !errors.Is(err, refused) {
 						t.Fatal(err)
 					}
 				case 2:
-					noError(t, app.Revoke(t.Context(), key))
+					testkit.NoError(t, app.Revoke(t.Context(), key))
 				case 3:
-					b := newBrowser(app)
-					mustUpdate(t, b.ctx(), seen) // for the cookie; nothing is stored
-					wantCount(t, b.ctx(), visits, 0)
+					b := testkit.NewBrowser(app)
+					testkit.MustUpdate(t, b.Ctx(), seen) // for the cookie; nothing is stored
+					testkit.WantCount(t, b.Ctx(), visits, 0)
 				}
 			}
-			m.sums("stay.cache.misses") // forgets them
+			m.Sums("stay.cache.misses") // forgets them
 			use(1)
-			if misses := m.sums("stay.cache.misses"); len(misses) > 0 {
+			if misses := m.Sums("stay.cache.misses"); len(misses) > 0 {
 				t.Errorf("what was used has left memory: %v", misses)
 			}
-			if n := m.gauge(t, "stay.cache.states"); n > limit+limit/16 {
+			if n := m.Gauge(t, "stay.cache.states"); n > limit+limit/16 {
 				t.Errorf("%d states and absences are in memory", n)
 			}
 		})
@@ -91,34 +93,34 @@ func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
 // Proves E6.
 func TestAbsenceIsRemembered(t *testing.T) {
 	const limit = 100
-	onEachStoreWith(t, func(t *testing.T, s store.Store) {
-		m := &measured{}
-		app := newApp(t, s, &stay.Options{Metrics: m, MaxInstances: limit})
-		global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
-		users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
-		wantCount(t, t.Context(), global, 0)
+	testkit.OnEachStore(t, func(t *testing.T, s store.Store) {
+		m := &testkit.Measured{}
+		app := testkit.NewApp(t, s, &stay.Options{Metrics: m, MaxInstances: limit})
+		global := stay.Register(app, stay.Module[testkit.Counter]{Name: "global", Persist: stay.Global})
+		users := stay.Register(app, stay.Module[testkit.Counter]{Name: "users", Persist: stay.PerUser})
+		testkit.WantCount(t, t.Context(), global, 0)
 		for i := range 3 * limit {
-			mustUpdate(t, t.Context(), users.At(fmt.Sprint(i)))
-			wantCount(t, t.Context(), users.At(fmt.Sprint(i)), 1)
+			testkit.MustUpdate(t, t.Context(), users.At(fmt.Sprint(i)))
+			testkit.WantCount(t, t.Context(), users.At(fmt.Sprint(i)), 1)
 			if i%7 == 0 {
 				_, err := users.At("nobody").Get(t.Context())
-				wantCode(t, err, stay.ErrNotFound)
+				testkit.WantCode(t, err, stay.ErrNotFound)
 			}
 		}
-		wantCount(t, t.Context(), global, 0)
+		testkit.WantCount(t, t.Context(), global, 0)
 		want := map[string]float64{"global": 1, "users": 3*limit + 1}
-		wantEqual(t, "misses", m.sums("stay.cache.misses"), want)
-		mustUpdate(t, t.Context(), users.At("nobody"))
-		mustUpdate(t, t.Context(), global)
-		wantCount(t, t.Context(), users.At("nobody"), 1)
-		wantCount(t, t.Context(), global, 1)
+		testkit.WantEqual(t, "misses", m.Sums("stay.cache.misses"), want)
+		testkit.MustUpdate(t, t.Context(), users.At("nobody"))
+		testkit.MustUpdate(t, t.Context(), global)
+		testkit.WantCount(t, t.Context(), users.At("nobody"), 1)
+		testkit.WantCount(t, t.Context(), global, 1)
 		for i := range limit / 2 {
-			mustUpdate(t, t.Context(), users.At(fmt.Sprint("more ", i)))
-			wantCount(t, t.Context(), global, 1)
+			testkit.MustUpdate(t, t.Context(), users.At(fmt.Sprint("more ", i)))
+			testkit.WantCount(t, t.Context(), global, 1)
 		}
-		wantCount(t, t.Context(), users.At("nobody"), 1)
-		wantCount(t, t.Context(), global, 1)
-		wantEqual(t, "misses of what is there now", m.sums("stay.cache.misses"), map[string]float64{"users": limit / 2})
+		testkit.WantCount(t, t.Context(), users.At("nobody"), 1)
+		testkit.WantCount(t, t.Context(), global, 1)
+		testkit.WantEqual(t, "misses of what is there now", m.Sums("stay.cache.misses"), map[string]float64{"users": limit / 2})
 	})
 }
 
@@ -126,9 +128,9 @@ func TestAbsenceIsRemembered(t *testing.T) {
 // Proves E1.
 func TestOneLoadForAllWhoAskForWhatIsAbsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := behindCommitter(memstore.New())
-		app := newApp(t, st, &stay.Options{MaxInstances: 4})
-		users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
+		st := testkit.BehindCommitter(memstore.New())
+		app := testkit.NewApp(t, st, &stay.Options{MaxInstances: 4})
+		users := stay.Register(app, stay.Module[testkit.Counter]{Name: "users", Persist: stay.PerUser})
 		st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Delay(time.Second, 0)})
 		var all sync.WaitGroup
 		for range 30 {

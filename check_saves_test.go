@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -67,12 +69,12 @@ func withPoison(t *testing.T, opts stay.Options, test func(t *testing.T, app *st
 		cause error
 	}{
 		"too large": {storefault.Fail(store.ErrTooLarge), store.ErrTooLarge},
-		"no room":   {storefault.Fail(errDisk), errDisk}, // smaller ones fit
-		"unknown":   {storefault.Drop(errDisk), errDisk},
+		"no room":   {storefault.Fail(testkit.ErrDisk), testkit.ErrDisk}, // smaller ones fit
+		"unknown":   {storefault.Drop(testkit.ErrDisk), testkit.ErrDisk},
 		"no JSON":   {cause: errWord},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
+			testkit.InBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
 				test(t, app, c.cause, func() func() {
 					if errors.Is(c.cause, errWord) {
 						unwritable.Store(true)
@@ -91,19 +93,19 @@ func TestCheckBesidePoison(t *testing.T) {
 	var log faultLog
 	withPoison(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, cause error, start func() func()) {
 		log.take()
-		s := sayings(app, debounce)
+		s := sayings(app, testkit.Debounce)
 		mustSay(t, s, "poison")
 		end := start()
 		defer end()
-		sleep(time.Minute) // it has failed, the first time included
+		testkit.Sleep(time.Minute) // it has failed, the first time included
 		for i := range 120 {
 			mustSay(t, s, fmt.Sprint("other", i))
-			sleep(debounce)
+			testkit.Sleep(testkit.Debounce)
 			for range 10 { // retries come in between
 				if err := app.Check(t.Context()); err != nil {
 					t.Fatalf("after %d saves of others: %v", i+1, err)
 				}
-				sleep(95 * time.Millisecond)
+				testkit.Sleep(95 * time.Millisecond)
 			}
 		}
 		told := log.take()
@@ -117,12 +119,12 @@ func TestCheckBesidePoison(t *testing.T) {
 		}
 		// With nothing else to judge by, a refusal of the store's may be its
 		// failure, and one that never reached it is not.
-		sleep(2 * time.Minute)
-		if err := app.Check(t.Context()); (err != nil) != errors.Is(cause, errDisk) {
+		testkit.Sleep(2 * time.Minute)
+		if err := app.Check(t.Context()); (err != nil) != errors.Is(cause, testkit.ErrDisk) {
 			t.Errorf("while nothing else is stored: %v", err)
 		}
 		end()
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 		if err := app.Check(t.Context()); err != nil {
 			t.Errorf("after the save: %v", err)
 		}
@@ -133,28 +135,28 @@ func TestCheckBesidePoison(t *testing.T) {
 // changes themselves, and it is again when the store is: at the latest when
 // the pause before the next attempt is over.
 func TestCheckFollowsTheStore(t *testing.T) {
-	opts := stay.Options{OnError: quiet, CommitTimeout: time.Second}
+	opts := stay.Options{OnError: testkit.Quiet, CommitTimeout: time.Second}
 	withSaveFaults(t, opts, func(t *testing.T, app *stay.App, _ *storefault.Store, _ store.Store, start func() *storefault.Added) {
-		s := sayings(app, debounce)
+		s := sayings(app, testkit.Debounce)
 		mustSay(t, s, "poison")
 		unwritable.Store(true)
 		defer unwritable.Store(false)
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 		for round := range 2 {
 			rule := start()
 			for i := range 5 {
 				mustSay(t, s, fmt.Sprint(i))
 			}
-			sleep(4 * opts.CommitTimeout) // a call that began before, and two of their own
+			testkit.Sleep(4 * opts.CommitTimeout) // a call that began before, and two of their own
 			for i := range 200 {
 				err := app.Check(t.Context())
 				if !errors.Is(err, stay.ErrUnavailable) {
 					t.Fatalf("round %d: after %d seconds without the store: %v", round, i, err)
 				}
-				sleep(time.Second)
+				testkit.Sleep(time.Second)
 			}
 			rule.Remove()
-			sleep(30*time.Second + opts.CommitTimeout) // an attempt that hangs
+			testkit.Sleep(30*time.Second + opts.CommitTimeout) // an attempt that hangs
 			if err := app.Check(t.Context()); err != nil {
 				t.Errorf("round %d: after the store has recovered: %v", round, err)
 			}
@@ -166,19 +168,19 @@ func TestCheckFollowsTheStore(t *testing.T) {
 func TestCheckTellsStoresApart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		own := storefault.Wrap(memstore.New(), nil)
-		app := newApp(t, memstore.New(), &stay.Options{OnError: quiet})
-		works := debounced(app)
-		fails := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.Global, Debounce: debounce, Store: own})
-		rule := own.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errDisk)})
-		mustUpdate(t, t.Context(), fails)
-		sleep(time.Second)
+		app := testkit.NewApp(t, memstore.New(), &stay.Options{OnError: testkit.Quiet})
+		works := testkit.Debounced(app)
+		fails := stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.Global, Debounce: testkit.Debounce, Store: own})
+		rule := own.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(testkit.ErrDisk)})
+		testkit.MustUpdate(t, t.Context(), fails)
+		testkit.Sleep(time.Second)
 		for range 100 {
-			mustUpdate(t, t.Context(), works)
-			sleep(time.Second)
-			wantCode(t, app.Check(t.Context()), stay.ErrUnavailable)
+			testkit.MustUpdate(t, t.Context(), works)
+			testkit.Sleep(time.Second)
+			testkit.WantCode(t, app.Check(t.Context()), stay.ErrUnavailable)
 		}
 		rule.Remove()
-		sleep(30 * time.Second)
+		testkit.Sleep(30 * time.Second)
 		if err := app.Check(t.Context()); err != nil {
 			t.Error(err)
 		}
@@ -188,7 +190,7 @@ func TestCheckTellsStoresApart(t *testing.T) {
 // Where memory is full, whoever needs room waits for what can be stored, also
 // beside a state that cannot be (E6, A14).
 func TestE6A14DebounceRoomBesidePoison(t *testing.T) {
-	opts := stay.Options{OnError: quiet, MaxInstances: 8}
+	opts := stay.Options{OnError: testkit.Quiet, MaxInstances: 8}
 	withPoison(t, opts, func(t *testing.T, app *stay.App, _ error, start func() func()) {
 		s := sayings(app, time.Hour)
 		mustSay(t, s, "poison")
@@ -198,9 +200,9 @@ func TestE6A14DebounceRoomBesidePoison(t *testing.T) {
 			if err := say(t, s, fmt.Sprint(i)); err != nil {
 				t.Fatalf("state %d found no room: %v", i, err)
 			}
-			sleep(time.Second)
+			testkit.Sleep(time.Second)
 		}
 		end()
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 	})
 }

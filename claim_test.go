@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -22,36 +24,36 @@ import (
 func TestA15ClaimedByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const sessions = 300
-		s, c := memstore.New(), newClock()
+		s, c := memstore.New(), testkit.NewClock()
 		// The calls of the two take turns, so that they meet at every step.
 		slow := func() store.Store {
-			f := storefault.Wrap(unclosed{s}, nil)
+			f := storefault.Wrap(testkit.Unclosed{Store: s}, nil)
 			f.Add(storefault.Rule{Fault: storefault.Delay(time.Millisecond, time.Millisecond)})
 			return f
 		}
-		one, two := newExpiring(t, slow(), c), newExpiring(t, slow(), c)
+		one, two := testkit.NewExpiring(t, slow(), c), testkit.NewExpiring(t, slow(), c)
 		var expired atomic.Int32
-		m := stay.Module[counter]{
+		m := stay.Module[testkit.Counter]{
 			Name: "cart", Persist: stay.PerSession,
-			OnExpire: func(_ *stay.Call, v *counter) { expired.Add(1) },
+			OnExpire: func(_ *stay.Call, v *testkit.Counter) { expired.Add(1) },
 		}
 		cart := stay.Register(one.App, m)
 		stay.Register(two.App, m)
 		for range sessions {
-			mustUpdate(t, newBrowser(one.App).ctx(), cart)
+			testkit.MustUpdate(t, testkit.NewBrowser(one.App).Ctx(), cart)
 		}
 		c.Advance(2 * time.Hour)
 		var wg sync.WaitGroup
 		for range 3 {
-			for _, app := range []*expiring{one, two} {
-				wg.Go(func() { sweepNow(app.App) })
+			for _, app := range []*testkit.Expiring{one, two} {
+				wg.Go(func() { testkit.Sweep(app.App) })
 			}
 			wg.Wait()
 		}
 		if n := expired.Load(); n != sessions {
 			t.Errorf("OnExpire ran %d times for %d states", n, sessions)
 		}
-		if left := allRows(t, s); len(left) > 0 {
+		if left := testkit.AllRows(t, s); len(left) > 0 {
 			t.Errorf("left: %q", left)
 		}
 	})
@@ -78,30 +80,30 @@ func TestA15CrashDuringExpiry(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				s, clock := memstore.New(), newClock()
-				f := storefault.Wrap(unclosed{s}, nil)
-				dies, lives := newExpiring(t, f, clock), newExpiring(t, s, clock)
-				m := watched("cart", stay.PerSession, dies.events)
+				s, clock := memstore.New(), testkit.NewClock()
+				f := storefault.Wrap(testkit.Unclosed{Store: s}, nil)
+				dies, lives := testkit.NewExpiring(t, f, clock), testkit.NewExpiring(t, s, clock)
+				m := testkit.Watched("cart", stay.PerSession, dies.Events)
 				m.OnDestroyed = nil
 				cart := stay.Register(dies.App, m)
-				m = watched("cart", stay.PerSession, lives.events)
+				m = testkit.Watched("cart", stay.PerSession, lives.Events)
 				m.OnDestroyed = nil
 				stay.Register(lives.App, m)
-				mustUpdate(t, newBrowser(dies.App).ctx(), cart)
+				testkit.MustUpdate(t, testkit.NewBrowser(dies.App).Ctx(), cart)
 				f.Add(c.rule)
-				dies.sweep(2 * time.Hour)
-				dies.events.want(t, append(c.runs, "error expire unavailable")...)
-				lives.sweep(0)
-				lives.sweep(time.Minute)
-				lives.events.want(t)
-				if left := allRows(t, s); len(left) != 3 {
+				dies.Sweep(2 * time.Hour)
+				dies.Events.Want(t, append(c.runs, "error expire unavailable")...)
+				lives.Sweep(0)
+				lives.Sweep(time.Minute)
+				lives.Events.Want(t)
+				if left := testkit.AllRows(t, s); len(left) != 3 {
 					t.Errorf("left after the crash: %q, want session, state and claim", left)
 				}
-				lives.sweep(3 * time.Minute)
-				lives.events.want(t, "expired cart 1")
-				lives.sweep(3 * time.Minute)
-				lives.events.want(t)
-				if left := allRows(t, s); len(left) > 0 {
+				lives.Sweep(3 * time.Minute)
+				lives.Events.Want(t, "expired cart 1")
+				lives.Sweep(3 * time.Minute)
+				lives.Events.Want(t)
+				if left := testkit.AllRows(t, s); len(left) > 0 {
 					t.Errorf("left: %q", left)
 				}
 			})
@@ -112,35 +114,35 @@ func TestA15CrashDuringExpiry(t *testing.T) {
 // A state that is created again while the hook runs stays, and the hook may
 // change it with a context from outside (A15, E8).
 func TestA15CreatedAgainDuringTheHook(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		app := newExpiring(t, s, newClock())
-		var offer *stay.State[counter]
-		m := watched("offer", stay.Global, app.events)
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		app := testkit.NewExpiring(t, s, testkit.NewClock())
+		var offer *stay.State[testkit.Counter]
+		m := testkit.Watched("offer", stay.Global, app.Events)
 		m.Expiry, m.OnDestroyed = 10*time.Minute, nil
 		expired := 0
-		m.OnExpire = func(c *stay.Call, v *counter) {
+		m.OnExpire = func(c *stay.Call, v *testkit.Counter) {
 			if expired++; v.Count != 3 {
 				t.Errorf("the hook got %d, want 3", v.Count)
 			}
 			if expired == 1 {
-				mustUpdateAsync(t, soon(t), offer)
+				testkit.TryUpdate(t, testkit.Soon(t), offer)
 			}
 		}
 		offer = stay.Register(app.App, m)
 		for range 3 {
-			mustUpdate(t, t.Context(), offer)
+			testkit.MustUpdate(t, t.Context(), offer)
 		}
-		app.sweep(15 * time.Minute)
-		wantCount(t, t.Context(), offer, 1)
-		app.sweep(2 * time.Minute)
-		wantCount(t, t.Context(), offer, 1)
+		app.Sweep(15 * time.Minute)
+		testkit.WantCount(t, t.Context(), offer, 1)
+		app.Sweep(2 * time.Minute)
+		testkit.WantCount(t, t.Context(), offer, 1)
 		if expired < 1 || expired > 2 {
 			t.Errorf("the hook ran %d times", expired)
 		}
-		if left := allRows(t, s); len(left) != 1 {
+		if left := testkit.AllRows(t, s); len(left) != 1 {
 			t.Errorf("left: %q", left)
 		}
-		app.events.want(t)
+		app.Events.Want(t)
 	})
 }
 
@@ -149,26 +151,26 @@ func TestA15CreatedAgainDuringTheHook(t *testing.T) {
 func TestA15CreatedAgainBeforeTheClaim(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
-		var offer *stay.State[counter]
+		var offer *stay.State[testkit.Counter]
 		var once sync.Once
-		f := storefault.Wrap(unclosed{s}, &storefault.Options{Hook: func(c storefault.Call) {
+		f := storefault.Wrap(testkit.Unclosed{Store: s}, &storefault.Options{Hook: func(c storefault.Call) {
 			if c.Op == storefault.Commit && strings.HasPrefix(c.Keys[0], "stay/claim/") {
-				once.Do(func() { mustUpdateAsync(t, t.Context(), offer) })
+				once.Do(func() { testkit.TryUpdate(t, t.Context(), offer) })
 			}
 		}})
-		app := newExpiring(t, f, newClock())
-		m := watched("offer", stay.Global, app.events)
+		app := testkit.NewExpiring(t, f, testkit.NewClock())
+		m := testkit.Watched("offer", stay.Global, app.Events)
 		m.Expiry, m.OnDestroyed = 10*time.Minute, nil
 		offer = stay.Register(app.App, m)
 		for range 3 {
-			mustUpdate(t, t.Context(), offer)
+			testkit.MustUpdate(t, t.Context(), offer)
 		}
-		app.sweep(15 * time.Minute)
-		wantCount(t, t.Context(), offer, 1)
-		app.sweep(2 * time.Minute)
-		app.events.want(t, "expired offer 3")
-		wantCount(t, t.Context(), offer, 1)
-		if left := allRows(t, s); len(left) != 1 {
+		app.Sweep(15 * time.Minute)
+		testkit.WantCount(t, t.Context(), offer, 1)
+		app.Sweep(2 * time.Minute)
+		app.Events.Want(t, "expired offer 3")
+		testkit.WantCount(t, t.Context(), offer, 1)
+		if left := testkit.AllRows(t, s); len(left) != 1 {
 			t.Errorf("left: %q", left)
 		}
 	})
@@ -179,26 +181,26 @@ func TestA15CreatedAgainBeforeTheClaim(t *testing.T) {
 func TestA15HooksHaveAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
-		app := newExpiring(t, s, newClock())
+		app := testkit.NewExpiring(t, s, testkit.NewClock())
 		var ran int
-		cart := stay.Register(app.App, stay.Module[counter]{
+		cart := stay.Register(app.App, stay.Module[testkit.Counter]{
 			Name: "cart", Persist: stay.PerSession,
-			OnExpire: func(c *stay.Call, _ *counter) {
+			OnExpire: func(c *stay.Call, _ *testkit.Counter) {
 				ran++
 				<-c.Context().Done()
 			},
 		})
 		for range 3 {
-			mustUpdate(t, newBrowser(app.App).ctx(), cart)
+			testkit.MustUpdate(t, testkit.NewBrowser(app.App).Ctx(), cart)
 		}
-		app.clock.Advance(2 * time.Hour)
+		app.Clock.Advance(2 * time.Hour)
 		for i := range 3 {
 			began := time.Now()
-			sweepNow(app.App)
+			testkit.Sweep(app.App)
 			if took := time.Since(began); ran != i+1 || took != time.Minute {
 				t.Errorf("sweep %d: %d hooks ran in %v", i, ran, took)
 			}
-			if left, want := len(allRows(t, s)), 2*(2-i); left != want {
+			if left, want := len(testkit.AllRows(t, s)), 2*(2-i); left != want {
 				t.Errorf("sweep %d: %d records are left, want %d", i, left, want)
 			}
 		}
@@ -209,13 +211,13 @@ func TestA15HooksHaveAMinute(t *testing.T) {
 // no other begins, and what is left waits for the next process (E7, A15).
 func TestE7A15CloseDuringASweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c := memstore.New(), newClock()
-		app := newExpiring(t, s, c)
+		s, c := memstore.New(), testkit.NewClock()
+		app := testkit.NewExpiring(t, s, c)
 		inHook, goOn := make(chan struct{}, 1), make(chan struct{})
 		var ran int
-		m := stay.Module[counter]{
+		m := stay.Module[testkit.Counter]{
 			Name: "cart", Persist: stay.PerSession,
-			OnExpire: func(c *stay.Call, _ *counter) {
+			OnExpire: func(c *stay.Call, _ *testkit.Counter) {
 				ran++
 				inHook <- struct{}{}
 				<-goOn
@@ -226,7 +228,7 @@ func TestE7A15CloseDuringASweep(t *testing.T) {
 		}
 		cart := stay.Register(app.App, m)
 		for range 3 {
-			mustUpdate(t, newBrowser(app.App).ctx(), cart)
+			testkit.MustUpdate(t, testkit.NewBrowser(app.App).Ctx(), cart)
 		}
 		c.Advance(2 * time.Hour)
 		<-inHook // the App sweeps by itself
@@ -237,14 +239,14 @@ func TestE7A15CloseDuringASweep(t *testing.T) {
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}
-		if left := allRows(t, s); ran != 1 || len(left) != 4 {
+		if left := testkit.AllRows(t, s); ran != 1 || len(left) != 4 {
 			t.Errorf("%d hooks ran, left: %q", ran, left)
 		}
-		next := newExpiring(t, s, c)
-		m.OnExpire = func(*stay.Call, *counter) { ran++ }
+		next := testkit.NewExpiring(t, s, c)
+		m.OnExpire = func(*stay.Call, *testkit.Counter) { ran++ }
 		stay.Register(next.App, m)
-		next.sweep(0)
-		if left := allRows(t, s); ran != 3 || len(left) != 0 {
+		next.Sweep(0)
+		if left := testkit.AllRows(t, s); ran != 3 || len(left) != 0 {
 			t.Errorf("%d hooks ran in all, left: %q", ran, left)
 		}
 	})
@@ -253,25 +255,25 @@ func TestE7A15CloseDuringASweep(t *testing.T) {
 // What OnExpire needs and a store lacks is said when the module is registered
 // (C5): ephemeral state needs no store.
 func TestC5OnExpireNeedsExpire(t *testing.T) {
-	app := newApp(t, store.FromSimple(folder{}), nil)
-	onExpire := func(*stay.Call, *counter) {}
+	app := testkit.NewApp(t, store.FromSimple(folder{}), nil)
+	onExpire := func(*stay.Call, *testkit.Counter) {}
 	for name, persist := range map[string]stay.Strategy{"session": stay.PerSession, "user": stay.PerUser} {
-		wantPanic(t, func() {
-			stay.Register(app, stay.Module[counter]{Name: name, Persist: persist, OnExpire: onExpire})
+		testkit.WantPanic(t, func() {
+			stay.Register(app, stay.Module[testkit.Counter]{Name: name, Persist: persist, OnExpire: onExpire})
 		}, fmt.Sprintf("%q", name), "OnExpire", "Features.Expire")
 	}
-	stay.Register(app, stay.Module[counter]{Name: "notes", OnExpire: onExpire})
-	stay.Register(app, stay.Module[counter]{Name: "short", Persist: stay.Global, Expiry: time.Hour})
+	stay.Register(app, stay.Module[testkit.Counter]{Name: "notes", OnExpire: onExpire})
+	stay.Register(app, stay.Module[testkit.Counter]{Name: "short", Persist: stay.Global, Expiry: time.Hour})
 
-	app = newApp(t, memstore.New(), nil)
-	wantPanic(t, func() {
-		stay.Register(app, stay.Module[counter]{Name: "x", Persist: stay.Global, OnExpire: onExpire})
+	app = testkit.NewApp(t, memstore.New(), nil)
+	testkit.WantPanic(t, func() {
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "x", Persist: stay.Global, OnExpire: onExpire})
 	}, "OnExpire", "never expires", "Expiry")
-	wantPanic(t, func() {
-		stay.Register(app, stay.Module[counter]{Name: "x", Expiry: time.Hour})
+	testkit.WantPanic(t, func() {
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "x", Expiry: time.Hour})
 	}, "Expiry has no effect", "Persist")
-	wantPanic(t, func() {
-		stay.Register(app, stay.Module[counter]{Name: "x", Persist: stay.Global, Expiry: time.Microsecond})
+	testkit.WantPanic(t, func() {
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "x", Persist: stay.Global, Expiry: time.Microsecond})
 	}, "Expiry", "millisecond")
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -16,16 +18,16 @@ import (
 //
 // Proves E7.
 func TestWhatIsClosedSaysSoInOneWay(t *testing.T) {
-	app := newApp(t, unclosed{memstore.New()}, nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
-	own := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession})
-	ctx := newBrowser(app).ctx()
+	app := testkit.NewApp(t, testkit.Unclosed{Store: memstore.New()}, nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
+	own := stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
+	ctx := testkit.NewBrowser(app).Ctx()
 	if err := app.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, read := s.Get(t.Context())
-	_, changed := s.Update(t.Context(), increment)
-	_, ofSession := own.Update(ctx, increment)
+	_, changed := s.Update(t.Context(), testkit.Increment)
+	_, ofSession := own.Update(ctx, testkit.Increment)
 	var listed error
 	for _, err := range s.Keys(t.Context()) {
 		listed = errors.Join(listed, err)
@@ -44,7 +46,7 @@ func TestWhatIsClosedSaysSoInOneWay(t *testing.T) {
 //
 // Proves W1.
 func TestTokensThatAreTooLongCostNothing(t *testing.T) {
-	ring := bridge.AppOf(newApp(t, memstore.New(), nil)).Keyring([][]byte{bytes.Repeat([]byte("k"), 32)})
+	ring := bridge.AppOf(testkit.NewApp(t, memstore.New(), nil)).Keyring([][]byte{bytes.Repeat([]byte("k"), 32)})
 	for _, size := range []int{513, 1024, 64 << 10} {
 		value := strings.Repeat("A", size)
 		if n := testing.AllocsPerRun(10, func() {

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/testseed"
@@ -41,16 +43,16 @@ func TestA14E7S1S5DebounceCloseStress(t *testing.T) {
 type closing struct {
 	t      *testing.T
 	app    *stay.App
-	clock  *clock
+	clock  *testkit.Clock
 	turns  int // of each request after the other
 	faulty bool
 
-	drafts []*stay.State[cart]  // of sessions
-	scrap  *stay.State[cart]    // of sessions, changed by one at a time
-	own    *stay.State[counter] // of sessions, stored at once
-	carts  *stay.State[cart]    // of users
-	steps  atomic.Int64         // turns that have begun
-	passed atomic.Int64         // time
+	drafts []*stay.State[testkit.Cart]  // of sessions
+	scrap  *stay.State[testkit.Cart]    // of sessions, changed by one at a time
+	own    *stay.State[testkit.Counter] // of sessions, stored at once
+	carts  *stay.State[testkit.Cart]    // of users
+	steps  atomic.Int64                 // turns that have begun
+	passed atomic.Int64                 // time
 }
 
 // An ack is an item that was acknowledged, and the session that it was put in:
@@ -61,7 +63,7 @@ type ack struct{ item, id string }
 type leaver struct {
 	*closing
 	name string
-	b    *browser
+	b    *testkit.Browser
 	id   string // of its first session
 
 	verbs sync.Mutex // held for what replaces the cookie
@@ -76,16 +78,16 @@ type leaver struct {
 
 func closeInUse(t *testing.T, random *rand.Rand) {
 	mem := memstore.New()
-	st := storefault.Wrap(unclosed{mem}, nil)
+	st := storefault.Wrap(testkit.Unclosed{Store: mem}, nil)
 	if random.IntN(3) > 0 {
-		st = behindCommitter(unclosed{mem})
+		st = testkit.BehindCommitter(testkit.Unclosed{Store: mem})
 		pause := func() time.Duration { return time.Duration(random.IntN(1500)) * time.Microsecond }
-		st.Add(storefault.Rule{Op: storefault.Commit, Match: every(1 + random.Uint64N(6)), Fault: storefault.Delay(pause(), pause())})
+		st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.Every(1 + random.Uint64N(6)), Fault: storefault.Delay(pause(), pause())})
 	}
-	x := &closing{t: t, clock: newClock(), turns: 5 + random.IntN(60), faulty: random.IntN(4) == 0}
+	x := &closing{t: t, clock: testkit.NewClock(), turns: 5 + random.IntN(60), faulty: random.IntN(4) == 0}
 	if x.faulty {
 		for n, f := range map[uint64]storefault.Fault{7: storefault.LoseAck(nil), 11: storefault.Fail(nil), 13: storefault.Drop(nil)} {
-			st.Add(storefault.Rule{Op: storefault.Commit, Match: every(n), Fault: f})
+			st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.Every(n), Fault: f})
 		}
 	}
 	opts := &stay.Options{Clock: x.clock.Now, IdleTimeout: 2 * time.Hour, Guests: stay.GuestStored, OnError: x.complain}
@@ -111,7 +113,7 @@ func closeInUse(t *testing.T, random *rand.Rand) {
 	idle := make(chan struct{})
 	go func() { work.Wait(); close(idle) }()
 	x.await(idle, random.Int64N(int64(2*x.turns*len(leavers))))
-	if err := x.app.Close(soon(t)); err != nil {
+	if err := x.app.Close(testkit.Soon(t)); err != nil {
 		t.Errorf("close: %v", err)
 	}
 	<-idle
@@ -128,13 +130,16 @@ func (x *closing) complain(_ *stay.Call, e *stay.Error) {
 
 func (x *closing) register(debounce time.Duration) {
 	for i := range 2 {
-		x.drafts = append(x.drafts, stay.Register(x.app, stay.Module[cart]{Name: fmt.Sprint("draft", i), Persist: stay.PerSession, Debounce: debounce}))
+		x.drafts = append(x.drafts, stay.Register(x.app, stay.Module[testkit.Cart]{Name: fmt.Sprint("draft", i), Persist: stay.PerSession, Debounce: debounce}))
 	}
-	x.scrap = stay.Register(x.app, stay.Module[cart]{Name: "scrap", Persist: stay.PerSession, Debounce: debounce, Expiry: 10 * time.Hour})
-	x.own = stay.Register(x.app, stay.Module[counter]{Name: "own", Persist: stay.PerSession})
-	x.carts = stay.Register(x.app, stay.Module[cart]{
+	x.scrap = stay.Register(x.app, stay.Module[testkit.Cart]{Name: "scrap", Persist: stay.PerSession, Debounce: debounce, Expiry: 10 * time.Hour})
+	x.own = stay.Register(x.app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
+	x.carts = stay.Register(x.app, stay.Module[testkit.Cart]{
 		Name: "cart", Persist: stay.PerUser, Debounce: debounce,
-		Adopt: func(stored, guest *cart) error { stored.Items = append(stored.Items, guest.Items...); return nil },
+		Adopt: func(stored, guest *testkit.Cart) error {
+			stored.Items = append(stored.Items, guest.Items...)
+			return nil
+		},
 	})
 }
 
@@ -151,12 +156,12 @@ func (x *closing) await(idle chan struct{}, turns int64) {
 
 // arrive begins a session that nothing is stored for.
 func (x *closing) arrive(name string) *leaver {
-	l := &leaver{closing: x, name: name, b: newBrowser(x.app), destroyed: map[string]bool{}}
-	ctx := l.b.ctx()
+	l := &leaver{closing: x, name: name, b: testkit.NewBrowser(x.app), destroyed: map[string]bool{}}
+	ctx := l.b.Ctx()
 	if _, err := x.own.Get(ctx); err != nil {
 		x.t.Fatal(err)
 	}
-	l.token, l.id = l.b.token, stay.SessionFrom(ctx).ID()
+	l.token, l.id = l.b.Token, stay.SessionFrom(ctx).ID()
 	return l
 }
 
@@ -180,7 +185,7 @@ func (l *leaver) use(worker int, random *rand.Rand) {
 		case what < 15:
 			l.addTwo(l.request(), draft, item)
 		case what == 15:
-			l.addTwo(newBrowser(l.app).ctx(), draft, item) // as the first request of a session
+			l.addTwo(testkit.NewBrowser(l.app).Ctx(), draft, item) // as the first request of a session
 		case what < 20:
 			l.add(l.request(), l.carts, &l.bought, item)
 		case what < 24:
@@ -188,7 +193,7 @@ func (l *leaver) use(worker int, random *rand.Rand) {
 				l.tear(random, item)
 			}
 		case what < 27:
-			_, _ = l.own.Update(l.request(), increment)
+			_, _ = l.own.Update(l.request(), testkit.Increment)
 		case what < 30:
 			l.replace(func(ctx context.Context, s *stay.Session) error { return s.Renew(ctx) })
 		case what < 32:
@@ -212,11 +217,11 @@ func (l *leaver) use(worker int, random *rand.Rand) {
 func (l *leaver) request() context.Context {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.b.with(l.token).ctx()
+	return l.b.With(l.token).Ctx()
 }
 
-func (l *leaver) add(ctx context.Context, state *stay.State[cart], to *[]ack, item string) {
-	if _, err := state.Update(ctx, put(item)); err == nil {
+func (l *leaver) add(ctx context.Context, state *stay.State[testkit.Cart], to *[]ack, item string) {
+	if _, err := state.Update(ctx, testkit.Put(item)); err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		*to = append(*to, ack{item, bridge.AppOf(l.app).NameOf(stay.SessionFrom(ctx))})
@@ -224,7 +229,7 @@ func (l *leaver) add(ctx context.Context, state *stay.State[cart], to *[]ack, it
 }
 
 // addTwo changes a state twice at once in one request.
-func (l *leaver) addTwo(ctx context.Context, state *stay.State[cart], item string) {
+func (l *leaver) addTwo(ctx context.Context, state *stay.State[testkit.Cart], item string) {
 	var both sync.WaitGroup
 	for _, end := range []string{".a", ".b"} {
 		both.Go(func() { l.add(ctx, state, &l.put, item+end) })
@@ -244,7 +249,7 @@ func (l *leaver) tear(random *rand.Rand, item string) {
 	case 2:
 		err = l.scrap.Delete(ctx)
 	default:
-		_, err = l.scrap.Update(ctx, put(item))
+		_, err = l.scrap.Update(ctx, testkit.Put(item))
 		left = append(slices.Clone(l.scraps), item)
 	}
 	switch {
@@ -260,11 +265,11 @@ func (l *leaver) tear(random *rand.Rand, item string) {
 func (l *leaver) replace(verb func(context.Context, *stay.Session) error) {
 	l.verbs.Lock()
 	defer l.verbs.Unlock()
-	b := l.b.with(l.token)
-	ctx := b.ctx()
+	b := l.b.With(l.token)
+	ctx := b.Ctx()
 	if err := verb(ctx, stay.SessionFrom(ctx)); err == nil {
 		l.mu.Lock()
-		l.token = b.token
+		l.token = b.Token
 		l.mu.Unlock()
 	}
 }
@@ -291,7 +296,7 @@ func (x *closing) compare(st store.Store, leavers []*leaver) {
 		if kind == "stay/session" || !strings.Contains(key, "/cart/") && !strings.HasPrefix(key, "session/") {
 			continue
 		}
-		var c cart
+		var c testkit.Cart
 		if err := json.Unmarshal([]byte(x.stored(st, key)), &c); err != nil {
 			x.t.Fatal(err)
 		}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -13,21 +15,21 @@ import (
 // inDoubt runs the test in bubbles with a state of so many changes, which has
 // not been stored yet or has been stored once. Of the save of the last change
 // nobody knows what became: it was given up, and has not begun again.
-func inDoubt(t *testing.T, test func(t *testing.T, s *stay.State[counter], changes int, st *storefault.Store, mem store.Store, rule *storefault.Added)) {
+func inDoubt(t *testing.T, test func(t *testing.T, s *stay.State[testkit.Counter], changes int, st *storefault.Store, mem store.Store, rule *storefault.Added)) {
 	for name, before := range map[string]int{"never stored": 0, "stored": 1} {
 		t.Run(name, func(t *testing.T) {
 			var log faultLog
-			inBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+			testkit.InBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 				log.take()
-				s := debounced(app)
+				s := testkit.Debounced(app)
 				for range before {
-					mustUpdate(t, t.Context(), s)
-					sleep(debounce)
+					testkit.MustUpdate(t, t.Context(), s)
+					testkit.Sleep(testkit.Debounce)
 				}
 				rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.LoseAck(nil)})
-				mustUpdate(t, t.Context(), s)
+				testkit.MustUpdate(t, t.Context(), s)
 				for len(log.take()) == 0 {
-					sleep(5 * time.Millisecond)
+					testkit.Sleep(5 * time.Millisecond)
 				}
 				test(t, s, before+1, st, mem, rule)
 			})
@@ -39,16 +41,16 @@ func inDoubt(t *testing.T, test func(t *testing.T, s *stay.State[counter], chang
 // store what became of it: what is deleted does not come back, and nothing has
 // to be loaded for it (A14, E5).
 func TestA14E5DebounceDeleteInDoubt(t *testing.T) {
-	inDoubt(t, func(t *testing.T, s *stay.State[counter], _ int, st *storefault.Store, mem store.Store, rule *storefault.Added) {
+	inDoubt(t, func(t *testing.T, s *stay.State[testkit.Counter], _ int, st *storefault.Store, mem store.Store, rule *storefault.Added) {
 		rule.Remove()
 		unread := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 		if err := s.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		unread.Remove()
-		wantCount(t, t.Context(), s, 0)
-		sleep(time.Minute)
-		if n, found := stored(t, mem, "s"); found {
+		testkit.WantCount(t, t.Context(), s, 0)
+		testkit.Sleep(time.Minute)
+		if n, found := testkit.StoredCounter(t, mem, "s"); found {
 			t.Errorf("%d is stored", n.Count)
 		}
 	})
@@ -57,39 +59,39 @@ func TestA14E5DebounceDeleteInDoubt(t *testing.T) {
 // While it is not known what became of a save, a delete fails and drops
 // nothing, whether it comes between two attempts or waits for one (A14, E5).
 func TestA14E5DebounceDeleteStaysInDoubt(t *testing.T) {
-	inDoubt(t, func(t *testing.T, s *stay.State[counter], changes int, _ *storefault.Store, mem store.Store, rule *storefault.Added) {
+	inDoubt(t, func(t *testing.T, s *stay.State[testkit.Counter], changes int, _ *storefault.Store, mem store.Store, rule *storefault.Added) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
-		wantCode(t, s.Delete(ctx), stay.ErrUnavailable)
-		wantCount(t, t.Context(), s, changes)
-		sleep(time.Second) // the next attempt is under way
-		mustUpdate(t, t.Context(), s)
-		wantCode(t, s.Delete(ctx), stay.ErrUnavailable)
-		wantCount(t, t.Context(), s, changes+1)
+		testkit.WantCode(t, s.Delete(ctx), stay.ErrUnavailable)
+		testkit.WantCount(t, t.Context(), s, changes)
+		testkit.Sleep(time.Second) // the next attempt is under way
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.WantCode(t, s.Delete(ctx), stay.ErrUnavailable)
+		testkit.WantCount(t, t.Context(), s, changes+1)
 		rule.Remove()
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 		wantStored(t, mem, changes+1)
 		if err := s.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantCount(t, t.Context(), s, 0)
+		testkit.WantCount(t, t.Context(), s, 0)
 	})
 }
 
 // A delete that fails drops no acknowledged change, also when the store has the
 // save whose answer was lost and cannot be read (A14, E5).
 func TestA14E5DebounceDeleteInDoubtDropsNothing(t *testing.T) {
-	inDoubt(t, func(t *testing.T, s *stay.State[counter], changes int, st *storefault.Store, mem store.Store, rule *storefault.Added) {
-		mustUpdate(t, t.Context(), s)
+	inDoubt(t, func(t *testing.T, s *stay.State[testkit.Counter], changes int, st *storefault.Store, mem store.Store, rule *storefault.Added) {
+		testkit.MustUpdate(t, t.Context(), s)
 		rule.Remove()
 		st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 		refused := st.Add(storefault.Rule{Op: storefault.Commit, Match: deletes, Fault: storefault.Fail(nil)})
-		wantCode(t, s.Delete(t.Context()), stay.ErrUnavailable)
+		testkit.WantCode(t, s.Delete(t.Context()), stay.ErrUnavailable)
 		if refused.Hits() != 1 {
 			t.Errorf("the store was asked to delete %d times", refused.Hits())
 		}
-		wantCount(t, t.Context(), s, changes+1)
-		sleep(time.Minute)
+		testkit.WantCount(t, t.Context(), s, changes+1)
+		testkit.Sleep(time.Minute)
 		wantStored(t, mem, changes+1)
 	})
 }

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -20,7 +22,7 @@ type expiries struct {
 	counts []int
 }
 
-func (x *expiries) hook(_ *stay.Call, c *counter) {
+func (x *expiries) hook(_ *stay.Call, c *testkit.Counter) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.counts = append(x.counts, c.Count)
@@ -40,9 +42,9 @@ func (x *expiries) want(t *testing.T, counts ...int) {
 const aMinute = 59 * time.Second
 
 // minutely is a module whose state stays for a minute after its last change.
-func minutely(app *stay.App, after time.Duration) (*stay.State[counter], *expiries) {
+func minutely(app *stay.App, after time.Duration) (*stay.State[testkit.Counter], *expiries) {
 	x := &expiries{}
-	return stay.Register(app, stay.Module[counter]{
+	return stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "s", Persist: stay.Global, Debounce: after, Expiry: aMinute, OnExpire: x.hook,
 	}), x
 }
@@ -51,25 +53,25 @@ func minutely(app *stay.App, after time.Duration) (*stay.State[counter], *expiri
 // expired: it runs again on the state that begins anew, and is stored (A14,
 // A15).
 func TestA14A15DebounceChangeAcrossExpiry(t *testing.T) {
-	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-		s, expired := minutely(app, debounce)
-		mustUpdate(t, t.Context(), s)
-		mustUpdate(t, t.Context(), s)
-		sleep(aMinute - time.Second)
+	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+		s, expired := minutely(app, testkit.Debounce)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.Sleep(aMinute - time.Second)
 		seen := []int{}
-		change(t, t.Context(), s, func(c *counter) error {
+		testkit.Change(t, t.Context(), s, func(c *testkit.Counter) error {
 			seen = append(seen, c.Count)
-			sleep(2 * time.Second)
+			testkit.Sleep(2 * time.Second)
 			c.Count++
 			return nil
 		})
 		if !slices.Equal(seen, []int{2, 0}) {
 			t.Errorf("the change ran on %v, want 2 and then what begins anew", seen)
 		}
-		wantCount(t, t.Context(), s, 1)
-		sleep(time.Second)
+		testkit.WantCount(t, t.Context(), s, 1)
+		testkit.Sleep(time.Second)
 		wantStored(t, mem, 1)
-		wantCount(t, t.Context(), s, 1)
+		testkit.WantCount(t, t.Context(), s, 1)
 		bridge.AppOf(app).Sweep()
 		expired.want(t, 2)
 	})
@@ -81,10 +83,10 @@ func TestA14A15DebounceChangeAcrossExpiry(t *testing.T) {
 func outage(t *testing.T, st *storefault.Store, update func()) {
 	t.Helper()
 	update()
-	sleep(50 * time.Second)
+	testkit.Sleep(50 * time.Second)
 	rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
 	update()
-	sleep(11 * time.Second)
+	testkit.Sleep(11 * time.Second)
 	rule.Remove()
 }
 
@@ -95,19 +97,19 @@ func TestA14A15DebounceOutageAcrossExpiry(t *testing.T) {
 	for _, swept := range []bool{false, true} {
 		t.Run(map[bool]string{false: "not swept", true: "swept before"}[swept], func(t *testing.T) {
 			var log faultLog
-			inBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+			testkit.InBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 				log.take()
-				s, expired := minutely(app, debounce)
-				outage(t, st, func() { mustUpdate(t, t.Context(), s) })
+				s, expired := minutely(app, testkit.Debounce)
+				outage(t, st, func() { testkit.MustUpdate(t, t.Context(), s) })
 				if swept {
 					bridge.AppOf(app).Sweep()
 				}
-				wantCount(t, t.Context(), s, 2)
-				mustUpdate(t, t.Context(), s)
-				sleep(30 * time.Second) // the longest pause
+				testkit.WantCount(t, t.Context(), s, 2)
+				testkit.MustUpdate(t, t.Context(), s)
+				testkit.Sleep(30 * time.Second) // the longest pause
 				wantStored(t, mem, 3)
-				mustUpdate(t, t.Context(), s)
-				sleep(time.Second)
+				testkit.MustUpdate(t, t.Context(), s)
+				testkit.Sleep(time.Second)
 				wantStored(t, mem, 4)
 				for _, e := range log.take() {
 					if e.Code != stay.ErrUnavailable {
@@ -116,8 +118,8 @@ func TestA14A15DebounceOutageAcrossExpiry(t *testing.T) {
 				}
 				bridge.AppOf(app).Sweep()
 				expired.want(t) // also where a sweep has found the record before
-				sleep(2 * time.Minute)
-				wantCount(t, t.Context(), s, 0)
+				testkit.Sleep(2 * time.Minute)
+				testkit.WantCount(t, t.Context(), s, 0)
 			})
 		})
 	}
@@ -126,22 +128,22 @@ func TestA14A15DebounceOutageAcrossExpiry(t *testing.T) {
 // A state under a key that is stored anew because its record has expired
 // meanwhile is still the one that sessions are attached to (A14, A15, K7).
 func TestA14A15K7DebounceOutageKeepsAttachments(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		m := todosModule()
-		m.Debounce, m.Expiry = debounce, aMinute
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		m := testkit.TodosModule()
+		m.Debounce, m.Expiry = testkit.Debounce, aMinute
 		s := stay.Register(app, m)
-		b := newBrowser(app)
-		change(t, b.ctx(), s, become("ann"))
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), s, testkit.Become("ann"))
 		items := []string{"a", "b"}
 		outage(t, st, func() {
-			change(t, b.ctx(), s, addItem(items[0]))
+			testkit.Change(t, b.Ctx(), s, testkit.AddItem(items[0]))
 			items = items[1:]
 		})
-		sleep(30 * time.Second)
+		testkit.Sleep(30 * time.Second)
 		wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b"`))
-		wantState(t, b.ctx(), s, annsTodos(`"a","b"`))
+		testkit.WantState(t, b.Ctx(), s, annsTodos(`"a","b"`))
 		bridge.AppOf(app).Evict(false)
-		wantState(t, b.ctx(), s, annsTodos(`"a","b"`))
+		testkit.WantState(t, b.Ctx(), s, annsTodos(`"a","b"`))
 	})
 }
 
@@ -149,21 +151,21 @@ func TestA14A15K7DebounceOutageKeepsAttachments(t *testing.T) {
 // changed any more: whoever wants it waits for the save, as long as its context
 // allows, and gets what begins anew (A15, A14, E8).
 func TestA15A14E8DebounceExpiresDuringSave(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Debounce: debounce, Expiry: time.Second})
-		for _, use := range []func() (*counter, error){
-			func() (*counter, error) { return s.Get(t.Context()) },
-			func() (*counter, error) {
-				return s.Update(t.Context(), func(c *counter) error { c.Count -= 5; return nil })
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global, Debounce: testkit.Debounce, Expiry: time.Second})
+		for _, use := range []func() (*testkit.Counter, error){
+			func() (*testkit.Counter, error) { return s.Get(t.Context()) },
+			func() (*testkit.Counter, error) {
+				return s.Update(t.Context(), func(c *testkit.Counter) error { c.Count -= 5; return nil })
 			},
 		} {
-			mustUpdate(t, t.Context(), s)
+			testkit.MustUpdate(t, t.Context(), s)
 			gate := storefault.NewGate()
 			rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Stop(gate)})
-			sleep(2 * time.Second)
-			ctx, cancel := context.WithTimeout(t.Context(), debounce)
+			testkit.Sleep(2 * time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), testkit.Debounce)
 			_, err := s.Get(ctx)
-			wantCode(t, err, stay.ErrUnavailable)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 			cancel()
 			used := make(chan error, 1)
 			go func() {
@@ -173,7 +175,7 @@ func TestA15A14E8DebounceExpiresDuringSave(t *testing.T) {
 				}
 				used <- err
 			}()
-			sleep(time.Second)
+			testkit.Sleep(time.Second)
 			if len(used) > 0 {
 				t.Fatalf("it did not wait: %v", <-used)
 			}
@@ -182,34 +184,34 @@ func TestA15A14E8DebounceExpiresDuringSave(t *testing.T) {
 			if err := <-used; err != nil {
 				t.Error(err)
 			}
-			sleep(debounce)
+			testkit.Sleep(testkit.Debounce)
 		}
 		wantStored(t, mem, -5)
-		wantCount(t, t.Context(), s, -5)
+		testkit.WantCount(t, t.Context(), s, -5)
 	})
 }
 
 // What expires with a run under way while its save is at the store is not
 // changed by that run (A15, A14).
 func TestA15A14DebounceRunExpiresDuringSave(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Debounce: debounce, Expiry: time.Second})
-		mustUpdate(t, t.Context(), s)
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global, Debounce: testkit.Debounce, Expiry: time.Second})
+		testkit.MustUpdate(t, t.Context(), s)
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Stop(gate)})
-		sleep(debounce)
+		testkit.Sleep(testkit.Debounce)
 		changed := make(chan error, 1)
 		var seen []int
 		go func() {
-			_, err := s.Update(t.Context(), func(c *counter) error {
+			_, err := s.Update(t.Context(), func(c *testkit.Counter) error {
 				seen = append(seen, c.Count)
-				sleepAlone(2 * time.Second)
+				testkit.SleepAlone(2 * time.Second)
 				c.Count++
 				return nil
 			})
 			changed <- err
 		}()
-		sleep(3 * time.Second)
+		testkit.Sleep(3 * time.Second)
 		if len(changed) > 0 {
 			t.Error("it did not wait")
 		}
@@ -218,12 +220,7 @@ func TestA15A14DebounceRunExpiresDuringSave(t *testing.T) {
 		if err := <-changed; err != nil || !slices.Equal(seen, []int{1, 0}) {
 			t.Errorf("%v, ran on %v, want 1 and then what begins anew", err, seen)
 		}
-		sleep(debounce)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 1)
 	})
-}
-
-// loud is an OnError hook that must not be called.
-func loud(t *testing.T) func(*stay.Call, *stay.Error) {
-	return func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) }
 }

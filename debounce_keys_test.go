@@ -8,6 +8,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -31,10 +33,10 @@ func wantStoredJSON(t *testing.T, s store.Store, key, want string) {
 	}
 }
 
-func debouncedTodos(app *stay.App) *stay.State[todos] {
-	m := todosModule()
+func debouncedTodos(app *stay.App) *stay.State[testkit.Todos] {
+	m := testkit.TodosModule()
 	m.Debounce = time.Hour
-	m.Adopt = func(stored, guest *todos) error {
+	m.Adopt = func(stored, guest *testkit.Todos) error {
 		stored.Items = append(stored.Items, guest.Items...)
 		return nil
 	}
@@ -49,40 +51,40 @@ func annsTodos(items string) string {
 // the key that is left, at a logout and a switch, and those of the key that
 // is reached (A14, K2, K3, K4).
 func TestA14K2K3K4DebounceKeyChange(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
-			inBubbles(t, stay.Options{Guests: guests}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+			testkit.InBubbles(t, stay.Options{Guests: guests}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 				s := debouncedTodos(app)
-				b := newBrowser(app)
-				must(t)(s.Update(b.ctx(), addItem("a")))
-				if n := len(rows(t, mem)); n != 1 { // a stored guest waits too
+				b := testkit.NewBrowser(app)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("a")))
+				if n := len(testkit.Rows(t, mem)); n != 1 { // a stored guest waits too
 					t.Errorf("%d records, want the keys alone", n)
 				}
-				must(t)(s.Update(b.ctx(), become("ann"))) // K2: adopted whole
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // K2: adopted whole
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a"`))
-				must(t)(s.Update(b.ctx(), addItem("b")))
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("b")))
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a"`))
-				must(t)(s.Update(b.ctx(), become(""))) // K3: earlier edits are kept
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become(""))) // K3: earlier edits are kept
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b"`))
-				wantState(t, b.ctx(), s, guestState)
+				testkit.WantState(t, b.Ctx(), s, testkit.GuestState)
 
-				must(t)(s.Update(b.ctx(), addItem("c")))
-				must(t)(s.At("ann").Update(t.Context(), addItem("d")))
-				must(t)(s.Update(b.ctx(), become("ann"))) // K2: onto what is not stored yet
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("c")))
+				testkit.Must(t)(s.At("ann").Update(t.Context(), testkit.AddItem("d")))
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // K2: onto what is not stored yet
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b","d","c"`))
-				must(t)(s.Update(b.ctx(), addItem("e")))
-				must(t)(s.Update(b.ctx(), become("bob"))) // K4
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("e")))
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("bob"))) // K4
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b","d","c","e"`))
 				wantStoredJSON(t, mem, "key/todos/bob", `{"owner":{"id":"bob","role":"r-bob"},"items":null,"theme":"light"}`)
 
 				// A key that At has made, and that was never stored.
-				must(t)(s.At("eve").Update(t.Context(), become("eve")))
-				must(t)(s.At("eve").Update(t.Context(), addItem("x")))
-				must(t)(s.Update(b.ctx(), become("eve")))
-				wantState(t, b.ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["x"],"theme":"light"}`)
-				must(t)(s.Update(b.ctx(), addItem("y")))
+				testkit.Must(t)(s.At("eve").Update(t.Context(), testkit.Become("eve")))
+				testkit.Must(t)(s.At("eve").Update(t.Context(), testkit.AddItem("x")))
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("eve")))
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["x"],"theme":"light"}`)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("y")))
 				bridge.AppOf(app).Evict(false) // the session stays attached to the record
-				wantState(t, b.ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["x","y"],"theme":"light"}`)
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["x","y"],"theme":"light"}`)
 			})
 		})
 	}
@@ -90,30 +92,30 @@ func TestA14K2K3K4DebounceKeyChange(t *testing.T) {
 
 // A login and a logout store what all PerUser modules owe (A14, S5).
 func TestA14S5DebounceLogin(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
-			inBubbles(t, stay.Options{Guests: guests}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-				p := stay.Register(app, stay.Module[profile]{Name: "profile", Persist: stay.PerUser, Debounce: time.Hour})
-				c := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, Debounce: time.Hour, Adopt: stay.KeepGuest[cart]})
-				phone, desk := newBrowser(app), newBrowser(app)
-				change(t, phone.ctx(), c, put("book"))
-				login(t, phone, "ann")
-				change(t, phone.ctx(), p, name("Ann"))
-				change(t, phone.ctx(), c, put("pen"))
-				change(t, desk.ctx(), c, put("ink"))
-				change(t, desk.ctx(), p, name("guest"))
-				login(t, desk, "ann") // onto what phone has not stored yet
+			testkit.InBubbles(t, stay.Options{Guests: guests}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+				p := stay.Register(app, stay.Module[testkit.Profile]{Name: "profile", Persist: stay.PerUser, Debounce: time.Hour})
+				c := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Debounce: time.Hour, Adopt: stay.KeepGuest[testkit.Cart]})
+				phone, desk := testkit.NewBrowser(app), testkit.NewBrowser(app)
+				testkit.Change(t, phone.Ctx(), c, testkit.Put("book"))
+				testkit.Login(t, phone, "ann")
+				testkit.Change(t, phone.Ctx(), p, testkit.Name("Ann"))
+				testkit.Change(t, phone.Ctx(), c, testkit.Put("pen"))
+				testkit.Change(t, desk.Ctx(), c, testkit.Put("ink"))
+				testkit.Change(t, desk.Ctx(), p, testkit.Name("guest"))
+				testkit.Login(t, desk, "ann") // onto what phone has not stored yet
 				wantStoredJSON(t, mem, "user/profile/ann", `{"name":"Ann"}`)
 				wantStoredJSON(t, mem, "user/cart/ann", `{"items":["ink"]}`)
-				change(t, phone.ctx(), p, name("Anna"))
-				change(t, phone.ctx(), c, put("cap"))
-				logout(t, desk)
+				testkit.Change(t, phone.Ctx(), p, testkit.Name("Anna"))
+				testkit.Change(t, phone.Ctx(), c, testkit.Put("cap"))
+				testkit.Logout(t, desk)
 				wantStoredJSON(t, mem, "user/profile/ann", `{"name":"Anna"}`)
 				wantStoredJSON(t, mem, "user/cart/ann", `{"items":["ink","cap"]}`)
-				change(t, phone.ctx(), p, name("Annie"))
-				login(t, phone, "bob")
+				testkit.Change(t, phone.Ctx(), p, testkit.Name("Annie"))
+				testkit.Login(t, phone, "bob")
 				wantStoredJSON(t, mem, "user/profile/ann", `{"name":"Annie"}`)
-				wantState(t, phone.ctx(), p, `{"name":""}`)
+				testkit.WantState(t, phone.Ctx(), p, `{"name":""}`)
 			})
 		})
 	}
@@ -122,38 +124,38 @@ func TestA14S5DebounceLogin(t *testing.T) {
 // A change of the key fails if what it has to store first cannot be stored.
 // Then nothing has changed, and nothing is lost (A14, K2, K3, K4).
 func TestA14K2K3K4DebounceKeyChangeFails(t *testing.T) {
-	withSaveFaults(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
+	withSaveFaults(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
 		s := debouncedTodos(app)
-		c := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, Debounce: time.Hour})
-		b, guest := newBrowser(app), newBrowser(app)
-		must(t)(s.Update(b.ctx(), become("ann")))
-		login(t, b, "ann")
-		must(t)(s.Update(b.ctx(), addItem("a")))
-		change(t, b.ctx(), c, put("book"))
-		change(t, guest.ctx(), s, addItem("g"))
-		must(t)(s.At("bob").Update(t.Context(), become("bob")))
+		c := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Debounce: time.Hour})
+		b, guest := testkit.NewBrowser(app), testkit.NewBrowser(app)
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+		testkit.Login(t, b, "ann")
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("a")))
+		testkit.Change(t, b.Ctx(), c, testkit.Put("book"))
+		testkit.Change(t, guest.Ctx(), s, testkit.AddItem("g"))
+		testkit.Must(t)(s.At("bob").Update(t.Context(), testkit.Become("bob")))
 		rule := start()
 		for name, attempt := range map[string]func() error{
-			"logout":                        func() error { _, err := s.Update(b.ctx(), become("")); return err },
-			"switch":                        func() error { _, err := s.Update(b.ctx(), become("bob")); return err },
-			"login":                         func() error { _, err := s.Update(guest.ctx(), become("ann")); return err },
-			"onto a key that is not stored": func() error { _, err := s.Update(guest.ctx(), become("bob")); return err },
-			"Logout":                        func() error { ctx := b.ctx(); return stay.SessionFrom(ctx).Logout(ctx) },
-			"Login":                         func() error { ctx := b.ctx(); return stay.SessionFrom(ctx).Login(ctx, "bob") },
+			"logout":                        func() error { _, err := s.Update(b.Ctx(), testkit.Become("")); return err },
+			"switch":                        func() error { _, err := s.Update(b.Ctx(), testkit.Become("bob")); return err },
+			"login":                         func() error { _, err := s.Update(guest.Ctx(), testkit.Become("ann")); return err },
+			"onto a key that is not stored": func() error { _, err := s.Update(guest.Ctx(), testkit.Become("bob")); return err },
+			"Logout":                        func() error { ctx := b.Ctx(); return stay.SessionFrom(ctx).Logout(ctx) },
+			"Login":                         func() error { ctx := b.Ctx(); return stay.SessionFrom(ctx).Login(ctx, "bob") },
 		} {
 			if err := attempt(); stay.CodeOf(err) != stay.ErrUnavailable {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		wantState(t, b.ctx(), s, annsTodos(`"a"`))
-		wantState(t, b.ctx(), c, `{"items":["book"]}`)
-		wantState(t, guest.ctx(), s, strings.Replace(guestState, "null", `["g"]`, 1))
-		must(t)(s.Update(b.ctx(), addItem("b")))
+		testkit.WantState(t, b.Ctx(), s, annsTodos(`"a"`))
+		testkit.WantState(t, b.Ctx(), c, `{"items":["book"]}`)
+		testkit.WantState(t, guest.Ctx(), s, strings.Replace(testkit.GuestState, "null", `["g"]`, 1))
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("b")))
 		rule.Remove()
-		sleep(2 * time.Hour)
+		testkit.Sleep(2 * time.Hour)
 		wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b"`))
-		must(t)(s.Update(b.ctx(), become("")))
-		logout(t, b)
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("")))
+		testkit.Logout(t, b)
 		wantStoredJSON(t, mem, "user/cart/ann", `{"items":["book"]}`)
 	})
 }
@@ -162,67 +164,67 @@ func TestA14K2K3K4DebounceKeyChangeFails(t *testing.T) {
 // as the record is by then; with a session that was destroyed its states go,
 // stored or not, while a user's state stays (A14, S1, S5).
 func TestA14S1S5DebounceSession(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: debounce})
-		u := stay.Register(app, stay.Module[counter]{Name: "u", Persist: stay.PerUser, Debounce: debounce})
-		session := func(b *browser) *stay.Session { return stay.SessionFrom(b.ctx()) }
-		record := func(b *browser) string { return storedJSON(t, mem, "session/s/"+session(b).ID()) }
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})
+		u := stay.Register(app, stay.Module[testkit.Counter]{Name: "u", Persist: stay.PerUser, Debounce: testkit.Debounce})
+		session := func(b *testkit.Browser) *stay.Session { return stay.SessionFrom(b.Ctx()) }
+		record := func(b *testkit.Browser) string { return storedJSON(t, mem, "session/s/"+session(b).ID()) }
 
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), s)
-		sleep(debounce - 1)
-		if n := len(rows(t, mem)); n != 1 {
+		b := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, b.Ctx(), s)
+		testkit.Sleep(testkit.Debounce - 1)
+		if n := len(testkit.Rows(t, mem)); n != 1 {
 			t.Errorf("%d records, want the keys alone", n)
 		}
-		sleep(1)
+		testkit.Sleep(1)
 		if got := storedJSON(t, mem, "stay/session/"+session(b).ID()); got == "" || record(b) == "" {
 			t.Error("the session or its state is not stored")
 		}
 
-		renewed := newBrowser(app)
-		mustUpdate(t, renewed.ctx(), s)
+		renewed := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, renewed.Ctx(), s)
 		if err := session(renewed).Renew(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		login(t, renewed, "ann")
-		mustUpdate(t, renewed.ctx(), u)
-		sleep(debounce)
+		testkit.Login(t, renewed, "ann")
+		testkit.MustUpdate(t, renewed.Ctx(), u)
+		testkit.Sleep(testkit.Debounce)
 		if record(renewed) == "" {
 			t.Error("the state of a session that was renewed meanwhile is not stored")
 		}
-		wantCount(t, renewed.ctx(), s, 1)
+		testkit.WantCount(t, renewed.Ctx(), s, 1)
 
 		for _, first := range []bool{true, false} {
-			ended := newBrowser(app)
-			mustUpdate(t, ended.ctx(), s)
+			ended := testkit.NewBrowser(app)
+			testkit.MustUpdate(t, ended.Ctx(), s)
 			id := session(ended).ID()
-			login(t, ended, "bob")
+			testkit.Login(t, ended, "bob")
 			if !first {
-				sleep(debounce)
+				testkit.Sleep(testkit.Debounce)
 			}
-			mustUpdate(t, ended.ctx(), s)
-			mustUpdate(t, ended.ctx(), u)
+			testkit.MustUpdate(t, ended.Ctx(), s)
+			testkit.MustUpdate(t, ended.Ctx(), u)
 			if err := session(ended).Destroy(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			sleep(time.Minute)
+			testkit.Sleep(time.Minute)
 			wantStoredJSON(t, mem, "session/s/"+id, "")
 		}
 		wantStoredJSON(t, mem, "user/u/bob", `{"count":2,"label":""}`)
 
 		// A request that is under way goes on with the state while the session
 		// is destroyed.
-		ended := newBrowser(app)
-		mustUpdate(t, ended.ctx(), s)
+		ended := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, ended.Ctx(), s)
 		id := session(ended).ID()
 		goOn, over := make(chan struct{}), make(chan error)
-		running := ended.ctx()
+		running := ended.Ctx()
 		go func() {
-			_, err := s.Update(running, func(c *counter) error { <-goOn; return increment(c) })
+			_, err := s.Update(running, func(c *testkit.Counter) error { <-goOn; return testkit.Increment(c) })
 			over <- err
 		}()
 		synctest.Wait()
-		ctx, cancel := context.WithTimeout(ended.ctx(), debounce/2)
+		ctx, cancel := context.WithTimeout(ended.Ctx(), testkit.Debounce/2)
 		defer cancel()
 		if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 			t.Error(err)
@@ -231,7 +233,7 @@ func TestA14S1S5DebounceSession(t *testing.T) {
 		if err := <-over; err != nil {
 			t.Error(err)
 		}
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 		wantStoredJSON(t, mem, "session/s/"+id, "")
 	})
 }
@@ -241,23 +243,23 @@ func TestA14S1S5DebounceSession(t *testing.T) {
 func TestS5A14DebounceStaleFirstChange(t *testing.T) {
 	for name, verb := range map[string]func(*stay.Session, context.Context) error{"Renew": (*stay.Session).Renew, "Destroy": (*stay.Session).Destroy} {
 		t.Run(name, func(t *testing.T) {
-			inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-				s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: debounce})
-				b := newBrowser(app)
-				ctx := b.ctx()
-				wantCount(t, ctx, s, 0)
+			testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+				s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})
+				b := testkit.NewBrowser(app)
+				ctx := b.Ctx()
+				testkit.WantCount(t, ctx, s, 0)
 				id := stay.SessionFrom(ctx).ID()
-				running := b.ctx()
-				_, err := s.Update(running, func(c *counter) error {
+				running := b.Ctx()
+				_, err := s.Update(running, func(c *testkit.Counter) error {
 					if c.Count == 0 {
-						if err := verb(stay.SessionFrom(b.ctx()), context.Background()); err != nil && !errors.Is(err, stay.ErrEnded) {
+						if err := verb(stay.SessionFrom(b.Ctx()), context.Background()); err != nil && !errors.Is(err, stay.ErrEnded) {
 							t.Error(err)
 						}
 					}
-					return increment(c)
+					return testkit.Increment(c)
 				})
-				wantCode(t, err, stay.ErrEnded)
-				sleep(time.Minute)
+				testkit.WantCode(t, err, stay.ErrEnded)
+				testkit.Sleep(time.Minute)
 				wantStoredJSON(t, mem, "session/s/"+id, "")
 			})
 		})
@@ -267,21 +269,21 @@ func TestS5A14DebounceStaleFirstChange(t *testing.T) {
 // A save that creates a state follows the session's record when that changes
 // at the same moment (A14, S1).
 func TestA14S1DebounceBesideRenewal(t *testing.T) {
-	inBubble(t, false, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: debounce})
-		own := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession})
-		busy := stay.Register(app, stay.Module[counter]{Name: "busy", Persist: stay.Global})
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), own)
-		id := stay.SessionFrom(b.ctx()).ID()
-		mustUpdate(t, b.ctx(), s)
+	testkit.InBubble(t, false, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})
+		own := stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
+		busy := stay.Register(app, stay.Module[testkit.Counter]{Name: "busy", Persist: stay.Global})
+		b := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, b.Ctx(), own)
+		id := stay.SessionFrom(b.Ctx()).ID()
+		testkit.MustUpdate(t, b.Ctx(), s)
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/busy/", Fault: storefault.Stop(gate)})
-		go mustUpdateAsync(t, t.Context(), busy)
+		go testkit.TryUpdate(t, t.Context(), busy)
 		synctest.Wait()
 		renewed := make(chan error)
-		go func() { renewed <- stay.SessionFrom(b.ctx()).Renew(context.Background()) }()
-		sleep(2 * debounce) // the renewal and the save wait for the store
+		go func() { renewed <- stay.SessionFrom(b.Ctx()).Renew(context.Background()) }()
+		testkit.Sleep(2 * testkit.Debounce) // the renewal and the save wait for the store
 		wantStoredJSON(t, mem, "session/s/"+id, "")
 		rule.Remove()
 		gate.Open()
@@ -290,21 +292,21 @@ func TestA14S1DebounceBesideRenewal(t *testing.T) {
 		}
 		synctest.Wait()
 		wantStoredJSON(t, mem, "session/s/"+id, `{"count":1,"label":""}`)
-		wantCount(t, b.ctx(), s, 1)
+		testkit.WantCount(t, b.Ctx(), s, 1)
 	})
 }
 
 // With a session that has expired go its states as they were last, stored or
 // not: they are saved before they are removed (A14, A15).
 func TestA15A14DebounceSavedBeforeItExpires(t *testing.T) {
-	inBubble(t, true, stay.Options{IdleTimeout: time.Hour}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: 50 * time.Minute})
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), s)
-		id := stay.SessionFrom(b.ctx()).ID()
+	testkit.InBubble(t, true, stay.Options{IdleTimeout: time.Hour}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: 50 * time.Minute})
+		b := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, b.Ctx(), s)
+		id := stay.SessionFrom(b.Ctx()).ID()
 		bridge.AppOf(app).Evict(false) // saves it
-		sleep(40 * time.Minute)
-		if _, err := s.At(id).Update(t.Context(), increment); err != nil {
+		testkit.Sleep(40 * time.Minute)
+		if _, err := s.At(id).Update(t.Context(), testkit.Increment); err != nil {
 			t.Fatal(err)
 		}
 		var saved []string
@@ -314,9 +316,9 @@ func TestA15A14DebounceSavedBeforeItExpires(t *testing.T) {
 			}
 			return false
 		}})
-		sleep(25 * time.Minute)
-		if len(saved) < 2 || saved[0] != `{"count":2,"label":""}` || len(rows(t, mem)) != 1 {
-			t.Errorf("%q were written, %q are left", saved, rows(t, mem))
+		testkit.Sleep(25 * time.Minute)
+		if len(saved) < 2 || saved[0] != `{"count":2,"label":""}` || len(testkit.Rows(t, mem)) != 1 {
+			t.Errorf("%q were written, %q are left", saved, testkit.Rows(t, mem))
 		}
 	})
 }
@@ -324,19 +326,19 @@ func TestA15A14DebounceSavedBeforeItExpires(t *testing.T) {
 // A state whose record is about to expire is stored before that, and one that
 // has expired is not brought back (A14, A15).
 func TestA14A15DebounceExpiry(t *testing.T) {
-	inBubbles(t, stay.Options{IdleTimeout: time.Hour, Lifetime: time.Hour}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: time.Minute})
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), s)
-		id := stay.SessionFrom(b.ctx()).ID()
-		sleep(59*time.Minute + 50*time.Second)
-		mustUpdate(t, b.ctx(), s)
-		sleep(6 * time.Second)
+	testkit.InBubbles(t, stay.Options{IdleTimeout: time.Hour, Lifetime: time.Hour}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: time.Minute})
+		b := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, b.Ctx(), s)
+		id := stay.SessionFrom(b.Ctx()).ID()
+		testkit.Sleep(59*time.Minute + 50*time.Second)
+		testkit.MustUpdate(t, b.Ctx(), s)
+		testkit.Sleep(6 * time.Second)
 		wantStoredJSON(t, mem, "session/s/"+id, `{"count":2,"label":""}`)
-		mustUpdate(t, b.ctx(), s)
-		sleep(time.Hour)
-		if n := len(rows(t, mem)); n != 1 {
-			t.Errorf("%q are stored, want the keys alone", rows(t, mem))
+		testkit.MustUpdate(t, b.Ctx(), s)
+		testkit.Sleep(time.Hour)
+		if n := len(testkit.Rows(t, mem)); n != 1 {
+			t.Errorf("%q are stored, want the keys alone", testkit.Rows(t, mem))
 		}
 	})
 }

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -16,18 +18,18 @@ import (
 // far more keys than fit, nobody is refused and nothing is lost (A14, E6).
 func TestA14E6DebounceEviction(t *testing.T) {
 	const workers, keys, rounds, limit = 4, 250, 2, 20
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			st := storefault.Wrap(open(), nil)
-			st.Add(storefault.Rule{Op: storefault.Commit, Match: every(10), Fault: storefault.Delay(300*time.Microsecond, 0)})
-			app := newApp(t, st, &stay.Options{MaxInstances: limit})
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerUser, Debounce: time.Hour})
+			st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.Every(10), Fault: storefault.Delay(300*time.Microsecond, 0)})
+			app := testkit.NewApp(t, st, &stay.Options{MaxInstances: limit})
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerUser, Debounce: time.Hour})
 			var work sync.WaitGroup
 			for w := range workers {
 				work.Go(func() {
 					for range rounds {
 						for k := range keys {
-							if _, err := s.At(fmt.Sprint(w, "-", k)).Update(t.Context(), increment); err != nil {
+							if _, err := s.At(fmt.Sprint(w, "-", k)).Update(t.Context(), testkit.Increment); err != nil {
 								t.Errorf("Update: %v", err)
 								return
 							}
@@ -38,10 +40,10 @@ func TestA14E6DebounceEviction(t *testing.T) {
 			work.Wait()
 			for w := range workers {
 				for k := range keys {
-					wantCount(t, t.Context(), s.At(fmt.Sprint(w, "-", k)), rounds)
+					testkit.WantCount(t, t.Context(), s.At(fmt.Sprint(w, "-", k)), rounds)
 				}
 			}
-			if n := len(rows(t, st)); n < workers*keys-limit {
+			if n := len(testkit.Rows(t, st)); n < workers*keys-limit {
 				t.Errorf("%d states are stored, %d fit in memory", n, limit)
 			}
 		})
@@ -58,24 +60,24 @@ func TestE6A14DebounceFull(t *testing.T) {
 }
 
 func debounceFull(t *testing.T, cause error) {
-	inBubbles(t, stay.Options{MaxInstances: 8, OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerUser, Debounce: debounce})
+	testkit.InBubbles(t, stay.Options{MaxInstances: 8, OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerUser, Debounce: testkit.Debounce})
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(cause)})
 		for k := range 8 {
-			mustUpdate(t, t.Context(), s.At(fmt.Sprint(k)))
+			testkit.MustUpdate(t, t.Context(), s.At(fmt.Sprint(k)))
 		}
-		sleep(time.Second)
+		testkit.Sleep(time.Second)
 		began := time.Now()
-		_, err := s.At("more").Update(t.Context(), increment)
-		wantCode(t, err, stay.ErrBusy)
+		_, err := s.At("more").Update(t.Context(), testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrBusy)
 		if d := time.Since(began); d > time.Second {
 			t.Errorf("it was refused after %v", d)
 		}
 		rule.Remove()
-		sleep(time.Minute)
-		mustUpdate(t, t.Context(), s.At("more"))
+		testkit.Sleep(time.Minute)
+		testkit.MustUpdate(t, t.Context(), s.At("more"))
 		for k := range 8 {
-			wantCount(t, t.Context(), s.At(fmt.Sprint(k)), 1)
+			testkit.WantCount(t, t.Context(), s.At(fmt.Sprint(k)), 1)
 		}
 	})
 }
@@ -83,20 +85,20 @@ func debounceFull(t *testing.T, cause error) {
 // Dropping everything from memory stores it first, and leaves what cannot be
 // stored (A14, E6).
 func TestE6A14DebounceEvictAll(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := debounced(app)
-		mustUpdate(t, t.Context(), s)
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := testkit.Debounced(app)
+		testkit.MustUpdate(t, t.Context(), s)
 		bridge.AppOf(app).Evict(false)
 		wantStored(t, mem, 1)
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
-		mustUpdate(t, t.Context(), s)
+		testkit.MustUpdate(t, t.Context(), s)
 		bridge.AppOf(app).Evict(true)
-		wantCount(t, t.Context(), s, 2)
+		testkit.WantCount(t, t.Context(), s, 2)
 		rule.Remove()
 		loads := st.Count(storefault.Load)
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 		wantStored(t, mem, 2)
-		wantCount(t, t.Context(), s, 2)
+		testkit.WantCount(t, t.Context(), s, 2)
 		if st.Count(storefault.Load) == loads {
 			t.Error("it was not dropped when it was stored")
 		}
@@ -106,21 +108,21 @@ func TestE6A14DebounceEvictAll(t *testing.T) {
 // A state that a page load has brought into memory is like any other: its
 // changes are acknowledged at once and stored when Debounce is over (A14, W4).
 func TestA14W4DebounceAfterPageLoad(t *testing.T) {
-	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: debounce, ResetOnPageLoad: true})
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), s)
-		sleep(debounce)
+	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce, ResetOnPageLoad: true})
+		b := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, b.Ctx(), s)
+		testkit.Sleep(testkit.Debounce)
 		for range 2 {
 			bridge.AppOf(app).Evict(false)
-			mustLoadPage(t, b.ctx(), app)
-			sleep(debounce)
+			testkit.MustLoadPage(t, b.Ctx(), app)
+			testkit.Sleep(testkit.Debounce)
 			before := st.Count(storefault.Commit)
-			mustUpdate(t, b.ctx(), s)
+			testkit.MustUpdate(t, b.Ctx(), s)
 			if n := st.Count(storefault.Commit); n != before {
 				t.Errorf("%d commits before the time", n-before)
 			}
-			sleep(debounce)
+			testkit.Sleep(testkit.Debounce)
 			if n := st.Count(storefault.Commit); n != before+1 {
 				t.Errorf("%d commits when Debounce was over, want 1", n-before)
 			}
@@ -131,17 +133,17 @@ func TestA14W4DebounceAfterPageLoad(t *testing.T) {
 // A request without a cookie that changes nothing leaves nothing in memory,
 // also where changes are saved later (B1, A14).
 func TestB1A14DebounceLeavesNoTrace(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
-			m := &measured{}
-			app := newApp(t, open(), &stay.Options{Metrics: m})
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: time.Hour})
+			m := &testkit.Measured{}
+			app := testkit.NewApp(t, open(), &stay.Options{Metrics: m})
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: time.Hour})
 			for range 50 {
-				if _, err := s.Update(newBrowser(app).ctx(), func(*counter) error { return nil }); err != nil {
+				if _, err := s.Update(testkit.NewBrowser(app).Ctx(), func(*testkit.Counter) error { return nil }); err != nil {
 					t.Fatal(err)
 				}
 			}
-			if n := m.gauge(t, "stay.cache.states"); n != 0 {
+			if n := m.Gauge(t, "stay.cache.states"); n != 0 {
 				t.Errorf("%d states are in memory", n)
 			}
 		})

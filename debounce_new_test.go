@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -19,37 +21,37 @@ import (
 func TestA14E6S1DebounceFirstChanges(t *testing.T) {
 	const room, soonest = 4, time.Millisecond
 	opts := stay.Options{MaxInstances: room, OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) }}
-	inBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: soonest})
-		u := stay.Register(app, stay.Module[counter]{Name: "u", Persist: stay.PerUser, Debounce: soonest})
+	testkit.InBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: soonest})
+		u := stay.Register(app, stay.Module[testkit.Counter]{Name: "u", Persist: stay.PerUser, Debounce: soonest})
 		bridge.AppOf(app).Evict(true)
-		mustUpdate(t, newBrowser(app).ctx(), s) // draws the keys
-		sleep(time.Second)
+		testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), s) // draws the keys
+		testkit.Sleep(time.Second)
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Stop(gate)})
 		for user := range room {
-			mustUpdate(t, t.Context(), u.At(fmt.Sprint(user)))
+			testkit.MustUpdate(t, t.Context(), u.At(fmt.Sprint(user)))
 		}
-		sleep(soonest)
-		ctx := newBrowser(app).ctx()
+		testkit.Sleep(soonest)
+		ctx := testkit.NewBrowser(app).Ctx()
 		first := make(chan error)
 		go func() {
-			_, err := s.Update(ctx, increment)
+			_, err := s.Update(ctx, testkit.Increment)
 			first <- err
 		}()
-		sleep(100 * time.Millisecond) // by now it looks for room every 16 ms
+		testkit.Sleep(100 * time.Millisecond) // by now it looks for room every 16 ms
 		rule.Remove()
 		rule.Remove()
 		gate.Open()
 		synctest.Wait()
-		mustUpdate(t, ctx, s)
+		testkit.MustUpdate(t, ctx, s)
 		synctest.Wait()
 		id := stay.SessionFrom(ctx).ID()
 		wantStoredJSON(t, mem, "session/s/"+id, `{"count":1,"label":""}`)
 		if err := <-first; err != nil {
 			t.Fatal(err)
 		}
-		sleep(time.Second)
+		testkit.Sleep(time.Second)
 		wantStoredJSON(t, mem, "session/s/"+id, `{"count":2,"label":""}`)
 	})
 }

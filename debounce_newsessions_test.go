@@ -4,6 +4,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -14,29 +16,29 @@ import (
 // many came (A14, E7, S1).
 func TestA14E7S1DebounceNewSessions(t *testing.T) {
 	const perSecond, all = 10, 500
-	inBubbles(t, stay.Options{MaxNewSessions: perSecond}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Debounce: debounce})
+	testkit.InBubbles(t, stay.Options{MaxNewSessions: perSecond}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})
 		var ids []string
-		var refused *browser
+		var refused *testkit.Browser
 		for range all {
-			b := newBrowser(app)
-			ctx := b.ctx()
-			if _, err := s.Update(ctx, increment); err != nil {
-				wantCode(t, err, stay.ErrBusy)
+			b := testkit.NewBrowser(app)
+			ctx := b.Ctx()
+			if _, err := s.Update(ctx, testkit.Increment); err != nil {
+				testkit.WantCode(t, err, stay.ErrBusy)
 				refused = b
 				continue
 			}
-			mustUpdate(t, b.ctx(), s) // what has begun goes on
+			testkit.MustUpdate(t, b.Ctx(), s) // what has begun goes on
 			ids = append(ids, stay.SessionFrom(ctx).ID())
 		}
 		if len(ids) != perSecond {
 			t.Errorf("%d sessions began at once, want %d", len(ids), perSecond)
 		}
 		if refused != nil {
-			pass(200 * time.Millisecond)
-			ctx := refused.ctx()
-			mustUpdate(t, ctx, s)
-			mustUpdate(t, ctx, s)
+			testkit.Sleep(200 * time.Millisecond)
+			ctx := refused.Ctx()
+			testkit.MustUpdate(t, ctx, s)
+			testkit.MustUpdate(t, ctx, s)
 			ids = append(ids, stay.SessionFrom(ctx).ID())
 		}
 		if err := app.Close(t.Context()); err != nil {

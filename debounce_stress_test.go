@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/testseed"
@@ -18,7 +20,7 @@ import (
 
 // A worker of the stress test is a browser and what it was told.
 type shopper struct {
-	*browser
+	*testkit.Browser
 	t     *testing.T
 	id    int
 	n     int
@@ -31,8 +33,8 @@ type shopper struct {
 type oracle struct {
 	mu         *sync.Mutex
 	must, may  map[string][]string
-	carts      *stay.State[cart]
-	todos      *stay.State[todos]
+	carts      *stay.State[testkit.Cart]
+	todos      *stay.State[testkit.Todos]
 	randomness *rand.Rand
 }
 
@@ -73,7 +75,7 @@ func (s *shopper) become(user string, change func() error) {
 		s.user, s.guest = user, nil
 	case stay.ErrUnknown:
 		s.note(s.may, user, s.guest...)
-		s.browser, s.user, s.guest = newBrowser(s.carts.App()), "", nil
+		s.Browser, s.user, s.guest = testkit.NewBrowser(s.carts.App()), "", nil
 	}
 }
 
@@ -81,8 +83,8 @@ func (s *shopper) become(user string, change func() error) {
 // saved later lose and double nothing and mix no keys: what is stored at the
 // end is what was acknowledged (A14, E7, K2, K3, K4, S5).
 func TestA14K2K3K4S5DebounceStress(t *testing.T) {
-	for name, open := range stores {
-		for mode, guests := range guestModes {
+	for name, open := range testkit.Stores {
+		for mode, guests := range testkit.GuestModes {
 			for _, byState := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s/%s/byState=%v", name, mode, byState), func(t *testing.T) {
 					debounceStress(t, open(), guests, byState)
@@ -95,27 +97,33 @@ func TestA14K2K3K4S5DebounceStress(t *testing.T) {
 func debounceStress(t *testing.T, inner store.Store, guests stay.GuestMode, byState bool) {
 	const workers, turns = 6, 120
 	seed := testseed.New(t)
-	st := storefault.Wrap(unclosed{inner}, nil)
+	st := storefault.Wrap(testkit.Unclosed{Store: inner}, nil)
 	for n, f := range map[uint64]storefault.Fault{
 		5: storefault.Delay(time.Millisecond, time.Millisecond), 7: storefault.LoseAck(nil), 11: storefault.Fail(nil), 13: storefault.Drop(nil),
 	} {
-		st.Add(storefault.Rule{Op: storefault.Commit, Match: every(n), Fault: f})
+		st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.Every(n), Fault: f})
 	}
-	app := newApp(t, st, &stay.Options{OnError: quiet, Guests: guests, MaxInstances: 40})
-	m := todosModule()
+	app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet, Guests: guests, MaxInstances: 40})
+	m := testkit.TodosModule()
 	m.Debounce = 5 * time.Millisecond
-	m.Adopt = func(stored, guest *todos) error { stored.Items = append(stored.Items, guest.Items...); return nil }
+	m.Adopt = func(stored, guest *testkit.Todos) error {
+		stored.Items = append(stored.Items, guest.Items...)
+		return nil
+	}
 	o := oracle{
 		mu: new(sync.Mutex), must: map[string][]string{}, may: map[string][]string{}, todos: stay.Register(app, m),
-		carts: stay.Register(app, stay.Module[cart]{
+		carts: stay.Register(app, stay.Module[testkit.Cart]{
 			Name: "cart", Persist: stay.PerUser, Debounce: 5 * time.Millisecond,
-			Adopt: func(stored, guest *cart) error { stored.Items = append(stored.Items, guest.Items...); return nil },
+			Adopt: func(stored, guest *testkit.Cart) error {
+				stored.Items = append(stored.Items, guest.Items...)
+				return nil
+			},
 		}),
 	}
 	var work sync.WaitGroup
 	for w := range workers {
 		work.Go(func() {
-			s := &shopper{browser: newBrowser(app), t: t, id: w, oracle: o}
+			s := &shopper{Browser: testkit.NewBrowser(app), t: t, id: w, oracle: o}
 			s.randomness = rand.New(rand.NewPCG(seed, uint64(w)))
 			for range turns {
 				s.turn(byState)
@@ -123,7 +131,7 @@ func debounceStress(t *testing.T, inner store.Store, guests stay.GuestMode, bySt
 		})
 	}
 	work.Wait()
-	if err := app.Close(soon(t)); err != nil {
+	if err := app.Close(testkit.Soon(t)); err != nil {
 		t.Fatalf("close: %v", err)
 	}
 	for u := range 3 {
@@ -164,11 +172,11 @@ func (s *shopper) turn(byState bool) {
 		user = ""
 		fallthrough
 	case n < 6:
-		ctx := s.ctx()
+		ctx := s.Ctx()
 		s.become(user, func() error {
 			switch {
 			case byState:
-				_, err := s.todos.Update(ctx, become(user))
+				_, err := s.todos.Update(ctx, testkit.Become(user))
 				return err
 			case user == "":
 				return stay.SessionFrom(ctx).Logout(ctx)
@@ -181,9 +189,9 @@ func (s *shopper) turn(byState bool) {
 		s.add(func(item string) error {
 			var err error
 			if byState {
-				_, err = s.todos.Update(s.ctx(), addItem(item))
+				_, err = s.todos.Update(s.Ctx(), testkit.AddItem(item))
 			} else {
-				_, err = s.carts.Update(s.ctx(), put(item))
+				_, err = s.carts.Update(s.Ctx(), testkit.Put(item))
 			}
 			return err
 		})

@@ -10,37 +10,13 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
-
-const debounce = 50 * time.Millisecond
-
-// debounced is a Global counter whose changes are saved a while later.
-func debounced(app *stay.App) *stay.State[counter] {
-	return stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Debounce: debounce})
-}
-
-// inBubbles runs the test in a bubble, on an app over each store. The store
-// below stays open when the app is closed.
-func inBubbles(t *testing.T, opts stay.Options, test func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store)) {
-	for _, name := range []string{"immediate", "committer"} {
-		t.Run(name, func(t *testing.T) { inBubble(t, name == "immediate", opts, test) })
-	}
-}
-
-func inBubble(t *testing.T, immediate bool, opts stay.Options, test func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store)) {
-	synctest.Test(t, func(t *testing.T) {
-		mem := memstore.New()
-		st := behindCommitter(unclosed{mem})
-		if immediate {
-			st = storefault.Wrap(unclosed{mem}, nil)
-		}
-		test(t, newApp(t, st, &opts), st, mem)
-	})
-}
 
 // withSaveFaults runs the test in bubbles for each way in which a save fails;
 // the fault is put in force with start.
@@ -54,7 +30,7 @@ func withSaveFaults(t *testing.T, opts stay.Options, test func(t *testing.T, app
 				continue // it never waits
 			}
 			t.Run(fmt.Sprintf("%s/immediate=%v", name, immediate), func(t *testing.T) {
-				inBubble(t, immediate, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+				testkit.InBubble(t, immediate, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 					test(t, app, st, mem, func() *storefault.Added {
 						return st.Add(storefault.Rule{Op: storefault.Commit, Fault: fault})
 					})
@@ -62,12 +38,6 @@ func withSaveFaults(t *testing.T, opts stay.Options, test func(t *testing.T, app
 			})
 		}
 	}
-}
-
-// sleep lets time pass in a bubble, and whatever is due be done.
-func sleep(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the bubble's time
-	synctest.Wait()
 }
 
 // A faultLog holds what OnError was told.
@@ -93,7 +63,7 @@ func (l *faultLog) take() []*stay.Error {
 
 func wantStored(t *testing.T, s store.Store, want int) {
 	t.Helper()
-	if c, found := stored(t, s, "s"); c.Count != want || !found {
+	if c, found := testkit.StoredCounter(t, s, "s"); c.Count != want || !found {
 		t.Errorf("%d is stored (%v), want %d", c.Count, found, want)
 	}
 }
@@ -102,35 +72,35 @@ func wantStored(t *testing.T, s store.Store, want int) {
 // once, also while the store answers nobody, and stored when Debounce is over,
 // not before (A14).
 func TestA14DebounceAcknowledgesAtOnce(t *testing.T) {
-	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := debounced(app)
-		perUser := stay.Register(app, stay.Module[counter]{Name: "u", Persist: stay.PerUser, Debounce: debounce})
+	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := testkit.Debounced(app)
+		perUser := stay.Register(app, stay.Module[testkit.Counter]{Name: "u", Persist: stay.PerUser, Debounce: testkit.Debounce})
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Stop(gate)})
 		began := time.Now()
 		for i := range 3 {
-			mustUpdate(t, t.Context(), s)
-			mustUpdate(t, t.Context(), perUser.At("ann"))
-			wantCount(t, t.Context(), s, i+1)
-			wantCount(t, t.Context(), perUser.At("ann"), i+1)
+			testkit.MustUpdate(t, t.Context(), s)
+			testkit.MustUpdate(t, t.Context(), perUser.At("ann"))
+			testkit.WantCount(t, t.Context(), s, i+1)
+			testkit.WantCount(t, t.Context(), perUser.At("ann"), i+1)
 		}
-		sleep(debounce - 1)
+		testkit.Sleep(testkit.Debounce - 1)
 		if n := st.Count(storefault.Commit); n != 0 {
 			t.Errorf("%d commits before the time", n)
 		}
-		sleep(1)
-		if n := st.Count(storefault.Commit); n == 0 || time.Since(began) != debounce {
+		testkit.Sleep(1)
+		if n := st.Count(storefault.Commit); n == 0 || time.Since(began) != testkit.Debounce {
 			t.Errorf("%d commits after %v", n, time.Since(began))
 		}
-		mustUpdate(t, t.Context(), s) // while it is being saved
-		wantCount(t, t.Context(), s, 4)
+		testkit.MustUpdate(t, t.Context(), s) // while it is being saved
+		testkit.WantCount(t, t.Context(), s, 4)
 		rule.Remove()
 		gate.Open()
 		synctest.Wait()
 		wantStored(t, mem, 3)
-		sleep(debounce)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 4)
-		wantCount(t, t.Context(), s, 4)
+		testkit.WantCount(t, t.Context(), s, 4)
 	})
 }
 
@@ -138,23 +108,23 @@ func TestA14DebounceAcknowledgesAtOnce(t *testing.T) {
 // acknowledged a Debounce earlier, in about one write for each Debounce, which
 // is also what a process that is killed leaves (A14, A3).
 func TestA14DebounceSteadyChanges(t *testing.T) {
-	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		const changes = 1000 // one each millisecond
-		s := debounced(app)
+		s := testkit.Debounced(app)
 		for i := 1; i <= changes; i++ {
-			mustUpdate(t, t.Context(), s)
-			sleep(time.Millisecond)
-			if c, _ := stored(t, mem, "s"); c.Count < i-int(debounce/time.Millisecond) {
+			testkit.MustUpdate(t, t.Context(), s)
+			testkit.Sleep(time.Millisecond)
+			if c, _ := testkit.StoredCounter(t, mem, "s"); c.Count < i-int(testkit.Debounce/time.Millisecond) {
 				t.Fatalf("%d is stored after %d changes", c.Count, i)
 			}
 		}
 		if n := st.Count(storefault.Commit); n < 19 || n > 21 {
 			t.Errorf("%d saves in a second, want about 20", n)
 		}
-		killed := stay.New(unclosed{mem}, nil) // the first app has not noticed its end
+		killed := stay.New(testkit.Unclosed{Store: mem}, nil) // the first app has not noticed its end
 		defer killed.Close(context.Background())
-		c, err := debounced(killed).Get(t.Context())
-		if err != nil || c.Count < changes-int(debounce/time.Millisecond) {
+		c, err := testkit.Debounced(killed).Get(t.Context())
+		if err != nil || c.Count < changes-int(testkit.Debounce/time.Millisecond) {
 			t.Errorf("%+v is left of %d changes, %v", c, changes, err)
 		}
 	})
@@ -163,25 +133,25 @@ func TestA14DebounceSteadyChanges(t *testing.T) {
 // Changes that cancel out are not saved, and nor is an update that changes
 // nothing; but a record that was created and changed back exists (A14, A16).
 func TestA14A16DebounceUnchanged(t *testing.T) {
-	inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := debounced(app)
+	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := testkit.Debounced(app)
 		add := func(n int) {
-			change(t, t.Context(), s, func(c *counter) error { c.Count += n; return nil })
+			testkit.Change(t, t.Context(), s, func(c *testkit.Counter) error { c.Count += n; return nil })
 		}
 		add(1)
 		add(-1)
-		sleep(debounce)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 0)
 		before := st.Count(storefault.Commit)
 		add(5)
 		add(-5)
 		add(0)
-		sleep(time.Second)
+		testkit.Sleep(time.Second)
 		if n := st.Count(storefault.Commit); n != before {
 			t.Errorf("%d commits of what did not change", n-before)
 		}
 		add(1)
-		sleep(debounce)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 1)
 	})
 }
@@ -191,29 +161,29 @@ func TestA14A16DebounceUnchanged(t *testing.T) {
 // on after it (E7, E8, A14, A21).
 func TestE7A14DebounceClose(t *testing.T) {
 	t.Run("stored", func(t *testing.T) {
-		inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-			s := debounced(app)
-			mustUpdate(t, t.Context(), s)
+		testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+			s := testkit.Debounced(app)
+			testkit.MustUpdate(t, t.Context(), s)
 			if err := app.Close(t.Context()); err != nil {
 				t.Error(err)
 			}
 			wantStored(t, mem, 1)
 			before := st.Count(storefault.Commit)
-			sleep(time.Hour)
+			testkit.Sleep(time.Hour)
 			if n := st.Count(storefault.Commit); n != before {
 				t.Errorf("%d commits after Close", n-before)
 			}
 		})
 	})
 	t.Run("while others are busy", func(t *testing.T) {
-		inBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Debounce: time.Hour})
-			slow := stay.Register(app, stay.Module[counter]{Name: "slow", Persist: stay.Global})
+		testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global, Debounce: time.Hour})
+			slow := stay.Register(app, stay.Module[testkit.Counter]{Name: "slow", Persist: stay.Global})
 			goOn := make(chan struct{})
 			defer close(goOn)
-			go func() { _, _ = slow.Update(context.Background(), func(*counter) error { <-goOn; return nil }) }()
+			go func() { _, _ = slow.Update(context.Background(), func(*testkit.Counter) error { <-goOn; return nil }) }()
 			synctest.Wait()
-			mustUpdate(t, t.Context(), s)
+			testkit.MustUpdate(t, t.Context(), s)
 			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 			defer cancel()
 			if err := app.Close(ctx); !errors.Is(err, context.DeadlineExceeded) || stay.CodeOf(err) == stay.ErrUnavailable {
@@ -223,17 +193,17 @@ func TestE7A14DebounceClose(t *testing.T) {
 		})
 	})
 	t.Run("recovered", func(t *testing.T) {
-		withSaveFaults(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
-			s := debounced(app)
-			mustUpdate(t, t.Context(), s)
+		withSaveFaults(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
+			s := testkit.Debounced(app)
+			testkit.MustUpdate(t, t.Context(), s)
 			rule := start()
-			sleep(4 * time.Second)
-			mustUpdate(t, t.Context(), s)
+			testkit.Sleep(4 * time.Second)
+			testkit.MustUpdate(t, t.Context(), s)
 			result := make(chan error)
 			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Hour)
 			defer cancel()
 			go func() { result <- app.Close(ctx) }()
-			sleep(3 * time.Second)
+			testkit.Sleep(3 * time.Second)
 			rule.Remove()
 			if err := <-result; err != nil {
 				t.Error(err)
@@ -245,13 +215,13 @@ func TestE7A14DebounceClose(t *testing.T) {
 		var log faultLog
 		withSaveFaults(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, _ *storefault.Store, _ store.Store, start func() *storefault.Added) {
 			log.take()
-			s := debounced(app)
-			mustUpdate(t, t.Context(), s)
-			sleep(debounce)
-			mustUpdate(t, t.Context(), s)
+			s := testkit.Debounced(app)
+			testkit.MustUpdate(t, t.Context(), s)
+			testkit.Sleep(testkit.Debounce)
+			testkit.MustUpdate(t, t.Context(), s)
 			start()
 			began := time.Now()
-			wantCode(t, app.Close(context.Background()), stay.ErrUnavailable)
+			testkit.WantCode(t, app.Close(context.Background()), stay.ErrUnavailable)
 			if d := time.Since(began); d > 11*time.Second {
 				t.Errorf("Close took %v", d)
 			}
@@ -259,7 +229,7 @@ func TestE7A14DebounceClose(t *testing.T) {
 			if len(told) == 0 || told[len(told)-1].Phase != "save" || told[len(told)-1].Module != "s" {
 				t.Errorf("OnError was told %v", told)
 			}
-			sleep(time.Hour)
+			testkit.Sleep(time.Hour)
 			if told := log.take(); len(told) > 0 {
 				t.Errorf("OnError was told %v after Close", told)
 			}
@@ -274,15 +244,15 @@ func TestA14E5DebounceRetries(t *testing.T) {
 	var log faultLog
 	withSaveFaults(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
 		log.take()
-		s := debounced(app)
-		mustUpdate(t, t.Context(), s)
+		s := testkit.Debounced(app)
+		testkit.MustUpdate(t, t.Context(), s)
 		rule := start()
 		changes := 1
 		for range 600 {
-			sleep(time.Second)
-			mustUpdate(t, t.Context(), s)
+			testkit.Sleep(time.Second)
+			testkit.MustUpdate(t, t.Context(), s)
 			changes++
-			wantCount(t, t.Context(), s, changes)
+			testkit.WantCount(t, t.Context(), s, changes)
 		}
 		told := log.take()
 		if len(told) < 10 || len(told) > 60 {
@@ -294,10 +264,10 @@ func TestA14E5DebounceRetries(t *testing.T) {
 			}
 		}
 		rule.Remove()
-		sleep(time.Minute) // the longest pause, and an attempt that hangs
+		testkit.Sleep(time.Minute) // the longest pause, and an attempt that hangs
 		wantStored(t, mem, changes)
-		mustUpdate(t, t.Context(), s)
-		sleep(debounce)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, changes+1)
 	})
 }
@@ -305,17 +275,17 @@ func TestA14E5DebounceRetries(t *testing.T) {
 // Deleting a state drops what is not stored of it, whether a save is under
 // way or nothing was stored yet, and a delete that fails drops nothing (A14).
 func TestA14DebounceDelete(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := debounced(app)
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := testkit.Debounced(app)
 		gone := func() {
 			t.Helper()
-			wantCount(t, t.Context(), s, 0)
-			sleep(time.Minute)
-			if _, found := stored(t, mem, "s"); found {
+			testkit.WantCount(t, t.Context(), s, 0)
+			testkit.Sleep(time.Minute)
+			if _, found := testkit.StoredCounter(t, mem, "s"); found {
 				t.Error("it is stored")
 			}
 		}
-		mustUpdate(t, t.Context(), s)
+		testkit.MustUpdate(t, t.Context(), s)
 		if err := s.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -326,11 +296,11 @@ func TestA14DebounceDelete(t *testing.T) {
 
 		// While the save is at the store.
 		for _, fault := range []func(*storefault.Gate) storefault.Fault{storefault.Stop, storefault.StopAfter} {
-			mustUpdate(t, t.Context(), s)
+			testkit.MustUpdate(t, t.Context(), s)
 			gate := storefault.NewGate()
 			rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: fault(gate)})
-			sleep(debounce)
-			mustUpdate(t, t.Context(), s)
+			testkit.Sleep(testkit.Debounce)
+			testkit.MustUpdate(t, t.Context(), s)
 			deleted := make(chan error)
 			go func() { deleted <- s.Delete(t.Context()) }()
 			synctest.Wait()
@@ -342,14 +312,14 @@ func TestA14DebounceDelete(t *testing.T) {
 			gone()
 		}
 
-		mustUpdate(t, t.Context(), s)
-		sleep(debounce)
-		mustUpdate(t, t.Context(), s)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.Sleep(testkit.Debounce)
+		testkit.MustUpdate(t, t.Context(), s)
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
-		wantCode(t, s.Delete(t.Context()), stay.ErrUnavailable)
-		wantCount(t, t.Context(), s, 2)
+		testkit.WantCode(t, s.Delete(t.Context()), stay.ErrUnavailable)
+		testkit.WantCount(t, t.Context(), s, 2)
 		rule.Remove()
-		sleep(debounce)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 2)
 		if err := s.Delete(t.Context()); err != nil {
 			t.Fatal(err)
@@ -363,23 +333,23 @@ func TestA14DebounceDelete(t *testing.T) {
 // with the initial state (A14, A21).
 func TestA14A21DebounceRemovedOutside(t *testing.T) {
 	var log faultLog
-	inBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
-		s := debounced(app)
-		mustUpdate(t, t.Context(), s)
-		sleep(debounce)
+	testkit.InBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
+		s := testkit.Debounced(app)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.Sleep(testkit.Debounce)
 		recs, err := mem.Load(t.Context(), time.Now(), []store.Read{{Key: "global/s/"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		mem.Commit(t.Context(), time.Now(), []store.Group{{{Op: store.Delete, Key: "global/s/", Base: recs[0].Revision}}})
-		mustUpdate(t, t.Context(), s)
-		sleep(debounce)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.Sleep(testkit.Debounce)
 		if told := log.take(); len(told) != 1 || told[0].Code != stay.ErrConflict || told[0].Phase != "save" || told[0].Module != "s" {
 			t.Errorf("OnError was told %v", told)
 		}
-		wantCount(t, t.Context(), s, 0)
-		mustUpdate(t, t.Context(), s)
-		sleep(debounce)
+		testkit.WantCount(t, t.Context(), s, 0)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 1)
 	})
 }
@@ -391,11 +361,11 @@ func TestA14E9DebounceTooLarge(t *testing.T) {
 		f.MaxValue = 30
 		return f
 	}})
-	s := debounced(newApp(t, st, nil))
-	mustUpdate(t, t.Context(), s)
-	_, err := s.Update(t.Context(), func(c *counter) error { c.Label = "longer than the store takes"; return nil })
-	wantCode(t, err, stay.ErrTooLarge)
-	wantCount(t, t.Context(), s, 1)
+	s := testkit.Debounced(testkit.NewApp(t, st, nil))
+	testkit.MustUpdate(t, t.Context(), s)
+	_, err := s.Update(t.Context(), func(c *testkit.Counter) error { c.Label = "longer than the store takes"; return nil })
+	testkit.WantCode(t, err, stay.ErrTooLarge)
+	testkit.WantCount(t, t.Context(), s, 1)
 }
 
 // Debounce needs a store with a sole owner (A14, C5).
@@ -404,9 +374,9 @@ func TestA14C5DebounceNeedsSoleOwner(t *testing.T) {
 		f.SoleOwner = false
 		return f
 	}})
-	app := newApp(t, memstore.New(), nil)
-	wantPanic(t, func() {
-		stay.Register(app, stay.Module[counter]{Name: "mine", Persist: stay.PerSession, Debounce: time.Second, Store: shared})
+	app := testkit.NewApp(t, memstore.New(), nil)
+	testkit.WantPanic(t, func() {
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "mine", Persist: stay.PerSession, Debounce: time.Second, Store: shared})
 	}, `"mine"`, "Debounce", "SoleOwner", "remove Debounce")
 	if err := shared.Close(); err != nil {
 		t.Error(err)

@@ -14,6 +14,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -25,60 +27,60 @@ import (
 // memory: when it is evicted, deleted, and when the App is closed (DESIGN 4,
 // Hooks).
 func TestDestroyedWhenItLeavesMemory(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		ev := &events{}
-		app := newApp(t, s, &stay.Options{MaxInstances: 20})
-		m := watched("s", stay.PerSession, ev)
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		ev := &testkit.Events{}
+		app := testkit.NewApp(t, s, &stay.Options{MaxInstances: 20})
+		m := testkit.Watched("s", stay.PerSession, ev)
 		hook := m.OnDestroyed
-		m.OnDestroyed = func(c *stay.Call, v *counter) {
+		m.OnDestroyed = func(c *stay.Call, v *testkit.Counter) {
 			hook(c, v)
 			v.Count = 99
 		}
 		states := stay.Register(app, m)
-		g := stay.Register(app, watched("g", stay.Global, ev))
-		var browsers []*browser
+		g := stay.Register(app, testkit.Watched("g", stay.Global, ev))
+		var browsers []*testkit.Browser
 		for i := range 30 {
-			b := newBrowser(app)
+			b := testkit.NewBrowser(app)
 			for range i + 1 {
-				mustUpdate(t, b.ctx(), states)
+				testkit.MustUpdate(t, b.Ctx(), states)
 			}
 			browsers = append(browsers, b)
 		}
 		synctest.Wait()
-		evicted := ev.take()
+		evicted := ev.Take()
 		if len(evicted) < 15 || !slices.Contains(evicted, "destroyed s 1") || slices.Contains(evicted, "destroyed s 30") {
 			t.Errorf("eviction told the hook %q", evicted)
 		}
 		for i, b := range browsers {
-			wantCount(t, b.ctx(), states, i+1) // a hook's changes are its own
+			testkit.WantCount(t, b.Ctx(), states, i+1) // a hook's changes are its own
 		}
 		bridge.AppOf(app).Evict(false)
-		ev.take()
+		ev.Take()
 
-		mustUpdate(t, t.Context(), g)
-		mustUpdate(t, t.Context(), g)
+		testkit.MustUpdate(t, t.Context(), g)
+		testkit.MustUpdate(t, t.Context(), g)
 		if err := g.Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		ev.want(t, "destroyed g 2")
+		ev.Want(t, "destroyed g 2")
 		if err := g.Delete(t.Context()); err != nil { // nothing is there
 			t.Fatal(err)
 		}
-		mustUpdate(t, t.Context(), g)
-		wantCount(t, browsers[4].ctx(), states, 5)
+		testkit.MustUpdate(t, t.Context(), g)
+		testkit.WantCount(t, browsers[4].Ctx(), states, 5)
 		bridge.AppOf(app).Evict(false)
-		got := ev.take()
+		got := ev.Take()
 		slices.Sort(got)
 		if want := []string{"destroyed g 1", "destroyed s 5"}; !slices.Equal(got, want) {
 			t.Errorf("Evict told the hook %q, want %q", got, want)
 		}
 
-		mustUpdate(t, t.Context(), g)
+		testkit.MustUpdate(t, t.Context(), g)
 		if err := app.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		ev.want(t, "destroyed g 2")
+		ev.Want(t, "destroyed g 2")
 	})
 }
 
@@ -86,28 +88,28 @@ func TestDestroyedWhenItLeavesMemory(t *testing.T) {
 // session is destroyed, and when the App is closed (A12).
 func TestA12DestroyedEphemeral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		ev := &events{}
-		app := newApp(t, memstore.New(), &stay.Options{MaxGuests: 2, Logger: slog.New(slog.DiscardHandler)})
-		notes := stay.Register(app, watched("notes", nil, ev))
-		var last *browser
+		ev := &testkit.Events{}
+		app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxGuests: 2, Logger: slog.New(slog.DiscardHandler)})
+		notes := stay.Register(app, testkit.Watched("notes", nil, ev))
+		var last *testkit.Browser
 		for i := range 3 {
-			last = newBrowser(app)
+			last = testkit.NewBrowser(app)
 			for range i + 1 {
-				mustUpdate(t, last.ctx(), notes)
+				testkit.MustUpdate(t, last.Ctx(), notes)
 			}
 		}
 		synctest.Wait()
-		ev.want(t, "destroyed notes 1")
-		ctx := last.ctx()
+		ev.Want(t, "destroyed notes 1")
+		ctx := last.Ctx()
 		if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		ev.want(t, "destroyed notes 3")
+		ev.Want(t, "destroyed notes 3")
 		if err := app.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		ev.want(t, "destroyed notes 2")
+		ev.Want(t, "destroyed notes 2")
 	})
 }
 
@@ -115,27 +117,27 @@ func TestA12DestroyedEphemeral(t *testing.T) {
 // at without a trace, loads that failed, and instances that are loaded again
 // because others wrote the record; the state goes on there (B1, E4).
 func TestNotDestroyed(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		ev := &events{}
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		ev := &testkit.Events{}
 		f := storefault.Wrap(s, nil)
-		app := newApp(t, f, nil)
-		notes := stay.Register(app, watched("notes", nil, ev))
-		states := stay.Register(app, watched("s", stay.PerSession, ev))
-		g := stay.Register(app, watched("g", stay.Global, ev))
-		refuse := func(*counter) error { return errors.New("no") }
-		for _, st := range []*stay.State[counter]{notes, states} {
-			wantCount(t, newBrowser(app).ctx(), st, 0)
-			if _, err := st.Update(newBrowser(app).ctx(), refuse); err == nil {
+		app := testkit.NewApp(t, f, nil)
+		notes := stay.Register(app, testkit.Watched("notes", nil, ev))
+		states := stay.Register(app, testkit.Watched("s", stay.PerSession, ev))
+		g := stay.Register(app, testkit.Watched("g", stay.Global, ev))
+		refuse := func(*testkit.Counter) error { return errors.New("no") }
+		for _, st := range []*stay.State[testkit.Counter]{notes, states} {
+			testkit.WantCount(t, testkit.NewBrowser(app).Ctx(), st, 0)
+			if _, err := st.Update(testkit.NewBrowser(app).Ctx(), refuse); err == nil {
 				t.Error("no error")
 			}
 		}
 		down := f.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 		_, err := g.Get(t.Context())
-		wantCode(t, err, stay.ErrUnavailable)
+		testkit.WantCode(t, err, stay.ErrUnavailable)
 		down.Remove()
-		ev.want(t, "error load unavailable")
+		ev.Want(t, "error load unavailable")
 
-		mustUpdate(t, t.Context(), g)
+		testkit.MustUpdate(t, t.Context(), g)
 		recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: "global/g/"}})
 		if err != nil {
 			t.Fatal(err)
@@ -144,14 +146,14 @@ func TestNotDestroyed(t *testing.T) {
 		if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
-		mustUpdate(t, t.Context(), g)
-		wantCount(t, t.Context(), g, 8)
+		testkit.MustUpdate(t, t.Context(), g)
+		testkit.WantCount(t, t.Context(), g, 8)
 		synctest.Wait()
-		ev.want(t)
+		ev.Want(t)
 		if err := app.Close(t.Context()); err != nil {
 			t.Error(err)
 		}
-		ev.want(t, "destroyed g 8")
+		ev.Want(t, "destroyed g 8")
 	})
 }
 
@@ -159,15 +161,15 @@ func TestNotDestroyed(t *testing.T) {
 // from outside, change the very state that left, also when it is evicted in
 // the middle of another change (E8, E10).
 func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		app := newApp(t, s, &stay.Options{MaxInstances: 4})
-		var a *stay.State[counter]
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		app := testkit.NewApp(t, s, &stay.Options{MaxInstances: 4})
+		var a *stay.State[testkit.Counter]
 		var told atomic.Int32
 		var late context.Context
-		outer := stay.Register(app, stay.Module[counter]{Name: "outer", Persist: stay.Global})
-		a = stay.Register(app, stay.Module[counter]{
+		outer := stay.Register(app, stay.Module[testkit.Counter]{Name: "outer", Persist: stay.Global})
+		a = stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "a", Persist: stay.Global,
-			OnDestroyed: func(c *stay.Call, v *counter) {
+			OnDestroyed: func(c *stay.Call, v *testkit.Counter) {
 				if told.Add(1) > 1 {
 					return
 				}
@@ -175,20 +177,20 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 					t.Errorf("the hook got %+v of %q", v, c.Module())
 				}
 				late = c.Context()
-				_, err := a.Update(late, increment)
-				wantCode(t, err, stay.ErrNested)
-				wantCount(t, soon(t), a, 1)
-				mustUpdateAsync(t, soon(t), a)
-				mustUpdateAsync(t, soon(t), outer) // which waits for the change that evicted
+				_, err := a.Update(late, testkit.Increment)
+				testkit.WantCode(t, err, stay.ErrNested)
+				testkit.WantCount(t, testkit.Soon(t), a, 1)
+				testkit.TryUpdate(t, testkit.Soon(t), a)
+				testkit.TryUpdate(t, testkit.Soon(t), outer) // which waits for the change that evicted
 			},
 		})
-		others := stay.Register(app, stay.Module[counter]{Name: "others", Persist: stay.PerSession})
-		mustUpdate(t, t.Context(), a)
-		if _, err := outer.Update(t.Context(), func(o *counter) error {
+		others := stay.Register(app, stay.Module[testkit.Counter]{Name: "others", Persist: stay.PerSession})
+		testkit.MustUpdate(t, t.Context(), a)
+		if _, err := outer.Update(t.Context(), func(o *testkit.Counter) error {
 			for range 6 { // evicts a
-				mustUpdateAsync(t, newBrowser(app).ctx(), others)
+				testkit.TryUpdate(t, testkit.NewBrowser(app).Ctx(), others)
 			}
-			return increment(o)
+			return testkit.Increment(o)
 		}); err != nil {
 			t.Fatal(err)
 		}
@@ -196,9 +198,9 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 		if told.Load() == 0 {
 			t.Fatal("the hook was not called")
 		}
-		wantCount(t, t.Context(), a, 2)
-		wantCount(t, t.Context(), outer, 2)
-		mustUpdate(t, late, outer) // the hook is over, so its context is free
+		testkit.WantCount(t, t.Context(), a, 2)
+		testkit.WantCount(t, t.Context(), outer, 2)
+		testkit.MustUpdate(t, late, outer) // the hook is over, so its context is free
 	})
 }
 
@@ -206,37 +208,37 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 // goroutines that call them: loading more of such states waits, and is ErrBusy
 // after MaxWait; everything else goes on (E6).
 func TestE6SlowOnDestroyed(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		const limit = 8
-		app := newApp(t, s, &stay.Options{MaxInstances: limit, MaxWait: time.Second, MaxNewSessions: 100_000})
+		app := testkit.NewApp(t, s, &stay.Options{MaxInstances: limit, MaxWait: time.Second, MaxNewSessions: 100_000})
 		goOn := make(chan struct{})
 		var running, most atomic.Int32
-		slow := stay.Register(app, stay.Module[counter]{
+		slow := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "slow", Persist: stay.PerSession,
-			OnDestroyed: func(*stay.Call, *counter) {
+			OnDestroyed: func(*stay.Call, *testkit.Counter) {
 				most.Store(max(most.Load(), running.Add(1)))
 				<-goOn
 				running.Add(-1)
 			},
 		})
-		other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.Global})
+		other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.Global})
 		goroutines := runtime.NumGoroutine()
 		loaded := 0
 		var err error
 		for ; err == nil && loaded < 5000; loaded++ {
-			_, err = slow.Update(newBrowser(app).ctx(), increment)
+			_, err = slow.Update(testkit.NewBrowser(app).Ctx(), testkit.Increment)
 		}
-		wantCode(t, err, stay.ErrBusy)
+		testkit.WantCode(t, err, stay.ErrBusy)
 		if loaded < 1000 || loaded > 1100 {
 			t.Errorf("%d states were loaded with a hook that waits", loaded)
 		}
 		if n := runtime.NumGoroutine() - goroutines; n > 4 {
 			t.Errorf("%d goroutines more", n)
 		}
-		mustUpdate(t, t.Context(), other)
+		testkit.MustUpdate(t, t.Context(), other)
 		waited := make(chan error)
 		go func() {
-			_, err := slow.Update(newBrowser(app).ctx(), increment)
+			_, err := slow.Update(testkit.NewBrowser(app).Ctx(), testkit.Increment)
 			waited <- err
 		}()
 		synctest.Wait()
@@ -257,11 +259,11 @@ func TestE6SlowOnDestroyed(t *testing.T) {
 func TestE7CloseCallsDestroyed(t *testing.T) {
 	for name, patient := range map[string]bool{"patient": true, "impatient": false} {
 		t.Run(name, func(t *testing.T) {
-			onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+			testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 				const n = 1000
 				app := stay.New(s, nil)
 				var told, cut atomic.Int32
-				m := stay.Module[counter]{OnDestroyed: func(c *stay.Call, _ *counter) {
+				m := stay.Module[testkit.Counter]{OnDestroyed: func(c *stay.Call, _ *testkit.Counter) {
 					select {
 					case <-time.After(time.Second):
 						told.Add(1)
@@ -273,7 +275,7 @@ func TestE7CloseCallsDestroyed(t *testing.T) {
 					m.Name, m.Persist = fmt.Sprint("m", i), p
 					state := stay.Register(app, m)
 					for range n / 2 {
-						mustUpdate(t, newBrowser(app).ctx(), state)
+						testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), state)
 					}
 				}
 				ctx := context.Background()
@@ -298,18 +300,18 @@ func TestE7CloseCallsDestroyed(t *testing.T) {
 // the store is asked for what is new (E6, N1).
 func TestE6N1SlowOnDestroyed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t, memstore.Shared(1)[0], &stay.Options{MaxInstances: 8, MaxWait: time.Second})
+		app := testkit.NewApp(t, memstore.Shared(1)[0], &stay.Options{MaxInstances: 8, MaxWait: time.Second})
 		goOn := make(chan struct{})
 		defer close(goOn)
-		slow := stay.Register(app, stay.Module[counter]{
-			Name: "slow", Persist: stay.PerUser, OnDestroyed: func(*stay.Call, *counter) { <-goOn },
+		slow := stay.Register(app, stay.Module[testkit.Counter]{
+			Name: "slow", Persist: stay.PerUser, OnDestroyed: func(*stay.Call, *testkit.Counter) { <-goOn },
 		})
 		loaded := 0
 		var err error
 		for ; err == nil && loaded < 3000; loaded++ {
-			_, err = slow.At(strconv.Itoa(loaded)).Update(t.Context(), increment)
+			_, err = slow.At(strconv.Itoa(loaded)).Update(t.Context(), testkit.Increment)
 		}
-		wantCode(t, err, stay.ErrBusy)
+		testkit.WantCode(t, err, stay.ErrBusy)
 		if loaded < 1000 || loaded > 1100 {
 			t.Errorf("%d states were loaded with a hook that waits", loaded)
 		}
@@ -320,16 +322,16 @@ func TestE6N1SlowOnDestroyed(t *testing.T) {
 func TestE6N1BytesOfOtherNodes(t *testing.T) {
 	handles := memstore.Shared(2)
 	var left atomic.Int32
-	m := stay.Module[profile]{Name: "p", Persist: stay.PerUser}
-	far := stay.Register(newApp(t, handles[0], nil), m)
-	m.OnDestroyed = func(*stay.Call, *profile) { left.Add(1) }
-	near := newApp(t, handles[1], &stay.Options{MaxBytes: 1 << 20})
+	m := stay.Module[testkit.Profile]{Name: "p", Persist: stay.PerUser}
+	far := stay.Register(testkit.NewApp(t, handles[0], nil), m)
+	m.OnDestroyed = func(*stay.Call, *testkit.Profile) { left.Add(1) }
+	near := testkit.NewApp(t, handles[1], &stay.Options{MaxBytes: 1 << 20})
 	p := stay.Register(near, m)
 	const n, size = 50, 50_000
 	for _, text := range []string{"", strings.Repeat("x", size)} {
 		for i := range n {
 			key := strconv.Itoa(i)
-			change(t, t.Context(), far.At(key), func(p *profile) error { p.Name = text + key; return nil })
+			testkit.Change(t, t.Context(), far.At(key), func(p *testkit.Profile) error { p.Name = text + key; return nil })
 			if got, err := p.At(key).Get(t.Context()); err != nil || got.Name != text+key {
 				t.Fatal(err)
 			}

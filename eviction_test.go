@@ -6,30 +6,28 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
-
-type text struct {
-	Text string `json:"text"`
-}
 
 // States that grow are counted with what they have become (E6): those beyond
 // MaxBytes leave memory although nothing new was loaded.
 func TestE6MaxBytesCountsGrowth(t *testing.T) {
 	const n = 30
 	st := storefault.Wrap(memstore.New(), nil)
-	app := newApp(t, st, &stay.Options{MaxBytes: 1 << 20})
-	s := stay.Register(app, stay.Module[text]{Name: "text", Persist: stay.PerSession})
-	write := func(b *browser, value string) {
-		if _, err := s.Update(b.ctx(), func(x *text) error { x.Text = value; return nil }); err != nil {
+	app := testkit.NewApp(t, st, &stay.Options{MaxBytes: 1 << 20})
+	s := stay.Register(app, stay.Module[testkit.Text]{Name: "text", Persist: stay.PerSession})
+	write := func(b *testkit.Browser, value string) {
+		if _, err := s.Update(b.Ctx(), func(x *testkit.Text) error { x.Text = value; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var browsers []*browser
+	var browsers []*testkit.Browser
 	for range n {
-		b := newBrowser(app)
+		b := testkit.NewBrowser(app)
 		write(b, "x")
 		browsers = append(browsers, b)
 	}
@@ -39,7 +37,7 @@ func TestE6MaxBytesCountsGrowth(t *testing.T) {
 	}
 	before := st.Count(storefault.Load)
 	for _, b := range browsers {
-		if got, err := s.Get(b.ctx()); err != nil || got.Text != large {
+		if got, err := s.Get(b.Ctx()); err != nil || got.Text != large {
 			t.Fatalf("an evicted state reads wrong: %v", err)
 		}
 	}
@@ -53,23 +51,23 @@ func TestE6MaxBytesCountsGrowth(t *testing.T) {
 // in the order of use, and keep their change (E6).
 func TestE6EvictBehindPinned(t *testing.T) {
 	const inUse, others, limit = 150, 600, 400
-	app := newApp(t, behindCommitter(memstore.New()), &stay.Options{MaxInstances: limit})
-	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+	app := testkit.NewApp(t, testkit.BehindCommitter(memstore.New()), &stay.Options{MaxInstances: limit})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
 	goOn := make(chan struct{})
 	var running, over sync.WaitGroup
-	var browsers []*browser
+	var browsers []*testkit.Browser
 	for range inUse {
-		b := newBrowser(app)
-		ctx := b.ctx()
-		wantCount(t, ctx, s, 0)
+		b := testkit.NewBrowser(app)
+		ctx := b.Ctx()
+		testkit.WantCount(t, ctx, s, 0)
 		browsers = append(browsers, b)
 		running.Add(1)
 		over.Go(func() {
 			var once sync.Once
-			_, err := s.Update(ctx, func(c *counter) error {
+			_, err := s.Update(ctx, func(c *testkit.Counter) error {
 				once.Do(running.Done)
 				<-goOn
-				return increment(c)
+				return testkit.Increment(c)
 			})
 			if err != nil {
 				t.Errorf("a change of a state in use: %v", err)
@@ -78,7 +76,7 @@ func TestE6EvictBehindPinned(t *testing.T) {
 	}
 	running.Wait()
 	for i := range others {
-		if _, err := s.Update(newBrowser(app).ctx(), increment); err != nil {
+		if _, err := s.Update(testkit.NewBrowser(app).Ctx(), testkit.Increment); err != nil {
 			t.Errorf("after %d others: %v", i, err)
 			break
 		}
@@ -86,7 +84,7 @@ func TestE6EvictBehindPinned(t *testing.T) {
 	close(goOn)
 	over.Wait()
 	for _, b := range browsers {
-		wantCount(t, b.ctx(), s, 1)
+		testkit.WantCount(t, b.Ctx(), s, 1)
 	}
 }
 
@@ -94,22 +92,22 @@ func TestE6EvictBehindPinned(t *testing.T) {
 // stays, the one used first goes (E6, A12), and not before there are too many.
 func TestE6A12GuestsGoInOrder(t *testing.T) {
 	const limit = 24
-	app := newApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
-	s := stay.Register(app, stay.Module[counter]{Name: "s"})
-	used, unused, full := newBrowser(app), newBrowser(app), newBrowser(app)
-	mustUpdate(t, full.ctx(), s)
-	mustUpdate(t, used.ctx(), s)
-	mustUpdate(t, unused.ctx(), s)
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s"})
+	used, unused, full := testkit.NewBrowser(app), testkit.NewBrowser(app), testkit.NewBrowser(app)
+	testkit.MustUpdate(t, full.Ctx(), s)
+	testkit.MustUpdate(t, used.Ctx(), s)
+	testkit.MustUpdate(t, unused.Ctx(), s)
 	for i := range 300 {
-		mustUpdate(t, newBrowser(app).ctx(), s)
-		if got, err := s.Get(used.ctx()); err != nil || got.Count != 1 {
+		testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), s)
+		if got, err := s.Get(used.Ctx()); err != nil || got.Count != 1 {
 			t.Fatalf("after %d others the latest used reads %+v, %v", i, got, err)
 		}
 		if i == limit-4 { // the limit is reached
-			wantCount(t, full.ctx(), s, 1)
+			testkit.WantCount(t, full.Ctx(), s, 1)
 		}
 	}
-	wantCount(t, unused.ctx(), s, 0)
+	testkit.WantCount(t, unused.Ctx(), s, 0)
 }
 
 // A Global state that is read all the time stays in memory, though reading it
@@ -117,13 +115,13 @@ func TestE6A12GuestsGoInOrder(t *testing.T) {
 func TestE6GlobalStatesThatAreReadStay(t *testing.T) {
 	const limit = 20
 	st := storefault.Wrap(memstore.New(), nil)
-	app := newApp(t, st, &stay.Options{MaxInstances: limit})
-	global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
-	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-	if _, err := global.Update(t.Context(), increment); err != nil {
+	app := testkit.NewApp(t, st, &stay.Options{MaxInstances: limit})
+	global := stay.Register(app, stay.Module[testkit.Counter]{Name: "global", Persist: stay.Global})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+	if _, err := global.Update(t.Context(), testkit.Increment); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Update(newBrowser(app).ctx(), increment); err != nil { // loads the signing keys
+	if _, err := s.Update(testkit.NewBrowser(app).Ctx(), testkit.Increment); err != nil { // loads the signing keys
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
@@ -133,13 +131,13 @@ func TestE6GlobalStatesThatAreReadStay(t *testing.T) {
 		before := st.Count(storefault.Load)
 		for range 5 * limit {
 			if c.read {
-				wantCount(t, t.Context(), global, 1)
+				testkit.WantCount(t, t.Context(), global, 1)
 			}
-			if _, err := s.Update(newBrowser(app).ctx(), increment); err != nil {
+			if _, err := s.Update(testkit.NewBrowser(app).Ctx(), testkit.Increment); err != nil {
 				t.Fatal(err)
 			}
 		}
-		wantCount(t, t.Context(), global, 1)
+		testkit.WantCount(t, t.Context(), global, 1)
 		if loads := st.Count(storefault.Load) - before; loads != c.loads {
 			t.Errorf("read meanwhile: %t: loaded %d times, want %d", c.read, loads, c.loads)
 		}

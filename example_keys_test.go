@@ -5,13 +5,15 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
 
 // visitor returns the context of a request of a new browser, as a handler
 // behind web.Sessions finds it in r.Context().
-func visitor(app *stay.App) context.Context { return newBrowser(app).ctx() }
+func visitor(app *stay.App) context.Context { return testkit.NewBrowser(app).Ctx() }
 
 // A List belongs to its owner; that of a guest has none.
 type List struct {

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -16,21 +18,21 @@ import (
 func TestA15E8ExpiresDuringACommit(t *testing.T) {
 	for name, fault := range map[string]func(*storefault.Gate) storefault.Fault{"before": storefault.Stop, "after": storefault.StopAfter} {
 		t.Run(name, func(t *testing.T) {
-			inBubbles(t, stay.Options{OnError: loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-				s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global, Expiry: 10 * time.Second})
-				mustUpdate(t, t.Context(), s)
-				mustUpdate(t, t.Context(), s)
-				sleep(9 * time.Second)
+			testkit.InBubbles(t, stay.Options{OnError: testkit.Loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+				s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global, Expiry: 10 * time.Second})
+				testkit.MustUpdate(t, t.Context(), s)
+				testkit.MustUpdate(t, t.Context(), s)
+				testkit.Sleep(9 * time.Second)
 				gate := storefault.NewGate()
 				rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: fault(gate)})
-				go func() { mustUpdateAsync(t, t.Context(), s) }()
-				sleep(2 * time.Second)
+				go func() { testkit.TryUpdate(t, t.Context(), s) }()
+				testkit.Sleep(2 * time.Second)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 				defer cancel()
 				_, err := s.Get(ctx)
-				wantCode(t, err, stay.ErrUnavailable)
+				testkit.WantCode(t, err, stay.ErrUnavailable)
 				go func() {
-					sleepAlone(time.Second)
+					testkit.SleepAlone(time.Second)
 					rule.Remove()
 					gate.Open()
 				}()
@@ -38,12 +40,9 @@ func TestA15E8ExpiresDuringACommit(t *testing.T) {
 				if err != nil || c.Count != 3 {
 					t.Errorf("%+v, %v, want the change, which was in time", c, err)
 				}
-				sleep(time.Second)
-				wantCount(t, t.Context(), s, 3)
+				testkit.Sleep(time.Second)
+				testkit.WantCount(t, t.Context(), s, 3)
 			})
 		})
 	}
 }
-
-// sleepAlone is sleep for a goroutine beside the test's.
-func sleepAlone(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the bubble's time

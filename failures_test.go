@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -57,17 +59,17 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 		}
 	}
 	type site struct {
-		b *browser
-		s *stay.State[todos]
-		c *stay.State[cart]
-		j *journal
+		b *testkit.Browser
+		s *stay.State[testkit.Todos]
+		c *stay.State[testkit.Cart]
+		j *testkit.Journal
 	}
 	login := func(x *site, user string) error {
-		ctx := x.b.ctx()
+		ctx := x.b.Ctx()
 		return stay.SessionFrom(ctx).Login(ctx, user)
 	}
 	by := func(x *site, user string) error {
-		_, err := x.s.Do(x.b.ctx(), "become", map[string]string{"id": user})
+		_, err := x.s.Do(x.b.Ctx(), "become", map[string]string{"id": user})
 		return err
 	}
 	fail := func(op storefault.Op, key string) func(x *site) func() {
@@ -93,7 +95,7 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 		{"the load of a Login", fail(storefault.Load, "user/cart/new"), func(x *site) error { return login(x, "new") }, "cart. load unavailable", "new"},
 		{"the load of a user's record", fail(storefault.Load, "stay/user/new"), func(x *site) error { return login(x, "new") }, ". load unavailable", "new"},
 		{"a save", fail(storefault.Commit, "key/todos/new"), func(x *site) error {
-			_, err := x.s.At("new").Update(t.Context(), become("new"))
+			_, err := x.s.At("new").Update(t.Context(), testkit.Become("new"))
 			return err
 		}, "todos. save unavailable", "new"},
 		{"the save of a login by key", fail(storefault.Commit, "key/todos/new"), func(x *site) error { return by(x, "new") }, "todos. save unavailable", ""},
@@ -121,37 +123,37 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 		}, "todos.become after internal", ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {
-			for name, open := range keyStores {
+			for name, open := range testkit.KeyStores {
 				t.Run(name, func(t *testing.T) {
 					var f failures
-					j := journalOf(open())
-					commit(t, j, store.Write{Key: "key/todos/bad", Value: []byte(`{"items":"no list"}`), Version: 1},
+					j := testkit.JournalOf(open())
+					testkit.Commit(t, j, store.Write{Key: "key/todos/bad", Value: []byte(`{"items":"no list"}`), Version: 1},
 						store.Write{Key: "user/cart/bad", Value: []byte(`[]`), Version: 1},
 						store.Write{Key: "key/todos/ann", Value: []byte(`{"owner":{"id":"ann"}}`), Version: 1},
 						store.Write{Key: "user/cart/ann", Value: []byte(`{}`), Version: 1})
-					app := newApp(t, j, &stay.Options{OnError: f.hook})
-					m := todosModule()
-					m.Persist = stay.WithKey(func(t *todos) string {
+					app := testkit.NewApp(t, j, &stay.Options{OnError: f.hook})
+					m := testkit.TodosModule()
+					m.Persist = stay.WithKey(func(t *testkit.Todos) string {
 						if t.Owner.ID == "new" {
 							maybe("key")
 						}
 						return t.Owner.ID
 					})
-					m.OnCreated = func(*stay.Call, *todos) error { maybe("created"); return created }
-					m.Adopt = func(_, _ *todos) error { maybe("adopt"); return nil }
-					m.Actions = stay.Actions[todos]{"become": stay.WithPayload(func(c *stay.Call, t *todos, in struct {
+					m.OnCreated = func(*stay.Call, *testkit.Todos) error { maybe("created"); return created }
+					m.Adopt = func(_, _ *testkit.Todos) error { maybe("adopt"); return nil }
+					m.Actions = stay.Actions[testkit.Todos]{"become": stay.WithPayload(func(c *stay.Call, t *testkit.Todos, in struct {
 						ID string `json:"id"`
 					},
 					) error {
 						maybe("action")
 						c.After(func(context.Context) { maybe("after") })
-						return become(in.ID)(t)
+						return testkit.Become(in.ID)(t)
 					})}
-					x := &site{b: newBrowser(app), s: stay.Register(app, m), j: j}
-					x.c = stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(_, _ *cart) error { maybe("adopt cart"); return nil }})
-					must(t)(x.s.Update(x.b.ctx(), addItem("guest")))
-					change(t, x.b.ctx(), x.c, put("guest"))
-					token := x.b.token
+					x := &site{b: testkit.NewBrowser(app), s: stay.Register(app, m), j: j}
+					x.c = stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(_, _ *testkit.Cart) error { maybe("adopt cart"); return nil }})
+					testkit.Must(t)(x.s.Update(x.b.Ctx(), testkit.AddItem("guest")))
+					testkit.Change(t, x.b.Ctx(), x.c, testkit.Put("guest"))
+					token := x.b.Token
 					if c.begin != nil {
 						defer c.begin(x)()
 					}
@@ -195,14 +197,14 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 					if strings.Contains(e.Message, "cause") {
 						t.Errorf("the message for clients is %q", e.Message)
 					}
-					if x.b.token != token {
+					if x.b.Token != token {
 						t.Error("the cookie was renewed")
 					}
 					if c.begin != nil {
 						boom, created = "", nil
 					}
-					wantState(t, x.b.ctx(), x.s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
-					wantState(t, x.b.ctx(), x.c, `{"items":["guest"]}`)
+					testkit.WantState(t, x.b.Ctx(), x.s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
+					testkit.WantState(t, x.b.Ctx(), x.c, `{"items":["guest"]}`)
 				})
 			}
 		})
@@ -212,25 +214,25 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 // A21: what a function of the app refuses by itself goes to its caller and not
 // to the hook: an action, and an Adopt at a login by key and at a Login.
 func TestA21RefusalsGoToTheCaller(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		var f failures
-		m := todosModule()
+		m := testkit.TodosModule()
 		m.OnError = f.hook
-		refuse := func(_, _ *todos) error { return stay.ErrDenied }
+		refuse := func(_, _ *testkit.Todos) error { return stay.ErrDenied }
 		m.Adopt = refuse
 		s := stay.Register(app, m)
-		c := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, OnError: f.hook, Adopt: func(_, _ *cart) error { return stay.ErrDenied }})
-		must(t)(s.At("ann").Update(t.Context(), become("ann")))
-		change(t, t.Context(), c.At("ann"), put("x"))
-		b := newBrowser(app)
-		must(t)(s.Update(b.ctx(), addItem("x")))
-		change(t, b.ctx(), c, put("y"))
-		_, err := s.Update(b.ctx(), become("ann"))
-		wantCode(t, err, stay.ErrDenied)
-		ctx := b.ctx()
-		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrDenied)
-		_, err = s.Update(b.ctx(), func(*todos) error { return stay.ErrDenied })
-		wantCode(t, err, stay.ErrDenied)
+		c := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, OnError: f.hook, Adopt: func(_, _ *testkit.Cart) error { return stay.ErrDenied }})
+		testkit.Must(t)(s.At("ann").Update(t.Context(), testkit.Become("ann")))
+		testkit.Change(t, t.Context(), c.At("ann"), testkit.Put("x"))
+		b := testkit.NewBrowser(app)
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("x")))
+		testkit.Change(t, b.Ctx(), c, testkit.Put("y"))
+		_, err := s.Update(b.Ctx(), testkit.Become("ann"))
+		testkit.WantCode(t, err, stay.ErrDenied)
+		ctx := b.Ctx()
+		testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrDenied)
+		_, err = s.Update(b.Ctx(), func(*testkit.Todos) error { return stay.ErrDenied })
+		testkit.WantCode(t, err, stay.ErrDenied)
 		if told := f.take(); len(told) > 0 {
 			t.Errorf("OnError was told %v", told)
 		}
@@ -240,25 +242,25 @@ func TestA21RefusalsGoToTheCaller(t *testing.T) {
 // A21: a module's hook is told instead of the App's, which is told of the
 // other modules and of sessions.
 func TestA21HookOfTheModule(t *testing.T) {
-	for name, open := range keyStores {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			var own, all failures
-			j := journalOf(open())
-			app := newApp(t, j, &stay.Options{OnError: all.hook})
-			m := todosModule()
+			j := testkit.JournalOf(open())
+			app := testkit.NewApp(t, j, &stay.Options{OnError: all.hook})
+			m := testkit.TodosModule()
 			m.OnError = own.hook
 			s := stay.Register(app, m)
-			c := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.Global})
+			c := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.Global})
 			j.Add(storefault.Rule{Op: storefault.Load, Match: func(c storefault.Call) bool {
 				return slices.ContainsFunc(c.Keys, func(k string) bool { return strings.HasPrefix(k, "key/") || strings.HasPrefix(k, "global/") })
 			}, Fault: storefault.Fail(nil)})
 			_, err := s.At("ann").Get(t.Context())
-			wantCode(t, err, stay.ErrUnavailable)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 			if told := all.take(); len(told) > 0 || len(own.take()) != 1 {
 				t.Errorf("the App's hook was told %v, or the module's nothing", told)
 			}
 			_, err = c.Get(t.Context())
-			wantCode(t, err, stay.ErrUnavailable)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 			if told := own.take(); len(told) > 0 || len(all.take()) != 1 {
 				t.Errorf("the module's hook was told %v, or the App's nothing", told)
 			}

@@ -7,16 +7,18 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
 
 // visit is one request without a cookie: it changes the state and looks at it
 // again and again, which is no later use.
-func visit(t *testing.T, ctx context.Context, s *stay.State[counter], label string) {
+func visit(t *testing.T, ctx context.Context, s *stay.State[testkit.Counter], label string) {
 	t.Helper()
 	for range 3 {
-		if _, err := s.Update(ctx, func(c *counter) error { c.Count++; c.Label = label; return nil }); err != nil {
+		if _, err := s.Update(ctx, func(c *testkit.Counter) error { c.Count++; c.Label = label; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Get(ctx); err != nil {
@@ -43,40 +45,40 @@ func TestGuestsWhoCameBackOutliveAFlood(t *testing.T) {
 	} {
 		for _, strategy := range []stay.Strategy{nil, stay.PerUser} {
 			t.Run(fmt.Sprintf("%s/stored for users=%t", name, strategy != nil), func(t *testing.T) {
-				m := &measured{}
+				m := &testkit.Measured{}
 				c.opts.Metrics, c.opts.Logger = m, slog.New(slog.DiscardHandler)
-				app := newApp(t, memstore.New(), &c.opts)
-				cart := stay.Register(app, stay.Module[counter]{Name: "cart", Persist: strategy})
-				var guests []*browser
+				app := testkit.NewApp(t, memstore.New(), &c.opts)
+				cart := stay.Register(app, stay.Module[testkit.Counter]{Name: "cart", Persist: strategy})
+				var guests []*testkit.Browser
 				for range c.back {
-					b := newBrowser(app)
-					visit(t, b.ctx(), cart, "")
+					b := testkit.NewBrowser(app)
+					visit(t, b.Ctx(), cart, "")
 					guests = append(guests, b)
 				}
 				for _, b := range guests {
-					wantCount(t, b.ctx(), cart, 3)
+					testkit.WantCount(t, b.Ctx(), cart, 3)
 				}
-				first := newBrowser(app)
-				visit(t, first.ctx(), cart, "")
+				first := testkit.NewBrowser(app)
+				visit(t, first.Ctx(), cart, "")
 				for range c.flood {
-					visit(t, newBrowser(app).ctx(), cart, c.label)
+					visit(t, testkit.NewBrowser(app).Ctx(), cart, c.label)
 				}
-				if n := m.gauge(t, "stay.ephemeral.states"); c.maxGuests > 0 && n > c.maxGuests {
+				if n := m.Gauge(t, "stay.ephemeral.states"); c.maxGuests > 0 && n > c.maxGuests {
 					t.Errorf("there are %d guests, MaxGuests is %d", n, c.maxGuests)
 				}
-				if n := m.gauge(t, "stay.ephemeral.size"); c.maxBytes > 0 && n > c.maxBytes {
+				if n := m.Gauge(t, "stay.ephemeral.size"); c.maxBytes > 0 && n > c.maxBytes {
 					t.Errorf("guests take %d bytes, MaxBytes is %d", n, c.maxBytes)
 				}
 				lost := 0
 				for _, b := range guests {
-					if got, err := cart.Get(b.ctx()); err != nil || got.Count != 3 {
+					if got, err := cart.Get(b.Ctx()); err != nil || got.Count != 3 {
 						lost++
 					}
 				}
 				if lost > 0 {
 					t.Errorf("%d of %d carts of guests who had come back are gone", lost, len(guests))
 				}
-				wantCount(t, first.ctx(), cart, 0)
+				testkit.WantCount(t, first.Ctx(), cart, 0)
 			})
 		}
 	}
@@ -87,20 +89,20 @@ func TestGuestsWhoCameBackOutliveAFlood(t *testing.T) {
 // Proves E6, A12.
 func TestGuestsWhoComeBackNeedNoPlaceForAFlood(t *testing.T) {
 	const limit = 100
-	app := newApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
-	cart := stay.Register(app, stay.Module[counter]{Name: "cart"})
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
+	cart := stay.Register(app, stay.Module[testkit.Counter]{Name: "cart"})
 	for range 3 * limit {
-		visit(t, newBrowser(app).ctx(), cart, "")
+		visit(t, testkit.NewBrowser(app).Ctx(), cart, "")
 	}
-	var guests []*browser
+	var guests []*testkit.Browser
 	for range limit {
-		b := newBrowser(app)
-		visit(t, b.ctx(), cart, "")
-		wantCount(t, b.ctx(), cart, 3)
+		b := testkit.NewBrowser(app)
+		visit(t, b.Ctx(), cart, "")
+		testkit.WantCount(t, b.Ctx(), cart, 3)
 		guests = append(guests, b)
 	}
 	for _, b := range guests {
-		wantCount(t, b.ctx(), cart, 3)
+		testkit.WantCount(t, b.Ctx(), cart, 3)
 	}
 }
 
@@ -109,36 +111,36 @@ func TestGuestsWhoComeBackNeedNoPlaceForAFlood(t *testing.T) {
 // Proves E6.
 func TestStatesThatAreUsedAgainOutliveAScan(t *testing.T) {
 	const limit, n = 200, 30
-	m := &measured{}
+	m := &testkit.Measured{}
 	st := memstore.New()
-	app := newApp(t, st, &stay.Options{Metrics: m, MaxInstances: limit, MaxNewSessions: 100_000})
-	users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
-	visits := stay.Register(app, stay.Module[counter]{Name: "visits", Persist: stay.PerSession})
-	var browsers []*browser
+	app := testkit.NewApp(t, st, &stay.Options{Metrics: m, MaxInstances: limit, MaxNewSessions: 100_000})
+	users := stay.Register(app, stay.Module[testkit.Counter]{Name: "users", Persist: stay.PerUser})
+	visits := stay.Register(app, stay.Module[testkit.Counter]{Name: "visits", Persist: stay.PerSession})
+	var browsers []*testkit.Browser
 	for i := range 10 * limit {
-		mustUpdate(t, t.Context(), users.At(fmt.Sprint(i)))
+		testkit.MustUpdate(t, t.Context(), users.At(fmt.Sprint(i)))
 	}
 	for range n {
-		b := newBrowser(app)
-		visit(t, b.ctx(), visits, "")
+		b := testkit.NewBrowser(app)
+		visit(t, b.Ctx(), visits, "")
 		browsers = append(browsers, b)
 	}
 	use := func() {
 		t.Helper()
 		for i, b := range browsers {
-			wantCount(t, b.ctx(), visits, 3)
-			wantCount(t, t.Context(), users.At(fmt.Sprint(i)), 1)
-			wantCount(t, t.Context(), users.At(fmt.Sprint(i)), 1)
+			testkit.WantCount(t, b.Ctx(), visits, 3)
+			testkit.WantCount(t, t.Context(), users.At(fmt.Sprint(i)), 1)
+			testkit.WantCount(t, t.Context(), users.At(fmt.Sprint(i)), 1)
 		}
 	}
 	use()
 	for i := range 10 * limit {
-		wantCount(t, t.Context(), users.At(fmt.Sprint(n+i%(9*limit))), 1)
-		visit(t, newBrowser(app).ctx(), visits, "")
+		testkit.WantCount(t, t.Context(), users.At(fmt.Sprint(n+i%(9*limit))), 1)
+		visit(t, testkit.NewBrowser(app).Ctx(), visits, "")
 	}
-	m.sums("stay.cache.misses") // forgets them
+	m.Sums("stay.cache.misses") // forgets them
 	use()
-	if misses := m.sums("stay.cache.misses"); len(misses) > 0 {
+	if misses := m.Sums("stay.cache.misses"); len(misses) > 0 {
 		t.Errorf("what is used again and again has left memory: %v", misses)
 	}
 }

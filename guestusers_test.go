@@ -7,6 +7,8 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 )
 
@@ -31,7 +33,7 @@ func ofOwner(c *stay.Call) (play, user string) {
 // in it has no key.
 func mapped(keys map[string]string) guestRule {
 	return guestRule{
-		persist: stay.ResolveKey(func(c *stay.Call, _ *cart) string {
+		persist: stay.ResolveKey(func(c *stay.Call, _ *testkit.Cart) string {
 			play, user := ofOwner(c)
 			if keys[user] == "" {
 				return ""
@@ -46,15 +48,15 @@ func guestRules() map[string]guestRule {
 	rules := map[string]guestRule{
 		"PerUser": {persist: stay.PerUser, key: func(user, _ string) string { return user }, byUser: true},
 		"WithKey": {
-			persist: stay.WithKey(func(s *todos) string { return s.Owner.ID }),
+			persist: stay.WithKey(func(s *testkit.Todos) string { return s.Owner.ID }),
 			key:     func(_, owner string) string { return owner }, byState: true,
 		},
 		"ResolveKey of state": {
-			persist: stay.ResolveKey(func(_ *stay.Call, s *todos) string { return s.Owner.ID }),
+			persist: stay.ResolveKey(func(_ *stay.Call, s *testkit.Todos) string { return s.Owner.ID }),
 			key:     func(_, owner string) string { return owner }, byState: true, byUser: true,
 		},
 		"ResolveKey of state and user": {
-			persist: stay.ResolveKey(func(c *stay.Call, s *todos) string {
+			persist: stay.ResolveKey(func(c *stay.Call, s *testkit.Todos) string {
 				if _, user := ofOwner(c); user != "" && s.Owner.ID != "" {
 					return s.Owner.ID + user
 				}
@@ -83,11 +85,11 @@ type guestPlay struct {
 	name   string // makes keys and users those of this play
 	user   string
 	key    string
-	guest  todos
-	stored map[string]todos
+	guest  testkit.Todos
+	stored map[string]testkit.Todos
 }
 
-func (p *guestPlay) here() todos {
+func (p *guestPlay) here() testkit.Todos {
 	if p.key == "" {
 		return p.guest
 	}
@@ -95,7 +97,7 @@ func (p *guestPlay) here() todos {
 }
 
 // change is what a change of the state does.
-func (p *guestPlay) change(fn func(*todos)) {
+func (p *guestPlay) change(fn func(*testkit.Todos)) {
 	v := p.here()
 	v.Items = slices.Clone(v.Items)
 	fn(&v)
@@ -109,7 +111,7 @@ func (p *guestPlay) change(fn func(*todos)) {
 		v.Items = nil
 	case p.key == "": // K2, with the module's Adopt
 		v.Items = append(slices.Clone(p.stored[next].Items), v.Items...)
-		p.guest = todos{}
+		p.guest = testkit.Todos{}
 	default: // K4
 		v.Items = p.stored[next].Items
 	}
@@ -136,11 +138,11 @@ func (p *guestPlay) becomes(user string) {
 	}
 	switch {
 	case !ofNobody:
-		p.guest = todos{}
+		p.guest = testkit.Todos{}
 	case p.key != "":
 		v := p.stored[p.key]
 		v.Items = append(slices.Clone(v.Items), p.guest.Items...)
-		p.stored[p.key], p.guest = v, todos{}
+		p.stored[p.key], p.guest = v, testkit.Todos{}
 	}
 }
 
@@ -161,9 +163,9 @@ func TestSoakGuestsOfUsersNeverMix(t *testing.T) {
 
 func playGuests(t *testing.T, depth int) {
 	for name, rule := range guestRules() {
-		for mode, guests := range guestModes {
+		for mode, guests := range testkit.GuestModes {
 			t.Run(name+"/"+mode, func(t *testing.T) {
-				app := newApp(t, keyStores["memstore"](), &stay.Options{Guests: guests, MaxNewSessions: 1 << 20})
+				app := testkit.NewApp(t, testkit.KeyStores["memstore"](), &stay.Options{Guests: guests, MaxNewSessions: 1 << 20})
 				s := registerGuests(app, rule)
 				play := 0
 				var try func(steps []string)
@@ -173,7 +175,7 @@ func playGuests(t *testing.T, depth int) {
 					}
 					if len(steps) == depth {
 						play++
-						p := &guestPlay{rule: rule, name: fmt.Sprintf("%d/", play), stored: map[string]todos{}}
+						p := &guestPlay{rule: rule, name: fmt.Sprintf("%d/", play), stored: map[string]testkit.Todos{}}
 						if slices.Contains(steps, "write") {
 							p.run(t, app, s, steps)
 						}
@@ -197,7 +199,7 @@ func playGuests(t *testing.T, depth int) {
 
 // A guestModule is the state that a play works on.
 type guestModule struct {
-	update func(ctx context.Context, fn func(*todos)) error
+	update func(ctx context.Context, fn func(*testkit.Todos)) error
 	items  func(ctx context.Context, key string) ([]string, error)
 }
 
@@ -205,30 +207,30 @@ type guestModule struct {
 // follow from the state has a state without key fields.
 func registerGuests(app *stay.App, rule guestRule) guestModule {
 	if rule.byState {
-		s := stay.Register(app, stay.Module[todos]{Name: "todos", Persist: rule.persist, Adopt: func(stored, guest *todos) error {
+		s := stay.Register(app, stay.Module[testkit.Todos]{Name: "todos", Persist: rule.persist, Adopt: func(stored, guest *testkit.Todos) error {
 			stored.Items = append(stored.Items, guest.Items...)
 			return nil
 		}})
-		return stateOfGuests(s, func(v *todos, fn func(*todos)) []string {
+		return stateOfGuests(s, func(v *testkit.Todos, fn func(*testkit.Todos)) []string {
 			fn(v)
 			return v.Items
 		})
 	}
-	s := stay.Register(app, stay.Module[cart]{Name: "todos", Persist: rule.persist, Adopt: func(stored, guest *cart) error {
+	s := stay.Register(app, stay.Module[testkit.Cart]{Name: "todos", Persist: rule.persist, Adopt: func(stored, guest *testkit.Cart) error {
 		stored.Items = append(stored.Items, guest.Items...)
 		return nil
 	}})
-	return stateOfGuests(s, func(v *cart, fn func(*todos)) []string {
-		all := todos{Items: v.Items}
+	return stateOfGuests(s, func(v *testkit.Cart, fn func(*testkit.Todos)) []string {
+		all := testkit.Todos{Items: v.Items}
 		fn(&all)
 		v.Items = all.Items
 		return v.Items
 	})
 }
 
-func stateOfGuests[S any](s *stay.State[S], apply func(v *S, fn func(*todos)) []string) guestModule {
+func stateOfGuests[S any](s *stay.State[S], apply func(v *S, fn func(*testkit.Todos)) []string) guestModule {
 	return guestModule{
-		update: func(ctx context.Context, fn func(*todos)) error {
+		update: func(ctx context.Context, fn func(*testkit.Todos)) error {
 			_, err := s.Update(ctx, func(v *S) error {
 				apply(v, fn)
 				return nil
@@ -244,21 +246,21 @@ func stateOfGuests[S any](s *stay.State[S], apply func(v *S, fn func(*todos)) []
 			if err != nil {
 				return nil, err
 			}
-			return apply(v, func(*todos) {}), nil
+			return apply(v, func(*testkit.Todos) {}), nil
 		},
 	}
 }
 
 // run makes the steps and compares what is seen after each.
 func (p *guestPlay) run(t *testing.T, app *stay.App, s guestModule, steps []string) {
-	b := newBrowser(app)
+	b := testkit.NewBrowser(app)
 	for i, step := range steps {
 		var err error
-		ctx := b.ctx()
+		ctx := b.Ctx()
 		switch step {
 		case "write":
 			item := fmt.Sprintf("%d by %q", i, p.user)
-			add := func(v *todos) { v.Items = append(v.Items, item) }
+			add := func(v *testkit.Todos) { v.Items = append(v.Items, item) }
 			p.change(add)
 			err = s.update(ctx, add)
 		case "":
@@ -269,16 +271,16 @@ func (p *guestPlay) run(t *testing.T, app *stay.App, s guestModule, steps []stri
 			err = stay.SessionFrom(ctx).Login(ctx, p.name+step)
 		default: // a change of the owner
 			id := step[len("owner"):]
-			p.change(func(v *todos) { v.Owner.ID = id })
+			p.change(func(v *testkit.Todos) { v.Owner.ID = id })
 			if id != "" {
 				id = p.name + id
 			}
-			err = s.update(ctx, func(v *todos) { v.Owner.ID = id })
+			err = s.update(ctx, func(v *testkit.Todos) { v.Owner.ID = id })
 		}
 		if err != nil {
 			t.Fatalf("%q: %q: %v", steps, step, err)
 		}
-		got, err := s.items(b.ctx(), "")
+		got, err := s.items(b.Ctx(), "")
 		if want := p.here(); err != nil || !slices.Equal(got, want.Items) {
 			t.Fatalf("%q: after %q as %q: %q, %v; want %q", steps, steps[:i+1], p.user, got, err, want.Items)
 		}

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -49,8 +51,8 @@ func (f files) there() bool {
 func TestFailuresOfTheStoreNameNobody(t *testing.T) {
 	simple := func(t *testing.T) (store.Store, func()) {
 		dir := filepath.Join(t.TempDir(), "there")
-		noError(t, os.Mkdir(dir, 0o700))
-		return store.FromSimple(files(dir)), func() { noError(t, os.RemoveAll(dir)) }
+		testkit.NoError(t, os.Mkdir(dir, 0o700))
+		return store.FromSimple(files(dir)), func() { testkit.NoError(t, os.RemoveAll(dir)) }
 	}
 	cases := map[string]func(t *testing.T) (s store.Store, broken func()){"FromSimple": simple}
 	for form, fn := range map[string]func(string) string{
@@ -78,16 +80,16 @@ func TestFailuresOfTheStoreNameNobody(t *testing.T) {
 				st, broken := open(t)
 				var out strings.Builder
 				app := stay.New(st, &stay.Options{Logger: slog.New(slog.NewTextHandler(&out, nil)), Tracer: spanTexts{&out}})
-				p, _ := userModules(app)
-				b := newBrowser(app)
-				mustUpdate(t, b.ctx(), stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession}))
+				p, _ := testkit.UserModules(app)
+				b := testkit.NewBrowser(app)
+				testkit.MustUpdate(t, b.Ctx(), stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession}))
 				broken()
-				_, err := p.At(user).Update(t.Context(), func(p *profile) error { p.Name = "Ann"; return nil })
+				_, err := p.At(user).Update(t.Context(), func(p *testkit.Profile) error { p.Name = "Ann"; return nil })
 				var cause *fs.PathError
 				if stay.CodeOf(err) != stay.ErrUnavailable && stay.CodeOf(err) != stay.ErrUnknown || !errors.As(err, &cause) {
 					t.Fatalf("the change failed with %v", err)
 				}
-				ctx := b.ctx()
+				ctx := b.Ctx()
 				err2 := stay.SessionFrom(ctx).Login(ctx, user)
 				if err2 == nil {
 					t.Error("the login did not fail")
@@ -126,10 +128,10 @@ func (s spanTexts) Start(ctx context.Context, span *stay.Span) (context.Context,
 // What is no name of a user stays in the text: a short one hides no other words.
 func TestHidingNamesLeavesTheRest(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil)
-	st.Add(storefault.Rule{Op: storefault.Commit, Match: storesNoList, Fault: storefault.Fail(errors.New("cannot annotate: row state/ann of user ann is locked, code 7"))})
-	app := newApp(t, st, &stay.Options{OnError: func(*stay.Call, *stay.Error) {}})
-	s := stay.Register(app, stay.Module[counter]{Name: "state", Persist: stay.PerUser})
-	_, err := s.At("ann").Update(t.Context(), increment)
+	st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.StoresNoList, Fault: storefault.Fail(errors.New("cannot annotate: row state/ann of user ann is locked, code 7"))})
+	app := testkit.NewApp(t, st, &stay.Options{OnError: func(*stay.Call, *stay.Error) {}})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "state", Persist: stay.PerUser})
+	_, err := s.At("ann").Update(t.Context(), testkit.Increment)
 	var e *stay.Error
 	if !errors.As(err, &e) {
 		t.Fatal(err)

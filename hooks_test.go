@@ -9,23 +9,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
-
-// quiet is an OnError hook for tests whose failures are expected.
-func quiet(*stay.Call, *stay.Error) {}
-
-// soon is a context for what must not wait: it ends only when the code is
-// broken.
-func soon(t *testing.T) context.Context { return soonIn(t, t.Context()) }
-
-func soonIn(t *testing.T, parent context.Context) context.Context {
-	ctx, cancel := context.WithTimeout(parent, 5*time.Second)
-	t.Cleanup(cancel)
-	return ctx
-}
 
 // A hook that takes its time holds up the caller whose failure it is told of,
 // and nobody else: not other keys, nor the next change of the same one (E8,
@@ -33,32 +22,32 @@ func soonIn(t *testing.T, parent context.Context) context.Context {
 func TestE8A21SlowOnError(t *testing.T) {
 	for name, st := range map[string]*storefault.Store{
 		"immediate": storefault.Wrap(memstore.New(), nil),
-		"committer": behindCommitter(memstore.New()),
+		"committer": testkit.BehindCommitter(memstore.New()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			inHook, goOn := make(chan struct{}), make(chan struct{})
 			leave := sync.OnceFunc(func() { close(goOn) })
 			defer leave()
-			app := newApp(t, st, &stay.Options{OnError: func(*stay.Call, *stay.Error) { close(inHook); <-goOn }})
-			failing := stay.Register(app, stay.Module[counter]{Name: "failing", Persist: stay.Global})
-			other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.Global})
+			app := testkit.NewApp(t, st, &stay.Options{OnError: func(*stay.Call, *stay.Error) { close(inHook); <-goOn }})
+			failing := stay.Register(app, stay.Module[testkit.Counter]{Name: "failing", Persist: stay.Global})
+			other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.Global})
 			st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/failing/", Times: 1, Fault: storefault.Fail(nil)})
 			result := make(chan error, 1)
 			go func() {
-				_, err := failing.Update(t.Context(), increment)
+				_, err := failing.Update(t.Context(), testkit.Increment)
 				result <- err
 			}()
 			<-inHook
-			mustUpdate(t, soon(t), other)
-			mustUpdate(t, soon(t), failing)
+			testkit.MustUpdate(t, testkit.Soon(t), other)
+			testkit.MustUpdate(t, testkit.Soon(t), failing)
 			select {
 			case err := <-result:
 				t.Errorf("the caller got %v before the hook was told of it", err)
 			default:
 			}
 			leave()
-			wantCode(t, <-result, stay.ErrUnavailable)
-			wantCount(t, t.Context(), failing, 1)
+			testkit.WantCode(t, <-result, stay.ErrUnavailable)
+			testkit.WantCount(t, t.Context(), failing, 1)
 		})
 	}
 }
@@ -69,40 +58,40 @@ func TestE8A21SlowOnError(t *testing.T) {
 func TestA21E10OnErrorChangesState(t *testing.T) {
 	for name, st := range map[string]*storefault.Store{
 		"immediate": storefault.Wrap(memstore.New(), nil),
-		"committer": behindCommitter(memstore.New()),
+		"committer": testkit.BehindCommitter(memstore.New()),
 	} {
 		t.Run(name, func(t *testing.T) {
-			var s, failures *stay.State[counter]
+			var s, failures *stay.State[testkit.Counter]
 			var told atomic.Int32
 			var late context.Context
 			var app *stay.App
-			app = newApp(t, st, &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
+			app = testkit.NewApp(t, st, &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
 				if told.Add(1) > 1 {
 					t.Errorf("told of %v as well", e)
 					return
 				}
-				late = soonIn(t, c.Context())
-				for _, state := range []*stay.State[counter]{s, failures} {
-					_, err := state.Update(late, increment)
-					wantCode(t, err, stay.ErrNested)
-					wantCode(t, state.Delete(late), stay.ErrNested)
-					wantCount(t, late, state, 0)
+				late = testkit.SoonIn(t, c.Context())
+				for _, state := range []*stay.State[testkit.Counter]{s, failures} {
+					_, err := state.Update(late, testkit.Increment)
+					testkit.WantCode(t, err, stay.ErrNested)
+					testkit.WantCode(t, state.Delete(late), stay.ErrNested)
+					testkit.WantCount(t, late, state, 0)
 				}
-				wantCode(t, app.Close(late), stay.ErrNested)
-				mustUpdateAsync(t, soon(t), s)
-				mustUpdateAsync(t, soon(t), failures)
+				testkit.WantCode(t, app.Close(late), stay.ErrNested)
+				testkit.TryUpdate(t, testkit.Soon(t), s)
+				testkit.TryUpdate(t, testkit.Soon(t), failures)
 			}})
-			s = stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global})
-			failures = stay.Register(app, stay.Module[counter]{Name: "failures", Persist: stay.Global})
+			s = stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
+			failures = stay.Register(app, stay.Module[testkit.Counter]{Name: "failures", Persist: stay.Global})
 			st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/s/", Times: 1, Fault: storefault.Fail(nil)})
-			_, err := s.Update(soon(t), increment)
-			wantCode(t, err, stay.ErrUnavailable)
+			_, err := s.Update(testkit.Soon(t), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 			if n := told.Load(); n != 1 {
 				t.Fatalf("the hook was told %d times, want once", n)
 			}
-			mustUpdate(t, late, failures) // the hook is over, so its context is free
-			wantCount(t, t.Context(), s, 1)
-			wantCount(t, t.Context(), failures, 2)
+			testkit.MustUpdate(t, late, failures) // the hook is over, so its context is free
+			testkit.WantCount(t, t.Context(), s, 1)
+			testkit.WantCount(t, t.Context(), failures, 2)
 		})
 	}
 }
@@ -110,25 +99,25 @@ func TestA21E10OnErrorChangesState(t *testing.T) {
 // OnCreated may end its goroutine: the load fails, nobody hangs, and the next
 // load works (E10, A11).
 func TestE10A11GoexitInOnCreated(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			var told atomic.Int32
-			app := newApp(t, open(), &stay.Options{OnError: func(*stay.Call, *stay.Error) { told.Add(1) }})
+			app := testkit.NewApp(t, open(), &stay.Options{OnError: func(*stay.Call, *stay.Error) { told.Add(1) }})
 			exit := true
-			s := stay.Register(app, stay.Module[counter]{
+			s := stay.Register(app, stay.Module[testkit.Counter]{
 				Name: "s", Persist: stay.Global,
-				OnCreated: func(*stay.Call, *counter) error {
+				OnCreated: func(*stay.Call, *testkit.Counter) error {
 					if exit {
-						goexit()
+						testkit.Goexit()
 					}
 					return nil
 				},
 			})
-			_, err := s.Update(soon(t), increment)
-			wantCode(t, err, stay.ErrInternal)
+			_, err := s.Update(testkit.Soon(t), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrInternal)
 			exit = false
-			mustUpdate(t, soon(t), s)
-			if err := app.Close(soon(t)); err != nil {
+			testkit.MustUpdate(t, testkit.Soon(t), s)
+			if err := app.Close(testkit.Soon(t)); err != nil {
 				t.Errorf("close: %v", err)
 			}
 			if n := told.Load(); n != 1 {
@@ -142,58 +131,58 @@ func TestE10A11GoexitInOnCreated(t *testing.T) {
 // it got that is refused at once, with a foreign one after MaxWait, and
 // neither makes the load hang (E10, A11).
 func TestE10A11OnCreatedChangesState(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
-			app := newApp(t, open(), &stay.Options{MaxWait: 50 * time.Millisecond, OnError: quiet})
-			var s *stay.State[counter]
+			app := testkit.NewApp(t, open(), &stay.Options{MaxWait: 50 * time.Millisecond, OnError: testkit.Quiet})
+			var s *stay.State[testkit.Counter]
 			nested := make(chan error, 1)
-			s = stay.Register(app, stay.Module[counter]{
+			s = stay.Register(app, stay.Module[testkit.Counter]{
 				Name: "s", Persist: stay.Global,
-				OnCreated: func(c *stay.Call, _ *counter) error {
-					_, err := s.Update(soonIn(t, c.Context()), increment)
+				OnCreated: func(c *stay.Call, _ *testkit.Counter) error {
+					_, err := s.Update(testkit.SoonIn(t, c.Context()), testkit.Increment)
 					nested <- err
 					return nil
 				},
 			})
-			mustUpdate(t, soon(t), s)
-			wantCode(t, <-nested, stay.ErrNested)
+			testkit.MustUpdate(t, testkit.Soon(t), s)
+			testkit.WantCode(t, <-nested, stay.ErrNested)
 
-			var foreign *stay.State[counter]
-			foreign = stay.Register(app, stay.Module[counter]{
+			var foreign *stay.State[testkit.Counter]
+			foreign = stay.Register(app, stay.Module[testkit.Counter]{
 				Name: "foreign", Persist: stay.Global,
-				OnCreated: func(*stay.Call, *counter) error {
-					_, err := foreign.Update(context.Background(), increment)
+				OnCreated: func(*stay.Call, *testkit.Counter) error {
+					_, err := foreign.Update(context.Background(), testkit.Increment)
 					return err
 				},
 			})
-			_, err := foreign.Update(soon(t), increment)
-			wantCode(t, err, stay.ErrUnavailable)
+			_, err := foreign.Update(testkit.Soon(t), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 		})
 	}
 }
 
 // An action cannot close the App that waits for it (E7, E10).
 func TestE7E10CloseInsideAChange(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
-		s := stay.Register(app, stay.Module[counter]{
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "s", Persist: stay.Global,
-			Actions: stay.Actions[counter]{
-				"close": func(c *stay.Call, _ *counter) error { return app.Close(c.Context()) },
+			Actions: stay.Actions[testkit.Counter]{
+				"close": func(c *stay.Call, _ *testkit.Counter) error { return app.Close(c.Context()) },
 			},
 		})
-		_, err := s.Do(soon(t), "close", nil)
-		wantCode(t, err, stay.ErrNested)
-		mustUpdate(t, soon(t), s)
+		_, err := s.Do(testkit.Soon(t), "close", nil)
+		testkit.WantCode(t, err, stay.ErrNested)
+		testkit.MustUpdate(t, testkit.Soon(t), s)
 	})
 }
 
 // Keys of a closed App are ErrClosed, however the store answers (E7).
 func TestE7KeysClosed(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			app := stay.New(open(), nil)
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-			mustUpdate(t, newBrowser(app).ctx(), s)
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+			testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), s)
 			if err := app.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -203,7 +192,7 @@ func TestE7KeysClosed(t *testing.T) {
 				if key != "" {
 					t.Errorf("a closed App yields the key %q", key)
 				}
-				wantCode(t, err, stay.ErrClosed)
+				testkit.WantCode(t, err, stay.ErrClosed)
 			}
 			if yielded != 1 {
 				t.Errorf("Keys yielded %d times, want one error", yielded)
@@ -215,17 +204,17 @@ func TestE7KeysClosed(t *testing.T) {
 // What helps developers is in Err, which clients are never shown; Message is
 // plain (A21).
 func TestA21MessagesAreForClients(t *testing.T) {
-	app := newApp(t, memstore.New(), &stay.Options{MaxWait: 20 * time.Millisecond, MaxInstances: 1})
-	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global})
-	other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.Global})
-	perSession := stay.Register(app, stay.Module[counter]{
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxWait: 20 * time.Millisecond, MaxInstances: 1})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
+	other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.Global})
+	perSession := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "p", Persist: stay.PerSession,
-		Actions: stay.Actions[counter]{"a": func(c *stay.Call, _ *counter) error { return nil }},
+		Actions: stay.Actions[testkit.Counter]{"a": func(c *stay.Call, _ *testkit.Counter) error { return nil }},
 	})
-	inside := func(state *stay.State[counter]) func(*testing.T) error {
+	inside := func(state *stay.State[testkit.Counter]) func(*testing.T) error {
 		return func(t *testing.T) error {
-			_, err := s.Update(t.Context(), func(*counter) error {
-				_, err := state.Update(context.Background(), increment)
+			_, err := s.Update(t.Context(), func(*testkit.Counter) error {
+				_, err := state.Update(context.Background(), testkit.Increment)
 				return err
 			})
 			return err
@@ -247,15 +236,15 @@ func TestA21MessagesAreForClients(t *testing.T) {
 			return err
 		}, stay.ErrNotFound, `"b"`},
 		"header sent": {func(t *testing.T) error {
-			ctx, r := newBrowser(app).request()
-			r.sent = true
+			ctx, r := testkit.NewBrowser(app).Request()
+			r.Sent = true
 			_, err := perSession.Get(ctx)
 			return err
 		}, stay.ErrInternal, "first byte of the response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.fail(t)
-			wantCode(t, err, c.code)
+			testkit.WantCode(t, err, c.code)
 			var e *stay.Error
 			if !errors.As(err, &e) || e.Err == nil || !strings.Contains(e.Err.Error(), c.help) {
 				t.Fatalf("%v does not tell developers of %q in Err", err, c.help)
@@ -270,9 +259,9 @@ func TestA21MessagesAreForClients(t *testing.T) {
 // A payload that is a pointer, whose Validate would be missed, is refused
 // where the action is made, with the mend (M5).
 func TestM5PointerPayload(t *testing.T) {
-	wantPanic(t, func() {
-		stay.WithPayload(func(*stay.Call, *counter, *add) error { return nil })
-	}, "stay.WithPayload", "pointer", "*stay_test.add", "take a stay_test.add")
+	testkit.WantPanic(t, func() {
+		stay.WithPayload(func(*stay.Call, *testkit.Counter, *testkit.Add) error { return nil })
+	}, "stay.WithPayload", "pointer", "*testkit.Add", "take a testkit.Add")
 }
 
 // A change that changes nothing returns what the one before it returned: the
@@ -281,7 +270,7 @@ func TestM5A16UnchangedIsNormalised(t *testing.T) {
 	type loose struct {
 		Any any `json:"any"`
 	}
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[loose]{Name: "l", Persist: stay.Global})
 		for range 2 {
 			got, err := s.Update(t.Context(), func(l *loose) error { l.Any = 5; return nil })

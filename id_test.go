@@ -5,6 +5,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -16,32 +18,32 @@ import (
 //
 // Proves S5.
 func TestIDFollowsTheRequestsOwnChanges(t *testing.T) {
-	for where, open := range keyStores {
+	for where, open := range testkit.KeyStores {
 		t.Run(where, func(t *testing.T) {
 			a := newIdentityApp(t, open())
-			b := newBrowser(a.App)
-			ctx := b.ctx()
+			b := testkit.NewBrowser(a.App)
+			ctx := b.Ctx()
 			s := stay.SessionFrom(ctx)
 			id := s.ID()
 			for what, do := range []func() error{
 				func() error { return s.Login(ctx, "ann") },
 				func() error { return s.Renew(ctx) },
-				func() error { _, err := a.keyed.Update(ctx, become("ann")); return err },
+				func() error { _, err := a.keyed.Update(ctx, testkit.Become("ann")); return err },
 				func() error { return s.Logout(ctx) },
 			} {
-				noError(t, do())
+				testkit.NoError(t, do())
 				if got := s.ID(); got != id {
 					t.Errorf("after change %d the ID is %q, and was %q", what, got, id)
 				}
 			}
-			late := b.ctx()
-			wantCount(t, late, a.own, 0)
+			late := b.Ctx()
+			testkit.WantCount(t, late, a.own, 0)
 			underWay := stay.SessionFrom(late)
-			noError(t, s.Renew(ctx))
+			testkit.NoError(t, s.Renew(ctx))
 			if got := underWay.ID(); got != "" {
 				t.Errorf("of a request that was under way the ID is %q", got)
 			}
-			noError(t, s.Destroy(ctx))
+			testkit.NoError(t, s.Destroy(ctx))
 			if got := s.ID(); got != "" {
 				t.Errorf("after Destroy the ID is %q", got)
 			}
@@ -53,17 +55,17 @@ func TestIDFollowsTheRequestsOwnChanges(t *testing.T) {
 //
 // Proves W2.
 func TestNoIDAfterTheHeader(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	ctx, r := b.request()
-	r.sent = true
-	if id := stay.SessionFrom(ctx).ID(); id != "" || len(r.issued) > 0 {
-		t.Errorf("the ID is %q, the cookies are %q", id, r.issued)
+	app := testkit.NewSessionApp(t)
+	b := testkit.NewBrowser(app.App)
+	ctx, r := b.Request()
+	r.Sent = true
+	if id := stay.SessionFrom(ctx).ID(); id != "" || len(r.Issued) > 0 {
+		t.Errorf("the ID is %q, the cookies are %q", id, r.Issued)
 	}
-	mustUpdate(t, b.ctx(), app.clicks)
-	want := stay.SessionFrom(b.ctx()).ID()
-	ctx, r = b.request()
-	r.sent = true
+	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
+	want := stay.SessionFrom(b.Ctx()).ID()
+	ctx, r = b.Request()
+	r.Sent = true
 	if id := stay.SessionFrom(ctx).ID(); id != want {
 		t.Errorf("the ID is %q, want %q, which the browser knows", id, want)
 	}
@@ -74,18 +76,18 @@ func TestNoIDAfterTheHeader(t *testing.T) {
 //
 // Proves B1, S6.
 func TestIDStoresNothing(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	if id := stay.SessionFrom(b.ctx()).ID(); id == "" || b.token == "" {
-		t.Errorf("the ID is %q, the cookie %q", id, b.token)
+	app := testkit.NewSessionApp(t)
+	b := testkit.NewBrowser(app.App)
+	if id := stay.SessionFrom(b.Ctx()).ID(); id == "" || b.Token == "" {
+		t.Errorf("the ID is %q, the cookie %q", id, b.Token)
 	}
-	if keys := app.rows(t); len(keys) > 0 {
+	if keys := app.Rows(t); len(keys) > 0 {
 		t.Errorf("the ID stored %q", keys)
 	}
-	app.clock.Advance(20 * time.Hour)
-	ctx, r := b.request()
-	if id := stay.SessionFrom(ctx).ID(); id == "" || len(r.issued) > 0 {
-		t.Errorf("the ID is %q, the cookies are %q", id, r.issued)
+	app.Clock.Advance(20 * time.Hour)
+	ctx, r := b.Request()
+	if id := stay.SessionFrom(ctx).ID(); id == "" || len(r.Issued) > 0 {
+		t.Errorf("the ID is %q, the cookies are %q", id, r.Issued)
 	}
 }
 
@@ -93,23 +95,23 @@ func TestIDStoresNothing(t *testing.T) {
 // be known whether the cookie is good.
 func TestIDWaitsForTheStoreAsLongAsMaxWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := behindCommitter(memstore.New())
-		app := newApp(t, st, &stay.Options{MaxWait: 3 * time.Second})
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-		b := newBrowser(app)
-		mustUpdate(t, b.ctx(), s)
-		id := stay.SessionFrom(b.ctx()).ID()
+		st := testkit.BehindCommitter(memstore.New())
+		app := testkit.NewApp(t, st, &stay.Options{MaxWait: 3 * time.Second})
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+		b := testkit.NewBrowser(app)
+		testkit.MustUpdate(t, b.Ctx(), s)
+		id := stay.SessionFrom(b.Ctx()).ID()
 		bridge.AppOf(app).Evict(false)
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "stay/session/" + id, Fault: storefault.Stop(gate)})
 		began := time.Now()
-		if got, took := stay.SessionFrom(b.ctx()).ID(), time.Since(began); got != "" || took > 3*time.Second {
+		if got, took := stay.SessionFrom(b.Ctx()).ID(), time.Since(began); got != "" || took > 3*time.Second {
 			t.Errorf("the ID is %q after %v", got, took)
 		}
 		rule.Remove()
 		gate.Open()
 		synctest.Wait()
-		if got := stay.SessionFrom(b.ctx()).ID(); got != id {
+		if got := stay.SessionFrom(b.Ctx()).ID(); got != id {
 			t.Errorf("the ID is %q, want %q", got, id)
 		}
 	})

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -56,7 +58,7 @@ func (s oneRevision) Commit(ctx context.Context, now time.Time, groups []store.G
 // Proves W1.
 func TestALeakedKeyIsGivenUpByEveryNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(4)
+		clk, handles := testkit.NewClock(), memstore.Shared(4)
 		opts := stay.Options{Clock: clk.Now}
 		var nodes []*keyNode
 		for _, h := range handles[:3] {
@@ -66,14 +68,14 @@ func TestALeakedKeyIsGivenUpByEveryNode(t *testing.T) {
 		for _, n := range nodes {
 			n.wantVerify(t, leaked, true)
 		}
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		for _, n := range nodes {
 			n.wantVerify(t, leaked, true) // as long as the record is there
 		}
 
 		deleteKeys(t, handles[3])
 		clk.Advance(aSweep)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[3], 1)
 		for i, n := range nodes {
 			n.wantVerify(t, leaked, false)
@@ -93,7 +95,7 @@ func TestALeakedKeyIsGivenUpByEveryNode(t *testing.T) {
 // Proves W1.
 func TestKeysThatAreReplacedByHandAreTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(2)
+		clk, handles := testkit.NewClock(), memstore.Shared(2)
 		n := newKeyNode(t, oneRevision{handles[0]}, stay.Options{Clock: clk.Now})
 		before, _ := n.sign(t)
 		other := newKeyNode(t, memstore.New(), stay.Options{Clock: clk.Now})
@@ -101,7 +103,7 @@ func TestKeysThatAreReplacedByHandAreTaken(t *testing.T) {
 		replacement, _ := keysIn(t, other.store)
 		rec, _ := keysIn(t, handles[1])
 		mustCommit(t, handles[1], store.Write{Key: keysRecord, Base: rec.Revision, Value: replacement.Value, Version: rec.Version})
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		n.wantVerify(t, before, false)
 		n.wantVerify(t, foreign, true)
 	})

@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -21,13 +23,13 @@ const oneKey = `{"keys":[{"secret":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=
 // key, and the cookies of the old ones begin anew (W1).
 func TestW1DeletedKeysAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(4)
+		clk, handles := testkit.NewClock(), memstore.Shared(4)
 		opts := stay.Options{Clock: clk.Now}
 		a, b := newKeyNode(t, handles[0], opts), newKeyNode(t, handles[1], opts)
-		clicks := stay.Register(a.App, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-		user := newBrowser(a.App)
-		mustUpdate(t, user.ctx(), clicks)
-		leaked := user.token
+		clicks := stay.Register(a.App, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+		user := testkit.NewBrowser(a.App)
+		testkit.MustUpdate(t, user.Ctx(), clicks)
+		leaked := user.Token
 		old, _ := b.sign(t)
 
 		deleteKeys(t, handles[3])
@@ -38,22 +40,22 @@ func TestW1DeletedKeysAreReplaced(t *testing.T) {
 		b.wantVerify(t, old, false)
 		c.wantVerify(t, old, false)
 
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		fromA, _ := a.sign(t)
 		b.wantVerify(t, fromA, true)
 		a.wantVerify(t, old, false)
 		wantKeys(t, handles[3], 1)
-		wantCount(t, user.ctx(), clicks, 0)
-		if user.token == leaked {
+		testkit.WantCount(t, user.Ctx(), clicks, 0)
+		if user.Token == leaked {
 			t.Error("the browser keeps a cookie of the leaked key")
 		}
-		mustUpdate(t, user.ctx(), clicks)
-		wantCount(t, user.with(leaked).ctx(), clicks, 0)
-		wantCount(t, user.ctx(), clicks, 1)
+		testkit.MustUpdate(t, user.Ctx(), clicks)
+		testkit.WantCount(t, user.With(leaked).Ctx(), clicks, 0)
+		testkit.WantCount(t, user.Ctx(), clicks, 1)
 
 		// Two processes that find it deleted at their sweeps agree, too.
 		deleteKeys(t, handles[3])
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[3], 1)
 		fromA, key := a.sign(t)
 		fromB, other := b.sign(t)
@@ -79,7 +81,7 @@ func TestW1CorruptKeysStay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				clk, handles := newClock(), memstore.Shared(3)
+				clk, handles := testkit.NewClock(), memstore.Shared(3)
 				opts := stay.Options{Clock: clk.Now}
 				n := newKeyNode(t, handles[0], opts)
 				token, _ := n.sign(t)
@@ -88,18 +90,18 @@ func TestW1CorruptKeysStay(t *testing.T) {
 				mustCommit(t, handles[2], rec)
 
 				clk.Advance(60 * day)
-				pass(aSweep)
+				testkit.Sleep(aSweep)
 				if e := n.last.Load(); e == nil || e.Code != stay.ErrCorrupt || e.Phase != "sign" {
 					t.Errorf("OnError was told %v", e)
 				}
 				n.wantVerify(t, token, true)
 				n.sign(t)
 				_, err := n.ring.Verify(background, forged(1))
-				wantCode(t, err, stay.ErrCorrupt)
+				testkit.WantCode(t, err, stay.ErrCorrupt)
 
 				other := newKeyNode(t, handles[1], opts)
 				_, err = other.ring.Sign(background, &someToken)
-				wantCode(t, err, stay.ErrCorrupt)
+				testkit.WantCode(t, err, stay.ErrCorrupt)
 				recs, err := handles[2].Load(background, time.Now(), []store.Read{{Key: keysRecord}})
 				if err != nil || !bytes.Equal(recs[0].Value, rec.Value) || recs[0].Version != rec.Version {
 					t.Errorf("the record was overwritten: %v %v", recs, err)
@@ -108,7 +110,7 @@ func TestW1CorruptKeysStay(t *testing.T) {
 				mustCommit(t, handles[2], store.Write{ // repaired
 					Op: store.Put, Key: keysRecord, Base: recs[0].Revision, Value: was.Value, Version: was.Version,
 				})
-				pass(aSweep)
+				testkit.Sleep(aSweep)
 				other.wantVerify(t, token, true)
 			})
 		})
@@ -118,7 +120,7 @@ func TestW1CorruptKeysStay(t *testing.T) {
 // A record from before keys had times is read, and rotates (W1).
 func TestW1KeysWithoutTimes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(2)
+		clk, handles := testkit.NewClock(), memstore.Shared(2)
 		secret := bytes.Repeat([]byte{7}, 32)
 		value, err := json.Marshal(map[string]any{"keys": []any{map[string]any{"secret": secret}}})
 		if err != nil {
@@ -143,7 +145,7 @@ func TestW1KeysWithoutTimes(t *testing.T) {
 			t.Error("the new key does not sign")
 		}
 		clk.Advance(2 * day)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[1], 1)
 	})
 }
@@ -152,19 +154,19 @@ func TestW1KeysWithoutTimes(t *testing.T) {
 // reported (W1).
 func TestW1KeysThatCannotRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(2)
+		clk, handles := testkit.NewClock(), memstore.Shared(2)
 		mustCommit(t, handles[1], store.Write{Op: store.Put, Key: keysRecord, Value: []byte(oneKey), Version: 1})
 		n := newKeyNode(t, handles[0], stay.Options{Clock: clk.Now})
 		rule := n.store.Add(storefault.Rule{Op: storefault.Commit, Key: keysRecord, Fault: storefault.Fail(nil)})
 		token, _ := n.sign(t)
 		n.wantVerify(t, token, true)
 		wantKeys(t, handles[1], 1)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		if e := n.last.Load(); e == nil || e.Code != stay.ErrUnavailable || e.Phase != "sign" {
 			t.Errorf("OnError was told %v", e)
 		}
 		rule.Remove()
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[1], 2)
 	})
 }
@@ -173,7 +175,7 @@ func TestW1KeysThatCannotRotate(t *testing.T) {
 // a longer one (W1, S6).
 func TestW1KeysOutliveLongerIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(3)
+		clk, handles := testkit.NewClock(), memstore.Shared(3)
 		token, _ := newKeyNode(t, handles[0], stay.Options{Clock: clk.Now, IdleTimeout: time.Hour}).sign(t)
 		newKeyNode(t, handles[1], stay.Options{Clock: clk.Now, IdleTimeout: 20 * day}).sign(t)
 
@@ -184,10 +186,10 @@ func TestW1KeysOutliveLongerIdleTimeout(t *testing.T) {
 		clk.Advance(30 * day)
 		n.wantVerify(t, token, true) // adds a key
 		clk.Advance(20 * day)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		n.wantVerify(t, token, true)
 		clk.Advance(day + 10*time.Minute)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		n.wantVerify(t, token, false)
 	})
 }
@@ -197,13 +199,13 @@ func TestW1KeysOutliveLongerIdleTimeout(t *testing.T) {
 func TestW1KeysAreStoredOnUseOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memstore.New()
-		app := newApp(t, st, nil)
-		b := newBrowser(app)
-		b.ring = b.app.Keyring([][]byte{bytes.Repeat([]byte{1}, 32)})
-		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-		wantCount(t, b.ctx(), clicks, 0)
-		pass(aSweep)
-		if keys := rows(t, st); len(keys) > 0 {
+		app := testkit.NewApp(t, st, nil)
+		b := testkit.NewBrowser(app)
+		b.Ring = b.App.Keyring([][]byte{bytes.Repeat([]byte{1}, 32)})
+		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+		testkit.WantCount(t, b.Ctx(), clicks, 0)
+		testkit.Sleep(aSweep)
+		if keys := testkit.Rows(t, st); len(keys) > 0 {
 			t.Errorf("%q are stored", keys)
 		}
 	})
@@ -214,23 +216,23 @@ func TestW1KeysAreStoredOnUseOnly(t *testing.T) {
 func TestW1KeysAreGivenUpWhileAHookHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
-		n := newKeyNode(t, unclosed{mem}, stay.Options{IdleTimeout: time.Hour})
+		n := newKeyNode(t, testkit.Unclosed{Store: mem}, stay.Options{IdleTimeout: time.Hour})
 		hanging, end := make(chan struct{}), make(chan struct{})
-		offer := stay.Register(n.App, stay.Module[counter]{
+		offer := stay.Register(n.App, stay.Module[testkit.Counter]{
 			Name: "offer", Persist: stay.Global, Expiry: time.Minute,
-			OnExpire: func(*stay.Call, *counter) {
+			OnExpire: func(*stay.Call, *testkit.Counter) {
 				close(hanging)
 				<-end
 			},
 		})
-		mustUpdate(t, background, offer)
+		testkit.MustUpdate(t, background, offer)
 		token, _ := n.sign(t)
 		<-hanging
 		rec, _ := keysIn(t, mem)
 		if res := mem.Commit(background, time.Now(), []store.Group{{{Op: store.Delete, Key: keysRecord, Base: rec.Revision}}}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		n.wantVerify(t, token, false)
 		close(end)
 	})

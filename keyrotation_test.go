@@ -11,6 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -24,12 +26,6 @@ const (
 )
 
 var background = context.Background()
-
-// pass lets time pass in the bubble and what it set off come to rest.
-func pass(d time.Duration) {
-	time.Sleep(d) //nolint:forbidigo // the bubble's time
-	synctest.Wait()
-}
 
 // aSweep is longer than any two sweeps are apart.
 const aSweep = 2 * time.Minute
@@ -54,7 +50,7 @@ func newKeyNode(t *testing.T, s store.Store, opts stay.Options) *keyNode {
 		n.errors.Add(1)
 		n.last.Store(e)
 	}
-	n.App = newApp(t, n.store, &opts)
+	n.App = testkit.NewApp(t, n.store, &opts)
 	n.ring = bridge.AppOf(n.App).Keyring(nil)
 	return n
 }
@@ -133,7 +129,7 @@ func forged(n int) string {
 // it signed can be good (W1).
 func TestW1StoredKeysRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(3)
+		clk, handles := testkit.NewClock(), memstore.Shared(3)
 		idle := 5 * day
 		opts := stay.Options{Clock: clk.Now, IdleTimeout: idle}
 		a, b := newKeyNode(t, handles[0], opts), newKeyNode(t, handles[1], opts)
@@ -141,10 +137,10 @@ func TestW1StoredKeysRotate(t *testing.T) {
 		b.wantVerify(t, first, true)
 
 		clk.Advance(30*day - time.Minute)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[2], 1)
 		clk.Advance(time.Minute)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[2], 2)
 		clk.Advance(10*time.Minute - time.Millisecond)
 		for _, n := range []*keyNode{a, b} {
@@ -167,11 +163,11 @@ func TestW1StoredKeysRotate(t *testing.T) {
 		}
 
 		clk.Advance(idle + day - time.Millisecond)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[2], 2)
 		b.wantVerify(t, first, true)
 		clk.Advance(time.Millisecond)
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		wantKeys(t, handles[2], 1)
 		for _, n := range []*keyNode{a, b} {
 			n.wantVerify(t, first, false)
@@ -181,7 +177,7 @@ func TestW1StoredKeysRotate(t *testing.T) {
 			}
 		}
 		rec, _ := keysIn(t, handles[2])
-		pass(aSweep)
+		testkit.Sleep(aSweep)
 		if again, _ := keysIn(t, handles[2]); again.Revision != rec.Revision {
 			t.Error("the record is written although nothing is due")
 		}
@@ -192,7 +188,7 @@ func TestW1StoredKeysRotate(t *testing.T) {
 // with its key (W1).
 func TestW1RotationRace(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk, handles := newClock(), memstore.Shared(3)
+		clk, handles := testkit.NewClock(), memstore.Shared(3)
 		opts := stay.Options{Clock: clk.Now}
 		a, b := newKeyNode(t, handles[0], opts), newKeyNode(t, handles[1], opts)
 		first, old := a.sign(t)
@@ -249,7 +245,7 @@ func TestW1RotationFaults(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				clk, handles := newClock(), memstore.Shared(2)
+				clk, handles := testkit.NewClock(), memstore.Shared(2)
 				n := newKeyNode(t, handles[0], stay.Options{Clock: clk.Now})
 				first, old := n.sign(t)
 				for _, rule := range f.rules {
@@ -257,13 +253,13 @@ func TestW1RotationFaults(t *testing.T) {
 					n.store.Add(rule)
 				}
 				clk.Advance(30 * day)
-				pass(aSweep)
+				testkit.Sleep(aSweep)
 				n.wantVerify(t, first, true)
 				if _, key := n.sign(t); key != old {
 					t.Error("the new key signs at once")
 				}
 				gate.Pass() // for the late write
-				pass(2 * aSweep)
+				testkit.Sleep(2 * aSweep)
 				wantKeys(t, handles[1], 2)
 				clk.Advance(10 * time.Minute)
 				token, key := n.sign(t)
@@ -285,7 +281,7 @@ func TestW1RotationFaults(t *testing.T) {
 // wait and not again within a second, however many come (W1).
 func TestW1UnknownKeysReadOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk := newClock()
+		clk := testkit.NewClock()
 		n := newKeyNode(t, memstore.New(), stay.Options{Clock: clk.Now})
 		good, _ := n.sign(t)
 		before := n.store.Count(storefault.Load)
@@ -333,14 +329,14 @@ func TestW1UnknownKeysReadOnceASecond(t *testing.T) {
 // forged is not known; the store is asked once a second (W1).
 func TestW1UnknownKeyWhileStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		clk := newClock()
+		clk := testkit.NewClock()
 		n := newKeyNode(t, memstore.New(), stay.Options{Clock: clk.Now})
 		good, _ := n.sign(t)
 		clk.Advance(time.Second)
 		away := n.store.Add(storefault.Rule{Op: storefault.Load, Key: keysRecord, Fault: storefault.Fail(nil)})
 		for range 3 {
 			got, err := n.ring.Verify(background, forged(1))
-			wantCode(t, err, stay.ErrUnavailable)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 			if got != nil {
 				t.Error("a forged token is taken")
 			}
@@ -388,7 +384,7 @@ func TestW1KeysReadOutlivesRequest(t *testing.T) {
 		}()
 		synctest.Wait()
 		cancel()
-		wantCode(t, <-left, stay.ErrUnavailable)
+		testkit.WantCode(t, <-left, stay.ErrUnavailable)
 		gate.Open()
 		if err := <-stayed; err != nil {
 			t.Errorf("the other one got %v", err)
@@ -412,12 +408,12 @@ func TestW1KeysReadAgainForTheNext(t *testing.T) {
 		}()
 		synctest.Wait()
 		rule.Remove()
-		pass(5 * time.Second)
+		testkit.Sleep(5 * time.Second)
 		var wg sync.WaitGroup
 		for range 50 {
 			wg.Go(func() { n.sign(t) })
 		}
 		wg.Wait()
-		wantCode(t, <-first, stay.ErrUnavailable)
+		testkit.WantCode(t, <-first, stay.ErrUnavailable)
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -18,37 +20,37 @@ import (
 // K1: the key counts as the run leaves it, whatever it was on the way; and
 // what has no key is not persisted.
 func TestK1KeyOfTheResult(t *testing.T) {
-	onJournals(t, stay.Options{}, func(t *testing.T, j *journal, app *stay.App) {
-		s := stay.Register(app, todosModule())
-		b := newBrowser(app)
-		must(t)(s.Update(b.ctx(), addItem("milk")))
-		for _, g := range j.take() {
+	testkit.OnJournals(t, stay.Options{}, func(t *testing.T, j *testkit.Journal, app *stay.App) {
+		s := stay.Register(app, testkit.TodosModule())
+		b := testkit.NewBrowser(app)
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("milk")))
+		for _, g := range j.Take() {
 			for _, key := range g {
 				if strings.HasPrefix(key, "key/") {
 					t.Errorf("a guest's state is stored as %q", key)
 				}
 			}
 		}
-		token := b.token
-		got := must(t)(s.Update(b.ctx(), func(t *todos) error {
-			_, _ = become("ann")(t), become("bob")(t)
-			return become("")(t)
+		token := b.Token
+		got := testkit.Must(t)(s.Update(b.Ctx(), func(t *testkit.Todos) error {
+			_, _ = testkit.Become("ann")(t), testkit.Become("bob")(t)
+			return testkit.Become("")(t)
 		}))
-		wantJSON(t, got, `{"owner":{"id":"","role":""},"items":["milk"],"theme":"light"}`)
-		if b.token != token {
+		testkit.WantJSON(t, got, `{"owner":{"id":"","role":""},"items":["milk"],"theme":"light"}`)
+		if b.Token != token {
 			t.Error("a key that appeared only on the way renewed the cookie")
 		}
-		must(t)(s.Update(b.ctx(), func(t *todos) error {
-			_ = become("bob")(t)
-			return become("ann")(t)
+		testkit.Must(t)(s.Update(b.Ctx(), func(t *testkit.Todos) error {
+			_ = testkit.Become("bob")(t)
+			return testkit.Become("ann")(t)
 		}))
-		wantState(t, b.ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["milk"],"theme":"light"}`)
+		testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["milk"],"theme":"light"}`)
 		_, err := s.At("bob").Get(t.Context())
-		wantCode(t, err, stay.ErrNotFound)
+		testkit.WantCode(t, err, stay.ErrNotFound)
 	})
 }
 
-func mergeItems(stored, guest *todos) error {
+func mergeItems(stored, guest *testkit.Todos) error {
 	stored.Items = append(stored.Items, guest.Items...)
 	return nil
 }
@@ -60,45 +62,45 @@ func TestK2AdoptedOnce(t *testing.T) {
 	const adopted = `{"owner":{"id":"ann","role":"r-ann"},"items":["old","guest"],"theme":"light"}`
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprintf("keep cookie %v", keep), func(t *testing.T) {
-			onJournals(t, stay.Options{KeepCookieOnKeyChange: keep, OnError: quiet}, func(t *testing.T, j *journal, app *stay.App) {
-				m := todosModule()
+			testkit.OnJournals(t, stay.Options{KeepCookieOnKeyChange: keep, OnError: testkit.Quiet}, func(t *testing.T, j *testkit.Journal, app *stay.App) {
+				m := testkit.TodosModule()
 				m.Adopt = mergeItems
 				s := stay.Register(app, m)
-				must(t)(s.At("ann").Update(t.Context(), func(t *todos) error {
+				testkit.Must(t)(s.At("ann").Update(t.Context(), func(t *testkit.Todos) error {
 					t.Items = []string{"old"}
-					return become("ann")(t)
+					return testkit.Become("ann")(t)
 				}))
-				b := newBrowser(app)
-				must(t)(s.Update(b.ctx(), addItem("guest")))
+				b := testkit.NewBrowser(app)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("guest")))
 				first := *b
 
 				j.Add(storefault.Rule{Op: storefault.Commit, Key: "key/todos/ann", Times: 1, Fault: storefault.LoseAck(nil)})
-				must(t)(s.Update(b.ctx(), become("ann")))
-				wantState(t, b.ctx(), s, adopted)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+				testkit.WantState(t, b.Ctx(), s, adopted)
 
-				for _, again := range []browser{first, *b} { // the answer never arrived; the button was pressed twice
-					_, err := s.Update(again.ctx(), become("ann"))
-					if old := again.token == first.token && !keep; old {
-						wantCode(t, err, stay.ErrEnded)
+				for _, again := range []testkit.Browser{first, *b} { // the answer never arrived; the button was pressed twice
+					_, err := s.Update(again.Ctx(), testkit.Become("ann"))
+					if old := again.Token == first.Token && !keep; old {
+						testkit.WantCode(t, err, stay.ErrEnded)
 					} else if err != nil {
 						t.Error(err)
 					}
-					wantState(t, t.Context(), s.At("ann"), adopted)
+					testkit.WantState(t, t.Context(), s.At("ann"), adopted)
 				}
 
-				two := newBrowser(app)
-				must(t)(s.Update(two.ctx(), addItem("of two")))
+				two := testkit.NewBrowser(app)
+				testkit.Must(t)(s.Update(two.Ctx(), testkit.AddItem("of two")))
 				var wg sync.WaitGroup
 				for range 4 {
 					same := *two
 					wg.Go(func() {
-						if _, err := s.Update(same.ctx(), become("ann")); err != nil {
-							wantCode(t, err, stay.ErrEnded)
+						if _, err := s.Update(same.Ctx(), testkit.Become("ann")); err != nil {
+							testkit.WantCode(t, err, stay.ErrEnded)
 						}
 					})
 				}
 				wg.Wait()
-				wantState(t, t.Context(), s.At("ann"), `{"owner":{"id":"ann","role":"r-ann"},"items":["old","guest","of two"],"theme":"light"}`)
+				testkit.WantState(t, t.Context(), s.At("ann"), `{"owner":{"id":"ann","role":"r-ann"},"items":["old","guest","of two"],"theme":"light"}`)
 			})
 		})
 	}
@@ -107,64 +109,64 @@ func TestK2AdoptedOnce(t *testing.T) {
 // K3, K4, M1: whoever keeps what an action or Adopt was given changes nothing
 // with it later, neither the state that the session left nor that it came to.
 func TestK3K4M1NoAliases(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		var kept []*todos
-		keep := func(t *todos) { kept = append(kept, t) }
-		m := todosModule()
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		var kept []*testkit.Todos
+		keep := func(t *testkit.Todos) { kept = append(kept, t) }
+		m := testkit.TodosModule()
 		m.Initial.Items = []string{"initial"}
-		m.Adopt = func(stored, result *todos) error {
+		m.Adopt = func(stored, result *testkit.Todos) error {
 			keep(stored)
 			keep(result)
 			stored.Items = result.Items // shares what the guest has
 			return nil
 		}
 		s := stay.Register(app, m)
-		b := newBrowser(app)
+		b := testkit.NewBrowser(app)
 		to := func(id string) {
 			t.Helper()
-			keep(must(t)(s.Update(b.ctx(), func(t *todos) error { keep(t); return become(id)(t) })))
+			keep(testkit.Must(t)(s.Update(b.Ctx(), func(t *testkit.Todos) error { keep(t); return testkit.Become(id)(t) })))
 		}
 		to("ann")
 		to("bob")
 		to("")
-		must(t)(s.Update(b.ctx(), addItem("guest")))
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("guest")))
 		to("ann")
 		for _, k := range kept {
 			k.Owner.ID, k.Theme = "mallory", "stolen"
 			k.Items = append(k.Items[:0], "stolen")
 		}
-		wantState(t, b.ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["initial","guest"],"theme":"light"}`)
-		wantState(t, t.Context(), s.At("bob"), `{"owner":{"id":"bob","role":"r-bob"},"items":["initial"],"theme":"light"}`)
+		testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["initial","guest"],"theme":"light"}`)
+		testkit.WantState(t, t.Context(), s.At("bob"), `{"owner":{"id":"bob","role":"r-bob"},"items":["initial"],"theme":"light"}`)
 		to("")
-		wantState(t, b.ctx(), s, `{"owner":{"id":"","role":""},"items":["initial"],"theme":"light"}`)
+		testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"","role":""},"items":["initial"],"theme":"light"}`)
 	})
 }
 
 // K5: the error says what to do about a key function that reads too much.
 func TestK5NamesTheMend(t *testing.T) {
-	key := func(t *todos) string { return t.Owner.ID + strings.Join(t.Items, "") }
+	key := func(t *testkit.Todos) string { return t.Owner.ID + strings.Join(t.Items, "") }
 	for name, persist := range map[string]stay.Strategy{
 		"WithKey":    stay.WithKey(key),
-		"ResolveKey": stay.ResolveKey(func(_ *stay.Call, t *todos) string { return key(t) }),
+		"ResolveKey": stay.ResolveKey(func(_ *stay.Call, t *testkit.Todos) string { return key(t) }),
 	} {
 		t.Run(name, func(t *testing.T) {
 			st := memstore.New()
-			commit(t, st, store.Write{Key: "key/todos/ann", Value: []byte(`{"owner":{"id":"ann"}}`), Version: 1})
-			app := newApp(t, st, nil)
-			m := todosModule()
+			testkit.Commit(t, st, store.Write{Key: "key/todos/ann", Value: []byte(`{"owner":{"id":"ann"}}`), Version: 1})
+			app := testkit.NewApp(t, st, nil)
+			m := testkit.TodosModule()
 			m.Persist = persist
 			s := stay.Register(app, m)
-			b := newBrowser(app)
-			must(t)(s.Update(b.ctx(), become("an")))
-			_, err := s.Update(b.ctx(), func(t *todos) error { t.Items = []string{"n"}; return nil })
-			wantCode(t, err, stay.ErrInternal)
+			b := testkit.NewBrowser(app)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("an")))
+			_, err := s.Update(b.Ctx(), func(t *testkit.Todos) error { t.Items = []string{"n"}; return nil })
+			testkit.WantCode(t, err, stay.ErrInternal)
 			for _, word := range []string{"todos", name + ` must read only fields tagged stay:"key"`} {
 				if err == nil || !strings.Contains(err.Error(), word) {
 					t.Errorf("error %v does not say %q", err, word)
 				}
 			}
-			wantState(t, b.ctx(), s, `{"owner":{"id":"an","role":"r-an"},"items":null,"theme":"light"}`)
-			if rec := load(t, st, "key/todos/ann"); string(rec.Value) != `{"owner":{"id":"ann"}}` {
+			testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"an","role":"r-an"},"items":null,"theme":"light"}`)
+			if rec := testkit.RecordOf(t, st, "key/todos/ann"); string(rec.Value) != `{"owner":{"id":"ann"}}` {
 				t.Errorf("the record has become %s", rec.Value)
 			}
 		})
@@ -174,33 +176,33 @@ func TestK5NamesTheMend(t *testing.T) {
 // K7: where the record of its key is gone, the session goes on as a guest, and
 // stays one when somebody else has a record under that key later.
 func TestK7MissingRecord(t *testing.T) {
-	for name, open := range keyStores {
-		for mode, guests := range guestModes {
+	for name, open := range testkit.KeyStores {
+		for mode, guests := range testkit.GuestModes {
 			t.Run(name+"/"+mode, func(t *testing.T) {
-				st, opts := unclosed{open()}, &stay.Options{Guests: guests}
+				st, opts := testkit.Unclosed{Store: open()}, &stay.Options{Guests: guests}
 				app := stay.New(st, opts)
-				s := stay.Register(app, todosModule())
-				b, other := newBrowser(app), newBrowser(app)
-				must(t)(s.Update(b.ctx(), become("ann")))
-				must(t)(s.Update(b.ctx(), addItem("milk")))
+				s := stay.Register(app, testkit.TodosModule())
+				b, other := testkit.NewBrowser(app), testkit.NewBrowser(app)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("milk")))
 				if err := app.Close(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				rec := load(t, st, "key/todos/ann")
-				commit(t, st, store.Write{Op: store.Delete, Key: rec.Key, Base: rec.Revision})
+				rec := testkit.RecordOf(t, st, "key/todos/ann")
+				testkit.Commit(t, st, store.Write{Op: store.Delete, Key: rec.Key, Base: rec.Revision})
 
-				app = newApp(t, st, opts)
-				s = stay.Register(app, todosModule())
-				b, other = b.on(app), other.on(app)
-				wantState(t, b.ctx(), s, guestState)
-				must(t)(s.Update(b.ctx(), addItem("of a guest")))
+				app = testkit.NewApp(t, st, opts)
+				s = stay.Register(app, testkit.TodosModule())
+				b, other = b.On(app), other.On(app)
+				testkit.WantState(t, b.Ctx(), s, testkit.GuestState)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("of a guest")))
 				_, err := s.At("ann").Get(t.Context())
-				wantCode(t, err, stay.ErrNotFound)
-				must(t)(s.Update(other.ctx(), become("ann")))
-				must(t)(s.Update(other.ctx(), addItem("of another ann")))
-				wantState(t, b.ctx(), s, `{"owner":{"id":"","role":""},"items":["of a guest"],"theme":"light"}`)
-				must(t)(s.Update(b.ctx(), become("ann")))
-				wantState(t, b.ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["of another ann"],"theme":"light"}`)
+				testkit.WantCode(t, err, stay.ErrNotFound)
+				testkit.Must(t)(s.Update(other.Ctx(), testkit.Become("ann")))
+				testkit.Must(t)(s.Update(other.Ctx(), testkit.AddItem("of another ann")))
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"","role":""},"items":["of a guest"],"theme":"light"}`)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["of another ann"],"theme":"light"}`)
 			})
 		}
 	}
@@ -210,32 +212,32 @@ func TestK7MissingRecord(t *testing.T) {
 // login, byte for byte as it was; one that does not say whose it is is
 // completed, and what was stored in it is kept.
 func TestK7OwnersInTheStore(t *testing.T) {
-	for name, open := range keyStores {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := open()
 			bad := []byte(`{"owner":{"id":"bob"},"items":["secret"]}`)
-			commit(t, st, store.Write{Key: "key/todos/ann", Value: bad, Version: 1})
-			commit(t, st, store.Write{Key: "key/todos/eve", Value: []byte(`{"items":["no owner"],"later":1}`), Version: 1})
+			testkit.Commit(t, st, store.Write{Key: "key/todos/ann", Value: bad, Version: 1})
+			testkit.Commit(t, st, store.Write{Key: "key/todos/eve", Value: []byte(`{"items":["no owner"],"later":1}`), Version: 1})
 			var told []string
-			app := newApp(t, st, &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
+			app := testkit.NewApp(t, st, &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
 				told = append(told, e.Module+" "+e.Phase+" "+string(e.Code))
 			}})
-			s := stay.Register(app, todosModule())
-			b := newBrowser(app)
-			must(t)(s.Update(b.ctx(), addItem("guest")))
-			_, err := s.Update(b.ctx(), become("ann"))
-			wantCode(t, err, stay.ErrCorrupt)
+			s := stay.Register(app, testkit.TodosModule())
+			b := testkit.NewBrowser(app)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("guest")))
+			_, err := s.Update(b.Ctx(), testkit.Become("ann"))
+			testkit.WantCode(t, err, stay.ErrCorrupt)
 			if !slices.Equal(told, []string{"todos decode corrupt"}) {
 				t.Errorf("OnError was told %q", told)
 			}
-			wantState(t, b.ctx(), s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
-			if rec := load(t, st, "key/todos/ann"); !bytes.Equal(rec.Value, bad) {
+			testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
+			if rec := testkit.RecordOf(t, st, "key/todos/ann"); !bytes.Equal(rec.Value, bad) {
 				t.Errorf("the record has become %s", rec.Value)
 			}
-			must(t)(s.Update(b.ctx(), become("eve")))
-			wantState(t, b.ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["no owner"],"theme":"light"}`)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("eve")))
+			testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["no owner"],"theme":"light"}`)
 			var rec map[string]any
-			if err := json.Unmarshal(load(t, st, "key/todos/eve").Value, &rec); err != nil || rec["later"] != 1.0 {
+			if err := json.Unmarshal(testkit.RecordOf(t, st, "key/todos/eve").Value, &rec); err != nil || rec["later"] != 1.0 {
 				t.Errorf("the completed record is %v, %v", rec, err)
 			}
 		})
@@ -247,14 +249,14 @@ func TestK7OwnersInTheStore(t *testing.T) {
 func TestM2KeyChangesDropUnknownFields(t *testing.T) {
 	const known = `"owner":{"id":%q,"role":"","later":"o"},"items":[],"theme":"light","later":%q`
 	record := func(id, later string) []byte { return fmt.Appendf(nil, "{"+known+"}", id, later) }
-	for name, open := range keyStores {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := open()
-			app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
-			m := todosModule()
-			m.Adopt = stay.KeepGuest[todos]
+			app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored})
+			m := testkit.TodosModule()
+			m.Adopt = stay.KeepGuest[testkit.Todos]
 			s := stay.Register(app, m)
-			stored := func(key string) string { return string(load(t, st, key).Value) }
+			stored := func(key string) string { return string(testkit.RecordOf(t, st, key).Value) }
 			wantLater := func(key string, want ...string) {
 				t.Helper()
 				value := stored(key)
@@ -264,27 +266,27 @@ func TestM2KeyChangesDropUnknownFields(t *testing.T) {
 					}
 				}
 			}
-			b := newBrowser(app)
-			guest := "guest/todos/" + b.known(t, s)
-			commit(t, st, store.Write{Key: "key/todos/ann", Value: record("ann", "of ann"), Version: 1})
-			commit(t, st, store.Write{Key: guest, Value: record("", "of guest"), Version: 1})
-			must(t)(s.Update(b.ctx(), addItem("x")))
+			b := testkit.NewBrowser(app)
+			guest := "guest/todos/" + b.Known(t, s)
+			testkit.Commit(t, st, store.Write{Key: "key/todos/ann", Value: record("ann", "of ann"), Version: 1})
+			testkit.Commit(t, st, store.Write{Key: guest, Value: record("", "of guest"), Version: 1})
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("x")))
 			wantLater(guest, "of guest")
 
-			must(t)(s.Update(b.ctx(), become("eve"))) // nothing stored: the guest is adopted whole
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("eve"))) // nothing stored: the guest is adopted whole
 			wantLater("key/todos/eve")
-			must(t)(s.Update(b.ctx(), become("")))
-			must(t)(s.Update(b.ctx(), addItem("y")))
-			must(t)(s.Update(b.ctx(), become("ann"))) // KeepGuest
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("")))
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("y")))
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // KeepGuest
 			wantLater("key/todos/ann", "of ann")
-			must(t)(s.Update(b.ctx(), become("bob"))) // switch
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("bob"))) // switch
 			wantLater("key/todos/bob")
-			must(t)(s.Update(b.ctx(), become("ann")))
-			must(t)(s.Reset(b.ctx()))
-			must(t)(s.Update(b.ctx(), addItem("z")))
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+			testkit.Must(t)(s.Reset(b.Ctx()))
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("z")))
 			wantLater("key/todos/ann", "of ann")
-			must(t)(s.ResetAll(b.ctx()))
-			must(t)(s.Update(b.ctx(), addItem("z")))
+			testkit.Must(t)(s.ResetAll(b.Ctx()))
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("z")))
 			if value := stored("key/todos/ann"); strings.Contains(value, "later") {
 				t.Errorf("ResetAll left %s", value)
 			}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 )
@@ -16,7 +18,7 @@ type request struct {
 	p      *process
 	c      *cookie
 	ctx    context.Context
-	answer *response
+	answer *testkit.Response
 	span   *span
 	dead   bool // the cookie was refused before
 	what   string
@@ -27,8 +29,8 @@ func (w *world) request(what string, c *cookie) *request {
 	defer w.mu.Unlock()
 	r := &request{w: w, what: what, p: w.p, c: c, span: &span{from: w.now()}, ctx: context.Background()}
 	if c != nil {
-		b := &browser{app: bridge.AppOf(r.p.app), ring: r.p.ring, token: c.value}
-		r.ctx, r.answer = b.request()
+		b := &testkit.Browser{App: bridge.AppOf(r.p.app), Ring: r.p.ring, Token: c.value}
+		r.ctx, r.answer = b.Request()
 		r.dead = c.dead
 	}
 	return r
@@ -66,7 +68,7 @@ func (r *request) over(err error) outcome {
 }
 
 // joined reports whether a login got the cookie of the same login, made before.
-func (r *request) joined() bool { return r.what == "login" && r.w.known(r.answer.b.token) != nil }
+func (r *request) joined() bool { return r.what == "login" && r.w.known(r.answer.Browser.Token) != nil }
 
 // known returns the cookie with this value. The world is locked.
 func (w *world) known(value string) *cookie {
@@ -85,11 +87,11 @@ func (w *world) visit() *cookie {
 	w.mu.Unlock()
 	r := w.request("visit", c)
 	_, err := r.p.todos.Get(r.ctx)
-	if how := r.over(err); how != acked || len(r.answer.issued) == 0 {
+	if how := r.over(err); how != acked || len(r.answer.Issued) == 0 {
 		w.mu.Unlock()
 		return nil
 	}
-	c.value, c.made = r.answer.b.token, w.now()
+	c.value, c.made = r.answer.Browser.Token, w.now()
 	w.cookies = append(w.cookies, c)
 	w.mu.Unlock()
 	return c
@@ -105,7 +107,7 @@ func (r *request) begin() {
 // replace notes what became of the cookie. The world is locked.
 func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 	w, c := r.w, r.c
-	issued := r.answer.b.token != c.value
+	issued := r.answer.Browser.Token != c.value
 	switch {
 	case how == failed:
 		c.changes--
@@ -117,7 +119,7 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 		c.changes--
 		return nil
 	}
-	if n := w.known(r.answer.b.token); n != nil && r.what == "login" { // sent twice
+	if n := w.known(r.answer.Browser.Token); n != nil && r.what == "login" { // sent twice
 		c.changes--
 		w.onePassage(c.userGuest, r.span)
 		same := *n
@@ -131,7 +133,7 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 	}
 	c.dead = true
 	n := &cookie{
-		value: r.answer.b.token, owner: c.owner, user: c.user, asOwner: c.asOwner,
+		value: r.answer.Browser.Token, owner: c.owner, user: c.user, asOwner: c.asOwner,
 		todosGuest: c.todosGuest, userGuest: c.userGuest, made: r.span.to,
 	}
 	next(n)
@@ -203,7 +205,7 @@ func (w *world) add(c *cookie, module int) error {
 	r := w.request("add", c)
 	var err error
 	if module == inTodos {
-		_, err = r.p.todos.Update(r.ctx, func(t *todos) error {
+		_, err = r.p.todos.Update(r.ctx, func(t *testkit.Todos) error {
 			w.hasTurn()
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -212,7 +214,7 @@ func (w *world) add(c *cookie, module int) error {
 			return nil
 		})
 	} else {
-		_, err = r.p.carts[module].Update(r.ctx, func(s *cart) error {
+		_, err = r.p.carts[module].Update(r.ctx, func(s *testkit.Cart) error {
 			w.hasTurn()
 			w.mu.Lock()
 			defer w.mu.Unlock()
@@ -235,13 +237,13 @@ func (w *world) addAt(user string, module int) error {
 	w.mu.Unlock()
 	var err error
 	if module == inTodos {
-		_, err = r.p.todos.At(user).Update(r.ctx, func(t *todos) error {
-			t.Owner = owner{user, "by At"}
+		_, err = r.p.todos.At(user).Update(r.ctx, func(t *testkit.Todos) error {
+			t.Owner = testkit.Owner{ID: user, Role: "by At"}
 			t.Items = append(t.Items, name)
 			return nil
 		})
 	} else {
-		_, err = r.p.carts[module].At(user).Update(r.ctx, put(name))
+		_, err = r.p.carts[module].At(user).Update(r.ctx, testkit.Put(name))
 	}
 	w.done(it, r.over(err))
 	w.mu.Unlock()
@@ -314,7 +316,7 @@ func (w *world) become(c *cookie, user string) (*cookie, error) {
 	r := w.request("become", c)
 	r.begin()
 	saw := ""
-	v, err := r.p.todos.Update(r.ctx, func(t *todos) error {
+	v, err := r.p.todos.Update(r.ctx, func(t *testkit.Todos) error {
 		w.hasTurn()
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -328,16 +330,16 @@ func (w *world) become(c *cookie, user string) (*cookie, error) {
 		} else {
 			t.Items = append(t.Items, name) // K3, K4: it is dropped
 		}
-		return become(user)(t)
+		return testkit.Become(user)(t)
 	})
 	how := r.over(err)
 	defer w.mu.Unlock()
 	it.never = true
 	w.done(it, how)
-	if how == acked && saw != user && user != "" && v.Owner != (owner{user, "r-" + user}) {
+	if how == acked && saw != user && user != "" && v.Owner != (testkit.Owner{ID: user, Role: "r-" + user}) {
 		w.wrong("the owner of %q is %v", user, v.Owner)
 	}
-	if how == acked && saw != user && r.answer.b.token == c.value {
+	if how == acked && saw != user && r.answer.Browser.Token == c.value {
 		w.wrong("the key has changed and the cookie has not")
 	}
 	return r.replace(how, func(n *cookie) {
@@ -370,7 +372,7 @@ func (w *world) login(c *cookie, user string) (*cookie, error) {
 	}
 	how := r.over(err)
 	defer w.mu.Unlock()
-	if how == acked && (user != "" || c.user != "") && r.answer.b.token == c.value {
+	if how == acked && (user != "" || c.user != "") && r.answer.Browser.Token == c.value {
 		w.wrong("the user has changed and the cookie has not")
 	}
 	return r.replace(how, func(n *cookie) {

@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/testseed"
@@ -350,7 +352,7 @@ var keyChanges = map[string]func(w *world) func(){
 func TestS4CrashAtEveryCall(t *testing.T) {
 	n := 0
 	for name, play := range keyChanges {
-		for mode, guests := range guestModes {
+		for mode, guests := range testkit.GuestModes {
 			t.Run(name+"/"+mode, func(t *testing.T) {
 				for _, f := range []fate{crashes, crashed} {
 					for at := 0; crashAt(t, play, guests, f, at); at++ {

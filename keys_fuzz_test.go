@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -74,7 +76,7 @@ func keyedMarker(ctx context.Context, s *stay.State[keyedMark], key []byte) mark
 // that has the owner and key; nil if there can be none.
 func newMarker(t *testing.T, app *stay.App, known map[string]any, name string, how int, key []byte) *marker {
 	t.Helper()
-	b := newBrowser(app)
+	b := testkit.NewBrowser(app)
 	id := name + "/" + string(rune('0'+how))
 	var m marker
 	switch how {
@@ -86,7 +88,7 @@ func newMarker(t *testing.T, app *stay.App, known map[string]any, name string, h
 			known[id] = s
 		}
 		if how == ofGuest {
-			m = keyedMarker(b.ctx(), s, nil)
+			m = keyedMarker(b.Ctx(), s, nil)
 		} else if len(key) > 0 {
 			m = keyedMarker(t.Context(), s.At(string(key)), key)
 		}
@@ -102,13 +104,13 @@ func newMarker(t *testing.T, app *stay.App, known map[string]any, name string, h
 		}
 		switch {
 		case how == ofSession, how == ofAll:
-			m = plainMarker(b.ctx(), s)
+			m = plainMarker(b.Ctx(), s)
 		case len(key) == 0:
 		case how == ofUser:
 			m = plainMarker(t.Context(), s.At(string(key)))
 		default:
-			login(t, b, string(key))
-			m = plainMarker(b.ctx(), s)
+			testkit.Login(t, b, string(key))
+			m = plainMarker(b.Ctx(), s)
 		}
 	}
 	if m.write == nil {
@@ -138,7 +140,7 @@ func FuzzKeysOfStates(f *testing.F) {
 		}
 		same := name1 == name2 && kind(h1) == kind(h2) && h1 != ofGuest && h2 != ofGuest && (h1 == ofAll || h1 != ofSession && bytes.Equal(key1, key2))
 		st := memstore.New()
-		app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
+		app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored})
 		known := map[string]any{}
 		one := newMarker(t, app, known, name1, h1, key1)
 		two := newMarker(t, app, known, name2, h2, key2)
@@ -178,7 +180,7 @@ func btoi(b bool) int {
 // every store takes.
 func states(t *testing.T, st store.Store) (keys []string) {
 	t.Helper()
-	for _, key := range rows(t, st) {
+	for _, key := range testkit.Rows(t, st) {
 		if len(key) > store.MaxKey {
 			t.Errorf("a key has %d bytes", len(key))
 		}

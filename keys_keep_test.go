@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -18,29 +20,29 @@ import (
 // S4: two modules of one session that get their keys at the same time both
 // have them.
 func TestS4TwoModulesGetKeysAtOnce(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
-			st := behindCommitter(memstore.New())
-			app := newApp(t, st, &stay.Options{Guests: guests, KeepCookieOnKeyChange: true})
-			s := stay.Register(app, todosModule())
-			m := todosModule()
+			st := testkit.BehindCommitter(memstore.New())
+			app := testkit.NewApp(t, st, &stay.Options{Guests: guests, KeepCookieOnKeyChange: true})
+			s := stay.Register(app, testkit.TodosModule())
+			m := testkit.TodosModule()
 			m.Name = "other"
 			o := stay.Register(app, m)
-			b := newBrowser(app)
-			must(t)(s.Update(b.ctx(), addItem("one")))
-			must(t)(o.Update(b.ctx(), addItem("two")))
-			ctx := b.ctx()
-			done := start(t, stopAt(st, storefault.Load, "key/todos/ann", false), func() error {
-				_, err := s.Update(ctx, become("ann"))
+			b := testkit.NewBrowser(app)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("one")))
+			testkit.Must(t)(o.Update(b.Ctx(), testkit.AddItem("two")))
+			ctx := b.Ctx()
+			done := testkit.Start(t, testkit.StopAt(st, storefault.Load, "key/todos/ann", false), func() error {
+				_, err := s.Update(ctx, testkit.Become("ann"))
 				return err
 			})
-			must(t)(o.Update(b.ctx(), become("bob")))
+			testkit.Must(t)(o.Update(b.Ctx(), testkit.Become("bob")))
 			if err := done(); err != nil {
 				t.Fatal(err)
 			}
 			for range 2 {
-				wantState(t, b.ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["one"],"theme":"light"}`)
-				wantState(t, b.ctx(), o, `{"owner":{"id":"bob","role":"r-bob"},"items":["two"],"theme":"light"}`)
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["one"],"theme":"light"}`)
+				testkit.WantState(t, b.Ctx(), o, `{"owner":{"id":"bob","role":"r-bob"},"items":["two"],"theme":"light"}`)
 				bridge.AppOf(app).Evict(false)
 			}
 		})
@@ -51,40 +53,40 @@ func TestS4TwoModulesGetKeysAtOnce(t *testing.T) {
 // state went along is out of reach all the same: it comes back neither with a
 // logout nor with the next login.
 func TestS4UnknownLoginConsumesTheGuest(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				st := behindCommitter(memstore.New())
-				app := newApp(t, st, &stay.Options{
-					Guests: guests, KeepCookieOnKeyChange: true, CommitTimeout: time.Second, OnError: quiet,
+				st := testkit.BehindCommitter(memstore.New())
+				app := testkit.NewApp(t, st, &stay.Options{
+					Guests: guests, KeepCookieOnKeyChange: true, CommitTimeout: time.Second, OnError: testkit.Quiet,
 				})
-				s := stay.Register(app, todosModule())
-				_, c := userModules(app)
-				b := newBrowser(app)
-				must(t)(s.Update(b.ctx(), addItem("guest")))
-				change(t, b.ctx(), c, put("guest"))
+				s := stay.Register(app, testkit.TodosModule())
+				_, c := testkit.UserModules(app)
+				b := testkit.NewBrowser(app)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("guest")))
+				testkit.Change(t, b.Ctx(), c, testkit.Put("guest"))
 				unknown := func(fn func(ctx context.Context) error) {
 					t.Helper()
-					rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.HangAfter(), Match: storesNoList})
-					wantCode(t, fn(b.ctx()), stay.ErrUnknown)
+					rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.HangAfter(), Match: testkit.StoresNoList})
+					testkit.WantCode(t, fn(b.Ctx()), stay.ErrUnknown)
 					rule.Remove()
 				}
 				unknown(func(ctx context.Context) error {
-					_, err := s.Update(ctx, become("ann"))
+					_, err := s.Update(ctx, testkit.Become("ann"))
 					return err
 				})
-				wantState(t, b.ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["guest"],"theme":"light"}`)
-				must(t)(s.Update(b.ctx(), become("")))
-				wantState(t, b.ctx(), s, guestState)
-				must(t)(s.Update(b.ctx(), become("bob")))
-				wantState(t, b.ctx(), s, `{"owner":{"id":"bob","role":"r-bob"},"items":null,"theme":"light"}`)
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["guest"],"theme":"light"}`)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("")))
+				testkit.WantState(t, b.Ctx(), s, testkit.GuestState)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("bob")))
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"bob","role":"r-bob"},"items":null,"theme":"light"}`)
 
 				unknown(func(ctx context.Context) error { return stay.SessionFrom(ctx).Login(ctx, "ann") })
-				wantState(t, b.ctx(), c, `{"items":["guest"]}`)
-				logout(t, b)
-				wantState(t, b.ctx(), c, `{"items":null}`)
-				login(t, b, "bob")
-				wantState(t, b.ctx(), c, `{"items":null}`)
+				testkit.WantState(t, b.Ctx(), c, `{"items":["guest"]}`)
+				testkit.Logout(t, b)
+				testkit.WantState(t, b.Ctx(), c, `{"items":null}`)
+				testkit.Login(t, b, "bob")
+				testkit.WantState(t, b.Ctx(), c, `{"items":null}`)
 			})
 		})
 	}
@@ -93,24 +95,24 @@ func TestS4UnknownLoginConsumesTheGuest(t *testing.T) {
 // S4: a login that was given up and never stored has taken nothing from the
 // guest.
 func TestS4LostLoginKeepsTheGuest(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				st := behindCommitter(memstore.New())
-				app := newApp(t, st, &stay.Options{Guests: guests, CommitTimeout: time.Second, OnError: quiet})
-				s := stay.Register(app, todosModule())
-				_, c := userModules(app)
-				b := newBrowser(app)
-				must(t)(s.Update(b.ctx(), addItem("guest")))
-				change(t, b.ctx(), c, put("guest"))
-				rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Drop(nil), Match: storesNoList})
-				_, err := s.Update(b.ctx(), become("ann"))
-				wantCode(t, err, stay.ErrUnknown)
-				ctx := b.ctx()
-				wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrUnknown)
+				st := testkit.BehindCommitter(memstore.New())
+				app := testkit.NewApp(t, st, &stay.Options{Guests: guests, CommitTimeout: time.Second, OnError: testkit.Quiet})
+				s := stay.Register(app, testkit.TodosModule())
+				_, c := testkit.UserModules(app)
+				b := testkit.NewBrowser(app)
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("guest")))
+				testkit.Change(t, b.Ctx(), c, testkit.Put("guest"))
+				rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Drop(nil), Match: testkit.StoresNoList})
+				_, err := s.Update(b.Ctx(), testkit.Become("ann"))
+				testkit.WantCode(t, err, stay.ErrUnknown)
+				ctx := b.Ctx()
+				testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrUnknown)
 				rule.Remove()
-				wantState(t, b.ctx(), s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
-				wantState(t, b.ctx(), c, `{"items":["guest"]}`)
+				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"","role":""},"items":["guest"],"theme":"light"}`)
+				testkit.WantState(t, b.Ctx(), c, `{"items":["guest"]}`)
 			})
 		})
 	}

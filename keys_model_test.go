@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/testseed"
@@ -24,7 +26,7 @@ var worldStores = map[string]struct {
 }{
 	"direct":    {func() store.Store { return memstore.New() }, true},
 	"committer": {func() store.Store { return memstore.New() }, false},
-	"simple":    {func() store.Store { return store.FromSimple(newSimple()) }, false},
+	"simple":    {func() store.Store { return store.FromSimple(testkit.NewSimple()) }, false},
 }
 
 // A chaos is what goes wrong in a run.
@@ -219,7 +221,7 @@ func play(t *testing.T, seed uint64, immediate bool, open func() store.Store, gu
 func playAll(t *testing.T, seed uint64, steps int) {
 	n := uint64(0)
 	for name, s := range worldStores {
-		for mode, guests := range guestModes {
+		for mode, guests := range testkit.GuestModes {
 			for kind, c := range map[string]chaos{
 				"calm":  {},
 				"storm": {faults: true, crashes: true},

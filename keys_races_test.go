@@ -5,10 +5,11 @@ import (
 	"errors"
 	"runtime"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
@@ -17,63 +18,29 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// stopAt has the next call of an operation that names a key with the prefix
-// wait, before or after the work, until the gate is opened.
-func stopAt(st *storefault.Store, op storefault.Op, prefix string, after bool) *storefault.Gate {
-	gate := storefault.NewGate()
-	fault := storefault.Stop(gate)
-	if after {
-		fault = storefault.StopAfter(gate)
-	}
-	st.Add(storefault.Rule{Op: op, Times: 1, Fault: fault, Match: func(c storefault.Call) bool {
-		for _, key := range c.Keys {
-			if strings.HasPrefix(key, prefix) {
-				return true
-			}
-		}
-		return false
-	}})
-	return gate
-}
-
-// start runs fn while the gate is closed, and returns when it stands there;
-// wait opens the gate and returns what fn did.
-func start(t *testing.T, gate *storefault.Gate, fn func() error) (wait func() error) {
-	t.Helper()
-	result := make(chan error, 1)
-	go func() { result <- fn() }()
-	if _, err := gate.Arrived(soon(t)); err != nil {
-		t.Fatal(err)
-	}
-	return func() error {
-		gate.Open()
-		return <-result
-	}
-}
-
 // K2, K8: a login takes along what the guest has when it happens. A guest's
 // state that was deleted while the user's was loaded, and made anew, is not
 // the one that the login began with, though it has changed as often.
 func TestK2LoginMeetsAGuestMadeAnew(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
-			st := behindCommitter(memstore.New())
-			s := stay.Register(newApp(t, st, &stay.Options{Guests: guests}), todosModule())
-			b := newBrowser(s.App())
-			must(t)(s.Update(b.ctx(), addItem("old")))
-			ctx := b.ctx()
-			loggedIn := start(t, stopAt(st, storefault.Load, "key/todos/ann", false), func() error {
-				_, err := s.Update(ctx, become("ann"))
+			st := testkit.BehindCommitter(memstore.New())
+			s := stay.Register(testkit.NewApp(t, st, &stay.Options{Guests: guests}), testkit.TodosModule())
+			b := testkit.NewBrowser(s.App())
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("old")))
+			ctx := b.Ctx()
+			loggedIn := testkit.Start(t, testkit.StopAt(st, storefault.Load, "key/todos/ann", false), func() error {
+				_, err := s.Update(ctx, testkit.Become("ann"))
 				return err
 			})
-			if err := s.Delete(b.ctx()); err != nil {
+			if err := s.Delete(b.Ctx()); err != nil {
 				t.Fatal(err)
 			}
-			must(t)(s.Update(b.ctx(), addItem("new")))
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("new")))
 			if err := loggedIn(); err != nil {
 				t.Fatal(err)
 			}
-			wantState(t, t.Context(), s.At("ann"), `{"owner":{"id":"ann","role":"r-ann"},"items":["new"],"theme":"light"}`)
+			testkit.WantState(t, t.Context(), s.At("ann"), `{"owner":{"id":"ann","role":"r-ann"},"items":["new"],"theme":"light"}`)
 		})
 	}
 }
@@ -88,43 +55,43 @@ func TestS7LoginMeetsRevoke(t *testing.T) {
 		"renew":  (*stay.Session).Renew,
 	} {
 		t.Run(name, func(t *testing.T) {
-			st := behindCommitter(memstore.New())
-			app := newApp(t, st, nil)
-			p, _ := userModules(app)
-			b := newBrowser(app)
-			login(t, b, "ann")
-			change(t, b.ctx(), p, func(p *profile) error { p.Name = "Ann"; return nil })
-			ctx := b.ctx()
+			st := testkit.BehindCommitter(memstore.New())
+			app := testkit.NewApp(t, st, nil)
+			p, _ := testkit.UserModules(app)
+			b := testkit.NewBrowser(app)
+			testkit.Login(t, b, "ann")
+			testkit.Change(t, b.Ctx(), p, func(p *testkit.Profile) error { p.Name = "Ann"; return nil })
+			ctx := b.Ctx()
 			if id := stay.SessionFrom(ctx).ID(); id == "" {
 				t.Fatal("no session")
 			}
-			gate := stopAt(st, storefault.Load, "stay/", false)
+			gate := testkit.StopAt(st, storefault.Load, "stay/", false)
 			bridge.AppOf(app).Evict(false)
 			// It stands where it loads the session, or whose it was.
-			done := start(t, gate, func() error { return verb(stay.SessionFrom(ctx), ctx) })
+			done := testkit.Start(t, gate, func() error { return verb(stay.SessionFrom(ctx), ctx) })
 			if err := app.Revoke(t.Context(), "ann"); err != nil {
 				t.Fatal(err)
 			}
-			wantCode(t, done(), stay.ErrEnded)
-			wantState(t, b.ctx(), p, `{"name":"guest"}`)
-			wantCode(t, stay.SessionFrom(b.ctx()).Renew(b.ctx()), stay.ErrEnded)
+			testkit.WantCode(t, done(), stay.ErrEnded)
+			testkit.WantState(t, b.Ctx(), p, `{"name":"guest"}`)
+			testkit.WantCode(t, stay.SessionFrom(b.Ctx()).Renew(b.Ctx()), stay.ErrEnded)
 		})
 	}
 	t.Run("resolved", func(t *testing.T) {
-		st := behindCommitter(memstore.New())
-		app := newApp(t, st, nil)
-		userModules(app)
-		b := newBrowser(app)
-		login(t, b, "ann")
-		ctx := b.ctx()
-		done := start(t, stopAt(st, storefault.Load, "stay/user/bob", false), func() error {
+		st := testkit.BehindCommitter(memstore.New())
+		app := testkit.NewApp(t, st, nil)
+		testkit.UserModules(app)
+		b := testkit.NewBrowser(app)
+		testkit.Login(t, b, "ann")
+		ctx := b.Ctx()
+		done := testkit.Start(t, testkit.StopAt(st, storefault.Load, "stay/user/bob", false), func() error {
 			return stay.SessionFrom(ctx).Login(ctx, "bob")
 		})
 		if err := app.Revoke(t.Context(), "ann"); err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, done(), stay.ErrEnded)
-		if user := stay.SessionFrom(b.ctx()).User(); user != "" {
+		testkit.WantCode(t, done(), stay.ErrEnded)
+		if user := stay.SessionFrom(b.Ctx()).User(); user != "" {
 			t.Errorf("a session that was revoked is logged in as %q", user)
 		}
 	})
@@ -134,22 +101,22 @@ func TestS7LoginMeetsRevoke(t *testing.T) {
 // stored since: a session that has ended stays so.
 func TestS5SlowAnswerRevivesNothing(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil) // answers can overtake each other
-	app := newApp(t, st, nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
-	probe := stay.Register(app, stay.Module[counter]{Name: "probe", Persist: stay.PerSession})
-	b := newBrowser(app)
-	wantCount(t, b.ctx(), s, 0) // it has a cookie, and nothing is stored
-	ctx := b.ctx()
-	stored := start(t, stopAt(st, storefault.Commit, "session/c/", true), func() error {
-		_, err := s.Update(ctx, increment)
+	app := testkit.NewApp(t, st, nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
+	probe := stay.Register(app, stay.Module[testkit.Counter]{Name: "probe", Persist: stay.PerSession})
+	b := testkit.NewBrowser(app)
+	testkit.WantCount(t, b.Ctx(), s, 0) // it has a cookie, and nothing is stored
+	ctx := b.Ctx()
+	stored := testkit.Start(t, testkit.StopAt(st, storefault.Commit, "session/c/", true), func() error {
+		_, err := s.Update(ctx, testkit.Increment)
 		return err
 	})
 	bridge.AppOf(app).Evict(true)
-	end := b.with(b.token).ctx()
+	end := b.With(b.Token).Ctx()
 	destroyed := make(chan error, 1)
 	go func() { destroyed <- stay.SessionFrom(end).Destroy(end) }() // waits for the state
 	try := func() error {
-		_, err := probe.Update(b.with(b.token).ctx(), func(*counter) error { return errors.ErrUnsupported })
+		_, err := probe.Update(b.With(b.Token).Ctx(), func(*testkit.Counter) error { return errors.ErrUnsupported })
 		return err
 	}
 	for !errors.Is(try(), stay.ErrEnded) {
@@ -170,32 +137,32 @@ func TestS5SlowAnswerRevivesNothing(t *testing.T) {
 // looks at the clock tell them apart, and everything is evicted at once. What
 // the change acknowledged the user has.
 func TestS5LoginWithinAChange(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		for _, touched := range []bool{false, true} {
 			t.Run(mode, func(t *testing.T) {
 				for at := 1; ; at++ {
 					var looks, armed atomic.Int32
 					intrude := func() {}
-					app := newApp(t, behindCommitter(memstore.New()), &stay.Options{Guests: guests, Clock: func() time.Time {
+					app := testkit.NewApp(t, testkit.BehindCommitter(memstore.New()), &stay.Options{Guests: guests, Clock: func() time.Time {
 						if armed.Load() == 1 && int(looks.Add(1)) == at && armed.CompareAndSwap(1, 2) {
 							intrude()
 						}
 						return worldClock()
 					}})
-					_, c := userModules(app)
-					b := newBrowser(app)
-					wantState(t, b.ctx(), c, `{"items":null}`) // the cookie
+					_, c := testkit.UserModules(app)
+					b := testkit.NewBrowser(app)
+					testkit.WantState(t, b.Ctx(), c, `{"items":null}`) // the cookie
 					want := map[string]bool{}
 					if touched {
-						change(t, b.ctx(), c, put("before"))
+						testkit.Change(t, b.Ctx(), c, testkit.Put("before"))
 						want["before"] = true
 					}
-					ctx := b.ctx()
+					ctx := b.Ctx()
 					done := make(chan struct{})
 					intrude = func() {
 						go func() {
 							defer close(done)
-							login(t, b, "ann")
+							testkit.Login(t, b, "ann")
 							bridge.AppOf(app).Evict(false)
 						}()
 						select {
@@ -204,7 +171,7 @@ func TestS5LoginWithinAChange(t *testing.T) {
 						}
 					}
 					armed.Store(1)
-					_, err := c.Update(ctx, put("meanwhile"))
+					_, err := c.Update(ctx, testkit.Put("meanwhile"))
 					if armed.Load() == 1 {
 						return // it does not look at the clock so often
 					}
@@ -215,7 +182,7 @@ func TestS5LoginWithinAChange(t *testing.T) {
 					case !errors.Is(err, stay.ErrEnded):
 						t.Error(err)
 					}
-					got, err := c.Get(b.ctx())
+					got, err := c.Get(b.Ctx())
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -241,14 +208,14 @@ func TestK7K8ReadIsOfTheStateThatWasChecked(t *testing.T) {
 	mem := memstore.New()
 	const key = "key/todos/ann"
 	looks := -1 // not yet counted
-	st := storefault.Wrap(unclosed{mem}, &storefault.Options{Hook: func(c storefault.Call) {
+	st := storefault.Wrap(testkit.Unclosed{Store: mem}, &storefault.Options{Hook: func(c storefault.Call) {
 		if c.Op != storefault.Load || !slices.Contains(c.Keys, key) || looks < 0 {
 			return
 		}
 		if looks++; looks < 2 {
 			return
 		}
-		rec := recordOf(t, mem, key)
+		rec := testkit.RecordOf(t, mem, key)
 		for _, w := range []store.Write{
 			{Op: store.Delete, Key: key, Base: rec.Revision},
 			{Op: store.Put, Key: key, Value: []byte(`{"owner":{"id":"ann"},"items":["of another ann"]}`), Version: 1},
@@ -258,14 +225,14 @@ func TestK7K8ReadIsOfTheStateThatWasChecked(t *testing.T) {
 			}
 		}
 	}})
-	app := newApp(t, st, nil)
-	s := stay.Register(app, todosModule())
-	b := newBrowser(app)
-	must(t)(s.Update(b.ctx(), become("ann")))
-	must(t)(s.Update(b.ctx(), addItem("mine")))
+	app := testkit.NewApp(t, st, nil)
+	s := stay.Register(app, testkit.TodosModule())
+	b := testkit.NewBrowser(app)
+	testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+	testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("mine")))
 	bridge.AppOf(app).Evict(true)
 	looks = 0
-	got := must(t)(s.Get(b.ctx()))
+	got := testkit.Must(t)(s.Get(b.Ctx()))
 	if !slices.Equal(got.Items, []string{"mine"}) {
 		t.Errorf("the session reads %q", got.Items)
 	}

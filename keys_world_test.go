@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -108,8 +110,8 @@ type cookie struct {
 // A process is one App, until it is closed or crashes.
 type process struct {
 	app   *stay.App
-	todos *stay.State[todos]
-	carts [worldModules]*stay.State[cart]
+	todos *stay.State[testkit.Todos]
+	carts [worldModules]*stay.State[testkit.Cart]
 	ring  bridge.Keyring
 	life  *mortal
 }
@@ -186,19 +188,19 @@ func (w *world) start() {
 		p.life.Store = w.between(w.st)
 	}
 	p.app = stay.New(p.life, &stay.Options{
-		Clock: worldClock, Guests: w.guests, OnError: quiet, CommitTimeout: 40 * time.Millisecond, MaxWait: time.Second,
+		Clock: worldClock, Guests: w.guests, OnError: testkit.Quiet, CommitTimeout: 40 * time.Millisecond, MaxWait: time.Second,
 	})
-	m := todosModule()
-	m.Adopt = func(stored, guest *todos) error {
+	m := testkit.TodosModule()
+	m.Adopt = func(stored, guest *testkit.Todos) error {
 		stored.Items = append(stored.Items, guest.Items...)
 		return nil
 	}
 	p.todos = stay.Register(p.app, m)
-	p.carts[inCart] = stay.Register(p.app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(stored, guest *cart) error {
+	p.carts[inCart] = stay.Register(p.app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(stored, guest *testkit.Cart) error {
 		stored.Items = append(stored.Items, guest.Items...)
 		return nil
 	}})
-	p.carts[inNotes] = stay.Register(p.app, stay.Module[cart]{Name: "notes", Persist: stay.PerUser})
+	p.carts[inNotes] = stay.Register(p.app, stay.Module[testkit.Cart]{Name: "notes", Persist: stay.PerUser})
 	p.ring = bridge.AppOf(p.app).Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -270,9 +272,9 @@ func (w *world) newGuest() int {
 
 func stringsOf(v any) (items []string, owner string) {
 	switch v := v.(type) {
-	case *todos:
+	case *testkit.Todos:
 		return v.Items, v.Owner.ID
-	case *cart:
+	case *testkit.Cart:
 		return v.Items, ""
 	}
 	return nil, ""
@@ -280,9 +282,9 @@ func stringsOf(v any) (items []string, owner string) {
 
 // decode reads a record.
 func decode(module int, value []byte) (any, error) {
-	var v any = new(cart)
+	var v any = new(testkit.Cart)
 	if module == inTodos {
-		v = new(todos)
+		v = new(testkit.Todos)
 	}
 	return v, json.Unmarshal(value, v)
 }

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 )
 
@@ -14,7 +16,7 @@ func listed(t *testing.T, app *stay.App, user string) (*stay.Session, context.Co
 	t.Helper()
 	var found *stay.Session
 	for s, err := range app.Sessions(t.Context(), user) {
-		noError(t, err)
+		testkit.NoError(t, err)
 		if found != nil {
 			t.Fatal("there are two sessions")
 		}
@@ -28,21 +30,21 @@ func listed(t *testing.T, app *stay.App, user string) (*stay.Session, context.Co
 
 // onListed runs the test on each store, with a browser in which ann is logged
 // in and has a PerSession, a PerUser and a WithKey state.
-func onListed(t *testing.T, opts stay.Options, test func(t *testing.T, a *listedApp, b *browser)) {
-	for name, open := range keyStores {
+func onListed(t *testing.T, opts stay.Options, test func(t *testing.T, a *listedApp, b *testkit.Browser)) {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
-			app := newApp(t, open(), &opts)
+			app := testkit.NewApp(t, open(), &opts)
 			a := &listedApp{
 				App:   app,
-				own:   stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession}),
-				user:  stay.Register(app, stay.Module[counter]{Name: "user", Persist: stay.PerUser}),
-				keyed: stay.Register(app, todosModule()),
+				own:   stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession}),
+				user:  stay.Register(app, stay.Module[testkit.Counter]{Name: "user", Persist: stay.PerUser}),
+				keyed: stay.Register(app, testkit.TodosModule()),
 			}
-			b := newBrowser(app)
-			login(t, b, "ann")
-			mustUpdate(t, b.ctx(), a.own)
-			mustUpdate(t, b.ctx(), a.user)
-			must(t)(a.keyed.Update(b.ctx(), become("ann")))
+			b := testkit.NewBrowser(app)
+			testkit.Login(t, b, "ann")
+			testkit.MustUpdate(t, b.Ctx(), a.own)
+			testkit.MustUpdate(t, b.Ctx(), a.user)
+			testkit.Must(t)(a.keyed.Update(b.Ctx(), testkit.Become("ann")))
 			test(t, a, b)
 		})
 	}
@@ -50,23 +52,23 @@ func onListed(t *testing.T, opts stay.Options, test func(t *testing.T, a *listed
 
 type listedApp struct {
 	*stay.App
-	own, user *stay.State[counter]
-	keyed     *stay.State[todos]
+	own, user *stay.State[testkit.Counter]
+	keyed     *stay.State[testkit.Todos]
 }
 
 // wantSame wants that the browser is logged in as ann, with the cookie it had.
-func (a *listedApp) wantSame(t *testing.T, b *browser) {
+func (a *listedApp) wantSame(t *testing.T, b *testkit.Browser) {
 	t.Helper()
-	ctx, r := b.request()
-	wantCount(t, ctx, a.own, 1)
-	wantCount(t, ctx, a.user, 1)
+	ctx, r := b.Request()
+	testkit.WantCount(t, ctx, a.own, 1)
+	testkit.WantCount(t, ctx, a.user, 1)
 	if user := stay.SessionFrom(ctx).User(); user != "ann" {
 		t.Errorf("the browser's user is %q", user)
 	}
-	if len(r.issued) > 0 {
+	if len(r.Issued) > 0 {
 		t.Errorf("the browser got another cookie")
 	}
-	if _, err := a.own.Update(ctx, func(*counter) error { return nil }); err != nil {
+	if _, err := a.own.Update(ctx, func(*testkit.Counter) error { return nil }); err != nil {
 		t.Errorf("a change by the browser: %v", err)
 	}
 }
@@ -77,24 +79,24 @@ func (a *listedApp) wantSame(t *testing.T, b *browser) {
 //
 // Proves S5, S7, K2, K4, K5.
 func TestKeyChangeThroughAListedSessionKeepsItsCookie(t *testing.T) {
-	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *browser) {
+	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *testkit.Browser) {
 		_, ctx := listed(t, a.App, "ann")
 		for _, key := range []string{"bob", "", "cal"} {
-			must(t)(a.keyed.Update(ctx, become(key)))
-			must(t)(a.keyed.Update(ctx, addItem("by the admin for "+key)))
+			testkit.Must(t)(a.keyed.Update(ctx, testkit.Become(key)))
+			testkit.Must(t)(a.keyed.Update(ctx, testkit.AddItem("by the admin for "+key)))
 			want, err := a.keyed.Get(ctx)
-			noError(t, err)
-			got, err := a.keyed.Get(b.ctx())
-			noError(t, err)
+			testkit.NoError(t, err)
+			got, err := a.keyed.Get(b.Ctx())
+			testkit.NoError(t, err)
 			if got.Owner.ID != key || len(got.Items) != len(want.Items) {
 				t.Errorf("the browser has %+v, the listed session %+v", got, want)
 			}
 			a.wantSame(t, b)
 		}
 		old := *b
-		must(t)(a.keyed.Update(b.ctx(), become("dan"))) // by the browser itself
-		_, err := a.own.Update(old.ctx(), increment)
-		wantCode(t, err, stay.ErrEnded)
+		testkit.Must(t)(a.keyed.Update(b.Ctx(), testkit.Become("dan"))) // by the browser itself
+		_, err := a.own.Update(old.Ctx(), testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrEnded)
 		a.wantSame(t, b)
 	})
 }
@@ -104,7 +106,7 @@ func TestKeyChangeThroughAListedSessionKeepsItsCookie(t *testing.T) {
 //
 // Proves S5, S7.
 func TestListedSessionIsNeitherRenewedNorLoggedIn(t *testing.T) {
-	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *browser) {
+	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *testkit.Browser) {
 		s, ctx := listed(t, a.App, "ann")
 		for what, verb := range map[string]func() error{
 			"Renew":                 func() error { return s.Renew(ctx) },
@@ -112,7 +114,7 @@ func TestListedSessionIsNeitherRenewedNorLoggedIn(t *testing.T) {
 			"Login of the same":     func() error { return s.Login(ctx, "ann") },
 		} {
 			err := verb()
-			wantCode(t, err, stay.ErrInternal)
+			testkit.WantCode(t, err, stay.ErrInternal)
 			for _, word := range []string{"App.Sessions", "Destroy", "App.Revoke"} {
 				if err != nil && !strings.Contains(err.Error(), word) {
 					t.Errorf("%s: the error does not speak of %s: %v", what, word, err)
@@ -120,9 +122,9 @@ func TestListedSessionIsNeitherRenewedNorLoggedIn(t *testing.T) {
 			}
 			a.wantSame(t, b)
 		}
-		noError(t, s.Destroy(ctx))
-		wantCode(t, s.Renew(ctx), stay.ErrEnded)
-		wantCode(t, s.Login(ctx, "bob"), stay.ErrEnded)
+		testkit.NoError(t, s.Destroy(ctx))
+		testkit.WantCode(t, s.Renew(ctx), stay.ErrEnded)
+		testkit.WantCode(t, s.Login(ctx, "bob"), stay.ErrEnded)
 	})
 }
 
@@ -131,34 +133,34 @@ func TestListedSessionIsNeitherRenewedNorLoggedIn(t *testing.T) {
 //
 // Proves S5, S7.
 func TestLogoutThroughAListedSession(t *testing.T) {
-	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *browser) {
+	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *testkit.Browser) {
 		s, ctx := listed(t, a.App, "ann")
-		before, cookie := s.ID(), b.token
-		noError(t, s.Logout(ctx))
+		before, cookie := s.ID(), b.Token
+		testkit.NoError(t, s.Logout(ctx))
 		if user := s.User(); user != "" {
 			t.Errorf("the listed session is still %q's", user)
 		}
-		noError(t, s.Logout(ctx)) // of a guest
-		wantCount(t, ctx, a.own, 1)
+		testkit.NoError(t, s.Logout(ctx)) // of a guest
+		testkit.WantCount(t, ctx, a.own, 1)
 		for _, err := range a.Sessions(t.Context(), "ann") {
 			t.Errorf("the session is still in the list: %v", err)
 		}
-		guest, r := b.request()
-		wantCount(t, guest, a.own, 1)
-		wantCount(t, guest, a.user, 0)
-		mustUpdate(t, guest, a.own)
+		guest, r := b.Request()
+		testkit.WantCount(t, guest, a.own, 1)
+		testkit.WantCount(t, guest, a.user, 0)
+		testkit.MustUpdate(t, guest, a.own)
 		session := stay.SessionFrom(guest)
-		if session.User() != "" || session.ID() != before || len(r.issued) > 0 || b.token != cookie {
-			t.Errorf("the browser is %q of %q, its cookies %q", session.ID(), session.User(), r.issued)
+		if session.User() != "" || session.ID() != before || len(r.Issued) > 0 || b.Token != cookie {
+			t.Errorf("the browser is %q of %q, its cookies %q", session.ID(), session.User(), r.Issued)
 		}
 		old := *b
-		login(t, b, "ann")
-		if b.token == cookie {
+		testkit.Login(t, b, "ann")
+		if b.Token == cookie {
 			t.Error("the login has not renewed the cookie")
 		}
-		wantCount(t, b.ctx(), a.user, 1)
-		_, err := a.own.Update(old.ctx(), increment)
-		wantCode(t, err, stay.ErrEnded)
+		testkit.WantCount(t, b.Ctx(), a.user, 1)
+		_, err := a.own.Update(old.Ctx(), testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrEnded)
 	})
 }
 
@@ -167,13 +169,13 @@ func TestLogoutThroughAListedSession(t *testing.T) {
 //
 // Proves S5, S7.
 func TestListedSessionLogsInWhereTheCookieIsKept(t *testing.T) {
-	onListed(t, stay.Options{KeepCookieOnKeyChange: true}, func(t *testing.T, a *listedApp, b *browser) {
+	onListed(t, stay.Options{KeepCookieOnKeyChange: true}, func(t *testing.T, a *listedApp, b *testkit.Browser) {
 		s, ctx := listed(t, a.App, "ann")
-		noError(t, s.Login(ctx, "bob"))
-		wantCode(t, s.Renew(ctx), stay.ErrInternal)
-		if got, own := stay.SessionFrom(b.ctx()).User(), s.User(); got != "bob" || own != "bob" {
+		testkit.NoError(t, s.Login(ctx, "bob"))
+		testkit.WantCode(t, s.Renew(ctx), stay.ErrInternal)
+		if got, own := stay.SessionFrom(b.Ctx()).User(), s.User(); got != "bob" || own != "bob" {
 			t.Errorf("the browser's user is %q, the listed session's %q", got, own)
 		}
-		wantCount(t, b.ctx(), a.own, 1)
+		testkit.WantCount(t, b.Ctx(), a.own, 1)
 	})
 }

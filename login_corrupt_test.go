@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -22,36 +24,36 @@ func TestM3A21LoginBesideUnreadableStates(t *testing.T) {
 		t.Run(whose, func(t *testing.T) {
 			st := memstore.New()
 			var told []*stay.Error
-			app := newApp(t, st, &stay.Options{
+			app := testkit.NewApp(t, st, &stay.Options{
 				Guests:  stay.GuestStored,
 				OnError: func(_ *stay.Call, e *stay.Error) { told = append(told, e) },
 			})
-			p, c := userModules(app)
-			b := newBrowser(app)
-			change(t, b.ctx(), c, put("book"))
+			p, c := testkit.UserModules(app)
+			b := testkit.NewBrowser(app)
+			testkit.Change(t, b.Ctx(), c, testkit.Put("book"))
 			key := "user/profile/ann"
 			if whose == "guest" {
-				key = "guest/profile/" + stay.SessionFrom(b.ctx()).ID()
+				key = "guest/profile/" + stay.SessionFrom(b.Ctx()).ID()
 			} else {
-				change(t, b.ctx(), p, name("Guest"))
+				testkit.Change(t, b.Ctx(), p, testkit.Name("Guest"))
 			}
 			bad := store.Write{Op: store.Put, Key: key, Value: []byte(`{"name":1}`), Version: 1}
 			if res := st.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
 			bridge.AppOf(app).Evict(false)
-			login(t, b, "ann")
+			testkit.Login(t, b, "ann")
 			if len(told) != 1 || told[0].Module != "profile" || told[0].Phase != "decode" || told[0].Code != stay.ErrCorrupt {
 				t.Errorf("OnError was told %v", told)
 			}
-			wantState(t, b.ctx(), c, `{"items":["book"]}`)
-			_, err := p.Get(b.ctx())
+			testkit.WantState(t, b.Ctx(), c, `{"items":["book"]}`)
+			_, err := p.Get(b.Ctx())
 			if whose == "user" {
-				wantCode(t, err, stay.ErrCorrupt)
+				testkit.WantCode(t, err, stay.ErrCorrupt)
 			} else {
-				noError(t, err)
+				testkit.NoError(t, err)
 			}
-			if got := recordOf(t, st, key); string(got.Value) != `{"name":1}` {
+			if got := testkit.RecordOf(t, st, key); string(got.Value) != `{"name":1}` {
 				t.Errorf("the record became %s", got.Value)
 			}
 		})
@@ -67,22 +69,22 @@ func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {
 	for _, whose := range []string{"record", "hook"} {
 		t.Run(whose, func(t *testing.T) {
 			st := memstore.New()
-			app := newApp(t, st, &stay.Options{Guests: stay.GuestStored, OnError: quiet})
+			app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored, OnError: testkit.Quiet})
 			fail := false
-			m := todosModule()
-			m.OnCreated = func(*stay.Call, *todos) error {
+			m := testkit.TodosModule()
+			m.OnCreated = func(*stay.Call, *testkit.Todos) error {
 				if fail {
 					return errors.New("not today")
 				}
 				return nil
 			}
 			s := stay.Register(app, m)
-			b := newBrowser(app)
-			login(t, b, "ann")
-			must(t)(s.Update(b.ctx(), addItem("of ann")))
-			key := "guest/todos/" + stay.SessionFrom(b.ctx()).ID()
+			b := testkit.NewBrowser(app)
+			testkit.Login(t, b, "ann")
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("of ann")))
+			key := "guest/todos/" + stay.SessionFrom(b.Ctx()).ID()
 			if whose == "record" {
-				rec := recordOf(t, st, key)
+				rec := testkit.RecordOf(t, st, key)
 				bad := store.Write{Op: store.Put, Key: key, Base: rec.Revision, Value: []byte(`{"items":1}`), Version: 1}
 				if res := st.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
 					t.Fatal(res[0])
@@ -90,10 +92,10 @@ func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {
 			}
 			fail = whose == "hook"
 			bridge.AppOf(app).Evict(false)
-			logout(t, b)
-			login(t, b, "bob")
+			testkit.Logout(t, b)
+			testkit.Login(t, b, "bob")
 			fail = false
-			wantState(t, b.ctx(), s, `{"owner":{"id":"","role":""},"items":null,"theme":"light"}`)
+			testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"","role":""},"items":null,"theme":"light"}`)
 		})
 	}
 }
@@ -104,16 +106,16 @@ func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {
 // Proves K3, K8, S5.
 func TestDestroyRemovesTheGuestAfterAKeyAndAUser(t *testing.T) {
 	st := memstore.New()
-	app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
-	s := stay.Register(app, todosModule())
-	b := newBrowser(app)
-	login(t, b, "ann")
+	app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored})
+	s := stay.Register(app, testkit.TodosModule())
+	b := testkit.NewBrowser(app)
+	testkit.Login(t, b, "ann")
 	for _, owner := range []string{"x", ""} {
-		must(t)(s.Update(b.ctx(), become(owner)))
+		testkit.Must(t)(s.Update(b.Ctx(), testkit.Become(owner)))
 	}
-	logout(t, b)
-	must(t)(s.Update(b.ctx(), addItem("of nobody")))
-	noError(t, stay.SessionFrom(b.ctx()).Destroy(b.ctx()))
+	testkit.Logout(t, b)
+	testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("of nobody")))
+	testkit.NoError(t, stay.SessionFrom(b.Ctx()).Destroy(b.Ctx()))
 	keys, err := st.List(t.Context(), time.Now(), "guest/", "", 10)
 	if err != nil || len(keys) > 0 {
 		t.Errorf("left: %q, %v", keys, err)
@@ -128,44 +130,44 @@ func TestLogoutTakesWhatTheUserBeginsMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
 		st := storefault.Wrap(mem, nil)
-		app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
-		todos := stay.Register(app, todosModule())
-		b := newBrowser(app)
-		login(t, b, "ann")
-		id := stay.SessionFrom(b.ctx()).ID()
+		app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored})
+		todos := stay.Register(app, testkit.TodosModule())
+		b := testkit.NewBrowser(app)
+		testkit.Login(t, b, "ann")
+		id := stay.SessionFrom(b.Ctx()).ID()
 
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Key: "stay/user/ann", Fault: storefault.Stop(gate)})
-		before, leaving := b.ctx(), b.ctx()
+		before, leaving := b.Ctx(), b.Ctx()
 		left, changed := make(chan error, 1), make(chan error, 1)
 		go func() { left <- stay.SessionFrom(leaving).Logout(leaving) }()
 		synctest.Wait()
 		go func() {
-			_, err := todos.Update(before, addItem("late"))
+			_, err := todos.Update(before, testkit.AddItem("late"))
 			changed <- err
 		}()
 		synctest.Wait()
 		gate.Open()
-		noError(t, <-left)
-		wantCode(t, <-changed, stay.ErrEnded)
+		testkit.NoError(t, <-left)
+		testkit.WantCode(t, <-changed, stay.ErrEnded)
 		rule.Remove()
-		if got := recordOf(t, mem, "guest/todos/"+id); got.Revision != 0 {
+		if got := testkit.RecordOf(t, mem, "guest/todos/"+id); got.Revision != 0 {
 			t.Errorf("what ann began is left: %s", got.Value)
 		}
 
-		login(t, b, "ann")
-		change(t, b.ctx(), todos, addItem("pear"))
+		testkit.Login(t, b, "ann")
+		testkit.Change(t, b.Ctx(), todos, testkit.AddItem("pear"))
 		key := "guest/todos/" + id + ".1"
-		if recordOf(t, mem, key).Revision == 0 {
+		if testkit.RecordOf(t, mem, key).Revision == 0 {
 			t.Fatalf("%s is not stored", key)
 		}
 		bridge.AppOf(app).Evict(false)
 		rule = st.Add(storefault.Rule{Op: storefault.Load, Key: key, Fault: storefault.Fail(nil)})
-		ctx := b.ctx()
-		wantCode(t, stay.SessionFrom(ctx).Logout(context.Background()), stay.ErrUnavailable)
+		ctx := b.Ctx()
+		testkit.WantCode(t, stay.SessionFrom(ctx).Logout(context.Background()), stay.ErrUnavailable)
 		rule.Remove()
-		logout(t, b)
-		if got := recordOf(t, mem, key); got.Revision != 0 {
+		testkit.Logout(t, b)
+		if got := testkit.RecordOf(t, mem, key); got.Revision != 0 {
 			t.Errorf("what ann did is left: %s", got.Value)
 		}
 	})

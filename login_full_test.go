@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -19,37 +21,37 @@ import (
 func TestFullGuestKeepsNobodyFromLoggingIn(t *testing.T) {
 	var mu sync.Mutex
 	var told []*stay.Error
-	app := newApp(t, memstore.New(), &stay.Options{MaxState: 1000, OnError: func(_ *stay.Call, e *stay.Error) {
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxState: 1000, OnError: func(_ *stay.Call, e *stay.Error) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, e)
 	}})
-	carts := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(stored, guest *cart) error {
+	carts := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Adopt: func(stored, guest *testkit.Cart) error {
 		stored.Items = append(stored.Items, guest.Items...)
 		return nil
 	}})
-	m := todosModule()
-	m.Adopt = func(stored, guest *todos) error {
+	m := testkit.TodosModule()
+	m.Adopt = func(stored, guest *testkit.Todos) error {
 		stored.Items = append(stored.Items, guest.Items...)
 		return nil
 	}
 	list := stay.Register(app, m)
 	full := strings.Repeat("x", 600)
 	for _, user := range []string{"ann", "bob"} {
-		change(t, context.Background(), carts.At(user), put("of "+user))
+		testkit.Change(t, context.Background(), carts.At(user), testkit.Put("of "+user))
 	}
-	must(t)(list.At("ann").Update(context.Background(), func(s *todos) error {
+	testkit.Must(t)(list.At("ann").Update(context.Background(), func(s *testkit.Todos) error {
 		s.Items = []string{"of ann", full}
-		return become("ann")(s)
+		return testkit.Become("ann")(s)
 	}))
-	change(t, context.Background(), carts.At("ann"), put(full))
+	testkit.Change(t, context.Background(), carts.At("ann"), testkit.Put(full))
 
-	b := newBrowser(app)
-	change(t, b.ctx(), carts, put(full))
-	must(t)(list.Update(b.ctx(), addItem(full)))
-	login(t, b, "ann")
-	wantState(t, b.ctx(), carts, `{"items":["of ann","`+full+`"]}`)
-	got, err := list.Update(b.ctx(), become("ann"))
+	b := testkit.NewBrowser(app)
+	testkit.Change(t, b.Ctx(), carts, testkit.Put(full))
+	testkit.Must(t)(list.Update(b.Ctx(), testkit.AddItem(full)))
+	testkit.Login(t, b, "ann")
+	testkit.WantState(t, b.Ctx(), carts, `{"items":["of ann","`+full+`"]}`)
+	got, err := list.Update(b.Ctx(), testkit.Become("ann"))
 	if err != nil || len(got.Items) != 2 || got.Owner.ID != "ann" {
 		t.Errorf("the key's login gives %v, %v", got, err)
 	}
@@ -61,8 +63,8 @@ func TestFullGuestKeepsNobodyFromLoggingIn(t *testing.T) {
 	}
 	mu.Unlock()
 
-	b = newBrowser(app)
-	change(t, b.ctx(), carts, put(full))
-	login(t, b, "bob")
-	wantState(t, b.ctx(), carts, `{"items":["of bob","`+full+`"]}`)
+	b = testkit.NewBrowser(app)
+	testkit.Change(t, b.Ctx(), carts, testkit.Put(full))
+	testkit.Login(t, b, "bob")
+	testkit.WantState(t, b.Ctx(), carts, `{"items":["of bob","`+full+`"]}`)
 }

@@ -9,90 +9,40 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
 
-type profile struct {
-	Name string `json:"name"`
-}
-
-type cart struct {
-	Items []string `json:"items"`
-}
-
-// userModules are the two modules of most tests of logins.
-func userModules(app *stay.App) (*stay.State[profile], *stay.State[cart]) {
-	p := stay.Register(app, stay.Module[profile]{Name: "profile", Initial: profile{"guest"}, Persist: stay.PerUser})
-	c := stay.Register(app, stay.Module[cart]{
-		Name: "cart", Persist: stay.PerUser,
-		Adopt: func(stored, guest *cart) error {
-			stored.Items = append(stored.Items, guest.Items...)
-			return nil
-		},
-	})
-	return p, c
-}
-
-func login(t *testing.T, b *browser, user string) {
-	t.Helper()
-	ctx := b.ctx()
-	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
-		t.Fatalf("login: %v", err)
-	}
-}
-
-func logout(t *testing.T, b *browser) {
-	t.Helper()
-	ctx := b.ctx()
-	if err := stay.SessionFrom(ctx).Logout(ctx); err != nil {
-		t.Fatalf("logout: %v", err)
-	}
-}
-
-func name(n string) func(*profile) error {
-	return func(p *profile) error { p.Name = n; return nil }
-}
-
-func put(item string) func(*cart) error {
-	return func(c *cart) error { c.Items = append(c.Items, item); return nil }
-}
-
-func change[S any](t *testing.T, ctx context.Context, s *stay.State[S], fn func(*S) error) {
-	t.Helper()
-	if _, err := s.Update(ctx, fn); err != nil {
-		t.Fatalf("Update: %v", err)
-	}
-}
-
 // S5, K2, K3: one login moves all PerUser modules, each by its own policy; the
 // logout brings the initial states back and leaves the user's.
 func TestS5LoginMovesAllModules(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p, c := userModules(app)
-		own := stay.Register(app, stay.Module[counter]{Name: "visits", Persist: stay.PerSession})
-		b := newBrowser(app)
-		change(t, b.ctx(), own, increment)
-		change(t, b.ctx(), p, name("Ann"))
-		change(t, b.ctx(), c, put("book"))
-		login(t, b, "ann")
-		wantState(t, b.ctx(), p, `{"name":"Ann"}`)
-		wantState(t, b.ctx(), c, `{"items":["book"]}`)
-		wantCount(t, b.ctx(), own, 1)
-		logout(t, b)
-		wantState(t, b.ctx(), p, `{"name":"guest"}`)
-		wantState(t, b.ctx(), c, `{"items":null}`)
-		change(t, b.ctx(), p, name("Nobody"))
-		change(t, b.ctx(), c, put("pen"))
-		login(t, b, "ann")
-		wantState(t, b.ctx(), p, `{"name":"Ann"}`)
-		wantState(t, b.ctx(), c, `{"items":["book","pen"]}`)
-		logout(t, b)
-		login(t, b, "ann")
-		wantState(t, b.ctx(), c, `{"items":["book","pen"]}`) // adopted once
-		wantState(t, t.Context(), p.At("ann"), `{"name":"Ann"}`)
-		wantCount(t, b.ctx(), own, 1)
-		if user := stay.SessionFrom(b.ctx()).User(); user != "ann" {
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, c := testkit.UserModules(app)
+		own := stay.Register(app, stay.Module[testkit.Counter]{Name: "visits", Persist: stay.PerSession})
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), own, testkit.Increment)
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
+		testkit.Change(t, b.Ctx(), c, testkit.Put("book"))
+		testkit.Login(t, b, "ann")
+		testkit.WantState(t, b.Ctx(), p, `{"name":"Ann"}`)
+		testkit.WantState(t, b.Ctx(), c, `{"items":["book"]}`)
+		testkit.WantCount(t, b.Ctx(), own, 1)
+		testkit.Logout(t, b)
+		testkit.WantState(t, b.Ctx(), p, `{"name":"guest"}`)
+		testkit.WantState(t, b.Ctx(), c, `{"items":null}`)
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Nobody"))
+		testkit.Change(t, b.Ctx(), c, testkit.Put("pen"))
+		testkit.Login(t, b, "ann")
+		testkit.WantState(t, b.Ctx(), p, `{"name":"Ann"}`)
+		testkit.WantState(t, b.Ctx(), c, `{"items":["book","pen"]}`)
+		testkit.Logout(t, b)
+		testkit.Login(t, b, "ann")
+		testkit.WantState(t, b.Ctx(), c, `{"items":["book","pen"]}`) // adopted once
+		testkit.WantState(t, t.Context(), p.At("ann"), `{"name":"Ann"}`)
+		testkit.WantCount(t, b.Ctx(), own, 1)
+		if user := stay.SessionFrom(b.Ctx()).User(); user != "ann" {
 			t.Errorf("user is %q", user)
 		}
 	})
@@ -100,108 +50,108 @@ func TestS5LoginMovesAllModules(t *testing.T) {
 
 // K4: a switch from one user to another adopts nothing.
 func TestK4SwitchOfUsers(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p, c := userModules(app)
-		b := newBrowser(app)
-		login(t, b, "ann")
-		change(t, b.ctx(), p, name("Ann"))
-		change(t, b.ctx(), c, put("of ann"))
-		login(t, b, "bob")
-		wantState(t, b.ctx(), p, `{"name":"guest"}`)
-		wantState(t, b.ctx(), c, `{"items":null}`)
-		change(t, b.ctx(), c, put("of bob"))
-		login(t, b, "ann")
-		wantState(t, b.ctx(), c, `{"items":["of ann"]}`)
-		wantState(t, t.Context(), c.At("bob"), `{"items":["of bob"]}`)
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, c := testkit.UserModules(app)
+		b := testkit.NewBrowser(app)
+		testkit.Login(t, b, "ann")
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
+		testkit.Change(t, b.Ctx(), c, testkit.Put("of ann"))
+		testkit.Login(t, b, "bob")
+		testkit.WantState(t, b.Ctx(), p, `{"name":"guest"}`)
+		testkit.WantState(t, b.Ctx(), c, `{"items":null}`)
+		testkit.Change(t, b.Ctx(), c, testkit.Put("of bob"))
+		testkit.Login(t, b, "ann")
+		testkit.WantState(t, b.Ctx(), c, `{"items":["of ann"]}`)
+		testkit.WantState(t, t.Context(), c.At("bob"), `{"items":["of bob"]}`)
 	})
 }
 
 // A guest who did nothing brings nothing along: no policy can wipe the user's
 // state with an untouched one.
 func TestK2UntouchedGuestBringsNothing(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p := stay.Register(app, stay.Module[profile]{Name: "profile", Persist: stay.PerUser, Adopt: stay.KeepGuest[profile]})
-		one := newBrowser(app)
-		login(t, one, "ann")
-		change(t, one.ctx(), p, name("Ann"))
-		two := newBrowser(app)
-		login(t, two, "ann")
-		wantState(t, two.ctx(), p, `{"name":"Ann"}`)
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p := stay.Register(app, stay.Module[testkit.Profile]{Name: "profile", Persist: stay.PerUser, Adopt: stay.KeepGuest[testkit.Profile]})
+		one := testkit.NewBrowser(app)
+		testkit.Login(t, one, "ann")
+		testkit.Change(t, one.Ctx(), p, testkit.Name("Ann"))
+		two := testkit.NewBrowser(app)
+		testkit.Login(t, two, "ann")
+		testkit.WantState(t, two.Ctx(), p, `{"name":"Ann"}`)
 	})
 }
 
 // S5: an Adopt that refuses refuses the whole login.
 func TestS5LoginIsAllOrNothing(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p, _ := userModules(app)
-		bad := stay.Register(app, stay.Module[cart]{
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, _ := testkit.UserModules(app)
+		bad := stay.Register(app, stay.Module[testkit.Cart]{
 			Name: "zz", Persist: stay.PerUser,
-			Adopt: func(_, _ *cart) error { return stay.ErrDenied },
+			Adopt: func(_, _ *testkit.Cart) error { return stay.ErrDenied },
 		})
-		b := newBrowser(app)
-		change(t, t.Context(), bad.At("ann"), put("x"))
-		change(t, b.ctx(), p, name("Guest"))
-		change(t, b.ctx(), bad, put("y"))
-		token := b.token
-		ctx := b.ctx()
-		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrDenied)
-		if b.token != token {
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, t.Context(), bad.At("ann"), testkit.Put("x"))
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Guest"))
+		testkit.Change(t, b.Ctx(), bad, testkit.Put("y"))
+		token := b.Token
+		ctx := b.Ctx()
+		testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrDenied)
+		if b.Token != token {
 			t.Error("the cookie was renewed")
 		}
-		wantState(t, b.ctx(), p, `{"name":"Guest"}`)
-		wantState(t, b.ctx(), bad, `{"items":["y"]}`)
+		testkit.WantState(t, b.Ctx(), p, `{"name":"Guest"}`)
+		testkit.WantState(t, b.Ctx(), bad, `{"items":["y"]}`)
 		_, err := p.At("ann").Get(t.Context())
-		wantCode(t, err, stay.ErrNotFound)
+		testkit.WantCode(t, err, stay.ErrNotFound)
 	})
 }
 
 // S5: login and logout renew the cookie; the old one sees the initial state,
 // changes nothing and sets no cookie for a minute, then it is unknown.
 func TestS5LoginRenewsTheCookie(t *testing.T) {
-	for _, verb := range []func(*testing.T, *browser){
-		func(t *testing.T, b *browser) { login(t, b, "ann") },
-		func(t *testing.T, b *browser) { login(t, b, "ann") }, // the same user again
-		logout,
+	for _, verb := range []func(*testing.T, *testkit.Browser){
+		func(t *testing.T, b *testkit.Browser) { testkit.Login(t, b, "ann") },
+		func(t *testing.T, b *testkit.Browser) { testkit.Login(t, b, "ann") }, // the same user again
+		testkit.Logout,
 	} {
-		clk := newClock()
-		app := newApp(t, memstore.New(), &stay.Options{Clock: clk.Now})
-		p, _ := userModules(app)
-		b := newBrowser(app)
-		login(t, b, "ann")
-		change(t, b.ctx(), p, name("Ann"))
+		clk := testkit.NewClock()
+		app := testkit.NewApp(t, memstore.New(), &stay.Options{Clock: clk.Now})
+		p, _ := testkit.UserModules(app)
+		b := testkit.NewBrowser(app)
+		testkit.Login(t, b, "ann")
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
 		old := *b
 		verb(t, b)
-		if old.token == b.token {
+		if old.Token == b.Token {
 			t.Error("no new cookie")
 		}
-		ctx, answer := old.request()
-		wantState(t, ctx, p, `{"name":"guest"}`)
-		_, err := p.Update(ctx, name("thief"))
-		wantCode(t, err, stay.ErrEnded)
-		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "eve"), stay.ErrEnded)
-		if len(answer.issued) > 0 {
+		ctx, answer := old.Request()
+		testkit.WantState(t, ctx, p, `{"name":"guest"}`)
+		_, err := p.Update(ctx, testkit.Name("thief"))
+		testkit.WantCode(t, err, stay.ErrEnded)
+		testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "eve"), stay.ErrEnded)
+		if len(answer.Issued) > 0 {
 			t.Error("a cookie was set")
 		}
 		clk.Advance(2 * time.Minute)
-		ctx, answer = old.request()
-		change(t, ctx, p, name("somebody new"))
-		if len(answer.issued) != 1 {
+		ctx, answer = old.Request()
+		testkit.Change(t, ctx, p, testkit.Name("somebody new"))
+		if len(answer.Issued) != 1 {
 			t.Error("no new session began")
 		}
-		wantState(t, t.Context(), p.At("ann"), `{"name":"Ann"}`)
+		testkit.WantState(t, t.Context(), p.At("ann"), `{"name":"Ann"}`)
 	}
 }
 
 // S7: a user's sessions are listed and revoked in one step.
 func TestS7SessionsAndRevoke(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p, _ := userModules(app)
-		one, two, other, gone := newBrowser(app), newBrowser(app), newBrowser(app), newBrowser(app)
-		for _, b := range []*browser{one, two, gone} {
-			login(t, b, "ann")
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, _ := testkit.UserModules(app)
+		one, two, other, gone := testkit.NewBrowser(app), testkit.NewBrowser(app), testkit.NewBrowser(app), testkit.NewBrowser(app)
+		for _, b := range []*testkit.Browser{one, two, gone} {
+			testkit.Login(t, b, "ann")
 		}
-		login(t, other, "bob")
-		logout(t, gone)
+		testkit.Login(t, other, "bob")
+		testkit.Logout(t, gone)
 		listed := func(user string) (ids []string) {
 			for s, err := range app.Sessions(t.Context(), user) {
 				if err != nil {
@@ -214,7 +164,7 @@ func TestS7SessionsAndRevoke(t *testing.T) {
 			}
 			return ids
 		}
-		want := []string{stay.SessionFrom(one.ctx()).ID(), stay.SessionFrom(two.ctx()).ID()}
+		want := []string{stay.SessionFrom(one.Ctx()).ID(), stay.SessionFrom(two.Ctx()).ID()}
 		if got := listed("ann"); !slices.Equal(got, want) {
 			t.Errorf("sessions %v, want %v", got, want)
 		}
@@ -229,45 +179,45 @@ func TestS7SessionsAndRevoke(t *testing.T) {
 		if got := listed("ann"); !slices.Equal(got, want[:1]) {
 			t.Errorf("sessions %v after one was ended, want %v", got, want[:1])
 		}
-		wantState(t, two.ctx(), p, `{"name":"guest"}`)
+		testkit.WantState(t, two.Ctx(), p, `{"name":"guest"}`)
 		if err := app.Revoke(t.Context(), "ann"); err != nil {
 			t.Fatal(err)
 		}
-		ctx := one.ctx()
-		wantState(t, ctx, p, `{"name":"guest"}`)
-		_, err := p.Update(ctx, name("x"))
-		wantCode(t, err, stay.ErrEnded)
+		ctx := one.Ctx()
+		testkit.WantState(t, ctx, p, `{"name":"guest"}`)
+		_, err := p.Update(ctx, testkit.Name("x"))
+		testkit.WantCode(t, err, stay.ErrEnded)
 		if got := listed("ann"); len(got) != 0 {
 			t.Errorf("sessions %v after Revoke", got)
 		}
 		if got := listed("bob"); len(got) != 1 {
 			t.Errorf("bob has sessions %v", got)
 		}
-		again := newBrowser(app)
-		login(t, again, "ann")
+		again := testkit.NewBrowser(app)
+		testkit.Login(t, again, "ann")
 		if got := listed("ann"); len(got) != 1 {
 			t.Errorf("sessions %v after a new login", got)
 		}
-		wantState(t, one.ctx(), p, `{"name":"guest"}`)
+		testkit.WantState(t, one.Ctx(), p, `{"name":"guest"}`)
 	})
 }
 
 // S5: whoever logs in and out at once with changes under way: every
 // acknowledged change is under the user it was made as, once.
 func TestS5LoginsRaceWithChanges(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		_, c := userModules(app)
-		b := newBrowser(app)
-		change(t, b.ctx(), c, put("first"))
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		_, c := testkit.UserModules(app)
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), c, testkit.Put("first"))
 		var mu sync.Mutex
 		acked := map[string]bool{}
 		for round := range 20 {
 			var wg sync.WaitGroup
 			for i := range 4 {
-				ctx := b.ctx()
+				ctx := b.Ctx()
 				wg.Go(func() {
 					item := string(rune('a'+round)) + string(rune('0'+i))
-					_, err := c.Update(ctx, put(item))
+					_, err := c.Update(ctx, testkit.Put(item))
 					switch {
 					case err == nil:
 						mu.Lock()
@@ -278,9 +228,9 @@ func TestS5LoginsRaceWithChanges(t *testing.T) {
 					}
 				})
 			}
-			login(t, b, "ann")
+			testkit.Login(t, b, "ann")
 			wg.Wait()
-			logout(t, b)
+			testkit.Logout(t, b)
 		}
 		got, err := c.At("ann").Get(t.Context())
 		if err != nil {
@@ -301,67 +251,67 @@ func TestS5LoginsRaceWithChanges(t *testing.T) {
 // PerUser: deleting the state of a user leaves the login; what is read next is
 // the initial state.
 func TestK8DeleteOfAUserState(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p, _ := userModules(app)
-		b := newBrowser(app)
-		login(t, b, "ann")
-		change(t, b.ctx(), p, name("Ann"))
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, _ := testkit.UserModules(app)
+		b := testkit.NewBrowser(app)
+		testkit.Login(t, b, "ann")
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
 		if err := p.At("ann").Delete(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		wantState(t, b.ctx(), p, `{"name":"guest"}`)
-		if user := stay.SessionFrom(b.ctx()).User(); user != "ann" {
+		testkit.WantState(t, b.Ctx(), p, `{"name":"guest"}`)
+		if user := stay.SessionFrom(b.Ctx()).User(); user != "ann" {
 			t.Errorf("user is %q", user)
 		}
-		change(t, b.ctx(), p, name("Ann 2"))
-		wantState(t, t.Context(), p.At("ann"), `{"name":"Ann 2"}`)
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Ann 2"))
+		testkit.WantState(t, t.Context(), p.At("ann"), `{"name":"Ann 2"}`)
 	})
 }
 
 // Session verbs inside a change are nested, and users have bounds.
 func TestE10LoginInsideAChange(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	p, _ := userModules(app)
-	b := newBrowser(app)
-	m := stay.Register(app, stay.Module[counter]{
+	app := testkit.NewApp(t, memstore.New(), nil)
+	p, _ := testkit.UserModules(app)
+	b := testkit.NewBrowser(app)
+	m := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.PerSession,
-		Actions: stay.Actions[counter]{"login": func(c *stay.Call, s *counter) error {
-			wantCode(t, c.Session().Login(c.Context(), "ann"), stay.ErrNested)
-			wantCode(t, app.Revoke(c.Context(), "ann"), stay.ErrNested)
+		Actions: stay.Actions[testkit.Counter]{"login": func(c *stay.Call, s *testkit.Counter) error {
+			testkit.WantCode(t, c.Session().Login(c.Context(), "ann"), stay.ErrNested)
+			testkit.WantCode(t, app.Revoke(c.Context(), "ann"), stay.ErrNested)
 			return nil
 		}},
 	})
-	if _, err := m.Do(b.ctx(), "login", nil); err != nil {
+	if _, err := m.Do(b.Ctx(), "login", nil); err != nil {
 		t.Fatal(err)
 	}
-	ctx := b.ctx()
-	wantCode(t, stay.SessionFrom(ctx).Login(ctx, ""), stay.ErrInvalid)
-	wantCode(t, stay.SessionFrom(ctx).Login(ctx, strings.Repeat("u", 513)), stay.ErrInvalid)
-	wantCode(t, (*stay.Session)(nil).Login(ctx, "ann"), stay.ErrNoSession)
-	wantState(t, b.ctx(), p, `{"name":"guest"}`)
-	login(t, b, strings.Repeat("\xff", 512))
-	change(t, b.ctx(), p, name("bytes"))
-	wantState(t, t.Context(), p.At(strings.Repeat("\xff", 512)), `{"name":"bytes"}`)
+	ctx := b.Ctx()
+	testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, ""), stay.ErrInvalid)
+	testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, strings.Repeat("u", 513)), stay.ErrInvalid)
+	testkit.WantCode(t, (*stay.Session)(nil).Login(ctx, "ann"), stay.ErrNoSession)
+	testkit.WantState(t, b.Ctx(), p, `{"name":"guest"}`)
+	testkit.Login(t, b, strings.Repeat("\xff", 512))
+	testkit.Change(t, b.Ctx(), p, testkit.Name("bytes"))
+	testkit.WantState(t, t.Context(), p.At(strings.Repeat("\xff", 512)), `{"name":"bytes"}`)
 }
 
 // B1: neither asking who is logged in nor logging a stranger out begins a
 // session.
 func TestB1AskingForTheUserLeavesNoTrace(t *testing.T) {
 	st := memstore.New()
-	app := newApp(t, st, nil)
-	b := newBrowser(app)
-	ctx, answer := b.request()
+	app := testkit.NewApp(t, st, nil)
+	b := testkit.NewBrowser(app)
+	ctx, answer := b.Request()
 	if user := stay.SessionFrom(ctx).User(); user != "" {
 		t.Errorf("user %q", user)
 	}
 	if err := stay.SessionFrom(ctx).Logout(ctx); err != nil {
 		t.Error(err)
 	}
-	if len(answer.issued) > 0 || !answer.used {
-		t.Errorf("cookies %v, used %v", answer.issued, answer.used)
+	if len(answer.Issued) > 0 || !answer.WasUsed {
+		t.Errorf("cookies %v, used %v", answer.Issued, answer.WasUsed)
 	}
-	for _, key := range rows(t, st) {
-		if !ofAllPrograms(key) {
+	for _, key := range testkit.Rows(t, st) {
+		if !testkit.OfAllPrograms(key) {
 			t.Errorf("stored %q", key)
 		}
 	}
@@ -372,7 +322,7 @@ func TestA13ResolveKey(t *testing.T) {
 	type doc struct {
 		Text string `json:"text"`
 	}
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[doc]{
 			Name: "doc",
 			Persist: stay.ResolveKey(func(c *stay.Call, _ *doc) string {
@@ -383,87 +333,87 @@ func TestA13ResolveKey(t *testing.T) {
 			}),
 			Adopt: stay.KeepGuest[doc],
 		})
-		b := newBrowser(app)
-		change(t, b.ctx(), s, func(d *doc) error { d.Text = "draft"; return nil })
-		login(t, b, "ann")
-		wantState(t, b.ctx(), s, `{"text":"draft"}`)
-		wantState(t, t.Context(), s.At("doc:ann"), `{"text":"draft"}`)
-		logout(t, b)
-		wantState(t, b.ctx(), s, `{"text":""}`)
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), s, func(d *doc) error { d.Text = "draft"; return nil })
+		testkit.Login(t, b, "ann")
+		testkit.WantState(t, b.Ctx(), s, `{"text":"draft"}`)
+		testkit.WantState(t, t.Context(), s.At("doc:ann"), `{"text":"draft"}`)
+		testkit.Logout(t, b)
+		testkit.WantState(t, b.Ctx(), s, `{"text":""}`)
 
-		room := stay.Register(app, stay.Module[todos]{
+		room := stay.Register(app, stay.Module[testkit.Todos]{
 			Name: "room",
-			Persist: stay.ResolveKey(func(_ *stay.Call, t *todos) string {
+			Persist: stay.ResolveKey(func(_ *stay.Call, t *testkit.Todos) string {
 				if t.Owner.ID == "" {
 					return "lobby"
 				}
 				return strings.TrimPrefix(t.Owner.ID, "nobody")
 			}),
 		})
-		other := newBrowser(app)
-		change(t, b.ctx(), room, addItem("hello"))
-		wantState(t, other.ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
-		change(t, b.ctx(), room, become("red"))
-		wantState(t, b.ctx(), room, `{"owner":{"id":"red","role":"r-red"},"items":null,"theme":""}`)
-		change(t, b.ctx(), room, become("nobody")) // no key at all
-		change(t, b.ctx(), room, addItem("alone"))
-		wantState(t, other.ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
-		change(t, b.ctx(), room, become(""))
-		wantState(t, b.ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
+		other := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), room, testkit.AddItem("hello"))
+		testkit.WantState(t, other.Ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
+		testkit.Change(t, b.Ctx(), room, testkit.Become("red"))
+		testkit.WantState(t, b.Ctx(), room, `{"owner":{"id":"red","role":"r-red"},"items":null,"theme":""}`)
+		testkit.Change(t, b.Ctx(), room, testkit.Become("nobody")) // no key at all
+		testkit.Change(t, b.Ctx(), room, testkit.AddItem("alone"))
+		testkit.WantState(t, other.Ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
+		testkit.Change(t, b.Ctx(), room, testkit.Become(""))
+		testkit.WantState(t, b.Ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
 	})
 }
 
 // S7: a listed session that its browser has renewed since can still be ended,
 // but not if it belongs to another user by now.
 func TestS7ListedSessionFollowsItsRecord(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	userModules(app)
-	b := newBrowser(app)
+	app := testkit.NewApp(t, memstore.New(), nil)
+	testkit.UserModules(app)
+	b := testkit.NewBrowser(app)
 	listed := func() *stay.Session {
 		for s, err := range app.Sessions(t.Context(), "ann") {
-			noError(t, err)
+			testkit.NoError(t, err)
 			return s
 		}
 		t.Fatal("no session is listed")
 		return nil
 	}
-	login(t, b, "ann")
+	testkit.Login(t, b, "ann")
 	old := listed()
-	login(t, b, "ann")
-	noError(t, old.Destroy(t.Context()))
-	ctx := b.ctx()
-	wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
+	testkit.Login(t, b, "ann")
+	testkit.NoError(t, old.Destroy(t.Context()))
+	ctx := b.Ctx()
+	testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
 
-	b = newBrowser(app)
-	login(t, b, "ann")
+	b = testkit.NewBrowser(app)
+	testkit.Login(t, b, "ann")
 	old = listed()
-	login(t, b, "bob")
-	wantCode(t, old.Destroy(t.Context()), stay.ErrEnded)
-	if user := stay.SessionFrom(b.ctx()).User(); user != "bob" {
+	testkit.Login(t, b, "bob")
+	testkit.WantCode(t, old.Destroy(t.Context()), stay.ErrEnded)
+	if user := stay.SessionFrom(b.Ctx()).User(); user != "bob" {
 		t.Errorf("user is %q", user)
 	}
 }
 
 // A21: a panic in an Adopt reaches OnError and the caller, and changes nothing.
 func TestA21PanicInAdopt(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		var told []*stay.Error
 		onError := func(_ *stay.Call, e *stay.Error) { told = append(told, e) }
-		p := stay.Register(app, stay.Module[profile]{
+		p := stay.Register(app, stay.Module[testkit.Profile]{
 			Name: "p", Persist: stay.PerUser, OnError: onError,
-			Adopt: func(_, _ *profile) error { panic("adopt") },
+			Adopt: func(_, _ *testkit.Profile) error { panic("adopt") },
 		})
-		m := todosModule()
-		m.OnError, m.Adopt = onError, func(_, _ *todos) error { panic("adopt") }
+		m := testkit.TodosModule()
+		m.OnError, m.Adopt = onError, func(_, _ *testkit.Todos) error { panic("adopt") }
 		k := stay.Register(app, m)
-		change(t, t.Context(), p.At("ann"), name("Ann"))
-		change(t, t.Context(), k.At("ann"), become("ann"))
-		b := newBrowser(app)
-		change(t, b.ctx(), p, name("Guest"))
-		change(t, b.ctx(), k, addItem("x"))
+		testkit.Change(t, t.Context(), p.At("ann"), testkit.Name("Ann"))
+		testkit.Change(t, t.Context(), k.At("ann"), testkit.Become("ann"))
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Guest"))
+		testkit.Change(t, b.Ctx(), k, testkit.AddItem("x"))
 		for module, do := range map[string]func(ctx context.Context) error{
 			"p":     func(ctx context.Context) error { return stay.SessionFrom(ctx).Login(ctx, "ann") },
-			"todos": func(ctx context.Context) error { _, err := k.Update(ctx, become("ann")); return err },
+			"todos": func(ctx context.Context) error { _, err := k.Update(ctx, testkit.Become("ann")); return err },
 		} {
 			told = nil
 			func() {
@@ -472,76 +422,78 @@ func TestA21PanicInAdopt(t *testing.T) {
 						t.Error("the caller does not get the panic")
 					}
 				}()
-				_ = do(b.ctx())
+				_ = do(b.Ctx())
 			}()
 			if len(told) != 1 || told[0].Module != module || told[0].Phase != "run" {
 				t.Errorf("OnError was told %v", told)
 			}
 		}
-		wantState(t, b.ctx(), p, `{"name":"Guest"}`)
-		wantState(t, b.ctx(), k, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
+		testkit.WantState(t, b.Ctx(), p, `{"name":"Guest"}`)
+		testkit.WantState(t, b.Ctx(), k, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
 	})
 }
 
 // S5: the same login sent twice, as by a double click, comes with the cookie
 // that the first has replaced, and gets the first one's; nobody else does.
 func TestS5LoginSentTwice(t *testing.T) {
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
-		p, c := userModules(app)
-		b := newBrowser(app)
-		change(t, b.ctx(), c, put("book"))
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
+		p, c := testkit.UserModules(app)
+		b := testkit.NewBrowser(app)
+		testkit.Change(t, b.Ctx(), c, testkit.Put("book"))
 		old := *b
-		login(t, b, "ann")
-		change(t, b.ctx(), p, name("Ann"))
+		testkit.Login(t, b, "ann")
+		testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
 
 		twice := old
-		login(t, &twice, "ann")
-		wantState(t, twice.ctx(), p, `{"name":"Ann"}`)
-		wantState(t, twice.ctx(), c, `{"items":["book"]}`) // adopted once
-		wantState(t, b.ctx(), p, `{"name":"Ann"}`)         // the first answer's cookie is as good
-		if a, b := stay.SessionFrom(b.ctx()).ID(), stay.SessionFrom(twice.ctx()).ID(); a != b {
+		testkit.Login(t, &twice, "ann")
+		testkit.WantState(t, twice.Ctx(), p, `{"name":"Ann"}`)
+		testkit.WantState(t, twice.Ctx(), c, `{"items":["book"]}`) // adopted once
+		testkit.WantState(t, b.Ctx(), p, `{"name":"Ann"}`)         // the first answer's cookie is as good
+		if a, b := stay.SessionFrom(b.Ctx()).ID(), stay.SessionFrom(twice.Ctx()).ID(); a != b {
 			t.Error("there are two sessions")
 		}
 
 		other := old
-		ctx := other.ctx()
-		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "eve"), stay.ErrEnded)
-		login(t, b, "ann") // renews it once more
-		ctx = other.ctx()
-		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
+		ctx := other.Ctx()
+		testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "eve"), stay.ErrEnded)
+		testkit.Login(t, b, "ann") // renews it once more
+		ctx = other.Ctx()
+		testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
 		before := *b
-		logout(t, b)
-		ctx = before.ctx()
-		wantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
+		testkit.Logout(t, b)
+		ctx = before.Ctx()
+		testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "ann"), stay.ErrEnded)
 	})
 }
 
 // S5, S7: what was revoked or has been ended is not joined, nor is a login
 // that was made more than a minute ago.
 func TestS5LoginSentTwiceTooLate(t *testing.T) {
-	for what, end := range map[string]func(t *testing.T, app *stay.App, clk *clock, b *browser){
-		"revoked": func(t *testing.T, app *stay.App, _ *clock, _ *browser) { noError(t, app.Revoke(t.Context(), "ann")) },
-		"destroyed": func(t *testing.T, _ *stay.App, _ *clock, b *browser) {
-			ctx := b.ctx()
-			noError(t, stay.SessionFrom(ctx).Destroy(ctx))
+	for what, end := range map[string]func(t *testing.T, app *stay.App, clk *testkit.Clock, b *testkit.Browser){
+		"revoked": func(t *testing.T, app *stay.App, _ *testkit.Clock, _ *testkit.Browser) {
+			testkit.NoError(t, app.Revoke(t.Context(), "ann"))
 		},
-		"late": func(_ *testing.T, _ *stay.App, clk *clock, _ *browser) { clk.Advance(time.Minute) },
+		"destroyed": func(t *testing.T, _ *stay.App, _ *testkit.Clock, b *testkit.Browser) {
+			ctx := b.Ctx()
+			testkit.NoError(t, stay.SessionFrom(ctx).Destroy(ctx))
+		},
+		"late": func(_ *testing.T, _ *stay.App, clk *testkit.Clock, _ *testkit.Browser) { clk.Advance(time.Minute) },
 	} {
 		t.Run(what, func(t *testing.T) {
-			clk := newClock()
-			app := newApp(t, memstore.New(), &stay.Options{Clock: clk.Now})
-			p, _ := userModules(app)
-			b := newBrowser(app)
-			change(t, b.ctx(), p, name("Guest"))
+			clk := testkit.NewClock()
+			app := testkit.NewApp(t, memstore.New(), &stay.Options{Clock: clk.Now})
+			p, _ := testkit.UserModules(app)
+			b := testkit.NewBrowser(app)
+			testkit.Change(t, b.Ctx(), p, testkit.Name("Guest"))
 			old := *b
-			login(t, b, "ann")
-			id := stay.SessionFrom(b.ctx()).ID()
+			testkit.Login(t, b, "ann")
+			id := stay.SessionFrom(b.Ctx()).ID()
 			end(t, app, clk, b)
-			ctx := old.ctx()
+			ctx := old.Ctx()
 			err := stay.SessionFrom(ctx).Login(ctx, "ann")
 			if what != "late" {
-				wantCode(t, err, stay.ErrEnded)
-			} else if noError(t, err); stay.SessionFrom(old.ctx()).ID() == id {
+				testkit.WantCode(t, err, stay.ErrEnded)
+			} else if testkit.NoError(t, err); stay.SessionFrom(old.Ctx()).ID() == id {
 				t.Error("the old cookie came back to its session")
 			}
 		})

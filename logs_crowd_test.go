@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -22,20 +24,20 @@ func TestA21LogIsBounded(t *testing.T) {
 		var log logged
 		var told atomic.Int64
 		st := storefault.Wrap(memstore.New(), nil)
-		app := newApp(t, st, &stay.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerUser})
-		late := stay.Register(app, stay.Module[counter]{Name: "late", Persist: stay.PerUser, Debounce: time.Second})
-		hooked := stay.Register(app, stay.Module[counter]{
+		app := testkit.NewApp(t, st, &stay.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerUser})
+		late := stay.Register(app, stay.Module[testkit.Counter]{Name: "late", Persist: stay.PerUser, Debounce: time.Second})
+		hooked := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "hooked", Persist: stay.PerUser,
 			OnError: func(*stay.Call, *stay.Error) { told.Add(1) },
 		})
-		panics := stay.Register(app, stay.Module[counter]{
+		panics := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "panics", Persist: stay.PerUser,
-			OnCreated: func(*stay.Call, *counter) error { panic("a bug") },
+			OnCreated: func(*stay.Call, *testkit.Counter) error { panic("a bug") },
 		})
-		worse := stay.Register(app, stay.Module[counter]{
+		worse := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "worse", Persist: stay.PerUser,
-			OnCreated: func(*stay.Call, *counter) error { panic("another bug") },
+			OnCreated: func(*stay.Call, *testkit.Counter) error { panic("another bug") },
 			OnError:   func(*stay.Call, *stay.Error) { panic("and one more") },
 		})
 		lines := func(of string) int { return strings.Count(log.String(), of) }
@@ -46,16 +48,16 @@ func TestA21LogIsBounded(t *testing.T) {
 			}
 		}
 
-		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errDisk)})
+		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(testkit.ErrDisk)})
 		for i := range 500 {
-			_, err := s.At(fmt.Sprint(i)).Update(t.Context(), increment)
-			wantCode(t, err, stay.ErrUnavailable)
-			_, err = hooked.At(fmt.Sprint(i)).Update(t.Context(), increment)
-			wantCode(t, err, stay.ErrUnavailable)
-			mustUpdate(t, t.Context(), late.At(fmt.Sprint(i)))
+			_, err := s.At(fmt.Sprint(i)).Update(t.Context(), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
+			_, err = hooked.At(fmt.Sprint(i)).Update(t.Context(), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
+			testkit.MustUpdate(t, t.Context(), late.At(fmt.Sprint(i)))
 		}
 		_, err := panics.At("x").Get(t.Context())
-		wantCode(t, err, stay.ErrInternal)
+		testkit.WantCode(t, err, stay.ErrInternal)
 		synctest.Wait()
 		want("save failed", 10)
 		want("a bug", 1)
@@ -64,26 +66,26 @@ func TestA21LogIsBounded(t *testing.T) {
 			t.Errorf("OnError was told of %d failures, want 500", n)
 		}
 
-		sleep(time.Second) // the first saves, and some of the second
+		testkit.Sleep(time.Second) // the first saves, and some of the second
 		want("left_out=490", 1)
 		want("save failed", 20)
 		before := lines("save failed")
-		sleep(10 * time.Second) // which fall into eleven seconds
+		testkit.Sleep(10 * time.Second) // which fall into eleven seconds
 		if n := lines("save failed") - before; n < 10 || n > 110 {
 			t.Errorf("%d lines in ten seconds of retries", n)
 		}
 		rule.Remove()
-		sleep(time.Minute)
+		testkit.Sleep(time.Minute)
 
 		for range 100 {
 			_, err = panics.At("x").Get(t.Context())
-			wantCode(t, err, stay.ErrInternal)
+			testkit.WantCode(t, err, stay.ErrInternal)
 		}
 		want("a bug", 11)
-		sleep(time.Second)
+		testkit.Sleep(time.Second)
 		for range 100 {
 			_, err = worse.At("x").Get(t.Context())
-			wantCode(t, err, stay.ErrInternal)
+			testkit.WantCode(t, err, stay.ErrInternal)
 		}
 		want("OnError panicked", 10)
 	})
@@ -93,12 +95,12 @@ func TestA21LogIsBounded(t *testing.T) {
 func TestA21LogOfPanicsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
-		app := newApp(t, memstore.New(), &stay.Options{
+		app := testkit.NewApp(t, memstore.New(), &stay.Options{
 			Metrics: panicky{}, Tracer: panickyTracer{true}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global})
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
 		for range 100 {
-			mustUpdate(t, t.Context(), s)
+			testkit.MustUpdate(t, t.Context(), s)
 		}
 		for _, of := range []string{"Metrics panicked", "Tracer panicked"} {
 			if n := strings.Count(log.String(), of); n != 10 {

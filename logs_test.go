@@ -9,6 +9,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -37,9 +39,9 @@ func (l *logged) String() string {
 // state, and neither do measurements and spans (B3).
 func TestB3NothingSecretInTheLog(t *testing.T) {
 	const user, table, value = "ann@example.com", "table-4711", "hunter2"
-	log, m, tr, clk := &logged{}, &measured{}, &spans{}, newClock()
-	st := behindCommitter(memstore.New())
-	app := newApp(t, st, &stay.Options{
+	log, m, tr, clk := &logged{}, &testkit.Measured{}, &spans{}, testkit.NewClock()
+	st := testkit.BehindCommitter(memstore.New())
+	app := testkit.NewApp(t, st, &stay.Options{
 		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelDebug})), Metrics: m, Tracer: tr,
 		Clock: clk.Now, MaxState: 256, MaxGuests: 2, Development: true, CommitTimeout: 10 * time.Millisecond,
 	})
@@ -48,18 +50,18 @@ func TestB3NothingSecretInTheLog(t *testing.T) {
 		Text  string `json:"text"`
 	}
 	notes := stay.Register(app, stay.Module[note]{Name: "notes", Persist: stay.WithKey(func(n *note) string { return n.Table })})
-	cart := stay.Register(app, stay.Module[counter]{Name: "cart", Persist: stay.PerUser})
-	late := stay.Register(app, stay.Module[counter]{
+	cart := stay.Register(app, stay.Module[testkit.Counter]{Name: "cart", Persist: stay.PerUser})
+	late := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "late", Persist: stay.PerSession, Debounce: time.Hour,
-		OnDestroyed: func(*stay.Call, *counter) { panic("no") },
+		OnDestroyed: func(*stay.Call, *testkit.Counter) { panic("no") },
 	})
 
-	b := newBrowser(app)
+	b := testkit.NewBrowser(app)
 	tokens := map[string]bool{}
 	step := func(fn func(ctx context.Context)) {
 		defer func() { _ = recover() }()
-		defer func() { tokens[b.token] = true }()
-		fn(b.ctx())
+		defer func() { tokens[b.Token] = true }()
+		fn(b.Ctx())
 	}
 	scenario := func() {
 		step(func(ctx context.Context) { // a login and a logout, with a change that is dropped
@@ -70,28 +72,28 @@ func TestB3NothingSecretInTheLog(t *testing.T) {
 		})
 		step(func(ctx context.Context) { _ = stay.SessionFrom(ctx).Login(ctx, user) })
 		step(func(ctx context.Context) {
-			_, _ = cart.Update(ctx, func(c *counter) error { c.Label = value + strings.Repeat("x", 150); return nil })
+			_, _ = cart.Update(ctx, func(c *testkit.Counter) error { c.Label = value + strings.Repeat("x", 150); return nil })
 		})
-		step(func(ctx context.Context) { _, _ = late.Update(ctx, increment) })
+		step(func(ctx context.Context) { _, _ = late.Update(ctx, testkit.Increment) })
 		step(func(ctx context.Context) {
-			_, _ = cart.Update(ctx, func(c *counter) error { c.Label = value; panic("no") })
+			_, _ = cart.Update(ctx, func(c *testkit.Counter) error { c.Label = value; panic("no") })
 		})
 		bridge.AppOf(app).Evict(false) // what is next used has to be loaded
 		step(func(context.Context) { _, _ = cart.At(user).Get(t.Context()) })
-		step(func(context.Context) { _, _ = cart.At(user).Update(t.Context(), increment) })
+		step(func(context.Context) { _, _ = cart.At(user).Update(t.Context(), testkit.Increment) })
 	}
 	scenario()
 	for _, op := range []storefault.Op{storefault.Load, storefault.Commit, storefault.Expired} {
 		for _, fault := range []storefault.Fault{storefault.Fail(nil), storefault.Drop(nil)} {
 			rule := st.Add(storefault.Rule{Op: op, Fault: fault})
-			b = newBrowser(app)
+			b = testkit.NewBrowser(app)
 			scenario()
-			sweepNow(app)
+			testkit.Sweep(app)
 			rule.Remove()
 		}
 	}
 	for range 4 { // more guests than fit
-		_, _ = notes.Update(newBrowser(app).ctx(), func(n *note) error { n.Text = value; return nil })
+		_, _ = notes.Update(testkit.NewBrowser(app).Ctx(), func(n *note) error { n.Text = value; return nil })
 	}
 	if err := app.Close(t.Context()); err != nil && !errors.Is(err, stay.ErrUnavailable) {
 		t.Error(err)
@@ -101,7 +103,7 @@ func TestB3NothingSecretInTheLog(t *testing.T) {
 	if n := strings.Count(text, "level=ERROR"); n < 5 || !strings.Contains(text, "key_hash=") {
 		t.Errorf("the log has %d failures; it should have more to tell:\n%s", n, text)
 	}
-	for _, one := range m.all {
+	for _, one := range m.All {
 		text += "\n" + one.Module + " " + string(one.Code) + " " + one.Phase
 	}
 	for _, span := range tr.ended {
@@ -133,14 +135,14 @@ func TestDroppedFieldsAreLogged(t *testing.T) {
 		Text  string `json:"text"`
 	}
 	log := &logged{}
-	app := newApp(t, memstore.New(), &stay.Options{Development: true, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{Development: true, Logger: slog.New(slog.NewTextHandler(log, nil))})
 	notes := stay.Register(app, stay.Module[note]{Name: "notes", Persist: stay.WithKey(func(n *note) string { return n.Table })})
-	b := newBrowser(app)
+	b := testkit.NewBrowser(app)
 	for _, to := range []struct {
 		note
 		lines int
 	}{{note{"a", "login"}, 0}, {note{"", "login"}, 0}, {note{"a", "login"}, 0}, {note{"b", "switch"}, 1}, {note{"", "logout"}, 2}} {
-		if _, err := notes.Update(b.ctx(), func(n *note) error { *n = to.note; return nil }); err != nil {
+		if _, err := notes.Update(b.Ctx(), func(n *note) error { *n = to.note; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if n := strings.Count(log.String(), "also changed other fields"); n != to.lines {

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -158,7 +160,7 @@ func TestMaxBytesBoundsWhatStatesTake(t *testing.T) {
 		t.Run(name, func(t *testing.T) { boundedMemory(t, 20, 8, fill) })
 	}
 	t.Run("small states", func(t *testing.T) {
-		boundedMemory(t, 8_000, 2, func(c *counter) { c.Count++ })
+		boundedMemory(t, 8_000, 2, func(c *testkit.Counter) { c.Count++ })
 	})
 }
 
@@ -209,7 +211,7 @@ func read(text string) (when time.Time) {
 func boundedMemory[S any](t *testing.T, n, part int, fill func(s *S)) {
 	t.Helper()
 	const bound = 1 << 20
-	app := newApp(t, memstore.New(), &stay.Options{MaxBytes: bound})
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxBytes: bound})
 	states := stay.Register(app, stay.Module[S]{Name: "s", Persist: stay.PerUser})
 	check := func(how string) {
 		t.Helper()
@@ -244,7 +246,7 @@ func TestMaxBytesCountsUnknownFields(t *testing.T) {
 		In    map[string]int `json:"in"`
 	}
 	st := memstore.Shared(2)
-	first := stay.Register(newApp(t, st[0], nil), stay.Module[newer]{Name: "s", Persist: stay.PerUser})
+	first := stay.Register(testkit.NewApp(t, st[0], nil), stay.Module[newer]{Name: "s", Persist: stay.PerUser})
 	for i := range n {
 		if _, err := first.At(fmt.Sprint(i)).Update(t.Context(), func(s *newer) error {
 			s.In = map[string]int{}
@@ -256,15 +258,15 @@ func TestMaxBytesCountsUnknownFields(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	app := newApp(t, st[1], &stay.Options{MaxBytes: bound})
-	older := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerUser})
+	app := testkit.NewApp(t, st[1], &stay.Options{MaxBytes: bound})
+	older := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerUser})
 	for _, how := range []string{"loaded", "changed"} {
 		for i := range n {
 			s := older.At(fmt.Sprint(i))
 			if how == "changed" {
-				mustUpdate(t, t.Context(), s)
+				testkit.MustUpdate(t, t.Context(), s)
 			} else {
-				wantCount(t, t.Context(), s, 0)
+				testkit.WantCount(t, t.Context(), s, 0)
 			}
 		}
 		with := heapInUse()
@@ -279,8 +281,8 @@ func TestMaxBytesCountsUnknownFields(t *testing.T) {
 // not as it was stored.
 // Proves E6, A14.
 func TestChangesThatAreNotStoredYetAreInMemoryOnce(t *testing.T) {
-	m := &measured{}
-	app := newApp(t, memstore.New(), &stay.Options{Metrics: m})
+	m := &testkit.Measured{}
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{Metrics: m})
 	states := stay.Register(app, stay.Module[plainSheet]{Name: "s", Persist: stay.PerUser, Debounce: time.Hour})
 	change := func() {
 		for i := range 8 {
@@ -295,8 +297,8 @@ func TestChangesThatAreNotStoredYetAreInMemoryOnce(t *testing.T) {
 	change()
 	bridge.AppOf(app).Evict(false) // stores them
 	change()
-	counted, with := int(m.gauge(t, "stay.cache.size")), heapInUse()
-	wantEqual(t, "unsaved", m.gauge(t, "stay.cache.unsaved"), 8)
+	counted, with := int(m.Gauge(t, "stay.cache.size")), heapInUse()
+	testkit.WantEqual(t, "unsaved", m.Gauge(t, "stay.cache.unsaved"), 8)
 	bridge.AppOf(app).Evict(false)
 	if took := with - heapInUse(); took > counted*5/4 || took < counted*4/5 {
 		t.Errorf("they take %d kB, and count %d kB", took>>10, counted>>10)

@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -24,7 +26,7 @@ type owned struct {
 // Steps never write the fields that say who the owner is (K0): left out, they
 // are put back; changed or added, the record is unreadable.
 func TestK0StepsNeverWriteKeyFields(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
+	app := testkit.NewApp(t, memstore.New(), nil)
 	const stored = `{"owner":{"user":"ann","roles":["x"]},"id":9007199254740993,"list":[1]}`
 	for name, c := range map[string]struct {
 		stored, out string
@@ -49,7 +51,7 @@ func TestK0StepsNeverWriteKeyFields(t *testing.T) {
 			state := bridge.StateOf(stay.Register(app, stay.Module[owned]{
 				Name: fmt.Sprintf("m%x", name), Version: 2,
 				Persist: stay.WithKey(func(o *owned) string { return o.Owner.User }),
-				Migrate: steps{1: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(c.out), nil }},
+				Migrate: testkit.Steps{1: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(c.out), nil }},
 			}))
 			v, err := state.Decode(1, []byte(c.stored))
 			if c.want == "" {
@@ -75,11 +77,11 @@ func FuzzM3K0Step(f *testing.F) {
 		f.Add(s, s)
 		f.Add(s, `{"items":[1]}`)
 	}
-	app := newApp(f, memstore.New(), nil)
+	app := testkit.NewApp(f, memstore.New(), nil)
 	var out atomic.Pointer[string]
 	state := bridge.StateOf(stay.Register(app, stay.Module[owned]{
 		Name: "m", Version: 2, Persist: stay.WithKey(func(o *owned) string { return o.Owner.User }),
-		Migrate: steps{1: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(*out.Load()), nil }},
+		Migrate: testkit.Steps{1: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(*out.Load()), nil }},
 	}))
 	f.Fuzz(func(t *testing.T, stored, made string) {
 		out.Store(&made)

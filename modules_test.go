@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -25,20 +27,20 @@ func TestA12A4A6ManyModules(t *testing.T) {
 		Count int    `json:"count"`
 	}
 	const each = 4
-	for storeName, open := range keyStores {
+	for storeName, open := range testkit.KeyStores {
 		t.Run(storeName, func(t *testing.T) {
-			st := unclosed{open()}
-			var plain map[string]*stay.State[counter]
+			st := testkit.Unclosed{Store: open()}
+			var plain map[string]*stay.State[testkit.Counter]
 			var byKey map[string]*stay.State[keyed]
 			start := func() *stay.App {
 				app := stay.New(st, nil)
-				plain, byKey = map[string]*stay.State[counter]{}, map[string]*stay.State[keyed]{}
+				plain, byKey = map[string]*stay.State[testkit.Counter]{}, map[string]*stay.State[keyed]{}
 				for i := range each {
 					for strategy, persist := range map[string]stay.Strategy{
 						"session": stay.PerSession, "global": stay.Global, "user": stay.PerUser, "ephemeral": nil,
 					} {
 						n := fmt.Sprintf("%s%d", strategy, i)
-						plain[n] = stay.Register(app, stay.Module[counter]{Name: n, Persist: persist})
+						plain[n] = stay.Register(app, stay.Module[testkit.Counter]{Name: n, Persist: persist})
 					}
 					n := fmt.Sprintf("key%d", i)
 					byKey[n] = stay.Register(app, stay.Module[keyed]{Name: n, Persist: stay.WithKey(func(k *keyed) string { return k.Key })})
@@ -47,7 +49,7 @@ func TestA12A4A6ManyModules(t *testing.T) {
 			}
 			app := start()
 			// The key is the name of another module, as a user might choose it.
-			browsers := []*browser{newBrowser(app), newBrowser(app)}
+			browsers := []*testkit.Browser{testkit.NewBrowser(app), testkit.NewBrowser(app)}
 			users := []string{"global0", "session0"}
 			expect := func(b int, n string, i int) int {
 				switch {
@@ -60,17 +62,17 @@ func TestA12A4A6ManyModules(t *testing.T) {
 			names := slices.Sorted(maps.Keys(plain))
 			keyNames := slices.Sorted(maps.Keys(byKey))
 			for b, browser := range browsers {
-				login(t, browser, users[b])
+				testkit.Login(t, browser, users[b])
 				for i, n := range names {
 					by := 10*i + b + 1
 					if strings.HasPrefix(n, "global") {
 						by = b + 1
 					}
-					change(t, browser.ctx(), plain[n], func(c *counter) error { c.Count += by; return nil })
+					testkit.Change(t, browser.Ctx(), plain[n], func(c *testkit.Counter) error { c.Count += by; return nil })
 				}
 				for i, n := range keyNames {
-					change(t, browser.ctx(), byKey[n], func(k *keyed) error { k.Key = users[b]; return nil })
-					change(t, browser.ctx(), byKey[n], func(k *keyed) error { k.Count = 10*i + b + 1; return nil })
+					testkit.Change(t, browser.Ctx(), byKey[n], func(k *keyed) error { k.Key = users[b]; return nil })
+					testkit.Change(t, browser.Ctx(), byKey[n], func(k *keyed) error { k.Count = 10*i + b + 1; return nil })
 				}
 			}
 			check := func(restarted bool) {
@@ -81,13 +83,13 @@ func TestA12A4A6ManyModules(t *testing.T) {
 						if restarted && strings.HasPrefix(n, "ephemeral") {
 							want = 0
 						}
-						c, err := plain[n].Get(browser.ctx())
+						c, err := plain[n].Get(browser.Ctx())
 						if err != nil || c.Count != want {
 							t.Errorf("browser %d, module %s: %v, %v, want %d", b, n, c, err, want)
 						}
 					}
 					for i, n := range keyNames {
-						k, err := byKey[n].Get(browser.ctx())
+						k, err := byKey[n].Get(browser.Ctx())
 						if err != nil || k.Key != users[b] || k.Count != 10*i+b+1 {
 							t.Errorf("browser %d, module %s: %v, %v", b, n, k, err)
 						}
@@ -101,7 +103,7 @@ func TestA12A4A6ManyModules(t *testing.T) {
 			app = start()
 			t.Cleanup(func() { _ = app.Close(context.Background()) })
 			for b := range browsers {
-				browsers[b] = browsers[b].on(app)
+				browsers[b] = browsers[b].On(app)
 			}
 			check(true)
 		})
@@ -115,29 +117,29 @@ func TestA13ResolveKeyOfSession(t *testing.T) {
 	type doc struct {
 		Text string `json:"text"`
 	}
-	onKeyStores(t, func(t *testing.T, app *stay.App) {
+	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		modules := map[string]*stay.State[doc]{}
 		for _, n := range []string{"draft", "final"} {
 			modules[n] = stay.Register(app, stay.Module[doc]{Name: n, Persist: stay.ResolveKey(func(c *stay.Call, _ *doc) string {
 				return c.Module() + "/" + c.Session().ID()
 			})})
 		}
-		one, two := newBrowser(app), newBrowser(app)
-		for text, b := range map[string]*browser{"one": one, "two": two} {
+		one, two := testkit.NewBrowser(app), testkit.NewBrowser(app)
+		for text, b := range map[string]*testkit.Browser{"one": one, "two": two} {
 			for n, s := range modules {
-				change(t, b.ctx(), s, func(d *doc) error { d.Text = n + " of " + text; return nil })
+				testkit.Change(t, b.Ctx(), s, func(d *doc) error { d.Text = n + " of " + text; return nil })
 			}
 		}
-		id := stay.SessionFrom(one.ctx()).ID()
+		id := stay.SessionFrom(one.Ctx()).ID()
 		for n, s := range modules {
-			wantState(t, one.ctx(), s, fmt.Sprintf(`{"text":"%s of one"}`, n))
-			wantState(t, two.ctx(), s, fmt.Sprintf(`{"text":"%s of two"}`, n))
-			wantState(t, t.Context(), s.At(n+"/"+id), fmt.Sprintf(`{"text":"%s of one"}`, n))
+			testkit.WantState(t, one.Ctx(), s, fmt.Sprintf(`{"text":"%s of one"}`, n))
+			testkit.WantState(t, two.Ctx(), s, fmt.Sprintf(`{"text":"%s of two"}`, n))
+			testkit.WantState(t, t.Context(), s.At(n+"/"+id), fmt.Sprintf(`{"text":"%s of one"}`, n))
 		}
 
-		room := stay.Register(app, stay.Module[todos]{Name: "room", Persist: stay.ResolveKey(func(_ *stay.Call, t *todos) string { return t.Owner.ID })})
-		change(t, t.Context(), room.At("hall"), become("elsewhere"))
-		wantState(t, t.Context(), room.At("hall"), `{"owner":{"id":"elsewhere","role":"r-elsewhere"},"items":null,"theme":""}`)
+		room := stay.Register(app, stay.Module[testkit.Todos]{Name: "room", Persist: stay.ResolveKey(func(_ *stay.Call, t *testkit.Todos) string { return t.Owner.ID })})
+		testkit.Change(t, t.Context(), room.At("hall"), testkit.Become("elsewhere"))
+		testkit.WantState(t, t.Context(), room.At("hall"), `{"owner":{"id":"elsewhere","role":"r-elsewhere"},"items":null,"theme":""}`)
 	})
 }
 
@@ -146,38 +148,38 @@ func TestA13ResolveKeyOfSession(t *testing.T) {
 // of it; the record stays as it is. A record that does not say whose it is is
 // completed, also where the initial state has a key.
 func TestK7ResolveKeyOwnerOfRecord(t *testing.T) {
-	for name, open := range keyStores {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := open()
 			bad := []byte(`{"owner":{"id":"bob"},"items":["secret"]}`)
-			commit(t, st, store.Write{Key: "key/room/ann", Value: bad, Version: 1})
-			commit(t, st, store.Write{Key: "key/room/eve", Value: []byte(`{"items":["no owner"]}`), Version: 1})
+			testkit.Commit(t, st, store.Write{Key: "key/room/ann", Value: bad, Version: 1})
+			testkit.Commit(t, st, store.Write{Key: "key/room/eve", Value: []byte(`{"items":["no owner"]}`), Version: 1})
 			var told []string
-			app := newApp(t, st, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
+			app := testkit.NewApp(t, st, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
 				told = append(told, e.Module+" "+e.Phase+" "+string(e.Code))
 			}})
-			s := stay.Register(app, stay.Module[todos]{Name: "room", Persist: stay.ResolveKey(func(_ *stay.Call, t *todos) string {
+			s := stay.Register(app, stay.Module[testkit.Todos]{Name: "room", Persist: stay.ResolveKey(func(_ *stay.Call, t *testkit.Todos) string {
 				if t.Owner.ID == "" {
 					return "lobby"
 				}
 				return t.Owner.ID
 			})})
-			b := newBrowser(app)
+			b := testkit.NewBrowser(app)
 			lobby := `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`
-			must(t)(s.Update(b.ctx(), addItem("hello")))
-			_, err := s.Update(b.ctx(), become("ann"))
-			wantCode(t, err, stay.ErrCorrupt)
-			wantState(t, b.ctx(), s, lobby)
-			if rec := load(t, st, "key/room/ann"); !bytes.Equal(rec.Value, bad) {
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("hello")))
+			_, err := s.Update(b.Ctx(), testkit.Become("ann"))
+			testkit.WantCode(t, err, stay.ErrCorrupt)
+			testkit.WantState(t, b.Ctx(), s, lobby)
+			if rec := testkit.RecordOf(t, st, "key/room/ann"); !bytes.Equal(rec.Value, bad) {
 				t.Errorf("the record has become %s", rec.Value)
 			}
 			if !slices.Equal(told, []string{"room decode corrupt"}) {
 				t.Errorf("OnError was told %q", told)
 			}
-			must(t)(s.Update(b.ctx(), become("eve")))
-			wantState(t, b.ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["no owner"],"theme":""}`)
-			must(t)(s.Update(b.ctx(), become("")))
-			wantState(t, b.ctx(), s, lobby)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("eve")))
+			testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["no owner"],"theme":""}`)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("")))
+			testkit.WantState(t, b.Ctx(), s, lobby)
 		})
 	}
 }
@@ -188,27 +190,27 @@ func TestK3K4DroppedChangesAreReported(t *testing.T) {
 	for _, development := range []bool{true, false} {
 		t.Run(fmt.Sprintf("development %v", development), func(t *testing.T) {
 			var log bytes.Buffer
-			app := newApp(t, memstore.New(), &stay.Options{Development: development, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-			m := todosModule()
-			m.Actions = stay.Actions[todos]{"quiet": func(_ *stay.Call, t *todos) error { return become(t.Items[0])(t) }}
-			m.Actions["loud"] = func(_ *stay.Call, t *todos) error {
+			app := testkit.NewApp(t, memstore.New(), &stay.Options{Development: development, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			m := testkit.TodosModule()
+			m.Actions = stay.Actions[testkit.Todos]{"quiet": func(_ *stay.Call, t *testkit.Todos) error { return testkit.Become(t.Items[0])(t) }}
+			m.Actions["loud"] = func(_ *stay.Call, t *testkit.Todos) error {
 				t.Theme = "dark"
-				return become("")(t)
+				return testkit.Become("")(t)
 			}
-			m.Actions["over"] = func(_ *stay.Call, t *todos) error {
+			m.Actions["over"] = func(_ *stay.Call, t *testkit.Todos) error {
 				t.Theme = "dark"
-				return become("bob")(t)
+				return testkit.Become("bob")(t)
 			}
 			s := stay.Register(app, m)
-			b := newBrowser(app)
+			b := testkit.NewBrowser(app)
 			for _, c := range []struct {
 				action string
 				told   bool
 			}{{"loud", true}, {"over", true}, {"quiet", false}} {
-				must(t)(s.Update(b.ctx(), become("ann")))
-				must(t)(s.Update(b.ctx(), func(t *todos) error { t.Items = []string{""}; return nil }))
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+				testkit.Must(t)(s.Update(b.Ctx(), func(t *testkit.Todos) error { t.Items = []string{""}; return nil }))
 				log.Reset()
-				must(t)(s.Do(b.ctx(), c.action, nil))
+				testkit.Must(t)(s.Do(b.Ctx(), c.action, nil))
 				told := strings.Contains(log.String(), "dropped") && strings.Contains(log.String(), "module=todos action="+c.action)
 				if told != (c.told && development) {
 					t.Errorf("%s logs %q", c.action, log.String())
@@ -221,42 +223,42 @@ func TestK3K4DroppedChangesAreReported(t *testing.T) {
 // S2: guests in memory are bounded and go with the process; stored ones
 // outlive it and go with their session.
 func TestS2Guests(t *testing.T) {
-	for mode, guests := range guestModes {
+	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
-			st, clk := unclosed{memstore.New()}, newClock()
+			st, clk := testkit.Unclosed{Store: memstore.New()}, testkit.NewClock()
 			opts := &stay.Options{Guests: guests, Clock: clk.Now, IdleTimeout: time.Hour, MaxGuests: 6, Logger: slog.New(slog.DiscardHandler)}
 			type site struct {
-				s *stay.State[todos]
-				p *stay.State[profile]
-				e *stay.State[counter]
+				s *stay.State[testkit.Todos]
+				p *stay.State[testkit.Profile]
+				e *stay.State[testkit.Counter]
 			}
 			start := func() (*stay.App, site) {
 				app := stay.New(st, opts)
 				return app, site{
-					stay.Register(app, todosModule()),
-					stay.Register(app, stay.Module[profile]{Name: "profile", Initial: profile{"guest"}, Persist: stay.PerUser}),
-					stay.Register(app, stay.Module[counter]{Name: "eph"}),
+					stay.Register(app, testkit.TodosModule()),
+					stay.Register(app, stay.Module[testkit.Profile]{Name: "profile", Initial: testkit.Profile{Name: "guest"}, Persist: stay.PerUser}),
+					stay.Register(app, stay.Module[testkit.Counter]{Name: "eph"}),
 				}
 			}
 			app, x := start()
-			begin := func() *browser {
-				b := newBrowser(app)
-				must(t)(x.s.Update(b.ctx(), addItem("x")))
-				change(t, b.ctx(), x.p, name("x"))
-				mustUpdate(t, b.ctx(), x.e)
+			begin := func() *testkit.Browser {
+				b := testkit.NewBrowser(app)
+				testkit.Must(t)(x.s.Update(b.Ctx(), testkit.AddItem("x")))
+				testkit.Change(t, b.Ctx(), x.p, testkit.Name("x"))
+				testkit.MustUpdate(t, b.Ctx(), x.e)
 				return b
 			}
-			has := func(b *browser, kept bool) {
+			has := func(b *testkit.Browser, kept bool) {
 				t.Helper()
 				if kept {
-					wantState(t, b.ctx(), x.s, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
-					wantState(t, b.ctx(), x.p, `{"name":"x"}`)
-					wantCount(t, b.ctx(), x.e, 1)
+					testkit.WantState(t, b.Ctx(), x.s, `{"owner":{"id":"","role":""},"items":["x"],"theme":"light"}`)
+					testkit.WantState(t, b.Ctx(), x.p, `{"name":"x"}`)
+					testkit.WantCount(t, b.Ctx(), x.e, 1)
 					return
 				}
-				wantState(t, b.ctx(), x.s, guestState)
-				wantState(t, b.ctx(), x.p, `{"name":"guest"}`)
-				wantCount(t, b.ctx(), x.e, 0)
+				testkit.WantState(t, b.Ctx(), x.s, testkit.GuestState)
+				testkit.WantState(t, b.Ctx(), x.p, `{"name":"guest"}`)
+				testkit.WantCount(t, b.Ctx(), x.e, 0)
 			}
 			stored := guests == stay.GuestStored
 			first := begin()
@@ -273,7 +275,7 @@ func TestS2Guests(t *testing.T) {
 			}
 			app, x = start()
 			t.Cleanup(func() { _ = app.Close(context.Background()) })
-			last = last.on(app)
+			last = last.On(app)
 			has(last, stored)
 			clk.Advance(2 * time.Hour)
 			has(last, false)

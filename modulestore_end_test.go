@@ -9,6 +9,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -21,9 +23,9 @@ import (
 type endWorld struct {
 	main, elsewhere *storefault.Store // of the process that makes the change
 	app, other      *stay.App         // other is where the session is ended
-	there           *stay.State[counter]
-	alsoThere       *stay.State[counter] // there in the other process
-	b               *browser
+	there           *stay.State[testkit.Counter]
+	alsoThere       *stay.State[testkit.Counter] // there in the other process
+	b               *testkit.Browser
 	old             context.Context // a request with the cookie that will be refused
 	key             string          // of the state in its store
 	mem             store.Store     // what elsewhere keeps
@@ -82,12 +84,12 @@ func newEndWorld(t *testing.T, shared, immediate bool) *endWorld {
 		if immediate {
 			return storefault.Wrap(s, nil)
 		}
-		return behindCommitter(s)
+		return testkit.BehindCommitter(s)
 	}
 	opts := &stay.Options{Logger: slog.New(slog.DiscardHandler)}
-	open := func(main, own store.Store) (*stay.App, *stay.State[counter]) {
-		app := newApp(t, main, opts)
-		return app, stay.Register(app, stay.Module[counter]{Name: "there", Persist: stay.PerSession, Store: own})
+	open := func(main, own store.Store) (*stay.App, *stay.State[testkit.Counter]) {
+		app := testkit.NewApp(t, main, opts)
+		return app, stay.Register(app, stay.Module[testkit.Counter]{Name: "there", Persist: stay.PerSession, Store: own})
 	}
 	if shared {
 		mains, owns := memstore.Shared(2), memstore.Shared(2)
@@ -100,9 +102,9 @@ func newEndWorld(t *testing.T, shared, immediate bool) *endWorld {
 		x.app, x.there = open(x.main, x.elsewhere)
 		x.other, x.alsoThere = x.app, x.there
 	}
-	x.b = newBrowser(x.app)
-	login(t, x.b, "ann")
-	x.old = x.b.ctx()
+	x.b = testkit.NewBrowser(x.app)
+	testkit.Login(t, x.b, "ann")
+	x.old = x.b.Ctx()
 	x.key = "session/there/" + stay.SessionFrom(x.old).ID()
 	return x
 }
@@ -110,8 +112,8 @@ func newEndWorld(t *testing.T, shared, immediate bool) *endWorld {
 // end ends the session by the verb, in the other process if there is one.
 func (x *endWorld) end(t *testing.T, verb string) {
 	t.Helper()
-	x.b = x.b.on(x.other)
-	if err := endVerbs[verb](x.b.ctx(), x); err != nil {
+	x.b = x.b.On(x.other)
+	if err := endVerbs[verb](x.b.Ctx(), x); err != nil {
 		t.Fatalf("%s: %v", verb, err)
 	}
 }
@@ -120,16 +122,16 @@ func (x *endWorld) end(t *testing.T, verb string) {
 func (x *endWorld) wantNothing(t *testing.T) {
 	t.Helper()
 	synctest.Wait()
-	if rec := loadAt(t, x.mem, time.Now(), x.key); rec.Revision != 0 {
+	if rec := testkit.RecordAt(t, x.mem, time.Now(), x.key); rec.Revision != 0 {
 		t.Errorf("the store has %s", rec.Value)
 	}
-	for app, s := range map[*stay.App]*stay.State[counter]{x.app: x.there, x.other: x.alsoThere} {
-		wantCount(t, x.b.on(app).ctx(), s, 0)
+	for app, s := range map[*stay.App]*stay.State[testkit.Counter]{x.app: x.there, x.other: x.alsoThere} {
+		testkit.WantCount(t, x.b.On(app).Ctx(), s, 0)
 	}
 }
 
 // change makes the change and returns its answer.
-func (x *endWorld) change(fn func(*counter) error) <-chan error {
+func (x *endWorld) change(fn func(*testkit.Counter) error) <-chan error {
 	answer := make(chan error, 1)
 	go func() {
 		_, err := x.there.Update(x.old, fn)
@@ -143,7 +145,7 @@ func (x *endWorld) stopped(t *testing.T, fault func(*storefault.Gate) storefault
 	t.Helper()
 	gate := storefault.NewGate()
 	x.elsewhere.Add(storefault.Rule{Op: storefault.Commit, Key: x.key, Times: 1, Fault: fault(gate)})
-	answer := x.change(increment)
+	answer := x.change(testkit.Increment)
 	if _, err := gate.Arrived(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -161,14 +163,14 @@ func TestNothingIsCreatedElsewhereAfterTheEnd(t *testing.T) {
 				inEndWorlds(t, func(t *testing.T, x *endWorld) {
 					inside, goOn := make(chan struct{}), make(chan struct{})
 					var once sync.Once
-					answer := x.change(func(c *counter) error {
+					answer := x.change(func(c *testkit.Counter) error {
 						once.Do(func() { close(inside); <-goOn })
-						return increment(c)
+						return testkit.Increment(c)
 					})
 					<-inside
 					x.end(t, verb)
 					close(goOn)
-					wantCode(t, <-answer, stay.ErrEnded)
+					testkit.WantCode(t, <-answer, stay.ErrEnded)
 					x.wantNothing(t)
 				})
 			})
@@ -180,7 +182,7 @@ func TestNothingIsCreatedElsewhereAfterTheEnd(t *testing.T) {
 						gate, answer := x.stopped(t, fault)
 						x.end(t, verb)
 						gate.Open()
-						wantCode(t, <-answer, stay.ErrEnded)
+						testkit.WantCode(t, <-answer, stay.ErrEnded)
 						x.wantNothing(t)
 					})
 				})
@@ -206,7 +208,7 @@ func TestTheEndFindsWhatWasCreatedElsewhere(t *testing.T) {
 				if _, err := gate.Arrived(t.Context()); err != nil {
 					t.Fatal(err)
 				}
-				if _, err := x.there.Update(x.old, increment); err != nil {
+				if _, err := x.there.Update(x.old, testkit.Increment); err != nil {
 					t.Fatal(err)
 				}
 				gate.Open()
@@ -215,9 +217,9 @@ func TestTheEndFindsWhatWasCreatedElsewhere(t *testing.T) {
 				case "destroy":
 					x.wantNothing(t)
 				case "revoke":
-					wantCount(t, x.b.ctx(), x.there, 0)
+					testkit.WantCount(t, x.b.Ctx(), x.there, 0)
 				default:
-					wantCount(t, x.b.ctx(), x.there, 1)
+					testkit.WantCount(t, x.b.Ctx(), x.there, 1)
 				}
 			})
 		})
@@ -244,7 +246,7 @@ func TestRemovalOfWhatMustNotBeIsTriedAgain(t *testing.T) {
 				x.end(t, "renew")
 				x.elsewhere.Add(storefault.Rule{Op: storefault.Commit, Key: x.key, Times: c.times, Fault: c.fault})
 				gate.Open()
-				wantCode(t, <-answer, c.want)
+				testkit.WantCode(t, <-answer, c.want)
 				if c.want == stay.ErrEnded {
 					x.wantNothing(t)
 				}
@@ -264,7 +266,7 @@ func TestCreationElsewhereOfUnknownOutcome(t *testing.T) {
 					x.elsewhere.Add(storefault.Rule{Op: storefault.Commit, Key: x.key, Times: 1, Fault: fault})
 					gate := storefault.NewGate()
 					x.elsewhere.Add(storefault.Rule{Op: storefault.Commit, Key: x.key, Skip: 1, Times: 1, Fault: storefault.Stop(gate)})
-					answer := x.change(increment)
+					answer := x.change(testkit.Increment)
 					if _, err := gate.Arrived(t.Context()); err != nil {
 						t.Fatal(err)
 					}
@@ -273,12 +275,12 @@ func TestCreationElsewhereOfUnknownOutcome(t *testing.T) {
 					}
 					gate.Open()
 					if verb != "" {
-						wantCode(t, <-answer, stay.ErrEnded)
+						testkit.WantCode(t, <-answer, stay.ErrEnded)
 						x.wantNothing(t)
 						return
 					}
-					noError(t, <-answer)
-					wantCount(t, x.b.ctx(), x.there, 1)
+					testkit.NoError(t, <-answer)
+					testkit.WantCount(t, x.b.Ctx(), x.there, 1)
 				})
 			})
 		}
@@ -294,20 +296,20 @@ func TestWhatOthersHaveBuiltOnStays(t *testing.T) {
 			x := newEndWorld(t, true, immediate)
 			gate, answer := x.stopped(t, storefault.StopAfter)
 			x.end(t, "renew")
-			mustUpdate(t, x.b.ctx(), x.alsoThere)
+			testkit.MustUpdate(t, x.b.Ctx(), x.alsoThere)
 			gate.Open()
-			wantCode(t, <-answer, stay.ErrUnknown)
-			wantCount(t, x.b.ctx(), x.alsoThere, 2)
+			testkit.WantCode(t, <-answer, stay.ErrUnknown)
+			testkit.WantCount(t, x.b.Ctx(), x.alsoThere, 2)
 		})
 		synctest.Test(t, func(t *testing.T) { // and here it is another one by now
 			x := newEndWorld(t, true, immediate)
 			gate, answer := x.stopped(t, storefault.StopAfter)
 			x.end(t, "renew")
-			noError(t, x.alsoThere.Delete(x.b.ctx()))
-			mustUpdate(t, x.b.ctx(), x.alsoThere)
+			testkit.NoError(t, x.alsoThere.Delete(x.b.Ctx()))
+			testkit.MustUpdate(t, x.b.Ctx(), x.alsoThere)
 			gate.Open()
-			wantCode(t, <-answer, stay.ErrEnded)
-			wantCount(t, x.b.ctx(), x.alsoThere, 1)
+			testkit.WantCode(t, <-answer, stay.ErrEnded)
+			testkit.WantCount(t, x.b.Ctx(), x.alsoThere, 1)
 		})
 	}
 }
@@ -322,7 +324,7 @@ func TestNothingIsCreatedElsewhereWhileTheSessionIsUnknown(t *testing.T) {
 			gate, answer := x.stopped(t, storefault.StopAfter)
 			down := x.main.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 			gate.Open()
-			wantCode(t, <-answer, stay.ErrUnavailable)
+			testkit.WantCode(t, <-answer, stay.ErrUnavailable)
 			down.Remove()
 			x.wantNothing(t)
 		})
@@ -340,7 +342,7 @@ func TestNothingIsCreatedElsewhereForACallerWhoLeft(t *testing.T) {
 		gate, answer := x.stopped(t, storefault.StopAfter)
 		x.end(t, "renew")
 		cancel()
-		wantCode(t, <-answer, stay.ErrUnknown)
+		testkit.WantCode(t, <-answer, stay.ErrUnknown)
 		gate.Open()
 		x.wantNothing(t)
 	})
@@ -354,29 +356,29 @@ func TestDebouncedStateElsewhereGoesWithItsSession(t *testing.T) {
 		for _, saving := range []bool{true, false} {
 			synctest.Test(t, func(t *testing.T) {
 				own := memstore.New()
-				f := behindCommitter(unclosed{own})
+				f := testkit.BehindCommitter(testkit.Unclosed{Store: own})
 				if immediate {
-					f = storefault.Wrap(unclosed{own}, nil)
+					f = storefault.Wrap(testkit.Unclosed{Store: own}, nil)
 				}
-				app := newApp(t, memstore.New(), &stay.Options{Logger: slog.New(slog.DiscardHandler)})
-				there := stay.Register(app, stay.Module[counter]{Name: "there", Persist: stay.PerSession, Store: f, Debounce: time.Minute})
-				b := newBrowser(app)
-				login(t, b, "ann")
-				key := "session/there/" + stay.SessionFrom(b.ctx()).ID()
+				app := testkit.NewApp(t, memstore.New(), &stay.Options{Logger: slog.New(slog.DiscardHandler)})
+				there := stay.Register(app, stay.Module[testkit.Counter]{Name: "there", Persist: stay.PerSession, Store: f, Debounce: time.Minute})
+				b := testkit.NewBrowser(app)
+				testkit.Login(t, b, "ann")
+				key := "session/there/" + stay.SessionFrom(b.Ctx()).ID()
 				gate := storefault.NewGate()
 				f.Add(storefault.Rule{Op: storefault.Commit, Key: key, Times: 1, Fault: storefault.Stop(gate)})
-				mustUpdate(t, b.ctx(), there)
+				testkit.MustUpdate(t, b.Ctx(), there)
 				if saving {
 					if _, err := gate.Arrived(t.Context()); err != nil {
 						t.Fatal(err)
 					}
 				}
-				short, cancel := context.WithTimeout(b.ctx(), stepTime)
+				short, cancel := context.WithTimeout(b.Ctx(), stepTime)
 				defer cancel()
-				noError(t, stay.SessionFrom(short).Destroy(short))
+				testkit.NoError(t, stay.SessionFrom(short).Destroy(short))
 				gate.Open()
-				pass(2 * time.Minute)
-				if rec := loadAt(t, own, time.Now(), key); rec.Revision != 0 {
+				testkit.Sleep(2 * time.Minute)
+				if rec := testkit.RecordAt(t, own, time.Now(), key); rec.Revision != 0 {
 					t.Errorf("saving=%v: the store has %s", saving, rec.Value)
 				}
 			})
@@ -392,18 +394,18 @@ func TestDebouncedStateElsewhereAsksTheSessionsStore(t *testing.T) {
 		x := &endWorld{mem: memstore.New()}
 		mains := memstore.Shared(2)
 		opts := &stay.Options{Logger: slog.New(slog.DiscardHandler)}
-		x.app, x.other = newApp(t, mains[0], opts), newApp(t, mains[1], opts)
-		x.there = stay.Register(x.app, stay.Module[counter]{Name: "there", Persist: stay.PerSession, Store: unclosed{x.mem}, Debounce: time.Minute})
-		x.b = newBrowser(x.app)
-		login(t, x.b, "ann")
-		x.old = x.b.ctx()
+		x.app, x.other = testkit.NewApp(t, mains[0], opts), testkit.NewApp(t, mains[1], opts)
+		x.there = stay.Register(x.app, stay.Module[testkit.Counter]{Name: "there", Persist: stay.PerSession, Store: testkit.Unclosed{Store: x.mem}, Debounce: time.Minute})
+		x.b = testkit.NewBrowser(x.app)
+		testkit.Login(t, x.b, "ann")
+		x.old = x.b.Ctx()
 		x.key = "session/there/" + stay.SessionFrom(x.old).ID()
 		return x
 	}
 	wantNothing := func(t *testing.T, x *endWorld) {
 		t.Helper()
-		pass(2 * time.Minute)
-		if rec := loadAt(t, x.mem, time.Now(), x.key); rec.Revision != 0 {
+		testkit.Sleep(2 * time.Minute)
+		if rec := testkit.RecordAt(t, x.mem, time.Now(), x.key); rec.Revision != 0 {
 			t.Errorf("the store has %s", rec.Value)
 		}
 	}
@@ -413,14 +415,14 @@ func TestDebouncedStateElsewhereAsksTheSessionsStore(t *testing.T) {
 				x := world(t)
 				inside, goOn := make(chan struct{}), make(chan struct{})
 				var once sync.Once
-				answer := x.change(func(c *counter) error {
+				answer := x.change(func(c *testkit.Counter) error {
 					once.Do(func() { close(inside); <-goOn })
-					return increment(c)
+					return testkit.Increment(c)
 				})
 				<-inside
 				x.end(t, verb)
 				close(goOn)
-				wantCode(t, <-answer, stay.ErrEnded)
+				testkit.WantCode(t, <-answer, stay.ErrEnded)
 				wantNothing(t, x)
 			})
 		})
@@ -428,7 +430,7 @@ func TestDebouncedStateElsewhereAsksTheSessionsStore(t *testing.T) {
 	t.Run("destroyed since", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			x := world(t)
-			mustUpdate(t, x.b.ctx(), x.there)
+			testkit.MustUpdate(t, x.b.Ctx(), x.there)
 			x.end(t, "destroy")
 			wantNothing(t, x)
 		})
@@ -443,27 +445,27 @@ func TestNothingIsCreatedInMemoryAfterTheEnd(t *testing.T) {
 		for _, shared := range []bool{false, true} {
 			synctest.Test(t, func(t *testing.T) {
 				opts := &stay.Options{Guests: stay.GuestMemory, StickySessions: true}
-				x := &endWorld{app: newApp(t, memstore.New(), opts)}
+				x := &endWorld{app: testkit.NewApp(t, memstore.New(), opts)}
 				x.other = x.app
 				if shared {
-					apps := nodes(t, 2, opts)
+					apps := testkit.Nodes(t, 2, opts)
 					x.app, x.other = apps[0], apps[1]
 				}
-				x.there = stay.Register(x.app, stay.Module[counter]{Name: "notes"})
-				x.b = newBrowser(x.app)
-				login(t, x.b, "ann")
-				x.old = x.b.ctx()
+				x.there = stay.Register(x.app, stay.Module[testkit.Counter]{Name: "notes"})
+				x.b = testkit.NewBrowser(x.app)
+				testkit.Login(t, x.b, "ann")
+				x.old = x.b.Ctx()
 				inside, goOn := make(chan struct{}), make(chan struct{})
 				var once sync.Once
-				answer := x.change(func(c *counter) error {
+				answer := x.change(func(c *testkit.Counter) error {
 					once.Do(func() { close(inside); <-goOn })
-					return increment(c)
+					return testkit.Increment(c)
 				})
 				<-inside
 				x.end(t, verb)
 				close(goOn)
-				wantCode(t, <-answer, stay.ErrEnded)
-				wantCount(t, x.b.on(x.app).ctx(), x.there, 0)
+				testkit.WantCode(t, <-answer, stay.ErrEnded)
+				testkit.WantCount(t, x.b.On(x.app).Ctx(), x.there, 0)
 			})
 		}
 	}
@@ -473,14 +475,14 @@ func TestNothingIsCreatedInMemoryAfterTheEnd(t *testing.T) {
 // Proves S5.
 func TestAChangeElsewhereMayFinishOnWhatExists(t *testing.T) {
 	inEndWorlds(t, func(t *testing.T, x *endWorld) {
-		mustUpdate(t, x.b.ctx(), x.there)
-		x.old = x.b.ctx()
+		testkit.MustUpdate(t, x.b.Ctx(), x.there)
+		x.old = x.b.Ctx()
 		gate, answer := x.stopped(t, storefault.Stop)
 		x.end(t, "renew")
 		gate.Open()
 		if err := <-answer; err != nil && !errors.Is(err, stay.ErrEnded) {
 			t.Error(err)
 		}
-		wantCount(t, x.b.ctx(), x.alsoThere, 2)
+		testkit.WantCount(t, x.b.Ctx(), x.alsoThere, 2)
 	})
 }

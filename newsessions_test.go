@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -18,11 +20,11 @@ import (
 // onBoundedApp runs the test in a bubble, on each way to commit, with an App
 // that lets so many sessions begin in a second.
 func onBoundedApp(t *testing.T, perSecond int, test func(t *testing.T, app *stay.App, st store.Store)) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				st := open()
-				test(t, newApp(t, st, &stay.Options{
+				test(t, testkit.NewApp(t, st, &stay.Options{
 					MaxNewSessions: perSecond,
 					OnError:        func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) },
 				}), st)
@@ -36,8 +38,8 @@ func onBoundedApp(t *testing.T, perSecond int, test func(t *testing.T, app *stay
 // second later; sessions that are stored go on (S1).
 func TestS1MaxNewSessions(t *testing.T) {
 	onBoundedApp(t, 10, func(t *testing.T, app *stay.App, st store.Store) {
-		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-		browsers := make([]*browser, 50)
+		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+		browsers := make([]*testkit.Browser, 50)
 		refused := make([]bool, len(browsers))
 		var in atomic.Int32
 		attempt := func(only func(i int) bool) {
@@ -47,9 +49,9 @@ func TestS1MaxNewSessions(t *testing.T) {
 					continue
 				}
 				wg.Go(func() {
-					_, err := clicks.Update(b.ctx(), increment)
+					_, err := clicks.Update(b.Ctx(), testkit.Increment)
 					if refused[i] = err != nil; refused[i] {
-						wantCode(t, err, stay.ErrBusy)
+						testkit.WantCode(t, err, stay.ErrBusy)
 						var e *stay.Error
 						if errors.As(err, &e) && (e.Message == "" || e.Module != "clicks" || e.KeyHash == "") {
 							t.Errorf("the error is %+v", e)
@@ -62,7 +64,7 @@ func TestS1MaxNewSessions(t *testing.T) {
 			wg.Wait()
 		}
 		for i := range browsers {
-			browsers[i] = newBrowser(app)
+			browsers[i] = testkit.NewBrowser(app)
 		}
 		wasRefused := func(i int) bool { return refused[i] }
 
@@ -70,7 +72,7 @@ func TestS1MaxNewSessions(t *testing.T) {
 		if in.Load() != 10 {
 			t.Errorf("%d sessions began at once, want 10", in.Load())
 		}
-		if n := len(rows(t, st)); n != 2*10+1 {
+		if n := len(testkit.Rows(t, st)); n != 2*10+1 {
 			t.Errorf("%d records are stored, want those of 10 sessions and the keys", n)
 		}
 		for i, b := range browsers {
@@ -78,33 +80,33 @@ func TestS1MaxNewSessions(t *testing.T) {
 			if refused[i] {
 				want = 0
 			} else {
-				mustUpdate(t, b.ctx(), clicks)
+				testkit.MustUpdate(t, b.Ctx(), clicks)
 				want++
 			}
-			wantCount(t, b.ctx(), clicks, want)
+			testkit.WantCount(t, b.Ctx(), clicks, want)
 		}
 		attempt(wasRefused)
 		if in.Load() != 10 {
 			t.Errorf("%d sessions began, want 10", in.Load())
 		}
-		pass(200 * time.Millisecond)
+		testkit.Sleep(200 * time.Millisecond)
 		attempt(wasRefused)
 		if in.Load() != 12 {
 			t.Errorf("%d sessions began in a second and a fifth, want 12", in.Load())
 		}
 		for range 10 { // an hour of nothing does not add up
-			pass(6 * time.Minute)
+			testkit.Sleep(6 * time.Minute)
 		}
 		attempt(wasRefused)
 		if in.Load() != 22 {
 			t.Errorf("%d sessions began, want 10 more", in.Load())
 		}
 		for !t.Failed() && in.Load() < 50 {
-			pass(time.Second)
+			testkit.Sleep(time.Second)
 			attempt(wasRefused)
 		}
 		for _, b := range browsers {
-			mustUpdate(t, b.ctx(), clicks)
+			testkit.MustUpdate(t, b.Ctx(), clicks)
 		}
 	})
 }
@@ -113,35 +115,35 @@ func TestS1MaxNewSessions(t *testing.T) {
 // stores nothing for the session does not (S1, S5).
 func TestS1MaxNewSessionsVerbs(t *testing.T) {
 	onBoundedApp(t, 1, func(t *testing.T, app *stay.App, st store.Store) {
-		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-		total := stay.Register(app, stay.Module[counter]{Name: "total", Persist: stay.Global})
-		draft := stay.Register(app, stay.Module[counter]{Name: "draft"})
-		browsers := []*browser{newBrowser(app), newBrowser(app), newBrowser(app)}
+		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+		total := stay.Register(app, stay.Module[testkit.Counter]{Name: "total", Persist: stay.Global})
+		draft := stay.Register(app, stay.Module[testkit.Counter]{Name: "draft"})
+		browsers := []*testkit.Browser{testkit.NewBrowser(app), testkit.NewBrowser(app), testkit.NewBrowser(app)}
 		for _, b := range browsers {
-			wantCount(t, b.ctx(), clicks, 0) // sets the cookie
-			mustUpdate(t, b.ctx(), draft)
-			mustUpdate(t, b.ctx(), total)
+			testkit.WantCount(t, b.Ctx(), clicks, 0) // sets the cookie
+			testkit.MustUpdate(t, b.Ctx(), draft)
+			testkit.MustUpdate(t, b.Ctx(), total)
 		}
-		before := len(rows(t, st))
-		mustUpdate(t, browsers[0].ctx(), clicks)
+		before := len(testkit.Rows(t, st))
+		testkit.MustUpdate(t, browsers[0].Ctx(), clicks)
 
-		wantCode(t, stay.SessionFrom(browsers[1].ctx()).Renew(context.Background()), stay.ErrBusy)
-		wantCode(t, stay.SessionFrom(browsers[2].ctx()).Destroy(context.Background()), stay.ErrBusy)
-		if n := len(rows(t, st)); n != before+2 {
+		testkit.WantCode(t, stay.SessionFrom(browsers[1].Ctx()).Renew(context.Background()), stay.ErrBusy)
+		testkit.WantCode(t, stay.SessionFrom(browsers[2].Ctx()).Destroy(context.Background()), stay.ErrBusy)
+		if n := len(testkit.Rows(t, st)); n != before+2 {
 			t.Errorf("%d records are stored, want %d", n, before+2)
 		}
 		for _, b := range browsers {
-			wantCount(t, b.ctx(), draft, 1)
+			testkit.WantCount(t, b.Ctx(), draft, 1)
 		}
-		if err := stay.SessionFrom(browsers[0].ctx()).Renew(context.Background()); err != nil {
+		if err := stay.SessionFrom(browsers[0].Ctx()).Renew(context.Background()); err != nil {
 			t.Errorf("a stored session is not renewed: %v", err)
 		}
-		pass(time.Second)
-		if err := stay.SessionFrom(browsers[1].ctx()).Renew(context.Background()); err != nil {
+		testkit.Sleep(time.Second)
+		if err := stay.SessionFrom(browsers[1].Ctx()).Renew(context.Background()); err != nil {
 			t.Errorf("a second later: %v", err)
 		}
-		pass(time.Second)
-		if err := stay.SessionFrom(browsers[2].ctx()).Destroy(context.Background()); err != nil {
+		testkit.Sleep(time.Second)
+		if err := stay.SessionFrom(browsers[2].Ctx()).Destroy(context.Background()); err != nil {
 			t.Errorf("two seconds later: %v", err)
 		}
 	})
@@ -151,27 +153,27 @@ func TestS1MaxNewSessionsVerbs(t *testing.T) {
 // (S1).
 func TestS1MaxNewSessionsOfStoredSession(t *testing.T) {
 	onBoundedApp(t, 1, func(t *testing.T, app *stay.App, _ store.Store) {
-		first := stay.Register(app, stay.Module[counter]{Name: "first", Persist: stay.PerSession})
-		second := stay.Register(app, stay.Module[counter]{Name: "second", Persist: stay.PerSession})
-		b := newBrowser(app)
-		wantCount(t, b.ctx(), first, 0)
+		first := stay.Register(app, stay.Module[testkit.Counter]{Name: "first", Persist: stay.PerSession})
+		second := stay.Register(app, stay.Module[testkit.Counter]{Name: "second", Persist: stay.PerSession})
+		b := testkit.NewBrowser(app)
+		testkit.WantCount(t, b.Ctx(), first, 0)
 		runs := 0
-		_, err := second.Update(b.ctx(), func(c *counter) error {
+		_, err := second.Update(b.Ctx(), func(c *testkit.Counter) error {
 			if runs++; runs == 1 {
 				done := make(chan struct{})
 				go func() {
 					defer close(done)
-					mustUpdateAsync(t, b.ctx(), first)
+					testkit.TryUpdate(t, b.Ctx(), first)
 				}()
 				<-done
 			}
-			return increment(c)
+			return testkit.Increment(c)
 		})
 		if err != nil {
 			t.Errorf("after %d runs: %v", runs, err)
 		}
-		wantCount(t, b.ctx(), first, 1)
-		wantCount(t, b.ctx(), second, 1)
+		testkit.WantCount(t, b.Ctx(), first, 1)
+		testkit.WantCount(t, b.Ctx(), second, 1)
 	})
 }
 
@@ -179,22 +181,22 @@ func TestS1MaxNewSessionsOfStoredSession(t *testing.T) {
 // the way of those after it for longer than a second (S1).
 func TestS1MaxNewSessionsAfterFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := behindCommitter(stores["immediate"]())
-		app := newApp(t, st, &stay.Options{MaxNewSessions: 1, OnError: func(*stay.Call, *stay.Error) {}})
-		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-		b := newBrowser(app)
-		wantCount(t, b.ctx(), clicks, 0)
+		st := testkit.BehindCommitter(testkit.Stores["immediate"]())
+		app := testkit.NewApp(t, st, &stay.Options{MaxNewSessions: 1, OnError: func(*stay.Call, *stay.Error) {}})
+		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+		b := testkit.NewBrowser(app)
+		testkit.WantCount(t, b.Ctx(), clicks, 0)
 		mine := errors.New("not today")
 		for range 3 {
-			if _, err := clicks.Update(b.ctx(), func(*counter) error { return mine }); !errors.Is(err, mine) {
+			if _, err := clicks.Update(b.Ctx(), func(*testkit.Counter) error { return mine }); !errors.Is(err, mine) {
 				t.Errorf("the action's error became %v", err)
 			}
 		}
 		st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Fail(nil)})
-		_, err := clicks.Update(b.ctx(), increment)
-		wantCode(t, err, stay.ErrUnavailable)
-		pass(time.Second)
-		mustUpdate(t, b.ctx(), clicks)
+		_, err := clicks.Update(b.Ctx(), testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrUnavailable)
+		testkit.Sleep(time.Second)
+		testkit.MustUpdate(t, b.Ctx(), clicks)
 	})
 }
 
@@ -202,10 +204,10 @@ func TestS1MaxNewSessionsAfterFailures(t *testing.T) {
 // states it changes (S1, A14).
 func TestS1A14MaxNewSessionsCountsARequestOnce(t *testing.T) {
 	onBoundedApp(t, 2, func(t *testing.T, app *stay.App, _ store.Store) {
-		ctx := newBrowser(app).ctx()
+		ctx := testkit.NewBrowser(app).Ctx()
 		for i := range 5 {
-			s := stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("s", i), Persist: stay.PerSession, Debounce: time.Minute})
-			mustUpdate(t, ctx, s)
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: fmt.Sprint("s", i), Persist: stay.PerSession, Debounce: time.Minute})
+			testkit.MustUpdate(t, ctx, s)
 		}
 	})
 }

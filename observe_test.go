@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -46,15 +48,15 @@ func TestCallersWhoLeave(t *testing.T) {
 }
 
 func testCallerLeaves(t *testing.T, code, want stay.Code, patience time.Duration, taken bool, during storefault.Op) {
-	m, tr, st, gate := &measured{}, &spans{}, behindCommitter(memstore.New()), storefault.NewGate()
-	app := newApp(t, st, &stay.Options{Metrics: m, Tracer: tr, MaxWait: time.Minute})
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+	m, tr, st, gate := &testkit.Measured{}, &spans{}, testkit.BehindCommitter(memstore.New()), storefault.NewGate()
+	app := testkit.NewApp(t, st, &stay.Options{Metrics: m, Tracer: tr, MaxWait: time.Minute})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 	if during != storefault.Any {
 		st.Add(storefault.Rule{Op: during, Times: 1, Fault: storefault.Stop(gate)})
 	}
 	leave := make(chan struct{})
 	if taken {
-		go func() { _, _ = s.Update(t.Context(), func(*counter) error { <-leave; return nil }) }()
+		go func() { _, _ = s.Update(t.Context(), func(*testkit.Counter) error { <-leave; return nil }) }()
 		synctest.Wait()
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -66,9 +68,9 @@ func testCallerLeaves(t *testing.T, code, want stay.Code, patience time.Duration
 		}
 	}
 	defer cancel()
-	_, err := s.Update(ctx, increment)
-	wantCode(t, err, code)
-	wantEqual(t, "measured", codesOf(m.of("stay.update.duration")), []stay.Code{want})
+	_, err := s.Update(ctx, testkit.Increment)
+	testkit.WantCode(t, err, code)
+	testkit.WantEqual(t, "measured", codesOf(m.Of("stay.update.duration")), []stay.Code{want})
 	if span := tr.next(t); span.Code != want || !errors.Is(span.Err, code) {
 		t.Errorf("the span has the code %q and the error %v, want %q", span.Code, span.Err, want)
 	}
@@ -79,8 +81,8 @@ func testCallerLeaves(t *testing.T, code, want stay.Code, patience time.Duration
 // Only the caller's own leaving counts, and only where it is why the change
 // failed.
 func TestCanceledByOthers(t *testing.T) {
-	m := &measured{}
-	s := stay.Register(newApp(t, memstore.New(), &stay.Options{Metrics: m}), stay.Module[counter]{Name: "c", Persist: stay.Global})
+	m := &testkit.Measured{}
+	s := stay.Register(testkit.NewApp(t, memstore.New(), &stay.Options{Metrics: m}), stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 	for _, c := range []struct {
 		err    error
 		leaves bool
@@ -92,7 +94,7 @@ func TestCanceledByOthers(t *testing.T) {
 		{nil, true, ""},
 	} {
 		ctx, cancel := context.WithCancel(t.Context())
-		_, _ = s.Update(ctx, func(n *counter) error {
+		_, _ = s.Update(ctx, func(n *testkit.Counter) error {
 			if c.leaves {
 				cancel()
 			}
@@ -100,7 +102,7 @@ func TestCanceledByOthers(t *testing.T) {
 			return c.err
 		})
 		cancel()
-		wantEqual(t, fmt.Sprint(c.err), codesOf(m.of("stay.update.duration")), []stay.Code{c.want})
+		testkit.WantEqual(t, fmt.Sprint(c.err), codesOf(m.Of("stay.update.duration")), []stay.Code{c.want})
 	}
 }
 
@@ -118,29 +120,29 @@ func (p panickyTracer) Start(ctx context.Context, _ *stay.Span) (context.Context
 // acknowledged, and a panic of the change goes on as it was.
 func TestTracersThatPanic(t *testing.T) {
 	for _, begins := range []bool{true, false} {
-		log, m := &logged{}, &measured{}
-		app := newApp(t, memstore.New(), &stay.Options{
-			Metrics: m, Tracer: panickyTracer{begins}, OnError: quiet, Logger: slog.New(slog.NewTextHandler(log, nil)),
+		log, m := &logged{}, &testkit.Measured{}
+		app := testkit.NewApp(t, memstore.New(), &stay.Options{
+			Metrics: m, Tracer: panickyTracer{begins}, OnError: testkit.Quiet, Logger: slog.New(slog.NewTextHandler(log, nil)),
 		})
 		after := 0
-		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
-			"inc": func(c *stay.Call, s *counter) error {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[testkit.Counter]{
+			"inc": func(c *stay.Call, s *testkit.Counter) error {
 				c.After(func(context.Context) { after++ })
-				return increment(s)
+				return testkit.Increment(s)
 			},
 		}})
 		if _, err := s.Do(t.Context(), "inc", nil); err != nil || after != 1 {
 			t.Errorf("error %v, After was called %d times", err, after)
 		}
-		wantCount(t, t.Context(), s, 1)
+		testkit.WantCount(t, t.Context(), s, 1)
 		if !strings.Contains(log.String(), "Tracer panicked") {
 			t.Error("nothing was logged")
 		}
 		func() {
-			defer func() { wantEqual(t, "panic", recover(), "mine") }()
-			_, _ = s.Update(t.Context(), func(*counter) error { panic("mine") })
+			defer func() { testkit.WantEqual(t, "panic", recover(), "mine") }()
+			_, _ = s.Update(t.Context(), func(*testkit.Counter) error { panic("mine") })
 		}()
-		wantEqual(t, "measured", codesOf(m.of("stay.update.duration")), []stay.Code{"", stay.ErrInternal})
+		testkit.WantEqual(t, "measured", codesOf(m.Of("stay.update.duration")), []stay.Code{"", stay.ErrInternal})
 	}
 }
 
@@ -152,17 +154,17 @@ func (noSpans) Start(ctx context.Context, _ *stay.Span) (context.Context, func()
 // A Tracer may leave changes without a span.
 func TestTracerWithoutSpan(t *testing.T) {
 	log := &logged{}
-	app := newApp(t, memstore.New(), &stay.Options{Tracer: noSpans{}, Logger: slog.New(slog.NewTextHandler(log, nil))})
-	mustUpdate(t, t.Context(), stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global}))
-	wantEqual(t, "log", log.String(), "")
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{Tracer: noSpans{}, Logger: slog.New(slog.NewTextHandler(log, nil))})
+	testkit.MustUpdate(t, t.Context(), stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global}))
+	testkit.WantEqual(t, "log", log.String(), "")
 }
 
 // The changes of a session are one span and one measurement each, by what was
 // done and how it ended.
 func TestChangesOfSessionsAreObserved(t *testing.T) {
-	m, tr := &measured{}, &spans{}
-	app := newApp(t, memstore.New(), &stay.Options{Metrics: m, Tracer: tr})
-	ctx := newBrowser(app).ctx()
+	m, tr := &testkit.Measured{}, &spans{}
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{Metrics: m, Tracer: tr})
+	ctx := testkit.NewBrowser(app).Ctx()
 	s := stay.SessionFrom(ctx)
 	for _, c := range []struct {
 		action string
@@ -177,11 +179,11 @@ func TestChangesOfSessionsAreObserved(t *testing.T) {
 		{"renew", stay.ErrEnded, func() error { return s.Renew(ctx) }},
 		{"revoke", "", func() error { return app.Revoke(ctx, "ann") }},
 	} {
-		wantEqual(t, c.action, stay.CodeOf(c.do()), c.code)
+		testkit.WantEqual(t, c.action, stay.CodeOf(c.do()), c.code)
 		if span := tr.next(t); span.Module != "" || span.Action != c.action || span.Code != c.code || len(tr.ended) > 0 {
 			t.Errorf("%s: %+v", c.action, span)
 		}
-		all := m.of("stay.session.change.duration")
+		all := m.Of("stay.session.change.duration")
 		if len(all) != 1 || all[0].Action != c.action || all[0].Code != c.code || all[0].Module != "" {
 			t.Errorf("%s: measured %+v", c.action, all)
 		}

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -38,62 +40,52 @@ func (e *ender) wantCalls(t *testing.T, want int64) {
 	}
 }
 
-// wantClosed closes the App, which must not take long.
-func wantClosed(t *testing.T, app *stay.App) {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	if err := app.Close(ctx); err != nil {
-		t.Errorf("close: %v", err)
-	}
-}
-
 // A21, N1: an OnError that ends its goroutine while several states are loaded
 // in one call keeps none of them from being loaded again.
 func TestA21N1OnErrorEndsItsGoroutineInALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, e := memstore.Shared(2), &ender{}
-		here := newApp(t, shared[0], nil)
+		here := testkit.NewApp(t, shared[0], nil)
 		f := storefault.Wrap(shared[1], nil)
-		there := newApp(t, f, &stay.Options{OnError: e.hook, Logger: discard})
-		m := stay.Module[counter]{Name: "s", Persist: stay.PerSession}
+		there := testkit.NewApp(t, f, &stay.Options{OnError: e.hook, Logger: discard})
+		m := stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession}
 		mine, theirs := stay.Register(here, m), stay.Register(there, m)
-		b := newBrowser(here)
-		mustUpdate(t, b.ctx(), mine)
-		if _, err := theirs.Get(newBrowser(there).ctx()); err != nil { // the keys
+		b := testkit.NewBrowser(here)
+		testkit.MustUpdate(t, b.Ctx(), mine)
+		if _, err := theirs.Get(testkit.NewBrowser(there).Ctx()); err != nil { // the keys
 			t.Fatal(err)
 		}
 		bad := f.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
-		_, err := theirs.Get(b.on(there).ctx())
-		wantCode(t, err, stay.ErrUnavailable)
+		_, err := theirs.Get(b.On(there).Ctx())
+		testkit.WantCode(t, err, stay.ErrUnavailable)
 		if e.calls.Swap(0) == 0 {
 			t.Error("OnError was not called")
 		}
 		bad.Remove()
 		began := time.Now()
-		wantCount(t, b.on(there).ctx(), theirs, 1)
+		testkit.WantCount(t, b.On(there).Ctx(), theirs, 1)
 		if took := time.Since(began); took > time.Second {
 			t.Errorf("the next read took %v", took)
 		}
-		wantClosed(t, there)
+		testkit.WantClosed(t, there)
 	})
 }
 
 // A21: one that does so when OnDestroyed has panicked keeps no other state from
 // leaving memory, and Close from nothing.
 func TestA21OnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		e, destroyed := &ender{}, 0
-		app := newApp(t, s, &stay.Options{OnError: e.hook, Logger: discard})
-		states := stay.Register(app, stay.Module[counter]{
+		app := testkit.NewApp(t, s, &stay.Options{OnError: e.hook, Logger: discard})
+		states := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "s", Persist: stay.PerSession,
-			OnDestroyed: func(*stay.Call, *counter) {
+			OnDestroyed: func(*stay.Call, *testkit.Counter) {
 				destroyed++
 				panic("no")
 			},
 		})
 		for range 3 {
-			mustUpdate(t, newBrowser(app).ctx(), states)
+			testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), states)
 		}
 		evicted := make(chan struct{})
 		go func() { defer close(evicted); bridge.AppOf(app).Evict(false) }()
@@ -103,8 +95,8 @@ func TestA21OnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
 		default:
 			t.Error("Evict waits")
 		}
-		mustUpdate(t, newBrowser(app).ctx(), states)
-		wantClosed(t, app)
+		testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), states)
+		testkit.WantClosed(t, app)
 		if destroyed != 4 {
 			t.Errorf("OnDestroyed was called %d times, want 4", destroyed)
 		}
@@ -116,10 +108,10 @@ func TestA21OnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
 // tried again, and who waits for it is told.
 func TestA14A21OnErrorEndsItsGoroutineAfterASave(t *testing.T) {
 	e := &ender{}
-	inBubbles(t, stay.Options{OnError: e.hook, Logger: discard}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
-		s := debounced(app)
+	testkit.InBubbles(t, stay.Options{OnError: e.hook, Logger: discard}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
+		s := testkit.Debounced(app)
 		bad := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
-		mustUpdate(t, t.Context(), s)
+		testkit.MustUpdate(t, t.Context(), s)
 		evicted := make(chan struct{})
 		go func() { defer close(evicted); bridge.AppOf(app).Evict(false) }()
 		synctest.Wait()
@@ -130,12 +122,12 @@ func TestA14A21OnErrorEndsItsGoroutineAfterASave(t *testing.T) {
 		}
 		e.wantCalls(t, 1)
 		bad.Remove()
-		sleep(time.Second)
-		wantCount(t, t.Context(), s, 1)
-		mustUpdate(t, t.Context(), s)
-		wantClosed(t, app)
+		testkit.Sleep(time.Second)
+		testkit.WantCount(t, t.Context(), s, 1)
+		testkit.MustUpdate(t, t.Context(), s)
+		testkit.WantClosed(t, app)
 		e.wantCalls(t, 0)
-		if rec := mustLoad(t, mem, time.Now(), "global/s/"); string(rec.Value) != `{"count":2,"label":""}` {
+		if rec := testkit.RecordAt(t, mem, time.Now(), "global/s/"); string(rec.Value) != `{"count":2,"label":""}` {
 			t.Errorf("stored: %s", rec.Value)
 		}
 	})
@@ -160,23 +152,23 @@ func (s *endingStore) Expired(ctx context.Context, now time.Time, limit int) ([]
 func TestA15A21GoroutinesEndInASweep(t *testing.T) {
 	end := func(old json.RawMessage) (json.RawMessage, error) { runtime.Goexit(); return old, nil }
 	for name, c := range map[string]struct {
-		module stay.Module[counter]
+		module stay.Module[testkit.Counter]
 		first  string // what expires first, as version 1
 		store  bool   // ends the first look for it
 		told   int64
 		left   int
 	}{
 		"OnError": {first: `{`, told: 1, left: 1},
-		"a step":  {module: stay.Module[counter]{Version: 2, Migrate: steps{1: end}}, first: `{}`, told: 1, left: 1},
+		"a step":  {module: stay.Module[testkit.Counter]{Version: 2, Migrate: testkit.Steps{1: end}}, first: `{}`, told: 1, left: 1},
 		"a store": {first: `{}`, store: true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s, e, expired := memstore.New(), &ender{}, 0
-				app := newApp(t, &endingStore{s, c.store}, &stay.Options{OnError: e.hook, Logger: discard})
+				app := testkit.NewApp(t, &endingStore{s, c.store}, &stay.Options{OnError: e.hook, Logger: discard})
 				m := c.module
 				m.Name, m.Persist, m.Expiry = "offer", stay.Global, time.Minute
-				m.OnExpire = func(*stay.Call, *counter) { expired++ }
+				m.OnExpire = func(*stay.Call, *testkit.Counter) { expired++ }
 				stay.Register(app, m)
 				put := func(version int, value string) {
 					t.Helper()
@@ -188,16 +180,16 @@ func TestA15A21GoroutinesEndInASweep(t *testing.T) {
 					}
 				}
 				put(1, c.first)
-				sleep(6 * time.Minute)
+				testkit.Sleep(6 * time.Minute)
 				e.wantCalls(t, c.told)
 				expired = 0
 				put(max(m.Version, 1), `{}`)
-				sleep(6 * time.Minute)
-				if left := allRows(t, s); expired != 1 || len(left) != c.left {
+				testkit.Sleep(6 * time.Minute)
+				if left := testkit.AllRows(t, s); expired != 1 || len(left) != c.left {
 					t.Errorf("OnExpire was called %d times, left: %q", expired, left)
 				}
 				e.wantCalls(t, 0)
-				wantClosed(t, app)
+				testkit.WantClosed(t, app)
 			})
 		})
 	}
@@ -212,14 +204,14 @@ func TestA21OnErrorFails(t *testing.T) {
 		t.Run(want, func(t *testing.T) {
 			var log bytes.Buffer
 			f := storefault.Wrap(memstore.New(), nil)
-			app := newApp(t, f, &stay.Options{
+			app := testkit.NewApp(t, f, &stay.Options{
 				OnError: func(*stay.Call, *stay.Error) { fail() },
 				Logger:  slog.New(slog.NewTextHandler(&log, nil)),
 			})
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global})
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
 			f.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 			_, err := s.Get(t.Context())
-			wantCode(t, err, stay.ErrUnavailable)
+			testkit.WantCode(t, err, stay.ErrUnavailable)
 			if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), want) || !strings.Contains(log.String(), "module=s") {
 				t.Errorf("logged: %s", log.String())
 			}

@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -17,23 +19,23 @@ import (
 func TestE6StoreHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 4000 // about eight commits
-		st := behindCommitter(memstore.New())
+		st := testkit.BehindCommitter(memstore.New())
 		opts := &stay.Options{MaxNewSessions: 1_000_000, OnError: func(*stay.Call, *stay.Error) {}}
-		app := newApp(t, st, opts)
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-		mustUpdate(t, newBrowser(app).ctx(), s)
+		app := testkit.NewApp(t, st, opts)
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+		testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), s)
 		hang := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Delay(time.Hour, 0)})
-		browsers := make([]*browser, callers)
+		browsers := make([]*testkit.Browser, callers)
 		codes := map[stay.Code]int{}
 		var longest time.Duration
 		var mu sync.Mutex
 		var wg sync.WaitGroup
 		for i := range browsers {
-			b := newBrowser(app)
+			b := testkit.NewBrowser(app)
 			browsers[i] = b
 			wg.Go(func() {
 				began := time.Now()
-				_, err := s.Update(b.ctx(), increment)
+				_, err := s.Update(b.Ctx(), testkit.Increment)
 				mu.Lock()
 				defer mu.Unlock()
 				codes[stay.CodeOf(err)]++
@@ -49,8 +51,8 @@ func TestE6StoreHangs(t *testing.T) {
 		}
 		hang.Remove()
 		for _, b := range browsers {
-			mustUpdate(t, b.ctx(), s)
-			wantCount(t, b.ctx(), s, 1)
+			testkit.MustUpdate(t, b.Ctx(), s)
+			testkit.WantCount(t, b.Ctx(), s, 1)
 		}
 	})
 }

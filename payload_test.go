@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -25,11 +27,11 @@ func (a *account) UnmarshalJSON(b []byte) error {
 //
 // Proves W7.
 func TestWithPayloadRefusesTagsWithoutEffect(t *testing.T) {
-	wantPanic(t, func() {
-		stay.WithPayload(func(*stay.Call, *counter, account) error { return nil })
+	testkit.WantPanic(t, func() {
+		stay.WithPayload(func(*stay.Call, *testkit.Counter, account) error { return nil })
 	}, "stay.WithPayload", "account.Admin has a stay tag without effect")
-	wantPanic(t, func() {
-		stay.WithPayload(func(*stay.Call, *counter, struct{ All map[string][]*account }) error { return nil })
+	testkit.WantPanic(t, func() {
+		stay.WithPayload(func(*stay.Call, *testkit.Counter, struct{ All map[string][]*account }) error { return nil })
 	}, "stay.WithPayload", "account.Admin has a stay tag without effect")
 }
 
@@ -39,10 +41,10 @@ func TestWithPayloadRefusesTagsWithoutEffect(t *testing.T) {
 // Proves W7.
 func TestPayloadsAreBounded(t *testing.T) {
 	type row struct{ A, B, C, D string }
-	app := newApp(t, memstore.New(), nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
-		"rows": stay.WithPayload(func(*stay.Call, *counter, []row) error { return nil }),
-		"any":  stay.WithPayload(func(*stay.Call, *counter, any) error { return nil }),
+	app := testkit.NewApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[testkit.Counter]{
+		"rows": stay.WithPayload(func(*stay.Call, *testkit.Counter, []row) error { return nil }),
+		"any":  stay.WithPayload(func(*stay.Call, *testkit.Counter, any) error { return nil }),
 	}})
 	rows := "[" + strings.Repeat("{},", 350_000) + "{}]"
 	deep := strings.Repeat("[", 1001) + strings.Repeat("]", 1001)
@@ -57,7 +59,7 @@ func TestPayloadsAreBounded(t *testing.T) {
 		{"any", []byte(deep), stay.ErrMalformed},
 	} {
 		_, err := s.Do(t.Context(), c.action, c.payload)
-		wantCode(t, err, c.want)
+		testkit.WantCode(t, err, c.want)
 	}
 	// What is of the type itself comes from the program, as large as it may be.
 	if _, err := s.Do(t.Context(), "rows", make([]row, 350_000)); err != nil {
@@ -72,12 +74,12 @@ func TestARefusedPayloadOfDoNamesItsFields(t *testing.T) {
 	type step struct {
 		By int `json:"by"`
 	}
-	app := newApp(t, memstore.New(), nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
-		"add": stay.WithPayload(func(*stay.Call, *counter, step) error { return nil }),
+	app := testkit.NewApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[testkit.Counter]{
+		"add": stay.WithPayload(func(*stay.Call, *testkit.Counter, step) error { return nil }),
 	}})
 	_, err := s.Do(t.Context(), "add", json.RawMessage(`{"by":"x"}`))
-	wantCode(t, err, stay.ErrMalformed)
+	testkit.WantCode(t, err, stay.ErrMalformed)
 	if got := stay.FieldErrors(err); len(got) != 1 || got["by"] != "must be a whole number" {
 		t.Errorf("fields %q", got)
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -12,20 +14,20 @@ import (
 // What a caller gets says what was being done when the store failed, as what
 // OnError gets does (A21).
 func TestA21ErrorsOfTheStoreSayThePhase(t *testing.T) {
-	inBubbles(t, stay.Options{OnError: quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
-		s := stay.Register(app, stay.Module[counter]{Name: "total", Persist: stay.Global})
+	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "total", Persist: stay.Global})
 		for _, c := range []struct {
 			phase string
 			op    storefault.Op
 		}{{"load", storefault.Load}, {"save", storefault.Commit}} {
-			rule := st.Add(storefault.Rule{Op: c.op, Fault: storefault.Fail(errDisk)})
-			_, err := s.Update(t.Context(), increment)
+			rule := st.Add(storefault.Rule{Op: c.op, Fault: storefault.Fail(testkit.ErrDisk)})
+			_, err := s.Update(t.Context(), testkit.Increment)
 			rule.Remove()
 			var e *stay.Error
 			if !errors.As(err, &e) || e.Code != stay.ErrUnavailable || e.Phase != c.phase || e.Module != "total" {
 				t.Errorf("while %v fails: %v", c.op, err)
 			}
 		}
-		mustUpdate(t, t.Context(), s)
+		testkit.MustUpdate(t, t.Context(), s)
 	})
 }

@@ -12,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -20,10 +22,10 @@ import (
 
 // programs are two Apps on one store: the first knows all modules, the second
 // is one that a test registers fewer with.
-func programs(t *testing.T, c *clock) (knows, lacks *expiring, s store.Store) {
+func programs(t *testing.T, c *testkit.Clock) (knows, lacks *testkit.Expiring, s store.Store) {
 	t.Helper()
 	all := memstore.Shared(3)
-	return newExpiring(t, all[0], c), newExpiring(t, all[1], c), all[2]
+	return testkit.NewExpiring(t, all[0], c), testkit.NewExpiring(t, all[1], c), all[2]
 }
 
 // A program that does not register a module leaves its expired states to one
@@ -35,38 +37,38 @@ func TestExpiredStatesAreLeftToTheProgramWithTheHook(t *testing.T) {
 		"no module": func(*stay.App) {},
 		"no hook": func(app *stay.App) {
 			for name, persist := range map[string]stay.Strategy{"own": stay.PerSession, "offer": stay.Global, "profile": stay.PerUser} {
-				stay.Register(app, stay.Module[counter]{Name: name, Persist: persist, Expiry: 2 * time.Hour})
+				stay.Register(app, stay.Module[testkit.Counter]{Name: name, Persist: persist, Expiry: 2 * time.Hour})
 			}
 		},
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				knows, lacks, s := programs(t, newClock())
-				module := func(name string, persist stay.Strategy) *stay.State[counter] {
-					m := watched(name, persist, knows.events)
+				knows, lacks, s := programs(t, testkit.NewClock())
+				module := func(name string, persist stay.Strategy) *stay.State[testkit.Counter] {
+					m := testkit.Watched(name, persist, knows.Events)
 					m.Expiry, m.OnDestroyed = 2*time.Hour, nil
 					return stay.Register(knows.App, m)
 				}
 				own, offer, profile := module("own", stay.PerSession), module("offer", stay.Global), module("profile", stay.PerUser)
 				register(lacks.App)
-				b := newBrowser(knows.App)
-				mustUpdate(t, b.ctx(), own)
-				mustUpdate(t, b.ctx(), profile) // a guest's
-				mustUpdate(t, t.Context(), offer)
-				mustUpdate(t, t.Context(), profile.At("ann"))
+				b := testkit.NewBrowser(knows.App)
+				testkit.MustUpdate(t, b.Ctx(), own)
+				testkit.MustUpdate(t, b.Ctx(), profile) // a guest's
+				testkit.MustUpdate(t, t.Context(), offer)
+				testkit.MustUpdate(t, t.Context(), profile.At("ann"))
 				for range 3 {
-					lacks.sweep(3 * time.Hour)
+					lacks.Sweep(3 * time.Hour)
 				}
-				lacks.events.want(t)
-				knows.sweep(2 * time.Minute)
-				got := knows.events.take()
+				lacks.Events.Want(t)
+				knows.Sweep(2 * time.Minute)
+				got := knows.Events.Take()
 				slices.Sort(got)
 				if want := []string{"expired offer 1", "expired own 1", "expired profile 1", "expired profile 1"}; !slices.Equal(got, want) {
 					t.Errorf("the hooks were told %q, want %q", got, want)
 				}
-				knows.sweep(2 * time.Hour)
-				knows.events.want(t)
-				if left := allRows(t, s); len(left) != 0 {
+				knows.Sweep(2 * time.Hour)
+				knows.Events.Want(t)
+				if left := testkit.AllRows(t, s); len(left) != 0 {
 					t.Errorf("left: %q", left)
 				}
 			})
@@ -80,29 +82,29 @@ func TestExpiredStatesAreLeftToTheProgramWithTheHook(t *testing.T) {
 // Proves A15.
 func TestExpiredStatesOfAnotherProgramDoNotHoldUpASweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newClock()
+		c := testkit.NewClock()
 		all := memstore.Shared(3)
-		knows, lacks := newExpiring(t, all[0], c), newExpiring(t, oldestFirst{all[1]}, c)
+		knows, lacks := testkit.NewExpiring(t, all[0], c), testkit.NewExpiring(t, testkit.OldestFirst{Store: all[1]}, c)
 		const many = 5000
 		var told atomic.Int32
-		profile := stay.Register(knows.App, stay.Module[counter]{
-			Name: "profile", Persist: stay.PerUser, Expiry: time.Hour, OnExpire: func(*stay.Call, *counter) { told.Add(1) },
+		profile := stay.Register(knows.App, stay.Module[testkit.Counter]{
+			Name: "profile", Persist: stay.PerUser, Expiry: time.Hour, OnExpire: func(*stay.Call, *testkit.Counter) { told.Add(1) },
 		})
-		plain := stay.Register(lacks.App, stay.Module[counter]{Name: "plain", Persist: stay.PerUser, Expiry: 2 * time.Hour})
+		plain := stay.Register(lacks.App, stay.Module[testkit.Counter]{Name: "plain", Persist: stay.PerUser, Expiry: 2 * time.Hour})
 		for i := range many {
-			mustUpdate(t, t.Context(), profile.At(fmt.Sprint(i)))
+			testkit.MustUpdate(t, t.Context(), profile.At(fmt.Sprint(i)))
 		}
-		mustUpdate(t, t.Context(), plain.At("ann"))
-		lacks.sweep(3 * time.Hour)
-		lacks.sweep(2 * time.Minute)
-		if left := allRows(t, all[2]); slices.Contains(left, "user/plain/ann") || len(left) != many {
+		testkit.MustUpdate(t, t.Context(), plain.At("ann"))
+		lacks.Sweep(3 * time.Hour)
+		lacks.Sweep(2 * time.Minute)
+		if left := testkit.AllRows(t, all[2]); slices.Contains(left, "user/plain/ann") || len(left) != many {
 			t.Errorf("%d records are left, want the %d of the other program", len(left), many)
 		}
-		knows.sweep(2 * time.Hour)
+		knows.Sweep(2 * time.Hour)
 		if told.Load() != many {
 			t.Errorf("OnExpire was told of %d states, want %d", told.Load(), many)
 		}
-		if left := allRows(t, all[2]); len(left) != 0 {
+		if left := testkit.AllRows(t, all[2]); len(left) != 0 {
 			t.Errorf("%d records are left", len(left))
 		}
 	})
@@ -114,42 +116,42 @@ func TestExpiredStatesOfAnotherProgramDoNotHoldUpASweep(t *testing.T) {
 //
 // Proves K2, K3, S5.
 func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
-	knows, lacks, s := programs(t, newClock())
-	profiles, carts := userModules(knows.App)
-	named := stay.Register(knows.App, stay.Module[cart]{
-		Name: "named", Persist: stay.ResolveKey(func(c *stay.Call, _ *cart) string { return c.Session().User() }),
+	knows, lacks, s := programs(t, testkit.NewClock())
+	profiles, carts := testkit.UserModules(knows.App)
+	named := stay.Register(knows.App, stay.Module[testkit.Cart]{
+		Name: "named", Persist: stay.ResolveKey(func(c *stay.Call, _ *testkit.Cart) string { return c.Session().User() }),
 	})
-	other := stay.Register(lacks.App, stay.Module[counter]{Name: "other", Persist: stay.PerUser})
+	other := stay.Register(lacks.App, stay.Module[testkit.Counter]{Name: "other", Persist: stay.PerUser})
 
-	b := newBrowser(knows.App)
-	change(t, b.ctx(), carts, put("pear"))
-	change(t, b.ctx(), named, put("plum"))
-	b = b.on(lacks.App)
-	mustUpdate(t, b.ctx(), other)
-	login(t, b, "ann")
-	wantCount(t, t.Context(), other.At("ann"), 1)
-	logout(t, b)
-	login(t, b, "bob") // nobody has done anything since
-	b = b.on(knows.App)
-	wantState(t, b.ctx(), carts, `{"items":null}`)
-	wantState(t, b.ctx(), named, `{"items":null}`)
-	wantState(t, b.ctx(), profiles, `{"name":"guest"}`)
-	wantState(t, t.Context(), carts.At("ann"), `{"items":["pear"]}`)
-	wantState(t, t.Context(), named.At("ann"), `{"items":["plum"]}`)
-	for _, key := range allRows(t, s) {
+	b := testkit.NewBrowser(knows.App)
+	testkit.Change(t, b.Ctx(), carts, testkit.Put("pear"))
+	testkit.Change(t, b.Ctx(), named, testkit.Put("plum"))
+	b = b.On(lacks.App)
+	testkit.MustUpdate(t, b.Ctx(), other)
+	testkit.Login(t, b, "ann")
+	testkit.WantCount(t, t.Context(), other.At("ann"), 1)
+	testkit.Logout(t, b)
+	testkit.Login(t, b, "bob") // nobody has done anything since
+	b = b.On(knows.App)
+	testkit.WantState(t, b.Ctx(), carts, `{"items":null}`)
+	testkit.WantState(t, b.Ctx(), named, `{"items":null}`)
+	testkit.WantState(t, b.Ctx(), profiles, `{"name":"guest"}`)
+	testkit.WantState(t, t.Context(), carts.At("ann"), `{"items":["pear"]}`)
+	testkit.WantState(t, t.Context(), named.At("ann"), `{"items":["plum"]}`)
+	for _, key := range testkit.AllRows(t, s) {
 		if strings.HasPrefix(key, "guest/") {
 			t.Errorf("left: %q", key)
 		}
 	}
 
-	logout(t, b)
-	change(t, b.ctx(), carts, put("fig"))
-	b = b.on(lacks.App)
-	login(t, b, "ann")
-	b = b.on(knows.App)
-	login(t, b, "cyd") // takes along first
-	wantState(t, b.ctx(), carts, `{"items":null}`)
-	wantState(t, t.Context(), carts.At("ann"), `{"items":["pear","fig"]}`)
+	testkit.Logout(t, b)
+	testkit.Change(t, b.Ctx(), carts, testkit.Put("fig"))
+	b = b.On(lacks.App)
+	testkit.Login(t, b, "ann")
+	b = b.On(knows.App)
+	testkit.Login(t, b, "cyd") // takes along first
+	testkit.WantState(t, b.Ctx(), carts, `{"items":null}`)
+	testkit.WantState(t, t.Context(), carts.At("ann"), `{"items":["pear","fig"]}`)
 }
 
 // A guest's state that cannot come along stays behind, and OnError is told: a
@@ -162,19 +164,19 @@ func TestAGuestThatCannotComeAlongLaterIsReported(t *testing.T) {
 		"Adopt panics":  func() error { panic("no") },
 	} {
 		t.Run(what, func(t *testing.T) {
-			knows, lacks, _ := programs(t, newClock())
-			carts := stay.Register(knows.App, stay.Module[cart]{
-				Name: "cart", Persist: stay.PerUser, Adopt: func(*cart, *cart) error { return fail() },
+			knows, lacks, _ := programs(t, testkit.NewClock())
+			carts := stay.Register(knows.App, stay.Module[testkit.Cart]{
+				Name: "cart", Persist: stay.PerUser, Adopt: func(*testkit.Cart, *testkit.Cart) error { return fail() },
 			})
-			change(t, t.Context(), carts.At("ann"), put("fig"))
-			b := newBrowser(knows.App)
-			change(t, b.ctx(), carts, put("pear"))
-			b = b.on(lacks.App)
-			login(t, b, "ann")
-			b = b.on(knows.App)
-			wantState(t, b.ctx(), carts, `{"items":["fig"]}`)
-			wantState(t, b.ctx(), carts, `{"items":["fig"]}`)
-			if got := knows.events.take(); len(got) != 1 || !strings.HasPrefix(got[0], "error adopt ") {
+			testkit.Change(t, t.Context(), carts.At("ann"), testkit.Put("fig"))
+			b := testkit.NewBrowser(knows.App)
+			testkit.Change(t, b.Ctx(), carts, testkit.Put("pear"))
+			b = b.On(lacks.App)
+			testkit.Login(t, b, "ann")
+			b = b.On(knows.App)
+			testkit.WantState(t, b.Ctx(), carts, `{"items":["fig"]}`)
+			testkit.WantState(t, b.Ctx(), carts, `{"items":["fig"]}`)
+			if got := knows.Events.Take(); len(got) != 1 || !strings.HasPrefix(got[0], "error adopt ") {
 				t.Errorf("OnError was told %q, want one failure of adopt", got)
 			}
 		})
@@ -187,28 +189,28 @@ func TestAGuestThatCannotComeAlongLaterIsReported(t *testing.T) {
 // Proves S5.
 func TestDestroyRemovesStatesOfOtherProgramsModules(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		knows, lacks, s := programs(t, newClock())
-		own := stay.Register(knows.App, watched("own", stay.PerSession, knows.events))
-		profile := stay.Register(knows.App, watched("profile", stay.PerUser, knows.events))
-		kept := stay.Register(knows.App, watched("kept", stay.PerUser, knows.events))
-		b := newBrowser(knows.App)
-		mustUpdate(t, b.ctx(), profile)
-		mustUpdate(t, b.ctx(), own)
-		mustUpdate(t, t.Context(), kept.At("ann"))
-		ctx := b.on(lacks.App).ctx()
-		noError(t, stay.SessionFrom(ctx).Destroy(ctx))
-		left := allRows(t, s)
+		knows, lacks, s := programs(t, testkit.NewClock())
+		own := stay.Register(knows.App, testkit.Watched("own", stay.PerSession, knows.Events))
+		profile := stay.Register(knows.App, testkit.Watched("profile", stay.PerUser, knows.Events))
+		kept := stay.Register(knows.App, testkit.Watched("kept", stay.PerUser, knows.Events))
+		b := testkit.NewBrowser(knows.App)
+		testkit.MustUpdate(t, b.Ctx(), profile)
+		testkit.MustUpdate(t, b.Ctx(), own)
+		testkit.MustUpdate(t, t.Context(), kept.At("ann"))
+		ctx := b.On(lacks.App).Ctx()
+		testkit.NoError(t, stay.SessionFrom(ctx).Destroy(ctx))
+		left := testkit.AllRows(t, s)
 		if len(left) != 2 || !slices.Contains(left, "user/kept/ann") {
 			t.Errorf("left: %q, want the tombstone and the user's state", left)
 		}
-		lacks.sweep(3 * time.Hour)
-		knows.sweep(2 * time.Minute)
-		for _, e := range knows.events.take() {
+		lacks.Sweep(3 * time.Hour)
+		knows.Sweep(2 * time.Minute)
+		for _, e := range knows.Events.Take() {
 			if strings.HasPrefix(e, "expired") || strings.HasPrefix(e, "error") {
 				t.Error(e)
 			}
 		}
-		lacks.events.want(t)
+		lacks.Events.Want(t)
 	})
 }
 
@@ -218,26 +220,26 @@ func TestDestroyRemovesStatesOfOtherProgramsModules(t *testing.T) {
 // Proves A15.
 func TestModulesAreListedBeforeTheirFirstState(t *testing.T) {
 	s := storefault.Wrap(memstore.New(), nil)
-	app := newApp(t, s, &stay.Options{OnError: quiet})
-	clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
+	app := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet})
+	clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
 	rule := s.Add(storefault.Rule{Op: storefault.Commit, Key: "stay/modules", Fault: storefault.Fail(nil)})
-	b := newBrowser(app)
-	_, err := clicks.Update(b.ctx(), increment)
-	wantCode(t, err, stay.ErrUnavailable)
-	for _, key := range rows(t, s) {
+	b := testkit.NewBrowser(app)
+	_, err := clicks.Update(b.Ctx(), testkit.Increment)
+	testkit.WantCode(t, err, stay.ErrUnavailable)
+	for _, key := range testkit.Rows(t, s) {
 		if strings.HasPrefix(key, "session/") {
 			t.Errorf("stored %q", key)
 		}
 	}
 	rule.Remove()
-	mustUpdate(t, b.ctx(), clicks)
+	testkit.MustUpdate(t, b.Ctx(), clicks)
 
-	late := stay.Register(app, stay.Module[counter]{Name: "late", Persist: stay.PerUser})
-	mustUpdate(t, t.Context(), late.At("ann"))
+	late := stay.Register(app, stay.Module[testkit.Counter]{Name: "late", Persist: stay.PerUser})
+	testkit.MustUpdate(t, t.Context(), late.At("ann"))
 	recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: "stay/modules"}})
-	noError(t, err)
+	testkit.NoError(t, err)
 	var list struct{ Modules map[string]any }
-	noError(t, json.Unmarshal(recs[0].Value, &list))
+	testkit.NoError(t, json.Unmarshal(recs[0].Value, &list))
 	if list.Modules["session/clicks"] == nil || list.Modules["user/late"] == nil {
 		t.Errorf("the list is %s", recs[0].Value)
 	}
@@ -249,32 +251,32 @@ func TestModulesAreListedBeforeTheirFirstState(t *testing.T) {
 // Proves M3, A15.
 func TestAListOfModulesThatCannotBeReadStopsNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c := memstore.New(), newClock()
+		s, c := memstore.New(), testkit.NewClock()
 		res := s.Commit(t.Context(), c.Now(), []store.Group{{{Key: "stay/modules", Version: 1, Value: []byte("{")}}})
 		if res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
-		app := newExpiring(t, s, c)
-		own := stay.Register(app.App, stay.Module[counter]{Name: "own", Persist: stay.PerSession})
-		b := newBrowser(app.App)
-		mustUpdate(t, b.ctx(), own)
-		login(t, b, "ann")
-		mustUpdate(t, b.ctx(), own)
-		app.events.want(t, "error decode corrupt")
-		app.sweep(3 * time.Hour)
-		app.events.want(t, "error expire corrupt")
-		if left := allRows(t, s); len(left) != 3 {
+		app := testkit.NewExpiring(t, s, c)
+		own := stay.Register(app.App, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
+		b := testkit.NewBrowser(app.App)
+		testkit.MustUpdate(t, b.Ctx(), own)
+		testkit.Login(t, b, "ann")
+		testkit.MustUpdate(t, b.Ctx(), own)
+		app.Events.Want(t, "error decode corrupt")
+		app.Sweep(3 * time.Hour)
+		app.Events.Want(t, "error expire corrupt")
+		if left := testkit.AllRows(t, s); len(left) != 3 {
 			t.Errorf("left: %q, want the session, its state and the user's list", left)
 		}
 		recs, err := s.Load(t.Context(), c.Now(), []store.Read{{Key: "stay/modules"}})
-		noError(t, err)
+		testkit.NoError(t, err)
 		del := store.Group{{Op: store.Delete, Key: "stay/modules", Base: recs[0].Revision}}
 		if res := s.Commit(t.Context(), c.Now(), []store.Group{del}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
-		app.sweep(2 * time.Minute)
-		app.events.want(t)
-		if left := allRows(t, s); len(left) != 1 {
+		app.Sweep(2 * time.Minute)
+		app.Events.Want(t)
+		if left := testkit.AllRows(t, s); len(left) != 1 {
 			t.Errorf("left: %q, want the user's list alone", left)
 		}
 	})
@@ -286,15 +288,15 @@ func TestAListOfModulesThatCannotBeReadStopsNoChange(t *testing.T) {
 // Proves A15.
 func TestModulesThatNobodyRegistersAreForgotten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s, c := memstore.New(), newClock()
-		knows := newExpiring(t, s, c)
-		m := watched("offer", stay.Global, knows.events)
+		s, c := memstore.New(), testkit.NewClock()
+		knows := testkit.NewExpiring(t, s, c)
+		m := testkit.Watched("offer", stay.Global, knows.Events)
 		m.Expiry = 40 * 24 * time.Hour
-		mustUpdate(t, t.Context(), stay.Register(knows.App, m))
-		wantClosed(t, knows.App)
-		lacks := newExpiring(t, s, c)
-		lacks.sweep(41 * 24 * time.Hour)
-		if left := allRows(t, s); len(left) != 0 {
+		testkit.MustUpdate(t, t.Context(), stay.Register(knows.App, m))
+		testkit.WantClosed(t, knows.App)
+		lacks := testkit.NewExpiring(t, s, c)
+		lacks.Sweep(41 * 24 * time.Hour)
+		if left := testkit.AllRows(t, s); len(left) != 0 {
 			t.Errorf("left: %q", left)
 		}
 	})
@@ -304,23 +306,23 @@ func TestModulesThatNobodyRegistersAreForgotten(t *testing.T) {
 //
 // Proves A15, B13.
 func TestWhatIsLeftToOtherProgramsIsLoggedOnce(t *testing.T) {
-	c, out := newClock(), &strings.Builder{}
+	c, out := testkit.NewClock(), &strings.Builder{}
 	all := memstore.Shared(2)
-	knows := newExpiring(t, all[0], c)
-	m := watched("profile", stay.PerUser, knows.events)
+	knows := testkit.NewExpiring(t, all[0], c)
+	m := testkit.Watched("profile", stay.PerUser, knows.Events)
 	m.Expiry = time.Hour
 	profile := stay.Register(knows.App, m)
-	lacks := newApp(t, all[1], &stay.Options{Clock: c.Now, Logger: slog.New(slog.NewTextHandler(out, nil))})
-	mustUpdate(t, t.Context(), profile.At("ann"))
-	mustUpdate(t, t.Context(), profile.At("bob"))
+	lacks := testkit.NewApp(t, all[1], &stay.Options{Clock: c.Now, Logger: slog.New(slog.NewTextHandler(out, nil))})
+	testkit.MustUpdate(t, t.Context(), profile.At("ann"))
+	testkit.MustUpdate(t, t.Context(), profile.At("bob"))
 	for _, user := range []string{"ann", "bob"} {
-		b := newBrowser(knows.App)
-		mustUpdate(t, b.ctx(), profile)
-		login(t, b.on(lacks), user)
+		b := testkit.NewBrowser(knows.App)
+		testkit.MustUpdate(t, b.Ctx(), profile)
+		testkit.Login(t, b.On(lacks), user)
 	}
 	c.Advance(2 * time.Hour)
 	for range 2 {
-		sweepNow(lacks)
+		testkit.Sweep(lacks)
 	}
 	if got := out.String(); strings.Count(got, "module=profile") != 2 || strings.Contains(got, "ann") {
 		t.Errorf("logged:\n%s\nwant one line of the sweep and one of the logins, without names", got)

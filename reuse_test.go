@@ -5,6 +5,8 @@ import (
 	"errors"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -13,24 +15,24 @@ import (
 // A4, E4: what a change runs with is not used by another one while the store
 // still works on it, although its caller has left.
 func TestA4E4ACallerThatHasLeftKeepsItsChange(t *testing.T) {
-	st := storefault.Wrap(behindCommitter(memstore.New()), nil)
-	app := newApp(t, st, nil)
+	st := storefault.Wrap(testkit.BehindCommitter(memstore.New()), nil)
+	app := testkit.NewApp(t, st, nil)
 	after := make(chan string, 100)
-	register := func(name string) *stay.State[counter] {
-		return stay.Register(app, stay.Module[counter]{
+	register := func(name string) *stay.State[testkit.Counter] {
+		return stay.Register(app, stay.Module[testkit.Counter]{
 			Name: name, Persist: stay.Global,
-			Actions: map[string]stay.Action[counter]{
-				"increment": func(c *stay.Call, s *counter) error {
+			Actions: map[string]stay.Action[testkit.Counter]{
+				"increment": func(c *stay.Call, s *testkit.Counter) error {
 					c.After(func(context.Context) { after <- name })
-					return increment(s)
+					return testkit.Increment(s)
 				},
 			},
 		})
 	}
 	slow, others := register("slow"), register("others")
-	gate := stopAt(st, storefault.Commit, "global/slow/", true)
+	gate := testkit.StopAt(st, storefault.Commit, "global/slow/", true)
 	ctx, leave := context.WithCancel(t.Context())
-	wait := start(t, gate, func() error {
+	wait := testkit.Start(t, gate, func() error {
 		_, err := slow.Do(ctx, "increment", nil)
 		return err
 	})
@@ -51,13 +53,13 @@ func TestA4E4ACallerThatHasLeftKeepsItsChange(t *testing.T) {
 		select {
 		case name := <-after:
 			called[name]++
-		case <-soon(t).Done():
+		case <-testkit.Soon(t).Done():
 			t.Fatalf("called after the changes: %v", called)
 		}
 	}
 	if called["slow"] != 1 || called["others"] != n {
 		t.Errorf("called after the changes: %v", called)
 	}
-	wantCount(t, t.Context(), slow, 1)
-	wantCount(t, t.Context(), others, n)
+	testkit.WantCount(t, t.Context(), slow, 1)
+	testkit.WantCount(t, t.Context(), others, n)
 }

@@ -15,6 +15,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store"
@@ -92,7 +94,7 @@ func TestPrintingShowsNoSecret(t *testing.T) { synctest.Test(t, printsNoSecret) 
 
 func printsNoSecret(t *testing.T) {
 	mem := memstore.New()
-	app := newApp(t, mem, nil)
+	app := testkit.NewApp(t, mem, nil)
 	var call *stay.Call
 	secrets := map[string]string{"user": "ann.smith", "state": "hunter2-is-stored", "payload": "hunter2-is-sent"}
 	check := func(what string, v any) {
@@ -100,7 +102,7 @@ func printsNoSecret(t *testing.T) {
 		synctest.Wait() // fmt reads what the App's goroutines have just left
 		wantNoSecret(t, what, v, secrets)
 	}
-	note := func(c *stay.Call, s *counter) error {
+	note := func(c *stay.Call, s *testkit.Counter) error {
 		call = c
 		check("a call", c)
 		check("a call's context", c.Context())
@@ -108,31 +110,31 @@ func printsNoSecret(t *testing.T) {
 		s.Count++
 		return nil
 	}
-	module := func(name string, persist stay.Strategy) *stay.State[counter] {
-		return stay.Register(app, stay.Module[counter]{Name: name, Persist: persist, Actions: stay.Actions[counter]{"note": note}})
+	module := func(name string, persist stay.Strategy) *stay.State[testkit.Counter] {
+		return stay.Register(app, stay.Module[testkit.Counter]{Name: name, Persist: persist, Actions: stay.Actions[testkit.Counter]{"note": note}})
 	}
 	own, user := module("own", stay.PerSession), module("user", stay.PerUser)
-	b := &secretBrowser{browser: newBrowser(app)}
-	mustUpdate(t, b.ctx(), own)
+	b := &secretBrowser{Browser: testkit.NewBrowser(app)}
+	testkit.MustUpdate(t, b.ctx(), own)
 	guest := b.ctx()
-	wantCount(t, guest, own, 1)
-	secrets["guest's cookie"] = b.token
+	testkit.WantCount(t, guest, own, 1)
+	secrets["guest's cookie"] = b.Token
 	ctx := b.ctx()
-	noError(t, stay.SessionFrom(ctx).Login(ctx, secrets["user"]))
-	secrets["cookie"] = b.token
-	token, err := b.ring.Verify(t.Context(), b.token)
-	noError(t, err)
+	testkit.NoError(t, stay.SessionFrom(ctx).Login(ctx, secrets["user"]))
+	secrets["cookie"] = b.Token
+	token, err := b.Ring.Verify(t.Context(), b.Token)
+	testkit.NoError(t, err)
 	secrets["id"] = string(token.ID[:])
-	keys, err := mem.Load(t.Context(), newClock().now, []store.Read{{Key: "stay/keys"}})
-	noError(t, err)
+	keys, err := mem.Load(t.Context(), testkit.NewClock().Now(), []store.Read{{Key: "stay/keys"}})
+	testkit.NoError(t, err)
 	var stored struct{ Keys []struct{ Secret []byte } }
-	noError(t, json.Unmarshal(keys[0].Value, &stored))
+	testkit.NoError(t, json.Unmarshal(keys[0].Value, &stored))
 	secrets["signing key"] = string(stored.Keys[0].Secret)
 
 	ctx = b.ctx()
-	set(t, b.ctx(), user, counter{Label: secrets["state"]})
+	testkit.Set(t, b.ctx(), user, testkit.Counter{Label: secrets["state"]})
 	check("a session not used", stay.SessionFrom(ctx))
-	for _, s := range []*stay.State[counter]{own, user} {
+	for _, s := range []*stay.State[testkit.Counter]{own, user} {
 		for _, payload := range []any{json.RawMessage(`"hunter2-is-sent"`), "hunter2-is-sent", map[string]string{"password": "hunter2-is-sent"}} {
 			if _, err := s.Do(ctx, "note", payload); err != nil {
 				t.Fatal(err)
@@ -140,23 +142,23 @@ func printsNoSecret(t *testing.T) {
 		}
 	}
 	for s, err := range app.Sessions(t.Context(), secrets["user"]) {
-		noError(t, err)
+		testkit.NoError(t, err)
 		check("a session of a list", s)
 		check("a context with it", stay.WithSession(t.Context(), s))
 	}
-	recs, err := mem.Load(t.Context(), newClock().now, []store.Read{{Key: "user/user/ann.smith"}})
+	recs, err := mem.Load(t.Context(), testkit.NewClock().Now(), []store.Read{{Key: "user/user/ann.smith"}})
 	if err != nil || !strings.Contains(string(recs[0].Value), secrets["state"]) {
 		t.Fatal("the state is not there: ", err)
 	}
 	write := store.Write{Key: recs[0].Key, Value: recs[0].Value}
 	simple := store.FromSimple(files(t.TempDir()))
-	if res := simple.Commit(t.Context(), newClock().now, []store.Group{{write}}); res[0].Outcome != store.Applied {
+	if res := simple.Commit(t.Context(), testkit.NewClock().Now(), []store.Group{{write}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0])
 	}
 	for what, v := range map[string]any{
 		"the session": stay.SessionFrom(ctx), "the guest's session": stay.SessionFrom(guest), "the context": ctx,
 		"an action's call": call, "a state": user, "the state of a user": user.At(secrets["user"]), "any state": stay.AnyState(user.At(secrets["user"])),
-		"the keys": b.ring, "the store": mem, "a store of ours": simple, "a store with faults": storefault.Wrap(mem, nil),
+		"the keys": b.Ring, "the store": mem, "a store of ours": simple, "a store with faults": storefault.Wrap(mem, nil),
 		"a bridge": bridge.AppOf(app),
 	} {
 		check(what, v)
@@ -188,10 +190,10 @@ func printsNoSecret(t *testing.T) {
 }
 
 // A secretBrowser shows nothing of its own in what is printed.
-type secretBrowser struct{ *browser }
+type secretBrowser struct{ *testkit.Browser }
 
 func (b *secretBrowser) ctx() context.Context {
-	return b.app.Begin(context.Background(), b.ring, b.token, taker(func(token string) { b.token = token }))
+	return b.App.Begin(context.Background(), b.Ring, b.Token, taker(func(token string) { b.Token = token }))
 }
 
 // A taker is the response that brings a token.
@@ -204,15 +206,15 @@ func (taker) Open() bool                             { return true }
 // A session tells logs which it is, by what errors call it as well, and waits for
 // nothing.
 func TestSessionInLogs(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	ctx, r := b.request()
+	app := testkit.NewSessionApp(t)
+	b := testkit.NewBrowser(app.App)
+	ctx, r := b.Request()
 	s := stay.SessionFrom(ctx)
-	if got := s.String(); got != "session (not used)" || len(r.issued) > 0 || r.used {
-		t.Errorf("it is %q, with the cookies %q", got, r.issued)
+	if got := s.String(); got != "session (not used)" || len(r.Issued) > 0 || r.WasUsed {
+		t.Errorf("it is %q, with the cookies %q", got, r.Issued)
 	}
-	mustUpdate(t, ctx, app.clicks)
-	_, err := app.clicks.At(s.ID()).Update(t.Context(), func(c *counter) error { c.Label = strings.Repeat("x", 2<<20); return nil })
+	testkit.MustUpdate(t, ctx, app.Clicks)
+	_, err := app.Clicks.At(s.ID()).Update(t.Context(), func(c *testkit.Counter) error { c.Label = strings.Repeat("x", 2<<20); return nil })
 	var e *stay.Error
 	if !errors.As(err, &e) || s.String() != "session "+e.KeyHash {
 		t.Errorf("it is %q, in errors %v", s, err)
@@ -220,10 +222,10 @@ func TestSessionInLogs(t *testing.T) {
 	if got := fmt.Sprintf("%v %d", (*stay.Session)(nil), s); got != "no session "+s.String() {
 		t.Errorf("printed they are %q", got)
 	}
-	r.onIssue = func() {
+	r.OnIssue = func() {
 		if got := s.String(); got != "session (in use)" {
 			t.Errorf("in the middle of its work it is %q", got)
 		}
 	}
-	noError(t, s.Renew(ctx))
+	testkit.NoError(t, s.Renew(ctx))
 }

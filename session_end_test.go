@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/store/memstore"
@@ -17,9 +19,9 @@ import (
 
 // awaitEnded returns when the session with this ID is known to have ended,
 // which is before Destroy has deleted its states.
-func awaitEnded(t *testing.T, s *stay.State[counter], id string) {
+func awaitEnded(t *testing.T, s *stay.State[testkit.Counter], id string) {
 	t.Helper()
-	ctx := soon(t)
+	ctx := testkit.Soon(t)
 	for ctx.Err() == nil {
 		if _, err := s.At(id).Get(ctx); errors.Is(err, stay.ErrNotFound) {
 			return
@@ -28,60 +30,53 @@ func awaitEnded(t *testing.T, s *stay.State[counter], id string) {
 	t.Error("the session does not end")
 }
 
-// with returns a browser that has another token.
-func (b *browser) with(token string) *browser {
-	c := *b
-	c.token = token
-	return &c
-}
-
 // Renew refuses the old cookie even when a first change that was resolved
 // with an older one is in the same call of the store: what that call leaves in
 // memory of the session is what is stored (S5).
 func TestS5RenewBesideStaleFirstChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		st := behindCommitter(memstore.New())
-		app := newApp(t, st, nil)
-		first := stay.Register(app, stay.Module[counter]{Name: "first", Persist: stay.PerSession})
-		second := stay.Register(app, stay.Module[counter]{Name: "second", Persist: stay.PerSession})
-		global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
+		st := testkit.BehindCommitter(memstore.New())
+		app := testkit.NewApp(t, st, nil)
+		first := stay.Register(app, stay.Module[testkit.Counter]{Name: "first", Persist: stay.PerSession})
+		second := stay.Register(app, stay.Module[testkit.Counter]{Name: "second", Persist: stay.PerSession})
+		global := stay.Register(app, stay.Module[testkit.Counter]{Name: "global", Persist: stay.Global})
 		background := context.Background()
-		b := newBrowser(app)
-		ctx := b.ctx()
-		mustUpdate(t, ctx, first) // stores the session
+		b := testkit.NewBrowser(app)
+		ctx := b.Ctx()
+		testkit.MustUpdate(t, ctx, first) // stores the session
 		record := "stay/session/" + stay.SessionFrom(ctx).ID()
 
 		// A first change runs, resolved before the session is renewed.
 		inRun, goOn := make(chan struct{}), make(chan struct{})
 		stale := make(chan error, 1)
-		staleCtx := b.ctx()
+		staleCtx := b.Ctx()
 		go func() {
 			var once sync.Once
-			_, err := second.Update(staleCtx, func(c *counter) error {
+			_, err := second.Update(staleCtx, func(c *testkit.Counter) error {
 				once.Do(func() { close(inRun); <-goOn })
-				return increment(c)
+				return testkit.Increment(c)
 			})
 			stale <- err
 		}()
 		<-inRun
-		if err := stay.SessionFrom(b.ctx()).Renew(background); err != nil {
+		if err := stay.SessionFrom(b.Ctx()).Renew(background); err != nil {
 			t.Fatal(err)
 		}
-		renewedOnce := b.token
+		renewedOnce := b.Token
 
 		// While the store is busy, the change joins the queue, and behind it a
 		// second renewal.
 		busy := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/global/", Fault: storefault.Stop(busy)})
-		go func() { mustUpdateAsync(t, background, global) }()
+		go func() { testkit.TryUpdate(t, background, global) }()
 		if _, err := busy.Arrived(background); err != nil {
 			t.Fatal(err)
 		}
 		close(goOn)
 		synctest.Wait()
 		renewed := make(chan error, 1)
-		renewing := b.with(b.token)
-		go func() { renewed <- stay.SessionFrom(renewing.ctx()).Renew(background) }()
+		renewing := b.With(b.Token)
+		go func() { renewed <- stay.SessionFrom(renewing.Ctx()).Renew(background) }()
 		synctest.Wait()
 
 		// The change is refused by the store; the renewal follows, and waits
@@ -94,20 +89,20 @@ func TestS5RenewBesideStaleFirstChange(t *testing.T) {
 			t.Fatal(err)
 		}
 		synctest.Wait()
-		wantCount(t, b.with(renewedOnce).ctx(), first, 1)
+		testkit.WantCount(t, b.With(renewedOnce).Ctx(), first, 1)
 		renewRule.Remove()
 		atRenew.Open()
 		if err := <-renewed; err != nil {
 			t.Fatal(err)
 		}
-		wantCode(t, <-stale, stay.ErrEnded)
+		testkit.WantCode(t, <-stale, stay.ErrEnded)
 
-		_, err := first.Update(b.with(renewedOnce).ctx(), increment)
-		wantCode(t, err, stay.ErrEnded)
-		token := renewing.token
-		wantCount(t, renewing.ctx(), first, 1)
-		mustUpdate(t, renewing.ctx(), first)
-		if renewing.token != token {
+		_, err := first.Update(b.With(renewedOnce).Ctx(), testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrEnded)
+		token := renewing.Token
+		testkit.WantCount(t, renewing.Ctx(), first, 1)
+		testkit.MustUpdate(t, renewing.Ctx(), first)
+		if renewing.Token != token {
 			t.Error("the new cookie was replaced by that of a new session")
 		}
 	})
@@ -117,87 +112,87 @@ func TestS5RenewBesideStaleFirstChange(t *testing.T) {
 // where there is only that of another (B4, B12).
 func TestB4B12SessionsOfTwoApps(t *testing.T) {
 	st := memstore.New()
-	one, two := newApp(t, st, nil), newApp(t, memstore.New(), nil)
-	ofOne := stay.Register(one, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
-	ofTwo := stay.Register(two, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
-	b := newBrowser(two)
-	mustUpdate(t, b.ctx(), ofTwo)
-	for _, ctx := range []context.Context{b.ctx(), newBrowser(two).ctx()} {
-		_, err := ofOne.Update(ctx, increment)
-		wantCode(t, err, stay.ErrNoSession)
+	one, two := testkit.NewApp(t, st, nil), testkit.NewApp(t, memstore.New(), nil)
+	ofOne := stay.Register(one, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
+	ofTwo := stay.Register(two, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
+	b := testkit.NewBrowser(two)
+	testkit.MustUpdate(t, b.Ctx(), ofTwo)
+	for _, ctx := range []context.Context{b.Ctx(), testkit.NewBrowser(two).Ctx()} {
+		_, err := ofOne.Update(ctx, testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrNoSession)
 		_, err = ofOne.Get(ctx)
-		wantCode(t, err, stay.ErrNoSession)
+		testkit.WantCode(t, err, stay.ErrNoSession)
 	}
-	if keys := rows(t, st); len(keys) > 0 {
+	if keys := testkit.Rows(t, st); len(keys) > 0 {
 		t.Errorf("one App stored %q for sessions of another", keys)
 	}
 
-	outer := newBrowser(one).ctx()
+	outer := testkit.NewBrowser(one).Ctx()
 	own := bridge.AppOf(two)
-	both := own.Begin(outer, own.Keyring(nil), b.token, &response{b: b})
-	mustUpdate(t, both, ofOne)
-	mustUpdate(t, both, ofTwo)
-	wantCount(t, outer, ofOne, 1)
-	wantCount(t, b.ctx(), ofTwo, 2)
-	if got, want := stay.SessionFrom(both).ID(), stay.SessionFrom(b.ctx()).ID(); got != want {
+	both := own.Begin(outer, own.Keyring(nil), b.Token, &testkit.Response{Browser: b})
+	testkit.MustUpdate(t, both, ofOne)
+	testkit.MustUpdate(t, both, ofTwo)
+	testkit.WantCount(t, outer, ofOne, 1)
+	testkit.WantCount(t, b.Ctx(), ofTwo, 2)
+	if got, want := stay.SessionFrom(both).ID(), stay.SessionFrom(b.Ctx()).ID(); got != want {
 		t.Errorf("SessionFrom gives %q, want %q, which was put in last", got, want)
 	}
 	none := stay.WithSession(both, nil)
-	for _, s := range []*stay.State[counter]{ofOne, ofTwo} {
+	for _, s := range []*stay.State[testkit.Counter]{ofOne, ofTwo} {
 		_, err := s.Get(none)
-		wantCode(t, err, stay.ErrNoSession)
+		testkit.WantCode(t, err, stay.ErrNoSession)
 	}
 }
 
 // The second of two requests that end a session leaves the browser alone: it
 // may have a new session by then (S5).
 func TestS5DestroyTwice(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	mustUpdate(t, b.ctx(), app.clicks)
-	once, _ := b.request()
-	twice, r := b.request()
+	app := testkit.NewSessionApp(t)
+	b := testkit.NewBrowser(app.App)
+	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
+	once, _ := b.Request()
+	twice, r := b.Request()
 	if err := stay.SessionFrom(once).Destroy(once); err != nil {
 		t.Fatal(err)
 	}
-	mustUpdate(t, b.ctx(), app.clicks)
+	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
 	if err := stay.SessionFrom(twice).Destroy(twice); err != nil {
 		t.Fatal(err)
 	}
-	if len(r.issued) > 0 {
-		t.Errorf("the answer to an ended cookie set %q", r.issued)
+	if len(r.Issued) > 0 {
+		t.Errorf("the answer to an ended cookie set %q", r.Issued)
 	}
-	wantCount(t, b.ctx(), app.clicks, 1)
+	testkit.WantCount(t, b.Ctx(), app.Clicks, 1)
 }
 
 // Destroy keeps to its context while it waits for a state that is in use. The
 // session has ended all the same, and the App is told what it could not
 // delete (S5).
 func TestS5DestroyContext(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			var told []*stay.Error // by Destroy
-			app := newApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { told = append(told, e) }})
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-			b := newBrowser(app)
-			mustUpdate(t, b.ctx(), s)
-			token, running := b.token, b.ctx()
+			app := testkit.NewApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { told = append(told, e) }})
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+			b := testkit.NewBrowser(app)
+			testkit.MustUpdate(t, b.Ctx(), s)
+			token, running := b.Token, b.Ctx()
 			inRun, goOn := make(chan struct{}), make(chan struct{})
 			result := make(chan error, 1)
 			go func() {
 				var once sync.Once
-				_, err := s.Update(running, func(c *counter) error {
+				_, err := s.Update(running, func(c *testkit.Counter) error {
 					once.Do(func() { close(inRun); <-goOn })
-					return increment(c)
+					return testkit.Increment(c)
 				})
 				result <- err
 			}()
 			<-inRun
-			ctx, answer := b.request()
+			ctx, answer := b.Request()
 			ctx, cancel := context.WithCancel(ctx)
 			session, destroyed := stay.SessionFrom(ctx), make(chan error, 1)
 			id, ended := session.ID(), make(chan struct{})
-			answer.onIssue = func() { close(ended) } // the cookie is cleared
+			answer.OnIssue = func() { close(ended) } // the cookie is cleared
 			go func() { destroyed <- session.Destroy(ctx) }()
 			<-ended
 			cancel()
@@ -211,12 +206,12 @@ func TestS5DestroyContext(t *testing.T) {
 			if err := <-result; err != nil {
 				t.Errorf("a request that is under way may finish on a state that exists: %v", err)
 			}
-			ctx = b.with(token).ctx()
-			wantCount(t, ctx, s, 0)
-			_, err := s.Update(ctx, increment)
-			wantCode(t, err, stay.ErrEnded)
+			ctx = b.With(token).Ctx()
+			testkit.WantCount(t, ctx, s, 0)
+			_, err := s.Update(ctx, testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrEnded)
 			_, err = s.At(id).Get(t.Context())
-			wantCode(t, err, stay.ErrNotFound)
+			testkit.WantCode(t, err, stay.ErrNotFound)
 		})
 	}
 }
@@ -224,31 +219,31 @@ func TestS5DestroyContext(t *testing.T) {
 // A change may ask the session that its own request is ending: neither waits
 // for the other (S5, E8).
 func TestS5E8DestroyBesideItsOwnRequest(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
-			app := newApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("told of %v", e) }})
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-			b := newBrowser(app)
-			mustUpdate(t, b.ctx(), s)
-			ctx := b.ctx()
+			app := testkit.NewApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("told of %v", e) }})
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+			b := testkit.NewBrowser(app)
+			testkit.MustUpdate(t, b.Ctx(), s)
+			ctx := b.Ctx()
 			session := stay.SessionFrom(ctx)
 			id := session.ID()
 			inRun, ended := make(chan struct{}), make(chan struct{})
 			result := make(chan error, 1)
 			go func() {
 				var once sync.Once
-				_, err := s.Update(ctx, func(c *counter) error {
+				_, err := s.Update(ctx, func(c *testkit.Counter) error {
 					once.Do(func() { close(inRun); <-ended })
 					if got := session.ID(); got != "" {
 						t.Errorf("the ID is %q in the run, want that of no session", got)
 					}
-					return increment(c)
+					return testkit.Increment(c)
 				})
 				result <- err
 			}()
 			<-inRun
 			destroyed := make(chan error, 1)
-			go func() { destroyed <- session.Destroy(soon(t)) }()
+			go func() { destroyed <- session.Destroy(testkit.Soon(t)) }()
 			awaitEnded(t, s, id)
 			close(ended)
 			if err := <-destroyed; err != nil {
@@ -264,35 +259,35 @@ func TestS5E8DestroyBesideItsOwnRequest(t *testing.T) {
 // A session whose cookie was not sent yet ends without a trace; if it may
 // have been sent, the end is stored, so that the cookie stays refused (S5).
 func TestS5DestroyBeforeAnybodyKnows(t *testing.T) {
-	app := newSessionApp(t)
-	b := newBrowser(app.App)
-	ctx, r := b.request()
-	wantCount(t, ctx, app.clicks, 0)
-	before := app.rows(t)
+	app := testkit.NewSessionApp(t)
+	b := testkit.NewBrowser(app.App)
+	ctx, r := b.Request()
+	testkit.WantCount(t, ctx, app.Clicks, 0)
+	before := app.Rows(t)
 	if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if after := app.rows(t); !slices.Equal(after, before) {
+	if after := app.Rows(t); !slices.Equal(after, before) {
 		t.Errorf("%q is stored for a session that nobody knows", after)
 	}
-	if len(r.issued) != 2 || b.token != "" {
-		t.Errorf("the response keeps a cookie of the session: %q", r.issued)
+	if len(r.Issued) != 2 || b.Token != "" {
+		t.Errorf("the response keeps a cookie of the session: %q", r.Issued)
 	}
-	_, err := app.clicks.Update(ctx, increment)
-	wantCode(t, err, stay.ErrEnded)
+	_, err := app.Clicks.Update(ctx, testkit.Increment)
+	testkit.WantCode(t, err, stay.ErrEnded)
 
-	ctx, r = b.request()
-	wantCount(t, ctx, app.clicks, 0)
-	sent := b.token
-	r.sent = true
+	ctx, r = b.Request()
+	testkit.WantCount(t, ctx, app.Clicks, 0)
+	sent := b.Token
+	r.Sent = true
 	if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if keys := app.rows(t); len(keys) != 1 || !strings.HasPrefix(keys[0], "stay/session/") {
+	if keys := app.Rows(t); len(keys) != 1 || !strings.HasPrefix(keys[0], "stay/session/") {
 		t.Errorf("%q is stored, want a tombstone", keys)
 	}
-	_, err = app.clicks.Update(b.with(sent).ctx(), increment)
-	wantCode(t, err, stay.ErrEnded)
+	_, err = app.Clicks.Update(b.With(sent).Ctx(), testkit.Increment)
+	testkit.WantCode(t, err, stay.ErrEnded)
 }
 
 // A brokenRing cannot sign.
@@ -311,30 +306,30 @@ func TestE1S5CookieThatCannotBeSigned(t *testing.T) {
 	} {
 		t.Run(verb, func(t *testing.T) {
 			reported := make(chan string, 1)
-			app := newApp(t, memstore.New(), &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
+			app := testkit.NewApp(t, memstore.New(), &stay.Options{OnError: func(c *stay.Call, e *stay.Error) {
 				reported <- e.Phase + " of " + c.Session().ID()
 			}})
-			s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
-			b := newBrowser(app)
-			mustUpdate(t, b.ctx(), s)
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
+			b := testkit.NewBrowser(app)
+			testkit.MustUpdate(t, b.Ctx(), s)
 			broken := *b
-			broken.ring = brokenRing{b.ring}
-			ctx := broken.ctx()
+			broken.Ring = brokenRing{b.Ring}
+			ctx := broken.Ctx()
 			id := stay.SessionFrom(ctx).ID()
 			done := make(chan error, 1)
 			go func() { done <- do(stay.SessionFrom(ctx), ctx) }()
 			select {
 			case err := <-done:
-				noError(t, err)
-			case <-soon(t).Done():
+				testkit.NoError(t, err)
+			case <-testkit.Soon(t).Done():
 				t.Fatal("it does not return")
 			}
 			if got := <-reported; got != "sign of "+id {
 				t.Errorf("reported %q", got)
 			}
-			mustUpdate(t, ctx, s)
-			_, err := s.Update(b.ctx(), increment)
-			wantCode(t, err, stay.ErrEnded)
+			testkit.MustUpdate(t, ctx, s)
+			_, err := s.Update(b.Ctx(), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrEnded)
 		})
 	}
 }

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
@@ -22,24 +24,24 @@ import (
 // committer, and there on a store that takes its time, which lets more meet
 // in one call.
 func onStoresOfSessions(t *testing.T, test func(t *testing.T, st store.Store, app *stay.App)) {
-	slow := behindCommitter(memstore.New())
+	slow := testkit.BehindCommitter(memstore.New())
 	slow.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Delay(300*time.Microsecond, 0)})
 	for name, st := range map[string]store.Store{
 		"immediate": memstore.New(),
-		"committer": behindCommitter(memstore.New()),
+		"committer": testkit.BehindCommitter(memstore.New()),
 		"slow":      slow,
 	} {
 		t.Run(name, func(t *testing.T) {
-			test(t, st, newApp(t, st, &stay.Options{OnError: quiet}))
+			test(t, st, testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet}))
 		})
 	}
 }
 
 // perSessionStates registers modules whose states belong to a session.
-func perSessionStates(app *stay.App, n int) []*stay.State[counter] {
-	var states []*stay.State[counter]
+func perSessionStates(app *stay.App, n int) []*stay.State[testkit.Counter] {
+	var states []*stay.State[testkit.Counter]
 	for i := range n {
-		states = append(states, stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("s", i), Persist: stay.PerSession}))
+		states = append(states, stay.Register(app, stay.Module[testkit.Counter]{Name: fmt.Sprint("s", i), Persist: stay.PerSession}))
 	}
 	return states
 }
@@ -53,18 +55,18 @@ func TestS5RenewStress(t *testing.T) {
 		states := perSessionStates(app, 4)
 		var all sync.WaitGroup
 		for range sessions {
-			b := newBrowser(app)
-			mustUpdate(t, b.ctx(), states[0])
-			id := stay.SessionFrom(b.ctx()).ID()
+			b := testkit.NewBrowser(app)
+			testkit.MustUpdate(t, b.Ctx(), states[0])
+			id := stay.SessionFrom(b.Ctx()).ID()
 			var token atomic.Pointer[string]
-			token.Store(&b.token)
+			token.Store(&b.Token)
 			var stop atomic.Bool
 			for _, s := range states[1:] {
 				all.Go(func() {
 					for !stop.Load() {
 						// They meet renewals, so they may be refused.
-						ctx := b.with(*token.Load()).ctx()
-						_, _ = s.Update(ctx, increment)
+						ctx := b.With(*token.Load()).Ctx()
+						_, _ = s.Update(ctx, testkit.Increment)
 						_ = s.Delete(ctx)
 					}
 				})
@@ -73,18 +75,18 @@ func TestS5RenewStress(t *testing.T) {
 				defer stop.Store(true)
 				for range renewals {
 					old := *token.Load()
-					now := b.with(old)
-					if err := stay.SessionFrom(now.ctx()).Renew(t.Context()); err != nil {
+					now := b.With(old)
+					if err := stay.SessionFrom(now.Ctx()).Renew(t.Context()); err != nil {
 						t.Errorf("Renew: %v", err)
 						return
 					}
-					issued := now.token
+					issued := now.Token
 					token.Store(&issued)
-					if _, err := states[0].Update(b.with(old).ctx(), increment); !errors.Is(err, stay.ErrEnded) {
+					if _, err := states[0].Update(b.With(old).Ctx(), testkit.Increment); !errors.Is(err, stay.ErrEnded) {
 						t.Errorf("a change through the old cookie: %v, want ErrEnded", err)
 					}
-					ctx := now.ctx()
-					wantCount(t, ctx, states[0], 1)
+					ctx := now.Ctx()
+					testkit.WantCount(t, ctx, states[0], 1)
 					if stay.SessionFrom(ctx).ID() != id {
 						t.Error("the new cookie names another session")
 						return
@@ -104,23 +106,23 @@ func TestS5DestroyStress(t *testing.T) {
 	onStoresOfSessions(t, func(t *testing.T, st store.Store, app *stay.App) {
 		random := rand.New(rand.NewPCG(testseed.New(t), 0))
 		states := perSessionStates(app, 4)
-		ephemeral := stay.Register(app, stay.Module[counter]{Name: "ephemeral"})
+		ephemeral := stay.Register(app, stay.Module[testkit.Counter]{Name: "ephemeral"})
 		for range sessions {
-			b := newBrowser(app)
-			mustUpdate(t, b.ctx(), states[0])
-			id, token := stay.SessionFrom(b.ctx()).ID(), b.token
+			b := testkit.NewBrowser(app)
+			testkit.MustUpdate(t, b.Ctx(), states[0])
+			id, token := stay.SessionFrom(b.Ctx()).ID(), b.Token
 			changed := make(chan struct{}, 3*turns)
 			var work sync.WaitGroup
 			for _, s := range states[1:] {
 				work.Go(func() {
 					for range turns {
-						ctx := b.with(token).ctx()
-						if _, err := s.Update(ctx, increment); errors.Is(err, stay.ErrEnded) {
+						ctx := b.With(token).Ctx()
+						if _, err := s.Update(ctx, testkit.Increment); errors.Is(err, stay.ErrEnded) {
 							return
 						}
 						changed <- struct{}{}
 						// They meet the end, so they may be refused.
-						_, _ = ephemeral.Update(ctx, increment)
+						_, _ = ephemeral.Update(ctx, testkit.Increment)
 						_ = s.Delete(ctx)
 					}
 				})
@@ -128,16 +130,16 @@ func TestS5DestroyStress(t *testing.T) {
 			for range 1 + random.IntN(turns) {
 				<-changed
 			}
-			if err := stay.SessionFrom(b.with(token).ctx()).Destroy(context.Background()); err != nil {
+			if err := stay.SessionFrom(b.With(token).Ctx()).Destroy(context.Background()); err != nil {
 				t.Errorf("Destroy: %v", err)
 			}
-			for _, s := range []*stay.State[counter]{states[0], ephemeral} {
-				if _, err := s.Update(b.with(token).ctx(), increment); !errors.Is(err, stay.ErrEnded) {
+			for _, s := range []*stay.State[testkit.Counter]{states[0], ephemeral} {
+				if _, err := s.Update(b.With(token).Ctx(), testkit.Increment); !errors.Is(err, stay.ErrEnded) {
 					t.Errorf("a change of %s after Destroy: %v, want ErrEnded", s.Name(), err)
 				}
 			}
 			work.Wait()
-			for _, key := range rows(t, st) {
+			for _, key := range testkit.Rows(t, st) {
 				if strings.HasPrefix(key, "session/") && strings.HasSuffix(key, id) {
 					t.Errorf("%s is stored for a session that has ended", key)
 				}

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -17,30 +19,30 @@ func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.Shared(2)
 		st := storefault.Wrap(shared[1], nil)
-		here, there := newApp(t, shared[0], nil), newApp(t, st, nil)
-		var at [2][2]*stay.State[counter]
+		here, there := testkit.NewApp(t, shared[0], nil), testkit.NewApp(t, st, nil)
+		var at [2][2]*stay.State[testkit.Counter]
 		for i, app := range []*stay.App{here, there} {
-			at[i][0] = stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global})
-			at[i][1] = stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			at[i][0] = stay.Register(app, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+			at[i][1] = stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
 		}
-		b := newBrowser(here)
+		b := testkit.NewBrowser(here)
 		for i := range 2 {
-			mustUpdate(t, b.ctx(), at[0][i])
+			testkit.MustUpdate(t, b.Ctx(), at[0][i])
 		}
-		if _, err := at[1][1].Get(newBrowser(there).ctx()); err != nil { // the keys
+		if _, err := at[1][1].Get(testkit.NewBrowser(there).Ctx()); err != nil { // the keys
 			t.Fatal(err)
 		}
 		for i := range 2 {
 			gate := storefault.NewGate()
 			rule := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.StopAfter(gate)})
 			read := func() <-chan int {
-				ctx := b.on(there).ctx()
+				ctx := b.On(there).Ctx()
 				got := make(chan int, 1)
 				go func() {
 					c, err := at[1][i].Get(ctx)
 					if err != nil {
 						t.Error(err)
-						c = &counter{}
+						c = &testkit.Counter{}
 					}
 					got <- c.Count
 				}()
@@ -51,7 +53,7 @@ func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 			if _, err := gate.Arrived(context.Background()); err != nil {
 				t.Fatal(err)
 			}
-			mustUpdate(t, b.on(here).ctx(), at[0][i])
+			testkit.MustUpdate(t, b.On(here).Ctx(), at[0][i])
 			second := read()
 			rule.Remove()
 			gate.Open()
@@ -69,17 +71,17 @@ func TestN1E3LateAnswerShowsNothingOlder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.Shared(2)
 		st := storefault.Wrap(shared[0], nil)
-		here, there := newApp(t, st, nil), newApp(t, shared[1], nil)
-		a := stay.Register(here, stay.Module[counter]{Name: "g", Persist: stay.Global})
-		b := stay.Register(there, stay.Module[counter]{Name: "g", Persist: stay.Global})
-		mustUpdate(t, t.Context(), a)
-		answer := stopped(t, st, storefault.Commit, func() { mustUpdateAsync(t, context.Background(), a) })
-		mustUpdate(t, t.Context(), b)
-		wantCount(t, t.Context(), a, 3)
-		read := stopped(t, st, storefault.Load, func() { wantCount(t, context.Background(), a, 3) })
+		here, there := testkit.NewApp(t, st, nil), testkit.NewApp(t, shared[1], nil)
+		a := stay.Register(here, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+		b := stay.Register(there, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+		testkit.MustUpdate(t, t.Context(), a)
+		answer := stopped(t, st, storefault.Commit, func() { testkit.TryUpdate(t, context.Background(), a) })
+		testkit.MustUpdate(t, t.Context(), b)
+		testkit.WantCount(t, t.Context(), a, 3)
+		read := stopped(t, st, storefault.Load, func() { testkit.WantCount(t, context.Background(), a, 3) })
 		answer()
 		read()
-		wantCount(t, t.Context(), a, 3)
+		testkit.WantCount(t, t.Context(), a, 3)
 	})
 }
 
@@ -108,16 +110,16 @@ func TestN1E3LateAnswerShowsNothingDeleted(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					shared := memstore.Shared(2)
 					st := storefault.Wrap(shared[0], nil)
-					here, there := newApp(t, st, nil), newApp(t, shared[1], nil)
-					a := stay.Register(here, stay.Module[counter]{Name: "g", Persist: stay.Global})
-					b := stay.Register(there, stay.Module[counter]{Name: "g", Persist: stay.Global})
+					here, there := testkit.NewApp(t, st, nil), testkit.NewApp(t, shared[1], nil)
+					a := stay.Register(here, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+					b := stay.Register(there, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
 					if stored {
-						mustUpdate(t, t.Context(), a)
+						testkit.MustUpdate(t, t.Context(), a)
 					}
-					wantCount(t, t.Context(), a, map[bool]int{true: 1}[stored]) // it is in memory
-					answer := stopped(t, st, storefault.Commit, func() { mustUpdateAsync(t, context.Background(), a) })
-					noError(t, b.Delete(t.Context()))
-					read := stopped(t, st, storefault.Load, func() { wantCount(t, context.Background(), a, 0) })
+					testkit.WantCount(t, t.Context(), a, map[bool]int{true: 1}[stored]) // it is in memory
+					answer := stopped(t, st, storefault.Commit, func() { testkit.TryUpdate(t, context.Background(), a) })
+					testkit.NoError(t, b.Delete(t.Context()))
+					read := stopped(t, st, storefault.Load, func() { testkit.WantCount(t, context.Background(), a, 0) })
 					if readFirst {
 						read()
 						answer()
@@ -125,9 +127,9 @@ func TestN1E3LateAnswerShowsNothingDeleted(t *testing.T) {
 						answer()
 						read()
 					}
-					wantCount(t, t.Context(), a, 0)
-					mustUpdate(t, t.Context(), a)
-					wantCount(t, t.Context(), b, 1)
+					testkit.WantCount(t, t.Context(), a, 0)
+					testkit.MustUpdate(t, t.Context(), a)
+					testkit.WantCount(t, t.Context(), b, 1)
 				})
 			})
 		}

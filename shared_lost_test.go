@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -14,8 +16,8 @@ import (
 // another node has left of the record since: where the record does not say
 // whether the change was stored before it was deleted, nobody knows.
 func TestE5N1LostAnswerBesideADeletion(t *testing.T) {
-	type node = *stay.State[counter]
-	update := func(s node) error { _, err := s.Update(context.Background(), increment); return err }
+	type node = *stay.State[testkit.Counter]
+	update := func(s node) error { _, err := s.Update(context.Background(), testkit.Increment); return err }
 	remove := func(s node) error { return s.Delete(context.Background()) }
 	lost, dropped := storefault.HangAfter(), storefault.Hang()
 	for name, c := range map[string]struct {
@@ -44,27 +46,27 @@ func TestE5N1LostAnswerBesideADeletion(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				shared := memstore.Shared(2)
 				st := storefault.Wrap(shared[0], nil)
-				here, there := newApp(t, st, &stay.Options{OnError: quiet}), newApp(t, shared[1], nil)
-				a := stay.Register(here, stay.Module[counter]{Name: "g", Persist: stay.Global})
-				b := stay.Register(there, stay.Module[counter]{Name: "g", Persist: stay.Global})
+				here, there := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet}), testkit.NewApp(t, shared[1], nil)
+				a := stay.Register(here, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+				b := stay.Register(there, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
 				if c.stored {
-					mustUpdate(t, t.Context(), a)
+					testkit.MustUpdate(t, t.Context(), a)
 				}
 				st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: c.fault})
 				told := make(chan error, 1)
 				go func() { told <- c.do(a) }()
 				synctest.Wait() // now it hangs
 				for _, other := range c.others {
-					noError(t, other(b))
+					testkit.NoError(t, other(b))
 				}
 				if err := <-told; stay.CodeOf(err) != c.code {
 					t.Errorf("told %v, want code %q", err, c.code)
 				}
 				for _, s := range []node{a, b} {
-					wantCount(t, t.Context(), s, c.want)
+					testkit.WantCount(t, t.Context(), s, c.want)
 				}
-				mustUpdate(t, t.Context(), a)
-				wantCount(t, t.Context(), b, c.want+1)
+				testkit.MustUpdate(t, t.Context(), a)
+				testkit.WantCount(t, t.Context(), b, c.want+1)
 			})
 		})
 	}

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -22,9 +24,9 @@ import (
 // nothing is stored.
 func TestS1WhatIsStoredWhen(t *testing.T) {
 	type app struct {
-		own *stay.State[counter]
-		s   *stay.State[todos]
-		p   *stay.State[profile]
+		own *stay.State[testkit.Counter]
+		s   *stay.State[testkit.Todos]
+		p   *stay.State[testkit.Profile]
 	}
 	for what, c := range map[string]struct {
 		do    func(a *app, ctx context.Context) error
@@ -44,15 +46,15 @@ func TestS1WhatIsStoredWhen(t *testing.T) {
 			return nil
 		}, nil},
 		"a change that changes nothing": {func(a *app, ctx context.Context) error {
-			_, err := a.own.Update(ctx, func(*counter) error { return nil })
+			_, err := a.own.Update(ctx, func(*testkit.Counter) error { return nil })
 			return err
 		}, nil},
 		"a state": {func(a *app, ctx context.Context) error {
-			_, err := a.own.Update(ctx, increment)
+			_, err := a.own.Update(ctx, testkit.Increment)
 			return err
 		}, []string{"session/own/ID"}},
 		"an attachment": {func(a *app, ctx context.Context) error {
-			_, err := a.s.Update(ctx, become("ann"))
+			_, err := a.s.Update(ctx, testkit.Become("ann"))
 			return err
 		}, []string{"key/todos/ann"}},
 		"a login": {func(a *app, ctx context.Context) error {
@@ -60,29 +62,29 @@ func TestS1WhatIsStoredWhen(t *testing.T) {
 		}, []string{"stay/user/ann"}},
 	} {
 		t.Run(what, func(t *testing.T) {
-			onJournals(t, stay.Options{}, func(t *testing.T, j *journal, x *stay.App) {
+			testkit.OnJournals(t, stay.Options{}, func(t *testing.T, j *testkit.Journal, x *stay.App) {
 				a := &app{
-					own: stay.Register(x, stay.Module[counter]{Name: "own", Persist: stay.PerSession}),
-					s:   stay.Register(x, todosModule()),
-					p:   stay.Register(x, stay.Module[profile]{Name: "profile", Persist: stay.PerUser}),
+					own: stay.Register(x, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession}),
+					s:   stay.Register(x, testkit.TodosModule()),
+					p:   stay.Register(x, stay.Module[testkit.Profile]{Name: "profile", Persist: stay.PerUser}),
 				}
-				b := newBrowser(x)
-				id := b.known(t, a.s)
-				if groups := j.take(); len(groups) > 0 {
+				b := testkit.NewBrowser(x)
+				id := b.Known(t, a.s)
+				if groups := j.Take(); len(groups) > 0 {
 					t.Errorf("a first look stored %q", groups)
 				}
-				if err := c.do(a, b.ctx()); err != nil {
+				if err := c.do(a, b.Ctx()); err != nil {
 					t.Fatal(err)
 				}
 				if c.wants == nil {
-					wantGroups(t, what, j.take())
+					testkit.WantGroups(t, what, j.Take())
 					return
 				}
 				want := []string{"stay/session/" + id}
 				for _, key := range c.wants {
 					want = append(want, strings.ReplaceAll(key, "ID", id))
 				}
-				wantGroups(t, what, j.take(), want)
+				testkit.WantGroups(t, what, j.Take(), want)
 			})
 		})
 	}
@@ -96,7 +98,7 @@ func TestS1ModuleInAnotherStore(t *testing.T) {
 		return storefault.Wrap(s, &storefault.Options{Hook: func(c storefault.Call) {
 			for _, g := range c.Groups {
 				for _, w := range g {
-					if w.Op != store.Check && !ofAllPrograms(w.Key) {
+					if w.Op != store.Check && !testkit.OfAllPrograms(w.Key) {
 						prefix, _, _ := strings.Cut(w.Key, "/")
 						order = append(order, which+" "+prefix)
 					}
@@ -105,55 +107,55 @@ func TestS1ModuleInAnotherStore(t *testing.T) {
 		}})
 	}
 	main, other := note("main", memstore.New()), note("other", memstore.New())
-	app := newApp(t, main, &stay.Options{OnError: quiet})
-	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession, Store: other})
-	b := newBrowser(app)
-	mustUpdate(t, b.ctx(), s)
+	app := testkit.NewApp(t, main, &stay.Options{OnError: testkit.Quiet})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Store: other})
+	b := testkit.NewBrowser(app)
+	testkit.MustUpdate(t, b.Ctx(), s)
 	if want := []string{"main stay", "other session"}; !slices.Equal(order, want) {
 		t.Errorf("written in the order %q, want %q", order, want)
 	}
 	order = nil
-	mustUpdate(t, b.ctx(), s)
+	testkit.MustUpdate(t, b.Ctx(), s)
 	if want := []string{"other session"}; !slices.Equal(order, want) {
 		t.Errorf("the second change wrote %q, want %q", order, want)
 	}
 
 	// A first change whose second half fails leaves a session without state.
 	rule := other.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
-	two := newBrowser(app)
-	_, err := s.Update(two.ctx(), increment)
-	wantCode(t, err, stay.ErrUnavailable)
+	two := testkit.NewBrowser(app)
+	_, err := s.Update(two.Ctx(), testkit.Increment)
+	testkit.WantCode(t, err, stay.ErrUnavailable)
 	rule.Remove()
-	wantCount(t, two.ctx(), s, 0)
-	mustUpdate(t, two.ctx(), s)
-	wantCount(t, two.ctx(), s, 1)
+	testkit.WantCount(t, two.Ctx(), s, 0)
+	testkit.MustUpdate(t, two.Ctx(), s)
+	testkit.WantCount(t, two.Ctx(), s, 1)
 }
 
 // S1: a state whose session's record is gone is read as usual by the cookie
 // that names it.
 func TestS1StateWithoutSessionRecord(t *testing.T) {
-	for name, open := range keyStores {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
-			st := unclosed{open()}
+			st := testkit.Unclosed{Store: open()}
 			app := stay.New(st, nil)
-			register := func(app *stay.App) *stay.State[counter] {
-				return stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			register := func(app *stay.App) *stay.State[testkit.Counter] {
+				return stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
 			}
 			s := register(app)
-			b := newBrowser(app)
-			wantCount(t, b.ctx(), s, 0)
-			mustUpdate(t, b.ctx(), s)
-			record := "stay/session/" + stay.SessionFrom(b.ctx()).ID()
+			b := testkit.NewBrowser(app)
+			testkit.WantCount(t, b.Ctx(), s, 0)
+			testkit.MustUpdate(t, b.Ctx(), s)
+			record := "stay/session/" + stay.SessionFrom(b.Ctx()).ID()
 			if err := app.Close(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			commit(t, st, store.Write{Op: store.Delete, Key: record, Base: load(t, st, record).Revision})
-			app = newApp(t, st, nil)
+			testkit.Commit(t, st, store.Write{Op: store.Delete, Key: record, Base: testkit.RecordOf(t, st, record).Revision})
+			app = testkit.NewApp(t, st, nil)
 			s = register(app)
-			b = b.on(app)
-			wantCount(t, b.ctx(), s, 1)
-			mustUpdate(t, b.ctx(), s)
-			wantCount(t, b.ctx(), s, 2)
+			b = b.On(app)
+			testkit.WantCount(t, b.Ctx(), s, 1)
+			testkit.MustUpdate(t, b.Ctx(), s)
+			testkit.WantCount(t, b.Ctx(), s, 2)
 		})
 	}
 }
@@ -162,25 +164,25 @@ func TestS1StateWithoutSessionRecord(t *testing.T) {
 // does; nothing in the store lets anybody make its cookie.
 func TestB3W1OnlyAHashIsStored(t *testing.T) {
 	st := memstore.New()
-	app := newApp(t, st, &stay.Options{Guests: stay.GuestStored})
-	s := stay.Register(app, todosModule())
-	p := stay.Register(app, stay.Module[profile]{Name: "profile", Persist: stay.PerUser})
-	b := newBrowser(app)
-	must(t)(s.Get(b.ctx()))
-	token, err := base64.RawURLEncoding.DecodeString(b.token)
+	app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored})
+	s := stay.Register(app, testkit.TodosModule())
+	p := stay.Register(app, stay.Module[testkit.Profile]{Name: "profile", Persist: stay.PerUser})
+	b := testkit.NewBrowser(app)
+	testkit.Must(t)(s.Get(b.Ctx()))
+	token, err := base64.RawURLEncoding.DecodeString(b.Token)
 	if err != nil {
 		t.Fatal(err)
 	}
-	must(t)(s.Update(b.ctx(), addItem("x")))
-	must(t)(s.Update(b.ctx(), become("ann")))
-	login(t, b, "ann")
-	change(t, b.ctx(), p, name("Ann"))
-	keys := rows(t, st)
+	testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("x")))
+	testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+	testkit.Login(t, b, "ann")
+	testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
+	keys := testkit.Rows(t, st)
 	if len(keys) < 4 {
 		t.Fatalf("stored %q", keys)
 	}
 	for _, key := range keys {
-		rec := load(t, st, key)
+		rec := testkit.RecordOf(t, st, key)
 		for i := 0; i+16 <= len(token); i++ {
 			secret := token[i : i+16]
 			for _, form := range formsOf(secret) {
@@ -208,29 +210,29 @@ func formsOf(secret []byte) [][]byte {
 
 // S1: modules in several stores share one session, whichever is used first.
 func TestS1ModulesInSeveralStores(t *testing.T) {
-	for name, open := range keyStores {
+	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
-			main, other := unclosed{open()}, unclosed{open()}
-			var here, there, elsewhere *stay.State[counter]
+			main, other := testkit.Unclosed{Store: open()}, testkit.Unclosed{Store: open()}
+			var here, there, elsewhere *stay.State[testkit.Counter]
 			start := func() *stay.App {
 				app := stay.New(main, &stay.Options{MaxWait: time.Second})
-				here = stay.Register(app, stay.Module[counter]{Name: "here", Persist: stay.PerSession})
-				there = stay.Register(app, stay.Module[counter]{Name: "there", Persist: stay.PerSession, Store: other})
-				elsewhere = stay.Register(app, stay.Module[counter]{Name: "elsewhere", Persist: stay.PerSession, Store: other})
+				here = stay.Register(app, stay.Module[testkit.Counter]{Name: "here", Persist: stay.PerSession})
+				there = stay.Register(app, stay.Module[testkit.Counter]{Name: "there", Persist: stay.PerSession, Store: other})
+				elsewhere = stay.Register(app, stay.Module[testkit.Counter]{Name: "elsewhere", Persist: stay.PerSession, Store: other})
 				return app
 			}
 			app := start()
-			order := func() [][]*stay.State[counter] {
-				return [][]*stay.State[counter]{{here, there, elsewhere}, {there, here, elsewhere}, {there, elsewhere, here}}
+			order := func() [][]*stay.State[testkit.Counter] {
+				return [][]*stay.State[testkit.Counter]{{here, there, elsewhere}, {there, here, elsewhere}, {there, elsewhere, here}}
 			}
-			var browsers []*browser
+			var browsers []*testkit.Browser
 			for _, states := range order() {
-				b := newBrowser(app)
-				wantCount(t, b.ctx(), here, 0)
+				b := testkit.NewBrowser(app)
+				testkit.WantCount(t, b.Ctx(), here, 0)
 				for _, s := range states {
-					mustUpdate(t, b.ctx(), s)
+					testkit.MustUpdate(t, b.Ctx(), s)
 				}
-				ctx := b.ctx()
+				ctx := b.Ctx()
 				if err := stay.SessionFrom(ctx).Renew(ctx); err != nil {
 					t.Fatal(err)
 				}
@@ -242,21 +244,21 @@ func TestS1ModulesInSeveralStores(t *testing.T) {
 			app = start()
 			t.Cleanup(func() { _ = app.Close(context.Background()) })
 			for i, b := range browsers {
-				b = b.on(app)
-				id := stay.SessionFrom(b.ctx()).ID()
+				b = b.On(app)
+				id := stay.SessionFrom(b.Ctx()).ID()
 				for _, s := range order()[i] {
-					mustUpdate(t, b.ctx(), s)
-					wantCount(t, b.ctx(), s, 2)
+					testkit.MustUpdate(t, b.Ctx(), s)
+					testkit.WantCount(t, b.Ctx(), s, 2)
 				}
-				if load(t, main, "stay/session/"+id).Revision == 0 || load(t, other, "stay/session/"+id).Revision != 0 {
+				if testkit.RecordOf(t, main, "stay/session/"+id).Revision == 0 || testkit.RecordOf(t, other, "stay/session/"+id).Revision != 0 {
 					t.Error("the session's record is not where the sessions are")
 				}
-				ctx := b.ctx()
+				ctx := b.Ctx()
 				if err := stay.SessionFrom(ctx).Destroy(ctx); err != nil {
 					t.Fatal(err)
 				}
 				for _, key := range []string{"session/there/", "session/elsewhere/"} {
-					if load(t, other, key+id).Revision != 0 {
+					if testkit.RecordOf(t, other, key+id).Revision != 0 {
 						t.Errorf("%s is left of a destroyed session", key)
 					}
 				}
@@ -270,40 +272,40 @@ func TestS1ModulesInSeveralStores(t *testing.T) {
 // an Expiry, all of them do so long after their last change.
 func TestS6ExpiryOfRecords(t *testing.T) {
 	st := memstore.New()
-	clk := newClock()
-	app := newApp(t, st, &stay.Options{Clock: clk.Now, Guests: stay.GuestStored, IdleTimeout: time.Hour, Lifetime: 30 * time.Hour})
+	clk := testkit.NewClock()
+	app := testkit.NewApp(t, st, &stay.Options{Clock: clk.Now, Guests: stay.GuestStored, IdleTimeout: time.Hour, Lifetime: 30 * time.Hour})
 	begin := clk.Now()
 	never, lifetime := time.Time{}, begin.Add(30*time.Hour)
 	later := 10 * time.Minute
-	own := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession})
-	eph := stay.Register(app, stay.Module[counter]{Name: "eph"})
-	global := stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global})
-	short := stay.Register(app, stay.Module[counter]{Name: "short", Persist: stay.Global, Expiry: time.Minute})
-	p := stay.Register(app, stay.Module[profile]{Name: "profile", Persist: stay.PerUser})
-	pShort := stay.Register(app, stay.Module[profile]{Name: "pshort", Persist: stay.PerUser, Expiry: 2 * time.Minute})
-	s := stay.Register(app, todosModule())
-	m := todosModule()
+	own := stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
+	eph := stay.Register(app, stay.Module[testkit.Counter]{Name: "eph"})
+	global := stay.Register(app, stay.Module[testkit.Counter]{Name: "global", Persist: stay.Global})
+	short := stay.Register(app, stay.Module[testkit.Counter]{Name: "short", Persist: stay.Global, Expiry: time.Minute})
+	p := stay.Register(app, stay.Module[testkit.Profile]{Name: "profile", Persist: stay.PerUser})
+	pShort := stay.Register(app, stay.Module[testkit.Profile]{Name: "pshort", Persist: stay.PerUser, Expiry: 2 * time.Minute})
+	s := stay.Register(app, testkit.TodosModule())
+	m := testkit.TodosModule()
 	m.Name, m.Expiry = "kshort", 3*time.Minute
 	kShort := stay.Register(app, m)
 
-	b := newBrowser(app)
-	id := b.known(t, s)
+	b := testkit.NewBrowser(app)
+	id := b.Known(t, s)
 	clk.Advance(later)
 	work := func() {
-		for _, c := range []*stay.State[counter]{own, eph, global, short} {
-			mustUpdate(t, b.ctx(), c)
+		for _, c := range []*stay.State[testkit.Counter]{own, eph, global, short} {
+			testkit.MustUpdate(t, b.Ctx(), c)
 		}
-		for _, c := range []*stay.State[profile]{p, pShort} {
-			change(t, b.ctx(), c, func(p *profile) error { p.Name += "x"; return nil })
+		for _, c := range []*stay.State[testkit.Profile]{p, pShort} {
+			testkit.Change(t, b.Ctx(), c, func(p *testkit.Profile) error { p.Name += "x"; return nil })
 		}
-		for _, c := range []*stay.State[todos]{s, kShort} {
-			change(t, b.ctx(), c, addItem("x"))
+		for _, c := range []*stay.State[testkit.Todos]{s, kShort} {
+			testkit.Change(t, b.Ctx(), c, testkit.AddItem("x"))
 		}
 	}
 	want := func(expires map[string]time.Time) {
 		t.Helper()
 		for key, at := range expires {
-			rec := loadAt(t, st, clk.Now(), key)
+			rec := testkit.RecordAt(t, st, clk.Now(), key)
 			if rec.Revision == 0 {
 				t.Errorf("%s is not stored", key)
 			} else if !rec.Expires.Equal(at) {
@@ -319,9 +321,9 @@ func TestS6ExpiryOfRecords(t *testing.T) {
 		"global/global/": never, "global/short/": now.Add(time.Minute),
 		"stay/session/" + id: now.Add(time.Hour),
 	})
-	login(t, b, "ann")
-	must(t)(s.Update(b.ctx(), become("ann")))
-	must(t)(kShort.Update(b.ctx(), become("ann")))
+	testkit.Login(t, b, "ann")
+	testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+	testkit.Must(t)(kShort.Update(b.Ctx(), testkit.Become("ann")))
 	clk.Advance(30 * time.Second)
 	work()
 	now = clk.Now()
@@ -330,13 +332,4 @@ func TestS6ExpiryOfRecords(t *testing.T) {
 		"user/profile/ann": never, "user/pshort/ann": now.Add(2 * time.Minute),
 		"key/todos/ann": never, "key/kshort/ann": now.Add(3 * time.Minute),
 	})
-}
-
-func loadAt(t *testing.T, s store.Store, now time.Time, key string) store.Record {
-	t.Helper()
-	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return recs[0]
 }

@@ -2,7 +2,6 @@ package stay_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -13,6 +12,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
@@ -20,54 +21,32 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// every matches each nth call.
-func every(n uint64) func(storefault.Call) bool {
-	var calls atomic.Uint64
-	return func(storefault.Call) bool { return calls.Add(1)%n == 0 }
-}
-
-// stored returns the counter that the store has of a Global module.
-func stored(t *testing.T, s store.Store, module string) (c counter, found bool) {
-	t.Helper()
-	recs, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: "global/" + module + "/"}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if recs[0].Revision == 0 {
-		return c, false
-	}
-	if err := json.Unmarshal(recs[0].Value, &c); err != nil {
-		t.Fatal(err)
-	}
-	return c, true
-}
-
 // A total is one counter of the stress test, and what its callers were told.
 type total struct {
-	state                 *stay.State[counter]
+	state                 *stay.State[testkit.Counter]
 	acked, unknown, after atomic.Int64
 }
 
 func newTotal(app *stay.App, name string) *total {
 	x := &total{}
-	damage := func(c *counter) { c.Count += 1000 }
-	x.state = stay.Register(app, stay.Module[counter]{
+	damage := func(c *testkit.Counter) { c.Count += 1000 }
+	x.state = stay.Register(app, stay.Module[testkit.Counter]{
 		Name: name, Persist: stay.Global,
-		Actions: stay.Actions[counter]{
-			"inc": func(c *stay.Call, s *counter) error {
+		Actions: stay.Actions[testkit.Counter]{
+			"inc": func(c *stay.Call, s *testkit.Counter) error {
 				c.After(func(context.Context) { x.after.Add(1) })
-				return increment(s)
+				return testkit.Increment(s)
 			},
-			"fail":  func(_ *stay.Call, s *counter) error { damage(s); return errors.New("no") },
-			"panic": func(_ *stay.Call, s *counter) error { damage(s); panic("boom") },
-			"exit":  func(_ *stay.Call, s *counter) error { damage(s); goexit(); return nil },
+			"fail":  func(_ *stay.Call, s *testkit.Counter) error { damage(s); return errors.New("no") },
+			"panic": func(_ *stay.Call, s *testkit.Counter) error { damage(s); panic("boom") },
+			"exit":  func(_ *stay.Call, s *testkit.Counter) error { damage(s); testkit.Goexit(); return nil },
 		},
 	})
 	return x
 }
 
 // do runs an action, which may panic or end its goroutine.
-func (x *total) do(ctx context.Context, action string) (c *counter, err error) {
+func (x *total) do(ctx context.Context, action string) (c *testkit.Counter, err error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -132,25 +111,25 @@ func TestE1E3E4E5E7E8Stress(t *testing.T) {
 			seed := testseed.New(t)
 			goroutines := runtime.NumGoroutine()
 			mem := memstore.New()
-			st := storefault.Wrap(unclosed{mem}, &storefault.Options{Features: func(f store.Features) store.Features {
+			st := storefault.Wrap(testkit.Unclosed{Store: mem}, &storefault.Options{Features: func(f store.Features) store.Features {
 				f.Immediate = c.immediate
 				return f
 			}})
 			if c.faults {
 				commits := func(n uint64, f storefault.Fault) {
-					st.Add(storefault.Rule{Op: storefault.Commit, Match: every(n), Fault: f})
+					st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.Every(n), Fault: f})
 				}
 				commits(5, storefault.Delay(time.Millisecond, time.Millisecond))
 				commits(7, storefault.LoseAck(nil))
 				commits(11, storefault.Fail(nil))
 				commits(13, storefault.Drop(nil))
 			}
-			app := newApp(t, st, &stay.Options{OnError: quiet, MaxInstances: 40})
+			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet, MaxInstances: 40})
 			var totals []*total
 			for i := range 4 {
 				totals = append(totals, newTotal(app, fmt.Sprint("t", i)))
 			}
-			perSession := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			perSession := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
 			var work sync.WaitGroup
 			half := make(chan struct{}, 16)
 			for w := range cap(half) {
@@ -164,7 +143,7 @@ func TestE1E3E4E5E7E8Stress(t *testing.T) {
 						i := random.IntN(len(totals))
 						seen[i] = totals[i].visit(t, random, seen[i])
 						// Its outcome does not matter: it makes others leave memory.
-						_, _ = perSession.Update(newBrowser(app).ctx(), increment)
+						_, _ = perSession.Update(testkit.NewBrowser(app).Ctx(), testkit.Increment)
 					}
 				})
 			}
@@ -177,13 +156,13 @@ func TestE1E3E4E5E7E8Stress(t *testing.T) {
 				}
 			}
 			work.Wait()
-			if err := app.Close(soon(t)); err != nil && !c.closed {
+			if err := app.Close(testkit.Soon(t)); err != nil && !c.closed {
 				t.Errorf("close: %v", err)
 			}
 			for _, x := range totals {
 				x.check(t, mem, c.closed)
 			}
-			ctx := soon(t)
+			ctx := testkit.Soon(t)
 			for runtime.NumGoroutine() > goroutines && ctx.Err() == nil {
 				runtime.Gosched()
 			}
@@ -198,7 +177,7 @@ func TestE1E3E4E5E7E8Stress(t *testing.T) {
 // App was closed in between, changes may be stored whose After was not called.
 func (x *total) check(t *testing.T, s store.Store, closed bool) {
 	t.Helper()
-	c, _ := stored(t, s, x.state.Name())
+	c, _ := testkit.StoredCounter(t, s, x.state.Name())
 	n, acked, unknown, after := int64(c.Count), x.acked.Load(), x.unknown.Load(), x.after.Load()
 	if n < acked || n > acked+unknown {
 		t.Errorf("%s: %d changes are stored, %d were acknowledged and %d unknown", x.state.Name(), n, acked, unknown)
@@ -214,13 +193,13 @@ func TestE1E5E7CloseWhileAnAnswerIsAwaited(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
 			mem := memstore.New()
-			st := behindCommitter(unclosed{mem})
-			app := newApp(t, st, &stay.Options{OnError: quiet})
-			s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.Global})
+			st := testkit.BehindCommitter(testkit.Unclosed{Store: mem})
+			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet})
+			s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
 			st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/s/", Times: 1, Fault: storefault.LoseAck(nil)})
 			result := make(chan error, 1)
 			go func() {
-				_, err := s.Update(context.Background(), increment)
+				_, err := s.Update(context.Background(), testkit.Increment)
 				result <- err
 			}()
 			// The moment at which the write is sent again.
@@ -230,7 +209,7 @@ func TestE1E5E7CloseWhileAnAnswerIsAwaited(t *testing.T) {
 				t.Errorf("close: %v", err)
 			}
 			err := <-result
-			if _, found := stored(t, mem, "s"); found && err != nil && !errors.Is(err, stay.ErrUnknown) {
+			if _, found := testkit.StoredCounter(t, mem, "s"); found && err != nil && !errors.Is(err, stay.ErrUnknown) {
 				t.Fatalf("the change is stored, and its caller got %v", err)
 			}
 		})

@@ -8,6 +8,8 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 )
 
@@ -54,14 +56,14 @@ func wantGone(t *testing.T, gone <-chan struct{}, what string) {
 // stays in memory of it: however it came into the state, and also what the state
 // is found by.
 func TestE6StateKeepsNoLargeText(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		pages := stay.Register(app, stay.Module[page]{Name: "pages", Persist: stay.Global})
 		free := stay.Register(app, stay.Module[freePage]{Name: "free", Persist: stay.Global})
-		users := stay.Register(app, stay.Module[counter]{Name: "users", Persist: stay.PerUser})
+		users := stay.Register(app, stay.Module[testkit.Counter]{Name: "users", Persist: stay.PerUser})
 		var created string
-		hooked := stay.Register(app, stay.Module[counter]{
+		hooked := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "hooked", Persist: stay.Global,
-			OnCreated: func(_ *stay.Call, c *counter) error { c.Label = created; return nil },
+			OnCreated: func(_ *stay.Call, c *testkit.Counter) error { c.Label = created; return nil },
 		})
 		keeps := func(what string, fn func(text string) error) {
 			t.Helper()
@@ -97,20 +99,20 @@ func TestE6StateKeepsNoLargeText(t *testing.T) {
 			return err
 		})
 		keeps("a key", func(text string) error {
-			_, err := users.At(text[7:15]).Update(t.Context(), increment)
+			_, err := users.At(text[7:15]).Update(t.Context(), testkit.Increment)
 			return err
 		})
 		keeps("a user", func(text string) error {
-			ctx := newBrowser(app).ctx()
+			ctx := testkit.NewBrowser(app).Ctx()
 			err := stay.SessionFrom(ctx).Login(ctx, text[1:3])
 			if err == nil {
-				_, err = users.Update(ctx, increment)
+				_, err = users.Update(ctx, testkit.Increment)
 			}
 			return err
 		})
 		keeps("what a hook left", func(text string) error {
 			created = text[1:3]
-			_, err := hooked.Update(t.Context(), increment)
+			_, err := hooked.Update(t.Context(), testkit.Increment)
 			created = ""
 			return err
 		})

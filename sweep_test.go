@@ -2,7 +2,6 @@ package stay_test
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -11,6 +10,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
@@ -24,7 +25,7 @@ func TestA15SweepsInBatches(t *testing.T) {
 	mem := memstore.New()
 	var sweeping atomic.Bool
 	var commits, asked atomic.Int32
-	f := storefault.Wrap(unclosed{mem}, &storefault.Options{Hook: func(c storefault.Call) {
+	f := storefault.Wrap(testkit.Unclosed{Store: mem}, &storefault.Options{Hook: func(c storefault.Call) {
 		if !sweeping.Load() {
 			return
 		}
@@ -42,26 +43,26 @@ func TestA15SweepsInBatches(t *testing.T) {
 			asked.Add(1)
 		}
 	}})
-	app := newExpiring(t, f, newClock())
+	app := testkit.NewExpiring(t, f, testkit.NewClock())
 	var expired, destroyed atomic.Int32
-	hooked := stay.Register(app.App, stay.Module[counter]{
+	hooked := stay.Register(app.App, stay.Module[testkit.Counter]{
 		Name: "hooked", Persist: stay.PerSession,
-		OnExpire:    func(*stay.Call, *counter) { expired.Add(1) },
-		OnDestroyed: func(*stay.Call, *counter) { destroyed.Add(1) },
+		OnExpire:    func(*stay.Call, *testkit.Counter) { expired.Add(1) },
+		OnDestroyed: func(*stay.Call, *testkit.Counter) { destroyed.Add(1) },
 	})
-	plain := stay.Register(app.App, stay.Module[counter]{Name: "plain", Persist: stay.PerSession})
+	plain := stay.Register(app.App, stay.Module[testkit.Counter]{Name: "plain", Persist: stay.PerSession})
 	for i := range sessions {
-		b := newBrowser(app.App)
-		mustUpdate(t, b.ctx(), plain)
+		b := testkit.NewBrowser(app.App)
+		testkit.MustUpdate(t, b.Ctx(), plain)
 		if i%10 == 0 {
-			mustUpdate(t, b.ctx(), hooked)
+			testkit.MustUpdate(t, b.Ctx(), hooked)
 		}
 	}
 	sweeping.Store(true)
-	app.clock.Advance(2 * time.Hour)
-	sweepNow(app.App)
+	app.Clock.Advance(2 * time.Hour)
+	testkit.Sweep(app.App)
 	sweeping.Store(false)
-	if left := allRows(t, mem); len(left) > 0 {
+	if left := testkit.AllRows(t, mem); len(left) > 0 {
 		t.Errorf("%d records are left", len(left))
 	}
 	if err := app.Close(t.Context()); err != nil { // now all hooks have been called
@@ -108,10 +109,10 @@ func (s *measuringStore) Load(ctx context.Context, now time.Time, reads []store.
 func TestA15E6SweepOfLargeStates(t *testing.T) {
 	for name, withSession := range map[string]bool{"expired": false, "of expired sessions": true} {
 		t.Run(name, func(t *testing.T) {
-			mem, c := memstore.New(), newClock()
-			s := &measuringStore{Store: unclosed{mem}}
-			app := newExpiring(t, s, c)
-			stay.Register(app.App, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
+			mem, c := memstore.New(), testkit.NewClock()
+			s := &measuringStore{Store: testkit.Unclosed{Store: mem}}
+			app := testkit.NewExpiring(t, s, c)
+			stay.Register(app.App, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
 			put := func(n, size int) {
 				t.Helper()
 				value := make([]byte, size)
@@ -133,9 +134,9 @@ func TestA15E6SweepOfLargeStates(t *testing.T) {
 				}
 				s.looks, s.most = 0, 0
 				c.Advance(5 * time.Minute)
-				sweepNow(app.App)
-				app.events.want(t)
-				if left := allRows(t, mem); len(left) > 0 {
+				testkit.Sweep(app.App)
+				app.Events.Want(t)
+				if left := testkit.AllRows(t, mem); len(left) > 0 {
 					t.Errorf("%d records are left", len(left))
 				}
 			}
@@ -162,28 +163,28 @@ func TestA15E6SweepOfLargeStates(t *testing.T) {
 // Records that cannot be removed do not keep the others from going, are
 // reported once in a sweep, and are tried again by the next one (A15, A21).
 func TestA15A21GoesOnAfterAFailure(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		f := storefault.Wrap(unclosed{s}, nil)
-		app := newExpiring(t, f, newClock())
-		plain := stay.Register(app.App, stay.Module[counter]{Name: "plain", Persist: stay.PerSession})
-		cart := stay.Register(app.App, watched("cart", stay.PerSession, &events{}))
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		f := storefault.Wrap(testkit.Unclosed{Store: s}, nil)
+		app := testkit.NewExpiring(t, f, testkit.NewClock())
+		plain := stay.Register(app.App, stay.Module[testkit.Counter]{Name: "plain", Persist: stay.PerSession})
+		cart := stay.Register(app.App, testkit.Watched("cart", stay.PerSession, &testkit.Events{}))
 		var bad []string
 		want := 0
 		for i := range 600 {
-			b := newBrowser(app.App)
-			mustUpdate(t, b.ctx(), plain)
+			b := testkit.NewBrowser(app.App)
+			testkit.MustUpdate(t, b.Ctx(), plain)
 			if i%2 == 0 {
-				mustUpdate(t, b.ctx(), cart)
+				testkit.MustUpdate(t, b.Ctx(), cart)
 			}
 			if i < 300 { // more than fit into a batch, and the first to expire
-				bad = append(bad, "session/plain/"+stay.SessionFrom(b.ctx()).ID())
+				bad = append(bad, "session/plain/"+stay.SessionFrom(b.Ctx()).ID())
 				want += 2
 				if i%2 == 0 {
 					want += 2 // the cart and the claim
 				}
 			}
 			if i == 300 {
-				app.clock.Advance(2 * time.Minute)
+				app.Clock.Advance(2 * time.Minute)
 			}
 		}
 		rule := f.Add(storefault.Rule{
@@ -193,19 +194,19 @@ func TestA15A21GoesOnAfterAFailure(t *testing.T) {
 			},
 		})
 		looks := f.Count(storefault.Expired)
-		app.sweep(2 * time.Hour)
-		app.events.want(t, "error expire unavailable")
+		app.Sweep(2 * time.Hour)
+		app.Events.Want(t, "error expire unavailable")
 		if n := f.Count(storefault.Expired) - looks; n > 10 {
 			t.Errorf("it looked %d times", n)
 		}
-		if n := len(allRows(t, s)); n != want {
+		if n := len(testkit.AllRows(t, s)); n != want {
 			t.Errorf("%d records are left, want the %d that cannot go", n, want)
 		}
 		rule.Remove()
-		app.sweep(3 * time.Minute)
-		app.events.want(t)
-		app.sweep(3 * time.Minute)
-		if left := allRows(t, s); len(left) > 0 {
+		app.Sweep(3 * time.Minute)
+		app.Events.Want(t)
+		app.Sweep(3 * time.Minute)
+		if left := testkit.AllRows(t, s); len(left) > 0 {
 			t.Errorf("left: %q", left)
 		}
 	})
@@ -217,26 +218,26 @@ func TestA21SweepOfAStoreThatIsDown(t *testing.T) {
 	for _, op := range []storefault.Op{storefault.Expired, storefault.Load, storefault.Commit} {
 		t.Run(op.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := storefault.Wrap(unclosed{memstore.New()}, nil)
-				app := newExpiring(t, f, newClock())
-				cart := stay.Register(app.App, watched("cart", stay.PerSession, &events{}))
+				f := storefault.Wrap(testkit.Unclosed{Store: memstore.New()}, nil)
+				app := testkit.NewExpiring(t, f, testkit.NewClock())
+				cart := stay.Register(app.App, testkit.Watched("cart", stay.PerSession, &testkit.Events{}))
 				for range 1000 {
-					mustUpdate(t, newBrowser(app.App).ctx(), cart)
+					testkit.MustUpdate(t, testkit.NewBrowser(app.App).Ctx(), cart)
 				}
 				// The signing keys, which are looked at as well, are another matter.
 				down := f.Add(storefault.Rule{Op: op, Fault: storefault.Fail(nil), Match: func(c storefault.Call) bool {
 					return !slices.Contains(c.Keys, "stay/keys")
 				}})
 				before := f.Count(storefault.Any)
-				app.sweep(2 * time.Hour)
-				app.events.want(t, "error expire unavailable")
+				app.Sweep(2 * time.Hour)
+				app.Events.Want(t, "error expire unavailable")
 				if n := f.Count(storefault.Any) - before; n > 25 {
 					t.Errorf("it made %d calls", n)
 				}
 				down.Remove()
-				app.sweep(5 * time.Minute)
-				app.events.want(t)
-				if left := allRows(t, f); len(left) > 0 {
+				app.Sweep(5 * time.Minute)
+				app.Events.Want(t)
+				if left := testkit.AllRows(t, f); len(left) > 0 {
 					t.Errorf("%d records are left", len(left))
 				}
 			})
@@ -249,73 +250,52 @@ func TestA21SweepOfAStoreThatIsDown(t *testing.T) {
 // hour; the rest of its session goes. Once it can be read, OnExpire gets it (M3,
 // A15).
 func TestM3A15CorruptStatesStay(t *testing.T) {
-	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
-		app := newExpiring(t, s, newClock())
-		cart := stay.Register(app.App, watched("cart", stay.PerSession, app.events))
-		bag := stay.Register(app.App, watched("bag", stay.PerSession, app.events))
-		b := newBrowser(app.App)
-		mustUpdate(t, b.ctx(), cart)
-		mustUpdate(t, b.ctx(), bag)
-		key := "session/cart/" + stay.SessionFrom(b.ctx()).ID()
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		app := testkit.NewExpiring(t, s, testkit.NewClock())
+		cart := stay.Register(app.App, testkit.Watched("cart", stay.PerSession, app.Events))
+		bag := stay.Register(app.App, testkit.Watched("bag", stay.PerSession, app.Events))
+		b := testkit.NewBrowser(app.App)
+		testkit.MustUpdate(t, b.Ctx(), cart)
+		testkit.MustUpdate(t, b.Ctx(), bag)
+		key := "session/cart/" + stay.SessionFrom(b.Ctx()).ID()
 		put := func(key, value string) store.Record {
 			t.Helper()
-			now := app.clock.Now()
-			rec := mustLoad(t, s, now, key)
+			now := app.Clock.Now()
+			rec := testkit.RecordAt(t, s, now, key)
 			w := store.Write{Key: key, Base: rec.Revision, Value: []byte(value), Meta: rec.Meta, Version: 1, Expires: rec.Expires}
 			if res := s.Commit(t.Context(), now, []store.Group{{w}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
-			return mustLoad(t, s, now, key)
+			return testkit.RecordAt(t, s, now, key)
 		}
 		bad := put(key, "{")
 		grave := fmt.Sprintf("stay/expired/%d/%s", bad.Revision, key)
-		app.sweep(2 * time.Hour)
-		got := app.events.take()
+		app.Sweep(2 * time.Hour)
+		got := app.Events.Take()
 		slices.Sort(got)
 		if want := []string{"destroyed bag 1", "destroyed cart 1", "error expire corrupt", "expired bag 1"}; !slices.Equal(got, want) {
 			t.Errorf("the hooks were told %q, want %q", got, want)
 		}
 		for range 3 {
-			if left := allRows(t, s); !slices.Equal(left, []string{grave}) {
+			if left := testkit.AllRows(t, s); !slices.Equal(left, []string{grave}) {
 				t.Fatalf("left: %q, want %q", left, grave)
 			}
-			rec := mustLoad(t, s, app.clock.Now(), grave)
+			rec := testkit.RecordAt(t, s, app.Clock.Now(), grave)
 			if string(rec.Value) != "{" || !bytes.Equal(rec.Meta, bad.Meta) || rec.Version != bad.Version {
 				t.Errorf("put aside as %+v, want %+v", rec, bad)
 			}
-			app.sweep(30 * time.Minute)
-			app.events.want(t)
-			app.sweep(35 * time.Minute)
-			app.events.want(t, "error expire corrupt")
+			app.Sweep(30 * time.Minute)
+			app.Events.Want(t)
+			app.Sweep(35 * time.Minute)
+			app.Events.Want(t, "error expire corrupt")
 		}
 		put(grave, `{"count":5}`)
-		app.sweep(65 * time.Minute)
-		app.events.want(t, "expired cart 5")
-		if left := allRows(t, s); len(left) > 0 {
+		app.Sweep(65 * time.Minute)
+		app.Events.Want(t, "expired cart 5")
+		if left := testkit.AllRows(t, s); len(left) > 0 {
 			t.Errorf("left in the end: %q", left)
 		}
 	})
-}
-
-// mustLoad returns the record of a key.
-func mustLoad(t *testing.T, s store.Store, now time.Time, key string) store.Record {
-	t.Helper()
-	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return recs[0]
-}
-
-// oldestFirst is a store that finds what expired first before the rest.
-type oldestFirst struct{ store.Store }
-
-func (s oldestFirst) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
-	recs, err := s.Store.Expired(ctx, now, 1<<20)
-	slices.SortFunc(recs, func(a, b store.Record) int {
-		return cmp.Or(a.Expires.Compare(b.Expires), cmp.Compare(a.Key, b.Key))
-	})
-	return recs[:min(len(recs), limit)], err
 }
 
 // However many expired records cannot be read, in one sweep the others go, and
@@ -324,7 +304,7 @@ func (s oldestFirst) Expired(ctx context.Context, now time.Time, limit int) ([]s
 func TestM3A15UnreadableRecordsAreNoWall(t *testing.T) {
 	for _, unreadable := range []int{800, 5000} {
 		t.Run(fmt.Sprint(unreadable), func(t *testing.T) {
-			s, c := memstore.New(), newClock()
+			s, c := memstore.New(), testkit.NewClock()
 			var puts []store.Group
 			for i := range unreadable {
 				puts = append(puts, store.Group{{
@@ -337,20 +317,20 @@ func TestM3A15UnreadableRecordsAreNoWall(t *testing.T) {
 					t.Fatal(res)
 				}
 			}
-			f := storefault.Wrap(unclosed{oldestFirst{s}}, nil)
-			app := newExpiring(t, f, c)
-			m := watched("cart", stay.PerSession, app.events)
+			f := storefault.Wrap(testkit.Unclosed{Store: testkit.OldestFirst{Store: s}}, nil)
+			app := testkit.NewExpiring(t, f, c)
+			m := testkit.Watched("cart", stay.PerSession, app.Events)
 			m.OnDestroyed = nil
 			cart := stay.Register(app.App, m)
 			for range 10 {
-				mustUpdate(t, newBrowser(app.App).ctx(), cart)
+				testkit.MustUpdate(t, testkit.NewBrowser(app.App).Ctx(), cart)
 			}
 			sweep := func(d time.Duration, left int, want ...string) {
 				t.Helper()
 				c.Advance(d)
-				sweepNow(app.App)
-				app.events.want(t, want...)
-				if n := len(allRows(t, s)); n != left {
+				testkit.Sweep(app.App)
+				app.Events.Want(t, want...)
+				if n := len(testkit.AllRows(t, s)); n != left {
 					t.Errorf("%d records are left, want %d", n, left)
 				}
 			}
@@ -362,8 +342,8 @@ func TestM3A15UnreadableRecordsAreNoWall(t *testing.T) {
 			}
 			sweep(time.Hour, unreadable, "error expire corrupt")
 
-			app = newExpiring(t, f, c)
-			m = watched("cart", stay.PerSession, app.events)
+			app = testkit.NewExpiring(t, f, c)
+			m = testkit.Watched("cart", stay.PerSession, app.Events)
 			m.OnDestroyed, m.Version = nil, 2
 			m.Migrate = map[int]func(json.RawMessage) (json.RawMessage, error){
 				1: func(old json.RawMessage) (json.RawMessage, error) { return old, nil },

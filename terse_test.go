@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -27,15 +29,15 @@ func (s terse) Commit(ctx context.Context, now time.Time, groups []store.Group) 
 // An answer that is incomplete is no acknowledgement: the write is sent again,
 // recognised as applied, and neither lost nor doubled (C2, E5).
 func TestE5IncompleteAnswer(t *testing.T) {
-	app := newApp(t, terse{memstore.New()}, nil)
-	clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-	total := stay.Register(app, stay.Module[counter]{Name: "total", Persist: stay.Global})
-	b := newBrowser(app)
+	app := testkit.NewApp(t, terse{memstore.New()}, nil)
+	clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+	total := stay.Register(app, stay.Module[testkit.Counter]{Name: "total", Persist: stay.Global})
+	b := testkit.NewBrowser(app)
 	for i := range 3 {
-		for _, s := range []*stay.State[counter]{clicks, total} {
-			ctx := b.ctx()
-			mustUpdate(t, ctx, s)
-			wantCount(t, ctx, s, i+1)
+		for _, s := range []*stay.State[testkit.Counter]{clicks, total} {
+			ctx := b.Ctx()
+			testkit.MustUpdate(t, ctx, s)
+			testkit.WantCount(t, ctx, s, i+1)
 		}
 	}
 }

@@ -3,6 +3,8 @@ package stay_test
 import (
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -10,20 +12,20 @@ import (
 // No token that was not issued names a session, and none breaks anything (B3,
 // W1).
 func FuzzToken(f *testing.F) {
-	app := newApp(f, memstore.New(), nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
-	b := newBrowser(app)
-	if _, err := s.Update(b.ctx(), increment); err != nil {
+	app := testkit.NewApp(f, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
+	b := testkit.NewBrowser(app)
+	if _, err := s.Update(b.Ctx(), testkit.Increment); err != nil {
 		f.Fatal(err)
 	}
-	good := b.token
+	good := b.Token
 	for _, token := range []string{"", good, good[1:], good + "A", good[:20], "__proto__", "\x00"} {
 		f.Add(token)
 	}
 	f.Fuzz(func(t *testing.T, token string) {
-		b := newBrowser(app)
-		b.token = token
-		c, err := s.Get(b.ctx())
+		b := testkit.NewBrowser(app)
+		b.Token = token
+		c, err := s.Get(b.Ctx())
 		if err != nil {
 			t.Fatal(err)
 		}

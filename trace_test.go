@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -54,12 +56,12 @@ func inSpan(ctx context.Context) bool { return ctx.Value(spanKey{}) != nil }
 // The action, its calls and what it puts off see the context with the span, and
 // the session as before; the span ends after all of that.
 func TestSpanIsInTheContext(t *testing.T) {
-	onEachStoreWith(t, func(t *testing.T, st store.Store) {
+	testkit.OnEachStore(t, func(t *testing.T, st store.Store) {
 		tr := &spans{}
-		app := newApp(t, st, &stay.Options{Tracer: tr})
+		app := testkit.NewApp(t, st, &stay.Options{Tracer: tr})
 		after := false
-		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession, Actions: stay.Actions[counter]{
-			"inc": func(c *stay.Call, s *counter) error {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession, Actions: stay.Actions[testkit.Counter]{
+			"inc": func(c *stay.Call, s *testkit.Counter) error {
 				if !inSpan(c.Context()) || c.Session() == nil || stay.SessionFrom(c.Context()) != c.Session() {
 					t.Error("the action's context lacks the span or the session")
 				}
@@ -69,10 +71,10 @@ func TestSpanIsInTheContext(t *testing.T) {
 						t.Error("After is not within the span and the session")
 					}
 				})
-				return increment(s)
+				return testkit.Increment(s)
 			},
 		}})
-		ctx := newBrowser(app).ctx()
+		ctx := testkit.NewBrowser(app).Ctx()
 		if _, err := s.Do(ctx, "inc", nil); err != nil || !after {
 			t.Fatal(err, after)
 		}
@@ -80,7 +82,7 @@ func TestSpanIsInTheContext(t *testing.T) {
 		if span.Module != "c" || span.Action != "inc" || span.Runs != 1 || span.Batch != 1 || span.Err != nil {
 			t.Errorf("%+v", span)
 		}
-		mustUpdate(t, ctx, s)
+		testkit.MustUpdate(t, ctx, s)
 		if span := tr.next(t); span.Module != "c" || span.Action != "" {
 			t.Errorf("%+v", span)
 		}
@@ -93,20 +95,20 @@ func TestSpanIsInTheContext(t *testing.T) {
 // What is put off by a change whose caller has left is still in its trace.
 func TestSpanAfterTheCallerHasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr, st, gate := &spans{}, behindCommitter(memstore.New()), storefault.NewGate()
-		app := newApp(t, st, &stay.Options{Tracer: tr})
+		tr, st, gate := &spans{}, testkit.BehindCommitter(memstore.New()), storefault.NewGate()
+		app := testkit.NewApp(t, st, &stay.Options{Tracer: tr})
 		after := make(chan bool, 1)
-		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[counter]{
-			"inc": func(c *stay.Call, s *counter) error {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[testkit.Counter]{
+			"inc": func(c *stay.Call, s *testkit.Counter) error {
 				c.After(func(ctx context.Context) { after <- inSpan(ctx) })
-				return increment(s)
+				return testkit.Increment(s)
 			},
 		}})
 		st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Stop(gate)})
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		_, err := s.Do(ctx, "inc", nil)
-		wantCode(t, err, stay.ErrUnknown)
+		testkit.WantCode(t, err, stay.ErrUnknown)
 		if span := tr.next(t); !errors.Is(span.Err, stay.ErrUnknown) || span.Batch != 0 || span.Runs != 1 {
 			t.Errorf("%+v", span)
 		}
@@ -121,16 +123,16 @@ func TestSpanAfterTheCallerHasLeft(t *testing.T) {
 // how many others it was stored, and how it ended.
 func TestSpanTellsWhatBecameOfTheChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		tr, st, gate := &spans{}, behindCommitter(memstore.New()), storefault.NewGate()
-		s := stay.Register(newApp(t, st, &stay.Options{Tracer: tr, OnError: quiet}), stay.Module[counter]{Name: "c", Persist: stay.Global})
+		tr, st, gate := &spans{}, testkit.BehindCommitter(memstore.New()), storefault.NewGate()
+		s := stay.Register(testkit.NewApp(t, st, &stay.Options{Tracer: tr, OnError: testkit.Quiet}), stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Stop(gate)})
 		var all sync.WaitGroup
-		all.Go(func() { mustUpdate(t, t.Context(), s) })
+		all.Go(func() { testkit.MustUpdate(t, t.Context(), s) })
 		synctest.Wait() // the first is at the store
 		for range 3 {
-			all.Go(func() { mustUpdate(t, t.Context(), s) })
+			all.Go(func() { testkit.MustUpdate(t, t.Context(), s) })
 		}
-		sleep(time.Second)
+		testkit.Sleep(time.Second)
 		rule.Remove()
 		gate.Open()
 		all.Wait()
@@ -146,11 +148,11 @@ func TestSpanTellsWhatBecameOfTheChange(t *testing.T) {
 		if first != 1 {
 			t.Errorf("%d were the first", first)
 		}
-		_, err := s.Update(t.Context(), func(*counter) error { return stay.ErrDenied })
+		_, err := s.Update(t.Context(), func(*testkit.Counter) error { return stay.ErrDenied })
 		if span := tr.next(t); !errors.Is(span.Err, err) || span.Batch != 0 {
 			t.Errorf("a refusal: %+v", span)
 		}
-		if _, err := s.Update(t.Context(), func(*counter) error { return nil }); err != nil {
+		if _, err := s.Update(t.Context(), func(*testkit.Counter) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 		if span := tr.next(t); span.Err != nil || span.Batch != 0 || span.Runs != 1 {
@@ -163,18 +165,18 @@ func TestSpanTellsWhatBecameOfTheChange(t *testing.T) {
 // the panic goes on as it was.
 func TestSpanOfAPanic(t *testing.T) {
 	tr := &spans{}
-	s := stay.Register(newApp(t, memstore.New(), &stay.Options{Tracer: tr, OnError: quiet}), stay.Module[counter]{Name: "c", Persist: stay.Global})
+	s := stay.Register(testkit.NewApp(t, memstore.New(), &stay.Options{Tracer: tr, OnError: testkit.Quiet}), stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 	for want, end := range map[any]func(){"mine": func() { panic("mine") }, nil: runtime.Goexit} {
 		got := make(chan any)
 		go func() {
 			defer func() { got <- recover() }()
-			_, _ = s.Update(t.Context(), func(*counter) error { end(); return nil })
+			_, _ = s.Update(t.Context(), func(*testkit.Counter) error { end(); return nil })
 		}()
 		if p := <-got; p != want {
 			t.Errorf("panic %v, want %v", p, want)
 		}
 		span := tr.next(t)
-		wantCode(t, span.Err, stay.ErrInternal)
+		testkit.WantCode(t, span.Err, stay.ErrInternal)
 	}
 	if len(tr.begun) != 2 {
 		t.Errorf("%d spans", len(tr.begun))
@@ -184,7 +186,7 @@ func TestSpanOfAPanic(t *testing.T) {
 // A key change is one span, with what it put off.
 func TestSpanOfALogin(t *testing.T) {
 	tr := &spans{}
-	app := newApp(t, memstore.New(), &stay.Options{Tracer: tr})
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{Tracer: tr})
 	type account struct {
 		User string `json:"user" stay:"key"`
 	}
@@ -201,7 +203,7 @@ func TestSpanOfALogin(t *testing.T) {
 			return nil
 		}},
 	})
-	if _, err := s.Do(newBrowser(app).ctx(), "login", nil); err != nil || after != 1 {
+	if _, err := s.Do(testkit.NewBrowser(app).Ctx(), "login", nil); err != nil || after != 1 {
 		t.Fatal(err, after)
 	}
 	if span := tr.next(t); span.Action != "login" || span.Runs != 1 || len(tr.begun) != 1 {
@@ -213,16 +215,16 @@ func TestSpanOfALogin(t *testing.T) {
 func TestSpanOfReruns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, handles := &spans{}, memstore.Shared(2)
-		module := stay.Module[counter]{Name: "c", Persist: stay.Global}
-		s := stay.Register(newApp(t, handles[0], &stay.Options{Tracer: tr}), module)
-		other := stay.Register(newApp(t, handles[1], nil), module)
+		module := stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global}
+		s := stay.Register(testkit.NewApp(t, handles[0], &stay.Options{Tracer: tr}), module)
+		other := stay.Register(testkit.NewApp(t, handles[1], nil), module)
 		quicker := 2
-		if _, err := s.Update(t.Context(), func(c *counter) error {
-			sleep(time.Second)
+		if _, err := s.Update(t.Context(), func(c *testkit.Counter) error {
+			testkit.Sleep(time.Second)
 			if quicker--; quicker >= 0 {
-				mustUpdate(t, context.Background(), other)
+				testkit.MustUpdate(t, context.Background(), other)
 			}
-			return increment(c)
+			return testkit.Increment(c)
 		}); err != nil {
 			t.Fatal(err)
 		}
