@@ -1,4 +1,4 @@
-package stay_test
+package logins_test
 
 import (
 	"context"
