@@ -1,4 +1,4 @@
-package stay_test
+package keys_test
 
 import (
 	"bytes"
