@@ -1,4 +1,4 @@
-package stay_test
+package debounce_test
 
 import (
 	"context"
