@@ -1,4 +1,4 @@
-package stay_test
+package sessions_test
 
 import (
 	"context"
