@@ -1,4 +1,4 @@
-package stay_test
+package expiry_test
 
 import (
 	"context"
