@@ -1,4 +1,4 @@
-package stay_test
+package hooks_test
 
 import (
 	"bytes"
