@@ -1,4 +1,4 @@
-package stay_test
+package observed_test
 
 import (
 	"context"
