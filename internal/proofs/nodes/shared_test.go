@@ -1,4 +1,4 @@
-package stay_test
+package nodes_test
 
 import (
 	"context"
