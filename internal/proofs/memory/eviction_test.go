@@ -1,4 +1,4 @@
-package stay_test
+package memory_test
 
 import (
 	"log/slog"
