@@ -1,4 +1,4 @@
-package stay_test
+package signing_test
 
 import (
 	"bytes"
