@@ -1,4 +1,4 @@
-package stay_test
+package changes_test
 
 import (
 	"context"
