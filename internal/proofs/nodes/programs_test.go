@@ -328,3 +328,66 @@ func TestWhatIsLeftToOtherProgramsIsLoggedOnce(t *testing.T) {
 		t.Errorf("logged:\n%s\nwant one line of the sweep and one of the logins, without names", got)
 	}
 }
+
+// A process that knows a state to be absent does not write over the expired
+// record of one that another process has made since: OnExpire is told of it.
+//
+// Proves A15, N1.
+func TestExpiredStatesOfOtherProcessesAreNotWrittenOver(t *testing.T) {
+	for _, hooked := range []bool{true, false} {
+		t.Run(fmt.Sprintf("its own hook %t", hooked), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there, s := programs(t, testkit.NewClock())
+				module := func(app *testkit.Expiring, hooked bool) *stay.State[testkit.Counter] {
+					m := testkit.Watched("offer", stay.PerUser, here.Events)
+					if m.Expiry, m.OnDestroyed = time.Hour, nil; !hooked {
+						m.OnExpire = nil
+					}
+					return stay.Register(app.App, m)
+				}
+				offer, same := module(here, true), module(there, hooked)
+				_, err := same.At("ann").Get(t.Context())
+				testkit.WantCode(t, err, stay.ErrNotFound)
+				testkit.MustUpdate(t, t.Context(), offer.At("ann"))
+				here.Clock.Advance(2 * time.Hour)
+				testkit.MustUpdate(t, t.Context(), same.At("ann"))
+				testkit.WantCount(t, t.Context(), same.At("ann"), 1)
+				here.Sweep(2 * time.Minute)
+				here.Events.Want(t, "expired offer 1")
+				testkit.WantCount(t, t.Context(), offer.At("ann"), 1)
+				here.Sweep(2 * time.Hour)
+				here.Events.Want(t, "expired offer 1")
+				if left := testkit.AllRows(t, s); len(left) != 0 {
+					t.Errorf("left: %q", left)
+				}
+			})
+		})
+	}
+}
+
+// A state that had expired before its session was ended has expired all the
+// same.
+//
+// Proves A15, S6.
+func TestWhatExpiredBeforeDestroyIsToldAfterIt(t *testing.T) {
+	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
+		app := testkit.NewExpiring(t, s, testkit.NewClock())
+		register := func(name string, expiry time.Duration) *stay.State[testkit.Counter] {
+			m := testkit.Watched(name, stay.PerSession, app.Events)
+			m.Expiry, m.OnDestroyed = expiry, nil
+			return stay.Register(app.App, m)
+		}
+		brief, long := register("brief", 10*time.Minute), register("long", 20*time.Minute)
+		b := testkit.NewBrowser(app.App)
+		testkit.MustUpdate(t, b.Ctx(), brief)
+		testkit.MustUpdate(t, b.Ctx(), long)
+		app.Clock.Advance(15 * time.Minute)
+		ctx := b.Ctx()
+		testkit.NoError(t, stay.SessionFrom(ctx).Destroy(ctx))
+		app.Sweep(3 * time.Hour)
+		app.Events.Want(t, "expired brief 1")
+		if left := testkit.AllRows(t, s); len(left) != 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
+}
