@@ -14,9 +14,11 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// B4: where a context carries the sessions of two Apps, an action sees that of
-// its own App, whichever was put in last.
-func TestB4CallsKnowTheirOwnAppsSession(t *testing.T) {
+// Where a context carries the sessions of two Apps, an action sees that of its
+// own App, whichever was put in last.
+//
+// Proves B4.
+func TestCallsKnowTheirOwnAppsSession(t *testing.T) {
 	outerApp, innerApp := testkit.NewApp(t, memstore.New(), nil), testkit.NewApp(t, memstore.New(), nil)
 	var saw *stay.Session
 	outer := stay.Register(outerApp, stay.Module[testkit.Counter]{
@@ -41,8 +43,10 @@ func TestB4CallsKnowTheirOwnAppsSession(t *testing.T) {
 	}
 }
 
-// E4: nothing would call what a hook puts off, so it is told.
-func TestE4AfterOutsideOfActionsPanics(t *testing.T) {
+// Nothing would call what a hook puts off, so it is told.
+//
+// Proves E4.
+func TestAfterOutsideOfActionsPanics(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{OnError: func(*stay.Call, *stay.Error) {}})
 	s := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.Global,
@@ -59,8 +63,10 @@ func TestE4AfterOutsideOfActionsPanics(t *testing.T) {
 }
 
 // A mistake of the program is no malformed request, and a function that is not
-// there is refused before there are any (W6).
-func TestW6MistakesOfTheProgram(t *testing.T) {
+// there is refused before there are any.
+//
+// Proves W6.
+func TestMistakesOfTheProgramAreNoMalformedRequests(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.Global,
@@ -79,8 +85,10 @@ func TestW6MistakesOfTheProgram(t *testing.T) {
 	testkit.WantPanic(t, func() { store.FromSimple(nil) }, "FromSimple", "nil")
 }
 
-// W6: what an error with a text of its own wraps is a cause, and not shown.
-func TestW6FieldErrorsOfCauses(t *testing.T) {
+// What an error with a text of its own wraps is a cause, and not shown.
+//
+// Proves W6.
+func TestFieldErrorsOfCausesAreNotShown(t *testing.T) {
 	hidden := stay.Invalid("email", "taken by bob")
 	for name, err := range map[string]error{
 		"a message": &stay.Error{Code: stay.ErrDenied, Message: "not allowed", Err: hidden},
@@ -96,8 +104,10 @@ func TestW6FieldErrorsOfCauses(t *testing.T) {
 	}
 }
 
-// A12: Keys lists a module; what At returns is one state.
-func TestA12KeysBehindAt(t *testing.T) {
+// Keys lists a module; what At returns is one state.
+//
+// Proves A12.
+func TestKeysBehindAtAreAnError(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 	testkit.MustUpdate(t, t.Context(), s)

@@ -108,12 +108,14 @@ func wantRecord(t *testing.T, s store.Store, want store.Record) {
 	}
 }
 
-// Records of every version are read as the present one (M4): a record without
-// a version counts as the first, each runs the steps that it lacks, in order,
-// and what they leave is laid over the initial value (M1). Reading and changes
-// that change nothing write nothing; the next change stores the whole with the
-// present version, unknown fields included (M2). Then no step runs any more.
-func TestM4MigratesOnLoad(t *testing.T) {
+// Records of every version are read as the present one: a record without a
+// version counts as the first, each runs the steps that it lacks, in order, and
+// what they leave is laid over the initial value. Reading and changes that
+// change nothing write nothing; the next change stores the whole with the
+// present version, unknown fields included. Then no step runs any more.
+//
+// Proves M1, M2, M4.
+func TestRecordsMigrateOnLoad(t *testing.T) {
 	for name, c := range map[string]struct {
 		version int
 		value   string
@@ -168,9 +170,11 @@ func TestM4MigratesOnLoad(t *testing.T) {
 }
 
 // A record that is too old, too new, or that a step makes nothing good of, is
-// ErrCorrupt and stays byte for byte (M3, M4), whatever is tried with it; the
-// hook is told, and every other key works. A program that can read it reads it.
-func TestM3M4UnreadableVersionsStay(t *testing.T) {
+// ErrCorrupt and stays byte for byte, whatever is tried with it; the hook is
+// told, and every other key works. A program that can read it reads it.
+//
+// Proves M3, M4.
+func TestUnreadableVersionsStay(t *testing.T) {
 	const second = `{"theme":"dark","tags":[]}`
 	bad := errors.New("bad")
 	good := edit(themeToLook)
@@ -252,8 +256,10 @@ func TestM3M4UnreadableVersionsStay(t *testing.T) {
 }
 
 // A step that ends its goroutine ends none of its callers', and changes
-// nothing (M3).
-func TestM3StepEndsItsGoroutine(t *testing.T) {
+// nothing.
+//
+// Proves M3.
+func TestStepMayEndItsGoroutine(t *testing.T) {
 	onEachKind(t, func(t *testing.T, s store.Store) {
 		b := seed(t, s, 2, `{}`)
 		damaged := testkit.RecordOf(t, s, stateKey(b))
@@ -270,8 +276,10 @@ func TestM3StepEndsItsGoroutine(t *testing.T) {
 }
 
 // A step owns what it gets, and what it returns need not be its own: the store
-// and later loads see nothing of what it does in place (M1, M3).
-func TestM3StepChangesItsInput(t *testing.T) {
+// and later loads see nothing of what it does in place.
+//
+// Proves M1, M3.
+func TestStepMayChangeItsInput(t *testing.T) {
 	onEachKind(t, func(t *testing.T, s store.Store) {
 		b := seed(t, s, 1, `{"tags":["a"]}`)
 		before := testkit.RecordOf(t, s, stateKey(b))
@@ -303,8 +311,10 @@ func TestM3StepChangesItsInput(t *testing.T) {
 }
 
 // Steps that leave a gap or lead beyond the version are mistakes, named with
-// the module and the mend (M4).
-func TestM4RegisterRefusesSteps(t *testing.T) {
+// the module and the mend.
+//
+// Proves M4, C5.
+func TestRegisterRefusesSteps(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	keep := func(old json.RawMessage) (json.RawMessage, error) { return old, nil }
 	for name, c := range map[string]struct {
@@ -334,8 +344,10 @@ func TestM4RegisterRefusesSteps(t *testing.T) {
 	}
 }
 
-// A definition's steps are copied when it is registered (A1).
-func TestA1RegisterCopiesSteps(t *testing.T) {
+// A definition's steps are copied when it is registered.
+//
+// Proves A1.
+func TestRegisterCopiesSteps(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	migrate := testkit.Steps{2: edit(themeToLook)}
 	state := stay.Register(app, third(migrate))

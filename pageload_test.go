@@ -39,9 +39,11 @@ func pageModules(app *stay.App) []*stay.State[testkit.Counter] {
 	}
 }
 
-// W4, B6: a page load resets every module that asks for it, but for preserved
-// fields, of this session, whether it is in memory or not; others stay.
-func TestW4B6PageLoadResets(t *testing.T) {
+// A page load resets every module that asks for it, but for preserved fields,
+// of this session, whether it is in memory or not; others stay.
+//
+// Proves B6, W4.
+func TestPageLoadResetsAllButPreservedFields(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		states := pageModules(app)
 		kept := stay.Register(app, stay.Module[testkit.Counter]{Name: "kept", Persist: stay.PerSession})
@@ -67,9 +69,11 @@ func TestW4B6PageLoadResets(t *testing.T) {
 	})
 }
 
-// W4, B1: without a session that something may be stored for, a page load
-// looks up nothing but what tells that, stores nothing and sets no cookie.
-func TestW4B1PageLoadOfUnknownSessions(t *testing.T) {
+// Without a session that something may be stored for, a page load looks up
+// nothing but what tells that, stores nothing and sets no cookie.
+//
+// Proves B1, W4.
+func TestPageLoadOfUnknownSessionsStoresNothing(t *testing.T) {
 	clock := testkit.NewClock()
 	st := storefault.Wrap(memstore.New(), nil)
 	app := testkit.NewApp(t, st, &stay.Options{Clock: clock.Now})
@@ -104,9 +108,11 @@ func TestW4B1PageLoadOfUnknownSessions(t *testing.T) {
 	}
 }
 
-// W4: a known session that has stored nothing yet, and one whose states are
-// reset already, store nothing and wait for no turn.
-func TestW4PageLoadWithoutChangeWritesNothing(t *testing.T) {
+// A known session that has stored nothing yet, and one whose states are reset
+// already, store nothing and wait for no turn.
+//
+// Proves W4.
+func TestPageLoadWithoutChangeWritesNothing(t *testing.T) {
 	st := testkit.BehindCommitter(memstore.New())
 	app := testkit.NewApp(t, st, nil)
 	hooked := stay.Register(app, stay.Module[testkit.Counter]{
@@ -146,9 +152,10 @@ func TestW4PageLoadWithoutChangeWritesNothing(t *testing.T) {
 	}
 }
 
-// W4: what is not in memory is loaded in one call, however many modules there
-// are.
-func TestW4PageLoadLoadsOnce(t *testing.T) {
+// What is not in memory is loaded in one call, however many modules there are.
+//
+// Proves W4.
+func TestPageLoadLoadsOnce(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
@@ -187,7 +194,9 @@ func TestW4PageLoadLoadsOnce(t *testing.T) {
 }
 
 // An app without ResetOnPageLoad pays nothing for it.
-func TestW4PageLoadCostsNothingUnused(t *testing.T) {
+//
+// Proves W4.
+func TestPageLoadCostsNothingUnused(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil)
 	app := testkit.NewApp(t, st, nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
@@ -206,7 +215,9 @@ func TestW4PageLoadCostsNothingUnused(t *testing.T) {
 
 // A session that ends, or is renewed, while its page is loaded has nothing to
 // reset; the page is shown.
-func TestW4S5PageLoadOfEndedSession(t *testing.T) {
+//
+// Proves S5, W4.
+func TestPageLoadOfEndedSession(t *testing.T) {
 	st := testkit.BehindCommitter(memstore.New())
 	app := testkit.NewApp(t, st, nil)
 	states := pageModules(app)
@@ -260,8 +271,10 @@ func TestW4S5PageLoadOfEndedSession(t *testing.T) {
 
 // A failing store is an error: the page would show what should be gone. One
 // record that cannot be decoded is not: who uses it is told, all others are
-// reset (M3).
-func TestW4M3PageLoadFailures(t *testing.T) {
+// reset.
+//
+// Proves M3, W4.
+func TestPageLoadFailures(t *testing.T) {
 	st := testkit.BehindCommitter(memstore.New())
 	app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet})
 	states := pageModules(app)
@@ -304,7 +317,9 @@ func TestW4M3PageLoadFailures(t *testing.T) {
 
 // Page loads beside changes of the same states: each change is before or
 // after a reset, and modules may register meanwhile.
-func TestW4PageLoadBesideChanges(t *testing.T) {
+//
+// Proves W4.
+func TestPageLoadBesideChanges(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		states := pageModules(app)
 		b := testkit.NewBrowser(app)
@@ -344,7 +359,9 @@ func TestW4PageLoadBesideChanges(t *testing.T) {
 }
 
 // After Close a page load says so.
-func TestW4PageLoadAfterClose(t *testing.T) {
+//
+// Proves E7, W4.
+func TestPageLoadAfterClose(t *testing.T) {
 	app := stay.New(memstore.New(), nil)
 	a := pageModules(app)[0]
 	b := testkit.NewBrowser(app)
@@ -358,9 +375,11 @@ func TestW4PageLoadAfterClose(t *testing.T) {
 	}
 }
 
-// W4, K8: a page load keeps the key fields, and so the session's login; it
-// resets what one device sees for all devices of that key.
-func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
+// A page load keeps the key fields, and so the session's login; it resets what
+// one device sees for all devices of that key.
+//
+// Proves K8, W4.
+func TestPageLoadKeepsKeyFields(t *testing.T) {
 	type draft struct {
 		User string `json:"user" stay:"key"`
 		Text string `json:"text"`
@@ -398,9 +417,11 @@ func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
 	}
 }
 
-// W4, M3: a state under a key that cannot be read keeps no other module from
-// its reset, on stores of one owner and of several.
-func TestW4M3PageLoadBesideAnUnreadableKey(t *testing.T) {
+// A state under a key that cannot be read keeps no other module from its reset,
+// on stores of one owner and of several.
+//
+// Proves M3, W4.
+func TestPageLoadBesideAnUnreadableKey(t *testing.T) {
 	for what, st := range map[string]*storefault.Store{
 		"sole": testkit.BehindCommitter(memstore.New()), "shared": storefault.Wrap(memstore.Shared(1)[0], nil),
 	} {

@@ -15,10 +15,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Whatever cannot work panics when it is registered, with the module's name
-// and the mend (C5), and that is so for key functions: without key fields, of
-// another type, with a key for the initial state (K0, K1).
-func TestC5K0K1RegisterRefuses(t *testing.T) {
+// Whatever cannot work panics when it is registered, with the module's name and
+// the mend, and that is so for key functions: without key fields, of another
+// type, with a key for the initial state.
+//
+// Proves K0, K1, C5.
+func TestRegisterRefusesWhatCannotWork(t *testing.T) {
 	type plain struct {
 		User string `json:"user"`
 	}
@@ -99,8 +101,10 @@ func TestC5K0K1RegisterRefuses(t *testing.T) {
 }
 
 // Names that two modules of one app share are a mistake, whatever their
-// strategies are; one of another App is none (B10).
-func TestB10NamesAreTakenOnce(t *testing.T) {
+// strategies are; one of another App is none.
+//
+// Proves B10.
+func TestNamesAreTakenOnce(t *testing.T) {
 	strategies := map[string]stay.Strategy{"ephemeral": nil, "session": stay.PerSession, "user": stay.PerUser, "global": stay.Global}
 	for one, first := range strategies {
 		for two, second := range strategies {
@@ -117,8 +121,10 @@ func TestB10NamesAreTakenOnce(t *testing.T) {
 	}
 }
 
-// Options and stores that make no sense panic with the mend (C5).
-func TestC5NewRefusesOptions(t *testing.T) {
+// Options and stores that make no sense panic with the mend.
+//
+// Proves S2, C5.
+func TestNewRefusesOptions(t *testing.T) {
 	for name, opts := range map[string]stay.Options{
 		"Lifetime": {Lifetime: -1}, "IdleTimeout": {IdleTimeout: -1}, "MaxInstances": {MaxInstances: -1}, "MaxBytes": {MaxBytes: -1},
 		"MaxGuests": {MaxGuests: -1}, "MaxState": {MaxState: -1}, "MaxWaiters": {MaxWaiters: -1}, "MaxNewSessions": {MaxNewSessions: -1},

@@ -20,9 +20,11 @@ type linked struct {
 	Next *linked `json:"next"`
 }
 
-// Mistakes in a definition panic when it is registered, with the module's
-// name and the mend (M5, B10).
-func TestM5RegisterRefuses(t *testing.T) {
+// Mistakes in a definition panic when it is registered, with the module's name
+// and the mend.
+//
+// Proves B10, M5, C5.
+func TestRegisterRefusesMistakesInADefinition(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	stay.Register(app, stay.Module[testkit.Counter]{Name: "taken"})
 	for name, c := range map[string]struct {
@@ -67,8 +69,10 @@ func TestM5RegisterRefuses(t *testing.T) {
 	stay.Register(app, stay.Module[testkit.Counter]{Name: "x"}) // nothing of the refused ones is left
 }
 
-// An App refuses what it cannot work with when it is made (C5).
-func TestC5NewRefuses(t *testing.T) {
+// An App refuses what it cannot work with when it is made.
+//
+// Proves S2, C5.
+func TestNewRefusesWhatItCannotWorkWith(t *testing.T) {
 	with := func(change func(*store.Features)) store.Store {
 		return storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
 			change(&f)
@@ -85,8 +89,10 @@ func TestC5NewRefuses(t *testing.T) {
 }
 
 // A definition is plain data: several Apps may register it, and changing it
-// afterwards changes nothing (A1).
-func TestA1RegisterCopies(t *testing.T) {
+// afterwards changes nothing.
+//
+// Proves A1.
+func TestRegisterCopies(t *testing.T) {
 	actions := stay.Actions[testkit.Counter]{"inc": func(_ *stay.Call, c *testkit.Counter) error { return testkit.Increment(c) }}
 	module := stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: actions, Initial: testkit.Counter{Label: "x"}}
 	one := stay.Register(testkit.NewApp(t, memstore.New(), nil), module)
@@ -101,8 +107,10 @@ func TestA1RegisterCopies(t *testing.T) {
 }
 
 // Register and Close may come together: what is registered late has no
-// committer of its own any more, and changes are refused (E7, E8).
-func TestE7E8RegisterDuringClose(t *testing.T) {
+// committer of its own any more, and changes are refused.
+//
+// Proves E7, E8.
+func TestRegisterDuringClose(t *testing.T) {
 	for range 10 {
 		app := testkit.NewApp(t, memstore.New(), nil)
 		var all sync.WaitGroup

@@ -19,9 +19,11 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A session begins with the first use of its state, never with that of a
-// Global one, and what changes nothing stores nothing (B1, B12, S1, W2).
-func TestB1B12S1W2FirstUse(t *testing.T) {
+// A session begins with the first use of its state, never with that of a Global
+// one, and what changes nothing stores nothing.
+//
+// Proves B1, B12, S1, W2.
+func TestSessionBeginsWithItsFirstUse(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	ctx, r := b.Request()
@@ -54,8 +56,10 @@ func TestB1B12S1W2FirstUse(t *testing.T) {
 	}
 }
 
-// Nothing that was not signed here names a session (B3, W1).
-func TestB3W1BadTokens(t *testing.T) {
+// Nothing that was not signed here names a session.
+//
+// Proves B3, W1.
+func TestBadTokensNameNoSession(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
@@ -89,8 +93,10 @@ func TestB3W1BadTokens(t *testing.T) {
 	}
 }
 
-// Signing keys rotate: the first signs, all verify (W1).
-func TestW1KeyRotation(t *testing.T) {
+// Signing keys rotate: the first signs, all verify.
+//
+// Proves B2, W1.
+func TestFirstKeySignsAndAllVerify(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	old, now := []byte(strings.Repeat("o", 32)), []byte(strings.Repeat("n", 32))
 	b := testkit.NewBrowser(app.App)
@@ -104,8 +110,10 @@ func TestW1KeyRotation(t *testing.T) {
 }
 
 // Each of many cookies says what was signed, also when it comes again, with the
-// others in between (W1).
-func TestW1ManyCookies(t *testing.T) {
+// others in between.
+//
+// Proves W1.
+func TestManyCookiesSayWhatWasSigned(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	ring := bridge.AppOf(app.App).Keyring(nil)
 	const n = 10_000
@@ -127,8 +135,10 @@ func TestW1ManyCookies(t *testing.T) {
 }
 
 // After Renew the old cookie is refused: for a minute without a new one, then
-// as one that nobody knows. The state stays (S5).
-func TestS5Renew(t *testing.T) {
+// as one that nobody knows. The state stays.
+//
+// Proves S5, W3.
+func TestRenewRefusesTheOldCookie(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
@@ -169,8 +179,10 @@ func TestS5Renew(t *testing.T) {
 	testkit.WantCount(t, b.Ctx(), app.Clicks, 2)
 }
 
-// Destroy ends a session for good and leaves no state behind (S5).
-func TestS5Destroy(t *testing.T) {
+// Destroy ends a session for good and leaves no state behind.
+//
+// Proves S5, W3.
+func TestDestroyEndsASessionForGood(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
@@ -211,9 +223,11 @@ func TestS5Destroy(t *testing.T) {
 	}
 }
 
-// Ending a session that nothing is known of keeps it ended (S5): its cookie
-// may be in a request that is under way.
-func TestS5DestroyUnstored(t *testing.T) {
+// Ending a session that nothing is known of keeps it ended: its cookie may be
+// in a request that is under way.
+//
+// Proves S5.
+func TestDestroyOfAnUnstoredSessionKeepsItEnded(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.WantCount(t, b.Ctx(), app.Clicks, 0)
@@ -238,9 +252,11 @@ func TestS5DestroyUnstored(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrEnded)
 }
 
-// A request in flight cannot bring back a destroyed session: wherever the
-// first change is when the session ends, nothing is created (S5).
-func TestS5InFlightCreatesNothing(t *testing.T) {
+// A request in flight cannot bring back a destroyed session: wherever the first
+// change is when the session ends, nothing is created.
+//
+// Proves S5.
+func TestRequestInFlightCreatesNothingAfterDestroy(t *testing.T) {
 	inner := memstore.New()
 	st := storefault.Wrap(inner, &storefault.Options{Features: func(f store.Features) store.Features {
 		f.Immediate, f.Durable = false, true
@@ -290,8 +306,10 @@ func TestS5InFlightCreatesNothing(t *testing.T) {
 }
 
 // A session slides while it is used, once in a tenth of the idle time, ends
-// when it is not, and ends after its lifetime however much it is used (S6).
-func TestS6SlideAndExpire(t *testing.T) {
+// when it is not, and ends after its lifetime however much it is used.
+//
+// Proves S6.
+func TestSessionSlidesAndExpires(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
@@ -332,8 +350,10 @@ func TestS6SlideAndExpire(t *testing.T) {
 	testkit.WantCount(t, b.Ctx(), app.Clicks, 0) // idle
 }
 
-// A session that stores nothing slides by its cookie alone (S6).
-func TestS6SlideWithoutRecord(t *testing.T) {
+// A session that stores nothing slides by its cookie alone.
+//
+// Proves S6.
+func TestSessionWithoutRecordSlidesByItsCookie(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Notes)
@@ -348,8 +368,10 @@ func TestS6SlideWithoutRecord(t *testing.T) {
 }
 
 // The sweeper removes expired sessions with their states, and ephemeral state
-// that was not used (A15, S6, A12).
-func TestA15Sweep(t *testing.T) {
+// that was not used.
+//
+// Proves A12, A15, S6.
+func TestSweepRemovesExpiredSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memstore.New()
 		app := stay.New(st, &stay.Options{IdleTimeout: time.Hour})
@@ -379,8 +401,10 @@ func TestA15Sweep(t *testing.T) {
 }
 
 // First use of state after the header was written is an error and stores
-// nothing; a browser that has its cookie is not concerned (W2).
-func TestW2FirstUseTooLate(t *testing.T) {
+// nothing; a browser that has its cookie is not concerned.
+//
+// Proves W2.
+func TestFirstUseAfterTheHeaderIsAnError(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	ctx, r := b.Request()
@@ -399,8 +423,10 @@ func TestW2FirstUseTooLate(t *testing.T) {
 	testkit.WantCode(t, stay.SessionFrom(ctx).Renew(ctx), stay.ErrInternal)
 }
 
-// Parallel first changes of one new session make one session (B12, S1).
-func TestB12ParallelFirstChanges(t *testing.T) {
+// Parallel first changes of one new session make one session.
+//
+// Proves B12, S1.
+func TestParallelFirstChangesMakeOneSession(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			st := open()

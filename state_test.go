@@ -17,8 +17,10 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Concurrent changes of one state are all kept (A5, A19, B11).
-func TestA5A19B11NoLostUpdate(t *testing.T) {
+// Concurrent changes of one state are all kept.
+//
+// Proves A5, A19, B11.
+func TestNoUpdateIsLost(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		states := []*stay.State[testkit.Counter]{
 			stay.Register(app, stay.Module[testkit.Counter]{Name: "global", Persist: stay.Global}),
@@ -43,8 +45,10 @@ func TestA5A19B11NoLostUpdate(t *testing.T) {
 	})
 }
 
-// Each session has its own state, each module its own key (A4, B4, B10).
-func TestA4B4B10Isolation(t *testing.T) {
+// Each session has its own state, each module its own key.
+//
+// Proves A4, B4, B10.
+func TestEachSessionHasItsOwnState(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
 		other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.PerSession})
@@ -60,8 +64,10 @@ func TestA4B4B10Isolation(t *testing.T) {
 	})
 }
 
-// State outlives the App that wrote it (A3); sessions too.
-func TestA3Restart(t *testing.T) {
+// State outlives the App that wrote it; sessions too.
+//
+// Proves A3.
+func TestStateOutlivesItsApp(t *testing.T) {
 	keep := memstore.New()
 	module := stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession}
 	app := stay.New(testkit.Unclosed{Store: keep}, nil)
@@ -76,9 +82,11 @@ func TestA3Restart(t *testing.T) {
 	testkit.WantCount(t, again.Ctx(), stay.Register(app, module), 1)
 }
 
-// A failed, panicking or ending change leaves nothing behind, and the key
-// goes on working (A19, E10).
-func TestA19E10AllOrNothing(t *testing.T) {
+// A failed, panicking or ending change leaves nothing behind, and the key goes
+// on working.
+//
+// Proves A19, E10.
+func TestChangeIsAllOrNothing(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		var reported []*stay.Error
 		var mu sync.Mutex
@@ -126,8 +134,10 @@ func TestA19E10AllOrNothing(t *testing.T) {
 	})
 }
 
-// Nobody shares memory with the committed state (E3, M1).
-func TestE3M1NoAliases(t *testing.T) {
+// Nobody shares memory with the committed state.
+//
+// Proves M1, E3.
+func TestNobodySharesMemoryWithTheCommittedState(t *testing.T) {
 	type lists struct {
 		Items []string          `json:"items"`
 		Names map[string]string `json:"names"`
@@ -161,8 +171,10 @@ func TestE3M1NoAliases(t *testing.T) {
 	})
 }
 
-// A change that changes nothing writes nothing (A16).
-func TestA16UnchangedIsNotSaved(t *testing.T) {
+// A change that changes nothing writes nothing.
+//
+// Proves A16.
+func TestUnchangedStateIsNotSaved(t *testing.T) {
 	st := testkit.BehindCommitter(memstore.New())
 	app := testkit.NewApp(t, st, nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
@@ -178,8 +190,10 @@ func TestA16UnchangedIsNotSaved(t *testing.T) {
 	}
 }
 
-// Reset keeps preserved fields, ResetAll none (B7).
-func TestB7Reset(t *testing.T) {
+// Reset keeps preserved fields, ResetAll none.
+//
+// Proves B7.
+func TestResetKeepsPreservedFields(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession, Initial: testkit.Counter{Count: 5, Label: "initial"}})
 		ctx := testkit.NewBrowser(app).Ctx()
@@ -273,8 +287,10 @@ func TestKeysAndAt(t *testing.T) {
 }
 
 // What JSON cannot hold is refused at the change, or normalised, never at the
-// next load (M5).
-func TestM5ValuesThatJSONWouldChange(t *testing.T) {
+// next load.
+//
+// Proves M5.
+func TestValuesThatJSONWouldChange(t *testing.T) {
 	type loose struct {
 		F    float64 `json:"f"`
 		Text string  `json:"text"`
@@ -297,8 +313,10 @@ func TestM5ValuesThatJSONWouldChange(t *testing.T) {
 }
 
 // A record that cannot be read is an error, stays as it is, and concerns its
-// key only (M3).
-func TestM3CorruptRecord(t *testing.T) {
+// key only.
+//
+// Proves A21, M3.
+func TestCorruptRecordStays(t *testing.T) {
 	st := memstore.New()
 	var mu sync.Mutex
 	var told []*stay.Error
@@ -338,8 +356,10 @@ func TestM3CorruptRecord(t *testing.T) {
 }
 
 // Stored values are laid over the initial ones, and fields of another version
-// are kept (A10, M1, M2).
-func TestA10M1M2Restore(t *testing.T) {
+// are kept.
+//
+// Proves A10, M1, M2.
+func TestStoredValuesAreLaidOverTheInitialOnes(t *testing.T) {
 	type settings struct {
 		Count  int    `json:"count"`
 		Label  string `json:"label"`
@@ -372,8 +392,10 @@ func TestA10M1M2Restore(t *testing.T) {
 	}
 }
 
-// A state beyond the limit is refused and the old one stays (E9).
-func TestE9TooLarge(t *testing.T) {
+// A state beyond the limit is refused and the old one stays.
+//
+// Proves E9.
+func TestStateTooLargeIsRefused(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxState: 100})
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 	testkit.MustUpdate(t, t.Context(), s)
@@ -392,8 +414,10 @@ func TestNoSession(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrNoSession)
 }
 
-// A closed App refuses everything with ErrClosed and can be closed again (E7).
-func TestE7Closed(t *testing.T) {
+// A closed App refuses everything with ErrClosed and can be closed again.
+//
+// Proves E7.
+func TestClosedAppRefusesEverything(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			app := stay.New(open(), nil)

@@ -15,9 +15,10 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// Payloads of every form reach the action, bound strictly and validated (A19,
-// B8).
-func TestA19Payloads(t *testing.T) {
+// Payloads of every form reach the action, bound strictly and validated.
+//
+// Proves A19, B8.
+func TestPayloadsOfEveryFormReachTheAction(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.Global,
@@ -49,9 +50,11 @@ func TestA19Payloads(t *testing.T) {
 	testkit.WantCount(t, t.Context(), s, 5)
 }
 
-// What an action puts off with After runs in order, after the commit, with
-// the state free, and only for the run that holds (E4).
-func TestE4After(t *testing.T) {
+// What an action puts off with After runs in order, after the commit, with the
+// state free, and only for the run that holds.
+//
+// Proves E4.
+func TestAfterRunsOnceAfterTheCommit(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		var got []string
 		var s *stay.State[testkit.Counter]
@@ -92,9 +95,11 @@ func TestE4After(t *testing.T) {
 	})
 }
 
-// Inside a change only Get works: with the inner context at once an error,
-// with a foreign one after MaxWait, with the mend (E10).
-func TestE10Nested(t *testing.T) {
+// Inside a change only Get works: with the inner context at once an error, with
+// a foreign one after MaxWait, with the mend.
+//
+// Proves E10.
+func TestOnlyGetWorksInsideAChange(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxWait: 50 * time.Millisecond})
 	other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.Global})
 	var s *stay.State[testkit.Counter]
@@ -141,8 +146,10 @@ func TestE10Nested(t *testing.T) {
 }
 
 // OnCreated runs after each load, before anybody sees the state; its changes
-// are stored with the first change (A11).
-func TestA11OnCreated(t *testing.T) {
+// are stored with the first change.
+//
+// Proves A11.
+func TestOnCreatedRunsBeforeAnybodySeesTheState(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		var restored []bool
 		fail := errors.New("not yet")

@@ -12,9 +12,11 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A4, E4: what a change runs with is not used by another one while the store
-// still works on it, although its caller has left.
-func TestA4E4ACallerThatHasLeftKeepsItsChange(t *testing.T) {
+// What a change runs with is not used by another one while the store still
+// works on it, although its caller has left.
+//
+// Proves A4, E4.
+func TestCallerThatHasLeftKeepsItsChange(t *testing.T) {
 	st := storefault.Wrap(testkit.BehindCommitter(memstore.New()), nil)
 	app := testkit.NewApp(t, st, nil)
 	after := make(chan string, 100)

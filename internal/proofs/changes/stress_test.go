@@ -93,10 +93,12 @@ func (x *total) visit(t *testing.T, random *rand.Rand, seen int) int {
 }
 
 // Whatever the store, the callers and the actions do: what is stored lies
-// between what was acknowledged and that with the unknown, reads never go
-// back, what was put off with After happens once for each stored change, and
-// no goroutine is left (E1, E3, E4, E5, E7, E8).
-func TestE1E3E4E5E7E8Stress(t *testing.T) {
+// between what was acknowledged and that with the unknown, reads never go back,
+// what was put off with After happens once for each stored change, and no
+// goroutine is left.
+//
+// Proves E1, E3, E4, E5, E7, E8.
+func TestStressLosesAndDoublesNothing(t *testing.T) {
 	for _, c := range []struct {
 		name                      string
 		immediate, faults, closed bool
@@ -188,8 +190,10 @@ func (x *total) check(t *testing.T, s store.Store, closed bool) {
 }
 
 // A change whose answer was lost is never told to have failed because the App
-// was closed: it may be stored (E1, E5, E7).
-func TestE1E5E7CloseWhileAnAnswerIsAwaited(t *testing.T) {
+// was closed: it may be stored.
+//
+// Proves E1, E5, E7.
+func TestCloseWhileAnAnswerIsAwaitedTellsNoFailure(t *testing.T) {
 	for range 200 {
 		synctest.Test(t, func(t *testing.T) {
 			mem := memstore.New()

@@ -27,8 +27,10 @@ func (s terse) Commit(ctx context.Context, now time.Time, groups []store.Group) 
 }
 
 // An answer that is incomplete is no acknowledgement: the write is sent again,
-// recognised as applied, and neither lost nor doubled (C2, E5).
-func TestE5IncompleteAnswer(t *testing.T) {
+// recognised as applied, and neither lost nor doubled.
+//
+// Proves E5, C2.
+func TestIncompleteAnswerIsNoAcknowledgement(t *testing.T) {
 	app := testkit.NewApp(t, terse{memstore.New()}, nil)
 	clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
 	total := stay.Register(app, stay.Module[testkit.Counter]{Name: "total", Persist: stay.Global})

@@ -188,8 +188,10 @@ func TestCheckTellsStoresApart(t *testing.T) {
 }
 
 // Where memory is full, whoever needs room waits for what can be stored, also
-// beside a state that cannot be (E6, A14).
-func TestE6A14DebounceRoomBesidePoison(t *testing.T) {
+// beside a state that cannot be.
+//
+// Proves A14, E6.
+func TestRoomIsMadeBesideAStateThatCannotBeStored(t *testing.T) {
 	opts := stay.Options{OnError: testkit.Quiet, MaxInstances: 8}
 	withPoison(t, opts, func(t *testing.T, app *stay.App, _ error, start func() func()) {
 		s := sayings(app, time.Hour)

@@ -26,9 +26,10 @@ import (
 // requests at once that renew, slide, log in and out, reset, delete and evict,
 // first changes among them, and whenever the App is closed: after the close
 // everything that was acknowledged is stored, once and in its place, but for
-// what was deleted and what went with a session that was destroyed (A14, E7,
-// S1, S5).
-func TestA14E7S1S5DebounceCloseStress(t *testing.T) {
+// what was deleted and what went with a session that was destroyed.
+//
+// Proves A14, E7, S1, S5.
+func TestCloseStoresEverythingUnderStress(t *testing.T) {
 	const rounds = 30
 	seed := testseed.New(t)
 	for round := range uint64(rounds) {

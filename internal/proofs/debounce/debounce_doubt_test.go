@@ -39,8 +39,10 @@ func inDoubt(t *testing.T, test func(t *testing.T, s *stay.State[testkit.Counter
 
 // A delete after a save of which nobody knows whether it was stored asks the
 // store what became of it: what is deleted does not come back, and nothing has
-// to be loaded for it (A14, E5).
-func TestA14E5DebounceDeleteInDoubt(t *testing.T) {
+// to be loaded for it.
+//
+// Proves A14, E5.
+func TestDeleteAfterASaveInDoubtAsksTheStore(t *testing.T) {
 	inDoubt(t, func(t *testing.T, s *stay.State[testkit.Counter], _ int, st *storefault.Store, mem store.Store, rule *storefault.Added) {
 		rule.Remove()
 		unread := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
@@ -57,8 +59,10 @@ func TestA14E5DebounceDeleteInDoubt(t *testing.T) {
 }
 
 // While it is not known what became of a save, a delete fails and drops
-// nothing, whether it comes between two attempts or waits for one (A14, E5).
-func TestA14E5DebounceDeleteStaysInDoubt(t *testing.T) {
+// nothing, whether it comes between two attempts or waits for one.
+//
+// Proves A14, E5.
+func TestDeleteFailsWhileASaveIsInDoubt(t *testing.T) {
 	inDoubt(t, func(t *testing.T, s *stay.State[testkit.Counter], changes int, _ *storefault.Store, mem store.Store, rule *storefault.Added) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
@@ -79,8 +83,10 @@ func TestA14E5DebounceDeleteStaysInDoubt(t *testing.T) {
 }
 
 // A delete that fails drops no acknowledged change, also when the store has the
-// save whose answer was lost and cannot be read (A14, E5).
-func TestA14E5DebounceDeleteInDoubtDropsNothing(t *testing.T) {
+// save whose answer was lost and cannot be read.
+//
+// Proves A14, E5.
+func TestDeleteThatFailsInDoubtDropsNothing(t *testing.T) {
 	inDoubt(t, func(t *testing.T, s *stay.State[testkit.Counter], changes int, st *storefault.Store, mem store.Store, rule *storefault.Added) {
 		testkit.MustUpdate(t, t.Context(), s)
 		rule.Remove()

@@ -50,9 +50,10 @@ func minutely(app *stay.App, after time.Duration) (*stay.State[testkit.Counter],
 }
 
 // A change that runs while the state expires is not acknowledged on what has
-// expired: it runs again on the state that begins anew, and is stored (A14,
-// A15).
-func TestA14A15DebounceChangeAcrossExpiry(t *testing.T) {
+// expired: it runs again on the state that begins anew, and is stored.
+//
+// Proves A14, A15.
+func TestChangeAcrossExpiryRunsAgain(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 		s, expired := minutely(app, testkit.Debounce)
 		testkit.MustUpdate(t, t.Context(), s)
@@ -92,8 +93,10 @@ func outage(t *testing.T, st *storefault.Store, update func()) {
 
 // What was acknowledged before the stored record expired is stored after a
 // failure of the store that has outlasted the record: the state has not
-// expired (A14, A15).
-func TestA14A15DebounceOutageAcrossExpiry(t *testing.T) {
+// expired.
+//
+// Proves A14, A15.
+func TestOutageAcrossExpiryLosesNothing(t *testing.T) {
 	for _, swept := range []bool{false, true} {
 		t.Run(map[bool]string{false: "not swept", true: "swept before"}[swept], func(t *testing.T) {
 			var log faultLog
@@ -126,8 +129,10 @@ func TestA14A15DebounceOutageAcrossExpiry(t *testing.T) {
 }
 
 // A state under a key that is stored anew because its record has expired
-// meanwhile is still the one that sessions are attached to (A14, A15, K7).
-func TestA14A15K7DebounceOutageKeepsAttachments(t *testing.T) {
+// meanwhile is still the one that sessions are attached to.
+//
+// Proves A14, A15, K7.
+func TestOutageAcrossExpiryKeepsAttachments(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		m := testkit.TodosModule()
 		m.Debounce, m.Expiry = testkit.Debounce, aMinute
@@ -149,8 +154,10 @@ func TestA14A15K7DebounceOutageKeepsAttachments(t *testing.T) {
 
 // A state that expires while its save is at the store is neither shown nor
 // changed any more: whoever wants it waits for the save, as long as its context
-// allows, and gets what begins anew (A15, A14, E8).
-func TestA15A14E8DebounceExpiresDuringSave(t *testing.T) {
+// allows, and gets what begins anew.
+//
+// Proves A14, A15, E8.
+func TestStateThatExpiresDuringItsSaveIsNotShown(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global, Debounce: testkit.Debounce, Expiry: time.Second})
 		for _, use := range []func() (*testkit.Counter, error){
@@ -192,8 +199,10 @@ func TestA15A14E8DebounceExpiresDuringSave(t *testing.T) {
 }
 
 // What expires with a run under way while its save is at the store is not
-// changed by that run (A15, A14).
-func TestA15A14DebounceRunExpiresDuringSave(t *testing.T) {
+// changed by that run.
+//
+// Proves A14, A15.
+func TestRunDoesNotChangeWhatExpiredDuringItsSave(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global, Debounce: testkit.Debounce, Expiry: time.Second})
 		testkit.MustUpdate(t, t.Context(), s)

@@ -47,10 +47,12 @@ func annsTodos(items string) string {
 	return `{"owner":{"id":"ann","role":"r-ann"},"items":[` + items + `],"theme":"light"}`
 }
 
-// A change of the key stores first what its states owe the store: those of
-// the key that is left, at a logout and a switch, and those of the key that
-// is reached (A14, K2, K3, K4).
-func TestA14K2K3K4DebounceKeyChange(t *testing.T) {
+// A change of the key stores first what its states owe the store: those of the
+// key that is left, at a logout and a switch, and those of the key that is
+// reached.
+//
+// Proves A14, K2, K3, K4.
+func TestKeyChangeStoresFirstWhatIsOwed(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			testkit.InBubbles(t, stay.Options{Guests: guests}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
@@ -60,20 +62,20 @@ func TestA14K2K3K4DebounceKeyChange(t *testing.T) {
 				if n := len(testkit.Rows(t, mem)); n != 1 { // a stored guest waits too
 					t.Errorf("%d records, want the keys alone", n)
 				}
-				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // K2: adopted whole
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // adopted whole
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a"`))
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("b")))
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a"`))
-				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become(""))) // K3: earlier edits are kept
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become(""))) // earlier edits are kept
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b"`))
 				testkit.WantState(t, b.Ctx(), s, testkit.GuestState)
 
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("c")))
 				testkit.Must(t)(s.At("ann").Update(t.Context(), testkit.AddItem("d")))
-				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // K2: onto what is not stored yet
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // onto what is not stored yet
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b","d","c"`))
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("e")))
-				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("bob"))) // K4
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("bob")))
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b","d","c","e"`))
 				wantStoredJSON(t, mem, "key/todos/bob", `{"owner":{"id":"bob","role":"r-bob"},"items":null,"theme":"light"}`)
 
@@ -90,8 +92,10 @@ func TestA14K2K3K4DebounceKeyChange(t *testing.T) {
 	}
 }
 
-// A login and a logout store what all PerUser modules owe (A14, S5).
-func TestA14S5DebounceLogin(t *testing.T) {
+// A login and a logout store what all PerUser modules owe.
+//
+// Proves A14, S5.
+func TestLoginAndLogoutStoreWhatIsOwed(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			testkit.InBubbles(t, stay.Options{Guests: guests}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
@@ -122,8 +126,10 @@ func TestA14S5DebounceLogin(t *testing.T) {
 }
 
 // A change of the key fails if what it has to store first cannot be stored.
-// Then nothing has changed, and nothing is lost (A14, K2, K3, K4).
-func TestA14K2K3K4DebounceKeyChangeFails(t *testing.T) {
+// Then nothing has changed, and nothing is lost.
+//
+// Proves A14, K2, K3, K4.
+func TestKeyChangeFailsIfWhatIsOwedCannotBeStored(t *testing.T) {
 	withSaveFaults(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
 		s := debouncedTodos(app)
 		c := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Debounce: time.Hour})
@@ -160,10 +166,12 @@ func TestA14K2K3K4DebounceKeyChangeFails(t *testing.T) {
 	})
 }
 
-// The first state of a session is stored together with the session's record,
-// as the record is by then; with a session that was destroyed its states go,
-// stored or not, while a user's state stays (A14, S1, S5).
-func TestA14S1S5DebounceSession(t *testing.T) {
+// The first state of a session is stored together with the session's record, as
+// the record is by then; with a session that was destroyed its states go,
+// stored or not, while a user's state stays.
+//
+// Proves A14, S1, S5.
+func TestFirstStateIsStoredWithItsSession(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})
 		u := stay.Register(app, stay.Module[testkit.Counter]{Name: "u", Persist: stay.PerUser, Debounce: testkit.Debounce})
@@ -239,8 +247,10 @@ func TestA14S1S5DebounceSession(t *testing.T) {
 }
 
 // A first change that was under way when its session was renewed or destroyed
-// creates nothing, as without Debounce (S5, A14).
-func TestS5A14DebounceStaleFirstChange(t *testing.T) {
+// creates nothing, as without Debounce.
+//
+// Proves A14, S5.
+func TestStaleFirstChangeCreatesNothing(t *testing.T) {
 	for name, verb := range map[string]func(*stay.Session, context.Context) error{"Renew": (*stay.Session).Renew, "Destroy": (*stay.Session).Destroy} {
 		t.Run(name, func(t *testing.T) {
 			testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
@@ -266,9 +276,11 @@ func TestS5A14DebounceStaleFirstChange(t *testing.T) {
 	}
 }
 
-// A save that creates a state follows the session's record when that changes
-// at the same moment (A14, S1).
-func TestA14S1DebounceBesideRenewal(t *testing.T) {
+// A save that creates a state follows the session's record when that changes at
+// the same moment.
+//
+// Proves A14, S1.
+func TestSaveFollowsTheSessionsRecord(t *testing.T) {
 	testkit.InBubble(t, false, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})
 		own := stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
@@ -297,8 +309,10 @@ func TestA14S1DebounceBesideRenewal(t *testing.T) {
 }
 
 // With a session that has expired go its states as they were last, stored or
-// not: they are saved before they are removed (A14, A15).
-func TestA15A14DebounceSavedBeforeItExpires(t *testing.T) {
+// not: they are saved before they are removed.
+//
+// Proves A14, A15.
+func TestStatesAreSavedBeforeTheyExpireWithTheirSession(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{IdleTimeout: time.Hour}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: 50 * time.Minute})
 		b := testkit.NewBrowser(app)
@@ -324,8 +338,10 @@ func TestA15A14DebounceSavedBeforeItExpires(t *testing.T) {
 }
 
 // A state whose record is about to expire is stored before that, and one that
-// has expired is not brought back (A14, A15).
-func TestA14A15DebounceExpiry(t *testing.T) {
+// has expired is not brought back.
+//
+// Proves A14, A15.
+func TestStateIsStoredBeforeItsRecordExpires(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{IdleTimeout: time.Hour, Lifetime: time.Hour}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: time.Minute})
 		b := testkit.NewBrowser(app)

@@ -15,8 +15,10 @@ import (
 )
 
 // A state is evicted when it is stored, and stored when room is needed: with
-// far more keys than fit, nobody is refused and nothing is lost (A14, E6).
-func TestA14E6DebounceEviction(t *testing.T) {
+// far more keys than fit, nobody is refused and nothing is lost.
+//
+// Proves A14, E6.
+func TestEvictionStoresWhenRoomIsNeeded(t *testing.T) {
 	const workers, keys, rounds, limit = 4, 250, 2, 20
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
@@ -52,8 +54,10 @@ func TestA14E6DebounceEviction(t *testing.T) {
 
 // Where memory is full of states that the store does not take, because it does
 // not work or because of what they are, a newcomer is refused, and nothing is
-// dropped for it (E6, A14).
-func TestE6A14DebounceFull(t *testing.T) {
+// dropped for it.
+//
+// Proves A14, E6.
+func TestMemoryFullOfUnstoredStatesRefusesNewcomers(t *testing.T) {
 	for name, cause := range map[string]error{"store fails": nil, "too large": store.ErrTooLarge} {
 		t.Run(name, func(t *testing.T) { debounceFull(t, cause) })
 	}
@@ -83,8 +87,10 @@ func debounceFull(t *testing.T, cause error) {
 }
 
 // Dropping everything from memory stores it first, and leaves what cannot be
-// stored (A14, E6).
-func TestE6A14DebounceEvictAll(t *testing.T) {
+// stored.
+//
+// Proves A14, E6.
+func TestEvictAllStoresFirst(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
 		testkit.MustUpdate(t, t.Context(), s)
@@ -106,8 +112,10 @@ func TestE6A14DebounceEvictAll(t *testing.T) {
 }
 
 // A state that a page load has brought into memory is like any other: its
-// changes are acknowledged at once and stored when Debounce is over (A14, W4).
-func TestA14W4DebounceAfterPageLoad(t *testing.T) {
+// changes are acknowledged at once and stored when Debounce is over.
+//
+// Proves A14, W4.
+func TestChangesAfterAPageLoadAreKeptBackLikeOthers(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce, ResetOnPageLoad: true})
 		b := testkit.NewBrowser(app)
@@ -131,8 +139,10 @@ func TestA14W4DebounceAfterPageLoad(t *testing.T) {
 }
 
 // A request without a cookie that changes nothing leaves nothing in memory,
-// also where changes are saved later (B1, A14).
-func TestB1A14DebounceLeavesNoTrace(t *testing.T) {
+// also where changes are saved later.
+//
+// Proves A14, B1.
+func TestRequestThatChangesNothingLeavesNoTrace(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			m := &testkit.Measured{}

@@ -16,9 +16,10 @@ import (
 
 // Of two first changes of one request the first waits for room in memory, while
 // the other makes the state, which is stored and leaves memory: the first finds
-// it, instead of taking it for absent because nobody else knows the session
-// (A14, E6, S1).
-func TestA14E6S1DebounceFirstChanges(t *testing.T) {
+// it, instead of taking it for absent because nobody else knows the session.
+//
+// Proves A14, E6, S1.
+func TestFirstChangeThatWaitsForRoomFindsWhatTheOtherMade(t *testing.T) {
 	const room, soonest = 4, time.Millisecond
 	opts := stay.Options{MaxInstances: room, OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) }}
 	testkit.InBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {

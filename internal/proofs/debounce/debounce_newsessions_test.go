@@ -13,8 +13,10 @@ import (
 
 // Of more sessions than may begin, a change that is saved later is refused at
 // once, as others are: what is acknowledged is stored by the close, however
-// many came (A14, E7, S1).
-func TestA14E7S1DebounceNewSessions(t *testing.T) {
+// many came.
+//
+// Proves A14, E7, S1.
+func TestSessionsTooManyAreRefusedAtOnce(t *testing.T) {
 	const perSecond, all = 10, 500
 	testkit.InBubbles(t, stay.Options{MaxNewSessions: perSecond}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})

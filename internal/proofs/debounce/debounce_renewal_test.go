@@ -15,8 +15,10 @@ import (
 
 // A save that creates a state waits for a renewal of its session to be over: it
 // is not reported as failed because memory has the session's former record for
-// a moment longer than the store (A14, S1).
-func TestA14S1DebounceMeetsRenewal(t *testing.T) {
+// a moment longer than the store.
+//
+// Proves A14, S1.
+func TestSaveWaitsForARenewal(t *testing.T) {
 	opts := stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) }}
 	testkit.InBubble(t, true, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: testkit.Debounce})

@@ -81,8 +81,10 @@ func (s *shopper) become(user string, change func() error) {
 
 // Whatever the store does, logins, logouts and switches among changes that are
 // saved later lose and double nothing and mix no keys: what is stored at the
-// end is what was acknowledged (A14, E7, K2, K3, K4, S5).
-func TestA14K2K3K4S5DebounceStress(t *testing.T) {
+// end is what was acknowledged.
+//
+// Proves A14, K2, K3, K4, E7, S5.
+func TestLoginsAmongUnsavedChangesLoseNothing(t *testing.T) {
 	for name, open := range testkit.Stores {
 		for mode, guests := range testkit.GuestModes {
 			for _, byState := range []bool{true, false} {

@@ -70,8 +70,10 @@ func wantStored(t *testing.T, s store.Store, want int) {
 
 // A change of a module with Debounce is acknowledged and seen by everybody at
 // once, also while the store answers nobody, and stored when Debounce is over,
-// not before (A14).
-func TestA14DebounceAcknowledgesAtOnce(t *testing.T) {
+// not before.
+//
+// Proves A14.
+func TestChangesAreAcknowledgedAtOnce(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
 		perUser := stay.Register(app, stay.Module[testkit.Counter]{Name: "u", Persist: stay.PerUser, Debounce: testkit.Debounce})
@@ -106,8 +108,10 @@ func TestA14DebounceAcknowledgesAtOnce(t *testing.T) {
 
 // Steady changes postpone no save: at any moment the store has all that was
 // acknowledged a Debounce earlier, in about one write for each Debounce, which
-// is also what a process that is killed leaves (A14, A3).
-func TestA14DebounceSteadyChanges(t *testing.T) {
+// is also what a process that is killed leaves.
+//
+// Proves A3, A14.
+func TestSteadyChangesPostponeNoSave(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		const changes = 1000 // one each millisecond
 		s := testkit.Debounced(app)
@@ -131,8 +135,10 @@ func TestA14DebounceSteadyChanges(t *testing.T) {
 }
 
 // Changes that cancel out are not saved, and nor is an update that changes
-// nothing; but a record that was created and changed back exists (A14, A16).
-func TestA14A16DebounceUnchanged(t *testing.T) {
+// nothing; but a record that was created and changed back exists.
+//
+// Proves A14, A16.
+func TestChangesThatCancelOutAreNotSaved(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
 		add := func(n int) {
@@ -156,10 +162,12 @@ func TestA14A16DebounceUnchanged(t *testing.T) {
 	})
 }
 
-// Close stores what was not stored yet, also while the store fails for a
-// while; what it cannot store is its error and told to OnError. Nothing goes
-// on after it (E7, E8, A14, A21).
-func TestE7A14DebounceClose(t *testing.T) {
+// Close stores what was not stored yet, also while the store fails for a while;
+// what it cannot store is its error and told to OnError. Nothing goes on after
+// it.
+//
+// Proves A14, A21, E7, E8.
+func TestCloseStoresWhatWasKeptBack(t *testing.T) {
 	t.Run("stored", func(t *testing.T) {
 		testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 			s := testkit.Debounced(app)
@@ -239,8 +247,10 @@ func TestE7A14DebounceClose(t *testing.T) {
 
 // A failed save is reported, tried again with growing pauses, and kills
 // nothing: the state is read and changed all the while, and stored when the
-// store is well again, each change once (A14, A21, E5).
-func TestA14E5DebounceRetries(t *testing.T) {
+// store is well again, each change once.
+//
+// Proves A14, A21, E5.
+func TestFailedSavesAreTriedAgain(t *testing.T) {
 	var log faultLog
 	withSaveFaults(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store, start func() *storefault.Added) {
 		log.take()
@@ -272,9 +282,11 @@ func TestA14E5DebounceRetries(t *testing.T) {
 	})
 }
 
-// Deleting a state drops what is not stored of it, whether a save is under
-// way or nothing was stored yet, and a delete that fails drops nothing (A14).
-func TestA14DebounceDelete(t *testing.T) {
+// Deleting a state drops what is not stored of it, whether a save is under way
+// or nothing was stored yet, and a delete that fails drops nothing.
+//
+// Proves A14.
+func TestDeleteDropsWhatIsNotStored(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
 		gone := func() {
@@ -330,8 +342,10 @@ func TestA14DebounceDelete(t *testing.T) {
 
 // A record that somebody removes from the store behind its owner's back takes
 // the changes with it that were not stored, which is reported; the key goes on
-// with the initial state (A14, A21).
-func TestA14A21DebounceRemovedOutside(t *testing.T) {
+// with the initial state.
+//
+// Proves A14, A21.
+func TestRecordRemovedOutsideTakesItsChangesAlong(t *testing.T) {
 	var log faultLog
 	testkit.InBubbles(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
@@ -354,9 +368,10 @@ func TestA14A21DebounceRemovedOutside(t *testing.T) {
 	})
 }
 
-// A change that the store could never take is refused when it is made (A14,
-// E9).
-func TestA14E9DebounceTooLarge(t *testing.T) {
+// A change that the store could never take is refused when it is made.
+//
+// Proves A14, E9.
+func TestChangeTooLargeIsRefusedWhenItIsMade(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
 		f.MaxValue = 30
 		return f
@@ -368,8 +383,10 @@ func TestA14E9DebounceTooLarge(t *testing.T) {
 	testkit.WantCount(t, t.Context(), s, 1)
 }
 
-// Debounce needs a store with a sole owner (A14, C5).
-func TestA14C5DebounceNeedsSoleOwner(t *testing.T) {
+// Debounce needs a store with a sole owner.
+//
+// Proves A14, C5.
+func TestDebounceNeedsASoleOwner(t *testing.T) {
 	shared := storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
 		f.SoleOwner = false
 		return f

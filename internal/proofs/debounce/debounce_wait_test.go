@@ -14,8 +14,10 @@ import (
 
 // While a first change waits for the record of its user, which has left memory,
 // another change of the same state waits as long as its context allows, and no
-// longer (E8, A14).
-func TestE8A14DebounceFirstChangeLoadsTheUser(t *testing.T) {
+// longer.
+//
+// Proves A14, E8.
+func TestFirstChangeThatLoadsItsUserHoldsNobodyUp(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			st := storefault.Wrap(open(), nil)

@@ -20,8 +20,10 @@ import (
 )
 
 // Two processes on one store that sweep at the same time, again and again, run
-// OnExpire once for each state (A15, S6).
-func TestA15ClaimedByOne(t *testing.T) {
+// OnExpire once for each state.
+//
+// Proves A15, S6.
+func TestTwoProcessesExpireEachStateOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const sessions = 300
 		s, c := memstore.New(), testkit.NewClock()
@@ -61,8 +63,10 @@ func TestA15ClaimedByOne(t *testing.T) {
 
 // A process that dies after it has claimed, or after the hook has run, leaves
 // the claim behind: nobody runs the hook while it holds, another process does
-// when it has expired, and OnExpire has run at least once in the end (A15).
-func TestA15CrashDuringExpiry(t *testing.T) {
+// when it has expired, and OnExpire has run at least once in the end.
+//
+// Proves A15.
+func TestCrashDuringExpiryLeavesTheHookToAnother(t *testing.T) {
 	isDelete := func(call storefault.Call) bool {
 		return len(call.Groups) == 1 && slices.ContainsFunc(call.Groups[0], func(w store.Write) bool {
 			return w.Op == store.Delete && strings.HasPrefix(w.Key, "session/cart/")
@@ -112,8 +116,10 @@ func TestA15CrashDuringExpiry(t *testing.T) {
 }
 
 // A state that is created again while the hook runs stays, and the hook may
-// change it with a context from outside (A15, E8).
-func TestA15CreatedAgainDuringTheHook(t *testing.T) {
+// change it with a context from outside.
+//
+// Proves A15, E8.
+func TestStateCreatedAgainDuringTheHookStays(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		app := testkit.NewExpiring(t, s, testkit.NewClock())
 		var offer *stay.State[testkit.Counter]
@@ -147,8 +153,10 @@ func TestA15CreatedAgainDuringTheHook(t *testing.T) {
 }
 
 // A state that is created again before the sweep has claimed it is not the one
-// that expired: it stays, and only the old one gets OnExpire (A15).
-func TestA15CreatedAgainBeforeTheClaim(t *testing.T) {
+// that expired: it stays, and only the old one gets OnExpire.
+//
+// Proves A15.
+func TestStateCreatedAgainBeforeTheClaimStays(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
 		var offer *stay.State[testkit.Counter]
@@ -177,8 +185,10 @@ func TestA15CreatedAgainBeforeTheClaim(t *testing.T) {
 }
 
 // A hook that does not come to its end before the claim's time is told to by
-// its context; the others wait for the next sweep (A15).
-func TestA15HooksHaveAMinute(t *testing.T) {
+// its context; the others wait for the next sweep.
+//
+// Proves A15.
+func TestExpiryHooksHaveAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
 		app := testkit.NewExpiring(t, s, testkit.NewClock())
@@ -207,9 +217,11 @@ func TestA15HooksHaveAMinute(t *testing.T) {
 	})
 }
 
-// Close stops a sweep: the hook that runs may finish within Close's context,
-// no other begins, and what is left waits for the next process (E7, A15).
-func TestE7A15CloseDuringASweep(t *testing.T) {
+// Close stops a sweep: the hook that runs may finish within Close's context, no
+// other begins, and what is left waits for the next process.
+//
+// Proves A15, E7.
+func TestCloseStopsASweep(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := memstore.New(), testkit.NewClock()
 		app := testkit.NewExpiring(t, s, c)
@@ -252,9 +264,11 @@ func TestE7A15CloseDuringASweep(t *testing.T) {
 	})
 }
 
-// What OnExpire needs and a store lacks is said when the module is registered
-// (C5): ephemeral state needs no store.
-func TestC5OnExpireNeedsExpire(t *testing.T) {
+// What OnExpire needs and a store lacks is said when the module is registered:
+// ephemeral state needs no store.
+//
+// Proves C5.
+func TestOnExpireNeedsAStoreThatExpires(t *testing.T) {
 	app := testkit.NewApp(t, store.FromSimple(folder{}), nil)
 	onExpire := func(*stay.Call, *testkit.Counter) {}
 	for name, persist := range map[string]stay.Strategy{"session": stay.PerSession, "user": stay.PerUser} {

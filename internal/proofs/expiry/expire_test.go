@@ -19,9 +19,10 @@ import (
 )
 
 // A session that has expired takes its states along: OnExpire gets each one,
-// stored or not, before its record is removed, and OnDestroyed after it (A15,
-// A12, S6).
-func TestA15SessionExpires(t *testing.T) {
+// stored or not, before its record is removed, and OnDestroyed after it.
+//
+// Proves A12, A15, S6.
+func TestSessionThatExpiresTakesItsStatesAlong(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		app := testkit.NewExpiring(t, s, testkit.NewClock())
 		m := testkit.Watched("cart", stay.PerSession, app.Events)
@@ -59,8 +60,10 @@ func TestA15SessionExpires(t *testing.T) {
 }
 
 // A session that ended leaves a tombstone; nothing expires with it, also not a
-// state that could not be deleted then (S6).
-func TestS6TombstonesExpireSilently(t *testing.T) {
+// state that could not be deleted then.
+//
+// Proves S6.
+func TestTombstonesExpireSilently(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		f, silent := storefault.Wrap(testkit.Unclosed{Store: s}, nil), &testkit.Events{}
 		app := testkit.NewExpiring(t, f, testkit.NewClock())
@@ -100,8 +103,10 @@ func TestS6TombstonesExpireSilently(t *testing.T) {
 
 // A state with Expiry expires so long after its last change; reading does not
 // put that off, nor does a change that changes nothing. Memory never serves
-// what has expired, and what is used again begins anew (A15, S6).
-func TestA15Expiry(t *testing.T) {
+// what has expired, and what is used again begins anew.
+//
+// Proves A15, S6.
+func TestExpiryCountsFromTheLastChange(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		app := testkit.NewExpiring(t, s, testkit.NewClock())
 		m := testkit.Watched("offer", stay.Global, app.Events)
@@ -138,8 +143,10 @@ func TestA15Expiry(t *testing.T) {
 }
 
 // A state that is used again after it has expired begins anew, and the old one
-// still gets its OnExpire (A15).
-func TestA15UsedAgainBeforeTheSweep(t *testing.T) {
+// still gets its OnExpire.
+//
+// Proves A15.
+func TestStateUsedAgainBeforeTheSweepBeginsAnew(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		c := testkit.NewClock()
 		m := stay.Module[testkit.Counter]{Name: "offer", Persist: stay.Global, Expiry: 10 * time.Minute, OnExpire: func(*stay.Call, *testkit.Counter) {}}
@@ -178,8 +185,10 @@ func TestA15UsedAgainBeforeTheSweep(t *testing.T) {
 }
 
 // The state of a session expires with the session at the latest, however long
-// its Expiry is (S6).
-func TestS6ExpiryWithinTheSession(t *testing.T) {
+// its Expiry is.
+//
+// Proves S6.
+func TestStateExpiresWithItsSessionAtTheLatest(t *testing.T) {
 	s, c := memstore.New(), testkit.NewClock()
 	app := testkit.NewExpiring(t, s, c)
 	short := stay.Register(app.App, stay.Module[testkit.Counter]{Name: "short", Persist: stay.PerSession, Expiry: 20 * time.Minute})
@@ -211,8 +220,10 @@ func TestS6ExpiryWithinTheSession(t *testing.T) {
 }
 
 // Ephemeral state that was not used for IdleTimeout expires, and leaves memory
-// then (A12, A15).
-func TestA12A15IdleExpires(t *testing.T) {
+// then.
+//
+// Proves A12, A15.
+func TestIdleEphemeralStateExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := testkit.NewExpiring(t, memstore.New(), testkit.NewClock())
 		notes := stay.Register(app.App, testkit.Watched("notes", nil, app.Events))
@@ -236,8 +247,10 @@ func TestA12A15IdleExpires(t *testing.T) {
 
 // A hook that panics or ends its goroutine is reported, and keeps neither its
 // own state nor others from expiring; changing state with its context is
-// ErrNested, reading is not (A15, A21, E10).
-func TestA15A21HooksThatFail(t *testing.T) {
+// ErrNested, reading is not.
+//
+// Proves A15, A21, E10.
+func TestHooksThatFailKeepNothingFromExpiring(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		app := testkit.NewExpiring(t, s, testkit.NewClock())
 		ev := app.Events

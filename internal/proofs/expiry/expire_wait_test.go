@@ -13,9 +13,10 @@ import (
 )
 
 // A state that expires while a change of it is at the store is not shown any
-// more: who reads it waits for the answer, as long as the context allows (A15,
-// E8).
-func TestA15E8ExpiresDuringACommit(t *testing.T) {
+// more: who reads it waits for the answer, as long as the context allows.
+//
+// Proves A15, E8.
+func TestStateThatExpiresDuringACommitIsNotShown(t *testing.T) {
 	for name, fault := range map[string]func(*storefault.Gate) storefault.Fault{"before": storefault.Stop, "after": storefault.StopAfter} {
 		t.Run(name, func(t *testing.T) {
 			testkit.InBubbles(t, stay.Options{OnError: testkit.Loud(t)}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {

@@ -19,8 +19,10 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Ten thousand sessions go in one sweep, a bounded number at a time (A15, E6).
-func TestA15SweepsInBatches(t *testing.T) {
+// Ten thousand sessions go in one sweep, a bounded number at a time.
+//
+// Proves A15, E6.
+func TestSweepGoesInBatches(t *testing.T) {
 	const sessions = 10_000
 	mem := memstore.New()
 	var sweeping atomic.Bool
@@ -105,8 +107,10 @@ func (s *measuringStore) Load(ctx context.Context, now time.Time, reads []store.
 }
 
 // A sweep looks at fewer records at a time where they are large, or the states
-// are that go with them, and at many again where they are small (A15, E6).
-func TestA15E6SweepOfLargeStates(t *testing.T) {
+// are that go with them, and at many again where they are small.
+//
+// Proves A15, E6.
+func TestSweepOfLargeStatesLooksAtFewer(t *testing.T) {
 	for name, withSession := range map[string]bool{"expired": false, "of expired sessions": true} {
 		t.Run(name, func(t *testing.T) {
 			mem, c := memstore.New(), testkit.NewClock()
@@ -161,8 +165,10 @@ func TestA15E6SweepOfLargeStates(t *testing.T) {
 }
 
 // Records that cannot be removed do not keep the others from going, are
-// reported once in a sweep, and are tried again by the next one (A15, A21).
-func TestA15A21GoesOnAfterAFailure(t *testing.T) {
+// reported once in a sweep, and are tried again by the next one.
+//
+// Proves A15, A21.
+func TestSweepGoesOnAfterAFailure(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		f := storefault.Wrap(testkit.Unclosed{Store: s}, nil)
 		app := testkit.NewExpiring(t, f, testkit.NewClock())
@@ -212,9 +218,10 @@ func TestA15A21GoesOnAfterAFailure(t *testing.T) {
 	})
 }
 
-// A store that is down makes a sweep give up at once, and is reported once
-// (A21).
-func TestA21SweepOfAStoreThatIsDown(t *testing.T) {
+// A store that is down makes a sweep give up at once, and is reported once.
+//
+// Proves A21.
+func TestSweepOfAStoreThatIsDownGivesUp(t *testing.T) {
 	for _, op := range []storefault.Op{storefault.Expired, storefault.Load, storefault.Commit} {
 		t.Run(op.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -247,9 +254,10 @@ func TestA21SweepOfAStoreThatIsDown(t *testing.T) {
 
 // A state that OnExpire cannot get because its record cannot be read stays for
 // repair, byte for byte but under another key, and is reported, again each
-// hour; the rest of its session goes. Once it can be read, OnExpire gets it (M3,
-// A15).
-func TestM3A15CorruptStatesStay(t *testing.T) {
+// hour; the rest of its session goes. Once it can be read, OnExpire gets it.
+//
+// Proves A15, M3.
+func TestStatesThatCannotBeReadStayAsideUntilTheyCan(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		app := testkit.NewExpiring(t, s, testkit.NewClock())
 		cart := stay.Register(app.App, testkit.Watched("cart", stay.PerSession, app.Events))
@@ -299,9 +307,10 @@ func TestM3A15CorruptStatesStay(t *testing.T) {
 }
 
 // However many expired records cannot be read, in one sweep the others go, and
-// OnExpire of the unreadable ones waits for a program that can read them (M3,
-// A15).
-func TestM3A15UnreadableRecordsAreNoWall(t *testing.T) {
+// OnExpire of the unreadable ones waits for a program that can read them.
+//
+// Proves A15, M3.
+func TestUnreadableRecordsKeepNoOthersFromExpiring(t *testing.T) {
 	for _, unreadable := range []int{800, 5000} {
 		t.Run(fmt.Sprint(unreadable), func(t *testing.T) {
 			s, c := memstore.New(), testkit.NewClock()

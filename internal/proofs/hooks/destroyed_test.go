@@ -85,8 +85,10 @@ func TestDestroyedWhenItLeavesMemory(t *testing.T) {
 }
 
 // OnDestroyed of ephemeral state: when there is too much of it, when the
-// session is destroyed, and when the App is closed (A12).
-func TestA12DestroyedEphemeral(t *testing.T) {
+// session is destroyed, and when the App is closed.
+//
+// Proves A12.
+func TestOnDestroyedOfEphemeralState(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ev := &testkit.Events{}
 		app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxGuests: 2, Logger: slog.New(slog.DiscardHandler)})
@@ -115,7 +117,9 @@ func TestA12DestroyedEphemeral(t *testing.T) {
 
 // OnDestroyed is not called for what nobody kept: states that a reader looked
 // at without a trace, loads that failed, and instances that are loaded again
-// because others wrote the record; the state goes on there (B1, E4).
+// because others wrote the record; the state goes on there.
+//
+// Proves B1, E4.
 func TestNotDestroyed(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		ev := &testkit.Events{}
@@ -158,9 +162,11 @@ func TestNotDestroyed(t *testing.T) {
 }
 
 // The hook runs outside of changes and locks: it may read and, with a context
-// from outside, change the very state that left, also when it is evicted in
-// the middle of another change (E8, E10).
-func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
+// from outside, change the very state that left, also when it is evicted in the
+// middle of another change.
+//
+// Proves E8, E10.
+func TestOnDestroyedRunsOutsideOfTurns(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		app := testkit.NewApp(t, s, &stay.Options{MaxInstances: 4})
 		var a *stay.State[testkit.Counter]
@@ -206,8 +212,10 @@ func TestE8E10DestroyedOutsideOfTurns(t *testing.T) {
 
 // However slow the hooks are, what waits for them is bounded, and so are the
 // goroutines that call them: loading more of such states waits, and is ErrBusy
-// after MaxWait; everything else goes on (E6).
-func TestE6SlowOnDestroyed(t *testing.T) {
+// after MaxWait; everything else goes on.
+//
+// Proves E6.
+func TestSlowOnDestroyedIsBounded(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		const limit = 8
 		app := testkit.NewApp(t, s, &stay.Options{MaxInstances: limit, MaxWait: time.Second, MaxNewSessions: 100_000})
@@ -253,10 +261,12 @@ func TestE6SlowOnDestroyed(t *testing.T) {
 	})
 }
 
-// Close has the hooks of all that is in memory called before it returns, with
-// a context that holds until its own ends; then it gives up on the rest, says
-// so, and leaves no goroutine (E7).
-func TestE7CloseCallsDestroyed(t *testing.T) {
+// Close has the hooks of all that is in memory called before it returns, with a
+// context that holds until its own ends; then it gives up on the rest, says so,
+// and leaves no goroutine.
+//
+// Proves E7.
+func TestCloseCallsOnDestroyed(t *testing.T) {
 	for name, patient := range map[string]bool{"patient": true, "impatient": false} {
 		t.Run(name, func(t *testing.T) {
 			testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
@@ -297,8 +307,10 @@ func TestE7CloseCallsDestroyed(t *testing.T) {
 }
 
 // The same on a store that several processes use, where states are loaded when
-// the store is asked for what is new (E6, N1).
-func TestE6N1SlowOnDestroyed(t *testing.T) {
+// the store is asked for what is new.
+//
+// Proves E6, N1.
+func TestSlowOnDestroyedIsBoundedOnASharedStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := testkit.NewApp(t, memstore.Shared(1)[0], &stay.Options{MaxInstances: 8, MaxWait: time.Second})
 		goOn := make(chan struct{})
@@ -318,8 +330,10 @@ func TestE6N1SlowOnDestroyed(t *testing.T) {
 	})
 }
 
-// E6, N1: what other nodes write counts for MaxBytes too.
-func TestE6N1BytesOfOtherNodes(t *testing.T) {
+// What other nodes write counts for MaxBytes too.
+//
+// Proves E6, N1.
+func TestMaxBytesCountsWhatOtherNodesWrite(t *testing.T) {
 	handles := memstore.Shared(2)
 	var left atomic.Int32
 	m := stay.Module[testkit.Profile]{Name: "p", Persist: stay.PerUser}

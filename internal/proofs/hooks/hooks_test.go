@@ -17,9 +17,10 @@ import (
 )
 
 // A hook that takes its time holds up the caller whose failure it is told of,
-// and nobody else: not other keys, nor the next change of the same one (E8,
-// A21).
-func TestE8A21SlowOnError(t *testing.T) {
+// and nobody else: not other keys, nor the next change of the same one.
+//
+// Proves A21, E8.
+func TestSlowOnErrorHoldsUpNobodyElse(t *testing.T) {
 	for name, st := range map[string]*storefault.Store{
 		"immediate": storefault.Wrap(memstore.New(), nil),
 		"committer": testkit.BehindCommitter(memstore.New()),
@@ -54,8 +55,10 @@ func TestE8A21SlowOnError(t *testing.T) {
 
 // A hook that changes state with its own context is refused at once; it may
 // read, and with a context from outside it may change even the state whose
-// failure it is told of (A21, E10).
-func TestA21E10OnErrorChangesState(t *testing.T) {
+// failure it is told of.
+//
+// Proves A21, E10.
+func TestOnErrorChangesStateWithAnotherContextOnly(t *testing.T) {
 	for name, st := range map[string]*storefault.Store{
 		"immediate": storefault.Wrap(memstore.New(), nil),
 		"committer": testkit.BehindCommitter(memstore.New()),
@@ -97,8 +100,10 @@ func TestA21E10OnErrorChangesState(t *testing.T) {
 }
 
 // OnCreated may end its goroutine: the load fails, nobody hangs, and the next
-// load works (E10, A11).
-func TestE10A11GoexitInOnCreated(t *testing.T) {
+// load works.
+//
+// Proves A11, E10.
+func TestOnCreatedMayEndItsGoroutine(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			var told atomic.Int32
@@ -128,9 +133,11 @@ func TestE10A11GoexitInOnCreated(t *testing.T) {
 }
 
 // OnCreated changes its own state through its argument only: with the context
-// it got that is refused at once, with a foreign one after MaxWait, and
-// neither makes the load hang (E10, A11).
-func TestE10A11OnCreatedChangesState(t *testing.T) {
+// it got that is refused at once, with a foreign one after MaxWait, and neither
+// makes the load hang.
+//
+// Proves A11, E10.
+func TestOnCreatedChangesItsStateThroughItsArgumentOnly(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			app := testkit.NewApp(t, open(), &stay.Options{MaxWait: 50 * time.Millisecond, OnError: testkit.Quiet})
@@ -161,8 +168,10 @@ func TestE10A11OnCreatedChangesState(t *testing.T) {
 	}
 }
 
-// An action cannot close the App that waits for it (E7, E10).
-func TestE7E10CloseInsideAChange(t *testing.T) {
+// An action cannot close the App that waits for it.
+//
+// Proves E7, E10.
+func TestCloseInsideAChangeIsRefused(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "s", Persist: stay.Global,
@@ -176,8 +185,10 @@ func TestE7E10CloseInsideAChange(t *testing.T) {
 	})
 }
 
-// Keys of a closed App are ErrClosed, however the store answers (E7).
-func TestE7KeysClosed(t *testing.T) {
+// Keys of a closed App are ErrClosed, however the store answers.
+//
+// Proves E7.
+func TestKeysOfAClosedAppAreErrClosed(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			app := stay.New(open(), nil)
@@ -202,8 +213,10 @@ func TestE7KeysClosed(t *testing.T) {
 }
 
 // What helps developers is in Err, which clients are never shown; Message is
-// plain (A21).
-func TestA21MessagesAreForClients(t *testing.T) {
+// plain.
+//
+// Proves A21.
+func TestMessagesAreForClients(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxWait: 20 * time.Millisecond, MaxInstances: 1})
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
 	other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.Global})
@@ -256,17 +269,21 @@ func TestA21MessagesAreForClients(t *testing.T) {
 	}
 }
 
-// A payload that is a pointer, whose Validate would be missed, is refused
-// where the action is made, with the mend (M5).
-func TestM5PointerPayload(t *testing.T) {
+// A payload that is a pointer, whose Validate would be missed, is refused where
+// the action is made, with the mend.
+//
+// Proves M5.
+func TestPayloadThatIsAPointerIsRefused(t *testing.T) {
 	testkit.WantPanic(t, func() {
 		stay.WithPayload(func(*stay.Call, *testkit.Counter, *testkit.Add) error { return nil })
 	}, "stay.WithPayload", "pointer", "*testkit.Add", "take a testkit.Add")
 }
 
 // A change that changes nothing returns what the one before it returned: the
-// form that JSON gives (M5, A16).
-func TestM5A16UnchangedIsNormalised(t *testing.T) {
+// form that JSON gives.
+//
+// Proves A16, M5.
+func TestUnchangedStateIsReturnedNormalised(t *testing.T) {
 	type loose struct {
 		Any any `json:"any"`
 	}

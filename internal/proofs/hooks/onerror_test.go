@@ -40,9 +40,11 @@ func (e *ender) wantCalls(t *testing.T, want int64) {
 	}
 }
 
-// A21, N1: an OnError that ends its goroutine while several states are loaded
-// in one call keeps none of them from being loaded again.
-func TestA21N1OnErrorEndsItsGoroutineInALoad(t *testing.T) {
+// An OnError that ends its goroutine while several states are loaded in one
+// call keeps none of them from being loaded again.
+//
+// Proves A21, N1.
+func TestOnErrorEndsItsGoroutineInALoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared, e := memstore.Shared(2), &ender{}
 		here := testkit.NewApp(t, shared[0], nil)
@@ -71,9 +73,11 @@ func TestA21N1OnErrorEndsItsGoroutineInALoad(t *testing.T) {
 	})
 }
 
-// A21: one that does so when OnDestroyed has panicked keeps no other state from
+// One that does so when OnDestroyed has panicked keeps no other state from
 // leaving memory, and Close from nothing.
-func TestA21OnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
+//
+// Proves A21.
+func TestOnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		e, destroyed := &ender{}, 0
 		app := testkit.NewApp(t, s, &stay.Options{OnError: e.hook, Logger: discard})
@@ -104,9 +108,11 @@ func TestA21OnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
 	})
 }
 
-// A21, A14: one that does so when a save has failed keeps it from nothing: it is
-// tried again, and who waits for it is told.
-func TestA14A21OnErrorEndsItsGoroutineAfterASave(t *testing.T) {
+// One that does so when a save has failed keeps it from nothing: it is tried
+// again, and who waits for it is told.
+//
+// Proves A14, A21.
+func TestOnErrorEndsItsGoroutineAfterASave(t *testing.T) {
 	e := &ender{}
 	testkit.InBubbles(t, stay.Options{OnError: e.hook, Logger: discard}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
@@ -147,9 +153,11 @@ func (s *endingStore) Expired(ctx context.Context, now time.Time, limit int) ([]
 	return s.Store.Expired(ctx, now, limit)
 }
 
-// A21, A15: neither one that does so when a sweep has failed, nor a step or a
-// store that does, keeps the next sweeps from coming.
-func TestA15A21GoroutinesEndInASweep(t *testing.T) {
+// Neither one that does so when a sweep has failed, nor a step or a store that
+// does, keeps the next sweeps from coming.
+//
+// Proves A15, A21.
+func TestGoroutinesThatEndInASweepKeepTheNextFromNothing(t *testing.T) {
 	end := func(old json.RawMessage) (json.RawMessage, error) { runtime.Goexit(); return old, nil }
 	for name, c := range map[string]struct {
 		module stay.Module[testkit.Counter]
@@ -195,8 +203,10 @@ func TestA15A21GoroutinesEndInASweep(t *testing.T) {
 	}
 }
 
-// A21: an OnError that fails itself is logged, in whatever way it does.
-func TestA21OnErrorFails(t *testing.T) {
+// An OnError that fails itself is logged, in whatever way it does.
+//
+// Proves A21.
+func TestOnErrorThatFailsIsLogged(t *testing.T) {
 	for want, fail := range map[string]func(){
 		"OnError panicked":            func() { panic("no") },
 		"OnError ended its goroutine": runtime.Goexit,

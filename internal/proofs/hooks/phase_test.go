@@ -12,8 +12,10 @@ import (
 )
 
 // What a caller gets says what was being done when the store failed, as what
-// OnError gets does (A21).
-func TestA21ErrorsOfTheStoreSayThePhase(t *testing.T) {
+// OnError gets does.
+//
+// Proves A21.
+func TestErrorsOfTheStoreSayThePhase(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, _ store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "total", Persist: stay.Global})
 		for _, c := range []struct {

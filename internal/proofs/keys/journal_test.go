@@ -16,10 +16,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A16, S4: a key change writes the session's record, and the state of the key
-// only if its bytes change; the state that was left is never written. Where
-// the key stays nothing is.
-func TestA16S4KeyChangesWriteWhatChanges(t *testing.T) {
+// A key change writes the session's record, and the state of the key only if
+// its bytes change; the state that was left is never written. Where the key
+// stays nothing is.
+//
+// Proves A16, S4.
+func TestKeyChangesWriteWhatChanges(t *testing.T) {
 	testkit.OnJournals(t, stay.Options{}, func(t *testing.T, j *testkit.Journal, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		b := testkit.NewBrowser(app)
@@ -45,10 +47,12 @@ func TestA16S4KeyChangesWriteWhatChanges(t *testing.T) {
 	})
 }
 
-// S4: a login, of a WithKey module and of a session, is one group: the
-// session's record, the states that it reaches and those of guests that are
-// used up. What is rejected has changed nothing, not even the cookie.
-func TestS4OneGroup(t *testing.T) {
+// A login, of a WithKey module and of a session, is one group: the session's
+// record, the states that it reaches and those of guests that are used up. What
+// is rejected has changed nothing, not even the cookie.
+//
+// Proves S4.
+func TestLoginIsOneGroup(t *testing.T) {
 	testkit.OnJournals(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, j *testkit.Journal, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		p, c := testkit.UserModules(app)
@@ -98,9 +102,11 @@ func TestS4OneGroup(t *testing.T) {
 	})
 }
 
-// S4: two sessions that switch between the same keys in opposite directions
-// never wait for each other.
-func TestS4SwitchesCrosswise(t *testing.T) {
+// Two sessions that switch between the same keys in opposite directions never
+// wait for each other.
+//
+// Proves A9, S4.
+func TestSwitchesCrosswiseDoNotWaitForEachOther(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		ctx := testkit.Soon(t)
@@ -125,9 +131,11 @@ func TestS4SwitchesCrosswise(t *testing.T) {
 	})
 }
 
-// E2, A14: changes that come while the store is busy are one write for each
-// key and one call for all keys.
-func TestE2A14ChangesShareACommit(t *testing.T) {
+// Changes that come while the store is busy are one write for each key and one
+// call for all keys.
+//
+// Proves A14, E2.
+func TestChangesShareACommit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		var groups []int // of each call

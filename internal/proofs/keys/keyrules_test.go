@@ -17,9 +17,11 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// K1: the key counts as the run leaves it, whatever it was on the way; and
-// what has no key is not persisted.
-func TestK1KeyOfTheResult(t *testing.T) {
+// The key counts as the run leaves it, whatever it was on the way; and what has
+// no key is not persisted.
+//
+// Proves K1.
+func TestKeyIsThatOfTheResult(t *testing.T) {
 	testkit.OnJournals(t, stay.Options{}, func(t *testing.T, j *testkit.Journal, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		b := testkit.NewBrowser(app)
@@ -55,10 +57,12 @@ func mergeItems(stored, guest *testkit.Todos) error {
 	return nil
 }
 
-// K2: what a guest made is adopted once: also when the store's answer is lost,
-// when the request is sent twice, one after the other or at once, and when the
+// What a guest made is adopted once: also when the store's answer is lost, when
+// the request is sent twice, one after the other or at once, and when the
 // cookie stays the same.
-func TestK2AdoptedOnce(t *testing.T) {
+//
+// Proves K2.
+func TestGuestIsAdoptedOnce(t *testing.T) {
 	const adopted = `{"owner":{"id":"ann","role":"r-ann"},"items":["old","guest"],"theme":"light"}`
 	for _, keep := range []bool{false, true} {
 		t.Run(fmt.Sprintf("keep cookie %v", keep), func(t *testing.T) {
@@ -106,9 +110,11 @@ func TestK2AdoptedOnce(t *testing.T) {
 	}
 }
 
-// K3, K4, M1: whoever keeps what an action or Adopt was given changes nothing
-// with it later, neither the state that the session left nor that it came to.
-func TestK3K4M1NoAliases(t *testing.T) {
+// Whoever keeps what an action or Adopt was given changes nothing with it
+// later, neither the state that the session left nor that it came to.
+//
+// Proves K3, K4, M1.
+func TestKeyChangesShareNoMemory(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		var kept []*testkit.Todos
 		keep := func(t *testkit.Todos) { kept = append(kept, t) }
@@ -142,8 +148,10 @@ func TestK3K4M1NoAliases(t *testing.T) {
 	})
 }
 
-// K5: the error says what to do about a key function that reads too much.
-func TestK5NamesTheMend(t *testing.T) {
+// The error says what to do about a key function that reads too much.
+//
+// Proves K5.
+func TestKeyThatDoesNotHoldNamesTheMend(t *testing.T) {
 	key := func(t *testkit.Todos) string { return t.Owner.ID + strings.Join(t.Items, "") }
 	for name, persist := range map[string]stay.Strategy{
 		"WithKey":    stay.WithKey(key),
@@ -173,9 +181,11 @@ func TestK5NamesTheMend(t *testing.T) {
 	}
 }
 
-// K7: where the record of its key is gone, the session goes on as a guest, and
+// Where the record of its key is gone, the session goes on as a guest, and
 // stays one when somebody else has a record under that key later.
-func TestK7MissingRecord(t *testing.T) {
+//
+// Proves K7.
+func TestMissingRecordOfAKeyMakesAGuest(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		for mode, guests := range testkit.GuestModes {
 			t.Run(name+"/"+mode, func(t *testing.T) {
@@ -208,10 +218,11 @@ func TestK7MissingRecord(t *testing.T) {
 	}
 }
 
-// K7 on each store: a record that says it is another's is refused at the
-// login, byte for byte as it was; one that does not say whose it is is
+// On each store a record that says it is another's is refused at the login, byte for byte as it was; one that does not say whose it is is
 // completed, and what was stored in it is kept.
-func TestK7OwnersInTheStore(t *testing.T) {
+//
+// Proves K7.
+func TestRecordOfAnotherOwnerIsRefusedOnEachStore(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := open()
@@ -244,9 +255,11 @@ func TestK7OwnersInTheStore(t *testing.T) {
 	}
 }
 
-// M2: fields that this version does not know stay with the record that has
-// them, and go no further: a key change and ResetAll drop them, Reset does not.
-func TestM2KeyChangesDropUnknownFields(t *testing.T) {
+// Fields that this version does not know stay with the record that has them,
+// and go no further: a key change and ResetAll drop them, Reset does not.
+//
+// Proves M2.
+func TestKeyChangesDropUnknownFields(t *testing.T) {
 	const known = `"owner":{"id":%q,"role":"","later":"o"},"items":[],"theme":"light","later":%q`
 	record := func(id, later string) []byte { return fmt.Appendf(nil, "{"+known+"}", id, later) }
 	for name, open := range testkit.KeyStores {

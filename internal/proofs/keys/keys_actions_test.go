@@ -328,7 +328,7 @@ func (w *world) become(c *cookie, user string) (*cookie, error) {
 		if saw == "" {
 			w.try(from.guest, user, r.span)
 		} else {
-			t.Items = append(t.Items, name) // K3, K4: it is dropped
+			t.Items = append(t.Items, name) // it is dropped
 		}
 		return testkit.Become(user)(t)
 	})

@@ -265,9 +265,11 @@ var meetings = map[string]scenario{
 	},
 }
 
-// S4, S5, A9: small cases in every order of their store calls and turns, with
-// a failure at every place. Where there are too many, some are drawn by lot.
-func TestS4Explore(t *testing.T) { exploreAll(t, 6) }
+// Small cases in every order of their store calls and turns, with a failure at
+// every place. Where there are too many, some are drawn by lot.
+//
+// Proves A9, S4, S5.
+func TestEveryOrderOfAKeyChange(t *testing.T) { exploreAll(t, 6) }
 
 // The same, with a hundred times as many.
 func TestSoakKeyExplore(t *testing.T) {
@@ -347,9 +349,11 @@ var keyChanges = map[string]func(w *world) func(){
 	},
 }
 
-// A3, S4: the process may end before or after every call of the store that a
-// change of the key makes; the next one finds it done or not done.
-func TestS4CrashAtEveryCall(t *testing.T) {
+// The process may end before or after every call of the store that a change of
+// the key makes; the next one finds it done or not done.
+//
+// Proves A3, S4.
+func TestCrashAtEveryCallOfAKeyChange(t *testing.T) {
 	n := 0
 	for name, play := range keyChanges {
 		for mode, guests := range testkit.GuestModes {

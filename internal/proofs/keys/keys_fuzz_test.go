@@ -119,8 +119,10 @@ func newMarker(t *testing.T, app *stay.App, known map[string]any, name string, h
 	return &m
 }
 
-// A4, A6, A12: states of different modules, strategies and keys are never one,
-// whatever bytes keys hold.
+// States of different modules, strategies and keys are never one, whatever
+// bytes keys hold.
+//
+// Proves A4, A6, A12.
 func FuzzKeysOfStates(f *testing.F) {
 	f.Add("a", uint8(ofUser), []byte("x"), "a", uint8(ofUser), []byte("x/"))
 	f.Add("a", uint8(ofUser), []byte("b/x"), "a.b", uint8(ofKey), []byte("x"))

@@ -17,9 +17,11 @@ import (
 // With KeepCookieOnKeyChange the generation of the cookie does not tell what
 // became of a session meanwhile. These tests show that nothing relies on it.
 
-// S4: two modules of one session that get their keys at the same time both
-// have them.
-func TestS4TwoModulesGetKeysAtOnce(t *testing.T) {
+// Two modules of one session that get their keys at the same time both have
+// them.
+//
+// Proves S4.
+func TestTwoModulesGetKeysAtOnce(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			st := testkit.BehindCommitter(memstore.New())
@@ -49,10 +51,12 @@ func TestS4TwoModulesGetKeysAtOnce(t *testing.T) {
 	}
 }
 
-// S4, K2, K3: where nobody has learnt that a login was stored, the guest whose
-// state went along is out of reach all the same: it comes back neither with a
-// logout nor with the next login.
-func TestS4UnknownLoginConsumesTheGuest(t *testing.T) {
+// Where nobody has learnt that a login was stored, the guest whose state went
+// along is out of reach all the same: it comes back neither with a logout nor
+// with the next login.
+//
+// Proves K2, K3, S4.
+func TestUnknownLoginConsumesTheGuest(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -92,9 +96,10 @@ func TestS4UnknownLoginConsumesTheGuest(t *testing.T) {
 	}
 }
 
-// S4: a login that was given up and never stored has taken nothing from the
-// guest.
-func TestS4LostLoginKeepsTheGuest(t *testing.T) {
+// A login that was given up and never stored has taken nothing from the guest.
+//
+// Proves S4.
+func TestLostLoginKeepsTheGuest(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

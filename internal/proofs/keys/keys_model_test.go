@@ -237,10 +237,12 @@ func playAll(t *testing.T, seed uint64, steps int) {
 	}
 }
 
-// K2 to K8, S3 to S5, S7, A9: whatever sessions, users, the store and the
-// process do at once, no state reaches a user or guest whose it is not, and
-// what was acknowledged is there, once.
-func TestK2Model(t *testing.T) {
+// Whatever sessions, users, the store and the process do at once, no state
+// reaches a user or guest whose it is not, and what was acknowledged is there,
+// once.
+//
+// Proves A9, K2, K3, K4, K5, K6, K7, K8, S3, S4, S5, S7.
+func TestKeysAgreeWithTheModel(t *testing.T) {
 	playAll(t, testseed.New(t), 25)
 }
 

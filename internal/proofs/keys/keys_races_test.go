@@ -18,10 +18,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// K2, K8: a login takes along what the guest has when it happens. A guest's
-// state that was deleted while the user's was loaded, and made anew, is not
-// the one that the login began with, though it has changed as often.
-func TestK2LoginMeetsAGuestMadeAnew(t *testing.T) {
+// A login takes along what the guest has when it happens. A guest's state that
+// was deleted while the user's was loaded, and made anew, is not the one that
+// the login began with, though it has changed as often.
+//
+// Proves K2, K8.
+func TestLoginMeetsAGuestMadeAnew(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			st := testkit.BehindCommitter(memstore.New())
@@ -45,9 +47,10 @@ func TestK2LoginMeetsAGuestMadeAnew(t *testing.T) {
 	}
 }
 
-// S5, S7: a login that is under way when its session is revoked changes
-// nothing.
-func TestS7LoginMeetsRevoke(t *testing.T) {
+// A login that is under way when its session is revoked changes nothing.
+//
+// Proves S5, S7.
+func TestLoginMeetsRevoke(t *testing.T) {
 	for name, verb := range map[string]func(*stay.Session, context.Context) error{
 		"switch": func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "bob") },
 		"again":  func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "ann") },
@@ -97,9 +100,11 @@ func TestS7LoginMeetsRevoke(t *testing.T) {
 	})
 }
 
-// S5: what a slow answer says of a session's record does not replace what was
+// What a slow answer says of a session's record does not replace what was
 // stored since: a session that has ended stays so.
-func TestS5SlowAnswerRevivesNothing(t *testing.T) {
+//
+// Proves S5.
+func TestSlowAnswerRevivesNothing(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil) // answers can overtake each other
 	app := testkit.NewApp(t, st, nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
@@ -133,10 +138,12 @@ func TestS5SlowAnswerRevivesNothing(t *testing.T) {
 	}
 }
 
-// S4, S5: a login comes between any two steps of a guest's change, as far as
-// looks at the clock tell them apart, and everything is evicted at once. What
-// the change acknowledged the user has.
-func TestS5LoginWithinAChange(t *testing.T) {
+// A login comes between any two steps of a guest's change, as far as looks at
+// the clock tell them apart, and everything is evicted at once. What the change
+// acknowledged the user has.
+//
+// Proves S4, S5.
+func TestLoginWithinAGuestsChange(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		for _, touched := range []bool{false, true} {
 			t.Run(mode, func(t *testing.T) {
@@ -201,10 +208,12 @@ func TestS5LoginWithinAChange(t *testing.T) {
 	}
 }
 
-// K7, K8: a read shows the state by which it was decided whose the session is,
-// and never one that came in its place meanwhile: here the key is deleted, and
-// made anew by somebody else, whenever its record is about to be read again.
-func TestK7K8ReadIsOfTheStateThatWasChecked(t *testing.T) {
+// A read shows the state by which it was decided whose the session is, and
+// never one that came in its place meanwhile: here the key is deleted, and made
+// anew by somebody else, whenever its record is about to be read again.
+//
+// Proves K7, K8.
+func TestReadIsOfTheStateThatWasChecked(t *testing.T) {
 	mem := memstore.New()
 	const key = "key/todos/ann"
 	looks := -1 // not yet counted

@@ -16,9 +16,11 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// K2: what a guest made is adopted whole by a key that has nothing stored, and
+// What a guest made is adopted whole by a key that has nothing stored, and
 // saved at once; another device finds it.
-func TestK2LoginWithoutRecordAdoptsTheGuest(t *testing.T) {
+//
+// Proves K2.
+func TestLoginWithoutRecordAdoptsTheGuest(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		b := testkit.NewBrowser(app)
@@ -35,9 +37,11 @@ func TestK2LoginWithoutRecordAdoptsTheGuest(t *testing.T) {
 	})
 }
 
-// K2: where a record is stored, the state is that record with the key fields of
-// the result; the guest's work is dropped unless Adopt says otherwise.
-func TestK2LoginOntoRecord(t *testing.T) {
+// Where a record is stored, the state is that record with the key fields of the
+// result; the guest's work is dropped unless Adopt says otherwise.
+//
+// Proves A7, K0, K2.
+func TestLoginOntoARecordLoadsIt(t *testing.T) {
 	for name, c := range map[string]struct {
 		adopt func(stored, result *testkit.Todos) error
 		items string
@@ -47,7 +51,7 @@ func TestK2LoginOntoRecord(t *testing.T) {
 		"KeepGuest":  {stay.KeepGuest[testkit.Todos], `["guest"]`},
 		"merge": {func(stored, result *testkit.Todos) error {
 			stored.Items = append(stored.Items, result.Items...)
-			stored.Owner.ID = "mallory" // K0: has no effect
+			stored.Owner.ID = "mallory" // has no effect
 			return nil
 		}, `["old","guest"]`},
 	} {
@@ -77,8 +81,10 @@ func TestK2LoginOntoRecord(t *testing.T) {
 	}
 }
 
-// K2: an Adopt that refuses refuses the login, and nothing has changed.
-func TestK2AdoptRefuses(t *testing.T) {
+// An Adopt that refuses refuses the login, and nothing has changed.
+//
+// Proves K2.
+func TestAdoptThatRefusesRefusesTheLogin(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		m := testkit.TodosModule()
 		m.Adopt = func(_, _ *testkit.Todos) error { return stay.Invalid("", "no") }
@@ -96,9 +102,11 @@ func TestK2AdoptRefuses(t *testing.T) {
 	})
 }
 
-// K3: after a logout the session is a guest with the initial state; what the
-// user had stays, without what the action did beside.
-func TestK3Logout(t *testing.T) {
+// After a logout the session is a guest with the initial state; what the user
+// had stays, without what the action did beside.
+//
+// Proves A8, K3.
+func TestLogoutMakesAGuestAndKeepsWhatIsStored(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		b := testkit.NewBrowser(app)
@@ -118,9 +126,11 @@ func TestK3Logout(t *testing.T) {
 	})
 }
 
-// K4: a switch loads the other key's state, or begins it from the initial one;
+// A switch loads the other key's state, or begins it from the initial one;
 // nothing of the first user reaches it.
-func TestK4Switch(t *testing.T) {
+//
+// Proves A9, K4.
+func TestSwitchLoadsTheOtherKey(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		m := testkit.TodosModule()
 		m.Adopt = func(_, _ *testkit.Todos) error { t.Error("a switch adopts"); return nil }
@@ -142,9 +152,11 @@ func TestK4Switch(t *testing.T) {
 	})
 }
 
-// K5: a key function that reads more than the key fields is found out, and
-// nothing changes.
-func TestK5KeyMustHold(t *testing.T) {
+// A key function that reads more than the key fields is found out, and nothing
+// changes.
+//
+// Proves K5.
+func TestKeyMustHold(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		m := testkit.TodosModule()
 		m.Persist = stay.WithKey(func(t *testkit.Todos) string {
@@ -166,9 +178,11 @@ func TestK5KeyMustHold(t *testing.T) {
 	})
 }
 
-// K7: a record that belongs to another key is an error and stays as it is; one
+// A record that belongs to another key is an error and stays as it is; one
 // without key fields is completed by the login that attaches to it.
-func TestK7OwnerOfRecord(t *testing.T) {
+//
+// Proves K7.
+func TestRecordOfAnotherKeyIsAnError(t *testing.T) {
 	ctx := t.Context()
 	st := memstore.New()
 	put := func(key, value string) {
@@ -194,9 +208,11 @@ func TestK7OwnerOfRecord(t *testing.T) {
 	testkit.WantState(t, ctx, s.At("eve"), eve)
 }
 
-// K7, K8: deleting a key's state detaches its sessions, for good: they are not
-// attached to what is stored under the key later.
-func TestK8DeleteDetaches(t *testing.T) {
+// Deleting a key's state detaches its sessions, for good: they are not attached
+// to what is stored under the key later.
+//
+// Proves K7, K8.
+func TestDeleteDetachesSessions(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		one, two := testkit.NewBrowser(app), testkit.NewBrowser(app)
@@ -220,8 +236,10 @@ func TestK8DeleteDetaches(t *testing.T) {
 	})
 }
 
-// K8: resets keep the key fields.
-func TestK8ResetKeepsTheKey(t *testing.T) {
+// Resets keep the key fields.
+//
+// Proves K0, K8.
+func TestResetKeepsTheKey(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		b := testkit.NewBrowser(app)
@@ -234,9 +252,11 @@ func TestK8ResetKeepsTheKey(t *testing.T) {
 	})
 }
 
-// S5: a change of the key renews the cookie, and the old one is refused at
-// once: it reads the initial state, changes nothing and gets no cookie.
-func TestS5KeyChangeRenewsTheCookie(t *testing.T) {
+// A change of the key renews the cookie, and the old one is refused at once: it
+// reads the initial state, changes nothing and gets no cookie.
+//
+// Proves S5.
+func TestKeyChangeRenewsTheCookie(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		b := testkit.NewBrowser(app)
@@ -259,8 +279,10 @@ func TestS5KeyChangeRenewsTheCookie(t *testing.T) {
 	})
 }
 
-// S5: with KeepCookieOnKeyChange the cookie stays.
-func TestS5KeepCookie(t *testing.T) {
+// With KeepCookieOnKeyChange the cookie stays.
+//
+// Proves S5.
+func TestKeepCookieOnKeyChangeKeepsIt(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{KeepCookieOnKeyChange: true})
 	s := stay.Register(app, testkit.TodosModule())
 	b := testkit.NewBrowser(app)
@@ -273,9 +295,11 @@ func TestS5KeepCookie(t *testing.T) {
 	testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["x"],"theme":"light"}`)
 }
 
-// S3: two devices of one user share one state, and a key change moves only the
+// Two devices of one user share one state, and a key change moves only the
 // session that made it.
-func TestS3OneInstancePerKey(t *testing.T) {
+//
+// Proves S3.
+func TestDevicesOfAUserShareOneState(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, testkit.TodosModule())
 		one, two := testkit.NewBrowser(app), testkit.NewBrowser(app)
@@ -296,8 +320,10 @@ func TestS3OneInstancePerKey(t *testing.T) {
 	})
 }
 
-// A7, E4: what a login put off runs once, after the login is durable.
-func TestE4AfterOfALogin(t *testing.T) {
+// What a login put off runs once, after the login is durable.
+//
+// Proves A7, E4.
+func TestAfterOfALoginRunsOnceItIsDurable(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		ran := 0
 		m := testkit.TodosModule()
@@ -318,9 +344,11 @@ func TestE4AfterOfALogin(t *testing.T) {
 	})
 }
 
-// A6: keys of any bytes; those that JSON cannot keep are refused, so that two
-// users never become one.
-func TestA6KeysOfAnyBytes(t *testing.T) {
+// Keys of any bytes; those that JSON cannot keep are refused, so that two users
+// never become one.
+//
+// Proves A6, C6.
+func TestKeysOfAnyBytes(t *testing.T) {
 	type raw struct {
 		Key   []byte `json:"key" stay:"key"`
 		Count int    `json:"count"`
@@ -348,8 +376,10 @@ func TestA6KeysOfAnyBytes(t *testing.T) {
 	testkit.WantState(t, b.Ctx(), td, testkit.GuestState)
 }
 
-// A3: a login survives a restart, and so does a logout.
-func TestA3LoginSurvivesRestart(t *testing.T) {
+// A login survives a restart, and so does a logout.
+//
+// Proves A3.
+func TestLoginSurvivesARestart(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := testkit.Unclosed{Store: open()}
@@ -372,9 +402,11 @@ func TestA3LoginSurvivesRestart(t *testing.T) {
 	}
 }
 
-// W2: the cookie must be renewed, so a login after the header was sent fails
-// and changes nothing.
-func TestW2LoginAfterTheHeader(t *testing.T) {
+// The cookie must be renewed, so a login after the header was sent fails and
+// changes nothing.
+//
+// Proves S5, W2.
+func TestLoginAfterTheHeaderFails(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	s := stay.Register(app, testkit.TodosModule())
 	b := testkit.NewBrowser(app)
@@ -387,8 +419,10 @@ func TestW2LoginAfterTheHeader(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrNotFound)
 }
 
-// K6: a payload cannot set a key field.
-func TestK6PayloadCannotSetTheKey(t *testing.T) {
+// A payload cannot set a key field.
+//
+// Proves K0, K6.
+func TestPayloadCannotSetTheKey(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	m := testkit.TodosModule()
 	m.Actions = stay.Actions[testkit.Todos]{"edit": func(c *stay.Call, td *testkit.Todos) error { return c.Bind(td) }}

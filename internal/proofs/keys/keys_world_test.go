@@ -26,11 +26,10 @@ const (
 	worldModules
 )
 
-// A world is a store, the processes that work on it one after the other, and
-// an oracle: it notes who did what as whom, and what became of it, and tells
-// what must be true of every state that is read (K2 to K5, K7, K8, S4, S5,
-// S7). Every item that is added is unique, and belongs to whom the request
-// that added it believed to be.
+// A world is a store, the processes that work on it one after the other, and an
+// oracle: it notes who did what as whom, and what became of it, and tells what
+// must be true of every state that is read. Every item that is added is unique,
+// and belongs to whom the request that added it believed to be.
 type world struct {
 	t      testing.TB
 	guests stay.GuestMode

@@ -23,9 +23,11 @@ type owned struct {
 	Items []int `json:"items"`
 }
 
-// Steps never write the fields that say who the owner is (K0): left out, they
-// are put back; changed or added, the record is unreadable.
-func TestK0StepsNeverWriteKeyFields(t *testing.T) {
+// Steps never write the fields that say who the owner is: left out, they are
+// put back; changed or added, the record is unreadable.
+//
+// Proves K0.
+func TestStepsNeverWriteKeyFields(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	const stored = `{"owner":{"user":"ann","roles":["x"]},"id":9007199254740993,"list":[1]}`
 	for name, c := range map[string]struct {
@@ -71,8 +73,10 @@ func TestK0StepsNeverWriteKeyFields(t *testing.T) {
 }
 
 // Whatever is stored and whatever a step returns, the record is read or
-// refused, and its key fields are those that were stored (M3, K0).
-func FuzzM3K0Step(f *testing.F) {
+// refused, and its key fields are those that were stored.
+//
+// Proves K0, M3.
+func FuzzStep(f *testing.F) {
 	for _, s := range []string{``, `null`, `{}`, `[]`, `{"id":1}`, `{"id":1.0,"owner":{}}`, `{"owner":{"user":"ann"},"x":{"y":[1]}}`, `{"items":[1],"\u0069d":2}`, `{"owner":`} {
 		f.Add(s, s)
 		f.Add(s, `{"items":[1]}`)

@@ -18,10 +18,12 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// A12, A4, A6: modules of every strategy side by side, all with the same
-// session, user and key: each keeps its own, across a restart, and only the
-// ephemeral ones begin anew.
-func TestA12A4A6ManyModules(t *testing.T) {
+// Modules of every strategy side by side, all with the same session, user and
+// key: each keeps its own, across a restart, and only the ephemeral ones begin
+// anew.
+//
+// Proves A4, A6, A12.
+func TestModulesOfEveryStrategySideBySide(t *testing.T) {
 	type keyed struct {
 		Key   string `json:"key" stay:"key"`
 		Count int    `json:"count"`
@@ -110,10 +112,12 @@ func TestA12A4A6ManyModules(t *testing.T) {
 	}
 }
 
-// A13: the function of ResolveKey may use the session's ID and the module's
-// name; a key that is there from the start has no guest phase; At takes the key
-// as it is given.
-func TestA13ResolveKeyOfSession(t *testing.T) {
+// The function of ResolveKey may use the session's ID and the module's name; a
+// key that is there from the start has no guest phase; At takes the key as it
+// is given.
+//
+// Proves A13.
+func TestResolveKeySeesSessionAndModule(t *testing.T) {
 	type doc struct {
 		Text string `json:"text"`
 	}
@@ -143,11 +147,13 @@ func TestA13ResolveKeyOfSession(t *testing.T) {
 	})
 }
 
-// K7 for ResolveKey, whose key can only be computed with the session at hand:
-// a session does not come to the state of another key, and takes along nothing
+// The key of ResolveKey can only be computed with the session at hand: a session
+// does not come to the state of another key, and takes along nothing
 // of it; the record stays as it is. A record that does not say whose it is is
 // completed, also where the initial state has a key.
-func TestK7ResolveKeyOwnerOfRecord(t *testing.T) {
+//
+// Proves K7.
+func TestResolveKeyRefusesARecordOfAnotherKey(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := open()
@@ -184,9 +190,11 @@ func TestK7ResolveKeyOwnerOfRecord(t *testing.T) {
 	}
 }
 
-// K3, K4: in development mode it is said what a logout or a switch has
-// dropped, and only then.
-func TestK3K4DroppedChangesAreReported(t *testing.T) {
+// In development mode it is said what a logout or a switch has dropped, and
+// only then.
+//
+// Proves K3, K4.
+func TestDroppedChangesAreReported(t *testing.T) {
 	for _, development := range []bool{true, false} {
 		t.Run(fmt.Sprintf("development %v", development), func(t *testing.T) {
 			var log bytes.Buffer
@@ -220,9 +228,11 @@ func TestK3K4DroppedChangesAreReported(t *testing.T) {
 	}
 }
 
-// S2: guests in memory are bounded and go with the process; stored ones
-// outlive it and go with their session.
-func TestS2Guests(t *testing.T) {
+// Guests in memory are bounded and go with the process; stored ones outlive it
+// and go with their session.
+//
+// Proves S2.
+func TestGuestsInMemoryAreBoundedAndStoredOnesStay(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		t.Run(mode, func(t *testing.T) {
 			st, clk := testkit.Unclosed{Store: memstore.New()}, testkit.NewClock()

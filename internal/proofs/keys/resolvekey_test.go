@@ -9,9 +9,11 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// K3, K4: a key that follows from the state and from the session's user goes
-// with the user: nobody reads what another user's key holds.
-func TestK3K4KeyOfStateAndUser(t *testing.T) {
+// A key that follows from the state and from the session's user goes with the
+// user: nobody reads what another user's key holds.
+//
+// Proves K3, K4.
+func TestKeyOfStateAndUserGoesWithTheUser(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[testkit.Todos]{
 			Name: "workspace",

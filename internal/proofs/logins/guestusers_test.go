@@ -107,12 +107,12 @@ func (p *guestPlay) change(fn func(*testkit.Todos)) {
 	}
 	switch {
 	case next == p.key:
-	case next == "": // K3
+	case next == "":
 		v.Items = nil
-	case p.key == "": // K2, with the module's Adopt
+	case p.key == "": // a login, with the module's Adopt
 		v.Items = append(slices.Clone(p.stored[next].Items), v.Items...)
 		p.guest = testkit.Todos{}
-	default: // K4
+	default:
 		v.Items = p.stored[next].Items
 	}
 	if p.key = next; next == "" {

@@ -16,10 +16,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// M3, A21: a state that cannot be read, of a user or of a guest, keeps nobody from
-// logging in: OnError is told, the other modules move, that one is an error, and
-// the record stays as it is.
-func TestM3A21LoginBesideUnreadableStates(t *testing.T) {
+// A state that cannot be read, of a user or of a guest, keeps nobody from
+// logging in: OnError is told, the other modules move, that one is an error,
+// and the record stays as it is.
+//
+// Proves A21, M3.
+func TestLoginBesideUnreadableStates(t *testing.T) {
 	for _, whose := range []string{"user", "guest"} {
 		t.Run(whose, func(t *testing.T) {
 			st := memstore.New()
@@ -125,7 +127,7 @@ func TestDestroyRemovesTheGuestAfterAKeyAndAUser(t *testing.T) {
 // What a user does without a key goes with them, also what begins while they are
 // leaving, and what cannot be loaded at that moment: then they cannot leave yet.
 //
-// Proves S5, K3.
+// Proves K3, S5.
 func TestLogoutTakesWhatTheUserBeginsMeanwhile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()

@@ -15,9 +15,11 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// S5, K2, K3: one login moves all PerUser modules, each by its own policy; the
-// logout brings the initial states back and leaves the user's.
-func TestS5LoginMovesAllModules(t *testing.T) {
+// One login moves all PerUser modules, each by its own policy; the logout
+// brings the initial states back and leaves the user's.
+//
+// Proves K2, K3, S5, W3.
+func TestLoginMovesAllModules(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p, c := testkit.UserModules(app)
 		own := stay.Register(app, stay.Module[testkit.Counter]{Name: "visits", Persist: stay.PerSession})
@@ -48,8 +50,10 @@ func TestS5LoginMovesAllModules(t *testing.T) {
 	})
 }
 
-// K4: a switch from one user to another adopts nothing.
-func TestK4SwitchOfUsers(t *testing.T) {
+// A switch from one user to another adopts nothing.
+//
+// Proves A9, K4.
+func TestSwitchOfUsersAdoptsNothing(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p, c := testkit.UserModules(app)
 		b := testkit.NewBrowser(app)
@@ -68,7 +72,9 @@ func TestK4SwitchOfUsers(t *testing.T) {
 
 // A guest who did nothing brings nothing along: no policy can wipe the user's
 // state with an untouched one.
-func TestK2UntouchedGuestBringsNothing(t *testing.T) {
+//
+// Proves K2.
+func TestUntouchedGuestBringsNothing(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p := stay.Register(app, stay.Module[testkit.Profile]{Name: "profile", Persist: stay.PerUser, Adopt: stay.KeepGuest[testkit.Profile]})
 		one := testkit.NewBrowser(app)
@@ -80,8 +86,10 @@ func TestK2UntouchedGuestBringsNothing(t *testing.T) {
 	})
 }
 
-// S5: an Adopt that refuses refuses the whole login.
-func TestS5LoginIsAllOrNothing(t *testing.T) {
+// An Adopt that refuses refuses the whole login.
+//
+// Proves S4, S5.
+func TestLoginIsAllOrNothing(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p, _ := testkit.UserModules(app)
 		bad := stay.Register(app, stay.Module[testkit.Cart]{
@@ -105,9 +113,11 @@ func TestS5LoginIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// S5: login and logout renew the cookie; the old one sees the initial state,
+// Login and logout renew the cookie; the old one sees the initial state,
 // changes nothing and sets no cookie for a minute, then it is unknown.
-func TestS5LoginRenewsTheCookie(t *testing.T) {
+//
+// Proves S5.
+func TestLoginRenewsTheCookie(t *testing.T) {
 	for _, verb := range []func(*testing.T, *testkit.Browser){
 		func(t *testing.T, b *testkit.Browser) { testkit.Login(t, b, "ann") },
 		func(t *testing.T, b *testkit.Browser) { testkit.Login(t, b, "ann") }, // the same user again
@@ -142,8 +152,10 @@ func TestS5LoginRenewsTheCookie(t *testing.T) {
 	}
 }
 
-// S7: a user's sessions are listed and revoked in one step.
-func TestS7SessionsAndRevoke(t *testing.T) {
+// A user's sessions are listed and revoked in one step.
+//
+// Proves S7.
+func TestSessionsAreListedAndRevoked(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p, _ := testkit.UserModules(app)
 		one, two, other, gone := testkit.NewBrowser(app), testkit.NewBrowser(app), testkit.NewBrowser(app), testkit.NewBrowser(app)
@@ -202,9 +214,11 @@ func TestS7SessionsAndRevoke(t *testing.T) {
 	})
 }
 
-// S5: whoever logs in and out at once with changes under way: every
-// acknowledged change is under the user it was made as, once.
-func TestS5LoginsRaceWithChanges(t *testing.T) {
+// Whoever logs in and out at once with changes under way: every acknowledged
+// change is under the user it was made as, once.
+//
+// Proves A9, S5.
+func TestLoginsRaceWithChanges(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		_, c := testkit.UserModules(app)
 		b := testkit.NewBrowser(app)
@@ -250,7 +264,9 @@ func TestS5LoginsRaceWithChanges(t *testing.T) {
 
 // PerUser: deleting the state of a user leaves the login; what is read next is
 // the initial state.
-func TestK8DeleteOfAUserState(t *testing.T) {
+//
+// Proves K8.
+func TestDeleteOfAUserStateKeepsTheLogin(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p, _ := testkit.UserModules(app)
 		b := testkit.NewBrowser(app)
@@ -269,7 +285,9 @@ func TestK8DeleteOfAUserState(t *testing.T) {
 }
 
 // Session verbs inside a change are nested, and users have bounds.
-func TestE10LoginInsideAChange(t *testing.T) {
+//
+// Proves E10, C6.
+func TestLoginInsideAChangeIsNested(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	p, _ := testkit.UserModules(app)
 	b := testkit.NewBrowser(app)
@@ -294,9 +312,10 @@ func TestE10LoginInsideAChange(t *testing.T) {
 	testkit.WantState(t, t.Context(), p.At(strings.Repeat("\xff", 512)), `{"name":"bytes"}`)
 }
 
-// B1: neither asking who is logged in nor logging a stranger out begins a
-// session.
-func TestB1AskingForTheUserLeavesNoTrace(t *testing.T) {
+// Neither asking who is logged in nor logging a stranger out begins a session.
+//
+// Proves B1.
+func TestAskingForTheUserLeavesNoTrace(t *testing.T) {
 	st := memstore.New()
 	app := testkit.NewApp(t, st, nil)
 	b := testkit.NewBrowser(app)
@@ -317,8 +336,10 @@ func TestB1AskingForTheUserLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// A13: ResolveKey sees state, module and session.
-func TestA13ResolveKey(t *testing.T) {
+// ResolveKey sees state, module and session.
+//
+// Proves A13.
+func TestResolveKeySeesStateModuleAndUser(t *testing.T) {
 	type doc struct {
 		Text string `json:"text"`
 	}
@@ -363,9 +384,11 @@ func TestA13ResolveKey(t *testing.T) {
 	})
 }
 
-// S7: a listed session that its browser has renewed since can still be ended,
-// but not if it belongs to another user by now.
-func TestS7ListedSessionFollowsItsRecord(t *testing.T) {
+// A listed session that its browser has renewed since can still be ended, but
+// not if it belongs to another user by now.
+//
+// Proves S7.
+func TestListedSessionFollowsItsRecord(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	testkit.UserModules(app)
 	b := testkit.NewBrowser(app)
@@ -394,8 +417,10 @@ func TestS7ListedSessionFollowsItsRecord(t *testing.T) {
 	}
 }
 
-// A21: a panic in an Adopt reaches OnError and the caller, and changes nothing.
-func TestA21PanicInAdopt(t *testing.T) {
+// A panic in an Adopt reaches OnError and the caller, and changes nothing.
+//
+// Proves A21.
+func TestPanicInAdoptChangesNothing(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		var told []*stay.Error
 		onError := func(_ *stay.Call, e *stay.Error) { told = append(told, e) }
@@ -433,9 +458,11 @@ func TestA21PanicInAdopt(t *testing.T) {
 	})
 }
 
-// S5: the same login sent twice, as by a double click, comes with the cookie
-// that the first has replaced, and gets the first one's; nobody else does.
-func TestS5LoginSentTwice(t *testing.T) {
+// The same login sent twice, as by a double click, comes with the cookie that
+// the first has replaced, and gets the first one's; nobody else does.
+//
+// Proves S5.
+func TestLoginSentTwiceGetsTheFirstCookie(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		p, c := testkit.UserModules(app)
 		b := testkit.NewBrowser(app)
@@ -466,9 +493,11 @@ func TestS5LoginSentTwice(t *testing.T) {
 	})
 }
 
-// S5, S7: what was revoked or has been ended is not joined, nor is a login
-// that was made more than a minute ago.
-func TestS5LoginSentTwiceTooLate(t *testing.T) {
+// What was revoked or has been ended is not joined, nor is a login that was
+// made more than a minute ago.
+//
+// Proves S5, S7.
+func TestLoginSentTwiceTooLateIsNotJoined(t *testing.T) {
 	for what, end := range map[string]func(t *testing.T, app *stay.App, clk *testkit.Clock, b *testkit.Browser){
 		"revoked": func(t *testing.T, app *stay.App, _ *testkit.Clock, _ *testkit.Browser) {
 			testkit.NoError(t, app.Revoke(t.Context(), "ann"))

@@ -13,9 +13,11 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// States that grow are counted with what they have become (E6): those beyond
+// States that grow are counted with what they have become: those beyond
 // MaxBytes leave memory although nothing new was loaded.
-func TestE6MaxBytesCountsGrowth(t *testing.T) {
+//
+// Proves E6.
+func TestMaxBytesCountsGrowth(t *testing.T) {
 	const n = 30
 	st := storefault.Wrap(memstore.New(), nil)
 	app := testkit.NewApp(t, st, &stay.Options{MaxBytes: 1 << 20})
@@ -47,9 +49,11 @@ func TestE6MaxBytesCountsGrowth(t *testing.T) {
 	}
 }
 
-// States in use are passed over when room is made, however many stand first
-// in the order of use, and keep their change (E6).
-func TestE6EvictBehindPinned(t *testing.T) {
+// States in use are passed over when room is made, however many stand first in
+// the order of use, and keep their change.
+//
+// Proves E6.
+func TestEvictionPassesOverWhatIsInUse(t *testing.T) {
 	const inUse, others, limit = 150, 600, 400
 	app := testkit.NewApp(t, testkit.BehindCommitter(memstore.New()), &stay.Options{MaxInstances: limit})
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
@@ -88,9 +92,11 @@ func TestE6EvictBehindPinned(t *testing.T) {
 	}
 }
 
-// Ephemeral states are dropped in the order of use: the one used latest
-// stays, the one used first goes (E6, A12), and not before there are too many.
-func TestE6A12GuestsGoInOrder(t *testing.T) {
+// Ephemeral states are dropped in the order of use: the one used latest stays,
+// the one used first goes, and not before there are too many.
+//
+// Proves A12, E6.
+func TestEphemeralStatesGoInTheOrderOfUse(t *testing.T) {
 	const limit = 24
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s"})
@@ -111,8 +117,10 @@ func TestE6A12GuestsGoInOrder(t *testing.T) {
 }
 
 // A Global state that is read all the time stays in memory, though reading it
-// does not move it to the front; one that is not read makes room (E6).
-func TestE6GlobalStatesThatAreReadStay(t *testing.T) {
+// does not move it to the front; one that is not read makes room.
+//
+// Proves E6.
+func TestGlobalStatesThatAreReadStay(t *testing.T) {
 	const limit = 20
 	st := storefault.Wrap(memstore.New(), nil)
 	app := testkit.NewApp(t, st, &stay.Options{MaxInstances: limit})

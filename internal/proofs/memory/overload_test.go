@@ -15,8 +15,10 @@ import (
 
 // However many changes a store that hangs keeps waiting, none waits for much
 // longer than MaxWait and what one commit may take; nothing of them is kept,
-// and when the store is there again everything works (E6).
-func TestE6StoreHangs(t *testing.T) {
+// and when the store is there again everything works.
+//
+// Proves E6.
+func TestChangesOnAStoreThatHangsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const callers = 4000 // about eight commits
 		st := testkit.BehindCommitter(memstore.New())

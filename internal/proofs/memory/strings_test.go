@@ -52,10 +52,12 @@ func wantGone(t *testing.T, gone <-chan struct{}, what string) {
 	t.Errorf("%s keeps all of the text in memory that it is a small part of", what)
 }
 
-// E6: what a state keeps of a large text, such as a field of a form, is all that
-// stays in memory of it: however it came into the state, and also what the state
-// is found by.
-func TestE6StateKeepsNoLargeText(t *testing.T) {
+// What a state keeps of a large text, such as a field of a form, is all that
+// stays in memory of it: however it came into the state, and also what the
+// state is found by.
+//
+// Proves E6.
+func TestStateKeepsNoLargeText(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		pages := stay.Register(app, stay.Module[page]{Name: "pages", Persist: stay.Global})
 		free := stay.Register(app, stay.Module[freePage]{Name: "free", Persist: stay.Global})

@@ -157,7 +157,7 @@ func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
 // A guest's state that cannot come along stays behind, and OnError is told: a
 // reader has done nothing wrong.
 //
-// Proves K3, A21.
+// Proves A21, K3.
 func TestAGuestThatCannotComeAlongLaterIsReported(t *testing.T) {
 	for what, fail := range map[string]func() error{
 		"Adopt refuses": func() error { return errors.New("no") },
@@ -248,7 +248,7 @@ func TestModulesAreListedBeforeTheirFirstState(t *testing.T) {
 // A list that cannot be read stops no change and no login. Only what it might
 // say somebody else has a hook of is not removed.
 //
-// Proves M3, A15.
+// Proves A15, M3.
 func TestAListOfModulesThatCannotBeReadStopsNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := memstore.New(), testkit.NewClock()

@@ -12,10 +12,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// N1: a read that finds its state being loaded for somebody else does not take
-// what that load brings for the truth: it began earlier, and another node may
-// have changed the state since.
-func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
+// A read that finds its state being loaded for somebody else does not take what
+// that load brings for the truth: it began earlier, and another node may have
+// changed the state since.
+//
+// Proves N1.
+func TestReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.Shared(2)
 		st := storefault.Wrap(shared[1], nil)
@@ -65,9 +67,11 @@ func TestN1ReadDoesNotJoinAnEarlierLoad(t *testing.T) {
 	})
 }
 
-// N1, E3: the answer to a change that has taken its time does not take back
-// what another node has made of the state since, and readers have seen.
-func TestN1E3LateAnswerShowsNothingOlder(t *testing.T) {
+// The answer to a change that has taken its time does not take back what
+// another node has made of the state since, and readers have seen.
+//
+// Proves E3, N1.
+func TestLateAnswerShowsNothingOlder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memstore.Shared(2)
 		st := storefault.Wrap(shared[0], nil)
@@ -100,10 +104,12 @@ func stopped(t *testing.T, st *storefault.Store, op storefault.Op, do func()) (p
 	return func() { gate.Open(); <-done }
 }
 
-// N1, E3: nor does it bring back what another node has deleted since, whether
-// the read or the change is answered first, and whether the change has created
-// the state or not.
-func TestN1E3LateAnswerShowsNothingDeleted(t *testing.T) {
+// Nor does it bring back what another node has deleted since, whether the read
+// or the change is answered first, and whether the change has created the state
+// or not.
+//
+// Proves E3, N1.
+func TestLateAnswerShowsNothingDeleted(t *testing.T) {
 	for what, stored := range map[string]bool{"created": false, "changed": true} {
 		for order, readFirst := range map[string]bool{"read answered first": true, "change answered first": false} {
 			t.Run(what+", "+order, func(t *testing.T) {

@@ -12,10 +12,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// E5, N1: a change whose answer is lost is not made a second time on what
-// another node has left of the record since: where the record does not say
-// whether the change was stored before it was deleted, nobody knows.
-func TestE5N1LostAnswerBesideADeletion(t *testing.T) {
+// A change whose answer is lost is not made a second time on what another node
+// has left of the record since: where the record does not say whether the
+// change was stored before it was deleted, nobody knows.
+//
+// Proves E5, N1.
+func TestLostAnswerBesideADeletion(t *testing.T) {
 	type node = *stay.State[testkit.Counter]
 	update := func(s node) error { _, err := s.Update(context.Background(), testkit.Increment); return err }
 	remove := func(s node) error { return s.Delete(context.Background()) }

@@ -19,8 +19,10 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// N1: every read of every scope sees what another node has acknowledged.
-func TestN1ReadsSeeOtherNodes(t *testing.T) {
+// Every read of every scope sees what another node has acknowledged.
+//
+// Proves N1.
+func TestReadsSeeOtherNodes(t *testing.T) {
 	apps := testkit.Nodes(t, 2, nil)
 	type states struct {
 		session, global *stay.State[testkit.Counter]
@@ -66,9 +68,11 @@ func TestN1ReadsSeeOtherNodes(t *testing.T) {
 	testkit.WantState(t, t.Context(), at[1].user.At("ann"), `{"name":"5"}`)
 }
 
-// N1, S5, S7: a logout, the end of a session and a revocation on one node hold
-// on every other at once.
-func TestN1EndsHoldOnOtherNodes(t *testing.T) {
+// A logout, the end of a session and a revocation on one node hold on every
+// other at once.
+//
+// Proves S5, S7, N1.
+func TestEndsHoldOnOtherNodes(t *testing.T) {
 	for verb, end := range map[string]func(t *testing.T, app *stay.App, b *testkit.Browser){
 		"logout": func(t *testing.T, _ *stay.App, b *testkit.Browser) { testkit.Logout(t, b) },
 		"renew": func(t *testing.T, _ *stay.App, b *testkit.Browser) {
@@ -103,9 +107,11 @@ func TestN1EndsHoldOnOtherNodes(t *testing.T) {
 	}
 }
 
-// N1, S7: a revocation is noticed by a node that knows the user's record from
-// before and not the session's.
-func TestN1RevokeOfAnEvictedSession(t *testing.T) {
+// A revocation is noticed by a node that knows the user's record from before
+// and not the session's.
+//
+// Proves S7, N1.
+func TestRevokeOfAnEvictedSession(t *testing.T) {
 	apps := testkit.Nodes(t, 2, nil)
 	p1, _ := testkit.UserModules(apps[1])
 	testkit.UserModules(apps[0])
@@ -119,9 +125,11 @@ func TestN1RevokeOfAnEvictedSession(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrEnded)
 }
 
-// N1, B11: two nodes that change one key at once lose nothing, and each reads
-// its own writes.
-func TestN1B11NothingLostAcrossNodes(t *testing.T) {
+// Two nodes that change one key at once lose nothing, and each reads its own
+// writes.
+//
+// Proves A5, B11, N1.
+func TestNothingIsLostAcrossNodes(t *testing.T) {
 	apps := testkit.Nodes(t, 3, nil)
 	b := testkit.NewBrowser(apps[0])
 	var states []*stay.State[testkit.Counter]
@@ -160,8 +168,10 @@ func TestN1B11NothingLostAcrossNodes(t *testing.T) {
 	}
 }
 
-// N1: session, user and state are asked for with one call of the store.
-func TestN1OneLoadForEachRead(t *testing.T) {
+// Session, user and state are asked for with one call of the store.
+//
+// Proves N1.
+func TestOneLoadForEachRead(t *testing.T) {
 	counting := &loads{Store: memstore.Shared(1)[0]}
 	app := testkit.NewApp(t, counting, nil)
 	p, _ := testkit.UserModules(app)
@@ -198,9 +208,11 @@ func (l *loads) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 	return l.Store.Load(ctx, now, reads)
 }
 
-// S2: on a store that others use too guests are stored, ephemeral states as
-// well, so that they are the same on every node.
-func TestS2GuestsAreSharedByNodes(t *testing.T) {
+// On a store that others use too guests are stored, ephemeral states as well,
+// so that they are the same on every node.
+//
+// Proves S2, N1.
+func TestGuestsAreSharedByNodes(t *testing.T) {
 	apps := testkit.Nodes(t, 2, nil)
 	var guests [2]*stay.State[testkit.Todos]
 	var drafts [2]*stay.State[testkit.Counter]
@@ -218,9 +230,10 @@ func TestS2GuestsAreSharedByNodes(t *testing.T) {
 	testkit.WantState(t, there.On(apps[0]).Ctx(), guests[0], `{"owner":{"id":"ann","role":"r-ann"},"items":["milk"],"theme":"light"}`)
 }
 
-// K2, N1: the same session logs in on two nodes at once: the guest is adopted
-// once.
-func TestK2N1AdoptedOnceAcrossNodes(t *testing.T) {
+// The same session logs in on two nodes at once: the guest is adopted once.
+//
+// Proves K2, S4, N1.
+func TestGuestIsAdoptedOnceAcrossNodes(t *testing.T) {
 	for round := range 20 {
 		apps := testkit.Nodes(t, 2, nil)
 		m := testkit.TodosModule()
@@ -256,9 +269,11 @@ func TestK2N1AdoptedOnceAcrossNodes(t *testing.T) {
 	}
 }
 
-// N1, S7: a revocation asks the store, also where memory knows the user as one
-// who is logged in nowhere.
-func TestN1S7RevokeOfAUserLoggedInElsewhere(t *testing.T) {
+// A revocation asks the store, also where memory knows the user as one who is
+// logged in nowhere.
+//
+// Proves S7, N1.
+func TestRevokeOfAUserLoggedInElsewhere(t *testing.T) {
 	apps := testkit.Nodes(t, 2, nil)
 	p, _ := testkit.UserModules(apps[0])
 	testkit.NoError(t, apps[1].Revoke(t.Context(), "ann")) // nothing to revoke yet
@@ -269,9 +284,11 @@ func TestN1S7RevokeOfAUserLoggedInElsewhere(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrEnded)
 }
 
-// N1, S5: Destroy ends a session that was renewed on another node, also if it
-// is the request's first use of it.
-func TestN1S5DestroyOfASessionRenewedElsewhere(t *testing.T) {
+// Destroy ends a session that was renewed on another node, also if it is the
+// request's first use of it.
+//
+// Proves S5, N1.
+func TestDestroyOfASessionRenewedElsewhere(t *testing.T) {
 	apps := testkit.Nodes(t, 2, nil)
 	p0, _ := testkit.UserModules(apps[0])
 	p1, _ := testkit.UserModules(apps[1])
@@ -285,8 +302,10 @@ func TestN1S5DestroyOfASessionRenewedElsewhere(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrEnded)
 }
 
-// N1, S5: Destroy deletes the states that were stored on another node.
-func TestN1S5DestroyDeletesStatesOfOtherNodes(t *testing.T) {
+// Destroy deletes the states that were stored on another node.
+//
+// Proves S5, N1.
+func TestDestroyDeletesStatesOfOtherNodes(t *testing.T) {
 	handles := memstore.Shared(2)
 	var first, second [2]*stay.State[testkit.Counter]
 	var apps [2]*stay.App
@@ -308,9 +327,11 @@ func TestN1S5DestroyDeletesStatesOfOtherNodes(t *testing.T) {
 	}
 }
 
-// M3, N1: the state of a guest that stayed behind at the login, because it
-// cannot be read, is no concern of a node that does not know the session yet.
-func TestM3N1UnreadableGuestThatStayedBehind(t *testing.T) {
+// The state of a guest that stayed behind at the login, because it cannot be
+// read, is no concern of a node that does not know the session yet.
+//
+// Proves M3, N1.
+func TestUnreadableGuestThatStayedBehind(t *testing.T) {
 	handles := memstore.Shared(2)
 	apps := []*stay.App{
 		testkit.NewApp(t, handles[0], &stay.Options{OnError: testkit.Quiet}),
@@ -336,10 +357,12 @@ func TestM3N1UnreadableGuestThatStayedBehind(t *testing.T) {
 	}
 }
 
-// S5, S7: a request that is under way when its session is revoked, here or on
-// another node, creates nothing: a user whose state is deleted and whose
-// sessions are revoked stays deleted.
-func TestN1S5S7NothingIsCreatedAfterRevoke(t *testing.T) {
+// A request that is under way when its session is revoked, here or on another
+// node, creates nothing: a user whose state is deleted and whose sessions are
+// revoked stays deleted.
+//
+// Proves S5, S7, N1.
+func TestNothingIsCreatedAfterRevoke(t *testing.T) {
 	for what, other := range map[string]int{"here": 0, "elsewhere": 1} {
 		for scope, persist := range map[string]stay.Strategy{"PerUser": stay.PerUser, "PerSession": stay.PerSession} {
 			t.Run(what+" "+scope, func(t *testing.T) {
@@ -371,8 +394,10 @@ func TestN1S5S7NothingIsCreatedAfterRevoke(t *testing.T) {
 	}
 }
 
-// S5, S7: nor does it change an attachment.
-func TestN1S5S7NoKeyChangeAfterRevoke(t *testing.T) {
+// Nor does it change an attachment.
+//
+// Proves S5, S7, N1.
+func TestNoKeyChangeAfterRevoke(t *testing.T) {
 	for what, key := range map[string]string{"login": "", "switch": "ann"} {
 		t.Run(what, func(t *testing.T) {
 			apps := testkit.Nodes(t, 2, nil)
@@ -397,7 +422,7 @@ func TestN1S5S7NoKeyChangeAfterRevoke(t *testing.T) {
 // A visitor who has no session yet sees what another node has made of a state
 // that everybody begins with.
 //
-// Proves N1, K1.
+// Proves K1, N1.
 func TestANewSessionSeesOtherNodes(t *testing.T) {
 	apps := testkit.Nodes(t, 2, nil)
 	var rooms [2]*stay.State[testkit.Todos]

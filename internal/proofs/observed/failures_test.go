@@ -46,10 +46,12 @@ func hashOf(key string) string {
 	return hex.EncodeToString(h[:6])
 }
 
-// A21: the hook is told of every failed load, save and decode, of hooks that
-// fail and of panics, once, with where it happened and its cause: in changes,
-// in changes of the key and in Login alike. Errors of actions go to the caller.
-func TestA21EveryFailureIsTold(t *testing.T) {
+// The hook is told of every failed load, save and decode, of hooks that fail
+// and of panics, once, with where it happened and its cause: in changes, in
+// changes of the key and in Login alike. Errors of actions go to the caller.
+//
+// Proves A21.
+func TestEveryFailureIsTold(t *testing.T) {
 	cause := errors.New("the cause")
 	var created error // what OnCreated returns
 	boom := ""        // which function panics
@@ -211,9 +213,11 @@ func TestA21EveryFailureIsTold(t *testing.T) {
 	}
 }
 
-// A21: what a function of the app refuses by itself goes to its caller and not
-// to the hook: an action, and an Adopt at a login by key and at a Login.
-func TestA21RefusalsGoToTheCaller(t *testing.T) {
+// What a function of the app refuses by itself goes to its caller and not to
+// the hook: an action, and an Adopt at a login by key and at a Login.
+//
+// Proves A21.
+func TestRefusalsGoToTheCaller(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		var f failures
 		m := testkit.TodosModule()
@@ -239,9 +243,11 @@ func TestA21RefusalsGoToTheCaller(t *testing.T) {
 	})
 }
 
-// A21: a module's hook is told instead of the App's, which is told of the
-// other modules and of sessions.
-func TestA21HookOfTheModule(t *testing.T) {
+// A module's hook is told instead of the App's, which is told of the other
+// modules and of sessions.
+//
+// Proves A21.
+func TestHookOfTheModuleIsToldInsteadOfTheApps(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			var own, all failures

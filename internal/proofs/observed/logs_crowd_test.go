@@ -18,8 +18,10 @@ import (
 
 // While a store fails, for thousands of requests and for what Debounce has kept
 // back, the log gets ten lines in a second, which say how many were left out.
-// Hooks are told of each failure (A21).
-func TestA21LogIsBounded(t *testing.T) {
+// Hooks are told of each failure.
+//
+// Proves A21.
+func TestLogOfFailuresIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
 		var told atomic.Int64
@@ -91,8 +93,10 @@ func TestA21LogIsBounded(t *testing.T) {
 	})
 }
 
-// Metrics and Tracers that panic each time get ten lines in a second too (A21).
-func TestA21LogOfPanicsIsBounded(t *testing.T) {
+// Metrics and Tracers that panic each time get ten lines in a second too.
+//
+// Proves A21.
+func TestLogOfPanicsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log logged
 		app := testkit.NewApp(t, memstore.New(), &stay.Options{

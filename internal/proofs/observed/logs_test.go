@@ -36,8 +36,10 @@ func (l *logged) String() string {
 }
 
 // Whatever fails, the log names no user, key, session, cookie or value of a
-// state, and neither do measurements and spans (B3).
-func TestB3NothingSecretInTheLog(t *testing.T) {
+// state, and neither do measurements and spans.
+//
+// Proves B3.
+func TestNothingSecretInTheLog(t *testing.T) {
 	const user, table, value = "ann@example.com", "table-4711", "hunter2"
 	log, m, tr, clk := &logged{}, &testkit.Measured{}, &spans{}, testkit.NewClock()
 	st := testkit.BehindCommitter(memstore.New())

@@ -230,8 +230,10 @@ func (s *slowEviction) Measure(ctx context.Context, one stay.Measurement) {
 }
 
 // A state that was loaded is counted, and room is made for it, before its
-// reader goes on (E6).
-func TestE6LoadedStatesAreCountedFirst(t *testing.T) {
+// reader goes on.
+//
+// Proves E6.
+func TestLoadedStatesAreCountedFirst(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var returned atomic.Bool
 		m := &slowEviction{}
@@ -299,7 +301,9 @@ func TestMetricsOfEphemeralStates(t *testing.T) {
 }
 
 // States that are dropped because others have grown are counted and logged as
-// those are that make room for new ones (E6).
+// those are that make room for new ones.
+//
+// Proves E6.
 func TestMetricsOfDroppedForGrowth(t *testing.T) {
 	m, log := &testkit.Measured{}, &logged{}
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{
@@ -319,7 +323,9 @@ func TestMetricsOfDroppedForGrowth(t *testing.T) {
 	}
 }
 
-// What OnError is told of is counted by module, code and phase (A21).
+// What OnError is told of is counted by module, code and phase.
+//
+// Proves A21.
 func TestMetricsOfErrors(t *testing.T) {
 	m := &testkit.Measured{}
 	st := storefault.Wrap(memstore.New(), nil)

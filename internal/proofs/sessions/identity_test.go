@@ -135,7 +135,7 @@ var identityCases = map[string]identityCase{
 // reaches nothing: neither by the session's own methods, nor by the states of its
 // context, nor by what the program keeps under its ID.
 //
-// Proves S5, S7, B3, W1, W2.
+// Proves B3, S5, S7, W1, W2.
 func TestCookieThatDoesNotStandIsNobody(t *testing.T) {
 	opens := map[string]func() store.Store{"shared": func() store.Store { return memstore.Shared(1)[0] }}
 	for name, open := range testkit.KeyStores {

@@ -77,7 +77,7 @@ func (a *listedApp) wantSame(t *testing.T, b *testkit.Browser) {
 // leaves its browser the cookie: there is no response that a new one could go
 // with.
 //
-// Proves S5, S7, K2, K4, K5.
+// Proves K2, K4, K5, S5, S7.
 func TestKeyChangeThroughAListedSessionKeepsItsCookie(t *testing.T) {
 	onListed(t, stay.Options{}, func(t *testing.T, a *listedApp, b *testkit.Browser) {
 		_, ctx := listed(t, a.App, "ann")

@@ -12,10 +12,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A12: modules with stores and strategies of their own stand side by side;
-// sessions are in the App's store, where the record of one is written before
-// its first state elsewhere (S1).
-func TestA12S1ModulesWithStoresOfTheirOwn(t *testing.T) {
+// Modules with stores and strategies of their own stand side by side; sessions
+// are in the App's store, where the record of one is written before its first
+// state elsewhere.
+//
+// Proves A12, S1.
+func TestModulesWithStoresOfTheirOwn(t *testing.T) {
 	main, other := memstore.New(), memstore.New()
 	var order []string
 	watch := func(name string, s *memstore.Store) *storefault.Store {
@@ -70,9 +72,11 @@ func TestA12S1ModulesWithStoresOfTheirOwn(t *testing.T) {
 	}
 }
 
-// A12: what changes hands with the session's record cannot live elsewhere, and
-// says so at start-up.
-func TestA12KeyChangesNeedTheAppsStore(t *testing.T) {
+// What changes hands with the session's record cannot live elsewhere, and says
+// so at start-up.
+//
+// Proves A12.
+func TestKeyChangesNeedTheAppsStore(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	elsewhere := memstore.New()
 	t.Cleanup(func() { testkit.NoError(t, elsewhere.Close()) })

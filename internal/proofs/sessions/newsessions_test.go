@@ -34,9 +34,11 @@ func onBoundedApp(t *testing.T, perSecond int, test func(t *testing.T, app *stay
 }
 
 // However many begin at once, no more sessions than MaxNewSessions are stored
-// in a second. Who is refused has left nothing, reads on and is let in a
-// second later; sessions that are stored go on (S1).
-func TestS1MaxNewSessions(t *testing.T) {
+// in a second. Who is refused has left nothing, reads on and is let in a second
+// later; sessions that are stored go on.
+//
+// Proves S1.
+func TestNoMoreSessionsBeginThanMaxNewSessions(t *testing.T) {
 	onBoundedApp(t, 10, func(t *testing.T, app *stay.App, st store.Store) {
 		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
 		browsers := make([]*testkit.Browser, 50)
@@ -112,8 +114,10 @@ func TestS1MaxNewSessions(t *testing.T) {
 }
 
 // Ending or renewing a session that has no record stores one, and counts. What
-// stores nothing for the session does not (S1, S5).
-func TestS1MaxNewSessionsVerbs(t *testing.T) {
+// stores nothing for the session does not.
+//
+// Proves S1, S5.
+func TestEndingASessionWithoutRecordCountsAsNew(t *testing.T) {
 	onBoundedApp(t, 1, func(t *testing.T, app *stay.App, st store.Store) {
 		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
 		total := stay.Register(app, stay.Module[testkit.Counter]{Name: "total", Persist: stay.Global})
@@ -149,9 +153,10 @@ func TestS1MaxNewSessionsVerbs(t *testing.T) {
 	})
 }
 
-// A session that is stored while another request of it runs is not refused
-// (S1).
-func TestS1MaxNewSessionsOfStoredSession(t *testing.T) {
+// A session that is stored while another request of it runs is not refused.
+//
+// Proves S1.
+func TestStoredSessionIsNotRefusedAsNew(t *testing.T) {
 	onBoundedApp(t, 1, func(t *testing.T, app *stay.App, _ store.Store) {
 		first := stay.Register(app, stay.Module[testkit.Counter]{Name: "first", Persist: stay.PerSession})
 		second := stay.Register(app, stay.Module[testkit.Counter]{Name: "second", Persist: stay.PerSession})
@@ -178,8 +183,10 @@ func TestS1MaxNewSessionsOfStoredSession(t *testing.T) {
 }
 
 // A change that is refused by the store, or fails by itself, does not stand in
-// the way of those after it for longer than a second (S1).
-func TestS1MaxNewSessionsAfterFailures(t *testing.T) {
+// the way of those after it for longer than a second.
+//
+// Proves S1.
+func TestFailuresDoNotUseUpNewSessions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := testkit.BehindCommitter(testkit.Stores["immediate"]())
 		app := testkit.NewApp(t, st, &stay.Options{MaxNewSessions: 1, OnError: func(*stay.Call, *stay.Error) {}})
@@ -201,8 +208,10 @@ func TestS1MaxNewSessionsAfterFailures(t *testing.T) {
 }
 
 // A request whose changes are saved later begins one session, however many
-// states it changes (S1, A14).
-func TestS1A14MaxNewSessionsCountsARequestOnce(t *testing.T) {
+// states it changes.
+//
+// Proves A14, S1.
+func TestRequestCountsAsOneNewSession(t *testing.T) {
 	onBoundedApp(t, 2, func(t *testing.T, app *stay.App, _ store.Store) {
 		ctx := testkit.NewBrowser(app).Ctx()
 		for i := range 5 {

@@ -30,10 +30,12 @@ func awaitEnded(t *testing.T, s *stay.State[testkit.Counter], id string) {
 	t.Error("the session does not end")
 }
 
-// Renew refuses the old cookie even when a first change that was resolved
-// with an older one is in the same call of the store: what that call leaves in
-// memory of the session is what is stored (S5).
-func TestS5RenewBesideStaleFirstChange(t *testing.T) {
+// Renew refuses the old cookie even when a first change that was resolved with
+// an older one is in the same call of the store: what that call leaves in
+// memory of the session is what is stored.
+//
+// Proves S5.
+func TestRenewBesideAStaleFirstChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := testkit.BehindCommitter(memstore.New())
 		app := testkit.NewApp(t, st, nil)
@@ -109,8 +111,10 @@ func TestS5RenewBesideStaleFirstChange(t *testing.T) {
 }
 
 // Each App finds its own session in a context that carries several, and none
-// where there is only that of another (B4, B12).
-func TestB4B12SessionsOfTwoApps(t *testing.T) {
+// where there is only that of another.
+//
+// Proves B4, B12.
+func TestEachAppFindsItsOwnSession(t *testing.T) {
 	st := memstore.New()
 	one, two := testkit.NewApp(t, st, nil), testkit.NewApp(t, memstore.New(), nil)
 	ofOne := stay.Register(one, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
@@ -145,8 +149,10 @@ func TestB4B12SessionsOfTwoApps(t *testing.T) {
 }
 
 // The second of two requests that end a session leaves the browser alone: it
-// may have a new session by then (S5).
-func TestS5DestroyTwice(t *testing.T) {
+// may have a new session by then.
+//
+// Proves S5.
+func TestSecondDestroyLeavesTheBrowserAlone(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
@@ -166,9 +172,10 @@ func TestS5DestroyTwice(t *testing.T) {
 }
 
 // Destroy keeps to its context while it waits for a state that is in use. The
-// session has ended all the same, and the App is told what it could not
-// delete (S5).
-func TestS5DestroyContext(t *testing.T) {
+// session has ended all the same, and the App is told what it could not delete.
+//
+// Proves A21, S5.
+func TestDestroyKeepsToItsContext(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			var told []*stay.Error // by Destroy
@@ -217,8 +224,10 @@ func TestS5DestroyContext(t *testing.T) {
 }
 
 // A change may ask the session that its own request is ending: neither waits
-// for the other (S5, E8).
-func TestS5E8DestroyBesideItsOwnRequest(t *testing.T) {
+// for the other.
+//
+// Proves E8, S5.
+func TestDestroyBesideAChangeOfItsOwnRequest(t *testing.T) {
 	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			app := testkit.NewApp(t, open(), &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { t.Errorf("told of %v", e) }})
@@ -256,9 +265,11 @@ func TestS5E8DestroyBesideItsOwnRequest(t *testing.T) {
 	}
 }
 
-// A session whose cookie was not sent yet ends without a trace; if it may
-// have been sent, the end is stored, so that the cookie stays refused (S5).
-func TestS5DestroyBeforeAnybodyKnows(t *testing.T) {
+// A session whose cookie was not sent yet ends without a trace; if it may have
+// been sent, the end is stored, so that the cookie stays refused.
+//
+// Proves S5.
+func TestDestroyBeforeTheCookieIsSentLeavesNoTrace(t *testing.T) {
 	app := testkit.NewSessionApp(t)
 	b := testkit.NewBrowser(app.App)
 	ctx, r := b.Request()
@@ -297,9 +308,11 @@ func (brokenRing) Sign(context.Context, *bridge.Token) (string, error) {
 	return "", stay.ErrUnavailable
 }
 
-// E1, S5: a renewal that is stored has happened, also when its cookie cannot be
-// made: that is reported, to a hook that may ask for the session.
-func TestE1S5CookieThatCannotBeSigned(t *testing.T) {
+// A renewal that is stored has happened, also when its cookie cannot be made:
+// that is reported, to a hook that may ask for the session.
+//
+// Proves E1, S5.
+func TestRenewalWhoseCookieCannotBeSigned(t *testing.T) {
 	for verb, do := range map[string]func(*stay.Session, context.Context) error{
 		"renew": (*stay.Session).Renew,
 		"login": func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "ann") },

@@ -12,10 +12,12 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// S5: an old cookie stays refused for as long as it would be good, also where
+// An old cookie stays refused for as long as it would be good, also where
 // IdleTimeout has been lowered since it was issued: the record of the session
 // outlives it.
-func TestS5OldCookieWithAShorterIdleTimeout(t *testing.T) {
+//
+// Proves S5.
+func TestOldCookieStaysRefusedUnderAShorterIdleTimeout(t *testing.T) {
 	for verb, renew := range map[string]func(t *testing.T, b *testkit.Browser, k *stay.State[testkit.Todos]){
 		"login": func(t *testing.T, b *testkit.Browser, _ *stay.State[testkit.Todos]) { testkit.Login(t, b, "ann") },
 		"key": func(t *testing.T, b *testkit.Browser, k *stay.State[testkit.Todos]) {
@@ -55,9 +57,11 @@ func TestS5OldCookieWithAShorterIdleTimeout(t *testing.T) {
 	}
 }
 
-// S5, S6: a request that outlives its session, as one that streams may, cannot
-// bring it back, and does not try for ever to store it.
-func TestS5S6RequestOutlivesItsSession(t *testing.T) {
+// A request that outlives its session, as one that streams may, cannot bring it
+// back, and does not try for ever to store it.
+//
+// Proves S5, S6.
+func TestRequestThatOutlivesItsSession(t *testing.T) {
 	for what, d := range map[string]time.Duration{"idle": 25 * time.Hour, "lifetime": 31 * 24 * time.Hour} {
 		for where, other := range map[string]store.Store{"here": nil, "elsewhere": memstore.New()} {
 			t.Run(what+" "+where, func(t *testing.T) {
@@ -79,8 +83,10 @@ func TestS5S6RequestOutlivesItsSession(t *testing.T) {
 	}
 }
 
-// S5, S7: what App.Sessions yielded ends with the session, whatever its cookie.
-func TestS5S7ListedSessionExpires(t *testing.T) {
+// What App.Sessions yielded ends with the session, whatever its cookie.
+//
+// Proves S5, S7.
+func TestListedSessionExpires(t *testing.T) {
 	clock := testkit.NewClock()
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{Clock: clock.Now, KeepCookieOnKeyChange: true})
 	p, _ := testkit.UserModules(app)
@@ -95,9 +101,11 @@ func TestS5S7ListedSessionExpires(t *testing.T) {
 	}
 }
 
-// S6: where Options.Lifetime has been raised, the states of a session last as
-// long as the session, if they are changed before their old end.
-func TestS6LifetimeRaised(t *testing.T) {
+// Where Options.Lifetime has been raised, the states of a session last as long
+// as the session, if they are changed before their old end.
+//
+// Proves S6.
+func TestStatesLastAsLongAsARaisedLifetime(t *testing.T) {
 	clock, main := testkit.NewClock(), testkit.Unclosed{Store: memstore.New()}
 	open := func(lifetime time.Duration) (*stay.App, *stay.State[testkit.Counter]) {
 		app := stay.New(main, &stay.Options{Clock: clock.Now, Lifetime: lifetime})

@@ -46,10 +46,12 @@ func perSessionStates(app *stay.App, n int) []*stay.State[testkit.Counter] {
 	return states
 }
 
-// A session that is renewed again and again while parallel requests create
-// and delete states of it stays the same session: each old cookie is refused,
-// each new one works (S5).
-func TestS5RenewStress(t *testing.T) {
+// A session that is renewed again and again while parallel requests create and
+// delete states of it stays the same session: each old cookie is refused, each
+// new one works.
+//
+// Proves S5.
+func TestRenewalsAmongRequestsKeepTheSession(t *testing.T) {
 	const sessions, renewals = 4, 30
 	onStoresOfSessions(t, func(t *testing.T, _ store.Store, app *stay.App) {
 		states := perSessionStates(app, 4)
@@ -99,9 +101,10 @@ func TestS5RenewStress(t *testing.T) {
 }
 
 // Once Destroy has returned nothing is accepted through the cookie, and when
-// the requests that were under way are over no state of the session is stored
-// (S5).
-func TestS5DestroyStress(t *testing.T) {
+// the requests that were under way are over no state of the session is stored.
+//
+// Proves S5.
+func TestNothingIsAcceptedAfterDestroy(t *testing.T) {
 	const sessions, turns = 40, 20
 	onStoresOfSessions(t, func(t *testing.T, st store.Store, app *stay.App) {
 		random := rand.New(rand.NewPCG(testseed.New(t), 0))

@@ -13,10 +13,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// S5: whatever refuses a cookie, for a minute its answers set no cookie and
-// change nothing, then it is one that nobody knows: it begins a new session,
-// which has nothing of the old one.
-func TestS5QuietMinute(t *testing.T) {
+// Whatever refuses a cookie, for a minute its answers set no cookie and change
+// nothing, then it is one that nobody knows: it begins a new session, which has
+// nothing of the old one.
+//
+// Proves S5.
+func TestRefusedCookiesAreAnsweredQuietlyForAMinute(t *testing.T) {
 	type app struct {
 		*stay.App
 		s *stay.State[testkit.Todos]
@@ -96,10 +98,12 @@ func TestS5QuietMinute(t *testing.T) {
 	}
 }
 
-// S5: what is under way when a session is logged out, ended, renewed or
-// revoked changes no attachment and creates nothing: neither a login by key
-// nor a Login nor the first state of a user.
-func TestS5UnderWayChangesNoAttachment(t *testing.T) {
+// What is under way when a session is logged out, ended, renewed or revoked
+// changes no attachment and creates nothing: neither a login by key nor a Login
+// nor the first state of a user.
+//
+// Proves S5.
+func TestWhatIsUnderWayChangesNoAttachment(t *testing.T) {
 	type app struct {
 		*stay.App
 		s *stay.State[testkit.Todos]
@@ -163,9 +167,11 @@ func TestS5UnderWayChangesNoAttachment(t *testing.T) {
 	}
 }
 
-// S7: Revoke is one write to the user's record, however many sessions there
-// are, and reads none of them.
-func TestS7RevokeIsOneWrite(t *testing.T) {
+// Revoke is one write to the user's record, however many sessions there are,
+// and reads none of them.
+//
+// Proves S7.
+func TestRevokeIsOneWrite(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := testkit.Unclosed{Store: open()}
@@ -212,10 +218,12 @@ func TestS7RevokeIsOneWrite(t *testing.T) {
 	}
 }
 
-// E10: no session verb works with the context of an action, and all do in
-// what it puts off with After: a Login there has the user's states in place
-// before Do returns.
-func TestE10SessionVerbs(t *testing.T) {
+// No session verb works with the context of an action, and all do in what it
+// puts off with After: a Login there has the user's states in place before Do
+// returns.
+//
+// Proves E10, W3.
+func TestSessionVerbsInsideAnAction(t *testing.T) {
 	testkit.OnKeyStores(t, func(t *testing.T, app *stay.App) {
 		verbs := map[string]func(s *stay.Session, ctx context.Context) error{
 			"Login":   func(s *stay.Session, ctx context.Context) error { return s.Login(ctx, "ann") },

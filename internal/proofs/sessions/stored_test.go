@@ -19,10 +19,12 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// S1: a session's record is stored with what it first needs to remember, in
-// one group: a state, a login or an attachment. Until then, and by asking,
-// nothing is stored.
-func TestS1WhatIsStoredWhen(t *testing.T) {
+// A session's record is stored with what it first needs to remember, in one
+// group: a state, a login or an attachment. Until then, and by asking, nothing
+// is stored.
+//
+// Proves S1.
+func TestSessionIsStoredWithWhatItFirstRemembers(t *testing.T) {
 	type app struct {
 		own *stay.State[testkit.Counter]
 		s   *stay.State[testkit.Todos]
@@ -90,9 +92,11 @@ func TestS1WhatIsStoredWhen(t *testing.T) {
 	}
 }
 
-// S1: for a module in another store the session's record is written first; a
-// state whose session's record is missing is read as usual.
-func TestS1ModuleInAnotherStore(t *testing.T) {
+// For a module in another store the session's record is written first; a state
+// whose session's record is missing is read as usual.
+//
+// Proves S1.
+func TestSessionIsStoredBeforeAStateInAnotherStore(t *testing.T) {
 	var order []string
 	note := func(which string, s store.Store) *storefault.Store {
 		return storefault.Wrap(s, &storefault.Options{Hook: func(c storefault.Call) {
@@ -131,9 +135,11 @@ func TestS1ModuleInAnotherStore(t *testing.T) {
 	testkit.WantCount(t, two.Ctx(), s, 1)
 }
 
-// S1: a state whose session's record is gone is read as usual by the cookie
-// that names it.
-func TestS1StateWithoutSessionRecord(t *testing.T) {
+// A state whose session's record is gone is read as usual by the cookie that
+// names it.
+//
+// Proves S1.
+func TestStateWithoutSessionRecordIsRead(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			st := testkit.Unclosed{Store: open()}
@@ -160,9 +166,11 @@ func TestS1StateWithoutSessionRecord(t *testing.T) {
 	}
 }
 
-// B3, W1: only a hash of the session's id is stored, whatever the session
-// does; nothing in the store lets anybody make its cookie.
-func TestB3W1OnlyAHashIsStored(t *testing.T) {
+// Only a hash of the session's id is stored, whatever the session does; nothing
+// in the store lets anybody make its cookie.
+//
+// Proves B3, W1.
+func TestOnlyAHashOfTheIDIsStored(t *testing.T) {
 	st := memstore.New()
 	app := testkit.NewApp(t, st, &stay.Options{Guests: stay.GuestStored})
 	s := stay.Register(app, testkit.TodosModule())
@@ -208,8 +216,10 @@ func formsOf(secret []byte) [][]byte {
 	return forms
 }
 
-// S1: modules in several stores share one session, whichever is used first.
-func TestS1ModulesInSeveralStores(t *testing.T) {
+// Modules in several stores share one session, whichever is used first.
+//
+// Proves S1.
+func TestModulesInSeveralStoresShareOneSession(t *testing.T) {
 	for name, open := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
 			main, other := testkit.Unclosed{Store: open()}, testkit.Unclosed{Store: open()}
@@ -267,10 +277,12 @@ func TestS1ModulesInSeveralStores(t *testing.T) {
 	}
 }
 
-// S6: the records of a session and of its guests expire with it at the latest;
+// The records of a session and of its guests expire with it at the latest;
 // those under users and keys, and Global ones, never do. Where their module has
 // an Expiry, all of them do so long after their last change.
-func TestS6ExpiryOfRecords(t *testing.T) {
+//
+// Proves S6.
+func TestRecordsExpireWithTheirSession(t *testing.T) {
 	st := memstore.New()
 	clk := testkit.NewClock()
 	app := testkit.NewApp(t, st, &stay.Options{Clock: clk.Now, Guests: stay.GuestStored, IdleTimeout: time.Hour, Lifetime: 30 * time.Hour})

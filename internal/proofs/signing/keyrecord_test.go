@@ -20,8 +20,10 @@ import (
 const oneKey = `{"keys":[{"secret":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}]}`
 
 // After a leak the record of the keys is deleted: every process gets one new
-// key, and the cookies of the old ones begin anew (W1).
-func TestW1DeletedKeysAreReplaced(t *testing.T) {
+// key, and the cookies of the old ones begin anew.
+//
+// Proves W1.
+func TestDeletedKeysAreReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk, handles := testkit.NewClock(), memstore.Shared(4)
 		opts := stay.Options{Clock: clk.Now}
@@ -67,9 +69,11 @@ func TestW1DeletedKeysAreReplaced(t *testing.T) {
 	})
 }
 
-// A record that cannot be read is reported and never overwritten; what was
-// read before goes on (W1, M3).
-func TestW1CorruptKeysStay(t *testing.T) {
+// A record that cannot be read is reported and never overwritten; what was read
+// before goes on.
+//
+// Proves M3, W1.
+func TestCorruptKeysStay(t *testing.T) {
 	for name, rec := range map[string]store.Write{
 		"no JSON":         {Value: []byte("}"), Version: 1},
 		"another type":    {Value: []byte(`[]`), Version: 1},
@@ -117,8 +121,10 @@ func TestW1CorruptKeysStay(t *testing.T) {
 	}
 }
 
-// A record from before keys had times is read, and rotates (W1).
-func TestW1KeysWithoutTimes(t *testing.T) {
+// A record from before keys had times is read, and rotates.
+//
+// Proves W1.
+func TestKeysWithoutTimesRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk, handles := testkit.NewClock(), memstore.Shared(2)
 		secret := bytes.Repeat([]byte{7}, 32)
@@ -151,8 +157,10 @@ func TestW1KeysWithoutTimes(t *testing.T) {
 }
 
 // Keys that can be read serve even if the store takes no new one, which is
-// reported (W1).
-func TestW1KeysThatCannotRotate(t *testing.T) {
+// reported.
+//
+// Proves W1.
+func TestKeysThatCannotRotateServe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk, handles := testkit.NewClock(), memstore.Shared(2)
 		mustCommit(t, handles[1], store.Write{Op: store.Put, Key: keysRecord, Value: []byte(oneKey), Version: 1})
@@ -171,9 +179,11 @@ func TestW1KeysThatCannotRotate(t *testing.T) {
 	})
 }
 
-// A shorter IdleTimeout does not cut short the cookies that were issued under
-// a longer one (W1, S6).
-func TestW1KeysOutliveLongerIdleTimeout(t *testing.T) {
+// A shorter IdleTimeout does not cut short the cookies that were issued under a
+// longer one.
+//
+// Proves S6, W1.
+func TestKeysOutliveALongerIdleTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk, handles := testkit.NewClock(), memstore.Shared(3)
 		token, _ := newKeyNode(t, handles[0], stay.Options{Clock: clk.Now, IdleTimeout: time.Hour}).sign(t)
@@ -195,8 +205,10 @@ func TestW1KeysOutliveLongerIdleTimeout(t *testing.T) {
 }
 
 // An App whose keys come from its options, or that has no sessions, stores no
-// keys (W1, S1).
-func TestW1KeysAreStoredOnUseOnly(t *testing.T) {
+// keys.
+//
+// Proves S1, W1.
+func TestKeysAreStoredOnUseOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := memstore.New()
 		app := testkit.NewApp(t, st, nil)
@@ -211,9 +223,11 @@ func TestW1KeysAreStoredOnUseOnly(t *testing.T) {
 	})
 }
 
-// W1: a hook that does not end holds up the removal of what has expired, and
-// not the keys: one that was deleted is given up all the same.
-func TestW1KeysAreGivenUpWhileAHookHangs(t *testing.T) {
+// A hook that does not end holds up the removal of what has expired, and not
+// the keys: one that was deleted is given up all the same.
+//
+// Proves W1.
+func TestKeysAreGivenUpWhileAHookHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
 		n := newKeyNode(t, testkit.Unclosed{Store: mem}, stay.Options{IdleTimeout: time.Hour})

@@ -126,8 +126,10 @@ func forged(n int) string {
 
 // The stored keys rotate by themselves, on two nodes at once: the new key
 // verifies before it signs, and the old one verifies as long as a cookie that
-// it signed can be good (W1).
-func TestW1StoredKeysRotate(t *testing.T) {
+// it signed can be good.
+//
+// Proves W1.
+func TestStoredKeysRotate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk, handles := testkit.NewClock(), memstore.Shared(3)
 		idle := 5 * day
@@ -184,9 +186,11 @@ func TestW1StoredKeysRotate(t *testing.T) {
 	})
 }
 
-// Of two nodes that rotate at the same moment one succeeds, and both go on
-// with its key (W1).
-func TestW1RotationRace(t *testing.T) {
+// Of two nodes that rotate at the same moment one succeeds, and both go on with
+// its key.
+//
+// Proves W1.
+func TestRotationRaceHasOneWinner(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk, handles := testkit.NewClock(), memstore.Shared(3)
 		opts := stay.Options{Clock: clk.Now}
@@ -219,9 +223,11 @@ func TestW1RotationRace(t *testing.T) {
 	})
 }
 
-// Whatever goes wrong when a key is added, there is one new key in the end,
-// and cookies are signed and verified meanwhile (W1, C2).
-func TestW1RotationFaults(t *testing.T) {
+// Whatever goes wrong when a key is added, there is one new key in the end, and
+// cookies are signed and verified meanwhile.
+//
+// Proves C2, W1.
+func TestRotationAmongFaultsAddsOneKey(t *testing.T) {
 	gate := storefault.NewGate()
 	commit := func(times int, f storefault.Fault) storefault.Rule {
 		return storefault.Rule{Op: storefault.Commit, Times: times, Fault: f}
@@ -278,8 +284,10 @@ func TestW1RotationFaults(t *testing.T) {
 }
 
 // A token that names an unknown key has the keys read again, once for all who
-// wait and not again within a second, however many come (W1).
-func TestW1UnknownKeysReadOnceASecond(t *testing.T) {
+// wait and not again within a second, however many come.
+//
+// Proves W1.
+func TestUnknownKeysAreReadOnceASecond(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk := testkit.NewClock()
 		n := newKeyNode(t, memstore.New(), stay.Options{Clock: clk.Now})
@@ -326,8 +334,10 @@ func TestW1UnknownKeysReadOnceASecond(t *testing.T) {
 }
 
 // While the store is away, known keys serve, and whether an unknown one is
-// forged is not known; the store is asked once a second (W1).
-func TestW1UnknownKeyWhileStoreIsAway(t *testing.T) {
+// forged is not known; the store is asked once a second.
+//
+// Proves W1.
+func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		clk := testkit.NewClock()
 		n := newKeyNode(t, memstore.New(), stay.Options{Clock: clk.Now})
@@ -352,9 +362,11 @@ func TestW1UnknownKeyWhileStoreIsAway(t *testing.T) {
 	})
 }
 
-// What is no token at all is none, whether the keys are known or not: nothing is
-// read or made for it (W1).
-func TestW1WhatIsNoTokenAsksNobody(t *testing.T) {
+// What is no token at all is none, whether the keys are known or not: nothing
+// is read or made for it.
+//
+// Proves W1.
+func TestWhatIsNoTokenAsksNobody(t *testing.T) {
 	n := newKeyNode(t, memstore.New(), stay.Options{})
 	n.store.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 	for _, value := range []string{"x", "not/base64", strings.Repeat("A", 20), strings.Repeat("A", 8000)} {
@@ -365,8 +377,10 @@ func TestW1WhatIsNoTokenAsksNobody(t *testing.T) {
 	}
 }
 
-// Reading the keys does not depend on the request that had it begun (W1).
-func TestW1KeysReadOutlivesRequest(t *testing.T) {
+// Reading the keys does not depend on the request that had it begun.
+//
+// Proves W1.
+func TestReadingTheKeysOutlivesItsRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newKeyNode(t, memstore.New(), stay.Options{})
 		gate := storefault.NewGate()
@@ -396,8 +410,10 @@ func TestW1KeysReadOutlivesRequest(t *testing.T) {
 }
 
 // That the keys could not be read for an earlier request is no answer to a
-// later one that waited for the same reading (W1, E8).
-func TestW1KeysReadAgainForTheNext(t *testing.T) {
+// later one that waited for the same reading.
+//
+// Proves E8, W1.
+func TestKeysAreReadAgainForTheNextRequest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newKeyNode(t, memstore.New(), stay.Options{})
 		rule := n.store.Add(storefault.Rule{Op: storefault.Load, Key: keysRecord, Fault: storefault.Hang()})

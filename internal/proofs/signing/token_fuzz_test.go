@@ -9,8 +9,9 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// No token that was not issued names a session, and none breaks anything (B3,
-// W1).
+// No token that was not issued names a session, and none breaks anything.
+//
+// Proves B3, W1.
 func FuzzToken(f *testing.F) {
 	app := testkit.NewApp(f, memstore.New(), nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
