@@ -134,7 +134,7 @@ func TestTableIsWhole(t *testing.T) {
 	}
 }
 
-// declares reports whether the package, named as in docs/rules.md, has the
+// declares reports whether the package, named as in docs/proofs.md, has the
 // test.
 func declares(t *testing.T, pkg, test string) bool {
 	t.Helper()

@@ -43,7 +43,8 @@ func newGuestSite(t *testing.T, s store.Store, expiry time.Duration, opts stay.O
 
 // A session that is used keeps what it has in memory only, whatever it is used
 // for, and loses it when it has been idle.
-// Proves S2, S6, A12, A15.
+//
+// Proves A12, A15, S2, S6.
 func TestGuestStaysWhileItsSessionIsUsed(t *testing.T) {
 	for use, fn := range map[string]func(t *testing.T, x *guestSite, b *testkit.Browser){
 		"a change of another module": func(t *testing.T, x *guestSite, b *testkit.Browser) { testkit.MustUpdate(t, b.Ctx(), x.seen) },
@@ -92,7 +93,8 @@ func TestGuestStaysWhileItsSessionIsUsed(t *testing.T) {
 }
 
 // What needs no session is no use of one.
-// Proves S2, A12.
+//
+// Proves A12, S2.
 func TestGlobalStateKeepsNoGuest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newGuestSite(t, memstore.New(), 0, stay.Options{})
@@ -108,6 +110,7 @@ func TestGlobalStateKeepsNoGuest(t *testing.T) {
 
 // A login is a use of the session for what it has in memory: that stays for
 // as long as the new cookie is good.
+//
 // Proves S2, S5.
 func TestLoginIsAUseForWhatIsInMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -123,7 +126,8 @@ func TestLoginIsAUseForWhatIsInMemory(t *testing.T) {
 
 // What a session has in memory goes at the end of its lifetime, also if it was
 // used just before.
-// Proves S6, A15.
+//
+// Proves A15, S6.
 func TestMemoryGoesWithTheSessionsLifetime(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newGuestSite(t, memstore.New(), 0, stay.Options{Lifetime: 3 * time.Hour})
@@ -141,7 +145,8 @@ func TestMemoryGoesWithTheSessionsLifetime(t *testing.T) {
 
 // A clock that was ahead for a while and is set back neither takes what a
 // session in use has in memory, nor keeps for long what one that is idle has.
-// Proves S2, E6.
+//
+// Proves E6, S2.
 func TestMemoryWithAClockThatIsSetBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newGuestSite(t, memstore.New(), 0, stay.Options{})
@@ -165,6 +170,7 @@ func TestMemoryWithAClockThatIsSetBack(t *testing.T) {
 // Expiry holds for the states of guests, in memory and stored: so long after
 // its last change a state is absent, and OnExpire is told, however much it was
 // read and the session used.
+//
 // Proves A15, S2, S6.
 func TestGuestsHaveTheExpiryOfTheirModule(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
@@ -217,6 +223,7 @@ func TestGuestsHaveTheExpiryOfTheirModule(t *testing.T) {
 
 // A page load that has nothing to reset does not put the expiry off, and one
 // that comes later finds nothing.
+//
 // Proves A15, W4.
 func TestPageLoadsAndTheExpiryOfGuests(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
@@ -238,6 +245,7 @@ func TestPageLoadsAndTheExpiryOfGuests(t *testing.T) {
 
 // A guest's change that runs past the expiry of its state begins with a new one,
 // in memory as in a store.
+//
 // Proves A15, E1.
 func TestGuestChangeAcrossItsExpiry(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
@@ -267,7 +275,8 @@ func TestGuestChangeAcrossItsExpiry(t *testing.T) {
 
 // A login takes along what has not expired, and only that: also where it had to
 // wait until then for a change of the guest's.
-// Proves K2, A15.
+//
+// Proves A15, K2.
 func TestLoginAtTheExpiryOfTheGuest(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
 		for when, expired := range map[string]bool{"just before": false, "at it": true, "while it waits": true} {
@@ -311,7 +320,8 @@ func TestLoginAtTheExpiryOfTheGuest(t *testing.T) {
 
 // A guest's state whose time comes while the group that takes it along is at
 // the store belongs to the user: it does not expire.
-// Proves K2, A15.
+//
+// Proves A15, K2.
 func TestGuestExpiresWhileItsLoginIsStored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
@@ -344,6 +354,7 @@ func TestGuestExpiresWhileItsLoginIsStored(t *testing.T) {
 }
 
 // A state that a logout leaves to the guest has the Expiry of its module as well.
+//
 // Proves A15, K3.
 func TestGuestOfALogoutExpires(t *testing.T) {
 	for mode, guests := range testkit.GuestModes {
@@ -369,6 +380,7 @@ func TestGuestOfALogoutExpires(t *testing.T) {
 
 // Expiry holds for guests whose changes are stored later: they are stored before
 // it, and OnExpire is told.
+//
 // Proves A14, A15.
 func TestDebouncedGuestsExpire(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
@@ -394,7 +406,8 @@ func TestDebouncedGuestsExpire(t *testing.T) {
 
 // Where a session always reaches the same process, its guests are in that one's
 // memory, by the same rules.
-// Proves S2, A15, N1.
+//
+// Proves A15, S2, N1.
 func TestGuestsInMemoryOfASharedStore(t *testing.T) {
 	clk := testkit.NewClock()
 	apps := testkit.Nodes(t, 2, &stay.Options{Clock: clk.Now, IdleTimeout: time.Hour, Guests: stay.GuestMemory, StickySessions: true})

@@ -28,6 +28,7 @@ func anyStores() map[string]func() store.Store {
 
 // What somebody makes up, and was never stored, takes no room from what is
 // used: keys, cookies of sessions that nothing was stored for, and users.
+//
 // Proves E6.
 func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
 	const limit, inUse, madeUp = 100, 24, 2000
@@ -90,6 +91,7 @@ func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
 
 // Memory remembers that there is nothing, also while it is full of what is used:
 // the store is asked once. When there is something, it is like any other state.
+//
 // Proves E6.
 func TestAbsenceIsRemembered(t *testing.T) {
 	const limit = 100
@@ -125,6 +127,7 @@ func TestAbsenceIsRemembered(t *testing.T) {
 }
 
 // However many ask for a key that has nothing, the store is asked once.
+//
 // Proves E1.
 func TestOneLoadForAllWhoAskForWhatIsAbsent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

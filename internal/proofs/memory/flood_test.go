@@ -29,7 +29,8 @@ func visit(t *testing.T, ctx context.Context, s *stay.State[testkit.Counter], la
 
 // What guests have that came back stays, whatever number of guests comes once.
 // The bounds hold all the while, that of the count and that of the memory.
-// Proves E6, A12.
+//
+// Proves A12, E6.
 func TestGuestsWhoCameBackOutliveAFlood(t *testing.T) {
 	for name, c := range map[string]struct {
 		opts      stay.Options
@@ -86,7 +87,8 @@ func TestGuestsWhoCameBackOutliveAFlood(t *testing.T) {
 
 // Guests who come back get the places of those who did not, all of them: what
 // a flood has left does not stay in their way.
-// Proves E6, A12.
+//
+// Proves A12, E6.
 func TestGuestsWhoComeBackNeedNoPlaceForAFlood(t *testing.T) {
 	const limit = 100
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxGuests: limit, Logger: slog.New(slog.DiscardHandler)})
@@ -108,6 +110,7 @@ func TestGuestsWhoComeBackNeedNoPlaceForAFlood(t *testing.T) {
 
 // States that were used again stay in memory when many others come once, as in
 // a search through all keys, and sessions that came back when many begin.
+//
 // Proves E6.
 func TestStatesThatAreUsedAgainOutliveAScan(t *testing.T) {
 	const limit, n = 200, 30

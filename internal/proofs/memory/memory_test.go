@@ -94,6 +94,7 @@ func times[T any](n int, one func(i int) T) []T {
 
 // What states take in memory is what Options.MaxBytes bounds, whatever shape
 // they have, whether they were made or loaded.
+//
 // Proves E6.
 func TestMaxBytesBoundsWhatStatesTake(t *testing.T) {
 	halfPast := time.FixedZone("", 5*3600+1800)
@@ -238,7 +239,8 @@ func boundedMemory[S any](t *testing.T, n, part int, fill func(s *S)) {
 
 // What a record has beside the fields of the state is kept with it, and
 // counts.
-// Proves E6, M2.
+//
+// Proves M2, E6.
 func TestMaxBytesCountsUnknownFields(t *testing.T) {
 	const bound, n = 1 << 20, 24
 	type newer struct {
@@ -279,7 +281,8 @@ func TestMaxBytesCountsUnknownFields(t *testing.T) {
 
 // A state with changes that Debounce keeps back is in memory once: as it is, and
 // not as it was stored.
-// Proves E6, A14.
+//
+// Proves A14, E6.
 func TestChangesThatAreNotStoredYetAreInMemoryOnce(t *testing.T) {
 	m := &testkit.Measured{}
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{Metrics: m})

@@ -304,7 +304,7 @@ func TestModulesThatNobodyRegistersAreForgotten(t *testing.T) {
 
 // What is left to other programs is logged, once for each module.
 //
-// Proves A15, B13.
+// Proves A15.
 func TestWhatIsLeftToOtherProgramsIsLoggedOnce(t *testing.T) {
 	c, out := testkit.NewClock(), &strings.Builder{}
 	all := memstore.Shared(2)

@@ -155,7 +155,8 @@ func (x *endWorld) stopped(t *testing.T, fault func(*storefault.Gate) storefault
 // A change that is under way creates nothing in a store of the module's own once
 // the end of its session was acknowledged, wherever it was at that moment: in
 // its function, on its way to the store, or on its way back.
-// Proves S5, A12, E5, N1.
+//
+// Proves A12, E5, S5, N1.
 func TestNothingIsCreatedElsewhereAfterTheEnd(t *testing.T) {
 	for verb := range endVerbs {
 		t.Run(verb, func(t *testing.T) {
@@ -193,7 +194,8 @@ func TestNothingIsCreatedElsewhereAfterTheEnd(t *testing.T) {
 
 // In the other order, the change is told that it succeeded before the end is
 // stored: then the end removes what it has created, and a new cookie finds it.
-// Proves S5, A12.
+//
+// Proves A12, S5.
 func TestTheEndFindsWhatWasCreatedElsewhere(t *testing.T) {
 	for verb := range endVerbs {
 		t.Run(verb, func(t *testing.T) {
@@ -228,6 +230,7 @@ func TestTheEndFindsWhatWasCreatedElsewhere(t *testing.T) {
 
 // A store that does not answer, or refuses, the removal of what must not be is
 // asked again; if it never answers, the caller is told that nobody knows.
+//
 // Proves E5, S5.
 func TestRemovalOfWhatMustNotBeIsTriedAgain(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -257,6 +260,7 @@ func TestRemovalOfWhatMustNotBeIsTriedAgain(t *testing.T) {
 
 // A creation whose answer was lost is found out about before anybody is told of
 // it.
+//
 // Proves E5, S5.
 func TestCreationElsewhereOfUnknownOutcome(t *testing.T) {
 	for name, fault := range map[string]storefault.Fault{"stored": storefault.LoseAck(nil), "not stored": storefault.Drop(nil)} {
@@ -289,6 +293,7 @@ func TestCreationElsewhereOfUnknownOutcome(t *testing.T) {
 
 // What a request with the new cookie has built on meanwhile, in another process,
 // is not removed: then nobody can say that nothing was created.
+//
 // Proves E5, S5, N1.
 func TestWhatOthersHaveBuiltOnStays(t *testing.T) {
 	for _, immediate := range []bool{true, false} {
@@ -316,7 +321,8 @@ func TestWhatOthersHaveBuiltOnStays(t *testing.T) {
 
 // Where the session's store cannot say whether the session stands, nothing is
 // created, and the change fails.
-// Proves S5, E5.
+//
+// Proves E5, S5.
 func TestNothingIsCreatedElsewhereWhileTheSessionIsUnknown(t *testing.T) {
 	for _, immediate := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -333,6 +339,7 @@ func TestNothingIsCreatedElsewhereWhileTheSessionIsUnknown(t *testing.T) {
 
 // A caller who leaves while its creation is looked at leaves nothing behind
 // either.
+//
 // Proves E5, S5.
 func TestNothingIsCreatedElsewhereForACallerWhoLeft(t *testing.T) {
 	// Who calls an immediate store does not wait.
@@ -350,6 +357,7 @@ func TestNothingIsCreatedElsewhereForACallerWhoLeft(t *testing.T) {
 
 // What is created elsewhere and stored later is not stored any more once the
 // session is destroyed, and goes if it is being stored.
+//
 // Proves A14, S5.
 func TestDebouncedStateElsewhereGoesWithItsSession(t *testing.T) {
 	for _, immediate := range []bool{true, false} {
@@ -388,6 +396,7 @@ func TestDebouncedStateElsewhereGoesWithItsSession(t *testing.T) {
 
 // A change is not acknowledged to be stored later where another process has
 // ended the session before, nor stored where it has destroyed it since.
+//
 // Proves A14, S5, N1.
 func TestDebouncedStateElsewhereAsksTheSessionsStore(t *testing.T) {
 	world := func(t *testing.T) *endWorld {
@@ -439,7 +448,8 @@ func TestDebouncedStateElsewhereAsksTheSessionsStore(t *testing.T) {
 
 // Nor does a change that is under way create a state in memory after the end,
 // in the same process or another.
-// Proves S5, S2, A12, N1.
+//
+// Proves A12, S2, S5, N1.
 func TestNothingIsCreatedInMemoryAfterTheEnd(t *testing.T) {
 	for verb := range endVerbs {
 		for _, shared := range []bool{false, true} {
@@ -472,6 +482,7 @@ func TestNothingIsCreatedInMemoryAfterTheEnd(t *testing.T) {
 }
 
 // A change of a state that exists may finish: nothing is created by it.
+//
 // Proves S5.
 func TestAChangeElsewhereMayFinishOnWhatExists(t *testing.T) {
 	inEndWorlds(t, func(t *testing.T, x *endWorld) {

@@ -55,6 +55,7 @@ func (s oneRevision) Commit(ctx context.Context, now time.Time, groups []store.G
 // A leaked key whose record is deleted by hand is given up by every node within
 // two minutes, and all take the new one, even if the new record has the
 // revision of the old one.
+//
 // Proves W1.
 func TestALeakedKeyIsGivenUpByEveryNode(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -92,6 +93,7 @@ func TestALeakedKeyIsGivenUpByEveryNode(t *testing.T) {
 
 // A key that is put in the place of another by hand, without a word about the
 // revision, is the key of every node from then on.
+//
 // Proves W1.
 func TestKeysThatAreReplacedByHandAreTaken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
