@@ -5,15 +5,9 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/stay-go/stay/internal/testkit"
-
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
-
-// visitor returns the context of a request of a new browser, as a handler
-// behind web.Sessions finds it in r.Context().
-func visitor(app *stay.App) context.Context { return testkit.NewBrowser(app).Ctx() }
 
 // A List belongs to its owner; that of a guest has none.
 type List struct {
@@ -68,109 +62,6 @@ func ExampleWithKey() {
 	// "" [] <nil>
 	// "ann" [milk] <nil>
 	// "bob" [] <nil>
-}
-
-// What becomes of a guest's state where the key has one already.
-func ExampleModule_adopt() {
-	app := stay.New(memstore.New(), nil)
-	defer app.Close(context.Background())
-	list := stay.Register(app, stay.Module[List]{
-		Name:    "list",
-		Persist: stay.WithKey(func(l *List) string { return l.Owner.ID }),
-		Adopt: func(stored, guest *List) error {
-			stored.Items = append(stored.Items, guest.Items...)
-			return nil
-		},
-	})
-	for _, item := range []string{"milk", "bread"} {
-		ctx := visitor(app) // each time another device
-		if _, err := list.Update(ctx, addToList(item)); err != nil {
-			fmt.Println(err)
-		}
-		l, err := list.Update(ctx, setOwner(Owner{ID: "ann"}))
-		fmt.Println(l.Items, err)
-	}
-	// Output:
-	// [milk] <nil>
-	// [milk bread] <nil>
-}
-
-type Profile struct {
-	Name string `json:"name"`
-}
-
-type Basket struct {
-	Items []string `json:"items"`
-}
-
-// One login moves all PerUser modules.
-func ExampleSession_Login() {
-	app := stay.New(memstore.New(), nil)
-	defer app.Close(context.Background())
-	profile := stay.Register(app, stay.Module[Profile]{Name: "profile", Initial: Profile{Name: "guest"}, Persist: stay.PerUser})
-	basket := stay.Register(app, stay.Module[Basket]{Name: "basket", Persist: stay.PerUser})
-	show := func(ctx context.Context) {
-		p, err := profile.Get(ctx)
-		if err != nil {
-			fmt.Println(err)
-			return
-		}
-		b, err := basket.Get(ctx)
-		fmt.Printf("%q: %s %v %v\n", stay.SessionFrom(ctx).User(), p.Name, b.Items, err)
-	}
-
-	ctx := visitor(app)
-	_, err := basket.Update(ctx, func(b *Basket) error {
-		b.Items = append(b.Items, "tea")
-		return nil
-	})
-	fmt.Println(err)
-	show(ctx)
-	fmt.Println(stay.SessionFrom(ctx).Login(ctx, "ann")) // the password was checked before
-	_, err = profile.Update(ctx, func(p *Profile) error {
-		p.Name = "Ann"
-		return nil
-	})
-	fmt.Println(err)
-	show(ctx)
-	fmt.Println(stay.SessionFrom(ctx).Logout(ctx))
-	show(ctx)
-	// Output:
-	// <nil>
-	// "": guest [tea] <nil>
-	// <nil>
-	// <nil>
-	// "ann": Ann [tea] <nil>
-	// <nil>
-	// "": guest [] <nil>
-}
-
-// A user is logged out everywhere.
-func ExampleApp_Revoke() {
-	app := stay.New(memstore.New(), nil)
-	defer app.Close(context.Background())
-	laptop, phone := visitor(app), visitor(app)
-	for _, ctx := range []context.Context{laptop, phone} {
-		if err := stay.SessionFrom(ctx).Login(ctx, "ann"); err != nil {
-			fmt.Println(err)
-		}
-	}
-	count := func() (n int) {
-		for _, err := range app.Sessions(context.Background(), "ann") {
-			if err != nil {
-				fmt.Println(err)
-			}
-			n++
-		}
-		return n
-	}
-	fmt.Println(count(), stay.SessionFrom(laptop).User())
-	fmt.Println(app.Revoke(context.Background(), "ann"))
-	fmt.Printf("%d %q\n", count(), stay.SessionFrom(laptop).User())
-	// Output:
-	// 2 ann
-	// <nil>
-	// 0 ""
 }
 
 type Board struct {
