@@ -9,17 +9,14 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
-
-// catalogKey is where the modules of a store are listed.
-const catalogKey = "stay/modules"
 
 // catalogDays is for how many days a module counts as one of the store after a
 // program that registers it was last seen.
@@ -117,7 +114,7 @@ func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.
 func storesState(groups []store.Group) bool {
 	for _, g := range groups {
 		for _, w := range g {
-			if w.Op == store.Put && !strings.HasPrefix(w.Key, "stay/") {
+			if w.Op == store.Put && !keyspace.IsSystem(w.Key) {
 				return true
 			}
 		}
@@ -131,10 +128,8 @@ func (m *module) catalogPrefix() string {
 	switch {
 	case m.scope == scopeGlobal && m.expired == nil:
 		return ""
-	case m.kind != nil:
-		return strings.TrimSuffix(m.kind.Prefix, "/")
-	case m.guest.Backend != nil:
-		return strings.TrimSuffix(m.guest.Prefix, "/")
+	case m.kind != nil || m.guest.Backend != nil:
+		return keyspace.Module(m.scope.inKeys(), m.name)
 	}
 	return ""
 }
@@ -187,7 +182,7 @@ func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, 
 	if err != nil {
 		return false, err
 	}
-	res := c.store.Commit(ctx, now, []store.Group{{{Op: store.Put, Key: catalogKey, Base: rev, Value: value, Version: 1}}})
+	res := c.store.Commit(ctx, now, []store.Group{{{Op: store.Put, Key: keyspace.Modules, Base: rev, Value: value, Version: 1}}})
 	switch {
 	case len(res) != 1:
 		return false, errSilent
@@ -249,7 +244,7 @@ func (c *catalog) refresh(ctx context.Context) {
 
 // load loads the list.
 func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, store.Revision, error) {
-	recs, err := c.store.Load(ctx, now, []store.Read{{Key: catalogKey}})
+	recs, err := c.store.Load(ctx, now, []store.Read{{Key: keyspace.Modules}})
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -262,7 +257,7 @@ func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, stor
 	if err := json.Unmarshal(recs[0].Value, list); err != nil || recs[0].Version > 1 {
 		return nil, 0, &Error{
 			Code: ErrCorrupt, Phase: "decode", Err: err,
-			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + catalogKey + " if nothing newer has written it",
+			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + keyspace.Modules + " if nothing newer has written it",
 		}
 	}
 	c.know(list)
@@ -303,23 +298,16 @@ func (a *App) hookElsewhere(list *catalogRecord, key string) bool {
 	if m, _, _ := a.stateOf(key); m != nil && m.expired != nil {
 		return false
 	}
-	scope, name, _ := splitKey(key)
-	prefixes := []string{scope + "/" + name}
-	if scope == "guest" {
-		prefixes = append(prefixes, "user/"+name, "key/"+name)
+	scope, name, _ := keyspace.Split(key)
+	prefixes := []string{keyspace.Module(scope, name)}
+	if scope == keyspace.Guest {
+		prefixes = append(prefixes, keyspace.Module(keyspace.User, name), keyspace.Module(keyspace.Key, name))
 	}
 	day := catalogDay(a.opts.Clock())
 	return slices.ContainsFunc(prefixes, func(p string) bool {
 		m := list.get(p)
 		return m.Hook != 0 && day-m.Hook <= catalogDays
 	})
-}
-
-// splitKey takes apart what a state's key in the store consists of.
-func splitKey(key string) (scope, name, id string) {
-	scope, rest, _ := strings.Cut(key, "/")
-	name, id, _ = strings.Cut(rest, "/")
-	return scope, name, id
 }
 
 // A foreignModule is one of the store's that this App does not register.
@@ -335,7 +323,7 @@ func (a *App) foreign(list *catalogRecord) (all []foreignModule) {
 	}
 	day := catalogDay(a.opts.Clock())
 	for _, prefix := range slices.Sorted(maps.Keys(list.Modules)) {
-		scope, name, _ := splitKey(prefix)
+		scope, name, _ := keyspace.Split(prefix)
 		m := list.Modules[prefix]
 		if mine, _, _ := a.stateOf(prefix + "/"); mine == nil && day-m.Seen <= catalogDays {
 			all = append(all, foreignModule{scope, name, m.ByUser})
@@ -349,11 +337,11 @@ func (a *App) foreign(list *catalogRecord) (all []foreignModule) {
 func (a *App) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
 	for _, m := range a.foreign(list) {
 		switch m.scope {
-		case "session", "guest":
-			keys = append(keys, m.scope+"/"+m.name+"/"+id)
-		case "user", "key":
+		case keyspace.Session, keyspace.Guest:
+			keys = append(keys, keyspace.Prefix(m.scope, m.name)+id)
+		case keyspace.User, keyspace.Key:
 			for _, moves := range rec.guests(m.name) {
-				keys = append(keys, guestPrefix(m.name)+guestID(id, moves))
+				keys = append(keys, keyspace.Prefix(keyspace.Guest, m.name)+keyspace.GuestID(id, moves))
 			}
 		}
 	}

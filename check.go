@@ -8,11 +8,9 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
-
-// checkKey is the key that a check reads. Nothing is stored under it.
-const checkKey = "stay/check"
 
 // Check reports whether the App can do its work, for readiness probes: it reads
 // from the App's store and from those of its modules, and returns nil when all
@@ -127,7 +125,7 @@ func (c *checking) wait(ctx context.Context) error {
 func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
-	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: checkKey}})
+	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
 	if err == nil && len(recs) != 1 {
 		err = errSilent
 	}

@@ -3,13 +3,10 @@ package stay
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"strconv"
-	"strings"
 	"time"
 
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -22,8 +19,6 @@ import (
 // expires goes there too, so that it is in nobody's way, and is tried again
 // from time to time.
 const (
-	claimPrefix = "stay/claim/"
-	gravePrefix = "stay/expired/"
 	// claimTime is how long a claim holds: longer than hooks may run and the
 	// estate takes to be removed.
 	claimTime = 2 * time.Minute
@@ -36,10 +31,7 @@ const (
 )
 
 // claimKey names the record that claims the estate.
-func (e *estate) claimKey() string {
-	sum := sha256.Sum256([]byte(e.owner))
-	return claimPrefix + hex.EncodeToString(sum[:16])
-}
+func (e *estate) claimKey() string { return keyspace.Claim(e.owner) }
 
 // bury moves an expired record out of the way of a new one. If somebody else
 // was quicker it does nothing.
@@ -61,20 +53,11 @@ func entomb(rec *store.Record, expires time.Time) store.Group {
 		Op: store.Put, Key: rec.Key,
 		Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: expires,
 	}
-	if strings.HasPrefix(rec.Key, gravePrefix) {
+	if keyspace.IsAside(rec.Key) {
 		return store.Group{put}
 	}
-	put.Key = gravePrefix + strconv.FormatUint(uint64(rec.Revision), 10) + "/" + rec.Key
+	put.Key = keyspace.Aside(rec.Key, rec.Revision)
 	return store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}, put}
-}
-
-// buried returns the key that a record had before it was put into a grave, or
-// the key it has.
-func buried(key string) string {
-	if rest, ok := strings.CutPrefix(key, gravePrefix); ok {
-		_, key, _ = strings.Cut(rest, "/")
-	}
-	return key
 }
 
 // expire claims estates, runs the hooks of their states and removes them.
@@ -195,7 +178,7 @@ func (s *sweep) runHooks(ctx context.Context, mine []*estate) (over, released []
 func (s *sweep) expireAll(ctx context.Context, e *estate, recs []store.Record) []store.Record {
 	kept := recs[:0:0]
 	for _, rec := range recs {
-		m, _, key := s.app.stateOf(buried(rec.Key))
+		m, _, key := s.app.stateOf(keyspace.Original(rec.Key))
 		if m != nil && m.expired != nil {
 			v, err := m.stored(&rec)
 			if err != nil {

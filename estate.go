@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -34,9 +35,9 @@ func (a *App) estates(recs []store.Record) []*estate {
 	var all []*estate
 	by := map[string]*estate{}
 	for _, rec := range recs {
-		owner, session := rec.Key, a.sessionOf(rec.Key)
+		owner, session := rec.Key, keyspace.SessionOf(rec.Key)
 		if session != "" {
-			owner = a.sessions.kind.Prefix + session
+			owner = keyspace.Sessions + session
 		}
 		e := by[owner]
 		if e == nil {
@@ -57,24 +58,10 @@ func isTombstone(rec *store.Record) bool {
 	return json.Unmarshal(rec.Value, &s) == nil && s.past().Ended != 0
 }
 
-// sessionOf returns the ID of the session that a record belongs to, or "". The
-// layout of the keys tells, also of modules that this App does not register.
-func (a *App) sessionOf(key string) string {
-	if id, ok := strings.CutPrefix(key, a.sessions.kind.Prefix); ok {
-		return id
-	}
-	if scope, _, id := splitKey(key); scope == "session" || scope == "guest" {
-		id, _, _ = strings.Cut(id, ".") // see guestID
-		return id
-	}
-	return ""
-}
-
 // stateOf returns the module and kind of a state's record, and the key of the
 // state; nil if the record is none of a module of this App.
 func (a *App) stateOf(key string) (*module, *engine.Kind, string) {
-	_, rest, _ := strings.Cut(key, "/")
-	name, _, _ := strings.Cut(rest, "/")
+	_, name, _ := keyspace.Split(key)
 	a.mu.RLock()
 	m := a.modules[name]
 	a.mu.RUnlock()
@@ -129,7 +116,7 @@ func (e *estate) record() *sessionRecord {
 // hooked reports whether a hook is to run before the estate is removed.
 func (a *App) hooked(e *estate) bool {
 	for rec := range e.records() {
-		if m, _, _ := a.stateOf(buried(rec.Key)); m != nil && m.expired != nil && !e.ended {
+		if m, _, _ := a.stateOf(keyspace.Original(rec.Key)); m != nil && m.expired != nil && !e.ended {
 			return true
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -184,11 +185,11 @@ func (s *sweep) leaveToOthers(ctx context.Context, now time.Time, all []*estate)
 // hookElsewhere reports whether other programs run OnExpire of the record's
 // state, and this one does not. It logs the first of each module.
 func (s *sweep) hookElsewhere(rec *store.Record) bool {
-	key := buried(rec.Key)
+	key := keyspace.Original(rec.Key)
 	if !s.app.hookElsewhere(s.modules, key) {
 		return false
 	}
-	_, name, _ := splitKey(key)
+	_, name, _ := keyspace.Split(key)
 	s.catalog.say("stay: expired states are left to another program on the store, which runs OnExpire of the module", name)
 	return true
 }

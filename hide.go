@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -81,15 +82,12 @@ func (s hidingStore) List(ctx context.Context, now time.Time, prefix, after stri
 // names are the owners that keys name, each with what stands before it.
 type names struct{ before, owners []string }
 
-// namesIn finds the owners. The keys of sessions and of Stay's own records name
-// nobody.
+// namesIn finds the owners.
 func namesIn(keys []string) *names {
 	n := &names{}
 	for _, key := range keys {
-		kind, rest, _ := strings.Cut(buried(key), "/")
-		module, owner, _ := strings.Cut(rest, "/")
-		if owner != "" && (kind == "user" || kind == "key" || kind == "stay" && module == "user") {
-			n.before, n.owners = append(n.before, module+"/"), append(n.owners, owner)
+		if before, owner := keyspace.Owner(key); owner != "" {
+			n.before, n.owners = append(n.before, before), append(n.owners, owner)
 		}
 	}
 	return n

@@ -29,8 +29,6 @@ const (
 	maxKeys = 16
 )
 
-const keysRecord = "stay/keys"
-
 // keysVersion is that of records that this code reads and writes. Fields that
 // are only added leave it as it is.
 const keysVersion = 1

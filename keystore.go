@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -191,7 +192,7 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 	have := s.set.Load()
 	for range 4 {
 		now := s.app.opts.Clock()
-		recs, err := st.Load(ctx, now, []store.Read{{Key: keysRecord}})
+		recs, err := st.Load(ctx, now, []store.Read{{Key: keyspace.SigningKeys}})
 		if err == nil && len(recs) != 1 {
 			err = errors.New("the store did not answer the read")
 		}
@@ -210,7 +211,7 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 			}
 			have = set
 		}
-		write := store.Write{Op: store.Put, Key: keysRecord, Version: keysVersion}
+		write := store.Write{Op: store.Put, Key: keyspace.SigningKeys, Version: keysVersion}
 		if set != nil {
 			var changed bool
 			if due, changed = set.record.next(now, idle); !changed {
@@ -225,7 +226,7 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 		switch {
 		case len(res) != 1:
 		case res[0].Outcome == store.Applied && len(res[0].Revisions) == 1:
-			return parseKeys(&store.Record{Key: keysRecord, Revision: res[0].Revisions[0], Value: write.Value, Version: keysVersion})
+			return parseKeys(&store.Record{Key: keyspace.SigningKeys, Revision: res[0].Revisions[0], Value: write.Value, Version: keysVersion})
 		case res[0].Outcome == store.Rejected:
 			return set, keysUnavailable(res[0].Err)
 		}

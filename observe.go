@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -172,14 +173,13 @@ func (s watchedStore) Commit(ctx context.Context, now time.Time, groups []store.
 	res := s.Store.Commit(ctx, now, groups)
 	s.observer.measure(Measurement{Name: commitDuration, Value: time.Since(began).Seconds(), Code: commitCode(groups, res)})
 	records, begun := 0, 0
-	sessions := s.observer.app.sessions.kind.Prefix
 	for i, g := range groups {
 		for _, w := range g {
 			if w.Op == store.Check {
 				continue
 			}
 			records++
-			if w.Op == store.Put && w.Base == 0 && strings.HasPrefix(w.Key, sessions) && i < len(res) && res[i].Outcome == store.Applied {
+			if w.Op == store.Put && w.Base == 0 && strings.HasPrefix(w.Key, keyspace.Sessions) && i < len(res) && res[i].Outcome == store.Applied {
 				begun++
 			}
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
 )
@@ -119,12 +120,13 @@ func (m *module) makeKinds() {
 	if !backend.Features().SoleOwner {
 		m.app.shared.Store(true)
 	}
-	kind := func(prefix string, b *engine.Backend) *engine.Kind {
+	kind := func(scope string, b *engine.Backend) *engine.Kind {
+		guest := scope == keyspace.Guest
 		k := engine.Kind{
-			Name: m.name, Type: moduleType{module: m, guest: prefix == guestPrefix(m.name)}, Version: m.version,
-			RunsUserCode: m.created != nil || len(m.migrate) > 0, Prefix: prefix, Backend: b,
+			Name: m.name, Type: moduleType{module: m, guest: guest}, Version: m.version,
+			RunsUserCode: m.created != nil || len(m.migrate) > 0, Prefix: keyspace.Prefix(scope, m.name), Backend: b,
 			Single:  m.scope == scopeGlobal,
-			OwnKeys: m.scope == scopeSession || prefix == guestPrefix(m.name),
+			OwnKeys: m.scope == scopeSession || guest,
 		}
 		if b != nil {
 			k.Debounce = m.debounce
@@ -132,7 +134,7 @@ func (m *module) makeKinds() {
 		return m.app.engine.Kind(k)
 	}
 	if m.scope != scopeEphemeral {
-		m.kind = kind(m.scope.prefix(m.name), backend)
+		m.kind = kind(m.scope.inKeys(), backend)
 		m.kind.Keep = m.expiry
 		m.watch(m.kind)
 	}
@@ -141,7 +143,7 @@ func (m *module) makeKinds() {
 		if m.app.opts.Guests == GuestStored {
 			guests = backend
 		}
-		m.guest = kind(guestPrefix(m.name), guests)
+		m.guest = kind(keyspace.Guest, guests)
 		m.guest.Keep = m.expiry
 		m.watch(m.guest)
 	}

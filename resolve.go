@@ -3,11 +3,11 @@ package stay
 import (
 	"context"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 )
 
 // A target is the instance of a module that a session has, as its record
@@ -112,15 +112,7 @@ func (m *module) keyed(key, id string, moves uint32) target {
 	if key != "" {
 		return target{kind: m.kind, id: key, key: key}
 	}
-	return target{kind: m.guest, id: guestID(id, moves)}
-}
-
-// guestID is the key of a session's guest with this number.
-func guestID(session string, moves uint32) string {
-	if moves == 0 {
-		return session
-	}
-	return session + "." + strconv.FormatUint(uint64(moves), 10)
+	return target{kind: m.guest, id: keyspace.GuestID(id, moves)}
 }
 
 // sessionKey computes the key of a module whose key follows from the session.
@@ -333,7 +325,7 @@ func (r *resolution) Later() (engine.Later, error) {
 // ID, which must be stored and not have ended.
 func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *resolution) (engine.Ref, error) {
 	notFound := &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", KeyHash: keyHash(id), Message: "no such session"}
-	if len(id) != idEncoding.EncodedLen(20) {
+	if !keyspace.MayBeSessionID(id) {
 		return engine.Ref{}, notFound
 	}
 	id = strings.Clone(id) // it may be a piece of a request, and is kept

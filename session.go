@@ -2,7 +2,6 @@ package stay
 
 import (
 	"context"
-	"encoding/base32"
 	"errors"
 	"fmt"
 	"io"
@@ -117,8 +116,6 @@ func (c *sessionContext) Value(key any) any {
 	}
 	return c.Context.Value(key)
 }
-
-var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
 
 // ID names the session: 32 characters made of a hash of the id in the cookie,
 // safe to store and to log, and the key of the session's states. It stays the

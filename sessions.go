@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 )
 
 // sessions keeps the records of sessions and users, as states of kinds of
@@ -21,12 +22,12 @@ func (ss *sessions) init(app *App) {
 	ss.app = app
 	ss.news.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
-		Name: "session", Prefix: "stay/session/", Backend: app.backend, Version: 1, OwnKeys: true,
+		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
 		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
-		Name: "user", Prefix: "stay/user/", Backend: app.backend, Version: 1,
+		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1,
 		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
 	})

@@ -1,6 +1,10 @@
 package stay
 
-import "reflect"
+import (
+	"reflect"
+
+	"github.com/stay-go/stay/internal/keyspace"
+)
 
 // A Strategy says whom a state belongs to: [PerSession], [PerUser], [Global],
 // [WithKey] or [ResolveKey].
@@ -20,27 +24,20 @@ const (
 
 func (s scope) scope() scope { return s }
 
-// prefix returns what the keys of a module begin with in the store; the key
-// itself, of any bytes, follows. A valid name has no slash, so no key is that
-// of another module or strategy, or of a system record, which begin with
-// "stay/".
-func (s scope) prefix(name string) string {
+// inKeys is what stands for the scope in the keys of a store.
+func (s scope) inKeys() string {
 	switch s {
 	case scopeSession:
-		return "session/" + name + "/"
+		return keyspace.Session
 	case scopeGlobal:
-		return "global/" + name + "/"
+		return keyspace.Global
 	case scopeUser:
-		return "user/" + name + "/"
+		return keyspace.User
 	case scopeKey:
-		return "key/" + name + "/"
+		return keyspace.Key
 	}
-	return ""
+	return keyspace.Guest
 }
-
-// guestPrefix is what the keys of a module's guest and ephemeral states begin
-// with where they are stored.
-func guestPrefix(name string) string { return "guest/" + name + "/" }
 
 var (
 	// PerSession: each browser session has a state of its own.

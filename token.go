@@ -3,11 +3,11 @@ package stay
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
 	"encoding/binary"
 	"time"
 
 	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/keyspace"
 )
 
 // open reads the cookie, or draws an id if there is none that is valid.
@@ -44,7 +44,7 @@ func (s *Session) draw(now time.Time) {
 	s.gen = 0
 	s.created = now.Truncate(time.Second)
 	s.idleEnd = time.Time{}
-	s.key = sessionKeyOf(s.id)
+	s.key = keyspace.SessionID(s.id)
 }
 
 // unknown reports whether nothing can be stored for the session.
@@ -57,12 +57,6 @@ func (s *Session) take(t *bridge.Token, now time.Time) bool {
 	}
 	s.id, s.key, s.gen, s.created, s.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
 	return true
-}
-
-// sessionKeyOf returns the key of the session with this id in its cookie.
-func sessionKeyOf(id [16]byte) string {
-	sum := sha256.Sum256(id[:])
-	return idEncoding.EncodeToString(sum[:20])
 }
 
 // What is signed of a token: a format byte, the id, the generation, and in Unix
@@ -91,7 +85,7 @@ func parseToken(b []byte) *bridge.Token {
 		Created: time.Unix(int64(binary.BigEndian.Uint64(b[21:])), 0),
 		IdleEnd: time.Unix(int64(binary.BigEndian.Uint64(b[29:])), 0),
 	}
-	t.Key = sessionKeyOf(t.ID)
+	t.Key = keyspace.SessionID(t.ID)
 	return t
 }
 
