@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -45,8 +44,7 @@ type Simple interface {
 // declares Groups, with one reservation: a group is applied all or none as
 // long as the process lives (what was saved before a failure is taken back,
 // and nobody sees it meanwhile), but a crash can cut a group short. Its writes
-// are made in order, except that session records (keys that begin with
-// "stay/session/") come last, so that a session never names what is not there.
+// are made in order, see [Group].
 // It declares neither Expire nor List: an expired record is absent, and is
 // removed from s when a Load finds it more than a minute after its time. One
 // that nobody asks for again stays: a public site fills such a store with the
@@ -71,8 +69,6 @@ func FromSimple(s Simple) Store {
 }
 
 const (
-	// lastPrefix begins the keys that are written last within a group.
-	lastPrefix = "stay/session/"
 	// dropAfter is how long a record stays after it expired, so that a claim,
 	// or a caller whose clock is behind, finds it.
 	dropAfter = time.Minute
@@ -315,18 +311,4 @@ func (l *keyLocks) leave(key string, held bool) {
 	if k.users--; k.users == 0 {
 		delete(l.byKey, key)
 	}
-}
-
-// inOrder returns the indexes of a group's writes in the order in which they
-// are made.
-func inOrder(g Group) []int {
-	var first, last []int
-	for i, w := range g {
-		if strings.HasPrefix(w.Key, lastPrefix) {
-			last = append(last, i)
-		} else {
-			first = append(first, i)
-		}
-	}
-	return append(first, last...)
 }

@@ -160,6 +160,10 @@ type Write struct {
 
 // A Group is one or more writes that are applied all or none. Its keys are
 // distinct. Several writes need Features.Groups.
+//
+// A store of which a crash can cut a group short makes the writes in their
+// order. What names another record comes behind it: Stay puts the record of a
+// session last, so that a session never names what is not there.
 type Group []Write
 
 // An Outcome is what became of a Group.
