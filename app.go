@@ -13,6 +13,7 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/quota"
+	"github.com/stay-go/stay/internal/signing"
 	"github.com/stay-go/stay/store"
 )
 
@@ -23,7 +24,7 @@ type App struct {
 	engine   *engine.Engine
 	backend  *engine.Backend
 	sessions sessions
-	keys     keyStore
+	keys     *signing.Keys
 	checks   checks
 	shared   atomic.Bool // some store has other owners
 	observer *observer   // nil: nobody measures or traces
@@ -68,10 +69,10 @@ func New(s store.Store, opts *Options) *App {
 	app.catalog = app.catalogOf(s)
 	app.backend = app.catalog.backend
 	app.sessions.init(app)
-	app.keys.init(app)
+	app.keys = newKeys(app)
 	app.observer.begin()
 	// The keys are looked at apart, since a hook of the user's may hold up a sweep.
-	app.engine.Go(func(ctx context.Context) { always(ctx, app.keys.sweep) })
+	app.engine.Go(func(ctx context.Context) { always(ctx, app.sweepKeys) })
 	app.engine.Go(func(ctx context.Context) { always(ctx, app.sweepOnce) })
 	if !f.Expire {
 		o.Logger.Warn("stay: the store cannot find what has expired (Features.Expire), so what ended sessions have left stays in it until something else removes it")

@@ -45,7 +45,7 @@ func define(app *App, d bridge.Definition) core {
 
 type appBridge struct{ *App }
 
-func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.App, keys) }
+func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return a.keys.Ring(keys) }
 
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
 	r := &struct { // one allocation for all
@@ -66,7 +66,7 @@ func (a appBridge) Sweep() {
 	done := make(chan struct{})
 	if !a.engine.Go(func(ctx context.Context) {
 		defer close(done)
-		a.keys.sweep(ctx)
+		a.sweepKeys(ctx)
 		a.sweepOnce(ctx)
 	}) {
 		return

@@ -39,7 +39,7 @@ const quietFor = time.Minute
 // Printed and logged it shows a hash of its ID, and nothing of the cookie.
 type Session struct {
 	app     *App
-	ring    bridge.Keyring
+	ring    keyring
 	carrier bridge.Carrier // nil: there is no browser that a cookie could be sent to
 	*hidden
 

@@ -46,6 +46,14 @@ var rules = []rule{
 		because: "the core is used by the root package, not the other way round",
 	},
 	{
+		from: stay + "/internal/keyspace", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace"},
+		because: "what keys consist of is known without anything that uses them",
+	},
+	{
+		from: stay + "/internal/signing", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/signing"},
+		because: "who signs cookies is handed what it needs: it knows no engine",
+	},
+	{
 		from: stay, not: []string{"net/http", "database/sql"},
 		because: "package stay serves programs without HTTP and without SQL",
 	},

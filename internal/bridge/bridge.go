@@ -5,9 +5,10 @@ package bridge
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"time"
+
+	"github.com/stay-go/stay/internal/signing"
 )
 
 // AppOf returns the core of a *stay.App.
@@ -69,21 +70,7 @@ type App interface {
 }
 
 // A Token is what the cookie of a session says.
-type Token struct {
-	ID      [16]byte
-	Key     string    // of the session, which follows from ID
-	Gen     uint32    // how often the session has been renewed
-	Created time.Time // when the session began, in whole seconds
-	IdleEnd time.Time // when the cookie ends if it is not used, in whole seconds
-}
-
-// Format implements fmt.Formatter: the ID is a secret.
-func (t Token) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "token of generation %d, until %v", t.Gen, t.IdleEnd)
-}
-
-// LogValue implements slog.LogValuer.
-func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+type Token = signing.Token
 
 // A Keyring signs and verifies session tokens.
 type Keyring interface {

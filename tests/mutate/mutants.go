@@ -131,7 +131,7 @@ var mutants = []mutant{
 		"sum := sha256.Sum256(id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], id[:])", byRoot,
 	},
 	{
-		"a cookie is taken without its signature", "W1", "keyring.go",
+		"a cookie is taken without its signature", "W1", "internal/signing/ring.go",
 		"hmac.Equal(sig, sum)", "len(sig) == len(sum)", byRoot,
 	},
 	{
@@ -230,7 +230,7 @@ var mutants = []mutant{
 		"return u.recorder.err()", "u.recorder.send()\n\treturn u.recorder.err()", byWeb,
 	},
 	{
-		"a cookie says what another one said", "W1", "verified.go",
+		"a cookie says what another one said", "W1", "internal/signing/cache.go",
 		"[]byte(value)) == 0", "[]byte(value)) < 0", byRoot,
 	},
 	{

@@ -3,12 +3,55 @@ package stay
 import (
 	"context"
 	"crypto/rand"
-	"encoding/binary"
+	"errors"
 	"time"
 
-	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/signing"
 )
+
+// A keyring signs the cookies of sessions and verifies them: a signing.Ring.
+type keyring interface {
+	Sign(ctx context.Context, t *signing.Token) (string, error)
+	Verify(ctx context.Context, value string) (*signing.Token, error)
+}
+
+// newKeys returns the signing keys in the App's store.
+func newKeys(a *App) *signing.Keys {
+	return signing.New(signing.Config{
+		Store: a.backend.Store(), Now: a.opts.Clock, IdleTimeout: a.opts.IdleTimeout, MaxWait: a.opts.MaxWait,
+		Begin: func() error {
+			if !a.engine.Begin() {
+				return closedError("", "sign", nil)
+			}
+			return nil
+		},
+		End: a.engine.End,
+		Go:  a.engine.Go,
+		Failed: func(cause error) error {
+			return &Error{Code: signingCode(cause), Phase: "sign", Message: "the signing keys cannot be read", Err: cause}
+		},
+	})
+}
+
+// sweepKeys reads the signing keys again and does what is due of them.
+func (a *App) sweepKeys(ctx context.Context) {
+	if err := a.keys.Sweep(ctx); err != nil {
+		a.report(nil, a.newCall(ctx, "", ""), &Error{Code: signingCode(err), Phase: "sign", Err: err})
+	}
+}
+
+func signingCode(err error) Code {
+	switch {
+	case errors.Is(err, signing.ErrUnavailable):
+		return ErrUnavailable
+	case errors.Is(err, signing.ErrCorrupt):
+		return ErrCorrupt
+	case errors.Is(err, signing.ErrClosed):
+		return ErrClosed
+	}
+	return ErrInternal
+}
 
 // open reads the cookie, or draws an id if there is none that is valid.
 func (s *Session) open(ctx context.Context) error {
@@ -51,7 +94,7 @@ func (s *Session) draw(now time.Time) {
 func (s *Session) unknown() bool { return s.drawn && !s.changed }
 
 // take makes the session the one that a token names, unless it is over.
-func (s *Session) take(t *bridge.Token, now time.Time) bool {
+func (s *Session) take(t *signing.Token, now time.Time) bool {
 	if !t.IdleEnd.After(now) || !t.Created.Add(s.app.opts.Lifetime).After(now) {
 		return false
 	}
@@ -59,41 +102,11 @@ func (s *Session) take(t *bridge.Token, now time.Time) bool {
 	return true
 }
 
-// What is signed of a token: a format byte, the id, the generation, and in Unix
-// seconds when the session began and when the token's idle time ends.
-const (
-	tokenFormat = 1
-	tokenSize   = 1 + 16 + 4 + 8 + 8
-)
-
-func appendToken(b []byte, t *bridge.Token) []byte {
-	b = append(b, tokenFormat)
-	b = append(b, t.ID[:]...)
-	b = binary.BigEndian.AppendUint32(b, t.Gen)
-	b = binary.BigEndian.AppendUint64(b, uint64(t.Created.Unix()))
-	return binary.BigEndian.AppendUint64(b, uint64(t.IdleEnd.Unix()))
-}
-
-// parseToken returns nil for what is signed but no token.
-func parseToken(b []byte) *bridge.Token {
-	if len(b) != tokenSize || b[0] != tokenFormat {
-		return nil
-	}
-	t := &bridge.Token{
-		ID:      [16]byte(b[1:]),
-		Gen:     binary.BigEndian.Uint32(b[17:]),
-		Created: time.Unix(int64(binary.BigEndian.Uint64(b[21:])), 0),
-		IdleEnd: time.Unix(int64(binary.BigEndian.Uint64(b[29:])), 0),
-	}
-	t.Key = keyspace.SessionID(t.ID)
-	return t
-}
-
 // issue has the response carry a token that is good until the time given.
 func (s *Session) issue(ctx context.Context, until time.Time) error {
 	until = until.Truncate(time.Second)
 	if s.carrier != nil {
-		token, err := s.ring.Sign(ctx, &bridge.Token{ID: s.id, Gen: s.gen, Created: s.created, IdleEnd: until})
+		token, err := s.ring.Sign(ctx, &signing.Token{ID: s.id, Gen: s.gen, Created: s.created, IdleEnd: until})
 		if err != nil {
 			return err
 		}

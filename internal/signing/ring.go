@@ -1,4 +1,4 @@
-package stay
+package signing
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"sync"
-
-	"github.com/stay-go/stay/internal/bridge"
 )
 
 // A signKey signs tokens with HMAC-SHA256. Tokens name it by the first bytes
@@ -17,7 +15,7 @@ import (
 type signKey struct {
 	id       [4]byte
 	macs     sync.Pool // of *mac
-	verified verified
+	verified cache
 }
 
 // A mac computes signatures, one at a time.
@@ -36,7 +34,8 @@ func newSignKey(secret []byte) *signKey {
 
 var tokenDomain = []byte("stay session\x00")
 
-// signed has use look at the signature of payload, while it lasts.
+// signed calls use with the signature of payload, which is valid during the call
+// only.
 func (k *signKey) signed(payload []byte, use func(sum []byte)) {
 	m := k.macs.Get().(*mac)
 	m.Reset()
@@ -47,11 +46,11 @@ func (k *signKey) signed(payload []byte, use func(sum []byte)) {
 	k.macs.Put(m)
 }
 
-// A keyring implements bridge.Keyring. A token is the base64url form of the
-// key's id, the payload and the signature.
-type keyring struct {
+// A Ring signs and verifies tokens. A token that is signed is the base64url form
+// of the key's id, the payload and the signature.
+type Ring struct {
 	fixed []*signKey // as the options name them
-	app   *keyStore  // else as the store has them
+	keys  *Keys      // else as the store has them
 }
 
 const (
@@ -61,8 +60,11 @@ const (
 	maxToken = 512
 )
 
-func newKeyring(app *App, secrets [][]byte) *keyring {
-	r := &keyring{app: &app.keys}
+// Ring returns what signs with secrets[0] and verifies with any of the secrets.
+// Without secrets it signs and verifies with the keys in the store. It panics on
+// a secret shorter than 32 bytes.
+func (s *Keys) Ring(secrets [][]byte) *Ring {
+	r := &Ring{keys: s}
 	for i, s := range secrets {
 		if len(s) < minSecret {
 			panic(fmt.Sprintf("stay: signing key %d has %d bytes: use at least %d random ones", i, len(s), minSecret))
@@ -73,15 +75,16 @@ func newKeyring(app *App, secrets [][]byte) *keyring {
 }
 
 // signer returns the key that signs now.
-func (r *keyring) signer(ctx context.Context) (*signKey, error) {
+func (r *Ring) signer(ctx context.Context) (*signKey, error) {
 	if r.fixed != nil {
 		return r.fixed[0], nil
 	}
-	return r.app.signer(ctx)
+	return r.keys.signer(ctx)
 }
 
-// Sign implements bridge.Keyring.
-func (r *keyring) Sign(ctx context.Context, t *bridge.Token) (string, error) {
+// Sign returns the token with a signature, in characters that the value of a
+// cookie may have.
+func (r *Ring) Sign(ctx context.Context, t *Token) (string, error) {
 	k, err := r.signer(ctx)
 	if err != nil {
 		return "", err
@@ -92,8 +95,10 @@ func (r *keyring) Sign(ctx context.Context, t *bridge.Token) (string, error) {
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
-// Verify implements bridge.Keyring.
-func (r *keyring) Verify(ctx context.Context, value string) (*bridge.Token, error) {
+// Verify returns what the value of a cookie says, over or not; it must not be
+// changed. It is nil for every value that the keys did not sign. An error means
+// that the keys could not be read.
+func (r *Ring) Verify(ctx context.Context, value string) (*Token, error) {
 	if len(value) > maxToken {
 		return nil, nil
 	}
@@ -106,18 +111,18 @@ func (r *keyring) Verify(ctx context.Context, value string) (*bridge.Token, erro
 }
 
 // known returns the keys as far as they are in memory.
-func (r *keyring) known() []*signKey {
+func (r *Ring) known() []*signKey {
 	if r.fixed != nil {
 		return r.fixed
 	}
-	if set := r.app.set.Load(); set != nil {
+	if set := r.keys.set.Load(); set != nil {
 		return set.keys
 	}
 	return nil
 }
 
 // verify is Verify for a value that is not among those verified already.
-func (r *keyring) verify(ctx context.Context, value string) (*bridge.Token, error) {
+func (r *Ring) verify(ctx context.Context, value string) (*Token, error) {
 	b, err := strictBase64.DecodeString(value)
 	if err != nil || len(b) < 4+sha256.Size {
 		return nil, nil
@@ -125,7 +130,7 @@ func (r *keyring) verify(ctx context.Context, value string) (*bridge.Token, erro
 	id, payload, sig := [4]byte(b), b[4:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	keys := r.fixed
 	if keys == nil {
-		if keys, err = r.app.verifiers(ctx, id); err != nil {
+		if keys, err = r.keys.verifiers(ctx, id); err != nil {
 			return nil, err
 		}
 	}

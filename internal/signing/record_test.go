@@ -1,4 +1,4 @@
-package stay
+package signing
 
 import (
 	"bytes"

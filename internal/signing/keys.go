@@ -1,10 +1,9 @@
-package stay
+package signing
 
 import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,7 +12,29 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// keyStore keeps the signing keys in the App's store, in one record that is
+// A Config is what keys need to be read, made and rotated.
+type Config struct {
+	// Store has the record of the keys.
+	Store store.Store
+	Now   func() time.Time
+	// IdleTimeout is how long a cookie is good after it was signed.
+	IdleTimeout time.Duration
+	// MaxWait bounds how long a caller waits for the store, and one reading.
+	MaxWait time.Duration
+	// Begin says that a caller is going to wait for the store, until End is
+	// called. Its error is what the caller gets instead.
+	Begin func() error
+	End   func()
+	// Go runs a function in a goroutine, with a context that ends when the
+	// goroutine must. It reports false if nothing may begin any more.
+	Go func(func(context.Context)) bool
+	// Failed makes the error of a caller who cannot have the keys, of what it
+	// wraps: ErrCorrupt, ErrUnavailable, ErrClosed or none of them. It makes one
+	// for each caller, for callers add to their errors.
+	Failed func(cause error) error
+}
+
+// Keys keeps the signing keys in a store, in one record that is
 // made when the first token is signed or read, and shared by all processes on
 // that store. It is read again at each sweep, and when a token names a key
 // that is not in it; each reading also does what is due (see storedKeys.next).
@@ -21,8 +42,8 @@ import (
 // new key, and what the old keys signed verifies no more. Whoever deletes it
 // does so by hand, with whatever tool the store has, so its revision is no
 // evidence: each reading asks for the keys themselves and compares them.
-type keyStore struct {
-	app *App
+type Keys struct {
+	Config
 	set atomic.Pointer[keySet] // nil before first use
 
 	mu      sync.Mutex
@@ -41,20 +62,21 @@ type keyReading struct {
 // keyPause is the time between two readings for the sake of unknown keys.
 const keyPause = time.Second
 
-func (s *keyStore) init(app *App) { s.app = app }
+// New returns keys that are not read before they are used.
+func New(c Config) *Keys { return &Keys{Config: c} }
 
 // signer returns the key that signs now.
-func (s *keyStore) signer(ctx context.Context) (*signKey, error) {
+func (s *Keys) signer(ctx context.Context) (*signKey, error) {
 	set, err := s.get(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return set.signer(s.app.opts.Clock()), nil
+	return set.signer(s.Now()), nil
 }
 
 // verifiers returns the keys that verify. Where none has this id, the record
 // is read again first, but not twice within keyPause, however many ask.
-func (s *keyStore) verifiers(ctx context.Context, id [4]byte) ([]*signKey, error) {
+func (s *Keys) verifiers(ctx context.Context, id [4]byte) ([]*signKey, error) {
 	set, err := s.get(ctx)
 	if err != nil {
 		return nil, err
@@ -68,7 +90,7 @@ func (s *keyStore) verifiers(ctx context.Context, id [4]byte) ([]*signKey, error
 }
 
 // get returns the keys, from memory once they have been read.
-func (s *keyStore) get(ctx context.Context) (*keySet, error) {
+func (s *Keys) get(ctx context.Context) (*keySet, error) {
 	if set := s.set.Load(); set != nil {
 		return set, nil
 	}
@@ -77,12 +99,12 @@ func (s *keyStore) get(ctx context.Context) (*keySet, error) {
 
 // again returns newer keys than those seen, or these if there are none. Where
 // that cannot be found out it fails: a token with an unknown key may be good.
-func (s *keyStore) again(ctx context.Context, seen *keySet) (*keySet, error) {
-	if !s.app.engine.Begin() {
-		return nil, closedError("", "sign", nil)
+func (s *Keys) again(ctx context.Context, seen *keySet) (*keySet, error) {
+	if err := s.Begin(); err != nil {
+		return nil, err
 	}
-	defer s.app.engine.End()
-	ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	defer s.End()
+	ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
 	defer cancel()
 	set, joined, err := s.ask(ctx, seen)
 	if err != nil && joined && ctx.Err() == nil {
@@ -94,7 +116,7 @@ func (s *keyStore) again(ctx context.Context, seen *keySet) (*keySet, error) {
 
 // ask is again with one reading at most; joined says that another call had
 // begun it.
-func (s *keyStore) ask(ctx context.Context, seen *keySet) (set *keySet, joined bool, err error) {
+func (s *Keys) ask(ctx context.Context, seen *keySet) (set *keySet, joined bool, err error) {
 	s.mu.Lock()
 	if set := s.set.Load(); set != seen {
 		s.mu.Unlock()
@@ -103,10 +125,10 @@ func (s *keyStore) ask(ctx context.Context, seen *keySet) (set *keySet, joined b
 	joined = s.reading != nil
 	if seen != nil && !joined {
 		// A clock that was set back does not make the pause longer.
-		if d := s.app.opts.Clock().Sub(s.read); d >= 0 && d < keyPause {
+		if d := s.Now().Sub(s.read); d >= 0 && d < keyPause {
 			defer s.mu.Unlock()
 			if s.failed != nil {
-				return nil, false, keysError(s.failed)
+				return nil, false, s.Failed(s.failed)
 			}
 			return seen, false, nil
 		}
@@ -116,23 +138,19 @@ func (s *keyStore) ask(ctx context.Context, seen *keySet) (set *keySet, joined b
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return nil, joined, keysError(keysUnavailable(ctx.Err()))
+		return nil, joined, s.Failed(unavailable(ctx.Err()))
 	}
 	if r.set == nil {
-		return nil, joined, keysError(r.err)
+		return nil, joined, s.Failed(r.err)
 	}
 	return r.set, joined, nil
 }
 
-// keysError is made for each caller: callers add to their errors.
-func keysError(err error) error {
-	return &Error{Code: CodeOf(err), Phase: "sign", Message: "the signing keys cannot be read", Err: err}
-}
-
-// sweep reads the keys again if they are in use, and does what is due.
-func (s *keyStore) sweep(ctx context.Context) {
+// Sweep reads the keys again if they are in use, and does what is due. It
+// returns what keeps it from doing so.
+func (s *Keys) Sweep(ctx context.Context) error {
 	if s.set.Load() == nil {
-		return
+		return nil
 	}
 	s.mu.Lock()
 	r := s.start()
@@ -140,25 +158,25 @@ func (s *keyStore) sweep(ctx context.Context) {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
-		return
+		return nil
 	}
-	if r.err != nil && ctx.Err() == nil {
-		e := &Error{Code: CodeOf(r.err), Phase: "sign", Err: r.err}
-		s.app.report(nil, s.app.newCall(ctx, "", ""), e)
+	if ctx.Err() != nil {
+		return nil
 	}
+	return r.err
 }
 
 // start returns the reading that is under way, or begins one. It is called
 // with the lock. The reading does not depend on the request that began it,
 // whose client may leave.
-func (s *keyStore) start() *keyReading {
+func (s *Keys) start() *keyReading {
 	if s.reading != nil {
 		return s.reading
 	}
 	r := &keyReading{done: make(chan struct{}), err: errors.New("the goroutine that read the keys was ended")}
 	s.reading = r
-	if !s.app.engine.Go(func(ctx context.Context) {
-		ctx, cancel := context.WithTimeout(ctx, s.app.opts.MaxWait)
+	if !s.Go(func(ctx context.Context) {
+		ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
 		defer cancel()
 		defer s.finish(r)
 		r.set, r.err = s.load(ctx)
@@ -170,8 +188,8 @@ func (s *keyStore) start() *keyReading {
 }
 
 // finish publishes what a reading found.
-func (s *keyStore) finish(r *keyReading) {
-	now := s.app.opts.Clock()
+func (s *Keys) finish(r *keyReading) {
+	now := s.Now()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.reading, s.read, s.failed = nil, now, nil
@@ -186,18 +204,18 @@ func (s *keyStore) finish(r *keyReading) {
 // load reads the record, makes it if it is absent, and does what is due. Of
 // several processes that write it, one succeeds, and the others read what it
 // wrote. Keys that were read are returned even if writing fails.
-func (s *keyStore) load(ctx context.Context) (*keySet, error) {
+func (s *Keys) load(ctx context.Context) (*keySet, error) {
 	var set *keySet
-	st, idle := s.app.backend.Store(), s.app.opts.IdleTimeout
+	st, idle := s.Store, s.IdleTimeout
 	have := s.set.Load()
 	for range 4 {
-		now := s.app.opts.Clock()
+		now := s.Now()
 		recs, err := st.Load(ctx, now, []store.Read{{Key: keyspace.SigningKeys}})
 		if err == nil && len(recs) != 1 {
 			err = errors.New("the store did not answer the read")
 		}
 		if err != nil {
-			return set, keysUnavailable(err)
+			return set, unavailable(err)
 		}
 		var due storedKeys
 		switch rec := &recs[0]; {
@@ -228,11 +246,9 @@ func (s *keyStore) load(ctx context.Context) (*keySet, error) {
 		case res[0].Outcome == store.Applied && len(res[0].Revisions) == 1:
 			return parseKeys(&store.Record{Key: keyspace.SigningKeys, Revision: res[0].Revisions[0], Value: write.Value, Version: keysVersion})
 		case res[0].Outcome == store.Rejected:
-			return set, keysUnavailable(res[0].Err)
+			return set, unavailable(res[0].Err)
 		}
 		// A conflict or an unknown outcome: read what is there.
 	}
-	return set, keysUnavailable(errors.New("the store does not say what it holds"))
+	return set, unavailable(errors.New("the store does not say what it holds"))
 }
-
-func keysUnavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable, cause) }

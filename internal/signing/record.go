@@ -1,4 +1,4 @@
-package stay
+package signing
 
 import (
 	"bytes"
@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// The life of a signing key, by the App's clock. A new one only verifies at
+// The life of a signing key, by the clock of the Config. A new one only verifies at
 // first, so that no process is shown a cookie signed with a key it has not
 // read; processes read the keys again at each sweep, well within keySettles.
 // Then it signs until the next one takes over, and after that it verifies for
@@ -64,31 +64,40 @@ func (s *keySet) is(rec *store.Record) bool {
 	return s != nil && s.revision == rec.Revision && bytes.Equal(s.stored, rec.Value)
 }
 
-func corruptKeys(cause error) error { return fmt.Errorf("%w: %w", ErrCorrupt, cause) }
+// What keeps the keys from being read.
+var (
+	ErrCorrupt     = errors.New("corrupt")     // nobody can read the record
+	ErrUnavailable = errors.New("unavailable") // the store has failed
+	ErrClosed      = errors.New("closed")      // nothing may begin any more
+)
+
+func corrupt(cause error) error { return fmt.Errorf("%w: %w", ErrCorrupt, cause) }
+
+func unavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable, cause) }
 
 // parseKeys reads a record. All its errors are ErrCorrupt.
 func parseKeys(rec *store.Record) (*keySet, error) {
 	if rec.Version > keysVersion {
-		return nil, corruptKeys(fmt.Errorf("the signing keys are stored in version %d, which only a later release reads", rec.Version))
+		return nil, corrupt(fmt.Errorf("the signing keys are stored in version %d, which only a later release reads", rec.Version))
 	}
 	set := &keySet{revision: rec.Revision, stored: rec.Value}
 	if err := json.Unmarshal(rec.Value, &set.record); err != nil {
-		return nil, corruptKeys(err)
+		return nil, corrupt(err)
 	}
 	r := &set.record
 	if len(r.Keys) == 0 {
-		return nil, corruptKeys(errors.New("no signing key is stored"))
+		return nil, corrupt(errors.New("no signing key is stored"))
 	}
 	if r.Lasts < 0 || r.Lasts > maxMillis {
-		return nil, corruptKeys(errors.New("the stored life of cookies makes no sense"))
+		return nil, corrupt(errors.New("the stored life of cookies makes no sense"))
 	}
 	slices.SortStableFunc(r.Keys, func(a, b storedKey) int { return cmp.Compare(a.Added, b.Added) })
 	for _, k := range r.Keys {
 		if len(k.Secret) < minSecret {
-			return nil, corruptKeys(errors.New("a stored signing key is too short"))
+			return nil, corrupt(errors.New("a stored signing key is too short"))
 		}
 		if k.Added < 0 || k.Added > maxMillis {
-			return nil, corruptKeys(errors.New("the stored age of a signing key makes no sense"))
+			return nil, corrupt(errors.New("the stored age of a signing key makes no sense"))
 		}
 		set.keys = append(set.keys, newSignKey(k.Secret))
 	}
