@@ -147,7 +147,7 @@ var mutants = []mutant{
 		"case rec.past().Ended != 0:\n", "case false:\n", byRoot,
 	},
 	{
-		"a session works on after its user has revoked it", "S7", "sessions.go",
+		"a session works on after its user has revoked it", "S7", "session_store.go",
 		"return u.Epoch != rec.past().Epoch, ", "return false, ", byRoot,
 	},
 	{
@@ -213,11 +213,11 @@ var mutants = []mutant{
 		"m.guestWaits(rec) && !nested(ctx)", "m.guestWaits(rec) && false", byRoot,
 	},
 	{
-		"a login has no guest wait for the program that knows the module", "K2", "login.go",
+		"a login has no guest wait for the program that knows the module", "K2", "session_login.go",
 		"rec.wait(module, l.user)", "_ = module", byRoot,
 	},
 	{
-		"Destroy leaves states of modules that its program does not have", "S5", "sessions.go",
+		"Destroy leaves states of modules that its program does not have", "S5", "session_store.go",
 		"c.deleteForeign(ctx, id, rec)", "c.deleteForeign(ctx, \"\", rec)", byRoot,
 	},
 	// HTTP.
