@@ -48,12 +48,7 @@ type appBridge struct{ *App }
 func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return a.keys.Ring(keys) }
 
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
-	r := &struct { // one allocation for all
-		context sessionContext
-		session secretSession
-	}{session: secretSession{session: Session{app: a.App, ring: ring, carrier: c}, secrets: secrets{token: token}}}
-	r.context = sessionContext{ctx, r.session.join()}
-	return &r.context
+	return newVisit(ctx, a.App, ring, token, c)
 }
 
 func (a appBridge) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }

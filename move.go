@@ -40,7 +40,7 @@ func (*moved) Error() string { return "the key of the state has changed" }
 type move struct {
 	*op
 	left    *moved
-	session *Session
+	session presence
 
 	target, guest, user, own int // where they are among the parts; -1 = no part
 	rec                      *sessionRecord
@@ -287,10 +287,10 @@ func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error)
 
 // moved has the request's session go on with the new generation of its record.
 // The change is made; that its cookie does not reach the browser is reported.
-func (ss *sessions) moved(ctx context.Context, s *Session, gen uint32, rec *sessionRecord) {
-	s.mu.Lock()
+func (ss *sessions) moved(ctx context.Context, s presence, gen uint32, rec *sessionRecord) {
+	s.lock()
 	err := s.follow(ctx, gen, rec)
-	s.mu.Unlock()
+	s.unlock()
 	ss.reportUnsigned(ctx, err)
 }
 
@@ -302,22 +302,6 @@ func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
 		e.Phase = "sign"
 		ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
 	}
-}
-
-// follow has the session take over the generation of its record, in place of
-// gen, and issues its cookie.
-func (s *Session) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
-	s.changed = true
-	if s.fixed {
-		s.rec = rec
-		return nil
-	}
-	if s.gen != gen || rec.Gen == gen {
-		return nil
-	}
-	s.gen, s.carried = rec.Gen, true
-	s.app.keepGuests(s.key, rec, s.app.opts.Clock())
-	return s.issue(ctx, time.UnixMilli(rec.Expires))
 }
 
 // checkKey compares the key of what a run left with the key that it ran under.

@@ -87,27 +87,6 @@ func unlessUnreadable(err error) error {
 	return err
 }
 
-// known reports whether the cookie names a session that is neither over nor
-// renewed meanwhile. It begins none.
-func (s *Session) known(ctx context.Context) (bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err := s.open(ctx); err != nil {
-		return false, err
-	}
-	if s.drawn || s.gone {
-		return false, nil
-	}
-	now := s.app.opts.Clock()
-	v, asked, err := s.app.sessions.fresh(ctx, s.key, now)
-	if err != nil {
-		return false, err
-	}
-	s.asked = asked
-	ok, _, err := s.stands(ctx, v.Value.(*sessionRecord), now)
-	return ok, err
-}
-
 // resetForPage resets the state if that changes it.
 func (c core) resetForPage(ctx context.Context) error {
 	v, err := c.read(ctx)

@@ -130,7 +130,7 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 		return m.key.key(nil, v)
 	}
 	c := m.app.newCall(m.app.engine.Context(), m.name, "")
-	c.session = m.app.sessions.view(id, rec)
+	c.session = m.app.sessions.listed(id, rec)
 	defer c.run.over.Store(true)
 	return m.key.key(c, v)
 }
@@ -169,20 +169,12 @@ func (a *App) statesOfSession(id string, rec *sessionRecord) []sessionState {
 // and what it led to.
 type resolution struct {
 	target
+	seen
 	ss      *sessions
 	of      *module
-	request *Session // that resolved it; nil for a Login and for At
-	session string   // its ID
-	gen     uint32
-	created time.Time
-	idleEnd time.Time       // of the browser's cookie
-	version *engine.Version // of the session's record
-	isNew   bool            // nobody else has known the session
-	keeps   bool            // its cookie, as no new one could be sent to the browser
+	request presence        // that resolved it; nil for a Login and for At
 	user    *engine.Version // of its user's record, as Valid has seen it; nil for a guest
 }
-
-func (r *resolution) record() *sessionRecord { return r.version.Value.(*sessionRecord) }
 
 // Valid implements engine.Guard: the session has not been ended, renewed or
 // attached elsewhere since. What a session that is not in memory became is
@@ -278,13 +270,12 @@ func (r *resolution) brings() bool {
 // admitLater is admit for a state that is saved later. Until then the session
 // is not stored, and further states of the request do not count it again.
 func (r *resolution) admitLater() error {
-	s := r.request
-	if !r.brings() || s != nil && s.counted.Load() {
+	if !r.brings() || r.counted != nil && r.counted.Load() {
 		return nil
 	}
 	err := r.begin()
-	if s != nil && err == nil {
-		s.counted.Store(true)
+	if r.counted != nil && err == nil {
+		r.counted.Store(true)
 	}
 	return err
 }
@@ -307,7 +298,7 @@ func (r *resolution) Later() (engine.Later, error) {
 		return nil, err
 	}
 	own := *r // r is part of what the caller's request holds
-	own.request = nil
+	own.request, own.counted = nil, nil
 	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
 		v, err := current(own.ss.kind, own.session)
 		if err != nil {
@@ -348,7 +339,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	t := m.locate(id, rec)
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
 	if r != nil {
-		*r = resolution{ss: ss, target: t, of: m, session: id, gen: rec.Gen, created: created, version: v}
+		*r = resolution{ss: ss, target: t, of: m, seen: seen{session: id, gen: rec.Gen, created: created, version: v}}
 		ref.Guard = r
 	}
 	return ref, nil
@@ -357,35 +348,35 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 // resolve names the instance of a module's state for this session. A change
 // also needs r, which watches over the resolution.
 func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine.Ref, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	now := s.app.opts.Clock()
 	synced, err := s.sync(ctx, m, now)
 	if err != nil {
 		return engine.Ref{}, err
 	}
-	v, err := s.current(ctx, now)
+	is, err := s.current(ctx, now)
 	if err != nil {
 		return engine.Ref{}, err
 	}
-	rec := v.Value.(*sessionRecord)
+	rec := is.record()
 	if m.guestWaits(rec) && !nested(ctx) { // a run has a turn: it must not take others
 		return engine.Ref{}, errGuestWaits
 	}
-	t := m.locate(s.key, rec)
+	t := m.locate(is.session, rec)
 	if t != synced {
-		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && s.unknown(), Now: now}); err != nil {
+		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && is.isNew, Now: now}); err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
 	}
-	var seen *engine.Version
+	var state *engine.Version
 	if t.attached {
-		state, err := s.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+		v, err := s.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 		if err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
-		if seen = state; !t.holds(state) {
-			seen, t = nil, m.detached(s.key, rec)
+		if state = v; !t.holds(v) {
+			state, t = nil, m.detached(is.session, rec)
 			if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
 				return engine.Ref{}, m.error(err, "", t.id)
 			}
@@ -394,17 +385,14 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	if len(t.key) > maxKey {
 		return engine.Ref{}, m.longKey(t.key)
 	}
-	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: seen}
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: state}
 	if t.key == "" {
-		ref.New, ref.First = s.unknown(), s.drawn
-		ref.Expires = s.created.Add(s.app.opts.Lifetime)
+		ref.New, ref.First = is.isNew, is.drawn
+		ref.Expires = is.created.Add(s.app.opts.Lifetime)
 	}
 	if r != nil {
-		*r = resolution{
-			ss: &s.app.sessions, target: t, of: m, request: s, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
-			version: v, isNew: s.unknown(), keeps: s.carrier == nil,
-		}
-		s.changed = true
+		*r = resolution{ss: &s.app.sessions, target: t, of: m, request: s.presence, seen: is}
+		s.changes()
 		ref.Guard = r
 	}
 	return ref, nil

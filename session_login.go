@@ -111,16 +111,16 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 // prepare resolves the session for a login; done means that there is nothing
 // to do.
 func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bool, err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	s.lock()
+	defer s.unlock()
 	s.use()
-	if l.user == "" && s.quick(ctx) {
+	if l.user == "" && s.neverStored(ctx) {
 		return true, nil
 	}
 	if _, err := s.sync(ctx, nil, now); err != nil {
 		return false, err
 	}
-	v, err := s.current(ctx, now)
+	is, err := s.current(ctx, now)
 	if errors.Is(err, ErrEnded) {
 		joined, err2 := s.join(ctx, l.user, now)
 		if joined || err2 != nil {
@@ -130,8 +130,7 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 	if err != nil {
 		return false, err
 	}
-	rec := v.Value.(*sessionRecord)
-	if l.user == "" && rec.user() == "" {
+	if l.user == "" && is.record().user() == "" {
 		return true, nil
 	}
 	if !s.app.opts.KeepCookieOnKeyChange {
@@ -139,46 +138,10 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 			return false, err
 		}
 	}
-	s.changed = true
-	l.resolution = resolution{
-		ss: &s.app.sessions, session: s.key, gen: s.gen, created: s.created, idleEnd: s.idleEnd,
-		version: v, keeps: s.carrier == nil,
-	}
+	s.changes()
+	is.counted = nil
+	l.resolution = resolution{ss: &s.app.sessions, seen: is}
 	return false, nil
-}
-
-// join answers a Login whose cookie is refused if it is the one that has
-// replaced the cookie, sent twice. A browser does that when a button is clicked
-// twice, and keeps the answer to one request only, often not the first: without
-// its cookie the visitor would be refused for as long as an ended session is
-// answered quietly, although the program has just made sure who it is.
-func (s *Session) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
-	if user == "" || s.gone || s.fixed || s.drawn {
-		return false, nil
-	}
-	ss := &s.app.sessions
-	v, asked, err := ss.fresh(ctx, s.key, now)
-	if err != nil {
-		return false, err
-	}
-	rec := v.Value.(*sessionRecord)
-	past := rec.past()
-	if rec.user() != user || past.Ended != 0 || rec.Gen != s.gen+1 || past.Login != rec.Gen || now.Sub(time.UnixMilli(past.Renewed)).Abs() >= quietFor {
-		return false, nil
-	}
-	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {
-		return false, err
-	}
-	if s.carrier != nil && !s.carrier.Open() {
-		return false, headerSent()
-	}
-	return true, s.follow(ctx, s.gen, rec)
-}
-
-// quick reports whether the session is one that was never stored, without
-// using it.
-func (s *Session) quick(ctx context.Context) bool {
-	return s.open(ctx) == nil && s.unknown()
 }
 
 // A login is a change of the session's user. It moves every module whose key

@@ -46,11 +46,11 @@ func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 // whether it is still good.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Seen = now.UnixMilli()
-	rec.Expires = max(rec.Expires, ss.end(time.UnixMilli(rec.Created), now).UnixMilli())
+	rec.Expires = max(rec.Expires, ss.endsAt(time.UnixMilli(rec.Created), now).UnixMilli())
 }
 
-// end is when a session that was used at now ends.
-func (ss *sessions) end(created, now time.Time) time.Time {
+// endsAt is when a session that was used at now ends.
+func (ss *sessions) endsAt(created, now time.Time) time.Time {
 	idle, life := now.Add(ss.app.opts.IdleTimeout), created.Add(ss.app.opts.Lifetime)
 	if life.Before(idle) {
 		return life
@@ -141,6 +141,39 @@ func (ss *sessions) store(ctx context.Context, r *resolution) error {
 		return rec, nil
 	})
 	return err
+}
+
+// end makes the session one that has ended, unless it has ended already. matches
+// says whether it is still the one that is meant, idleEnd when its cookie ends, and
+// begun makes its record if it has none.
+func (ss *sessions) end(ctx context.Context, key string, idleEnd time.Time, begun func(now time.Time) *sessionRecord,
+	matches func(*sessionRecord) (bool, time.Time),
+) (rec *sessionRecord, already bool, err error) {
+	// What memory has of a session that another process has renewed would
+	// refuse the cookie. The user's record plays no part: it may be unreadable.
+	if err := ss.app.sync(ctx, engine.Ref{Kind: ss.kind, Key: key, Now: ss.app.opts.Clock()}); err != nil {
+		return nil, false, ss.error(err, key)
+	}
+	rec, err = ss.change(ctx, key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+		if rec == nil {
+			rec = begun(now)
+		}
+		if already = rec.past().Ended != 0; already {
+			return rec, nil
+		}
+		if ok, _ := matches(rec); !ok {
+			return nil, ended()
+		}
+		// The tombstone stays until no cookie of the session can be valid,
+		// those included that are issued at this moment.
+		rec.event().Ended = now.UnixMilli()
+		rec.Expires = max(rec.Expires, idleEnd.UnixMilli(), now.Add(ss.app.opts.IdleTimeout+grace).UnixMilli())
+		return rec, nil
+	})
+	if err == nil && !already {
+		ss.app.observer.measure(Measurement{Name: sessionsEnded, Value: 1})
+	}
+	return rec, already, err
 }
 
 func (ss *sessions) error(err error, key string) error {

@@ -44,7 +44,7 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 			if rec == nil || rec.past().Ended != 0 || rec.user() != user || rec.past().Epoch != u.Epoch {
 				continue
 			}
-			if !yield(ss.view(listed.ID, rec), nil) {
+			if !yield(ss.listed(listed.ID, rec), nil) {
 				return
 			}
 		}

@@ -62,32 +62,31 @@ func (s *Session) takeAlong(ctx context.Context, m *module) error {
 			return err
 		}
 		if err := m.app.engine.Pause(ctx, &retry); err != nil {
-			return m.error(err, "", s.key)
+			return m.error(err, "", s.name())
 		}
 	}
 }
 
 func (s *Session) tryTakeAlong(ctx context.Context, m *module) (again bool, err error) {
 	now := m.app.opts.Clock()
-	s.mu.Lock()
-	v, err := s.current(ctx, now)
-	s.mu.Unlock()
+	s.lock()
+	is, err := s.current(ctx, now)
+	s.unlock()
 	if err != nil {
 		return false, err
 	}
-	rec := v.Value.(*sessionRecord)
-	if !m.guestWaits(rec) {
+	if !m.guestWaits(is.record()) {
 		return false, nil
 	}
-	t := &arrival{m: m, version: v, guest: -1, target: -1}
-	refs, err := t.parts(ctx, s.key, now)
+	t := &arrival{m: m, version: is.version, guest: -1, target: -1}
+	refs, err := t.parts(ctx, is.session, now)
 	if err != nil {
 		return false, err
 	}
 	_, again, err = m.app.engine.UpdateGroup(ctx, refs, t)
 	switch {
 	case err != nil:
-		return false, m.error(err, "", s.key)
+		return false, m.error(err, "", s.name())
 	case !again && t.failed != nil:
 		m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, ""), t.failed)
 	}

@@ -60,32 +60,25 @@ func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...
 	return asked, nil
 }
 
-// sync brings the session's record up to date, and with it, if m is not nil,
-// the state of m that the session has as far as is known. It returns which
-// that was, the zero target if none.
-func (s *Session) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
-	if !s.app.shared.Load() || s.gone {
-		return target{}, nil
-	}
-	if err := s.openAt(ctx, now); err != nil || s.unknown() {
-		return target{}, err
-	}
-	ss := &s.app.sessions
+// syncWith brings up to date what says whether a session is valid, and if m is
+// not nil the state of m that the session has as far as is known. It returns
+// which that was, the zero target if none, and what sync does.
+func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time.Time) (t target, asked string, err error) {
 	var more []engine.Ref
 	if m != nil {
 		var rec *sessionRecord
-		if v := s.app.engine.Peek(ss.kind, s.key); v != nil {
+		if v := ss.app.engine.Peek(ss.kind, id); v != nil {
 			rec = v.Value.(*sessionRecord)
 		}
-		t = m.locate(s.key, rec)
+		t = m.locate(id, rec)
 		more = append(more, engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 	}
-	s.asked, err = ss.sync(ctx, s.key, now, more...)
+	asked, err = ss.sync(ctx, id, now, more...)
 	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
 		// What cannot be read may be a state that the session has left behind:
 		// its record says, and whoever uses the state asks again.
 		t = target{}
-		s.asked, err = ss.sync(ctx, s.key, now)
+		asked, err = ss.sync(ctx, id, now)
 	}
-	return t, err
+	return t, asked, err
 }

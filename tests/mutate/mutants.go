@@ -139,11 +139,11 @@ var mutants = []mutant{
 		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: strings.Repeat(\"0\", 32)}", byRoot,
 	},
 	{
-		"a cookie works on after it was replaced", "S5", "session.go",
-		"case s.gen < rec.Gen:\n", "case s.gen < rec.Gen:\n\t\ts.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", byRoot,
+		"a cookie works on after it was replaced", "S5", "session_visit.go",
+		"case v.gen < rec.Gen:\n", "case v.gen < rec.Gen:\n\t\tv.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", byRoot,
 	},
 	{
-		"a session works on after it was destroyed", "S5", "session.go",
+		"a session works on after it was destroyed", "S5", "session_visit.go",
 		"case rec.past().Ended != 0:\n", "case false:\n", byRoot,
 	},
 	{
@@ -191,8 +191,8 @@ var mutants = []mutant{
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
 	},
 	{
-		"an ended cookie is refused until the clock has caught up", "S5", "session.go",
-		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor",
+		"an ended cookie is refused until the clock has caught up", "S5", "session_visit.go",
+		"now.Sub(since).Abs() < grace", "now.Sub(since) < grace",
 		[]string{"./tests/faults"},
 	},
 	// Programs with different modules on one store.

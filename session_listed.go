@@ -1,0 +1,155 @@
+package stay
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// A listing is a session as its record tells of it. It has no browser that a
+// cookie could be sent to, so it follows its record, but not to another user.
+type listing struct {
+	app     *App
+	key     string
+	created time.Time
+
+	mu    sync.Mutex
+	rec   *sessionRecord
+	gen   uint32
+	asked string // the user whose record was brought up to date for this use
+}
+
+// listed is the session with this ID as its record says.
+func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
+	all := &struct { // one allocation for both
+		session Session
+		listing listing
+	}{listing: listing{app: ss.app, key: id, rec: rec}}
+	if rec != nil {
+		all.listing.gen, all.listing.created = rec.Gen, time.UnixMilli(rec.Created)
+	}
+	all.session = Session{app: ss.app, presence: &all.listing}
+	return &all.session
+}
+
+func (l *listing) lock()   { l.mu.Lock() }
+func (l *listing) unlock() { l.mu.Unlock() }
+
+func (l *listing) text() string { return "session " + keyHash(l.key) }
+func (l *listing) id() string   { return l.key }
+func (l *listing) name() string { return l.key }
+
+func (l *listing) look() (rec *sessionRecord, created time.Time) {
+	l.lock()
+	defer l.unlock()
+	return l.rec, l.created
+}
+
+func (l *listing) known(ctx context.Context) (bool, error) {
+	l.lock()
+	defer l.unlock()
+	return l.fresh(ctx)
+}
+
+// fresh reports whether the session stands, after asking a store with other
+// owners.
+func (l *listing) fresh(ctx context.Context) (ok bool, err error) {
+	now := l.app.opts.Clock()
+	v, asked, err := l.app.sessions.fresh(ctx, l.key, now)
+	if err != nil {
+		return false, err
+	}
+	l.asked = asked
+	return l.stands(ctx, v.Value.(*sessionRecord), now)
+}
+
+func (l *listing) stands(ctx context.Context, rec *sessionRecord, now time.Time) (bool, error) {
+	if ok, _ := l.matches(rec); !ok {
+		return false, nil
+	}
+	asked := l.asked
+	l.asked = ""
+	revoked, _, err := l.app.sessions.revoked(ctx, rec, asked, now)
+	return !revoked, err
+}
+
+func (l *listing) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
+	if !l.app.shared.Load() {
+		return target{}, nil
+	}
+	t, l.asked, err = l.app.sessions.syncWith(ctx, l.key, m, now)
+	return t, err
+}
+
+func (l *listing) current(ctx context.Context, now time.Time) (seen, error) {
+	v, err := l.app.sessions.get(ctx, l.key, false, false, now)
+	if err != nil {
+		return seen{}, err
+	}
+	switch ok, err := l.stands(ctx, v.Value.(*sessionRecord), now); {
+	case err != nil:
+		return seen{}, err
+	case !ok:
+		return seen{}, ended()
+	}
+	return seen{session: l.key, gen: l.gen, created: l.created, version: v, keeps: true}, nil
+}
+
+func (l *listing) matches(rec *sessionRecord) (ok bool, since time.Time) {
+	switch {
+	case rec == nil:
+		return false, time.Time{}
+	case rec.user() != l.rec.user():
+		return false, time.UnixMilli(rec.past().Renewed)
+	case rec.past().Ended != 0:
+		return false, time.UnixMilli(rec.past().Ended)
+	}
+	l.gen = rec.Gen
+	return true, time.Time{}
+}
+
+// renew fails: nothing takes a new cookie to the browser.
+func (l *listing) renew(ctx context.Context) (unsigned, err error) {
+	l.lock()
+	defer l.unlock()
+	switch ok, err := l.fresh(ctx); {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return nil, ended()
+	}
+	return nil, l.takesCookie(false)
+}
+
+func (l *listing) end(ctx context.Context) (rec *sessionRecord, err error) {
+	l.lock()
+	defer l.unlock()
+	rec, _, err = l.app.sessions.end(ctx, l.key, time.Time{}, l.begun, l.matches)
+	return rec, err
+}
+
+// begun makes the record of the session, whose own has gone.
+func (l *listing) begun(now time.Time) *sessionRecord {
+	rec := l.app.sessions.record(l.created, time.Time{}, now)
+	rec.Gen = l.gen
+	return rec
+}
+
+func (l *listing) takesCookie(keeps bool) error {
+	if keeps {
+		return nil
+	}
+	return &Error{Code: ErrInternal, Phase: "resolve", KeyHash: keyHash(l.key), Err: errNoBrowser}
+}
+
+func (l *listing) follow(_ context.Context, _ uint32, rec *sessionRecord) error {
+	l.rec = rec
+	return nil
+}
+
+func (*listing) use()     {}
+func (*listing) changes() {}
+
+func (*listing) neverStored(context.Context) bool { return false }
+
+func (*listing) join(context.Context, string, time.Time) (bool, error) { return false, nil }
