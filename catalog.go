@@ -91,7 +91,7 @@ func (a *App) allCatalogs() []*catalog {
 }
 
 // A catalogStore is a store that lists the App's modules before it stores the
-// first state.
+// first state, and keeps what has expired for those who are to hear of it.
 type catalogStore struct {
 	hidingStore
 	catalog *catalog
@@ -99,14 +99,19 @@ type catalogStore struct {
 
 // Commit implements store.Store.
 func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	var err error
 	if !s.catalog.current() && storesState(groups) {
-		if err := s.catalog.announce(ctx, now); err != nil {
-			res := make([]store.Result, len(groups))
-			for i := range res {
-				res[i] = store.Result{Outcome: store.Rejected, Err: err}
-			}
-			return res
+		err = s.catalog.announce(ctx, now)
+	}
+	if err == nil {
+		err = s.catalog.bury(ctx, now, groups)
+	}
+	if err != nil {
+		res := make([]store.Result, len(groups))
+		for i := range res {
+			res[i] = store.Result{Outcome: store.Rejected, Err: err}
 		}
+		return res
 	}
 	return s.hidingStore.Commit(ctx, now, groups)
 }

@@ -33,17 +33,79 @@ const (
 // claimKey names the record that claims the estate.
 func (e *estate) claimKey() string { return keyspace.Claim(e.owner) }
 
-// bury moves an expired record out of the way of a new one. If somebody else
-// was quicker it does nothing.
-func (a *App) bury(ctx context.Context, s store.Store, rec *store.Record) error {
-	res := s.Commit(ctx, a.opts.Clock(), []store.Group{entomb(rec, rec.Expires)})
-	switch {
-	case len(res) != 1:
-		return errSilent
-	case res[0].Outcome == store.Applied || res[0].Outcome == store.Conflict:
+// bury moves expired records out of the way of what the groups create under
+// their keys, where somebody is to hear of them. On a store with other owners
+// the engine cannot do that when it loads a state: that memory knows a key to
+// be absent says nothing of an expired record, which another process may have
+// made since.
+func (c *catalog) bury(ctx context.Context, now time.Time, groups []store.Group) error {
+	if c.backend.Features().SoleOwner {
 		return nil
 	}
-	return fmt.Errorf("an expired record is in the way: %w", cmp.Or(res[0].Err, errSilent))
+	var reads []store.Read
+	for _, g := range groups {
+		for _, w := range g {
+			if w.Op == store.Put && w.Base == 0 && c.mayFollow(w.Key) {
+				reads = append(reads, store.Read{Key: w.Key})
+			}
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	recs, err := c.store.Load(ctx, time.UnixMilli(0), reads) // at that time nothing had expired
+	if err != nil || len(recs) != len(reads) {
+		return cmp.Or(err, errSilent)
+	}
+	var expired []store.Group
+	for i := range recs {
+		rec := &recs[i]
+		if rec.Revision == 0 || !rec.Expired(now) {
+			continue
+		}
+		heard, err := c.heard(ctx, now, rec.Key)
+		if err != nil {
+			return err
+		}
+		if heard {
+			expired = append(expired, entomb(rec, rec.Expires))
+		}
+	}
+	return c.setAside(ctx, now, expired)
+}
+
+// mayFollow reports whether an expired record may be under the key of a state
+// that is created, of which somebody is to hear.
+func (c *catalog) mayFollow(key string) bool {
+	m, _, _ := c.app.stateOf(key)
+	return m != nil && (m.expired != nil || m.expiry > 0)
+}
+
+// heard reports whether some program runs OnExpire of the state with this key.
+func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
+	if m, _, _ := c.app.stateOf(key); m.expired != nil {
+		return true, nil
+	}
+	list, _, err := c.load(ctx, now)
+	return c.app.hookElsewhere(list, key), err
+}
+
+// setAside commits what entomb has returned. Where somebody else was quicker
+// it does nothing.
+func (c *catalog) setAside(ctx context.Context, now time.Time, groups []store.Group) error {
+	if len(groups) == 0 {
+		return nil
+	}
+	res := c.store.Commit(ctx, now, groups)
+	if len(res) != len(groups) {
+		return errSilent
+	}
+	for _, r := range res {
+		if r.Outcome != store.Applied && r.Outcome != store.Conflict {
+			return fmt.Errorf("an expired record is in the way: %w", cmp.Or(r.Err, errSilent))
+		}
+	}
+	return nil
 }
 
 // entomb returns what moves a record into a grave, where it expires at the time
@@ -179,7 +241,7 @@ func (s *sweep) expireAll(ctx context.Context, e *estate, recs []store.Record) [
 	kept := recs[:0:0]
 	for _, rec := range recs {
 		m, _, key := s.app.stateOf(keyspace.Original(rec.Key))
-		if m != nil && m.expired != nil {
+		if m != nil && m.expired != nil && e.expires(&rec) {
 			v, err := m.stored(&rec)
 			if err != nil {
 				s.fail(moduleType{module: m}.corrupt(key, err))

@@ -18,7 +18,8 @@ type estate struct {
 	owner   string         // key of the session's record, or of the record
 	session string         // its ID; "" if the record belongs to none
 	over    *store.Record  // the session's record, if it has expired
-	ended   bool           // and is a tombstone: then nothing more expires
+	ended   bool           // and is a tombstone: then nothing more expires,
+	endedAt time.Time      // but what had expired before
 	expired []store.Record // all records that have expired
 	states  []store.Record // of the session, and not expired themselves
 	unread  []store.Record // those of both that cannot be read: they are put aside
@@ -47,15 +48,19 @@ func (a *App) estates(recs []store.Record) []*estate {
 		}
 		e.expired = append(e.expired, rec)
 		if session != "" && rec.Key == owner {
-			e.over, e.ended = &rec, isTombstone(&rec)
+			e.over = &rec
+			if at := e.record().past().Ended; at != 0 {
+				e.ended, e.endedAt = true, time.UnixMilli(at)
+			}
 		}
 	}
 	return all
 }
 
-func isTombstone(rec *store.Record) bool {
-	var s sessionRecord
-	return json.Unmarshal(rec.Value, &s) == nil && s.past().Ended != 0
+// expires reports whether the record expires with the estate: it does not if
+// its session was ended before.
+func (e *estate) expires(rec *store.Record) bool {
+	return !e.ended || rec.Expired(e.endedAt)
 }
 
 // stateOf returns the module and kind of a state's record, and the key of the
@@ -116,7 +121,7 @@ func (e *estate) record() *sessionRecord {
 // hooked reports whether a hook is to run before the estate is removed.
 func (a *App) hooked(e *estate) bool {
 	for rec := range e.records() {
-		if m, _, _ := a.stateOf(keyspace.Original(rec.Key)); m != nil && m.expired != nil && !e.ended {
+		if m, _, _ := a.stateOf(keyspace.Original(rec.Key)); m != nil && m.expired != nil && e.expires(rec) {
 			return true
 		}
 	}

@@ -330,10 +330,10 @@ func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*estate) er
 		}
 	}
 	for _, e := range all {
-		if e.over != nil && !e.ended {
+		if e.over != nil {
 			e.hookElsewhere = map[string]bool{}
 			for rec := range e.records() {
-				e.hookElsewhere[rec.Key] = s.hookElsewhere(rec)
+				e.hookElsewhere[rec.Key] = e.expires(rec) && s.hookElsewhere(rec)
 			}
 		}
 	}

@@ -21,9 +21,9 @@ func (m *module) watch(k *engine.Kind) {
 		k.Idle = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
 		}
-	default: // the sweep finds what has expired in the store
+	case k.Backend.Features().SoleOwner: // elsewhere memory does not tell: see bury
 		k.Bury = func(ctx context.Context, rec *store.Record) error {
-			return m.app.bury(ctx, k.Backend.Store(), rec)
+			return m.catalog.setAside(ctx, m.app.opts.Clock(), []store.Group{entomb(rec, rec.Expires)})
 		}
 	}
 }

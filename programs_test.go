@@ -327,3 +327,66 @@ func TestWhatIsLeftToOtherProgramsIsLoggedOnce(t *testing.T) {
 		t.Errorf("logged:\n%s\nwant one line of the sweep and one of the logins, without names", got)
 	}
 }
+
+// A process that knows a state to be absent does not write over the expired
+// record of one that another process has made since: OnExpire is told of it.
+//
+// Proves A15, N1.
+func TestExpiredStatesOfOtherProcessesAreNotWrittenOver(t *testing.T) {
+	for _, hooked := range []bool{true, false} {
+		t.Run(fmt.Sprintf("its own hook %t", hooked), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				here, there, s := programs(t, newClock())
+				module := func(app *expiring, hooked bool) *stay.State[counter] {
+					m := watched("offer", stay.PerUser, here.events)
+					if m.Expiry, m.OnDestroyed = time.Hour, nil; !hooked {
+						m.OnExpire = nil
+					}
+					return stay.Register(app.App, m)
+				}
+				offer, same := module(here, true), module(there, hooked)
+				_, err := same.At("ann").Get(t.Context())
+				wantCode(t, err, stay.ErrNotFound)
+				mustUpdate(t, t.Context(), offer.At("ann"))
+				here.clock.Advance(2 * time.Hour)
+				mustUpdate(t, t.Context(), same.At("ann"))
+				wantCount(t, t.Context(), same.At("ann"), 1)
+				here.sweep(2 * time.Minute)
+				here.events.want(t, "expired offer 1")
+				wantCount(t, t.Context(), offer.At("ann"), 1)
+				here.sweep(2 * time.Hour)
+				here.events.want(t, "expired offer 1")
+				if left := allRows(t, s); len(left) != 0 {
+					t.Errorf("left: %q", left)
+				}
+			})
+		})
+	}
+}
+
+// A state that had expired before its session was ended has expired all the
+// same.
+//
+// Proves A15, S6.
+func TestWhatExpiredBeforeDestroyIsToldAfterIt(t *testing.T) {
+	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
+		app := newExpiring(t, s, newClock())
+		register := func(name string, expiry time.Duration) *stay.State[counter] {
+			m := watched(name, stay.PerSession, app.events)
+			m.Expiry, m.OnDestroyed = expiry, nil
+			return stay.Register(app.App, m)
+		}
+		brief, long := register("brief", 10*time.Minute), register("long", 20*time.Minute)
+		b := newBrowser(app.App)
+		mustUpdate(t, b.ctx(), brief)
+		mustUpdate(t, b.ctx(), long)
+		app.clock.Advance(15 * time.Minute)
+		ctx := b.ctx()
+		noError(t, stay.SessionFrom(ctx).Destroy(ctx))
+		app.sweep(3 * time.Hour)
+		app.events.want(t, "expired brief 1")
+		if left := allRows(t, s); len(left) != 0 {
+			t.Errorf("left: %q", left)
+		}
+	})
+}

@@ -19,10 +19,6 @@ import (
 	"github.com/stay-go/stay/tests/internal/crashsite"
 )
 
-// unknownModules: a process loses nothing of modules that it does not register:
-// not in a sweep, and not in a login.
-const unknownModules = true
-
 // A member is one process of a fleet, which is started again after each end.
 type member struct {
 	older  bool
@@ -72,10 +68,7 @@ func (f *fleet) start(m *member) {
 	} else {
 		args = append(args, "-expired", f.log)
 	}
-	if !m.older || unknownModules {
-		args = append(args, "-sweep")
-	}
-	p := start(f.t, nil, append(args, f.file)...)
+	p := start(f.t, nil, append(args, "-sweep", f.file)...)
 	f.mu.Lock()
 	m.p = p
 	f.mu.Unlock()
@@ -95,9 +88,6 @@ func (f *fleet) kill(m *member) {
 func (m *member) serves(path string) bool {
 	if !m.older {
 		return true
-	}
-	if !unknownModules && (path == "/login" || path == "/logout") {
-		return false // the guest's states of the other modules would be lost
 	}
 	return slices.Contains(crashsite.OlderPaths, path)
 }

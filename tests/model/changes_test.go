@@ -216,14 +216,12 @@ func (m *model) handOver(proc int, s *session, name string) {
 			m.drop(s, sp)
 		case to == "":
 			// It goes along, to the user's own guest.
-		case !knows && unknownModules:
+		case !knows:
 			s.pending[sp.name] = true
 		case !moves:
 			// The guest stays as it is.
-		case knows:
-			m.adopt(proc, s, sp, to)
 		default:
-			m.drop(s, sp)
+			m.adopt(proc, s, sp, to)
 		}
 	}
 }

@@ -212,7 +212,6 @@ func (w *world) sweep(i int) {
 		case h.told || h.when.After(now):
 		case !p.role.knows(h.sp):
 			h.late = true
-			h.must = h.must && unknownModules
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package model_test
 
 import (
-	"slices"
 	"time"
 )
 
@@ -140,16 +139,8 @@ type heir struct {
 // be called.
 func (m *model) pass(sp *spec, p *place, when time.Time, must bool) {
 	if sp.hook && p != nil {
-		m.heirs = append(m.heirs, &heir{sp: sp, v: p.v, when: when, must: must && p.stored && !m.w.deaf(sp)})
+		m.heirs = append(m.heirs, &heir{sp: sp, v: p.v, when: when, must: must && p.stored})
 	}
-}
-
-// deaf reports whether a state may expire unheard.
-func (w *world) deaf(sp *spec) bool {
-	if !graves && sp.expiry > 0 && len(w.roles) > 1 {
-		return true
-	}
-	return !unknownModules && slices.ContainsFunc(w.roles, func(r role) bool { return r.knows(sp) && !r.hears(sp) })
 }
 
 // drop notes that a guest's state is out of reach. It may be removed or go with

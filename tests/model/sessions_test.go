@@ -321,8 +321,8 @@ func (r *request) destroy() error {
 func (m *model) end(proc int, s *session) {
 	for _, sp := range m.w.specs {
 		if !m.w.roles[proc].knows(sp) {
-			s.left[sp.name] = true          // it is out of reach, and removed by another one
-			if !unknownModules || sp.side { // the process does not know the module's own store
+			s.left[sp.name] = true // it is out of reach, and removed by another one
+			if sp.side {           // the process does not know the module's own store
 				m.pass(sp, s.states[sp.name], m.now(), false)
 			}
 		}
