@@ -32,8 +32,6 @@ type App struct {
 	binder   bind.Binder
 	ops      sync.Pool // of *op
 
-	sweepBatch atomic.Int64 // how many records the next look of a sweep brings
-
 	mu       sync.RWMutex
 	modules  map[string]*module
 	catalog  *catalog   // of the App's store
@@ -58,7 +56,6 @@ func New(s store.Store, opts *Options) *App {
 	o := &app.opts
 	o.guests(f)
 	app.shared.Store(!f.SoleOwner)
-	app.sweepBatch.Store(min(max(sweepBytes/int64(o.MaxState), 1), sweepBatch))
 	app.observer = newObserver(app)
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,
@@ -72,8 +69,8 @@ func New(s store.Store, opts *Options) *App {
 	app.keys = newKeys(app)
 	app.observer.begin()
 	// The keys are looked at apart, since a hook of the user's may hold up a sweep.
-	app.engine.Go(func(ctx context.Context) { always(ctx, app.sweepKeys) })
-	app.engine.Go(func(ctx context.Context) { always(ctx, app.sweepOnce) })
+	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
+	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })
 	if !f.Expire {
 		o.Logger.Warn("stay: the store cannot find what has expired (Features.Expire), so what ended sessions have left stays in it until something else removes it")
 	}

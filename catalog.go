@@ -15,6 +15,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
 
@@ -57,6 +58,7 @@ type catalog struct {
 	app     *App
 	store   hidingStore
 	backend *engine.Backend
+	sweeper *sweep.Sweeper
 
 	registered atomic.Int64 // how often a module was, and how often a day began
 	announced  atomic.Int64 // as of what number the list is up to date
@@ -79,6 +81,7 @@ func (a *App) catalogOf(s store.Store) *catalog {
 	}
 	c := &catalog{app: a, store: key, turn: make(chan struct{}, 1), told: map[string]bool{}}
 	c.backend = a.engine.Backend(catalogStore{key, c})
+	c.sweeper = newSweeper(a, c.backend.Store())
 	a.catalogs = append(a.catalogs, c)
 	return c
 }
@@ -104,7 +107,7 @@ func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.
 		err = s.catalog.announce(ctx, now)
 	}
 	if err == nil {
-		err = s.catalog.bury(ctx, now, groups)
+		err = s.catalog.makeWay(ctx, now, groups)
 	}
 	if err != nil {
 		res := make([]store.Result, len(groups))
@@ -114,6 +117,63 @@ func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.
 		return res
 	}
 	return s.hidingStore.Commit(ctx, now, groups)
+}
+
+// makeWay sets aside expired records that are in the way of what the groups
+// create under their keys, where somebody is to hear of them. On a store with other owners
+// the engine cannot do that when it loads a state: that memory knows a key to
+// be absent says nothing of an expired record, which another process may have
+// made since.
+func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Group) error {
+	if c.backend.Features().SoleOwner {
+		return nil
+	}
+	var reads []store.Read
+	for _, g := range groups {
+		for _, w := range g {
+			if w.Op == store.Put && w.Base == 0 && c.mayFollow(w.Key) {
+				reads = append(reads, store.Read{Key: w.Key})
+			}
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	recs, err := c.store.Load(ctx, time.UnixMilli(0), reads) // at that time nothing had expired
+	if err != nil || len(recs) != len(reads) {
+		return cmp.Or(err, sweep.ErrSilent)
+	}
+	var expired []*store.Record
+	for i := range recs {
+		rec := &recs[i]
+		if rec.Revision == 0 || !rec.Expired(now) {
+			continue
+		}
+		heard, err := c.heard(ctx, now, rec.Key)
+		if err != nil {
+			return err
+		}
+		if heard {
+			expired = append(expired, rec)
+		}
+	}
+	return sweep.SetAside(ctx, c.store, now, expired...)
+}
+
+// mayFollow reports whether an expired record may be under the key of a state
+// that is created, of which somebody is to hear.
+func (c *catalog) mayFollow(key string) bool {
+	m, _, _ := c.app.stateOf(key)
+	return m != nil && (m.expired != nil || m.expiry > 0)
+}
+
+// heard reports whether some program runs OnExpire of the state with this key.
+func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
+	if m, _, _ := c.app.stateOf(key); m.expired != nil {
+		return true, nil
+	}
+	list, _, err := c.load(ctx, now)
+	return c.app.hookElsewhere(list, key), err
 }
 
 func storesState(groups []store.Group) bool {
@@ -190,14 +250,14 @@ func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, 
 	res := c.store.Commit(ctx, now, []store.Group{{{Op: store.Put, Key: keyspace.Modules, Base: rev, Value: value, Version: 1}}})
 	switch {
 	case len(res) != 1:
-		return false, errSilent
+		return false, sweep.ErrSilent
 	case res[0].Outcome == store.Applied:
 		c.know(list)
 		return false, nil
 	case res[0].Outcome == store.Conflict:
 		return true, nil
 	}
-	return false, fmt.Errorf("the list of modules cannot be stored: %w", cmp.Or(res[0].Err, errSilent))
+	return false, fmt.Errorf("the list of modules cannot be stored: %w", cmp.Or(res[0].Err, sweep.ErrSilent))
 }
 
 // add returns the list with the App's modules. What nobody has registered for
@@ -254,7 +314,7 @@ func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, stor
 	case err != nil:
 		return nil, 0, err
 	case len(recs) != 1:
-		return nil, 0, errSilent
+		return nil, 0, sweep.ErrSilent
 	case recs[0].Revision == 0:
 		return nil, 0, nil
 	}
@@ -401,7 +461,7 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 	}
 	recs, err := s.Load(ctx, now, reads)
 	if err != nil || len(recs) != len(keys) {
-		return nil, cmp.Or(err, errSilent)
+		return nil, cmp.Or(err, sweep.ErrSilent)
 	}
 	var groups []store.Group
 	var of []string
@@ -416,7 +476,7 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 	}
 	res := s.Commit(ctx, now, groups)
 	if len(res) != len(groups) {
-		return nil, errSilent
+		return nil, sweep.ErrSilent
 	}
 	for i, r := range res {
 		switch r.Outcome {
@@ -424,7 +484,7 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 		case store.Conflict:
 			again = append(again, of[i])
 		default:
-			return nil, cmp.Or(r.Err, errSilent)
+			return nil, cmp.Or(r.Err, sweep.ErrSilent)
 		}
 	}
 	return again, nil

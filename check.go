@@ -9,6 +9,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
 
@@ -98,7 +99,7 @@ func (cs *checks) join(a *App, b *engine.Backend) *checking {
 			cs.mu.Unlock()
 			close(c.done)
 		}()
-		c.err = errSilent
+		c.err = sweep.ErrSilent
 		c.err = a.checkStore(ctx, b)
 	}) {
 		close(c.done)
@@ -127,7 +128,7 @@ func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 	defer cancel()
 	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
 	if err == nil && len(recs) != 1 {
-		err = errSilent
+		err = sweep.ErrSilent
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
 
@@ -21,9 +22,9 @@ func (m *module) watch(k *engine.Kind) {
 		k.Idle = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
 		}
-	case k.Backend.Features().SoleOwner: // elsewhere memory does not tell: see bury
-		k.Bury = func(ctx context.Context, rec *store.Record) error {
-			return m.catalog.setAside(ctx, m.app.opts.Clock(), []store.Group{entomb(rec, rec.Expires)})
+	case k.Backend.Features().SoleOwner: // elsewhere memory does not tell: see makeWay
+		k.SetAside = func(ctx context.Context, rec *store.Record) error {
+			return sweep.SetAside(ctx, m.catalog.store, m.app.opts.Clock(), rec)
 		}
 	}
 }

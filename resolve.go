@@ -135,6 +135,28 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 	return m.key.key(c, v)
 }
 
+// stateOf returns the module and kind of a state's record, and the key of the
+// state; nil if the record is none of a module of this App.
+func (a *App) stateOf(key string) (*module, *engine.Kind, string) {
+	_, name, _ := keyspace.Split(key)
+	a.mu.RLock()
+	m := a.modules[name]
+	a.mu.RUnlock()
+	if m != nil {
+		for _, k := range m.kinds() {
+			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
+				return m, k, id
+			}
+		}
+	}
+	return nil, nil, ""
+}
+
+// kinds returns the kinds of state that the module has.
+func (m *module) kinds() []*engine.Kind {
+	return slices.DeleteFunc([]*engine.Kind{m.kind, m.guest}, func(k *engine.Kind) bool { return k == nil })
+}
+
 // A sessionState is a state that goes when its session goes.
 type sessionState struct {
 	module *module

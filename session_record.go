@@ -85,6 +85,16 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// storedSession is what a record says of a session; nil if it cannot be read.
+// Then the session has the states of one that nobody ever logged in to.
+func storedSession(stored *store.Record) *sessionRecord {
+	var rec sessionRecord
+	if json.Unmarshal(stored.Value, &rec) != nil {
+		return nil
+	}
+	return &rec
+}
+
 // past returns what has happened to the session, to be read only.
 func (r *sessionRecord) past() sessionEvents {
 	if r == nil || r.events == nil {

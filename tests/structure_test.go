@@ -54,6 +54,10 @@ var rules = []rule{
 		because: "who signs cookies is handed what it needs: it knows no engine",
 	},
 	{
+		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/sweep"},
+		because: "what has expired are records and keys; what they are its owner tells",
+	},
+	{
 		from: stay, not: []string{"net/http", "database/sql"},
 		because: "package stay serves programs without HTTP and without SQL",
 	},

@@ -55,9 +55,9 @@ type Kind struct {
 	// Keep is how long a record stays after it was last written, within
 	// Ref.Expires; 0 = as long as Ref.Expires said when it was created.
 	Keep time.Duration
-	// Bury, if set, is called with a record that has expired before its key is
+	// SetAside, if set, is called with a record that has expired before its key is
 	// used again, and puts it aside.
-	Bury func(ctx context.Context, rec *store.Record) error
+	SetAside func(ctx context.Context, rec *store.Record) error
 	// Destroyed, if set, is called with the last committed version when a
 	// state leaves memory for another reason than that a later one is about to
 	// be loaded: without locks, with no turn taken, one after another.

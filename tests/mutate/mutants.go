@@ -167,8 +167,8 @@ var mutants = []mutant{
 		"return engine.Loaded{}, t.corrupt(key, err)\n\t\t}\n\t\tif", "l.Value, err = t.schema.Initial(), nil\n\t\t}\n\t\tif", byRoot,
 	},
 	{
-		"a sweep does not look again once it has claimed", "A15", "claim.go",
-		"case rec.Revision == e.expired[i].Revision:", "case true:", byRoot,
+		"a sweep does not look again once it has claimed", "A15", "internal/sweep/due.go",
+		"case rec.Revision == d.expired[i].Revision:", "case true:", byRoot,
 	},
 	{
 		"memory is taken for the truth on a shared store", "N1", "sync.go",
@@ -201,12 +201,12 @@ var mutants = []mutant{
 		"!s.catalog.current() && storesState", "false && storesState", byRoot,
 	},
 	{
-		"a sweep removes what another program has a hook of", "A15", "expire.go",
+		"a sweep removes what another program has a hook of", "A15", "internal/sweep/sweep.go",
 		"if !s.hookElsewhere(&rec) {", "if true {", byRoot,
 	},
 	{
-		"what ends with its session is not told to the program with the hook", "A15", "estate.go",
-		"if e.hookElsewhere[rec.Key] {", "if false {", byRoot,
+		"what ends with its session is not told to the program with the hook", "A15", "internal/sweep/due.go",
+		"if d.hookElsewhere[rec.Key] {", "if false {", byRoot,
 	},
 	{
 		"a guest that waits is not taken along", "K2", "resolve.go",
