@@ -21,7 +21,7 @@ func (r *resolution) Stands(v *engine.Version) bool {
 
 func (r *resolution) refresh() error {
 	app := r.ss.app
-	if !app.shared.Load() {
+	if !app.manyOwners.Load() {
 		return nil
 	}
 	ctx, now := app.engine.Context(), app.opts.Clock()
@@ -38,7 +38,7 @@ func (r *resolution) refresh() error {
 // keepGuests notes a use of the session for what it has in memory only, which
 // is kept for as long as the session is used: see [Module.Persist]. It is called
 // where the session slides, so about once in a tenth of Options.IdleTimeout.
-func (a *App) keepGuests(id string, rec *sessionRecord, now time.Time) {
+func (a *registry) keepGuests(id string, rec *sessionRecord, now time.Time) {
 	for _, st := range a.statesOfSession(id, rec) {
 		if st.kind.Backend == nil {
 			a.engine.Touch(st.kind, st.key, now)

@@ -40,7 +40,7 @@ func define(app *App, d bridge.Definition) core {
 	if d.OnError != nil {
 		def.onError = func(_ *Call, e *Error) { d.OnError(e) }
 	}
-	return core{module: app.register(def)}
+	return core{app: app, module: app.register(def)}
 }
 
 type appBridge struct{ *App }
@@ -48,7 +48,7 @@ type appBridge struct{ *App }
 func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return a.keys.Ring(keys) }
 
 func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
-	return newVisit(ctx, a.App, ring, token, c)
+	return newVisit(ctx, &a.sessions, ring, token, c)
 }
 
 func (a appBridge) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }

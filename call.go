@@ -153,7 +153,7 @@ func (c *runContext) Value(key any) any {
 
 // newCall returns a Call whose context marks a run. Its session is the App's
 // own: a context may carry those of others.
-func (a *App) newCall(ctx context.Context, module, action string) *Call {
+func (a *base) newCall(ctx context.Context, module, action string) *Call {
 	all := &struct { // one allocation for both
 		call    Call
 		payload any

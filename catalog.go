@@ -55,7 +55,7 @@ func catalogDay(now time.Time) int64 { return now.Unix() / int64(24*time.Hour/ti
 // A catalog is the list of modules in one store. Before this App stores the
 // first state of a module there, the module is in the list.
 type catalog struct {
-	app     *App
+	app     *registry
 	store   hidingStore
 	backend *engine.Backend
 	sweeper *sweep.Sweeper
@@ -71,7 +71,7 @@ type catalog struct {
 }
 
 // catalogOf returns the store's.
-func (a *App) catalogOf(s store.Store) *catalog {
+func (a *registry) catalogOf(s store.Store) *catalog {
 	key := hidingStore{a.observer.watched(s)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -81,13 +81,13 @@ func (a *App) catalogOf(s store.Store) *catalog {
 	}
 	c := &catalog{app: a, store: key, turn: make(chan struct{}, 1), told: map[string]bool{}}
 	c.backend = a.engine.Backend(catalogStore{key, c})
-	c.sweeper = newSweeper(a, c.backend.Store())
+	c.sweeper = newSweeper(a.base, c.backend.Store())
 	a.catalogs = append(a.catalogs, c)
 	return c
 }
 
 // allCatalogs returns those of all stores, that of sessions first.
-func (a *App) allCatalogs() []*catalog {
+func (a *registry) allCatalogs() []*catalog {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return slices.Clone(a.catalogs)
@@ -359,7 +359,7 @@ func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
 
 // hookElsewhere reports whether OnExpire for the state with this key in the
 // store is called by other programs, and not by this one.
-func (a *App) hookElsewhere(list *catalogRecord, key string) bool {
+func (a *registry) hookElsewhere(list *catalogRecord, key string) bool {
 	if m, _, _ := a.stateOf(key); m != nil && m.expired != nil {
 		return false
 	}
@@ -382,7 +382,7 @@ type foreignModule struct {
 }
 
 // foreign returns the modules in the list that this App does not register.
-func (a *App) foreign(list *catalogRecord) (all []foreignModule) {
+func (a *registry) foreign(list *catalogRecord) (all []foreignModule) {
 	if list == nil {
 		return nil
 	}
@@ -399,7 +399,7 @@ func (a *App) foreign(list *catalogRecord) (all []foreignModule) {
 
 // foreignStates returns the keys in the store of what a session can have of
 // modules that this App does not register.
-func (a *App) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
+func (a *registry) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
 	for _, m := range a.foreign(list) {
 		switch m.scope {
 		case keyspace.Session, keyspace.Guest:

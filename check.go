@@ -56,7 +56,7 @@ func (a *App) checkFailed(b *engine.Backend, err error) error {
 }
 
 // storeName says which store is meant, where there are several.
-func (a *App) storeName(b *engine.Backend) string {
+func (a *registry) storeName(b *engine.Backend) string {
 	if b == a.backend {
 		return "the store"
 	}

@@ -56,7 +56,7 @@ func (m *module) runHook(ctx context.Context, phase, key string, v any, hook fun
 	failure := apart(func() { hook(call, m.schema.Clone(v)) })
 	call.run.over.Store(true)
 	if failure != nil {
-		m.app.report(m, m.app.newCall(ctx, m.name, ""),
+		m.app.report(m.onError, m.app.newCall(ctx, m.name, ""),
 			&Error{Code: ErrInternal, Module: m.name, Phase: phase, KeyHash: keyHash(key), Err: failure})
 	}
 }

@@ -15,6 +15,8 @@ type moduleType struct {
 	guest bool // of guests' and ephemeral states
 }
 
+func (t moduleType) moduleName() string { return t.name }
+
 func (t moduleType) Clone(v any) any { return t.schema.Clone(v) }
 
 func (t moduleType) Encode(v, extra any) ([]byte, error) {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 )
@@ -40,7 +39,7 @@ func (*moved) Error() string { return "the key of the state has changed" }
 type move struct {
 	*op
 	left    *moved
-	session presence
+	session bearer
 
 	target, guest, user, own int // where they are among the parts; -1 = no part
 	rec                      *sessionRecord
@@ -90,12 +89,12 @@ func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
 	}
 	left, again, err := m.app.engine.UpdateGroup(ctx, refs, mv)
 	if mv.foreign != nil && err != nil {
-		m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, mv.action), mv.foreign)
+		m.app.report(m.onError, m.app.newCall(m.app.engine.Context(), m.name, mv.action), mv.foreign)
 	}
 	if again || err != nil {
 		return nil, again, err
 	}
-	m.app.sessions.moved(ctx, mv.session, r.gen, mv.rec)
+	r.ss.moved(ctx, mv.session, r.gen, mv.rec)
 	if mv.tooLarge {
 		m.reportTooLarge(mv.left.key, mv.action)
 	}
@@ -126,7 +125,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 		birth = now[mv.target].Birth()
 	}
 	clock := m.app.opts.Clock()
-	if mv.rec, err = r.ss.moving(r, clock); err != nil {
+	if mv.rec, err = r.ss.moving(&r.seen, clock); err != nil {
 		return nil, err
 	}
 	mv.rec.attach(m.name, mv.left.key, birth)
@@ -227,7 +226,7 @@ func (m *module) fits(v any) (bool, error) {
 
 // reportTooLarge tells that a guest's state has not come along.
 func (m *module) reportTooLarge(key, action string) {
-	m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, action), m.tooLargeToAdopt(key, action))
+	m.app.report(m.onError, m.app.newCall(m.app.engine.Context(), m.name, action), m.tooLargeToAdopt(key, action))
 }
 
 func (m *module) tooLargeToAdopt(key, action string) *Error {
@@ -262,47 +261,6 @@ func (m *module) longKey(key string) error {
 
 // keepsNoCookie reports whether a change of the key renews the cookie.
 func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
-
-// moving returns the session's record for a change of whom it belongs to: with
-// a new generation, unless the options keep the cookie or none can be sent.
-func (ss *sessions) moving(r *resolution, now time.Time) (*sessionRecord, error) {
-	rec := r.record().clone()
-	if rec == nil {
-		if err := r.begin(); err != nil {
-			return nil, err
-		}
-		rec = ss.record(r.created, r.idleEnd, now)
-		rec.Gen = r.gen
-	}
-	// The record must outlive the old cookie, which may be good for longer than
-	// IdleTimeout is now: without it the cookie would be taken for good again.
-	rec.Expires = max(rec.Expires, r.idleEnd.UnixMilli())
-	if !ss.app.opts.KeepCookieOnKeyChange && !r.keeps {
-		rec.Gen++
-		rec.event().Renewed = now.UnixMilli()
-	}
-	ss.slide(rec, now)
-	return rec, nil
-}
-
-// moved has the request's session go on with the new generation of its record.
-// The change is made; that its cookie does not reach the browser is reported.
-func (ss *sessions) moved(ctx context.Context, s presence, gen uint32, rec *sessionRecord) {
-	s.lock()
-	err := s.follow(ctx, gen, rec)
-	s.unlock()
-	ss.reportUnsigned(ctx, err)
-}
-
-// reportUnsigned reports that a cookie could not be issued. It is called
-// without the session's lock: a hook may ask for the session.
-func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
-	if err != nil {
-		e := toError(err)
-		e.Phase = "sign"
-		ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
-	}
-}
 
 // checkKey compares the key of what a run left with the key that it ran under.
 func (o *op) checkKey(res engine.Result, from *engine.Version) error {

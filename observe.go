@@ -16,7 +16,7 @@ import (
 // An observer measures and traces an App. An App without Metrics and Tracer
 // has none, and looks no further.
 type observer struct {
-	app     *App
+	app     *base
 	metrics Metrics // nil: nothing is measured
 	tracer  Tracer  // nil: nothing is traced
 	stops   []func()
@@ -24,7 +24,7 @@ type observer struct {
 }
 
 // newObserver returns nil if there is nothing to observe for.
-func newObserver(app *App) *observer {
+func newObserver(app *base) *observer {
 	if app.opts.Metrics == nil && app.opts.Tracer == nil {
 		return nil
 	}
@@ -88,8 +88,8 @@ func (ob *observer) send(ctx context.Context, m Measurement) {
 
 // moduleOf returns the name of a kind's module, "" for records of Stay's own.
 func moduleOf(k *engine.Kind) string {
-	if t, ok := k.Type.(moduleType); ok {
-		return t.name
+	if t, ok := k.Type.(interface{ moduleName() string }); ok {
+		return t.moduleName()
 	}
 	return ""
 }

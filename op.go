@@ -31,7 +31,7 @@ type op struct {
 }
 
 // newOp returns an op to be completed.
-func (a *App) newOp() *op {
+func (a *base) newOp() *op {
 	o, _ := a.ops.Get().(*op)
 	if o == nil {
 		o = new(op)
@@ -42,7 +42,7 @@ func (a *App) newOp() *op {
 // finish has o used again after a change that has succeeded, and returns what
 // came of the change. If it has failed, its caller may have left while others
 // still work on it.
-func (a *App) finish(o *op, v any, err error) (any, error) {
+func (a *base) finish(o *op, v any, err error) (any, error) {
 	if err == nil {
 		*o = op{}
 		a.ops.Put(o)
@@ -135,7 +135,7 @@ func (o *op) Committed(ctx context.Context) {
 func (m *module) after(ctx context.Context, call *Call, key string, fn func(context.Context)) {
 	defer func() {
 		if p := recover(); p != nil {
-			m.app.report(m, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", KeyHash: keyHash(key), Err: panicError{p}})
+			m.app.report(m.onError, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", KeyHash: keyHash(key), Err: panicError{p}})
 		}
 	}()
 	fn(ctx)

@@ -42,18 +42,18 @@ func (p *pageResets) add(m *module) {
 // for otherwise the page would show what should be gone.
 func (a *App) pageLoad(ctx context.Context) error {
 	modules := a.pageResets.all()
-	s := sessionOf(ctx, a)
+	s := sessionOf(ctx, a.base)
 	if len(modules) == 0 || s == nil {
 		return nil
 	}
-	known, err := s.known(ctx)
+	known, err := s.presence.(bearer).known(ctx)
 	if err != nil || !known {
 		return unlessUnreadable(err)
 	}
 	refs := make([]engine.Ref, 0, len(modules))
 	readable := make([]*module, 0, len(modules))
 	for _, m := range modules {
-		ref, err := core{module: m}.resolve(ctx, nil)
+		ref, err := core{app: a, module: m}.resolve(ctx, nil)
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			continue // the others are reset all the same
@@ -69,7 +69,7 @@ func (a *App) pageLoad(ctx context.Context) error {
 		if err != nil {
 			err = m.error(err, "", refs[i].Key)
 		} else {
-			err = core{module: m}.resetForPage(ctx)
+			err = core{app: a, module: m}.resetForPage(ctx)
 		}
 		if err = unlessUnreadable(err); err != nil {
 			return err

@@ -37,7 +37,7 @@ type definition struct {
 // A module is a registered definition.
 type module struct {
 	definition
-	app     *App
+	app     *registry
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
@@ -53,6 +53,9 @@ var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 // use. Mistakes in the definition panic, naming the module and the mend.
 // Register may be called at any time; it does no I/O.
 func Register[S any](app *App, m Module[S]) *State[S] {
+	if app == nil {
+		panic("stay.Register: the App is nil: make one with stay.New")
+	}
 	d := definition{
 		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
 		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
@@ -76,7 +79,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 	if fn := m.Adopt; fn != nil {
 		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
 	}
-	return &State[S]{core: core{module: app.register(d)}}
+	return &State[S]{core: core{app: app, module: app.register(d)}}
 }
 
 func assign[S any](v any) any {
@@ -85,10 +88,7 @@ func assign[S any](v any) any {
 }
 
 // register adds a module; see Register.
-func (a *App) register(d definition) *module {
-	if a == nil {
-		panic("stay.Register: the App is nil: make one with stay.New")
-	}
+func (a *registry) register(d definition) *module {
 	m := &module{definition: d, app: a}
 	switch {
 	case m.name == "":
@@ -118,7 +118,7 @@ func (m *module) backend() *engine.Backend { return m.catalog.backend }
 func (m *module) makeKinds() {
 	backend := m.backend()
 	if !backend.Features().SoleOwner {
-		m.app.shared.Store(true)
+		m.app.manyOwners.Store(true)
 	}
 	kind := func(scope string, b *engine.Backend) *engine.Kind {
 		guest := scope == keyspace.Guest

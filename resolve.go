@@ -130,14 +130,14 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 		return m.key.key(nil, v)
 	}
 	c := m.app.newCall(m.app.engine.Context(), m.name, "")
-	c.session = m.app.sessions.listed(id, rec)
+	c.session = m.app.listed(id, rec)
 	defer c.run.over.Store(true)
 	return m.key.key(c, v)
 }
 
 // stateOf returns the module and kind of a state's record, and the key of the
 // state; nil if the record is none of a module of this App.
-func (a *App) stateOf(key string) (*module, *engine.Kind, string) {
+func (a *registry) stateOf(key string) (*module, *engine.Kind, string) {
 	_, name, _ := keyspace.Split(key)
 	a.mu.RLock()
 	m := a.modules[name]
@@ -166,7 +166,7 @@ type sessionState struct {
 
 // statesOfSession returns where the states of a session are: those that can
 // exist, whether they do or not.
-func (a *App) statesOfSession(id string, rec *sessionRecord) []sessionState {
+func (a *registry) statesOfSession(id string, rec *sessionRecord) []sessionState {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	var out []sessionState
@@ -194,7 +194,7 @@ type resolution struct {
 	seen
 	ss      *sessions
 	of      *module
-	request presence        // that resolved it; nil for a Login and for At
+	request bearer          // that resolved it; nil for a Login and for At
 	user    *engine.Version // of its user's record, as Valid has seen it; nil for a guest
 }
 
@@ -281,7 +281,7 @@ func (r *resolution) admit() error {
 	if !r.brings() {
 		return nil
 	}
-	return r.begin()
+	return r.ss.begin(r.session)
 }
 
 // brings reports whether the state's first record is stored with the session's.
@@ -295,20 +295,11 @@ func (r *resolution) admitLater() error {
 	if !r.brings() || r.counted != nil && r.counted.Load() {
 		return nil
 	}
-	err := r.begin()
+	err := r.ss.begin(r.session)
 	if r.counted != nil && err == nil {
 		r.counted.Store(true)
 	}
 	return err
-}
-
-// begin counts a session that begins to be stored, unless another request has
-// stored it since: the store refuses this group then, and it is made anew.
-func (r *resolution) begin() error {
-	if v := r.ss.app.engine.Peek(r.ss.kind, r.session); v != nil && v.Revision != 0 {
-		return nil
-	}
-	return r.ss.news.take()
 }
 
 // Later implements engine.Guard. A change that was acknowledged while the
@@ -369,10 +360,10 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 
 // resolve names the instance of a module's state for this session. A change
 // also needs r, which watches over the resolution.
-func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine.Ref, error) {
+func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolution) (engine.Ref, error) {
 	s.lock()
 	defer s.unlock()
-	now := s.app.opts.Clock()
+	now := ss.app.opts.Clock()
 	synced, err := s.sync(ctx, m, now)
 	if err != nil {
 		return engine.Ref{}, err
@@ -387,19 +378,19 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	}
 	t := m.locate(is.session, rec)
 	if t != synced {
-		if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && is.isNew, Now: now}); err != nil {
+		if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && is.isNew, Now: now}); err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
 	}
 	var state *engine.Version
 	if t.attached {
-		v, err := s.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+		v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 		if err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}
 		if state = v; !t.holds(v) {
 			state, t = nil, m.detached(is.session, rec)
-			if err := s.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
+			if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
 				return engine.Ref{}, m.error(err, "", t.id)
 			}
 		}
@@ -410,10 +401,10 @@ func (s *Session) resolve(ctx context.Context, m *module, r *resolution) (engine
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: state}
 	if t.key == "" {
 		ref.New, ref.First = is.isNew, is.drawn
-		ref.Expires = is.created.Add(s.app.opts.Lifetime)
+		ref.Expires = is.created.Add(ss.app.opts.Lifetime)
 	}
 	if r != nil {
-		*r = resolution{ss: &s.app.sessions, target: t, of: m, request: s.presence, seen: is}
+		*r = resolution{ss: ss, target: t, of: m, request: s, seen: is}
 		s.changes()
 		ref.Guard = r
 	}

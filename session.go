@@ -5,10 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"sync/atomic"
 	"time"
-
-	"github.com/stay-go/stay/internal/engine"
 )
 
 // A Session is one browser's identity, as one request sees it. The browser
@@ -30,12 +27,12 @@ import (
 //
 // Printed and logged it shows a hash of its ID, and nothing of the cookie.
 type Session struct {
-	app *App
+	app *base
 	presence
 }
 
 // A presence is what stands behind a Session: the visit of a request, or a
-// listing. It is behind the lock but for text, id, look and name, which take it.
+// listing.
 type presence interface {
 	// text is Session.String.
 	text() string
@@ -47,72 +44,23 @@ type presence interface {
 	// set, nothing slides. It is nil where nothing is stored, the session has
 	// ended, or the record cannot be read.
 	look() (rec *sessionRecord, created time.Time)
-	// known reports whether the session is one that is neither over nor renewed
-	// meanwhile. It begins none.
-	known(ctx context.Context) (bool, error)
-
-	lock()
-	unlock()
-	// use marks the response as one that depends on the cookie.
-	use()
-	// sync brings the session's record up to date, and with it, if m is not nil,
-	// the state of m that the session has as far as is known. It returns which
-	// that was, the zero target if none.
-	sync(ctx context.Context, m *module, now time.Time) (target, error)
-	// current returns the session as it stands, or ErrEnded. At the first use it
-	// sees to the cookie.
-	current(ctx context.Context, now time.Time) (seen, error)
-	// changes notes that something may be stored for the session from now on.
-	changes()
-	// matches reports whether the session is the one that its record tells of; if
-	// not, since when.
-	matches(rec *sessionRecord) (ok bool, since time.Time)
-	// takesCookie fails if the session cannot be given a new cookie, which would
-	// sign its browser out: the old one would be refused. A session without a
-	// browser may keep the one that it has, where the change is one that keeps
-	// allows.
-	takesCookie(keeps bool) error
-	// follow takes over the generation of the session's record, in place of gen,
-	// and issues its cookie.
-	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
-	// neverStored reports whether the session is one that was never stored,
-	// without using it.
-	neverStored(ctx context.Context) bool
-	// join answers a login with a cookie that the same login has replaced.
-	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
-
-	// renew is Session.Renew; unsigned says why the new cookie could not be
-	// issued.
-	renew(ctx context.Context) (unsigned, err error)
-	// end makes the session one that has ended. It returns its record if there
-	// may be states left to be deleted.
-	end(ctx context.Context) (rec *sessionRecord, err error)
+	// setUser is Session.Login and, for "", Session.Logout.
+	setUser(ctx context.Context, user string) error
+	// renew is Session.Renew.
+	renew(ctx context.Context) error
+	// destroy is Session.Destroy.
+	destroy(ctx context.Context) error
 }
-
-// A seen session is what one use of it has found.
-type seen struct {
-	session string // its ID
-	gen     uint32
-	created time.Time
-	idleEnd time.Time       // of the browser's cookie
-	version *engine.Version // of the session's record
-	isNew   bool            // nothing can be stored for it yet: nobody else has known it
-	drawn   bool            // its ID was drawn for this request
-	keeps   bool            // its cookie, as no new one could be sent to the browser
-	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
-}
-
-func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }
 
 // sessionKey finds the session in a context: of the App named, or of any.
-type sessionKey struct{ app *App }
+type sessionKey struct{ app *base }
 
 // SessionFrom returns the session that ctx carries, nil if it carries none;
 // of the sessions of several Apps, the one that was put in last. Behind
 // web.Sessions there is always one.
 func SessionFrom(ctx context.Context) *Session { return sessionOf(ctx, nil) }
 
-func sessionOf(ctx context.Context, app *App) *Session {
+func sessionOf(ctx context.Context, app *base) *Session {
 	s, _ := ctx.Value(sessionKey{app}).(*Session)
 	return s
 }
@@ -217,4 +165,103 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 		return nil, time.Time{}
 	}
 	return s.presence.look()
+}
+
+// Login has the session belong to a user from now on, and gives it a new
+// cookie: the old one is refused, unless Options.KeepCookieOnKeyChange leaves it
+// as it is. All PerUser modules get the user's states in
+// one step, in place of the guest's. What the guest changed is adopted where
+// the user has no state yet, else Module.Adopt decides. The session's own
+// states stay. A session of another user is switched without adopting
+// anything, and what that user did without a key goes; one of the same user
+// gets a new cookie. If the guest's state and the user's together exceed
+// Options.MaxState, the user's stays as it is and OnError is told.
+//
+// Check the password before; Stay does not know users. An empty user, and one
+// of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
+// session was ended or renewed meanwhile or less than a minute ago (see
+// [Session]), with ErrInternal when the response's
+// header was already written or the session is one of [App.Sessions], with the
+// error of an Adopt that refuses, and with ErrNested inside a change of state. If
+// it fails, nothing has changed, but after ErrUnknown.
+//
+// The same login once more, as after a double click, comes with the cookie that
+// the first has replaced. It joins the first: the browser gets that one's cookie.
+func (s *Session) Login(ctx context.Context, user string) error {
+	return s.observer().verb(ctx, "login", func(ctx context.Context) error {
+		if user == "" || len(user) > maxKey {
+			return &Error{
+				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
+				Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
+			}
+		}
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.setUser(ctx, user)
+	})
+}
+
+// Logout has the session belong to nobody from now on, with a new cookie as by
+// [Session.Login], whose rules hold. The user's states stay in the store; all
+// PerUser modules go on with the initial state, and so do those of WithKey and
+// ResolveKey that have no key. Logging out a guest does nothing. Through a session
+// of [App.Sessions] the cookie stays, and is a guest's from then on.
+func (s *Session) Logout(ctx context.Context) error {
+	return s.observer().verb(ctx, "logout", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.setUser(ctx, "")
+	})
+}
+
+// Renew gives the session a new cookie and refuses the old one from now on,
+// as must be done whenever the rights of a session change. The state stays.
+// It fails with ErrEnded when the session was ended or renewed meanwhile, with
+// ErrInternal when the response's header was already written or the session is
+// one of [App.Sessions], and with ErrNested inside a change of state.
+func (s *Session) Renew(ctx context.Context) error {
+	return s.observer().verb(ctx, "renew", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.renew(ctx)
+	})
+}
+
+// Destroy ends the session: no request that begins afterwards reads or changes
+// anything through it, its states are deleted, and the browser's cookie is
+// cleared, if s is the session of its request and the response's header is not
+// written yet. A request that is under way may finish on states that exist, but
+// creates none. A state that cannot be deleted before ctx ends is out of reach
+// all the same and goes a while later, in a store with Features.Expire.
+// Destroying a session twice does nothing.
+// It fails with ErrNested inside a change of state.
+func (s *Session) Destroy(ctx context.Context) error {
+	return s.observer().verb(ctx, "destroy", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.destroy(ctx)
+	})
+}
+
+// observer returns the App's; nil for no session, whose changes are refused.
+func (s *Session) observer() *observer {
+	if s == nil {
+		return nil
+	}
+	return s.app.observer
+}
+
+// refusal is why the session cannot be changed now; nil if it can.
+func (s *Session) refusal(ctx context.Context) error {
+	if s == nil {
+		return &Error{Code: ErrNoSession, Phase: "resolve"}
+	}
+	if nested(ctx) {
+		return nestedError("")
+	}
+	return nil
 }

@@ -9,7 +9,7 @@ import (
 // A listing is a session as its record tells of it. It has no browser that a
 // cookie could be sent to, so it follows its record, but not to another user.
 type listing struct {
-	app     *App
+	ss      *sessions
 	key     string
 	created time.Time
 
@@ -24,11 +24,11 @@ func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	all := &struct { // one allocation for both
 		session Session
 		listing listing
-	}{listing: listing{app: ss.app, key: id, rec: rec}}
+	}{listing: listing{ss: ss, key: id, rec: rec}}
 	if rec != nil {
 		all.listing.gen, all.listing.created = rec.Gen, time.UnixMilli(rec.Created)
 	}
-	all.session = Session{app: ss.app, presence: &all.listing}
+	all.session = Session{app: ss.app.base, presence: &all.listing}
 	return &all.session
 }
 
@@ -54,8 +54,8 @@ func (l *listing) known(ctx context.Context) (bool, error) {
 // fresh reports whether the session stands, after asking a store with other
 // owners.
 func (l *listing) fresh(ctx context.Context) (ok bool, err error) {
-	now := l.app.opts.Clock()
-	v, asked, err := l.app.sessions.fresh(ctx, l.key, now)
+	now := l.ss.app.opts.Clock()
+	v, asked, err := l.ss.fresh(ctx, l.key, now)
 	if err != nil {
 		return false, err
 	}
@@ -69,20 +69,20 @@ func (l *listing) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 	}
 	asked := l.asked
 	l.asked = ""
-	revoked, _, err := l.app.sessions.revoked(ctx, rec, asked, now)
+	revoked, _, err := l.ss.revoked(ctx, rec, asked, now)
 	return !revoked, err
 }
 
 func (l *listing) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
-	if !l.app.shared.Load() {
+	if !l.ss.app.manyOwners.Load() {
 		return target{}, nil
 	}
-	t, l.asked, err = l.app.sessions.syncWith(ctx, l.key, m, now)
+	t, l.asked, err = l.ss.syncWith(ctx, l.key, m, now)
 	return t, err
 }
 
 func (l *listing) current(ctx context.Context, now time.Time) (seen, error) {
-	v, err := l.app.sessions.get(ctx, l.key, false, false, now)
+	v, err := l.ss.get(ctx, l.key, false, false, now)
 	if err != nil {
 		return seen{}, err
 	}
@@ -108,29 +108,34 @@ func (l *listing) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return true, time.Time{}
 }
 
+func (l *listing) setUser(ctx context.Context, user string) error { return l.ss.setUser(ctx, l, user) }
+
 // renew fails: nothing takes a new cookie to the browser.
-func (l *listing) renew(ctx context.Context) (unsigned, err error) {
+func (l *listing) renew(ctx context.Context) error {
 	l.lock()
 	defer l.unlock()
 	switch ok, err := l.fresh(ctx); {
 	case err != nil:
-		return nil, err
+		return err
 	case !ok:
-		return nil, ended()
+		return ended()
 	}
-	return nil, l.takesCookie(false)
+	return l.takesCookie(false)
 }
 
-func (l *listing) end(ctx context.Context) (rec *sessionRecord, err error) {
+func (l *listing) destroy(ctx context.Context) error {
 	l.lock()
-	defer l.unlock()
-	rec, _, err = l.app.sessions.end(ctx, l.key, time.Time{}, l.begun, l.matches)
-	return rec, err
+	rec, _, err := l.ss.end(ctx, l.key, time.Time{}, l.begun, l.matches)
+	l.unlock()
+	if rec != nil {
+		l.ss.deleteStates(ctx, l.key, rec)
+	}
+	return err
 }
 
 // begun makes the record of the session, whose own has gone.
 func (l *listing) begun(now time.Time) *sessionRecord {
-	rec := l.app.sessions.record(l.created, time.Time{}, now)
+	rec := l.ss.record(l.created, time.Time{}, now)
 	rec.Gen = l.gen
 	return rec
 }

@@ -3,7 +3,6 @@ package stay
 import (
 	"context"
 	"errors"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -12,69 +11,26 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// Login has the session belong to a user from now on, and gives it a new
-// cookie: the old one is refused, unless Options.KeepCookieOnKeyChange leaves it
-// as it is. All PerUser modules get the user's states in
-// one step, in place of the guest's. What the guest changed is adopted where
-// the user has no state yet, else Module.Adopt decides. The session's own
-// states stay. A session of another user is switched without adopting
-// anything, and what that user did without a key goes; one of the same user
-// gets a new cookie. If the guest's state and the user's together exceed
-// Options.MaxState, the user's stays as it is and OnError is told.
-//
-// Check the password before; Stay does not know users. An empty user, and one
-// of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
-// session was ended or renewed meanwhile or less than a minute ago (see
-// [Session]), with ErrInternal when the response's
-// header was already written or the session is one of [App.Sessions], with the
-// error of an Adopt that refuses, and with ErrNested inside a change of state. If
-// it fails, nothing has changed, but after ErrUnknown.
-//
-// The same login once more, as after a double click, comes with the cookie that
-// the first has replaced. It joins the first: the browser gets that one's cookie.
-func (s *Session) Login(ctx context.Context, user string) error {
-	return s.observer().verb(ctx, "login", func(ctx context.Context) error {
-		if user == "" || len(user) > maxKey {
-			return &Error{
-				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
-				Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
-			}
-		}
-		return s.setUser(ctx, user)
-	})
-}
-
-// Logout has the session belong to nobody from now on, with a new cookie as by
-// [Session.Login], whose rules hold. The user's states stay in the store; all
-// PerUser modules go on with the initial state, and so do those of WithKey and
-// ResolveKey that have no key. Logging out a guest does nothing. Through a session
-// of [App.Sessions] the cookie stays, and is a guest's from then on.
-func (s *Session) Logout(ctx context.Context) error {
-	return s.observer().verb(ctx, "logout", func(ctx context.Context) error { return s.setUser(ctx, "") })
-}
-
-func (s *Session) setUser(ctx context.Context, user string) error {
-	if err := s.verb(ctx); err != nil {
-		return err
-	}
+// setUser attaches the session to a user, or to nobody.
+func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
 	var retry engine.Retry
 	for {
-		again, err := s.trySetUser(ctx, user)
+		again, err := ss.trySetUser(ctx, s, user)
 		if !again || err != nil {
 			var ee *engine.Error
 			if errors.As(err, &ee) {
-				err = s.app.sessions.error(err, s.name())
+				err = ss.error(err, s.name())
 			}
 			return err
 		}
-		if err := s.app.engine.Pause(ctx, &retry); err != nil {
-			return s.app.sessions.error(err, s.name())
+		if err := ss.app.engine.Pause(ctx, &retry); err != nil {
+			return ss.error(err, s.name())
 		}
 	}
 }
 
-func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err error) {
-	l := &login{user: user}
+func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string) (again bool, err error) {
+	l := &login{ss: ss, user: user}
 	defer func() {
 		if p := recover(); p != nil && l.asking != nil {
 			l.asking.panicked(ctx, "", "run", l.asked, p)
@@ -82,24 +38,24 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 			panic(p)
 		}
 	}()
-	now := s.app.opts.Clock()
-	if done, err := s.prepare(ctx, l, now); done || err != nil {
+	now := ss.app.opts.Clock()
+	if done, err := l.prepare(ctx, s, now); done || err != nil {
 		return false, err
 	}
-	for _, m := range s.app.keyedModules() {
+	for _, m := range ss.app.keyedModules() {
 		if m.guestWaits(l.record()) {
-			return true, s.takeAlong(ctx, m)
+			return true, ss.takeAlong(ctx, s, m)
 		}
 	}
 	refs, err := l.parts(ctx, now)
 	if err != nil {
 		return false, err
 	}
-	_, again, err = s.app.engine.UpdateGroup(ctx, refs, l)
+	_, again, err = ss.app.engine.UpdateGroup(ctx, refs, l)
 	if again || err != nil {
 		return again, err
 	}
-	s.app.sessions.moved(ctx, s, l.gen, l.rec)
+	ss.moved(ctx, s, l.gen, l.rec)
 	for _, c := range l.moves {
 		if c.tooLarge {
 			c.m.reportTooLarge(c.to, "")
@@ -110,7 +66,7 @@ func (s *Session) trySetUser(ctx context.Context, user string) (again bool, err 
 
 // prepare resolves the session for a login; done means that there is nothing
 // to do.
-func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bool, err error) {
+func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool, err error) {
 	s.lock()
 	defer s.unlock()
 	s.use()
@@ -133,21 +89,22 @@ func (s *Session) prepare(ctx context.Context, l *login, now time.Time) (done bo
 	if l.user == "" && is.record().user() == "" {
 		return true, nil
 	}
-	if !s.app.opts.KeepCookieOnKeyChange {
+	if !l.ss.app.opts.KeepCookieOnKeyChange {
 		if err := s.takesCookie(l.user == ""); err != nil {
 			return false, err
 		}
 	}
 	s.changes()
 	is.counted = nil
-	l.resolution = resolution{ss: &s.app.sessions, seen: is}
+	l.seen = is
 	return false, nil
 }
 
 // A login is a change of the session's user. It moves every module whose key
 // follows from the session at once: see move for the order of the parts.
 type login struct {
-	resolution
+	ss *sessions
+	seen
 	user string
 	rec  *sessionRecord // as it will be
 
@@ -307,7 +264,7 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	}
 	clock := l.ss.app.opts.Clock()
 	out := make([]engine.Result, len(now))
-	rec, err := l.ss.moving(&l.resolution, clock)
+	rec, err := l.ss.moving(&l.seen, clock)
 	if err != nil {
 		return nil, err
 	}
@@ -408,12 +365,12 @@ func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 func (l *login) Committed(context.Context) {}
 
 // keyedModules returns the modules whose states belong to keys, by name.
-func (a *App) keyedModules() []*module {
+func (a *registry) keyedModules() []*module {
 	return slices.DeleteFunc(a.allModules(), func(m *module) bool { return !m.keyedScope() })
 }
 
 // allModules returns the modules by name.
-func (a *App) allModules() []*module {
+func (a *registry) allModules() []*module {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
 	return slices.SortedFunc(maps.Values(a.modules), func(x, y *module) int { return strings.Compare(x.name, y.name) })

@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -12,14 +13,15 @@ import (
 // their own. A session has a record from its first stored state, login,
 // renewal or end on; the record and the first stored state are one group.
 type sessions struct {
-	app   *App
+	app   *registry
 	kind  *engine.Kind
 	users *engine.Kind
 	news  newSessions
 }
 
-func (ss *sessions) init(app *App) {
+func (ss *sessions) init(app *registry) {
 	ss.app = app
+	app.listed = ss.listed
 	ss.news.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
@@ -115,7 +117,7 @@ func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked strin
 // what it returns.
 func (ss *sessions) change(ctx context.Context, key string, fn func(rec *sessionRecord, now time.Time) (*sessionRecord, error)) (*sessionRecord, error) {
 	v, err := ss.app.engine.Update(ctx, &systemOp{
-		app: ss.app,
+		app: ss.app.base,
 		ref: engine.Ref{Kind: ss.kind, Key: key},
 		fn: func(v any) (engine.Result, error) {
 			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
@@ -132,11 +134,11 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 }
 
 // store stores the record of a session that has none yet.
-func (ss *sessions) store(ctx context.Context, r *resolution) error {
-	_, err := ss.change(ctx, r.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+func (ss *sessions) store(ctx context.Context, is *seen) error {
+	_, err := ss.change(ctx, is.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = ss.record(r.created, r.idleEnd, now)
-			rec.Gen = r.gen
+			rec = ss.record(is.created, is.idleEnd, now)
+			rec.Gen = is.gen
 		}
 		return rec, nil
 	})
@@ -212,12 +214,12 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 			err = errs[i]
 		}
 		if err == nil {
-			_, err = ss.app.engine.Update(ctx, &systemOp{app: ss.app, ref: refs[i], fn: deleteIt})
+			_, err = ss.app.engine.Update(ctx, &systemOp{app: ss.app.base, ref: refs[i], fn: deleteIt})
 		}
 		if err != nil {
 			e := toError(err)
 			e.Module, e.Phase, e.KeyHash = st.module.name, "destroy", keyHash(st.key)
-			ss.app.report(st.module, ss.app.newCall(ctx, st.module.name, ""), e)
+			ss.app.report(st.module.onError, ss.app.newCall(ctx, st.module.name, ""), e)
 		}
 	}
 }
@@ -226,7 +228,7 @@ func deleteIt(any) (engine.Result, error) { return engine.Result{Delete: true}, 
 
 // systemOp is a change of one instance that no user's code takes part in.
 type systemOp struct {
-	app *App
+	app *base
 	ref engine.Ref
 	fn  func(v any) (engine.Result, error)
 }
@@ -242,3 +244,111 @@ func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return
 
 // Committed implements engine.Op.
 func (o *systemOp) Committed(context.Context) {}
+
+// A bearer is a presence as what changes the session sees it: behind the lock but
+// for what a presence has and for known, which take it.
+type bearer interface {
+	presence
+	// known reports whether the session is one that is neither over nor renewed
+	// meanwhile. It begins none.
+	known(ctx context.Context) (bool, error)
+
+	lock()
+	unlock()
+	// use marks the response as one that depends on the cookie.
+	use()
+	// sync brings the session's record up to date, and with it, if m is not nil,
+	// the state of m that the session has as far as is known. It returns which
+	// that was, the zero target if none.
+	sync(ctx context.Context, m *module, now time.Time) (target, error)
+	// current returns the session as it stands, or ErrEnded. At the first use it
+	// sees to the cookie.
+	current(ctx context.Context, now time.Time) (seen, error)
+	// changes notes that something may be stored for the session from now on.
+	changes()
+	// matches reports whether the session is the one that its record tells of; if
+	// not, since when.
+	matches(rec *sessionRecord) (ok bool, since time.Time)
+	// takesCookie fails if the session cannot be given a new cookie, which would
+	// sign its browser out: the old one would be refused. A session without a
+	// browser may keep the one that it has, where the change is one that keeps
+	// allows.
+	takesCookie(keeps bool) error
+	// follow takes over the generation of the session's record, in place of gen,
+	// and issues its cookie.
+	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// neverStored reports whether the session is one that was never stored,
+	// without using it.
+	neverStored(ctx context.Context) bool
+	// join answers a login with a cookie that the same login has replaced.
+	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
+}
+
+// A seen session is what one use of it has found.
+type seen struct {
+	session string // its ID
+	gen     uint32
+	created time.Time
+	idleEnd time.Time       // of the browser's cookie
+	version *engine.Version // of the session's record
+	isNew   bool            // nothing can be stored for it yet: nobody else has known it
+	drawn   bool            // its ID was drawn for this request
+	keeps   bool            // its cookie, as no new one could be sent to the browser
+	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
+}
+
+func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }
+
+// begin counts a session that begins to be stored, unless another request has
+// stored it since: the store refuses this group then, and it is made anew.
+func (ss *sessions) begin(session string) error {
+	if v := ss.app.engine.Peek(ss.kind, session); v != nil && v.Revision != 0 {
+		return nil
+	}
+	return ss.news.take()
+}
+
+// moving returns the session's record for a change of whom it belongs to: with
+// a new generation, unless the options keep the cookie or none can be sent.
+func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
+	rec := is.record().clone()
+	if rec == nil {
+		if err := ss.begin(is.session); err != nil {
+			return nil, err
+		}
+		rec = ss.record(is.created, is.idleEnd, now)
+		rec.Gen = is.gen
+	}
+	// The record must outlive the old cookie, which may be good for longer than
+	// IdleTimeout is now: without it the cookie would be taken for good again.
+	rec.Expires = max(rec.Expires, is.idleEnd.UnixMilli())
+	if !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
+		rec.Gen++
+		rec.event().Renewed = now.UnixMilli()
+	}
+	ss.slide(rec, now)
+	return rec, nil
+}
+
+// moved lets the session go on with the new generation of its record.
+// The change is made; that its cookie does not reach the browser is reported.
+func (ss *sessions) moved(ctx context.Context, s bearer, gen uint32, rec *sessionRecord) {
+	s.lock()
+	err := s.follow(ctx, gen, rec)
+	s.unlock()
+	ss.reportUnsigned(ctx, err)
+}
+
+// reportUnsigned reports that a cookie could not be issued. It is called
+// without the session's lock: a hook may ask for the session.
+func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
+	if err != nil {
+		e := toError(err)
+		e.Phase = "sign"
+		ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
+	}
+}
+
+func ended() error {
+	return &Error{Code: ErrEnded, Phase: "resolve", Message: "the session has ended"}
+}

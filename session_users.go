@@ -71,7 +71,7 @@ func (a *App) revoke(ctx context.Context, user string) error {
 		return a.sessions.error(err, user)
 	}
 	_, err := a.engine.Update(ctx, &systemOp{
-		app: a,
+		app: a.base,
 		ref: ref,
 		fn: func(v any) (engine.Result, error) {
 			u := v.(*userRecord)

@@ -22,7 +22,7 @@ const grace = time.Minute
 // A visit is a session as one request sees it: the cookie that the browser has
 // sent, and the one that it is going to get.
 type visit struct {
-	app     *App
+	ss      *sessions
 	ring    keyring
 	carrier bridge.Carrier
 	*secrets
@@ -51,15 +51,15 @@ type secrets struct {
 }
 
 // newVisit returns a context with the session of a request, as one allocation.
-func newVisit(ctx context.Context, app *App, ring keyring, token string, c bridge.Carrier) context.Context {
+func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c bridge.Carrier) context.Context {
 	r := &struct {
 		context sessionContext
 		session Session
 		visit   visit
 		secrets secrets
-	}{visit: visit{app: app, ring: ring, carrier: c}, secrets: secrets{token: token}}
+	}{visit: visit{ss: ss, ring: ring, carrier: c}, secrets: secrets{token: token}}
 	r.visit.secrets = &r.secrets
-	r.session = Session{app: app, presence: &r.visit}
+	r.session = Session{app: ss.app.base, presence: &r.visit}
 	r.context = sessionContext{ctx, &r.session}
 	return &r.context
 }
@@ -81,7 +81,7 @@ func (v *visit) text() string {
 func (v *visit) id() string {
 	v.lock()
 	defer v.unlock()
-	ctx, now := v.app.engine.Context(), v.app.opts.Clock()
+	ctx, now := v.ss.app.engine.Context(), v.ss.app.opts.Clock()
 	if _, err := v.sync(ctx, nil, now); err != nil {
 		return ""
 	}
@@ -105,7 +105,7 @@ func (v *visit) look() (rec *sessionRecord, created time.Time) {
 	v.lock()
 	defer v.unlock()
 	v.use()
-	ctx := v.app.engine.Context()
+	ctx := v.ss.app.engine.Context()
 	if err := v.open(ctx); err != nil || v.gone {
 		return nil, time.Time{}
 	}
@@ -125,8 +125,8 @@ func (v *visit) look() (rec *sessionRecord, created time.Time) {
 // fresh returns the session's record after asking a store with other owners, and
 // whether the session stands.
 func (v *visit) fresh(ctx context.Context) (rec *sessionRecord, ok bool, err error) {
-	now := v.app.opts.Clock()
-	is, asked, err := v.app.sessions.fresh(ctx, v.key, now)
+	now := v.ss.app.opts.Clock()
+	is, asked, err := v.ss.fresh(ctx, v.key, now)
 	if err != nil {
 		return nil, false, err
 	}
@@ -156,7 +156,7 @@ func (v *visit) open(ctx context.Context) error {
 	if v.opened {
 		return nil
 	}
-	return v.openAt(ctx, v.app.opts.Clock())
+	return v.openAt(ctx, v.ss.app.opts.Clock())
 }
 
 // openAt is open for a caller that has looked at the clock already.
@@ -190,7 +190,7 @@ func (v *visit) draw(now time.Time) {
 
 // take makes the session the one that a token names, unless it is over.
 func (v *visit) take(t *signing.Token, now time.Time) bool {
-	if !t.IdleEnd.After(now) || !t.Created.Add(v.app.opts.Lifetime).After(now) {
+	if !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
 		return false
 	}
 	v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
@@ -205,13 +205,13 @@ func (v *visit) neverStored(ctx context.Context) bool { return v.open(ctx) == ni
 func (v *visit) changes() { v.changed = true }
 
 func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
-	if !v.app.shared.Load() || v.gone {
+	if !v.ss.app.manyOwners.Load() || v.gone {
 		return target{}, nil
 	}
 	if err := v.openAt(ctx, now); err != nil || v.unknown() {
 		return target{}, err
 	}
-	t, v.asked, err = v.app.sessions.syncWith(ctx, v.key, m, now)
+	t, v.asked, err = v.ss.syncWith(ctx, v.key, m, now)
 	return t, err
 }
 
@@ -237,7 +237,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 	if v.gone {
 		return nil, ended()
 	}
-	rec, err := v.app.sessions.get(ctx, v.key, v.unknown(), v.drawn, now)
+	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now)
 	if err != nil {
 		return nil, err
 	}
@@ -250,7 +250,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 		return nil, ended()
 	}
 	v.draw(now)
-	return v.app.sessions.get(ctx, v.key, true, v.drawn, now)
+	return v.ss.get(ctx, v.key, true, v.drawn, now)
 }
 
 // stands reports whether the session may be used with its cookie; if not,
@@ -264,7 +264,7 @@ func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (
 	}
 	asked := v.asked
 	v.asked = ""
-	revoked, since, err := v.app.sessions.revoked(ctx, rec, asked, now)
+	revoked, since, err := v.ss.revoked(ctx, rec, asked, now)
 	return !revoked, since, err
 }
 
@@ -289,7 +289,7 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	if user == "" || v.gone || v.drawn {
 		return false, nil
 	}
-	ss := &v.app.sessions
+	ss := v.ss
 	is, asked, err := ss.fresh(ctx, v.key, now)
 	if err != nil {
 		return false, err
@@ -308,8 +308,16 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	return true, v.follow(ctx, v.gen, rec)
 }
 
-// renew gives the session a new cookie.
-func (v *visit) renew(ctx context.Context) (unsigned, err error) {
+func (v *visit) setUser(ctx context.Context, user string) error { return v.ss.setUser(ctx, v, user) }
+
+func (v *visit) renew(ctx context.Context) error {
+	unsigned, err := v.tryRenew(ctx)
+	v.ss.reportUnsigned(ctx, unsigned)
+	return err
+}
+
+// tryRenew is renew; unsigned says why the new cookie could not be issued.
+func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 	v.lock()
 	defer v.unlock()
 	v.use()
@@ -335,7 +343,7 @@ func (v *visit) renew(ctx context.Context) (unsigned, err error) {
 		return nil, err
 	}
 	v.changes()
-	rec, err := v.app.sessions.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+	rec, err := v.ss.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
 			rec = v.begun(now)
 		}
@@ -345,7 +353,7 @@ func (v *visit) renew(ctx context.Context) (unsigned, err error) {
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
-		v.app.sessions.slide(rec, now)
+		v.ss.slide(rec, now)
 		return rec, nil
 	})
 	if err != nil {
@@ -356,12 +364,21 @@ func (v *visit) renew(ctx context.Context) (unsigned, err error) {
 
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
-	rec := v.app.sessions.record(v.created, v.idleEnd, now)
+	rec := v.ss.record(v.created, v.idleEnd, now)
 	rec.Gen = v.gen
 	return rec
 }
 
-// end makes the session one that has ended, and clears the browser's cookie.
+func (v *visit) destroy(ctx context.Context) error {
+	rec, err := v.end(ctx)
+	if rec != nil {
+		v.ss.deleteStates(ctx, v.name(), rec)
+	}
+	return err
+}
+
+// end makes the session one that has ended, and clears the browser's cookie. It
+// returns the session's record if there may be states left to be deleted.
 func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	v.lock()
 	defer v.unlock()
@@ -377,7 +394,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, nil
 	}
 	v.changes()
-	rec, already, err := v.app.sessions.end(ctx, v.key, v.idleEnd, v.begun, v.matches)
+	rec, already, err := v.ss.end(ctx, v.key, v.idleEnd, v.begun, v.matches)
 	if err != nil {
 		return nil, err
 	}
@@ -403,7 +420,7 @@ func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) erro
 		return nil
 	}
 	v.gen, v.carried = rec.Gen, true
-	v.app.keepGuests(v.key, rec, v.app.opts.Clock())
+	v.ss.app.keepGuests(v.key, rec, v.ss.app.opts.Clock())
 	return v.issue(ctx, time.UnixMilli(rec.Expires))
 }
 
@@ -412,28 +429,28 @@ func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) erro
 // with the session's record.
 func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*engine.Version, error) {
 	open := v.carrier.Open()
-	idle := v.app.opts.IdleTimeout
+	idle := v.ss.app.opts.IdleTimeout
 	// More than idle is left by a clock that was ahead, or another IdleTimeout.
 	if left := v.idleEnd.Sub(now); !v.drawn && (left < idle-idle/10 || left > idle) {
-		v.app.keepGuests(v.key, is.Value.(*sessionRecord), now)
+		v.ss.app.keepGuests(v.key, is.Value.(*sessionRecord), now)
 	}
 	switch {
 	case v.drawn:
 		if !open {
 			return nil, headerSent()
 		}
-		if err := v.issue(ctx, v.app.sessions.endsAt(v.created, now)); err != nil {
+		if err := v.issue(ctx, v.ss.endsAt(v.created, now)); err != nil {
 			return nil, err
 		}
 	case open && v.idleEnd.Sub(now) < idle-idle/10:
-		until := v.app.sessions.endsAt(v.created, now)
+		until := v.ss.endsAt(v.created, now)
 		if is.Value.(*sessionRecord) != nil {
-			rec, err := v.app.sessions.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+			rec, err := v.ss.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 				if ok, _ := v.matches(rec); !ok {
 					return nil, ended()
 				}
 				if rec != nil && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
-					v.app.sessions.slide(rec, now)
+					v.ss.slide(rec, now)
 				}
 				return rec, nil
 			})
@@ -444,7 +461,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 				break // the old cookie is good for a while; a later request tries again
 			}
 			until = time.UnixMilli(rec.Expires)
-			if is, err = v.app.sessions.get(ctx, v.key, false, v.drawn, now); err != nil {
+			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {
 				return nil, err
 			}
 		}

@@ -54,10 +54,10 @@ var errGuestWaits = errors.New("a guest's state waits to be taken along")
 // takeAlong takes the first guest's state of the module along that a login of
 // another program has left, as that login would have done. What cannot come
 // along stays behind, and OnError is told: the login was a while ago.
-func (s *Session) takeAlong(ctx context.Context, m *module) error {
+func (ss *sessions) takeAlong(ctx context.Context, s bearer, m *module) error {
 	var retry engine.Retry
 	for {
-		again, err := s.tryTakeAlong(ctx, m)
+		again, err := ss.tryTakeAlong(ctx, s, m)
 		if !again || err != nil {
 			return err
 		}
@@ -67,7 +67,7 @@ func (s *Session) takeAlong(ctx context.Context, m *module) error {
 	}
 }
 
-func (s *Session) tryTakeAlong(ctx context.Context, m *module) (again bool, err error) {
+func (ss *sessions) tryTakeAlong(ctx context.Context, s bearer, m *module) (again bool, err error) {
 	now := m.app.opts.Clock()
 	s.lock()
 	is, err := s.current(ctx, now)
@@ -78,7 +78,7 @@ func (s *Session) tryTakeAlong(ctx context.Context, m *module) (again bool, err 
 	if !m.guestWaits(is.record()) {
 		return false, nil
 	}
-	t := &arrival{m: m, version: is.version, guest: -1, target: -1}
+	t := &arrival{ss: ss, m: m, version: is.version, guest: -1, target: -1}
 	refs, err := t.parts(ctx, is.session, now)
 	if err != nil {
 		return false, err
@@ -88,13 +88,14 @@ func (s *Session) tryTakeAlong(ctx context.Context, m *module) (again bool, err 
 	case err != nil:
 		return false, m.error(err, "", s.name())
 	case !again && t.failed != nil:
-		m.app.report(m, m.app.newCall(m.app.engine.Context(), m.name, ""), t.failed)
+		m.app.report(m.onError, m.app.newCall(m.app.engine.Context(), m.name, ""), t.failed)
 	}
 	return again, nil
 }
 
 // An arrival is the part of a login that its program could not do.
 type arrival struct {
+	ss            *sessions
 	m             *module
 	version       *engine.Version // of the session's record
 	guest, target int             // where they are among the parts; -1 = no part
@@ -106,7 +107,6 @@ type arrival struct {
 // parts names the instances that take part.
 func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine.Ref, error) {
 	m, rec := t.m, t.version.Value.(*sessionRecord)
-	ss := &m.app.sessions
 	w := rec.events.Keys[m.name].Waiting[0]
 	then := rec.clone()
 	then.event().User = w.User
@@ -143,7 +143,7 @@ func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine
 		t.guest = part(guestRef)
 		t.target = part(engine.Ref{Kind: m.kind, Key: to})
 	}
-	t.own = part(engine.Ref{Kind: ss.kind, Key: id})
+	t.own = part(engine.Ref{Kind: t.ss.kind, Key: id})
 	return refs, nil
 }
 

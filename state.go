@@ -48,7 +48,7 @@ type AnyState interface {
 func (s *State[S]) Name() string { return s.module.name }
 
 // App returns the App that the module is registered with.
-func (s *State[S]) App() *App { return s.module.app }
+func (s *State[S]) App() *App { return s.app }
 
 // Get returns a copy of the committed state, which the caller owns. It does
 // not wait for changes that are under way.
@@ -157,6 +157,7 @@ func (s *State[S]) Keys(ctx context.Context) iter.Seq2[string, error] {
 
 // core is a State without its type.
 type core struct {
+	app    *App
 	module *module
 	key    *string // of At; apart, as secrets are: it names a user
 	at     bool
@@ -184,7 +185,7 @@ func (c core) get(ctx context.Context) (any, error) {
 // read returns the committed state, which must not be changed.
 func (c core) read(ctx context.Context) (any, error) {
 	m := c.module
-	if m.scope == scopeGlobal && !c.at && !m.app.shared.Load() {
+	if m.scope == scopeGlobal && !c.at && !m.app.manyOwners.Load() {
 		if v := m.app.engine.Latest(m.kind); v != nil {
 			return v.Value, nil
 		}
@@ -228,7 +229,7 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	case m.scope == scopeGlobal && !c.at:
 		return c.shared(ctx, "")
 	case m.scope == scopeSession && c.at:
-		return m.app.sessions.resolveID(ctx, m, c.of(), r)
+		return c.app.sessions.resolveID(ctx, m, c.of(), r)
 	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
 		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
 	case c.at && c.of() == "":
@@ -238,19 +239,20 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	case c.at:
 		return c.shared(ctx, c.of())
 	}
-	s := sessionOf(ctx, m.app)
+	s := sessionOf(ctx, m.app.base)
 	if s == nil {
 		return engine.Ref{}, &Error{
 			Code: ErrNoSession, Module: m.name, Phase: "resolve",
 			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
 		}
 	}
+	b := s.presence.(bearer)
 	for {
-		ref, err := s.resolve(ctx, m, r)
+		ref, err := c.app.sessions.resolve(ctx, b, m, r)
 		if !errors.Is(err, errGuestWaits) {
 			return ref, err
 		}
-		if err := s.takeAlong(ctx, m); err != nil {
+		if err := c.app.sessions.takeAlong(ctx, b, m); err != nil {
 			return engine.Ref{}, err
 		}
 	}
@@ -260,7 +262,7 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 func (c core) shared(ctx context.Context, key string) (engine.Ref, error) {
 	m := c.module
 	ref := engine.Ref{Kind: m.kind, Key: key}
-	if !m.app.shared.Load() {
+	if !m.app.manyOwners.Load() {
 		return ref, nil
 	}
 	ref.Now = m.app.opts.Clock()
@@ -294,7 +296,7 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 
 // panicked tells OnError of a panic of the user's code, and goes on with it.
 func (m *module) panicked(ctx context.Context, action, phase, key string, p any) {
-	m.app.report(m, m.app.newCall(ctx, m.name, action),
+	m.app.report(m.onError, m.app.newCall(ctx, m.name, action),
 		&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: phase, KeyHash: keyHash(key), Err: panicError{p}})
 	panic(p)
 }
@@ -308,7 +310,7 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 			return v, nil
 		}
 		if errors.Is(err, errNotReady) {
-			if err := o.res.ss.store(ctx, &o.res); err != nil {
+			if err := o.res.ss.store(ctx, &o.res.seen); err != nil {
 				return nil, err
 			}
 			continue

@@ -50,7 +50,7 @@ func (a *App) sweepOnce(ctx context.Context) {
 }
 
 // newSweeper returns what removes what has expired in a store.
-func newSweeper(a *App, s store.Store) *sweep.Sweeper {
+func newSweeper(a *base, s store.Store) *sweep.Sweeper {
 	return sweep.New(sweep.Config{
 		Store: s, Now: a.opts.Clock, MaxWait: a.opts.MaxWait, CommitTimeout: a.opts.CommitTimeout, MaxState: a.opts.MaxState,
 		Begin: a.engine.Begin, End: a.engine.End, Closing: a.engine.Closing,

@@ -11,7 +11,7 @@ import (
 // sync brings what memory holds of the instances up to date with stores that
 // have other owners, with one call for each store (N1). On a store with a sole
 // owner memory is the truth, and nothing is asked.
-func (a *App) sync(ctx context.Context, refs ...engine.Ref) error {
+func (a *base) sync(ctx context.Context, refs ...engine.Ref) error {
 	for _, err := range a.syncEach(ctx, refs) {
 		if err != nil {
 			return err
@@ -21,7 +21,7 @@ func (a *App) sync(ctx context.Context, refs ...engine.Ref) error {
 }
 
 // syncEach is sync, with an error for each instance; nil if nothing was asked.
-func (a *App) syncEach(ctx context.Context, refs []engine.Ref) []error {
+func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
 	shared := refs[:0:0]
 	var of []int
 	for i, ref := range refs {
@@ -45,7 +45,7 @@ func (a *App) syncEach(ctx context.Context, refs []engine.Ref) []error {
 // sync brings up to date what says whether a session is valid, as far as is
 // known, and more. It returns the user whose record was among it.
 func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...engine.Ref) (asked string, err error) {
-	if !ss.app.shared.Load() {
+	if !ss.app.manyOwners.Load() {
 		return "", nil
 	}
 	refs := append(more[:len(more):len(more)], engine.Ref{Kind: ss.kind, Key: id, Now: now})
