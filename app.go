@@ -2,11 +2,16 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"iter"
+	"sync"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/signing"
+	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
 
@@ -85,3 +90,205 @@ func (a *App) Close(ctx context.Context) error {
 // Format implements fmt.Formatter: what an App is made of changes while it is
 // printed, and is nobody's business.
 func (a *App) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "stay.App") }
+
+// newKeys returns the signing keys in the App's store.
+func newKeys(a *App) *signing.Keys {
+	return signing.New(signing.Config{
+		Store: a.backend.Store(), Now: a.opts.Clock, IdleTimeout: a.opts.IdleTimeout, MaxWait: a.opts.MaxWait,
+		Begin: func() error {
+			if !a.engine.Begin() {
+				return closedError("", "sign", nil)
+			}
+			return nil
+		},
+		End: a.engine.End,
+		Go:  a.engine.Go,
+		Failed: func(cause error) error {
+			return &Error{Code: signingCode(cause), Phase: "sign", Message: "the signing keys cannot be read", Err: cause}
+		},
+	})
+}
+
+// Check reports whether the App can do its work, for readiness probes: it reads
+// from the App's store and from those of its modules, and returns nil when all
+// have answered. It is ErrUnavailable, with the cause, when a store fails or
+// has not answered when ctx ends or Options.MaxWait is over, and when a store
+// does not take the changes that Debounce has acknowledged, which one state that
+// cannot be stored while others are is no sign of; and ErrClosed once App.Close
+// has begun. It changes nothing, so otherwise it does not tell whether the store
+// takes writes.
+//
+// It may be called concurrently, however slow a store is: of each store one
+// check is under way at a time, and whoever calls meanwhile waits for that one.
+func (a *App) Check(ctx context.Context) error {
+	if a.engine.Closing() {
+		return closedError("", "load", nil)
+	}
+	if a.engine.Failing() {
+		return &Error{Code: ErrUnavailable, Phase: "save", Message: "changes cannot be stored at the moment", Err: errFailing}
+	}
+	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
+	defer cancel()
+	var under []*checking
+	catalogs := a.allCatalogs()
+	for _, c := range catalogs {
+		under = append(under, a.checks.join(a, c.backend)) // together
+	}
+	for i, c := range under {
+		if err := c.wait(ctx); err != nil {
+			return a.checkFailed(catalogs[i].backend, err)
+		}
+	}
+	return nil
+}
+
+var errFailing = errors.New("a store did not take what Debounce has kept back: see OnError or the log")
+
+func (a *App) checkFailed(b *engine.Backend, err error) error {
+	if a.engine.Closing() {
+		return closedError("", "load", err)
+	}
+	return &Error{Code: ErrUnavailable, Phase: "load", Message: a.storeName(b) + " is not available", Err: err}
+}
+
+// checks are those under way, one for each store.
+type checks struct {
+	mu    sync.Mutex
+	under map[*engine.Backend]*checking
+}
+
+// A checking is one check of a store, for all who wait for it.
+type checking struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// join returns the check of the store that is under way, or begins one.
+func (cs *checks) join(a *App, b *engine.Backend) *checking {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.under[b]; c != nil {
+		return c
+	}
+	c := &checking{done: make(chan struct{}), err: store.ErrClosed}
+	if !a.engine.Go(func(ctx context.Context) {
+		defer func() {
+			cs.mu.Lock()
+			delete(cs.under, b)
+			cs.mu.Unlock()
+			close(c.done)
+		}()
+		c.err = sweep.ErrSilent
+		c.err = a.checkStore(ctx, b)
+	}) {
+		close(c.done)
+		return c
+	}
+	if cs.under == nil {
+		cs.under = map[*engine.Backend]*checking{}
+	}
+	cs.under[b] = c
+	return c
+}
+
+// wait returns how the check went, or an error when ctx ends before.
+func (c *checking) wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// checkStore reads from a store.
+func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
+	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
+	defer cancel()
+	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
+	if err == nil && len(recs) != 1 {
+		err = sweep.ErrSilent
+	}
+	return err
+}
+
+// Sessions yields the sessions in which the user is logged in, as they are
+// stored, the one that logged in first first; of more than 1000 the latest.
+// What it yields tells about a session and can end it; a context with it
+// (see [WithSession]) reaches its states. It ends with the first error.
+//
+// Nothing takes a new cookie to the browser of such a session, so it keeps the one
+// that it has: Renew, and Login but with Options.KeepCookieOnKeyChange, are
+// ErrInternal. A Logout, and a change of a WithKey state's key, leave the cookie
+// valid, which is a guest's after the Logout; the next login renews it. Use Destroy
+// or [App.Revoke] where whoever has the cookie must be shut out.
+func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
+	return func(yield func(*Session, error) bool) {
+		ss, now := &a.sessions, a.opts.Clock()
+		err := a.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now})
+		var u *userRecord
+		if err == nil {
+			u, err = ss.user(ctx, user, now)
+		}
+		if err != nil {
+			err = ss.error(err, user)
+			yield(nil, err)
+			return
+		}
+		if u == nil {
+			return
+		}
+		for _, listed := range u.Sessions {
+			v, _, err := ss.fresh(ctx, listed.ID, now)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			rec := v.Value.(*sessionRecord)
+			if rec == nil || rec.past().Ended != 0 || rec.user() != user || rec.past().Epoch != u.Epoch {
+				continue
+			}
+			if !yield(ss.listed(listed.ID, rec), nil) {
+				return
+			}
+		}
+	}
+}
+
+// Revoke ends every session in which the user is logged in, in one step and
+// however many there are: no request that begins afterwards reads or changes
+// anything through them, except that one that is under way may finish on
+// states that exist. The user's states stay, and the user may log in again.
+// It fails with ErrNested inside a change of state.
+func (a *App) Revoke(ctx context.Context, user string) error {
+	return a.observer.verb(ctx, "revoke", func(ctx context.Context) error { return a.revoke(ctx, user) })
+}
+
+func (a *App) revoke(ctx context.Context, user string) error {
+	if nested(ctx) {
+		return nestedError("")
+	}
+	ref := engine.Ref{Kind: a.sessions.users, Key: user, Now: a.opts.Clock()}
+	// Where memory says that there is nothing to revoke, another process may
+	// have logged the user in since.
+	if err := a.sync(ctx, ref); err != nil {
+		return a.sessions.error(err, user)
+	}
+	_, err := a.engine.Update(ctx, &systemOp{
+		app: a.base,
+		ref: ref,
+		fn: func(v any) (engine.Result, error) {
+			u := v.(*userRecord)
+			if u != nil {
+				u.Epoch = newEpoch(u.Epoch)
+				u.Revoked = a.opts.Clock().UnixMilli()
+				u.Sessions = nil
+			}
+			return engine.Result{Value: u}, nil
+		},
+	})
+	if err != nil {
+		return a.sessions.error(err, user)
+	}
+	return nil
+}

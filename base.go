@@ -1,6 +1,7 @@
 package stay
 
 import (
+	"context"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -93,4 +94,38 @@ func (a *base) logCrowd(level slog.Level, crowd Code, text string, attrs ...slog
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
 	log.LogAttrs(ctx, level, text, attrs...)
+}
+
+// sync brings what memory holds of the instances up to date with stores that
+// have other owners, with one call for each store (N1). On a store with a sole
+// owner memory is the truth, and nothing is asked.
+func (a *base) sync(ctx context.Context, refs ...engine.Ref) error {
+	for _, err := range a.syncEach(ctx, refs) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncEach is sync, with an error for each instance; nil if nothing was asked.
+func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
+	shared := refs[:0:0]
+	var of []int
+	for i, ref := range refs {
+		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
+			ref.First = true // what counts is the use that follows
+			shared, of = append(shared, ref), append(of, i)
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
+	errs, release := a.engine.Prefetch(ctx, shared)
+	release()
+	all := make([]error, len(refs))
+	for i, err := range errs {
+		all[of[i]] = err
+	}
+	return all
 }

@@ -178,3 +178,33 @@ func nestedError(module string) error {
 		Err:     errors.New("do it after the outer change has returned, or with Call.After"),
 	}
 }
+
+var errHookEnded = errors.New("the hook ended its goroutine")
+
+// apart calls code of the user's in a goroutine of its own, which it may end,
+// and waits for it. It returns what failed if it has panicked or done that.
+func apart(fn func()) error {
+	failure, done := errHookEnded, make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				failure = panicError{p}
+			}
+		}()
+		fn()
+		failure = nil
+	}()
+	<-done
+	return failure
+}
+
+// A panicError carries what a function of the user's panicked with.
+type panicError struct{ value any }
+
+func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+func (e panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
+}

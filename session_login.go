@@ -3,9 +3,7 @@ package stay
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -338,40 +336,5 @@ func (l *login) revoked(now []*engine.Version) bool {
 	return revoked(rec, now[i])
 }
 
-// revoked reports whether the user with this record has revoked the session.
-func revoked(rec *sessionRecord, user *engine.Version) bool {
-	u := user.Value.(*userRecord)
-	return u == nil || u.Epoch != rec.past().Epoch
-}
-
-// bring returns what becomes of the user's state when a guest's comes along;
-// none if the two together are too large.
-func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
-	s := m.schema
-	if there.Revision == 0 {
-		return engine.Result{Value: s.Clone(guest.Value), Fresh: true}, nil
-	}
-	v := s.Clone(there.Value)
-	if err := m.adoptInto(v, s.Clone(guest.Value)); err != nil {
-		return engine.Result{}, err
-	}
-	if fits, err := m.fits(v); !fits || err != nil {
-		return engine.Result{}, err
-	}
-	return engine.Result{Value: v}, nil
-}
-
 // Committed implements engine.GroupOp.
 func (l *login) Committed(context.Context) {}
-
-// keyedModules returns the modules whose states belong to keys, by name.
-func (a *registry) keyedModules() []*module {
-	return slices.DeleteFunc(a.allModules(), func(m *module) bool { return !m.keyedScope() })
-}
-
-// allModules returns the modules by name.
-func (a *registry) allModules() []*module {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(a.modules), func(x, y *module) int { return strings.Compare(x.name, y.name) })
-}

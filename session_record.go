@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"maps"
+	"math/rand/v2"
 	"reflect"
 	"slices"
 	"time"
@@ -203,6 +204,7 @@ func (r *userRecord) clone() *userRecord {
 
 // memory returns about how many bytes the record takes in memory.
 func (r *userRecord) memory() int { //nolint:unused // systemType calls it by its constraint
+
 	if r == nil {
 		return 0
 	}
@@ -268,4 +270,60 @@ func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record)
 	}
 	encoded, err := t.Encode(out, nil)
 	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err
+}
+
+// guests returns the numbers of the guests of a module that the session may
+// have states of: the one that it has now, and those that wait.
+func (r *sessionRecord) guests(module string) []uint32 {
+	past := r.past()
+	a := past.Keys[module]
+	all := []uint32{past.Left + a.Moves}
+	for _, w := range a.Waiting {
+		if !slices.Contains(all, w.Moves) {
+			all = append(all, w.Moves)
+		}
+	}
+	return all
+}
+
+// A waitingGuest is the guest state of a module that a program logged in
+// without registering the module. It is taken along by the first program that
+// registers it, before the session uses the module again.
+type waitingGuest struct {
+	Moves uint32 `json:"moves"` // the number of the guest
+	User  []byte `json:"user"`  // who has logged in
+}
+
+// maxWaiting bounds how many guests of a module may wait in one session's
+// record. More logins than that, with no use of the module in between, drop the
+// first.
+const maxWaiting = 4
+
+// wait notes that a guest's state is to be taken along to a user.
+func (r *sessionRecord) wait(module, user string) {
+	past := r.past()
+	a := past.Keys[module]
+	w := waitingGuest{Moves: past.Left + a.Moves, User: []byte(user)}
+	a.Waiting = append(slices.Clone(a.Waiting[max(0, len(a.Waiting)-maxWaiting+1):]), w)
+	r.setKey(module, a)
+}
+
+// arrived notes that the first guest does not wait any more.
+func (r *sessionRecord) arrived(module string) {
+	a := r.past().Keys[module]
+	if len(a.Waiting) == 1 && a.Moves == 0 {
+		delete(r.event().Keys, module)
+		return
+	}
+	a.Waiting = slices.Clone(a.Waiting[1:])
+	r.setKey(module, a)
+}
+
+// newEpoch draws one that is not 0 and not the old one.
+func newEpoch(old uint64) uint64 {
+	for {
+		if n := rand.Uint64() >> 11; n != 0 && n != old { // JSON readers keep 53 bits
+			return n
+		}
+	}
 }

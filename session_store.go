@@ -2,7 +2,8 @@ package stay
 
 import (
 	"context"
-	"sync/atomic"
+	"errors"
+	"sync"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -245,60 +246,6 @@ func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return
 // Committed implements engine.Op.
 func (o *systemOp) Committed(context.Context) {}
 
-// A bearer is a presence as what changes the session sees it: behind the lock but
-// for what a presence has and for known, which take it.
-type bearer interface {
-	presence
-	// known reports whether the session is one that is neither over nor renewed
-	// meanwhile. It begins none.
-	known(ctx context.Context) (bool, error)
-
-	lock()
-	unlock()
-	// use marks the response as one that depends on the cookie.
-	use()
-	// sync brings the session's record up to date, and with it, if m is not nil,
-	// the state of m that the session has as far as is known. It returns which
-	// that was, the zero target if none.
-	sync(ctx context.Context, m *module, now time.Time) (target, error)
-	// current returns the session as it stands, or ErrEnded. At the first use it
-	// sees to the cookie.
-	current(ctx context.Context, now time.Time) (seen, error)
-	// changes notes that something may be stored for the session from now on.
-	changes()
-	// matches reports whether the session is the one that its record tells of; if
-	// not, since when.
-	matches(rec *sessionRecord) (ok bool, since time.Time)
-	// takesCookie fails if the session cannot be given a new cookie, which would
-	// sign its browser out: the old one would be refused. A session without a
-	// browser may keep the one that it has, where the change is one that keeps
-	// allows.
-	takesCookie(keeps bool) error
-	// follow takes over the generation of the session's record, in place of gen,
-	// and issues its cookie.
-	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
-	// neverStored reports whether the session is one that was never stored,
-	// without using it.
-	neverStored(ctx context.Context) bool
-	// join answers a login with a cookie that the same login has replaced.
-	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
-}
-
-// A seen session is what one use of it has found.
-type seen struct {
-	session string // its ID
-	gen     uint32
-	created time.Time
-	idleEnd time.Time       // of the browser's cookie
-	version *engine.Version // of the session's record
-	isNew   bool            // nothing can be stored for it yet: nobody else has known it
-	drawn   bool            // its ID was drawn for this request
-	keeps   bool            // its cookie, as no new one could be sent to the browser
-	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
-}
-
-func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }
-
 // begin counts a session that begins to be stored, unless another request has
 // stored it since: the store refuses this group then, and it is made anew.
 func (ss *sessions) begin(session string) error {
@@ -351,4 +298,83 @@ func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
 
 func ended() error {
 	return &Error{Code: ErrEnded, Phase: "resolve", Message: "the session has ended"}
+}
+
+// sync brings up to date what says whether a session is valid, as far as is
+// known, and more. It returns the user whose record was among it.
+func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...engine.Ref) (asked string, err error) {
+	if !ss.app.manyOwners.Load() {
+		return "", nil
+	}
+	refs := append(more[:len(more):len(more)], engine.Ref{Kind: ss.kind, Key: id, Now: now})
+	if v := ss.app.engine.Peek(ss.kind, id); v != nil {
+		if asked = v.Value.(*sessionRecord).user(); asked != "" {
+			refs = append(refs, engine.Ref{Kind: ss.users, Key: asked, Now: now})
+		}
+	}
+	if err := ss.app.sync(ctx, refs...); err != nil {
+		return "", ss.error(err, id)
+	}
+	return asked, nil
+}
+
+// syncWith brings up to date what says whether a session is valid, and if m is
+// not nil the state of m that the session has as far as is known. It returns
+// which that was, the zero target if none, and what sync does.
+func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time.Time) (t target, asked string, err error) {
+	var more []engine.Ref
+	if m != nil {
+		var rec *sessionRecord
+		if v := ss.app.engine.Peek(ss.kind, id); v != nil {
+			rec = v.Value.(*sessionRecord)
+		}
+		t = m.locate(id, rec)
+		more = append(more, engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+	}
+	asked, err = ss.sync(ctx, id, now, more...)
+	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
+		// What cannot be read may be a state that the session has left behind:
+		// its record says, and whoever uses the state asks again.
+		t = target{}
+		asked, err = ss.sync(ctx, id, now)
+	}
+	return t, asked, err
+}
+
+// newSessions is the bound of Options.MaxNewSessions: what a second holds may
+// come at once, and then one more with each fraction of a second that passes.
+// It is measured in real time, because whoever is refused waits in real time.
+type newSessions struct {
+	each time.Duration // the fraction of a second that one session takes
+
+	mu   sync.Mutex
+	used time.Time // up to when time has been used up
+}
+
+func (n *newSessions) init(perSecond int) { n.each = time.Second / time.Duration(perSecond) }
+
+// take lets one more session begin, or fails with ErrBusy.
+func (n *newSessions) take() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	used := n.used
+	if used.Before(now) {
+		used = now
+	}
+	used = used.Add(n.each)
+	if used.Sub(now) > time.Second {
+		return &engine.Error{
+			Class: engine.Busy, Err: errNewSessions,
+			Text: "too many sessions begin at the moment: try again in a second",
+		}
+	}
+	n.used = used
+	return nil
+}
+
+// revoked reports whether the user with this record has revoked the session.
+func revoked(rec *sessionRecord, user *engine.Version) bool {
+	u := user.Value.(*userRecord)
+	return u == nil || u.Epoch != rec.past().Epoch
 }

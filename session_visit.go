@@ -3,7 +3,6 @@ package stay
 import (
 	"context"
 	"crypto/rand"
-	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,7 +63,8 @@ func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c b
 	return &r.context
 }
 
-func (v *visit) lock()   { v.mu.Lock() }
+func (v *visit) lock() { v.mu.Lock() }
+
 func (v *visit) unlock() { v.mu.Unlock() }
 
 func (v *visit) text() string {
@@ -280,87 +280,7 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return v.gen == rec.Gen, time.Time{}
 }
 
-// join answers a Login whose cookie is refused if it is the one that has
-// replaced the cookie, sent twice. A browser does that when a button is clicked
-// twice, and keeps the answer to one request only, often not the first: without
-// its cookie the visitor would be refused for as long as an ended session is
-// answered quietly, although the program has just made sure who it is.
-func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
-	if user == "" || v.gone || v.drawn {
-		return false, nil
-	}
-	ss := v.ss
-	is, asked, err := ss.fresh(ctx, v.key, now)
-	if err != nil {
-		return false, err
-	}
-	rec := is.Value.(*sessionRecord)
-	past := rec.past()
-	if rec.user() != user || past.Ended != 0 || rec.Gen != v.gen+1 || past.Login != rec.Gen || now.Sub(time.UnixMilli(past.Renewed)).Abs() >= grace {
-		return false, nil
-	}
-	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {
-		return false, err
-	}
-	if !v.carrier.Open() {
-		return false, headerSent()
-	}
-	return true, v.follow(ctx, v.gen, rec)
-}
-
 func (v *visit) setUser(ctx context.Context, user string) error { return v.ss.setUser(ctx, v, user) }
-
-func (v *visit) renew(ctx context.Context) error {
-	unsigned, err := v.tryRenew(ctx)
-	v.ss.reportUnsigned(ctx, unsigned)
-	return err
-}
-
-// tryRenew is renew; unsigned says why the new cookie could not be issued.
-func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
-	v.lock()
-	defer v.unlock()
-	v.use()
-	if err := v.open(ctx); err != nil {
-		return nil, err
-	}
-	if err := v.takesCookie(false); err != nil {
-		return nil, err
-	}
-	if v.gone {
-		return nil, ended()
-	}
-	if v.drawn && !v.carried {
-		return nil, nil // nobody knows the id yet
-	}
-	switch _, ok, err := v.fresh(ctx); {
-	case err != nil:
-		return nil, err
-	case !ok:
-		return nil, ended()
-	}
-	if err := v.takesCookie(false); err != nil {
-		return nil, err
-	}
-	v.changes()
-	rec, err := v.ss.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
-		if rec == nil {
-			rec = v.begun(now)
-		}
-		if ok, _ := v.matches(rec); !ok {
-			return nil, ended()
-		}
-		rec.Gen++
-		rec.event().Renewed = now.UnixMilli()
-		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
-		v.ss.slide(rec, now)
-		return rec, nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return v.follow(ctx, v.gen, rec), nil
-}
 
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
@@ -406,89 +326,62 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	return rec, nil
 }
 
-// takesCookie fails if the header of the response was sent.
-func (v *visit) takesCookie(bool) error {
-	if !v.carrier.Open() {
-		return headerSent()
-	}
-	return nil
+// A keyring signs the cookies of sessions and verifies them: a signing.Ring.
+type keyring interface {
+	Sign(ctx context.Context, t *signing.Token) (string, error)
+	Verify(ctx context.Context, value string) (*signing.Token, error)
 }
 
-func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
-	v.changes()
-	if v.gen != gen || rec.Gen == gen {
-		return nil
-	}
-	v.gen, v.carried = rec.Gen, true
-	v.ss.app.keepGuests(v.key, rec, v.ss.app.opts.Clock())
-	return v.issue(ctx, time.UnixMilli(rec.Expires))
+// A bearer is a presence as what changes the session sees it: behind the lock but
+// for what a presence has and for known, which take it.
+type bearer interface {
+	presence
+	// known reports whether the session is one that is neither over nor renewed
+	// meanwhile. It begins none.
+	known(ctx context.Context) (bool, error)
+
+	lock()
+	unlock()
+	// use marks the response as one that depends on the cookie.
+	use()
+	// sync brings the session's record up to date, and with it, if m is not nil,
+	// the state of m that the session has as far as is known. It returns which
+	// that was, the zero target if none.
+	sync(ctx context.Context, m *module, now time.Time) (target, error)
+	// current returns the session as it stands, or ErrEnded. At the first use it
+	// sees to the cookie.
+	current(ctx context.Context, now time.Time) (seen, error)
+	// changes notes that something may be stored for the session from now on.
+	changes()
+	// matches reports whether the session is the one that its record tells of; if
+	// not, since when.
+	matches(rec *sessionRecord) (ok bool, since time.Time)
+	// takesCookie fails if the session cannot be given a new cookie, which would
+	// sign its browser out: the old one would be refused. A session without a
+	// browser may keep the one that it has, where the change is one that keeps
+	// allows.
+	takesCookie(keeps bool) error
+	// follow takes over the generation of the session's record, in place of gen,
+	// and issues its cookie.
+	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// neverStored reports whether the session is one that was never stored,
+	// without using it.
+	neverStored(ctx context.Context) bool
+	// join answers a login with a cookie that the same login has replaced.
+	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
 }
 
-// carry sees to it that the browser has a cookie that lasts: a new session
-// needs one, and an old one slides once in a tenth of the idle time, together
-// with the session's record.
-func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*engine.Version, error) {
-	open := v.carrier.Open()
-	idle := v.ss.app.opts.IdleTimeout
-	// More than idle is left by a clock that was ahead, or another IdleTimeout.
-	if left := v.idleEnd.Sub(now); !v.drawn && (left < idle-idle/10 || left > idle) {
-		v.ss.app.keepGuests(v.key, is.Value.(*sessionRecord), now)
-	}
-	switch {
-	case v.drawn:
-		if !open {
-			return nil, headerSent()
-		}
-		if err := v.issue(ctx, v.ss.endsAt(v.created, now)); err != nil {
-			return nil, err
-		}
-	case open && v.idleEnd.Sub(now) < idle-idle/10:
-		until := v.ss.endsAt(v.created, now)
-		if is.Value.(*sessionRecord) != nil {
-			rec, err := v.ss.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
-				if ok, _ := v.matches(rec); !ok {
-					return nil, ended()
-				}
-				if rec != nil && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
-					v.ss.slide(rec, now)
-				}
-				return rec, nil
-			})
-			if errors.Is(err, ErrEnded) {
-				return nil, err
-			}
-			if err != nil || rec == nil {
-				break // the old cookie is good for a while; a later request tries again
-			}
-			until = time.UnixMilli(rec.Expires)
-			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {
-				return nil, err
-			}
-		}
-		if until.After(v.idleEnd) {
-			if err := v.issue(ctx, until); err != nil {
-				return nil, err
-			}
-		}
-	}
-	v.carried = true
-	return is, nil
+// A seen session is what one use of it has found.
+type seen struct {
+	session string // its ID
+	gen     uint32
+	created time.Time
+	idleEnd time.Time       // of the browser's cookie
+	version *engine.Version // of the session's record
+	isNew   bool            // nothing can be stored for it yet: nobody else has known it
+	drawn   bool            // its ID was drawn for this request
+	keeps   bool            // its cookie, as no new one could be sent to the browser
+	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
 }
 
-// issue puts a token into the response that is good until the time given.
-func (v *visit) issue(ctx context.Context, until time.Time) error {
-	until = until.Truncate(time.Second)
-	token, err := v.ring.Sign(ctx, &signing.Token{ID: v.cookie, Gen: v.gen, Created: v.created, IdleEnd: until})
-	if err != nil {
-		return err
-	}
-	if !v.carrier.Issue(token, until) {
-		return headerSent()
-	}
-	v.idleEnd = until
-	return nil
-}
-
-func headerSent() error {
-	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
-}
+func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }

@@ -3,50 +3,10 @@ package stay
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 )
-
-// A waitingGuest is the guest state of a module that a program logged in
-// without registering the module. It is taken along by the first program that
-// registers it, before the session uses the module again.
-type waitingGuest struct {
-	Moves uint32 `json:"moves"` // the number of the guest
-	User  []byte `json:"user"`  // who has logged in
-}
-
-// maxWaiting bounds how many guests of a module may wait in one session's
-// record. More logins than that, with no use of the module in between, drop the
-// first.
-const maxWaiting = 4
-
-// wait notes that a guest's state is to be taken along to a user.
-func (r *sessionRecord) wait(module, user string) {
-	past := r.past()
-	a := past.Keys[module]
-	w := waitingGuest{Moves: past.Left + a.Moves, User: []byte(user)}
-	a.Waiting = append(slices.Clone(a.Waiting[max(0, len(a.Waiting)-maxWaiting+1):]), w)
-	r.setKey(module, a)
-}
-
-// arrived notes that the first guest does not wait any more.
-func (r *sessionRecord) arrived(module string) {
-	a := r.past().Keys[module]
-	if len(a.Waiting) == 1 && a.Moves == 0 {
-		delete(r.event().Keys, module)
-		return
-	}
-	a.Waiting = slices.Clone(a.Waiting[1:])
-	r.setKey(module, a)
-}
-
-// guestWaits reports whether a login of another program has left a guest's
-// state of the module.
-func (m *module) guestWaits(rec *sessionRecord) bool {
-	return rec != nil && rec.events != nil && len(rec.events.Keys[m.name].Waiting) > 0 && m.bySession()
-}
 
 // errGuestWaits has the caller take a guest's state along first.
 var errGuestWaits = errors.New("a guest's state waits to be taken along")

@@ -49,14 +49,6 @@ func (a *App) sweepOnce(ctx context.Context) {
 	}
 }
 
-// newSweeper returns what removes what has expired in a store.
-func newSweeper(a *base, s store.Store) *sweep.Sweeper {
-	return sweep.New(sweep.Config{
-		Store: s, Now: a.opts.Clock, MaxWait: a.opts.MaxWait, CommitTimeout: a.opts.CommitTimeout, MaxState: a.opts.MaxState,
-		Begin: a.engine.Begin, End: a.engine.End, Closing: a.engine.Closing,
-	})
-}
-
 // An owner tells one sweep whose the records in a store are.
 type owner struct {
 	app     *App
@@ -148,5 +140,12 @@ func (o *owner) Gone(d *sweep.Due) {
 		if st.kind.Backend == nil {
 			e.EndKey(st.kind, st.key, 0, !d.Ended())
 		}
+	}
+}
+
+// sweepKeys reads the signing keys again and does what is due of them.
+func (a *App) sweepKeys(ctx context.Context) {
+	if err := a.keys.Sweep(ctx); err != nil {
+		a.report(nil, a.newCall(ctx, "", ""), &Error{Code: signingCode(err), Phase: "sign", Err: err})
 	}
 }

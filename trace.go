@@ -79,19 +79,6 @@ type watch struct {
 
 var errCutOff = &Error{Code: ErrInternal, Phase: "run", Err: errors.New("the change has panicked, or ended its goroutine")}
 
-// update is core.update, measured and traced.
-func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
-	w := ob.watch(ctx, c.module.name, o.action)
-	defer w.over()
-	o.watch = w
-	if o.ctx != nil {
-		o.ctx = w.ctx
-	}
-	v, err := c.update(w.ctx, o)
-	w.span.Err = err
-	return v, err
-}
-
 // verb is fn, a change of a session, measured and traced. Without an observer it
 // is fn and nothing else: what fn holds need not leave the caller's stack.
 func (ob *observer) verb(ctx context.Context, name string, fn func(context.Context) error) error {
@@ -148,12 +135,5 @@ func (w *watch) recovered() {
 func (w *watch) run() {
 	if w.span.Runs++; w.span.Runs == 1 {
 		w.span.Wait = time.Since(w.began)
-	}
-}
-
-// Batched implements engine.BatchedOp.
-func (o *op) Batched(updates int) {
-	if o.watch != nil {
-		o.watch.batch.Store(int32(updates))
 	}
 }

@@ -194,6 +194,7 @@ var cycles = []struct {
 	because string
 }{
 	{stay + "/internal/engine", 9, "what is in memory is one knot (engine, kind, instance, cache); what stands on it and what it stands on can be read alone"},
+	{stay, 7, "what users name (options, calls, sessions, modules), what is registered, sessions, states and the App stand on each other in this order; each of them is a knot for itself"},
 }
 
 // Whoever reads a file has to read those that it uses, and not the whole package.

@@ -137,3 +137,12 @@ func Original(key string) string {
 	}
 	return key
 }
+
+// Hash names a key in logs and errors without telling it. "" has none.
+func Hash(key string) string {
+	if key == "" {
+		return ""
+	}
+	h := sha256.Sum256([]byte(key))
+	return hex.EncodeToString(h[:6])
+}

@@ -48,7 +48,7 @@ var mutants = []mutant{
 		"told = e.finish(in, w, how, next)", "if returned {\n\t\t\ttold = e.finish(in, w, how, next)\n\t\t}", byRoot,
 	},
 	{
-		"a change is used again while the store works on it", "E4", "op.go",
+		"a change is used again while the store works on it", "E4", "state_change.go",
 		"if err == nil {\n\t\t*o = op{}", "if true {\n\t\t*o = op{}", byRoot,
 	},
 	{
@@ -123,7 +123,7 @@ var mutants = []mutant{
 		"ref.Guard != nil && !ref.Guard.Valid(in.m.committed)", "false", byRoot,
 	},
 	{
-		"a request under way brings back a session that has ended", "S5", "resolve.go",
+		"a request under way brings back a session that has ended", "S5", "state_resolve.go",
 		"all := r.companions(r.version)", "all := []engine.Companion(nil)", byRoot,
 	},
 	{
@@ -135,7 +135,7 @@ var mutants = []mutant{
 		"hmac.Equal(sig, sum)", "len(sig) == len(sum)", byRoot,
 	},
 	{
-		"everybody has the state of one session", "B4", "resolve.go",
+		"everybody has the state of one session", "B4", "module_registry.go",
 		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: strings.Repeat(\"0\", 32)}", byRoot,
 	},
 	{
@@ -151,11 +151,11 @@ var mutants = []mutant{
 		"return u.Epoch != rec.past().Epoch, ", "return false, ", byRoot,
 	},
 	{
-		"a switch takes the state of one key to the other", "K4", "move.go",
+		"a switch takes the state of one key to the other", "K4", "state_move.go",
 		"v := m.schema.Clone(there.Value)", "v := m.schema.Clone(mv.left.result)", byRoot,
 	},
 	{
-		"a session is attached to whatever has its key by now", "K8", "resolve.go",
+		"a session is attached to whatever has its key by now", "K8", "module_registry.go",
 		"v.Revision != 0 && v.Birth() == t.birth", "v.Revision != 0", byRoot,
 	},
 	{
@@ -163,7 +163,7 @@ var mutants = []mutant{
 		"return s.module.schema.Clone(v).(*S), nil", "return v.(*S), nil", byRoot,
 	},
 	{
-		"a record that cannot be read counts as absent", "M3", "moduletype.go",
+		"a record that cannot be read counts as absent", "M3", "module_type.go",
 		"return engine.Loaded{}, t.corrupt(key, err)\n\t\t}\n\t\tif", "l.Value, err = t.schema.Initial(), nil\n\t\t}\n\t\tif", byRoot,
 	},
 	{
@@ -171,7 +171,7 @@ var mutants = []mutant{
 		"case rec.Revision == d.expired[i].Revision:", "case true:", byRoot,
 	},
 	{
-		"memory is taken for the truth on a shared store", "N1", "sync.go",
+		"memory is taken for the truth on a shared store", "N1", "base.go",
 		"b != nil && !b.Features().SoleOwner", "b != nil && b == nil", byRoot,
 	},
 	{
@@ -197,7 +197,7 @@ var mutants = []mutant{
 	},
 	// Programs with different modules on one store.
 	{
-		"a state is stored before its module is listed", "A15", "catalog.go",
+		"a state is stored before its module is listed", "A15", "module_catalog.go",
 		"!s.catalog.current() && storesState", "false && storesState", byRoot,
 	},
 	{
@@ -209,7 +209,7 @@ var mutants = []mutant{
 		"if d.hookElsewhere[rec.Key] {", "if false {", byRoot,
 	},
 	{
-		"a guest that waits is not taken along", "K2", "resolve.go",
+		"a guest that waits is not taken along", "K2", "state_resolve.go",
 		"m.guestWaits(rec) && !nested(ctx)", "m.guestWaits(rec) && false", byRoot,
 	},
 	{

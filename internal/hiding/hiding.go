@@ -1,4 +1,5 @@
-package stay
+// Package hiding keeps the owners that keys name out of the errors of stores.
+package hiding
 
 import (
 	"cmp"
@@ -16,12 +17,13 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A hidingStore has the errors of a store hide whom its keys name: they go into
-// logs, and the causes that a store wraps name files, rows and addresses. It is a
-// value, as a watchedStore is.
-type hidingStore struct{ store.Store }
+// A Store is a store whose errors hide whom its keys name: they go into logs, and
+// the causes that a store wraps name files, rows and addresses. It is a value, so
+// that the same store is the same one again however often it is wrapped.
+type Store struct{ store.Store }
 
-func (s hidingStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+// Load implements store.Store.
+func (s Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
 	recs, err := s.Store.Load(ctx, now, reads)
 	if err != nil {
 		keys := make([]string, len(reads))
@@ -33,7 +35,8 @@ func (s hidingStore) Load(ctx context.Context, now time.Time, reads []store.Read
 	return recs, err
 }
 
-func (s hidingStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+// Commit implements store.Store.
+func (s Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	res := s.Store.Commit(ctx, now, groups)
 	var of *names
 	var last, hidden error // most often one error is that of all groups
@@ -63,7 +66,8 @@ func sameError(a, b error) bool {
 	return reflect.ValueOf(a).Comparable() && reflect.ValueOf(b).Comparable() && a == b //nolint:errorlint // the same value, not one of its kind
 }
 
-func (s hidingStore) Features() store.Features {
+// Features implements store.Store.
+func (s Store) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
 	f.List = f.List && lists
@@ -71,7 +75,7 @@ func (s hidingStore) Features() store.Features {
 }
 
 // List implements store.Lister, where the features say so.
-func (s hidingStore) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+func (s Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	keys, err := s.Store.(store.Lister).List(ctx, now, prefix, after, limit)
 	if err != nil {
 		err = namesIn([]string{after}).hide(err)
@@ -142,7 +146,7 @@ const (
 func (n *names) replace(text string) string {
 	var all []needle
 	for i, owner := range n.owners {
-		hash := "#" + keyHash(owner)
+		hash := "#" + keyspace.Hash(owner)
 		before := formsOf(n.before[i])
 		for f, form := range formsOf(owner) {
 			all = append(all, needle{before[f] + form, before[f] + hash, false})

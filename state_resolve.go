@@ -2,190 +2,13 @@ package stay
 
 import (
 	"context"
-	"slices"
+	"errors"
 	"strings"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
 )
-
-// A target is the instance of a module that a session has, as its record
-// stands.
-type target struct {
-	kind *engine.Kind
-	id   string // the instance's key within the kind
-	key  string // of the state's owner; "" for the states of sessions and guests
-	// attached: the session was attached to the key by a change of state, when
-	// its record had this birth. If the record has gone since, the session is
-	// a guest again, also if another record has come in its place.
-	attached bool
-	birth    engine.Birth
-}
-
-// holds reports whether the version is one that the session may have.
-func (t *target) holds(v *engine.Version) bool {
-	return !t.attached || v.Revision != 0 && v.Birth() == t.birth
-}
-
-// byState: the key follows from the state, and changes with it.
-func (m *module) byState() bool { return m.key != nil && len(m.schema.KeyFields()) > 0 }
-
-// bySession: the key follows from the session, and changes with its user.
-func (m *module) bySession() bool {
-	return m.scope == scopeUser || m.key != nil && !m.byState()
-}
-
-// locate returns the target for the session with this ID and record, which is
-// nil for one that is not stored.
-func (m *module) locate(id string, rec *sessionRecord) target {
-	switch {
-	case m.scope == scopeSession:
-		return target{kind: m.kind, id: id}
-	case m.bySession():
-		return m.keyed(m.sessionKey(id, rec), id, m.moves(rec))
-	case m.byState():
-		if rec != nil {
-			past := rec.past()
-			a := past.Keys[m.name]
-			switch {
-			case m.key.calls && a.Logins != past.Logins: // another user's
-			case a.Attached:
-				return target{kind: m.kind, id: string(a.Key), key: string(a.Key), attached: true, birth: a.Birth}
-			case a.Moves > 0:
-				return m.keyed("", id, m.moves(rec))
-			}
-		}
-		return m.detached(id, rec)
-	}
-	return target{kind: m.guest, id: id}
-}
-
-// detached is what locate returns for a session whose key has no state.
-func (m *module) detached(id string, rec *sessionRecord) target {
-	return m.keyed(m.stateKey(id, rec, m.schema.Initial()), id, m.moves(rec))
-}
-
-// moves numbers the guests that the session has had of the module. A user who
-// leaves the session and a change of the key begin a new one. A login of a
-// session that was nobody's does not: what nobody did becomes the user's.
-func (m *module) moves(rec *sessionRecord) uint32 {
-	if rec == nil {
-		return 0
-	}
-	past := rec.past()
-	return past.Left + past.Keys[m.name].Moves
-}
-
-// guests returns the numbers of the guests of a module that the session may
-// have states of: the one that it has now, and those that wait.
-func (r *sessionRecord) guests(module string) []uint32 {
-	past := r.past()
-	a := past.Keys[module]
-	all := []uint32{past.Left + a.Moves}
-	for _, w := range a.Waiting {
-		if !slices.Contains(all, w.Moves) {
-			all = append(all, w.Moves)
-		}
-	}
-	return all
-}
-
-// sameOwner reports whether the session has not changed hands between two of
-// its records, as far as the module is concerned.
-func (m *module) sameOwner(a, b *sessionRecord) bool {
-	if !m.keyedScope() {
-		return true
-	}
-	return m.moves(a) == m.moves(b) && a.past().Logins == b.past().Logins
-}
-
-// keyedScope reports whether the states belong to keys, and to guests before
-// there is one.
-func (m *module) keyedScope() bool { return m.scope == scopeUser || m.scope == scopeKey }
-
-// keyed returns the target of a key, or the guest's of the session if the key
-// is "". Each change of the key and of the user begins a new guest, so that one
-// whose state was taken along, or is somebody else's, is out of reach from that
-// moment on.
-func (m *module) keyed(key, id string, moves uint32) target {
-	if key != "" {
-		return target{kind: m.kind, id: key, key: key}
-	}
-	return target{kind: m.guest, id: keyspace.GuestID(id, moves)}
-}
-
-// sessionKey computes the key of a module whose key follows from the session.
-func (m *module) sessionKey(id string, rec *sessionRecord) string {
-	if m.scope == scopeUser {
-		return rec.user()
-	}
-	return m.stateKey(id, rec, m.schema.Initial())
-}
-
-// stateKey computes the key of v. The key function sees the session as its
-// record says, without any way to change it.
-func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
-	if !m.key.calls {
-		return m.key.key(nil, v)
-	}
-	c := m.app.newCall(m.app.engine.Context(), m.name, "")
-	c.session = m.app.listed(id, rec)
-	defer c.run.over.Store(true)
-	return m.key.key(c, v)
-}
-
-// stateOf returns the module and kind of a state's record, and the key of the
-// state; nil if the record is none of a module of this App.
-func (a *registry) stateOf(key string) (*module, *engine.Kind, string) {
-	_, name, _ := keyspace.Split(key)
-	a.mu.RLock()
-	m := a.modules[name]
-	a.mu.RUnlock()
-	if m != nil {
-		for _, k := range m.kinds() {
-			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
-				return m, k, id
-			}
-		}
-	}
-	return nil, nil, ""
-}
-
-// kinds returns the kinds of state that the module has.
-func (m *module) kinds() []*engine.Kind {
-	return slices.DeleteFunc([]*engine.Kind{m.kind, m.guest}, func(k *engine.Kind) bool { return k == nil })
-}
-
-// A sessionState is a state that goes when its session goes.
-type sessionState struct {
-	module *module
-	kind   *engine.Kind
-	key    string
-}
-
-// statesOfSession returns where the states of a session are: those that can
-// exist, whether they do or not.
-func (a *registry) statesOfSession(id string, rec *sessionRecord) []sessionState {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	var out []sessionState
-	for _, m := range a.modules {
-		switch m.scope {
-		case scopeGlobal:
-		case scopeSession:
-			out = append(out, sessionState{m, m.kind, id})
-		case scopeEphemeral:
-			out = append(out, sessionState{m, m.guest, id})
-		default:
-			for _, moves := range rec.guests(m.name) {
-				t := m.keyed("", id, moves)
-				out = append(out, sessionState{m, t.kind, t.id})
-			}
-		}
-	}
-	return out
-}
 
 // A resolution remembers the session's record that a call was resolved with,
 // and what it led to.
@@ -407,6 +230,85 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 		*r = resolution{ss: ss, target: t, of: m, request: s, seen: is}
 		s.changes()
 		ref.Guard = r
+	}
+	return ref, nil
+}
+
+// apart reports whether the state is not in the store that has the session's
+// record: no group can have both.
+func (r *resolution) apart() bool { return r.kind.Backend != r.ss.kind.Backend }
+
+// Stands implements engine.Guard: what memory has of the session and its user
+// is brought up to date before, on a store with other owners.
+func (r *resolution) Stands(v *engine.Version) bool {
+	if !r.isNew && r.refresh() != nil {
+		return false // whoever resolves again gets the error
+	}
+	return r.Valid(v)
+}
+
+func (r *resolution) refresh() error {
+	app := r.ss.app
+	if !app.manyOwners.Load() {
+		return nil
+	}
+	ctx, now := app.engine.Context(), app.opts.Clock()
+	v, asked, err := r.ss.fresh(ctx, r.session, now)
+	if err != nil {
+		return err
+	}
+	if user := v.Value.(*sessionRecord).user(); user != "" && user != asked {
+		return app.sync(ctx, engine.Ref{Kind: r.ss.users, Key: user, Now: now})
+	}
+	return nil
+}
+
+// resolve names the instance that a call is about.
+func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
+	m := c.module
+	switch {
+	case m.scope == scopeGlobal && !c.at:
+		return c.shared(ctx, "")
+	case m.scope == scopeSession && c.at:
+		return c.app.sessions.resolveID(ctx, m, c.of(), r)
+	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
+		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
+	case c.at && c.of() == "":
+		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
+	case c.at && len(c.of()) > maxKey:
+		return engine.Ref{}, m.longKey(c.of())
+	case c.at:
+		return c.shared(ctx, c.of())
+	}
+	s := sessionOf(ctx, m.app.base)
+	if s == nil {
+		return engine.Ref{}, &Error{
+			Code: ErrNoSession, Module: m.name, Phase: "resolve",
+			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
+		}
+	}
+	b := s.presence.(bearer)
+	for {
+		ref, err := c.app.sessions.resolve(ctx, b, m, r)
+		if !errors.Is(err, errGuestWaits) {
+			return ref, err
+		}
+		if err := c.app.sessions.takeAlong(ctx, b, m); err != nil {
+			return engine.Ref{}, err
+		}
+	}
+}
+
+// shared names an instance that belongs to no session.
+func (c core) shared(ctx context.Context, key string) (engine.Ref, error) {
+	m := c.module
+	ref := engine.Ref{Kind: m.kind, Key: key}
+	if !m.app.manyOwners.Load() {
+		return ref, nil
+	}
+	ref.Now = m.app.opts.Clock()
+	if err := m.app.sync(ctx, ref); err != nil {
+		return engine.Ref{}, m.error(err, "", key)
 	}
 	return ref, nil
 }

@@ -49,68 +49,6 @@ type module struct {
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
-// Register adds a module to the app and returns its state, which handlers
-// use. Mistakes in the definition panic, naming the module and the mend.
-// Register may be called at any time; it does no I/O.
-func Register[S any](app *App, m Module[S]) *State[S] {
-	if app == nil {
-		panic("stay.Register: the App is nil: make one with stay.New")
-	}
-	d := definition{
-		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
-		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
-		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
-	}
-	for name, action := range m.Actions {
-		d.actions[name] = nil
-		if action != nil {
-			d.actions[name] = func(c *Call, v any) error { return action(c, v.(*S)) }
-		}
-	}
-	if fn := m.OnCreated; fn != nil {
-		d.created = func(c *Call, v any) error { return fn(c, v.(*S)) }
-	}
-	if fn := m.OnDestroyed; fn != nil {
-		d.destroyed = func(c *Call, v any) { fn(c, v.(*S)) }
-	}
-	if fn := m.OnExpire; fn != nil {
-		d.expired = func(c *Call, v any) { fn(c, v.(*S)) }
-	}
-	if fn := m.Adopt; fn != nil {
-		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
-	}
-	return &State[S]{core: core{app: app, module: app.register(d)}}
-}
-
-func assign[S any](v any) any {
-	s := *v.(*S)
-	return &s
-}
-
-// register adds a module; see Register.
-func (a *registry) register(d definition) *module {
-	m := &module{definition: d, app: a}
-	switch {
-	case m.name == "":
-		panic(fmt.Sprintf("stay.Register: a module with state %T has no name: set Module.Name", d.initial))
-	case !validName.MatchString(m.name):
-		m.refuse("the name is not valid: use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot")
-	}
-	m.checkSchema()
-	m.checkStrategy()
-	m.checkStore()
-	m.catalog = a.catalog
-	if m.store != nil {
-		m.catalog = a.catalogOf(m.store)
-	}
-	m.checkActions()
-	m.checkTimes()
-	m.checkVersions()
-	m.makeKinds()
-	a.add(m)
-	return m
-}
-
 // backend is that of the module's store.
 func (m *module) backend() *engine.Backend { return m.catalog.backend }
 

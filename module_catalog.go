@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/hiding"
 	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
@@ -56,7 +57,7 @@ func catalogDay(now time.Time) int64 { return now.Unix() / int64(24*time.Hour/ti
 // first state of a module there, the module is in the list.
 type catalog struct {
 	app     *registry
-	store   hidingStore
+	store   hiding.Store
 	backend *engine.Backend
 	sweeper *sweep.Sweeper
 
@@ -72,7 +73,7 @@ type catalog struct {
 
 // catalogOf returns the store's.
 func (a *registry) catalogOf(s store.Store) *catalog {
-	key := hidingStore{a.observer.watched(s)}
+	key := hiding.Store{Store: a.observer.watched(s)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.store == key })
@@ -96,7 +97,7 @@ func (a *registry) allCatalogs() []*catalog {
 // A catalogStore is a store that lists the App's modules before it stores the
 // first state, and keeps what has expired for those who are to hear of it.
 type catalogStore struct {
-	hidingStore
+	hiding.Store
 	catalog *catalog
 }
 
@@ -116,7 +117,7 @@ func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.
 		}
 		return res
 	}
-	return s.hidingStore.Commit(ctx, now, groups)
+	return s.Store.Commit(ctx, now, groups)
 }
 
 // makeWay sets aside expired records that are in the way of what the groups
@@ -488,4 +489,12 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 		}
 	}
 	return again, nil
+}
+
+// newSweeper returns what removes what has expired in a store.
+func newSweeper(a *base, s store.Store) *sweep.Sweeper {
+	return sweep.New(sweep.Config{
+		Store: s, Now: a.opts.Clock, MaxWait: a.opts.MaxWait, CommitTimeout: a.opts.CommitTimeout, MaxState: a.opts.MaxState,
+		Begin: a.engine.Begin, End: a.engine.End, Closing: a.engine.Closing,
+	})
 }

@@ -4,31 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"slices"
-	"sync/atomic"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
 )
-
-// pageResets are the modules with ResetOnPageLoad: a list that is replaced
-// when one registers, so that requests read it without a lock.
-type pageResets struct{ list atomic.Pointer[[]*module] }
-
-// all returns the modules; it must not be changed.
-func (p *pageResets) all() []*module {
-	if list := p.list.Load(); list != nil {
-		return *list
-	}
-	return nil
-}
-
-// add is called by one goroutine at a time.
-func (p *pageResets) add(m *module) {
-	if m.pageReset {
-		list := append(slices.Clone(p.all()), m)
-		p.list.Store(&list)
-	}
-}
 
 // pageLoad resets the states of the session in ctx that are to be reset when
 // a page is loaded: each as State.Reset does, and only if that changes
@@ -127,4 +106,100 @@ func (m *module) same(v, w any) (bool, error) {
 		return false, moduleType{module: m}.invalid(err)
 	}
 	return bytes.Equal(a, b), nil
+}
+
+// get returns a copy of the committed state.
+func (c core) get(ctx context.Context) (any, error) {
+	v, err := c.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.module.schema.Clone(v), nil
+}
+
+// read returns the committed state, which must not be changed.
+func (c core) read(ctx context.Context) (any, error) {
+	m := c.module
+	if m.scope == scopeGlobal && !c.at && !m.app.manyOwners.Load() {
+		if v := m.app.engine.Latest(m.kind); v != nil {
+			return v.Value, nil
+		}
+	}
+	if m.key != nil { // its function is the user's code
+		defer func() {
+			if p := recover(); p != nil {
+				m.panicked(ctx, "", "resolve", "", p)
+			}
+		}()
+	}
+	ref, err := c.resolve(ctx, nil)
+	if err != nil {
+		if errors.Is(err, ErrEnded) && !c.at {
+			return c.initial(ctx)
+		}
+		return nil, err
+	}
+	v := ref.Seen
+	if v == nil {
+		if v, err = m.app.engine.Get(ctx, &ref); err != nil {
+			return nil, m.error(err, "", ref.Key)
+		}
+	}
+	if c.at && !v.Exists() {
+		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}
+	}
+	return v.Value, nil
+}
+
+// initial is what a request of an ended session reads.
+func (c core) initial(ctx context.Context) (any, error) {
+	l, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
+	return l.Value, err
+}
+
+// keysPage is how many keys are asked for in one call.
+const keysPage = 256
+
+func (c core) keys(ctx context.Context, yield func(string, error) bool) {
+	m := c.module
+	if c.at || m.kind == nil {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys: call Keys without At, of a module that is not ephemeral"})
+		return
+	}
+	lister, ok := m.kind.Backend.Store().(store.Lister)
+	if !ok || !m.kind.Backend.Features().List {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
+		return
+	}
+	after := ""
+	for {
+		keys, err := c.page(ctx, lister, after)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, key := range keys {
+			if !yield(key[len(m.kind.Prefix):], nil) {
+				return
+			}
+		}
+		if len(keys) < keysPage {
+			return
+		}
+		after = keys[len(keys)-1]
+	}
+}
+
+// page lists the keys that come after the one named.
+func (c core) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
+	m := c.module
+	if !m.app.engine.Begin() {
+		return nil, closedError(m.name, "load", nil)
+	}
+	defer m.app.engine.End()
+	keys, err := lister.List(ctx, m.app.opts.Clock(), m.kind.Prefix, after, keysPage)
+	if err != nil {
+		return nil, &Error{Code: ErrUnavailable, Module: m.name, Phase: "load", Err: err}
+	}
+	return keys, nil
 }

@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/engine"
@@ -132,11 +133,92 @@ func (o *op) Committed(ctx context.Context) {
 	}
 }
 
-func (m *module) after(ctx context.Context, call *Call, key string, fn func(context.Context)) {
+// update is core.update, measured and traced.
+func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
+	w := ob.watch(ctx, c.module.name, o.action)
+	defer w.over()
+	o.watch = w
+	if o.ctx != nil {
+		o.ctx = w.ctx
+	}
+	v, err := c.update(w.ctx, o)
+	w.span.Err = err
+	return v, err
+}
+
+// Batched implements engine.BatchedOp.
+func (o *op) Batched(updates int) {
+	if o.watch != nil {
+		o.watch.batch.Store(int32(updates))
+	}
+}
+
+// update runs the op as one transaction.
+func (c core) update(ctx context.Context, o *op) (any, error) {
+	m := c.module
+	if ob := m.app.observer; ob != nil && o.watch == nil {
+		return ob.update(ctx, c, o)
+	}
+	if nested(ctx) {
+		return nil, nestedError(m.name)
+	}
+	o.core = c
 	defer func() {
 		if p := recover(); p != nil {
-			m.app.report(m.onError, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", KeyHash: keyHash(key), Err: panicError{p}})
+			m.panicked(ctx, o.action, "run", o.id, p)
 		}
 	}()
-	fn(ctx)
+	v, err := c.change(ctx, o)
+	if err != nil {
+		return nil, m.error(err, o.action, o.id)
+	}
+	return v, nil
+}
+
+// change runs the op, and moves the session if the key has changed.
+func (c core) change(ctx context.Context, o *op) (v any, err error) {
+	e := c.module.app.engine
+	var retry engine.Retry
+	for {
+		if v, err = e.Update(ctx, o); err == nil {
+			return v, nil
+		}
+		if errors.Is(err, errNotReady) {
+			if err := o.res.ss.store(ctx, &o.res.seen); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		left, ok := err.(*moved)
+		if !ok {
+			return v, err
+		}
+		if o.change != nil {
+			if err := o.change.Moving(); err != nil {
+				return nil, err
+			}
+		}
+		mv := &move{op: o, left: left, session: o.res.request}
+		v, again, err := mv.run(ctx)
+		if !again {
+			return v, err
+		}
+		if err := e.Pause(ctx, &retry); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c core) do(ctx context.Context, action string, payload any) (any, error) {
+	fn := c.module.actions[action]
+	if fn == nil {
+		return nil, &Error{
+			Code: ErrNotFound, Module: c.module.name, Phase: "resolve",
+			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
+		}
+	}
+	o := c.module.app.newOp()
+	o.ctx, o.act, o.action, o.payload = ctx, fn, action, payload
+	v, err := c.update(ctx, o)
+	return c.module.app.finish(o, v, err)
 }

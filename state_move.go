@@ -10,9 +10,6 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// maxKey is how long the key of a state may be, in bytes.
-const maxKey = 512
-
 // A moved run is one that left a state with another key than it began with.
 // Nothing of it is kept where it ran: see move.
 type moved struct {
@@ -202,40 +199,6 @@ func (mv *move) checkOwner(there *engine.Version, v any) error {
 	return mv.foreign
 }
 
-// adoptInto has the module's policy bring a guest's state into a stored one.
-func (m *module) adoptInto(stored, guest any) (err error) {
-	if m.adopt == nil {
-		return nil
-	}
-	key := m.schema.Clone(stored)
-	if err := m.adopt(stored, guest); err != nil {
-		return err
-	}
-	if m.key == nil {
-		return nil
-	}
-	m.schema.CopyKeyFields(stored, key) // K0: they come from the action alone
-	return nil
-}
-
-// fits reports whether a state is small enough to be stored.
-func (m *module) fits(v any) (bool, error) {
-	encoded, err := moduleType{module: m}.Encode(v, nil)
-	return len(encoded) <= m.app.opts.MaxState, err
-}
-
-// reportTooLarge tells that a guest's state has not come along.
-func (m *module) reportTooLarge(key, action string) {
-	m.app.report(m.onError, m.app.newCall(m.app.engine.Context(), m.name, action), m.tooLargeToAdopt(key, action))
-}
-
-func (m *module) tooLargeToAdopt(key, action string) *Error {
-	return &Error{
-		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
-		Err: errors.New("the guest's state did not come along: with it the stored state would exceed Options.MaxState"),
-	}
-}
-
 // reportDropped tells a developer what a logout or switch has dropped.
 func (mv *move) reportDropped() {
 	m := mv.module
@@ -251,16 +214,6 @@ func (mv *move) reportDropped() {
 
 // Committed implements engine.GroupOp.
 func (mv *move) Committed(ctx context.Context) { mv.op.Committed(ctx) }
-
-func (m *module) longKey(key string) error {
-	return &Error{
-		Code: ErrInvalid, Module: m.name, Phase: "resolve", KeyHash: keyHash(key), Message: "the key is too long",
-		Err: fmt.Errorf("a key of %d bytes, up to %d are taken", len(key), maxKey),
-	}
-}
-
-// keepsNoCookie reports whether a change of the key renews the cookie.
-func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
 
 // checkKey compares the key of what a run left with the key that it ran under.
 func (o *op) checkKey(res engine.Result, from *engine.Version) error {
