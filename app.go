@@ -261,7 +261,7 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 // states that exist. The user's states stay, and the user may log in again.
 // It fails with ErrNested inside a change of state.
 func (a *App) Revoke(ctx context.Context, user string) error {
-	return a.observer.verb(ctx, "revoke", func(ctx context.Context) error { return a.revoke(ctx, user) })
+	return a.observer.change(ctx, "revoke", func(ctx context.Context) error { return a.revoke(ctx, user) })
 }
 
 func (a *App) revoke(ctx context.Context, user string) error {

@@ -9,7 +9,7 @@ import (
 
 	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
-	"github.com/stay-go/stay/internal/quota"
+	"github.com/stay-go/stay/internal/loglimit"
 )
 
 // A base is what all parts of an App stand on: its options, the engine, and how
@@ -19,7 +19,7 @@ type base struct {
 	engine     *engine.Engine
 	observer   *observer   // nil: nobody measures or traces
 	manyOwners atomic.Bool // some store has other owners
-	quotas     map[Code]*quota.Quota
+	limits     map[logKey]*loglimit.Limit
 	binder     bind.Binder
 	ops        sync.Pool // of *op
 }
@@ -37,54 +37,55 @@ func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
 		hook = a.opts.OnError
 	}
 	if hook == nil {
-		a.logFailure(e.Code, "stay: "+e.Phase+" failed", slog.String("module", e.Module), slog.String("action", e.Action),
+		a.logFailure(logKey(e.Code), "stay: "+e.Phase+" failed", slog.String("module", e.Module), slog.String("action", e.Action),
 			slog.String("key_hash", e.KeyHash), slog.Any("error", e))
 		return
 	}
-	failure := apart(func() { hook(call, e) })
+	failure := isolated(func() { hook(call, e) })
 	call.run.over.Store(true)
 	if p, ok := failure.(panicError); ok {
-		a.logFailure(ErrInternal, "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
+		a.logFailure(logKey(ErrInternal), "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
 	} else if failure != nil {
-		a.logFailure(ErrInternal, "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
+		a.logFailure(logKey(ErrInternal), "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
 	}
 }
 
-// What is logged in crowds beside failures with a code.
+// A logKey tells apart what is logged in crowds: a code, or one of these.
+type logKey string
+
 const (
-	crowdMetrics Code = "stay: metrics"
-	crowdTracer  Code = "stay: tracer"
-	crowdDropped Code = "stay: dropped"
+	logMetrics logKey = "stay: metrics"
+	logTracer  logKey = "stay: tracer"
+	logDropped logKey = "stay: dropped"
 )
 
-// newQuotas returns what bounds the lines of failures: one quota for each code,
-// so that a store that fails in crowds leaves the others theirs.
-func newQuotas() map[Code]*quota.Quota {
-	qs := map[Code]*quota.Quota{}
+// newLimits returns what bounds the lines of failures: one limit for each key, so
+// that a store that fails in crowds leaves the others theirs.
+func newLimits() map[logKey]*loglimit.Limit {
+	all := map[logKey]*loglimit.Limit{logMetrics: {}, logTracer: {}, logDropped: {}}
 	for _, c := range []Code{
 		ErrUnavailable, ErrUnknown, ErrBusy, ErrClosed, ErrConflict, ErrTooLarge, ErrInvalid, ErrCorrupt, ErrInternal,
-		crowdMetrics, crowdTracer, crowdDropped,
 	} {
-		qs[c] = &quota.Quota{}
+		all[logKey(c)] = &loglimit.Limit{}
 	}
-	return qs
+	return all
 }
 
-func (a *base) logFailure(code Code, text string, attrs ...slog.Attr) {
-	a.logCrowd(slog.LevelError, code, text, attrs...)
+func (a *base) logFailure(key logKey, text string, attrs ...slog.Attr) {
+	a.logCrowd(slog.LevelError, key, text, attrs...)
 }
 
 // logCrowd logs one of what may come in crowds, or counts it where too many of
-// them are logged in this second. Codes of the user's own share the quota of
+// them are logged in this second. Codes of the user's own share the limit of
 // ErrInternal.
-func (a *base) logCrowd(level slog.Level, crowd Code, text string, attrs ...slog.Attr) {
+func (a *base) logCrowd(level slog.Level, key logKey, text string, attrs ...slog.Attr) {
 	ctx, log := a.engine.Context(), a.logger()
 	if !log.Enabled(ctx, level) {
 		return
 	}
-	q := a.quotas[crowd]
+	q := a.limits[key]
 	if q == nil {
-		q = a.quotas[ErrInternal]
+		q = a.limits[logKey(ErrInternal)]
 	}
 	ok, leftOut := q.Take(time.Now())
 	if !ok {

@@ -12,12 +12,12 @@ import (
 // Package web reaches what is not exported through these two functions.
 func init() { //nolint:gochecknoinits // the one place that fills in the bridge
 	bridge.AppOf = func(app any) bridge.App { return appBridge{app.(*App)} }
-	bridge.StateOf = func(state any) bridge.State { return stateBridge{state.(AnyState).untyped()} }
+	bridge.StateOf = func(state any) bridge.State { return stateBridge{state.(AnyState).bare()} }
 	bridge.Define = func(app any, d bridge.Definition) bridge.State { return stateBridge{define(app.(*App), d)} }
 }
 
 // define registers a module whose type is known at run time only.
-func define(app *App, d bridge.Definition) core {
+func define(app *App, d bridge.Definition) untyped {
 	def := definition{
 		name: d.Name, initial: d.Initial, adopt: d.Adopt,
 		actions: make(map[string]func(*Call, any) error, len(d.Actions)),
@@ -40,7 +40,7 @@ func define(app *App, d bridge.Definition) core {
 	if d.OnError != nil {
 		def.onError = func(_ *Call, e *Error) { d.OnError(e) }
 	}
-	return core{app: app, module: app.register(def)}
+	return untyped{app: app, module: app.register(def)}
 }
 
 type appBridge struct{ *App }
@@ -73,7 +73,7 @@ func (a appBridge) Logger() *slog.Logger { return a.logger() }
 func (a appBridge) Development() bool    { return a.opts.Development }
 func (a appBridge) Now() time.Time       { return a.opts.Clock() }
 
-type stateBridge struct{ core }
+type stateBridge struct{ untyped }
 
 func (s stateBridge) Name() string { return s.module.name }
 

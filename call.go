@@ -181,9 +181,9 @@ func nestedError(module string) error {
 
 var errHookEnded = errors.New("the hook ended its goroutine")
 
-// apart calls code of the user's in a goroutine of its own, which it may end,
+// isolated calls code of the user's in a goroutine of its own, which it may end,
 // and waits for it. It returns what failed if it has panicked or done that.
-func apart(fn func()) error {
+func isolated(fn func()) error {
 	failure, done := errHookEnded, make(chan struct{})
 	go func() {
 		defer close(done)

@@ -203,7 +203,7 @@ func (ob *observer) measure(m Measurement) {
 func (ob *observer) send(ctx context.Context, m Measurement) {
 	defer func() {
 		if p := recover(); p != nil {
-			ob.app.logFailure(crowdMetrics, "stay: Metrics panicked", slog.String("metric", m.Name), slog.Any("panic", p))
+			ob.app.logFailure(logMetrics, "stay: Metrics panicked", slog.String("metric", m.Name), slog.Any("panic", p))
 		}
 	}()
 	ob.metrics.Measure(ctx, m)
@@ -242,7 +242,7 @@ func (ob *observer) Stored(k *engine.Kind, updates int) {
 }
 
 // updated measures a change that is over.
-func (ob *observer) updated(w *watch) {
+func (ob *observer) updated(w *measured) {
 	if ob.metrics == nil {
 		return
 	}
@@ -265,22 +265,22 @@ func (ob *observer) failed(e *Error) {
 	ob.measure(Measurement{Name: errorsReported, Value: 1, Module: e.Module, Code: e.Code, Phase: e.Phase})
 }
 
-// watched returns the store with its calls measured.
-func (ob *observer) watched(s store.Store) store.Store {
+// measuring returns the store with its calls measured.
+func (ob *observer) measuring(s store.Store) store.Store {
 	if ob == nil || ob.metrics == nil {
 		return s
 	}
-	return watchedStore{s, ob}
+	return measuredStore{s, ob}
 }
 
-// A watchedStore measures the calls of a store. It is a value, so that the
+// A measuredStore measures the calls of a store. It is a value, so that the
 // same store is the same one again however often it is wrapped.
-type watchedStore struct {
+type measuredStore struct {
 	store.Store
 	observer *observer
 }
 
-func (s watchedStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s measuredStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
 	began := time.Now()
 	recs, err := s.Store.Load(ctx, now, reads)
 	m := Measurement{Name: loadDuration, Value: time.Since(began).Seconds()}
@@ -291,7 +291,7 @@ func (s watchedStore) Load(ctx context.Context, now time.Time, reads []store.Rea
 	return recs, err
 }
 
-func (s watchedStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s measuredStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	began := time.Now()
 	res := s.Store.Commit(ctx, now, groups)
 	s.observer.measure(Measurement{Name: commitDuration, Value: time.Since(began).Seconds(), Code: commitCode(groups, res)})
@@ -345,7 +345,7 @@ func rejection(err error) Code {
 	return ErrUnavailable
 }
 
-func (s watchedStore) Features() store.Features {
+func (s measuredStore) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
 	f.List = f.List && lists
@@ -353,6 +353,6 @@ func (s watchedStore) Features() store.Features {
 }
 
 // List implements store.Lister, where the features say so.
-func (s watchedStore) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+func (s measuredStore) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	return s.Store.(store.Lister).List(ctx, now, prefix, after, limit)
 }

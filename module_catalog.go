@@ -73,7 +73,7 @@ type catalog struct {
 
 // catalogOf returns the store's.
 func (a *registry) catalogOf(s store.Store) *catalog {
-	key := hiding.Store{Store: a.observer.watched(s)}
+	key := hiding.Store{Store: a.observer.measuring(s)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.store == key })

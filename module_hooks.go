@@ -9,8 +9,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// watch has the module's hooks called when states of the kind leave memory.
-func (m *module) watch(k *engine.Kind) {
+// installHooks lets the module's hooks be called when states of the kind leave memory.
+func (m *module) installHooks(k *engine.Kind) {
 	if m.destroyed != nil {
 		k.Destroyed = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onDestroyed", key, v.Value, m.destroyed)
@@ -33,7 +33,7 @@ func (m *module) watch(k *engine.Kind) {
 // hook that fails.
 func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
 	call := m.app.newCall(ctx, m.name, "")
-	failure := apart(func() { hook(call, m.schema.Clone(v)) })
+	failure := isolated(func() { hook(call, m.schema.Clone(v)) })
 	call.run.over.Store(true)
 	if failure != nil {
 		m.app.report(m.onError, m.app.newCall(ctx, m.name, ""),
@@ -41,28 +41,28 @@ func (m *module) runHook(ctx context.Context, phase, key string, v any, hook fun
 	}
 }
 
-func (t moduleType) runCreated(ctx context.Context, restored bool, v any) (err error) {
+func (m *module) runCreated(ctx context.Context, restored bool, v any) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = &Error{Code: ErrInternal, Module: t.name, Phase: "onCreated", Err: panicError{p}}
+			err = &Error{Code: ErrInternal, Module: m.name, Phase: "onCreated", Err: panicError{p}}
 		}
 	}()
-	call := t.app.newCall(ctx, t.name, "")
+	call := m.app.newCall(ctx, m.name, "")
 	call.restored = restored
 	defer call.run.over.Store(true)
-	before := t.owner(v)
-	if err := t.created(call, v); err != nil {
-		return &Error{Code: CodeOf(err), Module: t.name, Phase: "onCreated", Err: err}
+	before := m.owner(v)
+	if err := m.created(call, v); err != nil {
+		return &Error{Code: CodeOf(err), Module: m.name, Phase: "onCreated", Err: err}
 	}
-	if t.owner(v) != before {
-		return &Error{Code: ErrInternal, Module: t.name, Phase: "onCreated", Err: errors.New("OnCreated changed the key of the state")}
+	if m.owner(v) != before {
+		return &Error{Code: ErrInternal, Module: m.name, Phase: "onCreated", Err: errors.New("OnCreated changed the key of the state")}
 	}
 	return nil
 }
 
 // stored returns the state that is in a record, without running OnCreated.
 func (m *module) stored(rec *store.Record) (v any, err error) {
-	if failure := apart(func() { v, _, err = m.decode(rec.Version, rec.Value) }); failure != nil {
+	if failure := isolated(func() { v, _, err = m.decode(rec.Version, rec.Value) }); failure != nil {
 		return nil, failure
 	}
 	return v, err
@@ -119,7 +119,7 @@ func (m *module) adoptInto(stored, guest any) (err error) {
 
 // fits reports whether a state is small enough to be stored.
 func (m *module) fits(v any) (bool, error) {
-	encoded, err := moduleType{module: m}.Encode(v, nil)
+	encoded, err := m.Encode(v, nil)
 	return len(encoded) <= m.app.opts.MaxState, err
 }
 

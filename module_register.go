@@ -74,7 +74,7 @@ func (m *module) makeKinds() {
 	if m.scope != scopeEphemeral {
 		m.kind = kind(m.scope.inKeys(), backend)
 		m.kind.Keep = m.expiry
-		m.watch(m.kind)
+		m.installHooks(m.kind)
 	}
 	if m.scope == scopeEphemeral || m.scope == scopeUser || m.scope == scopeKey {
 		var guests *engine.Backend
@@ -83,7 +83,7 @@ func (m *module) makeKinds() {
 		}
 		m.guest = kind(keyspace.Guest, guests)
 		m.guest.Keep = m.expiry
-		m.watch(m.guest)
+		m.installHooks(m.guest)
 	}
 }
 

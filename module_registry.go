@@ -31,7 +31,7 @@ type registry struct {
 }
 
 func newRegistry(o Options) *registry {
-	return &registry{base: &base{opts: o, quotas: newQuotas()}, modules: map[string]*module{}}
+	return &registry{base: &base{opts: o, limits: newLimits()}, modules: map[string]*module{}}
 }
 
 func (a *registry) add(m *module) {

@@ -21,30 +21,30 @@ type moduleType struct {
 	guest bool // of guests' and ephemeral states
 }
 
-func (t moduleType) moduleName() string { return t.name }
+func (m *module) moduleName() string { return m.name }
 
-func (t moduleType) Clone(v any) any { return t.schema.Clone(v) }
+func (m *module) Clone(v any) any { return m.schema.Clone(v) }
 
-func (t moduleType) Encode(v, extra any) ([]byte, error) {
+func (m *module) Encode(v, extra any) ([]byte, error) {
 	x, _ := extra.(*schema.Extra)
-	b, err := t.schema.Encode(v, x)
+	b, err := m.schema.Encode(v, x)
 	if err != nil {
-		return nil, t.invalid(err)
+		return nil, m.invalid(err)
 	}
 	return b, nil
 }
 
-func (t moduleType) Settle(v, from, extra any, encoded []byte) (settled, result any, bytes int, err error) {
-	if settled, result, bytes, err = t.schema.Settle(v, from, encoded); err != nil {
-		return nil, nil, 0, t.invalid(err)
+func (m *module) Settle(v, from, extra any, encoded []byte) (settled, result any, bytes int, err error) {
+	if settled, result, bytes, err = m.schema.Settle(v, from, encoded); err != nil {
+		return nil, nil, 0, m.invalid(err)
 	}
 	x, _ := extra.(*schema.Extra)
 	return settled, result, bytes + x.Bytes(), nil
 }
 
 // invalid is for a value that only JSON shows to be one that cannot be kept.
-func (t moduleType) invalid(err error) error {
-	return &Error{Code: ErrInvalid, Module: t.name, Phase: "run", Message: "the state holds a value that cannot be stored", Err: err}
+func (m *module) invalid(err error) error {
+	return &Error{Code: ErrInvalid, Module: m.name, Phase: "run", Message: "the state holds a value that cannot be stored", Err: err}
 }
 
 func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (l engine.Loaded, err error) {
@@ -88,11 +88,11 @@ func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (l 
 }
 
 // owner is the key of v, where it follows from the state alone.
-func (t moduleType) owner(v any) string {
-	if t.key == nil || t.key.calls {
+func (m *module) owner(v any) string {
+	if m.key == nil || m.key.calls {
 		return ""
 	}
-	return t.key.key(nil, v)
+	return m.key.key(nil, v)
 }
 
 // checkOwner refuses a record that says it belongs to another key (K7). One
@@ -107,9 +107,9 @@ func (t moduleType) checkOwner(key string, v any) error {
 	return nil
 }
 
-func (t moduleType) corrupt(key string, err error) *Error {
+func (m *module) corrupt(key string, err error) *Error {
 	return &Error{
-		Code: ErrCorrupt, Module: t.name, Phase: "decode", KeyHash: keyHash(key), Err: err,
+		Code: ErrCorrupt, Module: m.name, Phase: "decode", KeyHash: keyHash(key), Err: err,
 		Message: "the stored state cannot be read; it was left as it is",
 	}
 }

@@ -25,7 +25,7 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		app.observer.measure(Measurement{Name: errorsReported, Value: 1})
 		app.observer.failed(&Error{})
-		_ = app.observer.verb(t.Context(), "login", func(context.Context) error {
+		_ = app.observer.change(t.Context(), "login", func(context.Context) error {
 			if app == nil { // it has something to hold
 				t.Error("no app")
 			}

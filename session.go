@@ -188,7 +188,7 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 // The same login once more, as after a double click, comes with the cookie that
 // the first has replaced. It joins the first: the browser gets that one's cookie.
 func (s *Session) Login(ctx context.Context, user string) error {
-	return s.observer().verb(ctx, "login", func(ctx context.Context) error {
+	return s.observer().change(ctx, "login", func(ctx context.Context) error {
 		if user == "" || len(user) > maxKey {
 			return &Error{
 				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
@@ -208,7 +208,7 @@ func (s *Session) Login(ctx context.Context, user string) error {
 // ResolveKey that have no key. Logging out a guest does nothing. Through a session
 // of [App.Sessions] the cookie stays, and is a guest's from then on.
 func (s *Session) Logout(ctx context.Context) error {
-	return s.observer().verb(ctx, "logout", func(ctx context.Context) error {
+	return s.observer().change(ctx, "logout", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
 			return err
 		}
@@ -222,7 +222,7 @@ func (s *Session) Logout(ctx context.Context) error {
 // ErrInternal when the response's header was already written or the session is
 // one of [App.Sessions], and with ErrNested inside a change of state.
 func (s *Session) Renew(ctx context.Context) error {
-	return s.observer().verb(ctx, "renew", func(ctx context.Context) error {
+	return s.observer().change(ctx, "renew", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
 			return err
 		}
@@ -239,7 +239,7 @@ func (s *Session) Renew(ctx context.Context) error {
 // Destroying a session twice does nothing.
 // It fails with ErrNested inside a change of state.
 func (s *Session) Destroy(ctx context.Context) error {
-	return s.observer().verb(ctx, "destroy", func(ctx context.Context) error {
+	return s.observer().change(ctx, "destroy", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
 			return err
 		}

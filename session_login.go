@@ -109,15 +109,15 @@ type login struct {
 	asking *module // whose Adopt or key function is running, for reports
 	asked  string  // the key that it is about
 
-	moves    []*carried
+	moves    []*guestMove
 	dropped  []int    // where the guests are among the parts who go with their user
 	foreign  []string // modules of other programs whose guests wait for them
 	old, new int      // where the users' records are; -1 = no part
 	own      int
 }
 
-// A carried module has a guest whose state comes along.
-type carried struct {
+// A guestMove is of a module that has a guest whose state comes along.
+type guestMove struct {
 	m      *module
 	to     string // the key
 	seen   bool   // the guest had a state when the parts were named
@@ -198,7 +198,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 				return nil, m.error(err, "", to)
 			}
 		}
-		l.moves = append(l.moves, &carried{
+		l.moves = append(l.moves, &guestMove{
 			m: m, to: to, seen: guest.Exists(), target: -1, guest: part(*l.guestRef(from, now)),
 		})
 	}

@@ -14,16 +14,16 @@ import (
 // their own. A session has a record from its first stored state, login,
 // renewal or end on; the record and the first stored state are one group.
 type sessions struct {
-	app   *registry
-	kind  *engine.Kind
-	users *engine.Kind
-	news  newSessions
+	app     *registry
+	kind    *engine.Kind
+	users   *engine.Kind
+	limiter limiter
 }
 
 func (ss *sessions) init(app *registry) {
 	ss.app = app
 	app.listed = ss.listed
-	ss.news.init(app.opts.MaxNewSessions)
+	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
 		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
@@ -123,7 +123,7 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 		fn: func(v any) (engine.Result, error) {
 			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
 			if err == nil && v.(*sessionRecord) == nil && rec != nil {
-				err = ss.news.take()
+				err = ss.limiter.take()
 			}
 			return engine.Result{Value: rec}, err
 		},
@@ -252,7 +252,7 @@ func (ss *sessions) begin(session string) error {
 	if v := ss.app.engine.Peek(ss.kind, session); v != nil && v.Revision != 0 {
 		return nil
 	}
-	return ss.news.take()
+	return ss.limiter.take()
 }
 
 // moving returns the session's record for a change of whom it belongs to: with
@@ -341,20 +341,20 @@ func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time
 	return t, asked, err
 }
 
-// newSessions is the bound of Options.MaxNewSessions: what a second holds may
-// come at once, and then one more with each fraction of a second that passes.
-// It is measured in real time, because whoever is refused waits in real time.
-type newSessions struct {
+// A limiter is the bound of Options.MaxNewSessions: a token bucket that holds one
+// second's worth. It is measured in real time, because whoever is refused waits
+// in real time.
+type limiter struct {
 	each time.Duration // the fraction of a second that one session takes
 
 	mu   sync.Mutex
 	used time.Time // up to when time has been used up
 }
 
-func (n *newSessions) init(perSecond int) { n.each = time.Second / time.Duration(perSecond) }
+func (n *limiter) init(perSecond int) { n.each = time.Second / time.Duration(perSecond) }
 
 // take lets one more session begin, or fails with ErrBusy.
-func (n *newSessions) take() error {
+func (n *limiter) take() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	now := time.Now()

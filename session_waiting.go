@@ -124,7 +124,7 @@ func (t *arrival) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, e
 	default:
 		var res engine.Result
 		var err error
-		if failure := apart(func() { res, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
+		if failure := isolated(func() { res, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
 			err = failure
 		}
 		switch {

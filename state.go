@@ -27,7 +27,7 @@ import (
 // with ErrUnknown when nobody knows whether it happened. A context that ends
 // while a change waits is an error of one of these codes which wraps the
 // context's.
-type State[S any] struct{ core }
+type State[S any] struct{ untyped }
 
 // AnyState is a *State of any type.
 type AnyState interface {
@@ -36,7 +36,7 @@ type AnyState interface {
 	// App returns the App that the module is registered with.
 	App() *App
 
-	untyped() core
+	bare() untyped
 }
 
 // Name returns the module's name.
@@ -130,7 +130,7 @@ func (s *State[S]) At(key string) *State[S] {
 	at := &struct { // one allocation for both
 		state State[S]
 		key   string
-	}{State[S]{s.core}, key}
+	}{State[S]{s.untyped}, key}
 	at.state.key, at.state.at = &at.key, true
 	return &at.state
 }
@@ -150,8 +150,8 @@ func (s *State[S]) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { s.keys(ctx, yield) }
 }
 
-// core is a State without its type.
-type core struct {
+// untyped is a State without its type.
+type untyped struct {
 	app    *App
 	module *module
 	key    *string // of At; apart, as secrets are: it names a user
@@ -159,14 +159,14 @@ type core struct {
 }
 
 // of returns the key of At.
-func (c core) of() string {
+func (c untyped) of() string {
 	if c.key == nil {
 		return ""
 	}
 	return *c.key
 }
 
-func (c core) untyped() core { return c }
+func (c untyped) bare() untyped { return c }
 
 // Register adds a module to the app and returns its state, which handlers
 // use. Mistakes in the definition panic, naming the module and the mend.
@@ -198,7 +198,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 	if fn := m.Adopt; fn != nil {
 		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
 	}
-	return &State[S]{core: core{app: app, module: app.register(d)}}
+	return &State[S]{untyped: untyped{app: app, module: app.register(d)}}
 }
 
 func assign[S any](v any) any {

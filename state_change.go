@@ -13,7 +13,7 @@ import (
 // alone, an action, which gets a Call, or a change from outside, which gets the
 // context of one.
 type op struct {
-	core
+	untyped
 	kind *engine.Kind // of the instance that was resolved last
 	id   string       // and its key
 	res  resolution
@@ -22,13 +22,13 @@ type op struct {
 		apply(v any) (engine.Result, error)
 	}
 
-	act     func(c *Call, v any) error
-	change  bridge.Change
-	ctx     context.Context
-	action  string
-	payload any
-	call    *Call  // of the last run; each has one of its own
-	watch   *watch // nil: nobody watches
+	act      func(c *Call, v any) error
+	change   bridge.Change
+	ctx      context.Context
+	action   string
+	payload  any
+	call     *Call     // of the last run; each has one of its own
+	measured *measured // nil: nobody measures it
 }
 
 // newOp returns an op to be completed.
@@ -96,7 +96,7 @@ func (o *op) ready(res engine.Result, from *engine.Version) error {
 	if res.Delete {
 		return nil
 	}
-	encoded, err := moduleType{module: o.module}.Encode(res.Value, nil)
+	encoded, err := o.module.Encode(res.Value, nil)
 	if err != nil || o.module.app.engine.Encodes(from, encoded) {
 		return err
 	}
@@ -104,8 +104,8 @@ func (o *op) ready(res engine.Result, from *engine.Version) error {
 }
 
 func (o *op) run(v any) (engine.Result, error) {
-	if o.watch != nil {
-		o.watch.run()
+	if o.measured != nil {
+		o.measured.run()
 	}
 	if o.fn != nil {
 		return o.fn.apply(v)
@@ -133,11 +133,11 @@ func (o *op) Committed(ctx context.Context) {
 	}
 }
 
-// update is core.update, measured and traced.
-func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
-	w := ob.watch(ctx, c.module.name, o.action)
+// update is untyped.update, measured and traced.
+func (ob *observer) update(ctx context.Context, c untyped, o *op) (any, error) {
+	w := ob.follow(ctx, c.module.name, o.action)
 	defer w.over()
-	o.watch = w
+	o.measured = w
 	if o.ctx != nil {
 		o.ctx = w.ctx
 	}
@@ -148,21 +148,21 @@ func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
 
 // Batched implements engine.BatchedOp.
 func (o *op) Batched(updates int) {
-	if o.watch != nil {
-		o.watch.batch.Store(int32(updates))
+	if o.measured != nil {
+		o.measured.batch.Store(int32(updates))
 	}
 }
 
 // update runs the op as one transaction.
-func (c core) update(ctx context.Context, o *op) (any, error) {
+func (c untyped) update(ctx context.Context, o *op) (any, error) {
 	m := c.module
-	if ob := m.app.observer; ob != nil && o.watch == nil {
+	if ob := m.app.observer; ob != nil && o.measured == nil {
 		return ob.update(ctx, c, o)
 	}
 	if nested(ctx) {
 		return nil, nestedError(m.name)
 	}
-	o.core = c
+	o.untyped = c
 	defer func() {
 		if p := recover(); p != nil {
 			m.panicked(ctx, o.action, "run", o.id, p)
@@ -176,7 +176,7 @@ func (c core) update(ctx context.Context, o *op) (any, error) {
 }
 
 // change runs the op, and moves the session if the key has changed.
-func (c core) change(ctx context.Context, o *op) (v any, err error) {
+func (c untyped) change(ctx context.Context, o *op) (v any, err error) {
 	e := c.module.app.engine
 	var retry engine.Retry
 	for {
@@ -189,7 +189,7 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 			}
 			continue
 		}
-		left, ok := err.(*moved)
+		left, ok := err.(*keyChange)
 		if !ok {
 			return v, err
 		}
@@ -209,7 +209,7 @@ func (c core) change(ctx context.Context, o *op) (v any, err error) {
 	}
 }
 
-func (c core) do(ctx context.Context, action string, payload any) (any, error) {
+func (c untyped) do(ctx context.Context, action string, payload any) (any, error) {
 	fn := c.module.actions[action]
 	if fn == nil {
 		return nil, &Error{

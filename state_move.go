@@ -10,15 +10,15 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// A moved run is one that left a state with another key than it began with.
+// A keyChange is a run that left a state with another key than it began with.
 // Nothing of it is kept where it ran: see move.
-type moved struct {
+type keyChange struct {
 	result any             // what it left
 	key    string          // of the result
 	from   *engine.Version // what it began with
 }
 
-func (*moved) Error() string { return "the key of the state has changed" }
+func (*keyChange) Error() string { return "the key of the state has changed" }
 
 // A move is a change of the key by a change of state: login, logout and
 // switch. The run that led to it has ended, and its instance is as it was; the
@@ -35,7 +35,7 @@ func (*moved) Error() string { return "the key of the state has changed" }
 // for a guest must find the session already where it went.
 type move struct {
 	*op
-	left    *moved
+	left    *keyChange
 	session bearer
 
 	target, guest, user, own int // where they are among the parts; -1 = no part
@@ -194,7 +194,7 @@ func (mv *move) checkOwner(there *engine.Version, v any) error {
 	case "", mv.left.key, owner(m.schema.Initial()):
 		return nil
 	}
-	mv.foreign = moduleType{module: m}.corrupt(mv.left.key, errors.New("the state belongs to another key"))
+	mv.foreign = m.corrupt(mv.left.key, errors.New("the state belongs to another key"))
 	mv.foreign.Action = mv.action
 	return mv.foreign
 }
@@ -207,7 +207,7 @@ func (mv *move) reportDropped() {
 	b, err1 := m.schema.Encode(before, nil)
 	a, err2 := m.schema.Encode(after, nil)
 	if err1 == nil && err2 == nil && !bytes.Equal(a, b) {
-		m.app.logCrowd(slog.LevelWarn, crowdDropped, "stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before",
+		m.app.logCrowd(slog.LevelWarn, logDropped, "stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before",
 			slog.String("module", m.name), slog.String("action", mv.action))
 	}
 }
@@ -241,11 +241,11 @@ func (o *op) checkKey(res engine.Result, from *engine.Version) error {
 // written as JSON.
 func (o *op) leave(v any, key string, from *engine.Version) error {
 	m := o.module
-	encoded, err := moduleType{module: m}.Encode(v, nil)
+	encoded, err := m.Encode(v, nil)
 	if err != nil {
 		return err
 	}
-	settled, _, _, err := moduleType{module: m}.Settle(v, from.Value, nil, encoded)
+	settled, _, _, err := m.Settle(v, from.Value, nil, encoded)
 	if err != nil {
 		return err
 	}
@@ -255,5 +255,5 @@ func (o *op) leave(v any, key string, from *engine.Version) error {
 			Err: errors.New("JSON does not keep the fields tagged stay:\"key\" as they are, for example because of invalid UTF-8"),
 		}
 	}
-	return &moved{result: settled, key: key, from: from}
+	return &keyChange{result: settled, key: key, from: from}
 }

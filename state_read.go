@@ -32,7 +32,7 @@ func (a *App) pageLoad(ctx context.Context) error {
 	refs := make([]engine.Ref, 0, len(modules))
 	readable := make([]*module, 0, len(modules))
 	for _, m := range modules {
-		ref, err := core{app: a, module: m}.resolve(ctx, nil)
+		ref, err := untyped{app: a, module: m}.resolve(ctx, nil)
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			continue // the others are reset all the same
@@ -48,7 +48,7 @@ func (a *App) pageLoad(ctx context.Context) error {
 		if err != nil {
 			err = m.error(err, "", refs[i].Key)
 		} else {
-			err = core{app: a, module: m}.resetForPage(ctx)
+			err = untyped{app: a, module: m}.resetForPage(ctx)
 		}
 		if err = unlessUnreadable(err); err != nil {
 			return err
@@ -67,7 +67,7 @@ func unlessUnreadable(err error) error {
 }
 
 // resetForPage resets the state if that changes it.
-func (c core) resetForPage(ctx context.Context) error {
+func (c untyped) resetForPage(ctx context.Context) error {
 	v, err := c.read(ctx)
 	if err != nil {
 		return err
@@ -81,14 +81,14 @@ func (c core) resetForPage(ctx context.Context) error {
 
 // isReset reports whether v is what a reset leaves, as it is or as OnCreated
 // completes it after a load.
-func (c core) isReset(ctx context.Context, v any) (bool, error) {
+func (c untyped) isReset(ctx context.Context, v any) (bool, error) {
 	m := c.module
 	reset := m.schema.Reset(v)
 	same, err := m.same(v, reset)
 	if same || err != nil || m.created == nil {
 		return same, err
 	}
-	if err := (moduleType{module: m}).runCreated(ctx, true, reset); err != nil {
+	if err := m.runCreated(ctx, true, reset); err != nil {
 		return false, err
 	}
 	return m.same(v, reset)
@@ -99,17 +99,17 @@ func (c core) isReset(ctx context.Context, v any) (bool, error) {
 func (m *module) same(v, w any) (bool, error) {
 	a, err := m.schema.Encode(v, nil)
 	if err != nil {
-		return false, moduleType{module: m}.invalid(err)
+		return false, m.invalid(err)
 	}
 	b, err := m.schema.Encode(w, nil)
 	if err != nil {
-		return false, moduleType{module: m}.invalid(err)
+		return false, m.invalid(err)
 	}
 	return bytes.Equal(a, b), nil
 }
 
 // get returns a copy of the committed state.
-func (c core) get(ctx context.Context) (any, error) {
+func (c untyped) get(ctx context.Context) (any, error) {
 	v, err := c.read(ctx)
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (c core) get(ctx context.Context) (any, error) {
 }
 
 // read returns the committed state, which must not be changed.
-func (c core) read(ctx context.Context) (any, error) {
+func (c untyped) read(ctx context.Context) (any, error) {
 	m := c.module
 	if m.scope == scopeGlobal && !c.at && !m.app.manyOwners.Load() {
 		if v := m.app.engine.Latest(m.kind); v != nil {
@@ -152,7 +152,7 @@ func (c core) read(ctx context.Context) (any, error) {
 }
 
 // initial is what a request of an ended session reads.
-func (c core) initial(ctx context.Context) (any, error) {
+func (c untyped) initial(ctx context.Context) (any, error) {
 	l, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
 	return l.Value, err
 }
@@ -160,7 +160,7 @@ func (c core) initial(ctx context.Context) (any, error) {
 // keysPage is how many keys are asked for in one call.
 const keysPage = 256
 
-func (c core) keys(ctx context.Context, yield func(string, error) bool) {
+func (c untyped) keys(ctx context.Context, yield func(string, error) bool) {
 	m := c.module
 	if c.at || m.kind == nil {
 		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys: call Keys without At, of a module that is not ephemeral"})
@@ -191,7 +191,7 @@ func (c core) keys(ctx context.Context, yield func(string, error) bool) {
 }
 
 // page lists the keys that come after the one named.
-func (c core) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
+func (c untyped) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
 	m := c.module
 	if !m.app.engine.Begin() {
 		return nil, closedError(m.name, "load", nil)

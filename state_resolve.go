@@ -32,7 +32,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 	e := r.ss.app.engine
 	rec := r.record()
 	now := e.Peek(r.ss.kind, r.session)
-	if now == nil && r.apart() && !r.isNew {
+	if now == nil && r.elsewhere() && !r.isNew {
 		var err error
 		if now, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.kind, Key: r.session}); err != nil {
 			return false // whoever resolves again gets the error
@@ -88,7 +88,7 @@ func (r *resolution) Create() ([]engine.Companion, error) {
 // it is created after the record, see op.ready, and the record is looked at
 // again then, see Stands.
 func (r *resolution) companions(v *engine.Version) []engine.Companion {
-	if r.apart() {
+	if r.elsewhere() {
 		return nil
 	}
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
@@ -234,9 +234,9 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 	return ref, nil
 }
 
-// apart reports whether the state is not in the store that has the session's
+// elsewhere reports whether the state is not in the store that has the session's
 // record: no group can have both.
-func (r *resolution) apart() bool { return r.kind.Backend != r.ss.kind.Backend }
+func (r *resolution) elsewhere() bool { return r.kind.Backend != r.ss.kind.Backend }
 
 // Stands implements engine.Guard: what memory has of the session and its user
 // is brought up to date before, on a store with other owners.
@@ -264,7 +264,7 @@ func (r *resolution) refresh() error {
 }
 
 // resolve names the instance that a call is about.
-func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
+func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	m := c.module
 	switch {
 	case m.scope == scopeGlobal && !c.at:
@@ -300,7 +300,7 @@ func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 }
 
 // shared names an instance that belongs to no session.
-func (c core) shared(ctx context.Context, key string) (engine.Ref, error) {
+func (c untyped) shared(ctx context.Context, key string) (engine.Ref, error) {
 	m := c.module
 	ref := engine.Ref{Kind: m.kind, Key: key}
 	if !m.app.manyOwners.Load() {

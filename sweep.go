@@ -113,7 +113,7 @@ func (o *owner) Expire(ctx context.Context, rec *store.Record) error {
 	m, _, key := o.app.stateOf(keyspace.Original(rec.Key))
 	v, err := m.stored(rec)
 	if err != nil {
-		return moduleType{module: m}.corrupt(key, err)
+		return m.corrupt(key, err)
 	}
 	m.runHook(ctx, "onExpire", key, v, m.expired)
 	return nil
