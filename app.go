@@ -261,34 +261,5 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 // states that exist. The user's states stay, and the user may log in again.
 // It fails with ErrNested inside a change of state.
 func (a *App) Revoke(ctx context.Context, user string) error {
-	return a.observer.change(ctx, "revoke", func(ctx context.Context) error { return a.revoke(ctx, user) })
-}
-
-func (a *App) revoke(ctx context.Context, user string) error {
-	if nested(ctx) {
-		return nestedError("")
-	}
-	ref := engine.Ref{Kind: a.sessions.users, Key: user, Now: a.opts.Clock()}
-	// Where memory says that there is nothing to revoke, another process may
-	// have logged the user in since.
-	if err := a.sync(ctx, ref); err != nil {
-		return a.sessions.error(err, user)
-	}
-	_, err := a.engine.Update(ctx, &systemOp{
-		app: a.base,
-		ref: ref,
-		fn: func(v any) (engine.Result, error) {
-			u := v.(*userRecord)
-			if u != nil {
-				u.Epoch = newEpoch(u.Epoch)
-				u.Revoked = a.opts.Clock().UnixMilli()
-				u.Sessions = nil
-			}
-			return engine.Result{Value: u}, nil
-		},
-	})
-	if err != nil {
-		return a.sessions.error(err, user)
-	}
-	return nil
+	return a.observer.change(ctx, "revoke", func(ctx context.Context) error { return a.sessions.revoke(ctx, user) })
 }

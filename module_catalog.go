@@ -120,63 +120,6 @@ func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.
 	return s.Store.Commit(ctx, now, groups)
 }
 
-// makeWay sets aside expired records that are in the way of what the groups
-// create under their keys, where somebody is to hear of them. On a store with other owners
-// the engine cannot do that when it loads a state: that memory knows a key to
-// be absent says nothing of an expired record, which another process may have
-// made since.
-func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Group) error {
-	if c.backend.Features().SoleOwner {
-		return nil
-	}
-	var reads []store.Read
-	for _, g := range groups {
-		for _, w := range g {
-			if w.Op == store.Put && w.Base == 0 && c.mayFollow(w.Key) {
-				reads = append(reads, store.Read{Key: w.Key})
-			}
-		}
-	}
-	if len(reads) == 0 {
-		return nil
-	}
-	recs, err := c.store.Load(ctx, time.UnixMilli(0), reads) // at that time nothing had expired
-	if err != nil || len(recs) != len(reads) {
-		return cmp.Or(err, sweep.ErrSilent)
-	}
-	var expired []*store.Record
-	for i := range recs {
-		rec := &recs[i]
-		if rec.Revision == 0 || !rec.Expired(now) {
-			continue
-		}
-		heard, err := c.heard(ctx, now, rec.Key)
-		if err != nil {
-			return err
-		}
-		if heard {
-			expired = append(expired, rec)
-		}
-	}
-	return sweep.SetAside(ctx, c.store, now, expired...)
-}
-
-// mayFollow reports whether an expired record may be under the key of a state
-// that is created, of which somebody is to hear.
-func (c *catalog) mayFollow(key string) bool {
-	m, _, _ := c.app.stateOf(key)
-	return m != nil && (m.expired != nil || m.expiry > 0)
-}
-
-// heard reports whether some program runs OnExpire of the state with this key.
-func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
-	if m, _, _ := c.app.stateOf(key); m.expired != nil {
-		return true, nil
-	}
-	list, _, err := c.load(ctx, now)
-	return c.app.hookElsewhere(list, key), err
-}
-
 func storesState(groups []store.Group) bool {
 	for _, g := range groups {
 		for _, w := range g {
@@ -356,62 +299,6 @@ func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
 		c.know(&catalogRecord{})
 	}
 	return list, err
-}
-
-// hookElsewhere reports whether OnExpire for the state with this key in the
-// store is called by other programs, and not by this one.
-func (a *registry) hookElsewhere(list *catalogRecord, key string) bool {
-	if m, _, _ := a.stateOf(key); m != nil && m.expired != nil {
-		return false
-	}
-	scope, name, _ := keyspace.Split(key)
-	prefixes := []string{keyspace.Module(scope, name)}
-	if scope == keyspace.Guest {
-		prefixes = append(prefixes, keyspace.Module(keyspace.User, name), keyspace.Module(keyspace.Key, name))
-	}
-	day := catalogDay(a.opts.Clock())
-	return slices.ContainsFunc(prefixes, func(p string) bool {
-		m := list.get(p)
-		return m.Hook != 0 && day-m.Hook <= catalogDays
-	})
-}
-
-// A foreignModule is one of the store's that this App does not register.
-type foreignModule struct {
-	scope, name string
-	byUser      bool
-}
-
-// foreign returns the modules in the list that this App does not register.
-func (a *registry) foreign(list *catalogRecord) (all []foreignModule) {
-	if list == nil {
-		return nil
-	}
-	day := catalogDay(a.opts.Clock())
-	for _, prefix := range slices.Sorted(maps.Keys(list.Modules)) {
-		scope, name, _ := keyspace.Split(prefix)
-		m := list.Modules[prefix]
-		if mine, _, _ := a.stateOf(prefix + "/"); mine == nil && day-m.Seen <= catalogDays {
-			all = append(all, foreignModule{scope, name, m.ByUser})
-		}
-	}
-	return all
-}
-
-// foreignStates returns the keys in the store of what a session can have of
-// modules that this App does not register.
-func (a *registry) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
-	for _, m := range a.foreign(list) {
-		switch m.scope {
-		case keyspace.Session, keyspace.Guest:
-			keys = append(keys, keyspace.Prefix(m.scope, m.name)+id)
-		case keyspace.User, keyspace.Key:
-			for _, moves := range rec.guests(m.name) {
-				keys = append(keys, keyspace.Prefix(keyspace.Guest, m.name)+keyspace.GuestID(id, moves))
-			}
-		}
-	}
-	return keys
 }
 
 // say logs, once for each text and module, what is left to the programs that register it.

@@ -1,8 +1,10 @@
 package stay
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/sweep"
@@ -150,4 +152,61 @@ func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 		return engine.Result{}, err
 	}
 	return engine.Result{Value: v}, nil
+}
+
+// makeWay sets aside expired records that are in the way of what the groups
+// create under their keys, where somebody is to hear of them. On a store with other owners
+// the engine cannot do that when it loads a state: that memory knows a key to
+// be absent says nothing of an expired record, which another process may have
+// made since.
+func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Group) error {
+	if c.backend.Features().SoleOwner {
+		return nil
+	}
+	var reads []store.Read
+	for _, g := range groups {
+		for _, w := range g {
+			if w.Op == store.Put && w.Base == 0 && c.mayFollow(w.Key) {
+				reads = append(reads, store.Read{Key: w.Key})
+			}
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	recs, err := c.store.Load(ctx, time.UnixMilli(0), reads) // at that time nothing had expired
+	if err != nil || len(recs) != len(reads) {
+		return cmp.Or(err, sweep.ErrSilent)
+	}
+	var expired []*store.Record
+	for i := range recs {
+		rec := &recs[i]
+		if rec.Revision == 0 || !rec.Expired(now) {
+			continue
+		}
+		heard, err := c.heard(ctx, now, rec.Key)
+		if err != nil {
+			return err
+		}
+		if heard {
+			expired = append(expired, rec)
+		}
+	}
+	return sweep.SetAside(ctx, c.store, now, expired...)
+}
+
+// mayFollow reports whether an expired record may be under the key of a state
+// that is created, of which somebody is to hear.
+func (c *catalog) mayFollow(key string) bool {
+	m, _, _ := c.app.stateOf(key)
+	return m != nil && (m.expired != nil || m.expiry > 0)
+}
+
+// heard reports whether some program runs OnExpire of the state with this key.
+func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
+	if m, _, _ := c.app.stateOf(key); m.expired != nil {
+		return true, nil
+	}
+	list, _, err := c.load(ctx, now)
+	return c.app.hookElsewhere(list, key), err
 }

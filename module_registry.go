@@ -331,3 +331,59 @@ func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange
 func (m *module) guestWaits(rec *sessionRecord) bool {
 	return rec != nil && rec.events != nil && len(rec.events.Keys[m.name].Waiting) > 0 && m.bySession()
 }
+
+// hookElsewhere reports whether OnExpire for the state with this key in the
+// store is called by other programs, and not by this one.
+func (a *registry) hookElsewhere(list *catalogRecord, key string) bool {
+	if m, _, _ := a.stateOf(key); m != nil && m.expired != nil {
+		return false
+	}
+	scope, name, _ := keyspace.Split(key)
+	prefixes := []string{keyspace.Module(scope, name)}
+	if scope == keyspace.Guest {
+		prefixes = append(prefixes, keyspace.Module(keyspace.User, name), keyspace.Module(keyspace.Key, name))
+	}
+	day := catalogDay(a.opts.Clock())
+	return slices.ContainsFunc(prefixes, func(p string) bool {
+		m := list.get(p)
+		return m.Hook != 0 && day-m.Hook <= catalogDays
+	})
+}
+
+// A foreignModule is one of the store's that this App does not register.
+type foreignModule struct {
+	scope, name string
+	byUser      bool
+}
+
+// foreign returns the modules in the list that this App does not register.
+func (a *registry) foreign(list *catalogRecord) (all []foreignModule) {
+	if list == nil {
+		return nil
+	}
+	day := catalogDay(a.opts.Clock())
+	for _, prefix := range slices.Sorted(maps.Keys(list.Modules)) {
+		scope, name, _ := keyspace.Split(prefix)
+		m := list.Modules[prefix]
+		if mine, _, _ := a.stateOf(prefix + "/"); mine == nil && day-m.Seen <= catalogDays {
+			all = append(all, foreignModule{scope, name, m.ByUser})
+		}
+	}
+	return all
+}
+
+// foreignStates returns the keys in the store of what a session can have of
+// modules that this App does not register.
+func (a *registry) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
+	for _, m := range a.foreign(list) {
+		switch m.scope {
+		case keyspace.Session, keyspace.Guest:
+			keys = append(keys, keyspace.Prefix(m.scope, m.name)+id)
+		case keyspace.User, keyspace.Key:
+			for _, moves := range rec.guests(m.name) {
+				keys = append(keys, keyspace.Prefix(keyspace.Guest, m.name)+keyspace.GuestID(id, moves))
+			}
+		}
+	}
+	return keys
+}

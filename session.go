@@ -102,7 +102,7 @@ func (s *Session) ID() string {
 	if s == nil {
 		return ""
 	}
-	return s.presence.id()
+	return s.id()
 }
 
 // String names the session for logs: by the first 12 digits of the SHA-256 of its
@@ -112,7 +112,7 @@ func (s *Session) String() string {
 	if s == nil {
 		return "no session"
 	}
-	return s.presence.text()
+	return s.text()
 }
 
 // Format implements fmt.Formatter: a Session is printed as [Session.String] says,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/stay-go/stay/internal/engine"
 )
 
 // A listing is a session as its record tells of it. It has no browser that a
@@ -32,11 +34,14 @@ func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	return &all.session
 }
 
-func (l *listing) lock()   { l.mu.Lock() }
+func (l *listing) lock() { l.mu.Lock() }
+
 func (l *listing) unlock() { l.mu.Unlock() }
 
 func (l *listing) text() string { return "session " + keyHash(l.key) }
-func (l *listing) id() string   { return l.key }
+
+func (l *listing) id() string { return l.key }
+
 func (l *listing) name() string { return l.key }
 
 func (l *listing) look() (rec *sessionRecord, created time.Time) {
@@ -152,9 +157,40 @@ func (l *listing) follow(_ context.Context, _ uint32, rec *sessionRecord) error 
 	return nil
 }
 
-func (*listing) use()     {}
+func (*listing) use() {}
+
 func (*listing) changes() {}
 
 func (*listing) neverStored(context.Context) bool { return false }
 
 func (*listing) join(context.Context, string, time.Time) (bool, error) { return false, nil }
+
+// revoke is App.Revoke.
+func (ss *sessions) revoke(ctx context.Context, user string) error {
+	if nested(ctx) {
+		return nestedError("")
+	}
+	ref := engine.Ref{Kind: ss.users, Key: user, Now: ss.app.opts.Clock()}
+	// Where memory says that there is nothing to revoke, another process may
+	// have logged the user in since.
+	if err := ss.app.sync(ctx, ref); err != nil {
+		return ss.error(err, user)
+	}
+	_, err := ss.app.engine.Update(ctx, &systemOp{
+		app: ss.app.base,
+		ref: ref,
+		fn: func(v any) (engine.Result, error) {
+			u := v.(*userRecord)
+			if u != nil {
+				u.Epoch = newEpoch(u.Epoch)
+				u.Revoked = ss.app.opts.Clock().UnixMilli()
+				u.Sessions = nil
+			}
+			return engine.Result{Value: u}, nil
+		},
+	})
+	if err != nil {
+		return ss.error(err, user)
+	}
+	return nil
+}

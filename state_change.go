@@ -72,7 +72,7 @@ func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
 
 // Run implements engine.Op.
 func (o *op) Run(v any, from *engine.Version) (engine.Result, error) {
-	res, err := o.run(v)
+	res, err := o.invoke(v)
 	if err == nil {
 		err = o.checkKey(res, from)
 	}
@@ -103,7 +103,7 @@ func (o *op) ready(res engine.Result, from *engine.Version) error {
 	return errNotReady
 }
 
-func (o *op) run(v any) (engine.Result, error) {
+func (o *op) invoke(v any) (engine.Result, error) {
 	if o.measured != nil {
 		o.measured.run()
 	}
@@ -199,7 +199,7 @@ func (c untyped) change(ctx context.Context, o *op) (v any, err error) {
 			}
 		}
 		mv := &move{op: o, left: left, session: o.res.request}
-		v, again, err := mv.run(ctx)
+		v, again, err := mv.carryOut(ctx)
 		if !again {
 			return v, err
 		}

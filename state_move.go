@@ -44,9 +44,9 @@ type move struct {
 	tooLarge                 bool   // the guest's state does not fit beside it, and is dropped
 }
 
-// run moves the session to the key of the result. It returns what the state
+// carryOut moves the session to the key of the result. It returns what the state
 // is now; again means that the change has to start again.
-func (mv *move) run(ctx context.Context) (v any, again bool, err error) {
+func (mv *move) carryOut(ctx context.Context) (v any, again bool, err error) {
 	m, r := mv.module, &mv.res
 	if len(mv.left.key) > maxKey {
 		return nil, false, m.longKey(mv.left.key)

@@ -48,9 +48,9 @@ const (
 )
 
 const (
-	system = "stay/"
-	claims = system + "claim/"
-	aside  = system + "expired/"
+	system   = "stay/"
+	claimed  = system + "claim/"
+	setAside = system + "expired/"
 )
 
 // Module is what the keys of a module's states begin with, without the slash
@@ -118,21 +118,21 @@ func Owner(key string) (before, owner string) {
 // Claim names the record that claims an expired record, and what goes with it.
 func Claim(key string) string {
 	sum := sha256.Sum256([]byte(key))
-	return claims + hex.EncodeToString(sum[:16])
+	return claimed + hex.EncodeToString(sum[:16])
 }
 
 // Aside names the record that an expired one becomes when it is set aside.
 func Aside(key string, revision store.Revision) string {
-	return aside + strconv.FormatUint(uint64(revision), 10) + "/" + key
+	return setAside + strconv.FormatUint(uint64(revision), 10) + "/" + key
 }
 
 // IsAside reports whether a record was set aside.
-func IsAside(key string) bool { return strings.HasPrefix(key, aside) }
+func IsAside(key string) bool { return strings.HasPrefix(key, setAside) }
 
 // Original returns the key that a record had before it was set aside, or the
 // key that it has.
 func Original(key string) string {
-	if rest, ok := strings.CutPrefix(key, aside); ok {
+	if rest, ok := strings.CutPrefix(key, setAside); ok {
 		_, key, _ = strings.Cut(rest, "/")
 	}
 	return key

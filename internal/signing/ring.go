@@ -107,7 +107,7 @@ func (r *Ring) Verify(ctx context.Context, value string) (*Token, error) {
 			return t, nil
 		}
 	}
-	return r.verify(ctx, value)
+	return r.verifyNew(ctx, value)
 }
 
 // known returns the keys as far as they are in memory.
@@ -121,8 +121,8 @@ func (r *Ring) known() []*signKey {
 	return nil
 }
 
-// verify is Verify for a value that is not among those verified already.
-func (r *Ring) verify(ctx context.Context, value string) (*Token, error) {
+// verifyNew is Verify for a value that is not among those verified already.
+func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
 	b, err := strictBase64.DecodeString(value)
 	if err != nil || len(b) < 4+sha256.Size {
 		return nil, nil

@@ -25,7 +25,7 @@ const (
 func (d *Due) claimKey() string { return keyspace.Claim(d.owner) }
 
 // expire claims what is due, runs the hooks of its states and removes it.
-func (s *sweep) expire(ctx context.Context, now time.Time, all []*Due) {
+func (s *pass) expire(ctx context.Context, now time.Time, all []*Due) {
 	mine := s.claim(ctx, now, all)
 	if len(mine) == 0 {
 		return
@@ -43,7 +43,7 @@ func (s *sweep) expire(ctx context.Context, now time.Time, all []*Due) {
 }
 
 // claim claims what nobody else has claimed.
-func (s *sweep) claim(ctx context.Context, now time.Time, all []*Due) (mine []*Due) {
+func (s *pass) claim(ctx context.Context, now time.Time, all []*Due) (mine []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {
 		groups[i] = store.Group{{Op: store.Put, Key: d.claimKey(), Version: 1, Expires: now.Add(claimTime)}}
@@ -61,7 +61,7 @@ func (s *sweep) claim(ctx context.Context, now time.Time, all []*Due) (mine []*D
 }
 
 // release gives claims up. One that cannot be given up expires.
-func (s *sweep) release(ctx context.Context, all []*Due) {
+func (s *pass) release(ctx context.Context, all []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {
 		groups[i] = store.Group{{Op: store.Delete, Key: d.claimKey(), Base: d.claim}}
@@ -72,7 +72,7 @@ func (s *sweep) release(ctx context.Context, all []*Due) {
 // verify looks again at the records of what is claimed: before the claim,
 // another process may have removed them, and hooks with them. It takes the
 // time back to when none of them had expired, so that Load finds them.
-func (s *sweep) verify(ctx context.Context, mine []*Due) error {
+func (s *pass) verify(ctx context.Context, mine []*Due) error {
 	before := mine[0].expired[0].Expires
 	var reads []store.Read
 	for _, d := range mine {
@@ -98,7 +98,7 @@ func (s *sweep) verify(ctx context.Context, mine []*Due) error {
 
 // runHooks runs the hooks of what is claimed. What no time is left for is
 // released.
-func (s *sweep) runHooks(ctx context.Context, mine []*Due) (over, released []*Due) {
+func (s *pass) runHooks(ctx context.Context, mine []*Due) (over, released []*Due) {
 	ctx, cancel := context.WithTimeout(ctx, hookTime)
 	defer cancel()
 	for _, d := range mine {
@@ -119,7 +119,7 @@ func (s *sweep) runHooks(ctx context.Context, mine []*Due) (over, released []*Du
 // expireAll runs OnExpire with each of the states that has one here, and returns
 // the records that may be removed: not those that cannot be read, which stay for
 // repair.
-func (s *sweep) expireAll(ctx context.Context, d *Due, recs []store.Record) []store.Record {
+func (s *pass) expireAll(ctx context.Context, d *Due, recs []store.Record) []store.Record {
 	kept := recs[:0:0]
 	for _, rec := range recs {
 		if d.expires(&rec) && s.owner.Hooked(keyspace.Original(rec.Key)) {

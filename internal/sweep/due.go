@@ -58,8 +58,8 @@ func each(all ...[]store.Record) iter.Seq[*store.Record] {
 	}
 }
 
-// due sorts expired records by their owners, in the order in which they came.
-func (s *sweep) due(recs []store.Record) []*Due {
+// byOwner sorts expired records by their owners, in the order in which they came.
+func (s *pass) byOwner(recs []store.Record) []*Due {
 	var all []*Due
 	by := map[string]*Due{}
 	for _, rec := range recs {
@@ -86,7 +86,7 @@ func (s *sweep) due(recs []store.Record) []*Due {
 func (d *Due) expires(rec *store.Record) bool { return !d.Ended() || rec.Expired(d.ended) }
 
 // hooked reports whether a hook is to run before d is removed.
-func (s *sweep) hooked(d *Due) bool {
+func (s *pass) hooked(d *Due) bool {
 	for rec := range d.records() {
 		if d.expires(rec) && s.owner.Hooked(keyspace.Original(rec.Key)) {
 			return true
@@ -97,7 +97,7 @@ func (s *sweep) hooked(d *Due) bool {
 
 // statesOf returns the keys of all states that a session that is over may have,
 // but for those that are known to have expired.
-func (s *sweep) statesOf(d *Due) []string {
+func (s *pass) statesOf(d *Due) []string {
 	if d.over == nil {
 		return nil
 	}

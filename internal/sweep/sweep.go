@@ -88,8 +88,8 @@ func New(c Config) *Sweeper {
 	return w
 }
 
-// A sweep is one sweep of a store.
-type sweep struct {
+// A pass is one sweep of a store.
+type pass struct {
 	*Sweeper
 	owner   Owner
 	stuck   map[string]bool // keys of expired records that stay for now
@@ -103,7 +103,7 @@ type sweep struct {
 // Sweep removes what has expired. It fails with the first of what went wrong, and
 // goes on with the rest.
 func (w *Sweeper) Sweep(ctx context.Context, owner Owner) error {
-	s := &sweep{Sweeper: w, owner: owner, stuck: map[string]bool{}}
+	s := &pass{Sweeper: w, owner: owner, stuck: map[string]bool{}}
 	for more := w.Store.Features().Expire; more; {
 		more = s.look(ctx)
 	}
@@ -113,7 +113,7 @@ func (w *Sweeper) Sweep(ctx context.Context, owner Owner) error {
 	return s.err
 }
 
-func (s *sweep) fail(err error) {
+func (s *pass) fail(err error) {
 	if err == nil {
 		err = ErrSilent
 	}
@@ -129,7 +129,7 @@ var ErrSilent = fmt.Errorf("%w: the store did not say what became of the call", 
 // look removes one batch of expired records and reports whether there is more
 // to do. What could not be removed is passed over from then on, so every look
 // gets on.
-func (s *sweep) look(ctx context.Context) (more bool) {
+func (s *pass) look(ctx context.Context) (more bool) {
 	if ctx.Err() != nil || !s.Begin() {
 		return false
 	}
@@ -160,7 +160,7 @@ func (s *sweep) look(ctx context.Context) (more bool) {
 	}
 	failed := s.failed
 	s.removed = false
-	s.remove(ctx, now, s.leaveToOthers(ctx, now, s.due(fresh)))
+	s.remove(ctx, now, s.leaveToOthers(ctx, now, s.byOwner(fresh)))
 	if s.vain++; s.removed || s.failed == failed {
 		s.vain = 0
 	}
@@ -170,7 +170,7 @@ func (s *sweep) look(ctx context.Context) (more bool) {
 // leaveToOthers takes out of what is due what other programs run OnExpire of.
 // Their sweeps find it. If there is so much of it that a sweep would not get
 // past it, it is set aside.
-func (s *sweep) leaveToOthers(ctx context.Context, now time.Time, all []*Due) []*Due {
+func (s *pass) leaveToOthers(ctx context.Context, now time.Time, all []*Due) []*Due {
 	var groups []store.Group
 	var keys []string
 	for _, d := range all {
@@ -202,12 +202,12 @@ func (s *sweep) leaveToOthers(ctx context.Context, now time.Time, all []*Due) []
 
 // hookElsewhere reports whether other programs run OnExpire of the record's
 // state, and this one does not.
-func (s *sweep) hookElsewhere(rec *store.Record) bool {
+func (s *pass) hookElsewhere(rec *store.Record) bool {
 	return s.owner.HookElsewhere(keyspace.Original(rec.Key))
 }
 
 // remove removes what is due: what has hooks after they have run.
-func (s *sweep) remove(ctx context.Context, now time.Time, all []*Due) {
+func (s *pass) remove(ctx context.Context, now time.Time, all []*Due) {
 	if len(all) == 0 {
 		return
 	}
@@ -232,7 +232,7 @@ func (s *sweep) remove(ctx context.Context, now time.Time, all []*Due) {
 
 // measure says how many records the next look may bring, by what those of this
 // one take.
-func (s *sweep) measure(all []*Due) {
+func (s *pass) measure(all []*Due) {
 	var n, size int64
 	for _, d := range all {
 		n += int64(len(d.expired))
@@ -246,7 +246,7 @@ func (s *sweep) measure(all []*Due) {
 // delete removes each of them as one group, which is the claim as well: of
 // several who try, one succeeds. It returns those that others have changed
 // meanwhile.
-func (s *sweep) delete(ctx context.Context, now time.Time, all []*Due) (changed []*Due) {
+func (s *pass) delete(ctx context.Context, now time.Time, all []*Due) (changed []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {
 		groups[i] = d.deletes(now)
@@ -265,7 +265,7 @@ func (s *sweep) delete(ctx context.Context, now time.Time, all []*Due) (changed 
 }
 
 // gone tells the owner of what was removed.
-func (s *sweep) gone(d *Due) {
+func (s *pass) gone(d *Due) {
 	s.removed = true
 	for _, recs := range [][]store.Record{d.expired, d.unread} {
 		for i := range recs {
@@ -276,7 +276,7 @@ func (s *sweep) gone(d *Due) {
 }
 
 // commit is the store's, with a result for each group.
-func (s *sweep) commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *pass) commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	if len(groups) == 0 {
 		return nil
 	}
@@ -290,7 +290,7 @@ func (s *sweep) commit(ctx context.Context, now time.Time, groups []store.Group)
 }
 
 // load is the store's, in bounded calls.
-func (s *sweep) load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *pass) load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
 	defer cancel()
 	var recs []store.Record
@@ -309,7 +309,7 @@ func (s *sweep) load(ctx context.Context, now time.Time, reads []store.Read) ([]
 }
 
 // loadStates finds the states of the sessions that are over.
-func (s *sweep) loadStates(ctx context.Context, now time.Time, all []*Due) error {
+func (s *pass) loadStates(ctx context.Context, now time.Time, all []*Due) error {
 	var reads []store.Read
 	var unsaved []string
 	var of []*Due
