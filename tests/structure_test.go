@@ -46,6 +46,18 @@ var rules = []rule{
 		because: "the core is used by the root package, not the other way round",
 	},
 	{
+		from: stay + "/internal/keyspace", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace"},
+		because: "what keys consist of is known without anything that uses them",
+	},
+	{
+		from: stay + "/internal/signing", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/signing"},
+		because: "who signs cookies is handed what it needs: it knows no engine",
+	},
+	{
+		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/sweep"},
+		because: "what has expired are records and keys; what they are its owner tells",
+	},
+	{
 		from: stay, not: []string{"net/http", "database/sql"},
 		because: "package stay serves programs without HTTP and without SQL",
 	},
@@ -186,6 +198,7 @@ var cycles = []struct {
 	because string
 }{
 	{stay + "/internal/engine", 9, "what is in memory is one knot (engine, kind, instance, cache); what stands on it and what it stands on can be read alone"},
+	{stay, 7, "what users name (options, calls, sessions, modules), what is registered, sessions, states and the App stand on each other in this order; each of them is a knot for itself"},
 }
 
 // Whoever reads a file has to read those that it uses, and not the whole package.
