@@ -146,8 +146,8 @@ func Open(path string, options ...Option) (*Store, error) {
 	for _, option := range options {
 		option(&cfg)
 	}
-	if path == "" || path == ":memory:" {
-		return nil, errors.New("sqlitestore: a file name is needed: give Open a path, or use memstore.New for state in memory")
+	if err := checkPath(path); err != nil {
+		return nil, err
 	}
 	if cfg.maxSize != 0 && cfg.maxSize < minSize {
 		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the least useful size, %d bytes", cfg.maxSize, minSize)
