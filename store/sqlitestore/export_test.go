@@ -70,3 +70,19 @@ func (s *Store) HoldCheckpoints() (release func(), err error) {
 	c, err := s.keeper.take(context.Background())
 	return func() { s.keeper.put(c) }, err
 }
+
+// DuringCommit has f run before the next COMMIT.
+func (s *Store) DuringCommit(f func() error) error {
+	c, err := s.writer.take(context.Background())
+	if err != nil {
+		return err
+	}
+	defer s.writer.put(c)
+	c.failCommit = func() error {
+		if err := f(); err != nil {
+			return err
+		}
+		return c.commit()
+	}
+	return nil
+}

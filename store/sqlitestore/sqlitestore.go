@@ -47,6 +47,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -85,6 +86,8 @@ type Store struct {
 	path     string
 	features store.Features
 
+	place   place
+	holder  *conn // keeps the files open and does nothing else
 	writer  *pool // the one connection that writes
 	readers *pool
 	keeper  *pool // the one connection that checkpoints
@@ -152,8 +155,15 @@ func Open(path string, options ...Option) (*Store, error) {
 	if cfg.maxSize != 0 && cfg.maxSize < minSize {
 		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the least useful size, %d bytes", cfg.maxSize, minSize)
 	}
-	path, err := resolve(path)
+	given, err := filepath.Abs(path)
 	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: %w", err)
+	}
+	path, err = resolve(given)
+	if err != nil {
+		return nil, err
+	}
+	if err = peek(path); err != nil {
 		return nil, err
 	}
 	owned, err := own(path, cfg.shared, cfg.wait)
@@ -170,23 +180,35 @@ func Open(path string, options ...Option) (*Store, error) {
 			List:      true,
 			MaxValue:  maxValue,
 		},
-		writer:  newPool(1, sourceOf(path, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache)),
-		readers: newPool(readers, sourceOf(path)),
-		keeper:  newPool(1, sourceOf(path)),
 		due:     logPages,
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		owned:   owned,
 	}
-	if err = syncLog(path); err == nil {
-		err = s.prepare()
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.writer.close(), owned.Close())
+	s.writer = newPool(1, sourceOf(path, &s.place, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache))
+	s.readers = newPool(readers, sourceOf(path, &s.place))
+	s.keeper = newPool(1, sourceOf(path, &s.place))
+	if err = s.open(given); err != nil {
+		return nil, errors.Join(err, s.giveUp(), owned.Close())
 	}
 	go s.checkpoints()
 	return s, nil
+}
+
+// open opens the database when its lock is held.
+func (s *Store) open(given string) error {
+	for _, step := range []func() error{
+		func() error { return syncLog(s.path) },
+		s.hold,
+		s.prepare,
+		func() error { return s.settleDown(given) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Features returns what the store can do: everything but Immediate, and
@@ -209,20 +231,27 @@ func (s *Store) Close() error {
 		// The last connection to the file that closes moves the log into the
 		// database. Where that fails, for want of space for example, the log
 		// stays for the next Open.
-		s.closeErr = errors.Join(s.readers.close(), s.keeper.close(), s.writer.close(), s.owned.Close())
+		s.closeErr = errors.Join(s.readers.close(), s.keeper.close(), s.writer.close(), s.letGo(), s.owned.Close())
 	})
 	return s.closeErr
 }
 
-// begin counts a call as under way, unless the store is closed. After a nil
-// error the caller owes calls.Done.
+// begin counts a call as under way, unless the store is closed or its files are
+// not where they were. After a nil error the caller owes calls.Done.
 func (s *Store) begin() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	closed := s.closed
+	if !closed {
+		s.calls.Add(1)
+	}
+	s.mu.Unlock()
+	if closed {
 		return fmt.Errorf("sqlitestore: %s: %w", s.path, store.ErrClosed)
 	}
-	s.calls.Add(1)
+	if err := s.place.check(); err != nil {
+		s.calls.Done()
+		return err
+	}
 	return nil
 }
 

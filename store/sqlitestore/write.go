@@ -41,6 +41,9 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	b := batch{store: s, ctx: ctx, now: now, groups: groups, results: results, conn: c}
 	b.commit(valid)
 	s.writer.put(b.conn)
+	if err := s.place.check(); err != nil {
+		doubt(results, err)
+	}
 	return results
 }
 
@@ -66,6 +69,16 @@ func rejected(err error) store.Result {
 func reject(results []store.Result, err error) {
 	for i := range results {
 		results[i] = store.Result{Outcome: store.Rejected, Err: err}
+	}
+}
+
+// doubt takes back that groups were applied: they are in a file that is not
+// where it was. If it is put back there, so are they.
+func doubt(results []store.Result, err error) {
+	for i := range results {
+		if results[i].Outcome == store.Applied {
+			results[i] = store.Result{Outcome: store.Unknown, Err: err}
+		}
 	}
 }
 
