@@ -179,6 +179,10 @@ func (s *Store) prepare() error {
 		return openError(s.path, err)
 	}
 	defer s.writer.put(c)
+	err = patiently(ctx, busyWait, func() error { return c.ownLog(s.path) })
+	if err != nil {
+		return openError(s.path, err)
+	}
 	err = patiently(ctx, busyWait, func() error {
 		// Each attempt starts at the check, since another process may have
 		// created the tables in the meantime.
@@ -274,6 +278,8 @@ func openError(path string, err error) error {
 		return fmt.Errorf("%w: %w", notADatabase(path), err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
 		return unwritable(path, err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("sqlitestore: %w", damage(path, err))
 	}
 	return unavailable(fmt.Errorf("opening %s: %w", path, err))
 }

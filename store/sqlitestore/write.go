@@ -109,7 +109,7 @@ func (b *batch) commit(places []int) {
 		outcome = store.Unknown
 	}
 	for _, i := range places {
-		b.results[i] = store.Result{Outcome: outcome, Err: unavailable(err)}
+		b.results[i] = store.Result{Outcome: outcome, Err: b.store.failed(err)}
 	}
 }
 
@@ -145,9 +145,22 @@ func (b *batch) transaction(places []int) error {
 		b.abandon()
 		return err
 	}
+	base := b.store.base
+	if t.witness == nil {
+		base = nil // nothing has changed
+	}
+	if base != nil {
+		if err := b.conn.setMark(base); err != nil {
+			b.abandon()
+			return err
+		}
+	}
 	if err := b.conn.commit(); err != nil {
 		b.abandon()
 		return b.settle(&t, err)
+	}
+	if base != nil {
+		b.store.base = nil
 	}
 	b.store.logged(b.conn)
 	return nil
