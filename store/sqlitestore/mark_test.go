@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -227,4 +228,39 @@ func TestCopiesOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	open(t, copied)
+}
+
+// TestReplacedDatabaseOfASharedStore proves that a store that opens the file
+// that was put in the place of another does not lay the log of that over it,
+// which is still open. Proves C5.
+func TestReplacedDatabaseOfASharedStore(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "app.db"), filepath.Join(dir, "copy.db")
+	s, err := sqlitestore.Open(path, sqlitestore.Shared())
+	if err != nil {
+		t.Fatal(err)
+	}
+	bump(t, s, "1")
+	execute(t, path, "VACUUM INTO '"+copied+"'")
+	bump(t, s, "2")
+	if err := os.Rename(copied, path); err != nil {
+		if runtime.GOOS == "windows" {
+			t.Skip("Windows lets nobody replace a file that is open")
+		}
+		t.Fatal(err)
+	}
+	refused(t, path, []string{path + "-wal", "another database"}, sqlitestore.Shared())
+	if r := one(s, store.Write{Key: "new", Value: []byte("v")}); !errors.Is(r.Err, store.ErrUnavailable) {
+		t.Errorf("%v, %v", r.Outcome, r.Err)
+	}
+	if err := s.Close(); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Close: %v", err)
+	}
+	refused(t, path, []string{path + "-wal", "another database"}, sqlitestore.Shared())
+	if err := os.Remove(path + "-wal"); err != nil {
+		t.Fatal(err)
+	}
+	if r := load(t, open(t, path), "k"); string(r.Value) != "1" {
+		t.Errorf("%q, want what the copy holds", r.Value)
+	}
 }

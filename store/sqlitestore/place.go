@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -16,9 +19,22 @@ import (
 // writing to it, and nobody would find there again what was acknowledged. So
 // the names are looked at before each call, after each commit, before that is
 // acknowledged, and around the opening of each connection.
+//
+// To look at a name takes a third of a small read, and a commit looks twice.
+// But as long as a folder stays as it was, so do the names in it.
 type place struct {
-	names []name // none until the database is open
+	names  []name // none until the database is open
+	folder string
+	quiet  atomic.Pointer[quiet]
 }
+
+// quiet is what the folder was when all files were there.
+type quiet struct {
+	folder folderState
+	until  time.Time // all are looked at once in a while: one may be mounted over
+}
+
+const quietTime = time.Second
 
 type name struct {
 	path string
@@ -35,10 +51,15 @@ const (
 	roleLock
 )
 
+// beside is how many names lie in one folder. What follows may lie elsewhere.
+const beside = 4
+
 // note takes note of the files that lie there. The name that Open was given may
 // be a link, and a restart follows it.
 func (p *place) note(given, path string) error {
-	names := []name{{path: path}, {path: path + "-wal", what: roleLog}, {path: path + "-shm", what: roleIndex}, {path: lockName(path), what: roleLock}}
+	names := make([]name, 0, beside+1)
+	names = append(names, name{path: path}, name{path: path + "-wal", what: roleLog},
+		name{path: path + "-shm", what: roleIndex}, name{path: lockName(path), what: roleLock})
 	if given != path {
 		names = append(names, name{path: given})
 	}
@@ -48,13 +69,32 @@ func (p *place) note(given, path string) error {
 			return err
 		}
 	}
-	p.names = names
+	p.names, p.folder = names, filepath.Dir(path)
 	return nil
 }
 
 // check returns an error that says what to do unless all files are there.
 func (p *place) check() error {
-	for i := range p.names {
+	if len(p.names) == 0 {
+		return nil
+	}
+	now := time.Now()
+	folder, known := lookAtFolder(p.folder) // before the names
+	if q := p.quiet.Load(); known && q != nil && folder == q.folder && now.Before(q.until) {
+		return p.look(beside)
+	}
+	if err := p.look(0); err != nil {
+		return err
+	}
+	if known && folder.rested(now) {
+		p.quiet.Store(&quiet{folder, now.Add(quietTime)})
+	}
+	return nil
+}
+
+// look looks at the names from one on.
+func (p *place) look(from int) error {
+	for i := from; i < len(p.names); i++ {
 		n := &p.names[i]
 		if is, err := identify(n.path); err != nil || is != n.is {
 			return &lostError{name: *n, cause: err}

@@ -16,8 +16,9 @@
 // A store is the sole owner of its file unless it was opened with [Shared].
 // The system keeps that promise: a lock on a file beside the database, whose
 // name ends in ".lock", is held from Open to Close and ends with the process
-// however it ends. The lock file itself stays. Neither it nor the database may
-// be moved, replaced or deleted while a store is open.
+// however it ends. The lock file itself stays. Neither it nor the database, nor
+// the files below, may be moved, replaced or deleted while a store is open: every
+// call is answered with [store.ErrUnavailable] then, until the file is put back.
 //
 // The lock and SQLite's log go by the name of the database, so it must have
 // one. Symbolic links are followed, and folders may be mounted anywhere and
@@ -142,9 +143,10 @@ func OwnerWait(d time.Duration) Option {
 // Open opens the store in the file at path and creates the file if it is not
 // there; its folder must exist. It fails with [store.ErrUnavailable] if the
 // file has another owner that does not close it within [OwnerWait], and with
-// a plain error that says what to do if the file is not a database, has a
-// second name, belongs to another program or was written by a newer version of
-// this package. Such a file is not changed.
+// a plain error that says what to do if the path is a DSN, or if the file is not
+// a database, cannot be written, has a second name, belongs to another program,
+// was written by a newer version of this package or lies beside the log of
+// another database. Such a file is not changed.
 func Open(path string, options ...Option) (*Store, error) {
 	cfg := config{wait: ownerWait}
 	for _, option := range options {
@@ -221,7 +223,9 @@ func (s *Store) Features() store.Features { return s.features }
 // Close waits for the calls that are under way, moves the log into the
 // database and gives up the file. Calls that begin later are answered with
 // [store.ErrClosed]. Later calls of Close return what the first one returned.
-// An error means that closing a file failed; nothing that was applied is lost.
+// An error means that closing a file failed, and nothing that was applied is
+// lost, or that a file is not where it was: then no file is changed that may be
+// another's.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
