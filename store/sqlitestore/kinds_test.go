@@ -80,7 +80,7 @@ func TestOtherKindsOfFilesAreLeftAlone(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				t.Cleanup(func() { os.RemoveAll(dir) })
+				t.Cleanup(func() { _ = os.RemoveAll(dir) })
 				path := filepath.Join(dir, dbName)
 				if err := c.make(path); err != nil {
 					t.Fatal(err)

@@ -20,9 +20,9 @@ import (
 // only over one that is in the database file for sure: it was read, then all of
 // the log was moved into the file, and it is still the same. So whatever has
 // reached the file since, and however a crash left it, the file has one of the
-// two that the row names as the log has it. A mark is set whenever a store
-// opens, and moved into the file at once, for copies from before; and with the
-// first change after the log has begun anew, so that the log has the row.
+// two that the row names as the log has it. A mark is set before the first change
+// of a store, and moved into the file at once, for copies from before; and with
+// the first change after the log has begun anew, so that the log has the row.
 //
 // The row also says what the schema cookie of the database was. Copies that
 // SQLite makes have one of their own.
@@ -150,8 +150,8 @@ func (c *conn) ownLog(path string) error {
 // belongs reports whether the database file may be what lies below the view.
 func (c *conn) belongs(v view) (bool, error) {
 	h, err := c.header()
-	if err != nil || !h.valid {
-		return err == nil, err // a power cut may have left it so
+	if err != nil || !h.valid || h.schema == 0 {
+		return err == nil, err // a power cut may have left it so, or all is in the log
 	}
 	if h.schema < v.mark.schema || h.schema > v.schema {
 		return false, nil
@@ -168,25 +168,23 @@ func (c *conn) belongs(v view) (bool, error) {
 	return !ok || m.self == v.mark.self || m.self == v.mark.before, nil
 }
 
-// markStart marks the database when it is opened. The mark is a help and no
-// need: on a full disk, or while others write, there is none.
-func (s *Store) markStart() error {
-	ctx := context.Background()
-	c, err := s.writer.take(ctx)
-	if err != nil {
-		return err
+// markStart marks the database before the first change that a store makes in it,
+// and returns the connection, nil if it broke. The mark is a help and no need: on
+// a full disk, or while others write, there is none.
+func (s *Store) markStart(ctx context.Context, c *conn) *conn {
+	s.started = true
+	base := s.moveLog(ctx)
+	if base == nil || c == nil {
+		return c
 	}
-	if base := s.moveLog(ctx); base != nil {
-		switch err := c.markNow(base); {
-		case err == nil:
-			s.base = s.moveLog(ctx)
-		case !c.rollback():
-			s.writer.drop(c)
-			return nil
-		}
+	switch err := c.markNow(base); {
+	case err == nil:
+		s.base = s.moveLog(ctx)
+	case !c.rollback():
+		_ = c.close()
+		return nil
 	}
-	s.writer.put(c)
-	return nil
+	return c
 }
 
 // markNow sets a mark in a transaction of its own.
@@ -194,19 +192,23 @@ func (c *conn) markNow(base *view) error {
 	if _, err := c.exec(beginWrite); err != nil {
 		return err
 	}
-	if base.root != 0 {
-		if err := c.setMark(base); err != nil {
-			return err
-		}
-		return c.commit()
+	set := func() error { return c.setMark(base) }
+	if base.root == 0 {
+		set = func() error { return c.addMark(base.schema) }
 	}
+	if err := set(); err != nil {
+		return err
+	}
+	_, err := c.exec(commit)
+	return err
+}
+
+// addMark makes the table with the first mark, in a transaction.
+func (c *conn) addMark(schema uint32) error {
 	if err := c.run(createMark); err != nil {
 		return err
 	}
-	if err := c.run(fmt.Sprintf(fillMark, mark{}.next(0))); err != nil {
-		return err
-	}
-	return c.commit()
+	return c.run(fmt.Sprintf(fillMark, mark{}.next(schema)))
 }
 
 // moveLog moves all of the log into the database file and returns what was seen

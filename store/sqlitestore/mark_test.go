@@ -40,7 +40,7 @@ func bump(t *testing.T, s *sqlitestore.Store, value string) {
 // fillLog writes so much that the log begins anew.
 func fillLog(t *testing.T, s *sqlitestore.Store) {
 	t.Helper()
-	for range 12 {
+	for range 9 {
 		r := load(t, s, "large")
 		apply(t, s, store.Write{Key: "large", Base: r.Revision, Value: make([]byte, 4<<20)})
 	}
@@ -187,7 +187,7 @@ func TestOwnLogIsTaken(t *testing.T) {
 		} {
 			t.Run(how+"/"+name, func(t *testing.T) {
 				path := filepath.Join(t.TempDir(), "app.db")
-				for round := range 3 {
+				for round := range 2 {
 					s := open(t, path, options...)
 					bump(t, s, "1")
 					meanwhile(t, s, path)

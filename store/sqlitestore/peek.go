@@ -79,7 +79,7 @@ func hasLog(path string) bool {
 	if err != nil {
 		return false
 	}
-	defer f.Close()
+	defer func() { _ = f.Close() }()
 	var magic [4]byte
 	_, err = io.ReadFull(f, magic[:])
 	return err == nil && binary.BigEndian.Uint32(magic[:])&^1 == 0x377f0682

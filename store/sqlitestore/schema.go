@@ -237,6 +237,16 @@ func (s *Store) create(c *conn) error {
 			return err
 		}
 	}
+	if fresh {
+		schema, err := c.one(schemaOf)
+		if err == nil {
+			err = c.addMark(uint32(schema.n))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.started = fresh
 	return c.commit()
 }
 

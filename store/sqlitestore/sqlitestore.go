@@ -93,7 +93,8 @@ type Store struct {
 	readers *pool
 	keeper  *pool // the one connection that checkpoints
 
-	base      *view         // the mark that the next change replaces; belongs to who holds the writer
+	started   bool          // the database has a mark of this store; belongs to who holds the writer
+	base      *view         // the mark that the next change replaces; likewise
 	unsaved   int64         // pages in the log; likewise
 	due       int64         // how many there are when it is to be moved; likewise
 	wake      chan struct{} // tells the checkpointer to look; holds one token
@@ -205,7 +206,6 @@ func (s *Store) open(given string) error {
 		func() error { return syncLog(s.path) },
 		s.hold,
 		s.prepare,
-		s.markStart,
 		func() error { return s.settleDown(given) },
 	} {
 		if err := step(); err != nil {

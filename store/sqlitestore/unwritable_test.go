@@ -71,7 +71,7 @@ func worldFolder(t *testing.T) string {
 	}
 	t.Cleanup(func() {
 		_ = os.Chmod(dir, 0o700)
-		os.RemoveAll(dir)
+		_ = os.RemoveAll(dir)
 	})
 	if err := os.Chmod(dir, 0o755); err != nil {
 		t.Fatal(err)

@@ -38,6 +38,9 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	if s.unsaved >= maxLogPages {
 		s.restart(ctx)
 	}
+	if !s.started {
+		c = s.markStart(ctx, c)
+	}
 	b := batch{store: s, ctx: ctx, now: now, groups: groups, results: results, conn: c}
 	b.commit(valid)
 	s.writer.put(b.conn)
