@@ -74,6 +74,8 @@ func (a appBridge) Sweep() {
 	<-done
 }
 
+func (a appBridge) NameOf(session any) string { return session.(*Session).name() }
+
 func (a appBridge) Logger() *slog.Logger { return a.logger() }
 func (a appBridge) Development() bool    { return a.opts.Development }
 func (a appBridge) Now() time.Time       { return a.opts.Clock() }

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// sqliteError is what a call of SQLite failed with.
+// sqliteError is the error of a call of SQLite.
 type sqliteError struct {
 	code int // the extended result code
 	text string
@@ -33,7 +33,7 @@ func (c *conn) failed(rc int32) error {
 // code returns SQLite's extended result code of an error, 0 if it has none.
 func code(err error) int {
 	if err == nil {
-		return 0 // without the allocation below
+		return 0 // avoids the allocation below
 	}
 	var e *sqliteError
 	if errors.As(err, &e) {
@@ -63,8 +63,8 @@ func damage(path string, err error) error {
 
 func busy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }
 
-// patiently repeats f while somebody is in its way, for a time and until ctx
-// ends.
+// patiently repeats f while somebody else is in its way, for at most wait, or
+// until ctx ends.
 func patiently(ctx context.Context, wait time.Duration, f func() error) error {
 	const longest = 16 * time.Millisecond
 	err := f()
