@@ -111,8 +111,8 @@ func newKeys(a *App) *signing.Keys {
 
 // Check reports whether the App can do its work, for readiness probes: it reads
 // from the App's store and from those of its modules, and returns nil when all
-// have answered. It is ErrUnavailable, with the cause, when a store fails or
-// has not answered when ctx ends or Options.MaxWait is over, and when a store
+// have answered. It is ErrCorrupt when a store finds itself damaged. It is
+// ErrUnavailable, with the cause, when a store fails or has not answered when ctx ends or Options.MaxWait is over, and when a store
 // does not take the changes that Debounce has acknowledged, which one state that
 // cannot be stored while others are is no sign of; and ErrClosed once App.Close
 // has begun. It changes nothing, so otherwise it does not tell whether the store
@@ -147,6 +147,9 @@ var errFailing = errors.New("a store did not take what Debounce has kept back: s
 func (a *App) checkFailed(b *engine.Backend, err error) error {
 	if a.engine.Closing() {
 		return closedError("", "load", err)
+	}
+	if errors.Is(err, store.ErrCorrupt) {
+		return &Error{Code: ErrCorrupt, Phase: "load", Message: a.storeName(b) + " is damaged", Err: err}
 	}
 	return &Error{Code: ErrUnavailable, Phase: "load", Message: a.storeName(b) + " is not available", Err: err}
 }

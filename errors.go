@@ -8,6 +8,7 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/signing"
+	"github.com/stay-go/stay/store"
 )
 
 // A Code is a class of errors. Each Code is an error itself, so that
@@ -48,8 +49,8 @@ const (
 	ErrUnavailable Code = "unavailable"
 	// ErrTooLarge: a state or request beyond its limit (413).
 	ErrTooLarge Code = "too_large"
-	// ErrCorrupt: a stored record that cannot be read (500). It stays in the
-	// store, untouched, for repair.
+	// ErrCorrupt: a stored record cannot be read, or the store is damaged (500).
+	// What is stored stays as it is, for repair.
 	ErrCorrupt Code = "corrupt"
 	// ErrClosed: the App is closed (503).
 	ErrClosed Code = "closed"
@@ -235,10 +236,25 @@ func toError(err error) *Error {
 		e.Code = ErrTooLarge
 	case engine.Closed:
 		e.Code = ErrClosed
+	case engine.Corrupt:
+		e.Code = ErrCorrupt
 	default:
 		e.Code = ErrInternal
 	}
 	return e
+}
+
+// storeCode is the code of a store's error.
+func storeCode(err error) Code {
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return ErrTooLarge
+	case errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, store.ErrCorrupt):
+		return ErrCorrupt
+	}
+	return ErrUnavailable
 }
 
 // keyHash names a key in logs and errors without telling it.

@@ -2,7 +2,6 @@ package stay
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"strings"
 	"sync"
@@ -285,7 +284,7 @@ func (s measuredStore) Load(ctx context.Context, now time.Time, reads []store.Re
 	recs, err := s.Store.Load(ctx, now, reads)
 	m := Measurement{Name: loadDuration, Value: time.Since(began).Seconds()}
 	if err != nil {
-		m.Code = ErrUnavailable
+		m.Code = storeCode(err)
 	}
 	s.observer.measure(m)
 	return recs, err
@@ -326,23 +325,13 @@ func commitCode(groups []store.Group, res []store.Result) (code Code) {
 		case store.Applied, store.Conflict:
 		case store.Rejected:
 			if code == "" {
-				code = rejection(res[i].Err)
+				code = storeCode(res[i].Err)
 			}
 		default:
 			return ErrUnknown
 		}
 	}
 	return code
-}
-
-func rejection(err error) Code {
-	switch {
-	case errors.Is(err, store.ErrTooLarge):
-		return ErrTooLarge
-	case errors.Is(err, store.ErrClosed):
-		return ErrClosed
-	}
-	return ErrUnavailable
 }
 
 func (s measuredStore) Features() store.Features {

@@ -293,7 +293,7 @@ func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
 	defer cancel()
 	list, _, err := c.load(ctx, c.app.opts.Clock())
 	if err != nil && !errors.Is(err, ErrCorrupt) {
-		err = &Error{Code: ErrUnavailable, Phase: "load", Err: err}
+		err = &Error{Code: storeCode(err), Phase: "load", Err: err}
 	}
 	if err == nil && list == nil {
 		c.know(&catalogRecord{})

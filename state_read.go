@@ -199,7 +199,7 @@ func (c untyped) page(ctx context.Context, lister store.Lister, after string) ([
 	defer m.app.engine.End()
 	keys, err := lister.List(ctx, m.app.opts.Clock(), m.kind.Prefix, after, keysPage)
 	if err != nil {
-		return nil, &Error{Code: ErrUnavailable, Module: m.name, Phase: "load", Err: err}
+		return nil, &Error{Code: storeCode(err), Module: m.name, Phase: "load", Err: err}
 	}
 	return keys, nil
 }

@@ -90,6 +90,9 @@ var (
 	// ErrUnavailable means that the store could not do its work: disk full,
 	// server down, deadline exceeded. Trying again later may succeed.
 	ErrUnavailable = errors.New("store: unavailable")
+	// ErrCorrupt means that what is stored is damaged. Trying again does not
+	// help: the records have to be restored.
+	ErrCorrupt = errors.New("store: corrupt")
 	// ErrTooLarge means that a key or value is longer than the store takes.
 	ErrTooLarge = errors.New("store: too large")
 	// ErrClosed means that the store has been closed.

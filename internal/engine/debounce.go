@@ -118,7 +118,7 @@ func (d *debounce) blames(b *Backend, err error) bool {
 		return false
 	}
 	switch ee.Class {
-	case Unavailable, Unknown, Closed:
+	case Unavailable, Unknown, Closed, Corrupt:
 		return d.failures == 0 || d.applied == b.applied.Load()
 	}
 	return false

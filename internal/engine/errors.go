@@ -17,6 +17,7 @@ const (
 	Conflict
 	TooLarge
 	Closed
+	Corrupt
 	Internal
 )
 
@@ -66,6 +67,9 @@ func storeError(phase string, err error) error {
 	}
 	if errors.Is(err, store.ErrClosed) {
 		return failAt(phase, Closed, "the store is closed", err)
+	}
+	if errors.Is(err, store.ErrCorrupt) {
+		return failAt(phase, Corrupt, "the store is damaged", err)
 	}
 	return failAt(phase, Unavailable, "the store is not available", err)
 }

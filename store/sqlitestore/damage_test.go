@@ -62,6 +62,9 @@ func TestDamagedPagesAreTold(t *testing.T) {
 			t.Errorf("%s succeeded", call)
 			continue
 		}
+		if !errors.Is(err, store.ErrCorrupt) || errors.Is(err, store.ErrUnavailable) {
+			t.Errorf("%s: %v does not say that the store is damaged for good", call, err)
+		}
 		for _, word := range []string{path, "damaged", "restore it from a backup"} {
 			if !strings.Contains(err.Error(), word) {
 				t.Errorf("%s: %v\ndoes not say %q", call, err, word)

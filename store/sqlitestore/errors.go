@@ -42,13 +42,13 @@ func code(err error) int {
 	return 0
 }
 
-// failed returns the error of a call that met err. A damaged file does not mend
+// failed returns the error of a call that met err. A damaged file does not repair
 // itself, so trying again is no help.
 func (s *Store) failed(err error) error {
 	if !damaged(err) {
 		return unavailable(err)
 	}
-	return fmt.Errorf("sqlitestore: %w: %w", store.ErrUnavailable, damage(s.path, err))
+	return fmt.Errorf("sqlitestore: %w: %w", store.ErrCorrupt, damage(s.path, err))
 }
 
 // damaged reports whether an error means that the file is not what SQLite wrote.
