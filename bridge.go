@@ -9,15 +9,18 @@ import (
 	"github.com/stay-go/stay/internal/bridge"
 )
 
-// Package web reaches what is not exported through these two functions.
-func init() { //nolint:gochecknoinits // the one place that fills in the bridge
-	bridge.AppOf = func(app any) bridge.App { return appBridge{app.(*App)} }
-	bridge.StateOf = func(state any) bridge.State { return stateBridge{state.(AnyState).untyped()} }
-	bridge.Define = func(app any, d bridge.Definition) bridge.State { return stateBridge{define(app.(*App), d)} }
+// Package web and others of this project reach through this door what is not
+// exported.
+func init() { //nolint:gochecknoinits // the one place that provides the door
+	bridge.Provide(bridge.Door{
+		App:    func(app any) bridge.App { return appDoor{app.(*App)} },
+		State:  func(state any) bridge.State { return stateDoor{state.(AnyState).bare()} },
+		Define: func(app any, d bridge.Definition) bridge.State { return stateDoor{define(app.(*App), d)} },
+	})
 }
 
 // define registers a module whose type is known at run time only.
-func define(app *App, d bridge.Definition) core {
+func define(app *App, d bridge.Definition) untyped {
 	def := definition{
 		name: d.Name, initial: d.Initial, adopt: d.Adopt,
 		actions: make(map[string]func(*Call, any) error, len(d.Actions)),
@@ -40,33 +43,28 @@ func define(app *App, d bridge.Definition) core {
 	if d.OnError != nil {
 		def.onError = func(_ *Call, e *Error) { d.OnError(e) }
 	}
-	return core{module: app.register(def)}
+	return untyped{app: app, module: app.register(def)}
 }
 
-type appBridge struct{ *App }
+type appDoor struct{ *App }
 
-func (a appBridge) Keyring(keys [][]byte) bridge.Keyring { return newKeyring(a.App, keys) }
+func (a appDoor) Keyring(keys [][]byte) bridge.Keyring { return a.keys.Ring(keys) }
 
-func (a appBridge) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
-	r := &struct { // one allocation for all
-		context sessionContext
-		session secretSession
-	}{session: secretSession{session: Session{app: a.App, ring: ring, carrier: c}, secrets: secrets{token: token}}}
-	r.context = sessionContext{ctx, r.session.join()}
-	return &r.context
+func (a appDoor) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
+	return newVisit(ctx, &a.sessions, ring, token, c)
 }
 
-func (a appBridge) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
+func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
 
-func (a appBridge) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }
+func (a appDoor) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }
 
-func (a appBridge) Evict(always bool) { a.engine.EvictAll(always) }
+func (a appDoor) Evict(always bool) { a.engine.EvictAll(always) }
 
-func (a appBridge) Sweep() {
+func (a appDoor) Sweep() {
 	done := make(chan struct{})
 	if !a.engine.Go(func(ctx context.Context) {
 		defer close(done)
-		a.keys.sweep(ctx)
+		a.sweepKeys(ctx)
 		a.sweepOnce(ctx)
 	}) {
 		return
@@ -74,32 +72,32 @@ func (a appBridge) Sweep() {
 	<-done
 }
 
-func (a appBridge) NameOf(session any) string { return session.(*Session).name() }
+func (a appDoor) NameOf(session any) string { return session.(*Session).name() }
 
-func (a appBridge) Logger() *slog.Logger { return a.logger() }
-func (a appBridge) Development() bool    { return a.opts.Development }
-func (a appBridge) Now() time.Time       { return a.opts.Clock() }
+func (a appDoor) Logger() *slog.Logger { return a.logger() }
+func (a appDoor) Development() bool    { return a.opts.Development }
+func (a appDoor) Now() time.Time       { return a.opts.Clock() }
 
-type stateBridge struct{ core }
+type stateDoor struct{ untyped }
 
-func (s stateBridge) Name() string { return s.module.name }
+func (s stateDoor) Name() string { return s.module.name }
 
-func (s stateBridge) Get(ctx context.Context) (any, error) { return s.get(ctx) }
+func (s stateDoor) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
-func (s stateBridge) Update(ctx context.Context, c bridge.Change) (any, error) {
+func (s stateDoor) Update(ctx context.Context, c bridge.Change) (any, error) {
 	o := s.module.app.newOp()
 	o.ctx, o.change = ctx, c
 	v, err := s.update(ctx, o)
 	return s.module.app.finish(o, v, err)
 }
 
-func (s stateBridge) Do(ctx context.Context, action string, payload any) (any, error) {
+func (s stateDoor) Do(ctx context.Context, action string, payload any) (any, error) {
 	return s.do(ctx, action, payload)
 }
 
-func (s stateBridge) Actions() []string { return s.module.actionNames() }
+func (s stateDoor) Actions() []string { return s.module.actionNames() }
 
-func (s stateBridge) Public(v any) ([]byte, error) {
+func (s stateDoor) Public(v any) ([]byte, error) {
 	b, err := s.module.schema.Encode(v, nil)
 	if err != nil {
 		return nil, err
@@ -107,9 +105,9 @@ func (s stateBridge) Public(v any) ([]byte, error) {
 	return s.module.schema.Public(b, nil)
 }
 
-func (s stateBridge) Version() int { return s.module.version }
+func (s stateDoor) Version() int { return s.module.version }
 
-func (s stateBridge) Decode(version int, value []byte) (any, error) {
+func (s stateDoor) Decode(version int, value []byte) (any, error) {
 	v, _, err := s.module.decode(version, value)
 	return v, err
 }

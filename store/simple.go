@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -46,8 +45,7 @@ type Simple interface {
 // limit: as long as the process lives, a group is applied completely or not at
 // all (what was saved before a failure is undone, and nobody sees it
 // meanwhile), but a crash can cut a group short. Its writes are made in order,
-// except that session records (keys that begin with "stay/session/") come last,
-// so a session never names a state that is not there. It declares neither
+// see [Group]. It declares neither
 // Expire nor List: an expired record is absent, and is removed from s when a
 // Load finds it more than a minute after its time. If nobody asks for it again,
 // it stays: a public site fills such a store with the states of sessions that
@@ -72,9 +70,6 @@ func FromSimple(s Simple) Store {
 }
 
 const (
-	// lastPrefix is the prefix of the keys that are written last within a
-	// group.
-	lastPrefix = "stay/session/"
 	// dropAfter is how long a record stays after it expired, so that a claim,
 	// or a caller whose clock is behind, finds it.
 	dropAfter = time.Minute
@@ -318,18 +313,4 @@ func (l *keyLocks) leave(key string, held bool) {
 	if k.users--; k.users == 0 {
 		delete(l.byKey, key)
 	}
-}
-
-// inOrder returns the indexes of a group's writes in the order in which they
-// are made.
-func inOrder(g Group) []int {
-	var first, last []int
-	for i, w := range g {
-		if strings.HasPrefix(w.Key, lastPrefix) {
-			last = append(last, i)
-		} else {
-			first = append(first, i)
-		}
-	}
-	return append(first, last...)
 }

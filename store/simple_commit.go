@@ -45,7 +45,7 @@ func (s *simpleStore) commit(ctx context.Context, now time.Time, g Group) Result
 func (s *simpleStore) write(ctx context.Context, g Group, before [][]byte) Result {
 	revs := make([]Revision, len(g))
 	var made []int // indexes of the writes that were made
-	for _, i := range inOrder(g) {
+	for i := range g {
 		w := &g[i]
 		var err error
 		switch {

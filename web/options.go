@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/bridge"
-	"github.com/stay-go/stay/internal/quota"
+	"github.com/stay-go/stay/internal/loglimit"
 )
 
 // Secure says when the session cookie is for https only.
@@ -127,8 +127,8 @@ type settings struct {
 	onError     func(http.ResponseWriter, *http.Request, int, error)
 
 	binder  bind.Binder
-	buffers sync.Pool   // of *[]byte, for responses
-	crowds  quota.Quota // of log lines
+	buffers sync.Pool      // of *[]byte, for responses
+	crowds  loglimit.Limit // of log lines
 }
 
 func newSettings(app *stay.App, o *Options) *settings {

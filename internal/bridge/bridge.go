@@ -1,24 +1,42 @@
-// Package bridge is how package web reaches the untyped core of package stay
-// without showing it in stay's documentation. Package stay fills in the
-// functions before main runs; nothing else writes them.
+// Package bridge is how package web and others of this project reach what
+// package stay does not export, without showing it in stay's documentation.
+// Package stay provides the door before main runs.
 package bridge
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
+
+	"github.com/stay-go/stay/internal/signing"
 )
 
+// A Door is what package stay provides.
+type Door struct {
+	App    func(app any) App
+	State  func(state any) State
+	Define func(app any, d Definition) State
+}
+
+var door atomic.Pointer[Door]
+
+// Provide is called by package stay, once.
+func Provide(d Door) {
+	if !door.CompareAndSwap(nil, &d) {
+		panic("stay: the door is there already")
+	}
+}
+
 // AppOf returns the core of a *stay.App.
-var AppOf func(app any) App
+func AppOf(app any) App { return door.Load().App(app) }
 
 // StateOf returns the core of a *stay.State of any type.
-var StateOf func(state any) State
+func StateOf(state any) State { return door.Load().State(state) }
 
-// Define registers a module with the core of a *stay.App, for states whose
-// type is known at run time only. It panics as stay.Register does.
-var Define func(app any, d Definition) State
+// Define registers a module with a *stay.App, for states whose type is known at
+// run time only, as those of the golden cases. It panics as stay.Register does.
+func Define(app any, d Definition) State { return door.Load().Define(app, d) }
 
 // A Definition is a stay.Module without its type. Values are pointers to the
 // state's struct.
@@ -27,16 +45,11 @@ type Definition struct {
 	Initial any
 	Persist any                // a stay.Strategy, or nil
 	Key     func(v any) string // instead of Persist: as of stay.WithKey
-	Actions map[string]func(c Call, v any) error
+	// Actions get a *stay.Call and the state.
+	Actions map[string]func(call, v any) error
 	Created func(v any) error
 	Adopt   func(stored, result any) error
 	OnError func(err error)
-}
-
-// A Call is what an action gets beside the state.
-type Call interface {
-	Context() context.Context
-	Bind(dst any) error
 }
 
 // An App is the core of a *stay.App.
@@ -72,21 +85,7 @@ type App interface {
 }
 
 // A Token is what the cookie of a session says.
-type Token struct {
-	ID      [16]byte
-	Key     string    // of the session, which follows from ID
-	Gen     uint32    // how often the session has been renewed
-	Created time.Time // when the session began, in whole seconds
-	IdleEnd time.Time // when the cookie ends if it is not used, in whole seconds
-}
-
-// Format implements fmt.Formatter: the ID is a secret.
-func (t Token) Format(f fmt.State, _ rune) {
-	_, _ = fmt.Fprintf(f, "token of generation %d, until %v", t.Gen, t.IdleEnd)
-}
-
-// LogValue implements slog.LogValuer.
-func (t Token) LogValue() slog.Value { return slog.StringValue(fmt.Sprint(t)) }
+type Token = signing.Token
 
 // A Keyring signs and verifies session tokens.
 type Keyring interface {

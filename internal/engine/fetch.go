@@ -25,7 +25,7 @@ func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase strin
 // record is set aside before it can be overwritten.
 func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	e.observeMiss(k)
-	if k.Bury == nil {
+	if k.SetAside == nil {
 		return k.Backend.read(k.Prefix+key, e.cfg.Now())
 	}
 	// At that time nothing had expired.
@@ -35,7 +35,7 @@ func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
 	defer cancel()
-	if err := k.Bury(ctx, rec); err != nil {
+	if err := k.SetAside(ctx, rec); err != nil {
 		return nil, storeError(phaseLoad, err)
 	}
 	return &store.Record{Key: rec.Key}, nil

@@ -54,9 +54,9 @@ type Kind struct {
 	// Keep is how long a record stays after it was last written, within
 	// Ref.Expires; 0 = until the Ref.Expires with which it was created.
 	Keep time.Duration
-	// Bury, if set, is called with a record that has expired, before its key is
+	// SetAside, if set, is called with a record that has expired, before its key is
 	// used again, and sets the record aside.
-	Bury func(ctx context.Context, rec *store.Record) error
+	SetAside func(ctx context.Context, rec *store.Record) error
 	// Destroyed, if set, is called with the last committed version when a state
 	// leaves memory, except when a later version is about to be loaded. It is
 	// called without locks, with no turn taken, for one state after another.

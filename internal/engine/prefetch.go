@@ -36,7 +36,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		}
 		in := e.find(ref, true)
 		switch {
-		case in == nil && ref.Kind.Bury != nil: // its load may have to write
+		case in == nil && ref.Kind.SetAside != nil: // its load may have to write
 		case in == nil:
 			if errs[i] = e.awaitHooks(ctx, ref.Kind); errs[i] != nil {
 				break

@@ -161,7 +161,7 @@ func (m *module) register(app *stay.App, onError func()) bridge.State {
 	initial.Elem().Set(copyOf(m.initial))
 	d := bridge.Definition{
 		Name: m.name, Initial: initial.Interface(), Key: m.key, Adopt: m.adopt,
-		Actions: make(map[string]func(bridge.Call, any) error, len(m.actions)),
+		Actions: make(map[string]func(call, v any) error, len(m.actions)),
 		OnError: func(error) { onError() },
 	}
 	switch m.strategy {
@@ -171,7 +171,10 @@ func (m *module) register(app *stay.App, onError func()) bridge.State {
 		d.Persist = stay.Global
 	}
 	for name, b := range m.actions {
-		d.Actions[name] = func(c bridge.Call, v any) error { return b.do(c.Context(), v, c.Bind) }
+		d.Actions[name] = func(call, v any) error {
+			c := call.(*stay.Call)
+			return b.do(c.Context(), v, c.Bind)
+		}
 	}
 	if len(m.created) > 0 {
 		d.Created = func(v any) error { return m.created.do(context.Background(), v, nil) }

@@ -67,7 +67,7 @@ var mutants = []mutant{
 		"told = e.finish(in, w, how, next)", "if returned {\n\t\t\ttold = e.finish(in, w, how, next)\n\t\t}", byRoot,
 	},
 	{
-		"a change is used again while the store works on it", "E4", "op.go",
+		"a change is used again while the store works on it", "E4", "state_change.go",
 		"if err == nil {\n\t\t*o = op{}", "if true {\n\t\t*o = op{}", by("changes"),
 	},
 	{
@@ -142,39 +142,39 @@ var mutants = []mutant{
 		"ref.Guard != nil && !ref.Guard.Valid(in.m.committed)", "false", by("keys"),
 	},
 	{
-		"a request under way brings back a session that has ended", "S5", "resolve.go",
+		"a request under way brings back a session that has ended", "S5", "state_resolve.go",
 		"all := r.companions(r.version)", "all := []engine.Companion(nil)", by("sessions"),
 	},
 	{
-		"ids are stored as they are", "B3", "token.go",
+		"ids are stored as they are", "B3", "internal/keyspace/keyspace.go",
 		"sum := sha256.Sum256(id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], id[:])", by("sessions"),
 	},
 	{
-		"a cookie is taken without its signature", "W1", "keyring.go",
+		"a cookie is taken without its signature", "W1", "internal/signing/ring.go",
 		"hmac.Equal(sig, sum)", "len(sig) == len(sum)", byRoot,
 	},
 	{
-		"everybody has the state of one session", "B4", "resolve.go",
-		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: idEncoding.EncodeToString(make([]byte, 20))}", byRoot,
+		"everybody has the state of one session", "B4", "module_registry.go",
+		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: strings.Repeat(\"0\", 32)}", byRoot,
 	},
 	{
-		"a cookie works on after it was replaced", "S5", "session.go",
-		"case s.gen < rec.Gen:\n", "case s.gen < rec.Gen:\n\t\ts.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", by("sessions"),
+		"a cookie works on after it was replaced", "S5", "session_visit.go",
+		"case v.gen < rec.Gen:\n", "case v.gen < rec.Gen:\n\t\tv.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", by("sessions"),
 	},
 	{
-		"a session works on after it was destroyed", "S5", "session.go",
+		"a session works on after it was destroyed", "S5", "session_visit.go",
 		"case rec.past().Ended != 0:\n", "case false:\n", by("sessions"),
 	},
 	{
-		"a session works on after its user has revoked it", "S7", "sessions.go",
+		"a session works on after its user has revoked it", "S7", "session_store.go",
 		"return u.Epoch != rec.past().Epoch, ", "return false, ", by("logins"),
 	},
 	{
-		"a switch takes the state of one key to the other", "K4", "move.go",
+		"a switch takes the state of one key to the other", "K4", "state_move.go",
 		"v := m.schema.Clone(there.Value)", "v := m.schema.Clone(mv.left.result)", by("keys"),
 	},
 	{
-		"a session is attached to whatever has its key by now", "K8", "resolve.go",
+		"a session is attached to whatever has its key by now", "K8", "module_registry.go",
 		"v.Revision != 0 && v.Birth() == t.birth", "v.Revision != 0", by("keys"),
 	},
 	{
@@ -182,15 +182,15 @@ var mutants = []mutant{
 		"return s.module.schema.Clone(v).(*S), nil", "return v.(*S), nil", byRoot,
 	},
 	{
-		"a record that cannot be read counts as absent", "M3", "moduletype.go",
+		"a record that cannot be read counts as absent", "M3", "module_type.go",
 		"return engine.Loaded{}, t.corrupt(key, err)\n\t\t}\n\t\tif", "l.Value, err = t.schema.Initial(), nil\n\t\t}\n\t\tif", byRoot,
 	},
 	{
-		"a sweep does not look again once it has claimed", "A15", "claim.go",
-		"case rec.Revision == e.expired[i].Revision:", "case true:", by("expiry"),
+		"a sweep does not look again once it has claimed", "A15", "internal/sweep/due.go",
+		"case rec.Revision == d.expired[i].Revision:", "case true:", by("expiry"),
 	},
 	{
-		"memory is taken for the truth on a shared store", "N1", "sync.go",
+		"memory is taken for the truth on a shared store", "N1", "base.go",
 		"b != nil && !b.Features().SoleOwner", "b != nil && b == nil", by("nodes"),
 	},
 	{
@@ -210,33 +210,33 @@ var mutants = []mutant{
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", by("nodes"),
 	},
 	{
-		"an ended cookie is refused until the clock has caught up", "S5", "session.go",
-		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor",
+		"an ended cookie is refused until the clock has caught up", "S5", "session_visit.go",
+		"now.Sub(since).Abs() < grace", "now.Sub(since) < grace",
 		[]string{"./tests/faults"},
 	},
 	// Programs with different modules on one store.
 	{
-		"a state is stored before its module is listed", "A15", "catalog.go",
+		"a state is stored before its module is listed", "A15", "module_catalog.go",
 		"!s.catalog.current() && storesState", "false && storesState", by("nodes"),
 	},
 	{
-		"a sweep removes what another program has a hook of", "A15", "expire.go",
+		"a sweep removes what another program has a hook of", "A15", "internal/sweep/sweep.go",
 		"if !s.hookElsewhere(&rec) {", "if true {", by("nodes"),
 	},
 	{
-		"what ends with its session is not told to the program with the hook", "A15", "estate.go",
-		"if e.hookElsewhere[rec.Key] {", "if false {", by("nodes"),
+		"what ends with its session is not told to the program with the hook", "A15", "internal/sweep/due.go",
+		"if d.hookElsewhere[rec.Key] {", "if false {", by("nodes"),
 	},
 	{
-		"a guest that waits is not taken along", "K2", "resolve.go",
+		"a guest that waits is not taken along", "K2", "state_resolve.go",
 		"m.guestWaits(rec) && !nested(ctx)", "m.guestWaits(rec) && false", by("nodes"),
 	},
 	{
-		"a login has no guest wait for the program that knows the module", "K2", "login.go",
+		"a login has no guest wait for the program that knows the module", "K2", "session_login.go",
 		"rec.wait(module, l.user)", "_ = module", by("nodes"),
 	},
 	{
-		"Destroy leaves states of modules that its program does not have", "S5", "sessions.go",
+		"Destroy leaves states of modules that its program does not have", "S5", "session_store.go",
 		"c.deleteForeign(ctx, id, rec)", "c.deleteForeign(ctx, \"\", rec)", by("nodes"),
 	},
 	// HTTP.
@@ -249,7 +249,7 @@ var mutants = []mutant{
 		"return u.recorder.err()", "u.recorder.send()\n\treturn u.recorder.err()", byWeb,
 	},
 	{
-		"a cookie says what another one said", "W1", "verified.go",
+		"a cookie says what another one said", "W1", "internal/signing/cache.go",
 		"[]byte(value)) == 0", "[]byte(value)) < 0", byRoot,
 	},
 	{
