@@ -8,7 +8,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// fetch reads the record, if there can be one, and makes a version of it.
+// fetch reads the record, if there can be one, and makes a version from it.
 func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase string, err error) {
 	rec := &store.Record{}
 	if k.Backend != nil && !isNew {
@@ -20,9 +20,9 @@ func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase strin
 	return v, "decode", err
 }
 
-// read returns the record of a state. A state that is used again begins anew
-// once it has expired; where somebody is to hear of the old one's expiry, its
-// record is put aside before it can be overwritten.
+// read returns the record of a state. After a state has expired, its next use
+// begins with a fresh one. If a hook must hear of the expiry, the expired
+// record is set aside before it can be overwritten.
 func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	e.observeMiss(k)
 	if k.SetAside == nil {

@@ -25,33 +25,33 @@ type node struct {
 	shape shape
 	typ   reflect.Type
 	// scalar is the kind of a leaf that is a plain string, boolean or number,
-	// else Invalid.
+	// otherwise Invalid.
 	scalar reflect.Kind
-	// readsNull says that the type's own UnmarshalJSON is asked what null is.
+	// readsNull says that the type's own UnmarshalJSON decides what null is.
 	readsNull bool
-	// timed says that a time is reached from here.
+	// timed says that the node leads to a time.
 	timed bool
-	// elem is what a pointer, slice, array or map leads to.
+	// elem is the node that a pointer, slice, array or map leads to.
 	elem *node
 	// fields of an object, and their positions by JSON name.
 	fields []field
 	byName map[string]int
 }
 
-// A field is one of an object.
+// A field is a field of an object.
 type field struct {
 	jsonwalk.Field
 	node    *node
 	private bool
 }
 
-// merges reports whether a value present in JSON is laid over the initial
+// merges reports whether a value present in JSON is merged over the initial
 // value instead of replacing it.
 func (n *node) merges() bool {
 	return n.shape == object || n.shape == pointer && n.elem.shape == object
 }
 
-// position returns the position of the field whose name is written so in JSON.
+// position returns the position of the field whose name in JSON is quoted.
 func (n *node) position(quoted []byte) (i int, known bool) {
 	if jsonwalk.Plain(quoted) {
 		i, known = n.byName[string(quoted[1:len(quoted)-1])] // does not allocate

@@ -60,8 +60,7 @@ func readKey(name string, v reflect.Value) error {
 	return fmt.Errorf("the name %q where a %s is needed", name, v.Type())
 }
 
-// quote returns s as a JSON string. Names of fields hold nothing that could
-// fail.
+// quote returns s as a JSON string. It cannot fail for the names of fields.
 func quote(s string) []byte {
 	b, _ := json.Marshal(s)
 	return b

@@ -12,12 +12,12 @@ import (
 )
 
 // Encode returns the JSON of v, as encoding/json writes it, followed at each
-// level by the unknown fields in extra, which may be nil. Unknown fields below
-// a pointer that is nil in v are dropped.
+// level by the unknown fields in extra, which may be nil. It drops unknown
+// fields below a pointer that is nil in v.
 //
-// The error says what JSON cannot hold: a NaN, a year beyond 9999, a value
-// that contains itself, or what the type's own methods refuse. A panic in
-// them is an error too.
+// The error says what JSON cannot hold: a NaN, a year beyond 9999, a value that
+// contains itself, or what the type's own methods refuse. A panic in them is an
+// error too.
 func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 	defer recovered(&err)
 	w, _ := s.writers.Get().(*writer)
@@ -26,7 +26,7 @@ func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 		w.json = json.NewEncoder(w)
 	}
 	if err := w.json.Encode(v); err != nil {
-		return nil, err // a writer that has failed is not used again
+		return nil, err // a writer that has failed is not reused
 	}
 	b, w.written = bytes.TrimSuffix(w.written, []byte("\n")), nil
 	s.writers.Put(w)
@@ -42,8 +42,8 @@ type writer struct {
 	json    *json.Encoder
 }
 
-// Write implements io.Writer. An Encoder hands over each value as a whole, in a
-// buffer that it uses again: one copy, of the right size, is all that is made.
+// Write implements io.Writer. An Encoder passes each value as a whole, in a
+// buffer that it reuses. So this makes the only copy, with the right size.
 func (w *writer) Write(b []byte) (int, error) {
 	if w.written == nil {
 		w.written = make([]byte, 0, len(b)+Spare)
@@ -52,19 +52,20 @@ func (w *writer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Spare is the capacity that Encode leaves behind what it returns, if the value
-// has no unknown fields: whoever adds a little need not copy it.
+// Spare is the capacity that Encode leaves behind its result, if the value has
+// no unknown fields: code that appends a little need not copy it.
 const Spare = 32
 
-// Settle returns what becomes the state after a run left v, of which encoded
-// is the encoding: a value that equals what Decode makes of encoded and shares
-// nothing with v, not even strings, so that it keeps nothing in memory but
-// itself. Strings that it has in common with from, a value that was settled
-// before, or nil, stay where they are: see [clone.Plan.Own].
+// Settle returns the state after a run left v, whose encoding is encoded: a
+// value that equals the result of decoding encoded and shares nothing with v,
+// not even strings, so that it keeps nothing in memory but itself. from is nil
+// or a value that was settled before. Strings that v has in common with from
+// stay where they are: see [clone.Plan.Own].
 //
-// result is the same for the run's caller to keep: v itself where JSON changes
-// nothing, else a copy. bytes is about what settled takes in memory. An error
-// means that encoded could not be read back and must not be stored.
+// result is the same value for the run's caller to keep: v itself if JSON
+// changes nothing, otherwise a copy. bytes is about what settled takes in
+// memory. An error means that encoded could not be read back and must not be
+// stored.
 func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes int, err error) {
 	defer recovered(&err)
 	zones, odd := 0, false
@@ -81,16 +82,16 @@ func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes
 		return settled, result, bytes, err
 	}
 	if s.recursive && !json.Valid(encoded) {
-		// The encoding itself is valid: only its depth can be the cause.
+		// The encoding itself is valid, so only its depth can be the cause.
 		return nil, nil, 0, errTooDeep
 	}
 	settled, bytes = s.plan.Own(v, from)
 	return settled, v, bytes + s.unseen(zones, encoded), nil
 }
 
-// Keep returns v, which is what Decode made of encoded, or a copy of it that
-// keeps less in memory: lists have no spare capacity. bytes is about what it
-// takes there.
+// Keep returns v, the result of decoding encoded, or a copy of it that takes
+// less memory: lists have no spare capacity. bytes is about what it takes in
+// memory.
 func (s *Schema) Keep(v any, encoded []byte) (kept any, bytes int, err error) {
 	defer recovered(&err)
 	zones, _ := s.zones(v)
@@ -98,9 +99,9 @@ func (s *Schema) Keep(v any, encoded []byte) (kept any, bytes int, err error) {
 	return kept, bytes + s.unseen(zones, encoded), nil
 }
 
-// unseen is about what a value takes in memory beside what its copy has seen: so
-// many time zones, and what the methods of types hold, which is taken for twice
-// as large as all that is written of the value.
+// unseen is about how much memory a value takes in addition to what its copy
+// has seen: zones time zones, and what the methods of types hold, which is
+// assumed to be twice the length of the value's encoding.
 func (s *Schema) unseen(zones int, encoded []byte) int {
 	bytes := zones * zoneBytes
 	if s.plan.Opaque() {
@@ -114,7 +115,7 @@ var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.M
 // replaced reports whether encoding/json may have replaced bytes that are not
 // valid UTF-8. It writes them as an escape, and a genuine U+FFFD as it is; the
 // second check costs nothing and covers encoders that make no difference. Most
-// encodings have neither first byte.
+// encodings contain the first byte of neither.
 func replaced(encoded []byte) bool {
 	return bytes.IndexByte(encoded, '\\') >= 0 && bytes.Contains(encoded, []byte(`\ufffd`)) ||
 		bytes.IndexByte(encoded, 0xEF) >= 0 && bytes.Contains(encoded, []byte("\ufffd"))
@@ -131,8 +132,8 @@ func recovered(err *error) {
 	}
 }
 
-// findTimes marks the nodes from which a time is reached, and reports whether
-// n is one. Nodes form a graph, so it goes round until nothing changes.
+// findTimes marks the nodes that lead to a time, and reports whether n is one.
+// Nodes form a graph, so it repeats until nothing changes.
 func (n *node) findTimes() bool {
 	var all []*node
 	seen := make(map[*node]bool)
@@ -166,10 +167,10 @@ func (n *node) findTimes() bool {
 // zoneBytes is what a time zone takes in memory that a time was read with.
 var zoneBytes = footprint.Bytes(104) + footprint.Bytes(32) + footprint.Bytes(16) // its parts in package time
 
-// zones looks at the times in v. It returns how many have a time zone of their
-// own, and whether the zone of one is odd: not a whole number of minutes from
-// UTC, as zones were before they were unified. JSON drops the seconds, which
-// makes it another instant.
+// zones looks at the times in v. It returns how many have their own time zone,
+// and whether one of the zones is odd: not a whole number of minutes from UTC,
+// as local zones once were. JSON drops the seconds, which makes the time a
+// different instant.
 func (s *Schema) zones(v any) (own int, odd bool) {
 	if !s.timed {
 		return 0, false
@@ -211,8 +212,8 @@ func (n *node) zones(v reflect.Value) (own int, odd bool) {
 }
 
 // zoneOf is zones for one time. Package time makes a zone for each time that it
-// reads, unless it is UTC, the local one, or a whole number of hours from UTC.
-// One with a name was made by somebody else, for many times.
+// reads, unless it is UTC, the local zone, or a whole number of hours from UTC.
+// A zone with a name was made by other code, for many times.
 func zoneOf(t time.Time) (own int, odd bool) {
 	if l := t.Location(); l == time.UTC {
 		return 0, false

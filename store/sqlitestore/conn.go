@@ -8,24 +8,24 @@ import (
 	"strings"
 
 	"modernc.org/libc"
-	// It prepares SQLite for the platform at hand.
+	// It prepares SQLite for this platform.
 	_ "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// conn is one connection to the database and the statements prepared on it.
-// It calls SQLite's C interface and not the driver for database/sql, which
-// takes a third of the time of a small commit for itself: it copies every
-// argument twice, makes several calls per argument, each of them under a lock,
-// and allocates. One goroutine uses a conn at a time, so SQLite need not lock
-// it, and one statement runs on it at a time.
+// conn is one connection to the database and the statements prepared on it. It
+// calls SQLite's C interface and not the driver for database/sql. That driver
+// would take a third of the time of a small commit: it copies every argument
+// twice, makes several calls per argument, each of them under a lock, and
+// allocates. One goroutine uses a conn at a time, so SQLite need not lock it,
+// and one statement runs on it at a time.
 type conn struct {
 	tls   *libc.TLS // the stack of the C code
 	db    uintptr
 	stmts [statements]uintptr
-	args  memory // what the arguments of the statement that runs point to
+	args  memory // the memory that the arguments of the running statement point to
 
-	failCommit func() error // what a test has happen instead of the next COMMIT
+	failCommit func() error // set by a test, and called instead of the next COMMIT
 }
 
 // source is what connections are opened from.
@@ -34,24 +34,25 @@ type source struct {
 	pragmas []string
 }
 
-// sourceOf returns the source of the database at path, with further settings
-// of the connections in pairs of name and value; a value of 0 leaves the
-// setting out.
+// sourceOf returns the source of the database at path, with further settings of
+// the connections in pairs of name and value; a value of 0 leaves the setting
+// out.
 func sourceOf(path string, settings ...any) source {
 	file := filepath.ToSlash(path)
 	if !strings.HasPrefix(file, "/") {
 		file = "/" + file // a drive letter
 	}
 	// SQLite creates the database with the mode of the lock file, which is
-	// right by then (see adaptModes), and the files beside it with that of the
-	// database. Its parser does not read "+" as a space.
+	// right by then (see adaptModes), and the files beside it with the mode of
+	// the database. Its parser does not read "+" as a space.
 	mode := strings.ReplaceAll(url.QueryEscape(lockName(path)), "+", "%20")
 	src := source{uri: "file://" + (&url.URL{Path: file}).EscapedPath() + "?modeof=" + mode}
 	pragma := func(name string, value any) {
 		src.pragmas = append(src.pragmas, fmt.Sprintf("PRAGMA %s = %v", name, value))
 	}
 	pragma("synchronous", "FULL")
-	// Without it, a sync on macOS does not reach the disk. No effect elsewhere.
+	// Without it, a sync on macOS does not reach the disk. It has no effect
+	// elsewhere.
 	pragma("fullfsync", 1)
 	// Checkpoints inside a commit would make some commits much slower.
 	pragma("wal_autocheckpoint", 0)
@@ -84,7 +85,7 @@ func (c *conn) connect(src source) error {
 	db := c.tls.Alloc(pointerSize)
 	defer c.tls.Free(pointerSize)
 	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, db, flags, 0)
-	c.db = libc.AtomicLoadPUintptr(db) // there also after most errors
+	c.db = libc.AtomicLoadPUintptr(db) // set even after most errors
 	if rc == sqlite3.SQLITE_OK {
 		rc = sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
 	}
@@ -102,10 +103,10 @@ func (c *conn) connect(src source) error {
 	return nil
 }
 
-// disableTriggers has the connection do without the triggers of the database,
-// which are for those who change records by hand.
+// disableTriggers switches off the triggers of the database for the connection.
+// They are for people who change records by hand.
 func (c *conn) disableTriggers() int32 {
-	const size = 16 // two arguments: off, and no wish to hear the setting
+	const size = 16 // two arguments: off, and do not report the setting
 	args := c.tls.Alloc(size)
 	defer c.tls.Free(size)
 	return sqlite3.Xsqlite3_db_config(c.tls, c.db, sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, libc.VaList(args, int32(0), uintptr(0)))
@@ -126,7 +127,8 @@ func (c *conn) close() error {
 	return err
 }
 
-// prepare compiles the text of a statement. The statement is to be finalized.
+// prepare compiles the text of a statement. The caller must finalize the
+// statement.
 func (c *conn) prepare(text string, flags uint32) (uintptr, error) {
 	sql, err := libc.CString(text)
 	if err != nil {
@@ -142,7 +144,7 @@ func (c *conn) prepare(text string, flags uint32) (uintptr, error) {
 }
 
 func (c *conn) finalize(stmt uintptr) {
-	// What it reports is the error of the statement's last run.
+	// It returns the error of the statement's last run.
 	_ = sqlite3.Xsqlite3_finalize(c.tls, stmt)
 }
 
@@ -189,7 +191,8 @@ func (c *conn) number(id statement, args ...arg) (n int64, err error) {
 	return n, r.close()
 }
 
-// commit ends a transaction, and with it what it wrote is on the disk.
+// commit ends a transaction. When it returns nil, what the transaction wrote is
+// on disk.
 func (c *conn) commit() error {
 	if fail := c.failCommit; fail != nil {
 		c.failCommit = nil
@@ -200,16 +203,16 @@ func (c *conn) commit() error {
 }
 
 // rollback ends a transaction if there is one. It reports whether the
-// connection is fit for further use.
+// connection can be used again.
 func (c *conn) rollback() bool {
-	// The error of a transaction that SQLite rolled back by itself cannot be
-	// told from others, so such a connection counts as unfit too.
+	// When SQLite has rolled a transaction back by itself, the error looks like
+	// any other, so such a connection counts as unusable too.
 	_, err := c.exec(rollback)
 	return err == nil
 }
 
-// pagesWritten returns how many pages the connection has written since it was
-// asked before.
+// pagesWritten returns how many pages the connection has written since the last
+// call.
 func (c *conn) pagesWritten() int64 {
 	const size = 8 // two numbers of 32 bits
 	p := c.tls.Alloc(size)

@@ -10,7 +10,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// sqliteError is what a call of SQLite failed with.
+// sqliteError is the error of a call of SQLite.
 type sqliteError struct {
 	code int // the extended result code
 	text string
@@ -31,7 +31,7 @@ func (c *conn) failed(rc int32) error {
 // code returns SQLite's extended result code of an error, 0 if it has none.
 func code(err error) int {
 	if err == nil {
-		return 0 // without the allocation below
+		return 0 // avoids the allocation below
 	}
 	var e *sqliteError
 	if errors.As(err, &e) {
@@ -42,8 +42,8 @@ func code(err error) int {
 
 func busy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }
 
-// patiently repeats f while somebody is in its way, for a time and until ctx
-// ends.
+// patiently repeats f while somebody else is in its way, for at most wait, or
+// until ctx ends.
 func patiently(ctx context.Context, wait time.Duration, f func() error) error {
 	const longest = 16 * time.Millisecond
 	err := f()

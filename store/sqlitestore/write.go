@@ -9,14 +9,14 @@ import (
 )
 
 // Commit applies the groups in one transaction, which is synced to the disk
-// once. It waits its turn while other calls commit, at most until ctx ends;
-// once its transaction has begun it is finished whatever becomes of ctx.
+// once. It waits for its turn while other calls commit, at most until ctx ends.
+// Once its transaction has begun, it is finished even if ctx ends.
 //
-// When SQLite cannot finish the transaction, every group that was part of it
-// is [store.Rejected] with [store.ErrUnavailable]; for want of space, or of
-// memory for one of them, the groups are tried once more one by one, so that
-// those fail that do not fit. Only if a sync fails and the database cannot be
-// written afterwards either are they [store.Unknown].
+// When SQLite cannot finish the transaction, every group that was part of it is
+// [store.Rejected] with [store.ErrUnavailable]. If the cause is a lack of
+// space, or of memory for one of them, the groups are first tried again one by
+// one, so that only those fail that do not fit. Groups are [store.Unknown] only
+// if a sync fails and the database cannot be written afterwards either.
 func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	results := make([]store.Result, len(groups))
 	if err := s.begin(); err != nil {
@@ -44,8 +44,8 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	return results
 }
 
-// validate rejects the groups that no database would change anything about
-// and returns the places of the others.
+// validate rejects the groups that no store accepts and returns the places of
+// the others.
 func (s *Store) validate(groups []store.Group, results []store.Result) []int {
 	bad := store.CheckGroups(groups, s.features)
 	valid := make([]int, 0, len(groups))
@@ -79,7 +79,7 @@ type batch struct {
 	conn    *conn // nil after it failed, until it is needed again
 }
 
-// commit fills in the results of the groups at the places given.
+// commit fills in the results of the groups at the given places.
 func (b *batch) commit(places []int) {
 	err := b.transaction(places)
 	if err == nil {
@@ -100,7 +100,7 @@ func (b *batch) commit(places []int) {
 	}
 }
 
-// transaction applies the groups at the places given in one transaction. After
+// transaction applies the groups at the given places in one transaction. After
 // an error nothing was changed, unless it is errUnsettled.
 func (b *batch) transaction(places []int) error {
 	if err := b.ctx.Err(); err != nil {

@@ -45,12 +45,12 @@ func TestK2K3K4Guide(t *testing.T) {
 	laptop, phone := staytest.Session(t, app), staytest.Session(t, app)
 	ann, bob := Owner{ID: "ann", Admin: true}, Owner{ID: "bob"}
 
-	// Login of somebody who has no list yet: the guest's comes along.
+	// Login of a user without a list: the guest's list comes along.
 	add(t, laptop, list, "milk")
 	become(t, laptop, list, ann)
 	staytest.Want(t, laptop, list, List{Owner: ann, Items: []string{"milk"}})
 
-	// Login of somebody who has one: it is loaded, and the guest's is gone.
+	// Login of a user with a list: it is loaded, and the guest's is gone.
 	add(t, phone, list, "pen")
 	become(t, phone, list, ann)
 	staytest.Want(t, phone, list, List{Owner: ann, Items: []string{"milk"}})
@@ -59,7 +59,7 @@ func TestK2K3K4Guide(t *testing.T) {
 	add(t, laptop, list, "bread")
 	staytest.Want(t, phone, list, List{Owner: ann, Items: []string{"milk", "bread"}})
 
-	// Logout: the session is a guest again and begins anew; the list stays.
+	// Logout: the session is a guest again with an empty list; ann's list stays.
 	become(t, phone, list, Owner{})
 	staytest.Want(t, phone, list, List{})
 	staytest.Want(t, laptop, list, List{Owner: ann, Items: []string{"milk", "bread"}})
