@@ -72,6 +72,8 @@ func (a appDoor) Sweep() {
 	<-done
 }
 
+func (a appDoor) NameOf(session any) string { return session.(*Session).name() }
+
 func (a appDoor) Logger() *slog.Logger { return a.logger() }
 func (a appDoor) Development() bool    { return a.opts.Development }
 func (a appDoor) Now() time.Time       { return a.opts.Clock() }

@@ -83,9 +83,11 @@ func golden(files map[string]string) string {
 	})
 }
 
-// What a stored state had is found again in the present one (M1, M2, M4), or
-// its loss is named.
-func TestM1M2M4GoldenFindsLoss(t *testing.T) {
+// What a stored state had is found again in the present one, or its loss is
+// named.
+//
+// Proves M1, M2, M4.
+func TestGoldenFindsLoss(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, text string
 		lines      []string // nil = nothing is lost
@@ -130,8 +132,10 @@ func wantLines(t *testing.T, text string, lines []string) {
 }
 
 // A file with what is wanted replaces what was stored, and is held to the same
-// rule (M4).
-func TestM4GoldenWant(t *testing.T) {
+// rule.
+//
+// Proves M4.
+func TestGoldenWantReplacesWhatWasStored(t *testing.T) {
 	const stored = `{"nick":"n","name":"x","size":"12","tags":{"a":"1","b":"2"},"any":{"a":1}}`
 	for name, c := range map[string]struct {
 		want  string

@@ -78,6 +78,7 @@ func edit(old json.RawMessage, change func(members map[string]any)) (json.RawMes
 	return json.Marshal(members)
 }
 
+// Proves M4.
 func TestCartReadsWhatItStored(t *testing.T) {
 	cart := stay.Register(staytest.App(t, nil), CartModule)
 	staytest.Golden(t, cart, os.DirFS("testdata/cart"))

@@ -89,6 +89,7 @@ func (s *shelf) fail(before, after []string) {
 
 var errTest = errors.New("test")
 
+// Proves A13, C1, C2, C3, C4, C5, C6, C7.
 func TestSimpleConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{New: func(*testing.T) func(*testing.T) store.Store {
 		s := newShelf()
@@ -120,6 +121,8 @@ func value(t *testing.T, s store.Store, key string) string {
 }
 
 // Names are safe for files, short, and as many as there are keys.
+//
+// Proves C6.
 func TestSimpleNames(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)
@@ -204,6 +207,8 @@ func TestSimpleForeignBytes(t *testing.T) {
 
 // Revisions are at least the clock, and grow when it stands still or has been
 // set back.
+//
+// Proves C3.
 func TestSimpleRevisions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) { // the clock stands still
 		sh := newShelf()
@@ -296,6 +301,8 @@ func TestSimpleSlowKey(t *testing.T) {
 }
 
 // Expired records do not pile up: reading one a minute later removes it.
+//
+// Proves C4.
 func TestSimpleExpiredDropped(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)

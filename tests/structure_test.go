@@ -41,8 +41,8 @@ var rules = []rule{
 		because: "stores keep bytes and revisions; they know nothing of what is built on them",
 	},
 	{
-		// internal/golden is a driver for tests: it stands above what it drives.
-		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
+		// internal/golden and internal/testkit are for tests: they stand above what they drive.
+		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
 		because: "the core is used by the root package, not the other way round",
 	},
 	{
@@ -78,8 +78,12 @@ var rules = []rule{
 		because: "measuring and tracing belong to package stay; whoever uses neither web nor a store of ours gets the adapter alone",
 	},
 	{
+		from: stay + "/...", not: []string{stay + "/internal/testkit"}, except: []string{stay + "/internal/testkit"},
+		because: "testkit is what tests share; no program is built with it",
+	},
+	{
 		from:    stay + "/...",
-		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testseed"},
+		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed"},
 		not:     []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it",
 	},

@@ -73,6 +73,9 @@ type App interface {
 	// Sweep removes what has expired, as the App does about once a minute. It
 	// ends when the App is closed.
 	Sweep()
+	// NameOf is the key of the states of a *stay.Session as it was last used,
+	// whether the session stands or not.
+	NameOf(session any) string
 	// Logger is where causes that are not shown to clients go.
 	Logger() *slog.Logger
 	// Development reports whether answers may help a developer.

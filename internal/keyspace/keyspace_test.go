@@ -8,7 +8,9 @@ import (
 )
 
 // Keys of different modules, strategies and keys never meet, whatever bytes
-// they are made of (A4, A6).
+// they are made of.
+//
+// Proves A4, A6.
 func FuzzKeys(f *testing.F) {
 	f.Add("a", "b", "k", "k", false)
 	f.Add("a", "a", "b/k", "b", true)

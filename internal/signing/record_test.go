@@ -28,8 +28,10 @@ func setOf(t *testing.T, r storedKeys) *keySet {
 
 // In years of random use by processes with different options, the record stays
 // small, a key verifies as long as a cookie that it signed is good, and none
-// signs before it has settled (W1).
-func TestW1KeysOverYears(t *testing.T) {
+// signs before it has settled.
+//
+// Proves W1.
+func TestKeysOverYears(t *testing.T) {
 	const hour = int64(time.Hour / time.Millisecond)
 	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 1))
@@ -87,8 +89,10 @@ func TestW1KeysOverYears(t *testing.T) {
 }
 
 // Keys that a clock which is ahead has added wait, and do not keep the others
-// from rotating, unless there are too many (W1).
-func TestW1KeyFromTheFuture(t *testing.T) {
+// from rotating, unless there are too many.
+//
+// Proves W1.
+func TestKeyFromTheFutureWaits(t *testing.T) {
 	now := time.UnixMilli(1e12)
 	far := now.AddDate(20, 0, 0)
 	record := storedKeys{Keys: []storedKey{newStoredKey(now.UnixMilli()), newStoredKey(far.UnixMilli())}}
@@ -117,7 +121,9 @@ func TestW1KeyFromTheFuture(t *testing.T) {
 }
 
 // Every record is read or is corrupt, and what is made of one that is read can
-// be read again, keeps what may be needed and has a bound (W1, M3).
+// be read again, keeps what may be needed and has a bound.
+//
+// Proves M3, W1.
 func FuzzStoredKeys(f *testing.F) {
 	for _, value := range []string{
 		`{"keys":[{"secret":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}]}`,

@@ -72,6 +72,8 @@ func childLimit(path string, out io.Writer) error {
 
 // TestFailedWrite proves that a commit that the system refuses to write is
 // rejected, and that the store works again by itself when the cause is gone.
+//
+// Proves C2.
 func TestFailedWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	cmd, lines := start(t, "limit", path)

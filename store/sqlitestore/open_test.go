@@ -168,6 +168,8 @@ func execute(t *testing.T, path, statement string) {
 
 // TestSoleOwner proves that a file has one owner or several that share it,
 // never both, whatever names it is opened by.
+//
+// Proves C5.
 func TestSoleOwner(t *testing.T) {
 	now := sqlitestore.OwnerWait(0)
 	dir := t.TempDir()
@@ -250,6 +252,8 @@ func TestDanglingLinkIsRefused(t *testing.T) {
 
 // TestSettings proves that commits are synced to the disk, which no test sees
 // without cutting the power, and that checkpoints are not part of them.
+//
+// Proves A3.
 func TestSettings(t *testing.T) {
 	for _, options := range [][]sqlitestore.Option{nil, {sqlitestore.Shared()}} {
 		s := open(t, filepath.Join(t.TempDir(), "app.db"), options...)
