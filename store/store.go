@@ -163,9 +163,9 @@ type Write struct {
 // A Group is one or more writes that are applied all together or not at all.
 // Its keys are distinct. Several writes need Features.Groups.
 //
-// A store of which a crash can cut a group short makes the writes in their
-// order. A record that names others comes behind them: Stay puts the record of a
-// session last, so a session never names a state that is not there.
+// A store whose groups a crash can cut short makes the writes of a group in
+// their order. A record that names another one comes after it: Stay puts the
+// record of a session last, so a session never names a state that is not there.
 type Group []Write
 
 // An Outcome says what happened to a Group.

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -218,6 +219,54 @@ func TestFilesOfAPackageFormSmallCycles(t *testing.T) {
 			if len(cycle) > c.most {
 				t.Errorf("%s: %d files form a cycle, at most %d may: %s\n%s", c.path, len(cycle), c.most, c.because, strings.Join(cycle, " "))
 			}
+		}
+	}
+}
+
+// The folder of package stay is its table of contents: few files, and the
+// methods of an exported type in few of them.
+func TestTheRootIsATableOfContents(t *testing.T) {
+	const mostFiles, mostProduct, mostOfAType = 64, 29, 4
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, product := 0, 0
+	methods := map[string]map[string]bool{}
+	for _, e := range entries {
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		files++
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		product++
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, e.Name()), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil {
+				continue
+			}
+			name := strings.TrimLeft(types.ExprString(fn.Recv.List[0].Type), "*")
+			if name, _, _ = strings.Cut(name, "["); !ast.IsExported(name) {
+				continue
+			}
+			if methods[name] == nil {
+				methods[name] = map[string]bool{}
+			}
+			methods[name][e.Name()] = true
+		}
+	}
+	if files > mostFiles || product > mostProduct {
+		t.Errorf("the root has %d files, %d of them product code: at most %d and %d", files, product, mostFiles, mostProduct)
+	}
+	for name, in := range methods {
+		if len(in) > mostOfAType {
+			t.Errorf("the methods of %s stand in %d files, at most %d may have some: %v", name, len(in), mostOfAType, slices.Sorted(maps.Keys(in)))
 		}
 	}
 }

@@ -63,9 +63,11 @@ func (s *Store) restart(ctx context.Context) {
 	if s.unsaved < s.due {
 		return // somebody else has done it
 	}
+	seen := s.view(ctx)
 	err := s.checkpoint(ctx, true)
 	switch {
 	case err == nil:
+		s.base = seen
 		s.unsaved, s.due = 0, logPages
 	case ctx.Err() == nil:
 		s.due = s.unsaved + logPages/2 // the log is as long as it was

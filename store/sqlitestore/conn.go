@@ -30,23 +30,17 @@ type conn struct {
 
 // source is what connections are opened from.
 type source struct {
-	uri     string
+	path    string
+	place   *place // where the database must lie, if that is known yet
+	create  bool   // the database if it is not there
 	pragmas []string
 }
 
-// sourceOf returns the source of the database at path, with further settings of
-// the connections in pairs of name and value; a value of 0 leaves the setting
-// out.
-func sourceOf(path string, settings ...any) source {
-	file := filepath.ToSlash(path)
-	if !strings.HasPrefix(file, "/") {
-		file = "/" + file // a drive letter
-	}
-	// SQLite creates the database with the mode of the lock file, which is
-	// right by then (see adaptModes), and the files beside it with the mode of
-	// the database. Its parser does not read "+" as a space.
-	mode := strings.ReplaceAll(url.QueryEscape(lockName(path)), "+", "%20")
-	src := source{uri: "file://" + (&url.URL{Path: file}).EscapedPath() + "?modeof=" + mode}
+// sourceOf returns the source of the database at path, with further settings
+// of the connections in pairs of name and value; a value of 0 leaves the
+// setting out.
+func sourceOf(path string, place *place, settings ...any) source {
+	src := source{path: path, place: place}
 	pragma := func(name string, value any) {
 		src.pragmas = append(src.pragmas, fmt.Sprintf("PRAGMA %s = %v", name, value))
 	}
@@ -65,23 +59,55 @@ func sourceOf(path string, settings ...any) source {
 	return src
 }
 
-// open opens a connection.
+func (src source) uri() string {
+	file := filepath.ToSlash(src.path)
+	if !strings.HasPrefix(file, "/") {
+		file = "/" + file // a drive letter
+	}
+	uri := "file://" + (&url.URL{Path: file}).EscapedPath()
+	if !src.create {
+		return uri // with a mode SQLite would change that of an empty file
+	}
+	// SQLite creates the database with the mode of the lock file, which is
+	// right by then (see adaptModes), and the files beside it with that of the
+	// database. Its parser does not read "+" as a space.
+	return uri + "?modeof=" + strings.ReplaceAll(url.QueryEscape(lockName(src.path)), "+", "%20")
+}
+
+// open opens a connection to the database whose files are open already, if so:
+// to open another one would make files beside that.
 func (src source) open() (*conn, error) {
+	if err := src.check(); err != nil {
+		return nil, err
+	}
 	c := &conn{tls: libc.NewTLS()}
-	if err := c.connect(src); err != nil {
+	err := c.connect(src)
+	if err == nil {
+		err = src.check()
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
 
+func (src source) check() error {
+	if src.place == nil {
+		return nil
+	}
+	return src.place.check()
+}
+
 func (c *conn) connect(src source) error {
-	name, err := libc.CString(src.uri)
+	name, err := libc.CString(src.uri())
 	if err != nil {
 		return err
 	}
 	defer libc.Xfree(c.tls, name)
-	const flags = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_CREATE |
-		sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI
+	var flags int32 = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI
+	if src.create {
+		flags |= sqlite3.SQLITE_OPEN_CREATE
+	}
 	db := c.tls.Alloc(pointerSize)
 	defer c.tls.Free(pointerSize)
 	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, db, flags, 0)
@@ -90,7 +116,13 @@ func (c *conn) connect(src source) error {
 		rc = sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
 	}
 	if rc == sqlite3.SQLITE_OK {
-		rc = c.disableTriggers()
+		rc = c.configure(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0) // they are for those who change records by hand
+	}
+	if rc == sqlite3.SQLITE_OK {
+		rc = c.configure(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1) // see Store.letGo
+	}
+	if rc == sqlite3.SQLITE_OK && sqlite3.Xsqlite3_db_readonly(c.tls, c.db, 0) == 1 {
+		rc = sqlite3.SQLITE_READONLY // which SQLite makes do with
 	}
 	if rc != sqlite3.SQLITE_OK {
 		return c.failed(rc)
@@ -103,13 +135,18 @@ func (c *conn) connect(src source) error {
 	return nil
 }
 
-// disableTriggers switches off the triggers of the database for the connection.
-// They are for people who change records by hand.
-func (c *conn) disableTriggers() int32 {
-	const size = 16 // two arguments: off, and do not report the setting
+// configure switches a setting of the connection on or off.
+func (c *conn) configure(setting, on int32) int32 {
+	const size = 16 // two arguments: the value, and no wish to hear it
 	args := c.tls.Alloc(size)
 	defer c.tls.Free(size)
-	return sqlite3.Xsqlite3_db_config(c.tls, c.db, sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, libc.VaList(args, int32(0), uintptr(0)))
+	return sqlite3.Xsqlite3_db_config(c.tls, c.db, setting, libc.VaList(args, on, uintptr(0)))
+}
+
+// tidyOnClose has SQLite move the log into the database and remove it when the
+// connection closes, if no other has the database open.
+func (c *conn) tidyOnClose() {
+	c.configure(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
 }
 
 // close finalizes the statements and closes the connection, which rolls back

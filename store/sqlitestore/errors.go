@@ -8,6 +8,8 @@ import (
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/stay-go/stay/store"
 )
 
 // sqliteError is the error of a call of SQLite.
@@ -38,6 +40,25 @@ func code(err error) int {
 		return e.code
 	}
 	return 0
+}
+
+// failed returns the error of a call that met err. A damaged file does not mend
+// itself, so trying again is no help.
+func (s *Store) failed(err error) error {
+	if !damaged(err) {
+		return unavailable(err)
+	}
+	return fmt.Errorf("sqlitestore: %w: %w", store.ErrUnavailable, damage(s.path, err))
+}
+
+// damaged reports whether an error means that the file is not what SQLite wrote.
+func damaged(err error) bool {
+	c := code(err) & 0xff
+	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB
+}
+
+func damage(path string, err error) error {
+	return fmt.Errorf("%s is damaged: stop the program, keep a copy of the file and of those beside it, and restore it from a backup or with the command .recover of sqlite3: %w", path, err)
 }
 
 func busy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }

@@ -17,7 +17,7 @@ import (
 )
 
 // platformChildren are further children.
-var platformChildren = map[string]func(path string, out io.Writer) error{"limit": childLimit}
+var platformChildren = map[string]func(path string, out io.Writer) error{"limit": childLimit, "open": childOpen}
 
 // childLimit lets the system refuse to make any file longer, which fails the
 // writing of the log within COMMIT, and then allows it again.

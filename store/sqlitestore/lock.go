@@ -24,7 +24,10 @@ func lockName(path string) string { return path + ".lock" }
 // SQLite's locks.)
 func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(lockName(path), os.O_RDWR|os.O_CREATE, newMode)
-	if err != nil {
+	switch {
+	case forbidden(err):
+		return nil, unwritable(path, err)
+	case err != nil:
 		return nil, fmt.Errorf("sqlitestore: the lock file beside %s: %w", path, err)
 	}
 	if err = acquire(f, path, shared, wait); err == nil {
@@ -60,13 +63,9 @@ func inUse(path string, shared bool) error {
 	return fmt.Errorf("sqlitestore: %s is already open, in this process or another: close it there, or open it with Shared everywhere: %w", path, store.ErrUnavailable)
 }
 
-// resolve returns the absolute path without symbolic links: the lock and the
+// resolve returns an absolute path without symbolic links: the lock and the
 // log lie beside the file, so two names of one file must lead to one place.
-func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("sqlitestore: %w", err)
-	}
+func resolve(abs string) (string, error) {
 	// On Windows this also turns short names into long ones.
 	target, err := filepath.EvalSymlinks(abs)
 	switch {
@@ -130,11 +129,15 @@ func adaptModes(path string) error {
 		return fmt.Errorf("sqlitestore: %w", err)
 	}
 	writers := mode & 0o222
-	return errors.Join(
+	err = errors.Join(
 		adaptMode(lockName(path), writers|writers<<1),
 		adaptMode(path+"-wal", mode),
 		adaptMode(path+"-shm", mode),
 	)
+	if forbidden(err) {
+		return unwritable(path, err)
+	}
+	return err
 }
 
 func adaptMode(name string, mode fs.FileMode) error {

@@ -119,10 +119,10 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	})
 	switch {
 	case c == nil:
-		return unavailable(err)
+		return s.failed(err)
 	case err != nil:
 		s.readers.drop(c)
-		return unavailable(err)
+		return s.failed(err)
 	}
 	s.readers.put(c)
 	return nil

@@ -177,9 +177,13 @@ func (s *Store) prepare() error {
 		return err
 	})
 	if err != nil {
-		return s.openError(err)
+		return openError(s.path, err)
 	}
 	defer s.writer.put(c)
+	err = patiently(ctx, busyWait, func() error { return c.ownLog(s.path) })
+	if err != nil {
+		return openError(s.path, err)
+	}
 	err = patiently(ctx, busyWait, func() error {
 		// Each attempt starts at the check, since another process may have
 		// created the tables in the meantime.
@@ -189,7 +193,7 @@ func (s *Store) prepare() error {
 		}
 		return err
 	})
-	return s.openError(err)
+	return openError(s.path, err)
 }
 
 func (s *Store) create(c *conn) error {
@@ -219,10 +223,11 @@ func (s *Store) create(c *conn) error {
 	if mode != "wal" {
 		return fmt.Errorf("sqlitestore: %s: SQLite cannot keep a write-ahead log there (journal mode %q): put the file on a local disk", s.path, mode)
 	}
-	if len(lacks) == 0 {
-		return nil
-	}
-	if _, err := c.exec(beginWrite); err != nil {
+	// Also where nothing is lacking this tells whether the log can be written.
+	switch _, err := c.exec(beginWrite); {
+	case len(lacks) == 0 && busy(err):
+		return nil // somebody else is writing
+	case err != nil:
 		return err
 	}
 	if err := check(); err != nil {
@@ -233,6 +238,16 @@ func (s *Store) create(c *conn) error {
 			return err
 		}
 	}
+	if fresh {
+		schema, err := c.one(schemaOf)
+		if err == nil {
+			err = c.addMark(uint32(schema.n))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.started = fresh
 	return c.commit()
 }
 
@@ -253,7 +268,7 @@ func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 		lacks = append(lacks, createRecords, createExpires, createState, fillState)
 		return append(append(lacks, byHand...), setApplication, setVersion), true, nil
 	case application != applicationID:
-		return nil, false, fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", s.path)
+		return nil, false, anotherPrograms(s.path)
 	case version > schemaVersion:
 		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
 	case version != schemaVersion:
@@ -264,16 +279,18 @@ func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 	return nil, false, nil
 }
 
-// openError says what to do about an error during Open.
-func (s *Store) openError(err error) error {
+// openError says what to do about an error that opening met.
+func openError(path string, err error) error {
 	if err == nil || code(err) == 0 {
 		return err
 	}
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("sqlitestore: %s is not a SQLite database: give Stay a file of its own: %w", s.path, err)
+		return fmt.Errorf("%w: %w", notADatabase(path), err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
-		return fmt.Errorf("sqlitestore: %s cannot be opened for writing: the file, its folder and the files beside it must be writable: %w", s.path, err)
+		return unwritable(path, err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("sqlitestore: %w", damage(path, err))
 	}
-	return unavailable(fmt.Errorf("opening %s: %w", s.path, err))
+	return unavailable(fmt.Errorf("opening %s: %w", path, err))
 }

@@ -17,8 +17,9 @@
 // A store is the sole owner of its file unless it was opened with [Shared]. The
 // operating system enforces this: a lock on a file beside the database, whose
 // name ends in ".lock", is held from Open to Close and ends with the process,
-// however it ends. The lock file itself stays. Neither it nor the database may
-// be moved, replaced or deleted while a store is open.
+// however it ends. The lock file itself stays. Neither it nor the database, nor
+// the files below, may be moved, replaced or deleted while a store is open: every
+// call is answered with [store.ErrUnavailable] then, until the file is put back.
 //
 // The names of the lock and of SQLite's log come from the name of the database,
 // so it must have exactly one. Symbolic links are followed, and folders may be
@@ -49,6 +50,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -89,10 +91,14 @@ type Store struct {
 	path     string
 	features store.Features
 
+	place   place
+	holder  *conn // keeps the files open and does nothing else
 	writer  *pool // the one connection that writes
 	readers *pool
 	keeper  *pool // the one connection that checkpoints
 
+	started   bool          // the database has a mark of this store; belongs to the holder of the writer
+	base      *view         // the mark that the next change replaces; belongs to the holder of the writer
 	unsaved   int64         // pages in the log; belongs to the holder of the writer
 	due       int64         // the number of pages at which the log is moved; belongs to the holder of the writer
 	wake      chan struct{} // wakes the checkpointer; holds one token
@@ -142,22 +148,30 @@ func OwnerWait(d time.Duration) Option {
 // Open opens the store in the file at path and creates the file if it does not
 // exist; its folder must exist. It fails with [store.ErrUnavailable] if the
 // file has another owner that does not close it within [OwnerWait]. It fails
-// with a plain error that says what to do if the file is not a database, has a
-// second name, belongs to another program or was written by a newer version of
-// this package. Such a file is not changed.
+// with a plain error that says what to do if the path is a DSN, or if the file
+// is not a database, cannot be written, has a second name, belongs to another
+// program, was written by a newer version of this package or lies beside the log
+// of another database. Such a file is not changed.
 func Open(path string, options ...Option) (*Store, error) {
 	cfg := config{wait: ownerWait}
 	for _, option := range options {
 		option(&cfg)
 	}
-	if path == "" || path == ":memory:" {
-		return nil, errors.New("sqlitestore: a file name is needed: give Open a path, or use memstore.New for state in memory")
+	if err := checkPath(path); err != nil {
+		return nil, err
 	}
 	if cfg.maxSize != 0 && cfg.maxSize < minSize {
 		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the least useful size, %d bytes", cfg.maxSize, minSize)
 	}
-	path, err := resolve(path)
+	given, err := filepath.Abs(path)
 	if err != nil {
+		return nil, fmt.Errorf("sqlitestore: %w", err)
+	}
+	path, err = resolve(given)
+	if err != nil {
+		return nil, err
+	}
+	if err = peek(path); err != nil {
 		return nil, err
 	}
 	owned, err := own(path, cfg.shared, cfg.wait)
@@ -174,23 +188,35 @@ func Open(path string, options ...Option) (*Store, error) {
 			List:      true,
 			MaxValue:  maxValue,
 		},
-		writer:  newPool(1, sourceOf(path, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache)),
-		readers: newPool(readers, sourceOf(path)),
-		keeper:  newPool(1, sourceOf(path)),
 		due:     logPages,
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
 		owned:   owned,
 	}
-	if err = syncLog(path); err == nil {
-		err = s.prepare()
-	}
-	if err != nil {
-		return nil, errors.Join(err, s.writer.close(), owned.Close())
+	s.writer = newPool(1, sourceOf(path, &s.place, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache))
+	s.readers = newPool(readers, sourceOf(path, &s.place))
+	s.keeper = newPool(1, sourceOf(path, &s.place))
+	if err = s.open(given); err != nil {
+		return nil, errors.Join(err, s.giveUp(), owned.Close())
 	}
 	go s.checkpoints()
 	return s, nil
+}
+
+// open opens the database when its lock is held.
+func (s *Store) open(given string) error {
+	for _, step := range []func() error{
+		func() error { return syncLog(s.path) },
+		s.hold,
+		s.prepare,
+		func() error { return s.settleDown(given) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Features returns what the store can do: everything except Immediate, and
@@ -201,7 +227,8 @@ func (s *Store) Features() store.Features { return s.features }
 // Close waits for calls under way, moves the log into the database and releases
 // the file. Calls that begin later are answered with [store.ErrClosed]. Later
 // calls of Close return what the first one returned. An error means that
-// closing a file failed; nothing that was applied is lost.
+// closing a file failed, and nothing that was applied is lost, or that a file is
+// not where it was: then no file is changed that may belong to others.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()
@@ -213,20 +240,27 @@ func (s *Store) Close() error {
 		// The last connection to the file that closes moves the log into the
 		// database. If that fails, for example for lack of space, the log stays
 		// for the next Open.
-		s.closeErr = errors.Join(s.readers.close(), s.keeper.close(), s.writer.close(), s.owned.Close())
+		s.closeErr = errors.Join(s.readers.close(), s.keeper.close(), s.writer.close(), s.letGo(), s.owned.Close())
 	})
 	return s.closeErr
 }
 
-// begin counts a call as under way, unless the store is closed. If the error is
-// nil, the caller must call calls.Done.
+// begin counts a call as under way, unless the store is closed or its files are
+// not where they were. If the error is nil, the caller must call calls.Done.
 func (s *Store) begin() error {
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.closed {
+	closed := s.closed
+	if !closed {
+		s.calls.Add(1)
+	}
+	s.mu.Unlock()
+	if closed {
 		return fmt.Errorf("sqlitestore: %s: %w", s.path, store.ErrClosed)
 	}
-	s.calls.Add(1)
+	if err := s.place.check(); err != nil {
+		s.calls.Done()
+		return err
+	}
 	return nil
 }
 

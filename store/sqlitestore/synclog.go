@@ -27,7 +27,10 @@ func syncLog(path string) error {
 	if err == nil && runtime.GOOS != "windows" { // which has no such sync
 		err = syncFolder(filepath.Dir(path)) // and the name of the log
 	}
-	if err != nil {
+	switch {
+	case forbidden(err):
+		return unwritable(path, err)
+	case err != nil:
 		return unavailable(fmt.Errorf("syncing the log of %s: %w", path, err))
 	}
 	return nil

@@ -38,9 +38,15 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	if s.unsaved >= maxLogPages {
 		s.restart(ctx)
 	}
+	if !s.started {
+		c = s.markStart(ctx, c)
+	}
 	b := batch{store: s, ctx: ctx, now: now, groups: groups, results: results, conn: c}
 	b.commit(valid)
 	s.writer.put(b.conn)
+	if err := s.place.check(); err != nil {
+		doubt(results, err)
+	}
 	return results
 }
 
@@ -66,6 +72,16 @@ func rejected(err error) store.Result {
 func reject(results []store.Result, err error) {
 	for i := range results {
 		results[i] = store.Result{Outcome: store.Rejected, Err: err}
+	}
+}
+
+// doubt takes back that groups were applied: they are in a file that is not
+// where it was. If it is put back there, so are they.
+func doubt(results []store.Result, err error) {
+	for i := range results {
+		if results[i].Outcome == store.Applied {
+			results[i] = store.Result{Outcome: store.Unknown, Err: err}
+		}
 	}
 }
 
@@ -96,7 +112,7 @@ func (b *batch) commit(places []int) {
 		outcome = store.Unknown
 	}
 	for _, i := range places {
-		b.results[i] = store.Result{Outcome: outcome, Err: unavailable(err)}
+		b.results[i] = store.Result{Outcome: outcome, Err: b.store.failed(err)}
 	}
 }
 
@@ -132,9 +148,22 @@ func (b *batch) transaction(places []int) error {
 		b.abandon()
 		return err
 	}
+	base := b.store.base
+	if t.witness == nil {
+		base = nil // nothing has changed
+	}
+	if base != nil {
+		if err := b.conn.setMark(base); err != nil {
+			b.abandon()
+			return err
+		}
+	}
 	if err := b.conn.commit(); err != nil {
 		b.abandon()
 		return b.settle(&t, err)
+	}
+	if base != nil {
+		b.store.base = nil
 	}
 	b.store.logged(b.conn)
 	return nil
