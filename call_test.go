@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -30,7 +30,7 @@ func TestCallsKnowTheirOwnAppsSession(t *testing.T) {
 	})
 	b := testkit.NewBrowser(outerApp)
 	own := b.Ctx()
-	core := bridge.AppOf(innerApp)
+	core := access.AppOf(innerApp)
 	both := core.Begin(own, core.Keyring(nil), "", &testkit.Response{Browser: testkit.NewBrowser(innerApp)})
 	if stay.SessionFrom(both) == stay.SessionFrom(own) {
 		t.Fatal("the context has one session only")

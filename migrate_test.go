@@ -15,7 +15,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -301,7 +301,7 @@ func TestStepMayChangeItsInput(t *testing.T) {
 			if got, err := state.Get(b.On(app).Ctx()); err != nil || !reflect.DeepEqual(got.Tags, []string{"b"}) {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			bridge.AppOf(app).Evict(true)
+			access.AppOf(app).Evict(true)
 		}
 		if runs.Load() < 2 {
 			t.Error("the state was not loaded twice")
@@ -352,7 +352,7 @@ func TestRegisterCopiesSteps(t *testing.T) {
 	migrate := testkit.Steps{2: edit(themeToLook)}
 	state := stay.Register(app, third(migrate))
 	delete(migrate, 2)
-	v, err := bridge.StateOf(state).Decode(2, []byte(`{"theme":"dark"}`))
+	v, err := access.StateOf(state).Decode(2, []byte(`{"theme":"dark"}`))
 	if err != nil || v.(*settings).Look.Theme != "dark" {
 		t.Errorf("got %+v, %v", v, err)
 	}

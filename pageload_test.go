@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -55,7 +55,7 @@ func TestPageLoadResetsAllButPreservedFields(t *testing.T) {
 				}
 			}
 			if evicted {
-				bridge.AppOf(app).Evict(false)
+				access.AppOf(app).Evict(false)
 			}
 			testkit.MustLoadPage(t, mine.Ctx(), app)
 			for _, s := range states {
@@ -64,7 +64,7 @@ func TestPageLoadResetsAllButPreservedFields(t *testing.T) {
 			}
 			wantCounter(t, mine.Ctx(), kept, testkit.Counter{Count: 7, Label: "chosen"})
 		}
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		wantCounter(t, mine.Ctx(), states[0], testkit.Counter{Count: 1, Label: "chosen"})
 	})
 }
@@ -173,7 +173,7 @@ func TestPageLoadLoadsOnce(t *testing.T) {
 			for _, s := range states {
 				testkit.Set(t, b.Ctx(), s, testkit.Counter{Count: 7})
 			}
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			mu.Lock()
 			loads = nil
 			mu.Unlock()
@@ -200,7 +200,7 @@ func TestPageLoadCostsNothingUnused(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil)
 	app := testkit.NewApp(t, st, nil)
 	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
-	core := bridge.AppOf(app)
+	core := access.AppOf(app)
 	if core.ResetsOnPageLoad() {
 		t.Error("there is something to reset")
 	}
@@ -237,7 +237,7 @@ func TestPageLoadOfEndedSession(t *testing.T) {
 	// It ends between the look at it and the reset.
 	c := testkit.NewBrowser(app)
 	testkit.Set(t, c.Ctx(), a, testkit.Counter{Count: 7})
-	bridge.AppOf(app).Evict(false)
+	access.AppOf(app).Evict(false)
 	same := testkit.NewBrowser(app)
 	same.Token = c.Token
 	gate := storefault.NewGate()
@@ -245,7 +245,7 @@ func TestPageLoadOfEndedSession(t *testing.T) {
 	rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "session/a/" + stay.SessionFrom(c.Ctx()).ID(), Fault: storefault.Stop(gate)})
 	loaded := make(chan error, 1)
 	ctx = c.Ctx()
-	go func() { loaded <- bridge.AppOf(app).PageLoad(ctx) }()
+	go func() { loaded <- access.AppOf(app).PageLoad(ctx) }()
 	if _, err := gate.Arrived(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -292,8 +292,8 @@ func TestPageLoadFailures(t *testing.T) {
 	} {
 		fault.Fault = storefault.Fail(nil)
 		rule := st.Add(fault)
-		bridge.AppOf(app).Evict(false)
-		testkit.WantCode(t, bridge.AppOf(app).PageLoad(b.Ctx()), stay.ErrUnavailable)
+		access.AppOf(app).Evict(false)
+		testkit.WantCode(t, access.AppOf(app).PageLoad(b.Ctx()), stay.ErrUnavailable)
 		rule.Remove()
 		wantCounter(t, b.Ctx(), states[0], testkit.Counter{Count: 7})
 	}
@@ -304,7 +304,7 @@ func TestPageLoadFailures(t *testing.T) {
 			r.Value = []byte("{")
 		}
 	})})
-	bridge.AppOf(app).Evict(false)
+	access.AppOf(app).Evict(false)
 	testkit.MustLoadPage(t, b.Ctx(), app)
 	_, err := states[0].Get(b.Ctx())
 	testkit.WantCode(t, err, stay.ErrCorrupt)
@@ -370,7 +370,7 @@ func TestPageLoadAfterClose(t *testing.T) {
 	if err := app.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := bridge.AppOf(app).PageLoad(ctx); !errors.Is(err, stay.ErrClosed) {
+	if err := access.AppOf(app).PageLoad(ctx); !errors.Is(err, stay.ErrClosed) {
 		t.Errorf("page load of a closed app: %v", err)
 	}
 }
@@ -439,7 +439,7 @@ func TestPageLoadBesideAnUnreadableKey(t *testing.T) {
 					r.Revision, r.Value = 1<<40, []byte("{")
 				}
 			})})
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			testkit.MustLoadPage(t, b.Ctx(), app)
 			testkit.WantCount(t, b.Ctx(), own, 0)
 		})

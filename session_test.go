@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -65,9 +65,9 @@ func TestBadTokensNameNoSession(t *testing.T) {
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
 	good := b.Token
 	testkit.WantCount(t, b.Ctx(), app.Clicks, 1) // it has been verified, and is remembered
-	own := bridge.AppOf(app.App)
+	own := access.AppOf(app.App)
 	foreign := own.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
-	forged, err := foreign.Sign(t.Context(), &bridge.Token{ID: [16]byte{1, 2, 3}, Gen: 4})
+	forged, err := foreign.Sign(t.Context(), &access.Token{ID: [16]byte{1, 2, 3}, Gen: 4})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -115,12 +115,12 @@ func TestFirstKeySignsAndAllVerify(t *testing.T) {
 // Proves W1.
 func TestManyCookiesSayWhatWasSigned(t *testing.T) {
 	app := testkit.NewSessionApp(t)
-	ring := bridge.AppOf(app.App).Keyring(nil)
+	ring := access.AppOf(app.App).Keyring(nil)
 	const n = 10_000
 	cookies := make([]string, n)
 	for i := range cookies {
 		var err error
-		if cookies[i], err = ring.Sign(t.Context(), &bridge.Token{ID: [16]byte{byte(i), byte(i >> 8)}}); err != nil {
+		if cookies[i], err = ring.Sign(t.Context(), &access.Token{ID: [16]byte{byte(i), byte(i >> 8)}}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/signing"
@@ -23,7 +23,7 @@ const grace = time.Minute
 type visit struct {
 	ss      *sessions
 	ring    keyring
-	carrier bridge.Carrier
+	carrier access.Carrier
 	*secrets
 
 	counted atomic.Bool // as one of MaxNewSessions
@@ -50,7 +50,7 @@ type secrets struct {
 }
 
 // newVisit returns a context with the session of a request, as one allocation.
-func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c bridge.Carrier) context.Context {
+func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c access.Carrier) context.Context {
 	r := &struct {
 		context sessionContext
 		session Session

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 )
 
@@ -23,7 +23,7 @@ type op struct {
 	}
 
 	act      func(c *Call, v any) error
-	change   bridge.Change
+	change   access.Change
 	ctx      context.Context
 	action   string
 	payload  any

@@ -14,7 +14,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // Golden checks that states which past versions of a module stored are read
@@ -44,7 +44,7 @@ import (
 // goes on.
 func Golden(t testing.TB, state stay.AnyState, fsys fs.FS) {
 	t.Helper()
-	g := golden{TB: t, state: bridge.StateOf(state), fsys: fsys}
+	g := golden{TB: t, state: access.StateOf(state), fsys: fsys}
 	blobs, wants, ok := g.files()
 	if !ok {
 		return
@@ -74,7 +74,7 @@ var goldenName = regexp.MustCompile(`^v([1-9][0-9]{0,8})/[^/]+\.json$`)
 
 type golden struct {
 	testing.TB
-	state bridge.State
+	state access.State
 	fsys  fs.FS
 }
 

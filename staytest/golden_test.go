@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/staytest"
 )
 
@@ -202,11 +202,11 @@ type failing struct{}
 
 func (failing) Open(string) (fs.File, error) { return nil, errors.New("unreadable") }
 
-// What the bridge decodes is what loading gives: the value that is handed over
+// What Decode of the door returns is what loading gives: the value that is handed over
 // stays as it is.
 func TestGoldenLeavesTheFilesAlone(t *testing.T) {
 	text := []byte(`{"name":"x","size":"12"}`)
-	s := bridge.StateOf(stay.Register(staytest.App(t, nil), profiles))
+	s := access.StateOf(stay.Register(staytest.App(t, nil), profiles))
 	if v, err := s.Decode(1, text); err != nil || v.(*profile).Size != 12 || string(text) != `{"name":"x","size":"12"}` {
 		t.Errorf("%+v, %v, %s", v, err, text)
 	}

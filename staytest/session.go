@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // Session returns a context for calls on states and sessions of the App: the
@@ -24,17 +24,17 @@ import (
 // state was used ends it for good. Two browsers are two calls of Session.
 func Session(t testing.TB, app *stay.App) context.Context {
 	t.Helper()
-	core := bridge.AppOf(app)
+	core := access.AppOf(app)
 	return &browser{Context: t.Context(), app: core, ring: core.Keyring(nil)}
 }
 
-// A browser is the context of one, and the bridge.Carrier that its sessions'
+// A browser is the context of one, and the access.Carrier that its sessions'
 // tokens come by.
 type browser struct {
 	context.Context // of the test
 
-	app  bridge.App
-	ring bridge.Keyring
+	app  access.App
+	ring access.Keyring
 
 	mu    sync.Mutex
 	token string
@@ -63,7 +63,7 @@ func (b *browser) request() context.Context {
 	return b.first
 }
 
-// Issue implements bridge.Carrier.
+// Issue implements access.Carrier.
 func (b *browser) Issue(token string, _ time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -71,9 +71,9 @@ func (b *browser) Issue(token string, _ time.Time) bool {
 	return true
 }
 
-// Used implements bridge.Carrier.
+// Used implements access.Carrier.
 func (b *browser) Used() {}
 
-// Open implements bridge.Carrier: there is no header that could have been
+// Open implements access.Carrier: there is no header that could have been
 // written.
 func (b *browser) Open() bool { return true }

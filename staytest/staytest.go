@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -47,7 +47,7 @@ func App(t testing.TB, opts *stay.Options) *stay.App {
 		o.Logger = slog.New(slog.NewTextHandler(t.Output(), nil))
 	}
 	app := stay.New(memstore.New(), &o)
-	bridge.AppOf(app).Evict(true)
+	access.AppOf(app).Evict(true)
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 		defer cancel()

@@ -45,11 +45,11 @@ type Simple interface {
 // limit: as long as the process lives, a group is applied completely or not at
 // all (what was saved before a failure is undone, and nobody sees it
 // meanwhile), but a crash can cut a group short. Its writes are made in order,
-// see [Group]. It declares neither
-// Expire nor List: an expired record is absent, and is removed from s when a
-// Load finds it more than a minute after its time. If nobody asks for it again,
-// it stays: a public site fills such a store with the states of sessions that
-// have ended, unless something else removes them.
+// see [Group]. It declares neither Expire nor List: an expired record is
+// absent, and is removed from s when a Load finds it more than a minute after
+// its time. If nobody asks for it again, it stays: a public site fills such a
+// store with the states of sessions that have ended, unless something else
+// removes them.
 //
 // Revisions are at least the wall clock in nanoseconds. That makes them grow
 // across deletions and restarts. If the clock is set back by more than the time

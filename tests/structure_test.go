@@ -59,6 +59,14 @@ var rules = []rule{
 		because: "what has expired are records and keys; what they are its owner tells",
 	},
 	{
+		from: stay + "/internal/engine", not: []string{stay + "/internal/signing", stay + "/internal/sweep", stay + "/internal/access"},
+		because: "the engine knows instances, not whose they are",
+	},
+	{
+		from: stay + "/internal/...", except: []string{stay + "/internal/access", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/proofs/..."}, not: []string{stay + "/internal/access"},
+		because: "the door leads into package stay, and is for what stands on it",
+	},
+	{
 		from: stay, not: []string{"net/http", "database/sql"},
 		because: "package stay serves programs without HTTP and without SQL",
 	},

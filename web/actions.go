@@ -8,7 +8,7 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // Actions returns a handler that serves the given states, and no others, as
@@ -45,17 +45,17 @@ import (
 // panics on a nil state and on two states of one name.
 func Actions(states ...stay.AnyState) http.Handler {
 	a := &actions{modules: make(map[string]*module)}
-	var app bridge.App // nil if there are no states
+	var app access.App // nil if there are no states
 	for _, state := range states {
 		if state == nil {
 			panic("web: Actions got a nil state")
 		}
-		core := bridge.StateOf(state)
+		core := access.StateOf(state)
 		if a.modules[core.Name()] != nil {
 			panic(fmt.Sprintf("web: Actions got two states of the name %q", core.Name()))
 		}
 		a.modules[core.Name()] = &module{core: core, actions: core.Actions()}
-		app = bridge.AppOf(state.App())
+		app = access.AppOf(state.App())
 	}
 	a.outside = sync.OnceValue(func() *settings { return outside(app) })
 	return a
@@ -67,7 +67,7 @@ type actions struct {
 }
 
 type module struct {
-	core    bridge.State
+	core    access.State
 	actions []string
 }
 

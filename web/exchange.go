@@ -16,7 +16,7 @@ import (
 )
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
-// handler gets, and the bridge.Carrier that takes the session's token to the
+// handler gets, and the access.Carrier that takes the session's token to the
 // browser. One value is both, and stands beside the handler's request, so that a
 // request costs one allocation.
 //
@@ -73,7 +73,7 @@ func (x *exchange) Value(key any) any {
 // it shows neither the token nor the request, which has the token too.
 func (x *exchange) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "response of web.Sessions") }
 
-// Issue implements bridge.Carrier. The last token before the header goes out
+// Issue implements access.Carrier. The last token before the header goes out
 // is the one that the browser gets.
 func (x *exchange) Issue(token string, expires time.Time) bool {
 	x.mu.Lock()
@@ -85,14 +85,14 @@ func (x *exchange) Issue(token string, expires time.Time) bool {
 	return true
 }
 
-// Used implements bridge.Carrier.
+// Used implements access.Carrier.
 func (x *exchange) Used() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.used = true
 }
 
-// Open implements bridge.Carrier.
+// Open implements access.Carrier.
 func (x *exchange) Open() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // View returns a handler that renders the committed state: it waits for no
@@ -145,7 +145,7 @@ type updating[S any] struct {
 	fn       func(http.ResponseWriter, *http.Request, *S) error
 }
 
-// Run implements bridge.Change.
+// Run implements access.Change.
 func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 	run := &u.firstRun
 	if u.run != nil {
@@ -173,7 +173,7 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 // with which a handler gives up its answer.
 var errAborted = errors.New("web: the function has given up its answer")
 
-// Moving implements bridge.Change.
+// Moving implements access.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
 
 // Handle returns a handler that may fail. The output of fn is buffered, up to
@@ -225,12 +225,12 @@ func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *ht
 
 // mount returns the core of a state and its settings for requests that do not
 // come through Sessions.
-func mount[S any](what string, state *stay.State[S], noFunc bool) (bridge.State, func() *settings) {
+func mount[S any](what string, state *stay.State[S], noFunc bool) (access.State, func() *settings) {
 	if state == nil || noFunc {
 		panic("web: " + what + " needs a State, which stay.Register returns, and a function")
 	}
-	app := bridge.AppOf(state.App())
-	return bridge.StateOf(state), sync.OnceValue(func() *settings { return outside(app) })
+	app := access.AppOf(state.App())
+	return access.StateOf(state), sync.OnceValue(func() *settings { return outside(app) })
 }
 
 // refuseSafe answers requests with a method that must not change anything.
@@ -258,7 +258,7 @@ func cloneValues(v url.Values) url.Values { return url.Values(http.Header(v).Clo
 
 // reportChange returns a function that warns if a view has changed the value
 // that it renders.
-func reportChange(s *settings, core bridge.State, v any) func() {
+func reportChange(s *settings, core access.State, v any) func() {
 	before, err := core.Public(v)
 	return func() {
 		after, err2 := core.Public(v)

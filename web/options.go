@@ -9,8 +9,8 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/bind"
-	"github.com/stay-go/stay/internal/bridge"
 	"github.com/stay-go/stay/internal/loglimit"
 )
 
@@ -115,8 +115,8 @@ const (
 // construction, except for the last three.
 type settings struct {
 	app         *stay.App
-	core        bridge.App
-	ring        bridge.Keyring
+	core        access.App
+	ring        access.Keyring
 	plainName   string
 	secureName  string
 	secure      Secure
@@ -138,7 +138,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 	if app == nil {
 		panic("web: Sessions needs an App; make one with stay.New")
 	}
-	core := bridge.AppOf(app)
+	core := access.AppOf(app)
 	s := &settings{
 		app:         app,
 		core:        core,
@@ -187,7 +187,7 @@ func checkCookieName(name string) {
 
 // outside returns the settings of handlers that do not stand behind Sessions.
 // core is nil if no App is known.
-func outside(core bridge.App) *settings {
+func outside(core access.App) *settings {
 	return &settings{core: core, maxBody: defaultMaxBody, maxResponse: defaultMaxResponse}
 }
 

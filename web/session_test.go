@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/web"
 )
 
@@ -320,7 +320,7 @@ func TestLastTokenBeforeTheHeaderIsSent(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				c := w.(bridge.Carrier)
+				c := w.(access.Carrier)
 				for _, token := range tc.tokens {
 					if !c.Open() || !c.Issue(token, now.Add(time.Minute)) {
 						t.Error("refused before the header")

@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // moduleText is a module as a case has it.
@@ -156,10 +156,10 @@ func (m *module) prefix() string {
 }
 
 // register adds the module to an app. It panics as stay.Register does.
-func (m *module) register(app *stay.App, onError func()) bridge.State {
+func (m *module) register(app *stay.App, onError func()) access.State {
 	initial := reflect.New(m.typ)
 	initial.Elem().Set(copyOf(m.initial))
-	d := bridge.Definition{
+	d := access.Definition{
 		Name: m.name, Initial: initial.Interface(), Key: m.key, Adopt: m.adopt,
 		Actions: make(map[string]func(call, v any) error, len(m.actions)),
 		OnError: func(error) { onError() },
@@ -179,5 +179,5 @@ func (m *module) register(app *stay.App, onError func()) bridge.State {
 	if len(m.created) > 0 {
 		d.Created = func(v any) error { return m.created.do(context.Background(), v, nil) }
 	}
-	return bridge.Define(app, d)
+	return access.Define(app, d)
 }

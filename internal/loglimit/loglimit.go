@@ -1,4 +1,4 @@
-// Package loglimit bounds how often something is logged when it happens in crowds.
+// Package loglimit bounds how often an event is logged when it happens many times.
 package loglimit
 
 import (
@@ -9,8 +9,9 @@ import (
 // PerSecond is how many lines of one kind are logged in a second.
 const PerSecond = 10
 
-// A Limit bounds what is logged in a second, and counts what is not. The zero
-// value is ready. Its methods may be called concurrently.
+// A Limit bounds the number of log lines in a second, and counts the lines that
+// are left out. The zero value is ready. Its methods may be called
+// concurrently.
 type Limit struct {
 	mu      sync.Mutex
 	second  int64
@@ -18,8 +19,8 @@ type Limit struct {
 	leftOut int
 }
 
-// Take reports whether one more may be logged now, and how many were left out
-// since the last that was.
+// Take reports whether another line may be logged now, and how many were left
+// out since the last line that was logged.
 func (l *Limit) Take(now time.Time) (ok bool, leftOut int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

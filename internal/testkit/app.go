@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -51,7 +51,7 @@ func NewApp(t testing.TB, s store.Store, opts *stay.Options) *stay.App {
 }
 
 // Sweep removes what has expired, as the App does about once a minute.
-func Sweep(app *stay.App) { bridge.AppOf(app).Sweep() }
+func Sweep(app *stay.App) { access.AppOf(app).Sweep() }
 
 // OnEachStore runs the test with each of Stores.
 func OnEachStore(t *testing.T, test func(t *testing.T, s store.Store)) {

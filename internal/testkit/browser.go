@@ -6,19 +6,19 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // A Browser keeps the token of its last response, as a cookie.
 type Browser struct {
-	App   bridge.App
-	Ring  bridge.Keyring
+	App   access.App
+	Ring  access.Keyring
 	Token string
 }
 
 // NewBrowser is a browser without a cookie.
 func NewBrowser(app *stay.App) *Browser {
-	b := bridge.AppOf(app)
+	b := access.AppOf(app)
 	return &Browser{App: b, Ring: b.Keyring(nil)}
 }
 
@@ -65,7 +65,7 @@ type Response struct {
 	OnIssue func()
 }
 
-// Issue implements bridge.Carrier.
+// Issue implements access.Carrier.
 func (r *Response) Issue(token string, _ time.Time) bool {
 	if r.Sent {
 		return false
@@ -78,16 +78,16 @@ func (r *Response) Issue(token string, _ time.Time) bool {
 	return true
 }
 
-// Used implements bridge.Carrier.
+// Used implements access.Carrier.
 func (r *Response) Used() { r.WasUsed = true }
 
-// Open implements bridge.Carrier.
+// Open implements access.Carrier.
 func (r *Response) Open() bool { return !r.Sent }
 
 // MustLoadPage resets what a page load resets.
 func MustLoadPage(t *testing.T, ctx context.Context, app *stay.App) {
 	t.Helper()
-	if err := bridge.AppOf(app).PageLoad(ctx); err != nil {
+	if err := access.AppOf(app).PageLoad(ctx); err != nil {
 		t.Errorf("page load: %v", err)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -46,7 +46,7 @@ func TestWhatIsClosedSaysSoInOneWay(t *testing.T) {
 //
 // Proves W1.
 func TestTokensThatAreTooLongCostNothing(t *testing.T) {
-	ring := bridge.AppOf(testkit.NewApp(t, memstore.New(), nil)).Keyring([][]byte{bytes.Repeat([]byte("k"), 32)})
+	ring := access.AppOf(testkit.NewApp(t, memstore.New(), nil)).Keyring([][]byte{bytes.Repeat([]byte("k"), 32)})
 	for _, size := range []int{513, 1024, 64 << 10} {
 		value := strings.Repeat("A", size)
 		if n := testing.AllocsPerRun(10, func() {

@@ -15,7 +15,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -99,7 +99,7 @@ func closeInUse(t *testing.T, random *rand.Rand) {
 	delays := []time.Duration{time.Microsecond, 200 * time.Microsecond, 2 * time.Millisecond, 10 * time.Millisecond, time.Hour}
 	x.register(delays[random.IntN(len(delays))])
 	if random.IntN(4) == 0 {
-		bridge.AppOf(x.app).Evict(true)
+		access.AppOf(x.app).Evict(true)
 	}
 	var work sync.WaitGroup
 	leavers := make([]*leaver, 1+random.IntN(3))
@@ -202,7 +202,7 @@ func (l *leaver) use(worker int, random *rand.Rand) {
 		case what == 32:
 			l.replace(func(ctx context.Context, s *stay.Session) error { return s.Logout(ctx) })
 		case what == 33:
-			bridge.AppOf(l.app).Evict(false)
+			access.AppOf(l.app).Evict(false)
 		case what == 34:
 			l.pass(time.Duration(random.IntN(15)) * time.Minute)
 		case what == 35 && random.IntN(20) == 0:
@@ -225,7 +225,7 @@ func (l *leaver) add(ctx context.Context, state *stay.State[testkit.Cart], to *[
 	if _, err := state.Update(ctx, testkit.Put(item)); err == nil {
 		l.mu.Lock()
 		defer l.mu.Unlock()
-		*to = append(*to, ack{item, bridge.AppOf(l.app).NameOf(stay.SessionFrom(ctx))})
+		*to = append(*to, ack{item, access.AppOf(l.app).NameOf(stay.SessionFrom(ctx))})
 	}
 }
 
@@ -254,7 +254,7 @@ func (l *leaver) tear(random *rand.Rand, item string) {
 		left = append(slices.Clone(l.scraps), item)
 	}
 	switch {
-	case bridge.AppOf(l.app).NameOf(stay.SessionFrom(ctx)) != l.id:
+	case access.AppOf(l.app).NameOf(stay.SessionFrom(ctx)) != l.id:
 	case err == nil:
 		l.scraps = left
 	case stay.CodeOf(err) == stay.ErrUnknown:
@@ -281,7 +281,7 @@ func (l *leaver) destroy() {
 	s := stay.SessionFrom(l.request())
 	_ = s.Destroy(context.Background())
 	l.mu.Lock()
-	l.destroyed[bridge.AppOf(l.app).NameOf(s)] = true
+	l.destroyed[access.AppOf(l.app).NameOf(s)] = true
 	l.mu.Unlock()
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -73,7 +73,7 @@ func TestChangeAcrossExpiryRunsAgain(t *testing.T) {
 		testkit.Sleep(time.Second)
 		wantStored(t, mem, 1)
 		testkit.WantCount(t, t.Context(), s, 1)
-		bridge.AppOf(app).Sweep()
+		access.AppOf(app).Sweep()
 		expired.want(t, 2)
 	})
 }
@@ -105,7 +105,7 @@ func TestOutageAcrossExpiryLosesNothing(t *testing.T) {
 				s, expired := minutely(app, testkit.Debounce)
 				outage(t, st, func() { testkit.MustUpdate(t, t.Context(), s) })
 				if swept {
-					bridge.AppOf(app).Sweep()
+					access.AppOf(app).Sweep()
 				}
 				testkit.WantCount(t, t.Context(), s, 2)
 				testkit.MustUpdate(t, t.Context(), s)
@@ -119,7 +119,7 @@ func TestOutageAcrossExpiryLosesNothing(t *testing.T) {
 						t.Errorf("OnError was told %v", e)
 					}
 				}
-				bridge.AppOf(app).Sweep()
+				access.AppOf(app).Sweep()
 				expired.want(t) // also where a sweep has found the record before
 				testkit.Sleep(2 * time.Minute)
 				testkit.WantCount(t, t.Context(), s, 0)
@@ -147,7 +147,7 @@ func TestOutageAcrossExpiryKeepsAttachments(t *testing.T) {
 		testkit.Sleep(30 * time.Second)
 		wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b"`))
 		testkit.WantState(t, b.Ctx(), s, annsTodos(`"a","b"`))
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		testkit.WantState(t, b.Ctx(), s, annsTodos(`"a","b"`))
 	})
 }

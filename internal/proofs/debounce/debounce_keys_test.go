@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -85,7 +85,7 @@ func TestKeyChangeStoresFirstWhatIsOwed(t *testing.T) {
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("eve")))
 				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["x"],"theme":"light"}`)
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("y")))
-				bridge.AppOf(app).Evict(false) // the session stays attached to the record
+				access.AppOf(app).Evict(false) // the session stays attached to the record
 				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"eve","role":"r-eve"},"items":["x","y"],"theme":"light"}`)
 			})
 		})
@@ -318,7 +318,7 @@ func TestStatesAreSavedBeforeTheyExpireWithTheirSession(t *testing.T) {
 		b := testkit.NewBrowser(app)
 		testkit.MustUpdate(t, b.Ctx(), s)
 		id := stay.SessionFrom(b.Ctx()).ID()
-		bridge.AppOf(app).Evict(false) // saves it
+		access.AppOf(app).Evict(false) // saves it
 		testkit.Sleep(40 * time.Minute)
 		if _, err := s.At(id).Update(t.Context(), testkit.Increment); err != nil {
 			t.Fatal(err)

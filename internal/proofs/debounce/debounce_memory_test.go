@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -94,11 +94,11 @@ func TestEvictAllStoresFirst(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{OnError: testkit.Quiet}, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)
 		testkit.MustUpdate(t, t.Context(), s)
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		wantStored(t, mem, 1)
 		rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
 		testkit.MustUpdate(t, t.Context(), s)
-		bridge.AppOf(app).Evict(true)
+		access.AppOf(app).Evict(true)
 		testkit.WantCount(t, t.Context(), s, 2)
 		rule.Remove()
 		loads := st.Count(storefault.Load)
@@ -122,7 +122,7 @@ func TestChangesAfterAPageLoadAreKeptBackLikeOthers(t *testing.T) {
 		testkit.MustUpdate(t, b.Ctx(), s)
 		testkit.Sleep(testkit.Debounce)
 		for range 2 {
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			testkit.MustLoadPage(t, b.Ctx(), app)
 			testkit.Sleep(testkit.Debounce)
 			before := st.Count(storefault.Commit)

@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -25,7 +25,7 @@ func TestFirstChangeThatWaitsForRoomFindsWhatTheOtherMade(t *testing.T) {
 	testkit.InBubbles(t, opts, func(t *testing.T, app *stay.App, st *storefault.Store, mem store.Store) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession, Debounce: soonest})
 		u := stay.Register(app, stay.Module[testkit.Counter]{Name: "u", Persist: stay.PerUser, Debounce: soonest})
-		bridge.AppOf(app).Evict(true)
+		access.AppOf(app).Evict(true)
 		testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), s) // draws the keys
 		testkit.Sleep(time.Second)
 		gate := storefault.NewGate()

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
@@ -186,7 +186,7 @@ func (s *shopper) turn(byState bool) {
 			return stay.SessionFrom(ctx).Login(ctx, user)
 		})
 	case n == 6:
-		bridge.AppOf(s.carts.App()).Evict(false)
+		access.AppOf(s.carts.App()).Evict(false)
 	default:
 		s.add(func(item string) error {
 			var err error

@@ -8,7 +8,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/storefault"
 )
 
@@ -33,7 +33,7 @@ func TestFirstChangeThatLoadsItsUserHoldsNobodyUp(t *testing.T) {
 				_, err := s.Update(ctx, func(c *testkit.Counter) error {
 					if runs++; runs == 1 {
 						st.Add(storefault.Rule{Op: storefault.Load, Key: "stay/user/ann", Times: 1, Fault: storefault.Stop(gate)})
-						bridge.AppOf(app).Evict(false)
+						access.AppOf(app).Evict(false)
 					}
 					return testkit.Increment(c)
 				})

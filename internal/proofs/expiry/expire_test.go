@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -90,7 +90,7 @@ func TestTombstonesExpireSilently(t *testing.T) {
 		if left := testkit.AllRows(t, s); len(left) != 2 {
 			t.Errorf("left by Destroy: %q, want the tombstone and a state", left)
 		}
-		bridge.AppOf(app.App).Evict(false)
+		access.AppOf(app.App).Evict(false)
 		silent.Take()
 		app.Sweep(2 * time.Hour)
 		silent.Want(t)

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -192,7 +192,7 @@ func TestGuestsHaveTheExpiryOfTheirModule(t *testing.T) {
 					if _, err := x.cart.Update(b.Ctx(), func(*testkit.Counter) error { return nil }); err != nil {
 						t.Error(err)
 					}
-					bridge.AppOf(x.App).Evict(false) // a stored one is loaded again
+					access.AppOf(x.App).Evict(false) // a stored one is loaded again
 					x.Events.Take()
 					x.Clock.Advance(time.Minute - time.Millisecond)
 					testkit.WantCount(t, b.Ctx(), x.cart, 2)

@@ -17,7 +17,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -54,7 +54,7 @@ func TestDestroyedWhenItLeavesMemory(t *testing.T) {
 		for i, b := range browsers {
 			testkit.WantCount(t, b.Ctx(), states, i+1) // a hook's changes are its own
 		}
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		ev.Take()
 
 		testkit.MustUpdate(t, t.Context(), g)
@@ -69,7 +69,7 @@ func TestDestroyedWhenItLeavesMemory(t *testing.T) {
 		}
 		testkit.MustUpdate(t, t.Context(), g)
 		testkit.WantCount(t, browsers[4].Ctx(), states, 5)
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		got := ev.Take()
 		slices.Sort(got)
 		if want := []string{"destroyed g 1", "destroyed s 5"}; !slices.Equal(got, want) {
@@ -351,7 +351,7 @@ func TestMaxBytesCountsWhatOtherNodesWrite(t *testing.T) {
 			}
 		}
 	}
-	bridge.AppOf(near).Evict(false) // waits for the hooks
+	access.AppOf(near).Evict(false) // waits for the hooks
 	if got := left.Load(); got <= n {
 		t.Errorf("%d states of %d bytes fit into 1 MiB", n, 2*size)
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -92,7 +92,7 @@ func TestOnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
 			testkit.MustUpdate(t, testkit.NewBrowser(app).Ctx(), states)
 		}
 		evicted := make(chan struct{})
-		go func() { defer close(evicted); bridge.AppOf(app).Evict(false) }()
+		go func() { defer close(evicted); access.AppOf(app).Evict(false) }()
 		synctest.Wait()
 		select {
 		case <-evicted:
@@ -119,7 +119,7 @@ func TestOnErrorEndsItsGoroutineAfterASave(t *testing.T) {
 		bad := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
 		testkit.MustUpdate(t, t.Context(), s)
 		evicted := make(chan struct{})
-		go func() { defer close(evicted); bridge.AppOf(app).Evict(false) }()
+		go func() { defer close(evicted); access.AppOf(app).Evict(false) }()
 		synctest.Wait()
 		select {
 		case <-evicted:

@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // A request is one with a cookie; nil = of nobody.
@@ -29,7 +29,7 @@ func (w *world) request(what string, c *cookie) *request {
 	defer w.mu.Unlock()
 	r := &request{w: w, what: what, p: w.p, c: c, span: &span{from: w.now()}, ctx: context.Background()}
 	if c != nil {
-		b := &testkit.Browser{App: bridge.AppOf(r.p.app), Ring: r.p.ring, Token: c.value}
+		b := &testkit.Browser{App: access.AppOf(r.p.app), Ring: r.p.ring, Token: c.value}
 		r.ctx, r.answer = b.Request()
 		r.dead = c.dead
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -74,7 +74,7 @@ func (x exploration) run(t *testing.T, prefix *path, random *rand.Rand) *path {
 		w.calm = x.faults == 0
 		requests := x.play(w)
 		if x.cold {
-			bridge.AppOf(w.p.app).Evict(false)
+			access.AppOf(w.p.app).Evict(false)
 		}
 		s.begin()
 		var under sync.WaitGroup
@@ -377,7 +377,7 @@ func crashAt(t *testing.T, play func(w *world) func(), guests stay.GuestMode, f 
 		w := newWorld(t, memstore.New(), false, guests, s)
 		s.crash = w.crash
 		request := play(w)
-		bridge.AppOf(w.p.app).Evict(false)
+		access.AppOf(w.p.app).Evict(false)
 		s.begin()
 		go request()
 		for i := 0; i <= at; i++ {

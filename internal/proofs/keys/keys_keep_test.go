@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -45,7 +45,7 @@ func TestTwoModulesGetKeysAtOnce(t *testing.T) {
 			for range 2 {
 				testkit.WantState(t, b.Ctx(), s, `{"owner":{"id":"ann","role":"r-ann"},"items":["one"],"theme":"light"}`)
 				testkit.WantState(t, b.Ctx(), o, `{"owner":{"id":"bob","role":"r-bob"},"items":["two"],"theme":"light"}`)
-				bridge.AppOf(app).Evict(false)
+				access.AppOf(app).Evict(false)
 			}
 		})
 	}

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -186,7 +186,7 @@ func (p *player) world(w *world, c chaos, steps int) {
 			w.mu.Lock()
 			app := w.p.app
 			w.mu.Unlock()
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 		case c.crashes:
 			w.restart(k == 18)
 		}
@@ -194,7 +194,7 @@ func (p *player) world(w *world, c chaos, steps int) {
 			w.mu.Lock()
 			app := w.p.app
 			w.mu.Unlock()
-			bridge.AppOf(app).Evict(true)
+			access.AppOf(app).Evict(true)
 		}
 	}
 }

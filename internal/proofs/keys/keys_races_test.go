@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -69,7 +69,7 @@ func TestLoginMeetsRevoke(t *testing.T) {
 				t.Fatal("no session")
 			}
 			gate := testkit.StopAt(st, storefault.Load, "stay/", false)
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			// It stands where it loads the session, or whose it was.
 			done := testkit.Start(t, gate, func() error { return verb(stay.SessionFrom(ctx), ctx) })
 			if err := app.Revoke(t.Context(), "ann"); err != nil {
@@ -116,7 +116,7 @@ func TestSlowAnswerRevivesNothing(t *testing.T) {
 		_, err := s.Update(ctx, testkit.Increment)
 		return err
 	})
-	bridge.AppOf(app).Evict(true)
+	access.AppOf(app).Evict(true)
 	end := b.With(b.Token).Ctx()
 	destroyed := make(chan error, 1)
 	go func() { destroyed <- stay.SessionFrom(end).Destroy(end) }() // waits for the state
@@ -170,7 +170,7 @@ func TestLoginWithinAGuestsChange(t *testing.T) {
 						go func() {
 							defer close(done)
 							testkit.Login(t, b, "ann")
-							bridge.AppOf(app).Evict(false)
+							access.AppOf(app).Evict(false)
 						}()
 						select {
 						case <-done:
@@ -239,7 +239,7 @@ func TestReadIsOfTheStateThatWasChecked(t *testing.T) {
 	b := testkit.NewBrowser(app)
 	testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
 	testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("mine")))
-	bridge.AppOf(app).Evict(true)
+	access.AppOf(app).Evict(true)
 	looks = 0
 	got := testkit.Must(t)(s.Get(b.Ctx()))
 	if !slices.Equal(got.Items, []string{"mine"}) {

@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -111,7 +111,7 @@ type process struct {
 	app   *stay.App
 	todos *stay.State[testkit.Todos]
 	carts [worldModules]*stay.State[testkit.Cart]
-	ring  bridge.Keyring
+	ring  access.Keyring
 	life  *mortal
 }
 
@@ -200,7 +200,7 @@ func (w *world) start() {
 		return nil
 	}})
 	p.carts[inNotes] = stay.Register(p.app, stay.Module[testkit.Cart]{Name: "notes", Persist: stay.PerUser})
-	p.ring = bridge.AppOf(p.app).Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
+	p.ring = access.AppOf(p.app).Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.p = p

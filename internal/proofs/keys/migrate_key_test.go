@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -50,7 +50,7 @@ func TestStepsNeverWriteKeyFields(t *testing.T) {
 		"no JSON":         {stored, `{"id":`, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
-			state := bridge.StateOf(stay.Register(app, stay.Module[owned]{
+			state := access.StateOf(stay.Register(app, stay.Module[owned]{
 				Name: fmt.Sprintf("m%x", name), Version: 2,
 				Persist: stay.WithKey(func(o *owned) string { return o.Owner.User }),
 				Migrate: testkit.Steps{1: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(c.out), nil }},
@@ -83,7 +83,7 @@ func FuzzStep(f *testing.F) {
 	}
 	app := testkit.NewApp(f, memstore.New(), nil)
 	var out atomic.Pointer[string]
-	state := bridge.StateOf(stay.Register(app, stay.Module[owned]{
+	state := access.StateOf(stay.Register(app, stay.Module[owned]{
 		Name: "m", Version: 2, Persist: stay.WithKey(func(o *owned) string { return o.Owner.User }),
 		Migrate: testkit.Steps{1: func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(*out.Load()), nil }},
 	}))

@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -43,7 +43,7 @@ func TestLoginBesideUnreadableStates(t *testing.T) {
 			if res := st.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			testkit.Login(t, b, "ann")
 			if len(told) != 1 || told[0].Module != "profile" || told[0].Phase != "decode" || told[0].Code != stay.ErrCorrupt {
 				t.Errorf("OnError was told %v", told)
@@ -93,7 +93,7 @@ func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {
 				}
 			}
 			fail = whose == "hook"
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			testkit.Logout(t, b)
 			testkit.Login(t, b, "bob")
 			fail = false
@@ -163,7 +163,7 @@ func TestLogoutTakesWhatTheUserBeginsMeanwhile(t *testing.T) {
 		if testkit.RecordOf(t, mem, key).Revision == 0 {
 			t.Fatalf("%s is not stored", key)
 		}
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		rule = st.Add(storefault.Rule{Op: storefault.Load, Key: key, Fault: storefault.Fail(nil)})
 		ctx := b.Ctx()
 		testkit.WantCode(t, stay.SessionFrom(ctx).Logout(context.Background()), stay.ErrUnavailable)

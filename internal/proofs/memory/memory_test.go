@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 )
 
@@ -217,7 +217,7 @@ func boundedMemory[S any](t *testing.T, n, part int, fill func(s *S)) {
 	check := func(how string) {
 		t.Helper()
 		with := heapInUse()
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		took := with - heapInUse()
 		if took > 2*bound || took < bound/part {
 			t.Errorf("states that were %s take %d kB, the bound is %d kB", how, took>>10, bound>>10)
@@ -272,7 +272,7 @@ func TestMaxBytesCountsUnknownFields(t *testing.T) {
 			}
 		}
 		with := heapInUse()
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		if took := with - heapInUse(); took > 2*bound || took < bound/2 {
 			t.Errorf("states that were %s take %d kB, the bound is %d kB", how, took>>10, bound>>10)
 		}
@@ -298,11 +298,11 @@ func TestChangesThatAreNotStoredYetAreInMemoryOnce(t *testing.T) {
 		}
 	}
 	change()
-	bridge.AppOf(app).Evict(false) // stores them
+	access.AppOf(app).Evict(false) // stores them
 	change()
 	counted, with := int(m.Gauge(t, "stay.cache.size")), heapInUse()
 	testkit.WantEqual(t, "unsaved", m.Gauge(t, "stay.cache.unsaved"), 8)
-	bridge.AppOf(app).Evict(false)
+	access.AppOf(app).Evict(false)
 	if took := with - heapInUse(); took > counted*5/4 || took < counted*4/5 {
 		t.Errorf("they take %d kB, and count %d kB", took>>10, counted>>10)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -351,7 +351,7 @@ func TestUnreadableGuestThatStayedBehind(t *testing.T) {
 	testkit.Login(t, b, "ann")
 	testkit.Change(t, b.Ctx(), p0, testkit.Name("Ann"))
 	for range 2 {
-		bridge.AppOf(apps[1]).Evict(false)
+		access.AppOf(apps[1]).Evict(false)
 		testkit.WantState(t, b.On(apps[1]).Ctx(), p1, `{"name":"Ann"}`)
 		testkit.Change(t, b.On(apps[1]).Ctx(), p1, testkit.Name("Ann"))
 	}
@@ -376,7 +376,7 @@ func TestNothingIsCreatedAfterRevoke(t *testing.T) {
 						if runs++; runs == 1 {
 							testkit.NoError(t, apps[other].Revoke(t.Context(), "ann"))
 							if evicted {
-								bridge.AppOf(apps[0]).Evict(false)
+								access.AppOf(apps[0]).Evict(false)
 							}
 						}
 						c.Count++

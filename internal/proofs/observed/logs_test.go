@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -80,7 +80,7 @@ func TestNothingSecretInTheLog(t *testing.T) {
 		step(func(ctx context.Context) {
 			_, _ = cart.Update(ctx, func(c *testkit.Counter) error { c.Label = value; panic("no") })
 		})
-		bridge.AppOf(app).Evict(false) // what is next used has to be loaded
+		access.AppOf(app).Evict(false) // what is next used has to be loaded
 		step(func(context.Context) { _, _ = cart.At(user).Get(t.Context()) })
 		step(func(context.Context) { _, _ = cart.At(user).Update(t.Context(), testkit.Increment) })
 	}

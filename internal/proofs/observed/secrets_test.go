@@ -18,7 +18,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -159,7 +159,7 @@ func printsNoSecret(t *testing.T) {
 		"the session": stay.SessionFrom(ctx), "the guest's session": stay.SessionFrom(guest), "the context": ctx,
 		"an action's call": call, "a state": user, "the state of a user": user.At(secrets["user"]), "any state": stay.AnyState(user.At(secrets["user"])),
 		"the keys": b.Ring, "the store": mem, "a store of ours": simple, "a store with faults": storefault.Wrap(mem, nil),
-		"a bridge": bridge.AppOf(app),
+		"a door": access.AppOf(app),
 	} {
 		check(what, v)
 	}

@@ -8,7 +8,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -101,7 +101,7 @@ func TestIDWaitsForTheStoreAsLongAsMaxWait(t *testing.T) {
 		b := testkit.NewBrowser(app)
 		testkit.MustUpdate(t, b.Ctx(), s)
 		id := stay.SessionFrom(b.Ctx()).ID()
-		bridge.AppOf(app).Evict(false)
+		access.AppOf(app).Evict(false)
 		gate := storefault.NewGate()
 		rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "stay/session/" + id, Fault: storefault.Stop(gate)})
 		began := time.Now()

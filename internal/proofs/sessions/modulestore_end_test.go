@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -54,7 +54,7 @@ func inEndWorlds(t *testing.T, test func(t *testing.T, x *endWorld)) {
 	inEndWorldsOf(t, []bool{false, true}, []bool{true, false}, test)
 	t.Run("nothing in memory", func(t *testing.T) {
 		inEndWorldsOf(t, []bool{false}, []bool{true, false}, func(t *testing.T, x *endWorld) {
-			bridge.AppOf(x.app).Evict(true)
+			access.AppOf(x.app).Evict(true)
 			test(t, x)
 		})
 	})

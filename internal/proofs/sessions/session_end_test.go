@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
@@ -132,7 +132,7 @@ func TestEachAppFindsItsOwnSession(t *testing.T) {
 	}
 
 	outer := testkit.NewBrowser(one).Ctx()
-	own := bridge.AppOf(two)
+	own := access.AppOf(two)
 	both := own.Begin(outer, own.Keyring(nil), b.Token, &testkit.Response{Browser: b})
 	testkit.MustUpdate(t, both, ofOne)
 	testkit.MustUpdate(t, both, ofTwo)
@@ -302,9 +302,9 @@ func TestDestroyBeforeTheCookieIsSentLeavesNoTrace(t *testing.T) {
 }
 
 // A brokenRing cannot sign.
-type brokenRing struct{ bridge.Keyring }
+type brokenRing struct{ access.Keyring }
 
-func (brokenRing) Sign(context.Context, *bridge.Token) (string, error) {
+func (brokenRing) Sign(context.Context, *access.Token) (string, error) {
 	return "", stay.ErrUnavailable
 }
 

@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -135,7 +135,7 @@ func TestKeysWithoutTimesRotate(t *testing.T) {
 		mustCommit(t, handles[1], store.Write{Op: store.Put, Key: keysRecord, Value: value, Version: 1})
 
 		n := newKeyNode(t, handles[0], stay.Options{Clock: clk.Now})
-		fixed := bridge.AppOf(n.App).Keyring([][]byte{secret})
+		fixed := access.AppOf(n.App).Keyring([][]byte{secret})
 		old, err := fixed.Sign(background, &someToken)
 		if err != nil {
 			t.Fatal(err)

@@ -14,7 +14,7 @@ import (
 	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -33,7 +33,7 @@ const aSweep = 2 * time.Minute
 // A keyNode is one of several Apps on one set of records.
 type keyNode struct {
 	*stay.App
-	ring   bridge.Keyring
+	ring   access.Keyring
 	store  *storefault.Store
 	errors atomic.Int32
 	last   atomic.Pointer[stay.Error]
@@ -51,11 +51,11 @@ func newKeyNode(t *testing.T, s store.Store, opts stay.Options) *keyNode {
 		n.last.Store(e)
 	}
 	n.App = testkit.NewApp(t, n.store, &opts)
-	n.ring = bridge.AppOf(n.App).Keyring(nil)
+	n.ring = access.AppOf(n.App).Keyring(nil)
 	return n
 }
 
-var someToken = bridge.Token{ID: [16]byte{1, 2, 3}, Gen: 4}
+var someToken = access.Token{ID: [16]byte{1, 2, 3}, Gen: 4}
 
 // sign returns a token and the id of the key that signed it.
 func (n *keyNode) sign(t *testing.T) (token, key string) {

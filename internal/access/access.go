@@ -1,7 +1,7 @@
-// Package bridge is how package web and others of this project reach what
+// Package access is how package web and others of this project reach what
 // package stay does not export, without showing it in stay's documentation.
 // Package stay provides the door before main runs.
-package bridge
+package access
 
 import (
 	"context"

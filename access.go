@@ -6,21 +6,21 @@ import (
 	"reflect"
 	"time"
 
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // Package web and others of this project reach through this door what is not
 // exported.
 func init() { //nolint:gochecknoinits // the one place that provides the door
-	bridge.Provide(bridge.Door{
-		App:    func(app any) bridge.App { return appDoor{app.(*App)} },
-		State:  func(state any) bridge.State { return stateDoor{state.(AnyState).bare()} },
-		Define: func(app any, d bridge.Definition) bridge.State { return stateDoor{define(app.(*App), d)} },
+	access.Provide(access.Door{
+		App:    func(app any) access.App { return appDoor{app.(*App)} },
+		State:  func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
+		Define: func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
 	})
 }
 
 // define registers a module whose type is known at run time only.
-func define(app *App, d bridge.Definition) untyped {
+func define(app *App, d access.Definition) untyped {
 	def := definition{
 		name: d.Name, initial: d.Initial, adopt: d.Adopt,
 		actions: make(map[string]func(*Call, any) error, len(d.Actions)),
@@ -48,9 +48,9 @@ func define(app *App, d bridge.Definition) untyped {
 
 type appDoor struct{ *App }
 
-func (a appDoor) Keyring(keys [][]byte) bridge.Keyring { return a.keys.Ring(keys) }
+func (a appDoor) Keyring(keys [][]byte) access.Keyring { return a.keys.Ring(keys) }
 
-func (a appDoor) Begin(ctx context.Context, ring bridge.Keyring, token string, c bridge.Carrier) context.Context {
+func (a appDoor) Begin(ctx context.Context, ring access.Keyring, token string, c access.Carrier) context.Context {
 	return newVisit(ctx, &a.sessions, ring, token, c)
 }
 
@@ -84,7 +84,7 @@ func (s stateDoor) Name() string { return s.module.name }
 
 func (s stateDoor) Get(ctx context.Context) (any, error) { return s.get(ctx) }
 
-func (s stateDoor) Update(ctx context.Context, c bridge.Change) (any, error) {
+func (s stateDoor) Update(ctx context.Context, c access.Change) (any, error) {
 	o := s.module.app.newOp()
 	o.ctx, o.change = ctx, c
 	v, err := s.update(ctx, o)
