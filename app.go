@@ -119,7 +119,7 @@ func newKeys(a *App) *signing.Keys {
 // takes writes.
 //
 // It may be called concurrently, however slow a store is: of each store one
-// check is under way at a time, and whoever calls meanwhile waits for that one.
+// check is under way at a time, and other callers wait for that one.
 func (a *App) Check(ctx context.Context) error {
 	if a.engine.Closing() {
 		return closedError("", "load", nil)
@@ -224,7 +224,7 @@ func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 // that it has: Renew, and Login but with Options.KeepCookieOnKeyChange, are
 // ErrInternal. A Logout, and a change of a WithKey state's key, leave the cookie
 // valid, which is a guest's after the Logout; the next login renews it. Use Destroy
-// or [App.Revoke] where whoever has the cookie must be shut out.
+// or [App.Revoke] to shut out everybody who has the cookie.
 func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		ss, now := &a.sessions, a.opts.Clock()

@@ -68,7 +68,7 @@
 //
 // Every error has a [Code], see [CodeOf]. [ErrUnknown] means that a change may
 // have happened; every other error, that it has not. Mistakes in definitions
-// panic in New and Register, with the mend.
+// panic in New and Register, with a text that says the fix.
 package stay
 
 // The map of this package, from what stands on nothing here to what stands on

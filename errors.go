@@ -72,7 +72,7 @@ type Error struct {
 	// "sign" or "".
 	Phase string
 	// KeyHash names the instance without telling its key: the first 12 digits
-	// of its SHA-256. Whoever can guess the key can check the guess.
+	// of its SHA-256. Anybody who can guess the key can check the guess.
 	KeyHash string
 	// Message is for the client. It never holds anything secret.
 	Message string

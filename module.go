@@ -47,7 +47,7 @@ type Module[S any] struct {
 	// session, within about three minutes and before its record is removed. It
 	// is called at least once, in one process at a time, and again if that
 	// process dies, or fails to remove the record. A state that is used again
-	// before that begins anew; the hook gets the old one all the same. A state
+	// before that begins again; the hook gets the old one all the same. A state
 	// that cannot be read stays stored, for repair, and is tried again about
 	// each hour. The hook's context ends after a minute at the latest; until it
 	// returns, nothing else expires. A state that was deleted, or whose session
@@ -64,8 +64,8 @@ type Module[S any] struct {
 	// changes. Default [KeepStored].
 	Adopt func(stored, result *S) error
 	// ResetOnPageLoad resets the state, but for the fields tagged
-	// `stay:"preserve"` and `stay:"key"`, whenever the browser loads a page
-	// anew, as opposed to a part of one; see web.Sessions. It is not for
+	// `stay:"preserve"` and `stay:"key"`, whenever the browser loads a
+	// whole page and not a part of one; see web.Sessions. It is not for
 	// Global and ResolveKey states.
 	ResetOnPageLoad bool
 	// Debounce makes changes be acknowledged before they are stored; storing
@@ -85,7 +85,7 @@ type Module[S any] struct {
 	// the session, which it never outlives (see GuestMode). It holds for a
 	// guest's state in memory as for stored ones. Reading a state does not put
 	// its expiry off, nor does a change that changes nothing. What has expired
-	// is never served: the state begins anew. Ephemeral states have none.
+	// is never served: the state begins again with the initial value. Ephemeral states have none.
 	Expiry time.Duration
 	// Version is that of the schema of S; default 1. Raise it for changes that
 	// older programs would misread only: added fields need no new version. A

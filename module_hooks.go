@@ -155,7 +155,7 @@ func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 }
 
 // makeWay sets aside expired records that are in the way of what the groups
-// create under their keys, where somebody is to hear of them. On a store with other owners
+// create under their keys, if OnExpire has to hear of them. On a store with other owners
 // the engine cannot do that when it loads a state: that memory knows a key to
 // be absent says nothing of an expired record, which another process may have
 // made since.
@@ -196,7 +196,7 @@ func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Gro
 }
 
 // mayFollow reports whether an expired record may be under the key of a state
-// that is created, of which somebody is to hear.
+// that is created, so that OnExpire has to hear of it.
 func (c *catalog) mayFollow(key string) bool {
 	m, _, _ := c.app.stateOf(key)
 	return m != nil && (m.expired != nil || m.expiry > 0)

@@ -124,7 +124,7 @@ type guestMove struct {
 	target int    // -1: no part, since the guest had no state
 	guest  int
 	// tooLarge: both together do not fit. The guest's state stays behind then:
-	// whoever plants the cookie of a full guest must not keep the user out.
+	// an attacker who plants the cookie of a full guest must not keep the user out.
 	tooLarge bool
 }
 
@@ -189,7 +189,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		}
 		if guest.Exists() {
 			// Nor does a user's state that cannot be read: then the guest's stays
-			// behind, and whoever reads the module is told.
+			// behind, and readers of the module are told.
 			_, err := app.engine.Get(ctx, &engine.Ref{Kind: m.kind, Key: to, Now: now})
 			if errors.Is(err, ErrCorrupt) {
 				continue

@@ -247,7 +247,7 @@ func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return
 func (o *systemOp) Committed(context.Context) {}
 
 // begin counts a session that begins to be stored, unless another request has
-// stored it since: the store refuses this group then, and it is made anew.
+// stored it since: the store refuses this group then, and it is made again.
 func (ss *sessions) begin(session string) error {
 	if v := ss.app.engine.Peek(ss.kind, session); v != nil && v.Revision != 0 {
 		return nil
@@ -334,7 +334,7 @@ func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time
 	asked, err = ss.sync(ctx, id, now, more...)
 	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
 		// What cannot be read may be a state that the session has left behind:
-		// its record says, and whoever uses the state asks again.
+		// its record says, and the next use of the state asks again.
 		t = target{}
 		asked, err = ss.sync(ctx, id, now)
 	}
@@ -342,7 +342,7 @@ func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time
 }
 
 // A limiter is the bound of Options.MaxNewSessions: a token bucket that holds one
-// second's worth. It is measured in real time, because whoever is refused waits
+// second's worth. It is measured in real time, because a refused client waits
 // in real time.
 type limiter struct {
 	each time.Duration // the fraction of a second that one session takes

@@ -116,7 +116,7 @@ func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
 	return v.(*S), nil
 }
 
-// At returns the state of one key, whoever asks: for background work,
+// At returns the state of one key, whoever the caller is: for background work,
 // administration, export. The key of a PerSession module is [Session.ID], and
 // that of a session that is not known or has ended is ErrNotFound; the key of a
 // PerUser module is the user. A Global or ephemeral state has no keys: calls
@@ -169,7 +169,7 @@ func (c untyped) of() string {
 func (c untyped) bare() untyped { return c }
 
 // Register adds a module to the app and returns its state, which handlers
-// use. Mistakes in the definition panic, naming the module and the mend.
+// use. Mistakes in the definition panic, naming the module and the fix.
 // Register may be called at any time; it does no I/O.
 func Register[S any](app *App, m Module[S]) *State[S] {
 	if app == nil {

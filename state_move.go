@@ -131,7 +131,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 }
 
 // sameGuest reports whether nobody has changed a guest's state in between.
-// Revisions alone do not tell: in memory they begin anew with a state that was
+// Revisions alone do not tell: in memory they begin again with a state that was
 // deleted. One that was never changed may look different each time that
 // OnCreated makes it.
 func sameGuest(now, then *engine.Version) bool {

@@ -16,7 +16,7 @@ import (
 // ended, there is nothing to reset: no cookie is set and nothing is looked up
 // in vain.
 //
-// A record that cannot be decoded is left out: whoever uses it gets that error,
+// A record that cannot be decoded is left out: callers that use it get that error,
 // and pages that do not are not its hostages. Every other failure is returned,
 // for otherwise the page would show what should be gone.
 func (a *App) pageLoad(ctx context.Context) error {

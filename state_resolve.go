@@ -35,7 +35,7 @@ func (r *resolution) Valid(v *engine.Version) bool {
 	if now == nil && r.elsewhere() && !r.isNew {
 		var err error
 		if now, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.kind, Key: r.session}); err != nil {
-			return false // whoever resolves again gets the error
+			return false // the next resolution gets the error
 		}
 	}
 	if now != nil && now != r.version {
@@ -242,7 +242,7 @@ func (r *resolution) elsewhere() bool { return r.kind.Backend != r.ss.kind.Backe
 // is brought up to date before, on a store with other owners.
 func (r *resolution) Stands(v *engine.Version) bool {
 	if !r.isNew && r.refresh() != nil {
-		return false // whoever resolves again gets the error
+		return false // the next resolution gets the error
 	}
 	return r.Valid(v)
 }

@@ -74,7 +74,7 @@ type measured struct {
 	caller   context.Context // as the change was called
 	ctx      context.Context // with the span
 	end      func()          // ends the span; nil: there is none
-	batch    atomic.Int32    // written by whoever commits
+	batch    atomic.Int32    // written by the goroutine that commits
 }
 
 var errCutOff = &Error{Code: ErrInternal, Phase: "run", Err: errors.New("the change has panicked, or ended its goroutine")}
