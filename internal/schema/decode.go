@@ -21,7 +21,17 @@ import (
 // Anything but one JSON object whose values fit is an error, as is a name that
 // occurs twice in a struct, a list that is longer than its array and a panic in
 // a type's own UnmarshalJSON. Then v and extra are nil.
-func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
+func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) { return s.decode(b, false) }
+
+// An input is JSON that is being read.
+type input struct {
+	jsonwalk.Cursor
+	// strict: what would be lost in reading is an error. What was just written
+	// is read so, while a record stays readable that has come from elsewhere.
+	strict bool
+}
+
+func (s *Schema) decode(b []byte, strict bool) (v any, extra *Extra, err error) {
 	if err := jsonwalk.Check(b); err != nil {
 		return nil, nil, err
 	}
@@ -31,7 +41,7 @@ func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
 		}
 	}()
 	defer recovered(&err)
-	c := jsonwalk.NewCursor(b)
+	c := &input{*jsonwalk.NewCursor(b), strict}
 	if c.Kind() != '{' {
 		return nil, nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
@@ -41,7 +51,7 @@ func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
 }
 
 // read reads the value at the cursor into v, which holds its initial value.
-func (n *node) read(c *jsonwalk.Cursor, v reflect.Value, quoted bool) (*Extra, error) {
+func (n *node) read(c *input, v reflect.Value, quoted bool) (*Extra, error) {
 	if n.merges() && c.Kind() != 'n' {
 		if n.shape == pointer {
 			if v.IsNil() {
@@ -58,7 +68,7 @@ func (n *node) read(c *jsonwalk.Cursor, v reflect.Value, quoted bool) (*Extra, e
 // replace reads the value at the cursor into v, which is zero. The unknown
 // fields of structs that are reached this way are dropped: they have no place
 // that outlives a change of the list or map around them.
-func (n *node) replace(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
+func (n *node) replace(c *input, v reflect.Value, quoted bool) error {
 	if c.Kind() == 'n' {
 		raw := c.Skip()
 		if n.readsNull {
@@ -88,7 +98,7 @@ func (n *node) replace(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
 	}
 }
 
-func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
+func (n *node) readObject(c *input, v reflect.Value) (*Extra, error) {
 	if c.Kind() != '{' {
 		return nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
@@ -126,7 +136,7 @@ func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
 	return extra.orNil(), nil
 }
 
-func (n *node) readSlice(c *jsonwalk.Cursor, v reflect.Value) error {
+func (n *node) readSlice(c *input, v reflect.Value) error {
 	if c.Kind() != '[' {
 		return fmt.Errorf("%s where a list is needed", kindName(c.Kind()))
 	}
@@ -144,7 +154,7 @@ func (n *node) readSlice(c *jsonwalk.Cursor, v reflect.Value) error {
 	return nil
 }
 
-func (n *node) readArray(c *jsonwalk.Cursor, v reflect.Value) error {
+func (n *node) readArray(c *input, v reflect.Value) error {
 	if c.Kind() != '[' {
 		return fmt.Errorf("%s where a list is needed", kindName(c.Kind()))
 	}
@@ -160,7 +170,7 @@ func (n *node) readArray(c *jsonwalk.Cursor, v reflect.Value) error {
 	return nil
 }
 
-func (n *node) readMap(c *jsonwalk.Cursor, v reflect.Value) error {
+func (n *node) readMap(c *input, v reflect.Value) error {
 	if c.Kind() != '{' {
 		return fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
@@ -176,12 +186,15 @@ func (n *node) readMap(c *jsonwalk.Cursor, v reflect.Value) error {
 		if err := n.elem.replace(c, elem, false); err != nil {
 			return within(name, err)
 		}
+		if c.strict && v.MapIndex(key).IsValid() {
+			return fmt.Errorf("two keys have the name %q in JSON", name)
+		}
 		v.SetMapIndex(key, elem)
 	}
 	return nil
 }
 
-func (n *node) readLeaf(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
+func (n *node) readLeaf(c *input, v reflect.Value, quoted bool) error {
 	first, raw := c.Kind(), c.Skip()
 	if quoted {
 		if first != '"' {
@@ -192,7 +205,15 @@ func (n *node) readLeaf(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error 
 	if n.scalar != reflect.Invalid && !quoted {
 		return n.readScalar(first, raw, v)
 	}
+	if c.strict && n.typ.Kind() == reflect.Interface {
+		if err := checkAny(jsonwalk.NewCursor(raw)); err != nil {
+			return err
+		}
+	}
 	err := json.Unmarshal(raw, v.Addr().Interface())
+	if err == nil {
+		n.normalise(v)
+	}
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
 		return fmt.Errorf("%s where a %s is needed", mismatch.Value, mismatch.Type)

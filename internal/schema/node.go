@@ -29,8 +29,12 @@ type node struct {
 	scalar reflect.Kind
 	// readsNull says that the type's own UnmarshalJSON is asked what null is.
 	readsNull bool
-	// timed says that a time is reached from here.
-	timed bool
+	// formed says that a value with several forms is reached from here.
+	formed bool
+	// timeKeys: the keys of a map are times.
+	timeKeys bool
+	// times are where a struct that reads itself has times.
+	times [][]int
 	// elem is what a pointer, slice, array or map leads to.
 	elem *node
 	// fields of an object, and their positions by JSON name.
@@ -43,6 +47,8 @@ type field struct {
 	jsonwalk.Field
 	node    *node
 	private bool
+	// signed: the tag leaves out a negative zero.
+	signed bool
 }
 
 // merges reports whether a value present in JSON is laid over the initial

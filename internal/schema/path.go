@@ -7,6 +7,9 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+	"time"
+
+	"github.com/stay-go/stay/internal/normal"
 )
 
 // A pathError says where in the JSON an error occurred.
@@ -40,7 +43,13 @@ func (e *pathError) Unwrap() error { return e.err }
 // readKey sets the map key v from the name of a member.
 func readKey(name string, v reflect.Value) error {
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return u.UnmarshalText([]byte(name))
+		if err := u.UnmarshalText([]byte(name)); err != nil {
+			return err
+		}
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
+			*t = normal.Time(*t)
+		}
+		return nil
 	}
 	switch {
 	case v.Kind() == reflect.String:
