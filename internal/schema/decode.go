@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/stay-go/stay/internal/normal"
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
@@ -46,8 +47,10 @@ func (s *Schema) decode(b []byte, strict bool) (v any, extra *Extra, err error) 
 		return nil, nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
 	v = s.Initial()
-	extra, err = s.top.readObject(c, reflect.ValueOf(v).Elem())
-	return v, extra, err
+	if extra, err = s.top.readObject(c, reflect.ValueOf(v).Elem()); err != nil {
+		return nil, nil, err
+	}
+	return s.normal(v), extra, nil
 }
 
 // read reads the value at the cursor into v, which holds its initial value.
@@ -206,7 +209,7 @@ func (n *node) readLeaf(c *input, v reflect.Value, quoted bool) error {
 		return n.readScalar(first, raw, v)
 	}
 	if c.strict && n.typ.Kind() == reflect.Interface {
-		if err := checkAny(jsonwalk.NewCursor(raw)); err != nil {
+		if err := normal.CheckAny(raw); err != nil {
 			return err
 		}
 	}

@@ -3,48 +3,11 @@ package schema
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"reflect"
 	"time"
 
 	"github.com/stay-go/stay/internal/normal"
-	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
-
-// checkAny refuses what an any cannot keep of the value at the cursor: numbers
-// that are rounded, as they become a float64, and names that occur twice.
-func checkAny(c *jsonwalk.Cursor) error {
-	switch first := c.Kind(); {
-	case first == '{':
-		seen := make(map[string]bool)
-		for c.Enter(); c.More(); {
-			name := jsonwalk.Unquote(c.Name())
-			if seen[name] {
-				return fmt.Errorf("the name %q occurs twice", name)
-			}
-			seen[name] = true
-			if err := checkAny(c); err != nil {
-				return within(name, err)
-			}
-		}
-		return nil
-	case first == '[':
-		i := 0
-		for c.Enter(); c.More(); i++ {
-			if err := checkAny(c); err != nil {
-				return within(fmt.Sprintf("[%d]", i), err)
-			}
-		}
-		return nil
-	case !isNumber(first):
-		c.Skip()
-		return nil
-	}
-	if number := c.Skip(); !normal.Exact(number) {
-		return fmt.Errorf("the number %s loses digits in an any, which has a float64 for it: use a string, or a field with a type of its own", excerpt(number))
-	}
-	return nil
-}
 
 // normalise puts the times into their normal form that a leaf has read: package
 // time gives them the zone of this machine where that happens to fit.

@@ -13,142 +13,151 @@ import (
 // put into that form where they are, as types that hold them are common and
 // reading what was written would cost much more than a copy.
 
-// A pass says what is done with values that are not in their normal form.
-type pass uint8
-
-const (
-	// findOdd looks for times of which encoding/json would make others.
-	findOdd pass = iota
-	// find looks for all of them.
-	find
-	// mendHere mends what an assignment of the whole copies, and looks for the
-	// rest: others may share it.
-	mendHere
-	// mendAll mends all of them.
-	mendAll
-)
-
-// behind returns the pass for what a pointer, slice or map leads to.
-func (p pass) behind() pass {
-	if p == mendHere {
-		return find
-	}
-	return p
-}
-
 // written returns v or, if encoding/json would write other times than those in
 // v, a copy that it writes as they are.
-func (s *Schema) written(v any) any {
-	if s.formed && s.top.forms(reflect.ValueOf(v).Elem(), findOdd) {
-		v = s.Clone(v)
-		s.top.forms(reflect.ValueOf(v).Elem(), mendAll)
+func (s *Schema) written(v any) any { return s.mended(v, true) }
+
+// normal returns v or, if it is not in its normal form, a copy that is.
+func (s *Schema) normal(v any) any { return s.mended(v, false) }
+
+func (s *Schema) mended(v any, oddOnly bool) any {
+	if !s.formed {
+		return v
 	}
-	return v
+	m, changed := s.top.mended(reflect.ValueOf(v).Elem(), oddOnly)
+	if !changed {
+		return v
+	}
+	p := reflect.New(s.typ)
+	p.Elem().Set(m)
+	return p.Interface()
 }
 
-// normal returns v in its normal form, or a copy of v if something that others
-// may share is not.
-func (s *Schema) normal(v any) any {
-	if s.formed && s.top.forms(reflect.ValueOf(v).Elem(), mendHere) {
-		v = s.Clone(v)
-		s.top.forms(reflect.ValueOf(v).Elem(), mendAll)
-	}
-	return v
-}
-
-// forms goes through v and reports whether something was found and not mended.
-// A pass that mends needs a v that can be set.
-func (n *node) forms(v reflect.Value, p pass) (found bool) {
+// mended returns v in its normal form, with new copies of what leads to a part
+// that changes: others may share the rest. With oddOnly it mends only times of
+// which encoding/json would make others.
+func (n *node) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
 	if !n.formed {
-		return false
+		return v, false
 	}
 	switch n.shape {
 	case object:
-		for i := range n.fields {
-			if f := &n.fields[i]; f.node.formed || f.signed {
-				found = f.forms(v.FieldByIndex(f.Index), p) || found
-			}
-		}
+		return n.mendedObject(v, oddOnly)
 	case pointer:
-		return !v.IsNil() && n.elem.forms(v.Elem(), p.behind())
-	case array:
-		for i := range v.Len() {
-			found = n.elem.forms(v.Index(i), p) || found
+		if v.IsNil() {
+			return v, false
 		}
-	case slice:
-		for i := range v.Len() {
-			found = n.elem.forms(v.Index(i), p.behind()) || found
+		elem, changed := n.elem.mended(v.Elem(), oddOnly)
+		if changed {
+			v = reflect.New(n.elem.typ)
+			v.Elem().Set(elem)
 		}
+		return v, changed
+	case slice, array:
+		return n.mendedList(v, oddOnly)
 	case mapping:
-		return n.formsInMap(v, p.behind())
-	default:
-		return timeForm(v, p)
+		return n.mendedMap(v, oddOnly)
 	}
-	return found
+	t := asTime(v)
+	if oddOnly && !normal.Odd(t) {
+		return v, false
+	}
+	if m := normal.Time(t); m != t {
+		return reflect.ValueOf(m), true
+	}
+	return v, false
 }
 
-func (n *node) formsInMap(v reflect.Value, p pass) (found bool) {
-	if p != mendAll {
-		for it := v.MapRange(); it.Next(); {
-			found = n.timeKeys && timeForm(it.Key(), p) || n.elem.forms(it.Value(), p) || found
+func (n *node) mendedObject(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+	for i := range n.fields {
+		f := &n.fields[i]
+		if !f.signed && !f.node.formed {
+			continue
 		}
-		return found
-	}
-	if v.IsNil() {
-		return false
-	}
-	mended := reflect.MakeMapWithSize(n.typ, v.Len())
-	key, elem := reflect.New(n.typ.Key()).Elem(), reflect.New(n.elem.typ).Elem()
-	for it := v.MapRange(); it.Next(); {
-		key.SetIterKey(it)
-		elem.SetIterValue(it)
-		n.elem.forms(elem, p)
-		if n.timeKeys {
-			timeForm(key, p)
-			if mended.MapIndex(key).IsValid() {
-				key.SetIterKey(it) // two keys of one instant: settling finds them
-			}
+		part, differs := f.mended(v.FieldByIndex(f.Index), oddOnly)
+		if !differs {
+			continue
 		}
-		mended.SetMapIndex(key, elem)
+		if !changed {
+			mended, changed = reflect.New(n.typ).Elem(), true
+			mended.Set(v)
+			v = mended
+		}
+		v.FieldByIndex(f.Index).Set(part)
 	}
-	v.Set(mended)
-	return false
+	return v, changed
 }
 
-func (f *field) forms(v reflect.Value, p pass) (found bool) {
-	var omitted bool // with another form than the zero value's
+// mended is that of the field's node, but for values that the tag leaves out
+// although they are not the zero value.
+func (f *field) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+	omitted, zero := false, false
 	switch {
 	case f.signed:
-		omitted = v.Float() == 0 && math.Signbit(v.Float())
+		omitted = v.Float() == 0
+		zero = omitted && !math.Signbit(v.Float())
 	case f.OmitZero && f.Type == timeType:
-		omitted = asTime(v).IsZero()
+		t := asTime(v)
+		omitted, zero = t.IsZero(), t == time.Time{}
 	}
 	switch {
 	case !omitted:
-		return f.node.forms(v, p)
-	case p == findOdd:
-		return false
-	case p == find:
-		return f.signed || asTime(v) != time.Time{}
+		return f.node.mended(v, oddOnly)
+	case oddOnly || zero:
+		return v, false
 	}
-	v.SetZero()
-	return false
+	return reflect.Zero(f.Type), true
 }
 
-func timeForm(v reflect.Value, p pass) (found bool) {
-	t := asTime(v)
-	if p == findOdd {
-		return normal.Odd(t)
+func (n *node) mendedList(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+	for i := range v.Len() {
+		elem, differs := n.elem.mended(v.Index(i), oddOnly)
+		if !differs {
+			continue
+		}
+		if !changed {
+			mended, changed = copyOfList(v), true
+			v = mended
+		}
+		v.Index(i).Set(elem)
 	}
-	n := normal.Time(t)
-	switch {
-	case n == t:
-		return false
-	case p == find:
-		return true
+	return v, changed
+}
+
+func copyOfList(v reflect.Value) reflect.Value {
+	if v.Kind() == reflect.Array {
+		c := reflect.New(v.Type()).Elem()
+		c.Set(v)
+		return c
 	}
-	*v.Addr().Interface().(*time.Time) = n
-	return false
+	c := reflect.MakeSlice(v.Type(), v.Len(), v.Len())
+	reflect.Copy(c, v)
+	return c
+}
+
+func (n *node) mendedMap(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+	if v.Len() == 0 {
+		return v, false
+	}
+	mended = reflect.MakeMapWithSize(n.typ, v.Len())
+	for it := v.MapRange(); it.Next(); {
+		key := it.Key()
+		if n.timeKeys {
+			if t := normal.Time(asTime(key)); t != asTime(key) {
+				// Two keys of one instant stay two: settling finds them.
+				if k := reflect.ValueOf(t); !v.MapIndex(k).IsValid() && !mended.MapIndex(k).IsValid() {
+					key, changed = k, true
+				}
+			}
+		}
+		elem, differs := n.elem.mended(it.Value(), oddOnly)
+		changed = changed || differs
+		mended.SetMapIndex(key, elem)
+	}
+	if !changed {
+		return v, false
+	}
+	return mended, true
 }
 
 func asTime(v reflect.Value) time.Time {

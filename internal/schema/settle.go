@@ -8,29 +8,45 @@ import (
 	"github.com/stay-go/stay/internal/clone"
 )
 
-// Encode returns the JSON of v, as encoding/json writes it, followed at each
-// level by the unknown fields in extra, which may be nil. Unknown fields below
-// a pointer that is nil in v are dropped.
+// Encode returns the JSON of v, as encoding/json writes it, but for times in
+// zones with seconds; see package normal. At each level the unknown fields in extra
+// follow, which may be nil. Unknown fields below a pointer that is nil in v are
+// dropped.
 //
 // The error says what JSON cannot hold and names the field: a NaN, a year beyond
 // 9999, a value that contains itself, or what the type's own methods refuse. A
 // panic in them is an error too.
 func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 	defer recovered(&err)
+	if b, err = s.write(v); err != nil {
+		return nil, err
+	}
+	// Only now it is known that v does not contain itself.
+	if w := s.written(v); w != v {
+		if b, err = s.write(w); err != nil {
+			return nil, err
+		}
+	}
+	if extra == nil {
+		return b, nil
+	}
+	return s.splice(b, extra), nil
+}
+
+// write returns the JSON of v as encoding/json writes it.
+func (s *Schema) write(v any) ([]byte, error) {
 	w, _ := s.writers.Get().(*writer)
 	if w == nil {
 		w = &writer{}
 		w.json = json.NewEncoder(w)
 	}
-	if err := w.json.Encode(s.written(v)); err != nil {
+	if err := w.json.Encode(v); err != nil {
 		return nil, s.blame(v, err) // a writer that has failed is not used again
 	}
-	b, w.written = bytes.TrimSuffix(w.written, []byte("\n")), nil
+	b := bytes.TrimSuffix(w.written, []byte("\n"))
+	w.written = nil
 	s.writers.Put(w)
-	if extra == nil {
-		return b, nil
-	}
-	return s.splice(b, extra), nil
+	return b, nil
 }
 
 // A writer writes JSON, one value after the other.
@@ -60,9 +76,9 @@ const Spare = 32
 // before, or nil, stay where they are: see [clone.Plan.Own].
 //
 // result is the same for the run's caller to keep: v itself where JSON changes
-// nothing or only times that lie in v, which is then changed, else a copy. bytes
-// is about what settled takes in memory. An error means that encoded could not be
-// read back as what it was written from, and must not be stored.
+// nothing, else a copy of what it changes. bytes is about what settled takes in
+// memory. An error means that encoded could not be read back as what it was
+// written from, and must not be stored.
 func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes int, err error) {
 	defer recovered(&err)
 	if !s.exact || replaced(encoded) {

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/stay-go/stay/internal/normal"
 )
 
 type flags struct{ on bool }
@@ -109,6 +111,7 @@ func TestSettleCopiesExactTypes(t *testing.T) {
 	n := 1
 	v := &exact{L: []int{}, M: map[string]*int{"a": &n}, When: time.Now()}
 	c := settle(t, s, v).(*exact)
+	v.When = normal.Time(v.When)
 	if !reflect.DeepEqual(c, v) || c.M["a"] == v.M["a"] {
 		t.Errorf("%+v", c)
 	}
@@ -187,6 +190,15 @@ func TestWhatCannotBeKeptIsAnError(t *testing.T) {
 	deep := deepTree(5000)
 	if _, _, _, err := ts.Settle(deep, nil, []byte(encode(t, ts, deep, nil))); err == nil || !strings.Contains(err.Error(), "10000 levels") {
 		t.Errorf("too deep: %v", err)
+	}
+	type timed struct {
+		At   time.Time
+		Kids []timed
+	}
+	around := &timed{Kids: make([]timed, 1)}
+	around.Kids[0].Kids = around.Kids
+	if _, err := of(t, &timed{}).Encode(around, nil); err == nil || !strings.Contains(err.Error(), "cycle") {
+		t.Errorf("a value with times that contains itself: %v", err)
 	}
 	loop := &tree{Kids: make([]tree, 1)}
 	loop.Kids[0].Kids = loop.Kids
