@@ -146,6 +146,7 @@ func (a *analysis) fillObject(n *node, t reflect.Type, path string, top bool) er
 		private := f.Has(wordPrivate)
 		a.private = a.private || private
 		n.byName[f.Name] = len(n.fields)
+		n.spell(&f)
 		n.fields = append(n.fields, field{Field: f, node: fn, private: private, signed: isSigned(&f)})
 	}
 	return nil

@@ -22,7 +22,9 @@ import (
 // Anything but one JSON object whose values fit is an error, as is a name that
 // occurs twice in a struct, a list that is longer than its array and a panic in
 // a type's own UnmarshalJSON. Then v and extra are nil.
-func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) { return s.decode(b, false) }
+func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
+	return s.decode(&input{Cursor: *jsonwalk.NewCursor(b)}, b)
+}
 
 // An input is JSON that is being read.
 type input struct {
@@ -30,9 +32,11 @@ type input struct {
 	// strict: what would be lost in reading is an error. What was just written
 	// is read so, while a record stays readable that has come from elsewhere.
 	strict bool
+	// strays are noted if there is a list for them.
+	strays *[]Stray
 }
 
-func (s *Schema) decode(b []byte, strict bool) (v any, extra *Extra, err error) {
+func (s *Schema) decode(c *input, b []byte) (v any, extra *Extra, err error) {
 	if err := jsonwalk.Check(b); err != nil {
 		return nil, nil, err
 	}
@@ -42,7 +46,6 @@ func (s *Schema) decode(b []byte, strict bool) (v any, extra *Extra, err error) 
 		}
 	}()
 	defer recovered(&err)
-	c := &input{*jsonwalk.NewCursor(b), strict}
 	if c.Kind() != '{' {
 		return nil, nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
@@ -108,6 +111,7 @@ func (n *node) readObject(c *input, v reflect.Value) (*Extra, error) {
 	var extra Extra
 	seen := make([]bool, len(n.fields))
 	var unknown map[string]bool
+	var strays []stray
 	for c.Enter(); c.More(); {
 		quoted := c.Name()
 		i, known := n.position(quoted)
@@ -121,6 +125,11 @@ func (n *node) readObject(c *input, v reflect.Value) (*Extra, error) {
 			}
 			unknown[name] = true
 			extra.add(quoted, c.Skip())
+			if c.strays != nil {
+				if i, ok := n.spelled[spelling(name)]; ok {
+					strays = append(strays, stray{name, i})
+				}
+			}
 			continue
 		}
 		f := &n.fields[i]
@@ -134,6 +143,11 @@ func (n *node) readObject(c *input, v reflect.Value) (*Extra, error) {
 		}
 		if below != nil {
 			extra.put(i, below)
+		}
+	}
+	for _, s := range strays {
+		if !seen[s.field] {
+			*c.strays = append(*c.strays, n.stray(s))
 		}
 	}
 	return extra.orNil(), nil

@@ -40,6 +40,8 @@ type node struct {
 	// fields of an object, and their positions by JSON name.
 	fields []field
 	byName map[string]int
+	// spelled are the positions of fields by other spellings of their names.
+	spelled map[string]int
 }
 
 // A field is one of an object.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/stay-go/stay/internal/clone"
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
 // Encode returns the JSON of v, as encoding/json writes it, but for times in
@@ -82,7 +83,7 @@ const Spare = 32
 func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes int, err error) {
 	defer recovered(&err)
 	if !s.exact || replaced(encoded) {
-		if result, _, err = s.decode(encoded, true); err != nil {
+		if result, _, err = s.decode(&input{Cursor: *jsonwalk.NewCursor(encoded), strict: true}, encoded); err != nil {
 			return nil, nil, 0, err
 		}
 		if settled, bytes, err = s.Keep(result, encoded); settled == result {
