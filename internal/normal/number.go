@@ -11,7 +11,7 @@ import (
 // float64 is a tenth, and 9007199254740993 is not.
 func Exact(number []byte) bool {
 	// Up to 15 digits always come back.
-	if len(number) <= 15 && bytes.IndexAny(number, "eE") < 0 {
+	if len(number) <= 15 && !bytes.ContainsAny(number, "eE") {
 		return true
 	}
 	text := string(number)
@@ -30,7 +30,7 @@ func Exact(number []byte) bool {
 // ExactInteger is Exact for a number without a fraction and an exponent. It is
 // true of others.
 func ExactInteger(number []byte) bool {
-	return bytes.IndexAny(number, ".eE") >= 0 || Exact(number)
+	return bytes.ContainsAny(number, ".eE") || Exact(number)
 }
 
 // scientific returns the digits of a number from its first to its last that is

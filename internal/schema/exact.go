@@ -9,14 +9,10 @@ import (
 	"github.com/stay-go/stay/internal/normal"
 )
 
-// normalise puts the times into their normal form that a leaf has read: package
-// time gives them the zone of this machine where that happens to fit.
+// normalise puts the times into their normal form that are in a struct which
+// has read itself, unless it writes something else then: package time gives them
+// the zone of this machine where that happens to fit.
 func (n *node) normalise(v reflect.Value) {
-	if n.typ == timeType {
-		t := v.Addr().Interface().(*time.Time)
-		*t = normal.Time(*t)
-		return
-	}
 	if len(n.times) == 0 {
 		return
 	}

@@ -98,7 +98,7 @@ func (f *field) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, cha
 		zero = omitted && !math.Signbit(v.Float())
 	case f.OmitZero && f.Type == timeType:
 		t := asTime(v)
-		omitted, zero = t.IsZero(), t == time.Time{}
+		omitted, zero = t.IsZero(), t.Location() == time.UTC
 	}
 	switch {
 	case !omitted:

@@ -209,7 +209,7 @@ func same(a, b any) bool {
 
 func identical(a, b reflect.Value) bool {
 	if a.Kind() == reflect.Struct && a.Type() == reflect.TypeFor[time.Time]() {
-		return !a.CanInterface() || a.Interface().(time.Time) == b.Interface().(time.Time)
+		return !a.CanInterface() || a.Interface() == b.Interface()
 	}
 	switch a.Kind() {
 	case reflect.Float32, reflect.Float64:

@@ -84,14 +84,23 @@ func TestTagsThatWereAddedLaterAreTold(t *testing.T) {
 
 	s = begin()
 	get(t, t.Context(), s.At("bob"))
-	closeApp()
 	if log.Len() > 0 {
 		t.Errorf("of a record with the new names: %s", log.String())
 	}
-	app = stay.New(st, nil)
-	back := get(t, t.Context(), stay.Register(app, stay.Module[plain]{Name: "m", Persist: stay.PerUser}).At("bob"))
+	if _, err := s.At("cy").Update(t.Context(), func(s *tagged) error { s.Count = 7; return nil }); err != nil {
+		t.Fatal(err)
+	}
 	closeApp()
-	if back.Count != 1 || back.Other != 3 {
-		t.Errorf("the program of before reads %+v", back)
+
+	log.Reset()
+	app = stay.New(st, &stay.Options{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	old = stay.Register(app, stay.Module[plain]{Name: "m", Persist: stay.PerUser})
+	if back := get(t, t.Context(), old.At("bob")); back.Count != 1 || back.Other != 3 || log.Len() > 0 {
+		t.Errorf("the program of before reads %+v, and says %s", back, log.String())
+	}
+	get(t, t.Context(), old.At("cy"))
+	closeApp()
+	if want := "module=m stored=created_at field=plain.CreatedAt name=CreatedAt"; strings.Count(log.String(), want) != 1 || strings.Count(log.String(), "not read") != 1 {
+		t.Errorf("want once %s, of a tag that is gone: %s", want, log.String())
 	}
 }
