@@ -5,40 +5,23 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
+	"iter"
 	"sync"
-	"sync/atomic"
-	"time"
 
-	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
-	"github.com/stay-go/stay/internal/quota"
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/signing"
+	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
 
 // An App is the modules, the store and the limits of one application. Its
 // methods may be called concurrently.
 type App struct {
-	opts     Options
-	engine   *engine.Engine
-	backend  *engine.Backend
+	*registry
 	sessions sessions
-	keys     keyStore
+	keys     *signing.Keys
 	checks   checks
-	shared   atomic.Bool // some store has other owners
-	observer *observer   // nil: nobody measures or traces
-	quotas   map[Code]*quota.Quota
-	binder   bind.Binder
-	ops      sync.Pool // of *op
-
-	sweepBatch atomic.Int64 // how many records the next look of a sweep brings
-
-	mu       sync.RWMutex
-	modules  map[string]*module
-	catalog  *catalog   // of the App's store
-	catalogs []*catalog // of all stores that hold the App's states, that of sessions first
-
-	pageResets pageResets
 }
 
 // New returns an App that keeps its state in store, which it owns from now
@@ -53,12 +36,11 @@ func New(s store.Store, opts *Options) *App {
 	if !f.Groups {
 		panic("stay.New: the store has no atomic groups (Features.Groups), which sessions need: use a store that has them")
 	}
-	app := &App{opts: opts.withDefaults(), modules: map[string]*module{}, quotas: newQuotas()}
+	app := &App{registry: newRegistry(opts.withDefaults())}
 	o := &app.opts
 	o.guests(f)
-	app.shared.Store(!f.SoleOwner)
-	app.sweepBatch.Store(min(max(sweepBytes/int64(o.MaxState), 1), sweepBatch))
-	app.observer = newObserver(app)
+	app.manyOwners.Store(!f.SoleOwner)
+	app.observer = newObserver(app.base)
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,
 		MaxInstances: o.MaxInstances, MaxBytes: o.MaxBytes, MaxGuests: o.MaxGuests, GuestIdle: o.IdleTimeout,
@@ -67,12 +49,12 @@ func New(s store.Store, opts *Options) *App {
 	})
 	app.catalog = app.catalogOf(s)
 	app.backend = app.catalog.backend
-	app.sessions.init(app)
-	app.keys.init(app)
+	app.sessions.init(app.registry)
+	app.keys = newKeys(app)
 	app.observer.begin()
 	// The keys are looked at apart, since a hook of the user's may hold up a sweep.
-	app.engine.Go(func(ctx context.Context) { always(ctx, app.keys.sweep) })
-	app.engine.Go(func(ctx context.Context) { always(ctx, app.sweepOnce) })
+	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
+	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })
 	if !f.Expire {
 		o.Logger.Warn("stay: the store cannot find what has expired (Features.Expire), so what ended sessions have left stays in it until something else removes it")
 	}
@@ -109,111 +91,178 @@ func (a *App) Close(ctx context.Context) error {
 // printed, and is nobody's business.
 func (a *App) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "stay.App") }
 
-// logger returns the App's logger.
-func (a *App) logger() *slog.Logger { return a.opts.Logger }
-
-func (a *App) add(m *module) {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.modules[m.name] != nil {
-		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
-	}
-	a.modules[m.name] = m
-	m.catalog.registered.Add(1)
-	a.pageResets.add(m)
+// newKeys returns the signing keys in the App's store.
+func newKeys(a *App) *signing.Keys {
+	return signing.New(signing.Config{
+		Store: a.backend.Store(), Now: a.opts.Clock, IdleTimeout: a.opts.IdleTimeout, MaxWait: a.opts.MaxWait,
+		Begin: func() error {
+			if !a.engine.Begin() {
+				return closedError("", "sign", nil)
+			}
+			return nil
+		},
+		End: a.engine.End,
+		Go:  a.engine.Go,
+		Failed: func(cause error) error {
+			return &Error{Code: signingCode(cause), Phase: "sign", Message: "the signing keys cannot be read", Err: cause}
+		},
+	})
 }
 
-// reportFault is told by the engine of failed loads and saves. A session that
-// may not begin is none: its caller is told, and many more would follow.
-func (a *App) reportFault(k *engine.Kind, key, phase string, err error) {
-	if errors.Is(err, errNewSessions) {
-		return
+// Check reports whether the App can do its work, for readiness probes: it reads
+// from the App's store and from those of its modules, and returns nil when all
+// have answered. It is ErrCorrupt when a store finds itself damaged. It is
+// ErrUnavailable, with the cause, when a store fails or has not answered when ctx ends or Options.MaxWait is over, and when a store
+// does not take the changes that Debounce has acknowledged, which one state that
+// cannot be stored while others are is no sign of; and ErrClosed once App.Close
+// has begun. It changes nothing, so otherwise it does not tell whether the store
+// takes writes.
+//
+// It may be called concurrently, however slow a store is: of each store one
+// check is under way at a time, and whoever calls meanwhile waits for that one.
+func (a *App) Check(ctx context.Context) error {
+	if a.engine.Closing() {
+		return closedError("", "load", nil)
 	}
-	a.mu.RLock()
-	m := a.modules[k.Name]
-	a.mu.RUnlock()
-	call := a.newCall(a.engine.Context(), "", "")
-	e := toError(err)
-	if m != nil && (m.kind == k || m.guest == k) {
-		call.module, e.Module = m.name, m.name
-	} else {
-		m = nil // a session's record
+	if a.engine.Failing() {
+		return &Error{Code: ErrUnavailable, Phase: "save", Message: "changes cannot be stored at the moment", Err: errFailing}
 	}
-	if e.Phase == "" || phase == "save" { // whatever made it fail
-		e.Phase = phase
+	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
+	defer cancel()
+	var under []*checking
+	catalogs := a.allCatalogs()
+	for _, c := range catalogs {
+		under = append(under, a.checks.join(a, c.backend)) // together
 	}
-	if e.KeyHash == "" {
-		e.KeyHash = keyHash(key)
+	for i, c := range under {
+		if err := c.wait(ctx); err != nil {
+			return a.checkFailed(catalogs[i].backend, err)
+		}
 	}
-	a.report(m, call, e)
+	return nil
 }
 
-// report hands a failure to the module's hook, else to the App's, else to the
-// log. Much of what goes wrong does so in goroutines of the engine's, which a
-// hook must not end; one that fails itself is logged. The call is over when it
-// returns.
-func (a *App) report(m *module, call *Call, e *Error) {
-	a.observer.failed(e)
-	hook := a.opts.OnError
-	if m != nil && m.onError != nil {
-		hook = m.onError
+var errFailing = errors.New("a store did not take what Debounce has kept back: see OnError or the log")
+
+func (a *App) checkFailed(b *engine.Backend, err error) error {
+	if a.engine.Closing() {
+		return closedError("", "load", err)
 	}
-	if hook == nil {
-		a.logFailure(e.Code, "stay: "+e.Phase+" failed", slog.String("module", e.Module), slog.String("action", e.Action),
-			slog.String("key_hash", e.KeyHash), slog.Any("error", e))
-		return
+	if errors.Is(err, store.ErrCorrupt) {
+		return &Error{Code: ErrCorrupt, Phase: "load", Message: a.storeName(b) + " is damaged", Err: err}
 	}
-	failure := apart(func() { hook(call, e) })
-	call.run.over.Store(true)
-	if p, ok := failure.(panicError); ok {
-		a.logFailure(ErrInternal, "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
-	} else if failure != nil {
-		a.logFailure(ErrInternal, "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
+	return &Error{Code: ErrUnavailable, Phase: "load", Message: a.storeName(b) + " is not available", Err: err}
+}
+
+// checks are those under way, one for each store.
+type checks struct {
+	mu    sync.Mutex
+	under map[*engine.Backend]*checking
+}
+
+// A checking is one check of a store, for all who wait for it.
+type checking struct {
+	done chan struct{} // closed when err is set
+	err  error
+}
+
+// join returns the check of the store that is under way, or begins one.
+func (cs *checks) join(a *App, b *engine.Backend) *checking {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if c := cs.under[b]; c != nil {
+		return c
+	}
+	c := &checking{done: make(chan struct{}), err: store.ErrClosed}
+	if !a.engine.Go(func(ctx context.Context) {
+		defer func() {
+			cs.mu.Lock()
+			delete(cs.under, b)
+			cs.mu.Unlock()
+			close(c.done)
+		}()
+		c.err = sweep.ErrSilent
+		c.err = a.checkStore(ctx, b)
+	}) {
+		close(c.done)
+		return c
+	}
+	if cs.under == nil {
+		cs.under = map[*engine.Backend]*checking{}
+	}
+	cs.under[b] = c
+	return c
+}
+
+// wait returns how the check went, or an error when ctx ends before.
+func (c *checking) wait(ctx context.Context) error {
+	select {
+	case <-c.done:
+		return c.err
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
-// What is logged in crowds beside failures with a code.
-const (
-	crowdMetrics Code = "stay: metrics"
-	crowdTracer  Code = "stay: tracer"
-	crowdDropped Code = "stay: dropped"
-)
-
-// newQuotas returns what bounds the lines of failures: one quota for each code,
-// so that a store that fails in crowds leaves the others theirs.
-func newQuotas() map[Code]*quota.Quota {
-	qs := map[Code]*quota.Quota{}
-	for _, c := range []Code{
-		ErrUnavailable, ErrUnknown, ErrBusy, ErrClosed, ErrConflict, ErrTooLarge, ErrInvalid, ErrCorrupt, ErrInternal,
-		crowdMetrics, crowdTracer, crowdDropped,
-	} {
-		qs[c] = &quota.Quota{}
+// checkStore reads from a store.
+func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
+	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
+	defer cancel()
+	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
+	if err == nil && len(recs) != 1 {
+		err = sweep.ErrSilent
 	}
-	return qs
+	return err
 }
 
-func (a *App) logFailure(code Code, text string, attrs ...slog.Attr) {
-	a.logCrowd(slog.LevelError, code, text, attrs...)
+// Sessions yields the sessions in which the user is logged in, as they are
+// stored, the one that logged in first first; of more than 1000 the latest.
+// What it yields tells about a session and can end it; a context with it
+// (see [WithSession]) reaches its states. It ends with the first error.
+//
+// Nothing takes a new cookie to the browser of such a session, so it keeps the one
+// that it has: Renew, and Login but with Options.KeepCookieOnKeyChange, are
+// ErrInternal. A Logout, and a change of a WithKey state's key, leave the cookie
+// valid, which is a guest's after the Logout; the next login renews it. Use Destroy
+// or [App.Revoke] where whoever has the cookie must be shut out.
+func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
+	return func(yield func(*Session, error) bool) {
+		ss, now := &a.sessions, a.opts.Clock()
+		err := a.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now})
+		var u *userRecord
+		if err == nil {
+			u, err = ss.user(ctx, user, now)
+		}
+		if err != nil {
+			err = ss.error(err, user)
+			yield(nil, err)
+			return
+		}
+		if u == nil {
+			return
+		}
+		for _, listed := range u.Sessions {
+			v, _, err := ss.fresh(ctx, listed.ID, now)
+			if err != nil {
+				yield(nil, err)
+				return
+			}
+			rec := v.Value.(*sessionRecord)
+			if rec == nil || rec.past().Ended != 0 || rec.user() != user || rec.past().Epoch != u.Epoch {
+				continue
+			}
+			if !yield(ss.listed(listed.ID, rec), nil) {
+				return
+			}
+		}
+	}
 }
 
-// logCrowd logs one of what may come in crowds, or counts it where too many of
-// them are logged in this second. Codes of the user's own share the quota of
-// ErrInternal.
-func (a *App) logCrowd(level slog.Level, crowd Code, text string, attrs ...slog.Attr) {
-	ctx, log := a.engine.Context(), a.logger()
-	if !log.Enabled(ctx, level) {
-		return
-	}
-	q := a.quotas[crowd]
-	if q == nil {
-		q = a.quotas[ErrInternal]
-	}
-	ok, leftOut := q.Take(time.Now())
-	if !ok {
-		return
-	}
-	if leftOut > 0 {
-		attrs = append(attrs, slog.Int("left_out", leftOut))
-	}
-	log.LogAttrs(ctx, level, text, attrs...)
+// Revoke ends every session in which the user is logged in, in one step and
+// however many there are: no request that begins afterwards reads or changes
+// anything through them, except that one that is under way may finish on
+// states that exist. The user's states stay, and the user may log in again.
+// It fails with ErrNested inside a change of state.
+func (a *App) Revoke(ctx context.Context, user string) error {
+	return a.observer.change(ctx, "revoke", func(ctx context.Context) error { return a.sessions.revoke(ctx, user) })
 }

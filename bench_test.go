@@ -4,13 +4,15 @@ import (
 	"context"
 	"testing"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
 )
 
-func benchState(b *testing.B, persist stay.Strategy) *stay.State[counter] {
-	app := newApp(b, memstore.New(), nil)
-	return stay.Register(app, stay.Module[counter]{Name: "c", Persist: persist})
+func benchState(b *testing.B, persist stay.Strategy) *stay.State[testkit.Counter] {
+	app := testkit.NewApp(b, memstore.New(), nil)
+	return stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: persist})
 }
 
 func BenchmarkUpdate(b *testing.B) {
@@ -18,7 +20,7 @@ func BenchmarkUpdate(b *testing.B) {
 	ctx := context.Background()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Update(ctx, increment); err != nil {
+		if _, err := s.Update(ctx, testkit.Increment); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -26,10 +28,10 @@ func BenchmarkUpdate(b *testing.B) {
 
 func BenchmarkUpdateSession(b *testing.B) {
 	s := benchState(b, stay.PerSession)
-	ctx := newBrowser(s.App()).ctx()
+	ctx := testkit.NewBrowser(s.App()).Ctx()
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Update(ctx, increment); err != nil {
+		if _, err := s.Update(ctx, testkit.Increment); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -48,8 +50,8 @@ func BenchmarkGet(b *testing.B) {
 
 func BenchmarkGetSession(b *testing.B) {
 	s := benchState(b, stay.PerSession)
-	ctx := newBrowser(s.App()).ctx()
-	if _, err := s.Update(ctx, increment); err != nil {
+	ctx := testkit.NewBrowser(s.App()).Ctx()
+	if _, err := s.Update(ctx, testkit.Increment); err != nil {
 		b.Fatal(err)
 	}
 	b.ReportAllocs()

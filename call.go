@@ -153,7 +153,7 @@ func (c *runContext) Value(key any) any {
 
 // newCall returns a Call whose context marks a run. Its session is the App's
 // own: a context may carry those of others.
-func (a *App) newCall(ctx context.Context, module, action string) *Call {
+func (a *base) newCall(ctx context.Context, module, action string) *Call {
 	all := &struct { // one allocation for both
 		call    Call
 		payload any
@@ -177,4 +177,34 @@ func nestedError(module string) error {
 		Message: "a change of state inside a change of state",
 		Err:     errors.New("do it after the outer change has returned, or with Call.After"),
 	}
+}
+
+var errHookEnded = errors.New("the hook ended its goroutine")
+
+// isolated calls code of the user's in a goroutine of its own, which it may end,
+// and waits for it. It returns what failed if it has panicked or done that.
+func isolated(fn func()) error {
+	failure, done := errHookEnded, make(chan struct{})
+	go func() {
+		defer close(done)
+		defer func() {
+			if p := recover(); p != nil {
+				failure = panicError{p}
+			}
+		}()
+		fn()
+		failure = nil
+	}()
+	<-done
+	return failure
+}
+
+// A panicError carries what a function of the user's panicked with.
+type panicError struct{ value any }
+
+func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
+
+func (e panicError) Unwrap() error {
+	err, _ := e.value.(error)
+	return err
 }

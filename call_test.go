@@ -5,31 +5,33 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
+
+	"github.com/stay-go/stay/internal/testkit"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// B4: where a context carries the sessions of two Apps, an action sees that of
-// its own App, whichever was put in last.
-func TestB4CallsKnowTheirOwnAppsSession(t *testing.T) {
-	outerApp, innerApp := newApp(t, memstore.New(), nil), newApp(t, memstore.New(), nil)
+// Where a context carries the sessions of two Apps, an action sees that of its
+// own App, whichever was put in last.
+//
+// Proves B4.
+func TestCallsKnowTheirOwnAppsSession(t *testing.T) {
+	outerApp, innerApp := testkit.NewApp(t, memstore.New(), nil), testkit.NewApp(t, memstore.New(), nil)
 	var saw *stay.Session
-	outer := stay.Register(outerApp, stay.Module[counter]{
+	outer := stay.Register(outerApp, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.PerSession,
-		Actions: stay.Actions[counter]{"look": func(c *stay.Call, _ *counter) error {
+		Actions: stay.Actions[testkit.Counter]{"look": func(c *stay.Call, _ *testkit.Counter) error {
 			saw = c.Session()
 			return nil
 		}},
 	})
-	b := newBrowser(outerApp)
-	own := b.ctx()
-	core := bridge.AppOf(innerApp)
-	both := core.Begin(own, core.Keyring(nil), "", &response{b: newBrowser(innerApp)})
+	b := testkit.NewBrowser(outerApp)
+	own := b.Ctx()
+	core := access.AppOf(innerApp)
+	both := core.Begin(own, core.Keyring(nil), "", &testkit.Response{Browser: testkit.NewBrowser(innerApp)})
 	if stay.SessionFrom(both) == stay.SessionFrom(own) {
 		t.Fatal("the context has one session only")
 	}
@@ -41,46 +43,52 @@ func TestB4CallsKnowTheirOwnAppsSession(t *testing.T) {
 	}
 }
 
-// E4: nothing would call what a hook puts off, so it is told.
-func TestE4AfterOutsideOfActionsPanics(t *testing.T) {
-	app := newApp(t, memstore.New(), &stay.Options{OnError: func(*stay.Call, *stay.Error) {}})
-	s := stay.Register(app, stay.Module[counter]{
+// Nothing would call what a hook puts off, so it is told.
+//
+// Proves E4.
+func TestAfterOutsideOfActionsPanics(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{OnError: func(*stay.Call, *stay.Error) {}})
+	s := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.Global,
-		OnCreated: func(c *stay.Call, _ *counter) error {
+		OnCreated: func(c *stay.Call, _ *testkit.Counter) error {
 			c.After(func(context.Context) { t.Error("it was called") })
 			return nil
 		},
 	})
 	_, err := s.Get(t.Context())
-	wantCode(t, err, stay.ErrInternal)
+	testkit.WantCode(t, err, stay.ErrInternal)
 	if !strings.Contains(err.Error(), "Call.After outside of an action") {
 		t.Errorf("%v does not say what is wrong", err)
 	}
 }
 
 // A mistake of the program is no malformed request, and a function that is not
-// there is refused before there are any (W6).
-func TestW6MistakesOfTheProgram(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	s := stay.Register(app, stay.Module[counter]{
+// there is refused before there are any.
+//
+// Proves W6.
+func TestMistakesOfTheProgramAreNoMalformedRequests(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "c", Persist: stay.Global,
-		Actions: stay.Actions[counter]{"bind": func(c *stay.Call, _ *counter) error {
-			var in counter
+		Actions: stay.Actions[testkit.Counter]{"bind": func(c *stay.Call, _ *testkit.Counter) error {
+			var in testkit.Counter
 			return c.Bind(in) // no pointer
 		}},
 	})
 	_, err := s.Do(t.Context(), "bind", []byte(`{"count":1}`))
-	wantCode(t, err, stay.ErrInternal)
+	testkit.WantCode(t, err, stay.ErrInternal)
 	var e *stay.Error
 	if !errors.As(err, &e) || e.Message != "" {
 		t.Errorf("%v is shown to clients", err)
 	}
-	wantPanic(t, func() { stay.WithPayload[counter, counter](nil) }, "WithPayload", "nil")
-	wantPanic(t, func() { store.FromSimple(nil) }, "FromSimple", "nil")
+	testkit.WantPanic(t, func() { stay.WithPayload[testkit.Counter, testkit.Counter](nil) }, "WithPayload", "nil")
+	testkit.WantPanic(t, func() { store.FromSimple(nil) }, "FromSimple", "nil")
 }
 
-// W6: what an error with a text of its own wraps is a cause, and not shown.
-func TestW6FieldErrorsOfCauses(t *testing.T) {
+// What an error with a text of its own wraps is a cause, and not shown.
+//
+// Proves W6.
+func TestFieldErrorsOfCausesAreNotShown(t *testing.T) {
 	hidden := stay.Invalid("email", "taken by bob")
 	for name, err := range map[string]error{
 		"a message": &stay.Error{Code: stay.ErrDenied, Message: "not allowed", Err: hidden},
@@ -96,42 +104,17 @@ func TestW6FieldErrorsOfCauses(t *testing.T) {
 	}
 }
 
-// W1: a hook that does not end holds up the removal of what has expired, and
-// not the keys: one that was deleted is given up all the same.
-func TestW1KeysAreGivenUpWhileAHookHangs(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		mem := memstore.New()
-		n := newKeyNode(t, unclosed{mem}, stay.Options{IdleTimeout: time.Hour})
-		hanging, end := make(chan struct{}), make(chan struct{})
-		offer := stay.Register(n.App, stay.Module[counter]{
-			Name: "offer", Persist: stay.Global, Expiry: time.Minute,
-			OnExpire: func(*stay.Call, *counter) {
-				close(hanging)
-				<-end
-			},
-		})
-		mustUpdate(t, background, offer)
-		token, _ := n.sign(t)
-		<-hanging
-		rec, _ := keysIn(t, mem)
-		if res := mem.Commit(background, time.Now(), []store.Group{{{Op: store.Delete, Key: keysRecord, Base: rec.Revision}}}); res[0].Outcome != store.Applied {
-			t.Fatal(res[0])
-		}
-		pass(aSweep)
-		n.wantVerify(t, token, false)
-		close(end)
-	})
-}
-
-// A12: Keys lists a module; what At returns is one state.
-func TestA12KeysBehindAt(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
-	mustUpdate(t, t.Context(), s)
+// Keys lists a module; what At returns is one state.
+//
+// Proves A12.
+func TestKeysBehindAtAreAnError(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
+	testkit.MustUpdate(t, t.Context(), s)
 	n := 0
 	for key, err := range s.At("x").Keys(t.Context()) {
 		n++
-		wantCode(t, err, stay.ErrInvalid)
+		testkit.WantCode(t, err, stay.ErrInvalid)
 		if key != "" {
 			t.Errorf("a key %q", key)
 		}

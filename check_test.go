@@ -10,25 +10,25 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
 
-var errDisk = errors.New("the disk is gone")
-
 // An open App whose stores answer is ready, whatever else goes on, and looking
 // stores nothing.
 func TestCheckReady(t *testing.T) {
-	for name, open := range stores {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			s := open()
-			app := newApp(t, s, nil)
+			app := testkit.NewApp(t, s, nil)
 			if err := app.Check(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if got := rows(t, s); len(got) != 0 {
+			if got := testkit.Rows(t, s); len(got) != 0 {
 				t.Errorf("a check has stored %q", got)
 			}
 		})
@@ -38,15 +38,15 @@ func TestCheckReady(t *testing.T) {
 // A store that fails makes the App not ready, with the cause, until it works
 // again: the App's and those of modules.
 func TestCheckStoreFails(t *testing.T) {
-	main, own := storefault.Wrap(memstore.New(), nil), behindCommitter(memstore.New())
-	app := newApp(t, main, nil)
-	stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Store: own})
+	main, own := storefault.Wrap(memstore.New(), nil), testkit.BehindCommitter(memstore.New())
+	app := testkit.NewApp(t, main, nil)
+	stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Store: own})
 	for name, s := range map[string]*storefault.Store{"the store is": main, "the store of c is": own} {
 		t.Run(name, func(t *testing.T) {
-			rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(errDisk)})
+			rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(testkit.ErrDisk)})
 			err := app.Check(t.Context())
-			wantCode(t, err, stay.ErrUnavailable)
-			if !errors.Is(err, errDisk) || !strings.Contains(err.Error(), name) {
+			testkit.WantCode(t, err, stay.ErrUnavailable)
+			if !errors.Is(err, testkit.ErrDisk) || !strings.Contains(err.Error(), name) {
 				t.Errorf("%v does not tell the store and the cause", err)
 			}
 			rule.Remove()
@@ -61,11 +61,11 @@ func TestCheckStoreFails(t *testing.T) {
 // for a change that is under way.
 func TestCheckClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		app := newApp(t, memstore.New(), nil)
-		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
+		app := testkit.NewApp(t, memstore.New(), nil)
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
 		running, leave := make(chan struct{}), make(chan struct{})
 		go func() {
-			_, err := s.Update(t.Context(), func(*counter) error {
+			_, err := s.Update(t.Context(), func(*testkit.Counter) error {
 				close(running)
 				<-leave
 				return nil
@@ -78,12 +78,12 @@ func TestCheckClosed(t *testing.T) {
 		closed := make(chan error)
 		go func() { closed <- app.Close(t.Context()) }()
 		synctest.Wait()
-		wantCode(t, app.Check(t.Context()), stay.ErrClosed)
+		testkit.WantCode(t, app.Check(t.Context()), stay.ErrClosed)
 		close(leave)
 		if err := <-closed; err != nil {
 			t.Error(err)
 		}
-		wantCode(t, app.Check(t.Context()), stay.ErrClosed)
+		testkit.WantCode(t, app.Check(t.Context()), stay.ErrClosed)
 	})
 }
 
@@ -93,8 +93,8 @@ func TestCheckClosed(t *testing.T) {
 func TestCheckOnHangingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const maxWait = 5 * time.Second
-		s := behindCommitter(memstore.New())
-		app := newApp(t, s, &stay.Options{MaxWait: maxWait})
+		s := testkit.BehindCommitter(memstore.New())
+		app := testkit.NewApp(t, s, &stay.Options{MaxWait: maxWait})
 		rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Hang()})
 		began := time.Now()
 		var probes sync.WaitGroup
@@ -108,7 +108,7 @@ func TestCheckOnHangingStore(t *testing.T) {
 					defer cancel()
 				}
 				err := app.Check(ctx)
-				wantCode(t, err, stay.ErrUnavailable)
+				testkit.WantCode(t, err, stay.ErrUnavailable)
 				if !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("%v does not tell that time was over", err)
 				}
@@ -135,22 +135,22 @@ func TestCheckOnHangingStore(t *testing.T) {
 func TestCheckWhileSavesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storefault.Wrap(memstore.New(), nil)
-		app := newApp(t, s, &stay.Options{OnError: quiet})
-		c := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Debounce: time.Second})
-		rule := s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errDisk)})
-		mustUpdate(t, t.Context(), c)
+		app := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet})
+		c := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Debounce: time.Second})
+		rule := s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(testkit.ErrDisk)})
+		testkit.MustUpdate(t, t.Context(), c)
 		if err := app.Check(t.Context()); err != nil {
 			t.Errorf("before the first save: %v", err)
 		}
-		sleep(time.Second)
+		testkit.Sleep(time.Second)
 		err := app.Check(t.Context())
-		wantCode(t, err, stay.ErrUnavailable)
+		testkit.WantCode(t, err, stay.ErrUnavailable)
 		var se *stay.Error
 		if !errors.As(err, &se) || se.Phase != "save" {
 			t.Errorf("%v is not about saving", err)
 		}
 		rule.Remove()
-		sleep(time.Minute) // the next attempt
+		testkit.Sleep(time.Minute) // the next attempt
 		if err := app.Check(t.Context()); err != nil {
 			t.Errorf("after the save: %v", err)
 		}
@@ -161,12 +161,12 @@ func TestCheckWhileSavesFail(t *testing.T) {
 func TestCheckAfterUnsavedWasDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storefault.Wrap(memstore.New(), nil)
-		app := newApp(t, s, &stay.Options{OnError: quiet})
-		c := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global, Debounce: time.Second})
-		rule := s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(errDisk)})
-		mustUpdate(t, t.Context(), c)
-		sleep(time.Second)
-		wantCode(t, app.Check(t.Context()), stay.ErrUnavailable)
+		app := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet})
+		c := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Debounce: time.Second})
+		rule := s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(testkit.ErrDisk)})
+		testkit.MustUpdate(t, t.Context(), c)
+		testkit.Sleep(time.Second)
+		testkit.WantCode(t, app.Check(t.Context()), stay.ErrUnavailable)
 		rule.Remove()
 		if err := c.Delete(t.Context()); err != nil {
 			t.Fatal(err)
@@ -179,7 +179,7 @@ func TestCheckAfterUnsavedWasDeleted(t *testing.T) {
 
 // A silent store is a broken store, not a ready one.
 func TestCheckAnswerWithoutRecord(t *testing.T) {
-	wantCode(t, newApp(t, silent{memstore.New()}, nil).Check(t.Context()), stay.ErrUnavailable)
+	testkit.WantCode(t, testkit.NewApp(t, silent{memstore.New()}, nil).Check(t.Context()), stay.ErrUnavailable)
 }
 
 // silent answers reads with nothing.
@@ -190,11 +190,11 @@ func (silent) Load(context.Context, time.Time, []store.Read) ([]store.Record, er
 // Check and Close may come together with each other and with Register.
 func TestCheckConcurrently(t *testing.T) {
 	for range 20 {
-		app := newApp(t, behindCommitter(memstore.New()), nil)
+		app := testkit.NewApp(t, testkit.BehindCommitter(memstore.New()), nil)
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("c", i), Persist: stay.Global, Store: memstore.New()})
+				stay.Register(app, stay.Module[testkit.Counter]{Name: fmt.Sprint("c", i), Persist: stay.Global, Store: memstore.New()})
 			})
 			all.Go(func() {
 				if err := app.Check(t.Context()); err != nil && !errors.Is(err, stay.ErrClosed) {

@@ -70,3 +70,25 @@
 // have happened; every other error, that it has not. Mistakes in definitions
 // panic in New and Register, with the mend.
 package stay
+
+// The map of this package, from what stands on nothing here to what stands on
+// all. Files of one line know each other; a file knows none of the lines below
+// its own.
+//
+//	errors session_record                      codes, and what is stored of sessions and users
+//	options call session module metrics trace base
+//	                                           what users name, and what every part needs
+//	module_register _registry _type _hooks _catalog
+//	                                           what is registered: its checks, whose states they are, its
+//	                                           form in the store, every call of a hook, the list in the store
+//	session_store _visit _cookie _listed _login _waiting
+//	                                           who: records, a request's session, its cookie, App.Sessions,
+//	                                           logins, guests that wait for a program
+//	app sweep                                  New, Close, Check, Revoke; what is done each minute
+//	state state_read _change _move _resolve    the typed face; reading, changing, changing the key; which
+//	                                           instance a call is about
+//	access                                     the door of packages web, staytest and others
+//
+// Below it are internal/keyspace (the keys in a store), signing (cookies), sweep
+// (what has expired), hiding (owners in the errors of stores), loglimit, engine
+// (instances in memory), schema, clone and bind.

@@ -2,9 +2,13 @@ package stay
 
 import (
 	"errors"
-	"fmt"
 	"maps"
 	"strings"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/signing"
+	"github.com/stay-go/stay/store"
 )
 
 // A Code is a class of errors. Each Code is an error itself, so that
@@ -45,8 +49,8 @@ const (
 	ErrUnavailable Code = "unavailable"
 	// ErrTooLarge: a state or request beyond its limit (413).
 	ErrTooLarge Code = "too_large"
-	// ErrCorrupt: a stored record that cannot be read (500). It stays in the
-	// store, untouched, for repair.
+	// ErrCorrupt: a stored record cannot be read, or the store is damaged (500).
+	// What is stored stays as it is, for repair.
 	ErrCorrupt Code = "corrupt"
 	// ErrClosed: the App is closed (503).
 	ErrClosed Code = "closed"
@@ -197,16 +201,6 @@ func walk(err error, visit func(error) bool) {
 	}
 }
 
-// A panicError carries what a function of the user's panicked with.
-type panicError struct{ value any }
-
-func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }
-
-func (e panicError) Unwrap() error {
-	err, _ := e.value.(error)
-	return err
-}
-
 // closedError is the error of what begins, or is under way, when the App is
 // closed.
 func closedError(module, phase string, cause error) *Error {
@@ -216,3 +210,66 @@ func closedError(module, phase string, cause error) *Error {
 var errHeaderSent = errors.New("the session's cookie has to be set, but the response's header was already written: use the state before the first byte of the response")
 
 var errNoBrowser = errors.New("the session would get a new cookie, but it is one of App.Sessions, with no response that could take it to the browser: renew and log in with the session of a request, and end this one with Destroy, Logout or App.Revoke")
+
+// toError gives an error of the engine's its code.
+func toError(err error) *Error {
+	var se *Error
+	if errors.As(err, &se) {
+		c := *se
+		return &c
+	}
+	var ee *engine.Error
+	if !errors.As(err, &ee) {
+		return &Error{Code: ErrInternal, Err: err}
+	}
+	e := &Error{Phase: ee.Phase, Message: ee.Text, Err: ee.Err}
+	switch ee.Class {
+	case engine.Unavailable:
+		e.Code = ErrUnavailable
+	case engine.Unknown:
+		e.Code = ErrUnknown
+	case engine.Busy:
+		e.Code = ErrBusy
+	case engine.Conflict:
+		e.Code = ErrConflict
+	case engine.TooLarge:
+		e.Code = ErrTooLarge
+	case engine.Closed:
+		e.Code = ErrClosed
+	case engine.Corrupt:
+		e.Code = ErrCorrupt
+	default:
+		e.Code = ErrInternal
+	}
+	return e
+}
+
+// storeCode is the code of a store's error.
+func storeCode(err error) Code {
+	switch {
+	case errors.Is(err, store.ErrTooLarge):
+		return ErrTooLarge
+	case errors.Is(err, store.ErrClosed):
+		return ErrClosed
+	case errors.Is(err, store.ErrCorrupt):
+		return ErrCorrupt
+	}
+	return ErrUnavailable
+}
+
+// keyHash names a key in logs and errors without telling it.
+func keyHash(key string) string { return keyspace.Hash(key) }
+
+var errNewSessions = errors.New("more sessions begin than Options.MaxNewSessions: raise it if they are all welcome")
+
+func signingCode(err error) Code {
+	switch {
+	case errors.Is(err, signing.ErrUnavailable):
+		return ErrUnavailable
+	case errors.Is(err, signing.ErrCorrupt):
+		return ErrCorrupt
+	case errors.Is(err, signing.ErrClosed):
+		return ErrClosed
+	}
+	return ErrInternal
+}

@@ -20,6 +20,8 @@ func TestGolden(t *testing.T) {
 }
 
 // The same on a store of three methods.
+//
+// Proves A13.
 func TestGoldenSimple(t *testing.T) {
 	golden.Run(t, "testdata/golden", golden.Harness{
 		Open:     func(testing.TB) store.Store { return store.FromSimple(&simpleMap{values: map[string][]byte{}}) },

@@ -12,8 +12,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -28,13 +30,8 @@ type settings struct {
 	Tags []string `json:"tags"`
 }
 
-type (
-	step  = func(json.RawMessage) (json.RawMessage, error)
-	steps = map[int]step
-)
-
 // edit makes a step of a function that changes the members of the state.
-func edit(fn func(m map[string]any) error) step {
+func edit(fn func(m map[string]any) error) testkit.Step {
 	return func(old json.RawMessage) (json.RawMessage, error) {
 		var m map[string]any
 		if err := json.Unmarshal(old, &m); err != nil {
@@ -60,7 +57,7 @@ func themeToLook(m map[string]any) error {
 }
 
 // third is the module of the third version.
-func third(migrate steps) stay.Module[settings] {
+func third(migrate testkit.Steps) stay.Module[settings] {
 	m := stay.Module[settings]{Name: "settings", Persist: stay.PerSession, Version: 3, Migrate: migrate}
 	m.Initial.Look.Size = 12
 	return m
@@ -70,26 +67,26 @@ func third(migrate steps) stay.Module[settings] {
 func onEachKind(t *testing.T, test func(t *testing.T, s store.Store)) {
 	for name, s := range map[string]store.Store{
 		"memstore":  memstore.New(),
-		"committer": behindCommitter(memstore.New()),
-		"simple":    store.FromSimple(&simple{m: map[string][]byte{}}),
+		"committer": testkit.BehindCommitter(memstore.New()),
+		"simple":    store.FromSimple(testkit.NewSimple()),
 	} {
 		t.Run(name, func(t *testing.T) {
 			defer s.Close()
-			test(t, unclosed{s})
+			test(t, testkit.Unclosed{Store: s})
 		})
 	}
 }
 
 // seed gives a new browser a session and a stored state of that version.
-func seed(t *testing.T, s store.Store, version int, value string) *browser {
+func seed(t *testing.T, s store.Store, version int, value string) *testkit.Browser {
 	t.Helper()
-	app := newApp(t, s, nil)
-	first := stay.Register(app, stay.Module[text]{Name: "settings", Persist: stay.PerSession})
-	b := newBrowser(app)
-	if _, err := first.Update(b.ctx(), func(x *text) error { x.Text = "x"; return nil }); err != nil {
+	app := testkit.NewApp(t, s, nil)
+	first := stay.Register(app, stay.Module[testkit.Text]{Name: "settings", Persist: stay.PerSession})
+	b := testkit.NewBrowser(app)
+	if _, err := first.Update(b.Ctx(), func(x *testkit.Text) error { x.Text = "x"; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	rec := recordOf(t, s, stateKey(b))
+	rec := testkit.RecordOf(t, s, stateKey(b))
 	w := store.Write{Key: rec.Key, Base: rec.Revision, Value: []byte(value), Version: version, Expires: rec.Expires}
 	if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0])
@@ -97,35 +94,28 @@ func seed(t *testing.T, s store.Store, version int, value string) *browser {
 	return b
 }
 
-func stateKey(b *browser) string {
-	return "session/settings/" + stay.SessionFrom(b.ctx()).ID()
-}
-
-func recordOf(t *testing.T, s store.Store, key string) store.Record {
-	t.Helper()
-	recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return recs[0]
+func stateKey(b *testkit.Browser) string {
+	return "session/settings/" + stay.SessionFrom(b.Ctx()).ID()
 }
 
 // wantRecord checks what is stored: an untouched record keeps its revision.
 func wantRecord(t *testing.T, s store.Store, want store.Record) {
 	t.Helper()
-	got := recordOf(t, s, want.Key)
+	got := testkit.RecordOf(t, s, want.Key)
 	if got.Revision != want.Revision || got.Version != want.Version || !bytes.Equal(got.Value, want.Value) || !bytes.Equal(got.Meta, want.Meta) {
 		t.Errorf("the record became version %d, revision %d: %s\nfrom version %d, revision %d: %s",
 			got.Version, got.Revision, got.Value, want.Version, want.Revision, want.Value)
 	}
 }
 
-// Records of every version are read as the present one (M4): a record without
-// a version counts as the first, each runs the steps that it lacks, in order,
-// and what they leave is laid over the initial value (M1). Reading and changes
-// that change nothing write nothing; the next change stores the whole with the
-// present version, unknown fields included (M2). Then no step runs any more.
-func TestM4MigratesOnLoad(t *testing.T) {
+// Records of every version are read as the present one: a record without a
+// version counts as the first, each runs the steps that it lacks, in order, and
+// what they leave is laid over the initial value. Reading and changes that
+// change nothing write nothing; the next change stores the whole with the
+// present version, unknown fields included. Then no step runs any more.
+//
+// Proves M1, M2, M4.
+func TestRecordsMigrateOnLoad(t *testing.T) {
 	for name, c := range map[string]struct {
 		version int
 		value   string
@@ -139,39 +129,39 @@ func TestM4MigratesOnLoad(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onEachKind(t, func(t *testing.T, s store.Store) {
 				b := seed(t, s, c.version, c.value)
-				before := recordOf(t, s, stateKey(b))
+				before := testkit.RecordOf(t, s, stateKey(b))
 				var ran string
-				migrate := steps{
+				migrate := testkit.Steps{
 					1: edit(func(m map[string]any) error { ran += "1"; return colorToTheme(m) }),
 					2: edit(func(m map[string]any) error { ran += "2"; return themeToLook(m) }),
 				}
-				app := newApp(t, s, nil)
+				app := testkit.NewApp(t, s, nil)
 				state := stay.Register(app, third(migrate))
-				b = b.on(app)
-				got, err := state.Get(b.ctx())
+				b = b.On(app)
+				got, err := state.Get(b.Ctx())
 				if err != nil {
 					t.Fatal(err)
 				}
 				if got.Look.Theme != "dark" || got.Look.Size != 12 || len(got.Tags) != 1 || ran != c.ran {
 					t.Errorf("got %+v after the steps %q, want the steps %q", got, ran, c.ran)
 				}
-				if _, err := state.Update(b.ctx(), func(*settings) error { return nil }); err != nil {
+				if _, err := state.Update(b.Ctx(), func(*settings) error { return nil }); err != nil {
 					t.Error(err)
 				}
 				wantRecord(t, s, before)
 
-				if _, err := state.Update(b.ctx(), func(v *settings) error { v.Look.Size++; return nil }); err != nil {
+				if _, err := state.Update(b.Ctx(), func(v *settings) error { v.Look.Size++; return nil }); err != nil {
 					t.Fatal(err)
 				}
-				after := recordOf(t, s, before.Key)
+				after := testkit.RecordOf(t, s, before.Key)
 				want := `{"look":{"theme":"dark","size":13,"grain":"fine"},"tags":["a"],"note":1}`
 				if string(after.Value) != want || after.Version != 3 {
 					t.Errorf("stored version %d: %s\nwant version 3: %s", after.Version, after.Value, want)
 				}
 				ran = ""
-				again := newApp(t, s, nil)
+				again := testkit.NewApp(t, s, nil)
 				state = stay.Register(again, third(migrate))
-				if got, err := state.Get(b.on(again).ctx()); err != nil || got.Look.Size != 13 || ran != "" {
+				if got, err := state.Get(b.On(again).Ctx()); err != nil || got.Look.Size != 13 || ran != "" {
 					t.Errorf("got %+v, %v after the steps %q", got, err, ran)
 				}
 			})
@@ -180,19 +170,21 @@ func TestM4MigratesOnLoad(t *testing.T) {
 }
 
 // A record that is too old, too new, or that a step makes nothing good of, is
-// ErrCorrupt and stays byte for byte (M3, M4), whatever is tried with it; the
-// hook is told, and every other key works. A program that can read it reads it.
-func TestM3M4UnreadableVersionsStay(t *testing.T) {
+// ErrCorrupt and stays byte for byte, whatever is tried with it; the hook is
+// told, and every other key works. A program that can read it reads it.
+//
+// Proves M3, M4.
+func TestUnreadableVersionsStay(t *testing.T) {
 	const second = `{"theme":"dark","tags":[]}`
 	bad := errors.New("bad")
 	good := edit(themeToLook)
-	broken := func(out string) step {
+	broken := func(out string) testkit.Step {
 		return func(json.RawMessage) (json.RawMessage, error) { return json.RawMessage(out), nil }
 	}
 	for name, c := range map[string]struct {
 		version int
 		value   string
-		step    step // from version 2
+		step    testkit.Step // from version 2
 		cause   error
 	}{
 		"older than the first step":   {1, `{"color":"dark"}`, good, nil},
@@ -212,17 +204,17 @@ func TestM3M4UnreadableVersionsStay(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			onEachKind(t, func(t *testing.T, s store.Store) {
 				victim, other := seed(t, s, c.version, c.value), seed(t, s, 3, `{"tags":["a"]}`)
-				damaged := recordOf(t, s, stateKey(victim))
+				damaged := testkit.RecordOf(t, s, stateKey(victim))
 				var mu sync.Mutex
 				var told []*stay.Error
-				app := newApp(t, s, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
+				app := testkit.NewApp(t, s, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
 					mu.Lock()
 					defer mu.Unlock()
 					told = append(told, e)
 				}})
-				state := stay.Register(app, third(steps{2: c.step}))
-				victim, other = victim.on(app), other.on(app)
-				ctx := victim.ctx()
+				state := stay.Register(app, third(testkit.Steps{2: c.step}))
+				victim, other = victim.On(app), other.On(app)
+				ctx := victim.Ctx()
 				for try, do := range map[string]func() error{
 					"Get":      func() error { _, err := state.Get(ctx); return err },
 					"Reset":    func() error { _, err := state.Reset(ctx); return err },
@@ -245,17 +237,17 @@ func TestM3M4UnreadableVersionsStay(t *testing.T) {
 					t.Errorf("OnError was told %v", told)
 				}
 				mu.Unlock()
-				for _, b := range []*browser{other, newBrowser(app)} {
-					if _, err := state.Update(b.ctx(), func(v *settings) error { v.Tags = append(v.Tags, "b"); return nil }); err != nil {
+				for _, b := range []*testkit.Browser{other, testkit.NewBrowser(app)} {
+					if _, err := state.Update(b.Ctx(), func(v *settings) error { v.Tags = append(v.Tags, "b"); return nil }); err != nil {
 						t.Errorf("another key: %v", err)
 					}
 				}
 				if c.version != 2 || c.cause == nil {
 					return
 				}
-				repaired := newApp(t, s, nil)
-				state = stay.Register(repaired, third(steps{2: good}))
-				if got, err := state.Get(victim.on(repaired).ctx()); err != nil || got.Look.Theme != "dark" {
+				repaired := testkit.NewApp(t, s, nil)
+				state = stay.Register(repaired, third(testkit.Steps{2: good}))
+				if got, err := state.Get(victim.On(repaired).Ctx()); err != nil || got.Look.Theme != "dark" {
 					t.Errorf("with a step that works: %+v, %v", got, err)
 				}
 			})
@@ -264,17 +256,19 @@ func TestM3M4UnreadableVersionsStay(t *testing.T) {
 }
 
 // A step that ends its goroutine ends none of its callers', and changes
-// nothing (M3).
-func TestM3StepEndsItsGoroutine(t *testing.T) {
+// nothing.
+//
+// Proves M3.
+func TestStepMayEndItsGoroutine(t *testing.T) {
 	onEachKind(t, func(t *testing.T, s store.Store) {
 		b := seed(t, s, 2, `{}`)
-		damaged := recordOf(t, s, stateKey(b))
-		app := newApp(t, s, &stay.Options{OnError: quiet})
-		state := stay.Register(app, third(steps{2: func(json.RawMessage) (json.RawMessage, error) {
+		damaged := testkit.RecordOf(t, s, stateKey(b))
+		app := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet})
+		state := stay.Register(app, third(testkit.Steps{2: func(json.RawMessage) (json.RawMessage, error) {
 			runtime.Goexit()
 			return nil, nil
 		}}))
-		if _, err := state.Update(b.on(app).ctx(), func(*settings) error { return nil }); err == nil {
+		if _, err := state.Update(b.On(app).Ctx(), func(*settings) error { return nil }); err == nil {
 			t.Error("no error")
 		}
 		wantRecord(t, s, damaged)
@@ -282,17 +276,19 @@ func TestM3StepEndsItsGoroutine(t *testing.T) {
 }
 
 // A step owns what it gets, and what it returns need not be its own: the store
-// and later loads see nothing of what it does in place (M1, M3).
-func TestM3StepChangesItsInput(t *testing.T) {
+// and later loads see nothing of what it does in place.
+//
+// Proves M1, M3.
+func TestStepMayChangeItsInput(t *testing.T) {
 	onEachKind(t, func(t *testing.T, s store.Store) {
 		b := seed(t, s, 1, `{"tags":["a"]}`)
-		before := recordOf(t, s, stateKey(b))
+		before := testkit.RecordOf(t, s, stateKey(b))
 		before.Value = bytes.Clone(before.Value)
 		shared := json.RawMessage(`{"tags":["b"]}`)
 		scribble := func(old json.RawMessage) { copy(old, bytes.Repeat([]byte("#"), len(old))) }
 		var runs atomic.Int64
-		app := newApp(t, s, nil)
-		state := stay.Register(app, third(steps{
+		app := testkit.NewApp(t, s, nil)
+		state := stay.Register(app, third(testkit.Steps{
 			1: func(old json.RawMessage) (json.RawMessage, error) { scribble(old); return shared, nil },
 			2: func(old json.RawMessage) (json.RawMessage, error) {
 				runs.Add(1)
@@ -302,10 +298,10 @@ func TestM3StepChangesItsInput(t *testing.T) {
 			},
 		}))
 		for range 2 {
-			if got, err := state.Get(b.on(app).ctx()); err != nil || !reflect.DeepEqual(got.Tags, []string{"b"}) {
+			if got, err := state.Get(b.On(app).Ctx()); err != nil || !reflect.DeepEqual(got.Tags, []string{"b"}) {
 				t.Errorf("got %+v, %v", got, err)
 			}
-			bridge.AppOf(app).Evict(true)
+			access.AppOf(app).Evict(true)
 		}
 		if runs.Load() < 2 {
 			t.Error("the state was not loaded twice")
@@ -315,44 +311,48 @@ func TestM3StepChangesItsInput(t *testing.T) {
 }
 
 // Steps that leave a gap or lead beyond the version are mistakes, named with
-// the module and the mend (M4).
-func TestM4RegisterRefusesSteps(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
+// the module and the mend.
+//
+// Proves M4, C5.
+func TestRegisterRefusesSteps(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
 	keep := func(old json.RawMessage) (json.RawMessage, error) { return old, nil }
 	for name, c := range map[string]struct {
 		version int
-		migrate steps
+		migrate testkit.Steps
 		words   []string
 	}{
 		"negative":        {-1, nil, []string{"negative"}},
-		"gap":             {4, steps{1: keep, 3: keep}, []string{"no step 2", "remove those before it"}},
-		"gap at the end":  {4, steps{1: keep, 2: keep}, []string{"no step 3"}},
-		"nil":             {3, steps{1: keep, 2: nil}, []string{"step 2", "nil", "function"}},
-		"beyond":          {2, steps{1: keep, 2: keep}, []string{"step 2", "version 3", "raise Version"}},
-		"without Version": {0, steps{1: keep}, []string{"step 1", "Version is 1", "raise Version"}},
-		"zero":            {2, steps{0: keep, 1: keep}, []string{"step 0", "first version is 1"}},
+		"gap":             {4, testkit.Steps{1: keep, 3: keep}, []string{"no step 2", "remove those before it"}},
+		"gap at the end":  {4, testkit.Steps{1: keep, 2: keep}, []string{"no step 3"}},
+		"nil":             {3, testkit.Steps{1: keep, 2: nil}, []string{"step 2", "nil", "function"}},
+		"beyond":          {2, testkit.Steps{1: keep, 2: keep}, []string{"step 2", "version 3", "raise Version"}},
+		"without Version": {0, testkit.Steps{1: keep}, []string{"step 1", "Version is 1", "raise Version"}},
+		"zero":            {2, testkit.Steps{0: keep, 1: keep}, []string{"step 0", "first version is 1"}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			wantPanic(t, func() {
+			testkit.WantPanic(t, func() {
 				stay.Register(app, stay.Module[settings]{Name: "x", Version: c.version, Migrate: c.migrate})
 			}, append(c.words, `"x"`)...)
 		})
 	}
 	for i, m := range []stay.Module[settings]{
-		{Version: 0}, {Version: 1, Migrate: steps{}}, {Version: 3}, {Version: 3, Migrate: steps{2: keep}}, {Version: 4, Migrate: steps{2: keep, 3: keep}},
+		{Version: 0}, {Version: 1, Migrate: testkit.Steps{}}, {Version: 3}, {Version: 3, Migrate: testkit.Steps{2: keep}}, {Version: 4, Migrate: testkit.Steps{2: keep, 3: keep}},
 	} {
 		m.Name = fmt.Sprint("ok", i)
 		stay.Register(app, m)
 	}
 }
 
-// A definition's steps are copied when it is registered (A1).
-func TestA1RegisterCopiesSteps(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	migrate := steps{2: edit(themeToLook)}
+// A definition's steps are copied when it is registered.
+//
+// Proves A1.
+func TestRegisterCopiesSteps(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	migrate := testkit.Steps{2: edit(themeToLook)}
 	state := stay.Register(app, third(migrate))
 	delete(migrate, 2)
-	v, err := bridge.StateOf(state).Decode(2, []byte(`{"theme":"dark"}`))
+	v, err := access.StateOf(state).Decode(2, []byte(`{"theme":"dark"}`))
 	if err != nil || v.(*settings).Look.Theme != "dark" {
 		t.Errorf("got %+v, %v", v, err)
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stay-go/stay/internal/hiding"
+
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 )
@@ -17,13 +19,13 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	st := memstore.New()
 	app := New(st, nil)
 	defer app.Close(context.Background())
-	if app.observer != nil || app.observer.engine() != nil || app.backend.Store() != store.Store(catalogStore{hidingStore{st}, app.catalog}) {
+	if app.observer != nil || app.observer.engine() != nil || app.backend.Store() != store.Store(catalogStore{hiding.Store{Store: st}, app.catalog}) {
 		t.Error("something observes the App")
 	}
 	if n := testing.AllocsPerRun(100, func() {
 		app.observer.measure(Measurement{Name: errorsReported, Value: 1})
 		app.observer.failed(&Error{})
-		_ = app.observer.verb(t.Context(), "login", func(context.Context) error {
+		_ = app.observer.change(t.Context(), "login", func(context.Context) error {
 			if app == nil { // it has something to hold
 				t.Error("no app")
 			}

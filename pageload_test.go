@@ -8,21 +8,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
 
-func mustLoadPage(t *testing.T, ctx context.Context, app *stay.App) {
-	t.Helper()
-	if err := bridge.AppOf(app).PageLoad(ctx); err != nil {
-		t.Errorf("page load: %v", err)
-	}
-}
-
-func wantCounter(t *testing.T, ctx context.Context, s *stay.State[counter], want counter) {
+func wantCounter(t *testing.T, ctx context.Context, s *stay.State[testkit.Counter], want testkit.Counter) {
 	t.Helper()
 	got, err := s.Get(ctx)
 	if err != nil {
@@ -33,122 +28,121 @@ func wantCounter(t *testing.T, ctx context.Context, s *stay.State[counter], want
 	}
 }
 
-func set(t *testing.T, ctx context.Context, s *stay.State[counter], to counter) {
-	t.Helper()
-	if _, err := s.Update(ctx, func(c *counter) error { *c = to; return nil }); err != nil {
-		t.Fatal(err)
-	}
-}
-
 // pageModules registers modules that are reset by page loads: two that are
 // stored and one that is not.
-func pageModules(app *stay.App) []*stay.State[counter] {
-	initial := counter{Count: 1, Label: "new"}
-	return []*stay.State[counter]{
-		stay.Register(app, stay.Module[counter]{Name: "a", Initial: initial, Persist: stay.PerSession, ResetOnPageLoad: true}),
-		stay.Register(app, stay.Module[counter]{Name: "b", Initial: initial, Persist: stay.PerSession, ResetOnPageLoad: true}),
-		stay.Register(app, stay.Module[counter]{Name: "ephemeral", Initial: initial, ResetOnPageLoad: true}),
+func pageModules(app *stay.App) []*stay.State[testkit.Counter] {
+	initial := testkit.Counter{Count: 1, Label: "new"}
+	return []*stay.State[testkit.Counter]{
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "a", Initial: initial, Persist: stay.PerSession, ResetOnPageLoad: true}),
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "b", Initial: initial, Persist: stay.PerSession, ResetOnPageLoad: true}),
+		stay.Register(app, stay.Module[testkit.Counter]{Name: "ephemeral", Initial: initial, ResetOnPageLoad: true}),
 	}
 }
 
-// W4, B6: a page load resets every module that asks for it, but for preserved
-// fields, of this session, whether it is in memory or not; others stay.
-func TestW4B6PageLoadResets(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+// A page load resets every module that asks for it, but for preserved fields,
+// of this session, whether it is in memory or not; others stay.
+//
+// Proves B6, W4.
+func TestPageLoadResetsAllButPreservedFields(t *testing.T) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		states := pageModules(app)
-		kept := stay.Register(app, stay.Module[counter]{Name: "kept", Persist: stay.PerSession})
-		mine, other := newBrowser(app), newBrowser(app)
+		kept := stay.Register(app, stay.Module[testkit.Counter]{Name: "kept", Persist: stay.PerSession})
+		mine, other := testkit.NewBrowser(app), testkit.NewBrowser(app)
 		for _, evicted := range []bool{false, true} {
-			for _, b := range []*browser{mine, other} {
+			for _, b := range []*testkit.Browser{mine, other} {
 				for _, s := range append(states, kept) {
-					set(t, b.ctx(), s, counter{Count: 7, Label: "chosen"})
+					testkit.Set(t, b.Ctx(), s, testkit.Counter{Count: 7, Label: "chosen"})
 				}
 			}
 			if evicted {
-				bridge.AppOf(app).Evict(false)
+				access.AppOf(app).Evict(false)
 			}
-			mustLoadPage(t, mine.ctx(), app)
+			testkit.MustLoadPage(t, mine.Ctx(), app)
 			for _, s := range states {
-				wantCounter(t, mine.ctx(), s, counter{Count: 1, Label: "chosen"})
-				wantCounter(t, other.ctx(), s, counter{Count: 7, Label: "chosen"})
+				wantCounter(t, mine.Ctx(), s, testkit.Counter{Count: 1, Label: "chosen"})
+				wantCounter(t, other.Ctx(), s, testkit.Counter{Count: 7, Label: "chosen"})
 			}
-			wantCounter(t, mine.ctx(), kept, counter{Count: 7, Label: "chosen"})
+			wantCounter(t, mine.Ctx(), kept, testkit.Counter{Count: 7, Label: "chosen"})
 		}
-		bridge.AppOf(app).Evict(false)
-		wantCounter(t, mine.ctx(), states[0], counter{Count: 1, Label: "chosen"})
+		access.AppOf(app).Evict(false)
+		wantCounter(t, mine.Ctx(), states[0], testkit.Counter{Count: 1, Label: "chosen"})
 	})
 }
 
-// W4, B1: without a session that something may be stored for, a page load
-// looks up nothing but what tells that, stores nothing and sets no cookie.
-func TestW4B1PageLoadOfUnknownSessions(t *testing.T) {
-	clock := newClock()
+// Without a session that something may be stored for, a page load looks up
+// nothing but what tells that, stores nothing and sets no cookie.
+//
+// Proves B1, W4.
+func TestPageLoadOfUnknownSessionsStoresNothing(t *testing.T) {
+	clock := testkit.NewClock()
 	st := storefault.Wrap(memstore.New(), nil)
-	app := newApp(t, st, &stay.Options{Clock: clock.Now})
+	app := testkit.NewApp(t, st, &stay.Options{Clock: clock.Now})
 	a := pageModules(app)[0]
-	ended := newBrowser(app)
-	set(t, ended.ctx(), a, counter{})
-	token := ended.token
-	if err := stay.SessionFrom(ended.ctx()).Destroy(t.Context()); err != nil {
+	ended := testkit.NewBrowser(app)
+	testkit.Set(t, ended.Ctx(), a, testkit.Counter{})
+	token := ended.Token
+	if err := stay.SessionFrom(ended.Ctx()).Destroy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	clock.Advance(2 * time.Minute) // it counts as unknown now
-	before := rows(t, st)
+	before := testkit.Rows(t, st)
 
 	for name, token := range map[string]string{
 		"none": "", "malformed": "x.y.z", "forged": token[:len(token)-2] + "AA", "ended": token,
 	} {
-		b := newBrowser(app)
-		b.token = token
+		b := testkit.NewBrowser(app)
+		b.Token = token
 		loads, commits := st.Count(storefault.Load), st.Count(storefault.Commit)
-		ctx, resp := b.request()
-		mustLoadPage(t, ctx, app)
-		if len(resp.issued) > 0 || resp.used {
-			t.Errorf("%s: the response was given %d cookies, used: %t", name, len(resp.issued), resp.used)
+		ctx, resp := b.Request()
+		testkit.MustLoadPage(t, ctx, app)
+		if len(resp.Issued) > 0 || resp.WasUsed {
+			t.Errorf("%s: the response was given %d cookies, used: %t", name, len(resp.Issued), resp.WasUsed)
 		}
 		if loads, commits := st.Count(storefault.Load)-loads, st.Count(storefault.Commit)-commits; loads+commits > 0 {
 			t.Errorf("%s: %d loads and %d commits", name, loads, commits)
 		}
 	}
-	mustLoadPage(t, t.Context(), app) // no session at all
-	if after := rows(t, st); len(after) != len(before) {
+	testkit.MustLoadPage(t, t.Context(), app) // no session at all
+	if after := testkit.Rows(t, st); len(after) != len(before) {
 		t.Errorf("stored before: %q, after: %q", before, after)
 	}
 }
 
-// W4: a known session that has stored nothing yet, and one whose states are
-// reset already, store nothing and wait for no turn.
-func TestW4PageLoadWithoutChangeWritesNothing(t *testing.T) {
-	st := behindCommitter(memstore.New())
-	app := newApp(t, st, nil)
-	hooked := stay.Register(app, stay.Module[counter]{
+// A known session that has stored nothing yet, and one whose states are reset
+// already, store nothing and wait for no turn.
+//
+// Proves W4.
+func TestPageLoadWithoutChangeWritesNothing(t *testing.T) {
+	st := testkit.BehindCommitter(memstore.New())
+	app := testkit.NewApp(t, st, nil)
+	hooked := stay.Register(app, stay.Module[testkit.Counter]{
 		Name: "hooked", Persist: stay.PerSession, ResetOnPageLoad: true,
-		OnCreated: func(_ *stay.Call, c *counter) error { c.Count = 40; return nil },
+		OnCreated: func(_ *stay.Call, c *testkit.Counter) error { c.Count = 40; return nil },
 	})
 	a := pageModules(app)[0]
-	b := newBrowser(app)
-	if _, err := a.Get(b.ctx()); err != nil { // sets the cookie
+	b := testkit.NewBrowser(app)
+	if _, err := a.Get(b.Ctx()); err != nil { // sets the cookie
 		t.Fatal(err)
 	}
 	before := st.Count(storefault.Commit)
-	mustLoadPage(t, b.ctx(), app)
-	wantCounter(t, b.ctx(), hooked, counter{Count: 40})
+	testkit.MustLoadPage(t, b.Ctx(), app)
+	wantCounter(t, b.Ctx(), hooked, testkit.Counter{Count: 40})
 	if n := st.Count(storefault.Commit) - before; n != 0 {
 		t.Errorf("a page load of a session without states made %d commits", n)
 	}
 
-	set(t, b.ctx(), a, counter{Count: 1, Label: "chosen"})
+	testkit.Set(t, b.Ctx(), a, testkit.Counter{Count: 1, Label: "chosen"})
 	running, goOn := make(chan struct{}), make(chan struct{})
 	done := make(chan error, 1)
 	go func() {
-		_, err := a.Update(b.ctx(), func(*counter) error { close(running); <-goOn; return nil })
+		_, err := a.Update(b.Ctx(), func(*testkit.Counter) error { close(running); <-goOn; return nil })
 		done <- err
 	}()
 	<-running
 	before = st.Count(storefault.Commit)
-	ctx, cancel := context.WithTimeout(b.ctx(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(b.Ctx(), 5*time.Second)
 	defer cancel()
-	mustLoadPage(t, ctx, app) // would wait for the turn
+	testkit.MustLoadPage(t, ctx, app) // would wait for the turn
 	close(goOn)
 	if err := <-done; err != nil {
 		t.Error(err)
@@ -158,10 +152,11 @@ func TestW4PageLoadWithoutChangeWritesNothing(t *testing.T) {
 	}
 }
 
-// W4: what is not in memory is loaded in one call, however many modules there
-// are.
-func TestW4PageLoadLoadsOnce(t *testing.T) {
-	for name, open := range stores {
+// What is not in memory is loaded in one call, however many modules there are.
+//
+// Proves W4.
+func TestPageLoadLoadsOnce(t *testing.T) {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			var mu sync.Mutex
 			var loads [][]string
@@ -172,17 +167,17 @@ func TestW4PageLoadLoadsOnce(t *testing.T) {
 					loads = append(loads, c.Keys)
 				}
 			}})
-			app := newApp(t, st, nil)
+			app := testkit.NewApp(t, st, nil)
 			states := pageModules(app)
-			b := newBrowser(app)
+			b := testkit.NewBrowser(app)
 			for _, s := range states {
-				set(t, b.ctx(), s, counter{Count: 7})
+				testkit.Set(t, b.Ctx(), s, testkit.Counter{Count: 7})
 			}
-			bridge.AppOf(app).Evict(false)
+			access.AppOf(app).Evict(false)
 			mu.Lock()
 			loads = nil
 			mu.Unlock()
-			mustLoadPage(t, b.ctx(), app)
+			testkit.MustLoadPage(t, b.Ctx(), app)
 			mu.Lock()
 			defer mu.Unlock()
 			ofStates := 0
@@ -199,62 +194,66 @@ func TestW4PageLoadLoadsOnce(t *testing.T) {
 }
 
 // An app without ResetOnPageLoad pays nothing for it.
-func TestW4PageLoadCostsNothingUnused(t *testing.T) {
+//
+// Proves W4.
+func TestPageLoadCostsNothingUnused(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil)
-	app := newApp(t, st, nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-	core := bridge.AppOf(app)
+	app := testkit.NewApp(t, st, nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+	core := access.AppOf(app)
 	if core.ResetsOnPageLoad() {
 		t.Error("there is something to reset")
 	}
-	b := newBrowser(app)
-	mustUpdate(t, b.ctx(), s)
-	ctx, calls := b.ctx(), st.Count(storefault.Any)
-	if n := testing.AllocsPerRun(100, func() { mustLoadPage(t, ctx, app) }); n != 0 || st.Count(storefault.Any) != calls {
+	b := testkit.NewBrowser(app)
+	testkit.MustUpdate(t, b.Ctx(), s)
+	ctx, calls := b.Ctx(), st.Count(storefault.Any)
+	if n := testing.AllocsPerRun(100, func() { testkit.MustLoadPage(t, ctx, app) }); n != 0 || st.Count(storefault.Any) != calls {
 		t.Errorf("a page load made %.0f allocations and %d calls of the store", n, st.Count(storefault.Any)-calls)
 	}
-	wantCount(t, ctx, s, 1)
+	testkit.WantCount(t, ctx, s, 1)
 }
 
 // A session that ends, or is renewed, while its page is loaded has nothing to
 // reset; the page is shown.
-func TestW4S5PageLoadOfEndedSession(t *testing.T) {
-	st := behindCommitter(memstore.New())
-	app := newApp(t, st, nil)
+//
+// Proves S5, W4.
+func TestPageLoadOfEndedSession(t *testing.T) {
+	st := testkit.BehindCommitter(memstore.New())
+	app := testkit.NewApp(t, st, nil)
 	states := pageModules(app)
 	a := states[0]
-	b := newBrowser(app)
-	set(t, b.ctx(), a, counter{Count: 7})
-	ctx, late := b.ctx(), b.ctx()
+	b := testkit.NewBrowser(app)
+	testkit.Set(t, b.Ctx(), a, testkit.Counter{Count: 7})
+	ctx, late := b.Ctx(), b.Ctx()
 	if _, err := a.Get(late); err != nil { // has looked the session up already
 		t.Fatal(err)
 	}
-	if err := stay.SessionFrom(b.ctx()).Destroy(t.Context()); err != nil {
+	if err := stay.SessionFrom(b.Ctx()).Destroy(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	mustLoadPage(t, ctx, app)
-	mustLoadPage(t, late, app)
+	testkit.MustLoadPage(t, ctx, app)
+	testkit.MustLoadPage(t, late, app)
 
 	// It ends between the look at it and the reset.
-	c := newBrowser(app)
-	set(t, c.ctx(), a, counter{Count: 7})
-	bridge.AppOf(app).Evict(false)
-	same := newBrowser(app)
-	same.token = c.token
+	c := testkit.NewBrowser(app)
+	testkit.Set(t, c.Ctx(), a, testkit.Counter{Count: 7})
+	access.AppOf(app).Evict(false)
+	same := testkit.NewBrowser(app)
+	same.Token = c.Token
 	gate := storefault.NewGate()
 	defer gate.Open()
-	rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "session/a/" + stay.SessionFrom(c.ctx()).ID(), Fault: storefault.Stop(gate)})
+	rule := st.Add(storefault.Rule{Op: storefault.Load, Key: "session/a/" + stay.SessionFrom(c.Ctx()).ID(), Fault: storefault.Stop(gate)})
 	loaded := make(chan error, 1)
-	ctx = c.ctx()
-	go func() { loaded <- bridge.AppOf(app).PageLoad(ctx) }()
-	if _, err := gate.Arrived(soon(t)); err != nil {
+	ctx = c.Ctx()
+	go func() { loaded <- access.AppOf(app).PageLoad(ctx) }()
+	if _, err := gate.Arrived(testkit.Soon(t)); err != nil {
 		t.Fatal(err)
 	}
 	rule.Remove()
 	destroyed := make(chan error, 1)
-	go func() { destroyed <- stay.SessionFrom(c.ctx()).Destroy(t.Context()) }()
+	go func() { destroyed <- stay.SessionFrom(c.Ctx()).Destroy(t.Context()) }()
 	for err := error(nil); !errors.Is(err, stay.ErrEnded); {
-		_, err = states[2].Update(same.ctx(), increment)
+		_, err = states[2].Update(same.Ctx(), testkit.Increment)
 	}
 	gate.Open()
 	if err := <-loaded; err != nil {
@@ -263,7 +262,7 @@ func TestW4S5PageLoadOfEndedSession(t *testing.T) {
 	if err := <-destroyed; err != nil {
 		t.Error(err)
 	}
-	for _, key := range rows(t, st) {
+	for _, key := range testkit.Rows(t, st) {
 		if strings.HasPrefix(key, "session/") {
 			t.Errorf("%s was stored for an ended session", key)
 		}
@@ -272,15 +271,17 @@ func TestW4S5PageLoadOfEndedSession(t *testing.T) {
 
 // A failing store is an error: the page would show what should be gone. One
 // record that cannot be decoded is not: who uses it is told, all others are
-// reset (M3).
-func TestW4M3PageLoadFailures(t *testing.T) {
-	st := behindCommitter(memstore.New())
-	app := newApp(t, st, &stay.Options{OnError: quiet})
+// reset.
+//
+// Proves M3, W4.
+func TestPageLoadFailures(t *testing.T) {
+	st := testkit.BehindCommitter(memstore.New())
+	app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet})
 	states := pageModules(app)
-	b := newBrowser(app)
+	b := testkit.NewBrowser(app)
 	fill := func() {
 		for _, s := range states {
-			set(t, b.ctx(), s, counter{Count: 7})
+			testkit.Set(t, b.Ctx(), s, testkit.Counter{Count: 7})
 		}
 	}
 	fill()
@@ -291,51 +292,53 @@ func TestW4M3PageLoadFailures(t *testing.T) {
 	} {
 		fault.Fault = storefault.Fail(nil)
 		rule := st.Add(fault)
-		bridge.AppOf(app).Evict(false)
-		wantCode(t, bridge.AppOf(app).PageLoad(b.ctx()), stay.ErrUnavailable)
+		access.AppOf(app).Evict(false)
+		testkit.WantCode(t, access.AppOf(app).PageLoad(b.Ctx()), stay.ErrUnavailable)
 		rule.Remove()
-		wantCounter(t, b.ctx(), states[0], counter{Count: 7})
+		wantCounter(t, b.Ctx(), states[0], testkit.Counter{Count: 7})
 	}
 
-	key := "session/a/" + stay.SessionFrom(b.ctx()).ID()
+	key := "session/a/" + stay.SessionFrom(b.Ctx()).ID()
 	rule := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Corrupt(func(r *store.Record) {
 		if r.Key == key {
 			r.Value = []byte("{")
 		}
 	})})
-	bridge.AppOf(app).Evict(false)
-	mustLoadPage(t, b.ctx(), app)
-	_, err := states[0].Get(b.ctx())
-	wantCode(t, err, stay.ErrCorrupt)
+	access.AppOf(app).Evict(false)
+	testkit.MustLoadPage(t, b.Ctx(), app)
+	_, err := states[0].Get(b.Ctx())
+	testkit.WantCode(t, err, stay.ErrCorrupt)
 	for _, s := range states[1:] {
-		wantCounter(t, b.ctx(), s, counter{Count: 1})
+		wantCounter(t, b.Ctx(), s, testkit.Counter{Count: 1})
 	}
 	rule.Remove()
-	wantCounter(t, b.ctx(), states[0], counter{Count: 7})
+	wantCounter(t, b.Ctx(), states[0], testkit.Counter{Count: 7})
 }
 
 // Page loads beside changes of the same states: each change is before or
 // after a reset, and modules may register meanwhile.
-func TestW4PageLoadBesideChanges(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+//
+// Proves W4.
+func TestPageLoadBesideChanges(t *testing.T) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		states := pageModules(app)
-		b := newBrowser(app)
+		b := testkit.NewBrowser(app)
 		for _, s := range states {
-			mustUpdate(t, b.ctx(), s)
+			testkit.MustUpdate(t, b.Ctx(), s)
 		}
-		token := b.token
+		token := b.Token
 		var all sync.WaitGroup
 		for i := range 4 {
 			all.Go(func() {
-				own := newBrowser(app)
-				own.token = token
+				own := testkit.NewBrowser(app)
+				own.Token = token
 				for range 50 {
 					if i == 0 {
-						mustLoadPage(t, own.ctx(), app)
+						testkit.MustLoadPage(t, own.Ctx(), app)
 						continue
 					}
 					for _, s := range states {
-						if _, err := s.Update(own.ctx(), increment); err != nil {
+						if _, err := s.Update(own.Ctx(), testkit.Increment); err != nil {
 							t.Error(err)
 						}
 					}
@@ -344,50 +347,54 @@ func TestW4PageLoadBesideChanges(t *testing.T) {
 		}
 		all.Go(func() {
 			for i := range 20 {
-				stay.Register(app, stay.Module[counter]{Name: "late" + string(rune('a'+i)), ResetOnPageLoad: true})
+				stay.Register(app, stay.Module[testkit.Counter]{Name: "late" + string(rune('a'+i)), ResetOnPageLoad: true})
 			}
 		})
 		all.Wait()
-		mustLoadPage(t, b.ctx(), app)
+		testkit.MustLoadPage(t, b.Ctx(), app)
 		for _, s := range states {
-			wantCount(t, b.ctx(), s, 1)
+			testkit.WantCount(t, b.Ctx(), s, 1)
 		}
 	})
 }
 
 // After Close a page load says so.
-func TestW4PageLoadAfterClose(t *testing.T) {
+//
+// Proves E7, W4.
+func TestPageLoadAfterClose(t *testing.T) {
 	app := stay.New(memstore.New(), nil)
 	a := pageModules(app)[0]
-	b := newBrowser(app)
-	set(t, b.ctx(), a, counter{Count: 7})
-	ctx := b.ctx()
+	b := testkit.NewBrowser(app)
+	testkit.Set(t, b.Ctx(), a, testkit.Counter{Count: 7})
+	ctx := b.Ctx()
 	if err := app.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if err := bridge.AppOf(app).PageLoad(ctx); !errors.Is(err, stay.ErrClosed) {
+	if err := access.AppOf(app).PageLoad(ctx); !errors.Is(err, stay.ErrClosed) {
 		t.Errorf("page load of a closed app: %v", err)
 	}
 }
 
-// W4, K8: a page load keeps the key fields, and so the session's login; it
-// resets what one device sees for all devices of that key.
-func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
+// A page load keeps the key fields, and so the session's login; it resets what
+// one device sees for all devices of that key.
+//
+// Proves K8, W4.
+func TestPageLoadKeepsKeyFields(t *testing.T) {
 	type draft struct {
 		User string `json:"user" stay:"key"`
 		Text string `json:"text"`
 		Name string `json:"name" stay:"preserve"`
 	}
-	app := newApp(t, memstore.New(), nil)
+	app := testkit.NewApp(t, memstore.New(), nil)
 	s := stay.Register(app, stay.Module[draft]{
 		Name: "draft", Persist: stay.WithKey(func(d *draft) string { return d.User }), ResetOnPageLoad: true,
 	})
-	b := newBrowser(app)
-	if _, err := s.Update(b.ctx(), func(d *draft) error { *d = draft{"ann", "typed", "kept"}; return nil }); err != nil {
+	b := testkit.NewBrowser(app)
+	if _, err := s.Update(b.Ctx(), func(d *draft) error { *d = draft{"ann", "typed", "kept"}; return nil }); err != nil {
 		t.Fatal(err)
 	}
-	mustLoadPage(t, b.ctx(), app)
-	got, err := s.Get(b.ctx())
+	testkit.MustLoadPage(t, b.Ctx(), app)
+	got, err := s.Get(b.Ctx())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,14 +402,14 @@ func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
 		t.Errorf("the state is %+v, want %+v", *got, want)
 	}
 
-	other := newBrowser(app)
+	other := testkit.NewBrowser(app)
 	for _, text := range []string{"", "typed elsewhere"} { // the login, then a change
-		if _, err := s.Update(other.ctx(), func(d *draft) error { d.User, d.Text = "ann", text; return nil }); err != nil {
+		if _, err := s.Update(other.Ctx(), func(d *draft) error { d.User, d.Text = "ann", text; return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
-	mustLoadPage(t, b.ctx(), app)
-	if got, err = s.Get(other.ctx()); err != nil {
+	testkit.MustLoadPage(t, b.Ctx(), app)
+	if got, err = s.Get(other.Ctx()); err != nil {
 		t.Fatal(err)
 	}
 	if want := (draft{User: "ann", Name: "kept"}); *got != want {
@@ -410,29 +417,31 @@ func TestW4K8PageLoadKeepsKeyFields(t *testing.T) {
 	}
 }
 
-// W4, M3: a state under a key that cannot be read keeps no other module from
-// its reset, on stores of one owner and of several.
-func TestW4M3PageLoadBesideAnUnreadableKey(t *testing.T) {
+// A state under a key that cannot be read keeps no other module from its reset,
+// on stores of one owner and of several.
+//
+// Proves M3, W4.
+func TestPageLoadBesideAnUnreadableKey(t *testing.T) {
 	for what, st := range map[string]*storefault.Store{
-		"sole": behindCommitter(memstore.New()), "shared": storefault.Wrap(memstore.Shared(1)[0], nil),
+		"sole": testkit.BehindCommitter(memstore.New()), "shared": storefault.Wrap(memstore.Shared(1)[0], nil),
 	} {
 		t.Run(what, func(t *testing.T) {
-			app := newApp(t, st, &stay.Options{OnError: quiet})
-			m := todosModule()
+			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet})
+			m := testkit.TodosModule()
 			m.ResetOnPageLoad = true
 			s := stay.Register(app, m)
-			own := stay.Register(app, stay.Module[counter]{Name: "own", Persist: stay.PerSession, ResetOnPageLoad: true})
-			b := newBrowser(app)
-			must(t)(s.Update(b.ctx(), become("ann")))
-			mustUpdate(t, b.ctx(), own)
+			own := stay.Register(app, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession, ResetOnPageLoad: true})
+			b := testkit.NewBrowser(app)
+			testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann")))
+			testkit.MustUpdate(t, b.Ctx(), own)
 			st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Corrupt(func(r *store.Record) {
 				if r.Key == "key/todos/ann" {
 					r.Revision, r.Value = 1<<40, []byte("{")
 				}
 			})})
-			bridge.AppOf(app).Evict(false)
-			mustLoadPage(t, b.ctx(), app)
-			wantCount(t, b.ctx(), own, 0)
+			access.AppOf(app).Evict(false)
+			testkit.MustLoadPage(t, b.Ctx(), app)
+			testkit.WantCount(t, b.Ctx(), own, 0)
 		})
 	}
 }

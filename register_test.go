@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -18,20 +20,22 @@ type linked struct {
 	Next *linked `json:"next"`
 }
 
-// Mistakes in a definition panic when it is registered, with the module's
-// name and the mend (M5, B10).
-func TestM5RegisterRefuses(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	stay.Register(app, stay.Module[counter]{Name: "taken"})
+// Mistakes in a definition panic when it is registered, with the module's name
+// and the mend.
+//
+// Proves B10, M5, C5.
+func TestRegisterRefusesMistakesInADefinition(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	stay.Register(app, stay.Module[testkit.Counter]{Name: "taken"})
 	for name, c := range map[string]struct {
 		register func()
 		words    []string
 	}{
-		"empty name":       {func() { stay.Register(app, stay.Module[counter]{}) }, []string{"no name", "set Module.Name"}},
-		"bad name":         {func() { stay.Register(app, stay.Module[counter]{Name: "a/b"}) }, []string{`"a/b"`, "letters"}},
-		"long name":        {func() { stay.Register(app, stay.Module[counter]{Name: strings.Repeat("x", 65)}) }, []string{"64"}},
-		"duplicate name":   {func() { stay.Register(app, stay.Module[counter]{Name: "taken"}) }, []string{`"taken"`, "twice"}},
-		"nil app":          {func() { stay.Register(nil, stay.Module[counter]{Name: "x"}) }, []string{"stay.New"}},
+		"empty name":       {func() { stay.Register(app, stay.Module[testkit.Counter]{}) }, []string{"no name", "set Module.Name"}},
+		"bad name":         {func() { stay.Register(app, stay.Module[testkit.Counter]{Name: "a/b"}) }, []string{`"a/b"`, "letters"}},
+		"long name":        {func() { stay.Register(app, stay.Module[testkit.Counter]{Name: strings.Repeat("x", 65)}) }, []string{"64"}},
+		"duplicate name":   {func() { stay.Register(app, stay.Module[testkit.Counter]{Name: "taken"}) }, []string{`"taken"`, "twice"}},
+		"nil app":          {func() { stay.Register(nil, stay.Module[testkit.Counter]{Name: "x"}) }, []string{"stay.New"}},
 		"no struct":        {func() { stay.Register(app, stay.Module[int]{Name: "x"}) }, []string{`"x"`, "struct"}},
 		"unexported field": {func() { stay.Register(app, stay.Module[struct{ n int }]{Name: "x"}) }, []string{`"x"`, "n"}},
 		"chan":             {func() { stay.Register(app, stay.Module[struct{ C chan int }]{Name: "x"}) }, []string{`"x"`, "C"}},
@@ -53,59 +57,67 @@ func TestM5RegisterRefuses(t *testing.T) {
 				User string `stay:"key"`
 			}]{Name: "x"})
 		}, []string{`"x"`, "stay:\"key\""}},
-		"nil action": {func() { stay.Register(app, stay.Module[counter]{Name: "x", Actions: stay.Actions[counter]{"a": nil}}) }, []string{`"a"`, "nil"}},
+		"nil action": {func() {
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "x", Actions: stay.Actions[testkit.Counter]{"a": nil}})
+		}, []string{`"a"`, "nil"}},
 		"action name": {func() {
-			stay.Register(app, stay.Module[counter]{Name: "x", Actions: stay.Actions[counter]{"a b": func(*stay.Call, *counter) error { return nil }}})
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "x", Actions: stay.Actions[testkit.Counter]{"a b": func(*stay.Call, *testkit.Counter) error { return nil }}})
 		}, []string{`"a b"`}},
 	} {
-		t.Run(name, func(t *testing.T) { wantPanic(t, c.register, c.words...) })
+		t.Run(name, func(t *testing.T) { testkit.WantPanic(t, c.register, c.words...) })
 	}
-	stay.Register(app, stay.Module[counter]{Name: "x"}) // nothing of the refused ones is left
+	stay.Register(app, stay.Module[testkit.Counter]{Name: "x"}) // nothing of the refused ones is left
 }
 
-// An App refuses what it cannot work with when it is made (C5).
-func TestC5NewRefuses(t *testing.T) {
+// An App refuses what it cannot work with when it is made.
+//
+// Proves S2, C5.
+func TestNewRefusesWhatItCannotWorkWith(t *testing.T) {
 	with := func(change func(*store.Features)) store.Store {
 		return storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
 			change(&f)
 			return f
 		}})
 	}
-	wantPanic(t, func() { stay.New(nil, nil) }, "nil", "sqlitestore.Open")
-	wantPanic(t, func() {
+	testkit.WantPanic(t, func() { stay.New(nil, nil) }, "nil", "sqlitestore.Open")
+	testkit.WantPanic(t, func() {
 		stay.New(with(func(f *store.Features) { f.SoleOwner = false }), &stay.Options{Guests: stay.GuestMemory})
 	}, "GuestMemory", "GuestStored", "StickySessions")
-	wantPanic(t, func() { stay.New(with(func(f *store.Features) { f.Groups = false }), nil) }, "Groups")
-	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{MaxState: -1}) }, "MaxState", "negative")
-	wantPanic(t, func() { stay.New(memstore.New(), &stay.Options{Lifetime: time.Minute, IdleTimeout: time.Hour}) }, "Lifetime", "IdleTimeout")
+	testkit.WantPanic(t, func() { stay.New(with(func(f *store.Features) { f.Groups = false }), nil) }, "Groups")
+	testkit.WantPanic(t, func() { stay.New(memstore.New(), &stay.Options{MaxState: -1}) }, "MaxState", "negative")
+	testkit.WantPanic(t, func() { stay.New(memstore.New(), &stay.Options{Lifetime: time.Minute, IdleTimeout: time.Hour}) }, "Lifetime", "IdleTimeout")
 }
 
 // A definition is plain data: several Apps may register it, and changing it
-// afterwards changes nothing (A1).
-func TestA1RegisterCopies(t *testing.T) {
-	actions := stay.Actions[counter]{"inc": func(_ *stay.Call, c *counter) error { return increment(c) }}
-	module := stay.Module[counter]{Name: "c", Persist: stay.Global, Actions: actions, Initial: counter{Label: "x"}}
-	one := stay.Register(newApp(t, memstore.New(), nil), module)
+// afterwards changes nothing.
+//
+// Proves A1.
+func TestRegisterCopies(t *testing.T) {
+	actions := stay.Actions[testkit.Counter]{"inc": func(_ *stay.Call, c *testkit.Counter) error { return testkit.Increment(c) }}
+	module := stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: actions, Initial: testkit.Counter{Label: "x"}}
+	one := stay.Register(testkit.NewApp(t, memstore.New(), nil), module)
 	delete(actions, "inc")
-	two := stay.Register(newApp(t, memstore.New(), nil), module)
+	two := stay.Register(testkit.NewApp(t, memstore.New(), nil), module)
 	if _, err := one.Do(t.Context(), "inc", nil); err != nil {
 		t.Error(err)
 	}
 	_, err := two.Do(t.Context(), "inc", nil)
-	wantCode(t, err, stay.ErrNotFound)
-	wantCount(t, t.Context(), two, 0)
+	testkit.WantCode(t, err, stay.ErrNotFound)
+	testkit.WantCount(t, t.Context(), two, 0)
 }
 
 // Register and Close may come together: what is registered late has no
-// committer of its own any more, and changes are refused (E7, E8).
-func TestE7E8RegisterDuringClose(t *testing.T) {
+// committer of its own any more, and changes are refused.
+//
+// Proves E7, E8.
+func TestRegisterDuringClose(t *testing.T) {
 	for range 10 {
-		app := newApp(t, memstore.New(), nil)
+		app := testkit.NewApp(t, memstore.New(), nil)
 		var all sync.WaitGroup
 		for i := range 8 {
 			all.Go(func() {
-				s := stay.Register(app, stay.Module[counter]{Name: fmt.Sprint("c", i), Persist: stay.Global, Store: behindCommitter(memstore.New())})
-				if _, err := s.Update(t.Context(), increment); err != nil && !errors.Is(err, stay.ErrClosed) {
+				s := stay.Register(app, stay.Module[testkit.Counter]{Name: fmt.Sprint("c", i), Persist: stay.Global, Store: testkit.BehindCommitter(memstore.New())})
+				if _, err := s.Update(t.Context(), testkit.Increment); err != nil && !errors.Is(err, stay.ErrClosed) {
 					t.Error(err)
 				}
 			})

@@ -2,23 +2,11 @@ package stay
 
 import (
 	"context"
-	"encoding/base32"
-	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"sync"
-	"sync/atomic"
 	"time"
-
-	"github.com/stay-go/stay/internal/bridge"
-	"github.com/stay-go/stay/internal/engine"
 )
-
-// quietFor is how long the answers to a cookie that was ended or renewed set
-// no new one: a request that was under way with the old cookie must not
-// replace the new one in the browser.
-const quietFor = time.Minute
 
 // A Session is one browser's identity, as one request sees it. The browser
 // holds it in a signed cookie; only a hash of the id in the cookie is ever
@@ -39,61 +27,40 @@ const quietFor = time.Minute
 //
 // Printed and logged it shows a hash of its ID, and nothing of the cookie.
 type Session struct {
-	app     *App
-	ring    bridge.Keyring
-	carrier bridge.Carrier // nil: there is no browser that a cookie could be sent to
-	*hidden
-
-	counted atomic.Bool // as one of MaxNewSessions
-
-	mu      sync.Mutex
-	opened  bool // the fields below are set
-	drawn   bool // the id was drawn for this request
-	carried bool // it was made sure that the browser has a fitting cookie
-	changed bool // something may be stored for it
-	gone    bool // destroyed before anybody could know it
-	key     string
-	gen     uint32
-	created time.Time
-	idleEnd time.Time // of the browser's cookie
-
-	// fixed: the session is not that of a request but what a record says.
-	fixed bool
-	rec   *sessionRecord
+	app *base
+	presence
 }
 
-// secrets is what nobody may see of a session. It is behind two pointers because
-// package fmt follows one, for verbs that do not fit, however deep it is in what
-// it prints.
-type secrets struct {
-	token string   // as the browser sent it
-	id    [16]byte // that the token names
-	asked string   // the user whose record was brought up to date for this use
-}
-
-type hidden struct{ *secrets }
-
-// A secretSession is a session with its secrets, as one allocation.
-type secretSession struct {
-	session Session
-	hidden  hidden
-	secrets secrets
-}
-
-func (s *secretSession) join() *Session {
-	s.session.hidden, s.hidden.secrets = &s.hidden, &s.secrets
-	return &s.session
+// A presence is what stands behind a Session: the visit of a request, or a
+// listing.
+type presence interface {
+	// text is Session.String.
+	text() string
+	// id is Session.ID.
+	id() string
+	// name is the key of the session's states, whether it stands or not.
+	name() string
+	// look returns the session's record without using the session: no cookie is
+	// set, nothing slides. It is nil where nothing is stored, the session has
+	// ended, or the record cannot be read.
+	look() (rec *sessionRecord, created time.Time)
+	// setUser is Session.Login and, for "", Session.Logout.
+	setUser(ctx context.Context, user string) error
+	// renew is Session.Renew.
+	renew(ctx context.Context) error
+	// destroy is Session.Destroy.
+	destroy(ctx context.Context) error
 }
 
 // sessionKey finds the session in a context: of the App named, or of any.
-type sessionKey struct{ app *App }
+type sessionKey struct{ app *base }
 
 // SessionFrom returns the session that ctx carries, nil if it carries none;
 // of the sessions of several Apps, the one that was put in last. Behind
 // web.Sessions there is always one.
 func SessionFrom(ctx context.Context) *Session { return sessionOf(ctx, nil) }
 
-func sessionOf(ctx context.Context, app *App) *Session {
+func sessionOf(ctx context.Context, app *base) *Session {
 	s, _ := ctx.Value(sessionKey{app}).(*Session)
 	return s
 }
@@ -118,8 +85,6 @@ func (c *sessionContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-var idEncoding = base32.NewEncoding("0123456789abcdefghijklmnopqrstuv").WithPadding(base32.NoPadding)
-
 // ID names the session: 32 characters made of a hash of the id in the cookie,
 // safe to store and to log, and the key of the session's states. It stays the
 // same when the session is renewed, logged in and logged out.
@@ -137,23 +102,7 @@ func (s *Session) ID() string {
 	if s == nil {
 		return ""
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fixed {
-		return s.key
-	}
-	ctx, now := s.app.engine.Context(), s.app.opts.Clock()
-	if _, err := s.sync(ctx, nil, now); err != nil {
-		return ""
-	}
-	v, err := s.standing(ctx, now)
-	if err == nil && s.drawn && !s.carried {
-		_, err = s.carry(ctx, v, now)
-	}
-	if err != nil {
-		return ""
-	}
-	return s.key
+	return s.id()
 }
 
 // String names the session for logs: by the first 12 digits of the SHA-256 of its
@@ -163,16 +112,7 @@ func (s *Session) String() string {
 	if s == nil {
 		return "no session"
 	}
-	if !s.fixed { // which never changes
-		if !s.mu.TryLock() { // its holder may be waiting for the store
-			return "session (in use)"
-		}
-		defer s.mu.Unlock()
-	}
-	if s.key == "" {
-		return "session (not used)"
-	}
-	return "session " + keyHash(s.key)
+	return s.text()
 }
 
 // Format implements fmt.Formatter: a Session is printed as [Session.String] says,
@@ -219,181 +159,109 @@ func (s *Session) Expires() time.Time {
 	return time.Time{}
 }
 
-// look returns the session's record without using the session: no cookie is
-// set, nothing slides. It is nil where nothing is stored, the session has
-// ended, or the record cannot be read.
+// look is the presence's, of any Session.
 func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	if s == nil {
 		return nil, time.Time{}
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fixed {
-		return s.rec, s.created
-	}
-	s.use()
-	ctx := s.app.engine.Context()
-	if err := s.open(ctx); err != nil || s.gone {
-		return nil, time.Time{}
-	}
-	if s.unknown() {
-		return nil, s.created
-	}
-	now := s.app.opts.Clock()
-	v, asked, err := s.app.sessions.fresh(ctx, s.key, now)
-	if err != nil {
-		return nil, s.created
-	}
-	s.asked = asked
-	rec = v.Value.(*sessionRecord)
-	switch ok, _, err := s.stands(ctx, rec, now); {
-	case err != nil:
-		return nil, s.created
-	case !ok:
-		return nil, time.Time{}
-	}
-	return rec, s.created
+	return s.presence.look()
 }
 
-// use has the response marked as one that depends on the cookie.
-func (s *Session) use() {
-	if s.carrier != nil {
-		s.carrier.Used()
-	}
-}
-
-// view is the session with this ID as its record says.
-func (ss *sessions) view(id string, rec *sessionRecord) *Session {
-	s := (&secretSession{session: Session{app: ss.app, fixed: true, opened: true, carried: true, key: id, rec: rec}}).join()
-	if rec != nil {
-		s.gen, s.created = rec.Gen, time.UnixMilli(rec.Created)
-	}
-	return s
-}
-
-// current returns the session's record as it stands, or ErrEnded. At the
-// first use it sees to the cookie.
-func (s *Session) current(ctx context.Context, now time.Time) (*engine.Version, error) {
-	v, err := s.standing(ctx, now)
-	if err != nil || s.carried {
-		return v, err
-	}
-	return s.carry(ctx, v, now)
-}
-
-// standing returns the record of the session that the cookie is good for, or
-// ErrEnded. In place of one that ended a while ago a new session begins, of which
-// the browser does not know yet.
-func (s *Session) standing(ctx context.Context, now time.Time) (*engine.Version, error) {
-	s.use()
-	if err := s.openAt(ctx, now); err != nil {
-		return nil, err
-	}
-	if s.gone {
-		return nil, ended()
-	}
-	v, err := s.app.sessions.get(ctx, s.key, s.unknown(), s.drawn, now)
-	if err != nil {
-		return nil, err
-	}
-	ok, since, err := s.stands(ctx, v.Value.(*sessionRecord), now)
-	if ok || err != nil {
-		return v, err
-	}
-	// A clock that was set back does not make the pause longer.
-	if s.carried || now.Sub(since).Abs() < quietFor {
-		return nil, ended()
-	}
-	s.draw(now)
-	return s.app.sessions.get(ctx, s.key, true, s.drawn, now)
-}
-
-// stands reports whether the session may be used with its cookie; if not,
-// since when.
-func (s *Session) stands(ctx context.Context, rec *sessionRecord, now time.Time) (ok bool, since time.Time, err error) {
-	if ok, since := s.matches(rec); !ok {
-		return false, since, nil
-	}
-	if rec == nil && s.carried && !s.idleEnd.After(now) {
-		return false, s.idleEnd, nil // the request has outlived its session
-	}
-	asked := s.asked
-	s.asked = ""
-	revoked, since, err := s.app.sessions.revoked(ctx, rec, asked, now)
-	return !revoked, since, err
-}
-
-// matches reports whether the cookie is the one that the record asks for; if
-// not, since when.
-func (s *Session) matches(rec *sessionRecord) (ok bool, since time.Time) {
-	if s.fixed {
-		// It has no cookie, so it follows its record, but not to another user.
-		switch {
-		case rec == nil:
-			return false, time.Time{}
-		case rec.user() != s.rec.user():
-			return false, time.UnixMilli(rec.past().Renewed)
-		}
-		s.gen = rec.Gen
-	}
-	switch {
-	case rec == nil:
-		return s.gen == 0, time.Time{}
-	case rec.past().Ended != 0:
-		return false, time.UnixMilli(rec.past().Ended)
-	case s.gen < rec.Gen:
-		return false, time.UnixMilli(rec.past().Renewed)
-	}
-	return s.gen == rec.Gen, time.Time{}
-}
-
-// carry sees to it that the browser has a cookie that lasts: a new session
-// needs one, and an old one slides once in a tenth of the idle time, together
-// with the session's record.
-func (s *Session) carry(ctx context.Context, v *engine.Version, now time.Time) (*engine.Version, error) {
-	open := s.carrier == nil || s.carrier.Open()
-	idle := s.app.opts.IdleTimeout
-	// More than idle is left by a clock that was ahead, or another IdleTimeout.
-	if left := s.idleEnd.Sub(now); !s.drawn && (left < idle-idle/10 || left > idle) {
-		s.app.keepGuests(s.key, v.Value.(*sessionRecord), now)
-	}
-	switch {
-	case s.drawn:
-		if !open {
-			return nil, headerSent()
-		}
-		if err := s.issue(ctx, s.app.sessions.end(s.created, now)); err != nil {
-			return nil, err
-		}
-	case open && s.idleEnd.Sub(now) < idle-idle/10:
-		until := s.app.sessions.end(s.created, now)
-		if v.Value.(*sessionRecord) != nil {
-			rec, err := s.app.sessions.change(ctx, s.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
-				if ok, _ := s.matches(rec); !ok {
-					return nil, ended()
-				}
-				if rec != nil && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
-					s.app.sessions.slide(rec, now)
-				}
-				return rec, nil
-			})
-			if errors.Is(err, ErrEnded) {
-				return nil, err
-			}
-			if err != nil || rec == nil {
-				break // the old cookie is good for a while; a later request tries again
-			}
-			until = time.UnixMilli(rec.Expires)
-			if v, err = s.app.sessions.get(ctx, s.key, false, s.drawn, now); err != nil {
-				return nil, err
+// Login has the session belong to a user from now on, and gives it a new
+// cookie: the old one is refused, unless Options.KeepCookieOnKeyChange leaves it
+// as it is. All PerUser modules get the user's states in
+// one step, in place of the guest's. What the guest changed is adopted where
+// the user has no state yet, else Module.Adopt decides. The session's own
+// states stay. A session of another user is switched without adopting
+// anything, and what that user did without a key goes; one of the same user
+// gets a new cookie. If the guest's state and the user's together exceed
+// Options.MaxState, the user's stays as it is and OnError is told.
+//
+// Check the password before; Stay does not know users. An empty user, and one
+// of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded when the
+// session was ended or renewed meanwhile or less than a minute ago (see
+// [Session]), with ErrInternal when the response's
+// header was already written or the session is one of [App.Sessions], with the
+// error of an Adopt that refuses, and with ErrNested inside a change of state. If
+// it fails, nothing has changed, but after ErrUnknown.
+//
+// The same login once more, as after a double click, comes with the cookie that
+// the first has replaced. It joins the first: the browser gets that one's cookie.
+func (s *Session) Login(ctx context.Context, user string) error {
+	return s.observer().change(ctx, "login", func(ctx context.Context) error {
+		if user == "" || len(user) > maxKey {
+			return &Error{
+				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
+				Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
 			}
 		}
-		if until.After(s.idleEnd) {
-			if err := s.issue(ctx, until); err != nil {
-				return nil, err
-			}
+		if err := s.refusal(ctx); err != nil {
+			return err
 		}
+		return s.setUser(ctx, user)
+	})
+}
+
+// Logout has the session belong to nobody from now on, with a new cookie as by
+// [Session.Login], whose rules hold. The user's states stay in the store; all
+// PerUser modules go on with the initial state, and so do those of WithKey and
+// ResolveKey that have no key. Logging out a guest does nothing. Through a session
+// of [App.Sessions] the cookie stays, and is a guest's from then on.
+func (s *Session) Logout(ctx context.Context) error {
+	return s.observer().change(ctx, "logout", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.setUser(ctx, "")
+	})
+}
+
+// Renew gives the session a new cookie and refuses the old one from now on,
+// as must be done whenever the rights of a session change. The state stays.
+// It fails with ErrEnded when the session was ended or renewed meanwhile, with
+// ErrInternal when the response's header was already written or the session is
+// one of [App.Sessions], and with ErrNested inside a change of state.
+func (s *Session) Renew(ctx context.Context) error {
+	return s.observer().change(ctx, "renew", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.renew(ctx)
+	})
+}
+
+// Destroy ends the session: no request that begins afterwards reads or changes
+// anything through it, its states are deleted, and the browser's cookie is
+// cleared, if s is the session of its request and the response's header is not
+// written yet. A request that is under way may finish on states that exist, but
+// creates none. A state that cannot be deleted before ctx ends is out of reach
+// all the same and goes a while later, in a store with Features.Expire.
+// Destroying a session twice does nothing.
+// It fails with ErrNested inside a change of state.
+func (s *Session) Destroy(ctx context.Context) error {
+	return s.observer().change(ctx, "destroy", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.destroy(ctx)
+	})
+}
+
+// observer returns the App's; nil for no session, whose changes are refused.
+func (s *Session) observer() *observer {
+	if s == nil {
+		return nil
 	}
-	s.carried = true
-	return v, nil
+	return s.app.observer
+}
+
+// refusal is why the session cannot be changed now; nil if it can.
+func (s *Session) refusal(ctx context.Context) error {
+	if s == nil {
+		return &Error{Code: ErrNoSession, Phase: "resolve"}
+	}
+	if nested(ctx) {
+		return nestedError("")
+	}
+	return nil
 }

@@ -2,14 +2,9 @@ package stay
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
-	"errors"
-	"fmt"
 	"iter"
 
 	"github.com/stay-go/stay/internal/engine"
-	"github.com/stay-go/stay/store"
 )
 
 // A State is a registered module: what handlers hold to read and change the
@@ -32,7 +27,7 @@ import (
 // with ErrUnknown when nobody knows whether it happened. A context that ends
 // while a change waits is an error of one of these codes which wraps the
 // context's.
-type State[S any] struct{ core }
+type State[S any] struct{ untyped }
 
 // AnyState is a *State of any type.
 type AnyState interface {
@@ -41,14 +36,14 @@ type AnyState interface {
 	// App returns the App that the module is registered with.
 	App() *App
 
-	untyped() core
+	bare() untyped
 }
 
 // Name returns the module's name.
 func (s *State[S]) Name() string { return s.module.name }
 
 // App returns the App that the module is registered with.
-func (s *State[S]) App() *App { return s.module.app }
+func (s *State[S]) App() *App { return s.app }
 
 // Get returns a copy of the committed state, which the caller owns. It does
 // not wait for changes that are under way.
@@ -135,7 +130,7 @@ func (s *State[S]) At(key string) *State[S] {
 	at := &struct { // one allocation for both
 		state State[S]
 		key   string
-	}{State[S]{s.core}, key}
+	}{State[S]{s.untyped}, key}
 	at.state.key, at.state.at = &at.key, true
 	return &at.state
 }
@@ -155,251 +150,58 @@ func (s *State[S]) Keys(ctx context.Context) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { s.keys(ctx, yield) }
 }
 
-// core is a State without its type.
-type core struct {
+// untyped is a State without its type.
+type untyped struct {
+	app    *App
 	module *module
 	key    *string // of At; apart, as secrets are: it names a user
 	at     bool
 }
 
 // of returns the key of At.
-func (c core) of() string {
+func (c untyped) of() string {
 	if c.key == nil {
 		return ""
 	}
 	return *c.key
 }
 
-func (c core) untyped() core { return c }
+func (c untyped) bare() untyped { return c }
 
-// get returns a copy of the committed state.
-func (c core) get(ctx context.Context) (any, error) {
-	v, err := c.read(ctx)
-	if err != nil {
-		return nil, err
+// Register adds a module to the app and returns its state, which handlers
+// use. Mistakes in the definition panic, naming the module and the mend.
+// Register may be called at any time; it does no I/O.
+func Register[S any](app *App, m Module[S]) *State[S] {
+	if app == nil {
+		panic("stay.Register: the App is nil: make one with stay.New")
 	}
-	return c.module.schema.Clone(v), nil
+	d := definition{
+		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
+		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
+		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
+	}
+	for name, action := range m.Actions {
+		d.actions[name] = nil
+		if action != nil {
+			d.actions[name] = func(c *Call, v any) error { return action(c, v.(*S)) }
+		}
+	}
+	if fn := m.OnCreated; fn != nil {
+		d.created = func(c *Call, v any) error { return fn(c, v.(*S)) }
+	}
+	if fn := m.OnDestroyed; fn != nil {
+		d.destroyed = func(c *Call, v any) { fn(c, v.(*S)) }
+	}
+	if fn := m.OnExpire; fn != nil {
+		d.expired = func(c *Call, v any) { fn(c, v.(*S)) }
+	}
+	if fn := m.Adopt; fn != nil {
+		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
+	}
+	return &State[S]{untyped: untyped{app: app, module: app.register(d)}}
 }
 
-// read returns the committed state, which must not be changed.
-func (c core) read(ctx context.Context) (any, error) {
-	m := c.module
-	if m.scope == scopeGlobal && !c.at && !m.app.shared.Load() {
-		if v := m.app.engine.Latest(m.kind); v != nil {
-			return v.Value, nil
-		}
-	}
-	if m.key != nil { // its function is the user's code
-		defer func() {
-			if p := recover(); p != nil {
-				m.panicked(ctx, "", "resolve", "", p)
-			}
-		}()
-	}
-	ref, err := c.resolve(ctx, nil)
-	if err != nil {
-		if errors.Is(err, ErrEnded) && !c.at {
-			return c.initial(ctx)
-		}
-		return nil, err
-	}
-	v := ref.Seen
-	if v == nil {
-		if v, err = m.app.engine.Get(ctx, &ref); err != nil {
-			return nil, m.error(err, "", ref.Key)
-		}
-	}
-	if c.at && !v.Exists() {
-		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}
-	}
-	return v.Value, nil
-}
-
-// initial is what a request of an ended session reads.
-func (c core) initial(ctx context.Context) (any, error) {
-	l, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
-	return l.Value, err
-}
-
-// resolve names the instance that a call is about.
-func (c core) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
-	m := c.module
-	switch {
-	case m.scope == scopeGlobal && !c.at:
-		return c.shared(ctx, "")
-	case m.scope == scopeSession && c.at:
-		return m.app.sessions.resolveID(ctx, m, c.of(), r)
-	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
-		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
-	case c.at && c.of() == "":
-		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
-	case c.at && len(c.of()) > maxKey:
-		return engine.Ref{}, m.longKey(c.of())
-	case c.at:
-		return c.shared(ctx, c.of())
-	}
-	s := sessionOf(ctx, m.app)
-	if s == nil {
-		return engine.Ref{}, &Error{
-			Code: ErrNoSession, Module: m.name, Phase: "resolve",
-			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
-		}
-	}
-	for {
-		ref, err := s.resolve(ctx, m, r)
-		if !errors.Is(err, errGuestWaits) {
-			return ref, err
-		}
-		if err := s.takeAlong(ctx, m); err != nil {
-			return engine.Ref{}, err
-		}
-	}
-}
-
-// shared names an instance that belongs to no session.
-func (c core) shared(ctx context.Context, key string) (engine.Ref, error) {
-	m := c.module
-	ref := engine.Ref{Kind: m.kind, Key: key}
-	if !m.app.shared.Load() {
-		return ref, nil
-	}
-	ref.Now = m.app.opts.Clock()
-	if err := m.app.sync(ctx, ref); err != nil {
-		return engine.Ref{}, m.error(err, "", key)
-	}
-	return ref, nil
-}
-
-// update runs the op as one transaction.
-func (c core) update(ctx context.Context, o *op) (any, error) {
-	m := c.module
-	if ob := m.app.observer; ob != nil && o.watch == nil {
-		return ob.update(ctx, c, o)
-	}
-	if nested(ctx) {
-		return nil, nestedError(m.name)
-	}
-	o.core = c
-	defer func() {
-		if p := recover(); p != nil {
-			m.panicked(ctx, o.action, "run", o.id, p)
-		}
-	}()
-	v, err := c.change(ctx, o)
-	if err != nil {
-		return nil, m.error(err, o.action, o.id)
-	}
-	return v, nil
-}
-
-// panicked tells OnError of a panic of the user's code, and goes on with it.
-func (m *module) panicked(ctx context.Context, action, phase, key string, p any) {
-	m.app.report(m, m.app.newCall(ctx, m.name, action),
-		&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: phase, KeyHash: keyHash(key), Err: panicError{p}})
-	panic(p)
-}
-
-// change runs the op, and moves the session if the key has changed.
-func (c core) change(ctx context.Context, o *op) (v any, err error) {
-	e := c.module.app.engine
-	var retry engine.Retry
-	for {
-		if v, err = e.Update(ctx, o); err == nil {
-			return v, nil
-		}
-		if errors.Is(err, errNotReady) {
-			if err := o.res.ss.store(ctx, &o.res); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		left, ok := err.(*moved)
-		if !ok {
-			return v, err
-		}
-		if o.change != nil {
-			if err := o.change.Moving(); err != nil {
-				return nil, err
-			}
-		}
-		mv := &move{op: o, left: left, session: o.res.request}
-		v, again, err := mv.run(ctx)
-		if !again {
-			return v, err
-		}
-		if err := e.Pause(ctx, &retry); err != nil {
-			return nil, err
-		}
-	}
-}
-
-func (c core) do(ctx context.Context, action string, payload any) (any, error) {
-	fn := c.module.actions[action]
-	if fn == nil {
-		return nil, &Error{
-			Code: ErrNotFound, Module: c.module.name, Phase: "resolve",
-			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
-		}
-	}
-	o := c.module.app.newOp()
-	o.ctx, o.act, o.action, o.payload = ctx, fn, action, payload
-	v, err := c.update(ctx, o)
-	return c.module.app.finish(o, v, err)
-}
-
-// error completes what the engine returned. Errors of actions stay as they
-// are.
-func (m *module) error(err error, action, key string) error {
-	var ee *engine.Error
-	if se, ok := err.(*Error); ok || !errors.As(err, &ee) {
-		if ok && se.Module == m.name && se.Action == "" && action != "" && se.Phase == "run" {
-			c := *se
-			c.Action = action
-			return &c
-		}
-		return err
-	}
-	e := toError(ee)
-	e.Module, e.Action, e.KeyHash = m.name, action, keyHash(key)
-	return e
-}
-
-// toError gives an error of the engine's its code.
-func toError(err error) *Error {
-	var se *Error
-	if errors.As(err, &se) {
-		c := *se
-		return &c
-	}
-	var ee *engine.Error
-	if !errors.As(err, &ee) {
-		return &Error{Code: ErrInternal, Err: err}
-	}
-	e := &Error{Phase: ee.Phase, Message: ee.Text, Err: ee.Err}
-	switch ee.Class {
-	case engine.Unavailable:
-		e.Code = ErrUnavailable
-	case engine.Unknown:
-		e.Code = ErrUnknown
-	case engine.Busy:
-		e.Code = ErrBusy
-	case engine.Conflict:
-		e.Code = ErrConflict
-	case engine.TooLarge:
-		e.Code = ErrTooLarge
-	case engine.Closed:
-		e.Code = ErrClosed
-	default:
-		e.Code = ErrInternal
-	}
-	return e
-}
-
-// keyHash names a key in logs and errors without telling it.
-func keyHash(key string) string {
-	if key == "" {
-		return ""
-	}
-	h := sha256.Sum256([]byte(key))
-	return hex.EncodeToString(h[:6])
+func assign[S any](v any) any {
+	s := *v.(*S)
+	return &s
 }

@@ -9,83 +9,88 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testkit"
+
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Concurrent changes of one state are all kept (A5, A19, B11).
-func TestA5A19B11NoLostUpdate(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
-		states := []*stay.State[counter]{
-			stay.Register(app, stay.Module[counter]{Name: "global", Persist: stay.Global}),
-			stay.Register(app, stay.Module[counter]{Name: "session", Persist: stay.PerSession}),
-			stay.Register(app, stay.Module[counter]{Name: "ephemeral"}),
+// Concurrent changes of one state are all kept.
+//
+// Proves A5, A19, B11.
+func TestNoUpdateIsLost(t *testing.T) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
+		states := []*stay.State[testkit.Counter]{
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "global", Persist: stay.Global}),
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "session", Persist: stay.PerSession}),
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "ephemeral"}),
 		}
-		ctx := newBrowser(app).ctx()
+		ctx := testkit.NewBrowser(app).Ctx()
 		for _, s := range states {
 			var wg sync.WaitGroup
 			for range 32 {
 				wg.Go(func() {
 					for range 50 {
-						if _, err := s.Update(ctx, increment); err != nil {
+						if _, err := s.Update(ctx, testkit.Increment); err != nil {
 							t.Error(err)
 						}
 					}
 				})
 			}
 			wg.Wait()
-			wantCount(t, ctx, s, 32*50)
+			testkit.WantCount(t, ctx, s, 32*50)
 		}
 	})
 }
 
-// Each session has its own state, each module its own key (A4, B4, B10).
-func TestA4B4B10Isolation(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
-		clicks := stay.Register(app, stay.Module[counter]{Name: "clicks", Persist: stay.PerSession})
-		other := stay.Register(app, stay.Module[counter]{Name: "other", Persist: stay.PerSession})
-		a, b := newBrowser(app), newBrowser(app)
+// Each session has its own state, each module its own key.
+//
+// Proves A4, B4, B10.
+func TestEachSessionHasItsOwnState(t *testing.T) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
+		clicks := stay.Register(app, stay.Module[testkit.Counter]{Name: "clicks", Persist: stay.PerSession})
+		other := stay.Register(app, stay.Module[testkit.Counter]{Name: "other", Persist: stay.PerSession})
+		a, b := testkit.NewBrowser(app), testkit.NewBrowser(app)
 		for range 3 {
-			mustUpdate(t, a.ctx(), clicks)
+			testkit.MustUpdate(t, a.Ctx(), clicks)
 		}
-		wantCount(t, a.ctx(), clicks, 3)
-		wantCount(t, b.ctx(), clicks, 0)
-		mustUpdate(t, b.ctx(), clicks)
-		wantCount(t, b.ctx(), clicks, 1)
-		wantCount(t, a.ctx(), other, 0)
+		testkit.WantCount(t, a.Ctx(), clicks, 3)
+		testkit.WantCount(t, b.Ctx(), clicks, 0)
+		testkit.MustUpdate(t, b.Ctx(), clicks)
+		testkit.WantCount(t, b.Ctx(), clicks, 1)
+		testkit.WantCount(t, a.Ctx(), other, 0)
 	})
 }
 
-// State outlives the App that wrote it (A3); sessions too.
-func TestA3Restart(t *testing.T) {
+// State outlives the App that wrote it; sessions too.
+//
+// Proves A3.
+func TestStateOutlivesItsApp(t *testing.T) {
 	keep := memstore.New()
-	module := stay.Module[counter]{Name: "c", Persist: stay.PerSession}
-	app := stay.New(unclosed{keep}, nil)
-	b := newBrowser(app)
-	mustUpdate(t, b.ctx(), stay.Register(app, module))
+	module := stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession}
+	app := stay.New(testkit.Unclosed{Store: keep}, nil)
+	b := testkit.NewBrowser(app)
+	testkit.MustUpdate(t, b.Ctx(), stay.Register(app, module))
 	if err := app.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	app = newApp(t, keep, nil)
-	again := newBrowser(app)
-	again.token = b.token
-	wantCount(t, again.ctx(), stay.Register(app, module), 1)
+	app = testkit.NewApp(t, keep, nil)
+	again := testkit.NewBrowser(app)
+	again.Token = b.Token
+	testkit.WantCount(t, again.Ctx(), stay.Register(app, module), 1)
 }
 
-// unclosed keeps a store usable for the next App.
-type unclosed struct{ store.Store }
-
-func (unclosed) Close() error { return nil }
-
-// A failed, panicking or ending change leaves nothing behind, and the key
-// goes on working (A19, E10).
-func TestA19E10AllOrNothing(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+// A failed, panicking or ending change leaves nothing behind, and the key goes
+// on working.
+//
+// Proves A19, E10.
+func TestChangeIsAllOrNothing(t *testing.T) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		var reported []*stay.Error
 		var mu sync.Mutex
-		s := stay.Register(app, stay.Module[counter]{
+		s := stay.Register(app, stay.Module[testkit.Counter]{
 			Name: "c", Persist: stay.Global,
 			OnError: func(_ *stay.Call, e *stay.Error) {
 				mu.Lock()
@@ -95,7 +100,7 @@ func TestA19E10AllOrNothing(t *testing.T) {
 		})
 		ctx := t.Context()
 		boom := errors.New("boom")
-		_, err := s.Update(ctx, func(c *counter) error { c.Count = 99; return boom })
+		_, err := s.Update(ctx, func(c *testkit.Counter) error { c.Count = 99; return boom })
 		if err != boom { //nolint:errorlint // it must be the very same
 			t.Errorf("the error of the action is %v, want it as it is", err)
 		}
@@ -108,7 +113,7 @@ func TestA19E10AllOrNothing(t *testing.T) {
 					t.Errorf("recovered %v, want the panic of the action", p)
 				}
 			}()
-			_, _ = s.Update(ctx, func(c *counter) error { c.Count = 99; panic("crash") })
+			_, _ = s.Update(ctx, func(c *testkit.Counter) error { c.Count = 99; panic("crash") })
 		}()
 		if len(reported) != 1 || reported[0].Module != "c" || reported[0].Phase != "run" || reported[0].Code != stay.ErrInternal {
 			t.Errorf("OnError was told %v of the panic (A21)", reported)
@@ -116,26 +121,28 @@ func TestA19E10AllOrNothing(t *testing.T) {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			_, _ = s.Update(ctx, func(c *counter) error {
+			_, _ = s.Update(ctx, func(c *testkit.Counter) error {
 				c.Count = 99
-				goexit()
+				testkit.Goexit()
 				return nil
 			})
 		}()
 		<-done
-		wantCount(t, ctx, s, 0)
-		mustUpdate(t, ctx, s)
-		wantCount(t, ctx, s, 1)
+		testkit.WantCount(t, ctx, s, 0)
+		testkit.MustUpdate(t, ctx, s)
+		testkit.WantCount(t, ctx, s, 1)
 	})
 }
 
-// Nobody shares memory with the committed state (E3, M1).
-func TestE3M1NoAliases(t *testing.T) {
+// Nobody shares memory with the committed state.
+//
+// Proves M1, E3.
+func TestNobodySharesMemoryWithTheCommittedState(t *testing.T) {
 	type lists struct {
 		Items []string          `json:"items"`
 		Names map[string]string `json:"names"`
 	}
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		initial := lists{Items: []string{"a"}, Names: map[string]string{"k": "v"}}
 		s := stay.Register(app, stay.Module[lists]{Name: "l", Persist: stay.Global, Initial: initial})
 		ctx := t.Context()
@@ -164,15 +171,17 @@ func TestE3M1NoAliases(t *testing.T) {
 	})
 }
 
-// A change that changes nothing writes nothing (A16).
-func TestA16UnchangedIsNotSaved(t *testing.T) {
-	st := behindCommitter(memstore.New())
-	app := newApp(t, st, nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
-	mustUpdate(t, t.Context(), s)
+// A change that changes nothing writes nothing.
+//
+// Proves A16.
+func TestUnchangedStateIsNotSaved(t *testing.T) {
+	st := testkit.BehindCommitter(memstore.New())
+	app := testkit.NewApp(t, st, nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
+	testkit.MustUpdate(t, t.Context(), s)
 	before := st.Count(storefault.Commit)
 	for range 10 {
-		if _, err := s.Update(t.Context(), func(*counter) error { return nil }); err != nil {
+		if _, err := s.Update(t.Context(), func(*testkit.Counter) error { return nil }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -181,20 +190,22 @@ func TestA16UnchangedIsNotSaved(t *testing.T) {
 	}
 }
 
-// Reset keeps preserved fields, ResetAll none (B7).
-func TestB7Reset(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
-		s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession, Initial: counter{Count: 5, Label: "initial"}})
-		ctx := newBrowser(app).ctx()
-		if _, err := s.Update(ctx, func(c *counter) error { c.Count, c.Label = 9, "mine"; return nil }); err != nil {
+// Reset keeps preserved fields, ResetAll none.
+//
+// Proves B7.
+func TestResetKeepsPreservedFields(t *testing.T) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession, Initial: testkit.Counter{Count: 5, Label: "initial"}})
+		ctx := testkit.NewBrowser(app).Ctx()
+		if _, err := s.Update(ctx, func(c *testkit.Counter) error { c.Count, c.Label = 9, "mine"; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		got, err := s.Reset(ctx)
-		if err != nil || *got != (counter{5, "mine"}) {
+		if err != nil || *got != (testkit.Counter{Count: 5, Label: "mine"}) {
 			t.Errorf("Reset gives %+v, %v", got, err)
 		}
 		got, err = s.ResetAll(ctx)
-		if err != nil || *got != (counter{5, "initial"}) {
+		if err != nil || *got != (testkit.Counter{Count: 5, Label: "initial"}) {
 			t.Errorf("ResetAll gives %+v, %v", got, err)
 		}
 	})
@@ -203,37 +214,37 @@ func TestB7Reset(t *testing.T) {
 // Delete removes the record; the state is initial again and can be stored
 // again.
 func TestDelete(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
-		for _, s := range []*stay.State[counter]{
-			stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global}),
-			stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession}),
-			stay.Register(app, stay.Module[counter]{Name: "e"}),
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
+		for _, s := range []*stay.State[testkit.Counter]{
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global}),
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession}),
+			stay.Register(app, stay.Module[testkit.Counter]{Name: "e"}),
 		} {
-			ctx := newBrowser(app).ctx()
+			ctx := testkit.NewBrowser(app).Ctx()
 			if err := s.Delete(ctx); err != nil {
 				t.Errorf("%s: deleting what is not there: %v", s.Name(), err)
 			}
-			mustUpdate(t, ctx, s)
+			testkit.MustUpdate(t, ctx, s)
 			if err := s.Delete(ctx); err != nil {
 				t.Fatal(err)
 			}
-			wantCount(t, ctx, s, 0)
-			mustUpdate(t, ctx, s)
-			wantCount(t, ctx, s, 1)
+			testkit.WantCount(t, ctx, s, 0)
+			testkit.MustUpdate(t, ctx, s)
+			testkit.WantCount(t, ctx, s, 1)
 		}
 	})
 }
 
 // Keys lists what is stored, At reaches it by key.
 func TestKeysAndAt(t *testing.T) {
-	onEachStore(t, func(t *testing.T, app *stay.App) {
-		s := stay.Register(app, stay.Module[counter]{Name: "s", Persist: stay.PerSession})
-		g := stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global})
-		e := stay.Register(app, stay.Module[counter]{Name: "e"})
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerSession})
+		g := stay.Register(app, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+		e := stay.Register(app, stay.Module[testkit.Counter]{Name: "e"})
 		var want []string
 		for range 300 {
-			ctx := newBrowser(app).ctx()
-			mustUpdate(t, ctx, s)
+			ctx := testkit.NewBrowser(app).Ctx()
+			testkit.MustUpdate(t, ctx, s)
 			want = append(want, stay.SessionFrom(ctx).ID())
 		}
 		slices.Sort(want)
@@ -250,44 +261,46 @@ func TestKeysAndAt(t *testing.T) {
 		for key, err := range g.Keys(t.Context()) {
 			t.Errorf("a Global state that is not stored has the key %q, %v", key, err)
 		}
-		mustUpdate(t, t.Context(), g)
+		testkit.MustUpdate(t, t.Context(), g)
 		for key, err := range g.Keys(t.Context()) {
 			if key != "" || err != nil {
 				t.Errorf("the key of a Global state is %q, %v", key, err)
 			}
 		}
 		for _, err := range e.Keys(t.Context()) {
-			wantCode(t, err, stay.ErrInvalid)
+			testkit.WantCode(t, err, stay.ErrInvalid)
 		}
 
-		mustUpdate(t, t.Context(), s.At(want[7]))
-		wantCount(t, t.Context(), s.At(want[7]), 2)
+		testkit.MustUpdate(t, t.Context(), s.At(want[7]))
+		testkit.WantCount(t, t.Context(), s.At(want[7]), 2)
 		for _, key := range []string{"", "nobody", want[0][1:] + "0"} {
 			_, err := s.At(key).Get(t.Context())
-			wantCode(t, err, stay.ErrNotFound)
-			_, err = s.At(key).Update(t.Context(), increment)
-			wantCode(t, err, stay.ErrNotFound)
+			testkit.WantCode(t, err, stay.ErrNotFound)
+			_, err = s.At(key).Update(t.Context(), testkit.Increment)
+			testkit.WantCode(t, err, stay.ErrNotFound)
 		}
-		for _, state := range []*stay.State[counter]{g, e} {
+		for _, state := range []*stay.State[testkit.Counter]{g, e} {
 			_, err := state.At("x").Get(t.Context())
-			wantCode(t, err, stay.ErrInvalid)
+			testkit.WantCode(t, err, stay.ErrInvalid)
 		}
 	})
 }
 
 // What JSON cannot hold is refused at the change, or normalised, never at the
-// next load (M5).
-func TestM5ValuesThatJSONWouldChange(t *testing.T) {
+// next load.
+//
+// Proves M5.
+func TestValuesThatJSONWouldChange(t *testing.T) {
 	type loose struct {
 		F    float64 `json:"f"`
 		Text string  `json:"text"`
 		Any  any     `json:"any"`
 	}
-	onEachStore(t, func(t *testing.T, app *stay.App) {
+	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[loose]{Name: "l", Persist: stay.Global})
 		nan := 0.0
 		_, err := s.Update(t.Context(), func(l *loose) error { l.F = nan / nan; return nil })
-		wantCode(t, err, stay.ErrInvalid)
+		testkit.WantCode(t, err, stay.ErrInvalid)
 		got, err := s.Update(t.Context(), func(l *loose) error { l.Text, l.Any = "a\xffb", 3; return nil })
 		if err != nil {
 			t.Fatal(err)
@@ -300,12 +313,14 @@ func TestM5ValuesThatJSONWouldChange(t *testing.T) {
 }
 
 // A record that cannot be read is an error, stays as it is, and concerns its
-// key only (M3).
-func TestM3CorruptRecord(t *testing.T) {
+// key only.
+//
+// Proves A21, M3.
+func TestCorruptRecordStays(t *testing.T) {
 	st := memstore.New()
 	var mu sync.Mutex
 	var told []*stay.Error
-	app := newApp(t, st, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
+	app := testkit.NewApp(t, st, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) {
 		mu.Lock()
 		defer mu.Unlock()
 		told = append(told, e)
@@ -322,12 +337,12 @@ func TestM3CorruptRecord(t *testing.T) {
 	}{{`{"count":`, 1}, {`{"count":"three"}`, 1}, {`[]`, 1}, {``, 1}, {`{"count":1}`, 2}} {
 		name := fmt.Sprintf("bad%d", i)
 		put("global/"+name+"/", c.value, c.version)
-		s := stay.Register(app, stay.Module[counter]{Name: name, Persist: stay.Global})
+		s := stay.Register(app, stay.Module[testkit.Counter]{Name: name, Persist: stay.Global})
 		_, err := s.Get(t.Context())
-		wantCode(t, err, stay.ErrCorrupt)
-		_, err = s.Update(t.Context(), increment)
-		wantCode(t, err, stay.ErrCorrupt)
-		wantCode(t, s.Delete(t.Context()), stay.ErrCorrupt)
+		testkit.WantCode(t, err, stay.ErrCorrupt)
+		_, err = s.Update(t.Context(), testkit.Increment)
+		testkit.WantCode(t, err, stay.ErrCorrupt)
+		testkit.WantCode(t, s.Delete(t.Context()), stay.ErrCorrupt)
 		recs, err := st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/" + name + "/"}})
 		if err != nil || string(recs[0].Value) != c.value {
 			t.Errorf("the record was changed to %q (%v)", recs[0].Value, err)
@@ -336,13 +351,15 @@ func TestM3CorruptRecord(t *testing.T) {
 	if len(told) == 0 || told[0].Module != "bad0" || told[0].Phase != "decode" || told[0].Code != stay.ErrCorrupt || told[0].Err == nil {
 		t.Errorf("OnError was told %+v (A21)", told)
 	}
-	good := stay.Register(app, stay.Module[counter]{Name: "good", Persist: stay.Global})
-	mustUpdate(t, t.Context(), good)
+	good := stay.Register(app, stay.Module[testkit.Counter]{Name: "good", Persist: stay.Global})
+	testkit.MustUpdate(t, t.Context(), good)
 }
 
 // Stored values are laid over the initial ones, and fields of another version
-// are kept (A10, M1, M2).
-func TestA10M1M2Restore(t *testing.T) {
+// are kept.
+//
+// Proves A10, M1, M2.
+func TestStoredValuesAreLaidOverTheInitialOnes(t *testing.T) {
 	type settings struct {
 		Count  int    `json:"count"`
 		Label  string `json:"label"`
@@ -353,7 +370,7 @@ func TestA10M1M2Restore(t *testing.T) {
 	}
 	st := memstore.New()
 	st.Commit(t.Context(), time.Now(), []store.Group{{{Key: "global/s/", Version: 1, Value: []byte(`{"count":5,"nested":{"a":1,"later":[1]},"new":{"x":1}}`)}}})
-	app := newApp(t, st, nil)
+	app := testkit.NewApp(t, st, nil)
 	initial := settings{Label: "My Counter"}
 	initial.Nested.B = 7
 	s := stay.Register(app, stay.Module[settings]{Name: "s", Persist: stay.Global, Initial: initial})
@@ -375,51 +392,55 @@ func TestA10M1M2Restore(t *testing.T) {
 	}
 }
 
-// A state beyond the limit is refused and the old one stays (E9).
-func TestE9TooLarge(t *testing.T) {
-	app := newApp(t, memstore.New(), &stay.Options{MaxState: 100})
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.Global})
-	mustUpdate(t, t.Context(), s)
-	_, err := s.Update(t.Context(), func(c *counter) error { c.Label = string(make([]byte, 100)); return nil })
-	wantCode(t, err, stay.ErrTooLarge)
-	wantCount(t, t.Context(), s, 1)
+// A state beyond the limit is refused and the old one stays.
+//
+// Proves E9.
+func TestStateTooLargeIsRefused(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxState: 100})
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global})
+	testkit.MustUpdate(t, t.Context(), s)
+	_, err := s.Update(t.Context(), func(c *testkit.Counter) error { c.Label = string(make([]byte, 100)); return nil })
+	testkit.WantCode(t, err, stay.ErrTooLarge)
+	testkit.WantCount(t, t.Context(), s, 1)
 }
 
 // Without a session a PerSession state is an error that says so.
 func TestNoSession(t *testing.T) {
-	app := newApp(t, memstore.New(), nil)
-	s := stay.Register(app, stay.Module[counter]{Name: "c", Persist: stay.PerSession})
+	app := testkit.NewApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerSession})
 	_, err := s.Get(context.Background())
-	wantCode(t, err, stay.ErrNoSession)
-	_, err = s.Update(context.Background(), increment)
-	wantCode(t, err, stay.ErrNoSession)
+	testkit.WantCode(t, err, stay.ErrNoSession)
+	_, err = s.Update(context.Background(), testkit.Increment)
+	testkit.WantCode(t, err, stay.ErrNoSession)
 }
 
-// A closed App refuses everything with ErrClosed and can be closed again (E7).
-func TestE7Closed(t *testing.T) {
-	for name, open := range stores {
+// A closed App refuses everything with ErrClosed and can be closed again.
+//
+// Proves E7.
+func TestClosedAppRefusesEverything(t *testing.T) {
+	for name, open := range testkit.Stores {
 		t.Run(name, func(t *testing.T) {
 			app := stay.New(open(), nil)
-			g := stay.Register(app, stay.Module[counter]{Name: "g", Persist: stay.Global})
-			p := stay.Register(app, stay.Module[counter]{Name: "p", Persist: stay.PerSession})
-			e := stay.Register(app, stay.Module[counter]{Name: "e"})
-			b := newBrowser(app)
-			ctx := b.ctx()
-			for _, s := range []*stay.State[counter]{g, p, e} {
-				mustUpdate(t, ctx, s)
+			g := stay.Register(app, stay.Module[testkit.Counter]{Name: "g", Persist: stay.Global})
+			p := stay.Register(app, stay.Module[testkit.Counter]{Name: "p", Persist: stay.PerSession})
+			e := stay.Register(app, stay.Module[testkit.Counter]{Name: "e"})
+			b := testkit.NewBrowser(app)
+			ctx := b.Ctx()
+			for _, s := range []*stay.State[testkit.Counter]{g, p, e} {
+				testkit.MustUpdate(t, ctx, s)
 			}
 			for range 2 {
 				if err := app.Close(t.Context()); err != nil {
 					t.Fatal(err)
 				}
 			}
-			for _, s := range []*stay.State[counter]{g, p, e} {
+			for _, s := range []*stay.State[testkit.Counter]{g, p, e} {
 				_, err := s.Get(ctx)
-				wantCode(t, err, stay.ErrClosed)
-				_, err = s.Update(ctx, increment)
-				wantCode(t, err, stay.ErrClosed)
+				testkit.WantCode(t, err, stay.ErrClosed)
+				_, err = s.Update(ctx, testkit.Increment)
+				testkit.WantCode(t, err, stay.ErrClosed)
 			}
-			wantCode(t, stay.SessionFrom(ctx).Destroy(ctx), stay.ErrClosed)
+			testkit.WantCode(t, stay.SessionFrom(ctx).Destroy(ctx), stay.ErrClosed)
 		})
 	}
 }

@@ -66,8 +66,8 @@ func outcome(ctx context.Context, err error) Code {
 	return CodeOf(err)
 }
 
-// A watch follows one change of state.
-type watch struct {
+// A measured change is one change of state.
+type measured struct {
 	observer *observer
 	span     Span
 	began    time.Time
@@ -79,35 +79,22 @@ type watch struct {
 
 var errCutOff = &Error{Code: ErrInternal, Phase: "run", Err: errors.New("the change has panicked, or ended its goroutine")}
 
-// update is core.update, measured and traced.
-func (ob *observer) update(ctx context.Context, c core, o *op) (any, error) {
-	w := ob.watch(ctx, c.module.name, o.action)
-	defer w.over()
-	o.watch = w
-	if o.ctx != nil {
-		o.ctx = w.ctx
-	}
-	v, err := c.update(w.ctx, o)
-	w.span.Err = err
-	return v, err
-}
-
-// verb is fn, a change of a session, measured and traced. Without an observer it
+// change is fn, a change of a session, measured and traced. Without an observer it
 // is fn and nothing else: what fn holds need not leave the caller's stack.
-func (ob *observer) verb(ctx context.Context, name string, fn func(context.Context) error) error {
+func (ob *observer) change(ctx context.Context, name string, fn func(context.Context) error) error {
 	if ob == nil {
 		return fn(ctx)
 	}
-	w := ob.watch(ctx, "", name)
+	w := ob.follow(ctx, "", name)
 	defer w.over()
 	err := fn(w.ctx)
 	w.span.Err = err
 	return err
 }
 
-// watch begins to follow a change, which goes on with the context of the watch.
-func (ob *observer) watch(ctx context.Context, module, action string) *watch {
-	w := &watch{observer: ob, span: Span{Module: module, Action: action}, began: time.Now(), caller: ctx, ctx: ctx}
+// follow begins to measure a change, which goes on with the context that it has then.
+func (ob *observer) follow(ctx context.Context, module, action string) *measured {
+	w := &measured{observer: ob, span: Span{Module: module, Action: action}, began: time.Now(), caller: ctx, ctx: ctx}
 	if ob.tracer != nil {
 		w.start()
 	}
@@ -115,8 +102,8 @@ func (ob *observer) watch(ctx context.Context, module, action string) *watch {
 	return w
 }
 
-// over ends what watch began.
-func (w *watch) over() {
+// over ends what follow began.
+func (w *measured) over() {
 	w.span.Batch = int(w.batch.Load())
 	w.span.Code = outcome(w.caller, w.span.Err)
 	if w.end != nil {
@@ -125,35 +112,28 @@ func (w *watch) over() {
 	w.observer.updated(w)
 }
 
-func (w *watch) start() {
+func (w *measured) start() {
 	defer w.recovered()
 	w.ctx, w.end = w.observer.tracer.Start(w.caller, &w.span)
 }
 
-func (w *watch) finish() {
+func (w *measured) finish() {
 	defer w.recovered()
 	w.end()
 }
 
 // recovered is deferred around calls of a Tracer: when it ends a span, the
 // change may be stored, and its caller is to hear that and nothing else.
-func (w *watch) recovered() {
+func (w *measured) recovered() {
 	if p := recover(); p != nil {
-		w.observer.app.logFailure(crowdTracer, "stay: Tracer panicked",
+		w.observer.app.logFailure(logTracer, "stay: Tracer panicked",
 			slog.String("module", w.span.Module), slog.String("action", w.span.Action), slog.Any("panic", p))
 	}
 }
 
 // run notes that the function of the change runs.
-func (w *watch) run() {
+func (w *measured) run() {
 	if w.span.Runs++; w.span.Runs == 1 {
 		w.span.Wait = time.Since(w.began)
-	}
-}
-
-// Batched implements engine.BatchedOp.
-func (o *op) Batched(updates int) {
-	if o.watch != nil {
-		o.watch.batch.Store(int32(updates))
 	}
 }

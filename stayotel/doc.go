@@ -1,6 +1,6 @@
 // Package stayotel reports what an App of package stay does to OpenTelemetry:
-// its measurements to a meter provider, its changes of state as spans to a
-// tracer provider.
+// measurements go to a meter provider, and changes of state go to a tracer
+// provider, as spans.
 //
 //	metrics, err := stayotel.Metrics(meterProvider)
 //	...
@@ -9,9 +9,9 @@
 //		Tracer:  stayotel.Tracer(tracerProvider),
 //	})
 //
-// It needs the API of OpenTelemetry only. The program brings the SDK, and
-// decides what is exported where.
+// It needs only the API of OpenTelemetry. The program adds the SDK, and decides
+// what is exported where.
 package stayotel
 
-// scope names the instruments and spans as those of Stay.
+// scope is the name under which instruments and spans appear as those of Stay.
 const scope = "github.com/stay-go/stay"

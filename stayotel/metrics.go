@@ -12,17 +12,17 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// Metrics returns what has an App report its measurements to the provider: an
-// instrument for each of stay.AllMetrics, under its name. Counters are
-// Int64Counters, histograms Float64Histograms with buckets that fit, gauges
-// Int64ObservableUpDownCounters. It fails when the provider refuses one of
-// them, and panics without a provider. Several Apps may share what it returns;
-// their values add up.
+// Metrics returns a stay.Metrics that reports an App's measurements to the
+// provider. It makes an instrument for each of stay.AllMetrics, under its name:
+// an Int64Counter for a counter, a Float64Histogram with suitable buckets for a
+// histogram, and an Int64ObservableUpDownCounter for a gauge. It fails when the
+// provider refuses one of them, and panics if the provider is nil. Several Apps
+// may share the result; their values add up.
 //
-// The attributes are stay.module, absent for records of Stay's own; stay.action,
-// what was done to a session, such as "login", and absent for all else; error.type,
-// the code of the error, absent where there was none, and "canceled" where the
-// caller has left; and stay.phase.
+// The attributes are stay.module, absent for Stay's own records; stay.action,
+// the change of a session, such as "login", absent for everything else;
+// error.type, the code of the error, absent if there was none, and "canceled"
+// if the caller has left; and stay.phase.
 func Metrics(provider metric.MeterProvider) (stay.Metrics, error) {
 	if provider == nil {
 		panic("stayotel.Metrics: the provider is nil: make one with the SDK, or pass otel.GetMeterProvider()")
@@ -45,7 +45,7 @@ func Metrics(provider metric.MeterProvider) (stay.Metrics, error) {
 }
 
 type metrics struct {
-	// By name; not changed after they were made.
+	// By name; they do not change after they were made.
 	counters   map[string]metric.Int64Counter
 	histograms map[string]metric.Float64Histogram
 	gauges     map[string]*gauge
@@ -80,7 +80,7 @@ func (m *metrics) Measure(ctx context.Context, one stay.Measurement) {
 	}
 }
 
-// attributes are what measurements differ in.
+// attributes are what distinguishes measurements of one name.
 type attributes struct {
 	module string
 	action string
@@ -88,14 +88,14 @@ type attributes struct {
 	phase  string
 }
 
-// options are the attributes as instruments take them.
+// options are the attributes in the form that instruments take.
 type options struct {
 	add    []metric.AddOption
 	record []metric.RecordOption
 }
 
-// maxKnown bounds how many sets of attributes are kept. There are as many as
-// modules, times the codes of errors, which a program may add to.
+// maxKnown bounds how many sets of attributes are kept. There is one for each
+// module and each error code that it meets, and a program may add codes.
 const maxKnown = 4096
 
 func (m *metrics) options(a attributes) *options {

@@ -10,19 +10,21 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// Tracer returns what has an App make a span of every change of state: a child
-// of the span in the change's context, named after module and action, such as
-// "todos.add", or after the module alone where the change is no action. Changes
-// of sessions are named "stay.login", "stay.logout", "stay.renew",
-// "stay.destroy" and "stay.revoke". It panics without a provider.
+// Tracer returns a stay.Tracer that makes a span of every change of state. The
+// span is a child of the span in the change's context. Its name is the module
+// and the action, such as "todos.add", or the module alone if the change is no
+// action. Changes of sessions are named "stay.login", "stay.logout",
+// "stay.renew", "stay.destroy" and "stay.revoke". Tracer panics if the provider
+// is nil.
 //
-// Its attributes are stay.module, stay.action, stay.outcome ("ok", "canceled"
+// The attributes are stay.module, stay.action, stay.outcome ("ok", "canceled"
 // or the code of the error), stay.wait (seconds until the change had its turn),
 // stay.runs, stay.batch (how many changes were stored with one write), and
-// error.type. The text of an error is not among them: it may hold what users
-// entered. A change that failed because its caller's context was cancelled is
-// "canceled" and no error: it has no error.type, and its status is not set.
-// Spans of sessions have stay.action, stay.outcome and error.type only.
+// error.type. The text of an error is not among them, because it may hold what
+// users entered. A change that failed because its caller's context was
+// cancelled is "canceled" and not an error: it has no error.type, and its
+// status is not set. Spans of sessions have only stay.action, stay.outcome and
+// error.type.
 func Tracer(provider trace.TracerProvider) stay.Tracer {
 	if provider == nil {
 		panic("stayotel.Tracer: the provider is nil: make one with the SDK, or pass otel.GetTracerProvider()")
@@ -42,7 +44,7 @@ func (t tracer) Start(ctx context.Context, s *stay.Span) (context.Context, func(
 		name += "." + s.Action
 		given = append(given, attribute.String("stay.action", s.Action))
 	}
-	ctx, span := t.Tracer.Start(ctx, name, trace.WithAttributes(given...)) // a sampler may look at them
+	ctx, span := t.Tracer.Start(ctx, name, trace.WithAttributes(given...)) // samplers may look at the attributes
 	return ctx, func() {
 		if span.IsRecording() {
 			describe(span, s)
@@ -51,7 +53,7 @@ func (t tracer) Start(ctx context.Context, s *stay.Span) (context.Context, func(
 	}
 }
 
-// describe says what became of the change.
+// describe adds the outcome of the change to its span.
 func describe(span trace.Span, s *stay.Span) {
 	outcome := "ok"
 	if s.Code != "" {

@@ -6,8 +6,8 @@ import (
 )
 
 // A Clock stands still until the test moves it: give its Now to
-// stay.Options.Clock. It decides when sessions and states expire; what waits,
-// such as a timeout, waits in real time, for which there is testing/synctest.
+// stay.Options.Clock. It decides when sessions and states expire. Waiting, for
+// example for a timeout, happens in real time; use testing/synctest for that.
 // Its methods may be called concurrently. The zero Clock is at the zero time.
 type Clock struct {
 	mu  sync.Mutex
@@ -26,7 +26,7 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the Clock on by d, or back if d is negative.
+// Advance moves the Clock forward by d, or back if d is negative.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

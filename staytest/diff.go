@@ -15,9 +15,10 @@ import (
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
-// A diff lists in what two JSON values of a Go type differ, by path.
+// A diff lists the differences between two JSON values of a Go type, by path.
 type diff struct {
-	// loss: what is wanted must be there, and a struct may have more.
+	// loss: everything that is wanted must be there, and a struct may have
+	// more.
 	loss  bool
 	lines []string
 }
@@ -37,7 +38,7 @@ func (d *diff) String() string {
 	return "  " + strings.Join(lines, "\n  ") + more
 }
 
-// nothing stands for a member or an item that is not there.
+// nothing stands for a missing member or item.
 type nothing struct{}
 
 func (d *diff) add(path string, got, want any) {
@@ -61,8 +62,8 @@ func show(v any) string {
 	return string(b)
 }
 
-// compare looks at two values that stand for a t; nil = any type, or one that
-// writes itself.
+// compare compares two values of the type t. If t is nil, the value has any
+// type, or its type marshals itself.
 func (d *diff) compare(path string, t reflect.Type, got, want any) {
 	t = plain(t)
 	switch want := want.(type) {
@@ -79,7 +80,7 @@ func (d *diff) compare(path string, t reflect.Type, got, want any) {
 	case nil:
 		_, text := got.(string)
 		if got == nil || d.loss && (text || isZero(got)) {
-			return // null is read as the zero value, of which a type may make any text
+			return // null is read as the zero value, and a type may encode that as any text
 		}
 	case json.Number:
 		if got, ok := got.(json.Number); ok && sameNumber(got.String(), want.String()) {
@@ -113,7 +114,7 @@ func (d *diff) compareObjects(path string, t reflect.Type, got, want map[string]
 			d.compare(at, below, g, w)
 		case has && (!d.loss || !isStruct):
 			d.add(at, g, nothing{})
-		case wants && (!d.loss || !known || !isZero(w)): // else it was left out by omitempty
+		case wants && (!d.loss || !known || !isZero(w)): // otherwise it was left out by omitempty
 			d.add(at, nothing{}, w)
 		}
 	}
@@ -139,8 +140,8 @@ func (d *diff) compareLists(path string, t reflect.Type, got, want []any) {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// plain returns what a pointer points to, and nil for types that write
-// themselves, except time.Time.
+// plain returns the type that a pointer points to, and nil for types that
+// marshal themselves, except time.Time.
 func plain(t reflect.Type) reflect.Type {
 	if t == nil {
 		return nil
@@ -154,8 +155,8 @@ func plain(t reflect.Type) reflect.Type {
 	return t
 }
 
-// marshalsItself reports whether t or *t has a way of its own into or out of
-// JSON.
+// marshalsItself reports whether t or *t has its own methods to encode or
+// decode JSON.
 func marshalsItself(t reflect.Type) bool {
 	p := reflect.PointerTo(t)
 	return slices.ContainsFunc([]reflect.Type{
@@ -182,7 +183,7 @@ func member(t reflect.Type, name string) (below reflect.Type, isStruct, known bo
 	return nil, false, false
 }
 
-// isZero reports whether v is what JSON makes of a zero value.
+// isZero reports whether v is the JSON of a zero value.
 func isZero(v any) bool {
 	switch v := v.(type) {
 	case nil:
@@ -215,8 +216,8 @@ func sameTime(a, b string) bool {
 	return err == nil && x.Equal(y)
 }
 
-// sameNumber compares integers digit by digit, however large, and others as
-// floats.
+// sameNumber compares integers digit by digit, however large, and other numbers
+// as floats.
 func sameNumber(a, b string) bool {
 	if a == b {
 		return true

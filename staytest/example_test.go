@@ -55,6 +55,7 @@ func newHandler(app *stay.App) http.Handler {
 	return web.Sessions(app, nil)(mux)
 }
 
+// Proves B4.
 func TestEachBrowserCountsForItself(t *testing.T) {
 	app := staytest.App(t, nil)
 	counter := stay.Register(app, CounterModule)
@@ -97,6 +98,7 @@ func post(t *testing.T, client *http.Client, address string, form url.Values, wa
 	}
 }
 
+// Proves S6.
 func TestSessionEndsWhenItIsNotUsed(t *testing.T) {
 	clock := staytest.NewClock()
 	app := staytest.App(t, &stay.Options{Clock: clock.Now, IdleTimeout: time.Hour})

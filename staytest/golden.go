@@ -14,37 +14,37 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // Golden checks that states which past versions of a module stored are read
 // without loss. fsys holds a folder for each Version, and in it states as JSON,
-// by any name:
+// with any names:
 //
 //	v1/full.json
 //	v1/full.want.json
 //	v2/full.json
 //
-// Each state is loaded as one from the store is, through Migrate and over the
-// initial value, but without OnCreated. Every member that it had must be found
-// again, with the same value, in a field of the present struct; a struct may
-// have more. Where that is not so, because a step moves a member or because it
-// was given up, a file beside it that ends in .want.json says what is to be
-// read instead, and the same rule holds for what that file has. The failure
-// prints the text for such a file, to be judged and stored.
+// Each state is loaded like a state from the store, through Migrate and over
+// the initial value, but without OnCreated. Every member that it had must be
+// found again, with the same value, in a field of the present struct; a struct
+// may have more. If that is not so, because a step moves a member or because a
+// member was removed, a file beside it that ends in .want.json says what should
+// be read instead, and the same rule holds for what that file has. The failure
+// prints the text for such a file; check it and store it.
 //
-// The folder of the present version must be there. Where it is not, the
-// failure prints a state with every field filled, to be stored as it is or
-// with better values. From then on these files stay as they are, for they are
-// what the program has stored: a change of the struct that loses something
-// fails the test, before it meets a user's state. A change that needs other
-// files needs a higher Version.
+// The folder of the present version must exist. If it does not, the failure
+// prints a state with every field filled, to store as it is or with better
+// values. From then on these files stay as they are, because they are what the
+// program has stored: a change of the struct that loses something fails the
+// test before it meets a user's state. A change that needs other files needs a
+// higher Version.
 //
-// A file that is not placed like these is a failure. All are checked, and the
-// test goes on.
+// A file in any other place is a failure. All files are checked, and the test
+// goes on.
 func Golden(t testing.TB, state stay.AnyState, fsys fs.FS) {
 	t.Helper()
-	g := golden{TB: t, state: bridge.StateOf(state), fsys: fsys}
+	g := golden{TB: t, state: access.StateOf(state), fsys: fsys}
 	blobs, wants, ok := g.files()
 	if !ok {
 		return
@@ -74,12 +74,12 @@ var goldenName = regexp.MustCompile(`^v([1-9][0-9]{0,8})/[^/]+\.json$`)
 
 type golden struct {
 	testing.TB
-	state bridge.State
+	state access.State
 	fsys  fs.FS
 }
 
-// files returns the states with their versions, and what there is to be
-// wanted.
+// files returns the states with their versions, and the names of the .want.json
+// files.
 func (g *golden) files() (blobs map[string]int, wants map[string]bool, ok bool) {
 	g.Helper()
 	blobs, wants = map[string]int{}, map[string]bool{}
@@ -108,8 +108,8 @@ func (g *golden) files() (blobs map[string]int, wants map[string]bool, ok bool) 
 	return blobs, wants, err == nil
 }
 
-// check loads the state in one file and looks in it for what another, or the
-// same, has.
+// check loads the state in one file and checks that it has everything that
+// another file, or the same one, has.
 func (g *golden) check(name string, version int, wantName string) {
 	g.Helper()
 	blob, err := fs.ReadFile(g.fsys, name)

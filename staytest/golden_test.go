@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/staytest"
 )
 
@@ -83,9 +83,11 @@ func golden(files map[string]string) string {
 	})
 }
 
-// What a stored state had is found again in the present one (M1, M2, M4), or
-// its loss is named.
-func TestM1M2M4GoldenFindsLoss(t *testing.T) {
+// What a stored state had is found again in the present one, or its loss is
+// named.
+//
+// Proves M1, M2, M4.
+func TestGoldenFindsLoss(t *testing.T) {
 	for name, c := range map[string]struct {
 		file, text string
 		lines      []string // nil = nothing is lost
@@ -130,8 +132,10 @@ func wantLines(t *testing.T, text string, lines []string) {
 }
 
 // A file with what is wanted replaces what was stored, and is held to the same
-// rule (M4).
-func TestM4GoldenWant(t *testing.T) {
+// rule.
+//
+// Proves M4.
+func TestGoldenWantReplacesWhatWasStored(t *testing.T) {
 	const stored = `{"nick":"n","name":"x","size":"12","tags":{"a":"1","b":"2"},"any":{"a":1}}`
 	for name, c := range map[string]struct {
 		want  string
@@ -198,11 +202,11 @@ type failing struct{}
 
 func (failing) Open(string) (fs.File, error) { return nil, errors.New("unreadable") }
 
-// What the bridge decodes is what loading gives: the value that is handed over
+// What Decode of the door returns is what loading gives: the value that is handed over
 // stays as it is.
 func TestGoldenLeavesTheFilesAlone(t *testing.T) {
 	text := []byte(`{"name":"x","size":"12"}`)
-	s := bridge.StateOf(stay.Register(staytest.App(t, nil), profiles))
+	s := access.StateOf(stay.Register(staytest.App(t, nil), profiles))
 	if v, err := s.Decode(1, text); err != nil || v.(*profile).Size != 12 || string(text) != `{"name":"x","size":"12"}` {
 		t.Errorf("%+v, %v, %s", v, err, text)
 	}

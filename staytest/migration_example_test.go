@@ -28,8 +28,8 @@ type Item struct {
 	Count int    `json:"count"`
 }
 
-// CartModule has its third version: "items" were titles once, and "code" was
-// called "coupon". Currency was added without a new version.
+// CartModule is at version 3: in version 1 "items" were titles, and until
+// version 2 "code" was called "coupon". Currency needed no new version.
 var CartModule = stay.Module[Cart]{
 	Name:    "cart",
 	Persist: stay.Global,
@@ -41,7 +41,7 @@ var CartModule = stay.Module[Cart]{
 	},
 }
 
-// titlesToItems makes version 2 of version 1.
+// titlesToItems turns version 1 into version 2.
 func titlesToItems(old json.RawMessage) (json.RawMessage, error) {
 	var titles struct {
 		Items []string `json:"items"`
@@ -56,7 +56,7 @@ func titlesToItems(old json.RawMessage) (json.RawMessage, error) {
 	return edit(old, func(members map[string]any) { members["items"] = items })
 }
 
-// couponToCode makes version 3 of version 2.
+// couponToCode turns version 2 into version 3.
 func couponToCode(old json.RawMessage) (json.RawMessage, error) {
 	return edit(old, func(members map[string]any) {
 		if coupon, ok := members["coupon"]; ok {
@@ -78,6 +78,7 @@ func edit(old json.RawMessage, change func(members map[string]any)) (json.RawMes
 	return json.Marshal(members)
 }
 
+// Proves M4.
 func TestCartReadsWhatItStored(t *testing.T) {
 	cart := stay.Register(staytest.App(t, nil), CartModule)
 	staytest.Golden(t, cart, os.DirFS("testdata/cart"))

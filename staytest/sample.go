@@ -6,12 +6,12 @@ import (
 	"time"
 )
 
-// sample returns the JSON of a state in which every field that can be is other
-// than zero: the initial one, filled up.
+// sample returns the JSON of a state in which no field is zero that can be
+// anything else: the initial state, filled up.
 func (g *golden) sample() string {
 	initial, err := g.state.Decode(g.state.Version(), []byte("{}"))
 	if err != nil {
-		return err.Error() // the initial state is one, so this cannot be
+		return err.Error() // cannot happen: the initial state is valid
 	}
 	text := indented(initial)
 	fill(reflect.ValueOf(initial).Elem(), map[reflect.Type]bool{})
@@ -23,8 +23,8 @@ func (g *golden) sample() string {
 	return text
 }
 
-// fill sets what is zero in v. It leaves alone what has rules of its own, and
-// does not enter a struct that it is in already.
+// fill sets the zero fields of v. It leaves alone what has its own rules, and
+// does not enter a struct that it is already in.
 func fill(v reflect.Value, open map[reflect.Type]bool) {
 	t := v.Type()
 	switch {
@@ -40,7 +40,7 @@ func fill(v reflect.Value, open map[reflect.Type]bool) {
 	case reflect.Struct:
 		open[t] = true
 		for i := range t.NumField() {
-			// The fields of an embedded struct can be set whatever its name.
+			// The fields of an embedded struct can be set, exported or not.
 			if f := t.Field(i); f.IsExported() || f.Anonymous {
 				fill(v.Field(i), open)
 			}

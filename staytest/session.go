@@ -9,45 +9,46 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
-// Session returns a context for calls on states and sessions of the App: that
-// of a browser which has not been here before, without HTTP. It ends with the
-// test, as t.Context does. It may be used concurrently.
+// Session returns a context for calls on states and sessions of the App: the
+// context of a browser that has not been here before, without HTTP. It ends
+// with the test, as t.Context does. It may be used concurrently.
 //
-// Each use of the context is a request of its own with the cookie that the
-// browser has by then. So it goes on as the same session when the session is
-// renewed, as a login does, slides when time passes, and begins as a new one
-// after Destroy or when the session has expired; only a Destroy before any
+// Each use of the context is a separate request, with the cookie that the
+// browser has at that time. So it stays the same session when the session is
+// renewed, as a login does, slides when time passes, and becomes a new session
+// after Destroy or when the session has expired. Only a Destroy before any
+// state was used ends it for good. Two browsers are two calls of Session.
 // state was used ends it for good. Two browsers are two calls of Session.
 func Session(t testing.TB, app *stay.App) context.Context {
 	t.Helper()
-	core := bridge.AppOf(app)
+	core := access.AppOf(app)
 	return &browser{Context: t.Context(), app: core, ring: core.Keyring(nil)}
 }
 
-// A browser is the context of one, and the bridge.Carrier that its sessions'
+// A browser is the context of one, and the access.Carrier that its sessions'
 // tokens come by.
 type browser struct {
 	context.Context // of the test
 
-	app  bridge.App
-	ring bridge.Keyring
+	app  access.App
+	ring access.Keyring
 
 	mu    sync.Mutex
 	token string
-	// first is the request that has no cookie to send. Unlike a real browser,
-	// which gets a session with each of several requests that begin without a
-	// cookie, this one has them share one.
+	// first is the request that has no cookie to send. A real browser gets a
+	// session with each of several requests that begin without a cookie; in
+	// this one, they share one.
 	first context.Context
 }
 
 // Format implements fmt.Formatter: the token stays out of the test's output.
 func (b *browser) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "staytest.Session") }
 
-// Value implements context.Context: whoever looks for the session finds that
-// of a new request.
+// Value implements context.Context: code that looks for the session finds the
+// session of a new request.
 func (b *browser) Value(key any) any { return b.request().Value(key) }
 
 func (b *browser) request() context.Context {
@@ -62,7 +63,7 @@ func (b *browser) request() context.Context {
 	return b.first
 }
 
-// Issue implements bridge.Carrier.
+// Issue implements access.Carrier.
 func (b *browser) Issue(token string, _ time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -70,8 +71,9 @@ func (b *browser) Issue(token string, _ time.Time) bool {
 	return true
 }
 
-// Used implements bridge.Carrier.
+// Used implements access.Carrier.
 func (b *browser) Used() {}
 
-// Open implements bridge.Carrier: there is no header that could be written.
+// Open implements access.Carrier: there is no header that could have been
+// written.
 func (b *browser) Open() bool { return true }

@@ -22,9 +22,11 @@ func write(text string) func(*note) error {
 	return func(n *note) error { n.Text = text; return nil }
 }
 
-// A stored state is read anew from its JSON at each use (M5); guests and
-// ephemeral states, which nothing would bring back, stay.
-func TestM5AppEvictsAfterEachUse(t *testing.T) {
+// A stored state is read anew from its JSON at each use; guests and ephemeral
+// states, which nothing would bring back, stay.
+//
+// Proves M5.
+func TestAppEvictsAfterEachUse(t *testing.T) {
 	app := staytest.App(t, nil)
 	restored := 0
 	stored := stay.Register(app, stay.Module[note]{Name: "stored", Persist: stay.PerSession, OnCreated: func(c *stay.Call, _ *note) error {
@@ -142,9 +144,11 @@ func TestSessionGoesOn(t *testing.T) {
 	}
 }
 
-// However many begin at once, a browser has one session (B11).
-// A7, A8: a login by an action is seen by the next call, whether the guest has
-// used the session before or not, and so is a logout.
+// However many begin at once, a browser has one session. A login by an action is
+// seen by the next call, whether the guest has used the session before or not,
+// and so is a logout.
+//
+// Proves A7, A8, B11.
 func TestSessionGoesOnWhenTheKeyChanges(t *testing.T) {
 	type Note struct {
 		User string `json:"user" stay:"key"`
@@ -177,7 +181,8 @@ func TestSessionGoesOnWhenTheKeyChanges(t *testing.T) {
 	}
 }
 
-func TestB11ParallelFirstUse(t *testing.T) {
+// Proves B11.
+func TestParallelFirstUseIsOneSession(t *testing.T) {
 	app := staytest.App(t, nil)
 	state := stay.Register(app, stay.Module[Counter]{Name: "counter", Persist: stay.PerSession})
 	ctx := staytest.Session(t, app)

@@ -9,11 +9,11 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// Want checks that the committed state is as wanted. Otherwise the test fails
-// and goes on, with a line for each difference: the path in JSON, what is
+// Want checks that the committed state equals want. If it does not, the test
+// fails and goes on, with a line for each difference: the path in JSON, what is
 // there and what is wanted. Values are compared as JSON keeps them: an absent
 // list (null) is not an empty one, and times are equal when they are the same
-// instant. A state that cannot be read, and a want that JSON cannot hold, is a
+// instant. A state that cannot be read, or a want that JSON cannot hold, is a
 // failure too.
 //
 //	staytest.Want(t, ctx, counter, Counter{Count: 2})
@@ -41,7 +41,7 @@ func Want[S any](t testing.TB, ctx context.Context, state *stay.State[S], want S
 	}
 }
 
-// valueOf returns what the JSON of a state holds.
+// valueOf returns the JSON of a state as maps, lists and plain values.
 func valueOf(v any) (any, error) {
 	b, err := json.Marshal(v)
 	if err != nil {

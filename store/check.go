@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// CheckGroups says which groups of one call of Commit a store has to reject
-// whatever it holds (C6), for stores to call before they do anything else. It
-// returns nil when there are none, and otherwise an error for each group in
-// order, nil for those that may be committed:
+// CheckGroups finds the groups of one call of Commit that a store has to reject
+// whatever it holds (C6). Stores call it before they do anything else. It
+// returns nil when there are no such groups. Otherwise it returns an error for
+// each group, in order, nil for those that may be committed:
 //
 //	bad := store.CheckGroups(groups, s.Features())
 //	for i, g := range groups {
@@ -19,17 +19,17 @@ import (
 //		...
 //	}
 //
-// Rejected are a group without writes, one of several writes without
-// [Features].Groups, and a group of which a write
+// It rejects a group without writes, a group of several writes without
+// [Features].Groups, and a group with a write that
 //
 //   - has an operation that does not exist, or a key that is empty,
 //   - has a key longer than [MaxKey], or puts a Value or a Meta longer than
 //     [Features].MaxValue: the error wraps [ErrTooLarge],
-//   - has a key that the call has named before, in this group or in one before
-//     it that may itself be rejected.
+//   - has a key that the call has named before, in this group or in an earlier
+//     one, even if that group is rejected.
 //
-// Of several mistakes in a group the first is returned. The errors hold no keys
-// and no values. A call with one write that is valid costs no allocation.
+// If a group has several mistakes, the first is returned. The errors hold no
+// keys and no values. A call with one valid write allocates nothing.
 func CheckGroups(groups []Group, features Features) []error {
 	var named map[string]struct{}
 	if len(groups) > 1 || len(groups) == 1 && len(groups[0]) > 1 {
@@ -47,8 +47,9 @@ func CheckGroups(groups []Group, features Features) []error {
 	return errs
 }
 
-// checkGroup says what is wrong with a group. It enters all its keys in named,
-// where it finds those of the groups before; nil if there is one write only.
+// checkGroup says what is wrong with a group. It adds the group's keys to
+// named, which holds the keys of the earlier groups; named is nil if the call
+// has only one write.
 func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	var first error
 	switch {
@@ -73,8 +74,8 @@ func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	return first
 }
 
-// checkWrite says what is wrong with a write by itself. A maxValue of 0 bounds
-// nothing.
+// checkWrite says what is wrong with a write by itself. If maxValue is 0 there
+// is no limit.
 func checkWrite(w *Write, maxValue int) error {
 	switch size := max(len(w.Value), len(w.Meta)); {
 	case w.Op > Check:

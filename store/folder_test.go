@@ -10,6 +10,7 @@ import (
 	"github.com/stay-go/stay/store/storetest"
 )
 
+// Proves A13, C1, C2, C3, C4, C5, C6, C7.
 func TestFolder(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		New: func(t *testing.T) func(*testing.T) store.Store {

@@ -6,63 +6,62 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 )
 
-// Simple is what a custom store needs to have to be adapted by [FromSimple]:
-// bytes under names, nothing conditional.
+// Simple is the interface of a custom store that [FromSimple] adapts: bytes
+// under names, with no conditions.
 //
-// Keys are made for file names and URLs: 1 to 200 characters out of a-z, 0-9
-// and "-_.=", neither beginning nor ending with a dot. Methods are called by
-// several goroutines at once, but never twice at the same time for one key.
-// Slices that went in or came out are not modified by either side.
+// Keys are suitable as file names and in URLs: 1 to 200 characters out of a-z,
+// 0-9 and "-_.=", with no dot at the beginning or the end. Several goroutines
+// call the methods at once, but never two at the same time for one key. Neither
+// side modifies slices that were passed in or returned.
 //
-// A Simple that also has a method Close() error is closed by FromSimple's
-// store, once, when no call is under way.
+// If a Simple also has a method Close() error, FromSimple's store calls it
+// once, when no call is under way.
 type Simple interface {
-	// Load returns what was saved last under the key, or nil, nil if there is
-	// nothing. An empty slice that is not nil is something.
+	// Load returns the value that was saved last under the key, or nil, nil if
+	// there is none. An empty slice that is not nil is a value.
 	Load(ctx context.Context, key string) ([]byte, error)
 	// Save stores the value under the key. It returns nil when the value is as
-	// durable as this store makes it; a Save that returned an error must not
-	// take effect later, and must leave the old value or the new one whole.
+	// durable as this store makes it. A Save that returned an error must not
+	// take effect later, and must leave either the old value or the new one,
+	// complete.
 	Save(ctx context.Context, key string, value []byte) error
-	// Delete removes what is stored under the key. It is not an error if there
-	// is nothing. What is said of the errors of Save is true of Delete.
+	// Delete removes the value under the key. It is not an error if there is
+	// none. What is said about the errors of Save also holds for Delete.
 	Delete(ctx context.Context, key string) error
 }
 
-// FromSimple makes a Store of s. It adds revisions, conditions, groups and
-// expiry, and keeps everything about a record in the one value that s saves:
-// a line of JSON (revision, expiry, schema version, meta), a newline, then the
+// FromSimple makes a Store from s. It adds revisions, conditions, groups and
+// expiry, and keeps everything about a record in the one value that s saves: a
+// line of JSON (revision, expiry, schema version, meta), a newline, then the
 // record's value as it is.
 //
-// The store must be the only one that changes what is in s: it declares
-// SoleOwner. It declares Durable, at the level at which Save is. It also
-// declares Groups, with one reservation: a group is applied all or none as
-// long as the process lives (what was saved before a failure is taken back,
-// and nobody sees it meanwhile), but a crash can cut a group short. Its writes
-// are made in order, except that session records (keys that begin with
-// "stay/session/") come last, so that a session never names what is not there.
-// It declares neither Expire nor List: an expired record is absent, and is
-// removed from s when a Load finds it more than a minute after its time. One
-// that nobody asks for again stays: a public site fills such a store with the
-// states of sessions that have ended, unless something else removes them.
+// Nothing else may change what is in s: the store declares SoleOwner. It
+// declares Durable, at the level of Save. It also declares Groups, with one
+// limit: as long as the process lives, a group is applied completely or not at
+// all (what was saved before a failure is undone, and nobody sees it
+// meanwhile), but a crash can cut a group short. Its writes are made in order,
+// see [Group]. It declares neither Expire nor List: an expired record is
+// absent, and is removed from s when a Load finds it more than a minute after
+// its time. If nobody asks for it again, it stays: a public site fills such a
+// store with the states of sessions that have ended, unless something else
+// removes them.
 //
-// Revisions are at least the wall clock in nanoseconds, which is what makes
-// them grow across deletions and restarts. A clock set back by more than the
-// time that the process was down can break that for deleted keys.
+// Revisions are at least the wall clock in nanoseconds. That makes them grow
+// across deletions and restarts. If the clock is set back by more than the time
+// that the process was down, this can fail for deleted keys.
 //
-// What s returns for a key and is not what FromSimple saved is not lost: Load
-// returns it whole as the value of a record with revision 1.
+// If s returns bytes that FromSimple did not save, they are not lost: Load
+// returns them whole as the value of a record with revision 1.
 //
 // A failed Save makes a group Unknown, unless reading back shows that nothing
-// has changed; then it is Rejected. Reading and taking back may go on for ten
+// has changed; then it is Rejected. Reading back and undoing may go on for ten
 // seconds after the context of the call has ended. Calls wait for each other
-// only where they share a key. FromSimple panics on a nil Simple.
+// only if they share a key. FromSimple panics on a nil Simple.
 func FromSimple(s Simple) Store {
 	if s == nil {
 		panic("store.FromSimple: the store is nil")
@@ -71,22 +70,20 @@ func FromSimple(s Simple) Store {
 }
 
 const (
-	// lastPrefix begins the keys that are written last within a group.
-	lastPrefix = "stay/session/"
 	// dropAfter is how long a record stays after it expired, so that a claim,
 	// or a caller whose clock is behind, finds it.
 	dropAfter = time.Minute
-	// mendTime bounds what is done after a failure, when the context of the
-	// call may have ended already.
+	// mendTime bounds the work after a failure, when the context of the call
+	// may have ended already.
 	mendTime = 10 * time.Second
-	// atOnce is the number of groups or reads of one call that are worked on
-	// at the same time.
+	// atOnce is the number of groups or reads of one call that run at the same
+	// time.
 	atOnce = 16
 )
 
 type simpleStore struct {
 	simple Simple
-	locks  *keyLocks     // by key; whoever touches a key in simple holds its lock
+	locks  *keyLocks     // by key; code that touches a key in simple holds its lock
 	last   atomic.Uint64 // highest revision seen or given
 
 	mu       sync.Mutex
@@ -98,11 +95,11 @@ type simpleStore struct {
 	closeErr  error
 }
 
-// pending is apart so that package fmt prints none of it with the store.
+// pending is a separate struct so that package fmt does not print it with the
+// store.
 type pending struct {
-	// undo holds what must be saved under a key before anything else happens
-	// to it, nil for nothing: the rest of groups that could not be taken back
-	// at once.
+	// undo holds what must be saved under a key before anything else happens to
+	// it, nil for nothing: the rest of groups that could not be undone at once.
 	undo map[string][]byte
 }
 
@@ -146,7 +143,7 @@ func (s *simpleStore) loadOne(ctx context.Context, now time.Time, r Read) (Recor
 		return Record{}, err
 	case rec.Expired(now):
 		if rec.Expired(now.Add(-dropAfter)) {
-			// An error means that it is removed another time.
+			// After an error, another Load removes it.
 			_ = s.simple.Delete(ctx, simpleKey(r.Key))
 		}
 		return Record{Key: r.Key}, nil
@@ -156,8 +153,8 @@ func (s *simpleStore) loadOne(ctx context.Context, now time.Time, r Read) (Recor
 	return rec, nil
 }
 
-// get returns the record of a key, expired or not, and the bytes that it is
-// made of. The caller holds the key's lock.
+// get returns the record of a key, expired or not, and the bytes that it was
+// decoded from. The caller holds the key's lock.
 func (s *simpleStore) get(ctx context.Context, key string) (Record, []byte, error) {
 	if err := s.mend(ctx, key); err != nil {
 		return Record{}, nil, err
@@ -171,8 +168,8 @@ func (s *simpleStore) get(ctx context.Context, key string) (Record, []byte, erro
 	return rec, raw, nil
 }
 
-// Commit answers groups one by one, several at the same time: their keys are
-// distinct.
+// Commit answers each group separately, several at the same time: their keys
+// are distinct.
 func (s *simpleStore) Commit(ctx context.Context, now time.Time, groups []Group) []Result {
 	results := make([]Result, len(groups))
 	if err := s.begin(); err != nil {
@@ -193,7 +190,7 @@ func (s *simpleStore) Commit(ctx context.Context, now time.Time, groups []Group)
 	return results
 }
 
-// Expired returns nothing, as Features says.
+// Expired returns nothing: the store does not declare Expire.
 func (s *simpleStore) Expired(context.Context, time.Time, int) ([]Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -215,7 +212,7 @@ func (s *simpleStore) Close() error {
 	return s.closeErr
 }
 
-// seen notes a revision, so that those given later are greater.
+// seen records a revision, so that later ones are greater.
 func (s *simpleStore) seen(rev Revision) {
 	for {
 		last := s.last.Load()
@@ -254,7 +251,8 @@ func each(n int, do func(i int)) {
 	wg.Wait()
 }
 
-// keyLocks are locks by key that exist while somebody holds or awaits them.
+// keyLocks are locks by key. A lock exists while somebody holds it or waits for
+// it.
 type keyLocks struct {
 	mu    sync.Mutex
 	byKey map[string]*keyLock
@@ -270,7 +268,7 @@ func newKeyLocks() *keyLocks {
 }
 
 // lock takes the locks of all keys, which are distinct, and returns a function
-// that gives them back. It fails when ctx ends. Everybody takes locks in the
+// that releases them. It fails when ctx ends. All callers take locks in the
 // order of the keys, so nobody waits in a circle.
 func (l *keyLocks) lock(ctx context.Context, keys ...string) (unlock func(), err error) {
 	keys = slices.Sorted(slices.Values(keys))
@@ -315,18 +313,4 @@ func (l *keyLocks) leave(key string, held bool) {
 	if k.users--; k.users == 0 {
 		delete(l.byKey, key)
 	}
-}
-
-// inOrder returns the indexes of a group's writes in the order in which they
-// are made.
-func inOrder(g Group) []int {
-	var first, last []int
-	for i, w := range g {
-		if strings.HasPrefix(w.Key, lastPrefix) {
-			last = append(last, i)
-		} else {
-			first = append(first, i)
-		}
-	}
-	return append(first, last...)
 }

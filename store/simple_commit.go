@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// commit applies one group that has nothing wrong with it.
+// commit applies one group that CheckGroups did not reject.
 func (s *simpleStore) commit(ctx context.Context, now time.Time, g Group) Result {
 	keys := make([]string, len(g))
 	for i, w := range g {
@@ -45,7 +45,7 @@ func (s *simpleStore) commit(ctx context.Context, now time.Time, g Group) Result
 func (s *simpleStore) write(ctx context.Context, g Group, before [][]byte) Result {
 	revs := make([]Revision, len(g))
 	var made []int // indexes of the writes that were made
-	for _, i := range inOrder(g) {
+	for i := range g {
 		w := &g[i]
 		var err error
 		switch {
@@ -69,8 +69,8 @@ func (s *simpleStore) write(ctx context.Context, g Group, before [][]byte) Resul
 }
 
 // failed answers a group whose write i failed after those in made. A single
-// write stays as the failure left it. Of a group everything is taken back,
-// which is what all or none needs.
+// write stays as the failure left it. In a group of several, all writes are
+// undone, because a group is all or nothing.
 func (s *simpleStore) failed(ctx context.Context, g Group, before [][]byte, made []int, i int, cause error) Result {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendTime)
 	defer cancel()
@@ -99,7 +99,7 @@ func (s *simpleStore) failed(ctx context.Context, g Group, before [][]byte, made
 	return Result{Outcome: Rejected, Err: cause}
 }
 
-// mend gives a key back what it had before a group that was cut short, if
+// mend restores the value that a key had before a group that was cut short, if
 // there was one. The caller holds the key's lock.
 func (s *simpleStore) mend(ctx context.Context, key string) error {
 	s.mu.Lock()
@@ -131,7 +131,7 @@ func (s *simpleStore) set(ctx context.Context, key string, raw []byte) error {
 	return nil
 }
 
-// sameRaw compares bytes of which nil means that there are none.
+// sameRaw compares bytes; nil means that there are none.
 func sameRaw(a, b []byte) bool {
 	return (a == nil) == (b == nil) && bytes.Equal(a, b)
 }

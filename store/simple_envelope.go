@@ -11,13 +11,14 @@ import (
 	"time"
 )
 
-// maxSimpleKey is the length up to which keys are written out.
+// maxSimpleKey is the greatest length of a key that is written out.
 const maxSimpleKey = 200
 
 // simpleKey returns the name under which a record is saved. Bytes other than
 // a-z, 0-9, "-", "_" and an inner dot are written as "=" and two hexadecimal
-// digits, which no two keys share; a name that would be too long is replaced
-// by its key's SHA-256 behind "=sha256-", which is no such escape.
+// digits, so no two keys share a name. A name that would be too long is
+// replaced by "=sha256-" and the SHA-256 of its key; that is not a valid
+// escape.
 func simpleKey(key string) string {
 	if len(key) <= maxSimpleKey {
 		var b strings.Builder
@@ -39,21 +40,21 @@ func simpleKey(key string) string {
 	return "=sha256-" + hex.EncodeToString(sum[:])
 }
 
-// An envelope is the first line of what is saved.
+// An envelope is the first line of a saved value.
 type envelope struct {
 	Format   int      `json:"stay"`
 	Revision Revision `json:"rev"`
-	// Key is there only when the name does not tell it.
+	// Key is set only if the name does not contain the key.
 	Key     []byte `json:"key,omitempty"`
 	Expires *int64 `json:"expires,omitempty"` // milliseconds since 1970
 	Version int    `json:"version,omitempty"`
 	Meta    []byte `json:"meta,omitempty"`
 }
 
-// envelopeFormat is the format written and the only one read.
+// envelopeFormat is the format that is written, and the only one that is read.
 const envelopeFormat = 1
 
-// named returns what the envelope has to say about the key.
+// named returns the Key of the envelope for a key, nil if the name contains it.
 func named(key string) []byte {
 	if strings.HasPrefix(simpleKey(key), "=sha256-") {
 		return []byte(key)
@@ -64,7 +65,7 @@ func named(key string) []byte {
 func encodeEnvelope(w *Write, rev Revision) []byte {
 	e := envelope{Format: envelopeFormat, Revision: rev, Key: named(w.Key), Version: w.Version, Meta: w.Meta}
 	if !w.Expires.IsZero() {
-		// Truncated as a time and not as a number, to round down before 1970.
+		// Truncate the time and not the number, to round down before 1970.
 		ms := w.Expires.Truncate(time.Millisecond).UnixMilli()
 		e.Expires = &ms
 	}
@@ -77,9 +78,9 @@ func encodeEnvelope(w *Write, rev Revision) []byte {
 	return append(line, w.Value...)
 }
 
-// decodeEnvelope returns the record that raw is; nil is an absent one. What is
-// no envelope becomes a record with all of raw as its value: whoever decodes
-// it fails, and nobody replaces it believing that there is nothing.
+// decodeEnvelope returns the record that raw holds; nil is an absent one. Bytes
+// that are no envelope become a record with all of raw as its value: decoding
+// it fails, and nobody replaces it in the belief that there is nothing.
 func decodeEnvelope(key string, raw []byte) Record {
 	if raw == nil {
 		return Record{Key: key}

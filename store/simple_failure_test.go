@@ -13,6 +13,8 @@ import (
 )
 
 // The outcome of one failed write says what reading back shows.
+//
+// Proves C2.
 func TestSimpleFailedWrite(t *testing.T) {
 	type calls []string
 	for name, c := range map[string]struct {
@@ -61,6 +63,8 @@ func TestSimpleFailedWrite(t *testing.T) {
 
 // A group is all or none whatever call of it fails, also when taking back
 // fails for a while: nobody sees half of it meanwhile.
+//
+// Proves C2.
 func TestSimpleFailedGroup(t *testing.T) {
 	for _, failing := range []string{"save a", "delete b", "save c"} {
 		for _, done := range []bool{false, true} {
@@ -135,6 +139,8 @@ func TestSimpleFailedGroup(t *testing.T) {
 
 // A context that ends in the middle of a group does not keep it from being
 // taken back.
+//
+// Proves C6.
 func TestSimpleCancelledGroup(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)
@@ -157,6 +163,8 @@ func TestSimpleCancelledGroup(t *testing.T) {
 
 // Where reading back tells nothing, a failed write is unknown: when it fails
 // itself, and when what was there before is nearly what is there now.
+//
+// Proves C2.
 func TestSimpleUnsure(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)

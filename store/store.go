@@ -1,30 +1,30 @@
-// Package store is the contract between Stay and the place where state is
-// kept: records of bytes with revisions, changed by compare-and-swap in atomic
-// groups. It knows nothing of types, modules or sessions.
+// Package store is the contract between Stay and the place where state is kept:
+// records of bytes with revisions, changed by compare-and-swap in atomic
+// groups. It knows nothing about types, modules or sessions.
 //
-// Users of Stay open a store and hand it to stay.New; only those who write a
-// store read on. The rules C1 to C7 below are what package storetest checks,
-// one subtest per rule; a store that passes it is a store Stay can rely on. A
-// store that has nothing but load, save and delete is adapted by [FromSimple].
+// Users of Stay open a store and pass it to stay.New. Read on only if you write
+// a store. Package storetest checks the rules C1 to C7 below, with a subtest
+// for each; Stay can rely on a store that passes. [FromSimple] adapts a store
+// that has only load, save and delete.
 //
 // # C1: reads
 //
-// Load answers every [Read] in order. A read that names the revision its
-// caller already holds is answered with that revision and nothing else unless
-// the store has another one. Load is linearizable with Commit: what was
-// answered as applied before Load began is seen by it.
+// Load answers every [Read] in order. If a read names the revision that its
+// caller already holds, and the store has the same one, the answer has that
+// revision and nothing else. Load is linearizable with Commit: it sees
+// everything that was answered as applied before it began.
 //
 // # C2: writes
 //
-// Every [Write] is conditional on the revision it replaces; 0 means that the
-// key must be absent. Commit answers each [Group] with a [Result], and a group
-// is applied whole or not at all. Groups of one call are independent: a bad
-// one fails alone.
+// Every [Write] is conditional on the revision that it replaces; 0 means that
+// the key must be absent. Commit answers each [Group] with a [Result], and a
+// group is applied as a whole or not at all. The groups of one call are
+// independent: a bad one fails alone.
 //
 // # C3: revisions
 //
 // The revision of a key is greater than every earlier revision of that key,
-// also after it was deleted, expired and created again; otherwise a
+// also after the record was deleted, expired and created again. Otherwise a
 // compare-and-swap by somebody who still holds an old revision could succeed.
 // Revisions of different keys do not compare.
 //
@@ -32,38 +32,39 @@
 //
 // The time comes with the call. A record whose Expires is not zero and not
 // after now is absent, for Load and for the condition of every write. Only a
-// [Delete] reaches an expired record: one that names its revision removes it,
-// which is how an expired record is claimed by exactly one caller. The clock of
-// the store plays no part, and time may go backwards between calls; only a
-// store without [Features].Expire may drop what it saw expired more than a
-// minute before.
+// [Delete] reaches an expired record: a Delete that names its revision removes
+// it. So exactly one caller can claim an expired record. The clock of the store
+// plays no part, and time may go backwards between calls. Only a store without
+// [Features].Expire may drop records, and only those that it saw expired more
+// than a minute before.
 //
 // # C5: durability and features
 //
-// Applied means durable at the level that the store's documentation states.
-// What a store can do is declared in [Features]; Stay refuses a store that
-// lacks what an application needs when the application starts, and never
-// works around it silently.
+// Applied means durable at the level that the store's documentation states. A
+// store declares in [Features] what it can do. If it lacks what an application
+// needs, Stay refuses it when the application starts, and never works around it
+// silently.
 //
 // # C6: cancellation, bytes and bounds
 //
-// A cancelled call is never half done within a group; a group whose outcome
-// the store does not know is [Unknown]. Such a group may be applied after the
-// call, but not after a later group from the same process that writes one of
-// its keys: when that one is answered, the earlier one has been applied or
-// never will be. Otherwise a change that was repeated and stored, and whose
-// record was deleted then, could arrive once more and bring the record back. A
-// store behind a network can have each write say until when it may begin, by
-// the server's clock, and answer Unknown no earlier than that.
+// A cancelled call is never half done within a group. If the store does not
+// know the outcome of a group, the group is [Unknown]. Such a group may be
+// applied after the call, but not after a later group from the same process
+// that writes one of its keys: when the later group is answered, the earlier
+// one has been applied or never will be. Otherwise a change could be repeated,
+// stored, and its record deleted, and then the first sending could arrive and
+// bring the record back. A store behind a network can give each write a time
+// until which it may begin, by the server's clock, and answer Unknown no
+// earlier than that.
 //
-// Keys and values are arbitrary bytes.
-// Keys are 1 to [MaxKey] bytes long and all keys of one call are distinct: a
-// group that breaks this is [Rejected], alone; of several groups that name one
-// key all but the first are. So is a group without writes, and one of several
-// writes where the store has no Groups. [CheckGroups] finds all of these. The
-// slices of a Write and of a Record are never modified after they were handed
-// over, by either side, so both may keep them; the Group that lists the writes
-// may be used again once Commit has returned.
+// Keys and values are arbitrary bytes. Keys are 1 to [MaxKey] bytes long and
+// all keys of one call are distinct. A group that breaks this is [Rejected],
+// alone; if several groups name one key, all but the first are rejected. A
+// group without writes is rejected too, and so is one with several writes if
+// the store has no Groups. [CheckGroups] finds all of these. Neither side
+// modifies the slices of a Write or a Record after it has passed them on, so
+// both may keep them. The Group that lists the writes may be reused once Commit
+// has returned.
 //
 // # C7: closing
 //
@@ -79,22 +80,26 @@ import (
 	"time"
 )
 
-// MaxKey is the length in bytes up to which every store takes keys (C6).
+// MaxKey is the greatest length of a key, in bytes, that every store takes
+// (C6).
 const MaxKey = 1024
 
-// Errors that a store wraps in what it returns, so that callers can tell them
+// Errors that a store wraps in its own errors, so that callers can tell them
 // apart with errors.Is.
 var (
 	// ErrUnavailable means that the store could not do its work: disk full,
 	// server down, deadline exceeded. Trying again later may succeed.
 	ErrUnavailable = errors.New("store: unavailable")
+	// ErrCorrupt means that what is stored is damaged. Trying again does not
+	// help: the records have to be restored.
+	ErrCorrupt = errors.New("store: corrupt")
 	// ErrTooLarge means that a key or value is longer than the store takes.
 	ErrTooLarge = errors.New("store: too large")
 	// ErrClosed means that the store has been closed.
 	ErrClosed = errors.New("store: closed")
 )
 
-// A Revision orders the values a key had (C3). 0 is the revision of an absent
+// A Revision orders the values of a key (C3). 0 is the revision of an absent
 // record.
 type Revision uint64
 
@@ -123,7 +128,7 @@ func (r *Record) Expired(now time.Time) bool {
 // A Read asks for the record of a key.
 type Read struct {
 	Key string
-	// Have is the revision that the caller holds already, 0 for none. If the
+	// Have is the revision that the caller already holds, 0 for none. If the
 	// store has the same one, it answers with a Record that has only Key and
 	// Revision filled in.
 	Have Revision
@@ -158,16 +163,21 @@ type Write struct {
 	Expires time.Time
 }
 
-// A Group is one or more writes that are applied all or none. Its keys are
-// distinct. Several writes need Features.Groups.
+// A Group is one or more writes that are applied all together or not at all.
+// Its keys are distinct. Several writes need Features.Groups.
+//
+// A store whose groups a crash can cut short makes the writes of a group in
+// their order. A record that names another one comes after it: Stay puts the
+// record of a session last, so a session never names a state that is not there.
 type Group []Write
 
-// An Outcome is what became of a Group.
+// An Outcome says what happened to a Group.
 type Outcome uint8
 
 const (
-	// Unknown: the group may have been applied, or may be later (C6), or not.
-	// It is the zero value, so a result that nobody filled in claims nothing.
+	// Unknown: the group may have been applied, may be applied later (C6), or
+	// neither. It is the zero value, so a result that nobody filled in claims
+	// nothing.
 	Unknown Outcome = iota
 	// Applied: every write was applied and is durable (C5).
 	Applied
@@ -192,14 +202,14 @@ func (o Outcome) String() string {
 	return "invalid"
 }
 
-// A Result says what became of a Group.
+// A Result says what happened to a Group.
 type Result struct {
 	Outcome Outcome
 	// Revisions holds the new revision for each write when Applied.
 	Revisions []Revision
-	// Current holds the record that the store has for each write when
-	// Conflict, Revision 0 where the key is absent. For writes whose condition
-	// held, only Key and Revision are filled in for certain.
+	// Current holds the record that the store has for each write when Conflict,
+	// with Revision 0 if the key is absent. For writes whose condition held,
+	// only Key and Revision are certain to be filled in.
 	Current []Record
 	// Err is the cause when Rejected or Unknown.
 	Err error
@@ -209,22 +219,22 @@ type Result struct {
 type Features struct {
 	// Durable: what was applied survives the end of the process.
 	Durable bool
-	// SoleOwner: nothing else changes the records while this store is open,
-	// so what was read or written last may be served from memory.
+	// SoleOwner: nothing else changes the records while this store is open, so
+	// what was last read or written may be served from memory.
 	SoleOwner bool
 	// Groups: groups of several writes are atomic.
 	Groups bool
 	// Expire: Expired finds expired records.
 	Expire bool
 	// List: the store is a Lister. A wrapper that has the method while the
-	// store below lacks it declares false.
+	// wrapped store lacks it declares false.
 	List bool
-	// Immediate: calls never wait for a disk, a server or another process, so
-	// the engine makes them from the goroutine of its caller and does not
-	// gather writes first.
+	// Immediate: calls never wait for a disk, a server or another process. The
+	// engine then makes them from its caller's goroutine, and does not gather
+	// writes first.
 	Immediate bool
-	// MaxValue is the number of bytes up to which values are taken; 0 = no
-	// limit of its own. A group beyond it is Rejected with ErrTooLarge.
+	// MaxValue is the greatest length of a value in bytes; 0 means that the
+	// store has no limit. A group beyond it is Rejected with ErrTooLarge.
 	MaxValue int
 }
 
@@ -236,21 +246,21 @@ type Store interface {
 	// Commit applies each group or not (C2) and returns a result for each, in
 	// order. It returns when what it reports as Applied is durable (C5).
 	Commit(ctx context.Context, now time.Time, groups []Group) []Result
-	// Expired returns up to limit expired records (C4), whole, in no
+	// Expired returns up to limit expired records (C4), complete, in no
 	// particular order. It may miss records that expired less than a minute
 	// ago. Without Features.Expire it returns none.
 	Expired(ctx context.Context, now time.Time, limit int) ([]Record, error)
 	// Features returns the same value at every call, also after Close.
 	Features() Features
-	// Close releases everything the store holds (C7). Calls that are under
-	// way finish or fail before it returns.
+	// Close releases everything the store holds (C7). Calls under way finish or
+	// fail before it returns.
 	Close() error
 }
 
 // A Lister is a Store that can list its keys.
 type Lister interface {
-	// List returns, in ascending byte order, up to limit keys that begin with
-	// prefix and come after the key named, of records that are present at
-	// now. Fewer than limit keys mean that there are no more.
+	// List returns up to limit keys in ascending byte order: keys of records
+	// present at now that begin with prefix and come after the key after. If it
+	// returns fewer than limit keys, there are no more.
 	List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
 }

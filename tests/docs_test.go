@@ -10,6 +10,8 @@ import (
 
 // Every program text in the README and the guides stands, to the letter, in a
 // file that is compiled.
+//
+// Proves B6.
 func TestDocsAreCompiled(t *testing.T) {
 	var sources []string
 	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {

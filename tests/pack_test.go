@@ -21,6 +21,8 @@ const version = "v0.0.1-test"
 // Users have no go.work and no replace: the modules are packed as a release
 // would publish them, served by a module proxy of files, and the quick start
 // is built in an empty module that knows nothing else; so are modules beside it.
+//
+// Proves A1.
 func TestPublishedModulesBuildTheQuickStart(t *testing.T) {
 	proxy := publish(t)
 	user := newUser(t, proxy)

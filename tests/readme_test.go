@@ -8,6 +8,8 @@ import (
 
 // The program that the README begins with is the one that is compiled and
 // packed here.
+//
+// Proves A1.
 func TestQuickStartIsCompiled(t *testing.T) {
 	const program = "examples/quickstart/main.go"
 	readme := string(readFile(t, filepath.Join(root, "README.md")))

@@ -8,6 +8,7 @@ import (
 	"go/token"
 	"go/types"
 	"io"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -41,9 +42,29 @@ var rules = []rule{
 		because: "stores keep bytes and revisions; they know nothing of what is built on them",
 	},
 	{
-		// internal/golden is a driver for tests: it stands above what it drives.
-		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
+		// internal/golden and internal/testkit are for tests: they stand above what they drive.
+		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
 		because: "the core is used by the root package, not the other way round",
+	},
+	{
+		from: stay + "/internal/keyspace", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace"},
+		because: "what keys consist of is known without anything that uses them",
+	},
+	{
+		from: stay + "/internal/signing", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/signing"},
+		because: "who signs cookies is handed what it needs: it knows no engine",
+	},
+	{
+		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/sweep"},
+		because: "what has expired are records and keys; what they are its owner tells",
+	},
+	{
+		from: stay + "/internal/engine", not: []string{stay + "/internal/signing", stay + "/internal/sweep", stay + "/internal/access"},
+		because: "the engine knows instances, not whose they are",
+	},
+	{
+		from: stay + "/internal/...", except: []string{stay + "/internal/access", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/proofs/..."}, not: []string{stay + "/internal/access"},
+		because: "the door leads into package stay, and is for what stands on it",
 	},
 	{
 		from: stay, not: []string{"net/http", "database/sql"},
@@ -62,8 +83,12 @@ var rules = []rule{
 		because: "measuring and tracing belong to package stay; whoever uses neither web nor a store of ours gets the adapter alone",
 	},
 	{
+		from: stay + "/...", not: []string{stay + "/internal/testkit"}, except: []string{stay + "/internal/testkit"},
+		because: "testkit is what tests share; no program is built with it",
+	},
+	{
 		from:    stay + "/...",
-		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testseed"},
+		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed"},
 		not:     []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it",
 	},
@@ -182,6 +207,7 @@ var cycles = []struct {
 	because string
 }{
 	{stay + "/internal/engine", 9, "what is in memory is one knot (engine, kind, instance, cache); what stands on it and what it stands on can be read alone"},
+	{stay, 7, "what users name (options, calls, sessions, modules), what is registered, sessions, states and the App stand on each other in this order; each of them is a knot for itself"},
 }
 
 // Whoever reads a file has to read those that it uses, and not the whole package.
@@ -193,6 +219,54 @@ func TestFilesOfAPackageFormSmallCycles(t *testing.T) {
 			if len(cycle) > c.most {
 				t.Errorf("%s: %d files form a cycle, at most %d may: %s\n%s", c.path, len(cycle), c.most, c.because, strings.Join(cycle, " "))
 			}
+		}
+	}
+}
+
+// The folder of package stay is its table of contents: few files, and the
+// methods of an exported type in few of them.
+func TestTheRootIsATableOfContents(t *testing.T) {
+	const mostFiles, mostProduct, mostOfAType = 64, 29, 4
+	entries, err := os.ReadDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, product := 0, 0
+	methods := map[string]map[string]bool{}
+	for _, e := range entries {
+		if e.IsDir() || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		files++
+		if !strings.HasSuffix(e.Name(), ".go") || strings.HasSuffix(e.Name(), "_test.go") {
+			continue
+		}
+		product++
+		file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(root, e.Name()), nil, parser.SkipObjectResolution)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok || fn.Recv == nil {
+				continue
+			}
+			name := strings.TrimLeft(types.ExprString(fn.Recv.List[0].Type), "*")
+			if name, _, _ = strings.Cut(name, "["); !ast.IsExported(name) {
+				continue
+			}
+			if methods[name] == nil {
+				methods[name] = map[string]bool{}
+			}
+			methods[name][e.Name()] = true
+		}
+	}
+	if files > mostFiles || product > mostProduct {
+		t.Errorf("the root has %d files, %d of them product code: at most %d and %d", files, product, mostFiles, mostProduct)
+	}
+	for name, in := range methods {
+		if len(in) > mostOfAType {
+			t.Errorf("the methods of %s stand in %d files, at most %d may have some: %v", name, len(in), mostOfAType, slices.Sorted(maps.Keys(in)))
 		}
 	}
 }

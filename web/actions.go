@@ -8,10 +8,10 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
-// Actions returns a handler that serves the states named, and no others, as
+// Actions returns a handler that serves the given states, and no others, as
 // JSON:
 //
 //	GET  {mount}/{module}           the state
@@ -19,43 +19,43 @@ import (
 //	                                payload, see Payload, and answers with the
 //	                                state
 //
-// Fields tagged stay:"private" are left out. Every action of these states can
-// be called by every client: what not everybody may do must check for itself
-// who calls.
+// Fields tagged stay:"private" are left out. Every client can call every action
+// of these states: an action that not everybody may use must itself check who
+// calls.
 //
-// The mount is the route by which the handler is found, up to the wildcard that
-// takes the rest of the path:
+// The mount is the route of the handler, up to the wildcard that takes the rest
+// of the path:
 //
 //	mux.Handle("/state/", web.Actions(cart))      // of http.ServeMux
 //	mux.Handle("/state/{rest...}", web.Actions(cart))
 //	router.Mount("/state", web.Actions(cart))     // of chi
 //	http.StripPrefix("/state", web.Actions(cart)) // everywhere else
 //
-// It is found by Request.Pattern. Under routers that do not set that, and where
-// the mount should be shorter than the route, cut it off with http.StripPrefix.
-// A route for whole paths, such as "POST /state/cart/add" or
-// "GET /state/{module}", names the module, and the action, by its last elements;
-// before the module it must have no wildcard. No other path leads to an action,
-// so that those of some modules can be guarded by a route, a middleware or a
-// proxy: nothing may be before, between or behind module and action, no slash
-// at the end either, and nothing may be encoded that needs not be.
+// Actions finds it in Request.Pattern. Under routers that do not set that, and
+// if the mount should be shorter than the route, cut it off with
+// http.StripPrefix. A route for whole paths, such as "POST /state/cart/add" or
+// "GET /state/{module}", names the module, and the action, with its last
+// elements; before the module it must have no wildcard. No other path leads to
+// an action, so a route, a middleware or a proxy can guard the actions of some
+// modules: nothing may stand before, between or after module and action, not
+// even a slash at the end, and nothing may be encoded that need not be.
 //
-// Everything else is answered with 404, in development mode with the nearest
-// name, other methods with 405, errors as [Error] does. Actions panics on a nil
-// state and on two states of one name.
+// Any other path is answered with 404 (in development mode with the nearest
+// name), other methods with 405, and errors as [Error] answers them. Actions
+// panics on a nil state and on two states of one name.
 func Actions(states ...stay.AnyState) http.Handler {
 	a := &actions{modules: make(map[string]*module)}
-	var app bridge.App // none without modules
+	var app access.App // nil if there are no states
 	for _, state := range states {
 		if state == nil {
 			panic("web: Actions got a nil state")
 		}
-		core := bridge.StateOf(state)
+		core := access.StateOf(state)
 		if a.modules[core.Name()] != nil {
 			panic(fmt.Sprintf("web: Actions got two states of the name %q", core.Name()))
 		}
 		a.modules[core.Name()] = &module{core: core, actions: core.Actions()}
-		app = bridge.AppOf(state.App())
+		app = access.AppOf(state.App())
 	}
 	a.outside = sync.OnceValue(func() *settings { return outside(app) })
 	return a
@@ -63,11 +63,11 @@ func Actions(states ...stay.AnyState) http.Handler {
 
 type actions struct {
 	modules map[string]*module
-	outside func() *settings // of requests that do not come through Sessions
+	outside func() *settings // for requests that do not come through Sessions
 }
 
 type module struct {
-	core    bridge.State
+	core    access.State
 	actions []string
 }
 
@@ -111,7 +111,7 @@ func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // find returns the module, and the action if there is one, that the path of r
-// names. Without them module is "".
+// names. If the path names none, module is "".
 func (a *actions) find(r *http.Request) (module, action string) {
 	rest, last := left(r)
 	module, action, more := strings.Cut(rest, "/")
@@ -125,7 +125,7 @@ func (a *actions) find(r *http.Request) (module, action string) {
 }
 
 // notFound returns the error for a path that names nothing here. Only a
-// developer is told what there is.
+// developer is told which names exist.
 func (a *actions) notFound(s *settings, r *http.Request) error {
 	e := &stay.Error{Code: stay.ErrNotFound}
 	if !s.development() {

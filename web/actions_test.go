@@ -8,7 +8,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-func TestW7ActionsServeJSON(t *testing.T) {
+// Proves W7.
+func TestActionsServeJSON(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	c := browser(h)
@@ -27,7 +28,8 @@ func TestW7ActionsServeJSON(t *testing.T) {
 	}
 }
 
-func TestW7ActionsServeOnlyTheStatesNamed(t *testing.T) {
+// Proves W7.
+func TestActionsServeOnlyTheStatesNamed(t *testing.T) {
 	s := newSite(t)
 	hidden := stay.Register(s.app, stay.Module[Counter]{Name: "admin", Persist: stay.PerSession, Actions: counterModule.Actions})
 	_ = hidden
@@ -39,6 +41,7 @@ func TestW7ActionsServeOnlyTheStatesNamed(t *testing.T) {
 	}
 }
 
+// Proves W7.
 func TestActionsRefuse(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)

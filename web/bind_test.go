@@ -55,9 +55,11 @@ func entries(t testing.TB) []string {
 	return names
 }
 
-// B8: form and JSON bodies bind alike, by Payload and by Bind, whether or not
-// the handler has read the form before.
-func TestB8BodiesBind(t *testing.T) {
+// Form and JSON bodies bind alike, by Payload and by Bind, whether or not the
+// handler has read the form before.
+//
+// Proves B8.
+func TestBodiesBind(t *testing.T) {
 	multi, multiType := multipartForm(t, map[string]string{"by": "3", "label": "x"}, "")
 	file, fileType := multipartForm(t, map[string]string{"by": "3"}, "content")
 	for _, tc := range []struct {
@@ -136,7 +138,9 @@ func TestB8BodiesBind(t *testing.T) {
 }
 
 // Bind and Payload may both be used, in any order and again and again.
-func TestB8TheBodyCanBeReadAgain(t *testing.T) {
+//
+// Proves B8.
+func TestTheBodyCanBeReadAgain(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		var first, second Step
@@ -154,7 +158,9 @@ func TestB8TheBodyCanBeReadAgain(t *testing.T) {
 }
 
 // An action that starts again after a conflict binds the same payload.
-func TestB8PayloadIsBoundInEveryRun(t *testing.T) {
+//
+// Proves B8, E4.
+func TestPayloadIsBoundInEveryRun(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.routes(nil))
 	s.conflict(t, 2)
@@ -177,7 +183,9 @@ func TestValidationNamesTheFields(t *testing.T) {
 	}
 }
 
-// Fields that only the app may write are no payload (K6).
+// Fields that only the app may write are no payload.
+//
+// Proves K6, W7.
 func TestBindLeavesPrivateFieldsAlone(t *testing.T) {
 	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
 		c := Counter{Secret: "hidden"}

@@ -48,7 +48,7 @@ func bindRequest(contentType, body string) *http.Request {
 // would give one thing the price of another, or take it away, is refused, and
 // nothing has changed: neither in the state nor in the initial one.
 //
-// Proves W7, K6.
+// Proves K6, W7.
 func TestBindingIntoTheStateKeepsWhatIsNotForClients(t *testing.T) {
 	s := newSite(t)
 	cart := stay.Register(s.app, stay.Module[Cart]{

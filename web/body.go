@@ -19,34 +19,35 @@ import (
 //
 //	t, err := todos.Do(r.Context(), "add", web.Payload(r))
 //
-// The whole body is read before Payload returns, so that a slow client does
-// not hold the state. What is wrong with the body is the error of the action
-// that binds it: stay.ErrTooLarge if it is longer than Options.MaxBody, or if
-// what it stands for takes more memory than 16 MiB, or 16 times its length if
-// it is longer than 1 MiB; stay.ErrMalformed if it breaks off, cannot be parsed,
-// is neither JSON nor a form, or does not fit what the action binds it to. Query
-// parameters are not part of it. An empty body is an empty payload, of whatever
-// type.
+// Payload reads the whole body before it returns, so a slow client does not
+// hold the state. If the body is wrong, the action that binds it gets the
+// error: stay.ErrTooLarge if the body is longer than Options.MaxBody, or if its
+// decoded form takes more memory than 16 MiB, or than 16 times its length if it
+// is longer than 1 MiB; stay.ErrMalformed if it breaks off, cannot be parsed,
+// is neither JSON nor a form, or does not fit what the action binds it to.
+// Query parameters are not part of it. An empty body is an empty payload, of
+// any type.
 //
-// r may still be used afterwards, r.FormValue included. Payload works after
-// r.FormValue, r.ParseForm and r.ParseMultipartForm as well, on what these could
-// parse; a body that was read in any other way is malformed, but one without a
-// Content-Length, of which nobody can tell, is what is left of it.
+// r may still be used afterwards, including r.FormValue. Payload also works
+// after r.FormValue, r.ParseForm and r.ParseMultipartForm, on what these could
+// parse. A body that was read in any other way is malformed. If it has no
+// Content-Length, this cannot be detected, and Payload reads what is left of
+// it.
 func Payload(r *http.Request) any {
 	return readPayload(settingsOf(r, unknownApp), r)
 }
 
 // Bind reads the body of r into the struct that dst points to and calls its
-// method Validate() error, if it has one. Fields are named as in JSON, for
-// forms too. A name that dst does not have, or that is tagged stay:"private" or
-// stay:"key", is an error, as is a value that does not fit. What the body does
-// not name stays as it is, and what is refused has changed nothing; see
+// method Validate() error, if it has one. Fields are named as in JSON, also in
+// forms. A name that dst does not have, or that is tagged stay:"private" or
+// stay:"key", is an error, and so is a value that does not fit. What the body
+// does not name stays as it is, and a refused body changes nothing; see
 // [stay.Call.Bind].
 //
-// The errors are those of [Payload], and what Validate returns, as
-// stay.ErrInvalid with its whole text for the client if it has no code;
+// The errors are those of [Payload], and what Validate returns: as
+// stay.ErrInvalid with its whole text for the client if it has no code.
 // stay.FieldErrors has the messages for a form that is shown again. A dst that
-// is no pointer, or whose type has stay tags and reads itself, is
+// is no pointer, or whose type has stay tags and decodes itself, is
 // stay.ErrInternal.
 func Bind(r *http.Request, dst any) error {
 	if err := readPayload(settingsOf(r, unknownApp), r).Bind(dst); err != nil {
@@ -81,7 +82,7 @@ func (p *payload) Bind(dst any) error {
 	return nil
 }
 
-// bindError gives what a payload was refused for its code.
+// bindError adds the code to the error of a refused payload.
 func bindError(err error) error {
 	if err == nil {
 		return nil
@@ -153,11 +154,11 @@ func multipartPayload(form *multipart.Form) *payload {
 	return &payload{form: form.Value}
 }
 
-// A kind is what a body can be.
+// A kind is a format of a body.
 type kind uint8
 
 const (
-	kindOther kind = iota // also no content type
+	kindOther kind = iota // also if there is no content type
 	kindJSON
 	kindForm
 	kindMultipart
@@ -190,9 +191,9 @@ func mediaType(r *http.Request) (kind, map[string]string, error) {
 	return kindOther, nil, nil
 }
 
-// parsedForm returns the form that somebody has parsed from the body of r
-// already, so that there is nothing left to read. ok is false if nobody has, or
-// if the body is still at hand.
+// parsedForm returns the form that other code has already parsed from the body
+// of r, so that there is nothing left to read. ok is false if nobody has parsed
+// it, or if the body can still be read.
 func parsedForm(s *settings, r *http.Request, k kind) (form url.Values, ok bool, err error) {
 	if _, whole := r.Body.(*bodyReader); whole {
 		return nil, false, nil
@@ -218,13 +219,14 @@ func parsedForm(s *settings, r *http.Request, k kind) (form url.Values, ok bool,
 	return form, err == nil, err
 }
 
-// formMethod reports whether net/http parses the body of such requests.
+// formMethod reports whether net/http parses the body of requests with this
+// method.
 func formMethod(method string) bool {
 	return method == http.MethodPost || method == http.MethodPut || method == http.MethodPatch
 }
 
-// A bodyReader reads a body that has been read whole, and knows it, so that it
-// need not be read from the client again.
+// A bodyReader reads a body that has been read completely, and keeps it, so
+// that it need not be read from the client again.
 type bodyReader struct {
 	bytes.Reader
 	data []byte
@@ -233,7 +235,7 @@ type bodyReader struct {
 // Close does nothing: the server closes what the body was read from.
 func (*bodyReader) Close() error { return nil }
 
-// reopen returns a reader of a body from its beginning.
+// reopen returns a reader that reads a body from its beginning.
 func reopen(data []byte) io.ReadCloser {
 	if len(data) == 0 {
 		return http.NoBody
@@ -243,16 +245,17 @@ func reopen(data []byte) io.ReadCloser {
 	return b
 }
 
-// grow is how much is set aside for a body on its client's word alone.
+// grow is how many bytes are allocated for a body only because the client
+// announced them.
 const grow = 16 << 10
 
-// readBody returns the whole body of r, of which nothing may have been read.
-// It does not replace r.Body.
+// readBody returns the whole body of r. Nobody may have read any of it. It does
+// not replace r.Body.
 func readBody(s *settings, r *http.Request) ([]byte, error) {
 	if b, ok := r.Body.(*bodyReader); ok {
 		return b.data, nil
 	}
-	// What others have parsed of it is no longer there to be read, and counts.
+	// What others have parsed of it can no longer be read, but counts.
 	if parsedLength(r) > s.maxBody {
 		return nil, tooLong(s.maxBody, nil)
 	}
@@ -262,7 +265,7 @@ func readBody(s *settings, r *http.Request) ([]byte, error) {
 	if r.ContentLength > s.maxBody {
 		return nil, tooLong(s.maxBody, nil)
 	}
-	// One byte more than promised, so that the last read finds the end.
+	// One byte more than announced, so that the last read finds the end.
 	data := make([]byte, 0, max(bytes.MinRead, min(r.ContentLength, grow)+1))
 	for {
 		n, err := r.Body.Read(data[len(data):cap(data)])

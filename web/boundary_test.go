@@ -212,6 +212,7 @@ func (unfinished) Read(p []byte) (int, error) { return copy(p, "x"), nil }
 // What a handler does to its request and its response is what it is without
 // Sessions, seen from outside as well, but for what buffering rules out, which
 // is an error.
+//
 // Proves W2, W5.
 func TestTheBoundaryWithNetHTTP(t *testing.T) {
 	s := newSite(t)
@@ -327,6 +328,7 @@ func TestAnAbortedAnswerIsNoFailure(t *testing.T) {
 
 // A handler that http.TimeoutHandler has answered for goes on, and what it does
 // then goes nowhere, wherever Sessions stands.
+//
 // Proves W2.
 func TestALateHandlerReachesNobody(t *testing.T) {
 	s := newSite(t)

@@ -39,6 +39,7 @@ func request(body, contentType string, chunked bool) *http.Request {
 // Whatever a function of Handle or View reads a body with, it gets MaxBody bytes
 // of it at most, and the client is told that the rest was refused, also if
 // the function did not notice.
+//
 // Proves W5.
 func TestBodiesOfBufferedHandlersAreBounded(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
@@ -152,6 +153,7 @@ func TestErrorKnowsMaxBytesReader(t *testing.T) {
 
 // A form that a middleware has parsed before, and be it to look for a token in
 // it, counts as the body that it was.
+//
 // Proves W5.
 func TestMaxBodyCountsAFormParsedBefore(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())

@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// hostPrefix has the browser itself refuse the cookie unless it is Secure, for
-// the whole site and without a Domain: no subdomain and no plain http answer
-// can plant it.
+// hostPrefix makes the browser itself refuse the cookie unless it is Secure,
+// for the whole site and without a Domain: no subdomain and no plain http
+// answer can plant it.
 const hostPrefix = "__Host-"
 
 // https reports whether the browser that sent r speaks https.
@@ -20,7 +20,7 @@ func (s *settings) https(r *http.Request) bool {
 		return false
 	}
 	if s.trustProxy {
-		// Of a list, the first is the proxy that the browser talks to.
+		// If it is a list, the first is the proxy that the browser talks to.
 		proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
 		if proto = strings.TrimSpace(proto); proto != "" {
 			return strings.EqualFold(proto, "https")
@@ -30,8 +30,8 @@ func (s *settings) https(r *http.Request) bool {
 }
 
 // cookieName returns the name of the session cookie for the scheme of r. The
-// other name is never read: a cookie planted over plain http counts for
-// nothing on https.
+// other name is never read: a cookie planted over plain http has no effect on
+// https.
 func (s *settings) cookieName(https bool) string {
 	if https {
 		return s.secureName
@@ -39,9 +39,9 @@ func (s *settings) cookieName(https bool) string {
 	return s.plainName
 }
 
-// token returns the value of the one cookie of that name, however long: who
-// verifies it bounds it. Two of them mean that somebody else set one, and which
-// of them is ours cannot be told: then it is empty.
+// token returns the value of the only cookie of that name, however long it is:
+// the code that verifies it bounds it. If there are two, somebody else set one,
+// and nobody can tell which one is ours; token then returns "".
 func token(h http.Header, name string) string {
 	found := ""
 	n := 0
@@ -49,8 +49,8 @@ func token(h http.Header, name string) string {
 		for line != "" {
 			var part string
 			part, line, _ = strings.Cut(line, ";")
-			// Only the blanks that the format has are trimmed: a wider notion
-			// of space would read a name the browser does not protect as ours.
+			// Trim only the blanks that the format has: a wider notion of space
+			// would read a name the browser does not protect as ours.
 			key, value, ok := strings.Cut(strings.Trim(part, " \t"), "=")
 			if !ok || key != name {
 				continue

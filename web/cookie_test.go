@@ -19,7 +19,8 @@ func attributes(line string) (name, value string, rest []string) {
 	return name, value, parts[1:]
 }
 
-func TestW1CookieAttributes(t *testing.T) {
+// Proves B2, W1.
+func TestCookieAttributes(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	for _, tc := range []struct {
 		name       string
@@ -76,7 +77,9 @@ func TestW1CookieAttributes(t *testing.T) {
 
 // Only the name of the request's scheme is read: a cookie planted over http is
 // nothing on https.
-func TestW1OnlyTheSchemesCookieIsRead(t *testing.T) {
+//
+// Proves B2, W1.
+func TestOnlyTheSchemesCookieIsRead(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	c := browser(h)
@@ -100,7 +103,9 @@ func TestW1OnlyTheSchemesCookieIsRead(t *testing.T) {
 
 // What the server did not issue begins a new session, is no error and leaves
 // nothing in the store.
-func TestB3CookiesNotOfOursStartAFreshSession(t *testing.T) {
+//
+// Proves B3, W1.
+func TestCookiesNotOfOursStartAFreshSession(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	owner := browser(h)
@@ -165,7 +170,9 @@ func flip(s string, i int) string {
 }
 
 // A cookie among others is found however the header is cut into lines.
-func TestW1CookieAmongOthers(t *testing.T) {
+//
+// Proves W1.
+func TestCookieAmongOthers(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	_, mine, _ := attributes(send(t, browser(h), "POST", "/update", "").cookie(t))
@@ -187,7 +194,8 @@ func TestW1CookieAmongOthers(t *testing.T) {
 	}
 }
 
-func TestW1KeysRotate(t *testing.T) {
+// Proves B2, W1.
+func TestKeysRotate(t *testing.T) {
 	s := newSite(t)
 	older, newer := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
 	c := browser(s.routes(&web.Options{Keys: [][]byte{older}}))

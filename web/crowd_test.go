@@ -13,7 +13,9 @@ import (
 
 // Ten thousand requests that are refused in one second do not fill the log:
 // some are logged, the others counted. Failures of the program are all logged.
-func TestW6CrowdsAreLoggedInPart(t *testing.T) {
+//
+// Proves W6.
+func TestCrowdsAreLoggedInPart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t)
 		var err error

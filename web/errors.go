@@ -45,15 +45,15 @@ func statusOf(code stay.Code) int {
 // The status follows from stay.CodeOf(err): ErrMalformed 400, ErrEnded 401,
 // ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
 // 422, ErrBusy, ErrUnavailable and ErrClosed 503 with "Retry-After: 1",
-// ErrUnknown 503 without, all others 500. The error of http.MaxBytesReader is
-// ErrTooLarge. The client sees the Message and Fields of a stay.Error, else the
-// name of the status; the cause goes to the App's log, of 503 ten times in a
-// second at most for the requests of one Sessions. Outside of Sessions it goes
-// to slog.Default(), each time. The body is JSON for a client that prefers it, an
-// HTML fragment for htmx and plain text for all others, unless Options.Error
-// writes it.
+// ErrUnknown 503 without it, all others 500. The error of http.MaxBytesReader
+// is ErrTooLarge. The client sees the Message and Fields of a stay.Error, or
+// the name of the status if there are none. The cause goes to the App's log;
+// causes of 503 are logged at most ten times a second for all requests of one
+// Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
+// is JSON for a client that prefers it, an HTML fragment for htmx and plain
+// text for all others, unless Options.Error writes it.
 //
-// If the header of the response has gone out, err is only logged. Behind
+// If the header of the response has been sent, err is only logged. Behind
 // Sessions that is known; elsewhere Error writes in any case. A nil err does
 // nothing.
 func Error(w http.ResponseWriter, r *http.Request, err error) {
@@ -63,7 +63,7 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
 }
 
-// hasCode reports whether an error carries a code, be it stay.ErrInternal.
+// hasCode reports whether an error carries a code, stay.ErrInternal included.
 func hasCode(err error) bool {
 	return stay.CodeOf(err) != stay.ErrInternal || errors.Is(err, stay.ErrInternal)
 }
@@ -81,7 +81,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		return
 	}
 	h := w.Header()
-	// What described the body that does not come describes this one wrongly.
+	// These headers describe the body that is dropped, not this one.
 	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Disposition", "Content-Length", "Etag", "Last-Modified"} {
 		h.Del(name)
 	}
@@ -99,8 +99,8 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 	_, _ = w.Write(body)
 }
 
-// ownError has Options.Error write the answer. It reports false if that was
-// longer than Options.MaxResponse.
+// ownError calls Options.Error to write the answer. It reports false if the
+// answer was longer than Options.MaxResponse.
 func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, err error) bool {
 	rec := newRecorder(w, s)
 	defer rec.drop()
@@ -122,9 +122,9 @@ func refuseMethod(s *settings, w http.ResponseWriter, r *http.Request, allow str
 	fail(s, w, r, http.StatusMethodNotAllowed, malformed("this method is not allowed here: use "+allow, nil))
 }
 
-// logFailure logs what the client is not shown. The route is logged rather
-// than the path, which may hold what should not be in logs. Requests that find
-// no room or no store fail in crowds: of those only some are logged.
+// logFailure logs what the client does not see. It logs the route and not the
+// path, because the path may hold what should not be in logs. When there is no
+// room or no store, many requests fail at once: only some of them are logged.
 func logFailure(s *settings, r *http.Request, status int, err error) {
 	level := slog.LevelDebug
 	switch code := stay.CodeOf(err); {
@@ -166,7 +166,7 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)
 }
 
-// errorBody returns what a client is told, in the format it can use.
+// errorBody returns what the client is told, in a format that it can use.
 func errorBody(r *http.Request, status int, err error) (contentType string, body []byte) {
 	lines := shown(nil, err)
 	if len(lines) == 0 {
@@ -182,8 +182,9 @@ func errorBody(r *http.Request, status int, err error) (contentType string, body
 	}
 }
 
-// shown appends what err and all that it joins and wraps has for the client,
-// one line each. What a stay.Error with a message of its own wraps is a cause.
+// shown appends what err, and all that it joins and wraps, has for the client,
+// one line each. If a stay.Error has its own message, the error that it wraps
+// is a cause and is not shown.
 func shown(lines []string, err error) []string {
 	if e, ok := err.(*stay.Error); ok {
 		if e.Message != "" {
@@ -242,9 +243,9 @@ const (
 	formatJSON
 )
 
-// preferred returns the format of error that fits the sender of r. A request
-// that asks for JSON gets it even from htmx; one that merely sends JSON gets
-// it unless it is htmx, which always shows HTML.
+// preferred returns the format of errors that fits the sender of r. A request
+// that asks for JSON gets it, even from htmx. A request that only sends JSON
+// gets it unless it comes from htmx, which always shows HTML.
 func preferred(r *http.Request) format {
 	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
 	sends, _, _ := mediaType(r) // kindOther if it cannot be parsed

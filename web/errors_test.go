@@ -13,7 +13,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-func TestW6StatusOfEveryCode(t *testing.T) {
+// Proves W6.
+func TestStatusOfEveryCode(t *testing.T) {
 	for code, status := range map[stay.Code]int{
 		stay.ErrUnknown:     503,
 		stay.ErrNested:      500,
@@ -63,8 +64,10 @@ func TestW6StatusOfEveryCode(t *testing.T) {
 	}
 }
 
-// B2, W6: what nobody knows is a 500 without its text, and nothing changes.
-func TestW6UnknownErrorsAreNotShown(t *testing.T) {
+// What nobody knows is a 500 without its text, and nothing changes.
+//
+// Proves B2, W6.
+func TestUnknownErrorsAreNotShown(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.routes(nil))
 	send(t, c, "POST", "/update", "").want(t, 200, "1")
@@ -75,7 +78,8 @@ func TestW6UnknownErrorsAreNotShown(t *testing.T) {
 	}
 }
 
-func TestW6BodyFitsTheClient(t *testing.T) {
+// Proves W6.
+func TestErrorBodyFitsTheClient(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(web.Handle(func(http.ResponseWriter, *http.Request) error {
 		return stay.Invalid("name", "<b> & co")
@@ -118,7 +122,8 @@ func TestW6BodyFitsTheClient(t *testing.T) {
 	}
 }
 
-func TestW6Messages(t *testing.T) {
+// Proves W6.
+func TestMessagesOfErrors(t *testing.T) {
 	s := newSite(t)
 	for name, tc := range map[string]struct {
 		err  error
@@ -174,9 +179,11 @@ func TestOptionsError(t *testing.T) {
 	}
 }
 
-// W6: what could not be flushed or taken over has sent nothing, so the client
-// is told why.
-func TestW6ErrorAfterAFailedHijack(t *testing.T) {
+// What could not be flushed or taken over has sent nothing, so the client is
+// told why.
+//
+// Proves W6.
+func TestErrorAfterAFailedHijack(t *testing.T) {
 	s := newSite(t)
 	for name, try := range map[string]func(*http.ResponseController) error{
 		"Hijack": func(c *http.ResponseController) error { _, _, err := c.Hijack(); return err },
@@ -197,6 +204,8 @@ func TestW6ErrorAfterAFailedHijack(t *testing.T) {
 }
 
 // What a plain handler had said of the body it did not write is taken back.
+//
+// Proves W6.
 func TestErrorClearsWhatDescribedTheBody(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -214,6 +223,8 @@ func TestErrorClearsWhatDescribedTheBody(t *testing.T) {
 }
 
 // After the first byte there is nothing to answer any more: it is logged.
+//
+// Proves W6.
 func TestErrorAfterTheHeaderIsOnlyLogged(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -228,6 +239,8 @@ func TestErrorAfterTheHeaderIsOnlyLogged(t *testing.T) {
 }
 
 // Error in a buffered handler replaces what it wrote so far.
+//
+// Proves W6.
 func TestErrorInsideHandle(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(web.Handle(func(w http.ResponseWriter, r *http.Request) error {
@@ -245,6 +258,8 @@ func TestErrorInsideHandle(t *testing.T) {
 }
 
 // A client that leaves is no failure.
+//
+// Proves W6.
 func TestCancelledRequestIsNotLoggedAsAnError(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
@@ -261,9 +276,11 @@ func TestCancelledRequestIsNotLoggedAsAnError(t *testing.T) {
 	}
 }
 
-// W7: a browser's request from another site that could change something is
-// refused before the handler runs.
-func TestW7CrossOriginRequestsAreRefused(t *testing.T) {
+// A browser's request from another site that could change something is refused
+// before the handler runs.
+//
+// Proves W7.
+func TestCrossOriginRequestsAreRefused(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	victim := browser(h)
@@ -297,7 +314,8 @@ func TestW7CrossOriginRequestsAreRefused(t *testing.T) {
 		want(t, 403, `{"error":{"code":"denied","message":"this request came from another site"}}`+"\n")
 }
 
-func TestW7CrossOriginOption(t *testing.T) {
+// Proves W7.
+func TestCrossOriginOption(t *testing.T) {
 	s := newSite(t)
 	protection := http.NewCrossOriginProtection()
 	if err := protection.AddTrustedOrigin("https://shop.test"); err != nil {

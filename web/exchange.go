@@ -16,7 +16,7 @@ import (
 )
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
-// handler gets, and the bridge.Carrier that takes the session's token to the
+// handler gets, and the access.Carrier that takes the session's token to the
 // browser. One value is both, and stands beside the handler's request, so that a
 // request costs one allocation.
 //
@@ -37,24 +37,25 @@ type exchange struct {
 	token   *string // issued; apart, since package fmt follows no pointer to a string
 	expires time.Time
 
-	// sent is set when something has gone out. A handler that a timeout has left
-	// behind may ask for it while others write the response.
+	// sent is set when something has been sent. A handler that a timeout has
+	// left behind may read it while others write the response.
 	sent atomic.Bool
 
-	// values are those of Cache-Control and Vary in the header.
+	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
 }
 
-// An exchanging is an exchange with what it has to hide, as one allocation.
+// An exchanging is an exchange together with what it has to hide, as one
+// allocation.
 type exchanging struct {
 	exchange exchange
 	token    string
-	request  http.Request // that the handler gets
+	request  http.Request // the handler's
 }
 
 type exchangeKey struct{}
 
-// exchangeOf returns what Sessions knows of the request, nil outside of it.
+// exchangeOf returns what Sessions knows about the request, nil outside of it.
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return x
@@ -68,11 +69,11 @@ func (x *exchange) Value(key any) any {
 	return x.Context.Value(key)
 }
 
-// Format implements fmt.Formatter: printed as the ResponseWriter that it is, it
-// shows neither the token nor the request, which has one too.
+// Format implements fmt.Formatter. An exchange is printed as a ResponseWriter:
+// it shows neither the token nor the request, which has the token too.
 func (x *exchange) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "response of web.Sessions") }
 
-// Issue implements bridge.Carrier. The last token before the header goes out
+// Issue implements access.Carrier. The last token before the header goes out
 // is the one that the browser gets.
 func (x *exchange) Issue(token string, expires time.Time) bool {
 	x.mu.Lock()
@@ -84,22 +85,22 @@ func (x *exchange) Issue(token string, expires time.Time) bool {
 	return true
 }
 
-// Used implements bridge.Carrier.
+// Used implements access.Carrier.
 func (x *exchange) Used() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.used = true
 }
 
-// Open implements bridge.Carrier.
+// Open implements access.Carrier.
 func (x *exchange) Open() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return !x.sealed
 }
 
-// seal adds what the session has to say to the header. It is called when the
-// header is about to go out; later calls do nothing.
+// seal adds the session's headers. It is called when the header is about to be
+// sent; later calls do nothing.
 func (x *exchange) seal() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -127,9 +128,9 @@ func (x *exchange) seal() {
 	}
 }
 
-// end seals the header when the request is over: nothing may be sent through
-// the exchange any more. The request that the handler had is a copy; outer is
-// the one that it was made of.
+// end seals the header when the request is over: from then on nothing may be
+// sent through the exchange. The handler's request is a copy; outer is the
+// request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
 	x := &all.exchange
 	x.seal()
@@ -137,7 +138,7 @@ func (all *exchanging) end(outer *http.Request) {
 	handBack(&all.request, outer)
 }
 
-// varies reports whether caches know already that the cookie matters.
+// varies reports whether caches already know that the cookie matters.
 func varies(vary []string) bool {
 	for _, line := range vary {
 		for part := range strings.SplitSeq(line, ",") {
@@ -153,8 +154,8 @@ func varies(vary []string) bool {
 // Header implements http.ResponseWriter.
 func (x *exchange) Header() http.Header { return x.next.Header() }
 
-// WriteHeader implements http.ResponseWriter. Informational answers come
-// before the header and do not count as it.
+// WriteHeader implements http.ResponseWriter. Informational answers come before
+// the header and are not the header.
 func (x *exchange) WriteHeader(status int) {
 	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		x.seal()
@@ -177,7 +178,7 @@ func (x *exchange) WriteString(s string) (int, error) {
 	return io.WriteString(x.next, s)
 }
 
-// ReadFrom implements io.ReaderFrom, by which files reach a socket without a
+// ReadFrom implements io.ReaderFrom, with which files reach a socket without a
 // copy.
 func (x *exchange) ReadFrom(r io.Reader) (int64, error) {
 	x.seal()
@@ -198,7 +199,7 @@ func (x *exchange) FlushError() error {
 	return err
 }
 
-// Hijack implements http.Hijacker. The error is http.ErrNotSupported where the
+// Hijack implements http.Hijacker. The error is http.ErrNotSupported if the
 // connection cannot be taken over, as with HTTP/2.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()

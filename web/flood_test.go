@@ -10,6 +10,7 @@ import (
 
 // The carts of guests who have come back at least once stay, whatever number of
 // requests without a cookie begin a cart each.
+//
 // Proves E6, W6.
 func TestCartsOutliveAFloodOfRequestsWithoutCookies(t *testing.T) {
 	const limit, guests = 100, 60

@@ -7,18 +7,18 @@ import (
 	"net/http"
 )
 
-// A bound is what a request's body may cost while a function of the program's
-// runs: it ends reading after Options.MaxBody, and removes the files that
-// parsing has made. Nobody else may do that: net/http cleans up the request
-// that it made itself, and what the function has is often a copy of it.
+// A bound limits what the body of a request may cost while a function of the
+// program runs: it stops reading after Options.MaxBody, and removes the files
+// that parsing has made. Nobody else does that: net/http cleans up the request
+// that it made itself, and the function often has a copy of it.
 type bound struct {
 	request *http.Request
-	before  *multipart.Form // parsed by others, who clean up after themselves
+	before  *multipart.Form // parsed by other code, which cleans it up
 	limited *limitedBody    // nil: there is nothing to read
 }
 
-// bound puts a bound on the body of r until its method end is called. A body
-// that has been read whole has one already.
+// bound limits the body of r until the method end is called. A body that has
+// been read completely has a limit already.
 func (s *settings) bound(r *http.Request) bound {
 	b := bound{request: r, before: r.MultipartForm}
 	if r.Body == nil || r.Body == http.NoBody {
@@ -35,7 +35,7 @@ func (s *settings) bound(r *http.Request) bound {
 	return b
 }
 
-// end takes the bound away.
+// end removes the limit, and the files that parsing has made.
 func (b *bound) end() {
 	removeFiles(b.request, b.before)
 	if b.limited != nil && b.request.Body == b.limited {
@@ -43,9 +43,9 @@ func (b *bound) end() {
 	}
 }
 
-// err returns what err is in view of the bound: a function that has met it has
-// not seen the whole body, whatever it made of the error. r.FormValue, for one,
-// tells nobody.
+// err returns err, or the error of the limit if it was reached: then the
+// function has not seen the whole body, whatever error it returns. r.FormValue,
+// for example, reports no error.
 func (b *bound) err(err error) error {
 	if b.limited == nil || !b.limited.over {
 		return err
@@ -53,8 +53,8 @@ func (b *bound) err(err error) error {
 	return tooLong(b.limited.limit, err)
 }
 
-// announced returns an error if the body of r, of which nobody has read
-// anything, is longer than it may be by what its client says.
+// announced returns an error if the client announces a body of r that is too
+// long. Nobody may have read any of it.
 func (s *settings) announced(r *http.Request) error {
 	if r.ContentLength <= s.maxBody || r.Body == nil || r.Body == http.NoBody ||
 		r.MultipartForm != nil || len(r.PostForm) > 0 {
@@ -64,7 +64,8 @@ func (s *settings) announced(r *http.Request) error {
 }
 
 // A limitedBody is a body that cannot be read beyond its limit. Its error is
-// that of http.MaxBytesReader, which tells nobody that it was met.
+// that of http.MaxBytesReader, which itself does not record that the limit was
+// reached.
 type limitedBody struct {
 	body  io.ReadCloser
 	limit int64
@@ -95,7 +96,7 @@ func (l *limitedBody) Read(p []byte) (int, error) {
 // Close implements io.Closer.
 func (l *limitedBody) Close() error { return l.body.Close() }
 
-// removeFiles removes the files of the form that was parsed into r since it had
+// removeFiles removes the files of the form that was parsed into r after it had
 // the form before.
 func removeFiles(r *http.Request, before *multipart.Form) {
 	if f := r.MultipartForm; f != nil && f != before {
@@ -103,10 +104,10 @@ func removeFiles(r *http.Request, before *multipart.Form) {
 	}
 }
 
-// handBack has the request that a copy was made of know what was done to the
-// copy, as if it had been handed on itself: the route for logs, and forms, whose
-// files are gone. It writes nothing that has not changed, because others may
-// read the request.
+// handBack writes to a request what was done to its copy, as if the request
+// itself had been passed on: the route, for logs, and forms, whose files are
+// removed. It writes only what has changed, because others may read the
+// request.
 func handBack(from, to *http.Request) {
 	removeFiles(from, to.MultipartForm)
 	if from.Pattern != to.Pattern {
@@ -123,8 +124,8 @@ func handBack(from, to *http.Request) {
 	}
 }
 
-// parsedLength returns how long the body of r is at least, by the form that was
-// parsed from it. Encoding only makes it longer.
+// parsedLength returns the least length that the body of r can have, from the
+// form that was parsed from it. Encoding only makes a form longer.
 func parsedLength(r *http.Request) int64 {
 	f := r.MultipartForm
 	if f == nil {
@@ -154,8 +155,8 @@ func valuesLength(values map[string][]string) int64 {
 	return n + int64(max(pairs-1, 0)) // &
 }
 
-// tooLarge gives the error of a body that has met a limit of http.MaxBytesReader
-// its code.
+// tooLarge adds the code to the error of a body that has reached a limit of
+// http.MaxBytesReader.
 func tooLarge(err error) error {
 	if hasCode(err) {
 		return err

@@ -14,6 +14,8 @@ import (
 
 // Whatever a body and its content type are, binding answers with one of the
 // documented statuses, and Bind, Payload and Actions agree on what it means.
+//
+// Proves B8.
 func FuzzPayload(f *testing.F) {
 	multi, multiType := multipartForm(f, map[string]string{"by": "3", "label": "x"}, "")
 	file, fileType := multipartForm(f, map[string]string{"by": "3"}, "content")
@@ -125,6 +127,8 @@ func throughJSON(t *testing.T, v Step) (out Step) {
 
 // Whatever the Cookie header is, the answer is a page: of the session whose
 // token it holds, else of a new one; and nothing is stored.
+//
+// Proves B3, W1.
 func FuzzCookie(f *testing.F) {
 	s := newSite(f)
 	h := s.routes(nil)

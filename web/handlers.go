@@ -12,17 +12,17 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // View returns a handler that renders the committed state: it waits for no
-// change that is under way and holds none up. s belongs to fn; what fn changes
-// in it is dropped, and reported in the log in development mode.
+// change under way and delays none. s belongs to fn. If fn changes it, the
+// change is dropped, and reported in the log in development mode.
 //
 // The response is buffered, up to Options.MaxResponse. If fn returns an error,
-// the client gets the answer that [Error] writes and nothing of what fn wrote.
-// View serves every method that the router lets through. Of a body fn can read
-// Options.MaxBody, as in [Handle].
+// the client gets the answer that [Error] writes and nothing that fn wrote.
+// View serves every method that the router lets through. fn can read
+// Options.MaxBody of the body, as in [Handle].
 func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("View", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -46,14 +46,14 @@ func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Re
 }
 
 // Do returns a handler that runs an action with the body of the request as its
-// payload, see [Payload], and then renders with view what was committed. It is
-// right where the action changes whom the state belongs to, as a login does:
-// view sees the state that the action led to.
+// payload, see [Payload], and then renders the committed state with view. Use
+// it for actions that change the owner of the state, such as a login: view sees
+// the state that the action led to.
 //
 // Do panics when the module has no such action. GET, HEAD, OPTIONS and TRACE
-// are answered with 405: an action changes state. If the action fails, nothing
-// has changed and view does not run; if view fails, the change is made all the
-// same. Both are answered as [Error] does.
+// are answered with 405, because an action changes state. If the action fails,
+// nothing has changed and view does not run. If view fails, the change stays
+// made. Both errors are answered as [Error] does.
 func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("Do", state, view == nil)
 	if known := core.Actions(); !slices.Contains(known, action) {
@@ -83,28 +83,28 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 }
 
 // Update returns a handler that changes state and renders it in one
-// transaction: all that fn does to s is committed, or nothing is, and the
-// response leaves when the change is durable.
+// transaction: everything that fn does to s is committed, or nothing is, and
+// the response is sent when the change is durable.
 //
-// fn may run more than once, after a conflict with another change: each run
-// gets a fresh request and response, and what the last one wrote is sent. So
-// fn must have no other effects than those on s and on the response. If it
+// fn may run more than once, after a conflict with another change. Each run
+// gets a fresh request and response, and the output of the last one is sent. So
+// fn must have no effects other than those on s and on the response. If it
 // returns an error or panics, nothing changes; a panic with
 // http.ErrAbortHandler is not reported as a failure. fn runs while it holds the
-// state, so it should be quick; inside it other states can be read with the
-// request's context, not changed (stay.ErrNested).
+// state, so it should be quick. Inside it other states can be read with the
+// request's context, but not changed (stay.ErrNested).
 //
-// A run that changes the state's key, as a login does, may answer with a
-// redirect or without a body only: what it has rendered is not what is stored
-// under the key. Otherwise nothing is committed and the answer is 500; use
-// [Do] there.
+// A run that changes the state's key, as a login does, may answer only with a
+// redirect or without a body, because it has not rendered the state that is
+// stored under the key. Otherwise nothing is committed and the answer is 500;
+// use [Do] there.
 //
 // The whole body is read before fn runs: stay.ErrTooLarge if it is longer than
 // Options.MaxBody, stay.ErrMalformed if it breaks off. The response is
-// buffered, up to Options.MaxResponse; beyond, nothing is committed and the
-// answer is 500. Flush, Hijack and deadlines are http.ErrNotSupported. Errors
-// are answered as [Error] does. GET, HEAD, OPTIONS and TRACE are answered with
-// 405; [View] is for those.
+// buffered, up to Options.MaxResponse; beyond that, nothing is committed and
+// the answer is 500. Flush, Hijack and deadlines are http.ErrNotSupported.
+// Errors are answered as [Error] does. GET, HEAD, OPTIONS and TRACE are
+// answered with 405; use [View] for those.
 func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("Update", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -138,14 +138,14 @@ type updating[S any] struct {
 	recorder *recorder // of the last run
 	first    recorder
 	request  *http.Request
-	run      *http.Request // the last one's; nil: none
+	run      *http.Request // of the last run; nil: none
 	firstRun http.Request
 	body     []byte
 	name     string
 	fn       func(http.ResponseWriter, *http.Request, *S) error
 }
 
-// Run implements bridge.Change.
+// Run implements access.Change.
 func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 	run := &u.firstRun
 	if u.run != nil {
@@ -157,7 +157,7 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 	defer func() {
 		switch p := recover(); p {
 		case nil:
-		case http.ErrAbortHandler: // nothing has failed, so nobody is to be told
+		case http.ErrAbortHandler: // nothing has failed, so nothing is reported
 			err = errAborted
 		default:
 			panic(p)
@@ -169,27 +169,27 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 	return u.recorder.err()
 }
 
-// errAborted is the error of a run that panicked with http.ErrAbortHandler, by
-// which a handler gives up its answer.
+// errAborted is the error of a run that panicked with http.ErrAbortHandler,
+// with which a handler gives up its answer.
 var errAborted = errors.New("web: the function has given up its answer")
 
-// Moving implements bridge.Change.
+// Moving implements access.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
 
-// Handle returns a handler that may fail. What fn writes is buffered, up to
-// Options.MaxResponse; if it returns an error, the client gets the answer that
-// [Error] writes and nothing of what fn wrote. Changes of state that fn made
+// Handle returns a handler that may fail. The output of fn is buffered, up to
+// Options.MaxResponse. If fn returns an error, the client gets the answer that
+// [Error] writes and nothing that fn wrote. Changes of state that fn made
 // before it failed stay made.
 //
 // Nothing is sent before fn returns, so fn cannot stream: Flush, Hijack and
 // deadlines are http.ErrNotSupported, and informational statuses, such as 103,
 // are dropped. Trailers are sent.
 //
-// A body that is longer than Options.MaxBody is stay.ErrTooLarge: before fn runs
-// if the request says so, else when fn has read that much of it, r.FormValue and
-// the like included. Then the answer is 413 whatever fn returns. Files of a form
-// that fn has parsed are removed when it returns. Larger uploads are for a plain
-// handler with a limit of its own.
+// A body that is longer than Options.MaxBody is stay.ErrTooLarge: before fn
+// runs if the request says so, otherwise when fn has read that much of it, also
+// with r.FormValue and similar methods. Then the answer is 413 whatever fn
+// returns. When fn returns, the files of a form that it has parsed are removed.
+// For larger uploads use a plain handler with its own limit.
 func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	if fn == nil {
 		panic("web: Handle needs a function")
@@ -225,12 +225,12 @@ func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *ht
 
 // mount returns the core of a state and its settings for requests that do not
 // come through Sessions.
-func mount[S any](what string, state *stay.State[S], noFunc bool) (bridge.State, func() *settings) {
+func mount[S any](what string, state *stay.State[S], noFunc bool) (access.State, func() *settings) {
 	if state == nil || noFunc {
 		panic("web: " + what + " needs a State, which stay.Register returns, and a function")
 	}
-	app := bridge.AppOf(state.App())
-	return bridge.StateOf(state), sync.OnceValue(func() *settings { return outside(app) })
+	app := access.AppOf(state.App())
+	return access.StateOf(state), sync.OnceValue(func() *settings { return outside(app) })
 }
 
 // refuseSafe answers requests with a method that must not change anything.
@@ -243,9 +243,9 @@ func refuseSafe(s *settings, w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// fresh returns r for one run: with the run's context, the body unread and no
-// form parsed but what was before the first run. Path values and everything
-// else are as in r.
+// fresh returns r for one run: with the run's context, the body unread, and no
+// form parsed except what was there before the first run. Path values and
+// everything else are as in r.
 func fresh(ctx context.Context, r *http.Request, body []byte) http.Request {
 	run := *r.WithContext(ctx)
 	run.Body = reopen(body)
@@ -256,9 +256,9 @@ func fresh(ctx context.Context, r *http.Request, body []byte) http.Request {
 
 func cloneValues(v url.Values) url.Values { return url.Values(http.Header(v).Clone()) }
 
-// reportChange returns a function that warns if a view has changed what it was
-// to render since.
-func reportChange(s *settings, core bridge.State, v any) func() {
+// reportChange returns a function that warns if a view has changed the value
+// that it renders.
+func reportChange(s *settings, core access.State, v any) func() {
 	before, err := core.Public(v)
 	return func() {
 		after, err2 := core.Public(v)

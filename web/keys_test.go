@@ -87,10 +87,12 @@ func (s *site) notes(t *testing.T) (*stay.State[Notes], http.Handler) {
 
 const form = "application/x-www-form-urlencoded"
 
-// K6, K0: no body sets a key field, in whatever form, by whatever way it is
-// bound: the session stays a guest and nothing is stored under the key that it
-// named. Only an action that the app wrote for it does.
-func TestK6K0NoBodySetsTheKey(t *testing.T) {
+// No body sets a key field, in whatever form, by whatever way it is bound: the
+// session stays a guest and nothing is stored under the key that it named. Only
+// an action that the app wrote for it does.
+//
+// Proves K0, K6.
+func TestNoBodySetsTheKey(t *testing.T) {
 	bodies := []struct{ kind, body string }{
 		{"application/json", `{"owner":{"user":"ann"}}`},
 		{"application/json", `{"theme":"dark","owner":{"user":"ann","role":"admin"}}`},
@@ -137,9 +139,11 @@ func TestK6K0NoBodySetsTheKey(t *testing.T) {
 	}
 }
 
-// A7: the view after a login shows what is stored under the key, in the same
+// The view after a login shows what is stored under the key, in the same
 // response.
-func TestA7DoShowsTheStoredState(t *testing.T) {
+//
+// Proves A7, W5.
+func TestDoShowsTheStoredState(t *testing.T) {
 	s := newSite(t)
 	_, h := s.notes(t)
 	one, two := browser(h), browser(h)
@@ -154,10 +158,12 @@ func TestA7DoShowsTheStoredState(t *testing.T) {
 	}
 }
 
-// W5: a run of web.Update that changes the key and renders a page commits
-// nothing: 500, with the mend in the log and not in the answer. With a redirect,
-// or without a body, it is committed and the next page shows what is stored.
-func TestW5UpdateThatChangesTheKey(t *testing.T) {
+// A run of web.Update that changes the key and renders a page commits nothing:
+// 500, with the mend in the log and not in the answer. With a redirect, or
+// without a body, it is committed and the next page shows what is stored.
+//
+// Proves W5.
+func TestUpdateThatChangesTheKey(t *testing.T) {
 	s := newSite(t)
 	state, h := s.notes(t)
 	if _, err := state.At("ann").Update(t.Context(), func(n *Notes) error {
@@ -198,9 +204,11 @@ func TestW5UpdateThatChangesTheKey(t *testing.T) {
 	send(t, c, "POST", "/render", "user=bob", "Content-Type", form).want(t, 200, "bob [] ") // the key stays
 }
 
-// E10: session verbs inside the function of web.Update are ErrNested; in
-// web.Handle and in a view of web.Do they work.
-func TestE10SessionVerbsInHandlers(t *testing.T) {
+// Session verbs inside the function of web.Update are ErrNested; in web.Handle
+// and in a view of web.Do they work.
+//
+// Proves E10, W3.
+func TestSessionVerbsInHandlers(t *testing.T) {
 	s := newSite(t)
 	verbs := map[string]func(r *http.Request) error{
 		"login":   func(r *http.Request) error { return stay.SessionFrom(r.Context()).Login(r.Context(), "ann") },

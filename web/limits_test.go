@@ -10,7 +10,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-func TestW5MaxBody(t *testing.T) {
+// Proves W5.
+func TestBodyBeyondTheLimitIsRefused(t *testing.T) {
 	s := newSite(t)
 	ran := false
 	h := s.update(&web.Options{MaxBody: 10}, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {
@@ -41,7 +42,8 @@ func TestW5MaxBody(t *testing.T) {
 	}
 }
 
-func TestW5BrokenBody(t *testing.T) {
+// Proves W5.
+func TestBrokenBodyIsRefused(t *testing.T) {
 	s := newSite(t)
 	h := s.update(nil, func(http.ResponseWriter, *http.Request, *Counter) error {
 		t.Error("the function ran")
@@ -59,7 +61,9 @@ func TestW5BrokenBody(t *testing.T) {
 }
 
 // What is announced to be too long is refused before any of it is read.
-func TestW5MaxBodyByItsLength(t *testing.T) {
+//
+// Proves W5.
+func TestBodyIsRefusedByItsLength(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(&web.Options{MaxBody: 10})
 	r := httptest.NewRequest("POST", "/update", unread{t})
@@ -84,7 +88,9 @@ func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
 // A response beyond the limit commits nothing, whatever the function makes of
 // the error of Write, and the log says what to do.
-func TestW5MaxResponse(t *testing.T) {
+//
+// Proves W5.
+func TestResponseBeyondTheLimitCommitsNothing(t *testing.T) {
 	s := newSite(t)
 	size := 10
 	h := s.update(&web.Options{MaxResponse: 10}, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
@@ -110,6 +116,7 @@ func TestW5MaxResponse(t *testing.T) {
 	}
 }
 
+// Proves W5.
 func TestMaxResponseOfReadsAndHandlers(t *testing.T) {
 	s := newSite(t)
 	long := func(w http.ResponseWriter) error {
@@ -129,7 +136,9 @@ func TestMaxResponseOfReadsAndHandlers(t *testing.T) {
 }
 
 // A file in a form that a run parses does not stay on the disk.
-func TestW5FilesOfARunAreRemoved(t *testing.T) {
+//
+// Proves W5.
+func TestFilesOfARunAreRemoved(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())
 	s := newSite(t)
 	c := browser(s.update(nil, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {

@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// left returns what the mount of a handler leaves of the path of r, without the
-// slash in front and as the client has written it.
+// left returns what is left of the path of r behind the mount of a handler,
+// without the leading slash and as the client wrote it.
 //
-// The mount is what the route fixes by which the handler was found: all of
-// Request.Pattern, as http.ServeMux and chi set it, before the wildcard that
-// takes the rest. Without a route it is the root. If somebody has cut off the
-// beginning of the path since, as http.StripPrefix does, all of the mount is
-// gone.
+// The mount is the fixed part of the handler's route: all of Request.Pattern,
+// as http.ServeMux and chi set it, before the wildcard that takes the rest.
+// Without a route it is the root. If the beginning of the path was cut off
+// since, as http.StripPrefix does, all of the mount is gone.
 //
-// A route without such a wildcard fixes whole paths, of which the handler gets
-// the last two elements and also the last one alone; "" is none. None are those
-// behind another wildcard too: what that stands for is up to the client.
+// A route without such a wildcard fixes whole paths. For these, left returns
+// the last two elements as rest and the last one as last; "" is none. Elements
+// behind another wildcard are not returned: the client chooses what that
+// wildcard stands for.
 func left(r *http.Request) (rest, last string) {
 	path := r.URL.EscapedPath()
 	sent, _, _ := strings.Cut(r.RequestURI, "?")
@@ -42,8 +42,9 @@ func left(r *http.Request) (rest, last string) {
 	return path, ""
 }
 
-// cutOff reports whether something has been cut off a path since the route was
-// found: the route fits it together with some of the first bytes that were sent.
+// cutOff reports whether something was cut off the path since the route was
+// found: then the route fits the path together with some of the first bytes
+// that were sent.
 func cutOff(r *http.Request, route, sent string, cut int) bool {
 	for i := range cut {
 		if sent[i] == '/' {
@@ -55,8 +56,9 @@ func cutOff(r *http.Request, route, sent string, cut int) bool {
 	return false
 }
 
-// needlesslyEncoded reports whether something in a path is encoded that means
-// the same as it is: who looks at the text of a path has not seen that.
+// needlesslyEncoded reports whether something in a path is encoded although it
+// means the same unencoded: code that looks at the text of the path has not
+// seen it.
 func needlesslyEncoded(path string) bool {
 	for {
 		_, after, ok := strings.Cut(path, "%")
@@ -78,12 +80,12 @@ func unreserved(c byte) bool {
 	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || strings.IndexByte("-._~", c) >= 0
 }
 
-// follow goes along a route, without the slash in front, and a path. It reports
-// whether the one fits the other, and returns what left does.
+// follow goes along a route, without the leading slash, and a path. It reports
+// whether they fit, and returns the results of left.
 func follow(r *http.Request, route, path string) (rest, last string, ok bool) {
 	path, ok = strings.CutPrefix(path, "/")
-	// open says whether path begins at the beginning or behind a literal, rest
-	// is path one element earlier if that began so.
+	// open says whether path begins at the beginning or behind a literal. rest
+	// is path one element earlier if that element began so.
 	for open := true; ok; {
 		if route == "" || route == "*" || strings.HasPrefix(route, "{") && strings.HasSuffix(route, "...}") {
 			return path, "", true
@@ -107,7 +109,7 @@ func follow(r *http.Request, route, path string) (rest, last string, ok bool) {
 
 func wild(element string) bool { return strings.ContainsAny(element, "{}") }
 
-// meets reports whether an element of a route takes one of a path.
+// meets reports whether an element of a route matches an element of a path.
 func meets(r *http.Request, element, got string) bool {
 	if got == element || got == "" {
 		return got != ""

@@ -48,6 +48,7 @@ func cutting(next http.Handler) http.Handler {
 
 // Under whatever it is mounted, a module and an action are reached by one path,
 // and by no other.
+//
 // Proves W7.
 func TestActionsAreReachedByOnePathOnly(t *testing.T) {
 	s := newSite(t)

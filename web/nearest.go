@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// suggest returns the end of a message about a name that is not known: the
-// nearest of those that are, or all of them if none is near.
+// suggest returns the end of a message about an unknown name: the nearest of
+// the known names, or all of them if none is near.
 func suggest(name string, known []string) string {
 	if len(known) == 0 {
 		return ""
@@ -23,11 +23,11 @@ func suggest(name string, known []string) string {
 	return fmt.Sprintf("; did you mean %q?", best)
 }
 
-// maxName bounds the work of distance for names that clients make up.
+// maxName bounds the work of distance for names that clients invent.
 const maxName = 64
 
-// distance returns how many bytes must be inserted, deleted or replaced to
-// make b of a.
+// distance returns how many bytes must be inserted, deleted or replaced to turn
+// a into b.
 func distance(a, b string) int {
 	if len(a) > maxName || len(b) > maxName {
 		return max(len(a), len(b))

@@ -9,8 +9,10 @@ import (
 )
 
 // A session too many is 503 with Retry-After; sessions that are stored, and
-// what stores nothing, go on (S1, W6).
-func TestS1W6MaxNewSessions(t *testing.T) {
+// what stores nothing, go on.
+//
+// Proves S1, W6.
+func TestSessionTooManyIs503(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSite(t, func(o *stay.Options) { o.MaxNewSessions = 1 })
 		h := s.routes(nil)

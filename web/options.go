@@ -9,9 +9,9 @@ import (
 	"sync"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/bind"
-	"github.com/stay-go/stay/internal/bridge"
-	"github.com/stay-go/stay/internal/quota"
+	"github.com/stay-go/stay/internal/loglimit"
 )
 
 // Secure says when the session cookie is for https only.
@@ -21,20 +21,21 @@ const (
 	// SecureAuto, the default, follows the request: https gets the cookie
 	// __Host-stay with the attribute Secure, plain http gets stay without it.
 	SecureAuto Secure = iota
-	// SecureAlways treats every request as https. It is for a server behind
-	// a proxy that ends TLS and does not say so. Browsers drop the cookie on
+	// SecureAlways treats every request as https. Use it for a server behind a
+	// proxy that ends TLS and does not say so. Browsers drop the cookie on
 	// plain http, except on localhost.
 	SecureAlways
-	// SecureNever treats every request as plain http. Anybody on the way may
-	// read and set the cookie: it is for tests and closed networks.
+	// SecureNever treats every request as plain http. Anybody on the network
+	// path may read and set the cookie: use it for tests and closed networks.
 	SecureNever
 )
 
-// Options change what [Sessions] does. The zero value, and nil, are the
-// defaults. Sessions copies them, so changing them later has no effect.
+// Options change what [Sessions] does. The zero value and nil mean the
+// defaults. Sessions copies them, so later changes have no effect.
 type Options struct {
-	// Cookie is the name of the session cookie, "stay" by default. On https
-	// the prefix __Host- is put before it. Several Apps on one host need a name
+	// Cookie is the name of the session cookie, "stay" by default. On https the
+	// prefix __Host- is put before it. Several Apps on one host need different
+	// names.
 	// each.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
@@ -42,18 +43,19 @@ type Options struct {
 	// then make it the first, and remove the old one when its cookies have
 	// expired, after stay.Options.IdleTimeout.
 	//
-	// By default the App makes a key at first use and keeps it in its store,
-	// in the record "stay/keys" that all processes on the store share. Every
-	// 30 days it adds a new one, which signs ten minutes later, when every
-	// process knows it; an old one goes when all its cookies have expired. A
+	// By default the App makes a key at first use and keeps it in its store, in
+	// the record "stay/keys" that all processes on the store share. Every 30
+	// days it adds a new key, which signs ten minutes later, when every process
+	// knows it. An old key is removed when all its cookies have expired. A
 	// record that cannot be read is stay.ErrCorrupt and stays for repair;
-	// processes that have read it before go on with what they know.
+	// processes that have read it before go on with the keys they know.
 	//
-	// If a key has leaked, remove it from Keys, or delete the record: a process
-	// makes a new key, all take it over within about two minutes, and at once
-	// when they are restarted. Cookies of the old keys then verify no more:
-	// their browsers get new sessions, with initial state and nobody logged
-	// in, and what the old ones stored goes when they expire.
+	// If a key has leaked, remove it from Keys, or delete the record. Then one
+	// process makes a new key. Running processes switch to it within about two
+	// minutes, and restarted ones at once. Cookies of the old keys are no
+	// longer valid: their browsers get new sessions, with initial state and
+	// nobody logged in, and what the old sessions stored is removed when it
+	// expires.
 	Keys [][]byte
 	// Secure overrides how the scheme of a request is found.
 	Secure Secure
@@ -61,30 +63,30 @@ type Options struct {
 	// proxy that sets or removes the header itself; otherwise the client
 	// chooses. Without it the scheme is https if the connection is TLS.
 	TrustProxy bool
-	// CrossOrigin decides which requests from other origins pass. By default
-	// none that could change anything, and none with the header Upgrade, by
-	// which a WebSocket begins. Add trusted origins for a proxy that rewrites
-	// Host, bypass patterns for webhooks; a pattern for a WebSocket must name no
-	// method. Its deny handler is not used: refusals are errors like all others.
+	// CrossOrigin decides which requests from other origins pass. By default no
+	// request passes that could change anything, and none with the header
+	// Upgrade, with which a WebSocket begins. Add trusted origins for a proxy
+	// that rewrites Host, and bypass patterns for webhooks; a pattern for a
+	// WebSocket must have no method. Its deny handler is not used: refusals are
+	// errors like all others.
 	CrossOrigin *http.CrossOriginProtection
-	// MaxBody is the number of bytes of a request's body that View, Update,
-	// Do, Handle and Actions read, or let their functions read, and that
-	// Payload and Bind read; 1 MiB by default. Longer ones are answered with
-	// 413. Update, Do, Actions, Payload and Bind count a form that was parsed
-	// before by its names, values and files. Plain handlers that read the body
-	// themselves set a limit of their own, with http.MaxBytesReader.
+	// MaxBody is the number of bytes of a request's body that View, Update, Do,
+	// Handle and Actions read, or let their functions read, and that Payload
+	// and Bind read; 1 MiB by default. Longer bodies are answered with 413. If
+	// a form was parsed before, Update, Do, Actions, Payload and Bind count its
+	// names, values and files. Plain handlers that read the body themselves set
+	// their own limit with http.MaxBytesReader.
 	MaxBody int64
 	// MaxResponse is the number of bytes that View, Update, Do and Handle
-	// buffer, 4 MiB by default. A longer response is answered with 500, and
-	// an Update that wrote it commits nothing.
+	// buffer, 4 MiB by default. A longer response is answered with 500, and an
+	// Update that wrote it commits nothing.
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
-	// fragment or JSON, which come all the same if it writes more than
-	// MaxResponse. w is buffered; of the headers that were set before, those
-	// that described another body are gone. The status is sent unless Error sets
-	// another one. err
-	// may hold causes that are not for clients: show stay.FieldErrors and
-	// texts of your own, never err itself.
+	// fragment or JSON. If it writes more than MaxResponse, the built-in body
+	// is sent after all. w is buffered. Of the headers that were set before,
+	// those that described another body are removed. The status is sent unless
+	// Error sets another one. err may hold causes that are not for clients:
+	// show stay.FieldErrors and your own texts, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
@@ -94,12 +96,13 @@ func (o Options) String() string {
 		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
 }
 
-// Format implements fmt.Formatter: Options are printed as [Options.String] says, by
-// every verb. Package fmt does not ask it for Options in an unexported field of a
-// struct: those of yours that have Keys are not to be printed.
+// Format implements fmt.Formatter: with every verb, Options are printed as
+// [Options.String] does. Package fmt does not call it for Options in an
+// unexported field of a struct: do not print your structs that hold Keys.
 func (o Options) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, o.String()) }
 
-// LogValue implements slog.LogValuer: Options are logged as [Options.String] says.
+// LogValue implements slog.LogValuer: Options are logged as [Options.String]
+// prints them.
 func (o Options) LogValue() slog.Value { return slog.StringValue(o.String()) }
 
 const (
@@ -109,11 +112,11 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, but for the last three.
+// construction, except for the last three.
 type settings struct {
 	app         *stay.App
-	core        bridge.App
-	ring        bridge.Keyring
+	core        access.App
+	ring        access.Keyring
 	plainName   string
 	secureName  string
 	secure      Secure
@@ -124,8 +127,8 @@ type settings struct {
 	onError     func(http.ResponseWriter, *http.Request, int, error)
 
 	binder  bind.Binder
-	buffers sync.Pool   // of *[]byte, for responses
-	crowds  quota.Quota // of log lines
+	buffers sync.Pool      // of *[]byte, for responses
+	crowds  loglimit.Limit // of log lines
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
@@ -135,7 +138,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 	if app == nil {
 		panic("web: Sessions needs an App; make one with stay.New")
 	}
-	core := bridge.AppOf(app)
+	core := access.AppOf(app)
 	s := &settings{
 		app:         app,
 		core:        core,
@@ -171,8 +174,8 @@ func newSettings(app *stay.App, o *Options) *settings {
 	return s
 }
 
-// checkCookieName panics on a name that browsers would refuse or that claims a
-// prefix, which Sessions adds itself where it holds.
+// checkCookieName panics on a name that browsers would refuse, or that has a
+// prefix which Sessions adds itself when it applies.
 func checkCookieName(name string) {
 	if err := (&http.Cookie{Name: name, Value: "x"}).Valid(); err != nil {
 		panic(fmt.Sprintf("web: Options.Cookie %q cannot name a cookie: use letters, digits, - and _", name))
@@ -182,14 +185,14 @@ func checkCookieName(name string) {
 	}
 }
 
-// outside are the settings of handlers that do not stand behind Sessions. core
-// is nil if no App is known.
-func outside(core bridge.App) *settings {
+// outside returns the settings of handlers that do not stand behind Sessions.
+// core is nil if no App is known.
+func outside(core access.App) *settings {
 	return &settings{core: core, maxBody: defaultMaxBody, maxResponse: defaultMaxResponse}
 }
 
-// settingsOf returns the settings of the Sessions that r came through, else
-// those of outside.
+// settingsOf returns the settings of the Sessions that r came through, or those
+// of outside if it came through none.
 func settingsOf(r *http.Request, outside func() *settings) *settings {
 	if x := exchangeOf(r.Context()); x != nil {
 		return x.settings
@@ -197,7 +200,7 @@ func settingsOf(r *http.Request, outside func() *settings) *settings {
 	return outside()
 }
 
-// unknownApp are the settings outside Sessions where no App is known.
+// unknownApp returns the settings outside Sessions if no App is known.
 func unknownApp() *settings { return outside(nil) }
 
 func (s *settings) logger() *slog.Logger {

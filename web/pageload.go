@@ -5,17 +5,17 @@ import (
 	"strings"
 )
 
-// isPageLoad reports whether r loads a page anew, as opposed to a part of one,
-// a file, or a page that nobody may ever look at. Which header says so is the
-// browser's and the library's business: Sec-Fetch-* where they are sent, which
-// is on https and on localhost, and Accept elsewhere.
+// isPageLoad reports whether r loads a whole page, as opposed to a part of one,
+// a file, or a page that nobody may ever look at. Browsers and libraries say so
+// in different headers: Sec-Fetch-* if they are sent, which is the case on
+// https and on localhost, and Accept elsewhere.
 func isPageLoad(r *http.Request) bool {
 	h := r.Header
 	switch {
 	case r.Method != http.MethodGet, speculative(h):
 		return false
 	case h.Get("HX-History-Restore-Request") == "true", h.Get("HX-Boosted") == "true":
-		return true // htmx puts a whole page in the place of the old one
+		return true // htmx replaces the old page with a whole page
 	}
 	metadata := false
 	for name := range h {
@@ -31,7 +31,7 @@ func isPageLoad(r *http.Request) bool {
 	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "text/event-stream")
 }
 
-// speculative reports whether the page was asked for before anybody wanted it:
+// speculative reports whether the page was requested before anybody wanted it:
 // prefetched or prerendered by the browser, or preloaded by htmx.
 func speculative(h http.Header) bool {
 	return len(h["Sec-Purpose"]) > 0 || h.Get("HX-Preloaded") == "true"

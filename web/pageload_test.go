@@ -45,8 +45,10 @@ const (
 	partial    = "Sec-Fetch-Mode: cors; Sec-Fetch-Dest: empty; Sec-Fetch-Site: same-origin; HX-Request: true; "
 )
 
-// W4, B6: which request is a page load.
-func TestW4PageLoadsByHeaders(t *testing.T) {
+// Which request is a page load.
+//
+// Proves B6, W4.
+func TestPageLoadsByHeaders(t *testing.T) {
 	for _, tc := range []struct {
 		rule    string
 		method  string
@@ -123,8 +125,10 @@ func pageHeaders() []string {
 	return []string{"Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document", "Accept", pageAccept}
 }
 
-// W4: the handler of the page sees what the reset left.
-func TestW4PageIsRenderedAfterTheReset(t *testing.T) {
+// The handler of the page sees what the reset left.
+//
+// Proves W4.
+func TestPageIsRenderedAfterTheReset(t *testing.T) {
 	s := newSite(t)
 	_, mux := s.drafts()
 	c := browser(web.Sessions(s.app, nil)(mux))
@@ -132,9 +136,11 @@ func TestW4PageIsRenderedAfterTheReset(t *testing.T) {
 	send(t, c, "GET", "/", "", pageHeaders()...).want(t, 200, "/ann")
 }
 
-// W4, B1: page loads without a cookie, or with one that is no good, give
-// nobody a session and store nothing.
-func TestW4B1PageLoadGivesNoSession(t *testing.T) {
+// Page loads without a cookie, or with one that is no good, give nobody a
+// session and store nothing.
+//
+// Proves B1, W4.
+func TestPageLoadGivesNoSession(t *testing.T) {
 	s := newSite(t)
 	_, mux := s.drafts()
 	h := web.Sessions(s.app, nil)(mux)
@@ -156,9 +162,11 @@ func TestW4B1PageLoadGivesNoSession(t *testing.T) {
 	}
 }
 
-// W4: where Sessions stands twice, a page load resets once, before anything
-// in between has used state.
-func TestW4PageLoadResetsOnceUnderTwoSessions(t *testing.T) {
+// Where Sessions stands twice, a page load resets once, before anything in
+// between has used state.
+//
+// Proves W4.
+func TestPageLoadResetsOnceUnderTwoSessions(t *testing.T) {
 	s := newSite(t)
 	draft, mux := s.drafts()
 	inner := web.Sessions(s.app, nil)(mux)
@@ -173,9 +181,11 @@ func TestW4PageLoadResetsOnceUnderTwoSessions(t *testing.T) {
 	send(t, c, "GET", "/", "", pageHeaders()...).want(t, 200, "in between/ann")
 }
 
-// W4: a page load that slides the session gives the browser its new cookie,
-// as every use of the session does.
-func TestW4PageLoadSlidesTheSession(t *testing.T) {
+// A page load that slides the session gives the browser its new cookie, as
+// every use of the session does.
+//
+// Proves W4.
+func TestPageLoadSlidesTheSession(t *testing.T) {
 	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 	s := newSite(t, func(o *stay.Options) { o.Clock = func() time.Time { return now } })
 	_, mux := s.drafts()
@@ -191,10 +201,12 @@ func TestW4PageLoadSlidesTheSession(t *testing.T) {
 	}
 }
 
-// W4: the middleware judges the request that came in, not what the handlers
-// behind it make of it; a request from another site is refused before it can
-// reset anything.
-func TestW4W7RefusedRequestsResetNothing(t *testing.T) {
+// The middleware judges the request that came in, not what the handlers behind
+// it make of it; a request from another site is refused before it can reset
+// anything.
+//
+// Proves W4, W7.
+func TestRefusedRequestsResetNothing(t *testing.T) {
 	s := newSite(t)
 	_, mux := s.drafts()
 	c := browser(web.Sessions(s.app, nil)(mux))
@@ -223,10 +235,12 @@ func (f *failing) Commit(ctx context.Context, now time.Time, groups []store.Grou
 	return out
 }
 
-// W4, W6: a page whose state cannot be reset is not shown as if it had been:
-// it is answered with the error, in the form that the client can read. Partial
+// A page whose state cannot be reset is not shown as if it had been: it is
+// answered with the error, in the form that the client can read. Partial
 // requests go on.
-func TestW4W6PageLoadFailureIsAnswered(t *testing.T) {
+//
+// Proves W4, W6.
+func TestPageLoadFailureIsAnswered(t *testing.T) {
 	s := newSite(t)
 	f := &failing{Store: s.store.Store}
 	s.store.Store = f

@@ -17,9 +17,9 @@ import (
 // nor hijack nor set deadlines: http.ResponseController answers
 // http.ErrNotSupported. It is used by one goroutine at a time.
 //
-// The status and the body are kept back; the header is that of the response
-// itself, which nobody sends meanwhile, and is put back to what it was when the
-// handler first asked for it if the recorder is not sent.
+// The status and the body are held back. The header is the one of the response
+// itself, which nobody sends meanwhile. If the recorder is not sent, the header
+// is restored to what it was when the handler first asked for it.
 type recorder struct {
 	to       http.ResponseWriter
 	limit    int
@@ -27,7 +27,7 @@ type recorder struct {
 	status   int         // 0 = not written yet
 	before   http.Header // what header had when it was first asked for; nil = nothing
 	asked    bool        // for the header
-	done     bool        // sent or dropped: what is still done to it goes nowhere
+	done     bool        // sent or dropped: later writes go nowhere
 	body     []byte
 	over     bool // more was written than limit
 
@@ -35,7 +35,8 @@ type recorder struct {
 	buffer  *[]byte    // what body began in
 }
 
-// keepBuffer is how large a buffer may be that the next response gets.
+// keepBuffer is the largest buffer, in bytes, that is kept for the next
+// response.
 const keepBuffer = 64 << 10
 
 func newRecorder(to http.ResponseWriter, s *settings) recorder {
@@ -45,17 +46,17 @@ func newRecorder(to http.ResponseWriter, s *settings) recorder {
 // Format implements fmt.Formatter: what was written stays out of logs.
 func (c *recorder) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "buffered response") }
 
-// again returns a recorder for another run, in place of this one.
+// again returns a recorder for another run, to replace this one.
 func (c *recorder) again() *recorder {
 	fresh := &recorder{to: c.to, limit: c.limit, implicit: c.implicit, buffers: c.buffers}
 	c.drop()
 	return fresh
 }
 
-// drop forgets what was recorded and gives the buffer back. A handler that goes
-// on writing, which it must not, writes into one of its own, and sets headers of
-// nothing, but for those that it holds already. After send it only gives the
-// buffer back.
+// drop forgets what was recorded and returns the buffer to the pool. If a
+// handler goes on writing, which it must not, it writes into its own buffer,
+// and sets headers that belong to nothing, except for a header map that it
+// already holds. After send, drop only returns the buffer.
 func (c *recorder) drop() {
 	c.restore()
 	c.done = true
@@ -70,7 +71,7 @@ func (c *recorder) drop() {
 	}
 }
 
-// restore takes back what was done to the header.
+// restore undoes the changes to the header.
 func (c *recorder) restore() {
 	if !c.asked {
 		return
@@ -81,7 +82,7 @@ func (c *recorder) restore() {
 	c.before, c.asked = nil, false
 }
 
-// begin sees to it that there is a buffer.
+// begin makes sure that there is a buffer.
 func (c *recorder) begin() {
 	if c.body != nil {
 		return
@@ -94,7 +95,8 @@ func (c *recorder) begin() {
 	c.buffer, c.body = b, *b
 }
 
-// Header implements http.ResponseWriter. It has what other handlers have set
+// Header implements http.ResponseWriter. It includes what other handlers have
+// set before, so those headers may be added to, read and removed.
 // already, so that those headers may be added to, read and removed.
 func (c *recorder) Header() http.Header {
 	if c.done {
@@ -112,7 +114,7 @@ func (c *recorder) Header() http.Header {
 
 // WriteHeader implements http.ResponseWriter. The first status counts;
 // informational ones are dropped. It panics on a status that net/http would
-// panic on, because when the response is sent it is too late to undo.
+// panic on, because it is too late to undo anything when the response is sent.
 func (c *recorder) WriteHeader(status int) {
 	if status < 100 || status > 999 {
 		panic(fmt.Sprintf("web: invalid WriteHeader code %d", status))
@@ -157,8 +159,8 @@ func (c *recorder) admit(n int) error {
 
 var errResponseTooLong = errors.New("web: the response is longer than Options.MaxResponse")
 
-// err returns why what was recorded must not be sent, whatever the handler
-// made of the errors it got.
+// err returns the reason why the recorded response must not be sent, or nil. It
+// does not depend on what the handler did with the errors it got.
 func (c *recorder) err() error {
 	if !c.over {
 		return nil
@@ -170,8 +172,9 @@ func (c *recorder) err() error {
 	}
 }
 
-// moved returns why a run that has changed the key of the state must not be
-// committed: it has rendered a state that the key's own is about to replace.
+// moved returns the reason why a run that has changed the key of the state must
+// not be committed, or nil: such a run has rendered a state that the state
+// under the key is about to replace.
 func (c *recorder) moved(module string) error {
 	if len(c.body) == 0 || c.status >= 300 && c.status < 400 {
 		return nil
@@ -189,8 +192,8 @@ func (c *recorder) reset() {
 	c.body = c.body[:0]
 }
 
-// send writes what was recorded. The response is lost if the client has gone,
-// which nobody is left to be told.
+// send writes what was recorded. If the client has gone the response is lost,
+// and there is nobody to tell.
 func (c *recorder) send() {
 	if c.status == 0 {
 		c.status = c.implicit
@@ -209,8 +212,9 @@ func (c *recorder) send() {
 	}
 }
 
-// trailers takes out of a header what it announces to follow the body: net/http
-// would send that before the body as well.
+// trailers removes from a header the headers that are announced to follow the
+// body, and returns them: net/http would otherwise also send them before the
+// body.
 func trailers(h http.Header) http.Header {
 	var late http.Header
 	for _, line := range h["Trailer"] {

@@ -10,11 +10,12 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/web"
 )
 
-func TestW2CookieComesWithFirstUseOnly(t *testing.T) {
+// Proves W2.
+func TestCookieComesWithFirstUseOnly(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	c := browser(h)
@@ -33,7 +34,8 @@ func TestW2CookieComesWithFirstUseOnly(t *testing.T) {
 	}
 }
 
-func TestW2NoCookieForGlobalState(t *testing.T) {
+// Proves W2.
+func TestNoCookieForGlobalState(t *testing.T) {
 	s := newSite(t)
 	type Hits struct {
 		N int `json:"n"`
@@ -56,6 +58,8 @@ func TestW2NoCookieForGlobalState(t *testing.T) {
 
 // Global state needs no session, so its handlers work without the middleware;
 // state of a session does not.
+//
+// Proves W2.
 func TestHandlersOutsideSessions(t *testing.T) {
 	s := newSite(t)
 	type Hits struct {
@@ -71,7 +75,8 @@ func TestHandlersOutsideSessions(t *testing.T) {
 	send(t, browser(bare), "GET", "/", "").want(t, 500, "Internal Server Error\n")
 }
 
-func TestW2PrivateUnlessTheHandlerSaysOtherwise(t *testing.T) {
+// Proves W2.
+func TestPrivateUnlessTheHandlerSaysOtherwise(t *testing.T) {
 	s := newSite(t)
 	for _, tc := range []struct {
 		name                  string
@@ -103,7 +108,8 @@ func TestW2PrivateUnlessTheHandlerSaysOtherwise(t *testing.T) {
 	}
 }
 
-func TestW2FirstUseAfterTheHeaderIsAnErrorAndStoresNothing(t *testing.T) {
+// Proves W2.
+func TestFirstUseAfterTheHeaderIsAnErrorAndStoresNothing(t *testing.T) {
 	for _, tc := range []struct {
 		name string
 		sent func(http.ResponseWriter)
@@ -142,7 +148,9 @@ type zeros struct{}
 func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
 
 // A session that exists can be used at any time.
-func TestW2LaterUseAfterTheHeaderWorks(t *testing.T) {
+//
+// Proves W2.
+func TestLaterUseAfterTheHeaderWorks(t *testing.T) {
 	s := newSite(t)
 	mux := http.NewServeMux()
 	mux.Handle("/", s.routes(nil))
@@ -161,7 +169,9 @@ func TestW2LaterUseAfterTheHeaderWorks(t *testing.T) {
 }
 
 // Where the middleware stands twice, there is one session all the same.
-func TestW2SessionsTwice(t *testing.T) {
+//
+// Proves W2.
+func TestSessionsTwiceIsOneSession(t *testing.T) {
 	s := newSite(t)
 	sessions := web.Sessions(s.app, nil)
 	inner := sessions(web.Update(s.counter, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
@@ -185,7 +195,9 @@ func TestW2SessionsTwice(t *testing.T) {
 }
 
 // The session's cookie goes beside those of the handler.
-func TestW2HandlersCookiesAreLeftAlone(t *testing.T) {
+//
+// Proves W2.
+func TestHandlersCookiesAreLeftAlone(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.SetCookie(w, &http.Cookie{Name: "theme", Value: "dark"})
@@ -203,7 +215,9 @@ func TestW2HandlersCookiesAreLeftAlone(t *testing.T) {
 
 // A handler that panics after a change: whatever answers instead still takes
 // the cookie along, so that what was stored is not lost to its browser.
-func TestW2CookieSurvivesARecoveredPanic(t *testing.T) {
+//
+// Proves W2.
+func TestCookieSurvivesARecoveredPanic(t *testing.T) {
 	s := newSite(t)
 	inner := web.Sessions(s.app, nil)(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		if _, err := s.counter.Update(r.Context(), func(c *Counter) error { c.Count++; return nil }); err != nil {
@@ -232,7 +246,9 @@ func TestW2CookieSurvivesARecoveredPanic(t *testing.T) {
 
 // Requests without a cookie that change nothing leave nothing behind, however
 // many there are.
-func TestB1CookielessHitsKeepNothing(t *testing.T) {
+//
+// Proves B1.
+func TestCookielessHitsKeepNothing(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	n := 100_000
@@ -270,8 +286,10 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// B4, B7: two browsers see their own numbers; a reset starts afresh.
-func TestB4B7EachBrowserHasItsOwnState(t *testing.T) {
+// Two browsers see their own numbers; a reset starts afresh.
+//
+// Proves B4, B7.
+func TestEachBrowserHasItsOwnState(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	a, b := browser(h), browser(h)
@@ -287,7 +305,9 @@ func TestB4B7EachBrowserHasItsOwnState(t *testing.T) {
 
 // The last token before the header goes out is the one sent, an empty one
 // clears the browser's, and none is taken afterwards.
-func TestW1Carrier(t *testing.T) {
+//
+// Proves W1.
+func TestLastTokenBeforeTheHeaderIsSent(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	s := newSite(t, func(o *stay.Options) { o.Clock = func() time.Time { return now } })
 	for _, tc := range []struct {
@@ -300,7 +320,7 @@ func TestW1Carrier(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-				c := w.(bridge.Carrier)
+				c := w.(access.Carrier)
 				for _, token := range tc.tokens {
 					if !c.Open() || !c.Issue(token, now.Add(time.Minute)) {
 						t.Error("refused before the header")

@@ -8,47 +8,48 @@ import (
 
 // Sessions returns a middleware that gives every request the session of its
 // browser. It panics if app is nil and on options that make no sense; nil
-// options are the defaults.
+// options mean the defaults.
 //
-// The session costs nothing until it is used: nothing is looked up, stored or
-// sent for a request whose handler does not touch state of a session, nor asks
-// for its ID. At first use the response gets the session cookie, so that use must
-// come before the header of the response is written; afterwards it is an error
-// and stores nothing. A response that used session state, or a method of the
-// session, is marked "Cache-Control: private, no-store", unless the handler set
-// Cache-Control, and "Vary: Cookie".
+// The session costs nothing until it is used. If a handler does not touch state
+// of a session and does not ask for its ID, nothing is looked up, stored or
+// sent. At first use the response gets the session cookie, so the first use
+// must come before the header of the response is written; afterwards it is an
+// error and stores nothing. A response that used session state, or a method of
+// the session, is marked "Cache-Control: private, no-store", unless the handler
+// set Cache-Control, and "Vary: Cookie".
 //
 // The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
 // [Secure] for its name on http and https. A cookie that is forged, altered,
 // expired, malformed, too long or sent twice counts as no cookie: the request
-// begins a new session. What a cookie holds is never stored or logged, only a
-// hash of the session's id is.
+// begins a new session. The content of a cookie is never stored or logged, only
+// a hash of the session's id.
 //
-// Requests of other origins that could change anything, or begin a WebSocket,
-// are answered with 403 before the handler runs; see [Options].CrossOrigin.
+// Requests from other origins that could change anything, or that begin a
+// WebSocket, are answered with 403 before the handler runs; see
+// [Options].CrossOrigin.
 //
-// Where the App has modules with ResetOnPageLoad, a request that loads a page
-// anew resets their states before the handler runs, whether or not the handler
-// uses them: a GET by which the browser goes to a page (typed address, link,
-// reload, form, the redirect after one), and one by which htmx replaces the
-// whole page (boosted links and forms, a page restored from the history). Other
-// requests of htmx and Datastar, fetch, iframes, prefetched and prerendered
-// pages, and HEAD do not count. Pages that come from the browser's own cache,
-// as after Back, send no request and reset nothing. If a state cannot be
-// reset, the request is answered with the error, as by [Error].
+// If the App has modules with ResetOnPageLoad, a request that loads a page
+// resets their states before the handler runs, whether or not the handler uses
+// them. A page load is a GET with which the browser goes to a page (typed
+// address, link, reload, form, the redirect after one), or with which htmx
+// replaces the whole page (boosted links and forms, a page restored from the
+// history). Other requests of htmx and Datastar, fetch, iframes, prefetched and
+// prerendered pages, and HEAD do not count. Pages from the browser's own cache,
+// as after Back, send no request and reset nothing. If a state cannot be reset,
+// the request is answered with the error, as by [Error].
 //
-// Sessions may stand inside and outside of other middleware. Where it stands
-// twice for one App, the outer one counts. Handlers behind it may use Flush,
-// Hijack, ReadFrom and http.ResponseController as without it.
+// Sessions may stand inside and outside of other middleware. If it stands twice
+// for one App, the outer one counts. Handlers behind it may use Flush, Hijack,
+// ReadFrom and http.ResponseController as without it.
 //
-// The handler gets a copy of the request. When it has ended, however that was,
-// the files of a form that it has parsed are removed, and the request that
-// Sessions got has the copy's Pattern and parsed forms. A middleware that stands
-// inside and copies the request once more, with Request.WithContext or as
-// http.TimeoutHandler does, is where that ends: behind it View, Update, Do and
-// Handle still remove their files, but a plain handler has to call
-// r.MultipartForm.RemoveAll, as it has to without Sessions, or stand behind
-// Sessions once more.
+// The handler gets a copy of the request. When the handler has ended, in any
+// way, Sessions removes the files of a form that the handler has parsed, and
+// copies Pattern and parsed forms back to its own request. This does not reach
+// further if an inner middleware copies the request again, with
+// Request.WithContext or as http.TimeoutHandler does. Behind such a middleware
+// View, Update, Do and Handle still remove their files, but a plain handler has
+// to call r.MultipartForm.RemoveAll, as it has to without Sessions, or stand
+// behind Sessions again.
 func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
 	s := newSettings(app, o)
 	return func(next http.Handler) http.Handler {
@@ -60,7 +61,7 @@ func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
 
 func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
-		defer removeFiles(r, r.MultipartForm) // r may be a copy that nobody else knows of
+		defer removeFiles(r, r.MultipartForm) // r may be a copy that nobody else knows
 		next.ServeHTTP(w, r)
 		return
 	}
@@ -79,8 +80,8 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	cookie := token(r.Header, s.cookieName(https))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
-	// Also after a panic: what answers it then still carries the cookie of a
-	// session that was stored, and nothing is issued once the request is over.
+	// Also after a panic: the answer then still carries the cookie of a session
+	// that was stored, and nothing is issued once the request is over.
 	defer all.end(r)
 	r = &all.request
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
@@ -92,10 +93,10 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	next.ServeHTTP(x, r)
 }
 
-// checkOrigin returns an error for a request of another origin that could
-// change anything. A request to go over to another protocol is one: a page that
-// opens a WebSocket sends and reads what it likes, with the cookies of its
-// visitor, although the request is a GET.
+// checkOrigin returns an error for a request from another origin that could
+// change anything. A request to switch protocols is one: a page that opens a
+// WebSocket sends and reads what it likes, with the cookies of its visitor,
+// although the request is a GET.
 func (s *settings) checkOrigin(r *http.Request) error {
 	if len(r.Header["Upgrade"]) == 0 {
 		return s.crossOrigin.Check(r)

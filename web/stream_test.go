@@ -40,7 +40,9 @@ func orders(s *site, h http.Handler) map[string]http.Handler {
 
 // Each event of a stream arrives before the next is made, with the cookie in
 // the header.
-func TestW2Streams(t *testing.T) {
+//
+// Proves W2.
+func TestStreams(t *testing.T) {
 	s := newSite(t)
 	next := make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -92,7 +94,8 @@ func TestW2Streams(t *testing.T) {
 	}
 }
 
-func TestW2Hijack(t *testing.T) {
+// Proves W2.
+func TestHijack(t *testing.T) {
 	for _, hijack := range []struct {
 		name string
 		take func(http.ResponseWriter) (net.Conn, error)
@@ -160,7 +163,9 @@ func TestW2Hijack(t *testing.T) {
 
 // A handler that writes the answer itself finds the cookie in the header, and
 // nothing can be issued any more.
-func TestW2HijackBeforeTheHeader(t *testing.T) {
+//
+// Proves W2.
+func TestHijackBeforeTheHeader(t *testing.T) {
 	s := newSite(t)
 	use := true
 	srv := httptest.NewServer(web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -190,7 +195,9 @@ func TestW2HijackBeforeTheHeader(t *testing.T) {
 }
 
 // Where the server cannot hijack or flush, the error says so.
-func TestW2NotSupportedBelow(t *testing.T) {
+//
+// Proves W2.
+func TestNotSupportedBelow(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		rc := http.NewResponseController(w)
@@ -212,7 +219,9 @@ func (w *bareWriter) Write(b []byte) (int, error) { return len(b), nil }
 func (w *bareWriter) WriteHeader(int)             {}
 
 // Informational answers come before the header: the state may still be used.
-func TestW2InformationalAnswersAreNotTheHeader(t *testing.T) {
+//
+// Proves W2.
+func TestInformationalAnswersAreNotTheHeader(t *testing.T) {
 	s := newSite(t)
 	srv := httptest.NewServer(web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Link", "</style.css>; rel=preload")

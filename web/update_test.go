@@ -23,8 +23,10 @@ func (s *site) update(o *web.Options, fn func(http.ResponseWriter, *http.Request
 	return mux
 }
 
-// B5: the state is changed in place, and the response is what was committed.
-func TestB5UpdateInPlace(t *testing.T) {
+// The state is changed in place, and the response is what was committed.
+//
+// Proves B5.
+func TestUpdateInPlace(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.update(nil, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
 		c.Count += 5
@@ -42,8 +44,10 @@ func TestB5UpdateInPlace(t *testing.T) {
 	send(t, c, "GET", "/state/counter", "").want(t, 200, `{"count":5,"label":"x"}`)
 }
 
-// B11: changes of one browser at once are all counted.
-func TestB11ConcurrentUpdates(t *testing.T) {
+// Changes of one browser at once are all counted.
+//
+// Proves B11.
+func TestConcurrentUpdatesAreAllCounted(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.routes(nil))
 	send(t, c, "GET", "/view", "")
@@ -57,7 +61,9 @@ func TestB11ConcurrentUpdates(t *testing.T) {
 
 // A run after a conflict gets the body from its start, no form of the run
 // before, the path values and an empty response; what it wrote alone is sent.
-func TestW5EveryRunIsFresh(t *testing.T) {
+//
+// Proves W5.
+func TestEveryRunIsFresh(t *testing.T) {
 	for name, first := range map[string]string{"new session": "", "known session": "POST"} {
 		t.Run(name, func(t *testing.T) {
 			s := newSite(t)
@@ -103,7 +109,9 @@ func TestW5EveryRunIsFresh(t *testing.T) {
 
 // A form that a middleware has parsed, which used up the body, is there in
 // every run, and what a run does to it stays in that run.
-func TestW5FormParsedBefore(t *testing.T) {
+//
+// Proves W5.
+func TestFormParsedBefore(t *testing.T) {
 	s := newSite(t)
 	h := s.update(nil, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
 		c.Count++
@@ -122,7 +130,9 @@ func TestW5FormParsedBefore(t *testing.T) {
 
 // An error, whatever was written before it, changes nothing and sends a whole
 // error page.
-func TestW5ErrorAfterHalfAPage(t *testing.T) {
+//
+// Proves W5.
+func TestErrorAfterHalfAPage(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.update(nil, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
 		c.Count = 999
@@ -145,7 +155,9 @@ func TestW5ErrorAfterHalfAPage(t *testing.T) {
 }
 
 // What others set on the response is kept, added to, and replaced.
-func TestW5HeadersOfMiddleware(t *testing.T) {
+//
+// Proves W5.
+func TestHeadersOfMiddleware(t *testing.T) {
 	s := newSite(t)
 	h := s.update(nil, func(w http.ResponseWriter, _ *http.Request, _ *Counter) error {
 		w.Header().Add("Vary", "HX-Request")
@@ -164,7 +176,9 @@ func TestW5HeadersOfMiddleware(t *testing.T) {
 }
 
 // What a run that fails or panics did to headers of others is undone.
-func TestW5HeadersOfMiddlewareAfterFailure(t *testing.T) {
+//
+// Proves W5.
+func TestHeadersOfMiddlewareAfterFailure(t *testing.T) {
 	s := newSite(t)
 	h := s.update(nil, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {
 		w.Header().Set("X-Half", "yes")
@@ -194,7 +208,8 @@ func TestW5HeadersOfMiddlewareAfterFailure(t *testing.T) {
 	}
 }
 
-func TestW5PanicGivesTheTurnBack(t *testing.T) {
+// Proves E10, W5.
+func TestPanicGivesTheTurnBack(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.update(nil, func(_ http.ResponseWriter, r *http.Request, c *Counter) error {
 		c.Count = 999
@@ -219,7 +234,9 @@ func TestW5PanicGivesTheTurnBack(t *testing.T) {
 
 // A status that net/http would panic on does so in the run, where nothing has
 // been committed yet.
-func TestW5InvalidStatusPanicsInTheRun(t *testing.T) {
+//
+// Proves W5.
+func TestInvalidStatusPanicsInTheRun(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.update(nil, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
 		c.Count = 999
@@ -239,7 +256,9 @@ func TestW5InvalidStatusPanicsInTheRun(t *testing.T) {
 }
 
 // While one client's body trickles in, others change the same state.
-func TestW5SlowBodyDoesNotHoldTheTurn(t *testing.T) {
+//
+// Proves W5.
+func TestSlowBodyDoesNotHoldTheTurn(t *testing.T) {
 	for _, path := range []string{"/try/1", "/add", "/state/counter/add"} {
 		t.Run(path, func(t *testing.T) {
 			s := newSite(t)
@@ -276,7 +295,8 @@ func TestW5SlowBodyDoesNotHoldTheTurn(t *testing.T) {
 	}
 }
 
-func TestW5NoStreamsInside(t *testing.T) {
+// Proves W5.
+func TestNoStreamsInside(t *testing.T) {
 	s := newSite(t)
 	check := func(w http.ResponseWriter, _ *http.Request, _ *Counter) error {
 		rc := http.NewResponseController(w)
@@ -301,7 +321,9 @@ func TestW5NoStreamsInside(t *testing.T) {
 }
 
 // GET is for View: nothing that can be prefetched or linked changes state.
-func TestW5SafeMethodsAreRefused(t *testing.T) {
+//
+// Proves W5.
+func TestSafeMethodsAreRefused(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
 	for _, path := range []string{"/update", "/increment"} {
@@ -321,6 +343,8 @@ func TestW5SafeMethodsAreRefused(t *testing.T) {
 }
 
 // Inside an update other changes are refused; reads of other state work.
+//
+// Proves E10.
 func TestNestedChangesAreRefused(t *testing.T) {
 	s := newSite(t)
 	h := s.update(nil, func(_ http.ResponseWriter, r *http.Request, c *Counter) error {
@@ -339,6 +363,8 @@ func TestNestedChangesAreRefused(t *testing.T) {
 }
 
 // A body for statuses that have none, and a second status, are as in net/http.
+//
+// Proves W5.
 func TestRecorderKeepsTheRules(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.update(nil, func(w http.ResponseWriter, _ *http.Request, _ *Counter) error {
@@ -354,6 +380,8 @@ func TestRecorderKeepsTheRules(t *testing.T) {
 }
 
 // What a view does to the state is dropped, and said in development mode.
+//
+// Proves W5.
 func TestViewCannotChange(t *testing.T) {
 	s := newSite(t, func(o *stay.Options) { o.Development = true })
 	h := web.Sessions(s.app, nil)(web.View(s.counter, func(w http.ResponseWriter, _ *http.Request, c *Counter) error {
@@ -371,6 +399,8 @@ func TestViewCannotChange(t *testing.T) {
 }
 
 // A view that fails after the action: the change is made, the page is an error.
+//
+// Proves W5.
 func TestDoFailingView(t *testing.T) {
 	s := newSite(t)
 	mux := http.NewServeMux()

@@ -11,6 +11,7 @@ import (
 
 // A page of another site must not open a WebSocket, or go over to any other
 // protocol, with the cookies of its visitor, although that begins with a GET.
+//
 // Proves W7.
 func TestUpgradesOfOtherOriginsAreRefused(t *testing.T) {
 	s := newSite(t)

@@ -55,6 +55,7 @@ func (s *site) bothKinds(plain func(http.ResponseWriter, *http.Request, error), 
 
 // No file that a form was parsed into outlives its request, however the handler
 // came by the request and however it ends.
+//
 // Proves W5.
 func TestNoFileOfAFormStays(t *testing.T) {
 	t.Setenv("TMPDIR", t.TempDir())

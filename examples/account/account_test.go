@@ -18,9 +18,11 @@ import (
 const iPhone = "user-agent=Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
 
 // The program in real browsers, with two devices of one user and another user:
-// K2 for the guest's cart and both modules, S3 for the second device, S5 for
-// what stays with the browser and for cookies, S7 for signing devices out, A3
-// through kill -9. STAY_SCREENSHOT=file.png writes a picture of the page.
+// what a login does to the guest's cart and both modules, what stays with the
+// browser, its cookies, signing devices out, and kill -9. STAY_SCREENSHOT=file.png
+// writes a picture of the page.
+//
+// Proves A3, K2, S3, S5, S7.
 func TestInBrowser(t *testing.T) {
 	server := exampletest.Build(t, "account")
 	server.Start()
@@ -160,7 +162,9 @@ func TestInBrowser(t *testing.T) {
 
 // The form sends one of two clicks: with the second the browser would drop the
 // answer to the first, and the second is refused, since its cookie is not good
-// any more (S5).
+// any more.
+//
+// Proves S5.
 func TestInBrowserDoubleClickSignsInOnce(t *testing.T) {
 	server := exampletest.Build(t, "account")
 	server.Start()

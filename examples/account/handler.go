@@ -53,8 +53,8 @@ func newHandler(s *shop) http.Handler {
 	return web.Sessions(s.app, &web.Options{Error: showError})(mux)
 }
 
-// login signs the browser in as whoever it says it is: this shop asks for no
-// password.
+// login signs the browser in as the user that the form names: this shop asks
+// for no password.
 func (s *shop) login(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		User string `json:"user"`
@@ -66,13 +66,13 @@ func (s *shop) login(w http.ResponseWriter, r *http.Request) error {
 	if user == "" || utf8.RuneCountInString(user) > 40 {
 		return stay.Invalid("user", "write a name of 1 to 40 characters")
 	}
-	// Here a real program finds the account and checks the password, with a
-	// bound on how often it may be tried, and returns stay.ErrDenied if it is
-	// wrong. Nothing else on this site changes for that: what comes below is
-	// done for somebody who is known.
+	// Here a real program finds the account and checks the password, limits the
+	// number of attempts, and returns stay.ErrDenied if the password is wrong.
+	// Nothing else on this site changes for that: the code below runs for a
+	// known user.
 
-	// One step for all that belongs to users: cart and profile are those of
-	// the user from here on, and the browser gets a new cookie.
+	// One step for everything that belongs to users: from here on, cart and
+	// profile are the user's, and the browser gets a new cookie.
 	ctx := r.Context()
 	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
 		return err
@@ -88,7 +88,7 @@ func (s *shop) login(w http.ResponseWriter, r *http.Request) error {
 }
 
 // logout leaves the user's cart and profile in the store. The session goes on
-// as a guest's, with the teas that this browser has looked at.
+// as a guest, with the teas that this browser has looked at.
 func (s *shop) logout(w http.ResponseWriter, r *http.Request) error {
 	if err := stay.SessionFrom(r.Context()).Logout(r.Context()); err != nil {
 		return err
@@ -97,9 +97,9 @@ func (s *shop) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// signOutDevice ends another session of the user, with all that belongs to
-// that browser. This one is logged out instead: its browser waits for a new
-// cookie, which the session from the list knows nothing of.
+// signOutDevice ends another session of the user, with everything that belongs
+// to that browser. If it is this session, it is logged out instead: its browser
+// waits for a new cookie, which the session from the list cannot send.
 func (s *shop) signOutDevice(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	me := stay.SessionFrom(ctx)
@@ -111,8 +111,8 @@ func (s *shop) signOutDevice(w http.ResponseWriter, r *http.Request) error {
 	if user == "" {
 		return stay.ErrDenied
 	}
-	// Only sessions of this user are in the list, so nobody can end those of
-	// others. One that is not there any more is as good as ended.
+	// The list has only sessions of this user, so nobody can end those of
+	// others. A session that is no longer in the list has already ended.
 	for session, err := range s.app.Sessions(ctx, user) {
 		if err != nil {
 			return err
@@ -127,9 +127,9 @@ func (s *shop) signOutDevice(w http.ResponseWriter, r *http.Request) error {
 	return s.showDevices(w, r)
 }
 
-// signOutEverywhere ends all sessions of the user in one step, this one
-// included. After that Destroy only has this browser forget its cookie, so
-// that it can sign in again at once.
+// signOutEverywhere ends all sessions of the user in one step, including this
+// one. After that, Destroy only makes this browser forget its cookie, so that
+// it can sign in again at once.
 func (s *shop) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
 	me := stay.SessionFrom(ctx)
@@ -147,7 +147,7 @@ func (s *shop) signOutEverywhere(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// goTo has the browser load a page.
+// goTo makes a browser load a page.
 func goTo(w http.ResponseWriter, r *http.Request, path string) {
 	if isHTMX(r) {
 		w.Header().Set("HX-Redirect", path)
@@ -160,7 +160,7 @@ func isHTMX(r *http.Request) bool {
 	return r.Header.Get("HX-Request") == "true"
 }
 
-// browserName makes a name for people of what a browser says of itself.
+// browserName turns the User-Agent header into a name for people.
 func browserName(agent string) string {
 	pick := func(other string, names ...[2]string) string {
 		for _, n := range names {

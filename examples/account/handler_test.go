@@ -143,8 +143,10 @@ func (s *site) ids(user string) []string {
 	return ids
 }
 
-// A6, K2: a guest's cart and profile become those of a user who has none.
-func TestK2FirstLoginAdoptsCartAndProfile(t *testing.T) {
+// A guest's cart and profile become those of a user who has none.
+//
+// Proves A6, K2.
+func TestFirstLoginAdoptsCartAndProfile(t *testing.T) {
 	s := newSite(t)
 	v := s.visit()
 	v.post("/cart/more", "tea", "mint")
@@ -161,9 +163,11 @@ func TestK2FirstLoginAdoptsCartAndProfile(t *testing.T) {
 	v.want("Guest")
 }
 
-// A6, K2: one login moves both modules, each by its own Adopt: the cart is
-// merged, of the profile the stored one stays.
-func TestK2LoginMovesBothModulesAtOnce(t *testing.T) {
+// One login moves both modules, each by its own Adopt: the cart is merged, of
+// the profile the stored one stays.
+//
+// Proves A6, K2.
+func TestLoginMovesBothModulesAtOnce(t *testing.T) {
 	s := newSite(t)
 	home := s.signedIn("ann")
 	home.post("/cart/more", "tea", "assam")
@@ -188,9 +192,11 @@ func TestK2LoginMovesBothModulesAtOnce(t *testing.T) {
 	away.want("ann", "assam 3", "mint 1")
 }
 
-// K2, S5: a login that is sent twice, as by a double click, adopts once. The
-// second comes with the cookie that the first has replaced, and gets that one's.
-func TestK2LoginSentTwiceAdoptsOnce(t *testing.T) {
+// A login that is sent twice, as by a double click, adopts once. The second
+// comes with the cookie that the first has replaced, and gets that one's.
+//
+// Proves K2, S5.
+func TestLoginSentTwiceAdoptsOnce(t *testing.T) {
 	s := newSite(t)
 	s.signedIn("ann").post("/cart/more", "tea", "assam")
 	v := s.visit()
@@ -225,9 +231,11 @@ func (v *visitor) cookie() string {
 	return strings.Join(parts, "; ")
 }
 
-// S5: what belongs to the browser stays through login and logout, and is the
-// same for whoever signs in there.
-func TestS5BrowserKeepsWhatItHasSeen(t *testing.T) {
+// What belongs to the browser stays through login and logout, and is the same
+// for whoever signs in there.
+//
+// Proves S5.
+func TestBrowserKeepsWhatItHasSeen(t *testing.T) {
 	s := newSite(t)
 	v := s.visit()
 	for _, id := range []string{"assam", "mint", "sencha", "mint"} {
@@ -260,9 +268,11 @@ func TestS5BrowserKeepsWhatItHasSeen(t *testing.T) {
 	}
 }
 
-// S7: the list has the user's devices, tells this one from the others, and
-// looking at it is no use of theirs.
-func TestS7DevicesAreListed(t *testing.T) {
+// The list has the user's devices, tells this one from the others, and looking
+// at it is no use of theirs.
+//
+// Proves S7.
+func TestDevicesAreListed(t *testing.T) {
 	s := newSite(t)
 	phone, laptop := s.visit(), s.visit()
 	phone.send("POST", "/login", url.Values{"user": {"ann"}}, "User-Agent", "Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 Version/18.5 Mobile/15E148 Safari/604.1")
@@ -296,9 +306,11 @@ func TestS7DevicesAreListed(t *testing.T) {
 	}
 }
 
-// S5, S7: one device signs another one out, which is a guest at once and can
-// sign in again a minute later; other devices and other users go on.
-func TestS5S7SignOutAnotherDevice(t *testing.T) {
+// One device signs another one out, which is a guest at once and can sign in
+// again a minute later; other devices and other users go on.
+//
+// Proves S5, S7.
+func TestDeviceSignsAnotherOut(t *testing.T) {
 	s := newSite(t)
 	phone, laptop, ben := s.signedIn("ann"), s.signedIn("ann"), s.signedIn("ben")
 	phone.post("/cart/more", "tea", "mint")
@@ -339,9 +351,11 @@ func TestS5S7SignOutAnotherDevice(t *testing.T) {
 	laptop.want("ann", "mint 1")
 }
 
-// S7: signing out everywhere ends all sessions of the user in one step; the
-// browser that asked for it can sign in again at once. Others go on.
-func TestS7SignOutEverywhere(t *testing.T) {
+// Signing out everywhere ends all sessions of the user in one step; the browser
+// that asked for it can sign in again at once. Others go on.
+//
+// Proves S7.
+func TestSignOutEverywhereEndsAllSessions(t *testing.T) {
 	s := newSite(t)
 	phone, laptop, ben := s.signedIn("ann"), s.signedIn("ann"), s.signedIn("ben")
 	laptop.post("/cart/more", "tea", "mint")

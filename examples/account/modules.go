@@ -10,13 +10,13 @@ import (
 // A Tea is what the shop sells.
 type Tea struct {
 	ID, Name, About string
-	// Colour is that of the cup, for the picture.
+	// Colour is the colour of the cup, for the picture.
 	Colour string
-	// Price is that of a tin, in cents.
+	// Price is the price of a tin, in cents.
 	Price int
 }
 
-// teas are the shop's, in the order of the page.
+// teas are the teas of the shop, in the order of the page.
 var teas = []Tea{
 	{"assam", "Assam", "Strong and malty, from the valley of the Brahmaputra. Takes milk well.", "#8a3b12", 720},
 	{"darjeeling", "Darjeeling", "A first flush: light, flowery, a little dry.", "#c8842a", 980},
@@ -41,12 +41,12 @@ type Profile struct {
 	Colour string `json:"colour"`
 }
 
-// colours are what a profile may choose from; they are named in page.html.
+// colours are the colours that a profile may choose from; page.html names them.
 var colours = []string{"teal", "blue", "plum", "amber"}
 
-// profileModule keeps what is stored: who signs in sees the page as they left
-// it, whatever the guest before has chosen. That is the default, and stands
-// here to be seen.
+// profileModule keeps what is stored: users who sign in see the page as they
+// left it, whatever the guest before them chose. That is the default; it is
+// written out here as an example.
 var profileModule = stay.Module[Profile]{
 	Name:    "profile",
 	Initial: Profile{Colour: "teal"},
@@ -79,8 +79,8 @@ type Pick struct {
 	Tea string `json:"tea"`
 }
 
-// cartModule merges: what a guest has picked is added to what the user has in
-// the cart already. A user without a cart gets the guest's as it is.
+// cartModule merges: what a guest has picked is added to the user's cart. A
+// user without a cart gets the guest's cart as it is.
 var cartModule = stay.Module[Cart]{
 	Name:    "cart",
 	Initial: Cart{Tins: map[string]int{}},
@@ -111,8 +111,8 @@ var cartModule = stay.Module[Cart]{
 	},
 }
 
-// Browser is what belongs to one browser, whoever is signed in there: no login
-// and no logout changes it.
+// Browser is what belongs to one browser, no matter who is signed in there: no
+// login and no logout changes it.
 type Browser struct {
 	// Name is for the list of devices, such as "Firefox on Linux".
 	Name string `json:"name"`

@@ -58,7 +58,7 @@ func (p page) Total() (cents int) {
 	return cents
 }
 
-// Others reports whether there is another device to be signed out.
+// Others reports whether there is another device to sign out.
 func (p page) Others() bool { return len(p.Devices) > 1 }
 
 type line struct {
@@ -105,7 +105,8 @@ func (s *shop) devices(ctx context.Context) ([]device, error) {
 			return nil, err
 		}
 		// The state of another session: At, and not a context with that
-		// session, so that looking at it does not count as its use.
+		// session, so that looking at it does not count as a use of the
+		// session.
 		b, err := s.browsers.At(session.ID()).Get(ctx)
 		if errors.Is(err, stay.ErrNotFound) {
 			b, err = &Browser{Name: "A browser"}, nil // or it has just ended
@@ -129,8 +130,8 @@ func (s *shop) home(w http.ResponseWriter, r *http.Request) error {
 	return render(w, "page", p)
 }
 
-// tea shows one tea, and notes that this browser has seen it. The note is made
-// by a GET: it does no harm if a link on another site leads here.
+// tea shows one tea, and records that this browser has seen it. A GET records
+// it: it does no harm if a link on another site leads here.
 func (s *shop) tea(w http.ResponseWriter, r *http.Request) error {
 	t := teaOf(r.PathValue("id"))
 	if t == nil {
@@ -140,7 +141,7 @@ func (s *shop) tea(w http.ResponseWriter, r *http.Request) error {
 		b.view(t.ID)
 		return nil
 	})
-	// A session that has ended can be read and not changed.
+	// A session that has ended can be read but not changed.
 	if err != nil && !errors.Is(err, stay.ErrEnded) {
 		return err
 	}
@@ -152,9 +153,9 @@ func (s *shop) tea(w http.ResponseWriter, r *http.Request) error {
 	return render(w, "page", p)
 }
 
-// now brings the cart and the devices of an open page up to date when its
-// window is looked at again. If somebody else is signed in by now, or nobody,
-// the whole page is another one.
+// now updates the cart and the devices of an open page when somebody looks at
+// its window again. If somebody else is signed in by now, or nobody, the whole
+// page is a different one.
 func (s *shop) now(w http.ResponseWriter, r *http.Request) error {
 	p, err := s.page(r.Context())
 	if err != nil {
@@ -189,9 +190,9 @@ func (s *shop) showDevices(w http.ResponseWriter, r *http.Request) error {
 	return render(w, "devices", &page{Devices: list})
 }
 
-// showError answers with an error, as a page or into the notice of the one
-// that is shown. A session that was ended by another device begins anew on the
-// first page.
+// showError answers with an error, as a page or into the notice of the page
+// that is shown. A session that another device ended begins again on the first
+// page.
 func showError(w http.ResponseWriter, r *http.Request, status int, err error) {
 	if errors.Is(err, stay.ErrEnded) {
 		if isHTMX(r) {
@@ -211,7 +212,7 @@ func showError(w http.ResponseWriter, r *http.Request, status int, err error) {
 	_ = render(w, "error", p)
 }
 
-// message is what people are told of an error.
+// message is what visitors are told about an error.
 func message(status int, err error) string {
 	fields := stay.FieldErrors(err)
 	if len(fields) == 0 {

@@ -12,9 +12,11 @@ import (
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
-// The program in a real browser: B4 and B8 with two visitors, A2 and A3 through
-// reload, restart and kill -9, B2 as the browser stored the cookie, B7 for the
-// theme. STAY_SCREENSHOT=file.png writes a picture of the page at the end.
+// The program in a real browser: two visitors, a reload, a restart and kill -9,
+// the cookie as the browser stored it, and a reset that keeps the theme.
+// STAY_SCREENSHOT=file.png writes a picture of the page at the end.
+//
+// Proves A2, A3, B2, B4, B7, B8.
 func TestInBrowser(t *testing.T) {
 	server := exampletest.Build(t, "counter")
 	server.Start()
@@ -108,8 +110,8 @@ func TestInBrowser(t *testing.T) {
 	}
 }
 
-// B2: what the browser stored is out of reach for scripts and other sites, and
-// ends by itself.
+// What the browser stored is out of reach for scripts and other sites, and ends
+// by itself.
 func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
 	t.Helper()
 	if len(cookies) != 1 {
@@ -125,6 +127,8 @@ func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
 }
 
 // A page without JavaScript works too: its buttons are forms.
+//
+// Proves B8.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
 	server := exampletest.Build(t, "counter")
 	server.Start()

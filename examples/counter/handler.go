@@ -16,7 +16,7 @@ import (
 // Counter is what each browser has for itself.
 type Counter struct {
 	Count int `json:"count"`
-	// Theme is one of themes; it outlives a reset, but not a full one.
+	// Theme is one of themes; it survives Reset, but not ResetAll.
 	Theme string `json:"theme" stay:"preserve"`
 }
 
@@ -133,8 +133,8 @@ func fragment(w http.ResponseWriter, r *http.Request, id string, n int) error {
 	return err
 }
 
-// reload has the browser load the page anew, for changes that touch more of it
-// than one element.
+// reload makes the browser load the page again, for changes that touch more of
+// it than one element.
 func reload(w http.ResponseWriter, r *http.Request) {
 	if isHTMX(r) {
 		w.Header().Set("HX-Refresh", "true")
@@ -147,8 +147,9 @@ func isHTMX(r *http.Request) bool {
 	return r.Header.Get("HX-Request") == "true"
 }
 
-// isPlainForm reports whether the answer will be shown as a page of its own:
-// a browser that submits a form asks for HTML by name, htmx and scripts do not.
+// isPlainForm reports whether the browser will show the answer as a separate
+// page: a browser that submits a form asks for HTML by name, htmx and scripts
+// do not.
 func isPlainForm(r *http.Request) bool {
 	return !isHTMX(r) && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

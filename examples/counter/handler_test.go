@@ -48,7 +48,9 @@ func (v *visitor) wantTheme(theme string) {
 	}
 }
 
-// B4: A increments three times and sees 3, B sees 0, increments and sees 1.
+// A increments three times and sees 3, B sees 0, increments and sees 1.
+//
+// Proves B4.
 func TestEachVisitorCountsAlone(t *testing.T) {
 	visit := newSite(t)
 	a, b := visit(), visit()
@@ -62,7 +64,9 @@ func TestEachVisitorCountsAlone(t *testing.T) {
 	b.wantCount("1")
 }
 
-// A5: the total is one number for all; it needs no session and sets no cookie.
+// The total is one number for all; it needs no session and sets no cookie.
+//
+// Proves A5.
 func TestTotalIsShared(t *testing.T) {
 	visit := newSite(t)
 	a, b := visit(), visit()
@@ -75,8 +79,10 @@ func TestTotalIsShared(t *testing.T) {
 	a.wantCount("0")
 }
 
-// B7: a reset sets all but the preserved theme back, a full one the theme too;
+// A reset sets all but the preserved theme back, a full one the theme too;
 // other visitors keep what they have.
+//
+// Proves B7.
 func TestResetKeepsTheThemeAndResetAllDoesNot(t *testing.T) {
 	visit := newSite(t)
 	a, b := visit(), visit()
@@ -116,6 +122,8 @@ func TestUnknownThemeIsRefused(t *testing.T) {
 
 // Logging out ends the session: the number is gone, and the next click begins
 // a session of its own.
+//
+// Proves S5.
 func TestLogoutEndsTheSession(t *testing.T) {
 	visit := newSite(t)
 	v, other := visit(), visit()
@@ -131,6 +139,8 @@ func TestLogoutEndsTheSession(t *testing.T) {
 
 // The buttons work without JavaScript: a form is sent back to the page. htmx
 // gets a fragment, or is told to load the page anew.
+//
+// Proves B8.
 func TestFormsAndHTMXGetWhatTheyCanShow(t *testing.T) {
 	tests := []struct {
 		path, form   string
@@ -170,6 +180,8 @@ func TestFormsAndHTMXGetWhatTheyCanShow(t *testing.T) {
 }
 
 // Pages of other origins cannot click for a visitor.
+//
+// Proves W7.
 func TestOtherOriginsAreRefused(t *testing.T) {
 	v := newSite(t)()
 	v.want("POST", "/increment", http.StatusOK, `<span id="count">1</span>`)

@@ -1,5 +1,5 @@
-// Command quickstart counts clicks: each browser has a number of its own, and
-// it survives reload, restart and crash.
+// Command quickstart counts clicks: each browser has its own number, and it
+// survives reload, restart and crash.
 package main
 
 import (

@@ -29,8 +29,8 @@ func newView(s *Settings) view {
 	return view{Settings: s, T: texts[s.Language], Themes: themes, Languages: languages, Questions: questions}
 }
 
-// A Row says of a field what the server holds, and what it survives beside
-// parts of the page, which all survive.
+// A Row says what the server holds for a field, and what the field survives
+// besides partial requests, which all fields survive.
 type Row struct {
 	Name, ID, Value string
 	Preserved       bool
@@ -62,14 +62,14 @@ func newHandler(app *stay.App) http.Handler {
 		v.Away = true
 		return tmpl.Execute(w, v)
 	}))
-	// What the server holds, as part of the page.
+	// The fields as the server holds them, as a part of the page.
 	mux.Handle("GET /held", web.View(settings, func(w http.ResponseWriter, _ *http.Request, s *Settings) error {
 		return tmpl.ExecuteTemplate(w, "held", newView(s))
 	}))
 
-	// All changes are answered in place. A form without htmx is not sent back
-	// to the page, as is usual: the redirect would load it, and what the form
-	// has changed would be gone.
+	// All changes are answered in place. The usual redirect back to the page is
+	// left out for a form without htmx: it would load the page, and what the
+	// form has changed would be gone.
 	mux.Handle("POST /{$}", web.Do(settings, "edit", show))
 
 	mux.Handle("POST /reset", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
@@ -81,9 +81,9 @@ func newHandler(app *stay.App) http.Handler {
 	return web.Sessions(app, nil)(mux)
 }
 
-// show answers with the whole page, or with the part that htmx replaces: all
-// that is visible if that is its target, else what follows from what is
-// written in a field, which itself stays untouched.
+// show answers with the whole page, or with the part that htmx replaces. That
+// part is everything visible if that is its target. Otherwise it is what
+// follows from the text in a field; the field itself stays untouched.
 func show(w http.ResponseWriter, r *http.Request, s *Settings) error {
 	part := "page"
 	switch {
@@ -96,7 +96,7 @@ func show(w http.ResponseWriter, r *http.Request, s *Settings) error {
 	return tmpl.ExecuteTemplate(w, part, newView(s))
 }
 
-// answerReset runs a reset and shows what it has left.
+// answerReset runs a reset and shows what is left.
 func answerReset(w http.ResponseWriter, r *http.Request, reset func(context.Context) (*Settings, error)) error {
 	s, err := reset(r.Context())
 	if err != nil {

@@ -17,7 +17,9 @@ var used = Settings{Theme: "dark", Language: "de", Filter: "o", Open: "part", Dr
 
 func ptr(s string) *string { return &s }
 
-// B7: a reset keeps what is preserved, a full one nothing.
+// A reset keeps what is preserved, a full one nothing.
+//
+// Proves B7.
 func TestReset(t *testing.T) {
 	app := staytest.App(t, nil)
 	settings := stay.Register(app, Module)
@@ -83,9 +85,11 @@ func held(body string) Settings {
 	return Settings{Theme: values["theme"], Language: values["language"], Filter: values["filter"], Open: values["open"], Draft: values["draft"]}
 }
 
-// B6: page loads keep what is preserved, and parts of the page everything. The
+// Page loads keep what is preserved, and parts of the page everything. The
 // answer to a form is no page load either, so it shows what the form has
 // changed.
+//
+// Proves B6.
 func TestPageLoadResetsAndPartsDoNot(t *testing.T) {
 	handler := newHandler(staytest.App(t, nil))
 	edited := url.Values{"theme": {"dark"}, "language": {"de"}, "filter": {"o"}, "open": {"part"}, "draft": {"Dear"}}

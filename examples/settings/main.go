@@ -1,7 +1,7 @@
-// Command settings shows what survives what: a theme and a language that stay
-// for as long as the browser is known, and beside them the state of a page, a
-// filter, an open question and a draft, which is gone when the page is loaded
-// again.
+// Command settings shows which state survives what. A theme and a language stay
+// for as long as the browser is known. Beside them is the state of a page,
+// which is gone when the page is loaded again: a filter, an open question and a
+// draft.
 package main
 
 import "github.com/stay-go/stay/examples/internal/serve"

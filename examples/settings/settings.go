@@ -9,9 +9,9 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// Settings are what the page keeps on the server for one browser. What is
-// tagged preserve stays through page loads and Reset; the rest is the state of
-// a page.
+// Settings is what the page keeps on the server for one browser. Fields tagged
+// preserve stay through page loads and Reset; the others are the state of a
+// page.
 type Settings struct {
 	Theme    string `json:"theme" stay:"preserve"`
 	Language string `json:"language" stay:"preserve"`
@@ -21,22 +21,22 @@ type Settings struct {
 	Draft  string `json:"draft"`
 }
 
-// What a theme, a language and an open question may be; auto follows the
-// system.
+// The allowed values of a theme, a language and an open question; auto follows
+// the system.
 var (
 	themes    = []string{"auto", "light", "dark"}
 	languages = []string{"en", "de"}
 	questions = []string{"load", "part", "back"}
 )
 
-// Limits of what may be written, in characters.
+// Limits of text fields, in characters.
 const (
 	maxFilter = 50
 	maxDraft  = 1000
 )
 
-// Module is a definition, plain data: the program and its tests register it
-// with Apps of their own.
+// Module is a definition, plain data: the program and its tests each register
+// it with their own Apps.
 var Module = stay.Module[Settings]{
 	Name:            "settings",
 	Initial:         Settings{Theme: "auto", Language: "en"},
@@ -47,7 +47,7 @@ var Module = stay.Module[Settings]{
 	},
 }
 
-// Edit changes the fields that it has; those that are nil stay.
+// Edit changes the fields that are set; those that are nil stay.
 type Edit struct {
 	Theme    *string `json:"theme"`
 	Language *string `json:"language"`
@@ -56,7 +56,8 @@ type Edit struct {
 	Draft    *string `json:"draft"`
 }
 
-// Validate refuses what the page does not offer, and what is too long.
+// Validate refuses values that the page does not offer, and text that is too
+// long.
 func (in Edit) Validate() error {
 	switch {
 	case in.Theme != nil && !slices.Contains(themes, *in.Theme):
@@ -92,7 +93,7 @@ var cities = []string{
 	"Athens", "Berlin", "Bogotá", "Cairo", "Dakar", "Hanoi", "Lima", "Lisbon", "Nairobi", "Oslo", "Prague", "Quito", "Seoul", "Tokyo", "Toronto", "Zürich",
 }
 
-// Cities are those that the filter lets through.
+// Cities are the cities that match the filter.
 func (s *Settings) Cities() []string {
 	filter := strings.ToLower(strings.TrimSpace(s.Filter))
 	return slices.DeleteFunc(slices.Clone(cities), func(city string) bool {

@@ -42,9 +42,11 @@ func (v visitor) use() {
 	v.wantFields("to", "Dear", "question-part")
 }
 
-// B6, B7 as a browser sees them: what a reload, a link, a redirect, Back and
-// the parts of a page that htmx asks for do to the state of a page.
-// STAY_SCREENSHOT=folder writes pictures of the page at the end.
+// What a reload, a link, a redirect, Back and the parts of a page that htmx asks
+// for do to the state of a page, as a browser sees it. STAY_SCREENSHOT=folder
+// writes pictures of the page at the end.
+//
+// Proves B6, B7.
 func TestInBrowser(t *testing.T) {
 	server := exampletest.Build(t, "settings")
 	server.Start()

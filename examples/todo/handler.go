@@ -19,7 +19,7 @@ var pageHTML string
 var tmpl = template.Must(template.New("page").Parse(pageHTML))
 
 // A view is what the templates show: the list, and a form that is shown again
-// with what was wrong about it.
+// with its error.
 type view struct {
 	*Todos
 	Input, Error      string // of the form for a new item
@@ -27,8 +27,9 @@ type view struct {
 }
 
 // newHandler registers the module with app and returns the whole site. All
-// buttons are forms, so it works without JavaScript too: htmx gets the part
-// of the page that has changed, a plain form is sent back to the page.
+// buttons are forms, so it works without JavaScript too: htmx gets the part of
+// the page that has changed, and after a plain form the browser goes back to
+// the page.
 func newHandler(app *stay.App) http.Handler {
 	todos := stay.Register(app, Module)
 
@@ -40,8 +41,8 @@ func newHandler(app *stay.App) http.Handler {
 	}))
 	mux.Handle("GET /todos.json", web.View(todos, showJSON))
 
-	// A login changes whose list it is, and the cookie with it, so it runs as
-	// an action and answers when the user's list is there.
+	// A login changes the owner of the list, and the cookie with it. So it runs
+	// as an action and answers when the user's list is there.
 	mux.Handle("POST /login", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		_, err := todos.Do(r.Context(), "login", web.Payload(r))
 		if message := stay.FieldErrors(err)["user"]; message != "" {
@@ -54,7 +55,7 @@ func newHandler(app *stay.App) http.Handler {
 	}))
 	mux.Handle("POST /logout", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		// The second click of a double click comes with the cookie that the
-		// first has made an old one: what it wants is done already.
+		// first has replaced: its logout has already happened.
 		if _, err := todos.Do(r.Context(), "logout", nil); err != nil && !errors.Is(err, stay.ErrEnded) {
 			return err
 		}
@@ -85,8 +86,8 @@ func newHandler(app *stay.App) http.Handler {
 	return web.Sessions(app, nil)(mux)
 }
 
-// show answers a form that has changed the list: htmx with a part of the page,
-// all others with the way back to it.
+// show answers a form that has changed the list: htmx gets a part of the page,
+// and all others are sent back to the page.
 func show(w http.ResponseWriter, r *http.Request, part string, t *Todos, item Item) error {
 	if !isHTMX(r) {
 		return home(w, r, t)
@@ -97,8 +98,8 @@ func show(w http.ResponseWriter, r *http.Request, part string, t *Todos, item It
 	}{view{Todos: t}, item})
 }
 
-// showAgain answers a form that was refused with the form, what was written in
-// it, and why; without htmx as part of the whole page.
+// showAgain answers a form that was refused with the form itself, what was
+// written in it, and the reason; without htmx as part of the whole page.
 func showAgain(w http.ResponseWriter, r *http.Request, todos *stay.State[Todos], form string, v view) error {
 	t, err := todos.Get(r.Context())
 	if err != nil {
@@ -122,7 +123,7 @@ func home(w http.ResponseWriter, r *http.Request, _ *Todos) error {
 	return nil
 }
 
-// showJSON is the list for scripts.
+// showJSON writes the list for scripts.
 func showJSON(w http.ResponseWriter, _ *http.Request, t *Todos) error {
 	type item struct {
 		Title string `json:"title"`

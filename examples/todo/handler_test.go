@@ -42,7 +42,9 @@ func toggles(v *exampletest.Visitor) []string {
 	return paths
 }
 
-// A7, A8: guest, login, logout and another user, as a script does it.
+// Guest, login, logout and another user, as a script does it.
+//
+// Proves A7, A8.
 func TestListsOfUsers(t *testing.T) {
 	visit := newSite(t)
 	v := visit()
@@ -152,8 +154,10 @@ func TestRefusedFormsComeBack(t *testing.T) {
 	wantJSON(t, v, `[{"title":"buy milk","done":false}]`)
 }
 
-// K2: a login, and a logout, that is sent twice happens once. The second finds
-// its cookie refused and is sent to the page as the first.
+// A login, and a logout, that is sent twice happens once. The second finds its
+// cookie refused and is sent to the page as the first.
+//
+// Proves K2.
 func TestLoginAndLogoutSentTwice(t *testing.T) {
 	visit := newSite(t)
 	v := visit()
@@ -171,7 +175,9 @@ func TestLoginAndLogoutSentTwice(t *testing.T) {
 	wantJSON(t, v, `[{"title":"buy milk","done":false}]`)
 }
 
-// K6: nobody becomes a user by sending the key field with another form.
+// Nobody becomes a user by sending the key field with another form.
+//
+// Proves K6.
 func TestKeyFieldIsNotForClients(t *testing.T) {
 	v := newSite(t)()
 	v.Send("POST", "/login", user("ann"))

@@ -37,10 +37,12 @@ func (d device) logout() {
 	d.WantText("#user", "guest")
 }
 
-// The program in a real browser, with two users and two devices of one: A2,
-// A3, A7, A8, A9 and K2 to K4 as somebody sees them.
+// The program in a real browser, with two users and two devices of one:
+// restarts, logins, logouts and switches as somebody sees them.
 //
 // STAY_SCREENSHOT=folder writes pictures of the page at the end.
+//
+// Proves A2, A3, A7, A8, A9, K2, K3, K4.
 func TestInBrowser(t *testing.T) {
 	server := exampletest.Build(t, "todo")
 	server.Start()

@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// Limits of what somebody may write, in characters, and of a list.
+// Limits of text, in characters, and of a list.
 const (
 	maxUser  = 40
 	maxTitle = 200
@@ -19,26 +19,26 @@ const (
 
 // Todos are a user's list, or a guest's.
 type Todos struct {
-	// User is whose list it is, "" for a guest. It is the key: all devices of
-	// a user share the list, and what names the owner is never taken from a
-	// client or a stored list.
+	// User is the owner of the list, "" for a guest. It is the key: all devices
+	// of a user share the list, and the owner's name never comes from a client
+	// or a stored list.
 	User  string `json:"user" stay:"key"`
 	Items []Item `json:"items"`
 }
 
-// An Item is one thing to do. Its ID stays what it is while others come and
-// go, and when a guest's list becomes a user's: a click means the item that
-// was clicked on, also on a page that shows an old list.
+// An Item is one thing to do. Its ID stays the same while other items come and
+// go, and when a guest's list becomes a user's. So a click always means the
+// item that was clicked on, even on a page that shows an old list.
 type Item struct {
 	ID    string `json:"id"`
 	Title string `json:"title"`
 	Done  bool   `json:"done"`
 }
 
-// Open counts what is to be done.
+// Open counts the items that are not done.
 func (t *Todos) Open() int { return len(t.Items) - t.Finished() }
 
-// Finished counts what is done.
+// Finished counts the items that are done.
 func (t *Todos) Finished() (n int) {
 	for _, item := range t.Items {
 		if item.Done {
@@ -57,8 +57,8 @@ func (t *Todos) item(id string) *Item {
 	return &t.Items[i]
 }
 
-// Module is a definition, plain data: the program and its tests register it
-// with Apps of their own.
+// Module is a definition, plain data: the program and its tests each register
+// it with their own Apps.
 var Module = stay.Module[Todos]{
 	Name:    "todos",
 	Persist: stay.WithKey(func(t *Todos) string { return t.User }),
@@ -68,16 +68,16 @@ var Module = stay.Module[Todos]{
 		"add":    stay.WithPayload(add),
 		"clear":  clearFinished,
 	},
-	// The user has a list already: what the guest wrote goes below it. For a
-	// new user the guest's list becomes the user's without being asked for.
+	// The user already has a list: the guest's items go below it. A new user
+	// gets the guest's list, and Adopt is not called.
 	Adopt: func(stored, guest *Todos) error {
-		room := max(0, maxItems-len(stored.Items)) // beyond, what is further down the guest's list goes
+		room := max(0, maxItems-len(stored.Items)) // the guest's last items are dropped if there is no room
 		stored.Items = append(stored.Items, guest.Items[:min(room, len(guest.Items))]...)
 		return nil
 	},
 }
 
-// Login is who somebody says they are.
+// Login is the name that somebody logs in with.
 type Login struct {
 	User string `json:"user"`
 }
@@ -87,20 +87,21 @@ func (in Login) Validate() error {
 	return checkText("user", in.User, "Please say who you are.", maxUser)
 }
 
-// login makes the list that of a user: what is stored for the user is loaded
-// before anybody sees the result.
+// login gives the list to a user: what is stored for the user is loaded before
+// anybody sees the result.
 func login(_ *stay.Call, t *Todos, in Login) error {
 	t.User = strings.TrimSpace(in.User) // no password is asked for, see main
 	return nil
 }
 
-// logout makes the list a guest's, which is empty. The user's stays stored.
+// logout gives the session a guest's list, which is empty. The user's list
+// stays stored.
 func logout(_ *stay.Call, t *Todos) error {
 	t.User = ""
 	return nil
 }
 
-// NewItem is something to be done.
+// NewItem is the payload of the action "add".
 type NewItem struct {
 	Title string `json:"title"`
 }

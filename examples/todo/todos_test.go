@@ -38,8 +38,10 @@ func wantList(t *testing.T, ctx context.Context, todos *stay.State[Todos], user 
 	}
 }
 
-// K2: a guest's list becomes that of a new user, and goes below that of one
-// who has a list. It happens once, however often the login is sent.
+// A guest's list becomes that of a new user, and goes below that of one who has
+// a list. It happens once, however often the login is sent.
+//
+// Proves K2.
 func TestGuestsListComesAlongOnce(t *testing.T) {
 	app := staytest.App(t, nil)
 	todos := stay.Register(app, Module)
@@ -58,8 +60,10 @@ func TestGuestsListComesAlongOnce(t *testing.T) {
 	wantList(t, laptop, todos, "ann", "buy milk", "call Ben")
 }
 
-// K3, K4: a logout shows an empty list, a switch that of the other user, and
-// nobody's items reach anybody else's list.
+// A logout shows an empty list, a switch that of the other user, and nobody's
+// items reach anybody else's list.
+//
+// Proves K3, K4.
 func TestLogoutAndSwitchMixNothing(t *testing.T) {
 	app := staytest.App(t, nil)
 	todos := stay.Register(app, Module)
@@ -82,7 +86,9 @@ func TestLogoutAndSwitchMixNothing(t *testing.T) {
 	}
 }
 
-// B11, for two devices: what both do at once is all kept.
+// What two devices do at once is all kept.
+//
+// Proves B11.
 func TestDevicesAtOnceLoseNothing(t *testing.T) {
 	app := staytest.App(t, nil)
 	todos := stay.Register(app, Module)

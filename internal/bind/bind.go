@@ -1,16 +1,17 @@
 // Package bind reads what clients send, JSON or forms, into Go values. It is
-// strict: a name that the destination does not have is an error and not
-// ignored, as it is a mistake of the client or an attempt to set what is not
-// its business.
+// strict: a name that the destination does not have is an error and is not
+// ignored. It is either a mistake of the client or an attempt to set something
+// that is not for clients.
 //
-// Fields tagged stay:"private" or stay:"key" are never bound, at any depth: to
-// a client they do not exist. What a program has filled in there stays, and what
-// would lose it is an error: a list, a map or a pointer with such fields cannot
-// be replaced. Nor can the tags be lost by a type that reads itself: it is
-// refused.
+// Fields tagged stay:"private" or stay:"key" are never bound, at any depth: for
+// a client they do not exist. What a program has filled in there stays, and a
+// payload that would lose it is an error: a list, a map or a pointer with such
+// fields cannot be replaced. A type that decodes itself would ignore the tags,
+// so it is refused.
 //
-// A payload is bound whole or not at all. What the destination led to before is
-// never written to, as others may hold it too: it is copied where it changes.
+// A payload is bound as a whole or not at all. Memory that the destination
+// pointed to before is never written to, because others may hold it too: it is
+// copied before it changes.
 //
 // The work and the memory are bounded by the length of the input, and no input
 // panics.
@@ -28,21 +29,21 @@ import (
 // An Error says why a payload was not bound. Its text may be shown to the
 // client that sent the payload.
 type Error struct {
-	// Field is the name of the field as the client wrote it, as in
-	// address.city or items[2].price; empty if no single field is to blame.
+	// Field is the name of the field as the client wrote it, as in address.city
+	// or items[2].price; empty if the error is not about a single field.
 	Field string
 	// Message says what is wrong with it.
 	Message string
-	// Malformed: the payload could not be parsed at all. Otherwise it could,
-	// but does not fit.
+	// Malformed: the payload could not be parsed at all. If false, it could be
+	// parsed but does not fit.
 	Malformed bool
-	// TooLarge: what the payload stands for is larger than it may be.
+	// TooLarge: the decoded payload would take more memory than it may.
 	TooLarge bool
 	// Err is the cause if there is one, such as the error of a type's own
 	// UnmarshalText.
 	Err error
 
-	path []any // of names and indexes, the innermost first; see within
+	path []any // names and indexes, the innermost first; see within
 }
 
 // Error returns the message, after the name of the field.
@@ -56,9 +57,10 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Explain says what is told of a payload that was not bound: by a code in the
-// words of package stay, a message for the client, and messages by field. What
-// is no fault of the payload is "internal", of which clients are told nothing.
+// Explain returns what clients are told about a payload that was not bound: a
+// code in the words of package stay, a message, and messages by field. An error
+// that is not the payload's fault has the code "internal", and clients are told
+// nothing about it.
 func Explain(err error) (code, message string, fields map[string]string) {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -73,7 +75,8 @@ func Explain(err error) (code, message string, fields map[string]string) {
 	return "malformed", e.Error(), fields
 }
 
-// Validate calls the Validate method of what dst points to, if it has one.
+// Validate calls the Validate method of the value that dst points to, if it has
+// one.
 func Validate(dst any) error {
 	if v, ok := dst.(interface{ Validate() error }); ok {
 		return v.Validate()
@@ -85,7 +88,8 @@ func invalid(field, format string, args ...any) *Error {
 	return &Error{Field: shorten(field), Message: fmt.Sprintf(format, args...)}
 }
 
-// maxField is how much of a name is shown, which can be as long as the payload.
+// maxField is how much of a name is shown; a name can be as long as the
+// payload.
 const maxField = 100
 
 func shorten(field string) string {
@@ -95,7 +99,7 @@ func shorten(field string) string {
 	return strings.ToValidUTF8(field[:maxField], "") + "..."
 }
 
-// unfit is the error for a value that its own type does not take.
+// unfit is the error for a value that its type refuses.
 func unfit(field string, err error) *Error {
 	e := invalid(field, "does not fit: %v", err)
 	e.Err = err
@@ -106,13 +110,13 @@ func unfit(field string, err error) *Error {
 // payload does not name stays as it is.
 //
 // nil leaves dst as it is. A value of dst's type, or a pointer to one, comes
-// from Go code and is deep-copied as it is, key and private fields included.
-// A json.RawMessage or []byte is bound by [Binder.JSON], a url.Values by
-// [Binder.Form], and anything else by JSON after it was written as JSON.
+// from Go code: it is deep-copied, key and private fields included. A
+// json.RawMessage or []byte is bound by [Binder.JSON], a url.Values by
+// [Binder.Form], and anything else is encoded as JSON and then bound.
 //
 // An error that is no [*Error] is a mistake of the program: dst is no pointer,
-// cannot hold what is bound, or has a type of which a part has tags and reads
-// itself.
+// cannot hold what is bound, or has a type with a part that has tags and
+// decodes itself.
 func (b *Binder) Value(src, dst any) error {
 	v, _, err := b.target(dst)
 	if err != nil {
@@ -153,7 +157,7 @@ func (b *Binder) assign(src, dst reflect.Value) (err error) {
 		dst.Set(reflect.ValueOf(plan.Copy(p.Interface())).Elem())
 		return nil
 	}
-	// What cannot be copied field by field may still survive as JSON.
+	// A value that cannot be copied field by field may still survive as JSON.
 	data, err := marshal(src.Interface())
 	if err != nil {
 		return err
@@ -173,8 +177,8 @@ func marshal(src any) (b []byte, err error) {
 	return b, nil
 }
 
-// target returns what dst points to, be it through several pointers. Anything
-// that cannot be bound to is a mistake of the program, not of the client.
+// target returns the value that dst points to, also through several pointers. A
+// dst that cannot be bound to is a mistake of the program, not of the client.
 func (b *Binder) target(dst any) (reflect.Value, *destination, error) {
 	v := reflect.ValueOf(dst)
 	if v.Kind() != reflect.Pointer || v.IsNil() {
@@ -195,7 +199,8 @@ func (b *Binder) target(dst any) (reflect.Value, *destination, error) {
 	return v, nil, fmt.Errorf("bind: the destination is a %T that leads to no value", dst)
 }
 
-// maxPointers is how many pointers may lead to a destination; more are a circle.
+// maxPointers is how many pointers may lead to a destination; more form a
+// circle.
 const maxPointers = 100
 
 // recovered turns a panic of a type's own methods into an error.

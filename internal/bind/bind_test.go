@@ -106,8 +106,10 @@ func TestJSON(t *testing.T) {
 	}
 }
 
-// W7: JSON binds strictly; the error names the field, malformed means that it
-// could not be parsed, and nothing is bound by halves.
+// JSON binds strictly; the error names the field, malformed means that it could
+// not be parsed, and nothing is bound by halves.
+//
+// Proves W7.
 func TestJSONErrors(t *testing.T) {
 	for in, want := range map[string]string{
 		``:                                "!the payload is empty",
@@ -211,7 +213,9 @@ func TestFormIntoMaps(t *testing.T) {
 	}
 }
 
-// W7: forms bind strictly too.
+// Forms bind strictly too.
+//
+// Proves W7.
 func TestFormErrors(t *testing.T) {
 	for query, want := range map[string]string{
 		"nme=a":                  "nme: is not a field",

@@ -6,23 +6,23 @@ import (
 	"slices"
 )
 
-// What a payload may ask for. A few bytes of it can stand for a large value,
-// such as {} in a list of structs, so that what is bound is measured by the
-// memory that it takes and not by its length.
+// Limits of a payload. A few bytes can become a large value, such as {} in a
+// list of structs. So the limit is on the memory that the value takes, and not
+// on the length of the payload.
 const (
-	// maxMemory is what any payload up to usualSize may take, and what
-	// longer ones may take in proportion: 16 bytes for each of their own.
+	// maxMemory is what any payload up to usualSize may take. Longer payloads
+	// may take a proportional amount: 16 bytes for each byte of the payload.
 	maxMemory = 16 * usualSize
 	usualSize = 1 << 20 // the default limit of a body in package web
-	// Short payloads may take smallMemory and 64 bytes for each of their own:
-	// more than lists of small objects do that become maps, and little enough
-	// that many payloads are needed to take much.
+	// Short payloads may take smallMemory, and 64 bytes for each of their bytes.
+	// That is more than lists of small objects take that become maps, and so
+	// little that it takes many payloads to use much memory.
 	smallMemory = 1 << 20
-	// MaxValues is how many values a form may have. Each takes some 100 bytes
+	// MaxValues is how many values a form may have. Each takes about 100 bytes
 	// in url.Values, and no page has as many inputs.
 	MaxValues = 10_000
-	// maxDepth is how deeply JSON may be nested, for each level takes a part
-	// of the stack.
+	// maxDepth is how deeply JSON may be nested. Each level takes a part of the
+	// stack.
 	maxDepth = 1000
 	// maxDots is how many dots a name in a form may have.
 	maxDots = 100
@@ -35,7 +35,7 @@ func allowanceFor(size int) allowance {
 	return allowance(min(smallMemory+64*size, maxMemory/usualSize*max(size, usualSize)))
 }
 
-// take asks for the memory of n things of a size.
+// take takes the memory of n things of a size from the allowance.
 func (a *allowance) take(n int, size uintptr) error {
 	if size == 0 || n == 0 {
 		return nil
@@ -47,11 +47,11 @@ func (a *allowance) take(n int, size uintptr) error {
 	return nil
 }
 
-// takeText asks for what a type may keep of n bytes that it reads itself. What
-// else it makes of them it has to bound for itself.
+// takeText takes the memory that a type may keep when it decodes n bytes
+// itself. The type has to bound everything else that it makes of them.
 func (a *allowance) takeText(n int) error { return a.take(1, uintptr(n)+16) }
 
-// Maps keep up to eight entries in one group and more of them in tables that are
+// A map keeps up to eight entries in one group, and more in tables that are
 // never more than about half empty. Keys and values that are larger than 128
 // bytes are kept elsewhere.
 const (
@@ -60,7 +60,7 @@ const (
 	mapInPlace = 128
 )
 
-// takeMap asks for a map that has room for n entries.
+// takeMap takes the memory of a map that has room for n entries.
 func (a *allowance) takeMap(n int, key, elem uintptr) error {
 	if err := a.take(1, mapHeader); err != nil || n < long {
 		return err
@@ -68,12 +68,12 @@ func (a *allowance) takeMap(n int, key, elem uintptr) error {
 	return a.take(n, 3*slot(key, elem))
 }
 
-// takeEntry asks for entry i of a map that was made with room for n.
+// takeEntry takes the memory of entry i of a map that was made with room for n.
 func (a *allowance) takeEntry(i, n int, key, elem uintptr) error {
 	size := outside(key) + outside(elem)
 	switch {
 	case i == 0:
-		size += key + elem // in which they are read
+		size += key + elem // the entry is first read into these
 		if n < long {
 			size += mapGroup * slot(key, elem)
 		}
@@ -83,7 +83,8 @@ func (a *allowance) takeEntry(i, n int, key, elem uintptr) error {
 	return a.take(1, size)
 }
 
-// slot is what a map has for an entry, and outside what it keeps elsewhere.
+// slot is the memory in a map for an entry, and outside is its memory
+// elsewhere.
 func slot(key, elem uintptr) uintptr {
 	return 1 + inside(key) + inside(elem)
 }
@@ -102,15 +103,15 @@ func outside(size uintptr) uintptr {
 	return 0
 }
 
-// A length is how many members the list or object has that begins at pos.
+// A length is how many members the list or object that begins at pos has.
 type length struct{ pos, members int }
 
-// long is from how many members on it is worth to know it beforehand.
+// long is the number of members from which knowing it beforehand pays off.
 const long = 16
 
 // survey goes through valid JSON once and returns the lengths of the long lists
-// and objects, in their order, so that they are made as large as they need to
-// be. It fails if they are nested too deeply.
+// and objects, in their order, so that they can be made with the right size. It
+// fails if they are nested too deeply.
 func survey(data []byte) ([]length, error) {
 	if len(data) < 2*long {
 		return nil, nil

@@ -15,19 +15,20 @@ import (
 // Form binds a form to dst, a pointer to a struct or to a map from strings to
 // strings, lists of strings or any.
 //
-// The names are those of JSON: that of the json tag, else that of the field;
-// address.city names a field of a nested struct. Fields are strings, booleans
-// (on, true and 1; false, 0 and nothing), numbers within the range of their
-// type, types with UnmarshalText such as time.Time, []byte for the text as it
-// is, any for one string or a list of them, pointers to these, which stay nil
-// when the value is empty (except for strings), and lists of these for names
-// that occur several times. A number may not be empty unless it is a pointer.
+// The names are those of JSON: the name in the json tag, otherwise the name of
+// the field; address.city names a field of a nested struct. Fields are strings,
+// booleans (on, true and 1; false, 0 and the empty string), numbers within the
+// range of their type, types with UnmarshalText such as time.Time, []byte for
+// the text as it is, any for one string or a list of strings, pointers to
+// these, which stay nil when the value is empty (except for strings), and lists
+// of these for names that occur several times. A number may not be empty unless
+// it is a pointer.
 //
 // A name that dst does not have is an error, also if its field is tagged
-// stay:"private" or stay:"key", as are several values for what is no list and
-// values that do not fit. Names that begin with an underscore and that dst
-// does not have are ignored: they are how frameworks send their own, such as
-// _csrf or _method.
+// stay:"private" or stay:"key". So are several values for a field that is no
+// list, and values that do not fit. Names that begin with an underscore and
+// that dst does not have are ignored: frameworks send their own names that way,
+// such as _csrf or _method.
 //
 // The error is an [*Error], or is the program's; see [Binder.Value]. A form of
 // more than [MaxValues] values is too large.
@@ -47,7 +48,7 @@ func (b *Binder) Form(values url.Values, dst any) (err error) {
 		}
 		names = append(names, name)
 	}
-	// In order, so that of several mistakes always the same one is reported.
+	// Sorted, so that of several mistakes always the same one is reported.
 	slices.Sort(names)
 	defer recovered(&err)
 	f := &former{making: making{b: b, allowance: allowanceFor(size)}}
@@ -69,8 +70,8 @@ func tooManyValues() error {
 	return &Error{Message: fmt.Sprintf("the form has more than %d values", MaxValues), TooLarge: true}
 }
 
-// ParseForm parses a form as net/url does, but not one with more than
-// [MaxValues] values, each of which takes far more memory than its text.
+// ParseForm parses a form as net/url does, but refuses one with more than
+// [MaxValues] values, because each value takes far more memory than its text.
 func ParseForm(data []byte) (url.Values, error) {
 	if bytes.Count(data, []byte{'&'}) >= MaxValues {
 		return nil, tooManyValues()
@@ -85,7 +86,7 @@ type former struct {
 	to   reflect.Value // a struct or a map
 }
 
-// begin sets out to fill v.
+// begin prepares to fill v.
 func (f *former) begin(n *node, v reflect.Value) (err error) {
 	if f.to, err = f.settle(v); err != nil {
 		return err
@@ -143,7 +144,7 @@ func (f *former) set(name string, values []string) error {
 }
 
 // find returns the field that a dotted name leads to, nil if there is none. It
-// makes the structs on the way only when the whole name is good.
+// makes the structs on the way only if the whole name is valid.
 func (f *former) find(name string) (*node, reflect.Value, error) {
 	var path [][]int
 	n, rest := f.node, name
@@ -210,7 +211,7 @@ func (f *former) setField(n *node, v reflect.Value, name string, values []string
 	return f.setValue(n, v, name, values[0])
 }
 
-// setValue sets v to what one value of a form means.
+// setValue sets v to the meaning of one value of a form.
 func (f *former) setValue(n *node, v reflect.Value, name, value string) error {
 	if n.typ.Kind() == reflect.Pointer {
 		if value == "" && n.elem.typ.Kind() != reflect.String {

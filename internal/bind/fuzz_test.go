@@ -69,8 +69,10 @@ func overHeld(t *testing.T, bind func(dst any) error) {
 	}
 }
 
-// W7: no JSON panics, sets what is hidden or is bound by halves; what is
-// accepted is what encoding/json makes of it.
+// No JSON panics, sets what is hidden or is bound by halves; what is accepted
+// is what encoding/json makes of it.
+//
+// Proves W7.
 func FuzzJSON(f *testing.F) {
 	for _, seed := range []string{
 		`{"name":"a","age":1}`, `{"user":"u"}`, `{"USER":"u"}`, `{"items":[{"secret":"s"}],"byName":{"a":{}}}`,
@@ -101,7 +103,9 @@ func FuzzJSON(f *testing.F) {
 	})
 }
 
-// W7: no form panics, sets what is hidden or is bound by halves.
+// No form panics, sets what is hidden or is bound by halves.
+//
+// Proves W7.
 func FuzzForm(f *testing.F) {
 	for _, seed := range []string{
 		"name=a&age=1&on=on", "user=u&admin=1", "address.city=x&other.city=y", "address.secret=s", "tags=a&tags=b&nums=1&nums=",

@@ -14,10 +14,10 @@ import (
 
 // JSON binds one JSON value to dst. Names must match exactly and occur once in
 // a struct; unknown names and names of fields tagged stay:"private" or
-// stay:"key" are errors. Otherwise the rules are those of encoding/json, but
-// lists and values of maps are always new ones: nothing of what was there
-// before is in them; times are not in the zone of this machine; and an integer that
-// an any would round is an error.
+// stay:"key" are errors. Otherwise the rules are those of encoding/json, except
+// that lists and values of maps are always new, and keep nothing of what was
+// there before; that times never get the zone of this machine; and that an
+// integer that an any would round is an error.
 //
 // The error is an [*Error], or is the program's; see [Binder.Value]. It is
 // malformed if data is empty, is no JSON, has something after the value or is
@@ -53,11 +53,11 @@ func (b *Binder) JSON(data []byte, dst any) (err error) {
 type reader struct {
 	making
 	c       *jsonwalk.Cursor
-	lengths []length // of what is ahead
+	lengths []length // of the lists and objects ahead
 }
 
-// length returns how many members the list or object has that is the next
-// value, and 0 if they are few.
+// length returns how many members the next value has, which is a list or an
+// object; 0 if they are few.
 func (r *reader) length() int {
 	for len(r.lengths) > 0 && r.lengths[0].pos < r.c.Offset() {
 		r.lengths = r.lengths[1:]
@@ -68,8 +68,8 @@ func (r *reader) length() int {
 	return 0
 }
 
-// value reads the next value into v, which is not yet part of anything else;
-// but what v leads to may be.
+// value reads the next value into v. v itself is not yet part of anything else,
+// but what v points to may be.
 func (r *reader) value(n *node, v reflect.Value, quoted bool) error {
 	first := r.c.Kind()
 	switch {
@@ -103,7 +103,7 @@ func (r *reader) value(n *node, v reflect.Value, quoted bool) error {
 // misfit is the error for a value of another kind than the type's.
 func misfit(n *node) error { return invalid("", "must be %s", describe(n.typ)) }
 
-// null leaves alone what cannot be nil.
+// null sets v to nil. It leaves a v alone that cannot be nil.
 func (r *reader) null(n *node, v reflect.Value) error {
 	r.c.Skip()
 	switch n.typ.Kind() {
@@ -116,7 +116,7 @@ func (r *reader) null(n *node, v reflect.Value) error {
 	return nil
 }
 
-// own has a type read itself.
+// own lets a type decode itself.
 func (r *reader) own(v reflect.Value) error {
 	if err := r.unshare(v); err != nil {
 		return err
@@ -151,7 +151,7 @@ func (r *reader) text(n *node, v reflect.Value) error {
 	return nil
 }
 
-// quoted reads what the string option of a json tag has put in quotes.
+// quoted reads a value that the string option of a json tag has put in quotes.
 func (r *reader) quoted(n *node, v reflect.Value) error {
 	first, raw := r.c.Kind(), r.c.Skip()
 	if first == '"' {
@@ -165,8 +165,8 @@ func (r *reader) quoted(n *node, v reflect.Value) error {
 	return invalid("", "must be %s, in quotes", describe(n.typ))
 }
 
-// isLiteral reports whether text is a JSON value that is no list or object,
-// and nothing else.
+// isLiteral reports whether text is exactly one JSON value that is no list or
+// object.
 func isLiteral(text []byte) bool {
 	if len(text) == 0 || jsonwalk.Check(text) != nil {
 		return false
@@ -331,8 +331,9 @@ func (r *reader) grow(v reflect.Value, more int) error {
 	return nil
 }
 
-// describeInstead names what fits t in place of text, which does not: with the
-// range of t if text is a whole number, so that only its size can be why.
+// describeInstead names what fits t in place of text, which does not fit. It
+// includes the range of t if text is a whole number, so that only its size can
+// be the reason.
 func describeInstead(t reflect.Type, text string) string {
 	digits := strings.TrimPrefix(text, "-")
 	whole := digits != "" && strings.Trim(digits, "0123456789") == ""

@@ -46,7 +46,7 @@ func setScalar(v reflect.Value, first byte, raw []byte) bool {
 	return false
 }
 
-// isNumber reports whether JSON would write s as it is for a number.
+// isNumber reports whether s is a number in the form that JSON writes.
 func isNumber(s string) bool {
 	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && isLiteral([]byte(s))
 }
@@ -75,9 +75,9 @@ func (r *reader) bytes(n *node, v reflect.Value) error {
 	return nil
 }
 
-// any reads into an interface. One that holds a pointer is read as what that
-// points to, like a pointer, and an empty interface without one as what JSON
-// makes of it.
+// any reads into an interface. If it holds a pointer, any reads into what that
+// points to, as for a pointer. An empty interface without a pointer gets what
+// JSON makes of the value.
 func (r *reader) any(n *node, v reflect.Value) error {
 	if held := v.Elem(); held.Kind() == reflect.Pointer && !held.IsNil() {
 		d := r.b.destination(held.Type())
@@ -113,7 +113,7 @@ const (
 	sliceSize  = 24
 )
 
-// generic reads what an any is for the next value.
+// generic reads the next value as encoding/json reads it into an any.
 func (r *reader) generic() (any, error) {
 	switch r.c.Kind() {
 	case '{':

@@ -7,18 +7,18 @@ import (
 )
 
 // A making makes the value of one payload. It begins with a copy of what the
-// destination holds, and copies whatever that leads to before it is changed: so
-// that nothing has changed if the payload is refused, nor for others who hold
-// parts of it.
+// destination holds, and copies everything that this points to before it
+// changes. So if the payload is refused, nothing has changed, neither here nor
+// for others who hold parts of it.
 type making struct {
 	allowance
 	b *Binder
-	// made are the pointers in structs that lead to what was made here.
+	// made are the pointers in structs that point to values made here.
 	made map[uintptr]bool
 }
 
-// pointee returns a pointer to a copy of what v points to, to a zero value if v
-// is nil.
+// pointee returns a pointer to a copy of what v points to, or to a zero value
+// if v is nil.
 func (m *making) pointee(v reflect.Value) (reflect.Value, error) {
 	t := v.Type().Elem()
 	if v.IsNil() {
@@ -33,7 +33,7 @@ func (m *making) pointee(v reflect.Value) (reflect.Value, error) {
 	return p, nil
 }
 
-// settle follows pointers, once it has replaced them by those to copies.
+// settle follows pointers, and replaces each by a pointer to a copy first.
 func (m *making) settle(v reflect.Value) (reflect.Value, error) {
 	for v.Kind() == reflect.Pointer {
 		if !m.made[v.Pointer()] {
@@ -64,10 +64,9 @@ func (m *making) at(v reflect.Value, index []int) (reflect.Value, error) {
 	return v, nil
 }
 
-// replace returns an error if v holds something that only the program may set
-// and that would be lost, or belong to something else, if the payload replaced
-// what v holds. A client cannot say which of its items are which of those that
-// were there.
+// replace returns an error if replacing the value of v would lose something
+// that only the program may set, or give it to something else. A client cannot
+// say which of its items are which of the existing ones.
 func (m *making) replace(n *node, v reflect.Value) error {
 	if m.keeps(n, v) {
 		return invalid("", "cannot be replaced: a part of it is not for clients to set")
@@ -89,8 +88,8 @@ func (m *making) keeps(n *node, v reflect.Value) bool {
 	return n.guarded && !v.IsZero()
 }
 
-// unshare makes of v, whose type reads itself, a copy that shares nothing with
-// anybody: its methods may write to whatever it leads to.
+// unshare replaces v, whose type decodes itself, by a copy that shares nothing
+// with anybody: the type's methods may write to whatever it points to.
 func (m *making) unshare(v reflect.Value) error {
 	if v.IsZero() {
 		return nil
@@ -114,8 +113,8 @@ func copyMap(v reflect.Value, more int) reflect.Value {
 	return c
 }
 
-// within notes that an error is about a part of something: the member with the
-// name, or the item with the index.
+// within adds to an error which part it is about: the member with the name, or
+// the item with the index.
 func within(err error, part any) error {
 	var e *Error
 	if errors.As(err, &e) && !e.TooLarge {
@@ -124,8 +123,8 @@ func within(err error, part any) error {
 	return err
 }
 
-// located names the field that the error is about, as clients know it:
-// address.city, items[2].price.
+// located adds the field that the error is about, in the form that clients
+// know: address.city, items[2].price.
 func located(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || len(e.path) == 0 {

@@ -9,6 +9,7 @@ import (
 
 // Times that are bound do not get the zone of this machine, whose rules would
 // make calculations differ from those of another.
+//
 // Proves M5.
 func TestTimesHaveTheZoneTheyWereSentWith(t *testing.T) {
 	berlin, err := time.LoadLocation("Europe/Berlin")

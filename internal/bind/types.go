@@ -19,7 +19,7 @@ var (
 )
 
 // A Binder binds payloads. It remembers what it has found out about the types
-// that it was given, of which a program has few. The zero value is ready, and
+// that it was given; a program has few of them. The zero value is ready, and
 // its methods may be called concurrently.
 type Binder struct {
 	types sync.Map // of types: *destination
@@ -29,18 +29,18 @@ type Binder struct {
 // A destination is a type that payloads are bound to.
 type destination struct {
 	*node
-	// mistake says why nothing is bound to it.
+	// mistake says why nothing can be bound to it; nil if something can.
 	mistake error
 }
 
 // A node is what binding knows of a type. Nodes form a graph, as types do.
 type node struct {
 	typ reflect.Type
-	// json, text: the values read themselves from JSON, from text.
+	// json, text: the values decode themselves from JSON, or from text.
 	json, text bool
 	// guarded: a field somewhere in it is tagged stay:"private" or stay:"key".
 	guarded bool
-	// elem is what a pointer, list or map leads to.
+	// elem is the type that a pointer, list or map leads to.
 	elem *node
 	// empty is a slice without items that is not nil.
 	empty reflect.Value
@@ -59,7 +59,7 @@ type field struct {
 // byName returns the field with the name and its position, or nil.
 func (n *node) byName(name string) (*field, int) {
 	if len(name) > n.longest {
-		return nil, 0 // without hashing what may be a megabyte
+		return nil, 0 // without hashing a name that may be a megabyte
 	}
 	if i, ok := n.index[name]; ok {
 		return &n.fields[i], i
@@ -67,7 +67,8 @@ func (n *node) byName(name string) (*field, int) {
 	return nil, 0
 }
 
-// byQuoted is byName for a name as it is in JSON. It makes no string of it.
+// byQuoted is byName for a name as it is written in JSON. It makes no string of
+// it.
 func (n *node) byQuoted(quoted []byte) (*field, int) {
 	if !jsonwalk.Plain(quoted) {
 		return n.byName(jsonwalk.Unquote(quoted))
@@ -82,8 +83,8 @@ func (n *node) byQuoted(quoted []byte) (*field, int) {
 	return nil, 0
 }
 
-// Check returns an error if nothing can be bound to values of t because of what
-// they are: the tags of a type that reads itself would be without effect.
+// Check returns an error if the type t makes binding impossible: a part of it
+// decodes itself, so its tags would have no effect.
 func Check(t reflect.Type) error { return newDestination(t).mistake }
 
 func (b *Binder) destination(t reflect.Type) *destination {
@@ -146,7 +147,8 @@ func (g *graph) node(t reflect.Type) *node {
 	return n
 }
 
-// opaque notes if a type that reads itself has tags, which nobody would heed.
+// opaque records whether a type that decodes itself has tags, which would have
+// no effect.
 func (g *graph) opaque(t reflect.Type) {
 	if where := tagged(t); where != "" && g.mistake == nil {
 		g.mistake = fmt.Errorf("bind: %s has a stay tag without effect, as %s reads itself: bind to a type without UnmarshalJSON and UnmarshalText", where, t)
@@ -176,7 +178,7 @@ func tagged(t reflect.Type) string {
 			}
 			for _, f := range fields {
 				if f.Lost && !t.FieldByIndex(f.Index).Anonymous {
-					continue // out of reach, but for what an embedded type promotes
+					continue // out of reach, except for what an embedded type promotes
 				}
 				if where := find(f.Type); where != "" {
 					return where

@@ -19,9 +19,9 @@ type builder struct {
 
 var timeType = reflect.TypeFor[time.Time]()
 
-// build returns the node of t. A type met again while it is being built gets
-// the unfinished node; it is not flat, as only a slice, a map or a pointer leads
-// back.
+// build returns the node of t. A type that is met again while it is being built
+// gets the unfinished node. That node is not flat, because only a slice, a map
+// or a pointer leads back.
 func (b *builder) build(t reflect.Type, path string) (*node, error) {
 	if n, ok := b.nodes[t]; ok {
 		return n, nil
@@ -54,9 +54,9 @@ func (b *builder) fill(n *node, t reflect.Type, path string) error {
 	if err == nil {
 		return nil
 	}
-	// What cannot be reached field by field the type can still copy, or write
-	// and read itself. The nodes below are unfinished or lead to unfinished
-	// ones.
+	// If a type cannot be copied field by field, it may still copy itself, or
+	// encode and decode itself. The nodes below are unfinished or lead to
+	// unfinished ones.
 	if byItself == nil {
 		if !MarshalsItself(t) {
 			return err
@@ -116,7 +116,7 @@ func (b *builder) byKind(n *node, t reflect.Type, path string) (err error) {
 	}
 }
 
-// buildKey refuses keys whose copy would be another key.
+// buildKey refuses keys whose copy would be a different key.
 func (b *builder) buildKey(t reflect.Type, path string) (*node, error) {
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
 		return nil, fmt.Errorf("%s is a map with keys of type %s, whose copies are other keys: use strings or numbers as keys", path, t)
@@ -144,7 +144,7 @@ func (b *builder) fillStruct(n *node, t reflect.Type, path string) error {
 		if !sf.IsExported() && (!sf.Anonymous || sf.Type.Kind() != reflect.Struct || f.own) {
 			if b.owning && holdsOnlyStrings(sf.Type) {
 				b.opaque = true
-				continue // out of reach, but nothing that another could change
+				continue // out of reach, but others cannot change it either
 			}
 			return fmt.Errorf("%s is unexported and holds references, so it cannot be copied: export it, or give %s a Clone method", at, TypeName(t))
 		}
@@ -156,8 +156,7 @@ func (b *builder) fillStruct(n *node, t reflect.Type, path string) error {
 	return nil
 }
 
-// holdsOnlyStrings reports whether strings are all that an assignment of a t
-// shares.
+// holdsOnlyStrings reports whether an assignment of a t shares only strings.
 func holdsOnlyStrings(t reflect.Type) bool {
 	b := builder{nodes: make(map[reflect.Type]*node)}
 	n, err := b.build(t, "")

@@ -1,7 +1,8 @@
 // Package clone makes deep copies of values by plans that are built once per
-// type. It copies what a state can hold and refuses the rest when the plan is
-// built, so that a copy never shares anything mutable with its source; and it
-// makes those that are to be kept, which share no memory at all with it.
+// type. It copies everything that a state can hold. It refuses the rest when
+// the plan is built, so that a copy never shares anything mutable with its
+// source. It also makes copies for long-term keeping, which share no memory at
+// all with the source.
 package clone
 
 import (
@@ -12,8 +13,8 @@ import (
 )
 
 // MaxDepth is how deeply values of a recursive type may be nested. It is the
-// depth that encoding/json decodes; only a cyclic value or one that could not
-// be stored anyway is deeper.
+// depth that encoding/json decodes; only a cyclic value, or one that could not
+// be stored anyway, is deeper.
 const MaxDepth = 10000
 
 // A Plan copies values of one type. It never changes after New and may be used
@@ -30,16 +31,15 @@ type Plan struct {
 // New returns the plan that copies values of type t.
 //
 // A type's own Clone method is used first: Clone() T, or Clone() *T with a
-// pointer receiver. A type that marshals itself (to JSON or to text, both
-// ways) and keeps references where only its own package reaches them is
-// copied by marshalling it there and back. Everything else is copied field by
-// field. Strings and times are shared: they cannot be changed.
+// pointer receiver. If a type marshals itself (to JSON or to text, both ways)
+// and keeps references that only its own package reaches, it is copied by
+// marshalling and unmarshalling. Everything else is copied field by field.
+// Strings and times are shared: they cannot be changed.
 //
-// The error names the field, as in Cart.Items[].Done, and the mend. Refused
-// are channels, functions, unsafe pointers, complex numbers, uintptr,
-// interfaces other than any, the types of sync and sync/atomic, unexported
-// fields that hold references, and structs that reach themselves through
-// pointers alone.
+// The error names the field, as in Cart.Items[].Done, and the fix. New refuses
+// channels, functions, unsafe pointers, complex numbers, uintptr, interfaces
+// other than any, the types of sync and sync/atomic, unexported fields that
+// hold references, and structs that reach themselves through pointers alone.
 func New(t reflect.Type) (*Plan, error) {
 	if err := checkLinked(t); err != nil {
 		return nil, err
@@ -59,11 +59,11 @@ func New(t reflect.Type) (*Plan, error) {
 	return p, nil
 }
 
-// Copy takes a *T and returns a new *T that holds a deep copy. Nil maps,
-// slices and pointers stay nil, empty ones stay empty and not nil; spare
-// capacity is dropped. What an any holds is copied as it is if JSON has such a
-// value (nil, bool, float64, string, json.Number, []any, map[string]any) and
-// otherwise becomes its JSON form.
+// Copy takes a *T and returns a new *T that holds a deep copy. Nil maps, slices
+// and pointers stay nil; empty ones stay empty and do not become nil; spare
+// capacity is dropped. A value in an any is copied as it is if JSON has such a
+// value (nil, bool, float64, string, json.Number, []any, map[string]any).
+// Otherwise it becomes its JSON form.
 //
 // Copy panics if src is no *T or is nil, if a type's own methods panic or
 // fail, and if the value is cyclic or nested deeper than [MaxDepth].
@@ -72,20 +72,20 @@ func (p *Plan) Copy(src any) any {
 	return c
 }
 
-// Own is Copy for a value that is going to be kept: its strings are new too,
-// those of map keys among them. A string may be a small part of a large text,
-// such as a request's body, all of which would stay in memory with it.
+// Own is Copy for a value that will be kept: its strings are new too, including
+// those of map keys. A string may be a small part of a large text, such as a
+// request's body, and would keep all of it in memory.
 //
-// from is a *T or nil. It owns its strings already: one of src that is the very
-// same as the one at the same place in from, in structs, lists and through
-// pointers, is kept, so that what did not change costs nothing. What is in a
-// map or an any has no place.
+// from is a *T or nil. It already owns its strings. If a string of src is the
+// very same one that from has at the same place, in structs, lists and through
+// pointers, it is kept, so what did not change costs nothing. Places in a map
+// or an any are not compared.
 //
-// A type's own Clone is used only for what cannot be copied field by field, as
-// it may share strings. What it returns there is taken as it is, and so are the
+// A type's own Clone is used only for what cannot be copied field by field,
+// because it may share strings. Its result is taken as it is, and so are the
 // strings of unexported fields, which only their own package can set.
 //
-// bytes is what the copy takes in memory, as far as that is seen: see
+// bytes is the memory that the copy takes, as far as Own sees it: see
 // [Plan.Opaque].
 func (p *Plan) Own(src, from any) (c any, bytes int) {
 	var f reflect.Value
@@ -95,8 +95,8 @@ func (p *Plan) Own(src, from any) (c any, bytes int) {
 	return p.copy(p.owning, src, f, place{own: true})
 }
 
-// Keep is Own for a value whose strings are its own already, such as one that
-// was just read: they are shared. It returns src itself where a copy would not
+// Keep is Own for a value that already owns its strings, such as one that was
+// just read: the strings are shared. It returns src itself if a copy would not
 // differ.
 func (p *Plan) Keep(src any) (c any, bytes int) {
 	if p.owning.flat {
@@ -106,7 +106,7 @@ func (p *Plan) Keep(src any) (c any, bytes int) {
 }
 
 // Opaque reports whether values may take more memory than Own and Keep see,
-// because it is in the hands of the types' own methods or in strings of
+// because the types' own methods handle it, or because it is in strings of
 // unexported fields.
 func (p *Plan) Opaque() bool { return p.opaque }
 
@@ -119,9 +119,10 @@ func (p *Plan) copy(top *node, src any, from reflect.Value, at place) (c any, by
 	return c, bytes
 }
 
-// Assign has the plan begin its copies with fn, which takes a *T and returns a
-// new one to which the value was assigned: whoever knows T at compile time does
-// that in half the time. It must be called before the plan is used.
+// Assign sets the function with which the plan begins its copies. fn takes a *T
+// and returns a new *T to which the value was assigned. Code that knows T at
+// compile time does that in half the time. Assign must be called before the
+// plan is used.
 func (p *Plan) Assign(fn func(src any) any) { p.assign = fn }
 
 func (p *Plan) reflected(src any) any {
@@ -142,9 +143,9 @@ func (p *Plan) pointee(x any) reflect.Value {
 // Flat reports whether a plain assignment does what Copy does.
 func (p *Plan) Flat() bool { return p.top.flat }
 
-// RoundTrips reports whether the plan marshals some part of the value there
-// and back or calls its own Clone method, so that Copy depends on code of the
-// type that may fail.
+// RoundTrips reports whether the plan marshals and unmarshals some part of the
+// value or calls its own Clone method, so that Copy depends on code of the type
+// that may fail.
 func (p *Plan) RoundTrips() bool {
 	seen := make(map[*node]bool)
 	var visit func(n *node) bool
@@ -166,7 +167,7 @@ func (p *Plan) RoundTrips() bool {
 	return visit(p.top)
 }
 
-// TypeName returns the name that a path to a field of t begins with.
+// TypeName returns the name with which a path to a field of t begins.
 func TypeName(t reflect.Type) string {
 	if t.Name() != "" {
 		return t.Name()

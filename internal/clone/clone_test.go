@@ -82,6 +82,8 @@ func plan[T any](t testing.TB) *clone.Plan {
 
 // A copy equals its source and changing everything in it changes nothing in
 // the source, and the other way round.
+//
+// Proves M1.
 func TestCopySharesNothing(t *testing.T) {
 	p := plan[sample](t)
 	src := full()
@@ -142,6 +144,8 @@ func alias(a, b reflect.Value, path string) string {
 
 // Nil stays nil, empty stays empty, and spare capacity does not come along: an
 // append to one of two values must never write into the other.
+//
+// Proves M1.
 func TestCopyKeepsNilAndEmpty(t *testing.T) {
 	type state struct {
 		NilS, EmptyS, Spare []int
@@ -333,6 +337,8 @@ var _ = hidden{}.p
 type tagList []string
 
 // Each refusal names the field and says what to do.
+//
+// Proves M5.
 func TestRefusals(t *testing.T) {
 	type cart struct{ Items []struct{ Done chan bool } }
 	for _, c := range []struct {

@@ -5,11 +5,10 @@ import (
 	"reflect"
 )
 
-// checkLinked refuses types that reach themselves through struct fields,
-// arrays and pointers alone. Such a structure is a list or a graph whose
-// values may be cyclic; neither a copy nor JSON keeps what it means. A type
-// that contains itself through a slice or a map, such as a tree of comments,
-// is fine.
+// checkLinked refuses types that reach themselves through struct fields, arrays
+// and pointers alone. Such a structure is a list or a graph whose values may be
+// cyclic; neither a copy nor JSON preserves its meaning. A type that contains
+// itself through a slice or a map, such as a tree of comments, is fine.
 func checkLinked(t reflect.Type) error {
 	c := linkChecker{state: make(map[reflect.Type]progress)}
 	c.roots = append(c.roots, root{t, TypeName(t)})

@@ -16,13 +16,14 @@ import (
 type node struct {
 	// flat: an assignment is a deep copy.
 	flat bool
-	// own: unshare runs methods of the type.
+	// own: unshare calls methods of the type.
 	own bool
-	// unshare is given a settable value that is a shallow copy and replaces
-	// everything in it that is still shared. from is what is at the same place
-	// in the value whose strings stay, invalid if there is nothing. It returns
-	// how many bytes the copy takes in memory beside v itself, as far as that is
-	// seen: strings are where they are not flat. It is nil if flat.
+	// unshare gets a settable value that is a shallow copy and replaces
+	// everything in it that is still shared. from is the value at the same
+	// place in the value whose strings stay, invalid if there is none. unshare
+	// returns how many bytes the copy takes in memory in addition to v itself,
+	// as far as it sees them; strings count if they are not flat. It is nil if
+	// flat.
 	unshare func(v, from reflect.Value, at place) (bytes int)
 
 	size   int // of a value in its place
@@ -34,10 +35,10 @@ type node struct {
 // A place is where in a value a copy is made, and how.
 type place struct {
 	depth int
-	own   bool // strings are made anew
+	own   bool // strings are copied too
 }
 
-// A field is one of a struct that is not flat.
+// A field is a field of a struct that is not flat.
 type field struct {
 	index int
 	node  *node
@@ -61,7 +62,7 @@ func (n *node) unshareArray(v, from reflect.Value, at place) (bytes int) {
 	return bytes
 }
 
-// item returns what is at i in a list, invalid if there is nothing.
+// item returns the item at i of a list, invalid if there is none.
 func item(from reflect.Value, i int) reflect.Value {
 	if !from.IsValid() || i >= from.Len() {
 		return reflect.Value{}
@@ -103,8 +104,8 @@ func (n *node) unshareSlice(v, from reflect.Value, at place) (bytes int) {
 	return bytes
 }
 
-// unshareMap does not look for what from has under the same key: finding it
-// costs as much as new strings.
+// unshareMap does not look for the value that from has under the same key:
+// finding it costs as much as new strings.
 func (n *node) unshareMap(v, _ reflect.Value, at place) (bytes int) {
 	if v.IsNil() {
 		return 0
@@ -130,8 +131,8 @@ func (n *node) unshareMap(v, _ reflect.Value, at place) (bytes int) {
 	return bytes
 }
 
-// unshareString gives v a string of its own, unless it is the one in from or
-// strings are shared.
+// unshareString gives v its own string, unless it is the one in from or strings
+// are shared.
 func unshareString(v, from reflect.Value, at place) (bytes int) {
 	s := v.String()
 	if bytes = footprint.Bytes(len(s)); !at.own {
@@ -146,7 +147,7 @@ func unshareString(v, from reflect.Value, at place) (bytes int) {
 	return bytes
 }
 
-// unshareAny copies what an any holds. Its type is not known before, so it is
+// unshareAny copies the value in an any. Its type is not known before, so it is
 // looked at each time.
 func unshareAny(v, _ reflect.Value, at place) (bytes int) {
 	if v.IsNil() {
@@ -157,7 +158,8 @@ func unshareAny(v, _ reflect.Value, at place) (bytes int) {
 	return bytes
 }
 
-// What values take that an any holds by pointer, and each place in a list.
+// The memory of values that an any holds by pointer, and of each place in a
+// list.
 const (
 	boxedNumber = 8
 	boxedString = 16
@@ -227,9 +229,10 @@ func copyAny(v any, at place) (c any, bytes int) {
 	return copyAny(c, at) // for its size
 }
 
-// deeper counts a level of nesting. It allows one more than MaxDepth, as a
-// pointer at the end of the chain is no level in JSON. A value that is too deep is cyclic or as
-// good as that; a panic can be recovered from, unlike a stack overflow.
+// deeper counts a level of nesting. It allows one more than MaxDepth, because a
+// pointer at the end of the chain is no level in JSON. A value that is too deep
+// is cyclic or practically so; a panic can be recovered from, unlike a stack
+// overflow.
 func (p place) deeper() place {
 	if p.depth > MaxDepth {
 		panic(fmt.Errorf("clone: the value is cyclic or nested deeper than %d levels", MaxDepth))

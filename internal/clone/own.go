@@ -14,7 +14,7 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// MarshalsItself reports whether t writes and reads itself, as JSON or as
+// MarshalsItself reports whether t encodes and decodes itself, as JSON or as
 // text. Methods with pointer receivers count.
 func MarshalsItself(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer || t.Kind() == reflect.Interface {
@@ -25,8 +25,8 @@ func MarshalsItself(t reflect.Type) bool {
 		p.Implements(textMarshaler) && p.Implements(textUnmarshaler)
 }
 
-// roundTrip returns the function that copies a value of t by marshalling it
-// there and back. What the copy takes in memory is not seen.
+// roundTrip returns the function that copies a value of t by marshalling and
+// unmarshalling it. It does not see the memory that the copy takes.
 func roundTrip(t reflect.Type) func(v, from reflect.Value, at place) int {
 	p := reflect.PointerTo(t)
 	asJSON := p.Implements(jsonMarshaler) && p.Implements(jsonUnmarshaler)
@@ -55,9 +55,9 @@ func writeAndRead(dst, src any, asJSON bool) error {
 	return dst.(encoding.TextUnmarshaler).UnmarshalText(b)
 }
 
-// ownClone returns the function that copies a value of t by its own Clone
-// method, or nil if it has none that returns a t or a *t. What the copy takes in
-// memory is not seen.
+// ownClone returns the function that copies a value of t with its own Clone
+// method, or nil if it has none that returns a t or a *t. It does not see the
+// memory that the copy takes.
 func ownClone(t reflect.Type) func(v, from reflect.Value, at place) int {
 	if t.Kind() == reflect.Interface {
 		return nil

@@ -215,10 +215,12 @@ func owned[T any](p *clone.Plan, v, from *T) *T {
 	return c.(*T)
 }
 
-// E6: a value that is kept holds on to nothing but itself, whatever texts its
+// A value that is kept holds on to nothing but itself, whatever texts its
 // strings were taken from, and what has not changed since the last one is the
 // same string as there.
-func TestE6OwnSharesNoMemory(t *testing.T) {
+//
+// Proves E6.
+func TestOwnSharesNoMemory(t *testing.T) {
 	p := plan[texts](t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)

@@ -11,21 +11,21 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// Bounds of one call of Store.Commit.
+// Limits of one call of Store.Commit.
 const (
 	maxGroups     = 512
 	maxGroupBytes = 8 << 20
 )
 
-// A Backend is the way to one store: it reads records, and commits what comes
-// from all instances of the store. For a store that waits for a disk or a
-// server, one goroutine gathers what is ready and commits it in one call; an
-// immediate store is called directly. It knows nothing of instances.
+// A Backend is the way to one store: it reads records, and commits the writes
+// of all instances of the store. For a store that waits for a disk or a server,
+// one goroutine gathers what is ready and commits it in one call. An immediate
+// store is called directly. A Backend knows nothing about instances.
 type Backend struct {
 	checked  checked
 	features store.Features
 
-	// Of the engine.
+	// From the engine.
 	ctx           context.Context
 	start         func(func(context.Context)) bool // Engine.Go
 	now           func() time.Time
@@ -40,13 +40,13 @@ type Backend struct {
 	took    atomic.Int64 // nanoseconds that the last call of Commit took
 
 	applied atomic.Uint64 // groups that the store has applied while saves failed
-	failed  atomic.Uint64 // 1 + applied, as it was when a save last failed by the store's fault
+	failed  atomic.Uint64 // 1 + applied, as it was when the store last caused a save to fail
 }
 
-// Features returns what the store declares.
+// Features returns the features that the store declares.
 func (b *Backend) Features() store.Features { return b.features }
 
-// Store returns the store itself, for calls that concern no instance.
+// Store returns the store itself, for calls that are not about an instance.
 func (b *Backend) Store() store.Store { return b.checked.Store }
 
 // read returns one record as it is at a time.
@@ -69,16 +69,16 @@ func (b *Backend) readAll(reads []store.Read, at time.Time) ([]store.Record, err
 	return recs, nil
 }
 
-// works notes that the store has applied a group, which matters while there are
-// states whose saves have failed.
+// works records that the store has applied a group. This matters only while
+// there are states whose saves have failed.
 func (b *Backend) works() {
 	if b.stuck.Load() > 0 {
 		b.applied.Add(1)
 	}
 }
 
-// broken reports whether a save has failed by the store's fault, and the store
-// has taken nothing since.
+// broken reports whether the store has caused a save to fail and has applied
+// nothing since.
 func (b *Backend) broken() bool { return b.failed.Load() > b.applied.Load() }
 
 // patience is how long the first member of a batch waits for others to run.
@@ -115,8 +115,9 @@ func (b *Backend) send(o outgoing) {
 	}
 }
 
-// run is the committer. It never waits for a time to pass: it lets whoever is
-// runnable join first, and what arrives during a commit makes the next one.
+// run is the committer. It never waits for time to pass: it first lets every
+// runnable goroutine join, and what arrives during a commit goes into the next
+// one.
 func (b *Backend) run() {
 	done := b.ctx.Done()
 	for {
@@ -153,9 +154,9 @@ func (b *Backend) gather() {
 	}
 }
 
-// take removes what fits into one call. Keys of one call are distinct: only
-// groups of several writes can name a key that another group names too, and
-// wait for the next call then.
+// take removes what fits into one call. Keys of one call are distinct. Only a
+// group of several writes can have a key that another group has too; such a
+// group then waits for the next call.
 func (b *Backend) take() []outgoing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,8 +200,8 @@ func claim(keys map[string]bool, g store.Group) bool {
 }
 
 // refuseLate ends what has waited for longer than MaxWait without being sent,
-// and returns the others. When the store hangs, those in the queue would
-// otherwise wait for one timeout after the other.
+// and returns the rest. Otherwise, when the store hangs, those in the queue
+// would wait for one timeout after the other.
 func (b *Backend) refuseLate(some []outgoing) []outgoing {
 	now := time.Now()
 	return slices.DeleteFunc(some, func(o outgoing) bool {

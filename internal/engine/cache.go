@@ -6,24 +6,24 @@ import (
 	"sync/atomic"
 )
 
-// How many shards there are, a power of two; a small cache has one, so that its
-// order of use is exact.
+// The number of shards, a power of two. A small cache has one shard, so that
+// its order of use is exact.
 const (
 	shards     = 16
 	smallCache = 1024
 )
 
-// A cache finds instances by key and bounds how many there are and what they take
-// in memory. A shard's lock is never held while anything waits.
+// A cache finds instances by key, and bounds their number and the memory that
+// they take. A shard's lock is never held while anything waits.
 type cache struct {
 	engine    *Engine
 	seed      maphash.Seed
-	bits      uint64 // of hashes that are used; all but in tests
+	bits      uint64 // of hashes that are used; all, except in tests
 	maxCount  int64
 	maxBytes  int64
 	has       [segments]tally
-	nextShard atomic.Uint32 // where to look for something to evict
-	n         uint32        // of the shards that are used
+	nextShard atomic.Uint32 // where the next search for something to evict begins
+	n         uint32        // the number of shards in use
 	shards    [shards]shard
 }
 
@@ -43,7 +43,7 @@ func newCache(e *Engine, maxCount int, maxBytes int64) *cache {
 	return c
 }
 
-// count and bytes are what there is of all segments.
+// count and bytes are the totals of all segments.
 func (c *cache) count() int64 {
 	return c.has[usedOnce].count.Load() + c.has[usedAgain].count.Load() + c.has[absent].count.Load()
 }
@@ -61,11 +61,11 @@ func (c *cache) place(k *Kind, key string) (*shard, uint64) {
 // A use says how an instance is used.
 type use struct {
 	pin   bool  // it must not be evicted until release
-	later bool  // by somebody who comes back to it
-	at    int64 // when; 0 = the order is enough
+	later bool  // by a caller that comes back to it
+	at    int64 // when; 0 = only the order matters
 }
 
-// get returns the instance of a key, nil if there is none, and makes it the
+// get returns the instance of a key, nil if there is none, and marks it as the
 // latest used.
 func (c *cache) get(k *Kind, key string, u use) *Instance {
 	s, h := c.place(k, key)
@@ -90,8 +90,8 @@ func (c *cache) get(k *Kind, key string, u use) *Instance {
 	return in
 }
 
-// peek returns the instance of a key, nil if there is none. It does not count as
-// a use.
+// peek returns the instance of a key, nil if there is none. It does not count
+// as a use.
 func (c *cache) peek(k *Kind, key string) *Instance {
 	s, h := c.place(k, key)
 	s.mu.Lock()
@@ -120,12 +120,13 @@ func (c *cache) move(s *shard, in *Instance, to segment) {
 	c.link(s, in, to)
 }
 
-// add puts in, pinned, into the cache, or returns the instance that is there
-// already, pinned. If the cache is over its bounds, instances that nobody uses
-// are evicted; ok is false, and in is not kept, when there is no room.
+// add puts in into the cache, pinned, or returns the instance that is already
+// there, pinned. If the cache is over its bounds, instances that nobody uses
+// are evicted. If there is no room, ok is false and in is not kept.
 //
-// The instance keeps a key of its own: the caller's may be a small part of a
-// large text, such as a request's path, which would stay in memory with it.
+// The instance keeps its own copy of the key: the caller's key may be a small
+// part of a large text, such as a request's path, which would stay in memory
+// with it.
 func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -155,8 +156,8 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 	return in, false
 }
 
-// setAside makes room for others where in is, which nobody uses and does not
-// exist.
+// setAside moves in, which nobody uses and which does not exist, to the segment
+// that goes first.
 func (c *cache) setAside(in *Instance) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -166,7 +167,7 @@ func (c *cache) setAside(in *Instance) {
 	s.mu.Unlock()
 }
 
-// shrink evicts until the cache is within its bounds. It reports false when
+// shrink evicts until the cache is within its bounds. It reports false if
 // everything that is left is in use.
 func (c *cache) shrink() (ok bool) {
 	for c.over() {
@@ -187,7 +188,7 @@ func (c *cache) shrink() (ok bool) {
 	return true
 }
 
-// over reports whether there is too much.
+// over reports whether the cache is over one of its bounds.
 func (c *cache) over() bool {
 	count, bytes := c.count(), c.bytes()
 	a := &c.has[absent]
@@ -202,7 +203,8 @@ func (c *cache) beyond(g segment) bool {
 	return t.count.Load() > g.share(c.maxCount) || t.bytes.Load() > g.share(c.maxBytes)
 }
 
-// evictOldest evicts one instance and returns it, nil if there was none to remove.
+// evictOldest evicts one instance and returns it, nil if there was none to
+// evict.
 func (c *cache) evictOldest() *Instance {
 	if c.beyond(absent) {
 		if in := c.evictOldestOf(absent, absent); in != nil {
@@ -217,10 +219,10 @@ func (c *cache) evictOldest() *Instance {
 	return c.evictOldestOf(usedOnce, usedAgain)
 }
 
-// evictOldestOf is evictOldest for some segments. It begins with a different shard each
-// time. Shards that have less than their share come last: what comes and goes by
-// chance would leave some of them nearly empty, and what is put into those would
-// soon be gone again.
+// evictOldestOf is evictOldest for some segments. It begins with a different
+// shard each time. Shards that have less than their share come last: otherwise
+// random changes would leave some of them nearly empty, and what is put into
+// those would soon be evicted again.
 func (c *cache) evictOldestOf(from, to segment) *Instance {
 	first, count := c.nextShard.Add(1), int64(0)
 	for g := from; g <= to; g++ {
@@ -240,11 +242,11 @@ func (c *cache) evictOldestOf(from, to segment) *Instance {
 	return nil
 }
 
-// evictOldest evicts the least recently used of the shard's instances in some
-// segments that is not in use. Those in use that it meets count as just used, so
-// that the next search does not meet them again; so do those that were read
-// through their kind, which does not put them in front, unless there is nothing
-// else.
+// evictOldest evicts the least recently used instance of the shard, in some
+// segments, that is not in use. Instances in use that it meets count as just
+// used, so that the next search does not meet them again. So do instances that
+// were read through their kind, because such a read does not move them to the
+// front, unless there is nothing else to evict.
 func (s *shard) evictOldest(c *cache, from, to segment) *Instance {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -263,7 +265,7 @@ func (s *shard) evictOldest(c *cache, from, to segment) *Instance {
 	return nil
 }
 
-// unlinkLocked takes in out of the shard's map and list.
+// unlinkLocked removes in from the shard's map and list.
 func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	_, h := c.place(in.kind, in.key)
 	s.remove(h, in)
@@ -274,8 +276,8 @@ func (c *cache) unlinkLocked(s *shard, in *Instance) {
 	in.counted = 0
 }
 
-// remove takes in out of the cache, used or not. It reports false if it was
-// not there any more.
+// remove removes in from the cache, used or not. It reports false if in was not
+// there any more.
 func (c *cache) remove(in *Instance) bool {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -287,10 +289,10 @@ func (c *cache) remove(in *Instance) bool {
 	return true
 }
 
-// resize counts in as large as it is now; whoever has changed its size calls
-// it. Of several the last one counts what all have made of it. first is the
-// version of one that is about to be started: it is counted before anybody can
-// use it.
+// resize counts in with its present size. A caller that has changed the size
+// calls it; if several do so, the last call counts the changes of all. first is the
+// version of an instance that is about to be started: it is counted before
+// anybody can use it.
 func (c *cache) resize(in *Instance, first *Version) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -304,7 +306,7 @@ func (c *cache) resize(in *Instance, first *Version) {
 		c.has[in.segment].bytes.Add(w.bytes() - in.counted.bytes())
 		grown = w > in.counted
 		in.counted = w
-		if in.segment == absent && v.Exists() { // it was stored by the group of another
+		if in.segment == absent && v.Exists() { // the group of another instance stored it
 			c.move(s, in, usedOnce)
 		}
 	}
@@ -338,8 +340,8 @@ func (e *Engine) reportLost() {
 	}
 }
 
-// Peek returns the committed version, expired or not, if it is in memory, else
-// nil. It does not count as a use.
+// Peek returns the committed version, expired or not, if it is in memory,
+// otherwise nil. It does not count as a use.
 func (e *Engine) Peek(k *Kind, key string) *Version {
 	in := k.cache.peek(k, key)
 	if in == nil {

@@ -8,9 +8,11 @@ import (
 	"github.com/stay-go/stay/internal/testseed"
 )
 
-// E6: states whose keys have the same hash are told apart, in whatever order
-// they come and go.
-func TestE6KeysWithTheSameHashAreToldApart(t *testing.T) {
+// States whose keys have the same hash are told apart, in whatever order they
+// come and go.
+//
+// Proves E6.
+func TestKeysWithTheSameHashAreToldApart(t *testing.T) {
 	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
 	for _, bits := range []uint64{0, 1, 7, ^uint64(0)} {

@@ -8,8 +8,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A checked is a store whose answers are whole: Load returns a record for each
-// read or an error, Commit a result for each group.
+// A checked is a store whose answers are complete: Load returns a record for
+// each read or an error, and Commit returns a result for each group.
 type checked struct{ store.Store }
 
 func (c checked) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
@@ -20,8 +20,8 @@ func (c checked) Load(ctx context.Context, now time.Time, reads []store.Read) ([
 	return recs, err
 }
 
-// Commit leaves the outcome of a group unknown if the store answers too little:
-// then nobody knows what it did, and it is asked again.
+// Commit leaves the outcome of a group unknown if the store's answer is too
+// short: nobody knows then what the store did, and the engine asks again.
 func (c checked) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	res := c.Store.Commit(ctx, now, groups)
 	for i := range min(len(res), len(groups)) {

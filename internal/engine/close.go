@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Close refuses new work, waits for what is under way until ctx ends, stores
-// what Debounce has kept back (see saveAll), ends everything that is in memory, and
-// then stops every goroutine and closes the stores. It returns an error that
-// tells what could not be saved; the context's error if work or hooks were cut
-// off, else the first error of a store. The stores are closed in any case; a
-// second call waits for the first to be done.
+// Close refuses new work, waits for work under way until ctx ends, stores what
+// Debounce has held back (see saveAll), ends everything in memory, then stops
+// every goroutine and closes the stores. The error says what could not be
+// saved. If everything was saved, it is the context's error if work or hooks
+// were cut off, otherwise the first error of a store. The stores are closed in
+// any case. A second call waits for the first to finish.
 func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Lock()
 	if e.closed {
@@ -31,7 +31,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.mu.Unlock()
 	defer close(e.closeDone)
 
-	e.saves(e.instances.all()) // also if what is under way takes too long
+	e.saves(e.instances.all()) // also if work under way takes too long
 	e.hold()
 	e.End() // closes drained if nothing is under way
 	var err error
@@ -63,12 +63,10 @@ func (e *Engine) Close(ctx context.Context) error {
 	return err
 }
 
-// Closing reports whether Close has begun: what takes long should come to an
-// end.
+// Closing reports whether Close has begun: long work should come to an end.
 func (e *Engine) Closing() bool { return e.refuse.Load() }
 
-// endAll ends everything that is in memory, and waits for the hooks until ctx
-// ends.
+// endAll ends everything in memory, and waits for the hooks until ctx ends.
 func (e *Engine) endAll(ctx context.Context) error {
 	done := make(chan struct{})
 	if !e.Go(func(own context.Context) {
@@ -93,7 +91,7 @@ func (e *Engine) endAll(ctx context.Context) error {
 	}
 }
 
-// saveAll saves everything, again and again until ctx ends; if it has no
+// saveAll saves everything, again and again, until ctx ends; if ctx has no
 // deadline, for CommitTimeout.
 func (e *Engine) saveAll(ctx context.Context) {
 	if _, ok := ctx.Deadline(); !ok {
@@ -128,7 +126,7 @@ func (e *Engine) saveAll(ctx context.Context) {
 	}
 }
 
-// reportUnsaved tells of what the end of the engine has left unsaved.
+// reportUnsaved reports what is still unsaved at the end of the engine.
 func (e *Engine) reportUnsaved(all []*Instance, closing error) error {
 	n := 0
 	for _, in := range all {

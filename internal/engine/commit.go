@@ -7,19 +7,19 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A batch is what the members of one instance's batch have made of it, on its
-// way to the store.
+// A batch is the result of the members of one instance's batch, on its way to
+// the store.
 type batch struct {
 	request
 	engine     *Engine
 	in         *Instance
 	companions companions
 	guard      Guard // of a record that is created without companions: see confirm
-	undo       bool  // it takes that back
+	undo       bool  // it removes that record again
 }
 
-// commit sees to it that the batch of in, whose turn is shut, is concluded: in
-// memory, now or later by a save, or by what the store answers.
+// commit makes sure that the batch of in, whose turn is shut, is concluded: in
+// memory, now or later by a save, or by the store's answer.
 func (e *Engine) commit(in *Instance) {
 	switch {
 	case in.owed != nil && e.postpone(in):
@@ -66,7 +66,7 @@ func (e *Engine) sendBatch(in *Instance) {
 }
 
 // stamp completes a version that a write is about to store over base. expires
-// is for a record that it creates.
+// is for a record that the write creates.
 func (e *Engine) stamp(in *Instance, base, v *Version, by writer, expires time.Time) {
 	if !in.kind.Backend.features.SoleOwner {
 		in.lock()
@@ -116,7 +116,7 @@ func (b *batch) applied(revs []store.Revision) {
 	}
 	e.advanceAll(&b.companions, revs)
 	b.conclude(work.applied(), nil)
-	if b.sent == 1 { // nobody else has it any more
+	if b.sent == 1 { // nobody else can still hold it
 		*b = batch{engine: e}
 		e.batches.Put(b)
 	}

@@ -6,11 +6,13 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// E5: what a group that was sent twice and met a conflict has done is told from
-// all of its records: one that still is, or has become by others' hands, what
-// the group was to replace says that it was not applied. Of the records whose
+// What a group that was sent twice and met a conflict has done is told from all
+// of its records: one that still is, or has become by others' hands, what the
+// group was to replace says that it was not applied. Of the records whose
 // condition held a store names no more than the revision.
-func TestE5ConflictOfARepeatedGroup(t *testing.T) {
+//
+// Proves E5.
+func TestConflictOfARepeatedGroupIsToldFromItsRecords(t *testing.T) {
 	self, other := writer{node: [8]byte{1}, seq: 2}, writer{node: [8]byte{1}, seq: 1}
 	base, checked := &Version{Revision: 5, birth: 7}, &Version{Revision: 3, birth: 9}
 	later := encodeMeta(base, nil, other)

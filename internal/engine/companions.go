@@ -29,15 +29,16 @@ func (e *Engine) accompany(r *request, list []Companion) (companions, error) {
 	return companions{list, left}, nil
 }
 
-// discardAll discards the companions of a group whose records may be others by
-// now.
+// discardAll discards the companions of a group, because their records may have
+// changed by now.
 func (e *Engine) discardAll(cs *companions) {
 	for _, c := range cs.list {
 		e.discardKey(c.Kind, c.Key)
 	}
 }
 
-// advanceAll publishes what a group wrote beside its own instance.
+// advanceAll publishes what a group wrote besides the state of its own
+// instance.
 func (e *Engine) advanceAll(cs *companions, revs []store.Revision) {
 	for i, c := range cs.list {
 		v := cs.left[i]
@@ -51,16 +52,17 @@ func (e *Engine) advanceAll(cs *companions, revs []store.Revision) {
 
 func (e *Engine) advance(k *Kind, key string, v *Version) {
 	if !k.Backend.features.SoleOwner {
-		// Another owner may have replaced or deleted it by now, and a reader may
-		// have asked the store already. So here an instance that is new to memory
-		// was always loaded later than whoever did not find it came: see Prefetch.
+		// Another owner may have replaced or deleted the record by now, and a
+		// reader may have asked the store already. An instance that is new to
+		// memory must have been loaded after the arrival of every reader who
+		// did not find it: see Prefetch. So this one is discarded.
 		e.discardKey(k, key)
 		return
 	}
 	c := k.cache
 	in := c.get(k, key, use{})
 	if in == nil && k.Backend.features.Immediate {
-		// Commits overtake each other here, so a later one may have replaced
+		// Commits may finish in another order, so a later one may have replaced
 		// this version already, and its instance may have been evicted.
 		return
 	}

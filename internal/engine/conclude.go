@@ -1,7 +1,7 @@
 package engine
 
-// applied is the conclusion when the store has v: what was deleted is made
-// anew for whoever comes next.
+// applied is the conclusion when the store has v: after a deletion, the next
+// caller gets a new instance.
 func (v *Version) applied() conclusion {
 	if v.gone {
 		return vanished
@@ -15,7 +15,7 @@ func (e *Engine) conclude(in *Instance, how conclusion, cause error) {
 	e.concludeLocked(in, how, cause)
 }
 
-// concludeLocked is conclude with in.mu locked, which it unlocks.
+// concludeLocked is conclude with in.mu locked; it unlocks in.mu.
 func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	var eff effects
 	updates := e.observeBatch(in, how)
@@ -23,10 +23,10 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	switch how {
 	case applied:
 		if in.snapshot.Load().Revision > in.m.working.Revision {
-			in.m.kill() // readers have seen what another owner has made of it since
+			in.m.kill() // readers have seen what another owner has made of the record since
 		}
 		eff = in.m.applied()
-		if !in.m.doomed { // else readers may know of something later: see follow
+		if !in.m.doomed { // otherwise readers may know a later version: see follow
 			in.publish(in.m.committed)
 		}
 	case vanished:

@@ -6,49 +6,50 @@ import (
 	"time"
 )
 
-// An instance of a kind with Debounce is changed in memory first: a run's
-// result replaces the committed version at once, and a save writes what is
-// committed by then a while later. The machine does not know the difference:
-// for it the store answered at once. Saves run beside it, without the turn, so
-// a slow or failing store keeps nobody from changing the state.
+// An instance of a kind with Debounce is changed in memory first: the result of
+// a run replaces the committed version at once, and a while later a save writes
+// what is committed by then. The machine does not see the difference: for the
+// machine, the store answered at once. Saves run beside the machine, without
+// the turn, so a slow or failing store prevents no change of the state.
 //
-// A version that is not saved carries the revision and the writers of the record
-// that it replaces, so whoever compares or checks revisions has those of the
-// store. When a save has ended, the committed version is given the new ones:
+// A version that is not saved carries the revision and the writers of the
+// record that it replaces. So code that compares or checks revisions has those
+// of the store. When a save has ended, the committed version gets the new ones:
 // see rebase.
 
-// A debounce is what such an instance owes the store. Instance.mu guards it.
+// A debounce is what such an instance still owes the store. Instance.mu guards
+// it.
 type debounce struct {
 	saved   *Version // what the store has, without its value
 	changes uint64   // how many were acknowledged
 	stored  uint64   // how many of them need no save any more
-	counted bool     // among the engine's unsaved
+	counted bool     // it is among the engine's unsaved
 	stuck   bool     // and among those whose latest save has failed
 
 	timer    *time.Timer // begins the next save
 	armed    bool        // it is running
-	due      bool        // it ran out while nothing could begin
+	due      bool        // it ran out while no save could begin
 	under    *save       // under way
-	doubtful *save       // ended without an answer; it has to be sent again as it was
+	doubtful *save       // ended without an answer; it has to be sent again unchanged
 	failures int         // in a row
-	cause    error       // of the latest
+	cause    error       // of the latest failure
 	applied  uint64      // what the store had applied by then
 
-	later    Later // for the record's creation
+	later    Later // for the creation of the record
 	acking   bool  // the batch is a change that is acknowledged without the store
 	removing bool  // the batch is a removal
 	waiting  bool  // the batch waits for the save under way
-	doomed   bool  // the instance dies with the end of the save
+	doomed   bool  // the instance is killed at the end of the save
 }
 
 // A save is one attempt to store the committed version; save.go makes it.
 type save struct {
-	*request   // nil until it was sent
+	*request   // nil until it is sent
 	companions companions
 	engine     *Engine
 	in         *Instance
 	version    *Version      // what is stored
-	upto       uint64        // the changes it includes
+	upto       uint64        // the last change that it includes
 	base       *Version      // what it replaces
 	later      Later         // nil if there is nothing to create
 	tries      int           // how often its companions had changed
@@ -60,7 +61,7 @@ type save struct {
 func (d *debounce) dirty() bool { return d.changes != d.stored }
 
 // clean reports whether the instance can leave memory. If it cannot because
-// something is not stored yet, it is saved at once.
+// something is not stored yet, clean begins a save at once.
 func (in *Instance) clean() bool {
 	d := in.owed
 	switch {
@@ -82,13 +83,13 @@ func (d *debounce) disarm() {
 	d.timer.Stop()
 }
 
-// abandon gives up what is not saved; in.mu is locked.
+// abandon gives up the unsaved changes; in.mu is locked.
 func (d *debounce) abandon(e *Engine) {
 	d.disarm()
 	d.count(e, false)
 }
 
-// count keeps the engine's numbers of instances with unsaved changes, and of
+// count updates the engine's numbers of instances with unsaved changes, and of
 // those among them whose latest save has failed.
 func (d *debounce) count(e *Engine, unsaved bool) {
 	stuck := unsaved && d.failures > 0
@@ -96,7 +97,7 @@ func (d *debounce) count(e *Engine, unsaved bool) {
 	note(&e.stuck, &d.stuck, stuck)
 }
 
-// note keeps in n how many flags are set, when one of them becomes is.
+// note updates n, the number of flags that are set, when a flag becomes is.
 func note(n *atomic.Int64, flag *bool, is bool) {
 	switch {
 	case is && !*flag:
@@ -107,9 +108,9 @@ func note(n *atomic.Int64, flag *bool, is bool) {
 	*flag = is
 }
 
-// blames reports whether the save that has just failed tells that the store
-// does not work. It does not if the state is at fault: by the class of the
-// error, or because the store has taken other writes since the same state
+// blames reports whether the save that has just failed shows that the store
+// does not work. It does not if the state is the cause: because of the class of
+// the error, or because the store has taken other writes since the same state
 // failed before.
 func (d *debounce) blames(b *Backend, err error) bool {
 	var ee *Error
@@ -117,21 +118,21 @@ func (d *debounce) blames(b *Backend, err error) bool {
 		return false
 	}
 	switch ee.Class {
-	case Unavailable, Unknown, Closed:
+	case Unavailable, Unknown, Closed, Corrupt:
 		return d.failures == 0 || d.applied == b.applied.Load()
 	}
 	return false
 }
 
-// replaces has v, which is not saved, carry what whoever compares it with the
-// store's record wants to know.
+// replaces copies to v, which is not saved, the facts about the store's record
+// that comparisons need.
 func (v *Version) replaces(saved *Version) {
 	v.Revision, v.birth = saved.Revision, saved.birth
 	v.setRare(v.extra(), saved.others())
 }
 
 // rebase gives the committed version the revision that the store has given to
-// an earlier one. Nobody may be running.
+// an earlier version. Nobody may be running.
 func (in *Instance) rebase() {
 	d, c := in.owed, in.m.committed
 	if d == nil || in.m.dead || c.Revision == d.saved.Revision {
@@ -147,7 +148,7 @@ func (in *Instance) rebase() {
 	in.publish(&next)
 }
 
-// concluded notes how the instance's batch has ended; in.mu is locked.
+// concluded records how the instance's batch has ended; in.mu is locked.
 func (d *debounce) concluded(e *Engine, in *Instance, how conclusion) {
 	switch {
 	case in.m.dead:
@@ -161,7 +162,7 @@ func (d *debounce) concluded(e *Engine, in *Instance, how conclusion) {
 			d.arm(e.delay(in))
 		}
 	case how == applied:
-		d.saved = in.m.committed.hollow() // written by a group
+		d.saved = in.m.committed.hollow() // a group wrote it
 	}
 	d.acking, d.removing = false, false
 	if d.due && d.under == nil && !in.m.dead {
@@ -169,14 +170,15 @@ func (d *debounce) concluded(e *Engine, in *Instance, how conclusion) {
 	}
 }
 
-// ahead reports whether the state has not expired while its record has: changes
-// that are not saved yet have put that off.
+// ahead reports whether the record has expired but the state has not: changes
+// that are not saved yet have postponed the expiry.
 func (in *Instance) ahead(now time.Time) bool {
 	return in.owed != nil && in.owed.saved != nil && in.owed.saved.expired(now) && !in.m.committed.expired(now)
 }
 
-// delay is when the save of a first change begins: after Debounce, but before
-// the stored record would expire, and at once when the engine is about to stop.
+// delay is how long the save of a first change waits: Debounce, but it begins
+// before the stored record expires, and at once when the engine is about to
+// stop.
 func (e *Engine) delay(in *Instance) time.Duration {
 	if e.refuse.Load() {
 		return 0

@@ -29,8 +29,10 @@ func (o *appending) Run(v any, _ *Version) (Result, error) {
 }
 
 // A change on an instance that leaves memory when its save has ended is not
-// acknowledged there, but runs again on what is loaded then (A14).
-func TestA14DebounceChangeOfWhatLeaves(t *testing.T) {
+// acknowledged there, but runs again on what is loaded then.
+//
+// Proves A14.
+func TestDebouncedChangeOfWhatLeavesRunsAgain(t *testing.T) {
 	both(t, func(t *testing.T, immediate bool) {
 		synctest.Test(t, func(t *testing.T) {
 			p := newPrefetching(t, immediate, 10, nil, nil)

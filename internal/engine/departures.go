@@ -10,16 +10,16 @@ import (
 
 const (
 	// maxDepartures is how many states may wait for their hooks before nothing
-	// more is loaded whose own hook would have to wait behind them. What has
-	// been loaded already may join in any case, so the queue is bounded by it
-	// and by what fits into memory.
+	// more is loaded whose own hook would have to wait behind them. A state
+	// that is already loaded may join in any case, so the queue is bounded by
+	// this and by what fits into memory.
 	maxDepartures = 1024
-	// departuresAtOnce is how many are put into the queue in one go where many
+	// departuresAtOnce is how many are put into the queue at once when many
 	// states leave together, as in a sweep.
 	departuresAtOnce = 256
 )
 
-// A departure is a state that has left memory, on its way to its hooks.
+// A departure is a state that has left memory and whose hooks must be called.
 type departure struct {
 	key             string
 	version         *Version
@@ -28,18 +28,18 @@ type departure struct {
 
 // departures calls the hooks of states that have left memory, one after
 // another. States leave in the middle of other work, with a turn or a lock
-// taken, so a goroutine of its own calls the hooks; it runs while there are any.
+// taken, so a separate goroutine calls the hooks. It runs while there are any.
 type departures struct {
 	start func(func(context.Context)) bool // Engine.Go
 
 	mu      sync.Mutex
 	queue   []departure
-	running bool          // a hook is
-	working bool          // the goroutine is there
+	running bool          // a hook is running
+	working bool          // the goroutine exists
 	moved   chan struct{} // closed when a hook has returned; nil = nobody waits
 }
 
-// add puts a state into the queue. It waits for nothing, so locks may be held.
+// add puts a state into the queue. It does not wait, so locks may be held.
 func (d *departures) add(dep departure) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -55,8 +55,8 @@ func (d *departures) work(ctx context.Context) {
 	}
 }
 
-// next calls the hooks of the first in the queue. It reports false when there
-// is none; then the goroutine ends.
+// next calls the hooks of the first state in the queue. It reports false when
+// there is none; then the goroutine ends.
 func (d *departures) next() bool {
 	d.mu.Lock()
 	if len(d.queue) == 0 {
@@ -88,11 +88,12 @@ func (d *departures) next() bool {
 	return true
 }
 
-// errHooks is why awaitRoom gives up.
+// errHooks is the error with which awaitRoom gives up.
 var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
 
-// awaitRoom waits, for so long at most, until one more state with hooks may be
-// loaded. So what waits for hooks is bounded, however slow they are.
+// awaitRoom waits, at most for most, until another state with hooks may be
+// loaded. So the states that wait for hooks are bounded, however slow the hooks
+// are.
 func (d *departures) awaitRoom(ctx context.Context, most time.Duration) error {
 	d.mu.Lock()
 	full := len(d.queue) >= maxDepartures
@@ -113,7 +114,7 @@ func (d *departures) drain(ctx context.Context) {
 	_ = d.await(ctx, func() bool { return len(d.queue) == 0 && !d.running })
 }
 
-// await waits until done reports true, which it is asked with the lock held.
+// await waits until done reports true. It calls done with the lock held.
 func (d *departures) await(ctx context.Context, done func() bool) error {
 	for {
 		d.mu.Lock()

@@ -4,10 +4,10 @@
 // types on top.
 //
 // An update runs in its caller's goroutine. It takes the turn of its instance,
-// works on a copy, and joins the instance's open batch; when the batch closes,
+// works on a copy, and joins the instance's open batch. When the batch closes,
 // its encoded state goes to the store as one conditional write, together with
-// the writes of other instances. The machine in turn.go decides, the rest
-// carries out.
+// the writes of other instances. The machine in turn.go decides, and the other
+// files carry out what it decides.
 //
 // # The life of an instance
 //
@@ -36,22 +36,22 @@
 //
 // A group (group.go) has the turns of several instances, and their batches are
 // one write. An instance with Debounce (debounce.go, postpone.go) is concluded
-// at once, and saves (save.go) go to the store beside it. What is in memory only
-// (memory.go) has no store. evict.go has all ways out of memory, departures.go
-// calls the hooks of what has left.
+// at once, and its saves (save.go) go to the store beside it. State that is
+// only in memory (memory.go) has no store. evict.go has all ways out of memory.
+// departures.go calls the hooks of what has left.
 //
 // # Locks
 //
 // The turn of an instance is held while a run is under way, and by nobody while
-// a batch is at the store. It is no mutex: those who wait are in the machine's
-// queue, and leave it with their context. Whoever has the turn may read what the
-// machine has committed and what it works on without a lock, and may wait for
-// loads and for the store. Only a group has several turns. Whoever takes several
-// does so in one order of all instances.
+// a batch is at the store. It is no mutex: members that wait are in the
+// machine's queue, and leave it when their context ends. The holder of the turn
+// may read what the machine has committed and what it works on without a lock,
+// and may wait for loads and for the store. Only a group holds several turns.
+// All groups take them in the same order of instances.
 //
-// Mutexes are held for a few instructions: nobody waits for a store, a turn, a
-// channel or code of the user's meanwhile. Of several they are taken in this
-// order, each before those below it:
+// Mutexes are held for a few instructions. Nobody waits for a store, a turn, a
+// channel or user code while holding one. If several are taken, they are taken
+// in this order, each before those below it:
 //
 //	shard.mu      who is in the cache, and the order of use; one shard at a time
 //	Instance.mu   the machine, the active part, what is owed; one instance at a
@@ -59,6 +59,6 @@
 //	departures.mu the queue of hooks
 //	Engine.mu     goroutines that start, backends, the end
 //
-// Backend.mu, the queue of a store, is taken alone. What readers see is one atomic
-// pointer, Instance.snapshot, which publish alone sets, under Instance.mu.
+// Backend.mu, the queue of a store, is taken alone. Readers see one atomic
+// pointer, Instance.snapshot. Only publish sets it, under Instance.mu.
 package engine

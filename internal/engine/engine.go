@@ -24,9 +24,9 @@ type Config struct {
 	MaxWaiters    int
 	MaxWait       time.Duration
 	CommitTimeout time.Duration
-	// Report is told of every failed load and save. It is called without locks.
+	// Report receives every failed load and save. It is called without locks.
 	Report func(k *Kind, key, phase string, err error)
-	// Observer, if set, is told what happens.
+	// Observer, if set, receives what happens.
 	Observer Observer
 }
 
@@ -34,7 +34,7 @@ type Config struct {
 type Engine struct {
 	cfg    Config
 	limits limits
-	single limits // without batches: for stores that are immediate
+	single limits // without batches: for immediate stores
 	node   node
 
 	seed maphash.Seed // of digests
@@ -86,12 +86,11 @@ func New(cfg Config) *Engine {
 	return e
 }
 
-// Context is the one that work of the engine's own runs under; it ends with
-// Close.
+// Context is the context of the engine's own work; it ends with Close.
 func (e *Engine) Context() context.Context { return e.ctx }
 
-// Go runs fn in a goroutine that Close waits for; fn ends with its context.
-// It reports false, and does nothing, once the engine has stopped.
+// Go runs fn in a goroutine that Close waits for; fn must end with its context.
+// Go reports false, and does nothing, once the engine has stopped.
 func (e *Engine) Go(fn func(context.Context)) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -106,8 +105,8 @@ func (e *Engine) Go(fn func(context.Context)) bool {
 	return true
 }
 
-// Backend returns the engine's side of a store: one for each store, however
-// many modules use it.
+// Backend returns the engine's side of a store: one Backend for each store,
+// however many modules use it.
 func (e *Engine) Backend(s store.Store) *Backend {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -152,7 +151,7 @@ func (e *Engine) End() {
 	}
 }
 
-// hold keeps Close waiting for work that was begun before it.
+// hold makes Close wait for work that was begun before it.
 func (e *Engine) hold() { e.inflight.Add(1) }
 
 func (e *Engine) digest(b []byte) digest {

@@ -9,7 +9,7 @@ import (
 // A Class says what kind of failure an Error is.
 type Class uint8
 
-// The classes. Everything but Unknown means that nothing was changed.
+// The classes. All but Unknown mean that nothing was changed.
 const (
 	Unavailable Class = iota
 	Unknown
@@ -17,15 +17,15 @@ const (
 	Conflict
 	TooLarge
 	Closed
+	Corrupt
 	Internal
 )
 
-// An Error is a failure of the engine itself, as opposed to one that a run
-// returned.
+// An Error is a failure of the engine itself, not an error that a run returned.
 type Error struct {
 	Class Class
-	Phase string // "load" or "save" where the store was being asked
-	Text  string // may be shown; says the mend where there is one
+	Phase string // "load" or "save" if the store was being asked
+	Text  string // may be shown; says the fix if there is one
 	Err   error  // the cause; may be nil
 }
 
@@ -53,11 +53,11 @@ func failAt(phase string, c Class, text string, cause error) error {
 	return &Error{Class: c, Phase: phase, Text: text, Err: cause}
 }
 
-// errNoRecords is what a Load fails with that a store has answered by too few or
+// errNoRecords is the error of a Load that the store answered with too few or
 // too many records.
 var errNoRecords = errors.New("the store did not answer the read")
 
-// storeError classifies what a store returned.
+// storeError classifies an error of a store.
 func storeError(phase string, err error) error {
 	if errors.Is(err, errNoRecords) {
 		return failAt(phase, Internal, errNoRecords.Error(), nil)
@@ -67,6 +67,9 @@ func storeError(phase string, err error) error {
 	}
 	if errors.Is(err, store.ErrClosed) {
 		return failAt(phase, Closed, "the store is closed", err)
+	}
+	if errors.Is(err, store.ErrCorrupt) {
+		return failAt(phase, Corrupt, "the store is damaged", err)
 	}
 	return failAt(phase, Unavailable, "the store is not available", err)
 }

@@ -9,23 +9,23 @@ import (
 
 // An instance leaves memory in one of three ways:
 //
-//   - It is evicted when nobody uses it: to make room, because its time is over,
-//     or because it was asked for. The store has what it had, so the state can be
-//     loaded again; what is in memory only is lost. Its hooks are called.
-//   - It is discarded when what memory has may not be the truth: after a
-//     conflict, a failure, or a write by others. Whoever is at work starts again
-//     with what the store has. Hooks are not called, for the state lives on.
+//   - It is evicted when nobody uses it: to make room, because its time is
+//     over, or on request. The store has the state, so it can be loaded again;
+//     state that is only in memory is lost. Its hooks are called.
+//   - It is discarded when memory may be wrong: after a conflict, a failure, or
+//     a write by others. Changes under way start again with what the store has.
+//     Hooks are not called, because the state lives on.
 //   - It ends when the state is gone for good: its record was deleted or has
-//     expired, or the engine closes. Whoever is at work starts again with
-//     another instance. Its hooks are called.
+//     expired, or the engine closes. Changes under way start again with another
+//     instance. Its hooks are called.
 //
-// The last two do not ask whether the instance is in use. They wait only for an
-// answer of the store that is still to come: another instance must not be
-// loaded, and write, before it is known what this one wrote.
+// The last two do not depend on whether the instance is in use. They wait only
+// for an answer of the store that is still to come: before it is known what
+// this instance wrote, another one must not be loaded, and write.
 
-// evict removes in if nobody uses it and it has nothing to be saved, and has its
-// hooks called; idle = also those of a state whose time is over. The shard is
-// locked, so nobody can begin to use it.
+// evict removes in, if nobody uses it and nothing of it must be saved, and
+// calls its hooks; idle = also the hooks of a state whose time is over. The
+// shard is locked, so nobody can begin to use in.
 func (c *cache) evict(s *shard, in *Instance, idle bool) bool {
 	if !c.removeUnused(s, in) {
 		return false
@@ -58,8 +58,8 @@ func (c *cache) evictUnused(in *Instance) {
 	}
 }
 
-// discardUnused is evictUnused for what was never more than a reader's: hooks
-// do not hear of it.
+// discardUnused is evictUnused for a state that only its reader has seen: its
+// hooks are not called.
 func (c *cache) discardUnused(in *Instance) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -70,15 +70,15 @@ func (c *cache) discardUnused(in *Instance) {
 }
 
 // again reports whether in can be had again: it is stored, or still as it was
-// made. Only with the shard locked is that certain.
+// made. The answer is certain only while the shard is locked.
 func (in *Instance) again() bool {
 	v := in.snapshot.Load()
 	return in.kind.Backend != nil || v != nil && v.Revision == 0
 }
 
-// discard takes in out of memory at once, used or not; see machine.kill. It
-// reports false when that has to wait for an answer of the store. What is not
-// saved is lost.
+// discard removes in from memory at once, used or not; see machine.kill. It
+// reports false if that has to wait for an answer of the store. Unsaved changes
+// are lost.
 func (e *Engine) discard(in *Instance) bool {
 	in.lock()
 	return e.killLocked(in, false)
@@ -105,14 +105,14 @@ func (e *Engine) endExpired(in *Instance, now time.Time) bool {
 		in.unlock()
 		return true // it was changed in the last moment: look again
 	}
-	in.idle = in.kind.Backend == nil // else the store's record tells
+	in.idle = in.kind.Backend == nil // otherwise the store's record tells
 	return e.killLocked(in, true)
 }
 
-// EndKey ends the state of a key, as when its record was deleted, unless memory
-// has a later revision by now, or one that will be stored although the record
-// has expired. Its hooks are called; expired means that of an idle state as
-// well. 0 stands for the latest revision.
+// EndKey ends the state of a key, for example when its record was deleted. It
+// does nothing if memory has a later revision by now, or one that will be
+// stored although the record has expired. It calls the hooks; with expired,
+// also the hook of an idle state. 0 stands for the latest revision.
 func (e *Engine) EndKey(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.peek(k, key)
 	if in == nil {
@@ -155,8 +155,8 @@ func (e *Engine) killLocked(in *Instance, ends bool) bool {
 	return dead
 }
 
-// remove takes a dead instance out of the cache. If its state ends, hooks are
-// called with last, nil if it was never loaded.
+// remove removes a dead instance from the cache. If its state ends, its hooks
+// are called with last, which is nil if the state was never loaded.
 func (e *Engine) remove(in *Instance, last *Version, ends, idle bool) {
 	if in.kind.cache.remove(in) && ends && last != nil {
 		e.callHooks(in, last, idle)
@@ -164,7 +164,7 @@ func (e *Engine) remove(in *Instance, last *Version, ends, idle bool) {
 	in.tellLeft()
 }
 
-// callHooks has the hooks called of a state that has left memory.
+// callHooks calls the hooks of a state that has left memory.
 func (e *Engine) callHooks(in *Instance, last *Version, idle bool) {
 	k := in.kind
 	if !k.wantsDepartures() {
@@ -177,8 +177,8 @@ func (e *Engine) callHooks(in *Instance, last *Version, idle bool) {
 	e.departures.add(d)
 }
 
-// awaitHooks waits until one more state of the kind may be loaded, if its hooks
-// would have to be called.
+// awaitHooks waits until another state of the kind may be loaded, if hooks of
+// the kind would have to be called.
 func (e *Engine) awaitHooks(ctx context.Context, k *Kind) error {
 	if !k.wantsDepartures() {
 		return nil
@@ -187,7 +187,7 @@ func (e *Engine) awaitHooks(ctx context.Context, k *Kind) error {
 }
 
 // whenLeft returns a channel that is closed when in has left memory, or is not
-// about to.
+// about to leave it.
 func (in *Instance) whenLeft() <-chan struct{} {
 	in.lock()
 	defer in.unlock()

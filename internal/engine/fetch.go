@@ -8,7 +8,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// fetch reads the record, if there can be one, and makes a version of it.
+// fetch reads the record, if there can be one, and makes a version from it.
 func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase string, err error) {
 	rec := &store.Record{}
 	if k.Backend != nil && !isNew {
@@ -20,12 +20,12 @@ func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase strin
 	return v, "decode", err
 }
 
-// read returns the record of a state. A state that is used again begins anew
-// once it has expired; where somebody is to hear of the old one's expiry, its
-// record is put aside before it can be overwritten.
+// read returns the record of a state. After a state has expired, its next use
+// begins with a fresh one. If a hook must hear of the expiry, the expired
+// record is set aside before it can be overwritten.
 func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	e.observeMiss(k)
-	if k.Bury == nil {
+	if k.SetAside == nil {
 		return k.Backend.read(k.Prefix+key, e.cfg.Now())
 	}
 	// At that time nothing had expired.
@@ -35,7 +35,7 @@ func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	}
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
 	defer cancel()
-	if err := k.Bury(ctx, rec); err != nil {
+	if err := k.SetAside(ctx, rec); err != nil {
 		return nil, storeError(phaseLoad, err)
 	}
 	return &store.Record{Key: rec.Key}, nil

@@ -3,7 +3,7 @@ package engine
 import "context"
 
 // saveNow returns when the changes that were acknowledged before it are stored,
-// or one attempt to do so has failed.
+// or when one attempt to store them has failed.
 func (e *Engine) saveNow(ctx context.Context, in *Instance) error {
 	if in.owed == nil {
 		return nil
@@ -36,8 +36,8 @@ func (e *Engine) saveNow(ctx context.Context, in *Instance) error {
 	}
 }
 
-// Flush stores what Debounce has kept back of the states named, and fails if
-// one attempt to do so fails; then they are tried again as by themselves.
+// Flush stores what Debounce has held back of the given states. It fails if one
+// attempt fails; these changes are then tried again as usual.
 func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	if !e.Begin() {
 		return errClosed()
@@ -58,8 +58,8 @@ func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	return nil
 }
 
-// saves begins the saves of all that have unsaved changes, and returns those
-// under way.
+// saves begins the saves of all instances with unsaved changes, and returns the
+// saves under way.
 func (e *Engine) saves(all []*Instance) []*save {
 	var out []*save
 	for _, in := range all {
@@ -73,10 +73,10 @@ func (e *Engine) saves(all []*Instance) []*save {
 	return out
 }
 
-// EvictAll evicts every stored state that nobody uses; with always,
-// also each one from now on as soon as its last use ends. What is not saved is
-// saved before; if that fails, it stays. Hooks have been called when it
-// returns.
+// EvictAll evicts every stored state that nobody uses; with always, also each
+// state from now on as soon as its last use ends. Unsaved changes are saved
+// first; if that fails, the state stays. When EvictAll returns, the hooks have
+// been called.
 func (e *Engine) EvictAll(always bool) {
 	if always {
 		e.evictAtOnce.Store(true)

@@ -11,47 +11,46 @@ import (
 // A GroupOp changes several instances at once, all or none.
 type GroupOp interface {
 	// Run gets the committed version of each instance, which it must not
-	// change, and returns what becomes of each: none for what must only stay
-	// as it is, else as [Op].Run does. A record that is created by this group
-	// gets the birth given. The turns of all are taken meanwhile. [ErrRestart]
-	// has the caller start again.
+	// change, and returns the result for each: none if the instance must only
+	// stay as it is, otherwise as [Op].Run does. A record that this group
+	// creates gets the given birth. Run is called with all turns taken. After
+	// [ErrRestart] the caller starts again.
 	Run(now []*Version, birth Birth) ([]Result, error)
-	// Committed is called as that of [Op] is.
+	// Committed is called as the Committed of [Op] is.
 	Committed(ctx context.Context)
 }
 
-// ErrRestart, returned by a run, drops it and has the change start again.
+// ErrRestart, returned by a run, drops the run, and the change starts again.
 var ErrRestart = &Error{Class: Conflict, Text: "the state has changed meanwhile"}
 
-// A group is one change of several instances on its way. Their turns are taken
-// one after the other, in the order given, and no batch may be open; then
-// nobody else of this process can come in between. Everybody who takes several
-// turns must keep to one order of all instances, and an Op takes one only, so
-// nobody waits in a circle.
+// A group is one change of several instances on its way. It takes their turns
+// one after the other, in the given order, and no batch may be open; then no
+// other change of this process can come in between. All groups must take turns
+// in the same order of instances, and an Op takes only one, so nobody waits in
+// a circle.
 type group struct {
 	request
 	engine *Engine
 	op     GroupOp
 	lead   *member // of the caller
 	parts  []part
-	whose  []int // for each write the part
+	whose  []int // the part of each write
 }
 
 // A part is one instance of a group.
 type part struct {
 	ref  Ref
 	in   *Instance
-	w    *member // has the turn, from held on
+	w    *member // has the turn, once held is set
 	held bool
 	next *Version // nil = unchanged
 
 	encoded []byte // of next
 }
 
-// UpdateGroup tries the change once and returns the version that it left of
-// each instance; again means that it has to start again, with instances
-// resolved anew. The instances are distinct, and those that are stored have
-// one backend.
+// UpdateGroup tries the change once and returns the version of each instance
+// that it left. again means that it has to start again, with instances resolved
+// again. The instances are distinct, and the stored ones have the same backend.
 func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left []*Version, again bool, err error) {
 	if !e.Begin() {
 		return nil, false, errClosed()
@@ -105,7 +104,7 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 // main is the instance that the group is about, for reports.
 func (g *group) main() *Instance { return g.parts[0].in }
 
-// enter takes the turns. What is not saved is saved then, so the group finds
+// enter takes the turns. Unsaved changes are saved then, so the group finds
 // every part as the store has it.
 func (g *group) enter(ctx context.Context) (again bool, err error) {
 	e := g.engine
@@ -141,8 +140,8 @@ func (g *group) enter(ctx context.Context) (again bool, err error) {
 	return false, nil
 }
 
-// release gives back what the group holds, when it ends before its commit or
-// by a panic of its run.
+// release gives back what the group holds, if it ends before its commit or by a
+// panic of its run.
 func (g *group) release() {
 	e := g.engine
 	for i := range g.parts {
@@ -160,16 +159,16 @@ func (g *group) release() {
 	}
 }
 
-// run has the op decide, and makes the new versions. It returns what there
-// will be.
+// run calls the op's Run, and makes the new versions. It returns the versions
+// that there will be.
 func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	e := g.engine
 	now := make([]*Version, len(g.parts))
 	for i := range g.parts {
-		now[i] = g.parts[i].in.m.committed // stays: the turn is taken
+		now[i] = g.parts[i].in.m.committed // does not change: the turn is taken
 	}
 	if clock := e.cfg.Now(); slices.ContainsFunc(now, func(v *Version) bool { return v.expired(clock) }) {
-		return nil, true, nil // since it was looked for: it is not what the group is about
+		return nil, true, nil // it has expired since: the group is about another state
 	}
 	res, err := g.op.Run(now, birth)
 	switch {
@@ -205,8 +204,8 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	return left, false, nil
 }
 
-// stage puts every part at the store at once. It reports false, and takes
-// everything back, when one of the instances has died.
+// stage puts every part at the store at once. If one of the instances is dead,
+// it undoes everything and reports false.
 func (g *group) stage() bool {
 	e := g.engine
 	for i := range g.parts {
@@ -288,8 +287,8 @@ func (g *group) number(revs []store.Revision) {
 	}
 }
 
-// conclude implements outgoing: it ends the group for every instance and answers
-// its caller.
+// conclude implements outgoing: it ends the group for every instance and
+// answers its caller.
 func (g *group) conclude(how conclusion, cause error) {
 	e := g.engine
 	defer e.End()
@@ -318,9 +317,9 @@ func (g *group) conclude(how conclusion, cause error) {
 	}
 }
 
-// conclusion says what the outcome of a group means for one of its instances. Memory
-// is the only place where a state without a store is, so there the instance
-// must not die of an outcome that only the store's part is concerned with.
+// conclusion says what the outcome of a group means for one of its instances. A
+// state without a store is only in memory, so its instance must not be
+// discarded after an outcome that concerns only the store's part.
 func (p *part) conclusion(how conclusion) conclusion {
 	memory := p.in.kind.Backend == nil
 	switch {

@@ -32,10 +32,11 @@ func (g groupSays) Run([]*Version, Birth) ([]Result, error) {
 	return g.what, nil
 }
 
-// S4: who waits for the guest that a login has taken along is told when the
-// session is already where it went, so that nobody who looks again works as
-// the guest.
-func TestS4GuestsAreGivenBackLast(t *testing.T) {
+// Who waits for the guest that a login has taken along is told when the session
+// is already where it went, so that nobody who looks again works as the guest.
+//
+// Proves S4.
+func TestGuestsAreGivenBackLast(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := New(Config{
 			Now: time.Now, Logger: slog.Default(), MaxInstances: 10, MaxBytes: 1 << 20, MaxGuests: 10, GuestIdle: time.Hour,

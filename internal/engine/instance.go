@@ -8,13 +8,13 @@ import (
 	"github.com/stay-go/stay/internal/footprint"
 )
 
-// An Instance is the state of one module under one key, in memory. Most of
-// them are at rest, so what only a change needs is elsewhere: see active.
+// An Instance is the state of one module under one key, in memory. Most
+// instances are at rest, so what only a change needs is elsewhere: see active.
 type Instance struct {
 	kind       *Kind
 	key        string
 	prev, next *Instance // in the list of its segment
-	used       int64     // when it was last: in memory only in Unix nanoseconds, others in any order
+	used       int64     // the time of the last use: in Unix nanoseconds for state that is only in memory, for others in any order
 
 	snapshot atomic.Pointer[Version] // what readers see: the machine's committed
 	owed     *debounce               // nil unless the kind has Debounce
@@ -23,29 +23,29 @@ type Instance struct {
 
 	mu      sync.Mutex
 	pins    atomic.Int32
-	fresh   bool    // there was surely no record when it was made
+	fresh   bool    // there was certainly no record when it was made
 	dead    bool    // it was evicted while it was at rest
-	ends    bool    // for good, with the answer of the store that it waits for
+	ends    bool    // it ends for good when the store's answer comes that it waits for
 	idle    bool    // it ends because its time is over
-	counted weight  // by the cache
+	counted weight  // its weight as the cache has counted it
 	segment segment // of the cache
 }
 
-// active is the part of an instance that is there while the state is loaded or
-// somebody changes it, and if it has died then. Instance.mu guards it, but for
-// what the holder of the turn reads.
+// active is the part of an instance that exists while the state is loaded or
+// somebody changes it, and also if the instance has died then. Instance.mu
+// guards it, except for what the holder of the turn reads.
 type active struct {
 	loading *loading // nil once it is loaded
 	m       machine
-	encoded []byte        // the state that the open batch leaves
-	joined  time.Time     // when the open batch got its first member
+	encoded []byte        // the encoded state that the open batch leaves
+	joined  time.Time     // when the first member joined the open batch
 	writing writer        // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	left    chan struct{} // closed when it has left memory; nil = nobody waits
 }
 
-// lock takes in.mu and sees to it that the active part is there.
+// lock locks in.mu and makes sure that the active part is there.
 func (in *Instance) lock() {
 	in.mu.Lock()
 	if in.active != nil {
@@ -65,7 +65,7 @@ func (in *Instance) lock() {
 	in.active = a
 }
 
-// unlock puts the instance to rest if nothing is under way.
+// unlock puts the instance to rest if nothing is under way, and unlocks in.mu.
 func (in *Instance) unlock() {
 	if a := in.active; a.m.idle() && a.loading == nil && a.left == nil {
 		in.active = nil
@@ -75,14 +75,14 @@ func (in *Instance) unlock() {
 	in.mu.Unlock()
 }
 
-// publish makes v what readers see. Whatever becomes visible does so here: the
-// first version, a commit, what another instance's group or another owner has
-// written, and a version that only carries the revision of a save (see rebase).
-// It may be what readers see already. A deletion is not published: the instance
-// ends. in.mu is locked, or nobody else knows in yet.
+// publish makes v the version that readers see. Everything that becomes visible
+// does so here: the first version, a commit, what the group of another instance
+// or another owner has written, and a version that only carries the revision of
+// a save (see rebase). Readers may already see v. A deletion is not published:
+// the instance ends. in.mu is locked, or nobody else knows in yet.
 func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
 
-// start puts the first version in place.
+// start sets the first version.
 func (in *Instance) start(v *Version) {
 	in.lock()
 	in.m.committed, in.m.working = v, v
@@ -94,16 +94,16 @@ func (in *Instance) start(v *Version) {
 	in.unlock()
 }
 
-// What an instance takes in memory beside its key and its version's value: the
-// two structs and its part of the table in which it is found, and with Debounce
-// what it owes the store.
+// The memory that an instance takes in addition to its key and its version's
+// value: the two structs, its part of the table in which it is found and, with
+// Debounce, what it owes the store.
 const (
 	restBytes     = 200
 	debounceBytes = 400
 	rareBytes     = 48
 )
 
-// weigh returns what the instance takes in memory with this version.
+// weigh returns the memory that the instance takes with this version.
 func (in *Instance) weigh(v *Version) weight {
 	n := restBytes + footprint.Bytes(len(in.key)) + int(v.weight.bytes())
 	if in.owed != nil {
@@ -115,7 +115,7 @@ func (in *Instance) weigh(v *Version) weight {
 	return weigh(n)
 }
 
-// loading is how the instance gets its first version.
+// loading is the process in which the instance gets its first version.
 type loading struct {
 	done chan struct{} // closed when it is over
 	err  error         // set before
@@ -137,14 +137,14 @@ func (l *loading) failed(err error) {
 	close(l.done)
 }
 
-// underway returns the loading, nil if it is over and was successful.
+// underway returns the loading, nil if it is over and has succeeded.
 func (in *Instance) underway() *loading {
 	in.lock()
 	defer in.unlock()
 	return in.loading
 }
 
-// started is start for an instance that was loading.
+// started is start for an instance that was being loaded.
 func (in *Instance) started(l *loading, v *Version) {
 	in.kind.cache.resize(in, v)
 	in.start(v)

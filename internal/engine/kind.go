@@ -10,31 +10,30 @@ import (
 )
 
 // A Type knows how the states of a module are copied, encoded and loaded.
-// Values are owned by the engine and never changed once they are part of a
-// Version.
+// Values belong to the engine and never change once they are part of a Version.
 type Type interface {
 	// Clone returns a deep copy.
 	Clone(v any) any
 	// Encode returns the bytes of v with the unknown fields of extra.
 	Encode(v, extra any) ([]byte, error)
-	// Settle returns what v becomes once its run is over: a deep copy that
-	// equals what loading the bytes would give and keeps no memory but its own:
-	// its strings are shared with from at most, the value of the version that
-	// the run began with. result is v or a copy of the settled value; its
-	// receiver owns it. bytes is about what settled takes in memory together
-	// with extra, the unknown fields that it is kept with.
+	// Settle returns the value that v becomes once its run is over: a deep copy
+	// that equals the result of loading the bytes and keeps no memory except
+	// its own. It shares strings at most with from, the value of the version
+	// that the run began with. result is v or a copy of the settled value; it
+	// belongs to its receiver. bytes is about how much memory settled takes
+	// together with extra, the unknown fields that it is kept with.
 	Settle(v, from, extra any, encoded []byte) (settled, result any, bytes int, err error)
-	// Load makes a version of a record, or of the initial state when its
+	// Load makes a version from a record, or from the initial state if the
 	// revision is 0, and runs the module's hooks.
 	Load(ctx context.Context, key string, rec *store.Record) (Loaded, error)
 }
 
-// A Loaded is what a record holds.
+// A Loaded is the content of a record.
 type Loaded struct {
 	Value   any
 	Extra   any    // unknown fields; nil if there are none
-	Encoded []byte // form of Value
-	Bytes   int    // about what Value and Extra take in memory
+	Encoded []byte // encoded form of Value
+	Bytes   int    // about how much memory Value and Extra take
 }
 
 // A Kind is one module as the engine sees it.
@@ -44,37 +43,38 @@ type Kind struct {
 	Backend      *Backend // nil: memory only
 	Type         Type
 	Version      int  // of the schema
-	RunsUserCode bool // Load runs code of the user's
-	// OwnKeys: nobody else's memory is behind its keys, so that they need not be
-	// copied to be kept.
+	RunsUserCode bool // Load runs user code
+	// OwnKeys: the keys do not share memory with anything else, so they need
+	// not be copied to be kept.
 	OwnKeys bool
 	// Single: the only key is "". Readers find its instance without the cache.
 	Single bool
-	// Expiry, if set, says when a record with this value expires.
+	// Expiry, if set, returns when a record with this value expires.
 	Expiry func(v any) time.Time
 	// Keep is how long a record stays after it was last written, within
-	// Ref.Expires; 0 = as long as Ref.Expires said when it was created.
+	// Ref.Expires; 0 = until the Ref.Expires with which it was created.
 	Keep time.Duration
-	// Bury, if set, is called with a record that has expired before its key is
-	// used again, and puts it aside.
-	Bury func(ctx context.Context, rec *store.Record) error
-	// Destroyed, if set, is called with the last committed version when a
-	// state leaves memory for another reason than that a later one is about to
-	// be loaded: without locks, with no turn taken, one after another.
+	// SetAside, if set, is called with a record that has expired, before its key is
+	// used again, and sets the record aside.
+	SetAside func(ctx context.Context, rec *store.Record) error
+	// Destroyed, if set, is called with the last committed version when a state
+	// leaves memory, except when a later version is about to be loaded. It is
+	// called without locks, with no turn taken, for one state after another.
 	Destroyed func(key string, v *Version)
-	// Idle, if set, is called before Destroyed for a state that is in memory
-	// only and has expired, or was not used for GuestIdle.
+	// Idle, if set, is called before Destroyed for a state that is only in
+	// memory and has expired, or was not used for GuestIdle.
 	Idle func(key string, v *Version)
-	// Debounce acknowledges changes before they are stored, and begins to store
-	// them so long after the first; 0 = never. The store has a sole owner.
+	// Debounce acknowledges changes before they are stored. It is how long
+	// after the first change the engine begins to store them; 0 = never. The
+	// store has a sole owner.
 	Debounce time.Duration
 	warned   *atomic.Int64
 	single   *single // nil unless Single
 	cache    *cache
-	salt     uint64 // tells its keys from those of others in hashes
+	salt     uint64 // makes the hashes of its keys differ from those of other kinds
 }
 
-// A single leads to the one instance of a kind.
+// A single leads to the only instance of a kind.
 type single struct {
 	in   atomic.Pointer[Instance] // nil = not in memory
 	used atomic.Bool              // since the cache last looked
@@ -84,23 +84,23 @@ type single struct {
 type Ref struct {
 	Kind *Kind
 	Key  string
-	// Guard watches over the resolution; nil = it can never become wrong.
+	// Guard checks whether the resolution still holds; nil = it always does.
 	Guard Guard
-	// New: there can be no record, because nobody has known the key before.
+	// New: there can be no record, because nobody knew the key before.
 	New bool
-	// First: the key was made for the one who uses it now, so this is no later
-	// use of the instance, however often it comes.
+	// First: the key was made for its present user, so this is no later use of
+	// the instance, however often it is used.
 	First bool
 	// Expires is when a record that is created now expires; zero = never.
 	Expires time.Time
-	// Last has a group give back this instance's turn after those of the
-	// others: whoever waits for it may have to go to one of them.
+	// Last makes a group give back the turn of this instance after those of the
+	// others: those who wait for it may have to go to one of the others.
 	Last bool
-	// Seen is the version by which it was decided that this is the instance, if
-	// that took one: a reader is shown this and not one that may have come in
-	// its place.
+	// Seen is the version that decided that this is the instance, if the
+	// decision needed one. A reader is shown this version, and not one that may
+	// have come in its place.
 	Seen *Version
-	// Now is the time by the clock, if the caller has looked already.
+	// Now is the time by the clock, if the caller has already read it.
 	Now time.Time
 }
 
@@ -108,19 +108,19 @@ type Ref struct {
 type Guard interface {
 	// Valid reports whether the resolution still holds for an instance with
 	// this version. It is called with the turn taken: it may wait for a load,
-	// not for another turn.
+	// but not for another turn.
 	Valid(v *Version) bool
-	// Stands is Valid by what the stores have at the moment. It is asked about
-	// the creation of what cannot be in a group with the session's record: it
-	// may wait for loads.
+	// Stands is like Valid, but asks the stores. It is called when a record is
+	// created that cannot be in a group with the session's record. It may wait
+	// for loads.
 	Stands(v *Version) bool
-	// Create returns what must be part of the group that creates the
-	// instance's record. With an error the record is not created, and the
-	// batch fails with it. It is called with the turn taken and must not wait.
+	// Create returns what must be part of the group that creates the instance's
+	// record. If it returns an error, the record is not created and the batch
+	// fails with the error. It is called with the turn taken and must not wait.
 	Create() ([]Companion, error)
-	// Later returns what does the same a while after the change was
-	// acknowledged. It outlives the change. With an error the change fails with
-	// it; it must not wait.
+	// Later returns a function that does the same a while after the change was
+	// acknowledged. The function may outlive the change. If Later returns an
+	// error, the change fails with it. Later must not wait.
 	Later() (Later, error)
 }
 
@@ -131,18 +131,18 @@ type Companion struct {
 	Base *Version
 	// Value replaces the state; nil = only check that Base is current.
 	Value   any
-	Bytes   int // about what Value takes in memory
+	Bytes   int // about how much memory Value takes
 	Expires time.Time
 }
 
-// companions are those of one group.
+// companions are the companions of one group.
 type companions struct {
 	list []Companion
-	left []*Version // of each what the group leaves; nil = unchanged
+	left []*Version // the version of each that the group leaves; nil = unchanged
 }
 
-// Kind returns k as one of this engine, which it must be before it is used. It
-// copies k.
+// Kind returns a copy of k that belongs to this engine. Only such a copy may be
+// used.
 func (e *Engine) Kind(k Kind) *Kind {
 	k.warned = new(atomic.Int64)
 	k.salt = rand.Uint64()
@@ -156,15 +156,16 @@ func (e *Engine) Kind(k Kind) *Kind {
 	return &k
 }
 
-// A Later asks current for instances as they are by then. With ok false the
-// record must not be created any more.
+// A Later asks current for instances as they are when it is called. If ok is
+// false, the record must not be created any more.
 type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
 
-// wantsDepartures reports whether somebody wants to know when states of the kind leave.
+// wantsDepartures reports whether a hook must hear when states of the kind
+// leave memory.
 func (k *Kind) wantsDepartures() bool { return k.Destroyed != nil || k.Idle != nil }
 
 // expires is when a record expires that is written now. until is what the
-// resolution says of a new record.
+// resolution says about a new record.
 func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.Time) time.Time {
 	switch {
 	case k.Expiry != nil:
@@ -176,7 +177,7 @@ func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.
 		}
 		return end
 	case isNew, v.expires != 0 && until.After(v.Expires()):
-		return until // also where sessions last longer than when it was created
+		return until // also if sessions now last longer than when it was created
 	}
 	return v.Expires()
 }

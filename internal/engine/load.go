@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// find returns the instance of ref if it is in memory. One that has expired it
-// returns only if that has to wait for an answer of the store. With pin, it
-// cannot be evicted until release.
+// find returns the instance of ref if it is in memory. Expired instances are
+// returned only while an answer of the store is outstanding. With pin, the
+// instance cannot be evicted until release.
 func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	c := ref.Kind.cache
 	for {
@@ -32,7 +32,8 @@ func (e *Engine) find(ref *Ref, pin bool) *Instance {
 	}
 }
 
-// timeOfUse returns the time of use, which is kept for what is in memory only.
+// timeOfUse returns the time of use, which is kept only for state that is only
+// in memory.
 func (e *Engine) timeOfUse(ref *Ref) int64 {
 	if ref.Kind.Backend != nil {
 		return 0
@@ -75,9 +76,9 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 	return in, nil
 }
 
-// makeRoom creates the instance of ref. When memory is full of instances that
-// are being saved, which the search for room has seen to, it waits until one
-// can leave. It does not wait for those whose saves have failed.
+// makeRoom creates the instance of ref. If memory is full of instances that are
+// being saved, it waits until one can leave; the search for room has begun
+// these saves. It does not wait for instances whose saves have failed.
 func (e *Engine) makeRoom(ctx context.Context, ref *Ref) (*Instance, error) {
 	began := time.Now()
 	for pause := time.Millisecond; ; pause = min(2*pause, 16*time.Millisecond) {
@@ -96,17 +97,18 @@ func (e *Engine) makeRoom(ctx context.Context, ref *Ref) (*Instance, error) {
 	}
 }
 
-// create puts an instance into the cache and has it loaded. If somebody else
-// was quicker, it returns theirs.
+// create puts an instance into the cache and begins to load it. If another
+// caller was faster, it returns that caller's instance.
 func (e *Engine) create(ref *Ref) (*Instance, error) {
 	k, c := ref.Kind, ref.Kind.cache
 	isNew := ref.New
 	in := &Instance{kind: k, key: ref.Key, fresh: ref.New || k.Backend == nil}
 	if k.Debounce > 0 {
 		e.debounced(in)
-		// Another call of the same request may have made it since, and it may
-		// have left memory again. The store would refuse a change that overlooks
-		// that, but is asked when the change is acknowledged already.
+		// Another call of the same request may have created the record since,
+		// and the instance may have left memory again. The store would refuse a
+		// change that overlooks that, but the store is asked only after the
+		// change was acknowledged.
 		isNew = false
 	}
 	inline := !k.RunsUserCode && (isNew || k.Backend == nil || k.Backend.features.Immediate)
@@ -131,9 +133,9 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	return in, nil
 }
 
-// load brings the state into memory; everybody who wants it waits for this
-// one load. A failed one is forgotten at once, so that the next caller tries
-// again; so is one that a hook ended with its goroutine.
+// load brings the state into memory; everybody who wants it waits for this one
+// load. A failed load is forgotten at once, so that the next caller tries
+// again. So is a load whose goroutine a hook has ended.
 func (e *Engine) load(in *Instance, l *loading, isNew bool) {
 	var v *Version
 	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
@@ -178,7 +180,8 @@ func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 }
 
 // release undoes the pin of acquire. A state that does not exist is not kept if
-// the store need not be asked for it, else only where it is in nobody's way.
+// the store need not be asked for it. Otherwise it is kept only where it takes
+// no room from others.
 func (e *Engine) release(in *Instance) {
 	if in.pins.Add(-1) > 0 {
 		return
@@ -194,9 +197,9 @@ func (e *Engine) release(in *Instance) {
 	}
 }
 
-// Get returns the committed version of ref. What it returns must not be
-// changed. An absent state that nobody may have stored, or that is never
-// stored, is made anew and not kept: reading leaves no trace.
+// Get returns the committed version of ref. The caller must not change it. If a
+// state is absent, and nobody can have stored it or it is never stored, Get
+// makes it and does not keep it: reading leaves no trace.
 func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	if in := e.find(ref, false); in != nil {
 		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
@@ -226,8 +229,9 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	return in.snapshot.Load(), nil
 }
 
-// Latest returns what Get does for the one state of a kind with Single, or nil
-// if Get has to look closer: it is not in memory, or it expires.
+// Latest returns the same as Get for the only state of a kind with Single. It
+// returns nil if Get has to look closer: the state is not in memory, or it
+// expires.
 func (e *Engine) Latest(k *Kind) *Version {
 	in := k.single.in.Load()
 	if in == nil {

@@ -13,23 +13,23 @@ type member struct {
 	answer  atomic.Uint32
 	op      committer
 	ctx     context.Context
-	err     error // what its run returned, or why it failed
-	report  bool  // it is the one who reports the failure
+	err     error // the error of its run, or the reason why it failed
+	report  bool  // it is the one that reports the failure
 	alone   bool  // gets the turn only while no batch is open: it takes part in a group
-	grouped bool  // its turn has become its part of a group, which answers for it
+	grouped bool  // its turn has become its part of a group; the group answers its caller
 
 	timer *time.Timer // of its waiting; nil = has not waited yet
 
-	in         *list // where it waits, and its neighbours there
+	in         *list // the list where it waits, and its neighbours there
 	prev, next *member
 }
 
 // A committer is an [Op] or a [GroupOp].
 type committer interface{ Committed(context.Context) }
 
-// Who comes first, the answer or the caller's leaving, decides who has the
-// last word. An answer that comes before the caller waits for it, as that of a
-// store which does not wait, needs no channel.
+// Either the answer or the leaving of the caller comes first, and decides who
+// has the last word. If the answer is there before the caller waits for it, as
+// with a store that does not wait, no channel is needed.
 const (
 	pending uint32 = iota
 	awaited
@@ -44,14 +44,14 @@ const (
 	queued  verdict = iota // wait for one of the others
 	granted                // has the turn
 	busy                   // too many wait
-	done                   // what the run decided holds and is durable
+	done                   // the decision of the run holds and is durable
 	again                  // start again: nothing of the run was kept
 	failed                 // the commit was rejected: nothing of the run was kept
 	unknown                // nobody knows whether the run was kept
 )
 
-// A list holds members in the order in which they came; a member is in one at
-// a time.
+// A list holds members in the order in which they came; a member is in one list
+// at a time.
 type list struct {
 	first, last *member
 	n           int
@@ -68,7 +68,7 @@ func (l *list) push(w *member) {
 	l.n++
 }
 
-// remove takes w out, and reports whether it was in.
+// remove removes w, and reports whether it was in the list.
 func (l *list) remove(w *member) bool {
 	if w.in != l {
 		return false
@@ -99,8 +99,8 @@ func (l *list) take() *member {
 	return first
 }
 
-// hear waits for what becomes of a run. On an error the member belongs to
-// whoever will answer it.
+// hear waits for the outcome of a run. If it returns an error, the member
+// belongs to the goroutine that will answer it.
 func hear(ctx context.Context, w *member) (verdict, error) {
 	if !w.answer.CompareAndSwap(pending, awaited) {
 		return w.told, nil

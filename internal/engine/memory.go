@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// What is in memory only is that of sessions. It is kept as long as its session
-// is used, whatever it is used for, so a use of the session counts as one of all
-// that it has here: see Touch. It goes when neither was used for GuestIdle, when
-// its own time is over, and when there is too much of it.
+// State that is only in memory belongs to sessions. It stays as long as its
+// session is used, so a use of the session counts as a use of all its states
+// here: see Touch. It goes when neither was used for GuestIdle, when its own
+// time is over, and when there is too much of it.
 
-// Touch notes that a state that is in memory only is still wanted, if there is
-// one.
+// Touch records that a state that is only in memory, if there is one, is still
+// in use.
 func (e *Engine) Touch(k *Kind, key string, now time.Time) {
 	k.cache.get(k, key, use{at: now.UnixNano()})
 }
 
-// commitInMemory concludes the batch of an instance that no store is asked
-// about.
+// commitInMemory concludes the batch of an instance that has no store.
 func (e *Engine) commitInMemory(in *Instance) {
 	work, base := in.m.working, in.m.committed
 	switch {
 	case base.expires != 0 && base.expired(e.cfg.Now()):
-		// The run began with what has expired since. A store would refuse it.
+		// The run began with a state that has expired since. A store would
+		// refuse it.
 		in.lock()
 		in.ends, in.idle = true, true
 		e.concludeLocked(in, conflicted, nil)
@@ -35,15 +35,15 @@ func (e *Engine) commitInMemory(in *Instance) {
 	}
 }
 
-// stampInMemory is stamp for a version that no store gets; nil = none.
+// stampInMemory is stamp for a version without a store; nil = no version.
 func (e *Engine) stampInMemory(in *Instance, v *Version, expires time.Time) {
 	if v != nil && !v.gone {
 		v.setExpires(in.kind.expires(v, in.m.committed.Revision == 0, expires, e.cfg.Now))
 	}
 }
 
-// Sweep evicts what is in memory only and has expired, or was not used for
-// GuestIdle. Where there is much of it, it waits for hooks in between.
+// Sweep evicts states that are only in memory and have expired, or were not
+// used for GuestIdle. If there are many, it waits for hooks in between.
 func (e *Engine) Sweep(ctx context.Context) {
 	now, room := e.cfg.Now(), departuresAtOnce
 	for i := range e.guests.shards {
@@ -57,9 +57,10 @@ func (e *Engine) Sweep(ctx context.Context) {
 	}
 }
 
-// evictIdle evicts up to limit instances of the shard whose time is over and that
-// nobody uses, and returns how many those were. The order of use does not tell
-// where they are: states expire by themselves too, and a clock may be set back.
+// evictIdle evicts up to limit instances of the shard that nobody uses and
+// whose time is over, and returns how many it evicted. The order of use does
+// not tell where they are: states also expire by themselves, and a clock may be
+// set back.
 func (c *cache) evictIdle(s *shard, now time.Time, limit int) (evicted int) {
 	nanos, idle := now.UnixNano(), now.Add(-c.engine.cfg.GuestIdle).UnixNano()
 	s.mu.Lock()
@@ -68,7 +69,7 @@ func (c *cache) evictIdle(s *shard, now time.Time, limit int) (evicted int) {
 		end := &s.segments[g].end
 		for in := end.prev; in != end && evicted < limit; {
 			later, v := in.prev, in.snapshot.Load()
-			in.used = min(in.used, nanos) // more only where the clock was set back
+			in.used = min(in.used, nanos) // greater only if the clock was set back
 			if (in.used < idle || v != nil && v.expired(now)) && c.evict(s, in, true) {
 				evicted++
 			}

@@ -6,11 +6,11 @@ import (
 	"sync/atomic"
 )
 
-// Record.Meta holds the record's birth and who wrote it, the latest first: a
+// Record.Meta holds the record's birth and its writers, the latest first: a
 // format byte, 8 bytes of birth, then for each of up to 8 writers its 8 bytes
 // and the number of its last write. A writer has one write under way for a key,
-// and sends it again until it knows what became of it, so its last number is
-// enough to find its own.
+// and sends it again until it knows the outcome, so its last number is enough
+// to find its own write.
 const (
 	metaFormat  = 2
 	metaHeader  = 9
@@ -23,30 +23,30 @@ type node struct {
 	writes atomic.Uint64
 }
 
-// nextWrite names the next write of this engine.
+// nextWrite returns the name of the next write of this engine.
 func (n *node) nextWrite() writer { return writer{n.id, n.writes.Add(1)} }
 
-// A writer is an engine and the number of its last write. One without a number
-// is nobody.
+// A writer is an engine and the number of its last write. A writer without a
+// number is nobody.
 type writer struct {
 	node [8]byte
 	seq  uint64
 }
 
-// newBirth is that of a record which the write creates.
+// newBirth is the birth of a record that the write creates.
 func (w writer) newBirth() Birth {
 	return max(Birth(binary.BigEndian.Uint64(w.node[:])^w.seq), 1)
 }
 
-// readMeta takes over what Record.Meta says, without the writers if none of
-// them can be at work any more. Bytes that are not ours say nothing.
+// readMeta copies to v what Record.Meta says, without the writers if none of
+// them can be at work any more. It ignores bytes that an engine did not write.
 func (n *node) readMeta(v *Version, meta []byte, alone bool) {
 	v.birth = birthOf(meta)
 	if alone {
 		return
 	}
 	var others []byte
-	count := 1 // with this engine
+	count := 1 // this engine included
 	for w := range writersOf(meta) {
 		if w.node != n.id && count < metaWriters {
 			others = w.append(others)
@@ -64,7 +64,7 @@ func birthOf(meta []byte) Birth {
 	return Birth(binary.BigEndian.Uint64(meta[1:]))
 }
 
-// follows makes v what a write stores over base.
+// follows turns v into the version that a write stores over base.
 func (v *Version) follows(base *Version, by writer) {
 	v.birth = base.birth
 	if base.Revision == 0 {
@@ -73,8 +73,8 @@ func (v *Version) follows(base *Version, by writer) {
 	v.setRare(v.extra(), base.others())
 }
 
-// encodeMeta returns Record.Meta for v, which a write stores. It is put behind
-// the encoded value, if there is room, which saves an allocation.
+// encodeMeta returns Record.Meta for v, which a write stores. If there is room,
+// it is put behind the encoded value, which saves an allocation.
 func encodeMeta(v *Version, encoded []byte, by writer) []byte {
 	n := metaHeader + len(by.node) + binary.MaxVarintLen64 + len(v.others())
 	b := encoded[len(encoded):]
@@ -90,7 +90,7 @@ func (w writer) append(b []byte) []byte {
 	return binary.AppendUvarint(append(b, w.node[:]...), w.seq)
 }
 
-// writersOf yields the writers in Record.Meta, up to what is none.
+// writersOf yields the writers in Record.Meta, up to the first that is none.
 func writersOf(meta []byte) iter.Seq[writer] {
 	return func(yield func(writer) bool) {
 		if len(meta) < metaHeader || meta[0] != metaFormat {

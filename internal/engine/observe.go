@@ -1,8 +1,8 @@
 package engine
 
-// An Observer is told what the engine does. Its methods are called without
-// locks, but in the middle of work: they return at once and use nothing of the
-// engine.
+// An Observer receives what the engine does. Its methods are called without
+// locks, but in the middle of work: they must return at once and must not use
+// the engine.
 type Observer interface {
 	// Hit: a stored state was wanted, and memory had it.
 	Hit(k *Kind)
@@ -10,7 +10,7 @@ type Observer interface {
 	Miss(k *Kind)
 	// Evicted: a state left memory to make room for others.
 	Evicted(k *Kind)
-	// Stored: a record was written that holds what so many updates made.
+	// Stored: a record was written that holds the results of this many updates.
 	Stored(k *Kind, updates int)
 }
 
@@ -32,9 +32,9 @@ func (e *Engine) observeStored(k *Kind, updates int) {
 	}
 }
 
-// observeBatch returns how many updates a batch held that is about to be concluded,
-// and tells them; 0 if nobody wants to know, or no record was written. in.mu is
-// locked.
+// observeBatch counts the updates of a batch that is about to be concluded,
+// reports them to the Observer, and returns their number; 0 if nobody wants to
+// know, or no record was written. in.mu is locked.
 func (e *Engine) observeBatch(in *Instance, how conclusion) int {
 	if e.cfg.Observer == nil || how != applied && how != vanished || in.kind.Backend == nil ||
 		in.owed != nil && in.owed.acking || in.m.working == in.m.committed {
@@ -51,11 +51,11 @@ func (e *Engine) observeBatch(in *Instance, how conclusion) int {
 // Counts are what the engine holds in memory.
 type Counts struct {
 	States, Bytes       int64 // stored states, session records included
-	Guests, GuestsBytes int64 // ephemeral ones
+	Guests, GuestsBytes int64 // ephemeral states
 	Unsaved             int64 // stored states with changes that the store lacks
 }
 
-// Counts returns what is in memory at the moment.
+// Counts returns what is in memory now.
 func (e *Engine) Counts() Counts {
 	return Counts{
 		States: e.instances.count(), Bytes: e.instances.bytes(),
@@ -64,8 +64,8 @@ func (e *Engine) Counts() Counts {
 	}
 }
 
-// Failing reports whether a store does not take what Debounce holds back. A
-// state that cannot be stored while others are is no sign of that; see
+// Failing reports whether a store does not take what Debounce holds back. If
+// one state cannot be stored while others can, that is no sign of it; see
 // [debounce.blames].
 func (e *Engine) Failing() bool {
 	if e.stuck.Load() == 0 {

@@ -11,27 +11,26 @@ import (
 // An outgoing is a group of writes on its way to the store: a batch, a group or
 // a save. It is sent again, unchanged, until the answer is definite.
 type outgoing interface {
-	// head is what the way to the store needs of it.
+	// head returns the part that the way to the store needs.
 	head() *request
-	// settle is called with the store's answer to a sending.
+	// settle is called with the store's answer each time it was sent.
 	settle(res store.Result)
-	// conclude ends it, once: what becomes of it is known, or that nobody will
-	// learn it.
+	// conclude ends it, once: its outcome is known, or nobody will learn it.
 	conclude(how conclusion, cause error)
 }
 
-// A change is an outgoing for whose answer somebody waits.
+// A change is an outgoing whose caller waits for the answer.
 type change interface {
 	outgoing
-	// base is the version that a write of it replaces.
+	// base is the version that a write replaces.
 	base(i int) *Version
 }
 
-// A request is the part of an outgoing that is the same for all.
+// A request is the part of an outgoing that all kinds have.
 type request struct {
 	backend *Backend
 	by      writer
-	patient bool // it may wait for the store as long as it takes
+	patient bool // it may wait for the store without a limit
 	queued  time.Time
 	doubted time.Time // when its outcome was first unknown
 	sent    int       // how often
@@ -52,8 +51,8 @@ func (r *request) measure() {
 	}
 }
 
-// A conclusion is how an outgoing has ended, and the machine's event for the end
-// of a batch.
+// A conclusion is how an outgoing has ended. It is also the machine's event for
+// the end of a batch.
 type conclusion uint8
 
 const (
@@ -64,7 +63,7 @@ const (
 	lost                         // nobody knows
 )
 
-// refuse ends what will not be sent, or not once more.
+// refuse ends an outgoing that will not be sent, or not again.
 func refuse(o outgoing) {
 	if o.head().sent > 0 {
 		o.conclude(lost, errNoAnswer(store.ErrClosed))
@@ -73,8 +72,8 @@ func refuse(o outgoing) {
 	o.conclude(rejected, errClosed())
 }
 
-// sendAgain repeats a request whose outcome nobody knows, until it is known
-// or CommitTimeout is over.
+// sendAgain repeats a request with an unknown outcome, until the outcome is
+// known or CommitTimeout is over.
 func sendAgain(o outgoing, cause error) {
 	r := o.head()
 	if r.doubted.IsZero() {
@@ -104,8 +103,8 @@ func errNoAnswer(cause error) error {
 
 var errReplaced = errors.New("others have deleted the record, or made it anew, before it was asked again")
 
-// notApplied says what an answer other than Applied means for a change. doubt: the
-// outcome is not known, so it has to be sent again.
+// notApplied says what an answer other than Applied means for a change. doubt:
+// the outcome is not known, so the change has to be sent again.
 func notApplied(c change, res store.Result) (how conclusion, cause error, doubt bool) {
 	r := c.head()
 	switch res.Outcome {
@@ -115,7 +114,7 @@ func notApplied(c change, res store.Result) (how conclusion, cause error, doubt 
 		}
 		return how, cause, false
 	case store.Rejected:
-		if r.sent > 1 { // an earlier sending may have been applied all the same
+		if r.sent > 1 { // an earlier sending may have been applied nevertheless
 			return lost, nil, true
 		}
 		cause = storeError(phaseSave, res.Err)
@@ -127,10 +126,11 @@ func notApplied(c change, res store.Result) (how conclusion, cause error, doubt 
 	return lost, nil, true
 }
 
-// conflictOrOwn tells a conflict with others from one with an earlier sending
-// of the same request. That one was not applied if a record that it would have
-// changed lives on without it. If others have deleted the records since, or made
-// them anew, nobody knows: to begin again could make the same change twice.
+// conflictOrOwn tells a conflict with others from a conflict with an earlier
+// sending of the same request. The earlier sending was not applied if a record
+// that it would have changed still exists without the write's id. If others
+// have deleted the records since, or created them again, nobody knows: starting
+// again could make the same change twice.
 func conflictOrOwn(c change, res store.Result) conclusion {
 	r := c.head()
 	for _, rec := range res.Current {
@@ -150,7 +150,7 @@ func conflictOrOwn(c change, res store.Result) conclusion {
 		case w.Base != 0 && rec.Revision == w.Base, is != 0 && is == was:
 			return conflicted
 		case w.Op == store.Delete && len(g) == 1 && (rec.Revision == 0 || is != 0 && was != 0):
-			return vanished // what it was to delete is gone
+			return vanished // the record that it should delete is gone
 		}
 	}
 	return lost

@@ -2,26 +2,27 @@ package engine
 
 import "github.com/stay-go/stay/store"
 
-// postpone takes over the commit of in, whose turn is shut, if the store is
-// not to be asked now.
+// postpone takes over the commit of in, whose turn is shut, if the store should
+// not be asked now.
 func (e *Engine) postpone(in *Instance) bool {
 	d, work := in.owed, in.m.working
-	// Without the lock, for it may have to load: the turn keeps things as they are.
+	// Without the lock, because it may have to load: the turn keeps everything
+	// as it is.
 	if c := in.m.committed; !work.gone && !c.Exists() && in.guard != nil && !in.guard.Stands(c) {
-		e.conclude(in, conflicted, nil) // as the store would say that is asked
+		e.conclude(in, conflicted, nil) // as a store would answer that is asked
 		return true
 	}
 	in.lock()
 	in.rebase()
 	if !work.gone && (d.doomed || in.m.doomed || in.m.committed.expired(e.cfg.Now())) {
-		// The instance dies, or the run began with what has expired since, of
-		// which it dies too: not before the end of its save, or the next one
-		// would be loaded without it.
+		// The instance is killed, or it dies because the run began with a state
+		// that has expired since. It must not die before the end of its save,
+		// or the next instance would be loaded without that save.
 		if d.waiting = d.under != nil; d.waiting {
 			in.unlock()
 			return true
 		}
-		e.concludeLocked(in, conflicted, nil) // as the store would say
+		e.concludeLocked(in, conflicted, nil) // as the store would answer
 		return true
 	}
 	if work.gone {
@@ -55,11 +56,11 @@ func (e *Engine) postpone(in *Instance) bool {
 	}
 	work.setExpires(in.kind.expires(work, work.Revision == 0, in.expires, e.cfg.Now))
 	d.acking = true
-	e.concludeLocked(in, applied, nil) // no moment is left in which it could be doomed
+	e.concludeLocked(in, applied, nil) // in.mu stays locked, so nothing can doom it in between
 	return true
 }
 
-// refusal says why a version can surely not be stored later.
+// refusal says why a version can certainly not be stored later.
 func (e *Engine) refusal(in *Instance, work *Version) error {
 	if e.ctx.Err() != nil {
 		return errClosed()

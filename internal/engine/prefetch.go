@@ -9,13 +9,14 @@ import (
 )
 
 // Prefetch loads the states of refs that are not in memory, with one call of
-// Store.Load for each store however many they are. On a store with several
-// owners the same call asks whether the others are still what the store has,
-// and brings them up to date (N1). What it loads, and what was there, stays in
-// memory until release is called, which must be done. errs holds for each ref
-// why its state could not be loaded; that was reported.
+// Store.Load for each store, however many states there are. On a store with
+// several owners the same call asks whether the states in memory are still what
+// the store has, and brings them up to date (N1). Everything stays in memory
+// until release is called, and the caller must call it. errs holds for each ref
+// why its state could not be loaded; these errors have been reported.
 //
-// What is never stored, or cannot be stored yet, is left to whoever uses it.
+// States that are never stored, or cannot be stored yet, are left to their
+// first use.
 func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, release func()) {
 	errs = make([]error, len(refs))
 	if !e.Begin() {
@@ -35,7 +36,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		}
 		in := e.find(ref, true)
 		switch {
-		case in == nil && ref.Kind.Bury != nil: // its load may have to write
+		case in == nil && ref.Kind.SetAside != nil: // its load may have to write
 		case in == nil:
 			if errs[i] = e.awaitHooks(ctx, ref.Kind); errs[i] != nil {
 				break
@@ -54,7 +55,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		pinned[i] = in
 	}
 	e.compare(ctx, missing, errs)
-	// A load that was under way already may have read what was there before.
+	// A load that was already under way may have read an earlier record.
 	for _, reads := range joined {
 		for i := range reads {
 			r := &reads[i]
@@ -88,7 +89,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 	}
 }
 
-// compare makes the reads of each store, and notes why instances could not be
+// compare makes the reads of each store, and records why instances could not be
 // compared.
 func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []error) {
 	for b, reads := range all {
@@ -103,9 +104,9 @@ func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []er
 	}
 }
 
-// place puts an instance that is yet to be loaded into the cache, pinned. mine
-// is false if somebody else was quicker: then it is theirs, and loaded by them,
-// which has begun after the caller looked for it.
+// place puts an instance that must still be loaded into the cache, pinned. If
+// another caller was faster, mine is false: the instance is that caller's, and
+// its load, by that caller, has begun after the caller of place looked for it.
 func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	k, c := ref.Kind, ref.Kind.cache
 	in = &Instance{kind: k, key: ref.Key}
@@ -125,18 +126,18 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	return in, true, nil
 }
 
-// A read is an instance that takes part in one call of Store.Load: to be
-// loaded, or, if it has a version, to be compared.
+// A read is an instance that takes part in one call of Store.Load: to be loaded
+// or, if it has a version, to be compared.
 type read struct {
 	in   *Instance
 	have *Version
-	ref  int // whose it is
+	ref  int // the index of its ref
 }
 
-// readAll makes the reads of one store in one call: here if that does not
-// wait, else under the engine's own context, so that a caller who leaves does
-// not end it for others. It returns why instances could not be compared; those
-// that are loaded tell whoever waits for them.
+// readAll makes the reads of one store in one call: here if that does not wait,
+// otherwise under the engine's own context, so that a caller who leaves does
+// not end it for others. It returns why instances could not be compared; an
+// instance that is loaded tells those who wait for it.
 func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error {
 	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
 		return e.fetchAll(b, reads)
@@ -173,8 +174,8 @@ func (r *read) failed(e *Engine, phase string, err error) {
 	}
 }
 
-// fetchAll reads the records and makes versions of them. Code of the user's,
-// which may end its goroutine, gets one of its own.
+// fetchAll reads the records and makes versions from them. User code, which may
+// end its goroutine, gets its own goroutine.
 func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	errs := make([]error, len(reads))
 	recs, err := e.ask(b, reads)
@@ -190,7 +191,7 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 			r.failed(e, "", errClosed())
 		}
 	}
-	for i, r := range reads { // after those that somebody waits for: a hook may end it
+	for i, r := range reads { // after those that somebody waits for: a hook may end the goroutine
 		if err == nil && r.have != nil {
 			errs[i] = e.overtake(b, r, &recs[i])
 		}
@@ -198,12 +199,12 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	return errs
 }
 
-// maxLooks bounds how often one read looks again at a state that is deleted
-// and made anew all the time.
+// maxLooks bounds how often one read looks again at a state that is deleted and
+// created again all the time.
 const maxLooks = 8
 
-// overtake brings an instance up to date with the store's record, unless the
-// version that it was asked with is still the one.
+// overtake brings an instance up to date with the store's record, unless it
+// still has the version that the read named.
 func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 	for range maxLooks {
 		now, err := e.follow(r.in, r.have, rec)
@@ -220,13 +221,13 @@ func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 	return failAt(phaseLoad, Unavailable, "the state kept being deleted while it was read", nil)
 }
 
-// follow is overtake for one look at the store. A write of this engine's own
-// that is under way may have reached the store already: then readers see it,
-// and the instance lives on to hear the answer.
+// follow is overtake for one look at the store. A write of this engine that is
+// under way may have reached the store already. Then readers see it, and the
+// instance lives on to receive the answer.
 //
-// Absence has no revision that says whether it is earlier or later than what
-// the instance has got meanwhile. Then follow returns that version, to look
-// again with.
+// An absent record has no revision that says whether it is earlier or later
+// than what the instance has received meanwhile. Then follow returns that
+// version, for another look.
 func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Version, err error) {
 	v := have
 	switch {
@@ -273,7 +274,7 @@ func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 }
 
 // endLoading ends the loading of in, as load does. A failure without a phase is
-// not the state's and is not reported.
+// not the state's failure and is not reported.
 func (e *Engine) endLoading(in *Instance, v *Version, phase string, err error) {
 	l := in.underway()
 	if err != nil {

@@ -198,9 +198,11 @@ func TestPrefetchFailures(t *testing.T) {
 	})
 }
 
-// Who leaves does not end the load for those who still wait for it (E1), and
-// whoever comes meanwhile waits for the same load.
-func TestE1PrefetchIsEverybodysLoad(t *testing.T) {
+// Who leaves does not end the load for those who still wait for it, and whoever
+// comes meanwhile waits for the same load.
+//
+// Proves E1.
+func TestPrefetchIsEverybodysLoad(t *testing.T) {
 	p := newPrefetching(t, false, 100, nil, map[string]string{"a": "1", "b": "2"})
 	gate := storefault.NewGate()
 	defer gate.Open()
@@ -239,8 +241,10 @@ func TestE1PrefetchIsEverybodysLoad(t *testing.T) {
 	}
 }
 
-// More than fits is ErrBusy for what does not, and leaves no pin behind (E6).
-func TestE6PrefetchBeyondTheBounds(t *testing.T) {
+// More than fits is ErrBusy for what does not, and leaves no pin behind.
+//
+// Proves E6.
+func TestPrefetchBeyondTheBoundsIsBusy(t *testing.T) {
 	both(t, func(t *testing.T, immediate bool) {
 		p := newPrefetching(t, immediate, 2, nil, map[string]string{"a": "1", "b": "2", "c": "3"})
 		errs, release := p.Prefetch(t.Context(), p.refs("a", "b", "c"))
@@ -255,6 +259,8 @@ func TestE6PrefetchBeyondTheBounds(t *testing.T) {
 }
 
 // After Close nothing is loaded.
+//
+// Proves E7.
 func TestPrefetchAfterClose(t *testing.T) {
 	p := newPrefetching(t, false, 10, nil, map[string]string{"a": "1"})
 	if err := p.Close(t.Context()); err != nil {
@@ -301,10 +307,12 @@ func remove(t *testing.T, st store.Store, key string) {
 	commit(t, st, store.Write{Op: store.Delete, Key: "k/" + key, Base: recs[0].Revision})
 }
 
-// N1, E3: a reader who has compared reads what the store had or something
-// later, whatever is answered before it looks: not a state that another owner
-// has deleted before the reader came.
-func TestN1E3PrefetchedStaysDeleted(t *testing.T) {
+// A reader who has compared reads what the store had or something later,
+// whatever is answered before it looks: not a state that another owner has
+// deleted before the reader came.
+//
+// Proves E3, N1.
+func TestPrefetchedStaysDeleted(t *testing.T) {
 	for what, records := range map[string]map[string]string{"created": nil, "changed": {"a": "old"}} {
 		t.Run(what, func(t *testing.T) {
 			shared := memstore.Shared(2)
@@ -336,11 +344,13 @@ func (g withRecord) Create() ([]Companion, error) { return []Companion{g.Compani
 func (withRecord) Stands(*Version) bool           { return true }
 func (withRecord) Later() (Later, error)          { return nil, nil }
 
-// N1: what a group has stored beside its own instance is not brought into
-// memory when its answer comes: another owner may have replaced or deleted it
-// before, and a reader who has asked the store already would take it for what
-// the store has.
-func TestN1LateAnswerBringsNoOlderCompanion(t *testing.T) {
+// What a group has stored beside its own instance is not brought into memory
+// when its answer comes: another owner may have replaced or deleted it before,
+// and a reader who has asked the store already would take it for what the store
+// has.
+//
+// Proves N1.
+func TestLateAnswerBringsNoOlderCompanion(t *testing.T) {
 	for _, asked := range []bool{false, true} {
 		for what, other := range map[string]string{"replaced": "other", "deleted": ""} {
 			t.Run(fmt.Sprintf("%s, asked before %t", what, asked), func(t *testing.T) {

@@ -12,8 +12,8 @@ type Retry struct {
 	deadline time.Time
 }
 
-// Pause is called before a change starts again: it spreads those who collide,
-// and fails when the caller's patience, or MaxWait, is over.
+// Pause is called before a change starts again. It spreads changes that
+// collide, and fails when the caller's context, or MaxWait, is over.
 func (e *Engine) Pause(ctx context.Context, r *Retry) error {
 	if e.refuse.Load() && e.ctx.Err() != nil {
 		return errClosed()
@@ -28,7 +28,7 @@ func (e *Engine) Pause(ctx context.Context, r *Retry) error {
 	return pauseBeforeRetry(ctx, r.attempt-1, r.deadline)
 }
 
-// pauseBeforeRetry spreads those who collide again and again.
+// pauseBeforeRetry spreads changes that collide again and again.
 func pauseBeforeRetry(ctx context.Context, attempt int, deadline time.Time) error {
 	if !time.Now().Before(deadline) {
 		return fail(Conflict, "others kept changing the state", ctx.Err())

@@ -23,8 +23,8 @@ func backoff(failures int) time.Duration {
 	return d/2 + rand.N(d/2)
 }
 
-// save begins a save if there is something to be saved and none is under way,
-// and returns the one under way. Without now, it is the timer's.
+// save begins a save if there is something to save and no save is under way,
+// and returns the save under way. If now is false, the timer called it.
 func (e *Engine) save(in *Instance, now bool) *save {
 	in.lock()
 	defer in.unlock()
@@ -45,9 +45,9 @@ func (e *Engine) save(in *Instance, now bool) *save {
 	return e.startSave(in)
 }
 
-// startSave begins a save and returns it, nil if the engine has stopped. None
-// may be under way; in.mu is locked. One whose outcome is in doubt is begun
-// again as it was.
+// startSave begins a save and returns it, nil if the engine has stopped. No
+// save may be under way; in.mu is locked. A save whose outcome is in doubt is
+// sent again unchanged.
 func (e *Engine) startSave(in *Instance) *save {
 	d := in.owed
 	d.disarm()
@@ -85,7 +85,7 @@ func (e *Engine) sendSave(s *save) {
 	}
 	v.follows(base, r.by)
 	if base.birth != 0 {
-		v.birth = base.birth // also where the record has expired: see settle
+		v.birth = base.birth // even if the record has expired: see settle
 	}
 	v.unsaved = false
 	r.one[0] = store.Write{
@@ -112,10 +112,10 @@ func (e *Engine) sendSave(s *save) {
 	s.backend.send(s)
 }
 
-// sendSaveAgain begins a save again that surely was not stored. If that was
-// because its companions have changed, what memory has of them may be old until
-// their own commits have been concluded, so it pauses as a change does that
-// starts again.
+// sendSaveAgain begins a save again that was certainly not stored. If the
+// reason is that its companions have changed, memory may have old versions of
+// them until their own commits have been concluded. So it pauses, like a change
+// that starts again.
 func (e *Engine) sendSaveAgain(s *save) {
 	s.request, s.companions = nil, companions{}
 	if !e.Go(func(ctx context.Context) {
@@ -130,8 +130,8 @@ func (e *Engine) sendSaveAgain(s *save) {
 	}
 }
 
-// current returns an instance's version without a place in memory for it:
-// saves must go on when memory is full.
+// current returns an instance's version without taking a place in memory for
+// it: saves must go on when memory is full.
 func (e *Engine) current(k *Kind, key string) (*Version, error) {
 	if v := e.Peek(k, key); v != nil && !v.expired(e.cfg.Now()) && k.Backend.features.SoleOwner {
 		return v, nil
@@ -161,9 +161,9 @@ func (s *save) settle(res store.Result) {
 		case own.Revision == s.one[0].Base:
 			s.conclude(rejected, fail(Conflict, "the session kept changing", nil))
 		case own.Revision == 0 && s.base.expired(e.cfg.Now()):
-			// The record has expired, but the state had not: changes that were
-			// acknowledged before have put that off. So it is stored anew, and
-			// nobody is to hear of an expiry.
+			// The record has expired, but the state has not: changes that were
+			// acknowledged before have postponed that. So it is created again,
+			// and no hook hears of an expiry.
 			s.base = &Version{birth: s.base.birth}
 			e.sendSaveAgain(s)
 		default:
@@ -207,8 +207,8 @@ func (e *Engine) saved(s *save, v *Version) {
 	}
 }
 
-// saveFailed ends a save: the store may have it or not, by the class of the
-// error. It is reported, and tried again after a pause.
+// saveFailed ends a save. The class of the error says whether the store may
+// have it. The failure is reported, and the save is tried again after a pause.
 func (e *Engine) saveFailed(s *save, err error) {
 	in, d := s.in, s.in.owed
 	in.lock()
@@ -230,19 +230,19 @@ func (e *Engine) saveFailed(s *save, err error) {
 	e.endSave(s, err)
 }
 
-// endSave lets go on what waited for the save. It unlocks in.mu.
+// endSave lets everything go on that waited for the save. It unlocks in.mu.
 func (e *Engine) endSave(s *save, err error) {
 	in, d := s.in, s.in.owed
 	d.under = nil
 	waiting, doomed, ends, doubt := d.waiting, d.doomed, in.ends, d.removing && d.doubtful != nil
 	d.waiting, d.doomed = false, false
-	if doomed { // at once: nothing must be acknowledged any more
+	if doomed { // at once: nothing may be acknowledged any more
 		e.killLocked(in, ends)
 	} else {
 		in.unlock()
 	}
 	switch {
-	case waiting && doubt: // what there is to remove is still not known
+	case waiting && doubt: // it is still unknown what must be removed
 		e.conclude(in, rejected, unsaved(err))
 	case waiting:
 		e.commit(in)
@@ -256,8 +256,8 @@ func (e *Engine) endSave(s *save, err error) {
 	}
 }
 
-// discardUnsaved ends a save and discards the instance: what is not stored has
-// nowhere to go. With a cause it is reported.
+// discardUnsaved ends a save and discards the instance, because its unsaved
+// changes can never be stored. If there is a cause, it is reported.
 func (e *Engine) discardUnsaved(s *save, how conclusion, cause error) {
 	in, d := s.in, s.in.owed
 	in.lock()
@@ -282,12 +282,13 @@ func (e *Engine) discardUnsaved(s *save, how conclusion, cause error) {
 	}
 }
 
-// unsaved is what a failed save means for what comes after it.
+// unsaved is the error that a failed save causes for what comes after it.
 func unsaved(cause error) error {
 	return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", cause)
 }
 
-// hope reports whether something will soon be stored, and can leave memory then.
+// hope reports whether something will soon be stored, and can then leave
+// memory.
 func (e *Engine) hope() bool { return e.unsaved.Load() > e.stuck.Load() }
 
 // debounced prepares a new instance.

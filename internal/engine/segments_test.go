@@ -49,6 +49,7 @@ func (w writes) Run(any, *Version) (Result, error) {
 
 // Whatever becomes of instances, each is in one segment and counted there, and
 // when nobody is at work the bounds hold.
+//
 // Proves E6.
 func TestSegmentsCountWhatTheyHave(t *testing.T) {
 	const limit, maxBytes, keys = 2000, 1 << 20, 4000
@@ -149,6 +150,7 @@ func segmentsAgree(t *testing.T, name string, c *cache) {
 
 // What the group of another instance stores is no absence any more, also if
 // nobody uses it.
+//
 // Proves E6.
 func TestWhatAGroupStoresIsNoAbsence(t *testing.T) {
 	e := New(Config{

@@ -5,26 +5,28 @@ import (
 	"sync/atomic"
 )
 
-// A segment is a part of the cache with an order of use of its own. When there
-// is too much, the segments say what goes, so that what comes once, however much
-// of it, does not drive out what is used again and again.
+// A segment is a part of the cache with its own order of use. When the cache is
+// over a bound, the segments decide what goes first, so that states that are
+// used once, however many, do not drive out states that are used again and
+// again.
 type segment uint8
 
 const (
-	// usedOnce: what was not used again later.
+	// usedOnce: instances that were not used again later.
 	usedOnce segment = iota
-	// usedAgain: what was. While it has no more than its share, it stays as long
-	// as there is anything of usedOnce to evict; beyond it, whatever is the least
-	// recently used of both goes.
+	// usedAgain: instances that were. While the segment has no more than its
+	// share, it stays as long as there is anything of usedOnce to evict. Beyond
+	// its share, the least recently used of both goes.
 	usedAgain
-	// absent: what does not exist, and nobody uses at the moment. All that
-	// memory knows of it is that the store need not be asked. What is within its
-	// share does not count, and the rest goes before anything else.
+	// absent: instances of states that do not exist, and that nobody uses now.
+	// Memory only knows that the store need not be asked for them. What is
+	// within the share of the segment does not count, and the rest goes before
+	// anything else.
 	absent
 	segments
 )
 
-// share is what a segment may have of a bound of the cache.
+// share is how much of a bound of the cache a segment may use.
 func (g segment) share(bound int64) int64 {
 	switch g {
 	case usedAgain:
@@ -35,12 +37,12 @@ func (g segment) share(bound int64) int64 {
 	return bound
 }
 
-// A tally says how many instances there are, and what they take in memory.
+// A tally is a number of instances, and the memory that they take.
 type tally struct{ count, bytes atomic.Int64 }
 
 // A shard finds instances by the hash of their keys, which takes less memory
-// than the keys would. Of instances with the same hash, all but one are found by
-// the key itself.
+// than the keys would. Of several instances with the same hash, all but one are
+// found by the key itself.
 type shard struct {
 	mu       sync.Mutex
 	m        map[uint64]*Instance
@@ -49,10 +51,10 @@ type shard struct {
 	uses     int64 // the latest Instance.used
 }
 
-// An order has instances in the order of use.
+// An order holds instances in the order of use.
 type order struct {
 	end Instance     // sentinel: next is the latest used, prev the oldest
-	n   atomic.Int64 // how many there are
+	n   atomic.Int64 // the number of instances
 }
 
 func (s *shard) init() {
@@ -87,7 +89,7 @@ func (s *shard) insert(h uint64, in *Instance) {
 	s.more[cacheKey{in.kind, in.key}] = in
 }
 
-// remove takes an instance out that is in the shard.
+// remove removes an instance that is in the shard.
 func (s *shard) remove(h uint64, in *Instance) {
 	if s.m[h] == in {
 		delete(s.m, h)
@@ -108,7 +110,7 @@ func (s *shard) all(yield func(*Instance) bool) {
 	}
 }
 
-// n is how many instances the segments have.
+// n is the number of instances in the segments.
 func (s *shard) n(from, to segment) (n int64) {
 	for g := from; g <= to; g++ {
 		n += s.segments[g].n.Load()
@@ -116,8 +118,8 @@ func (s *shard) n(from, to segment) (n int64) {
 	return n
 }
 
-// oldest returns the one of the segments, of which one is not empty, whose least
-// recently used instance was used the longest ago.
+// oldest returns the segment, of those given, whose least recently used
+// instance was used the longest ago. At least one of them must not be empty.
 func (s *shard) oldest(from, to segment) *order {
 	var found *order
 	for g := from; g <= to; g++ {
@@ -128,7 +130,7 @@ func (s *shard) oldest(from, to segment) *order {
 	return found
 }
 
-// use notes when in was used; 0 = after all others.
+// use records when in was used; 0 = after all others.
 func (s *shard) use(in *Instance, at int64) {
 	if at == 0 {
 		at = s.uses + 1

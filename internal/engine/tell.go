@@ -2,8 +2,8 @@ package engine
 
 import "context"
 
-// newMember takes a member from the engine's pool, which no other engine
-// shares: a channel made in a bubble of testing/synctest must stay there.
+// newMember takes a member from the engine's pool. No other engine shares it: a
+// channel made in a bubble of testing/synctest must stay there.
 func (e *Engine) newMember(ctx context.Context, op committer) *member {
 	w, _ := e.members.Get().(*member)
 	if w == nil {
@@ -20,12 +20,13 @@ func (e *Engine) free(w *member) {
 	e.members.Put(w)
 }
 
-// tell hands out the turn and the answers.
+// tell gives out the turn and the answers.
 func (e *Engine) tell(in *Instance, eff effects) {
 	if eff.grant != nil {
 		eff.grant.tell <- granted
 	}
-	// Who is told may be gone, and its place taken by another, at once.
+	// A member that is told may be gone at once, and its memory reused by
+	// another.
 	for w, next := eff.restart, (*member)(nil); w != nil; w = next {
 		next = w.next
 		w.tell <- again
@@ -34,7 +35,7 @@ func (e *Engine) tell(in *Instance, eff effects) {
 	unreported := bad && eff.members != nil
 	for w, next := eff.members, (*member)(nil); w != nil; w = next {
 		next = w.next
-		if w.grouped { // it hears of the group as a whole
+		if w.grouped { // the group tells its caller
 			unreported = false
 			continue
 		}
@@ -50,11 +51,11 @@ func (e *Engine) tell(in *Instance, eff effects) {
 	}
 }
 
-// answer tells a member what became of its run. It reports false when the
-// caller has left.
+// answer tells a member the outcome of its run. It reports false if the caller
+// has left.
 func (e *Engine) answer(w *member, told verdict) bool {
 	w.told = told
-	switch w.answer.Swap(answered) { // from here on it may be somebody else's
+	switch w.answer.Swap(answered) { // from here on the member may belong to another caller
 	case awaited:
 		w.tell <- told
 	case abandoned:
@@ -64,8 +65,8 @@ func (e *Engine) answer(w *member, told verdict) bool {
 	return true
 }
 
-// abandonedDone ends a member whose caller has left: what it wanted done
-// after the commit is done all the same.
+// abandonedDone ends a member whose caller has left: what the caller wanted
+// done after the commit is still done.
 func (e *Engine) abandonedDone(w *member, told verdict) {
 	if told != done || w.err != nil {
 		e.free(w)

@@ -2,31 +2,31 @@ package engine
 
 // A machine decides for one instance who runs, what a run's result joins, when
 // the open batch goes to the store and what each member is answered. It is a
-// pure state machine: no clock, no goroutine, no I/O, so that the simulation
-// in turn_test.go can drive it through any order of events. Its caller
-// serialises the calls and carries out the effects.
+// pure state machine: it has no clock, no goroutine and no I/O, so the
+// simulation in turn_test.go can drive it through any order of events. Its
+// caller serialises the calls and carries out the effects.
 //
-// The rule that everything follows from: a run starts from working, and
-// working differs from committed only by results of the open batch. A batch
-// at the store keeps the turn shut, so nothing ever builds on a state that
-// could still be rolled back.
+// Everything follows from one rule: a run starts from working, and working
+// differs from committed only by results of the open batch. While a batch is at
+// the store, the turn is shut, so nothing ever builds on a state that could
+// still be rolled back.
 type machine struct {
 	limits    *limits
 	committed *Version // what readers see
 	working   *Version // what the next run starts from
 	holder    *member  // has the turn
 	waiting   list
-	batch     list // ran, and wait for the commit of working
+	batch     list // those that ran, and wait for the commit of working
 	shut      bool // the batch is at the store
-	doomed    bool // dies with the answer to the batch
+	doomed    bool // it dies with the answer to the batch
 	dead      bool // out of use: everybody starts again with a new instance
 }
 
 // limits bound one instance.
 type limits struct {
-	waiters int // waiting and members together
+	waiters int // those that wait and members together
 	members int // of a batch
-	bytes   int // of an encoded state at which the batch closes at once
+	bytes   int // the size of an encoded state at which the batch closes at once
 }
 
 // An outcome is how a run ended.
@@ -47,9 +47,9 @@ type effects struct {
 	members *member // the first of them
 	told    verdict // what members are told
 	restart *member // the first of those who are told to start again
-	commit  bool    // working is to go to the store
+	commit  bool    // send working to the store
 	pause   bool    // let others arrive, then call endPause
-	cause   error   // why members are told failed or unknown; not the machine's
+	cause   error   // why members are told failed or unknown; not set by the machine
 }
 
 // enter asks for the turn.
@@ -67,11 +67,11 @@ func (m *machine) enter(w *member) verdict {
 	return queued
 }
 
-// leave takes w out of the queue. It reports false when w is not in it any
-// more: it was granted the turn or told to start again.
+// leave removes w from the queue. It reports false if w is not in it any more:
+// w was given the turn or told to start again.
 func (m *machine) leave(w *member) bool { return m.waiting.remove(w) }
 
-// finish gives up the turn. next is the new version when the run changed or
+// finish gives up the turn. next is the new version if the run changed or
 // deleted the state; late means that the batch's first member has waited long
 // enough.
 func (m *machine) finish(w *member, how outcome, next *Version, late bool) effects {
@@ -88,7 +88,7 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 		if m.working == m.committed {
 			e.own = done
 		} else {
-			// It has seen what may still be rolled back.
+			// It has seen a version that may still be rolled back.
 			m.batch.push(w)
 		}
 	case aborted:
@@ -108,8 +108,8 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 }
 
 // stage turns the turn of a member that is alone into its part of a group: a
-// batch of its own at the store. next is the new version, nil if the state only
-// has to stay what it is. It reports false when the instance is dead: then the
+// separate batch at the store. next is the new version, nil if the state only
+// has to stay as it is. It reports false if the instance is dead: then the
 // group must not be committed.
 func (m *machine) stage(w *member, next *Version) bool {
 	m.holder = nil
@@ -145,8 +145,8 @@ func (m *machine) next(e *effects) {
 	}
 }
 
-// open ends the batch: its members are told v, and if nothing is against it
-// the next one gets the turn.
+// open ends the batch: its members are told v, and the next one gets the turn
+// if nothing prevents that.
 func (m *machine) open(e *effects, v verdict) {
 	e.members, e.told = m.batch.take(), v
 	m.shut = false
@@ -166,9 +166,8 @@ func (m *machine) applied() effects {
 	return e
 }
 
-// gone: the commit was applied, but what the store has now must be loaded
-// again before anybody goes on: the record was deleted, or others wrote it
-// since.
+// gone: the commit was applied, but the record must be loaded again before
+// anybody goes on: it was deleted, or others have written it since.
 func (m *machine) gone() effects {
 	var e effects
 	m.doomed = true
@@ -200,10 +199,10 @@ func (m *machine) lost() effects {
 	return e
 }
 
-// kill takes the instance out of use. A run that is under way and everybody
-// who waits or has joined start again. While a batch is at the store the
-// instance stays until the answer: another one must not be loaded, and write,
-// before it is known what this one wrote.
+// kill takes the instance out of use. A run under way, and everybody who waits
+// or has joined, start again. While a batch is at the store, the instance stays
+// until the answer: before it is known what this instance wrote, another one
+// must not be loaded, and write.
 func (m *machine) kill() effects {
 	var e effects
 	m.doomed = true
@@ -213,15 +212,15 @@ func (m *machine) kill() effects {
 	return e
 }
 
-// die leaves working alone: a run that is under way reads it without a lock.
+// die does not touch working: a run under way reads it without a lock.
 func (m *machine) die(e *effects) {
 	m.dead = true
 	e.restart = m.waiting.take()
 }
 
-// advance replaces the committed version by one that was written from
-// outside, in the group of another instance. It reports false when somebody
-// works on the old one: then the instance has to be discarded.
+// advance replaces the committed version by one that the group of another
+// instance has written. It reports false if somebody works on the old one: then
+// the instance has to be discarded.
 func (m *machine) advance(v *Version) bool {
 	if !m.idle() {
 		return false
@@ -232,8 +231,8 @@ func (m *machine) advance(v *Version) bool {
 	return true
 }
 
-// idle reports whether nobody runs, waits or has joined: then the instance
-// may be evicted.
+// idle reports whether nobody runs, waits or has joined. Then the instance may
+// be evicted.
 func (m *machine) idle() bool {
 	return m.holder == nil && !m.shut && !m.dead && m.batch.n == 0 && m.waiting.n == 0
 }

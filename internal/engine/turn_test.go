@@ -488,10 +488,12 @@ func simulate(seed uint64, variant func(*machine) decider, tracing bool) (broken
 	return s.broken, s.trace
 }
 
-// TestE1toE10Simulation plays random interleavings of arrivals, runs,
+// TestSimulationKeepsTheRules plays random interleavings of arrivals, runs,
 // cancellations, commits with every outcome, evictions and writes by others.
 // STAY_SEED replays one.
-func TestE1toE10Simulation(t *testing.T) {
+//
+// Proves E1, E2, E3, E4, E5, E6, E7, E8, E9, E10.
+func TestSimulationKeepsTheRules(t *testing.T) {
 	sound := func(m *machine) decider { return m }
 	if env := os.Getenv("STAY_SEED"); env != "" {
 		seed, err := strconv.ParseUint(env, 10, 64)
@@ -516,6 +518,8 @@ func TestE1toE10Simulation(t *testing.T) {
 
 // TestSimulationCatchesBrokenVariants breaks one safety rule at a time: the
 // simulation must notice each.
+//
+// Proves E1, E2, E3, E5, E6, E8, S4.
 func TestSimulationCatchesBrokenVariants(t *testing.T) {
 	design, err := os.ReadFile("../../docs/design.md")
 	if err != nil {

@@ -7,30 +7,30 @@ import (
 	"time"
 )
 
-// An Op is one change, as package stay describes it. Resolve and Run are
-// called again when the change has to start again.
+// An Op is one change, as package stay describes it. Resolve and Run are called
+// again when the change has to start again.
 type Op interface {
 	// Resolve names the instance.
 	Resolve(ctx context.Context) (Ref, error)
-	// Run changes v, a copy of from that it owns, and returns it or what
-	// replaces it.
+	// Run changes v, its own copy of the value of from, and returns v or a
+	// value that replaces it.
 	Run(v any, from *Version) (Result, error)
 	// Committed is called once, with the turn free, when the last Run returned
-	// no error and what it did is durable or changed nothing.
+	// no error and its change is durable or has changed nothing.
 	Committed(ctx context.Context)
 }
 
-// A Result is what a run makes of a state.
+// A Result is the result of a run.
 type Result struct {
 	Value  any  // the new state
 	Fresh  bool // it does not inherit the unknown fields of the record
-	Delete bool // the record is removed; Value does not count
+	Delete bool // the record is removed; Value is ignored
 }
 
 // None reports whether r is the zero Result.
 func (r Result) None() bool { return r.Value == nil && !r.Delete }
 
-// Update runs op until it holds, fails, or its caller's patience ends. It
+// Update runs op until it holds, fails, or its caller's context ends. It
 // returns the state that the op's run left.
 func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 	if !e.Begin() {
@@ -107,7 +107,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 	return nil, true, nil
 }
 
-// await waits for the turn. On an error the member is done with.
+// await waits for the turn. After an error the member is no longer in use.
 func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 	if w.timer == nil {
 		w.timer = time.NewTimer(e.cfg.MaxWait)
@@ -143,7 +143,7 @@ var errSelf = errors.New("if that is the caller itself, a change was made inside
 	"with a context from outside: use the context that the inner function got, or make it after the outer one")
 
 // run has the turn: it lets the op work on a copy and gives the turn back,
-// whatever happens. It returns queued when the answer is yet to come.
+// whatever happens. It returns queued if the answer is still to come.
 func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verdict) {
 	how, next := aborted, (*Version)(nil)
 	returned := false
@@ -166,7 +166,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verd
 	return v, queued
 }
 
-// apply runs the op on a copy of the working state and says what became of it.
+// apply runs the op on a copy of the working state and returns how that ended.
 func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, encoded []byte, err error) {
 	k, work := in.kind, in.m.working
 	res, err := op.Run(k.Type.Clone(work.Value), work)
@@ -182,9 +182,9 @@ func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, 
 	return e.next(k, work, res, false)
 }
 
-// next makes the version that follows work when a run has returned res, which
-// deletes nothing, and its encoded form. With force it is a new one even if
-// nothing has changed.
+// next makes the version that follows work after a run returned res, which
+// deletes nothing, and its encoded form. With force it makes a new version even
+// if nothing has changed.
 func (e *Engine) next(k *Kind, work *Version, res Result, force bool) (v any, how outcome, next *Version, encoded []byte, err error) {
 	extra := work.extra()
 	if res.Fresh {
@@ -209,11 +209,12 @@ func (e *Engine) next(k *Kind, work *Version, res Result, force bool) (v any, ho
 		return nil, refused, nil, nil, err
 	}
 	next.weight = weigh(bytes)
-	next.setRare(extra, nil) // where it comes from is said when it is stored
+	next.setRare(extra, nil) // its writers are set when it is stored
 	return v, changed, next, encoded, nil
 }
 
-// warnSize says once a minute and module that states come near the limit.
+// warnSize warns, once a minute for each module, that states come near the
+// limit.
 func (e *Engine) warnSize(k *Kind, n int) {
 	now := e.cfg.Now().Unix()
 	if last := k.warned.Load(); now-last >= 60 && k.warned.CompareAndSwap(last, now) {
@@ -221,7 +222,7 @@ func (e *Engine) warnSize(k *Kind, n int) {
 	}
 }
 
-// finish gives up the turn and sees to what follows from it.
+// finish gives up the turn and carries out what follows.
 func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) verdict {
 	in.lock()
 	late := false

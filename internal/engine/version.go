@@ -7,28 +7,28 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A Version is one state of one instance. It is never changed after others
-// can see it, but for Revision and where it comes from, which are set when it
-// is committed.
+// A Version is one state of one instance. It never changes after others can see
+// it, except for Revision and its origin, which are set when it is committed.
 type Version struct {
 	Value    any
 	Revision store.Revision
 	expires  int64 // in Unix milliseconds; 0 = never
 	birth    Birth
 	rare     *rare  // what few versions have
-	hash     uint64 // with bytes the digest of the encoded value, which is not kept
+	hash     uint64 // with bytes, the digest of the encoded value, which is not kept
 	bytes    int32
 	weight   weight // of Value and the unknown fields in memory
 	gone     bool   // committing it deletes the record
 	unsaved  bool   // the store has an older version, or none: see debounce.go
 }
 
-// A Birth tells a record from those that had the same key before it: it is
-// given when the record is created and stays while it exists. 0 is that of a
-// record which something else than an engine created.
+// A Birth tells a record from earlier records with the same key: it is drawn
+// when the record is created and stays while the record exists. 0 is the birth
+// of a record that was not created by an engine.
 type Birth uint64
 
-// Birth returns that of the record which has this version; 0 if there is none.
+// Birth returns the birth of the record that has this version; 0 if there is
+// none.
 func (v *Version) Birth() Birth {
 	if v.Revision == 0 {
 		return 0
@@ -39,13 +39,13 @@ func (v *Version) Birth() Birth {
 // rare is the part of a version that few have. It never changes.
 type rare struct {
 	extra  any    // unknown fields of the record
-	others []byte // writers but for this engine, as in Record.Meta
+	others []byte // writers except this engine, as in Record.Meta
 }
 
 // A digest stands for the encoded form of a state: its length, and a hash with
 // a key that is drawn for each engine. It only serves to see whether a run has
-// changed anything. That a change is overlooked has a probability of 2^-64 at
-// most, which nobody can raise without knowing the key.
+// changed anything. A change is overlooked with a probability of 2^-64 at most,
+// and nobody can raise that without knowing the key.
 type digest struct {
 	hash  uint64
 	bytes int32
@@ -55,8 +55,7 @@ func (v *Version) digest() digest { return digest{v.hash, v.bytes} }
 
 func (v *Version) setDigest(d digest) { v.hash, v.bytes = d.hash, d.bytes }
 
-// Exists reports whether there is a record, or will be one after the next
-// save.
+// Exists reports whether there is a record, or will be one after the next save.
 func (v *Version) Exists() bool { return v.Revision != 0 || v.unsaved }
 
 // Same reports whether both are the same state of a record.
@@ -64,7 +63,7 @@ func (v *Version) Same(w *Version) bool {
 	return v == w || v.Exists() == w.Exists() && v.digest() == w.digest()
 }
 
-// extra is what the record has beside the value.
+// extra is what the record has in addition to the value.
 func (v *Version) extra() any {
 	if v.rare == nil {
 		return nil
@@ -79,7 +78,7 @@ func (v *Version) others() []byte {
 	return v.rare.others
 }
 
-// setRare makes the part of v that few have.
+// setRare sets the part of v that few versions have.
 func (v *Version) setRare(extra any, others []byte) {
 	v.rare = nil
 	if extra != nil || len(others) > 0 {
@@ -125,7 +124,7 @@ func weigh(n int) weight {
 
 func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> weightDigits) }
 
-// hollow returns v without what takes memory: it is only compared.
+// hollow returns v without what takes memory, to be compared only.
 func (v *Version) hollow() *Version {
 	h := *v
 	h.Value, h.weight = nil, 0

@@ -1,20 +1,20 @@
-// Package footprint says how many bytes of the heap values take: those that
-// the allocator hands out for them, which are more than they ask for.
+// Package footprint says how many bytes of the heap values take: the bytes that
+// the allocator gives them, which are more than they ask for.
 //
 // It follows the allocator and the maps of the gc toolchain, and is right to
-// within about a fifth. What the garbage collector leaves for later is not
-// counted.
+// within about a fifth. It does not count garbage that has not been collected
+// yet.
 package footprint
 
 import "math/bits"
 
 const (
-	page   = 8 << 10 // what the largest objects are made of
+	page   = 8 << 10 // the unit of the largest objects
 	large  = 32 << 10
 	header = 8 // of larger objects
 )
 
-// Bytes returns what an object of n bytes takes.
+// Bytes returns the bytes that an object of n bytes takes.
 func Bytes(n int) int {
 	switch {
 	case n <= 0:
@@ -26,7 +26,7 @@ func Bytes(n int) int {
 	case n > 512:
 		n += header
 	}
-	// Eight sizes between two powers of two, sixteen bytes apart at least.
+	// Eight sizes between two powers of two, at least sixteen bytes apart.
 	return up(n, max(16, 1<<(bits.Len(uint(n-1))-4)))
 }
 
@@ -43,8 +43,8 @@ const (
 	pointer   = 8    // bytes
 )
 
-// Map returns what a map with n entries takes, without what its keys and
-// elements, which are so many bytes each, lead to.
+// Map returns the bytes that a map with n entries takes, for keys and elements
+// of the given sizes. What keys and elements point to is not counted.
 func Map(n, key, elem int) int {
 	if n == 0 {
 		return mapHeader
@@ -66,5 +66,5 @@ func Map(n, key, elem int) int {
 	return size + slots/table*(mapTable+Bytes(table/groupSize*group))
 }
 
-// aligned returns what the size of something so large is a multiple of at most.
+// aligned returns the greatest alignment that something of this size can need.
 func aligned(size int) int { return min(size&-size, pointer) }

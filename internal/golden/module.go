@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // moduleText is a module as a case has it.
@@ -156,12 +156,12 @@ func (m *module) prefix() string {
 }
 
 // register adds the module to an app. It panics as stay.Register does.
-func (m *module) register(app *stay.App, onError func()) bridge.State {
+func (m *module) register(app *stay.App, onError func()) access.State {
 	initial := reflect.New(m.typ)
 	initial.Elem().Set(copyOf(m.initial))
-	d := bridge.Definition{
+	d := access.Definition{
 		Name: m.name, Initial: initial.Interface(), Key: m.key, Adopt: m.adopt,
-		Actions: make(map[string]func(bridge.Call, any) error, len(m.actions)),
+		Actions: make(map[string]func(call, v any) error, len(m.actions)),
 		OnError: func(error) { onError() },
 	}
 	switch m.strategy {
@@ -171,10 +171,13 @@ func (m *module) register(app *stay.App, onError func()) bridge.State {
 		d.Persist = stay.Global
 	}
 	for name, b := range m.actions {
-		d.Actions[name] = func(c bridge.Call, v any) error { return b.do(c.Context(), v, c.Bind) }
+		d.Actions[name] = func(call, v any) error {
+			c := call.(*stay.Call)
+			return b.do(c.Context(), v, c.Bind)
+		}
 	}
 	if len(m.created) > 0 {
 		d.Created = func(v any) error { return m.created.do(context.Background(), v, nil) }
 	}
-	return bridge.Define(app, d)
+	return access.Define(app, d)
 }

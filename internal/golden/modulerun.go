@@ -14,7 +14,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 )
 
@@ -79,9 +79,9 @@ func (c *moduleCase) run(ctx context.Context, s store.Store) (err error) {
 // start starts an app with modules on the disk.
 func (r *moduleRun) start(modules []*module) *process {
 	h := &handle{disk: r.disk, faults: r.faults}
-	p := &process{app: stay.New(h, options()), handle: h, states: map[string]bridge.State{}}
+	p := &process{app: stay.New(h, options()), handle: h, states: map[string]access.State{}}
 	p.ctx, p.cancel = context.WithCancel(r.ctx)
-	p.core = bridge.AppOf(p.app)
+	p.core = access.AppOf(p.app)
 	p.ring = p.core.Keyring(nil)
 	for _, m := range modules {
 		p.states[m.name] = m.register(p.app, func() { r.hooks[m.name].Add(1) })
@@ -123,7 +123,7 @@ func (r *moduleRun) refused(modules []*module) (err error) {
 func (r *moduleRun) prepare() (err error) {
 	p := r.start(nil)
 	defer func() { err = errors.Join(err, p.close(r.ctx)) }()
-	visits := bridge.Define(p.app, bridge.Definition{Name: "visits", Initial: &struct{ N int }{}})
+	visits := access.Define(p.app, access.Definition{Name: "visits", Initial: &struct{ N int }{}})
 	for _, name := range r.c.sessions() {
 		b := &browser{}
 		ctx, answered := b.request(p)

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // A process is one app on the disk.
@@ -14,9 +14,9 @@ type process struct {
 	ctx    context.Context // ends when the process is killed
 	cancel context.CancelFunc
 	app    *stay.App
-	core   bridge.App
-	ring   bridge.Keyring
-	states map[string]bridge.State
+	core   access.App
+	ring   access.Keyring
+	states map[string]access.State
 	handle *handle
 }
 
@@ -40,7 +40,7 @@ type answer struct {
 	token  string
 }
 
-// Issue implements bridge.Carrier.
+// Issue implements access.Carrier.
 func (a *answer) Issue(token string, _ time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -48,10 +48,10 @@ func (a *answer) Issue(token string, _ time.Time) bool {
 	return true
 }
 
-// Used implements bridge.Carrier.
+// Used implements access.Carrier.
 func (a *answer) Used() {}
 
-// Open implements bridge.Carrier.
+// Open implements access.Carrier.
 func (a *answer) Open() bool { return true }
 
 // request makes the context of one request to the process and returns a

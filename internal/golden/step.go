@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 )
 
 // A step of a module case. It is one of *call, *restart, *evict, *parallel.
@@ -32,7 +32,7 @@ type (
 	call struct {
 		text            string
 		session, module string
-		do              func(ctx context.Context, s bridge.State) (any, error)
+		do              func(ctx context.Context, s access.State) (any, error)
 		scribble        body
 		times           int
 		concurrent      bool
@@ -234,7 +234,7 @@ func getOf(raw json.RawMessage, c *moduleCase) (step, error) {
 	if err != nil {
 		return nil, err
 	}
-	out.do = func(ctx context.Context, s bridge.State) (any, error) { return s.Get(ctx) }
+	out.do = func(ctx context.Context, s access.State) (any, error) { return s.Get(ctx) }
 	out.scribble, err = bodyOf(text.Scribble, m.typ, false)
 	return out, err
 }
@@ -255,7 +255,7 @@ func updateOf(raw json.RawMessage, c *moduleCase) (step, error) {
 		return nil, err
 	}
 	b, err := bodyOf(text.Ops, m.typ, false)
-	out.do = func(ctx context.Context, s bridge.State) (any, error) {
+	out.do = func(ctx context.Context, s access.State) (any, error) {
 		return s.Update(ctx, mutation(func(ctx context.Context, v any) error { return b.do(ctx, v, nil) }))
 	}
 	return out, err
@@ -264,10 +264,10 @@ func updateOf(raw json.RawMessage, c *moduleCase) (step, error) {
 // A mutation is a function that changes a state; its key may change with it.
 type mutation func(ctx context.Context, v any) error
 
-// Run implements bridge.Change.
+// Run implements access.Change.
 func (fn mutation) Run(ctx context.Context, v any) error { return fn(ctx, v) }
 
-// Moving implements bridge.Change.
+// Moving implements access.Change.
 func (mutation) Moving() error { return nil }
 
 func actionOf(raw json.RawMessage, c *moduleCase) (step, error) {
@@ -290,6 +290,6 @@ func actionOf(raw json.RawMessage, c *moduleCase) (step, error) {
 	if text.Payload != nil {
 		payload = text.Payload
 	}
-	out.do = func(ctx context.Context, s bridge.State) (any, error) { return s.Do(ctx, text.Action, payload) }
+	out.do = func(ctx context.Context, s access.State) (any, error) { return s.Do(ctx, text.Action, payload) }
 	return out, nil
 }

@@ -16,10 +16,10 @@ var (
 	numberType = reflect.TypeFor[json.Number]()
 )
 
-// An analysis turns a type into nodes and notes what is special about it.
+// An analysis turns a type into nodes and records what is special about it.
 type analysis struct {
 	nodes map[reflect.Type]*node
-	// inexact: some values differ from what JSON makes of them.
+	// inexact: some values differ from their JSON form.
 	inexact bool
 	// recursive: the type contains itself.
 	recursive bool
@@ -53,7 +53,7 @@ func (a *analysis) fill(n *node, t reflect.Type, path string) (err error) {
 		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		if t == numberType {
-			// It is written as a number, an empty one as 0.
+			// It is written as a number, and an empty one as 0.
 			a.inexact = true
 			return nil
 		}
@@ -111,8 +111,8 @@ func isBytes(t reflect.Type) bool {
 	return !m.writes() && !m.reads()
 }
 
-// checkPointer refuses pointers to what has a null of its own: reading null
-// could not tell which of the two is nil.
+// checkPointer refuses pointers to types that have their own null: after
+// reading null, nobody could tell which of the two is nil.
 func checkPointer(t reflect.Type, path string) error {
 	e := t.Elem()
 	switch e.Kind() {
@@ -152,8 +152,8 @@ func (a *analysis) fillObject(n *node, t reflect.Type, path string, top bool) er
 	return nil
 }
 
-// writesItself reports whether t, or what it points to, has its own way of
-// being written, which the string option of a json tag does not change.
+// writesItself reports whether t, or what it points to, encodes itself. The
+// string option of a json tag does not change that.
 func writesItself(t reflect.Type) bool {
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
@@ -161,8 +161,8 @@ func writesItself(t reflect.Type) bool {
 	return methodsOf(t).writes()
 }
 
-// losesEmpty reports whether the tag makes JSON leave out values that are not
-// the zero value.
+// losesEmpty reports whether the tag makes JSON omit values that are not the
+// zero value.
 func losesEmpty(f *jsonwalk.Field) bool {
 	if k := f.Type.Kind(); f.OmitEmpty && (k == reflect.Map || k == reflect.Slice) {
 		return true
@@ -173,7 +173,7 @@ func losesEmpty(f *jsonwalk.Field) bool {
 	return reflect.PointerTo(f.Type).Implements(isZeroer) || !isSigned(f) && holdsFloats(f.Type)
 }
 
-// A path is that of a Go field, as in Cart.Items[].Done.
+// A path is the path of a Go field, as in Cart.Items[].Done.
 func refuse(path, format string, args ...any) error {
 	return fmt.Errorf("%s "+format, append([]any{path}, args...)...)
 }

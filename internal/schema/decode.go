@@ -11,17 +11,17 @@ import (
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
-// Decode reads a stored value by laying it over the initial value. Struct
-// fields merge recursively: one that is absent has its initial value, at any
+// Decode reads a stored value and merges it over the initial value. Struct
+// fields merge recursively: an absent field has its initial value, at any
 // depth. A pointer to a struct is a copy of the initial one if it is absent,
 // merged over it (over zero if that is nil) if it is present, and nil if it is
-// null. Everything else is replaced whole, and null is the zero value. Names
-// must match exactly; fields that S does not know are returned in extra, which
-// is nil if there are none.
+// null. Everything else is replaced as a whole, and null is the zero value.
+// Names must match exactly. Fields that S does not know are returned in extra,
+// which is nil if there are none.
 //
-// Anything but one JSON object whose values fit is an error, as is a name that
-// occurs twice in a struct, a list that is longer than its array and a panic in
-// a type's own UnmarshalJSON. Then v and extra are nil.
+// Anything except one JSON object whose values fit is an error. So are a name
+// that occurs twice in a struct, a list that is longer than its array and a
+// panic in a type's own UnmarshalJSON. After an error, v and extra are nil.
 func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
 	return s.decode(&input{Cursor: *jsonwalk.NewCursor(b)}, b)
 }
@@ -71,14 +71,14 @@ func (n *node) read(c *input, v reflect.Value, quoted bool) (*Extra, error) {
 	return nil, n.replace(c, v, quoted)
 }
 
-// replace reads the value at the cursor into v, which is zero. The unknown
-// fields of structs that are reached this way are dropped: they have no place
-// that outlives a change of the list or map around them.
+// replace reads the value at the cursor into v, which is zero. It drops the
+// unknown fields of structs that are reached this way: they have no place that
+// survives a change of the list or map around them.
 func (n *node) replace(c *input, v reflect.Value, quoted bool) error {
 	if c.Kind() == 'n' {
 		raw := c.Skip()
 		if n.readsNull {
-			// A type may have a value of its own that is written as null. One
+			// A type may have its own value that is written as null. A type
 			// that does not know null is zero.
 			if err := json.Unmarshal(raw, v.Addr().Interface()); err != nil {
 				v.SetZero()
@@ -238,7 +238,7 @@ func (n *node) readLeaf(c *input, v reflect.Value, quoted bool) error {
 	return err
 }
 
-// readScalar reads what is common without the cost of json.Unmarshal, and by
+// readScalar reads the common types without the cost of json.Unmarshal, and by
 // the same rules.
 func (n *node) readScalar(first byte, raw []byte, v reflect.Value) error {
 	fits := false
@@ -278,7 +278,7 @@ func (n *node) readScalar(first byte, raw []byte, v reflect.Value) error {
 
 func isNumber(first byte) bool { return first == '-' || '0' <= first && first <= '9' }
 
-// kindName names the JSON value that begins with the byte.
+// kindName names the kind of JSON value that begins with the byte.
 func kindName(first byte) string {
 	switch first {
 	case '{':

@@ -5,14 +5,14 @@ import (
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
-// An Extra holds what a stored record had beside the fields that its struct
-// knows, at every depth reached through structs. It never changes once Decode
-// has returned it, and a nil one holds nothing.
+// An Extra holds the fields of a stored record that its struct does not know,
+// at every depth reached through structs. It never changes once Decode has
+// returned it, and a nil Extra holds nothing.
 type Extra struct {
 	// members are the unknown fields as they were written: "name":value.
 	members [][]byte
-	// fields holds those of the structs below, by the position of the field
-	// that leads there.
+	// fields holds the Extras of the structs below, by the position of the
+	// field that leads there.
 	fields map[int]*Extra
 }
 
@@ -30,7 +30,7 @@ func (x *Extra) put(field int, below *Extra) {
 	x.fields[field] = below
 }
 
-// Bytes returns about what x takes in memory.
+// Bytes returns about how many bytes x takes in memory.
 func (x *Extra) Bytes() int {
 	if x == nil {
 		return 0
@@ -81,8 +81,8 @@ func (n *node) splice(out []byte, c *jsonwalk.Cursor, x *Extra) []byte {
 		w.out = append(w.out, c.Skip()...)
 	}
 	for i, f := range n.fields {
-		// A struct that was left out as it is zero keeps what is unknown in
-		// it; a pointer that was left out is nil.
+		// A struct that was omitted because it is zero keeps its unknown
+		// fields; a pointer that was omitted is nil.
 		if below := x.fields[i]; below != nil && !written[i] && f.node.shape == object {
 			w.name(quote(f.Name))
 			w.out = f.node.splice(w.out, jsonwalk.NewCursor([]byte("{}")), below)
@@ -95,7 +95,7 @@ func (n *node) splice(out []byte, c *jsonwalk.Cursor, x *Extra) []byte {
 	return append(w.out, '}')
 }
 
-// size returns about how many bytes splicing adds.
+// size returns about how many bytes splice adds.
 func (x *Extra) size() int {
 	size := 0
 	for _, m := range x.members {

@@ -9,6 +9,7 @@ import (
 )
 
 // A negative zero that the tag leaves out is zero at once, wherever it is.
+//
 // Proves M5.
 func TestNegativeZerosThatAreLeftOut(t *testing.T) {
 	type state struct {
@@ -64,6 +65,7 @@ func (a *away) UnmarshalJSON(b []byte) error {
 
 // A type that writes itself keeps the zone that it needs for that, be it the
 // machine's.
+//
 // Proves M5.
 func TestTypesKeepTheZoneThatTheyWrite(t *testing.T) {
 	type state struct{ A away }
@@ -95,6 +97,7 @@ func (o *office) UnmarshalJSON(b []byte) error {
 }
 
 // A zone that a type chooses itself is the same on each machine, and stays.
+//
 // Proves M5.
 func TestTypesKeepTheZoneThatTheyChoose(t *testing.T) {
 	type state struct{ O office }

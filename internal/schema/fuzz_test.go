@@ -30,9 +30,11 @@ type fuzzTree struct {
 	Secret string      `json:"secret" stay:"private"`
 }
 
-// M1 to M3, M5: whatever is stored is refused whole or read as a value that
-// stays the same when it is written, read, settled and copied, and keeps its
-// unknown fields; clients never see them nor what is private.
+// Whatever is stored is refused whole or read as a value that stays the same
+// when it is written, read, settled and copied, and keeps its unknown fields;
+// clients never see them nor what is private.
+//
+// Proves M1, M2, M3, M5.
 func FuzzDecode(f *testing.F) {
 	s := of(f, &fuzzState{modelState: *modelInitial(), Number: "1", Float: 0.5})
 	for _, seed := range []string{
@@ -98,7 +100,9 @@ func keepsUnknown(t *testing.T, stored, written []byte) {
 	}
 }
 
-// M5: a value that an update left reads the same after it was written.
+// A value that an update left reads the same after it was written.
+//
+// Proves M5.
 func FuzzSettle(f *testing.F) {
 	f.Add(1, "text", 0.5, []byte("b"), true, uint8(3))
 	f.Add(-7, "\xff\ufffd<", math.Copysign(0, -1), []byte(nil), false, uint8(0))

@@ -10,9 +10,9 @@ import (
 )
 
 // KeepKeyFields returns migrated, the JSON of a state, with the key fields of
-// stored, from which it was made: one that migrated has left out is put back,
-// and one whose value it has changed, or that it has added, is an error. Both
-// arguments must have passed [jsonwalk.Check].
+// stored, from which it was made. A key field that migrated has left out is put
+// back. It is an error if migrated has changed or added one. Both arguments
+// must have passed [jsonwalk.Check].
 func (s *Schema) KeepKeyFields(stored, migrated []byte) ([]byte, error) {
 	keys := s.top.tagged(wordKey)
 	if len(keys) == 0 {
@@ -74,8 +74,8 @@ func members(b []byte) (map[string][]byte, error) {
 }
 
 // sameJSON reports whether two JSON texts stand for the same value, however
-// they are written. Numbers are compared as they are written, so that one that
-// lost digits on its way through a float is not the same.
+// they are written. Numbers are compared as text, so a number that lost digits
+// on its way through a float is not the same.
 func sameJSON(a, b []byte) bool {
 	return bytes.Equal(a, b) || reflect.DeepEqual(parsed(a), parsed(b))
 }

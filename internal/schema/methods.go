@@ -36,7 +36,7 @@ func methodsOf(t reflect.Type) methods {
 func (m methods) writes() bool { return m.marshalJSON || m.marshalText }
 func (m methods) reads() bool  { return m.unmarshalJSON || m.unmarshalText }
 
-// ownMethods looks at a type that writes or reads itself. Such a type is a
+// ownMethods handles a type that encodes or decodes itself. Such a type is a
 // leaf: nothing inside it is merged, tagged or kept when unknown.
 func (a *analysis) ownMethods(n *node, t reflect.Type, path string) (opaque bool, err error) {
 	m := methodsOf(t)
@@ -47,7 +47,7 @@ func (a *analysis) ownMethods(n *node, t reflect.Type, path string) (opaque bool
 		return true, refuse(path, "is of type %s, which writes itself but does not read itself: give it UnmarshalJSON or UnmarshalText", t)
 	case !m.writes() && t.Kind() != reflect.String:
 		// A string that only checks itself when it is read is common and
-		// harmless; anything else would have to guess what it wrote.
+		// harmless. Any other such type would have to guess what it wrote.
 		return true, refuse(path, "is of type %s, which reads itself but does not write itself: give it MarshalJSON or MarshalText", t)
 	}
 	if t.Kind() == reflect.Struct {
@@ -62,7 +62,7 @@ func (a *analysis) ownMethods(n *node, t reflect.Type, path string) (opaque bool
 }
 
 // checkOpaque refuses what a struct that marshals itself would silently lose:
-// its other fields if it has the methods from an embedded one, and tags.
+// tags, and its other fields if it has the methods from an embedded one.
 func checkOpaque(t reflect.Type, path string) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
@@ -90,7 +90,7 @@ func (a *analysis) checkKey(t reflect.Type, path string) error {
 	a.inexact = a.inexact || writes || reads
 	switch t.Kind() {
 	case reflect.String:
-		// encoding/json writes a string key as it is, whatever its methods.
+		// encoding/json writes a string key as it is, whatever its methods are.
 		return nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
@@ -106,9 +106,9 @@ func (a *analysis) checkKey(t reflect.Type, path string) error {
 	return refuse(path, "is a map with keys of type %s, which JSON cannot read back: use strings, integers or a type with MarshalText and UnmarshalText (MarshalText without a pointer receiver)", t)
 }
 
-// checkInMap refuses types whose MarshalJSON or MarshalText encoding/json
-// would not find, as it has a pointer receiver and the elements of a map have
-// no address.
+// checkInMap refuses types whose MarshalJSON or MarshalText encoding/json would
+// not find, because it has a pointer receiver and the elements of a map have no
+// address.
 func checkInMap(t reflect.Type, path string) error {
 	if m := methodsOf(t); m.writes() {
 		found := t.Implements(textMarshaler)

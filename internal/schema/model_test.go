@@ -112,7 +112,7 @@ func (s *spec) zero() any {
 
 var errModel = errors.New("does not fit")
 
-// merge is M1 and M2 on generic values: what stored makes of initial.
+// merge does with generic values what loading does: it lays stored over initial.
 // keep says that unknown fields stay.
 func (s *spec) merge(initial, stored any, keep bool) (any, error) {
 	if stored == nil {
@@ -254,8 +254,10 @@ func randomAny(r *rand.Rand, depth int) any {
 	return map[string]any{"x": randomAny(r, depth-1)}
 }
 
-// M1, M2: decoding agrees with a model written on generic values, and what was
-// decoded, encoded and decoded again stays the same to the byte.
+// Decoding agrees with a model written on generic values, and what was decoded,
+// encoded and decoded again stays the same to the byte.
+//
+// Proves M1, M2.
 func TestDecodeAgreesWithModel(t *testing.T) {
 	r := rand.New(rand.NewPCG(testseed.New(t), 1))
 	s := of(t, modelInitial())

@@ -25,9 +25,9 @@ type node struct {
 	shape shape
 	typ   reflect.Type
 	// scalar is the kind of a leaf that is a plain string, boolean or number,
-	// else Invalid.
+	// otherwise Invalid.
 	scalar reflect.Kind
-	// readsNull says that the type's own UnmarshalJSON is asked what null is.
+	// readsNull says that the type's own UnmarshalJSON decides what null is.
 	readsNull bool
 	// formed says that a value with several forms is reached from here.
 	formed bool
@@ -35,7 +35,7 @@ type node struct {
 	timeKeys bool
 	// times are where a struct that reads itself has times.
 	times [][]int
-	// elem is what a pointer, slice, array or map leads to.
+	// elem is the node that a pointer, slice, array or map leads to.
 	elem *node
 	// fields of an object, and their positions by JSON name.
 	fields []field
@@ -44,7 +44,7 @@ type node struct {
 	spelled map[string]int
 }
 
-// A field is one of an object.
+// A field is a field of an object.
 type field struct {
 	jsonwalk.Field
 	node    *node
@@ -53,13 +53,13 @@ type field struct {
 	signed bool
 }
 
-// merges reports whether a value present in JSON is laid over the initial
+// merges reports whether a value present in JSON is merged over the initial
 // value instead of replacing it.
 func (n *node) merges() bool {
 	return n.shape == object || n.shape == pointer && n.elem.shape == object
 }
 
-// position returns the position of the field whose name is written so in JSON.
+// position returns the position of the field whose name in JSON is quoted.
 func (n *node) position(quoted []byte) (i int, known bool) {
 	if jsonwalk.Plain(quoted) {
 		i, known = n.byName[string(quoted[1:len(quoted)-1])] // does not allocate

@@ -44,8 +44,7 @@ func readKey(name string, v reflect.Value) error {
 // within adds a step to the path of err.
 func within(step string, err error) error { return jsonwalk.Within(step, err) }
 
-// quote returns s as a JSON string. Names of fields hold nothing that could
-// fail.
+// quote returns s as a JSON string. It cannot fail for the names of fields.
 func quote(s string) []byte {
 	b, _ := json.Marshal(s)
 	return b

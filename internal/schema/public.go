@@ -4,11 +4,11 @@ import (
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
-// Public returns the JSON that clients may see: without the fields tagged
-// stay:"private", at any depth, and without fields that S does not know, as
-// they may be private in the version that does. The arguments are what Encode
-// returned and the extra it was given. If there is nothing to leave out it
-// returns encoded itself.
+// Public returns the JSON that clients may see. It leaves out the fields tagged
+// stay:"private", at any depth, and the fields that S does not know, because
+// they may be private in the version that knows them. The arguments are the
+// result of Encode and the extra that Encode was given. If there is nothing to
+// leave out, Public returns encoded itself.
 func (s *Schema) Public(encoded []byte, extra *Extra) ([]byte, error) {
 	if !s.private && extra == nil {
 		return encoded, nil
@@ -19,8 +19,8 @@ func (s *Schema) Public(encoded []byte, extra *Extra) ([]byte, error) {
 	return s.top.public(make([]byte, 0, len(encoded)), jsonwalk.NewCursor(encoded)), nil
 }
 
-// public appends the value at the cursor to out. What does not have the form
-// that the node expects is null or was written by the type itself.
+// public appends the value at the cursor to out. A value that does not have the
+// form that the node expects is null, or its type wrote it itself.
 func (n *node) public(out []byte, c *jsonwalk.Cursor) []byte {
 	first := c.Kind()
 	switch {

@@ -59,8 +59,10 @@ func (*ptrText) UnmarshalText([]byte) error   { return nil }
 
 type named2 struct{ A int }
 
-// M5: what would not read back as it was written is refused at registration,
-// with the path of the field and the mend.
+// What would not read back as it was written is refused at registration, with
+// the path of the field and the mend.
+//
+// Proves M5.
 func TestRefusals(t *testing.T) {
 	cyclic := &struct{ Kids []any }{Kids: make([]any, 1)}
 	cyclic.Kids[0] = cyclic.Kids
@@ -179,6 +181,8 @@ func TestRefusals(t *testing.T) {
 }
 
 // What looks like the refused but keeps its values is accepted.
+//
+// Proves M5.
 func TestAccepted(t *testing.T) {
 	type tree struct {
 		Name string `json:"name,omitempty"`

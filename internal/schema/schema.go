@@ -1,11 +1,11 @@
-// Package schema knows everything about the struct that a module keeps: how
-// its values are copied, written as JSON, laid over the initial value when
-// they are read, reset, and shown to clients.
+// Package schema knows everything about the struct that a module keeps: how its
+// values are copied, written as JSON, merged over the initial value when they
+// are read, reset, and shown to clients.
 //
-// What it accepts is what it can promise: a value that was accepted by an
-// update reads the same after it was written and read again. Of refuses the
-// types that break this, Settle the values, or it puts them into the form that
-// JSON gives them.
+// It accepts only what it can promise: a value that an update has accepted reads
+// the same after it was written and read again. Of refuses the types that break
+// this. Settle refuses the values that break it, or puts them into their JSON
+// form.
 package schema
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/stay-go/stay/internal/clone"
 )
 
-// A Schema describes one struct type S and its initial value. It never changes
-// after Of, as far as can be seen, and may be used by several goroutines at once. Everywhere below v
-// is a *S; anything else panics.
+// A Schema describes one struct type S and its initial value. It does not
+// visibly change after Of, and several goroutines may use it at once.
+// Everywhere below, v is a *S; anything else panics.
 type Schema struct {
 	typ     reflect.Type
 	top     *node
@@ -27,12 +27,12 @@ type Schema struct {
 	initial any
 	bytes   int // that the initial value takes in memory
 
-	// exact: a deep copy equals what JSON makes of a value, apart from
-	// invalid UTF-8.
+	// exact: a deep copy equals the JSON form of a value, apart from invalid
+	// UTF-8.
 	exact bool
 	// formed: there are values with several forms.
 	formed bool
-	// recursive: values may be nested without a bound.
+	// recursive: values may be nested without a limit.
 	recursive bool
 	// private: there is a private field.
 	private bool
@@ -44,7 +44,7 @@ type Schema struct {
 // initial value and never looks at it again.
 //
 // The error is meant for the programmer: it names the Go field, as in
-// Cart.Items[].Done, and the mend.
+// Cart.Items[].Done, and the fix.
 func Of(initial any) (*Schema, error) {
 	v := reflect.ValueOf(initial)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
@@ -75,7 +75,7 @@ func Of(initial any) (*Schema, error) {
 	return s, nil
 }
 
-// pointee returns what p points to, for its type in a message.
+// pointee returns the value that p points to, for its type in a message.
 func pointee(p any) any {
 	if v := reflect.ValueOf(p); v.Kind() == reflect.Pointer && !v.IsNil() {
 		return v.Elem().Interface()
@@ -84,7 +84,7 @@ func pointee(p any) any {
 }
 
 // checkOmitted refuses initial values that would come back when the field is
-// set to its zero value, as JSON leaves that out.
+// set to its zero value, because JSON omits the zero value.
 func (n *node) checkOmitted(v reflect.Value, path string) error {
 	if n.shape == pointer {
 		if v.IsNil() {
@@ -111,8 +111,8 @@ func hasEmpty(t reflect.Type) bool {
 	return t.Kind() != reflect.Struct && (t.Kind() != reflect.Array || t.Len() == 0)
 }
 
-// survive writes and reads the initial value, over nothing, and returns what
-// came of it.
+// survive encodes the initial value, decodes it over nothing, and returns the
+// result.
 func (s *Schema) survive(initial any) (any, error) {
 	first, err := s.Encode(initial, nil)
 	if err != nil {
@@ -144,25 +144,25 @@ func excerpt(b []byte) string {
 // Initial returns a new deep copy of the initial value.
 func (s *Schema) Initial() any { return s.plan.Copy(s.initial) }
 
-// InitialBytes returns about what the initial value takes in memory.
+// InitialBytes returns about how many bytes the initial value takes in memory.
 func (s *Schema) InitialBytes() int { return s.bytes }
 
-// Clone returns a deep copy of v, which should have come from this schema:
-// it panics where [clone.Plan.Copy] does.
+// Clone returns a deep copy of v, which should have come from this schema: it
+// panics where [clone.Plan.Copy] does.
 func (s *Schema) Clone(v any) any { return s.plan.Copy(v) }
 
-// Assign makes copies quicker: see [clone.Plan.Assign].
+// Assign makes copies faster: see [clone.Plan.Assign].
 func (s *Schema) Assign(fn func(v any) any) { s.plan.Assign(fn) }
 
-// Flat reports whether assigning an S is a deep copy of it, so that whoever
-// knows the type can do without Clone.
+// Flat reports whether assigning an S makes a deep copy of it. Code that knows
+// the type then does not need Clone.
 func (s *Schema) Flat() bool { return s.plan.Flat() }
 
 // Type returns S.
 func (s *Schema) Type() reflect.Type { return s.typ }
 
-// KeyFields returns the Go names of the fields tagged stay:"key", Base.ID for
-// one that an embedded struct promotes.
+// KeyFields returns the Go names of the fields tagged stay:"key", such as
+// Base.ID for a field that an embedded struct promotes.
 func (s *Schema) KeyFields() []string { return s.names(wordKey) }
 
 // PreservedFields returns the Go names of the fields tagged stay:"preserve".

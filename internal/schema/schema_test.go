@@ -100,7 +100,9 @@ func initialState() *state {
 	return s
 }
 
-// M1: what is stored is laid over the initial value.
+// What is stored is laid over the initial value.
+//
+// Proves A10, M1.
 func TestDecodeMerges(t *testing.T) {
 	s := of(t, initialState())
 	for _, c := range []struct {
@@ -144,7 +146,9 @@ func TestDecodeMerges(t *testing.T) {
 	}
 }
 
-// M3: what does not fit is an error that says where, and no value at all.
+// What does not fit is an error that says where, and no value at all.
+//
+// Proves M3.
 func TestDecodeErrors(t *testing.T) {
 	s := of(t, initialState())
 	for stored, want := range map[string]string{
@@ -184,8 +188,10 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// M1: nothing that Decode, Initial or Clone return aliases the initial value,
-// the stored bytes or each other.
+// Nothing that Decode, Initial or Clone return aliases the initial value, the
+// stored bytes or each other.
+//
+// Proves K4, M1.
 func TestNothingIsShared(t *testing.T) {
 	initial := initialState()
 	s := of(t, initial)
@@ -212,7 +218,9 @@ func TestNothingIsShared(t *testing.T) {
 	}
 }
 
-// M2: unknown fields are written back where they were.
+// Unknown fields are written back where they were.
+//
+// Proves M2.
 func TestUnknownFieldsAreKept(t *testing.T) {
 	s := of(t, initialState())
 	stored := `{"zz":[1, 2],"prefs":{"new":{"deep":true},"sub":{"Z":1}},"none":{"n2":"x"},"opt":{"gone":1},"list":[{"lost":1}],"Count":"other case"}`
@@ -242,8 +250,9 @@ func TestUnknownFieldsAreKept(t *testing.T) {
 	}
 }
 
-// M2: a struct that JSON leaves out because it is zero keeps what is unknown
-// in it.
+// A struct that JSON leaves out because it is zero keeps what is unknown in it.
+//
+// Proves M2.
 func TestUnknownFieldsOfOmittedStructs(t *testing.T) {
 	type in struct{ A int }
 	type st struct {
@@ -264,8 +273,10 @@ func TestUnknownFieldsOfOmittedStructs(t *testing.T) {
 	}
 }
 
-// B7, K8: Reset keeps preserved and key fields, ResetAll key fields only, and
-// what they keep is copied.
+// Reset keeps preserved and key fields, ResetAll key fields only, and what they
+// keep is copied.
+//
+// Proves B7, K0, K8.
 func TestReset(t *testing.T) {
 	s := of(t, initialState())
 	v := s.Initial().(*state)
@@ -295,7 +306,9 @@ func TestReset(t *testing.T) {
 	}
 }
 
-// W7: private and unknown fields are not shown, at any depth.
+// Private and unknown fields are not shown, at any depth.
+//
+// Proves W7.
 func TestPublic(t *testing.T) {
 	s := of(t, initialState())
 	v, extra := decode[state](t, s, `{"secret":"s3","list":[{"note":"n3","title":"<b>"}],"map":{"k":{"note":"n4"}},"prefs":{"new":"u5"},"zz":"u6"}`)
@@ -326,6 +339,7 @@ func TestPublic(t *testing.T) {
 	}
 }
 
+// Proves W7.
 func TestPrivateOnEmbeddedStruct(t *testing.T) {
 	type Audit struct{ By, Why string }
 	type st struct {

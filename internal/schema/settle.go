@@ -10,9 +10,9 @@ import (
 )
 
 // Encode returns the JSON of v, as encoding/json writes it, but for times in
-// zones with seconds; see package normal. At each level the unknown fields in extra
-// follow, which may be nil. Unknown fields below a pointer that is nil in v are
-// dropped.
+// zones with seconds; see package normal. At each level the unknown fields in
+// extra follow, which may be nil. It drops unknown fields below a pointer that is
+// nil in v.
 //
 // The error says what JSON cannot hold and names the field: a NaN, a year beyond
 // 9999, a value that contains itself, or what the type's own methods refuse. A
@@ -42,7 +42,7 @@ func (s *Schema) write(v any) ([]byte, error) {
 		w.json = json.NewEncoder(w)
 	}
 	if err := w.json.Encode(v); err != nil {
-		return nil, s.blame(v, err) // a writer that has failed is not used again
+		return nil, s.blame(v, err) // a writer that has failed is not reused
 	}
 	b := bytes.TrimSuffix(w.written, []byte("\n"))
 	w.written = nil
@@ -56,8 +56,8 @@ type writer struct {
 	json    *json.Encoder
 }
 
-// Write implements io.Writer. An Encoder hands over each value as a whole, in a
-// buffer that it uses again: one copy, of the right size, is all that is made.
+// Write implements io.Writer. An Encoder passes each value as a whole, in a
+// buffer that it reuses. So this makes the only copy, with the right size.
 func (w *writer) Write(b []byte) (int, error) {
 	if w.written == nil {
 		w.written = make([]byte, 0, len(b)+Spare)
@@ -66,18 +66,18 @@ func (w *writer) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// Spare is the capacity that Encode leaves behind what it returns, if the value
-// has no unknown fields: whoever adds a little need not copy it.
+// Spare is the capacity that Encode leaves behind its result, if the value has
+// no unknown fields: code that appends a little need not copy it.
 const Spare = 32
 
-// Settle returns what becomes the state after a run left v, of which encoded
-// is the encoding: a value that equals what Decode makes of encoded and shares
-// nothing with v, not even strings, so that it keeps nothing in memory but
-// itself. Strings that it has in common with from, a value that was settled
-// before, or nil, stay where they are: see [clone.Plan.Own].
+// Settle returns the state after a run left v, whose encoding is encoded: a
+// value that equals the result of decoding encoded and shares nothing with v,
+// not even strings, so that it keeps nothing in memory but itself. from is nil
+// or a value that was settled before. Strings that v has in common with from
+// stay where they are: see [clone.Plan.Own].
 //
-// result is the same for the run's caller to keep: v itself where JSON changes
-// nothing, else a copy of what it changes. bytes is about what settled takes in
+// result is the same value for the run's caller to keep: v itself if JSON changes
+// nothing, otherwise a copy of what it changes. bytes is about what settled takes in
 // memory. An error means that encoded could not be read back as what it was
 // written from, and must not be stored.
 func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes int, err error) {
@@ -92,7 +92,7 @@ func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes
 		return settled, result, bytes, err
 	}
 	if s.recursive && !json.Valid(encoded) {
-		// The encoding itself is valid: only its depth can be the cause.
+		// The encoding itself is valid, so only its depth can be the cause.
 		return nil, nil, 0, errTooDeep
 	}
 	v = s.normal(v)
@@ -100,18 +100,18 @@ func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes
 	return settled, v, bytes + s.unseen(encoded), nil
 }
 
-// Keep returns v, which is what Decode made of encoded, or a copy of it that
-// keeps less in memory: lists have no spare capacity. bytes is about what it
-// takes there.
+// Keep returns v, the result of decoding encoded, or a copy of it that takes
+// less memory: lists have no spare capacity. bytes is about what it takes in
+// memory.
 func (s *Schema) Keep(v any, encoded []byte) (kept any, bytes int, err error) {
 	defer recovered(&err)
 	kept, bytes = s.plan.Keep(v)
 	return kept, bytes + s.unseen(encoded), nil
 }
 
-// unseen is about what a value takes in memory beside what its copy has seen:
-// what the methods of types hold, which is taken for twice as large as all that
-// is written of the value.
+// unseen is about how much memory a value takes in addition to what its copy
+// has seen: what the methods of types hold, which is assumed to be twice the
+// length of the value's encoding.
 func (s *Schema) unseen(encoded []byte) int {
 	if s.plan.Opaque() {
 		return 2 * len(encoded)
@@ -124,7 +124,7 @@ var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.M
 // replaced reports whether encoding/json may have replaced bytes that are not
 // valid UTF-8. It writes them as an escape, and a genuine U+FFFD as it is; the
 // second check costs nothing and covers encoders that make no difference. Most
-// encodings have neither first byte.
+// encodings contain the first byte of neither.
 func replaced(encoded []byte) bool {
 	return bytes.IndexByte(encoded, '\\') >= 0 && bytes.Contains(encoded, []byte(`\ufffd`)) ||
 		bytes.IndexByte(encoded, 0xEF) >= 0 && bytes.Contains(encoded, []byte("\ufffd"))

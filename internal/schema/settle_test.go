@@ -48,8 +48,10 @@ type loose struct {
 	T     time.Time
 }
 
-// M5: what is read after an update equals what is read after an eviction,
-// whatever the run left.
+// What is read after an update equals what is read after an eviction, whatever
+// the run left.
+//
+// Proves M5.
 func TestSettledEqualsDecoded(t *testing.T) {
 	s := of(t, &loose{Num: "0"})
 	for name, change := range map[string]func(*loose){
@@ -80,8 +82,10 @@ func TestSettledEqualsDecoded(t *testing.T) {
 	}
 }
 
-// M5: invalid UTF-8 is replaced at the update, also in a type that is
-// otherwise copied, and a genuine U+FFFD is kept.
+// Invalid UTF-8 is replaced at the update, also in a type that is otherwise
+// copied, and a genuine U+FFFD is kept.
+//
+// Proves M5.
 func TestSettleReplacesInvalidUTF8(t *testing.T) {
 	type text struct {
 		S string
@@ -101,6 +105,8 @@ func TestSettleReplacesInvalidUTF8(t *testing.T) {
 
 // An exact type is copied, not decoded: empty and nil stay apart, and times are
 // put into their form where they are.
+//
+// Proves M5.
 func TestSettleCopiesExactTypes(t *testing.T) {
 	type exact struct {
 		L    []int
@@ -120,8 +126,10 @@ func TestSettleCopiesExactTypes(t *testing.T) {
 	}
 }
 
-// M5: a zone with seconds, as those before zones were unified, becomes one of
-// whole minutes at the update, and the time stays the same instant.
+// A zone with seconds, as those before zones were unified, becomes one of whole
+// minutes at the update, and the time stays the same instant.
+//
+// Proves M5.
 func TestSettleOldTimeZones(t *testing.T) {
 	type dated struct {
 		At   time.Time
@@ -157,6 +165,8 @@ func deepTree(levels int) *tree {
 }
 
 // What could not be read back is an error at the update, never at the load.
+//
+// Proves M5.
 func TestWhatCannotBeKeptIsAnError(t *testing.T) {
 	s := of(t, &loose{Num: "0"})
 	cyclic := map[string]any{}
@@ -278,7 +288,9 @@ func (s *strict) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// M1, M5: null is the zero value, unless it is how a type writes another one.
+// Null is the zero value, unless it is how a type writes another one.
+//
+// Proves M1, M5.
 func TestNullOfTypesThatReadThemselves(t *testing.T) {
 	type st struct {
 		C choice
@@ -312,7 +324,9 @@ func (g *grade) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// M5: one such field is enough to make a type inexact.
+// One such field is enough to make a type inexact.
+//
+// Proves M5.
 func TestWhatJSONDropsIsDroppedAtOnce(t *testing.T) {
 	type list struct {
 		L []int `json:",omitempty"`

@@ -10,9 +10,9 @@ import (
 const (
 	// preserve: Reset leaves the field alone. Top-level fields only.
 	wordPreserve = "preserve"
-	// key: the field says who the owner is. Top-level fields only.
+	// key: the field names the owner. Top-level fields only.
 	wordKey = "key"
-	// private: the field is not shown to clients and not bound.
+	// private: the field is neither shown to clients nor bound.
 	wordPrivate = "private"
 )
 

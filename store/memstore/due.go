@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// due indexes keys by the minute in which their record expires. A record that
-// is written again without moving to another minute costs nothing, and minutes
-// that are over hold nothing but expired records.
+// due indexes keys by the minute in which their record expires. Writing a
+// record again costs nothing if its minute stays the same, and minutes that are
+// over hold only expired records.
 type due struct {
 	minutes []int64 // those in keys, ascending
 	keys    map[int64]map[string]struct{}
@@ -20,8 +20,7 @@ func newDue() due {
 
 const msPerMinute = 60_000
 
-// minute returns the minute in which a time lies, rounded down also before
-// 1970.
+// minute returns the minute of a time. It also rounds down before 1970.
 func minute(t time.Time) int64 {
 	ms := t.UnixMilli()
 	m := ms / msPerMinute
@@ -31,8 +30,8 @@ func minute(t time.Time) int64 {
 	return m
 }
 
-// move takes a key from where one expiry put it to where another belongs; the
-// zero time is no place.
+// move moves a key from the minute of one expiry to that of another. The zero
+// time stands for no minute.
 func (d *due) move(key string, from, to time.Time) {
 	if from.IsZero() != to.IsZero() || minute(from) != minute(to) {
 		d.remove(key, from)

@@ -1,6 +1,6 @@
-// Package memstore keeps records in memory. It is the simplest correct store
-// and the one to read first when writing another: every rule of package store
-// is here once, without a disk or a network in the way.
+// Package memstore keeps records in memory. It is the simplest correct store,
+// and the one to read first when you write another: it has every rule of
+// package store once, without a disk or a network in the way.
 //
 // Nothing survives the end of the process.
 package memstore
@@ -20,29 +20,29 @@ import (
 // calls in.
 const breath = 4096
 
-// A Store keeps records in memory. It never waits for anything but its own
-// lock, which is held for the length of one call's map accesses; all methods
-// may be called concurrently. The zero value is not usable: see New and Shared.
+// A Store keeps records in memory. It waits only for its own lock, which a call
+// holds for the time of its map accesses. All methods may be called
+// concurrently. The zero value is not usable: see New and Shared.
 type Store struct {
 	data   *records
 	shared bool
 	closed bool // guarded by data.mu
 }
 
-// records is what the handles of one Shared call have in common.
+// records is what the handles of one Shared call share.
 type records struct {
 	mu sync.Mutex
-	// last is the newest revision of all keys together: one counter for the
+	// last is the newest revision of all keys together. One counter for the
 	// store, never reset, is the easiest way to satisfy C3 without a tombstone
 	// for every deleted key.
 	last store.Revision
 	*kept
 }
 
-// kept is apart so that package fmt, which follows one pointer at most, prints no
-// keys when a Store is printed.
+// kept is a separate struct because package fmt, which follows at most one
+// pointer, then prints no keys when a Store is printed.
 type kept struct {
-	// byKey holds expired records too, until a Delete or a Put takes them away.
+	// byKey also holds expired records, until a Delete or a Put removes them.
 	byKey map[string]*store.Record
 	due   due
 }
@@ -53,8 +53,8 @@ func New() *Store {
 }
 
 // Shared returns n handles on one empty set of records, as if n processes had
-// opened one database. None of them is a sole owner, and each is closed on its
-// own. It is meant for tests of programs that run on several nodes.
+// opened one database. None of them is a sole owner, and each is closed
+// separately. Use it to test programs that run on several nodes.
 func Shared(n int) []*Store {
 	data := newRecords()
 	handles := make([]*Store, n)
@@ -69,8 +69,8 @@ func newRecords() *records {
 }
 
 // Features declares groups, expiry and listing. A store made by New is also a
-// sole owner and Immediate; handles made by Shared are neither. There is no
-// limit on the size of values but memory.
+// sole owner and Immediate; handles made by Shared are neither. Only memory
+// limits the size of values.
 func (s *Store) Features() store.Features {
 	return store.Features{
 		SoleOwner: !s.shared,
@@ -81,9 +81,9 @@ func (s *Store) Features() store.Features {
 	}
 }
 
-// Load implements store.Store. The slices in what it returns are those that
-// were handed to Commit. It fails only when ctx has ended or the store is
-// closed.
+// Load implements store.Store. The records that it returns share their slices
+// with the writes that were given to Commit. It fails only when ctx has ended
+// or the store is closed.
 func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
@@ -109,7 +109,7 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	var results []store.Result
 	var revs []store.Revision
-	if len(groups) == 1 && len(groups[0]) == 1 { // most are: one allocation does
+	if len(groups) == 1 && len(groups[0]) == 1 { // most calls: one allocation is enough
 		one := new(struct {
 			results [1]store.Result
 			revs    [1]store.Revision
@@ -160,16 +160,16 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 }
 
 // List implements store.Lister. Every call looks at every key, and lets other
-// calls in after each few thousand: use a large limit. A key that is created
-// or deleted while it runs may be listed or not.
+// calls in after every few thousand keys: use a large limit. A key that is
+// created or deleted while List runs may be listed or not.
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
 	var keys []string
 	n := 0
-	// The map may change between two steps of the loop, because a range
-	// allows that; it is never touched without the lock.
+	// The map may change between two steps of the loop, which a range allows.
+	// It is never touched without the lock.
 	for key, rec := range s.data.byKey {
 		if key > after && strings.HasPrefix(key, prefix) && !rec.Expired(now) {
 			keys = append(keys, key)
@@ -195,7 +195,7 @@ func (s *Store) Close() error {
 	return nil
 }
 
-// enter takes the lock, or says why the call must not go on.
+// enter takes the lock, or returns the reason why the call must not go on.
 func (s *Store) enter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("memstore: %w: %w", store.ErrUnavailable, err)
@@ -217,8 +217,8 @@ func (d *records) present(now time.Time, key string) *store.Record {
 	return rec
 }
 
-// commit looks at every condition of a group before it changes anything, which
-// under one lock is all that atomicity takes (C2).
+// commit checks every condition of a group before it changes anything. Under
+// one lock, atomicity needs no more (C2).
 func (d *records) commit(now time.Time, g store.Group, revs []store.Revision) store.Result {
 	for i := range g {
 		if !d.holds(now, &g[i]) {
@@ -254,7 +254,7 @@ func (d *records) conflict(now time.Time, g store.Group) store.Result {
 	return store.Result{Outcome: store.Conflict, Current: current}
 }
 
-// apply does a write whose condition holds and returns its revision.
+// apply makes a write whose condition holds and returns its revision.
 func (d *records) apply(w *store.Write) store.Revision {
 	switch w.Op {
 	case store.Put:

@@ -15,6 +15,7 @@ import (
 
 var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 
+// Proves C1, C2, C3, C4, C5, C6, C7.
 func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		New: func(*testing.T) func(*testing.T) store.Store {
@@ -34,6 +35,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
+// Proves C5.
 func TestFeatures(t *testing.T) {
 	want := store.Features{SoleOwner: true, Groups: true, Expire: true, List: true, Immediate: true}
 	if got := memstore.New().Features(); got != want {
@@ -48,6 +50,8 @@ func TestFeatures(t *testing.T) {
 }
 
 // A call whose context has ended does nothing, and says so.
+//
+// Proves C6.
 func TestCancelled(t *testing.T) {
 	s := memstore.New()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -72,6 +76,8 @@ func TestCancelled(t *testing.T) {
 
 // Records are found by the minute in which they expire, in whatever order
 // they came and moved, also before 1970.
+//
+// Proves C4.
 func TestExpiredByMinute(t *testing.T) {
 	s := memstore.New()
 	at := map[string]time.Time{}
@@ -119,6 +125,8 @@ func TestExpiredByMinute(t *testing.T) {
 
 // A record that left a minute and came back to it is found once, and minutes
 // before 1970 are as long as others.
+//
+// Proves C4.
 func TestExpiredMinuteAgain(t *testing.T) {
 	s := memstore.New()
 	var rev store.Revision

@@ -177,6 +177,7 @@ func filled(b *testing.B, expiring bool) (*sqlitestore.Store, []store.Revision) 
 			revisions[first+i] = r.Revisions[0]
 		}
 	}
+	s.TrustFolder() // as when it has been open for a while
 	return s, revisions
 }
 

@@ -40,7 +40,9 @@ var changesByHand = map[string]string{
 
 // TestChangesByHandAreSeen proves that what is changed in SQL while processes
 // share the file has a revision that its key has not had: whoever holds the
-// record before hears of it, and can no more replace it. Proves C1, C2, C3.
+// record before hears of it, and can no more replace it.
+//
+// Proves C1, C2, C3.
 func TestChangesByHandAreSeen(t *testing.T) {
 	for name, statement := range changesByHand {
 		t.Run(name, func(t *testing.T) {
@@ -76,7 +78,9 @@ func TestChangesByHandAreSeen(t *testing.T) {
 
 // TestRevisionsGrowUnderHands proves at random that a revision of a key stands
 // for one value for ever, and that revisions grow, whatever is done in SQL
-// between the changes of two stores. Proves C3.
+// between the changes of two stores.
+//
+// Proves C3.
 func TestRevisionsGrowUnderHands(t *testing.T) {
 	random := rand.New(rand.NewPCG(testseed.New(t), 0))
 	path := filepath.Join(t.TempDir(), "app.db")
@@ -127,7 +131,9 @@ func TestRevisionsGrowUnderHands(t *testing.T) {
 
 // TestOlderDatabasesAreGuarded proves that a database that was made before
 // there were triggers opens, also when it may not grow, keeps what it has, and
-// has them from then on. Proves C3.
+// has them from then on.
+//
+// Proves C3.
 func TestOlderDatabasesAreGuarded(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := open(t, path, sqlitestore.MaxSize(1<<20))

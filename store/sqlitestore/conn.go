@@ -8,50 +8,45 @@ import (
 	"strings"
 
 	"modernc.org/libc"
-	// It prepares SQLite for the platform at hand.
+	// It prepares SQLite for this platform.
 	_ "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// conn is one connection to the database and the statements prepared on it.
-// It calls SQLite's C interface and not the driver for database/sql, which
-// takes a third of the time of a small commit for itself: it copies every
-// argument twice, makes several calls per argument, each of them under a lock,
-// and allocates. One goroutine uses a conn at a time, so SQLite need not lock
-// it, and one statement runs on it at a time.
+// conn is one connection to the database and the statements prepared on it. It
+// calls SQLite's C interface and not the driver for database/sql. That driver
+// would take a third of the time of a small commit: it copies every argument
+// twice, makes several calls per argument, each of them under a lock, and
+// allocates. One goroutine uses a conn at a time, so SQLite need not lock it,
+// and one statement runs on it at a time.
 type conn struct {
 	tls   *libc.TLS // the stack of the C code
 	db    uintptr
 	stmts [statements]uintptr
-	args  memory // what the arguments of the statement that runs point to
+	args  memory // the memory that the arguments of the running statement point to
 
-	failCommit func() error // what a test has happen instead of the next COMMIT
+	failCommit func() error // set by a test, and called instead of the next COMMIT
 }
 
 // source is what connections are opened from.
 type source struct {
-	uri     string
+	path    string
+	place   *place // where the database must lie, if that is known yet
+	create  bool   // the database if it is not there
 	pragmas []string
 }
 
 // sourceOf returns the source of the database at path, with further settings
 // of the connections in pairs of name and value; a value of 0 leaves the
 // setting out.
-func sourceOf(path string, settings ...any) source {
-	file := filepath.ToSlash(path)
-	if !strings.HasPrefix(file, "/") {
-		file = "/" + file // a drive letter
-	}
-	// SQLite creates the database with the mode of the lock file, which is
-	// right by then (see adaptModes), and the files beside it with that of the
-	// database. Its parser does not read "+" as a space.
-	mode := strings.ReplaceAll(url.QueryEscape(lockName(path)), "+", "%20")
-	src := source{uri: "file://" + (&url.URL{Path: file}).EscapedPath() + "?modeof=" + mode}
+func sourceOf(path string, place *place, settings ...any) source {
+	src := source{path: path, place: place}
 	pragma := func(name string, value any) {
 		src.pragmas = append(src.pragmas, fmt.Sprintf("PRAGMA %s = %v", name, value))
 	}
 	pragma("synchronous", "FULL")
-	// Without it, a sync on macOS does not reach the disk. No effect elsewhere.
+	// Without it, a sync on macOS does not reach the disk. It has no effect
+	// elsewhere.
 	pragma("fullfsync", 1)
 	// Checkpoints inside a commit would make some commits much slower.
 	pragma("wal_autocheckpoint", 0)
@@ -64,32 +59,70 @@ func sourceOf(path string, settings ...any) source {
 	return src
 }
 
-// open opens a connection.
+func (src source) uri() string {
+	file := filepath.ToSlash(src.path)
+	if !strings.HasPrefix(file, "/") {
+		file = "/" + file // a drive letter
+	}
+	uri := "file://" + (&url.URL{Path: file}).EscapedPath()
+	if !src.create {
+		return uri // with a mode SQLite would change that of an empty file
+	}
+	// SQLite creates the database with the mode of the lock file, which is
+	// right by then (see adaptModes), and the files beside it with that of the
+	// database. Its parser does not read "+" as a space.
+	return uri + "?modeof=" + strings.ReplaceAll(url.QueryEscape(lockName(src.path)), "+", "%20")
+}
+
+// open opens a connection to the database whose files are open already, if so:
+// to open another one would make files beside that.
 func (src source) open() (*conn, error) {
+	if err := src.check(); err != nil {
+		return nil, err
+	}
 	c := &conn{tls: libc.NewTLS()}
-	if err := c.connect(src); err != nil {
+	err := c.connect(src)
+	if err == nil {
+		err = src.check()
+	}
+	if err != nil {
 		return nil, errors.Join(err, c.close())
 	}
 	return c, nil
 }
 
+func (src source) check() error {
+	if src.place == nil {
+		return nil
+	}
+	return src.place.check()
+}
+
 func (c *conn) connect(src source) error {
-	name, err := libc.CString(src.uri)
+	name, err := libc.CString(src.uri())
 	if err != nil {
 		return err
 	}
 	defer libc.Xfree(c.tls, name)
-	const flags = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_CREATE |
-		sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI
+	var flags int32 = sqlite3.SQLITE_OPEN_READWRITE | sqlite3.SQLITE_OPEN_NOMUTEX | sqlite3.SQLITE_OPEN_URI
+	if src.create {
+		flags |= sqlite3.SQLITE_OPEN_CREATE
+	}
 	db := c.tls.Alloc(pointerSize)
 	defer c.tls.Free(pointerSize)
 	rc := sqlite3.Xsqlite3_open_v2(c.tls, name, db, flags, 0)
-	c.db = libc.AtomicLoadPUintptr(db) // there also after most errors
+	c.db = libc.AtomicLoadPUintptr(db) // set even after most errors
 	if rc == sqlite3.SQLITE_OK {
 		rc = sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
 	}
 	if rc == sqlite3.SQLITE_OK {
-		rc = c.disableTriggers()
+		rc = c.configure(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0) // they are for those who change records by hand
+	}
+	if rc == sqlite3.SQLITE_OK {
+		rc = c.configure(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1) // see Store.letGo
+	}
+	if rc == sqlite3.SQLITE_OK && sqlite3.Xsqlite3_db_readonly(c.tls, c.db, 0) == 1 {
+		rc = sqlite3.SQLITE_READONLY // which SQLite makes do with
 	}
 	if rc != sqlite3.SQLITE_OK {
 		return c.failed(rc)
@@ -102,13 +135,18 @@ func (c *conn) connect(src source) error {
 	return nil
 }
 
-// disableTriggers has the connection do without the triggers of the database,
-// which are for those who change records by hand.
-func (c *conn) disableTriggers() int32 {
-	const size = 16 // two arguments: off, and no wish to hear the setting
+// configure switches a setting of the connection on or off.
+func (c *conn) configure(setting, on int32) int32 {
+	const size = 16 // two arguments: the value, and no wish to hear it
 	args := c.tls.Alloc(size)
 	defer c.tls.Free(size)
-	return sqlite3.Xsqlite3_db_config(c.tls, c.db, sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, libc.VaList(args, int32(0), uintptr(0)))
+	return sqlite3.Xsqlite3_db_config(c.tls, c.db, setting, libc.VaList(args, on, uintptr(0)))
+}
+
+// tidyOnClose has SQLite move the log into the database and remove it when the
+// connection closes, if no other has the database open.
+func (c *conn) tidyOnClose() {
+	c.configure(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
 }
 
 // close finalizes the statements and closes the connection, which rolls back
@@ -126,7 +164,8 @@ func (c *conn) close() error {
 	return err
 }
 
-// prepare compiles the text of a statement. The statement is to be finalized.
+// prepare compiles the text of a statement. The caller must finalize the
+// statement.
 func (c *conn) prepare(text string, flags uint32) (uintptr, error) {
 	sql, err := libc.CString(text)
 	if err != nil {
@@ -142,7 +181,7 @@ func (c *conn) prepare(text string, flags uint32) (uintptr, error) {
 }
 
 func (c *conn) finalize(stmt uintptr) {
-	// What it reports is the error of the statement's last run.
+	// It returns the error of the statement's last run.
 	_ = sqlite3.Xsqlite3_finalize(c.tls, stmt)
 }
 
@@ -189,7 +228,8 @@ func (c *conn) number(id statement, args ...arg) (n int64, err error) {
 	return n, r.close()
 }
 
-// commit ends a transaction, and with it what it wrote is on the disk.
+// commit ends a transaction. When it returns nil, what the transaction wrote is
+// on disk.
 func (c *conn) commit() error {
 	if fail := c.failCommit; fail != nil {
 		c.failCommit = nil
@@ -200,16 +240,16 @@ func (c *conn) commit() error {
 }
 
 // rollback ends a transaction if there is one. It reports whether the
-// connection is fit for further use.
+// connection can be used again.
 func (c *conn) rollback() bool {
-	// The error of a transaction that SQLite rolled back by itself cannot be
-	// told from others, so such a connection counts as unfit too.
+	// When SQLite has rolled a transaction back by itself, the error looks like
+	// any other, so such a connection counts as unusable too.
 	_, err := c.exec(rollback)
 	return err == nil
 }
 
-// pagesWritten returns how many pages the connection has written since it was
-// asked before.
+// pagesWritten returns how many pages the connection has written since the last
+// call.
 func (c *conn) pagesWritten() int64 {
 	const size = 8 // two numbers of 32 bits
 	p := c.tls.Alloc(size)

@@ -8,9 +8,11 @@ import (
 
 	"modernc.org/libc"
 	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/stay-go/stay/store"
 )
 
-// sqliteError is what a call of SQLite failed with.
+// sqliteError is the error of a call of SQLite.
 type sqliteError struct {
 	code int // the extended result code
 	text string
@@ -31,7 +33,7 @@ func (c *conn) failed(rc int32) error {
 // code returns SQLite's extended result code of an error, 0 if it has none.
 func code(err error) int {
 	if err == nil {
-		return 0 // without the allocation below
+		return 0 // avoids the allocation below
 	}
 	var e *sqliteError
 	if errors.As(err, &e) {
@@ -40,10 +42,29 @@ func code(err error) int {
 	return 0
 }
 
+// failed returns the error of a call that met err. A damaged file does not repair
+// itself, so trying again is no help.
+func (s *Store) failed(err error) error {
+	if !damaged(err) {
+		return unavailable(err)
+	}
+	return fmt.Errorf("sqlitestore: %w: %w", store.ErrCorrupt, damage(s.path, err))
+}
+
+// damaged reports whether an error means that the file is not what SQLite wrote.
+func damaged(err error) bool {
+	c := code(err) & 0xff
+	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB
+}
+
+func damage(path string, err error) error {
+	return fmt.Errorf("%s is damaged: stop the program, keep a copy of the file and of those beside it, and restore it from a backup or with the command .recover of sqlite3: %w", path, err)
+}
+
 func busy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }
 
-// patiently repeats f while somebody is in its way, for a time and until ctx
-// ends.
+// patiently repeats f while somebody else is in its way, for at most wait, or
+// until ctx ends.
 func patiently(ctx context.Context, wait time.Duration, f func() error) error {
 	const longest = 16 * time.Millisecond
 	err := f()

@@ -2,6 +2,7 @@ package sqlitestore
 
 import (
 	"context"
+	"time"
 )
 
 const (
@@ -69,4 +70,28 @@ func (s *Store) Pragma(name string) (value string, err error) {
 func (s *Store) HoldCheckpoints() (release func(), err error) {
 	c, err := s.keeper.take(context.Background())
 	return func() { s.keeper.put(c) }, err
+}
+
+// DuringCommit has f run before the next COMMIT.
+func (s *Store) DuringCommit(f func() error) error {
+	c, err := s.writer.take(context.Background())
+	if err != nil {
+		return err
+	}
+	defer s.writer.put(c)
+	c.failCommit = func() error {
+		if err := f(); err != nil {
+			return err
+		}
+		return c.commit()
+	}
+	return nil
+}
+
+// TrustFolder makes the store take the names in its folder for what they are, as
+// it does by itself when the folder has not changed for some seconds.
+func (s *Store) TrustFolder() {
+	if folder, known := lookAtFolder(s.place.folder); known {
+		s.place.quiet.Store(&quiet{folder, time.Now().Add(time.Hour)})
+	}
 }

@@ -64,7 +64,9 @@ func (f *filler) check(s *sqlitestore.Store, key string) {
 // TestFullDatabaseUnderLoad proves for several writers at once that a database
 // without room takes what fits and rejects the rest whole, that reads go on,
 // and that every write succeeds from the moment on in which there is room,
-// without the store being opened again (C2, C5).
+// without the store being opened again.
+//
+// Proves C2, C5.
 func TestFullDatabaseUnderLoad(t *testing.T) {
 	seed := testseed.New(t)
 	path := filepath.Join(t.TempDir(), "app.db")

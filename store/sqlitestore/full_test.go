@@ -17,6 +17,8 @@ import (
 // TestFullDatabase proves that a group for which there is no room is rejected
 // alone, that nothing of it is left, and that the store goes on as soon as
 // there is room, without being opened again.
+//
+// Proves C2.
 func TestFullDatabase(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"), sqlitestore.MaxSize(1<<20))
 	value := make([]byte, 64<<10)
@@ -65,6 +67,8 @@ func TestFullDatabase(t *testing.T) {
 
 // TestFailedCommit proves that Rejected is answered only for what surely did
 // not happen, and that the store works after every kind of failure.
+//
+// Proves C2.
 func TestFailedCommit(t *testing.T) {
 	for _, c := range []struct {
 		name string

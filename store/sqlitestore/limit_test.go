@@ -17,7 +17,7 @@ import (
 )
 
 // platformChildren are further children.
-var platformChildren = map[string]func(path string, out io.Writer) error{"limit": childLimit}
+var platformChildren = map[string]func(path string, out io.Writer) error{"limit": childLimit, "open": childOpen}
 
 // childLimit lets the system refuse to make any file longer, which fails the
 // writing of the log within COMMIT, and then allows it again.
@@ -72,6 +72,8 @@ func childLimit(path string, out io.Writer) error {
 
 // TestFailedWrite proves that a commit that the system refuses to write is
 // rejected, and that the store works again by itself when the cause is gone.
+//
+// Proves C2.
 func TestFailedWrite(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	cmd, lines := start(t, "limit", path)

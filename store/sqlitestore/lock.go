@@ -13,17 +13,21 @@ import (
 
 func lockName(path string) string { return path + ".lock" }
 
-// own takes the lock that says who has the file open: alone or among others.
-// The lock is held until the file returned is closed.
+// own takes the lock that says who has the file open: one store alone, or
+// several that share it. The lock is held until the returned file is closed.
 //
-// The lock goes by the name of the database, as SQLite's log does, and inspect
-// sees to it that there is one name. A lock on the database itself would keep
-// an owner by another name out while the first one lives, and afterwards let
-// it open the database without the log that the first one left. (Nor may the
-// database be opened by hand: closing it drops SQLite's locks.)
+// The name of the lock comes from the name of the database, as the name of
+// SQLite's log does, and inspect makes sure that there is only one name. A lock
+// on the database itself would keep an owner by another name out while the
+// first one lives, and afterwards let it open the database without the log that
+// the first one left. (Nor may the database be opened by hand: closing it drops
+// SQLite's locks.)
 func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 	f, err := os.OpenFile(lockName(path), os.O_RDWR|os.O_CREATE, newMode)
-	if err != nil {
+	switch {
+	case forbidden(err):
+		return nil, unwritable(path, err)
+	case err != nil:
 		return nil, fmt.Errorf("sqlitestore: the lock file beside %s: %w", path, err)
 	}
 	if err = acquire(f, path, shared, wait); err == nil {
@@ -36,7 +40,7 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 }
 
 func acquire(f *os.File, path string, shared bool, wait time.Duration) error {
-	// Nothing tells when a lock is given up, so it is tried again and again.
+	// Nothing tells us when a lock is released, so we try again and again.
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for end := time.Now().Add(wait); ; <-again.C {
@@ -59,13 +63,9 @@ func inUse(path string, shared bool) error {
 	return fmt.Errorf("sqlitestore: %s is already open, in this process or another: close it there, or open it with Shared everywhere: %w", path, store.ErrUnavailable)
 }
 
-// resolve returns the absolute path without symbolic links: the lock and the
+// resolve returns an absolute path without symbolic links: the lock and the
 // log lie beside the file, so two names of one file must lead to one place.
-func resolve(path string) (string, error) {
-	abs, err := filepath.Abs(path)
-	if err != nil {
-		return "", fmt.Errorf("sqlitestore: %w", err)
-	}
+func resolve(abs string) (string, error) {
 	// On Windows this also turns short names into long ones.
 	target, err := filepath.EvalSymlinks(abs)
 	switch {
@@ -87,9 +87,9 @@ func resolve(path string) (string, error) {
 	return filepath.Join(dir, filepath.Base(abs)), nil
 }
 
-// inspect refuses what is no database, and a database that has another name,
-// other than by symbolic links: under each it would have an owner and a log of
-// its own.
+// inspect refuses a file that is no database, and a database that has another
+// name, except by symbolic links: under each name it would have a separate
+// owner and a separate log.
 func inspect(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -115,10 +115,10 @@ func inspect(path string) error {
 // newMode is the mode of a new database: it holds the keys that sign cookies.
 const newMode fs.FileMode = 0o600
 
-// adaptModes gives the files beside the database the mode that follows from
-// its own, whoever made them: the log holds what the database holds, and who
-// can open the lock can keep everybody out. A database that is not there yet
-// gets the mode of the lock (see sourceOf).
+// adaptModes derives the mode of the files beside the database from the
+// database's own mode, whoever made them: the log holds what the database
+// holds, and anyone who can open the lock can keep everybody out. A database
+// that does not exist yet gets the mode of the lock (see sourceOf).
 func adaptModes(path string) error {
 	mode := newMode
 	info, err := os.Stat(path)
@@ -129,11 +129,15 @@ func adaptModes(path string) error {
 		return fmt.Errorf("sqlitestore: %w", err)
 	}
 	writers := mode & 0o222
-	return errors.Join(
+	err = errors.Join(
 		adaptMode(lockName(path), writers|writers<<1),
 		adaptMode(path+"-wal", mode),
 		adaptMode(path+"-shm", mode),
 	)
+	if forbidden(err) {
+		return unwritable(path, err)
+	}
+	return err
 }
 
 func adaptMode(name string, mode fs.FileMode) error {
@@ -144,7 +148,7 @@ func adaptMode(name string, mode fs.FileMode) error {
 	if err == nil && info.Mode().Perm() != mode {
 		err = os.Chmod(name, mode)
 		if info.Mode().Perm()&^mode == 0 {
-			err = nil // another user made it, and gives less: SQLite tells if that is too little
+			err = nil // another user made it with a stricter mode: SQLite reports it if that is too strict
 		}
 	}
 	if err != nil {

@@ -25,7 +25,7 @@ func tryLock(f *os.File, shared bool) (bool, error) {
 	return false, err
 }
 
-// links returns how many names a file has. To close a file drops no locks here.
+// links returns how many names a file has. Closing a file drops no locks here.
 func links(path string) (uint64, error) {
 	f, err := os.Open(path)
 	if err != nil {

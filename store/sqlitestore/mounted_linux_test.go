@@ -20,7 +20,9 @@ const mountedPath = "SQLITESTORE_TEST_MOUNT"
 // TestMountedDatabases proves that a database whose folder is mounted elsewhere
 // too has one lock for all places, and that one that is mounted without its
 // folder is refused, by sole owners and by those who share. The child mounts
-// them in a name space that ends with it: no mount is left. Proves C5.
+// them in a name space that ends with it: no mount is left.
+//
+// Proves C5.
 func TestMountedDatabases(t *testing.T) {
 	if path := os.Getenv(mountedPath); path != "" {
 		openMounted(t, path)

@@ -15,7 +15,9 @@ import (
 
 // TestHardLinksAreRefused proves that a database with two names is not opened
 // under either: each would have a lock and a log of its own. Who has it open
-// already is not disturbed, in whatever way it was opened. Proves C5.
+// already is not disturbed, in whatever way it was opened.
+//
+// Proves C5.
 func TestHardLinksAreRefused(t *testing.T) {
 	for name, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		t.Run(name, func(t *testing.T) {
@@ -57,7 +59,9 @@ func TestHardLinksAreRefused(t *testing.T) {
 }
 
 // TestHardLinkOfAnotherProcess proves the same with processes, one of which is
-// killed and leaves a log. Proves C5.
+// killed and leaves a log.
+//
+// Proves C5.
 func TestHardLinkOfAnotherProcess(t *testing.T) {
 	dir := t.TempDir()
 	path, link := filepath.Join(dir, "app.db"), filepath.Join(dir, "link.db")

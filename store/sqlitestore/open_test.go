@@ -57,7 +57,7 @@ func TestOpenRefusesPaths(t *testing.T) {
 // path, and that relative paths are those of the process.
 func TestOpenTakesAnyName(t *testing.T) {
 	t.Chdir(t.TempDir())
-	for _, name := range []string{"plain", "a b+c%20d.db", "file:x#y&z=1", "ünï'cødé"} {
+	for _, name := range []string{"plain", "a b+c%20d.db", "./file:x#y&z=1", "ünï'cødé"} {
 		s := open(t, name)
 		apply(t, s, store.Write{Key: "k", Value: []byte(name)})
 		if err := s.Close(); err != nil {
@@ -168,6 +168,8 @@ func execute(t *testing.T, path, statement string) {
 
 // TestSoleOwner proves that a file has one owner or several that share it,
 // never both, whatever names it is opened by.
+//
+// Proves C5.
 func TestSoleOwner(t *testing.T) {
 	now := sqlitestore.OwnerWait(0)
 	dir := t.TempDir()
@@ -250,6 +252,8 @@ func TestDanglingLinkIsRefused(t *testing.T) {
 
 // TestSettings proves that commits are synced to the disk, which no test sees
 // without cutting the power, and that checkpoints are not part of them.
+//
+// Proves A3.
 func TestSettings(t *testing.T) {
 	for _, options := range [][]sqlitestore.Option{nil, {sqlitestore.Shared()}} {
 		s := open(t, filepath.Join(t.TempDir(), "app.db"), options...)

@@ -5,8 +5,8 @@ import (
 	"errors"
 )
 
-// pool holds connections that callers borrow. A slot is nil when its
-// connection is yet to be opened, at first or after it failed.
+// pool holds connections that callers borrow. A slot is nil if its connection
+// must still be opened, at first or after it failed.
 type pool struct {
 	source source
 	slots  chan *conn
@@ -20,7 +20,7 @@ func newPool(size int, src source) *pool {
 	return p
 }
 
-// take borrows a connection; the caller gives it back by put or drop.
+// take borrows a connection; the caller returns it with put or drop.
 func (p *pool) take(ctx context.Context) (*conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func (p *pool) put(c *conn) { p.slots <- c }
 
 // drop closes a connection that failed; the next caller opens another.
 func (p *pool) drop(c *conn) {
-	_ = c.close() // it is given up because it does not work
+	_ = c.close() // it is dropped because it does not work
 	p.slots <- nil
 }
 

@@ -137,6 +137,8 @@ func childWrite(path string, out io.Writer) error {
 // TestKilledProcess proves that nothing that was applied is lost when the
 // process is killed, that no group is half there, and that a write that was
 // not answered is at most one further.
+//
+// Proves A3, C5.
 func TestKilledProcess(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	var counts, revisions [writers]int
@@ -211,9 +213,10 @@ func childIncrement(path string, out io.Writer) error {
 	return s.Close()
 }
 
-// TestProcessesShare proves compare-and-swap (C2) and growing revisions (C3)
-// between processes that have the file open at the same time, from its
-// creation on.
+// TestProcessesShare proves compare-and-swap and growing revisions between
+// processes that have the file open at the same time, from its creation on.
+//
+// Proves C2, C3, N1.
 func TestProcessesShare(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	var mu sync.Mutex

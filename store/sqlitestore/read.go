@@ -9,9 +9,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// Load answers every read from one snapshot of the database, which has all
-// that was applied before Load began. A key that the store would not take is
-// absent.
+// Load answers every read from one snapshot of the database, which has
+// everything that was applied before Load began. A key that the store does not
+// accept is absent.
 func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -40,8 +40,8 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 	return records, nil
 }
 
-// Expired returns up to limit expired records, those that expired first
-// before the others. It misses none.
+// Expired returns up to limit expired records, in the order in which they
+// expired. It misses none.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -66,7 +66,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 	return records, nil
 }
 
-// List returns keys as [store.Lister] says, from one snapshot per call.
+// List returns keys as described in [store.Lister], from one snapshot per call.
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	}
 	from := []byte(prefix) // not nil, which would be NULL
 	if after >= prefix {
-		from = append([]byte(after), 0) // the next key there can be
+		from = append([]byte(after), 0) // the next possible key
 	}
 	var keys []string
 	err := s.read(ctx, func(c *conn) error {
@@ -94,7 +94,7 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	return keys, nil
 }
 
-// endOf returns the first key after all that begin with prefix.
+// endOf returns the first key after all keys that begin with prefix.
 func endOf(prefix string) []byte {
 	for i := len(prefix) - 1; i >= 0; i-- {
 		if prefix[i] != 0xff {
@@ -104,13 +104,13 @@ func endOf(prefix string) []byte {
 	return bytes.Repeat([]byte{0xff}, store.MaxKey+1)
 }
 
-// read runs f on a reader connection. A connection on which something failed
+// read runs f on a reader connection. If something failed on a connection, it
 // is not used again.
 func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	var c *conn
 	err := patiently(ctx, busyWait, func() (err error) {
 		if c == nil {
-			c, err = s.readers.take(ctx) // which may have to open it
+			c, err = s.readers.take(ctx) // may have to open it
 		}
 		if err == nil {
 			err = f(c)
@@ -119,16 +119,17 @@ func (s *Store) read(ctx context.Context, f func(*conn) error) error {
 	})
 	switch {
 	case c == nil:
-		return unavailable(err)
+		return s.failed(err)
 	case err != nil:
 		s.readers.drop(c)
-		return unavailable(err)
+		return s.failed(err)
 	}
 	s.readers.put(c)
 	return nil
 }
 
-// snapshot runs f in a transaction, so that all it reads is of one moment.
+// snapshot runs f in a transaction, so that everything it reads is from one
+// moment.
 func (c *conn) snapshot(f func() error) error {
 	if _, err := c.exec(begin); err != nil {
 		return err
@@ -163,8 +164,8 @@ func (c *conn) record(r *store.Record, k string, have store.Revision, now time.T
 	return nil
 }
 
-// fill sets all of r but the key from revision, expires, version, meta, value,
-// which begin at a column.
+// fill sets all of r except the key from revision, expires, version, meta and
+// value, which begin at a column.
 func fill(r *store.Record, row *rows, column int32) {
 	r.Revision = store.Revision(row.integer(column))
 	if !row.null(column + 1) {
@@ -172,7 +173,8 @@ func fill(r *store.Record, row *rows, column int32) {
 	}
 	r.Version = int(row.integer(column + 2))
 	r.Meta = row.blob(column + 3)
-	// SQLite does not tell an empty value from none; a record has a value.
+	// SQLite does not distinguish an empty value from none; a record always has
+	// a value.
 	if r.Value = row.blob(column + 4); r.Value == nil {
 		r.Value = []byte{}
 	}

@@ -9,20 +9,21 @@ import (
 
 const (
 	// A commit writes, checksums and syncs whole pages, and a hot record costs
-	// one page of its own, so small pages are cheap: for 36 records of 120
-	// bytes out of 10,000, pages of 8192 bytes cost a third more processor
-	// time than these, and pages of 2048 bytes a tenth less. But a record that
-	// is longer than a page, less some bytes, takes further ones, which makes
-	// 2048 dearer from values of 2 KB on, and the deeper trees make it dearer
-	// with half a million records. These are best or second at every size.
+	// a whole page, so small pages are cheap: for 36 records of 120 bytes out
+	// of 10,000, pages of 8192 bytes cost a third more processor time than
+	// these, and pages of 2048 bytes a tenth less. But a record that is longer
+	// than a page, less some bytes, takes more pages. That makes 2048 more
+	// expensive from values of 2 KB on, and with half a million records the
+	// deeper trees make it more expensive. Pages of 4096 bytes are best or
+	// second best at every size.
 	pageSize = 4096
 	minSize  = 16 * pageSize
 
 	// applicationID marks a database as one of ours: "STAY".
 	applicationID = 0x53544159
-	// schemaVersion is the version of the tables below. A higher one in a
-	// file means that this code does not know what it would be writing to.
-	// Triggers do not raise it: they keep what any version expects.
+	// schemaVersion is the version of the tables below. If a file has a higher
+	// one, this code does not know what it would be writing to. Triggers do not
+	// raise the version: they preserve what every version expects.
 	schemaVersion = 1
 )
 
@@ -70,20 +71,20 @@ const (
 
 // statementText holds the text of every statement that the store runs.
 //
-// A record's expires is in milliseconds, or null for never, and its index
-// holds only those that expire. A statement that assigns expires rewrites the
-// index entry even when the value stays, so replace, which most writes are,
-// asks for the same expires instead of assigning it.
+// A record's expires is in milliseconds, or null for never, and its index holds
+// only records that expire. A statement that assigns expires rewrites the index
+// entry even if the value stays the same. So replace, which is what most writes
+// are, requires the same expires instead of assigning it.
 //
-// The table has row numbers although keys are what it is asked for. In a table
-// WITHOUT ROWID, which saves one of two lookups, a row that is longer than a
-// quarter of a page takes a page of its own for the rest, and an update takes
-// and frees such pages: values of 1.2 KB take 2.5 times as much processor time
-// to write and three times the space, small ones about the same.
+// The table has row numbers although it is queried by key. In a table WITHOUT
+// ROWID, which saves one of two lookups, the rest of a row that is longer than
+// a quarter of a page takes a separate page, and an update allocates and frees
+// such pages: values of 1.2 KB take 2.5 times as much processor time to write
+// and three times the space, small ones about the same.
 //
-// The floor is at least the revision of every record that was removed: a
-// record that is created starts above it (C3). The store sees to that itself,
-// and triggers do where records are changed by hand, in SQL (see byHand).
+// The floor is at least the revision of every record that was removed: a new
+// record starts above it (C3). The store maintains it, and triggers do if
+// records are changed by hand, in SQL (see byHand).
 var statementText = [statements]string{
 	begin:      `BEGIN`,
 	beginWrite: `BEGIN IMMEDIATE`,
@@ -159,11 +160,11 @@ var statementText = [statements]string{
 	setVersion:     fmt.Sprintf(`PRAGMA user_version = %d`, schemaVersion),
 }
 
-// byHand are the triggers that keep revisions growing when somebody deletes,
-// replaces or edits records in SQL, as operators do. SQL that says nothing of
+// byHand are the triggers that make revisions grow when somebody deletes,
+// replaces or edits records in SQL, as operators do. SQL that does not mention
 // revisions would leave the old one with a new value, or let it come back with
-// a new record; then a process that holds the old value hears that nothing has
-// changed. The store's own connections have triggers switched off (see
+// a new record. Then a process that holds the old value would hear that nothing
+// has changed. The store's own connections have triggers switched off (see
 // conn.connect), so these cost it nothing.
 var byHand = []statement{onDelete, onReplace, onInsert, onMove, onUpdate}
 
@@ -176,9 +177,13 @@ func (s *Store) prepare() error {
 		return err
 	})
 	if err != nil {
-		return s.openError(err)
+		return openError(s.path, err)
 	}
 	defer s.writer.put(c)
+	err = patiently(ctx, busyWait, func() error { return c.ownLog(s.path) })
+	if err != nil {
+		return openError(s.path, err)
+	}
 	err = patiently(ctx, busyWait, func() error {
 		// Each attempt starts at the check, since another process may have
 		// created the tables in the meantime.
@@ -188,7 +193,7 @@ func (s *Store) prepare() error {
 		}
 		return err
 	})
-	return s.openError(err)
+	return openError(s.path, err)
 }
 
 func (s *Store) create(c *conn) error {
@@ -218,10 +223,11 @@ func (s *Store) create(c *conn) error {
 	if mode != "wal" {
 		return fmt.Errorf("sqlitestore: %s: SQLite cannot keep a write-ahead log there (journal mode %q): put the file on a local disk", s.path, mode)
 	}
-	if len(lacks) == 0 {
-		return nil
-	}
-	if _, err := c.exec(beginWrite); err != nil {
+	// Also where nothing is lacking this tells whether the log can be written.
+	switch _, err := c.exec(beginWrite); {
+	case len(lacks) == 0 && busy(err):
+		return nil // somebody else is writing
+	case err != nil:
 		return err
 	}
 	if err := check(); err != nil {
@@ -232,12 +238,22 @@ func (s *Store) create(c *conn) error {
 			return err
 		}
 	}
+	if fresh {
+		schema, err := c.one(schemaOf)
+		if err == nil {
+			err = c.addMark(uint32(schema.n))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	s.started = fresh
 	return c.commit()
 }
 
-// check returns the statements that make what the database lacks, and whether
-// it is still empty. Its error says that the database is not one that this
-// code may write to. It is called in a transaction: another process may be
+// check returns the statements that create what the database lacks, and whether
+// it is still empty. An error says that this code may not write to the
+// database. It is called in a transaction, because another process may be
 // creating the tables.
 func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 	var found [4]int64
@@ -252,27 +268,29 @@ func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 		lacks = append(lacks, createRecords, createExpires, createState, fillState)
 		return append(append(lacks, byHand...), setApplication, setVersion), true, nil
 	case application != applicationID:
-		return nil, false, fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", s.path)
+		return nil, false, anotherPrograms(s.path)
 	case version > schemaVersion:
 		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
 	case version != schemaVersion:
 		return nil, false, fmt.Errorf("sqlitestore: %s has the unknown schema %d: restore it from a backup or open another file", s.path, version)
 	case triggers < int64(len(byHand)):
-		return byHand, false, nil // of a version that knew none of them
+		return byHand, false, nil // made by a version that had no triggers
 	}
 	return nil, false, nil
 }
 
 // openError says what to do about an error that opening met.
-func (s *Store) openError(err error) error {
+func openError(path string, err error) error {
 	if err == nil || code(err) == 0 {
 		return err
 	}
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_NOTADB:
-		return fmt.Errorf("sqlitestore: %s is not a SQLite database: give Stay a file of its own: %w", s.path, err)
+		return fmt.Errorf("%w: %w", notADatabase(path), err)
 	case sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM:
-		return fmt.Errorf("sqlitestore: %s cannot be opened for writing: the file, its folder and the files beside it must be writable: %w", s.path, err)
+		return unwritable(path, err)
+	case sqlite3.SQLITE_CORRUPT:
+		return fmt.Errorf("sqlitestore: %w", damage(path, err))
 	}
-	return unavailable(fmt.Errorf("opening %s: %w", s.path, err))
+	return unavailable(fmt.Errorf("opening %s: %w", path, err))
 }

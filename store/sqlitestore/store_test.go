@@ -16,8 +16,10 @@ import (
 	"github.com/stay-go/stay/store/storetest"
 )
 
-// TestContract proves rules C1 to C7, with a sole owner and with several
+// TestContract runs the rules of a store, with a sole owner and with several
 // handles on one file.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
 func TestContract(t *testing.T) {
 	place := func(options ...sqlitestore.Option) func(*testing.T) func(*testing.T) store.Store {
 		return func(t *testing.T) func(*testing.T) store.Store {
@@ -80,7 +82,9 @@ func load(t *testing.T, s *sqlitestore.Store, key string) store.Record {
 }
 
 // TestLoadIsOneSnapshot proves that the reads of one Load never see a group
-// half done (C1, C2).
+// half done.
+//
+// Proves C1, C2.
 func TestLoadIsOneSnapshot(t *testing.T) {
 	const keys, rounds = 16, 150
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
@@ -153,9 +157,11 @@ func TestResultsAreSeparate(t *testing.T) {
 	}
 }
 
-// TestCreateOverExpired proves that a record that has expired is no obstacle
-// to one of the same key, that the new one continues its revisions, and that a
-// live one is an obstacle (C2, C3, C4).
+// TestCreateOverExpired proves that a record that has expired is no obstacle to
+// one of the same key, that the new one continues its revisions, and that a
+// live one is an obstacle.
+//
+// Proves C2, C3, C4.
 func TestCreateOverExpired(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	ctx, now := context.Background(), time.UnixMilli(1_800_000_000_000)
@@ -183,7 +189,9 @@ func TestCreateOverExpired(t *testing.T) {
 
 // TestBytesAreKept proves that the store keeps its own copy of what is handed
 // over and returns what nobody else writes to, with long and short values in
-// turn, in one call and in several (C6).
+// turn, in one call and in several.
+//
+// Proves C6.
 func TestBytesAreKept(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	sizes := []int{0, 1, 64<<10 - 10, 64 << 10, 100, 1 << 20, 64<<10 + 1, 3, 300 << 10, 0}
@@ -231,6 +239,8 @@ func TestBytesAreKept(t *testing.T) {
 }
 
 // TestLoadLongKey proves that a key that is too long for the store is absent.
+//
+// Proves C6.
 func TestLoadLongKey(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	key := strings.Repeat("k", store.MaxKey)
@@ -244,7 +254,9 @@ func TestLoadLongKey(t *testing.T) {
 }
 
 // TestCloseAmidCalls proves that every call ends when the store closes, those
-// too that were waiting for their turn (C7).
+// too that were waiting for their turn.
+//
+// Proves C7.
 func TestCloseAmidCalls(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	var group sync.WaitGroup

@@ -9,9 +9,9 @@ import (
 	"runtime"
 )
 
-// syncLog makes durable what the log holds. A process that was killed may have
-// left a commit there whose sync it did not live to see. SQLite takes such a
-// commit for whole, so it would be read, and taken for done, until a power cut
+// syncLog makes the content of the log durable. A process that was killed may
+// have left a commit there whose sync it did not live to see. SQLite takes such
+// a commit as complete, so it would be read and relied on until a power cut
 // takes it back.
 //
 // Closing a file by hand drops the locks that this process has on it. SQLite
@@ -25,9 +25,12 @@ func syncLog(path string) error {
 		err = errors.Join(f.Sync(), f.Close())
 	}
 	if err == nil && runtime.GOOS != "windows" { // which has no such sync
-		err = syncFolder(filepath.Dir(path)) // the log's name, too
+		err = syncFolder(filepath.Dir(path)) // and the name of the log
 	}
-	if err != nil {
+	switch {
+	case forbidden(err):
+		return unwritable(path, err)
+	case err != nil:
 		return unavailable(fmt.Errorf("syncing the log of %s: %w", path, err))
 	}
 	return nil

@@ -12,11 +12,11 @@ import (
 )
 
 // tx is what a write transaction knows while it is open. SQLite admits one
-// writer at a time, so what it has read does not change under it.
+// writer at a time, so what the transaction has read does not change under it.
 type tx struct {
 	conn *conn
 	now  time.Time
-	rows []row // of the group at hand, reused
+	rows []row // of the current group, reused
 
 	revisions []store.Revision // for the results of all groups, see revise
 
@@ -29,7 +29,7 @@ type tx struct {
 	before  int64
 }
 
-// row is what decides about a write.
+// row holds the columns that decide about a write.
 type row struct {
 	revision int64 // 0 = there is no row
 	expires  int64 // in milliseconds
@@ -44,7 +44,7 @@ func (r row) present(now time.Time) int64 {
 	return r.revision
 }
 
-// expiry returns what the expires column holds for a time.
+// expiry returns the value of the expires column for a time.
 func expiry(t time.Time) arg {
 	if t.IsZero() {
 		return arg{}
@@ -52,8 +52,8 @@ func expiry(t time.Time) arg {
 	return integer(t.UnixMilli())
 }
 
-// group applies a group whole, or answers it with a conflict. All conditions
-// are looked at before the first change, so nothing needs to be undone.
+// group applies a group as a whole, or answers it with a conflict. It checks
+// all conditions before the first change, so nothing needs to be undone.
 func (t *tx) group(group store.Group, result *store.Result) error {
 	if len(group) == 1 {
 		if done, err := t.single(&group[0], result); done || err != nil {
@@ -85,9 +85,9 @@ func (t *tx) group(group store.Group, result *store.Result) error {
 	return nil
 }
 
-// single does in one statement what most groups are: a new value for a live
-// record that keeps its expiry, or a record under a key that has no row. It
-// reports false, and has changed nothing, if that is not what the group is.
+// single handles, in one statement, the form that most groups have: a new value
+// for a live record that keeps its expiry, or a record under a key that has no
+// row. If the group has another form, it reports false and has changed nothing.
 func (t *tx) single(w *store.Write, result *store.Result) (bool, error) {
 	if w.Op != store.Put {
 		return false, nil
@@ -122,8 +122,8 @@ func (t *tx) insert(w *store.Write, revision int64) (int64, error) {
 	return t.conn.exec(insert, integer(revision), expiry(w.Expires), integer(int64(w.Version)), blob(w.Meta), blob(w.Value), key(w.Key))
 }
 
-// revise returns a slice for n revisions of a result. Most results have one,
-// so they share the array of the transaction while it lasts.
+// revise returns a slice for the n revisions of a result. Most results have
+// one, so they share the array of the transaction while it lasts.
 func (t *tx) revise(n int) []store.Revision {
 	if n > cap(t.revisions)-len(t.revisions) {
 		return make([]store.Revision, n)
@@ -142,7 +142,7 @@ func (t *tx) look(k string) (row, error) {
 	return r, rows.close()
 }
 
-// holds reports whether the condition of a write is met.
+// holds reports whether the condition of a write holds.
 func (t *tx) holds(w *store.Write, r row) bool {
 	if w.Op == store.Delete && w.Base != 0 {
 		return uint64(r.revision) == uint64(w.Base) // also once expired
@@ -200,8 +200,8 @@ func (t *tx) conflict(group store.Group, result *store.Result) error {
 	return nil
 }
 
-// The floor is read where it is needed and not kept from one transaction to
-// the next: other stores may share the file, and most writes do not need it.
+// The floor is read when it is needed and not kept from one transaction to the
+// next: other stores may share the file, and most writes do not need it.
 
 func (t *tx) loadFloor() (err error) {
 	if !t.floorKnown {
@@ -229,8 +229,8 @@ func (t *tx) saveFloor() error {
 	return err
 }
 
-// oneIsToBlame reports whether the groups of a transaction that failed may
-// succeed without the one that did not fit.
+// oneIsToBlame reports whether one group made a transaction fail because it did
+// not fit, so that the others may succeed without it.
 func oneIsToBlame(err error) bool {
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM:
@@ -239,16 +239,17 @@ func oneIsToBlame(err error) bool {
 	return false
 }
 
-// errUnsettled means that a transaction may have been committed or not.
+// errUnsettled means that nobody knows whether a transaction was committed.
 var errUnsettled = errors.New("the outcome is not known")
 
-// settle finds out what became of a transaction whose commit failed, and
-// returns the cause if it was surely not committed.
+// settle finds out what happened to a transaction whose commit failed, and
+// returns the cause if it was certainly not committed.
 //
-// The end of the log is what commits, so a write that failed leaves the
-// transaction uncommitted. After a sync that failed the log may be whole, and
-// a crash would then bring the transaction back. A further commit writes over
-// it: once that one is durable and the record is as before, it cannot return.
+// The end of the log is what commits, so after a failed write the transaction
+// is not committed. After a failed sync the log may be complete, and a crash
+// would then bring the transaction back. A further commit overwrites it: once
+// that commit is durable and the record is as before, the transaction cannot
+// come back.
 func (b *batch) settle(t *tx, cause error) error {
 	switch c := code(cause); {
 	case c&0xff == sqlite3.SQLITE_FULL, c&0xff == sqlite3.SQLITE_BUSY, c == sqlite3.SQLITE_IOERR_WRITE, t.witness == nil:
@@ -272,7 +273,7 @@ func (b *batch) overwrite(t *tx) (err error) {
 			b.abandon()
 		}
 	}()
-	// The outcome is owed whatever becomes of the caller's context.
+	// The caller must get the outcome, even if its context has ended.
 	err = patiently(context.WithoutCancel(b.ctx), busyWait, func() error {
 		_, err := b.conn.exec(beginWrite)
 		return err

@@ -39,8 +39,8 @@ func blob(b []byte) arg {
 // key returns the bytes of a key as an argument.
 func key(k string) arg { return arg{kind: textArg, text: k} }
 
-// bind hands the arguments to a statement. SQLite does not copy them: they
-// stay in the connection's memory until those of the next statement.
+// bind binds the arguments to a statement. SQLite does not copy them: they stay
+// in the connection's memory until the next statement's arguments replace them.
 func (c *conn) bind(stmt uintptr, args []arg) error {
 	size := 0
 	for i := range args {
@@ -72,21 +72,21 @@ func (c *conn) bind(stmt uintptr, args []arg) error {
 	return nil
 }
 
-// static is SQLITE_STATIC: the bytes stay where they are while it needs them.
+// static is SQLITE_STATIC: the bytes stay in place while SQLite needs them.
 const static = 0
 
 // memory is a piece of memory that C code can read. The garbage collector does
-// not know of it.
+// not know about it.
 type memory struct {
 	address uintptr
 	bytes   []byte // the same as Go sees it
 }
 
-// usualMemory is what a connection has at hand for arguments; a statement that
-// needs more has it for itself.
+// usualMemory is how much a connection keeps for arguments. If a statement
+// needs more, the next statement frees it.
 const usualMemory = 64 << 10
 
-// reserve makes room for so many bytes and forgets what was there.
+// reserve makes room for size bytes and forgets what was there.
 func (m *memory) reserve(tls *libc.TLS, size int) bool {
 	if size = max(size, usualMemory); size == len(m.bytes) {
 		return true
@@ -105,7 +105,7 @@ func (m *memory) free(tls *libc.TLS) {
 	*m = memory{}
 }
 
-// rows are the results of a statement that runs.
+// rows are the results of a running statement.
 //
 //	r := c.query(...)
 //	for r.next() { ... r.integer(0) ... }
@@ -133,10 +133,10 @@ func (r *rows) next() bool {
 	}
 }
 
-// close ends the statement and returns what went wrong. It may be called
-// before the last row.
+// close ends the statement and returns its error. It may be called before the
+// last row.
 func (r *rows) close() error {
-	// It reports the error of the last step, which is known.
+	// It returns the error of the last step, which is known.
 	_ = sqlite3.Xsqlite3_reset(r.conn.tls, r.stmt)
 	return r.err
 }
@@ -157,8 +157,8 @@ func (r *rows) null(column int32) bool {
 	return sqlite3.Xsqlite3_column_type(r.conn.tls, r.stmt, column) == sqlite3.SQLITE_NULL
 }
 
-// view returns the bytes of a column, nil if it has none. They are SQLite's
-// and good until the next row.
+// view returns the bytes of a column, nil if it has none. They belong to SQLite
+// and are valid until the next row.
 func (r *rows) view(column int32) []byte {
 	p := sqlite3.Xsqlite3_column_blob(r.conn.tls, r.stmt, column)
 	if p == 0 {

@@ -9,14 +9,14 @@ import (
 )
 
 // Commit applies the groups in one transaction, which is synced to the disk
-// once. It waits its turn while other calls commit, at most until ctx ends;
-// once its transaction has begun it is finished whatever becomes of ctx.
+// once. It waits for its turn while other calls commit, at most until ctx ends.
+// Once its transaction has begun, it is finished even if ctx ends.
 //
-// When SQLite cannot finish the transaction, every group that was part of it
-// is [store.Rejected] with [store.ErrUnavailable]; for want of space, or of
-// memory for one of them, the groups are tried once more one by one, so that
-// those fail that do not fit. Only if a sync fails and the database cannot be
-// written afterwards either are they [store.Unknown].
+// When SQLite cannot finish the transaction, every group that was part of it is
+// [store.Rejected] with [store.ErrUnavailable]. If the cause is a lack of
+// space, or of memory for one of them, the groups are first tried again one by
+// one, so that only those fail that do not fit. Groups are [store.Unknown] only
+// if a sync fails and the database cannot be written afterwards either.
 func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	results := make([]store.Result, len(groups))
 	if err := s.begin(); err != nil {
@@ -38,14 +38,20 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	if s.unsaved >= maxLogPages {
 		s.restart(ctx)
 	}
+	if !s.started {
+		c = s.markStart(ctx, c)
+	}
 	b := batch{store: s, ctx: ctx, now: now, groups: groups, results: results, conn: c}
 	b.commit(valid)
 	s.writer.put(b.conn)
+	if err := s.place.check(); err != nil {
+		doubt(results, err)
+	}
 	return results
 }
 
-// validate rejects the groups that no database would change anything about
-// and returns the places of the others.
+// validate rejects the groups that no store accepts and returns the places of
+// the others.
 func (s *Store) validate(groups []store.Group, results []store.Result) []int {
 	bad := store.CheckGroups(groups, s.features)
 	valid := make([]int, 0, len(groups))
@@ -69,6 +75,16 @@ func reject(results []store.Result, err error) {
 	}
 }
 
+// doubt takes back that groups were applied: they are in a file that is not
+// where it was. If it is put back there, so are they.
+func doubt(results []store.Result, err error) {
+	for i := range results {
+		if results[i].Outcome == store.Applied {
+			results[i] = store.Result{Outcome: store.Unknown, Err: err}
+		}
+	}
+}
+
 // batch is one call of Commit while it holds the writer.
 type batch struct {
 	store   *Store
@@ -79,7 +95,7 @@ type batch struct {
 	conn    *conn // nil after it failed, until it is needed again
 }
 
-// commit fills in the results of the groups at the places given.
+// commit fills in the results of the groups at the given places.
 func (b *batch) commit(places []int) {
 	err := b.transaction(places)
 	if err == nil {
@@ -96,11 +112,11 @@ func (b *batch) commit(places []int) {
 		outcome = store.Unknown
 	}
 	for _, i := range places {
-		b.results[i] = store.Result{Outcome: outcome, Err: unavailable(err)}
+		b.results[i] = store.Result{Outcome: outcome, Err: b.store.failed(err)}
 	}
 }
 
-// transaction applies the groups at the places given in one transaction. After
+// transaction applies the groups at the given places in one transaction. After
 // an error nothing was changed, unless it is errUnsettled.
 func (b *batch) transaction(places []int) error {
 	if err := b.ctx.Err(); err != nil {
@@ -132,9 +148,22 @@ func (b *batch) transaction(places []int) error {
 		b.abandon()
 		return err
 	}
+	base := b.store.base
+	if t.witness == nil {
+		base = nil // nothing has changed
+	}
+	if base != nil {
+		if err := b.conn.setMark(base); err != nil {
+			b.abandon()
+			return err
+		}
+	}
 	if err := b.conn.commit(); err != nil {
 		b.abandon()
 		return b.settle(&t, err)
+	}
+	if base != nil {
+		b.store.base = nil
 	}
 	b.store.logged(b.conn)
 	return nil

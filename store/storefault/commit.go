@@ -8,9 +8,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// Commit implements store.Store. Rules are asked about each group by itself:
-// faults that decide an outcome decide that of the groups they match, faults
-// that wait or hang hold up the whole call.
+// Commit implements store.Store. Rules match each group separately. A fault
+// that decides an outcome decides it for the groups that it matches; a fault
+// that waits or hangs delays the whole call.
 func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	call := Call{Op: Commit, Groups: groups}
 	for _, g := range groups {
@@ -83,17 +83,18 @@ func (s *Store) stop(ctx context.Context, now time.Time, n int, g store.Group, f
 	return store.Result{}, false
 }
 
-// A lateGroup is one that has not arrived yet.
+// A lateGroup is a group that has not arrived yet.
 type lateGroup struct {
 	group store.Group
 	stop  context.CancelFunc
-	begun bool          // to arrive; guarded by Store.mu
+	begun bool          // it has begun to arrive; guarded by Store.mu
 	done  chan struct{} // closed when it has arrived, or never will
 }
 
 // commitLate commits a group when it has passed the gate. The goroutine ends
-// then, when another group has superseded it, or when the store is closed,
-// which waits for it. It is started during a call, so underWay is not zero.
+// then, or when another group has superseded this one, or when the store is
+// closed; Close waits for it. It is started during a call, so underWay is not
+// zero.
 func (s *Store) commitLate(ctx context.Context, now time.Time, call Call, gate *Gate) {
 	ctx, stop := context.WithCancel(ctx)
 	l := &lateGroup{group: call.Groups[0], stop: stop, done: make(chan struct{})}
@@ -117,8 +118,8 @@ func (s *Store) commitLate(ctx context.Context, now time.Time, call Call, gate *
 	})
 }
 
-// supersede sees to it that no group arrives any more which writes what groups
-// write, as C6 demands.
+// supersede makes sure that no earlier group arrives any more that writes a key
+// of groups, as C6 demands.
 func (s *Store) supersede(groups []store.Group) {
 	s.mu.Lock()
 	var arriving []*lateGroup
@@ -139,7 +140,7 @@ func (s *Store) supersede(groups []store.Group) {
 	}
 }
 
-// meets reports whether both groups write one key.
+// meets reports whether both groups write the same key.
 func (l *lateGroup) meets(g store.Group) bool {
 	return slices.ContainsFunc(g, func(w store.Write) bool {
 		return w.Op != store.Check && slices.ContainsFunc(l.group, func(mine store.Write) bool {

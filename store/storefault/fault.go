@@ -8,20 +8,20 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A Fault is what a Rule does to a call. The zero value does nothing. Faults
-// of several rules that match one call add up, in the order in which the rules
-// were added; of those that decide an outcome the first wins.
+// A Fault is what a Rule does to a call. The zero value does nothing. If
+// several rules match one call their faults add up, in the order in which the
+// rules were added. If several faults decide an outcome, the first wins.
 type Fault struct {
 	fate    fate
 	err     error
 	gate    *Gate // late
 	corrupt func(*store.Record)
-	// What the call waits for before and after the work of the wrapped store.
+	// The call waits for these before and after the work of the wrapped store.
 	waitBefore, waitAfter func(w waiting) error
 	hang                  bool // waitBefore stands for a lost request
 }
 
-// A fate is how a fault decides an outcome.
+// A fate is the way in which a fault decides an outcome.
 type fate uint8
 
 const (
@@ -36,20 +36,22 @@ const (
 // reaches the wrapped store. A nil err is ErrInjected.
 func Fail(err error) Fault { return decide(failed, err) }
 
-// Drop is Fail for a caller that cannot know: groups are answered Unknown with
-// err although nothing reaches the wrapped store. A nil err is ErrInjected.
+// Drop is like Fail, for a caller that cannot know: groups are answered Unknown
+// with err although nothing reaches the wrapped store. A nil err is
+// ErrInjected.
 func Drop(err error) Fault { return decide(dropped, err) }
 
-// LoseAck lets the wrapped store do the work and answers groups Unknown with
-// err all the same; reads fail with it. A nil err is ErrInjected.
+// LoseAck lets the wrapped store do the work but answers groups Unknown with
+// err; reads fail with it. A nil err is ErrInjected.
 func LoseAck(err error) Fault { return decide(unacknowledged, err) }
 
-// Late answers groups Unknown with err at once, and hands them to the wrapped
-// store when they have passed the gate, each in a Commit of its own with the
-// time of the original call. It is the write that arrives after its caller gave
-// up. One that still waits is dropped by Close, and when a later group that
-// writes one of its keys goes on to the wrapped store, since a store must not
-// let it overtake that one (C6). Reads fail with err. A nil err is ErrInjected.
+// Late answers groups Unknown with err at once, and passes them to the wrapped
+// store when they have passed the gate, each in a separate Commit with the time
+// of the original call. This is the write that arrives after its caller gave
+// up. Close drops a group that still waits. So does a later group that writes
+// one of its keys when it goes on to the wrapped store, because a store must
+// not let the earlier group arrive after it (C6). Reads fail with err. A nil
+// err is ErrInjected.
 func Late(g *Gate, err error) Fault {
 	f := decide(late, err)
 	f.gate = g
@@ -63,9 +65,9 @@ func decide(to fate, err error) Fault {
 	return Fault{fate: to, err: err}
 }
 
-// Delay makes a call wait before and after the work. When its context ends
-// during the first wait nothing was done: reads fail, groups are Rejected.
-// When it ends during the second, groups are answered Unknown.
+// Delay makes a call wait before and after the work. If its context ends during
+// the first wait, nothing was done: reads fail, groups are Rejected. If it ends
+// during the second, groups are answered Unknown.
 func Delay(before, after time.Duration) Fault {
 	return Fault{
 		waitBefore: func(w waiting) error { return w.pause(before) },
@@ -73,34 +75,34 @@ func Delay(before, after time.Duration) Fault {
 	}
 }
 
-// Hang loses the request: nothing reaches the wrapped store, and the call
-// lasts until its context ends or the store is closed. Then reads fail and all
-// groups of the call are answered Unknown. Close is not affected.
+// Hang loses the request: nothing reaches the wrapped store, and the call lasts
+// until its context ends or the store is closed. Then reads fail and all groups
+// of the call are answered Unknown. Hang does not affect Close.
 func Hang() Fault {
 	return Fault{hang: true, waitBefore: waiting.forever}
 }
 
-// HangAfter loses the answer: it is Hang after the wrapped store has done the
-// work.
+// HangAfter loses the answer: it is like Hang, after the wrapped store has done
+// the work.
 func HangAfter() Fault {
 	return Fault{waitAfter: waiting.forever}
 }
 
-// Stop makes a call wait at the gate before the work. A context that ends
-// there has the effect that it has on Delay.
+// Stop makes a call wait at the gate before the work. If the context ends
+// there, the effect is the same as in Delay.
 func Stop(g *Gate) Fault {
 	return Fault{waitBefore: func(w waiting) error { return w.at(g) }}
 }
 
-// StopAfter makes a call wait at the gate after the work and before its
-// answer.
+// StopAfter makes a call wait at the gate after the work and before its answer.
 func StopAfter(g *Gate) Fault {
 	return Fault{waitAfter: func(w waiting) error { return w.at(g) }}
 }
 
-// Corrupt lets change modify the records that Load and Expired return, those
-// of the whole call whichever keys the rule names. It is given copies and not
-// called for absent records; what the wrapped store has stays as it is.
+// Corrupt lets change modify the records that Load and Expired return, all
+// records of the call whichever keys the rule names. change gets copies, and is
+// not called for absent records; the records in the wrapped store stay as they
+// are.
 func Corrupt(change func(*store.Record)) Fault { return Fault{corrupt: change} }
 
 func hangs(faults []Fault) bool {
@@ -173,8 +175,8 @@ func (w waiting) at(g *Gate) error {
 	return err
 }
 
-// await waits for done, which may be nil, and fails when the call must not
-// wait longer.
+// await waits for done, which may be nil, and fails when the call must not wait
+// any longer.
 func await[T any](w waiting, done <-chan T) error {
 	select {
 	case <-done:

@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// A Gate is where calls stop until a test lets them go on. It holds no more
-// than the calls that wait at it. All methods may be called concurrently.
+// A Gate is a place where calls stop until a test lets them go on. It holds
+// only the calls that wait at it. All methods may be called concurrently.
 type Gate struct {
 	mu      sync.Mutex
 	open    bool
@@ -26,9 +26,9 @@ func NewGate() *Gate {
 	return &Gate{arrived: make(chan struct{})}
 }
 
-// Arrived waits until a call stands at the gate that was not returned before,
-// and returns it, the one that came first if there are several. It fails when
-// ctx ends.
+// Arrived waits until a call stands at the gate that it has not returned
+// before, and returns it; if there are several, it returns the one that came
+// first. It fails when ctx ends.
 func (g *Gate) Arrived(ctx context.Context) (Call, error) {
 	for {
 		g.mu.Lock()
@@ -49,7 +49,7 @@ func (g *Gate) Arrived(ctx context.Context) (Call, error) {
 	}
 }
 
-// Pass lets the call that has waited longest go on and reports whether there
+// Pass lets the call that has waited longest go on, and reports whether there
 // was one.
 func (g *Gate) Pass() bool {
 	g.mu.Lock()
@@ -88,7 +88,7 @@ func (g *Gate) arrive(call Call) *waiter {
 	return v
 }
 
-// leave takes a call away that gave up waiting.
+// leave removes a call that gave up waiting.
 func (g *Gate) leave(v *waiter) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -132,7 +132,9 @@ func TestLate(t *testing.T) {
 }
 
 // A late write never arrives after a later one of its key, which may be the
-// same once more and then a deletion (C6); others wait on.
+// same once more and then a deletion; others wait on.
+//
+// Proves C6.
 func TestLateIsSuperseded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, inner := wrapped(t)
@@ -159,6 +161,8 @@ func TestLateIsSuperseded(t *testing.T) {
 }
 
 // Close ends every wait: calls fail with ErrClosed, late writes are dropped.
+//
+// Proves C7.
 func TestCloseEndsWaits(t *testing.T) {
 	handles := memstore.Shared(2)
 	s, other := storefault.Wrap(handles[0], nil), handles[1]

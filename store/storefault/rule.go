@@ -2,20 +2,20 @@ package storefault
 
 import "slices"
 
-// A Rule says which calls a fault concerns. A Commit is matched group by
+// A Rule says which calls a fault applies to. A Commit is matched group by
 // group.
 type Rule struct {
 	// Op is the operation; Any stands for all.
 	Op Op
 	// Key, if not empty, must be among the keys of the call or group.
 	Key string
-	// Match, if not nil, must return true. It may be called by several
-	// goroutines at once.
+	// Match, if not nil, must return true. Several goroutines may call it at
+	// once.
 	Match func(Call) bool
-	// Skip is the number of matches that are let through first.
+	// Skip is the number of matches that pass unharmed first.
 	Skip int
-	// Times is the number of matches after those that the fault is applied
-	// to; 0 means all.
+	// Times is the number of matches after those to which the fault is applied;
+	// 0 means all.
 	Times int
 	// Fault is what happens.
 	Fault Fault
@@ -38,12 +38,12 @@ func (s *Store) Add(r Rule) *Added {
 	return a
 }
 
-// Remove takes the rule out of force, for calls that begin after it returns;
-// those that wait because of it go on waiting. Removing it again does nothing.
+// Remove ends the rule for calls that begin after it returns; calls that
+// already wait because of it go on waiting. Removing it again does nothing.
 func (a *Added) Remove() {
 	a.store.mu.Lock()
 	defer a.store.mu.Unlock()
-	// A new slice, because match goes through the old one without the lock.
+	// A new slice, because match reads the old one without the lock.
 	kept := make([]*Added, 0, len(a.store.rules))
 	for _, other := range a.store.rules {
 		if other != a {
@@ -61,7 +61,7 @@ func (a *Added) Hits() int {
 	return a.hits
 }
 
-// match returns the faults that a call meets.
+// match returns the faults that apply to a call.
 func (s *Store) match(call Call) []Fault {
 	s.mu.Lock()
 	rules := s.rules

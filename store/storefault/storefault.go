@@ -1,7 +1,7 @@
 // Package storefault wraps a store and lets tests decide what goes wrong with
-// its calls: delays, failures before and after the work is done, answers that
-// are lost, writes that arrive late, records that come back damaged, and gates
-// at which calls stop until the test lets them go on.
+// its calls: delays, failures before and after the work is done, lost answers,
+// writes that arrive late, damaged records, and gates at which calls stop until
+// the test lets them go on.
 //
 //	s := storefault.Wrap(memstore.New(), nil)
 //	s.Add(storefault.Rule{
@@ -12,8 +12,8 @@
 //		Fault: storefault.LoseAck(nil),
 //	})
 //
-// Without rules the wrapper does nothing but count. What it does depends on
-// the rules and the order of calls only; there is no randomness.
+// Without rules the wrapper only counts. What it does depends only on the rules
+// and the order of calls; there is no randomness.
 package storefault
 
 import (
@@ -26,7 +26,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// ErrInjected is the error of a fault that was given none. It wraps
+// ErrInjected is the error of a fault that was given no error. It wraps
 // store.ErrUnavailable.
 var ErrInjected = fmt.Errorf("storefault: injected: %w", store.ErrUnavailable)
 
@@ -41,7 +41,7 @@ const (
 	Expired
 	List
 	Close
-	ops // their number
+	ops // the number of operations
 )
 
 // String returns the name of the method in lower case.
@@ -53,25 +53,26 @@ func (op Op) String() string {
 	return "invalid"
 }
 
-// A Call describes a call, or the part of one that a rule is asked about.
+// A Call describes a call, or the part of a call that a rule is matched
+// against.
 type Call struct {
 	Op Op
-	// N is the number of the call among those of its Op, from 1 on.
+	// N is the number of the call among the calls of its Op, counted from 1.
 	N int
-	// Keys are those of the reads or of the writes, in order; the prefix for
+	// Keys are the keys of the reads or of the writes, in order; the prefix for
 	// List.
 	Keys []string
-	// Groups are those of a Commit: all of them for Options.Hook, the one in
-	// question for a Rule. Neither may modify them.
+	// Groups are the groups of a Commit: all of them for Options.Hook, only the
+	// matched one for a Rule. Neither may modify them.
 	Groups []store.Group
 }
 
-// Options change what a wrapper does beside its rules.
+// Options change what a wrapper does besides its rules.
 type Options struct {
-	// Features, if not nil, is given what the wrapped store declares and
-	// returns what the wrapper declares; it is called once. It changes the
-	// declaration and nothing else. List cannot be declared for a store that
-	// is no store.Lister.
+	// Features, if not nil, gets the features of the wrapped store and returns
+	// those of the wrapper. It is called once. It changes the declaration and
+	// nothing else. List cannot be declared for a store that is no
+	// store.Lister.
 	Features func(store.Features) store.Features
 	// Hook, if not nil, is called at the beginning of every call, in the
 	// goroutine of the caller and before any rule applies.
@@ -97,8 +98,8 @@ type Store struct {
 	closeErr  error
 }
 
-// Wrap returns a wrapper around s, which from then on belongs to the wrapper:
-// closing the wrapper closes s. Nil options are those with zero values.
+// Wrap returns a wrapper around s. From then on s belongs to the wrapper:
+// closing the wrapper closes s. Nil options mean the defaults.
 func Wrap(s store.Store, opts *Options) *Store {
 	if opts == nil {
 		opts = &Options{}
@@ -113,12 +114,12 @@ func Wrap(s store.Store, opts *Options) *Store {
 	return w
 }
 
-// Features returns those of the wrapped store, as Options.Features changed
-// them.
+// Features returns the features of the wrapped store, as Options.Features
+// changed them.
 func (s *Store) Features() store.Features { return s.features }
 
 // Count returns the number of calls of an operation that have begun since Wrap
-// or, for Any, of all together. Calls after Close do not count.
+// or, for Any, of all operations together. Calls after Close do not count.
 func (s *Store) Count(op Op) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -132,8 +133,8 @@ func (s *Store) Count(op Op) int {
 	return n
 }
 
-// begin counts a call and refuses it after Close. The caller owes a
-// s.underWay.Done when the error is nil.
+// begin counts a call and refuses it after Close. If the error is nil, the
+// caller must call s.underWay.Done.
 func (s *Store) begin(call *Call) error {
 	s.mu.Lock()
 	if s.closed {
@@ -229,9 +230,9 @@ func corruptAll(recs []store.Record, faults []Fault) []store.Record {
 
 // Close implements store.Store. Calls that wait at a gate or in a delay fail,
 // late writes that have not arrived are dropped, then the wrapped store is
-// closed. Faults can delay it, stop it at a gate and replace its answer by an
-// error; the wrapped store is closed all the same. It does this once; later
-// calls return the same answer.
+// closed. Faults can delay Close, stop it at a gate and replace its answer by
+// an error; the wrapped store is closed in any case. Close does this once;
+// later calls return the same answer.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		call := Call{Op: Close, N: 1}

@@ -20,6 +20,8 @@ var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
 var errTest = errors.New("test")
 
 // Without rules the wrapper is as good a store as the one inside.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
 func TestConformance(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		New: func(*testing.T) func(*testing.T) store.Store {
@@ -208,6 +210,7 @@ func TestHookAndCount(t *testing.T) {
 	}
 }
 
+// Proves C5.
 func TestFeatures(t *testing.T) {
 	override := &storefault.Options{Features: func(f store.Features) store.Features {
 		f.Immediate, f.Durable, f.List = false, true, true

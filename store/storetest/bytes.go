@@ -11,7 +11,7 @@ import (
 )
 
 // awkward are byte strings that text columns, patterns, paths, protocols and
-// escapings have been seen to change or to confuse with another.
+// escapings are known to change, or to confuse with another.
 var awkward = []string{
 	"\x00", "\x00\x00", "a\x00", "a\x00b", "a", "A", "a ", " a", "á", "a\u0301", "\xff", "\xff\xfe", "\xc3", "\xed\xa0\x80",
 	"\r\n", "\n", "\t", "'", "''", `"`, `\`, `\x00`, "%", "%00", "%2f", "_", "*", "?", "[a]", "$1", "{a}", ":", "/", "//", "../a", ".", "..",
@@ -128,7 +128,7 @@ func checkSlicesKept(e *env) {
 	}
 	var rev store.Revision
 	for i := range 30 {
-		// Of one length, so that a buffer that is reused fits.
+		// All have the same length, so that they fit into a reused buffer.
 		w := put("key", rev, fmt.Sprintf("value %03d", i))
 		keep("a write handed to Commit", w.Value, w.Meta)
 		rev = e.apply(w)[0]

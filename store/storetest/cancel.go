@@ -33,7 +33,7 @@ var cancelRules = []rule{
 		check: func(e *env) {
 			const rounds = 100
 			e.cancelledCommits(rounds, func(int) {})
-			// What came late must be whole too.
+			// A group that came late must be complete too.
 			for i := range rounds {
 				e.wantWhole(i)
 			}
@@ -83,8 +83,8 @@ var cancelRules = []rule{
 // pair names the keys of round i.
 func pair(i int) (string, string) { return fmt.Sprint("a", i), fmt.Sprint("b", i) }
 
-// cancelledCommits creates the keys of so many rounds with contexts that end
-// at any moment, and calls then after each.
+// cancelledCommits creates the keys of that many rounds with contexts that end
+// at any moment, and calls then after each round.
 func (e *env) cancelledCommits(rounds int, then func(i int)) {
 	e.t.Helper()
 	r := e.rand(0)
@@ -97,7 +97,7 @@ func (e *env) cancelledCommits(rounds int, then func(i int)) {
 }
 
 // cancelledCommit creates the keys of round i with a context that ends, and
-// checks that what is there afterwards is what the store said.
+// checks that the store has what it said.
 func (e *env) cancelledCommit(ctx context.Context, i int) {
 	e.t.Helper()
 	a, b := pair(i)
@@ -126,9 +126,9 @@ func (e *env) cancelledCommit(ctx context.Context, i int) {
 	e.wantWhole(i)
 }
 
-// wantWhole fails the rule when one key of round i is present and the other
-// is not. A group of unknown outcome may be applied between two reads, so half
-// is looked at twice: once one key is there the group is, whole.
+// wantWhole fails the rule if one key of round i is present and the other is
+// not. A group of unknown outcome may be applied between two reads, so the keys
+// are read twice: once one key is there, the whole group is.
 func (e *env) wantWhole(i int) {
 	e.t.Helper()
 	if !e.f.Groups {

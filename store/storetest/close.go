@@ -151,7 +151,8 @@ func checkGoroutines(e *env) {
 		}
 		wg.Wait()
 	}
-	// The first time, so that what lives as long as the process is there.
+	// The first time, so that goroutines that live as long as the process are
+	// there.
 	use()
 	if err := e.store.Close(); err != nil {
 		e.t.Fatalf("Close: %v", err)

@@ -87,8 +87,8 @@ func checkReopen(e *env) {
 func checkReopenRevisions(e *env) {
 	highest := map[string]store.Revision{}
 	for range 5 {
-		// One key lives on, one is deleted, one expires, one is written and
-		// deleted last so that nothing that is left has its revision.
+		// One key lives on, one is deleted, one expires, and one is written and
+		// deleted last, so that no remaining record has its revision.
 		lives := e.put1("lives", e.load("lives").Revision, "x")
 		expires := e.apply(expiring("expires", 0, "x", e.now.Add(time.Second)))[0]
 		deleted := e.put1("deleted", 0, "x")

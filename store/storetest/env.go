@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// An env is what the check of one rule works with. Its methods fail the rule
-// when the store's answer is not one of those the method allows, and may be
-// called from the goroutine of the check only.
+// An env is what the check of one rule works with. Its methods fail the rule if
+// the store's answer is not one that the method allows. Only the goroutine of
+// the check may call them.
 type env struct {
 	t      tb
 	ctx    context.Context
@@ -74,8 +74,8 @@ func (e *env) closeAll() {
 	e.cancel()
 }
 
-// rand returns a source that depends on the seed and on n, for instance one
-// for each goroutine. It has the seed printed if the rule fails.
+// rand returns a source that depends on the seed and on n, for example one for
+// each goroutine. If the rule fails, the seed is printed.
 func (e *env) rand(n uint64) *rand.Rand {
 	e.seeded = true
 	return rand.New(rand.NewPCG(e.seed, n))
@@ -153,7 +153,7 @@ func (e *env) conflict(writes ...store.Write) store.Result {
 }
 
 // rejected fails unless the result is Rejected with an error that is target;
-// nil stands for any.
+// nil stands for any error.
 func (e *env) rejected(res store.Result, target error, what string) {
 	e.t.Helper()
 	if res.Outcome != store.Rejected {
@@ -200,8 +200,8 @@ func (e *env) wantAbsent(keys ...string) {
 	}
 }
 
-// wantRecord fails the rule unless the key's record is what the write at that
-// revision made.
+// wantRecord fails the rule unless the key's record is the one that the write
+// at that revision made.
 func (e *env) wantRecord(w store.Write, rev store.Revision) {
 	e.t.Helper()
 	if err := sameRecord(e.load(w.Key), w, rev); err != nil {
@@ -258,7 +258,7 @@ func sameRecord(rec store.Record, w store.Write, rev store.Revision) error {
 	return nil
 }
 
-// wellFormed checks what holds for the results of every call.
+// wellFormed checks what must hold for the results of every call.
 func wellFormed(groups []store.Group, results []store.Result) error {
 	if len(results) != len(groups) {
 		return fmt.Errorf("Commit of %d groups returned %d results", len(groups), len(results))

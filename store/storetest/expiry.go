@@ -7,8 +7,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// grace is how far the clock of a call may be behind that of an earlier call
-// for every store. Beyond it, a store that does not declare Expire may have
+// grace is how far the clock of a call may be behind that of an earlier call,
+// for every store. Beyond that, a store that does not declare Expire may have
 // dropped what it saw expired.
 const grace = 30 * time.Second
 

@@ -64,8 +64,8 @@ var groupRules = []rule{
 	},
 }
 
-// checkGroupAtomic puts every kind of failing write at every place among
-// writes that would succeed.
+// checkGroupAtomic puts every kind of failing write at every place among writes
+// that would succeed.
 func checkGroupAtomic(e *env) {
 	again := func(key string) store.Revision {
 		return e.put1(key, e.load(key).Revision, "old")
@@ -174,8 +174,8 @@ var badWriteRules = []rule{
 		why:   "A value of MaxValue bytes is taken, one byte more is Rejected with ErrTooLarge, alone, and nothing is changed.",
 		needs: needs{maxValue: true},
 		check: func(e *env) {
-			// A limit beyond this is not what a caller runs into, and testing
-			// it costs more memory than a test machine may have.
+			// Callers do not reach a limit beyond this, and testing it takes
+			// more memory than a test machine may have.
 			const most = 64 << 20
 			if e.f.MaxValue > most {
 				e.t.Logf("MaxValue is %d: values up to %d are tested, the limit itself is not", e.f.MaxValue, most)
@@ -197,8 +197,7 @@ var badWriteRules = []rule{
 	},
 }
 
-// wantAllApplied fails the rule unless the results at these places are
-// Applied.
+// wantAllApplied fails the rule unless the results at these places are Applied.
 func (e *env) wantAllApplied(results []store.Result, places ...int) {
 	e.t.Helper()
 	for _, i := range places {

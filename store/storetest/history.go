@@ -15,8 +15,8 @@ type change struct {
 	made store.Revision // 0 = deleted
 }
 
-// checkHistory makes random changes from several goroutines and checks that
-// the applied ones of each key form one line.
+// checkHistory makes random changes from several goroutines and checks that the
+// applied changes of each key form one line.
 func checkHistory(e *env, stores ...store.Store) {
 	const workers, calls = 6, 40
 	keys := []string{"a", "b", "c"}
@@ -115,7 +115,7 @@ func oneLine(all []change, last store.Revision) error {
 		}
 	}
 	if last != 0 {
-		replaced = append(replaced, last) // by nobody yet, so by none of the others
+		replaced = append(replaced, last) // nobody has replaced it yet, so none of the others may have
 		deletions++
 	}
 	slices.Sort(made)

@@ -56,7 +56,7 @@ func checkModel(e *env) {
 	}
 }
 
-// call notes what is about to be asked.
+// call records what is about to be asked.
 func (m *model) call(format string, args ...any) {
 	m.trace = append(m.trace, m.e.now.UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
@@ -81,9 +81,9 @@ func (m *model) step() error {
 	return nil
 }
 
-// tick moves the time, mostly forwards and often to the very moment at which
-// a record expires. A store without Expire may drop what it saw expired some
-// time ago, so for it time never goes back by more than the grace.
+// tick moves the time, mostly forwards and often to the exact moment at which a
+// record expires. A store without Expire may drop what it saw expired some time
+// ago, so for such a store time never goes back by more than the grace.
 func (m *model) tick() {
 	if rec := m.records[m.key()]; rec != nil && rec.Expires.After(m.e.now) && m.r.IntN(2) == 0 {
 		m.e.now = rec.Expires
@@ -122,8 +122,8 @@ func (m *model) present(key string) store.Record {
 // key returns one of the keys.
 func (m *model) key() string { return m.keys[m.r.IntN(len(m.keys))] }
 
-// revision returns one that a caller may hold for the key: mostly the right
-// one, else an older one, none, or one that never was.
+// revision returns a revision that a caller may hold for the key: mostly the
+// right one, otherwise an older one, none, or one that never existed.
 func (m *model) revision(key string) store.Revision {
 	switch m.r.IntN(10) {
 	case 0:
@@ -221,8 +221,8 @@ func (m *model) commit() error {
 	return nil
 }
 
-// apply compares the result of a group with what the model says and changes
-// the model.
+// apply compares the result of a group with the model's answer and updates the
+// model.
 func (m *model) apply(g store.Group, bad bool, res store.Result) error {
 	want := store.Applied
 	unsure := false // whether an expired record that the store may drop is claimed
@@ -273,7 +273,7 @@ func (m *model) apply(g store.Group, bad bool, res store.Result) error {
 
 func (m *model) expired() error {
 	if m.r.IntN(2) == 0 {
-		m.e.advance(time.Duration(m.r.IntN(120)) * time.Second) // or all would be of the last minute
+		m.e.advance(time.Duration(m.r.IntN(120)) * time.Second) // otherwise all would expire in the last minute
 		m.latest = later(m.latest, m.e.now)
 	}
 	m.call("expired")

@@ -189,6 +189,8 @@ type breakage struct {
 }
 
 // The suite is worth what it catches.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
 func TestSuiteCatches(t *testing.T) {
 	for _, c := range slices.Concat(breakages, moreBreakages) {
 		t.Run(c.name, func(t *testing.T) {
@@ -199,6 +201,7 @@ func TestSuiteCatches(t *testing.T) {
 	}
 }
 
+// Proves C5.
 func TestSuiteCatchesDurable(t *testing.T) {
 	for _, c := range durableBreakages {
 		t.Run(c.name, func(t *testing.T) {
@@ -275,6 +278,8 @@ func TestSuitePasses(t *testing.T) {
 }
 
 // No rule is there for nothing: each is needed by a broken store.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
 func TestEveryRuleIsNeeded(t *testing.T) {
 	needed := map[string]bool{}
 	for _, c := range slices.Concat(breakages, moreBreakages) {

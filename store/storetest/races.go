@@ -61,7 +61,7 @@ func number(rec store.Record) (int, error) {
 	return strconv.Atoi(string(rec.Value))
 }
 
-// checkIncrements has several goroutines add to one key, each through one of
+// checkIncrements lets several goroutines add to one key, each through one of
 // the stores.
 func checkIncrements(e *env, stores ...store.Store) {
 	const workers, each = 6, 20
@@ -83,8 +83,8 @@ func checkIncrements(e *env, stores ...store.Store) {
 	}
 }
 
-// increment adds one to the number under a key. It goes on from the record
-// that a conflict returns, without another Load.
+// increment adds one to the number under a key. After a conflict it goes on
+// from the record that the conflict returns, without another Load.
 func increment(e *env, s store.Store, key string) error {
 	recs, err := s.Load(e.ctx, e.now, []store.Read{{Key: key}})
 	if err != nil {
@@ -150,7 +150,8 @@ func checkTransfers(e *env, stores ...store.Store) {
 	}
 }
 
-// transfer tries once to move one unit; false means that another was faster.
+// transfer tries once to move one unit; false means that another goroutine was
+// faster.
 func transfer(e *env, s store.Store, from, to string) (bool, error) {
 	recs, err := s.Load(e.ctx, e.now, []store.Read{{Key: from}, {Key: to}})
 	if err != nil {

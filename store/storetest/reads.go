@@ -121,7 +121,7 @@ func checkHave(e *env) {
 	}
 }
 
-// checkReadsFollowWrites lets one goroutine write and hands each revision,
+// checkReadsFollowWrites lets one goroutine write, and passes each revision,
 // once acknowledged, to others that read.
 func checkReadsFollowWrites(e *env) {
 	const readers, rounds = 4, 50

@@ -97,7 +97,7 @@ var sharedRules = []rule{
 	},
 }
 
-// checkSharedReads passes the writing around and reads through all handles
+// checkSharedReads lets the handles write in turn and reads through all of them
 // after each write, with the revision that each held before.
 func checkSharedReads(e *env) {
 	stores := []store.Store{e.store, e.handle(), e.handle()}

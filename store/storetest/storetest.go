@@ -1,5 +1,5 @@
 // Package storetest checks that a store keeps the rules C1 to C7 of package
-// store. Whoever writes a store calls [Run] from a test:
+// store. If you write a store, call [Run] from a test:
 //
 //	func TestConformance(t *testing.T) {
 //		storetest.Run(t, storetest.Harness{
@@ -16,19 +16,19 @@
 //		})
 //	}
 //
-// Every rule is a subtest of its own, named after the rule of the contract it
-// comes from, and prints what the rule is for when it fails. The rules about
+// Every rule is a separate subtest, named after the rule of the contract it
+// comes from, and prints the purpose of the rule when it fails. The rules about
 // groups, expiry, listing, durability and the size of values run according to
-// what the store declares in its Features; a rule that does not concern the
-// store is a subtest that says so in its name.
+// what the store declares in its Features. If a rule does not concern the
+// store, its subtest says so in its name.
 //
-// Some subtests make seeded random calls. They print their seed when they fail;
-// setting STORETEST_SEED to it repeats the calls of the sequential ones
-// exactly, and the choices of every goroutine of the concurrent ones.
+// Some subtests make seeded random calls. They print their seed when they fail.
+// With STORETEST_SEED set to it, sequential subtests repeat their calls
+// exactly, and concurrent ones repeat the choices of every goroutine.
 //
 // The suite compares the goroutines before and after some of its subtests, so
-// nothing else may run beside it: do not call t.Parallel around Run. Run it
-// with the race detector as well.
+// nothing else may run at the same time: do not call t.Parallel around Run. Run
+// it with the race detector as well.
 package storetest
 
 import (
@@ -44,16 +44,16 @@ import (
 // A Harness says how to open the store under test.
 type Harness struct {
 	// New makes an empty place and returns a function that opens the store on
-	// it; what the place needs to be cleaned up goes into t.Cleanup. The store
-	// that open returned last is closed before open is called again, and at
-	// the end of the subtest. A store that is not Durable may come back empty.
+	// it. Clean the place up with t.Cleanup. The suite closes the store that
+	// open returned last before it calls open again, and at the end of the
+	// subtest. A store that is not Durable may come back empty.
 	New func(t *testing.T) (open func(t *testing.T) store.Store)
 	// Shared does the same for handles that may be open at the same time; nil
 	// if the store has no such mode.
 	Shared func(t *testing.T) (open func(t *testing.T) store.Store)
 }
 
-// Run checks every rule, each in a subtest with a place of its own.
+// Run checks every rule, each in a subtest with a separate place.
 func Run(t *testing.T, h Harness) {
 	t.Helper()
 	if h.New == nil {
@@ -101,8 +101,8 @@ func seedOf(t *testing.T) uint64 {
 	return seed
 }
 
-// A tb is what a rule needs of a *testing.T. The suite's own tests hand rules
-// another one, to see them fail.
+// A tb is the part of *testing.T that a rule needs. The suite's own tests pass
+// rules another tb, to see them fail.
 type tb interface {
 	Helper()
 	Errorf(format string, args ...any)
@@ -115,7 +115,7 @@ type tb interface {
 type rule struct {
 	// name begins with the number that the rule has in package store.
 	name string
-	// why says in plain words what goes wrong with a store that breaks it.
+	// why says in plain words what goes wrong if a store breaks the rule.
 	why   string
 	needs needs
 	check func(e *env)
@@ -151,7 +151,7 @@ func (n needs) missing(f store.Features, h Harness) string {
 	return ""
 }
 
-// run checks the rule against a place of its own.
+// run checks the rule on a separate place.
 func (r rule) run(t tb, seed uint64, open func() store.Store) {
 	t.Helper()
 	e := newEnv(t, seed, open, r.needs.shared)

@@ -269,7 +269,7 @@ func (f *fleet) told() string {
 // change that was acknowledged is there, once, for all of them, and every state
 // that expires is told to a program that knows its module.
 //
-// Proves A3, A15, K2, K3, K4, N1, S4, S5.
+// Proves A3, A15, K2, K3, K4, S4, S5, N1.
 func TestSoakFleet(t *testing.T) {
 	rounds, kills := 3, 8
 	if soak() {

@@ -12,11 +12,13 @@ import (
 	"github.com/stay-go/stay/tests/internal/crashsite"
 )
 
-// A3, K2, K3, K4, S4, S5: whenever the server is killed, every change that was
-// acknowledged is there after the restart, what was not acknowledged is there
-// as a whole or not at all, and nothing comes back that was reset, deleted,
-// logged out, renewed, destroyed, revoked or expired. Guests in memory go with
-// the process, and what is debounced loses at most what was not stored yet.
+// Whenever the server is killed, every change that was acknowledged is there
+// after the restart, what was not acknowledged is there as a whole or not at
+// all, and nothing comes back that was reset, deleted, logged out, renewed,
+// destroyed, revoked or expired. Guests in memory go with the process, and what
+// is debounced loses at most what was not stored yet.
+//
+// Proves A3, K2, K3, K4, S4, S5.
 func TestSoakKill9(t *testing.T) {
 	cycles := 30
 	if soak() {

@@ -27,13 +27,15 @@ import (
 	"github.com/stay-go/stay/tests/internal/powercut"
 )
 
-// A3, C5, S4, S5: whenever the power is cut, every change whose response had
-// begun to leave is there afterwards, what was not acknowledged is there as a
-// whole or not at all, and nothing comes back that was ended. The disk keeps
-// what was synced, and of what was not, nothing or any sectors.
+// Whenever the power is cut, every change whose response had begun to leave is
+// there afterwards, what was not acknowledged is there as a whole or not at
+// all, and nothing comes back that was ended. The disk keeps what was synced,
+// and of what was not, nothing or any sectors.
 //
 // The system calls of a real server say what was synced when, and when each
 // response left. From them the files are built as the cut would leave them.
+//
+// Proves A3, S4, S5, C5.
 func TestSoakPowerCut(t *testing.T) {
 	strace := needStrace(t)
 	plans := []plan{{runs: 3, requests: 150, cuts: 20}}

@@ -1,6 +1,6 @@
 // Package crash_test ends a real server without warning, as kill -9 and as a
 // power cut do, and proves that nothing that was acknowledged is lost, torn or
-// brought back (A3).
+// brought back.
 package crash_test
 
 import (

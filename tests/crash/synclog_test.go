@@ -9,10 +9,12 @@ import (
 	"github.com/stay-go/stay/tests/internal/powercut"
 )
 
-// E1, E3, C5: what a server that was killed had written to the log, but not
-// synced yet, is synced before anybody reads it. Otherwise a power cut would
-// take back what was shown after the restart, and what was acknowledged
-// without a write because it was there already.
+// What a server that was killed had written to the log, but not synced yet, is
+// synced before anybody reads it. Otherwise a power cut would take back what
+// was shown after the restart, and what was acknowledged without a write
+// because it was there already.
+//
+// Proves E1, E3, C5.
 func TestLogIsSyncedBeforeItIsRead(t *testing.T) {
 	strace := needStrace(t)
 	dir, err := filepath.EvalSymlinks(t.TempDir())

@@ -55,9 +55,11 @@ func (w *world) visit(n *node, cookie, word string) (items []string, id, next st
 	return items, id, next, err
 }
 
-// S6: a clock that is set back neither ends a session nor shortens it, and
-// when it has caught up the session ends when it would have ended.
-func TestS6ClockGoesBack(t *testing.T) {
+// A clock that is set back neither ends a session nor shortens it, and when it
+// has caught up the session ends when it would have ended.
+//
+// Proves S6.
+func TestClockThatGoesBackEndsNoSession(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, n := oneNode(t)
 		defer w.close()
@@ -91,9 +93,11 @@ func TestS6ClockGoesBack(t *testing.T) {
 	})
 }
 
-// S5: a cookie that has ended is answered quietly for a minute, and not for as
-// long as the clock needs to catch up after it was set back by hours.
-func TestS5QuietMinuteWhenTheClockGoesBack(t *testing.T) {
+// A cookie that has ended is answered quietly for a minute, and not for as long
+// as the clock needs to catch up after it was set back by hours.
+//
+// Proves S5.
+func TestQuietMinuteWhenTheClockGoesBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, n := oneNode(t)
 		defer w.close()
@@ -126,9 +130,11 @@ func TestS5QuietMinuteWhenTheClockGoesBack(t *testing.T) {
 	})
 }
 
-// A15: a clock that is set back while a state expires has its hook run once,
-// and the state begins anew; what is stored then expires in its own time.
-func TestA15ClockGoesBackDuringTheHook(t *testing.T) {
+// A clock that is set back while a state expires has its hook run once, and the
+// state begins anew; what is stored then expires in its own time.
+//
+// Proves A15.
+func TestClockGoesBackDuringTheHook(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := &clock{}
 		opts := options()

@@ -49,9 +49,11 @@ var grounds = []ground{
 
 // Whatever the store does to the requests of many visitors: what was
 // acknowledged is there, once, on every node and after a restart; what failed
-// is not; what is unknown is there once or not at all. Everybody is answered
-// in bounded time, and when the store works again everything works at once,
-// with the right values (A3, B11, E1, E3, E5, E6, E7, N1, S5).
+// is not; what is unknown is there once or not at all. Everybody is answered in
+// bounded time, and when the store works again everything works at once, with
+// the right values.
+//
+// Proves A3, B11, E1, E3, E5, E6, E7, S5, N1.
 func TestSoakStoreFaults(t *testing.T) {
 	for _, g := range grounds {
 		if soak() {

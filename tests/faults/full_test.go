@@ -30,7 +30,9 @@ type room struct {
 // When there is no space left, changes are answered 503 and leave no trace,
 // what was acknowledged is there, reads go on, and as soon as there is space
 // again the same App takes every change. So it is with a database that may not
-// grow, and, under STAY_SOAK, with a disk that is full (A3, C5, E1).
+// grow, and, under STAY_SOAK, with a disk that is full.
+//
+// Proves A3, E1, C5.
 func TestSoakFullStore(t *testing.T) {
 	t.Run("limit", func(t *testing.T) {
 		var ballast []*stay.State[blob]

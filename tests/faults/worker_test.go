@@ -112,7 +112,7 @@ func (w *worker) appendTo(n *node, b *browser, s *stay.State[List], account stri
 	}
 }
 
-// read shows nothing older than what was acknowledged before (E3).
+// read shows nothing older than what was acknowledged before.
 func (w *worker) read(n *node, b *browser) {
 	s, account := w.state(n)
 	var must []string
@@ -134,7 +134,7 @@ func (w *worker) read(n *node, b *browser) {
 	})
 }
 
-// renew gives the session another cookie; the old one is refused then (S5).
+// renew gives the session another cookie; the old one is refused then.
 func (w *worker) renew(n *node, b *browser) {
 	old := b.get()
 	var err error
@@ -171,7 +171,7 @@ func (w *worker) refused(n *node, cookie, id, why string) {
 }
 
 // destroy ends the session: nothing of it is left, and nothing works through
-// its cookie (S5).
+// its cookie.
 func (w *worker) destroy(n *node, b *browser) {
 	cookie := b.get()
 	if cookie == "" {

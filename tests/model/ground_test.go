@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -143,8 +143,8 @@ const (
 type process struct {
 	role    role
 	app     *stay.App
-	bridge  bridge.App
-	ring    bridge.Keyring
+	door    access.App
+	ring    access.Keyring
 	modules map[string]*handle
 }
 
@@ -178,8 +178,8 @@ func (w *world) start(i int) {
 			p.modules[sp.name] = register[Page](p.app, sp, own, told)
 		}
 	}
-	p.bridge = bridge.AppOf(p.app)
-	p.ring = p.bridge.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
+	p.door = access.AppOf(p.app)
+	p.ring = p.door.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
 	w.processes[i] = p
 }
 

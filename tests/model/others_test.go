@@ -201,7 +201,7 @@ const sweepLag = time.Minute + time.Second
 func (w *world) sweep(i int) {
 	w.note("sweep in %d", i)
 	p, now := w.processes[i], w.model.now()
-	p.bridge.Sweep()
+	p.door.Sweep()
 	w.listen()
 	for _, h := range w.model.heirs {
 		due := !h.told && !h.when.Add(sweepLag).After(now)

@@ -48,7 +48,7 @@ func (w *world) step() {
 	case k < 97:
 		i := w.n(len(w.processes))
 		w.note("evict in %d", i)
-		w.processes[i].bridge.Evict(false)
+		w.processes[i].door.Evict(false)
 	case k < 99:
 		w.restart(w.n(len(w.processes)))
 	case w.n(4) == 0:
@@ -147,11 +147,11 @@ func (w *world) visitOp(v *visit) {
 		w.note("  destroy")
 		v.compare("destroy", value{}, session.Destroy(v.ctx), value{}, v.destroy())
 	case k < 93:
-		if !v.p.bridge.ResetsOnPageLoad() {
+		if !v.p.door.ResetsOnPageLoad() {
 			return
 		}
 		w.note("  page load")
-		err := v.p.bridge.PageLoad(v.ctx)
+		err := v.p.door.PageLoad(v.ctx)
 		v.load()
 		v.compare("page load", value{}, err, value{}, nil)
 	default:

@@ -218,7 +218,7 @@ func playAll(t *testing.T, seed uint64, steps int) {
 // Whatever sessions, users, jobs, sweeps, restarts and several programs on one
 // store do, one after the other: all that is visible is what a small model says.
 //
-// Proves K1 to K8, S1 to S7, N1, A15, B11.
+// Proves A15, B11, K1, K2, K3, K4, K5, K6, K7, K8, S1, S2, S3, S4, S5, S6, S7, N1.
 func TestEveryScopeFollowsTheModel(t *testing.T) {
 	seed := testseed.New(t)
 	for n := range uint64(2) {

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 )
 
@@ -88,7 +88,7 @@ func (c *carrier) Issue(token string, until time.Time) bool {
 func (c *carrier) Used()      {}
 func (c *carrier) Open() bool { return true }
 
-var _ bridge.Carrier = (*carrier)(nil)
+var _ access.Carrier = (*carrier)(nil)
 
 // A visit is one request, as the product and the model see it.
 type visit struct {
@@ -110,7 +110,7 @@ func (w *world) begin(proc int, c *cookie) *visit {
 	if c != nil {
 		token = c.token
 	}
-	v.ctx = p.bridge.Begin(context.Background(), p.ring, token, v.carrier)
+	v.ctx = p.door.Begin(context.Background(), p.ring, token, v.carrier)
 	return v
 }
 

@@ -14,12 +14,31 @@ type mutant struct {
 
 // The packages that notice, in the order in which they are asked.
 var (
-	bySimulation = []string{"./internal/engine", ".", "./tests/faults"}
-	byRoot       = []string{".", "./tests/faults"}
+	bySimulation = append([]string{"./internal/engine"}, by("changes")...)
+	byRoot       = by("")
 	byWeb        = []string{"./web"}
 	byMemory     = []string{"./store/memstore"}
 	bySQLite     = []string{"./store/sqlitestore"}
 )
+
+// subjects are the folders of internal/proofs, the quickest tests first.
+var subjects = []string{"signing", "values", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory"}
+
+// by are the packages that prove what package stay promises: first that of the
+// subject which the mutant is about, if there is one, then the root and the
+// others.
+func by(subject string) (packages []string) {
+	if subject != "" {
+		packages = append(packages, "./internal/proofs/"+subject)
+	}
+	packages = append(packages, ".")
+	for _, other := range subjects {
+		if other != subject {
+			packages = append(packages, "./internal/proofs/"+other)
+		}
+	}
+	return append(packages, "./tests/faults")
+}
 
 var mutants = []mutant{
 	// Turns, batches and what their members are told.
@@ -33,7 +52,7 @@ var mutants = []mutant{
 		"readers see a change before it is stored", "E3", "internal/engine/update.go",
 		"eff := in.m.finish(w, how, next, late)",
 		"eff := in.m.finish(w, how, next, late)\n\tin.publish(in.m.working)",
-		byRoot,
+		by("changes"),
 	},
 	{
 		"what a rejected batch did is not rolled back", "E1", "internal/engine/turn.go",
@@ -48,28 +67,28 @@ var mutants = []mutant{
 		"told = e.finish(in, w, how, next)", "if returned {\n\t\t\ttold = e.finish(in, w, how, next)\n\t\t}", byRoot,
 	},
 	{
-		"a change is used again while the store works on it", "E4", "op.go",
-		"if err == nil {\n\t\t*o = op{}", "if true {\n\t\t*o = op{}", byRoot,
+		"a change is used again while the store works on it", "E4", "state_change.go",
+		"if err == nil {\n\t\t*o = op{}", "if true {\n\t\t*o = op{}", by("changes"),
 	},
 	{
 		"what is read without the cache leaves memory first", "E6", "internal/engine/cache.go",
-		"!one.used.Swap(false) ||", "true ||", byRoot,
+		"!one.used.Swap(false) ||", "true ||", by("memory"),
 	},
 	{
 		"what comes back leaves memory like what came once", "E6", "internal/engine/cache.go",
-		"case in.segment == usedOnce && u.later:", "case false:", byRoot,
+		"case in.segment == usedOnce && u.later:", "case false:", by("memory"),
 	},
 	{
 		"a request that uses a state twice comes back to it", "E6", "internal/engine/load.go",
-		"later: !ref.First", "later: true", byRoot,
+		"later: !ref.First", "later: true", by("memory"),
 	},
 	{
 		"what does not exist takes a place of what does", "E6", "internal/engine/load.go",
-		"in.kind.cache.setAside(in)", "_ = in", byRoot,
+		"in.kind.cache.setAside(in)", "_ = in", by("memory"),
 	},
 	{
 		"what values take in memory is not counted", "E6", "internal/engine/update.go",
-		"next.weight = weigh(bytes)", "_ = bytes", byRoot,
+		"next.weight = weigh(bytes)", "_ = bytes", by("memory"),
 	},
 	{
 		"any number may wait for one state", "E6", "internal/engine/turn.go",
@@ -78,109 +97,109 @@ var mutants = []mutant{
 	// What the store answers.
 	{
 		"a write that is sent again after a lost answer runs twice", "E5", "internal/engine/outgoing.go",
-		"return vanished // applied", "continue // applied", byRoot,
+		"return vanished // applied", "continue // applied", by("changes"),
 	},
 	{
 		"a rejection of the second sending counts for the first", "E5", "internal/engine/outgoing.go",
-		"if r.sent > 1 {", "if false {", byRoot,
+		"if r.sent > 1 {", "if false {", by("changes"),
 	},
 	{
 		"a conflict counts as success", "E5", "internal/engine/outgoing.go",
-		"return conflicted // with others", "return vanished", byRoot,
+		"return conflicted // with others", "return vanished", by("changes"),
 	},
 	{
 		"a write that is sent again after its record was deleted runs twice", "E5", "internal/engine/outgoing.go",
-		"\treturn lost\n", "\treturn conflicted\n", byRoot,
+		"\treturn lost\n", "\treturn conflicted\n", by("nodes"),
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
-		"v.birth = by.newBirth()", "v.birth = 1", byRoot,
+		"v.birth = by.newBirth()", "v.birth = 1", by("keys"),
 	},
 	{
 		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
-		"if base.Revision == 0 {", "if true {", byRoot,
+		"if base.Revision == 0 {", "if true {", by("keys"),
 	},
 	{
 		"a state is shown after it has expired", "A15", "internal/engine/load.go",
-		"!v.expired(ref.Now) || ", "true || ", byRoot,
+		"!v.expired(ref.Now) || ", "true || ", by("expiry"),
 	},
 	// Debounce.
 	{
 		"a state leaves memory before it is saved", "A14", "internal/engine/evict.go",
-		" || !in.clean()", "", byRoot,
+		" || !in.clean()", "", by("debounce"),
 	},
 	{
 		"a login goes on although what was kept back could not be saved", "A14", "internal/engine/group.go",
-		"err := e.saveNow(ctx, p.in); err != nil", "err := e.saveNow(ctx, p.in); false", byRoot,
+		"err := e.saveNow(ctx, p.in); err != nil", "err := e.saveNow(ctx, p.in); false", by("debounce"),
 	},
 	{
 		"a save of unknown outcome is forgotten", "E5", "internal/engine/save.go",
-		"d.doubtful = s\n", "_ = s\n", byRoot,
+		"d.doubtful = s\n", "_ = s\n", by("debounce"),
 	},
 	// Sessions and keys.
 	{
 		"a request under way changes what its session has left", "S5", "internal/engine/update.go",
-		"ref.Guard != nil && !ref.Guard.Valid(in.m.committed)", "false", byRoot,
+		"ref.Guard != nil && !ref.Guard.Valid(in.m.committed)", "false", by("keys"),
 	},
 	{
-		"a request under way brings back a session that has ended", "S5", "resolve.go",
-		"all := r.companions(r.version)", "all := []engine.Companion(nil)", byRoot,
+		"a request under way brings back a session that has ended", "S5", "state_resolve.go",
+		"all := r.companions(r.version)", "all := []engine.Companion(nil)", by("sessions"),
 	},
 	{
-		"ids are stored as they are", "B3", "token.go",
-		"sum := sha256.Sum256(id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], id[:])", byRoot,
+		"ids are stored as they are", "B3", "internal/keyspace/keyspace.go",
+		"sum := sha256.Sum256(id[:])", "sum := sha256.Sum256(nil)\n\tcopy(sum[:], id[:])", by("sessions"),
 	},
 	{
-		"a cookie is taken without its signature", "W1", "keyring.go",
+		"a cookie is taken without its signature", "W1", "internal/signing/ring.go",
 		"hmac.Equal(sig, sum)", "len(sig) == len(sum)", byRoot,
 	},
 	{
-		"everybody has the state of one session", "B4", "resolve.go",
-		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: idEncoding.EncodeToString(make([]byte, 20))}", byRoot,
+		"everybody has the state of one session", "B4", "module_registry.go",
+		"target{kind: m.kind, id: id}", "target{kind: m.kind, id: strings.Repeat(\"0\", 32)}", byRoot,
 	},
 	{
-		"a cookie works on after it was replaced", "S5", "session.go",
-		"case s.gen < rec.Gen:\n", "case s.gen < rec.Gen:\n\t\ts.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", byRoot,
+		"a cookie works on after it was replaced", "S5", "session_visit.go",
+		"case v.gen < rec.Gen:\n", "case v.gen < rec.Gen:\n\t\tv.gen = rec.Gen\n\t\treturn true, time.Time{}\n\tcase false:\n", by("sessions"),
 	},
 	{
-		"a session works on after it was destroyed", "S5", "session.go",
-		"case rec.past().Ended != 0:\n", "case false:\n", byRoot,
+		"a session works on after it was destroyed", "S5", "session_visit.go",
+		"case rec.past().Ended != 0:\n", "case false:\n", by("sessions"),
 	},
 	{
-		"a session works on after its user has revoked it", "S7", "sessions.go",
-		"return u.Epoch != rec.past().Epoch, ", "return false, ", byRoot,
+		"a session works on after its user has revoked it", "S7", "session_store.go",
+		"return u.Epoch != rec.past().Epoch, ", "return false, ", by("logins"),
 	},
 	{
-		"a switch takes the state of one key to the other", "K4", "move.go",
-		"v := m.schema.Clone(there.Value)", "v := m.schema.Clone(mv.left.result)", byRoot,
+		"a switch takes the state of one key to the other", "K4", "state_move.go",
+		"v := m.schema.Clone(there.Value)", "v := m.schema.Clone(mv.left.result)", by("keys"),
 	},
 	{
-		"a session is attached to whatever has its key by now", "K8", "resolve.go",
-		"v.Revision != 0 && v.Birth() == t.birth", "v.Revision != 0", byRoot,
+		"a session is attached to whatever has its key by now", "K8", "module_registry.go",
+		"v.Revision != 0 && v.Birth() == t.birth", "v.Revision != 0", by("keys"),
 	},
 	{
 		"what is read is the state itself", "M1", "state.go",
 		"return s.module.schema.Clone(v).(*S), nil", "return v.(*S), nil", byRoot,
 	},
 	{
-		"a record that cannot be read counts as absent", "M3", "moduletype.go",
+		"a record that cannot be read counts as absent", "M3", "module_type.go",
 		"return engine.Loaded{}, t.corrupt(key, err)\n\t\t}\n\t\tif", "l.Value, err = t.schema.Initial(), nil\n\t\t}\n\t\tif", byRoot,
 	},
 	{
-		"a sweep does not look again once it has claimed", "A15", "claim.go",
-		"case rec.Revision == e.expired[i].Revision:", "case true:", byRoot,
+		"a sweep does not look again once it has claimed", "A15", "internal/sweep/due.go",
+		"case rec.Revision == d.expired[i].Revision:", "case true:", by("expiry"),
 	},
 	{
-		"memory is taken for the truth on a shared store", "N1", "sync.go",
-		"b != nil && !b.Features().SoleOwner", "b != nil && b == nil", byRoot,
+		"memory is taken for the truth on a shared store", "N1", "base.go",
+		"b != nil && !b.Features().SoleOwner", "b != nil && b == nil", by("nodes"),
 	},
 	{
 		"a read takes over a load that began before it", "N1", "internal/engine/prefetch.go",
-		"joined[b] = append(joined[b], read{in: in, ref: i})", "_ = joined[b]", byRoot,
+		"joined[b] = append(joined[b], read{in: in, ref: i})", "_ = joined[b]", by("nodes"),
 	},
 	{
 		"a deletion that is read counts as older than all else", "N1", "internal/engine/prefetch.go",
-		"(v.Revision == 0) != (now.Revision == 0)", "false", byRoot,
+		"(v.Revision == 0) != (now.Revision == 0)", "false", by("nodes"),
 	},
 	{
 		"a late answer brings an old record into memory", "N1", "internal/engine/companions.go",
@@ -188,37 +207,37 @@ var mutants = []mutant{
 	},
 	{
 		"a late answer takes back what another node has made since", "N1", "internal/engine/conclude.go",
-		"in.snapshot.Load().Revision > in.m.working.Revision", "false", byRoot,
+		"in.snapshot.Load().Revision > in.m.working.Revision", "false", by("nodes"),
 	},
 	{
-		"an ended cookie is refused until the clock has caught up", "S5", "session.go",
-		"now.Sub(since).Abs() < quietFor", "now.Sub(since) < quietFor",
+		"an ended cookie is refused until the clock has caught up", "S5", "session_visit.go",
+		"now.Sub(since).Abs() < grace", "now.Sub(since) < grace",
 		[]string{"./tests/faults"},
 	},
 	// Programs with different modules on one store.
 	{
-		"a state is stored before its module is listed", "A15", "catalog.go",
-		"!s.catalog.current() && storesState", "false && storesState", byRoot,
+		"a state is stored before its module is listed", "A15", "module_catalog.go",
+		"!s.catalog.current() && storesState", "false && storesState", by("nodes"),
 	},
 	{
-		"a sweep removes what another program has a hook of", "A15", "expire.go",
-		"if !s.hookElsewhere(&rec) {", "if true {", byRoot,
+		"a sweep removes what another program has a hook of", "A15", "internal/sweep/sweep.go",
+		"if !s.hookElsewhere(&rec) {", "if true {", by("nodes"),
 	},
 	{
-		"what ends with its session is not told to the program with the hook", "A15", "estate.go",
-		"if e.hookElsewhere[rec.Key] {", "if false {", byRoot,
+		"what ends with its session is not told to the program with the hook", "A15", "internal/sweep/due.go",
+		"if d.hookElsewhere[rec.Key] {", "if false {", by("nodes"),
 	},
 	{
-		"a guest that waits is not taken along", "K2", "resolve.go",
-		"m.guestWaits(rec) && !nested(ctx)", "m.guestWaits(rec) && false", byRoot,
+		"a guest that waits is not taken along", "K2", "state_resolve.go",
+		"m.guestWaits(rec) && !nested(ctx)", "m.guestWaits(rec) && false", by("nodes"),
 	},
 	{
-		"a login has no guest wait for the program that knows the module", "K2", "login.go",
-		"rec.wait(module, l.user)", "_ = module", byRoot,
+		"a login has no guest wait for the program that knows the module", "K2", "session_login.go",
+		"rec.wait(module, l.user)", "_ = module", by("nodes"),
 	},
 	{
-		"Destroy leaves states of modules that its program does not have", "S5", "sessions.go",
-		"c.deleteForeign(ctx, id, rec)", "c.deleteForeign(ctx, \"\", rec)", byRoot,
+		"Destroy leaves states of modules that its program does not have", "S5", "session_store.go",
+		"c.deleteForeign(ctx, id, rec)", "c.deleteForeign(ctx, \"\", rec)", by("nodes"),
 	},
 	// HTTP.
 	{
@@ -230,7 +249,7 @@ var mutants = []mutant{
 		"return u.recorder.err()", "u.recorder.send()\n\treturn u.recorder.err()", byWeb,
 	},
 	{
-		"a cookie says what another one said", "W1", "verified.go",
+		"a cookie says what another one said", "W1", "internal/signing/cache.go",
 		"[]byte(value)) == 0", "[]byte(value)) < 0", byRoot,
 	},
 	{

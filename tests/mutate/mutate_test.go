@@ -134,7 +134,7 @@ func TestTableIsWhole(t *testing.T) {
 	}
 }
 
-// declares reports whether the package, named as in docs/rules.md, has the
+// declares reports whether the package, named as in docs/proofs.md, has the
 // test.
 func declares(t *testing.T, pkg, test string) bool {
 	t.Helper()
@@ -155,4 +155,24 @@ func declares(t *testing.T, pkg, test string) bool {
 		}
 	}
 	return false
+}
+
+// A package that notices exists, and each subject of the proofs is asked.
+func TestPackagesThatNoticeExist(t *testing.T) {
+	for _, m := range mutants {
+		for _, pkg := range m.tests {
+			if files, err := filepath.Glob(filepath.Join(root, pkg, "*_test.go")); err != nil || len(files) == 0 {
+				t.Errorf("mutant %q: %s has no tests (%v)", m.name, pkg, err)
+			}
+		}
+	}
+	folders, err := filepath.Glob(filepath.Join(root, "internal", "proofs", "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, folder := range folders {
+		if subject := filepath.Base(folder); !slices.Contains(subjects, subject) {
+			t.Errorf("internal/proofs/%s is not among the subjects: add it", subject)
+		}
+	}
 }

@@ -19,7 +19,7 @@ func (m *mutant) row(pkg, test string) string {
 	return fmt.Sprintf("| %s | %s | `%s` | `%s` %s |", m.rule, m.name, m.file, place(pkg), test)
 }
 
-// place is a package as docs/rules.md names it.
+// place is a package as docs/proofs.md names it.
 func place(pkg string) string {
 	if pkg = path.Clean(pkg); pkg == "." {
 		return "stay"

@@ -17,9 +17,11 @@ func script(js string) func(*browsertest.Page) {
 	return func(p *browsertest.Page) { p.Eval(js + `; ""`) }
 }
 
-// W4, B6: what a browser does by itself, on a host that it trusts to be its
-// own machine, as it trusts https.
-func TestW4B6PlainRequests(t *testing.T) {
+// What a browser does by itself, on a host that it trusts to be its own
+// machine, as it trusts https.
+//
+// Proves B6, W4.
+func TestPlainRequestsReset(t *testing.T) {
 	s := newSite(t)
 	s.run(browsertest.Start(t), s.url, []kind{
 		{
@@ -92,8 +94,10 @@ func speculate(how, url string) string {
 		textContent: JSON.stringify({` + how + `: [{source: "list", urls: ["` + url + `"], eagerness: "immediate"}]})}))`
 }
 
-// W4: what htmx 2 sends.
-func TestW4B6HTMX2(t *testing.T) {
+// What htmx 2 sends.
+//
+// Proves B6, W4.
+func TestHTMX2(t *testing.T) {
 	partial := []string{"HX-Request: true", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "HX-Boosted: absent"}
 	boosted := []string{"HX-Request: true", "HX-Boosted: true", "Sec-Fetch-Dest: empty"}
 	s := newSite(t)
@@ -108,8 +112,10 @@ func TestW4B6HTMX2(t *testing.T) {
 	}))
 }
 
-// W4: what htmx 4 sends.
-func TestW4B6HTMX4(t *testing.T) {
+// What htmx 4 sends.
+//
+// Proves B6, W4.
+func TestHTMX4(t *testing.T) {
 	partial := []string{"HX-Request: true", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: empty", "HX-Boosted: absent"}
 	boosted := []string{"HX-Request: true", "HX-Boosted: true", "HX-Request-Type: full"}
 	s := newSite(t)
@@ -142,9 +148,11 @@ func htmxKinds(version string, partial, boosted []string) []kind {
 	}
 }
 
-// W4: a posted form changes the state, and the page that it redirects to is a
-// page load: what must survive it is preserved. So it is with a boosted form.
-func TestW4B6RedirectAfterPost(t *testing.T) {
+// A posted form changes the state, and the page that it redirects to is a page
+// load: what must survive it is preserved. So it is with a boosted form.
+//
+// Proves B6, W4.
+func TestRedirectAfterPostIsAPageLoad(t *testing.T) {
 	s := newSite(t)
 	b := browsertest.Start(t)
 	p := s.visit(b, s.url+"/page/start?v=0")
@@ -164,9 +172,11 @@ func TestW4B6RedirectAfterPost(t *testing.T) {
 	}
 }
 
-// W4: on plain http, on a host that is not the browser's own machine, there
-// are no Sec-Fetch headers; Accept and those of htmx tell.
-func TestW4B6PlainHTTP(t *testing.T) {
+// On plain http, on a host that is not the browser's own machine, there are no
+// Sec-Fetch headers; Accept and those of htmx tell.
+//
+// Proves B6, W4.
+func TestPlainHTTPWithoutFetchHeaders(t *testing.T) {
 	s := newSite(t)
 	base := "http://app.test" + s.port
 	none := []string{"Sec-Fetch-Mode: absent", "Sec-Fetch-Dest: absent", "Sec-Fetch-Site: absent"}
@@ -214,7 +224,9 @@ func TestW4B6PlainHTTP(t *testing.T) {
 
 // A page that htmx 2 brings back from its own cache sends no request: it shows
 // what it showed, and nothing is reset.
-func TestW4HTMX2CacheSendsNoRequest(t *testing.T) {
+//
+// Proves W4.
+func TestHTMX2CacheSendsNoRequest(t *testing.T) {
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t), s.url+"/page/start?v=0")
 	p.Goto(s.url + "/page/start?v=2")
@@ -226,7 +238,9 @@ func TestW4HTMX2CacheSendsNoRequest(t *testing.T) {
 // Back and forward bring a page from the browser's own back/forward cache:
 // there is no request, nothing is reset, and the page learns of it by the event
 // pageshow.
-func TestW4BackForwardCacheSendsNoRequest(t *testing.T) {
+//
+// Proves W4.
+func TestBackForwardCacheSendsNoRequest(t *testing.T) {
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t, "disable-features=Translate"), s.url+"/page/start?v=0")
 	// A page whose scripts have fetched what must not be stored is not kept.
@@ -248,7 +262,9 @@ func TestW4BackForwardCacheSendsNoRequest(t *testing.T) {
 
 // Without that cache, Back and Forward load the pages anew, because answers
 // with state of a session are not stored.
-func TestW4BackAndForwardWithoutCache(t *testing.T) {
+//
+// Proves W4.
+func TestBackAndForwardWithoutCache(t *testing.T) {
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t), s.url+"/page/start?v=0")
 	p.Click("#link")
@@ -264,7 +280,9 @@ func TestW4BackAndForwardWithoutCache(t *testing.T) {
 
 // A page that was prefetched or prerendered is shown without another request:
 // it shows the state of when it was made, and nothing is reset.
-func TestW4SpeculatedPageIsShownWithoutReset(t *testing.T) {
+//
+// Proves W4.
+func TestSpeculatedPageIsShownWithoutReset(t *testing.T) {
 	s := newSite(t)
 	b := browsertest.Start(t)
 	for _, how := range []string{"prefetch", "prerender"} {
@@ -288,7 +306,9 @@ func TestW4SpeculatedPageIsShownWithoutReset(t *testing.T) {
 
 // Two tabs are one session: a page load in one resets what the other shows,
 // which it learns when it asks.
-func TestW4TwoTabsShareASession(t *testing.T) {
+//
+// Proves W4.
+func TestTwoTabsShareASession(t *testing.T) {
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t), s.url+"/page/start?v=0")
 	s.fill()

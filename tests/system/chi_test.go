@@ -17,9 +17,11 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// B8: the handlers work under a router of others and its middleware, wherever
+// The handlers work under a router of others and its middleware, wherever
 // Sessions stands: with path parameters in every run, actions, compression and
 // recovery; a stream sends each event as it is made.
+//
+// Proves B8.
 func TestUnderChi(t *testing.T) {
 	for name, sessionsFirst := range map[string]bool{"Sessions outside": true, "Sessions inside": false} {
 		t.Run(name, func(t *testing.T) {

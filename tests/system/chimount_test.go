@@ -16,6 +16,7 @@ import (
 
 // However web.Actions is mounted with chi, an action has one path, so that a
 // route beside it guards what it names.
+//
 // Proves W7.
 func TestActionsUnderChi(t *testing.T) {
 	app := newApp(t, memstore.New(), nil)

@@ -20,10 +20,11 @@ import (
 
 const clients = 64
 
-// B11, A3, A5: of the clicks of 64 clients at once, on one session, on as many
-// as there are clients and on many more, each that was acknowledged counts
-// once: in what the running App says, and after a restart where the store is
-// on disk.
+// Of the clicks of 64 clients at once, on one session, on as many as there are
+// clients and on many more, each that was acknowledged counts once: in what the
+// running App says, and after a restart where the store is on disk.
+//
+// Proves A3, A5, B11.
 func TestSoakNoAcknowledgedClickIsLost(t *testing.T) {
 	for _, st := range stores {
 		for _, path := range []string{"/own", "/all"} {
@@ -156,6 +157,8 @@ func checkClicks(t *testing.T, counter, total *stay.State[Counter], path string,
 // What the browsers of one person's tabs do: several first requests with one
 // cookie that no record stands behind yet, on several modules at once. None of
 // the changes is lost, and there is one session.
+//
+// Proves B11, B12.
 func TestParallelFirstChangesOfASession(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {

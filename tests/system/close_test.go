@@ -17,8 +17,10 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// E7: Close waits for the change that is under way and refuses new ones; what
-// was acknowledged is stored, and no goroutine stays behind.
+// Close waits for the change that is under way and refuses new ones; what was
+// acknowledged is stored, and no goroutine stays behind.
+//
+// Proves E7.
 func TestCloseWaitsRefusesAndLeavesNothing(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {
@@ -74,8 +76,10 @@ func TestCloseWaitsRefusesAndLeavesNothing(t *testing.T) {
 	}
 }
 
-// E7: a Close that was given up leaves nothing behind either. A run that ends
-// late cannot commit, and its caller is told.
+// A Close that was given up leaves nothing behind either. A run that ends late
+// cannot commit, and its caller is told.
+//
+// Proves E7.
 func TestLateRunCannotCommit(t *testing.T) {
 	for _, immediate := range []bool{true, false} {
 		before := goleak.IgnoreCurrent()
@@ -110,8 +114,10 @@ func TestLateRunCannotCommit(t *testing.T) {
 	}
 }
 
-// E7: Close ends waiting for a store that hangs, and everybody who waits for
-// it is answered: nobody was told that his change is stored.
+// Close ends waiting for a store that hangs, and everybody who waits for it is
+// answered: nobody was told that his change is stored.
+//
+// Proves E7.
 func TestCloseWhileTheStoreHangs(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	mem := memstore.New()
@@ -150,8 +156,10 @@ func TestCloseWhileTheStoreHangs(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// E7: whenever Close comes, everybody is answered, and the count is that of
-// the acknowledged changes.
+// Whenever Close comes, everybody is answered, and the count is that of the
+// acknowledged changes.
+//
+// Proves E7.
 func TestCloseInTheMiddleOfWork(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	for round := range 100 {
@@ -220,7 +228,9 @@ func TestCloseInTheMiddleOfWork(t *testing.T) {
 	goleak.VerifyNone(t, before)
 }
 
-// E7: over HTTP, an App that is closed answers 503.
+// Over HTTP, an App that is closed answers 503.
+//
+// Proves E7, W6.
 func TestClosedAppAnswers503(t *testing.T) {
 	x := serve(t, openSQLite(t, tempDB(t)), nil)
 	b := x.browser()
@@ -238,8 +248,10 @@ func TestClosedAppAnswers503(t *testing.T) {
 	}
 }
 
-// E8: every wait honours its context: while the store does not answer, a
-// caller is back when its own time is over, whatever the others wait for.
+// Every wait honours its context: while the store does not answer, a caller is
+// back when its own time is over, whatever the others wait for.
+//
+// Proves E8.
 func TestWaitsForTheStoreHonourTheContext(t *testing.T) {
 	fault := batched(memstore.New())
 	x := serve(t, fault, &stay.Options{MaxWait: 2 * time.Second})

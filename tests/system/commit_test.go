@@ -17,8 +17,10 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// E1, E3: until the store has answered, nobody is told of a change and nobody
-// reads it; then its caller is.
+// Until the store has answered, nobody is told of a change and nobody reads it;
+// then its caller is.
+//
+// Proves A14, E1, E3.
 func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 	fault := batched(memstore.New())
 	x := serve(t, fault, nil)
@@ -52,8 +54,10 @@ func TestNothingIsShownBeforeItIsDurable(t *testing.T) {
 	}
 }
 
-// E3: what a batch did is shown all together or not at all, and a batch that
-// fails leaves no trace in what comes after it.
+// What a batch did is shown all together or not at all, and a batch that fails
+// leaves no trace in what comes after it.
+//
+// Proves E2, E3.
 func TestRejectedBatchLeavesNoTrace(t *testing.T) {
 	mem := memstore.New()
 	fault := batched(mem)
@@ -86,9 +90,11 @@ func TestRejectedBatchLeavesNoTrace(t *testing.T) {
 	}
 }
 
-// E4: a conflict with somebody else's write is tried again on what the store
-// has now; the response is that of the run that was committed, and each run
-// reads the whole body. What never comes through is a conflict after MaxWait.
+// A conflict with somebody else's write is tried again on what the store has
+// now; the response is that of the run that was committed, and each run reads
+// the whole body. What never comes through is a conflict after MaxWait.
+//
+// Proves E4, W5.
 func TestConflictsAreTriedAgain(t *testing.T) {
 	mem := memstore.New()
 	var interfere atomic.Int64 // how many commits find the record changed

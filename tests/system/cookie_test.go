@@ -13,8 +13,10 @@ import (
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
-// W1, B3: a cookie that the server did not issue as it stands is no cookie: the
-// request gets 200 and a new session, and nothing is stored for it.
+// A cookie that the server did not issue as it stands is no cookie: the request
+// gets 200 and a new session, and nothing is stored for it.
+//
+// Proves B3, W1.
 func TestCookiesNotIssuedAreNoCookies(t *testing.T) {
 	now := newClock()
 	db := openSQLite(t, tempDB(t))
@@ -112,9 +114,11 @@ func raws(t *testing.T, x *site, path, cookie string) answer {
 	return a
 }
 
-// B1: requests without a cookie that change nothing leave nothing: no record,
-// and no memory once the garbage has gone. The server is a process of its own,
-// so that what it keeps can be told from what the test keeps.
+// Requests without a cookie that change nothing leave nothing: no record, and
+// no memory once the garbage has gone. The server is a process of its own, so
+// that what it keeps can be told from what the test keeps.
+//
+// Proves B1.
 func TestCookielessReadsKeepNothing(t *testing.T) {
 	const requests, batch = 100_000, 200
 	p := buildServer(t)

@@ -26,10 +26,12 @@ func recordOf(t *testing.T, s store.Store, key string) store.Record {
 	return recs[0]
 }
 
-// M3, M4, A21: a record that cannot be decoded, or that a newer version of the
-// program wrote, is a 500 with a clear body for whom it belongs to. It stays
-// byte for byte, whatever that user does, the module's hook is told, and
-// everybody else is served. When it has been repaired, all is well.
+// A record that cannot be decoded, or that a newer version of the program
+// wrote, is a 500 with a clear body for whom it belongs to. It stays byte for
+// byte, whatever that user does, the module's hook is told, and everybody else
+// is served. When it has been repaired, all is well.
+//
+// Proves A21, M3, M4.
 func TestUndecodableRecordsStayAndHurtNobodyElse(t *testing.T) {
 	for _, tc := range []struct {
 		name    string
@@ -122,8 +124,10 @@ func TestUndecodableRecordsStayAndHurtNobodyElse(t *testing.T) {
 // recountTotal is what the next click on the total is answered with.
 func recountTotal(t *testing.T, x *site) int { return count(t, x.total) + 1 }
 
-// E1, B9: when the store fails, the answer is 503, nothing is acknowledged and
-// the state is as before; when the store works again, so does the site.
+// When the store fails, the answer is 503, nothing is acknowledged and the
+// state is as before; when the store works again, so does the site.
+//
+// Proves B9, E1.
 func TestStoreErrorsChangeNothingAndPass(t *testing.T) {
 	for _, op := range []storefault.Op{storefault.Load, storefault.Commit} {
 		for _, path := range []string{"/click", "/total/click"} {
@@ -165,8 +169,10 @@ func TestStoreErrorsChangeNothingAndPass(t *testing.T) {
 	}
 }
 
-// E1: a database that is full answers 503 and keeps the state as it was; as
-// soon as there is room again, the same App goes on.
+// A database that is full answers 503 and keeps the state as it was; as soon as
+// there is room again, the same App goes on.
+//
+// Proves E1.
 func TestFullDatabase(t *testing.T) {
 	path := tempDB(t)
 	x := serve(t, openSQLite(t, path, sqlitestore.MaxSize(2<<20)), nil)

@@ -16,8 +16,10 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// S6: a session that is not used for IdleTimeout is over: its cookie begins a
-// new one, and its state is not to be had any more.
+// A session that is not used for IdleTimeout is over: its cookie begins a new
+// one, and its state is not to be had any more.
+//
+// Proves S6.
 func TestIdleSessionsEnd(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {
@@ -47,8 +49,10 @@ func TestIdleSessionsEnd(t *testing.T) {
 	}
 }
 
-// S6: a session slides while it is used: cookie and record are written once in
-// a tenth of the idle time, and no more often.
+// A session slides while it is used: cookie and record are written once in a
+// tenth of the idle time, and no more often.
+//
+// Proves S6.
 func TestSessionsSlideCoarsely(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {
@@ -90,7 +94,9 @@ func TestSessionsSlideCoarsely(t *testing.T) {
 	}
 }
 
-// S6: however much it is used, a session ends after its lifetime.
+// However much it is used, a session ends after its lifetime.
+//
+// Proves S6.
 func TestSessionsEndAfterTheirLifetime(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {
@@ -125,9 +131,11 @@ func TestSessionsEndAfterTheirLifetime(t *testing.T) {
 	}
 }
 
-// S6, A15: what has expired is removed about once a minute: the session's
-// record and with it all its states; other sessions and Global states stay.
-// Ephemeral state stays with its session, used or not, and goes with it.
+// What has expired is removed about once a minute: the session's record and
+// with it all its states; other sessions and Global states stay. Ephemeral
+// state stays with its session, used or not, and goes with it.
+//
+// Proves A15, S6.
 func TestSweepRemovesWhatHasExpired(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()
@@ -206,7 +214,9 @@ func TestSweepRemovesWhatHasExpired(t *testing.T) {
 	})
 }
 
-// S6: tombstones go as well, when no cookie of the session can be valid.
+// Tombstones go as well, when no cookie of the session can be valid.
+//
+// Proves S6.
 func TestSweepRemovesTombstones(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		mem := memstore.New()

@@ -18,11 +18,13 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// E6, A12: of ephemeral states exactly the least recently used are dropped when
-// there are more than MaxGuests, read or changed alike, and the log says how
-// many that were. As long as no more than three quarters were used again, they
-// are passed over.
-func TestE6A12LeastRecentlyUsedGuestsGo(t *testing.T) {
+// Of ephemeral states exactly the least recently used are dropped when there
+// are more than MaxGuests, read or changed alike, and the log says how many
+// that were. As long as no more than three quarters were used again, they are
+// passed over.
+//
+// Proves A12, E6.
+func TestLeastRecentlyUsedGuestsGo(t *testing.T) {
 	const limit, sessions, uses = 40, 120, 4000
 	seed := testseed.New(t)
 	random := rand.New(rand.NewPCG(seed, 0))
@@ -96,10 +98,12 @@ func TestE6A12LeastRecentlyUsedGuestsGo(t *testing.T) {
 	}
 }
 
-// E6, A12: also where there are many, those dropped are about the least
-// recently used, however many have come and gone: what was used since half of
-// MaxGuests others were stays.
-func TestE6A12ManyGuestsGoInOrder(t *testing.T) {
+// Also where there are many, those dropped are about the least recently used,
+// however many have come and gone: what was used since half of MaxGuests others
+// were stays.
+//
+// Proves A12, E6.
+func TestManyGuestsGoInOrder(t *testing.T) {
 	const limit, guests = 2048, 40_000
 	app := newApp(t, memstore.New(), &stay.Options{MaxGuests: limit})
 	draft := stay.Register(app, stay.Module[Counter]{Name: "draft"})
@@ -124,10 +128,12 @@ func TestE6A12ManyGuestsGoInOrder(t *testing.T) {
 	}
 }
 
-// E6, A12, S2: pressure on ephemeral states takes neither one that is in use,
-// however long ago it was used last, nor a stored state from memory, nor what
-// is stored. When all are in use, one more is busy.
-func TestE6A12S2GuestPressureHarmsNoOther(t *testing.T) {
+// Pressure on ephemeral states takes neither one that is in use, however long
+// ago it was used last, nor a stored state from memory, nor what is stored.
+// When all are in use, one more is busy.
+//
+// Proves A12, E6, S2.
+func TestGuestPressureHarmsNoOther(t *testing.T) {
 	const limit, inUse, others = 16, 8, 400
 	fault := storefault.Wrap(memstore.New(), nil)
 	app := newApp(t, fault, &stay.Options{MaxGuests: limit, MaxInstances: 10 * others})

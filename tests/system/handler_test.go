@@ -16,9 +16,11 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// E10, A19: a handler that returns an error, panics or ends its goroutine
-// changes nothing and sends nothing of what it wrote; the key works as before,
-// also for those who waited for it.
+// A handler that returns an error, panics or ends its goroutine changes nothing
+// and sends nothing of what it wrote; the key works as before, also for those
+// who waited for it.
+//
+// Proves A19, E10.
 func TestHandlersThatFailChangeNothing(t *testing.T) {
 	failures := map[string]struct {
 		fail func() error
@@ -90,9 +92,11 @@ func TestHandlersThatFailChangeNothing(t *testing.T) {
 	}
 }
 
-// W5: a client that sends its body slowly holds up nobody, not even the other
-// requests of its own session. The body comes byte by byte; between two of
-// them others are served.
+// A client that sends its body slowly holds up nobody, not even the other
+// requests of its own session. The body comes byte by byte; between two of them
+// others are served.
+//
+// Proves E8, W5.
 func TestSlowBodyBlocksNobody(t *testing.T) {
 	x := serve(t, openSQLite(t, tempDB(t)), nil)
 	echo := func(w http.ResponseWriter, r *http.Request, c *Counter) error {

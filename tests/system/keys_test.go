@@ -213,9 +213,11 @@ func (v *keyVisitor) refused() {
 
 func (v *keyVisitor) copy() *keyVisitor { c := *v; return &c }
 
-// K2, K3, K4, S3, S5: login by key onto nothing and onto a record, logout,
-// switch and two devices, each seen across a restart.
-func TestK2K3K4S3S5KeysOnEachStore(t *testing.T) {
+// Login by key onto nothing and onto a record, logout, switch and two devices,
+// each seen across a restart.
+//
+// Proves A8, K2, K3, K4, S3, S5, N1.
+func TestKeysOnEachStore(t *testing.T) {
 	keySites(t, func(t *testing.T, x *keySite) {
 		one, two := x.visitor(), x.visitor()
 		one.post("/note?item=milk", "/click")
@@ -263,9 +265,11 @@ func TestK2K3K4S3S5KeysOnEachStore(t *testing.T) {
 	})
 }
 
-// K7, K8: deleting the state of a key detaches its sessions for good, on every
-// device and across a restart.
-func TestK7K8DeleteDetachesOnEachStore(t *testing.T) {
+// Deleting the state of a key detaches its sessions for good, on every device
+// and across a restart.
+//
+// Proves K7, K8.
+func TestDeleteDetachesOnEachStore(t *testing.T) {
 	keySites(t, func(t *testing.T, x *keySite) {
 		one, two, third := x.visitor(), x.visitor(), x.visitor()
 		one.post("/become?user=ann", "/note?item=secret")
@@ -285,9 +289,11 @@ func TestK7K8DeleteDetachesOnEachStore(t *testing.T) {
 	})
 }
 
-// S5, S7, K2, K3: Login and Logout move the states of the user, and Revoke
-// ends all sessions of one at once, across a restart.
-func TestS5S7K2K3UsersOnEachStore(t *testing.T) {
+// Login and Logout move the states of the user, and Revoke ends all sessions of
+// one at once, across a restart.
+//
+// Proves K2, K3, S5, S7, N1.
+func TestUsersOnEachStore(t *testing.T) {
 	keySites(t, func(t *testing.T, x *keySite) {
 		one, two, other := x.visitor(), x.visitor(), x.visitor()
 		one.post("/cart?item=book", "/click")

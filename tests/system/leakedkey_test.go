@@ -40,7 +40,8 @@ func byHand(t *testing.T, path, statement string) {
 // A key that has leaked and is deleted as the guide says is given up by all
 // processes that run, which agree on the next one; a process that starts later
 // knows nothing else.
-// Proves W1, C3.
+//
+// Proves C3, W1.
 func TestALeakedKeyIsDeletedAsTheGuideSays(t *testing.T) {
 	one := buildServer(t)
 	one.shared = true

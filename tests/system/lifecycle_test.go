@@ -110,9 +110,11 @@ func onEachStoreBubble(t *testing.T, test func(t *testing.T, s store.Store)) {
 	}
 }
 
-// A15, S6: on each store, states expire with their session and by themselves,
-// also across a restart; OnExpire gets them before they go, also where they
-// have begun anew by then.
+// On each store, states expire with their session and by themselves, also
+// across a restart; OnExpire gets them before they go, also where they have
+// begun anew by then.
+//
+// Proves A15, S6.
 func TestStatesExpire(t *testing.T) {
 	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
 		h := newTold()
@@ -151,8 +153,10 @@ func TestStatesExpire(t *testing.T) {
 	})
 }
 
-// A15: two processes on one database share the work: each expired state gets
-// its OnExpire once, and nothing is left.
+// Two processes on one database share the work: each expired state gets its
+// OnExpire once, and nothing is left.
+//
+// Proves A15.
 func TestTwoAppsExpire(t *testing.T) {
 	onEachStoreBubble(t, func(t *testing.T, s store.Store) {
 		const sessions = 500
@@ -186,9 +190,10 @@ func TestTwoAppsExpire(t *testing.T) {
 	})
 }
 
-// C4, A15: on a store that does not find what has expired, states with an
-// Expiry are absent from then on all the same, and are dropped when they are
-// looked at.
+// On a store that does not find what has expired, states with an Expiry are
+// absent from then on all the same, and are dropped when they are looked at.
+//
+// Proves A15, C4.
 func TestStatesExpireOnSimple(t *testing.T) {
 	now := newClock()
 	simple := &folder{values: map[string][]byte{}}

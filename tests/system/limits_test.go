@@ -20,8 +20,10 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// B9, E6: far more sessions than memory may hold at once: states are evicted
-// and loaded again, and no change is lost.
+// Far more sessions than memory may hold at once: states are evicted and loaded
+// again, and no change is lost.
+//
+// Proves B9, E6.
 func TestEvictionLosesNothing(t *testing.T) {
 	const sessions, clickers, clicks = 200, 8, 2000
 	for _, st := range stores {
@@ -70,8 +72,10 @@ func TestEvictionLosesNothing(t *testing.T) {
 	}
 }
 
-// E6: busy is only what finds every state in use: a few callers who go through
-// many states never see it, however much they evict.
+// Busy is only what finds every state in use: a few callers who go through many
+// states never see it, however much they evict.
+//
+// Proves E6.
 func TestEvictionMakesRoom(t *testing.T) {
 	const keys, callers, room = 100, 8, 32
 	x := serve(t, memstore.New(), &stay.Options{MaxInstances: room})
@@ -100,8 +104,10 @@ func TestEvictionMakesRoom(t *testing.T) {
 	}
 }
 
-// E6: when every state that memory may hold is in use, a further one is busy,
-// not lost and not kept waiting; it is served when there is room again.
+// When every state that memory may hold is in use, a further one is busy, not
+// lost and not kept waiting; it is served when there is room again.
+//
+// Proves E6.
 func TestAllStatesInUseIsBusy(t *testing.T) {
 	const room = 4
 	x := serve(t, batched(memstore.New()), &stay.Options{MaxInstances: room})
@@ -139,8 +145,10 @@ func TestAllStatesInUseIsBusy(t *testing.T) {
 	}
 }
 
-// E6, A12: ephemeral state is bounded by MaxGuests; the oldest is dropped
-// first, that is logged, and stored state is not touched by it.
+// Ephemeral state is bounded by MaxGuests; the oldest is dropped first, that is
+// logged, and stored state is not touched by it.
+//
+// Proves A12, E6, S2.
 func TestEphemeralStateIsBounded(t *testing.T) {
 	const guests = 32
 	var log logLines
@@ -192,8 +200,10 @@ func (l *logLines) String() string {
 	return l.text.String()
 }
 
-// E9: a state beyond MaxState is refused and nothing has changed; from half of
-// it on there is a warning.
+// A state beyond MaxState is refused and nothing has changed; from half of it
+// on there is a warning.
+//
+// Proves E9.
 func TestStateSizeIsBounded(t *testing.T) {
 	var log logLines
 	x := serve(t, openSQLite(t, tempDB(t)), &stay.Options{MaxState: 1000, Logger: slog.New(slog.NewTextHandler(&log, nil))})
@@ -225,8 +235,10 @@ func TestStateSizeIsBounded(t *testing.T) {
 	b.want("POST", "/text?n=1", 200, "1")
 }
 
-// E10: inside a change only reading works on other state. Everything else is
-// refused with the context of the change, whatever else is waited for.
+// Inside a change only reading works on other state. Everything else is refused
+// with the context of the change, whatever else is waited for.
+//
+// Proves E10.
 func TestChangesInsideAChangeAreRefused(t *testing.T) {
 	x := serve(t, memstore.New(), nil)
 	other := stay.Register(x.app, stay.Module[Counter]{Name: "other", Persist: stay.Global, Actions: stay.Actions[Counter]{
@@ -295,8 +307,10 @@ func TestChangesInsideAChangeAreRefused(t *testing.T) {
 	b.want("POST", "/outside", 200, "2")
 }
 
-// E10: with a context from outside the change, the mistake cannot be seen; it
-// ends after MaxWait with an error that names it, and the key works as before.
+// With a context from outside the change, the mistake cannot be seen; it ends
+// after MaxWait with an error that names it, and the key works as before.
+//
+// Proves E10.
 func TestSelfDeadlockEndsWithTheMend(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {

@@ -12,9 +12,11 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// E6: more requests than a slow store can do are answered all the same, as
-// many with 200 as the store does and the rest with 503 and Retry-After. The
-// count is that of the 200s.
+// More requests than a slow store can do are answered all the same, as many
+// with 200 as the store does and the rest with 503 and Retry-After. The count
+// is that of the 200s.
+//
+// Proves E6.
 func TestLoadAboveCapacityIsAnswered(t *testing.T) {
 	const requests, waiters = 2000, 32
 	fault := batched(memstore.New())
@@ -58,9 +60,11 @@ func TestLoadAboveCapacityIsAnswered(t *testing.T) {
 	}
 }
 
-// E6, E8: of ten thousand who want one key, as many wait as MaxWaiters allows
-// and the others are told at once that it is busy; other keys and other modules
-// are served as always, and when the key is free again nobody is lost.
+// Of ten thousand who want one key, as many wait as MaxWaiters allows and the
+// others are told at once that it is busy; other keys and other modules are
+// served as always, and when the key is free again nobody is lost.
+//
+// Proves E6, E8.
 func TestManyWaitersOfOneKeyHarmNoOther(t *testing.T) {
 	const callers, waiters = 10_000, 1024
 	for _, st := range stores {

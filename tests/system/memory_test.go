@@ -18,9 +18,11 @@ import (
 // the store keeps outside of the heap does not count.
 const idleBytes = 600
 
-// E6: a session that nobody uses takes little memory, whether it was made here
-// or loaded from the store.
-func TestE6IdleSessionBytes(t *testing.T) {
+// A session that nobody uses takes little memory, whether it was made here or
+// loaded from the store.
+//
+// Proves E6.
+func TestIdleSessionBytes(t *testing.T) {
 	const sessions = 20_000
 	program := buildCrowd(t)
 	args := []string{"-db", filepath.Join(t.TempDir(), "app.db"), "-max-instances", "1000000"}
@@ -46,9 +48,11 @@ func TestE6IdleSessionBytes(t *testing.T) {
 	}
 }
 
-// E6, B9: of a million sessions memory holds what Options.MaxInstances allows,
-// with the garbage collector as it comes. All others are evicted to SQLite and
-// come back as they were, at whatever time and after a restart.
+// Of a million sessions memory holds what Options.MaxInstances allows, with the
+// garbage collector as it comes. All others are evicted to SQLite and come back
+// as they were, at whatever time and after a restart.
+//
+// Proves B9, E6.
 func TestSoakManySessions(t *testing.T) {
 	// The short form has a tenth of everything.
 	sessions, instances, bound := 100_000, 10_000, 100<<20
@@ -113,9 +117,11 @@ func TestSoakManySessions(t *testing.T) {
 	c.leave()
 }
 
-// B1, A12: hits without a cookie, however many, leave nothing in memory and
-// nothing in the store where they change nothing, and what they write into
-// ephemeral state stays within Options.MaxGuests.
+// Hits without a cookie, however many, leave nothing in memory and nothing in
+// the store where they change nothing, and what they write into ephemeral state
+// stays within Options.MaxGuests.
+//
+// Proves A12, B1.
 func TestSoakCookielessHits(t *testing.T) {
 	hits, guests := 200_000, 2_000
 	if soak() {

@@ -34,12 +34,14 @@ func countToTotal(old json.RawMessage) (json.RawMessage, error) {
 	return json.Marshal(m)
 }
 
-// A3, M4: a new version of the program, with a new schema, goes on with what
-// the old one left in the database, sessions included. It stores the new form
-// with the first change and not with a read. A state whose step fails is a 500
-// for its owner alone; its record stays, and works when the step is mended
-// (M3). The old program refuses what the new one wrote, and leaves it alone.
-func TestA3M4UpgradeOnSQLite(t *testing.T) {
+// A new version of the program, with a new schema, goes on with what the old
+// one left in the database, sessions included. It stores the new form with the
+// first change and not with a read. A state whose step fails is a 500 for its
+// owner alone; its record stays, and works when the step is mended. The old
+// program refuses what the new one wrote, and leaves it alone.
+//
+// Proves A3, M3, M4.
+func TestUpgradeOnSQLite(t *testing.T) {
 	path := tempDB(t)
 	old := serve(t, openSQLite(t, path), nil)
 	reader, changer, victim := old.browser(), old.browser(), old.browser()

@@ -135,11 +135,13 @@ func (f *flood) pour(t *testing.T, c *rawClient, path string, stop <-chan struct
 	}
 }
 
-// E6, E8, A3: ten times as many clients as may wait for one state, and others
-// who begin sessions without end, are answered in time, with success or with 503
-// and Retry-After. Those who have a session and states of their own notice
-// nothing, memory stays bounded, everything is as before when they have gone,
-// and what was acknowledged is there after a kill.
+// Ten times as many clients as may wait for one state, and others who begin
+// sessions without end, are answered in time, with success or with 503 and
+// Retry-After. Those who have a session and states of their own notice nothing,
+// memory stays bounded, everything is as before when they have gone, and what
+// was acknowledged is there after a kill.
+//
+// Proves A3, E6, E8.
 func TestSoakOverloadHarmsOnlyItself(t *testing.T) {
 	const waiters, begin, maxWait, slack, bound = 32, 16, 2 * time.Second, 20 * time.Second, 192 << 20
 	rounds := 25
@@ -234,10 +236,12 @@ func TestSoakOverloadHarmsOnlyItself(t *testing.T) {
 	}
 }
 
-// E6, E8: a change that blocks keeps nobody from other states and nobody from
-// reading its own. Who waits to change it is told to come back after MaxWait,
-// and at once where MaxWaiters wait already. When it ends it counts, and so
-// does what comes after it.
+// A change that blocks keeps nobody from other states and nobody from reading
+// its own. Who waits to change it is told to come back after MaxWait, and at
+// once where MaxWaiters wait already. When it ends it counts, and so does what
+// comes after it.
+//
+// Proves E6, E8.
 func TestSoakBlockedKeyHarmsNoOther(t *testing.T) {
 	o := stay.Options{MaxWaiters: 16, MaxWait: 500 * time.Millisecond}
 	blocked := time.Duration(0)
@@ -312,10 +316,12 @@ func TestSoakBlockedKeyHarmsNoOther(t *testing.T) {
 	}
 }
 
-// E6, E8: of ten thousand clients who want to change one state that is blocked,
-// all but MaxWaiters are told at once to come back later, the others are served
-// when it is free again. That takes a bounded part of the memory, and leaves no
+// Of ten thousand clients who want to change one state that is blocked, all but
+// MaxWaiters are told at once to come back later, the others are served when it
+// is free again. That takes a bounded part of the memory, and leaves no
 // goroutine.
+//
+// Proves E6, E8.
 func TestSoakTenThousandWaiters(t *testing.T) {
 	const waiters, bound = 1024, 640 << 20
 	callers := 2_000

@@ -128,8 +128,10 @@ const (
 	firstAtOnce
 )
 
-// S5: a request that is under way cannot bring back a destroyed session,
-// wherever it is when the session ends.
+// A request that is under way cannot bring back a destroyed session, wherever
+// it is when the session ends.
+//
+// Proves S5.
 func TestRequestUnderWayCannotReviveADestroyedSession(t *testing.T) {
 	moments := []struct {
 		name string

@@ -12,9 +12,11 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// S5: once a session is renewed, the old cookie reads the initial state and
-// changes nothing. For a minute its answers set no cookie, so that they cannot
-// replace the new one; after that it is a cookie like any unknown one.
+// Once a session is renewed, the old cookie reads the initial state and changes
+// nothing. For a minute its answers set no cookie, so that they cannot replace
+// the new one; after that it is a cookie like any unknown one.
+//
+// Proves S5.
 func TestRenewedCookieIsRefusedQuietlyForAMinute(t *testing.T) {
 	for _, st := range stores {
 		for _, stored := range []bool{true, false} {
@@ -70,9 +72,11 @@ func TestRenewedCookieIsRefusedQuietlyForAMinute(t *testing.T) {
 	}
 }
 
-// S5: a request with the old cookie that began before the session was renewed
-// must not give the old cookie back to the browser, which would lose the
-// session. Here it is about to slide when the session is renewed.
+// A request with the old cookie that began before the session was renewed must
+// not give the old cookie back to the browser, which would lose the session.
+// Here it is about to slide when the session is renewed.
+//
+// Proves S5.
 func TestSlidingDoesNotUndoRenewal(t *testing.T) {
 	now, mem := newClock(), memstore.New()
 	fault := batched(mem)
@@ -110,8 +114,10 @@ func TestSlidingDoesNotUndoRenewal(t *testing.T) {
 	fresh.want("POST", "/click", 200, "2")
 }
 
-// S5: what says that a session has ended outlives every cookie of it, also one
-// that was issued when sessions were allowed to be idle for longer.
+// What says that a session has ended outlives every cookie of it, also one that
+// was issued when sessions were allowed to be idle for longer.
+//
+// Proves S5.
 func TestTombstoneOutlivesEveryCookie(t *testing.T) {
 	now, mem := newClock(), memstore.New()
 	first := serve(t, kept{mem}, &stay.Options{Clock: now.now, IdleTimeout: 24 * time.Hour})
@@ -133,8 +139,9 @@ func TestTombstoneOutlivesEveryCookie(t *testing.T) {
 	}
 }
 
-// S5, E5: renewing and destroying are done once, also when the store's answer
-// is lost.
+// Renewing and destroying are done once, also when the store's answer is lost.
+//
+// Proves E5, S5.
 func TestSessionVerbsSurviveLostAnswers(t *testing.T) {
 	for name, f := range map[string]storefault.Fault{"lost": storefault.LoseAck(errLost), "not applied": storefault.Drop(errLost)} {
 		for _, stored := range []bool{true, false} {
@@ -172,6 +179,8 @@ func TestSessionVerbsSurviveLostAnswers(t *testing.T) {
 
 // Nothing is stored for a session that nobody can know: renewed or destroyed
 // before its first answer, or refused because it came too late.
+//
+// Proves B1.
 func TestUnknownSessionsLeaveNothing(t *testing.T) {
 	mem := memstore.New()
 	x := serve(t, kept{mem}, nil)

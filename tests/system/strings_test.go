@@ -26,10 +26,12 @@ type Owned struct {
 	User string `json:"user" stay:"key"`
 }
 
-// E6: a state keeps what it holds of a request, and not the request around it:
-// a few characters of a large body are a few characters in memory. The same
-// holds for its key.
-func TestE6StatesKeepNoRequests(t *testing.T) {
+// A state keeps what it holds of a request, and not the request around it: a
+// few characters of a large body are a few characters in memory. The same holds
+// for its key.
+//
+// Proves E6.
+func TestStatesKeepNoRequests(t *testing.T) {
 	const sessions, padding, bound = 50, 200 << 10, 2 << 20
 	app := newApp(t, memstore.New(), nil)
 	session := stay.Register(app, stay.Module[Quote]{Name: "session", Persist: stay.PerSession})

@@ -16,9 +16,11 @@ import (
 
 var errLost = errors.New("connection lost")
 
-// E5: when the store does not say what became of a write, the change is made
+// When the store does not say what became of a write, the change is made
 // exactly once, or the caller is told that nobody knows. It is never made
 // twice, and what others do to the key meanwhile is not lost.
+//
+// Proves A21, E5.
 func TestUnknownOutcomesNeverDouble(t *testing.T) {
 	for _, tc := range []struct {
 		name  string
@@ -84,9 +86,11 @@ func TestUnknownOutcomesNeverDouble(t *testing.T) {
 	}
 }
 
-// E5: many changes of one key at once while answers are lost at random places:
+// Many changes of one key at once while answers are lost at random places:
 // those that were acknowledged are made once, those that are unknown at most
 // once.
+//
+// Proves E5.
 func TestUnknownOutcomesUnderLoad(t *testing.T) {
 	mem := memstore.New()
 	fault := batched(mem)
@@ -127,8 +131,10 @@ func TestUnknownOutcomesUnderLoad(t *testing.T) {
 	}
 }
 
-// E1: a caller that leaves after its change has joined a batch is told that
-// nobody knows yet. The change is made all the same, once.
+// A caller that leaves after its change has joined a batch is told that nobody
+// knows yet. The change is made all the same, once.
+//
+// Proves E1.
 func TestCallerThatLeavesIsToldUnknown(t *testing.T) {
 	fault := batched(memstore.New())
 	x := serve(t, fault, nil)
@@ -155,6 +161,8 @@ func TestCallerThatLeavesIsToldUnknown(t *testing.T) {
 }
 
 // One that leaves while it waits for its turn has surely changed nothing.
+//
+// Proves E1.
 func TestCallerThatLeavesBeforeItsTurnChangesNothing(t *testing.T) {
 	x := serve(t, memstore.New(), nil)
 	running, goOn := make(chan struct{}), make(chan struct{})
@@ -208,9 +216,11 @@ func (d *diary) want(t *testing.T, lines ...string) {
 	d.lines = nil
 }
 
-// E4: what an action puts off with Call.After is done once, in order, when the
+// What an action puts off with Call.After is done once, in order, when the
 // change is durable and the state is free, before Do returns; not when the run
 // was dropped; by the App when the caller has left.
+//
+// Proves E4.
 func TestAfter(t *testing.T) {
 	mem := memstore.New()
 	fault := batched(mem)

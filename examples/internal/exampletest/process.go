@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// A Process is a real program, built and started as a user does. Its methods
-// end the test when something is not as it should be.
+// A Process is a real program, built and started as a user does it. Its methods
+// fail the test when something is wrong.
 type Process struct {
 	// URL is where the program serves; "" before the first Start.
 	URL string
-	// Program is its file, DB its database.
+	// Program is the program's file, DB its database.
 	Program, DB string
 
 	t      *testing.T
@@ -29,8 +29,8 @@ type Process struct {
 }
 
 // Build compiles the program in the current folder, whose package's test is
-// running, and prepares to run it on a database of its own. It is killed when
-// the test ends.
+// running, and prepares to run it on its own database. The program is killed
+// when the test ends.
 func Build(t *testing.T, name string) *Process {
 	t.Helper()
 	dir := t.TempDir()
@@ -87,7 +87,7 @@ func (p *Process) Terminate() {
 	}
 }
 
-// Kill ends the program without giving it a chance, as kill -9 does.
+// Kill ends the program without warning, as kill -9 does.
 func (p *Process) Kill() {
 	p.t.Helper()
 	if err := p.cmd.Process.Kill(); err != nil {
@@ -100,7 +100,7 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Refused runs the program once more and checks that it ends by itself with a
+// Refused runs the program again and checks that it ends by itself with a
 // message that contains want.
 func (p *Process) Refused(want string, args ...string) {
 	p.t.Helper()

@@ -11,15 +11,14 @@ import (
 	"github.com/stay-go/stay/staytest"
 )
 
-// Form and HTMX are the headers of a browser that submits a form, and those
-// of htmx, as Visitor.Send takes them.
+// Form is the headers of a browser that submits a form, and HTMX those of htmx,
+// as Visitor.Send takes them.
 var (
 	Form = []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
 	HTMX = []string{"Accept", "*/*", "HX-Request", "true", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}
 )
 
-// A Visitor is a client with cookies of its own that shows redirects as they
-// are.
+// A Visitor is a client with its own cookies that does not follow redirects.
 type Visitor struct {
 	t      testing.TB
 	server string

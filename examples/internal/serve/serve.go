@@ -1,6 +1,6 @@
 // Package serve is what the examples have in common: a program with the flags
-// -addr and -db that serves one App on an SQLite file and ends cleanly, and
-// the files that every page needs.
+// -addr and -db that serves one App on an SQLite file and shuts down cleanly,
+// and the files that every page needs.
 package serve
 
 import (
@@ -21,22 +21,22 @@ import (
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
-// Limits of the server. A request of these programs is a click or a small
-// page, so what takes longer is a stuck client.
+// Limits of the server. A request to these programs is a click or a small page,
+// so a request that takes longer comes from a stuck client.
 const (
 	readHeaderTimeout = 5 * time.Second
 	readTimeout       = 15 * time.Second
 	writeTimeout      = 30 * time.Second
 	idleTimeout       = 2 * time.Minute
-	// shutdownTimeout bounds each of the two steps of a clean end: answering
-	// the requests under way, then closing the App.
+	// shutdownTimeout bounds each of the two steps of a clean shutdown:
+	// answering the requests under way, then closing the App.
 	shutdownTimeout = 10 * time.Second
 )
 
-// Main is the main function of an example: it serves what newHandler makes of
-// an App with these options until the program is told to end, by an interrupt
-// or SIGTERM. A second signal ends it at once. What goes wrong is written to
-// stderr and ends the program with exit code 1.
+// Main is the main function of an example. It makes an App with these options
+// and serves the handler that newHandler returns for it, until an interrupt or
+// SIGTERM tells the program to end. A second signal ends it at once. Errors are
+// written to stderr and end the program with exit code 1.
 func Main(program string, opts *stay.Options, newHandler func(*stay.App) http.Handler) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -106,8 +106,8 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 //go:embed static
 var files embed.FS
 
-// Static serves htmx and its licence under /static/. Browsers may keep them
-// for a year: the names of the files carry their version.
+// Static serves htmx and its licence under /static/. Browsers may keep them for
+// a year: the file names contain the version.
 func Static() http.Handler {
 	serve := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

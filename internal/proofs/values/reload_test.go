@@ -130,6 +130,7 @@ func module(m stay.Module[everything]) stay.Module[everything] {
 
 // Whatever brings a value on: what the change returned, what memory holds and
 // what another machine reads are the same.
+//
 // Proves M5.
 func TestMemoryHoldsWhatAnotherMachineReads(t *testing.T) {
 	const rounds = 60
@@ -165,6 +166,7 @@ func TestMemoryHoldsWhatAnotherMachineReads(t *testing.T) {
 
 // What OnCreated leaves is the same each time that a state is loaded, and stays
 // as it is with the first change.
+//
 // Proves M5.
 func TestWhatOnCreatedLeavesIsWhatIsRead(t *testing.T) {
 	seed := testseed.New(t)
@@ -199,6 +201,7 @@ func TestWhatOnCreatedLeavesIsWhatIsRead(t *testing.T) {
 
 // What a step of a migration makes, or another program has stored, reads the
 // same before and after it is written by a change.
+//
 // Proves M5.
 func TestWhatAStepMakesIsWhatIsStored(t *testing.T) {
 	type state struct {
@@ -238,6 +241,7 @@ func TestWhatAStepMakesIsWhatIsStored(t *testing.T) {
 
 // A calculation with a time gives the same before and after a reload, also where
 // the clock was shifted in between.
+//
 // Proves M5.
 func TestCalculationsDoNotDependOnTheMachine(t *testing.T) {
 	type state struct{ At time.Time }
@@ -261,6 +265,7 @@ func TestCalculationsDoNotDependOnTheMachine(t *testing.T) {
 }
 
 // A form reads the same, too.
+//
 // Proves M5.
 func TestFormsHoldWhatAnotherMachineReads(t *testing.T) {
 	type state struct {
@@ -293,6 +298,7 @@ func TestFormsHoldWhatAnotherMachineReads(t *testing.T) {
 
 // What JSON cannot hold as it is, is an error at the change that names the
 // field, and changes nothing.
+//
 // Proves M5.
 func TestWhatCannotBeKeptNamesTheField(t *testing.T) {
 	type inner struct{ List []map[string]any }

@@ -14,6 +14,7 @@ import (
 // A field that got a json tag after it was stored without one is not read: the
 // program is told so once, with both names, what is stored stays, and records
 // that have the field under its name are no reason to warn.
+//
 // Proves M2.
 func TestTagsThatWereAddedLaterAreTold(t *testing.T) {
 	type plainItem struct{ Title string }

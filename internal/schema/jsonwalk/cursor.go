@@ -1,5 +1,5 @@
-// Package jsonwalk walks through JSON text and through the struct types that
-// stand for it, by the rules of encoding/json but with exact names.
+// Package jsonwalk walks through JSON text and through the struct types of its
+// values, by the rules of encoding/json but with exact names.
 package jsonwalk
 
 import (
@@ -27,17 +27,17 @@ func Check(data []byte) error {
 }
 
 // A Cursor reads JSON text once, from left to right. The text must have passed
-// [Check] or come from encoding/json; on other text the results mean nothing
+// [Check] or come from encoding/json. On other text the results mean nothing
 // and the methods may panic.
 //
-// An object is read by
+// Read an object with
 //
 //	for c.Enter(); c.More(); {
 //		name := c.Name()
 //		value := c.Skip() // or Enter again
 //	}
 //
-// and an array in the same way without Name.
+// and an array in the same way, without Name.
 type Cursor struct {
 	data []byte
 	pos  int
@@ -46,15 +46,15 @@ type Cursor struct {
 // NewCursor returns a cursor before the value in data.
 func NewCursor(data []byte) *Cursor { return &Cursor{data: data} }
 
-// Kind returns the first byte of the next value: one of { [ " t f n, or that
-// of a number.
+// Kind returns the first byte of the next value: one of { [ " t f n, or the
+// first byte of a number.
 func (c *Cursor) Kind() byte {
 	c.space()
 	return c.data[c.pos]
 }
 
-// Offset returns where the next value begins in the text, if it was asked for
-// its Kind.
+// Offset returns where the next value begins in the text. It is valid after
+// Kind.
 func (c *Cursor) Offset() int { return c.pos }
 
 // Enter steps into the object or array that is the next value.
@@ -63,8 +63,8 @@ func (c *Cursor) Enter() {
 	c.pos++
 }
 
-// More reports whether the object or array entered last has another member,
-// and steps in front of it, or else behind the whole.
+// More reports whether the object or array entered last has another member. If
+// it has, More steps in front of it, otherwise behind the whole value.
 func (c *Cursor) More() bool {
 	c.space()
 	switch c.data[c.pos] {
@@ -150,7 +150,8 @@ func Unquote(quoted []byte) string {
 	if Plain(quoted) {
 		return string(text)
 	}
-	// The string gets no more memory than it needs, as it may be kept for long.
+	// The string gets no more memory than it needs, because it may be kept for
+	// long.
 	var room [64]byte
 	b := room[:0]
 	if len(text) > len(room) {
@@ -203,8 +204,8 @@ func codeUnit(text []byte) rune {
 	return rune(u)
 }
 
-// Plain reports whether the text of a JSON string is what stands between its
-// quotes.
+// Plain reports whether the text of a JSON string is exactly what stands
+// between its quotes.
 func Plain(quoted []byte) bool {
 	return bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted)
 }

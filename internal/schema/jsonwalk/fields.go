@@ -7,7 +7,7 @@ import (
 	"unicode"
 )
 
-// A Field is a field of a struct as JSON sees it: one of its own or one that
+// A Field is a field of a struct as JSON sees it: a direct field, or one that
 // an embedded struct promotes.
 type Field struct {
 	// Name is the name in JSON.
@@ -28,8 +28,8 @@ type Field struct {
 	Stay []string
 	// Lost says that encoding/json neither writes nor reads the field.
 	Lost bool
-	// Problem says why JSON does not keep the field faithfully, and Mend what
-	// to do about it. Both are empty if it does.
+	// Problem says why JSON does not keep the field faithfully, and Mend how to
+	// fix it. Both are empty if it does.
 	Problem, Mend string
 }
 
@@ -46,8 +46,8 @@ func Fields(t reflect.Type) []Field {
 
 type fieldWalk struct {
 	fields []Field
-	// open are the struct types being walked through: embedded pointers may
-	// lead back to them.
+	// open are the struct types that are being walked through: embedded
+	// pointers may lead back to them.
 	open []reflect.Type
 }
 
@@ -152,9 +152,9 @@ func quotable(t reflect.Type) bool {
 	return false
 }
 
-// Dominant leaves out the fields that JSON does not see: lost ones, and of
-// several with one name those that encoding/json ignores (the shallowest wins,
-// then the only tagged one, then none).
+// Dominant leaves out the fields that JSON does not see: lost ones and, if
+// several have the same name, those that encoding/json ignores (the shallowest
+// wins, then the only tagged one, then none).
 func Dominant(fields []Field) []Field {
 	var seen []Field
 	for _, f := range fields {

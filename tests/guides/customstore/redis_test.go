@@ -19,7 +19,9 @@ func open(server *miniredis.Miniredis) store.Store {
 	return store.FromSimple(customstore.Redis{Client: redis.NewClient(&redis.Options{Addr: server.Addr()})})
 }
 
-// C1 to C7: what FromSimple makes of the store of the guide keeps the rules.
+// What FromSimple makes of the store of the guide keeps the rules.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
 func TestRedis(t *testing.T) {
 	storetest.Run(t, storetest.Harness{
 		New: func(t *testing.T) func(*testing.T) store.Store {
@@ -31,9 +33,11 @@ func TestRedis(t *testing.T) {
 	})
 }
 
-// A13, A3: an application on it, with a module in another store; a new process
-// finds everything.
-func TestA13Guide(t *testing.T) {
+// An application on it, with a module in another store; a new process finds
+// everything.
+//
+// Proves A3, A13.
+func TestGuideOfCustomStores(t *testing.T) {
 	server, fast := miniredis.RunT(t), miniredis.RunT(t)
 	for n := 1; n <= 2; n++ {
 		app := stay.New(open(server), nil)
@@ -68,8 +72,10 @@ func TestA13Guide(t *testing.T) {
 	}
 }
 
-// C5: what a store lacks is told when the program starts.
-func TestC5GuideRefusals(t *testing.T) {
+// What a store lacks is told when the program starts.
+//
+// Proves C5.
+func TestGuideOfRefusals(t *testing.T) {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())
 	refused := func(word string, register func()) {

@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// Order is what a visitor is about to order.
+// Order is what a visitor wants to order.
 type Order struct {
 	Tea     string  `json:"tea"`
 	Tins    int     `json:"tins"`
@@ -24,7 +24,7 @@ type Address struct {
 	City   string `json:"city"`
 }
 
-// Validate says of each field what is wrong with it.
+// Validate says what is wrong with each field.
 func (o Order) Validate() error {
 	var errs []error
 	if o.Tins < 1 || o.Tins > 20 {

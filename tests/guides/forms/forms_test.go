@@ -10,8 +10,10 @@ import (
 	"github.com/stay-go/stay/tests/guides/forms"
 )
 
-// W6, W7: the program of docs/forms-and-errors.md does what it says.
-func TestW6W7Guide(t *testing.T) {
+// The program of docs/forms-and-errors.md does what it says.
+//
+// Proves W6, W7.
+func TestGuideOfForms(t *testing.T) {
 	app := staytest.App(t, nil)
 	client, address := staytest.Browser(t, forms.NewHandler(app))
 

@@ -21,7 +21,7 @@ func Before(sessions *scs.SessionManager, check Check) http.Handler {
 	})
 	mux.HandleFunc("POST /basket", func(w http.ResponseWriter, r *http.Request) {
 		items, _ := sessions.Get(r.Context(), "items").([]string)
-		items = append(items, r.FormValue("item")) // of two at once one is lost
+		items = append(items, r.FormValue("item")) // of two at the same time, one is lost
 		sessions.Put(r.Context(), "items", items)
 		_, _ = fmt.Fprint(w, items)
 	})

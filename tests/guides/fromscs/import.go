@@ -20,15 +20,15 @@ type Old struct {
 // A Source is the library that visitors come from.
 type Source interface {
 	// Read returns what is kept for the browser of the request; nil if its
-	// cookie is not there or counts no more.
+	// cookie is missing or no longer valid.
 	Read(r *http.Request) (*Old, error)
-	// Done is called when that is stored in Stay. It takes the cookie away.
+	// Done is called when that is stored in Stay. It removes the cookie.
 	Done(w http.ResponseWriter, r *http.Request) error
 }
 
-// Import takes visitors over from another library, each at the first request
-// that still brings its cookie. If something fails, the request does, and the
-// next one begins again.
+// Import moves visitors from another library, each at the first request that
+// still has its cookie. If something fails, the request fails, and the next one
+// tries again.
 func Import(from Source, basket *stay.State[Basket], next http.Handler) http.Handler {
 	take := func(w http.ResponseWriter, r *http.Request) error {
 		old, err := from.Read(r)
@@ -42,7 +42,7 @@ func Import(from Source, basket *stay.State[Basket], next http.Handler) http.Han
 			}
 		}
 		_, err = basket.Update(ctx, func(b *Basket) error {
-			if len(b.Items) == 0 { // else it was done before
+			if len(b.Items) == 0 { // otherwise it was done before
 				b.Items = old.Items
 			}
 			return nil
@@ -111,7 +111,7 @@ type Gorilla struct {
 func (g Gorilla) Read(r *http.Request) (*Old, error) {
 	session, err := g.New(r, g.Name)
 	if err != nil || session.IsNew {
-		return nil, nil // none, or one that is not valid any more
+		return nil, nil // none, or no longer valid
 	}
 	user, _ := session.Values["user"].(string)
 	items, _ := session.Values["items"].([]string)

@@ -117,17 +117,17 @@ var Rooms = stay.Module[Room]{
 	Persist: stay.ResolveKey(func(_ *stay.Call, r *Room) string { return r.Name }),
 }
 
-// Remind writes an item into the list of a user, who may never have had one.
+// Remind adds an item to the list of a user, who may not have a list yet.
 func Remind(ctx context.Context, lists *stay.State[List], user, item string) error {
 	_, err := lists.At(user).Update(ctx, func(l *List) error {
-		l.Owner.ID = user // for a new list; in an old one it says so already
+		l.Owner.ID = user // for a new list; an existing one has it already
 		l.Items = append(l.Items, item)
 		return nil
 	})
 	return err
 }
 
-// RemindAll writes an item into every list that is stored.
+// RemindAll adds an item to every stored list.
 func RemindAll(ctx context.Context, lists *stay.State[List], item string) error {
 	for user, err := range lists.Keys(ctx) {
 		if err != nil {

@@ -38,19 +38,21 @@ func wantCode(t *testing.T, err error, code stay.Code) {
 	}
 }
 
-// K1 to K4: what becomes of a list.
-func TestK2K3K4Guide(t *testing.T) {
+// What becomes of a list.
+//
+// Proves K1, K2, K3, K4.
+func TestGuideOfKeys(t *testing.T) {
 	app := staytest.App(t, nil)
 	list := stay.Register(app, Lists)
 	laptop, phone := staytest.Session(t, app), staytest.Session(t, app)
 	ann, bob := Owner{ID: "ann", Admin: true}, Owner{ID: "bob"}
 
-	// Login of somebody who has no list yet: the guest's comes along.
+	// Login of a user without a list: the guest's list comes along.
 	add(t, laptop, list, "milk")
 	become(t, laptop, list, ann)
 	staytest.Want(t, laptop, list, List{Owner: ann, Items: []string{"milk"}})
 
-	// Login of somebody who has one: it is loaded, and the guest's is gone.
+	// Login of a user with a list: it is loaded, and the guest's is gone.
 	add(t, phone, list, "pen")
 	become(t, phone, list, ann)
 	staytest.Want(t, phone, list, List{Owner: ann, Items: []string{"milk"}})
@@ -59,7 +61,7 @@ func TestK2K3K4Guide(t *testing.T) {
 	add(t, laptop, list, "bread")
 	staytest.Want(t, phone, list, List{Owner: ann, Items: []string{"milk", "bread"}})
 
-	// Logout: the session is a guest again and begins anew; the list stays.
+	// Logout: the session is a guest again with an empty list; ann's list stays.
 	become(t, phone, list, Owner{})
 	staytest.Want(t, phone, list, List{})
 	staytest.Want(t, laptop, list, List{Owner: ann, Items: []string{"milk", "bread"}})
@@ -69,8 +71,10 @@ func TestK2K3K4Guide(t *testing.T) {
 	staytest.Want(t, laptop, list, List{Owner: bob})
 }
 
-// K0: what the login says of its owner counts, not what was stored.
-func TestK0GuideRoles(t *testing.T) {
+// What the login says of its owner counts, not what was stored.
+//
+// Proves K0.
+func TestGuideOfRoles(t *testing.T) {
 	app := staytest.App(t, nil)
 	list := stay.Register(app, Lists)
 	laptop, phone := staytest.Session(t, app), staytest.Session(t, app)
@@ -81,8 +85,10 @@ func TestK0GuideRoles(t *testing.T) {
 	staytest.Want(t, laptop, list, List{Owner: Owner{ID: "ann"}}) // it is one state
 }
 
-// K2: the policies, and that of the guide.
-func TestK2GuideAdopt(t *testing.T) {
+// The policies, and that of the guide.
+//
+// Proves K2.
+func TestGuideOfAdopt(t *testing.T) {
 	for name, c := range map[string]struct {
 		adopt func(stored, guest *List) error
 		want  []string
@@ -112,9 +118,11 @@ func TestK2GuideAdopt(t *testing.T) {
 	}
 }
 
-// K3, K4, K6: what else an action did that takes the key away is dropped, and
-// payloads cannot name the owner.
-func TestK3K6GuideDropped(t *testing.T) {
+// What else an action did that takes the key away is dropped, and payloads
+// cannot name the owner.
+//
+// Proves K3, K4, K6.
+func TestGuideOfDroppedChanges(t *testing.T) {
 	app := staytest.App(t, nil)
 	module := Lists
 	module.Actions = stay.Actions[List]{"edit": func(c *stay.Call, l *List) error { return c.Bind(l) }}
@@ -133,8 +141,10 @@ func TestK3K6GuideDropped(t *testing.T) {
 	staytest.Want(t, ctx, list, List{})
 }
 
-// K8: Reset, Delete, At and Keys.
-func TestK8GuideWithoutARequest(t *testing.T) {
+// Reset, Delete, At and Keys.
+//
+// Proves K8.
+func TestGuideOfStatesWithoutARequest(t *testing.T) {
 	app := staytest.App(t, nil)
 	list := stay.Register(app, Lists)
 	laptop, phone := staytest.Session(t, app), staytest.Session(t, app)
@@ -174,8 +184,10 @@ func TestK8GuideWithoutARequest(t *testing.T) {
 	change(t, phone, list, func(l *List) { l.Owner.ID = strings.Repeat("k", 512) })
 }
 
-// S2, S5: ResolveKey by the user, and by the state without guests.
-func TestS5GuideResolveKey(t *testing.T) {
+// ResolveKey by the user, and by the state without guests.
+//
+// Proves S2, S5.
+func TestGuideOfResolveKey(t *testing.T) {
 	app := staytest.App(t, nil)
 	board := stay.Register(app, Boards)
 	login := func(ctx context.Context, user string) {
@@ -201,8 +213,10 @@ func TestS5GuideResolveKey(t *testing.T) {
 	staytest.Want(t, bob, room, Room{Name: "lobby", Lines: []string{"hello"}})
 }
 
-// S2: a guest's state, and what ends it.
-func TestS2GuideGuests(t *testing.T) {
+// A guest's state, and what ends it.
+//
+// Proves S2.
+func TestGuideOfGuests(t *testing.T) {
 	for mode, guests := range map[string]stay.GuestMode{"memory": stay.GuestMemory, "stored": stay.GuestStored} {
 		t.Run(mode, func(t *testing.T) {
 			clock := staytest.NewClock()
@@ -240,8 +254,10 @@ func (accounts) Check(_ context.Context, name, password string) (Owner, error) {
 	return Owner{ID: name}, nil
 }
 
-// W5: the handler of the guide shows what is stored under the new key.
-func TestW5GuideHandler(t *testing.T) {
+// The handler of the guide shows what is stored under the new key.
+//
+// Proves W5.
+func TestGuideOfTheHandler(t *testing.T) {
 	handler := NewHandler(staytest.App(t, nil), accounts{})
 	laptop, address := staytest.Browser(t, handler)
 	post := func(client *http.Client, path, form string, status int, want string) {

@@ -73,8 +73,10 @@ func (d *device) check(path string, resp *http.Response, err error, status int, 
 	}
 }
 
-// S5, S7: the handlers of the guide.
-func TestS5S7Guide(t *testing.T) {
+// The handlers of the guide.
+//
+// Proves S5, S7.
+func TestGuideOfLogins(t *testing.T) {
 	clock := staytest.NewClock()
 	site := newSite(t, &stay.Options{Clock: clock.Now})
 	handler := site.Handler()
@@ -126,8 +128,10 @@ func TestS5S7Guide(t *testing.T) {
 	phone.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "three")
 }
 
-// S5: what is stored of a user is exported and goes; other users keep theirs.
-func TestS7GuideExportAndForget(t *testing.T) {
+// What is stored of a user is exported and goes; other users keep theirs.
+//
+// Proves S5, S7.
+func TestGuideOfExportAndForget(t *testing.T) {
 	site := newSite(t, nil)
 	ann, bob := staytest.Session(t, site.app), staytest.Session(t, site.app)
 	for user, ctx := range map[string]context.Context{"ann": ann, "bob": bob} {
@@ -179,8 +183,10 @@ func TestS7GuideExportAndForget(t *testing.T) {
 
 func second[T any](_ T, err error) error { return err }
 
-// S6: a session's lifetime counts from its first use, not from the login.
-func TestS6GuideLifetime(t *testing.T) {
+// A session's lifetime counts from its first use, not from the login.
+//
+// Proves S6.
+func TestGuideOfLifetime(t *testing.T) {
 	clock := staytest.NewClock()
 	site := newSite(t, &stay.Options{Clock: clock.Now})
 	ctx := staytest.Session(t, site.app)
@@ -206,8 +212,10 @@ func TestS6GuideLifetime(t *testing.T) {
 	staytest.Want(t, t.Context(), site.profile.At("ann"), Profile{Name: "Ann"})
 }
 
-// E10, E4: an action cannot log in, what it puts off can.
-func TestE10GuideAfter(t *testing.T) {
+// An action cannot log in, what it puts off can.
+//
+// Proves E4, E10.
+func TestGuideOfAfter(t *testing.T) {
 	app := staytest.App(t, nil)
 	type invitation struct {
 		Used int `json:"used"`

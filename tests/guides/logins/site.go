@@ -133,9 +133,9 @@ func (s *Site) endDevice(_ http.ResponseWriter, r *http.Request) error {
 		return stay.ErrDenied
 	}
 	if id == here.ID() {
-		return here.Destroy(ctx) // which clears this browser's cookie, as the one in the list could not
+		return here.Destroy(ctx) // clears this browser's cookie; the session in the list cannot do that
 	}
-	for session, err := range s.app.Sessions(ctx, user) { // of this user: nobody else's can be named
+	for session, err := range s.app.Sessions(ctx, user) { // only sessions of this user
 		if err != nil {
 			return err
 		}

@@ -16,7 +16,7 @@ type Search struct {
 	PerPage int    `json:"perPage" stay:"preserve"` // until the session ends
 }
 
-// Module is reset, but for what is preserved, by each page load.
+// Module is reset by each page load, except for what is preserved.
 var Module = stay.Module[Search]{
 	Name:            "search",
 	Initial:         Search{PerPage: 20},

@@ -15,8 +15,10 @@ import (
 	"github.com/stay-go/stay/tests/guides/pagestate"
 )
 
-// W4, B6: the programs of docs/page-state.md do what it says.
-func TestW4B6Guide(t *testing.T) {
+// The programs of docs/page-state.md do what it says.
+//
+// Proves B6, W4.
+func TestGuideOfPageState(t *testing.T) {
 	app := stay.New(memstore.New(), nil)
 	server := httptest.NewServer(pagestate.NewHandler(app))
 	defer func() {

@@ -49,7 +49,7 @@ func NewShop(app *stay.App) http.Handler {
 	return web.Sessions(app, nil)(mux)
 }
 
-// A Table is one that players join.
+// A Table is a game table that players join.
 type Table struct {
 	Code  string   `json:"code" stay:"key"` // set by your code: no request can bind it
 	Moves []string `json:"moves"`

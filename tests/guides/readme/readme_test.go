@@ -11,8 +11,10 @@ import (
 	"github.com/stay-go/stay/tests/guides/readme"
 )
 
-// K2: the shop of the README merges a guest's cart at the login.
-func TestK2ShopOfTheReadme(t *testing.T) {
+// The shop of the README merges a guest's cart at the login.
+//
+// Proves K2.
+func TestShopOfTheReadme(t *testing.T) {
 	shop := readme.NewShop(staytest.App(t, nil))
 	send := func(client *http.Client, address, field, value, want string) {
 		t.Helper()
@@ -33,9 +35,11 @@ func TestK2ShopOfTheReadme(t *testing.T) {
 	send(phone, address+"/login", "user", "ann", "[tea cup]")
 }
 
-// K2, K6: the table of the README is one for all who join it, and a payload
-// cannot name it.
-func TestK2K6TableOfTheReadme(t *testing.T) {
+// The table of the README is one for all who join it, and a payload cannot name
+// it.
+//
+// Proves K2, K6.
+func TestTableOfTheReadme(t *testing.T) {
 	app := staytest.App(t, nil)
 	table := stay.Register(app, readme.Tables)
 	ann, ben := staytest.Session(t, app), staytest.Session(t, app)

@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
-	"github.com/stay-go/stay/internal/bridge"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/web"
 )
@@ -181,7 +181,7 @@ func Sweep(app *stay.App) (stop func()) {
 	go func() {
 		defer close(ended)
 		for {
-			bridge.AppOf(app).Sweep()
+			access.AppOf(app).Sweep()
 			select {
 			case <-pauses.C:
 			case <-end:

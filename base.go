@@ -1,0 +1,132 @@
+package stay
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/internal/bind"
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/loglimit"
+)
+
+// A base is what all parts of an App stand on: its options, the engine, and how
+// failures are told.
+type base struct {
+	opts       Options
+	engine     *engine.Engine
+	observer   *observer   // nil: nobody measures or traces
+	manyOwners atomic.Bool // some store has other owners
+	limits     map[logKey]*loglimit.Limit
+	binder     bind.Binder
+	ops        sync.Pool // of *op
+}
+
+// logger returns the App's logger.
+func (a *base) logger() *slog.Logger { return a.opts.Logger }
+
+// report hands a failure to a module's hook, else to the App's, else to the
+// log. Much of what goes wrong does so in goroutines of the engine's, which a
+// hook must not end; one that fails itself is logged. The call is over when it
+// returns.
+func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
+	a.observer.failed(e)
+	if hook == nil {
+		hook = a.opts.OnError
+	}
+	if hook == nil {
+		a.logFailure(logKey(e.Code), "stay: "+e.Phase+" failed", slog.String("module", e.Module), slog.String("action", e.Action),
+			slog.String("key_hash", e.KeyHash), slog.Any("error", e))
+		return
+	}
+	failure := isolated(func() { hook(call, e) })
+	call.run.over.Store(true)
+	if p, ok := failure.(panicError); ok {
+		a.logFailure(logKey(ErrInternal), "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
+	} else if failure != nil {
+		a.logFailure(logKey(ErrInternal), "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
+	}
+}
+
+// A logKey tells apart what is logged in crowds: a code, or one of these.
+type logKey string
+
+const (
+	logMetrics logKey = "stay: metrics"
+	logTracer  logKey = "stay: tracer"
+	logDropped logKey = "stay: dropped"
+)
+
+// newLimits returns what bounds the lines of failures: one limit for each key, so
+// that a store that fails in crowds leaves the others theirs.
+func newLimits() map[logKey]*loglimit.Limit {
+	all := map[logKey]*loglimit.Limit{logMetrics: {}, logTracer: {}, logDropped: {}}
+	for _, c := range []Code{
+		ErrUnavailable, ErrUnknown, ErrBusy, ErrClosed, ErrConflict, ErrTooLarge, ErrInvalid, ErrCorrupt, ErrInternal,
+	} {
+		all[logKey(c)] = &loglimit.Limit{}
+	}
+	return all
+}
+
+func (a *base) logFailure(key logKey, text string, attrs ...slog.Attr) {
+	a.logCrowd(slog.LevelError, key, text, attrs...)
+}
+
+// logCrowd logs one of what may come in crowds, or counts it where too many of
+// them are logged in this second. Codes of the user's own share the limit of
+// ErrInternal.
+func (a *base) logCrowd(level slog.Level, key logKey, text string, attrs ...slog.Attr) {
+	ctx, log := a.engine.Context(), a.logger()
+	if !log.Enabled(ctx, level) {
+		return
+	}
+	q := a.limits[key]
+	if q == nil {
+		q = a.limits[logKey(ErrInternal)]
+	}
+	ok, leftOut := q.Take(time.Now())
+	if !ok {
+		return
+	}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	log.LogAttrs(ctx, level, text, attrs...)
+}
+
+// sync brings what memory holds of the instances up to date with stores that
+// have other owners, with one call for each store (N1). On a store with a sole
+// owner memory is the truth, and nothing is asked.
+func (a *base) sync(ctx context.Context, refs ...engine.Ref) error {
+	for _, err := range a.syncEach(ctx, refs) {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// syncEach is sync, with an error for each instance; nil if nothing was asked.
+func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
+	shared := refs[:0:0]
+	var of []int
+	for i, ref := range refs {
+		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
+			ref.First = true // what counts is the use that follows
+			shared, of = append(shared, ref), append(of, i)
+		}
+	}
+	if len(shared) == 0 {
+		return nil
+	}
+	errs, release := a.engine.Prefetch(ctx, shared)
+	release()
+	all := make([]error, len(refs))
+	for i, err := range errs {
+		all[of[i]] = err
+	}
+	return all
+}

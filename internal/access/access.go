@@ -1,0 +1,145 @@
+// Package access is how package web and others of this project reach what
+// package stay does not export, without showing it in stay's documentation.
+// Package stay provides the door before main runs.
+package access
+
+import (
+	"context"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/internal/signing"
+)
+
+// A Door is what package stay provides.
+type Door struct {
+	App    func(app any) App
+	State  func(state any) State
+	Define func(app any, d Definition) State
+}
+
+var door atomic.Pointer[Door]
+
+// Provide is called by package stay, once.
+func Provide(d Door) {
+	if !door.CompareAndSwap(nil, &d) {
+		panic("stay: the door is there already")
+	}
+}
+
+// AppOf returns the core of a *stay.App.
+func AppOf(app any) App { return door.Load().App(app) }
+
+// StateOf returns the core of a *stay.State of any type.
+func StateOf(state any) State { return door.Load().State(state) }
+
+// Define registers a module with a *stay.App, for states whose type is known at
+// run time only, as those of the golden cases. It panics as stay.Register does.
+func Define(app any, d Definition) State { return door.Load().Define(app, d) }
+
+// A Definition is a stay.Module without its type. Values are pointers to the
+// state's struct.
+type Definition struct {
+	Name    string
+	Initial any
+	Persist any                // a stay.Strategy, or nil
+	Key     func(v any) string // instead of Persist: as of stay.WithKey
+	// Actions get a *stay.Call and the state.
+	Actions map[string]func(call, v any) error
+	Created func(v any) error
+	Adopt   func(stored, result any) error
+	OnError func(err error)
+}
+
+// An App is the core of a *stay.App.
+type App interface {
+	// Keyring returns what signs and verifies session tokens: with keys[0],
+	// and with any of keys. Without keys it is the set that the App keeps in
+	// its store, made at first use. It panics on a key shorter than 32 bytes.
+	Keyring(keys [][]byte) Keyring
+	// Begin returns ctx with a session for one request: the one that token
+	// names, or a new one if the token is empty or not valid. Nothing is
+	// looked up, drawn or stored before the session is used.
+	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
+	ResetsOnPageLoad() bool
+	// PageLoad resets the states of the session in ctx that are to be reset
+	// when a page is loaded. Without a session that is known it does nothing.
+	PageLoad(ctx context.Context) error
+	// Evict drops from memory what would be loaded again; with always, also
+	// after each use from now on.
+	Evict(always bool)
+	// Sweep removes what has expired, as the App does about once a minute. It
+	// ends when the App is closed.
+	Sweep()
+	// NameOf is the key of the states of a *stay.Session as it was last used,
+	// whether the session stands or not.
+	NameOf(session any) string
+	// Logger is where causes that are not shown to clients go.
+	Logger() *slog.Logger
+	// Development reports whether answers may help a developer.
+	Development() bool
+	// Now is the App's clock.
+	Now() time.Time
+}
+
+// A Token is what the cookie of a session says.
+type Token = signing.Token
+
+// A Keyring signs and verifies session tokens.
+type Keyring interface {
+	// Sign returns the token with a signature, in characters that a cookie
+	// value may hold.
+	Sign(ctx context.Context, t *Token) (string, error)
+	// Verify returns what the value of a cookie says, over or not; it must not
+	// be changed. It is nil for every value that this set did not sign; an error
+	// means that the set could not be read.
+	Verify(ctx context.Context, value string) (*Token, error)
+}
+
+// A Carrier takes a session's token to its browser: the response of one
+// request. Its methods may be called concurrently.
+type Carrier interface {
+	// Issue has the response carry the token, replacing one issued before; an
+	// empty token clears the browser's. It reports false, and does nothing,
+	// when the response's header has been sent.
+	Issue(token string, expires time.Time) bool
+	// Used is called at every use of session state: the response is private
+	// to this browser.
+	Used()
+	// Open reports whether Issue would still succeed.
+	Open() bool
+}
+
+// A Change is what an update does with the state.
+type Change interface {
+	// Run changes v. It is called again after a conflict. Its context marks the
+	// run: changes of state made with it are refused as nested.
+	Run(ctx context.Context, v any) error
+	// Moving is asked after a run that has changed the state's key, and may
+	// refuse that.
+	Moving() error
+}
+
+// A State is the core of a *stay.State. Values are pointers to the state's
+// struct, owned by whoever gets them.
+type State interface {
+	Name() string
+	// Get returns the committed state.
+	Get(ctx context.Context) (any, error)
+	// Update carries out the change as one transaction.
+	Update(ctx context.Context, c Change) (any, error)
+	// Do runs an action. Payloads with a method Bind(dst any) error bind
+	// themselves.
+	Do(ctx context.Context, action string, payload any) (any, error)
+	// Actions returns the names of the actions in ascending order.
+	Actions() []string
+	// Public returns the JSON of a state without its private fields.
+	Public(v any) ([]byte, error)
+	// Version returns that of the schema.
+	Version() int
+	// Decode returns what loading a record of this schema version and value
+	// gives, before OnCreated runs. The value stays as it is.
+	Decode(version int, value []byte) (any, error)
+}

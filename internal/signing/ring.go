@@ -1,0 +1,157 @@
+package signing
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"hash"
+	"sync"
+)
+
+// A signKey signs tokens with HMAC-SHA256. Tokens name it by the first bytes
+// of a hash of the secret.
+type signKey struct {
+	id       [4]byte
+	macs     sync.Pool // of *mac
+	verified cache
+}
+
+// A mac computes signatures, one at a time.
+type mac struct {
+	hash.Hash
+	sum []byte
+}
+
+func newSignKey(secret []byte) *signKey {
+	k := &signKey{}
+	sum := sha256.Sum256(append([]byte("stay key id\x00"), secret...))
+	copy(k.id[:], sum[:])
+	k.macs.New = func() any { return &mac{Hash: hmac.New(sha256.New, secret)} }
+	return k
+}
+
+var tokenDomain = []byte("stay session\x00")
+
+// signed calls use with the signature of payload, which is valid during the call
+// only.
+func (k *signKey) signed(payload []byte, use func(sum []byte)) {
+	m := k.macs.Get().(*mac)
+	m.Reset()
+	m.Write(tokenDomain)
+	m.Write(payload)
+	m.sum = m.Sum(m.sum[:0])
+	use(m.sum)
+	k.macs.Put(m)
+}
+
+// A Ring signs and verifies tokens. A token that is signed is the base64url form
+// of the key's id, the payload and the signature.
+type Ring struct {
+	fixed []*signKey // as the options name them
+	keys  *Keys      // else as the store has them
+}
+
+const (
+	minSecret = 32
+	// maxToken bounds, in bytes, what is looked at: whoever sends it may send
+	// anything. Tokens of ours have about 100.
+	maxToken = 512
+)
+
+// Ring returns what signs with secrets[0] and verifies with any of the secrets.
+// Without secrets it signs and verifies with the keys in the store. It panics on
+// a secret shorter than 32 bytes.
+func (s *Keys) Ring(secrets [][]byte) *Ring {
+	r := &Ring{keys: s}
+	for i, s := range secrets {
+		if len(s) < minSecret {
+			panic(fmt.Sprintf("stay: signing key %d has %d bytes: use at least %d random ones", i, len(s), minSecret))
+		}
+		r.fixed = append(r.fixed, newSignKey(append([]byte(nil), s...)))
+	}
+	return r
+}
+
+// signer returns the key that signs now.
+func (r *Ring) signer(ctx context.Context) (*signKey, error) {
+	if r.fixed != nil {
+		return r.fixed[0], nil
+	}
+	return r.keys.signer(ctx)
+}
+
+// Sign returns the token with a signature, in characters that the value of a
+// cookie may have.
+func (r *Ring) Sign(ctx context.Context, t *Token) (string, error) {
+	k, err := r.signer(ctx)
+	if err != nil {
+		return "", err
+	}
+	b := make([]byte, 0, len(k.id)+tokenSize+sha256.Size)
+	b = appendToken(append(b, k.id[:]...), t)
+	k.signed(b[len(k.id):], func(sum []byte) { b = append(b, sum...) })
+	return base64.RawURLEncoding.EncodeToString(b), nil
+}
+
+// Verify returns what the value of a cookie says, over or not; it must not be
+// changed. It is nil for every value that the keys did not sign. An error means
+// that the keys could not be read.
+func (r *Ring) Verify(ctx context.Context, value string) (*Token, error) {
+	if len(value) > maxToken {
+		return nil, nil
+	}
+	for _, k := range r.known() {
+		if t := k.verified.find(value); t != nil {
+			return t, nil
+		}
+	}
+	return r.verifyNew(ctx, value)
+}
+
+// known returns the keys as far as they are in memory.
+func (r *Ring) known() []*signKey {
+	if r.fixed != nil {
+		return r.fixed
+	}
+	if set := r.keys.set.Load(); set != nil {
+		return set.keys
+	}
+	return nil
+}
+
+// verifyNew is Verify for a value that is not among those verified already.
+func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
+	b, err := strictBase64.DecodeString(value)
+	if err != nil || len(b) < 4+sha256.Size {
+		return nil, nil
+	}
+	id, payload, sig := [4]byte(b), b[4:len(b)-sha256.Size], b[len(b)-sha256.Size:]
+	keys := r.fixed
+	if keys == nil {
+		if keys, err = r.keys.verifiers(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	for _, k := range keys {
+		if k.id != id {
+			continue
+		}
+		ok := false
+		k.signed(payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
+		if !ok {
+			continue
+		}
+		t := parseToken(payload)
+		if t != nil {
+			k.verified.add(value, t)
+		}
+		return t, nil
+	}
+	return nil, nil
+}
+
+// Of the forms that decode to the same bytes, only the one that was issued is
+// taken.
+var strictBase64 = base64.RawURLEncoding.Strict()

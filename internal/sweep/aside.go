@@ -1,0 +1,54 @@
+package sweep
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/store"
+)
+
+// unreadTime is after how long a record that could not be read is tried again.
+const unreadTime = time.Hour
+
+// aside returns what sets a record aside, where it expires at the time given, and
+// a sweep finds it. One that was set aside before stays where it is.
+//
+// A key that is used again before the sweep has come has its expired record set
+// aside. So has a record that cannot be read when it expires: there it is in
+// nobody's way, and is tried again from time to time.
+func aside(rec *store.Record, expires time.Time) store.Group {
+	put := store.Write{
+		Op: store.Put, Key: rec.Key,
+		Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: expires,
+	}
+	if keyspace.IsAside(rec.Key) {
+		return store.Group{put}
+	}
+	put.Key = keyspace.Aside(rec.Key, rec.Revision)
+	return store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}, put}
+}
+
+// SetAside sets records aside with their old expiry. Where somebody else was
+// quicker it does nothing.
+func SetAside(ctx context.Context, s store.Store, now time.Time, recs ...*store.Record) error {
+	if len(recs) == 0 {
+		return nil
+	}
+	groups := make([]store.Group, len(recs))
+	for i, rec := range recs {
+		groups[i] = aside(rec, rec.Expires)
+	}
+	res := s.Commit(ctx, now, groups)
+	if len(res) != len(groups) {
+		return ErrSilent
+	}
+	for _, r := range res {
+		if r.Outcome != store.Applied && r.Outcome != store.Conflict {
+			return fmt.Errorf("an expired record is in the way: %w", cmp.Or(r.Err, ErrSilent))
+		}
+	}
+	return nil
+}

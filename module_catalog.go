@@ -1,0 +1,387 @@
+package stay
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/hiding"
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/sweep"
+	"github.com/stay-go/stay/store"
+)
+
+// catalogDays is for how many days a module counts as one of the store after a
+// program that registers it was last seen.
+const catalogDays = 30
+
+// A catalogRecord lists the modules of all programs that use a store. Not every
+// program registers all of them: a job runner knows a few, and the old half of a
+// rolling deployment none of the new ones. Without the list a program would take
+// its own modules for all there are: it would remove expired states whose
+// OnExpire another one has, and leave behind what a session has of the others.
+type catalogRecord struct {
+	// Modules is by what the keys of the module's states begin with, without the
+	// slash at the end: "user/cart". Of ephemeral ones that is "guest/cart".
+	Modules map[string]catalogModule `json:"modules"`
+}
+
+// A catalogModule is what programs must know of a module that they do not
+// register. Days are those since 1970.
+type catalogModule struct {
+	ByUser bool  `json:"byUser,omitempty"` // its key follows from the session's user
+	Seen   int64 `json:"seen"`             // the last day of a program that registers it
+	Hook   int64 `json:"hook,omitempty"`   // and of one that does so with OnExpire; 0 = never
+}
+
+// get returns the module with this prefix; the zero value if there is none.
+func (r *catalogRecord) get(prefix string) catalogModule {
+	if r == nil {
+		return catalogModule{}
+	}
+	return r.Modules[prefix]
+}
+
+func catalogDay(now time.Time) int64 { return now.Unix() / int64(24*time.Hour/time.Second) }
+
+// A catalog is the list of modules in one store. Before this App stores the
+// first state of a module there, the module is in the list.
+type catalog struct {
+	app     *registry
+	store   hiding.Store
+	backend *engine.Backend
+	sweeper *sweep.Sweeper
+
+	registered atomic.Int64 // how often a module was, and how often a day began
+	announced  atomic.Int64 // as of what number the list is up to date
+	day        atomic.Int64 // of the last announcement; 0 = none
+	turn       chan struct{}
+	known      atomic.Pointer[catalogRecord] // of a store with a sole owner, once read
+
+	mu   sync.Mutex
+	told map[string]bool // modules of other programs that were logged
+}
+
+// catalogOf returns the store's.
+func (a *registry) catalogOf(s store.Store) *catalog {
+	key := hiding.Store{Store: a.observer.measuring(s)}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.store == key })
+	if i >= 0 {
+		return a.catalogs[i]
+	}
+	c := &catalog{app: a, store: key, turn: make(chan struct{}, 1), told: map[string]bool{}}
+	c.backend = a.engine.Backend(catalogStore{key, c})
+	c.sweeper = newSweeper(a.base, c.backend.Store())
+	a.catalogs = append(a.catalogs, c)
+	return c
+}
+
+// allCatalogs returns those of all stores, that of sessions first.
+func (a *registry) allCatalogs() []*catalog {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return slices.Clone(a.catalogs)
+}
+
+// A catalogStore is a store that lists the App's modules before it stores the
+// first state, and keeps what has expired for those who are to hear of it.
+type catalogStore struct {
+	hiding.Store
+	catalog *catalog
+}
+
+// Commit implements store.Store.
+func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	var err error
+	if !s.catalog.current() && storesState(groups) {
+		err = s.catalog.announce(ctx, now)
+	}
+	if err == nil {
+		err = s.catalog.makeWay(ctx, now, groups)
+	}
+	if err != nil {
+		res := make([]store.Result, len(groups))
+		for i := range res {
+			res[i] = store.Result{Outcome: store.Rejected, Err: err}
+		}
+		return res
+	}
+	return s.Store.Commit(ctx, now, groups)
+}
+
+func storesState(groups []store.Group) bool {
+	for _, g := range groups {
+		for _, w := range g {
+			if w.Op == store.Put && !keyspace.IsSystem(w.Key) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// catalogPrefix is what the module has in the list of its store; "" if nobody
+// else has to know of it.
+func (m *module) catalogPrefix() string {
+	switch {
+	case m.scope == scopeGlobal && m.expired == nil:
+		return ""
+	case m.kind != nil || m.guest.Backend != nil:
+		return keyspace.Module(m.scope.inKeys(), m.name)
+	}
+	return ""
+}
+
+func (c *catalog) current() bool { return c.announced.Load() == c.registered.Load() }
+
+// announce has the App's modules in the list.
+func (c *catalog) announce(ctx context.Context, now time.Time) error {
+	select {
+	case c.turn <- struct{}{}:
+		defer func() { <-c.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	n := c.registered.Load()
+	if c.announced.Load() == n {
+		return nil
+	}
+	for range 10 { // each loses against another program's announcement
+		list, rev, err := c.load(ctx, now)
+		switch {
+		case errors.Is(err, ErrCorrupt): // that must not stop every change of every state
+			c.app.report(nil, c.app.newCall(c.app.engine.Context(), "", ""), toError(err))
+		case err != nil:
+			return err
+		default:
+			again, err := c.write(ctx, now, list, rev)
+			if again {
+				continue
+			}
+			if err != nil {
+				return err
+			}
+		}
+		c.day.Store(catalogDay(now))
+		c.announced.Store(n)
+		return nil
+	}
+	return errors.New("the list of modules changes all the time")
+}
+
+// write stores the list with the App's modules; again means that another
+// program was quicker.
+func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, rev store.Revision) (again bool, err error) {
+	list := c.add(old, catalogDay(now))
+	if old != nil && maps.Equal(old.Modules, list.Modules) || len(list.Modules) == 0 {
+		return false, nil
+	}
+	value, err := json.Marshal(list)
+	if err != nil {
+		return false, err
+	}
+	res := c.store.Commit(ctx, now, []store.Group{{{Op: store.Put, Key: keyspace.Modules, Base: rev, Value: value, Version: 1}}})
+	switch {
+	case len(res) != 1:
+		return false, sweep.ErrSilent
+	case res[0].Outcome == store.Applied:
+		c.know(list)
+		return false, nil
+	case res[0].Outcome == store.Conflict:
+		return true, nil
+	}
+	return false, fmt.Errorf("the list of modules cannot be stored: %w", cmp.Or(res[0].Err, sweep.ErrSilent))
+}
+
+// add returns the list with the App's modules. What nobody has registered for
+// long goes.
+func (c *catalog) add(old *catalogRecord, day int64) *catalogRecord {
+	list := &catalogRecord{Modules: map[string]catalogModule{}}
+	if old != nil {
+		maps.Copy(list.Modules, old.Modules)
+	}
+	for _, m := range c.app.allModules() {
+		prefix := m.catalogPrefix()
+		if prefix == "" || m.catalog != c {
+			continue
+		}
+		was := list.Modules[prefix]
+		is := catalogModule{ByUser: m.bySession(), Seen: max(was.Seen, day), Hook: was.Hook}
+		if m.expired != nil {
+			is.Hook = max(was.Hook, day)
+		}
+		list.Modules[prefix] = is
+	}
+	maps.DeleteFunc(list.Modules, func(_ string, m catalogModule) bool { return day-m.Seen > 2*catalogDays })
+	return list
+}
+
+// refresh announces the modules once a day for as long as the App runs. One
+// with a hook does so from its first sweep on, also if it stores nothing.
+func (c *catalog) refresh(ctx context.Context) {
+	now := c.app.opts.Clock()
+	day := c.day.Load()
+	if day != 0 && day != catalogDay(now) {
+		c.registered.Add(1)
+	}
+	if c.current() || day == 0 && !slices.ContainsFunc(c.app.allModules(), func(m *module) bool {
+		return m.expired != nil && m.catalogPrefix() != "" && m.catalog == c
+	}) {
+		return
+	}
+	if !c.app.engine.Begin() {
+		return
+	}
+	defer c.app.engine.End()
+	own, cancel := context.WithTimeout(ctx, c.app.opts.CommitTimeout)
+	defer cancel()
+	if err := c.announce(own, now); err != nil && ctx.Err() == nil {
+		c.app.report(nil, c.app.newCall(ctx, "", ""), &Error{Code: ErrUnavailable, Phase: "expire", Err: err})
+	}
+}
+
+// load loads the list.
+func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, store.Revision, error) {
+	recs, err := c.store.Load(ctx, now, []store.Read{{Key: keyspace.Modules}})
+	switch {
+	case err != nil:
+		return nil, 0, err
+	case len(recs) != 1:
+		return nil, 0, sweep.ErrSilent
+	case recs[0].Revision == 0:
+		return nil, 0, nil
+	}
+	list := &catalogRecord{}
+	if err := json.Unmarshal(recs[0].Value, list); err != nil || recs[0].Version > 1 {
+		return nil, 0, &Error{
+			Code: ErrCorrupt, Phase: "decode", Err: err,
+			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + keyspace.Modules + " if nothing newer has written it",
+		}
+	}
+	c.know(list)
+	return list, recs[0].Revision, nil
+}
+
+// know keeps the list where nobody else can change it.
+func (c *catalog) know(list *catalogRecord) {
+	if c.backend.Features().SoleOwner {
+		c.known.Store(list)
+	}
+}
+
+// read returns the list as it is stored; nil if there is none.
+func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
+	if list := c.known.Load(); list != nil {
+		return list, nil
+	}
+	if !c.app.engine.Begin() {
+		return nil, &Error{Code: ErrClosed, Phase: "load"}
+	}
+	defer c.app.engine.End()
+	ctx, cancel := context.WithTimeout(ctx, c.app.opts.MaxWait)
+	defer cancel()
+	list, _, err := c.load(ctx, c.app.opts.Clock())
+	if err != nil && !errors.Is(err, ErrCorrupt) {
+		err = &Error{Code: storeCode(err), Phase: "load", Err: err}
+	}
+	if err == nil && list == nil {
+		c.know(&catalogRecord{})
+	}
+	return list, err
+}
+
+// say logs, once for each text and module, what is left to the programs that register it.
+func (c *catalog) say(text, module string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if what := text + module; !c.told[what] && len(c.told) < maxTold {
+		c.told[what] = true
+		c.app.logger().LogAttrs(c.app.engine.Context(), slog.LevelInfo, text, slog.String("module", module))
+	}
+}
+
+// maxTold bounds what is remembered of what was logged.
+const maxTold = 1000
+
+// deleteForeign removes what a session that has ended has in the store of
+// modules that this App does not register.
+func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionRecord) error {
+	list, err := c.read(ctx)
+	if err != nil {
+		return err
+	}
+	keys := c.app.foreignStates(list, id, rec)
+	// Nothing new can be stored for the session. So each round loses against the
+	// end of a change that was under way, at most.
+	for range 10 {
+		if len(keys) == 0 {
+			return nil
+		}
+		if keys, err = c.deleteRecords(ctx, keys); err != nil {
+			return &Error{Code: ErrUnavailable, Err: err}
+		}
+	}
+	return &Error{Code: ErrUnavailable, Err: errors.New("states of other programs' modules change all the time")}
+}
+
+// deleteRecords deletes records, whatever they hold, and returns the keys of
+// those that were changed meanwhile.
+func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []string, err error) {
+	if !c.app.engine.Begin() {
+		return nil, store.ErrClosed
+	}
+	defer c.app.engine.End()
+	s, now := c.backend.Store(), c.app.opts.Clock()
+	reads := make([]store.Read, len(keys))
+	for i, key := range keys {
+		reads[i].Key = key
+	}
+	recs, err := s.Load(ctx, now, reads)
+	if err != nil || len(recs) != len(keys) {
+		return nil, cmp.Or(err, sweep.ErrSilent)
+	}
+	var groups []store.Group
+	var of []string
+	for _, rec := range recs {
+		if rec.Revision != 0 {
+			groups = append(groups, store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}})
+			of = append(of, rec.Key)
+		}
+	}
+	if len(groups) == 0 {
+		return nil, nil
+	}
+	res := s.Commit(ctx, now, groups)
+	if len(res) != len(groups) {
+		return nil, sweep.ErrSilent
+	}
+	for i, r := range res {
+		switch r.Outcome {
+		case store.Applied:
+		case store.Conflict:
+			again = append(again, of[i])
+		default:
+			return nil, cmp.Or(r.Err, sweep.ErrSilent)
+		}
+	}
+	return again, nil
+}
+
+// newSweeper returns what removes what has expired in a store.
+func newSweeper(a *base, s store.Store) *sweep.Sweeper {
+	return sweep.New(sweep.Config{
+		Store: s, Now: a.opts.Clock, MaxWait: a.opts.MaxWait, CommitTimeout: a.opts.CommitTimeout, MaxState: a.opts.MaxState,
+		Begin: a.engine.Begin, End: a.engine.End, Closing: a.engine.Closing,
+	})
+}

@@ -1,0 +1,212 @@
+package stay
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/sweep"
+	"github.com/stay-go/stay/store"
+)
+
+// installHooks lets the module's hooks be called when states of the kind leave memory.
+func (m *module) installHooks(k *engine.Kind) {
+	if m.destroyed != nil {
+		k.Destroyed = func(key string, v *engine.Version) {
+			m.runHook(m.app.engine.Context(), "onDestroyed", key, v.Value, m.destroyed)
+		}
+	}
+	switch {
+	case m.expired == nil:
+	case k.Backend == nil:
+		k.Idle = func(key string, v *engine.Version) {
+			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
+		}
+	case k.Backend.Features().SoleOwner: // elsewhere memory does not tell: see makeWay
+		k.SetAside = func(ctx context.Context, rec *store.Record) error {
+			return sweep.SetAside(ctx, m.catalog.store, m.app.opts.Clock(), rec)
+		}
+	}
+}
+
+// runHook calls OnDestroyed or OnExpire with a copy of a state, and reports a
+// hook that fails.
+func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
+	call := m.app.newCall(ctx, m.name, "")
+	failure := isolated(func() { hook(call, m.schema.Clone(v)) })
+	call.run.over.Store(true)
+	if failure != nil {
+		m.app.report(m.onError, m.app.newCall(ctx, m.name, ""),
+			&Error{Code: ErrInternal, Module: m.name, Phase: phase, KeyHash: keyHash(key), Err: failure})
+	}
+}
+
+func (m *module) runCreated(ctx context.Context, restored bool, v any) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = &Error{Code: ErrInternal, Module: m.name, Phase: "onCreated", Err: panicError{p}}
+		}
+	}()
+	call := m.app.newCall(ctx, m.name, "")
+	call.restored = restored
+	defer call.run.over.Store(true)
+	before := m.owner(v)
+	if err := m.created(call, v); err != nil {
+		return &Error{Code: CodeOf(err), Module: m.name, Phase: "onCreated", Err: err}
+	}
+	if m.owner(v) != before {
+		return &Error{Code: ErrInternal, Module: m.name, Phase: "onCreated", Err: errors.New("OnCreated changed the key of the state")}
+	}
+	return nil
+}
+
+// stored returns the state that is in a record, without running OnCreated.
+func (m *module) stored(rec *store.Record) (v any, err error) {
+	if failure := isolated(func() { v, _, err = m.decode(rec.Version, rec.Value) }); failure != nil {
+		return nil, failure
+	}
+	return v, err
+}
+
+// panicked tells OnError of a panic of the user's code, and goes on with it.
+func (m *module) panicked(ctx context.Context, action, phase, key string, p any) {
+	m.app.report(m.onError, m.app.newCall(ctx, m.name, action),
+		&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: phase, KeyHash: keyHash(key), Err: panicError{p}})
+	panic(p)
+}
+
+// error completes what the engine returned. Errors of actions stay as they
+// are.
+func (m *module) error(err error, action, key string) error {
+	var ee *engine.Error
+	if se, ok := err.(*Error); ok || !errors.As(err, &ee) {
+		if ok && se.Module == m.name && se.Action == "" && action != "" && se.Phase == "run" {
+			c := *se
+			c.Action = action
+			return &c
+		}
+		return err
+	}
+	e := toError(ee)
+	e.Module, e.Action, e.KeyHash = m.name, action, keyHash(key)
+	return e
+}
+
+func (m *module) after(ctx context.Context, call *Call, key string, fn func(context.Context)) {
+	defer func() {
+		if p := recover(); p != nil {
+			m.app.report(m.onError, call, &Error{Code: ErrInternal, Module: m.name, Action: call.action, Phase: "after", KeyHash: keyHash(key), Err: panicError{p}})
+		}
+	}()
+	fn(ctx)
+}
+
+// adoptInto has the module's policy bring a guest's state into a stored one.
+func (m *module) adoptInto(stored, guest any) (err error) {
+	if m.adopt == nil {
+		return nil
+	}
+	key := m.schema.Clone(stored)
+	if err := m.adopt(stored, guest); err != nil {
+		return err
+	}
+	if m.key == nil {
+		return nil
+	}
+	m.schema.CopyKeyFields(stored, key) // K0: they come from the action alone
+	return nil
+}
+
+// fits reports whether a state is small enough to be stored.
+func (m *module) fits(v any) (bool, error) {
+	encoded, err := m.Encode(v, nil)
+	return len(encoded) <= m.app.opts.MaxState, err
+}
+
+// reportTooLarge tells that a guest's state has not come along.
+func (m *module) reportTooLarge(key, action string) {
+	m.app.report(m.onError, m.app.newCall(m.app.engine.Context(), m.name, action), m.tooLargeToAdopt(key, action))
+}
+
+func (m *module) tooLargeToAdopt(key, action string) *Error {
+	return &Error{
+		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
+		Err: errors.New("the guest's state did not come along: with it the stored state would exceed Options.MaxState"),
+	}
+}
+
+// bring returns what becomes of the user's state when a guest's comes along;
+// none if the two together are too large.
+func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
+	s := m.schema
+	if there.Revision == 0 {
+		return engine.Result{Value: s.Clone(guest.Value), Fresh: true}, nil
+	}
+	v := s.Clone(there.Value)
+	if err := m.adoptInto(v, s.Clone(guest.Value)); err != nil {
+		return engine.Result{}, err
+	}
+	if fits, err := m.fits(v); !fits || err != nil {
+		return engine.Result{}, err
+	}
+	return engine.Result{Value: v}, nil
+}
+
+// makeWay sets aside expired records that are in the way of what the groups
+// create under their keys, where somebody is to hear of them. On a store with other owners
+// the engine cannot do that when it loads a state: that memory knows a key to
+// be absent says nothing of an expired record, which another process may have
+// made since.
+func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Group) error {
+	if c.backend.Features().SoleOwner {
+		return nil
+	}
+	var reads []store.Read
+	for _, g := range groups {
+		for _, w := range g {
+			if w.Op == store.Put && w.Base == 0 && c.mayFollow(w.Key) {
+				reads = append(reads, store.Read{Key: w.Key})
+			}
+		}
+	}
+	if len(reads) == 0 {
+		return nil
+	}
+	recs, err := c.store.Load(ctx, time.UnixMilli(0), reads) // at that time nothing had expired
+	if err != nil || len(recs) != len(reads) {
+		return cmp.Or(err, sweep.ErrSilent)
+	}
+	var expired []*store.Record
+	for i := range recs {
+		rec := &recs[i]
+		if rec.Revision == 0 || !rec.Expired(now) {
+			continue
+		}
+		heard, err := c.heard(ctx, now, rec.Key)
+		if err != nil {
+			return err
+		}
+		if heard {
+			expired = append(expired, rec)
+		}
+	}
+	return sweep.SetAside(ctx, c.store, now, expired...)
+}
+
+// mayFollow reports whether an expired record may be under the key of a state
+// that is created, of which somebody is to hear.
+func (c *catalog) mayFollow(key string) bool {
+	m, _, _ := c.app.stateOf(key)
+	return m != nil && (m.expired != nil || m.expiry > 0)
+}
+
+// heard reports whether some program runs OnExpire of the state with this key.
+func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
+	if m, _, _ := c.app.stateOf(key); m.expired != nil {
+		return true, nil
+	}
+	list, _, err := c.load(ctx, now)
+	return c.app.hookElsewhere(list, key), err
+}

@@ -1,0 +1,188 @@
+package stay
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/schema"
+	"github.com/stay-go/stay/store"
+)
+
+// A definition is a Module without its type: values are *S. It copies nothing.
+type definition struct {
+	name      string
+	initial   any
+	assign    func(v any) any // returns a new *S to which *v was assigned; nil = by reflection
+	persist   Strategy
+	actions   map[string]func(*Call, any) error
+	created   func(*Call, any) error
+	destroyed func(*Call, any)
+	expired   func(*Call, any)
+	onError   func(*Call, *Error)
+	adopt     func(stored, result any) error
+	pageReset bool
+	debounce  time.Duration
+	expiry    time.Duration
+	version   int
+	migrate   map[int]func(json.RawMessage) (json.RawMessage, error)
+	store     store.Store
+}
+
+// A module is a registered definition.
+type module struct {
+	definition
+	app     *registry
+	scope   scope
+	key     *keyStrategy // nil unless the key is computed
+	schema  *schema.Schema
+	kind    *engine.Kind // of the states under keys; nil for ephemeral ones
+	guest   *engine.Kind // of the states of guests, and of ephemeral ones
+	catalog *catalog     // of the store that the states are in
+	encoded []byte       // the initial state
+	strays  sync.Map     // Go fields of which it was told that stored ones are not read
+}
+
+var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
+
+// backend is that of the module's store.
+func (m *module) backend() *engine.Backend { return m.catalog.backend }
+
+// makeKinds says where the module's states are kept.
+func (m *module) makeKinds() {
+	backend := m.backend()
+	if !backend.Features().SoleOwner {
+		m.app.manyOwners.Store(true)
+	}
+	kind := func(scope string, b *engine.Backend) *engine.Kind {
+		guest := scope == keyspace.Guest
+		k := engine.Kind{
+			Name: m.name, Type: moduleType{module: m, guest: guest}, Version: m.version,
+			RunsUserCode: m.created != nil || len(m.migrate) > 0, Prefix: keyspace.Prefix(scope, m.name), Backend: b,
+			Single:  m.scope == scopeGlobal,
+			OwnKeys: m.scope == scopeSession || guest,
+		}
+		if b != nil {
+			k.Debounce = m.debounce
+		}
+		return m.app.engine.Kind(k)
+	}
+	if m.scope != scopeEphemeral {
+		m.kind = kind(m.scope.inKeys(), backend)
+		m.kind.Keep = m.expiry
+		m.installHooks(m.kind)
+	}
+	if m.scope == scopeEphemeral || m.scope == scopeUser || m.scope == scopeKey {
+		var guests *engine.Backend
+		if m.app.opts.Guests == GuestStored {
+			guests = backend
+		}
+		m.guest = kind(keyspace.Guest, guests)
+		m.guest.Keep = m.expiry
+		m.installHooks(m.guest)
+	}
+}
+
+// refuse panics with a mistake in the definition.
+func (m *module) refuse(why string) {
+	panic(fmt.Sprintf("stay.Register: module %q: %s", m.name, why))
+}
+
+func (m *module) checkSchema() {
+	sch, err := schema.Of(m.initial)
+	if err != nil {
+		m.refuse(err.Error())
+	}
+	if m.schema, m.initial = sch, nil; m.assign != nil {
+		sch.Assign(m.assign)
+	}
+	if m.encoded, err = sch.Encode(sch.Initial(), nil); err != nil {
+		m.refuse("the initial state cannot be encoded: " + err.Error())
+	}
+	if len(m.encoded) > m.app.opts.MaxState {
+		m.refuse("the initial state is larger than Options.MaxState")
+	}
+}
+
+// checkStrategy checks that the strategy fits the state.
+func (m *module) checkStrategy() {
+	if m.persist != nil {
+		m.scope = m.persist.scope()
+	}
+	m.key, _ = m.persist.(*keyStrategy)
+	fields := m.schema.KeyFields()
+	switch {
+	case m.key == nil && len(fields) > 0:
+		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", which only a key computed from the state needs: remove the tag", fields[0]))
+	case m.key == nil:
+	case m.key.typ != m.schema.Type():
+		m.refuse(fmt.Sprintf("the key function takes a *%v, the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
+	case !m.key.calls && len(fields) == 0:
+		m.refuse("no field says who the owner is: tag the fields that the key function reads with stay:\"key\"")
+	case !m.key.calls:
+		if key := m.key.key(nil, m.schema.Initial()); key != "" {
+			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
+		}
+	}
+	if m.pageReset && (m.scope == scopeGlobal || m.key != nil && m.key.calls) {
+		m.refuse("ResetOnPageLoad would let one browser reset the state of others: use it with PerSession, PerUser or WithKey, or call Reset")
+	}
+	if m.adopt != nil && m.scope != scopeUser && m.scope != scopeKey {
+		m.refuse("Adopt has no effect without a key that may appear: remove it, or use PerUser or WithKey")
+	}
+}
+
+// checkStore checks that the module's own store, if it has one, will do.
+func (m *module) checkStore() {
+	switch {
+	case m.store == nil:
+	case m.persist == nil:
+		m.refuse("Store has no effect on a state that is not stored: remove it, or set Persist")
+	case !m.store.Features().Groups:
+		m.refuse("its store has no atomic groups (Features.Groups), which expiry needs: use one that has them")
+	case m.scope == scopeUser || m.scope == scopeKey:
+		m.refuse("its states change hands in one step with the session's record, which is in the App's store: remove Store")
+	}
+}
+
+func (m *module) checkActions() {
+	for name, action := range m.actions {
+		switch {
+		case !validName.MatchString(name):
+			m.refuse(fmt.Sprintf("the action name %q is not valid: use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot", name))
+		case action == nil:
+			m.refuse(fmt.Sprintf("action %q is nil: give it a function", name))
+		}
+	}
+}
+
+func (m *module) checkTimes() {
+	switch {
+	case m.debounce < 0:
+		m.refuse("Debounce is negative: leave it 0 to have every change stored before it is acknowledged")
+	case m.expiry < 0:
+		m.refuse("Expiry is negative: leave it 0 for the default")
+	case m.persist == nil && m.debounce > 0:
+		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
+	case m.persist == nil && m.expiry > 0:
+		m.refuse("Expiry has no effect on an ephemeral state, which goes with its session: remove it, or set Persist")
+	case m.expiry > 0 && m.expiry < time.Millisecond:
+		m.refuse("Expiry is shorter than a millisecond: make it longer")
+	case m.expired != nil && m.scope == scopeGlobal && m.expiry == 0:
+		m.refuse("OnExpire has no effect on a state that never expires: remove it, or set Expiry")
+	case m.expired != nil && m.persist != nil && !m.backend().Features().Expire:
+		m.refuse("OnExpire needs a store that finds what has expired (Features.Expire): use one that does, or remove the hook")
+	case m.debounce > 0 && !m.backend().Features().SoleOwner:
+		m.refuse("Debounce keeps changes in memory for a while, where others that use the store would not see them, and the store is shared (Features.SoleOwner is false): remove Debounce, or open the store as its only owner")
+	}
+}
+
+func (m *module) actionNames() []string {
+	return slices.Sorted(maps.Keys(m.actions))
+}

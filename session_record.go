@@ -1,0 +1,329 @@
+package stay
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"math/rand/v2"
+	"reflect"
+	"slices"
+	"time"
+	"unsafe"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/store"
+)
+
+// A sessionRecord is what is stored of a session; nil where nothing is. Times
+// are Unix milliseconds, 0 = never.
+type sessionRecord struct {
+	sessionLife
+	events *sessionEvents // nil: nothing has happened to it
+}
+
+// sessionLife is what every session has.
+type sessionLife struct {
+	Gen     uint32 `json:"gen"` // of the cookie that is valid
+	Created int64  `json:"created"`
+	Seen    int64  `json:"seen"`
+	Expires int64  `json:"expires"`
+}
+
+// sessionEvents is what logins, logouts, renewals and the end have left. Most
+// sessions in memory have seen none of them.
+type sessionEvents struct {
+	Renewed int64 `json:"renewed,omitempty"`
+	Ended   int64 `json:"ended,omitempty"` // then the record is a tombstone
+
+	User   []byte `json:"user,omitempty"`   // who is logged in; bytes, as keys are
+	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
+	Logins uint32 `json:"logins,omitempty"` // how often User has changed
+	Left   uint32 `json:"left,omitempty"`   // how often it was somebody, and changed
+	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
+
+	// Keys says for modules whose key follows from the state what it is, and for
+	// others what is left to do.
+	Keys map[string]attachment `json:"keys,omitempty"`
+}
+
+// An attachment ties a session to a key. One that is not Attached says that
+// there is no key, whatever the initial state's is.
+type attachment struct {
+	Attached bool         `json:"attached,omitempty"`
+	Key      []byte       `json:"key,omitempty"`
+	Birth    engine.Birth `json:"birth,omitempty"` // of the key's record
+	Moves    uint32       `json:"moves"`           // how often the key has changed
+	// Logins is the session's at the last of these changes: it says nothing of
+	// a key that follows from the user too once the user has changed.
+	Logins uint32 `json:"logins,omitempty"`
+	// Waiting are the guests that other programs' logins have left, the first
+	// first.
+	Waiting []waitingGuest `json:"waiting,omitempty"`
+}
+
+// sessionJSON is the stored form.
+type sessionJSON struct {
+	sessionLife
+	sessionEvents
+}
+
+// MarshalJSON implements json.Marshaler.
+func (r *sessionRecord) MarshalJSON() ([]byte, error) {
+	return json.Marshal(sessionJSON{r.sessionLife, r.past()})
+}
+
+// UnmarshalJSON implements json.Unmarshaler.
+func (r *sessionRecord) UnmarshalJSON(b []byte) error {
+	var stored sessionJSON
+	if err := json.Unmarshal(b, &stored); err != nil {
+		return err
+	}
+	*r = sessionRecord{sessionLife: stored.sessionLife}
+	if !reflect.ValueOf(stored.sessionEvents).IsZero() {
+		r.events = &stored.sessionEvents
+	}
+	return nil
+}
+
+// storedSession is what a record says of a session; nil if it cannot be read.
+// Then the session has the states of one that nobody ever logged in to.
+func storedSession(stored *store.Record) *sessionRecord {
+	var rec sessionRecord
+	if json.Unmarshal(stored.Value, &rec) != nil {
+		return nil
+	}
+	return &rec
+}
+
+// past returns what has happened to the session, to be read only.
+func (r *sessionRecord) past() sessionEvents {
+	if r == nil || r.events == nil {
+		return sessionEvents{}
+	}
+	return *r.events
+}
+
+// event returns what has happened to the session, to be changed.
+func (r *sessionRecord) event() *sessionEvents {
+	if r.events == nil {
+		r.events = &sessionEvents{}
+	}
+	return r.events
+}
+
+func (r *sessionRecord) clone() *sessionRecord {
+	if r == nil {
+		return nil
+	}
+	c := &sessionRecord{sessionLife: r.sessionLife}
+	if r.events != nil {
+		events := *r.events
+		events.Keys = maps.Clone(events.Keys)
+		c.events = &events
+	}
+	return c
+}
+
+// memory returns about how many bytes the record takes in memory.
+func (r *sessionRecord) memory() int {
+	if r == nil {
+		return 0
+	}
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r)))
+	e := r.events
+	if e == nil {
+		return bytes
+	}
+	bytes += footprint.Bytes(int(unsafe.Sizeof(*e))) + footprint.Bytes(cap(e.User))
+	if e.Keys != nil {
+		bytes += footprint.Map(len(e.Keys), int(unsafe.Sizeof("")), int(unsafe.Sizeof(attachment{})))
+	}
+	for module, a := range e.Keys {
+		bytes += footprint.Bytes(len(module)) + footprint.Bytes(cap(a.Key)) + footprint.Bytes(cap(a.Waiting)*int(unsafe.Sizeof(waitingGuest{})))
+		for _, w := range a.Waiting {
+			bytes += footprint.Bytes(cap(w.User))
+		}
+	}
+	return bytes
+}
+
+// user returns who is logged in, "" = nobody.
+func (r *sessionRecord) user() string {
+	if r == nil {
+		return ""
+	}
+	return string(r.past().User)
+}
+
+// attach notes that a module's key is now the one given, "" = none.
+func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
+	past := r.past()
+	a := attachment{Moves: past.Keys[module].Moves + 1, Logins: past.Logins}
+	if key != "" {
+		a.Attached, a.Key, a.Birth = true, []byte(key), birth
+	}
+	r.setKey(module, a)
+}
+
+func (r *sessionRecord) setKey(module string, a attachment) {
+	e := r.event()
+	if e.Keys == nil {
+		e.Keys = map[string]attachment{}
+	}
+	e.Keys[module] = a
+}
+
+// A userRecord says which sessions of a user are valid: those whose login saw
+// its epoch. Revoking replaces the epoch, which ends all of them at once,
+// however many there are. It is kept until the last session that it speaks for
+// must have expired; where it is missing no session is valid.
+type userRecord struct {
+	Epoch    uint64        `json:"epoch"`
+	Revoked  int64         `json:"revoked,omitempty"`
+	Expires  int64         `json:"expires"`
+	Sessions []userSession `json:"sessions,omitempty"` // the latest, for lists only
+}
+
+type userSession struct {
+	ID      string `json:"id"`
+	Expires int64  `json:"expires"`
+}
+
+// maxUserSessions bounds how many sessions of one user are listed.
+const maxUserSessions = 1000
+
+func (r *userRecord) clone() *userRecord {
+	if r == nil {
+		return nil
+	}
+	c := *r
+	c.Sessions = slices.Clone(r.Sessions)
+	return &c
+}
+
+// memory returns about how many bytes the record takes in memory.
+func (r *userRecord) memory() int { //nolint:unused // systemType calls it by its constraint
+
+	if r == nil {
+		return 0
+	}
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(cap(r.Sessions)*int(unsafe.Sizeof(userSession{})))
+	for _, s := range r.Sessions {
+		bytes += footprint.Bytes(len(s.ID))
+	}
+	return bytes
+}
+
+// list adds a session; those that have expired go.
+func (r *userRecord) list(id string, expires, now time.Time) {
+	r.unlist(id, now)
+	if n := len(r.Sessions) - maxUserSessions + 1; n > 0 {
+		r.Sessions = slices.Delete(r.Sessions, 0, n)
+	}
+	r.Sessions = append(r.Sessions, userSession{id, expires.UnixMilli()})
+	r.Expires = max(r.Expires, expires.UnixMilli())
+}
+
+func (r *userRecord) unlist(id string, now time.Time) {
+	r.Sessions = slices.DeleteFunc(r.Sessions, func(s userSession) bool {
+		return s.ID == id || s.Expires <= now.UnixMilli()
+	})
+}
+
+// systemType is what the engine needs to know of records of Stay's own. R is a
+// pointer to a struct; nil where nothing is stored.
+type systemType[R interface {
+	*T
+	clone() R
+	memory() int
+}, T any] struct{ what string }
+
+// Clone implements engine.Type.
+func (systemType[R, T]) Clone(v any) any { return v.(R).clone() }
+
+// Encode implements engine.Type.
+func (systemType[R, T]) Encode(v, _ any) ([]byte, error) {
+	if v.(R) == nil {
+		return nil, nil
+	}
+	return json.Marshal(v)
+}
+
+// Settle implements engine.Type. All strings of the records are Stay's own.
+func (t systemType[R, T]) Settle(v, _, _ any, _ []byte) (settled, result any, bytes int, err error) {
+	c := v.(R).clone()
+	return c, v, c.memory(), nil
+}
+
+// Load implements engine.Type.
+func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record) (engine.Loaded, error) {
+	if rec.Revision == 0 {
+		return engine.Loaded{Value: R(nil)}, nil
+	}
+	out := R(new(T))
+	if err := json.Unmarshal(rec.Value, out); err != nil || rec.Version > 1 {
+		return engine.Loaded{}, &Error{
+			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
+			Message: "the stored " + t.what + " cannot be read; it was left as it is",
+		}
+	}
+	encoded, err := t.Encode(out, nil)
+	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err
+}
+
+// guests returns the numbers of the guests of a module that the session may
+// have states of: the one that it has now, and those that wait.
+func (r *sessionRecord) guests(module string) []uint32 {
+	past := r.past()
+	a := past.Keys[module]
+	all := []uint32{past.Left + a.Moves}
+	for _, w := range a.Waiting {
+		if !slices.Contains(all, w.Moves) {
+			all = append(all, w.Moves)
+		}
+	}
+	return all
+}
+
+// A waitingGuest is the guest state of a module that a program logged in
+// without registering the module. It is taken along by the first program that
+// registers it, before the session uses the module again.
+type waitingGuest struct {
+	Moves uint32 `json:"moves"` // the number of the guest
+	User  []byte `json:"user"`  // who has logged in
+}
+
+// maxWaiting bounds how many guests of a module may wait in one session's
+// record. More logins than that, with no use of the module in between, drop the
+// first.
+const maxWaiting = 4
+
+// wait notes that a guest's state is to be taken along to a user.
+func (r *sessionRecord) wait(module, user string) {
+	past := r.past()
+	a := past.Keys[module]
+	w := waitingGuest{Moves: past.Left + a.Moves, User: []byte(user)}
+	a.Waiting = append(slices.Clone(a.Waiting[max(0, len(a.Waiting)-maxWaiting+1):]), w)
+	r.setKey(module, a)
+}
+
+// arrived notes that the first guest does not wait any more.
+func (r *sessionRecord) arrived(module string) {
+	a := r.past().Keys[module]
+	if len(a.Waiting) == 1 && a.Moves == 0 {
+		delete(r.event().Keys, module)
+		return
+	}
+	a.Waiting = slices.Clone(a.Waiting[1:])
+	r.setKey(module, a)
+}
+
+// newEpoch draws one that is not 0 and not the old one.
+func newEpoch(old uint64) uint64 {
+	for {
+		if n := rand.Uint64() >> 11; n != 0 && n != old { // JSON readers keep 53 bits
+			return n
+		}
+	}
+}

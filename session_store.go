@@ -1,0 +1,380 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
+)
+
+// sessions keeps the records of sessions and users, as states of kinds of
+// their own. A session has a record from its first stored state, login,
+// renewal or end on; the record and the first stored state are one group.
+type sessions struct {
+	app     *registry
+	kind    *engine.Kind
+	users   *engine.Kind
+	limiter limiter
+}
+
+func (ss *sessions) init(app *registry) {
+	ss.app = app
+	app.listed = ss.listed
+	ss.limiter.init(app.opts.MaxNewSessions)
+	ss.kind = app.engine.Kind(engine.Kind{
+		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
+		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
+		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
+	})
+	ss.users = app.engine.Kind(engine.Kind{
+		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1,
+		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
+		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
+	})
+}
+
+// record makes the record of a session that has none. idleEnd is that of the
+// browser's cookie.
+func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
+	rec := &sessionRecord{sessionLife: sessionLife{Created: created.UnixMilli(), Expires: idleEnd.UnixMilli()}}
+	ss.slide(rec, now)
+	return rec
+}
+
+// slide notes that the session is in use. It never shortens what an earlier
+// IdleTimeout promised: a cookie must not outlive the record that tells
+// whether it is still good.
+func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
+	rec.Seen = now.UnixMilli()
+	rec.Expires = max(rec.Expires, ss.endsAt(time.UnixMilli(rec.Created), now).UnixMilli())
+}
+
+// endsAt is when a session that was used at now ends.
+func (ss *sessions) endsAt(created, now time.Time) time.Time {
+	idle, life := now.Add(ss.app.opts.IdleTimeout), created.Add(ss.app.opts.Lifetime)
+	if life.Before(idle) {
+		return life
+	}
+	return idle
+}
+
+// get returns the record of a session: one that is new, so that nothing can be
+// stored of it, or that the request has at least begun.
+func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now time.Time) (*engine.Version, error) {
+	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, First: begun, Now: now})
+	if err != nil {
+		return nil, ss.error(err, key)
+	}
+	return v, nil
+}
+
+// fresh is get, of a store with other owners after asking it. asked is the user
+// whose record was brought up to date as well.
+func (ss *sessions) fresh(ctx context.Context, key string, now time.Time, more ...engine.Ref) (v *engine.Version, asked string, err error) {
+	asked, err = ss.sync(ctx, key, now, more...)
+	if err != nil {
+		return nil, "", err
+	}
+	v, err = ss.get(ctx, key, false, false, now)
+	return v, asked, err
+}
+
+// user returns a user's record, nil if there is none.
+func (ss *sessions) user(ctx context.Context, user string, now time.Time) (*userRecord, error) {
+	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.users, Key: user, Now: now})
+	if err != nil {
+		return nil, ss.error(err, user)
+	}
+	return v.Value.(*userRecord), nil
+}
+
+// revoked reports whether the user has ended the session by revoking all of
+// them; if so, since when. asked is the user whose record was brought up to
+// date for this very use.
+func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked string, now time.Time) (is bool, since time.Time, err error) {
+	user := rec.user()
+	if user == "" {
+		return false, time.Time{}, nil
+	}
+	if user != asked {
+		if err := ss.app.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now}); err != nil {
+			return false, time.Time{}, ss.error(err, user)
+		}
+	}
+	u, err := ss.user(ctx, user, now)
+	switch {
+	case err != nil:
+		return false, time.Time{}, err
+	case u == nil:
+		return true, time.Time{}, nil
+	}
+	return u.Epoch != rec.past().Epoch, time.UnixMilli(u.Revoked), nil
+}
+
+// change runs fn on the session's record, nil if there is none, and stores
+// what it returns.
+func (ss *sessions) change(ctx context.Context, key string, fn func(rec *sessionRecord, now time.Time) (*sessionRecord, error)) (*sessionRecord, error) {
+	v, err := ss.app.engine.Update(ctx, &systemOp{
+		app: ss.app.base,
+		ref: engine.Ref{Kind: ss.kind, Key: key},
+		fn: func(v any) (engine.Result, error) {
+			rec, err := fn(v.(*sessionRecord), ss.app.opts.Clock())
+			if err == nil && v.(*sessionRecord) == nil && rec != nil {
+				err = ss.limiter.take()
+			}
+			return engine.Result{Value: rec}, err
+		},
+	})
+	if err != nil {
+		return nil, ss.error(err, key)
+	}
+	return v.(*sessionRecord), nil
+}
+
+// store stores the record of a session that has none yet.
+func (ss *sessions) store(ctx context.Context, is *seen) error {
+	_, err := ss.change(ctx, is.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+		if rec == nil {
+			rec = ss.record(is.created, is.idleEnd, now)
+			rec.Gen = is.gen
+		}
+		return rec, nil
+	})
+	return err
+}
+
+// end makes the session one that has ended, unless it has ended already. matches
+// says whether it is still the one that is meant, idleEnd when its cookie ends, and
+// begun makes its record if it has none.
+func (ss *sessions) end(ctx context.Context, key string, idleEnd time.Time, begun func(now time.Time) *sessionRecord,
+	matches func(*sessionRecord) (bool, time.Time),
+) (rec *sessionRecord, already bool, err error) {
+	// What memory has of a session that another process has renewed would
+	// refuse the cookie. The user's record plays no part: it may be unreadable.
+	if err := ss.app.sync(ctx, engine.Ref{Kind: ss.kind, Key: key, Now: ss.app.opts.Clock()}); err != nil {
+		return nil, false, ss.error(err, key)
+	}
+	rec, err = ss.change(ctx, key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
+		if rec == nil {
+			rec = begun(now)
+		}
+		if already = rec.past().Ended != 0; already {
+			return rec, nil
+		}
+		if ok, _ := matches(rec); !ok {
+			return nil, ended()
+		}
+		// The tombstone stays until no cookie of the session can be valid,
+		// those included that are issued at this moment.
+		rec.event().Ended = now.UnixMilli()
+		rec.Expires = max(rec.Expires, idleEnd.UnixMilli(), now.Add(ss.app.opts.IdleTimeout+grace).UnixMilli())
+		return rec, nil
+	})
+	if err == nil && !already {
+		ss.app.observer.measure(Measurement{Name: sessionsEnded, Value: 1})
+	}
+	return rec, already, err
+}
+
+func (ss *sessions) error(err error, key string) error {
+	e := toError(err)
+	if e.KeyHash == "" {
+		e.KeyHash = keyHash(key)
+	}
+	return e
+}
+
+// deleteStates removes the states of a session that has ended. Nobody can
+// reach them any more, so a failure is only reported: they go with the
+// tombstone.
+func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
+	for _, c := range ss.app.allCatalogs() {
+		if err := c.deleteForeign(ctx, id, rec); err != nil {
+			e := toError(err)
+			e.Phase, e.KeyHash = "destroy", keyHash(id)
+			ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
+		}
+	}
+	states := ss.app.statesOfSession(id, rec)
+	refs := make([]engine.Ref, len(states))
+	for i, st := range states {
+		refs[i] = engine.Ref{Kind: st.kind, Key: st.key}
+	}
+	// Another process may have stored what memory takes for absent.
+	errs := ss.app.syncEach(ctx, refs)
+	for i, st := range states {
+		if st.kind.Backend == nil {
+			ss.app.engine.EndKey(st.kind, st.key, 0, false)
+			continue
+		}
+		var err error
+		if errs != nil {
+			err = errs[i]
+		}
+		if err == nil {
+			_, err = ss.app.engine.Update(ctx, &systemOp{app: ss.app.base, ref: refs[i], fn: deleteIt})
+		}
+		if err != nil {
+			e := toError(err)
+			e.Module, e.Phase, e.KeyHash = st.module.name, "destroy", keyHash(st.key)
+			ss.app.report(st.module.onError, ss.app.newCall(ctx, st.module.name, ""), e)
+		}
+	}
+}
+
+func deleteIt(any) (engine.Result, error) { return engine.Result{Delete: true}, nil }
+
+// systemOp is a change of one instance that no user's code takes part in.
+type systemOp struct {
+	app *base
+	ref engine.Ref
+	fn  func(v any) (engine.Result, error)
+}
+
+// Resolve implements engine.Op. A change that changes nothing never reaches the
+// store, so what memory has is compared before.
+func (o *systemOp) Resolve(ctx context.Context) (engine.Ref, error) {
+	return o.ref, o.app.sync(ctx, o.ref)
+}
+
+// Run implements engine.Op.
+func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return o.fn(v) }
+
+// Committed implements engine.Op.
+func (o *systemOp) Committed(context.Context) {}
+
+// begin counts a session that begins to be stored, unless another request has
+// stored it since: the store refuses this group then, and it is made anew.
+func (ss *sessions) begin(session string) error {
+	if v := ss.app.engine.Peek(ss.kind, session); v != nil && v.Revision != 0 {
+		return nil
+	}
+	return ss.limiter.take()
+}
+
+// moving returns the session's record for a change of whom it belongs to: with
+// a new generation, unless the options keep the cookie or none can be sent.
+func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
+	rec := is.record().clone()
+	if rec == nil {
+		if err := ss.begin(is.session); err != nil {
+			return nil, err
+		}
+		rec = ss.record(is.created, is.idleEnd, now)
+		rec.Gen = is.gen
+	}
+	// The record must outlive the old cookie, which may be good for longer than
+	// IdleTimeout is now: without it the cookie would be taken for good again.
+	rec.Expires = max(rec.Expires, is.idleEnd.UnixMilli())
+	if !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
+		rec.Gen++
+		rec.event().Renewed = now.UnixMilli()
+	}
+	ss.slide(rec, now)
+	return rec, nil
+}
+
+// moved lets the session go on with the new generation of its record.
+// The change is made; that its cookie does not reach the browser is reported.
+func (ss *sessions) moved(ctx context.Context, s bearer, gen uint32, rec *sessionRecord) {
+	s.lock()
+	err := s.follow(ctx, gen, rec)
+	s.unlock()
+	ss.reportUnsigned(ctx, err)
+}
+
+// reportUnsigned reports that a cookie could not be issued. It is called
+// without the session's lock: a hook may ask for the session.
+func (ss *sessions) reportUnsigned(ctx context.Context, err error) {
+	if err != nil {
+		e := toError(err)
+		e.Phase = "sign"
+		ss.app.report(nil, ss.app.newCall(ctx, "", ""), e)
+	}
+}
+
+func ended() error {
+	return &Error{Code: ErrEnded, Phase: "resolve", Message: "the session has ended"}
+}
+
+// sync brings up to date what says whether a session is valid, as far as is
+// known, and more. It returns the user whose record was among it.
+func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...engine.Ref) (asked string, err error) {
+	if !ss.app.manyOwners.Load() {
+		return "", nil
+	}
+	refs := append(more[:len(more):len(more)], engine.Ref{Kind: ss.kind, Key: id, Now: now})
+	if v := ss.app.engine.Peek(ss.kind, id); v != nil {
+		if asked = v.Value.(*sessionRecord).user(); asked != "" {
+			refs = append(refs, engine.Ref{Kind: ss.users, Key: asked, Now: now})
+		}
+	}
+	if err := ss.app.sync(ctx, refs...); err != nil {
+		return "", ss.error(err, id)
+	}
+	return asked, nil
+}
+
+// syncWith brings up to date what says whether a session is valid, and if m is
+// not nil the state of m that the session has as far as is known. It returns
+// which that was, the zero target if none, and what sync does.
+func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time.Time) (t target, asked string, err error) {
+	var more []engine.Ref
+	if m != nil {
+		var rec *sessionRecord
+		if v := ss.app.engine.Peek(ss.kind, id); v != nil {
+			rec = v.Value.(*sessionRecord)
+		}
+		t = m.locate(id, rec)
+		more = append(more, engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+	}
+	asked, err = ss.sync(ctx, id, now, more...)
+	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
+		// What cannot be read may be a state that the session has left behind:
+		// its record says, and whoever uses the state asks again.
+		t = target{}
+		asked, err = ss.sync(ctx, id, now)
+	}
+	return t, asked, err
+}
+
+// A limiter is the bound of Options.MaxNewSessions: a token bucket that holds one
+// second's worth. It is measured in real time, because whoever is refused waits
+// in real time.
+type limiter struct {
+	each time.Duration // the fraction of a second that one session takes
+
+	mu   sync.Mutex
+	used time.Time // up to when time has been used up
+}
+
+func (n *limiter) init(perSecond int) { n.each = time.Second / time.Duration(perSecond) }
+
+// take lets one more session begin, or fails with ErrBusy.
+func (n *limiter) take() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	now := time.Now()
+	used := n.used
+	if used.Before(now) {
+		used = now
+	}
+	used = used.Add(n.each)
+	if used.Sub(now) > time.Second {
+		return &engine.Error{
+			Class: engine.Busy, Err: errNewSessions,
+			Text: "too many sessions begin at the moment: try again in a second",
+		}
+	}
+	n.used = used
+	return nil
+}
+
+// revoked reports whether the user with this record has revoked the session.
+func revoked(rec *sessionRecord, user *engine.Version) bool {
+	u := user.Value.(*userRecord)
+	return u == nil || u.Epoch != rec.past().Epoch
+}

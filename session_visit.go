@@ -1,0 +1,387 @@
+package stay
+
+import (
+	"context"
+	"crypto/rand"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/signing"
+)
+
+// grace is how long the answers to a cookie that was ended or renewed set no new
+// one: a request that was under way with the old cookie must not replace the
+// new one in the browser.
+const grace = time.Minute
+
+// A visit is a session as one request sees it: the cookie that the browser has
+// sent, and the one that it is going to get.
+type visit struct {
+	ss      *sessions
+	ring    keyring
+	carrier access.Carrier
+	*secrets
+
+	counted atomic.Bool // as one of MaxNewSessions
+
+	mu      sync.Mutex
+	opened  bool // the fields below are set
+	drawn   bool // the id was drawn for this request
+	carried bool // it was made sure that the browser has a fitting cookie
+	changed bool // something may be stored for it
+	gone    bool // destroyed before anybody could know it
+	key     string
+	gen     uint32
+	created time.Time
+	idleEnd time.Time // of the browser's cookie
+}
+
+// secrets is what nobody may see of a visit. From a Session it is behind two
+// pointers because package fmt follows one, for verbs that do not fit, however
+// deep it is in what it prints.
+type secrets struct {
+	token  string   // as the browser sent it
+	cookie [16]byte // the id that the token names
+	asked  string   // the user whose record was brought up to date for this use
+}
+
+// newVisit returns a context with the session of a request, as one allocation.
+func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c access.Carrier) context.Context {
+	r := &struct {
+		context sessionContext
+		session Session
+		visit   visit
+		secrets secrets
+	}{visit: visit{ss: ss, ring: ring, carrier: c}, secrets: secrets{token: token}}
+	r.visit.secrets = &r.secrets
+	r.session = Session{app: ss.app.base, presence: &r.visit}
+	r.context = sessionContext{ctx, &r.session}
+	return &r.context
+}
+
+func (v *visit) lock() { v.mu.Lock() }
+
+func (v *visit) unlock() { v.mu.Unlock() }
+
+func (v *visit) text() string {
+	if !v.mu.TryLock() { // its holder may be waiting for the store
+		return "session (in use)"
+	}
+	defer v.unlock()
+	if v.key == "" {
+		return "session (not used)"
+	}
+	return "session " + keyHash(v.key)
+}
+
+func (v *visit) id() string {
+	v.lock()
+	defer v.unlock()
+	ctx, now := v.ss.app.engine.Context(), v.ss.app.opts.Clock()
+	if _, err := v.sync(ctx, nil, now); err != nil {
+		return ""
+	}
+	rec, err := v.standing(ctx, now)
+	if err == nil && v.drawn && !v.carried {
+		_, err = v.carry(ctx, rec, now)
+	}
+	if err != nil {
+		return ""
+	}
+	return v.key
+}
+
+func (v *visit) name() string {
+	v.lock()
+	defer v.unlock()
+	return v.key
+}
+
+func (v *visit) look() (rec *sessionRecord, created time.Time) {
+	v.lock()
+	defer v.unlock()
+	v.use()
+	ctx := v.ss.app.engine.Context()
+	if err := v.open(ctx); err != nil || v.gone {
+		return nil, time.Time{}
+	}
+	if v.unknown() {
+		return nil, v.created
+	}
+	switch rec, ok, err := v.fresh(ctx); {
+	case err != nil:
+		return nil, v.created
+	case !ok:
+		return nil, time.Time{}
+	default:
+		return rec, v.created
+	}
+}
+
+// fresh returns the session's record after asking a store with other owners, and
+// whether the session stands.
+func (v *visit) fresh(ctx context.Context) (rec *sessionRecord, ok bool, err error) {
+	now := v.ss.app.opts.Clock()
+	is, asked, err := v.ss.fresh(ctx, v.key, now)
+	if err != nil {
+		return nil, false, err
+	}
+	v.asked = asked
+	rec = is.Value.(*sessionRecord)
+	ok, _, err = v.stands(ctx, rec, now)
+	return rec, ok, err
+}
+
+func (v *visit) known(ctx context.Context) (bool, error) {
+	v.lock()
+	defer v.unlock()
+	if err := v.open(ctx); err != nil {
+		return false, err
+	}
+	if v.drawn || v.gone {
+		return false, nil
+	}
+	_, ok, err := v.fresh(ctx)
+	return ok, err
+}
+
+func (v *visit) use() { v.carrier.Used() }
+
+// open reads the cookie, or draws an id if there is none that is valid.
+func (v *visit) open(ctx context.Context) error {
+	if v.opened {
+		return nil
+	}
+	return v.openAt(ctx, v.ss.app.opts.Clock())
+}
+
+// openAt is open for a caller that has looked at the clock already.
+func (v *visit) openAt(ctx context.Context, now time.Time) error {
+	if v.opened {
+		return nil
+	}
+	if v.token != "" {
+		t, err := v.ring.Verify(ctx, v.token)
+		if err != nil {
+			return err
+		}
+		if t != nil && v.take(t, now) {
+			v.opened = true
+			return nil
+		}
+	}
+	v.draw(now)
+	v.opened = true
+	return nil
+}
+
+func (v *visit) draw(now time.Time) {
+	rand.Read(v.cookie[:])
+	v.drawn, v.changed = true, false
+	v.gen = 0
+	v.created = now.Truncate(time.Second)
+	v.idleEnd = time.Time{}
+	v.key = keyspace.SessionID(v.cookie)
+}
+
+// take makes the session the one that a token names, unless it is over.
+func (v *visit) take(t *signing.Token, now time.Time) bool {
+	if !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
+		return false
+	}
+	v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
+	return true
+}
+
+// unknown reports whether nothing can be stored for the session.
+func (v *visit) unknown() bool { return v.drawn && !v.changed }
+
+func (v *visit) neverStored(ctx context.Context) bool { return v.open(ctx) == nil && v.unknown() }
+
+func (v *visit) changes() { v.changed = true }
+
+func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
+	if !v.ss.app.manyOwners.Load() || v.gone {
+		return target{}, nil
+	}
+	if err := v.openAt(ctx, now); err != nil || v.unknown() {
+		return target{}, err
+	}
+	t, v.asked, err = v.ss.syncWith(ctx, v.key, m, now)
+	return t, err
+}
+
+func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
+	rec, err := v.standing(ctx, now)
+	if err == nil && !v.carried {
+		rec, err = v.carry(ctx, rec, now)
+	}
+	return seen{
+		session: v.key, gen: v.gen, created: v.created, idleEnd: v.idleEnd,
+		version: rec, isNew: v.unknown(), drawn: v.drawn, counted: &v.counted,
+	}, err
+}
+
+// standing returns the record of the session that the cookie is good for, or
+// ErrEnded. In place of one that ended a while ago a new session begins, of which
+// the browser does not know yet.
+func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, error) {
+	v.use()
+	if err := v.openAt(ctx, now); err != nil {
+		return nil, err
+	}
+	if v.gone {
+		return nil, ended()
+	}
+	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now)
+	if err != nil {
+		return nil, err
+	}
+	ok, since, err := v.stands(ctx, rec.Value.(*sessionRecord), now)
+	if ok || err != nil {
+		return rec, err
+	}
+	// A clock that was set back does not make the pause longer.
+	if v.carried || now.Sub(since).Abs() < grace {
+		return nil, ended()
+	}
+	v.draw(now)
+	return v.ss.get(ctx, v.key, true, v.drawn, now)
+}
+
+// stands reports whether the session may be used with its cookie; if not,
+// since when.
+func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (ok bool, since time.Time, err error) {
+	if ok, since := v.matches(rec); !ok {
+		return false, since, nil
+	}
+	if rec == nil && v.carried && !v.idleEnd.After(now) {
+		return false, v.idleEnd, nil // the request has outlived its session
+	}
+	asked := v.asked
+	v.asked = ""
+	revoked, since, err := v.ss.revoked(ctx, rec, asked, now)
+	return !revoked, since, err
+}
+
+func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
+	switch {
+	case rec == nil:
+		return v.gen == 0, time.Time{}
+	case rec.past().Ended != 0:
+		return false, time.UnixMilli(rec.past().Ended)
+	case v.gen < rec.Gen:
+		return false, time.UnixMilli(rec.past().Renewed)
+	}
+	return v.gen == rec.Gen, time.Time{}
+}
+
+func (v *visit) setUser(ctx context.Context, user string) error { return v.ss.setUser(ctx, v, user) }
+
+// begun makes the record of the session, which has none.
+func (v *visit) begun(now time.Time) *sessionRecord {
+	rec := v.ss.record(v.created, v.idleEnd, now)
+	rec.Gen = v.gen
+	return rec
+}
+
+func (v *visit) destroy(ctx context.Context) error {
+	rec, err := v.end(ctx)
+	if rec != nil {
+		v.ss.deleteStates(ctx, v.name(), rec)
+	}
+	return err
+}
+
+// end makes the session one that has ended, and clears the browser's cookie. It
+// returns the session's record if there may be states left to be deleted.
+func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
+	v.lock()
+	defer v.unlock()
+	v.use()
+	if err := v.open(ctx); err != nil {
+		return nil, err
+	}
+	if v.unknown() && v.carrier.Open() || v.gone {
+		v.gone = true
+		if v.carried {
+			v.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
+		}
+		return nil, nil
+	}
+	v.changes()
+	rec, already, err := v.ss.end(ctx, v.key, v.idleEnd, v.begun, v.matches)
+	if err != nil {
+		return nil, err
+	}
+	v.carried = true
+	// Where it had ended before, the browser may have another session by now.
+	if !already {
+		v.carrier.Issue("", time.Time{})
+	}
+	return rec, nil
+}
+
+// A keyring signs the cookies of sessions and verifies them: a signing.Ring.
+type keyring interface {
+	Sign(ctx context.Context, t *signing.Token) (string, error)
+	Verify(ctx context.Context, value string) (*signing.Token, error)
+}
+
+// A bearer is a presence as what changes the session sees it: behind the lock but
+// for what a presence has and for known, which take it.
+type bearer interface {
+	presence
+	// known reports whether the session is one that is neither over nor renewed
+	// meanwhile. It begins none.
+	known(ctx context.Context) (bool, error)
+
+	lock()
+	unlock()
+	// use marks the response as one that depends on the cookie.
+	use()
+	// sync brings the session's record up to date, and with it, if m is not nil,
+	// the state of m that the session has as far as is known. It returns which
+	// that was, the zero target if none.
+	sync(ctx context.Context, m *module, now time.Time) (target, error)
+	// current returns the session as it stands, or ErrEnded. At the first use it
+	// sees to the cookie.
+	current(ctx context.Context, now time.Time) (seen, error)
+	// changes notes that something may be stored for the session from now on.
+	changes()
+	// matches reports whether the session is the one that its record tells of; if
+	// not, since when.
+	matches(rec *sessionRecord) (ok bool, since time.Time)
+	// takesCookie fails if the session cannot be given a new cookie, which would
+	// sign its browser out: the old one would be refused. A session without a
+	// browser may keep the one that it has, where the change is one that keeps
+	// allows.
+	takesCookie(keeps bool) error
+	// follow takes over the generation of the session's record, in place of gen,
+	// and issues its cookie.
+	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// neverStored reports whether the session is one that was never stored,
+	// without using it.
+	neverStored(ctx context.Context) bool
+	// join answers a login with a cookie that the same login has replaced.
+	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
+}
+
+// A seen session is what one use of it has found.
+type seen struct {
+	session string // its ID
+	gen     uint32
+	created time.Time
+	idleEnd time.Time       // of the browser's cookie
+	version *engine.Version // of the session's record
+	isNew   bool            // nothing can be stored for it yet: nobody else has known it
+	drawn   bool            // its ID was drawn for this request
+	keeps   bool            // its cookie, as no new one could be sent to the browser
+	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
+}
+
+func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }

@@ -1,0 +1,224 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/engine"
+)
+
+// op is one change on its way through the engine: a function of the value
+// alone, an action, which gets a Call, or a change from outside, which gets the
+// context of one.
+type op struct {
+	untyped
+	kind *engine.Kind // of the instance that was resolved last
+	id   string       // and its key
+	res  resolution
+
+	fn interface {
+		apply(v any) (engine.Result, error)
+	}
+
+	act      func(c *Call, v any) error
+	change   access.Change
+	ctx      context.Context
+	action   string
+	payload  any
+	call     *Call     // of the last run; each has one of its own
+	measured *measured // nil: nobody measures it
+}
+
+// newOp returns an op to be completed.
+func (a *base) newOp() *op {
+	o, _ := a.ops.Get().(*op)
+	if o == nil {
+		o = new(op)
+	}
+	return o
+}
+
+// finish has o used again after a change that has succeeded, and returns what
+// came of the change. If it has failed, its caller may have left while others
+// still work on it.
+func (a *base) finish(o *op, v any, err error) (any, error) {
+	if err == nil {
+		*o = op{}
+		a.ops.Put(o)
+	}
+	return v, err
+}
+
+// A function is what State.Update is given. It needs no closure.
+type function[S any] func(*S) error
+
+func (fn function[S]) apply(v any) (engine.Result, error) {
+	return engine.Result{Value: v}, fn(v.(*S))
+}
+
+// A replacement makes another value of the state's.
+type replacement func(v any) engine.Result
+
+func (fn replacement) apply(v any) (engine.Result, error) { return fn(v), nil }
+
+// Resolve implements engine.Op.
+func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
+	ref, err := o.resolve(ctx, &o.res)
+	o.kind, o.id = ref.Kind, ref.Key
+	return ref, err
+}
+
+// Run implements engine.Op.
+func (o *op) Run(v any, from *engine.Version) (engine.Result, error) {
+	res, err := o.invoke(v)
+	if err == nil {
+		err = o.checkKey(res, from)
+	}
+	if err == nil {
+		err = o.ready(res, from)
+	}
+	return res, err
+}
+
+// errNotReady ends a run that has to wait for the session's record.
+var errNotReady = errors.New("the session is not stored yet")
+
+// ready sees to it that a state in another store than the session's record is
+// created after that record: the two cannot be one group, and a state without
+// a session would be out of reach.
+func (o *op) ready(res engine.Result, from *engine.Version) error {
+	if o.res.ss == nil || o.kind.Backend == nil || o.kind.Backend == o.res.ss.kind.Backend ||
+		from.Exists() || o.res.version.Revision != 0 {
+		return nil
+	}
+	if res.Delete {
+		return nil
+	}
+	encoded, err := o.module.Encode(res.Value, nil)
+	if err != nil || o.module.app.engine.Encodes(from, encoded) {
+		return err
+	}
+	return errNotReady
+}
+
+func (o *op) invoke(v any) (engine.Result, error) {
+	if o.measured != nil {
+		o.measured.run()
+	}
+	if o.fn != nil {
+		return o.fn.apply(v)
+	}
+	if o.change != nil { // which sees no Call, only its context
+		run := &runContext{Context: o.ctx}
+		defer run.over.Store(true)
+		return engine.Result{Value: v}, o.change.Run(run, v)
+	}
+	c := o.module.app.newCall(o.ctx, o.module.name, o.action)
+	c.acting = true
+	*c.payload, c.binder = o.payload, &o.module.app.binder
+	defer c.run.over.Store(true)
+	o.call = c
+	return engine.Result{Value: v}, o.act(c, v)
+}
+
+// Committed implements engine.Op: it calls what the run put off.
+func (o *op) Committed(ctx context.Context) {
+	if o.call == nil {
+		return
+	}
+	for _, fn := range o.call.after {
+		o.module.after(ctx, o.call, o.id, fn)
+	}
+}
+
+// update is untyped.update, measured and traced.
+func (ob *observer) update(ctx context.Context, c untyped, o *op) (any, error) {
+	w := ob.follow(ctx, c.module.name, o.action)
+	defer w.over()
+	o.measured = w
+	if o.ctx != nil {
+		o.ctx = w.ctx
+	}
+	v, err := c.update(w.ctx, o)
+	w.span.Err = err
+	return v, err
+}
+
+// Batched implements engine.BatchedOp.
+func (o *op) Batched(updates int) {
+	if o.measured != nil {
+		o.measured.batch.Store(int32(updates))
+	}
+}
+
+// update runs the op as one transaction.
+func (c untyped) update(ctx context.Context, o *op) (any, error) {
+	m := c.module
+	if ob := m.app.observer; ob != nil && o.measured == nil {
+		return ob.update(ctx, c, o)
+	}
+	if nested(ctx) {
+		return nil, nestedError(m.name)
+	}
+	o.untyped = c
+	defer func() {
+		if p := recover(); p != nil {
+			m.panicked(ctx, o.action, "run", o.id, p)
+		}
+	}()
+	v, err := c.change(ctx, o)
+	if err != nil {
+		return nil, m.error(err, o.action, o.id)
+	}
+	return v, nil
+}
+
+// change runs the op, and moves the session if the key has changed.
+func (c untyped) change(ctx context.Context, o *op) (v any, err error) {
+	e := c.module.app.engine
+	var retry engine.Retry
+	for {
+		if v, err = e.Update(ctx, o); err == nil {
+			return v, nil
+		}
+		if errors.Is(err, errNotReady) {
+			if err := o.res.ss.store(ctx, &o.res.seen); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		left, ok := err.(*keyChange)
+		if !ok {
+			return v, err
+		}
+		if o.change != nil {
+			if err := o.change.Moving(); err != nil {
+				return nil, err
+			}
+		}
+		mv := &move{op: o, left: left, session: o.res.request}
+		v, again, err := mv.carryOut(ctx)
+		if !again {
+			return v, err
+		}
+		if err := e.Pause(ctx, &retry); err != nil {
+			return nil, err
+		}
+	}
+}
+
+func (c untyped) do(ctx context.Context, action string, payload any) (any, error) {
+	fn := c.module.actions[action]
+	if fn == nil {
+		return nil, &Error{
+			Code: ErrNotFound, Module: c.module.name, Phase: "resolve",
+			Message: "no such action", Err: fmt.Errorf("module %q has no action %q", c.module.name, action),
+		}
+	}
+	o := c.module.app.newOp()
+	o.ctx, o.act, o.action, o.payload = ctx, fn, action, payload
+	v, err := c.update(ctx, o)
+	return c.module.app.finish(o, v, err)
+}

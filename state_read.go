@@ -1,0 +1,205 @@
+package stay
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/store"
+)
+
+// pageLoad resets the states of the session in ctx that are to be reset when
+// a page is loaded: each as State.Reset does, and only if that changes
+// something, so that a page with nothing to reset takes nobody's turn. Where
+// there is no session that something may be stored for, and where it has
+// ended, there is nothing to reset: no cookie is set and nothing is looked up
+// in vain.
+//
+// A record that cannot be decoded is left out: whoever uses it gets that error,
+// and pages that do not are not its hostages. Every other failure is returned,
+// for otherwise the page would show what should be gone.
+func (a *App) pageLoad(ctx context.Context) error {
+	modules := a.pageResets.all()
+	s := sessionOf(ctx, a.base)
+	if len(modules) == 0 || s == nil {
+		return nil
+	}
+	known, err := s.presence.(bearer).known(ctx)
+	if err != nil || !known {
+		return unlessUnreadable(err)
+	}
+	refs := make([]engine.Ref, 0, len(modules))
+	readable := make([]*module, 0, len(modules))
+	for _, m := range modules {
+		ref, err := untyped{app: a, module: m}.resolve(ctx, nil)
+		switch {
+		case errors.Is(err, ErrCorrupt):
+			continue // the others are reset all the same
+		case err != nil:
+			return unlessUnreadable(err)
+		}
+		refs, readable = append(refs, ref), append(readable, m)
+	}
+	errs, release := a.engine.Prefetch(ctx, refs)
+	defer release()
+	for i, m := range readable {
+		err := errs[i]
+		if err != nil {
+			err = m.error(err, "", refs[i].Key)
+		} else {
+			err = untyped{app: a, module: m}.resetForPage(ctx)
+		}
+		if err = unlessUnreadable(err); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unlessUnreadable drops the errors after which the request cannot read what
+// should have been reset: the session has ended, or a record is corrupt.
+func unlessUnreadable(err error) error {
+	if errors.Is(err, ErrEnded) || errors.Is(err, ErrCorrupt) {
+		return nil
+	}
+	return err
+}
+
+// resetForPage resets the state if that changes it.
+func (c untyped) resetForPage(ctx context.Context) error {
+	v, err := c.read(ctx)
+	if err != nil {
+		return err
+	}
+	if same, err := c.isReset(ctx, v); same || err != nil {
+		return err
+	}
+	_, err = c.update(ctx, &op{fn: replacement(func(v any) engine.Result { return engine.Result{Value: c.module.schema.Reset(v)} })})
+	return err
+}
+
+// isReset reports whether v is what a reset leaves, as it is or as OnCreated
+// completes it after a load.
+func (c untyped) isReset(ctx context.Context, v any) (bool, error) {
+	m := c.module
+	reset := m.schema.Reset(v)
+	same, err := m.same(v, reset)
+	if same || err != nil || m.created == nil {
+		return same, err
+	}
+	if err := m.runCreated(ctx, true, reset); err != nil {
+		return false, err
+	}
+	return m.same(v, reset)
+}
+
+// same reports whether two states are stored as the same bytes, apart from
+// fields that S does not have, which a reset keeps.
+func (m *module) same(v, w any) (bool, error) {
+	a, err := m.schema.Encode(v, nil)
+	if err != nil {
+		return false, m.invalid(err)
+	}
+	b, err := m.schema.Encode(w, nil)
+	if err != nil {
+		return false, m.invalid(err)
+	}
+	return bytes.Equal(a, b), nil
+}
+
+// get returns a copy of the committed state.
+func (c untyped) get(ctx context.Context) (any, error) {
+	v, err := c.read(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.module.schema.Clone(v), nil
+}
+
+// read returns the committed state, which must not be changed.
+func (c untyped) read(ctx context.Context) (any, error) {
+	m := c.module
+	if m.scope == scopeGlobal && !c.at && !m.app.manyOwners.Load() {
+		if v := m.app.engine.Latest(m.kind); v != nil {
+			return v.Value, nil
+		}
+	}
+	if m.key != nil { // its function is the user's code
+		defer func() {
+			if p := recover(); p != nil {
+				m.panicked(ctx, "", "resolve", "", p)
+			}
+		}()
+	}
+	ref, err := c.resolve(ctx, nil)
+	if err != nil {
+		if errors.Is(err, ErrEnded) && !c.at {
+			return c.initial(ctx)
+		}
+		return nil, err
+	}
+	v := ref.Seen
+	if v == nil {
+		if v, err = m.app.engine.Get(ctx, &ref); err != nil {
+			return nil, m.error(err, "", ref.Key)
+		}
+	}
+	if c.at && !v.Exists() {
+		return nil, &Error{Code: ErrNotFound, Module: m.name, KeyHash: keyHash(ref.Key), Message: "no state is stored for this key"}
+	}
+	return v.Value, nil
+}
+
+// initial is what a request of an ended session reads.
+func (c untyped) initial(ctx context.Context) (any, error) {
+	l, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
+	return l.Value, err
+}
+
+// keysPage is how many keys are asked for in one call.
+const keysPage = 256
+
+func (c untyped) keys(ctx context.Context, yield func(string, error) bool) {
+	m := c.module
+	if c.at || m.kind == nil {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys: call Keys without At, of a module that is not ephemeral"})
+		return
+	}
+	lister, ok := m.kind.Backend.Store().(store.Lister)
+	if !ok || !m.kind.Backend.Features().List {
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
+		return
+	}
+	after := ""
+	for {
+		keys, err := c.page(ctx, lister, after)
+		if err != nil {
+			yield("", err)
+			return
+		}
+		for _, key := range keys {
+			if !yield(key[len(m.kind.Prefix):], nil) {
+				return
+			}
+		}
+		if len(keys) < keysPage {
+			return
+		}
+		after = keys[len(keys)-1]
+	}
+}
+
+// page lists the keys that come after the one named.
+func (c untyped) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
+	m := c.module
+	if !m.app.engine.Begin() {
+		return nil, closedError(m.name, "load", nil)
+	}
+	defer m.app.engine.End()
+	keys, err := lister.List(ctx, m.app.opts.Clock(), m.kind.Prefix, after, keysPage)
+	if err != nil {
+		return nil, &Error{Code: storeCode(err), Module: m.name, Phase: "load", Err: err}
+	}
+	return keys, nil
+}

@@ -1,0 +1,314 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
+)
+
+// A resolution remembers the session's record that a call was resolved with,
+// and what it led to.
+type resolution struct {
+	target
+	seen
+	ss      *sessions
+	of      *module
+	request bearer          // that resolved it; nil for a Login and for At
+	user    *engine.Version // of its user's record, as Valid has seen it; nil for a guest
+}
+
+// Valid implements engine.Guard: the session has not been ended, renewed or
+// attached elsewhere since. What a session that is not in memory became is
+// asked from the store: by Create where a state is created, else here, for
+// nobody refuses what is apart from the record.
+func (r *resolution) Valid(v *engine.Version) bool {
+	if !r.holds(v) {
+		return false
+	}
+	e := r.ss.app.engine
+	rec := r.record()
+	now := e.Peek(r.ss.kind, r.session)
+	if now == nil && r.elsewhere() && !r.isNew {
+		var err error
+		if now, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.kind, Key: r.session}); err != nil {
+			return false // whoever resolves again gets the error
+		}
+	}
+	if now != nil && now != r.version {
+		seen := rec
+		rec = now.Value.(*sessionRecord)
+		switch {
+		case rec == nil:
+			return r.version.Revision == 0
+		case rec.past().Ended != 0 || rec.Gen != r.gen || !r.of.sameOwner(rec, seen):
+			return false
+		}
+	}
+	user := rec.user()
+	if r.user = nil; user == "" {
+		return true
+	}
+	u := e.Peek(r.ss.users, user)
+	if u == nil && v.Revision == 0 { // Create has to name it
+		var err error
+		if u, err = e.Get(e.Context(), &engine.Ref{Kind: r.ss.users, Key: user}); err != nil {
+			return false
+		}
+	}
+	if u == nil {
+		return true
+	}
+	r.user = u
+	return !revoked(rec, u)
+}
+
+// Create implements engine.Guard: a state is created together with the
+// session's record, or only if that record is still the one that was seen, and
+// the user's as well. So a request that is under way cannot bring back a session
+// that was ended, nor the state of a user who was deleted and whose sessions
+// were revoked. It fails with ErrBusy when too many sessions begin to be stored.
+func (r *resolution) Create() ([]engine.Companion, error) {
+	if err := r.admit(); err != nil {
+		return nil, err
+	}
+	all := r.companions(r.version)
+	if len(all) == 0 || r.user == nil || r.record().user() == "" {
+		return all, nil
+	}
+	// A revocation is in the user's record only.
+	return append(all, engine.Companion{Kind: r.ss.users, Key: r.record().user(), Base: r.user}), nil
+}
+
+// companions ties the creation of a state to the session's record, which has
+// this version. A state in another store cannot be in a group with the record:
+// it is created after the record, see op.ready, and the record is looked at
+// again then, see Stands.
+func (r *resolution) companions(v *engine.Version) []engine.Companion {
+	if r.elsewhere() {
+		return nil
+	}
+	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
+	if v.Revision == 0 {
+		rec := r.ss.record(r.created, r.idleEnd, r.ss.app.opts.Clock())
+		c.Value, c.Bytes, c.Expires = rec, rec.memory(), time.UnixMilli(rec.Expires)
+	}
+	return []engine.Companion{c}
+}
+
+// admit is begin where the state brings the session's record with it.
+func (r *resolution) admit() error {
+	if !r.brings() {
+		return nil
+	}
+	return r.ss.begin(r.session)
+}
+
+// brings reports whether the state's first record is stored with the session's.
+func (r *resolution) brings() bool {
+	return r.kind.Backend == r.ss.kind.Backend && r.version.Revision == 0
+}
+
+// admitLater is admit for a state that is saved later. Until then the session
+// is not stored, and further states of the request do not count it again.
+func (r *resolution) admitLater() error {
+	if !r.brings() || r.counted != nil && r.counted.Load() {
+		return nil
+	}
+	err := r.ss.begin(r.session)
+	if r.counted != nil && err == nil {
+		r.counted.Store(true)
+	}
+	return err
+}
+
+// Later implements engine.Guard. A change that was acknowledged while the
+// session stood is stored however the session has changed since; when the
+// session is over, what belongs to it alone goes with it. So whether one more
+// session may begin is decided now: what is acknowledged is not refused later.
+func (r *resolution) Later() (engine.Later, error) {
+	if err := r.admitLater(); err != nil {
+		return nil, err
+	}
+	own := *r // r is part of what the caller's request holds
+	own.request, own.counted = nil, nil
+	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
+		v, err := current(own.ss.kind, own.session)
+		if err != nil {
+			return nil, false, err
+		}
+		rec := v.Value.(*sessionRecord)
+		if rec == nil && own.version.Revision != 0 || rec != nil && rec.past().Ended != 0 {
+			return nil, own.key != "", nil
+		}
+		return own.companions(v), true, nil
+	}, nil
+}
+
+// resolveID names the instance of a module's state for the session with this
+// ID, which must be stored and not have ended.
+func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *resolution) (engine.Ref, error) {
+	notFound := &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", KeyHash: keyHash(id), Message: "no such session"}
+	if !keyspace.MayBeSessionID(id) {
+		return engine.Ref{}, notFound
+	}
+	id = strings.Clone(id) // it may be a piece of a request, and is kept
+	now := ss.app.opts.Clock()
+	v, asked, err := ss.fresh(ctx, id, now, engine.Ref{Kind: m.kind, Key: id, Now: now})
+	if err != nil {
+		return engine.Ref{}, err
+	}
+	rec := v.Value.(*sessionRecord)
+	if rec == nil || rec.past().Ended != 0 {
+		return engine.Ref{}, notFound
+	}
+	switch revoked, _, err := ss.revoked(ctx, rec, asked, now); {
+	case err != nil:
+		return engine.Ref{}, err
+	case revoked:
+		return engine.Ref{}, notFound
+	}
+	created := time.UnixMilli(rec.Created)
+	t := m.locate(id, rec)
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
+	if r != nil {
+		*r = resolution{ss: ss, target: t, of: m, seen: seen{session: id, gen: rec.Gen, created: created, version: v}}
+		ref.Guard = r
+	}
+	return ref, nil
+}
+
+// resolve names the instance of a module's state for this session. A change
+// also needs r, which watches over the resolution.
+func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolution) (engine.Ref, error) {
+	s.lock()
+	defer s.unlock()
+	now := ss.app.opts.Clock()
+	synced, err := s.sync(ctx, m, now)
+	if err != nil {
+		return engine.Ref{}, err
+	}
+	is, err := s.current(ctx, now)
+	if err != nil {
+		return engine.Ref{}, err
+	}
+	rec := is.record()
+	if m.guestWaits(rec) && !nested(ctx) { // a run has a turn: it must not take others
+		return engine.Ref{}, errGuestWaits
+	}
+	t := m.locate(is.session, rec)
+	if t != synced {
+		if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && is.isNew, Now: now}); err != nil {
+			return engine.Ref{}, m.error(err, "", t.id)
+		}
+	}
+	var state *engine.Version
+	if t.attached {
+		v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+		if err != nil {
+			return engine.Ref{}, m.error(err, "", t.id)
+		}
+		if state = v; !t.holds(v) {
+			state, t = nil, m.detached(is.session, rec)
+			if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
+				return engine.Ref{}, m.error(err, "", t.id)
+			}
+		}
+	}
+	if len(t.key) > maxKey {
+		return engine.Ref{}, m.longKey(t.key)
+	}
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: state}
+	if t.key == "" {
+		ref.New, ref.First = is.isNew, is.drawn
+		ref.Expires = is.created.Add(ss.app.opts.Lifetime)
+	}
+	if r != nil {
+		*r = resolution{ss: ss, target: t, of: m, request: s, seen: is}
+		s.changes()
+		ref.Guard = r
+	}
+	return ref, nil
+}
+
+// elsewhere reports whether the state is not in the store that has the session's
+// record: no group can have both.
+func (r *resolution) elsewhere() bool { return r.kind.Backend != r.ss.kind.Backend }
+
+// Stands implements engine.Guard: what memory has of the session and its user
+// is brought up to date before, on a store with other owners.
+func (r *resolution) Stands(v *engine.Version) bool {
+	if !r.isNew && r.refresh() != nil {
+		return false // whoever resolves again gets the error
+	}
+	return r.Valid(v)
+}
+
+func (r *resolution) refresh() error {
+	app := r.ss.app
+	if !app.manyOwners.Load() {
+		return nil
+	}
+	ctx, now := app.engine.Context(), app.opts.Clock()
+	v, asked, err := r.ss.fresh(ctx, r.session, now)
+	if err != nil {
+		return err
+	}
+	if user := v.Value.(*sessionRecord).user(); user != "" && user != asked {
+		return app.sync(ctx, engine.Ref{Kind: r.ss.users, Key: user, Now: now})
+	}
+	return nil
+}
+
+// resolve names the instance that a call is about.
+func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
+	m := c.module
+	switch {
+	case m.scope == scopeGlobal && !c.at:
+		return c.shared(ctx, "")
+	case m.scope == scopeSession && c.at:
+		return c.app.sessions.resolveID(ctx, m, c.of(), r)
+	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
+		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
+	case c.at && c.of() == "":
+		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
+	case c.at && len(c.of()) > maxKey:
+		return engine.Ref{}, m.longKey(c.of())
+	case c.at:
+		return c.shared(ctx, c.of())
+	}
+	s := sessionOf(ctx, m.app.base)
+	if s == nil {
+		return engine.Ref{}, &Error{
+			Code: ErrNoSession, Module: m.name, Phase: "resolve",
+			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
+		}
+	}
+	b := s.presence.(bearer)
+	for {
+		ref, err := c.app.sessions.resolve(ctx, b, m, r)
+		if !errors.Is(err, errGuestWaits) {
+			return ref, err
+		}
+		if err := c.app.sessions.takeAlong(ctx, b, m); err != nil {
+			return engine.Ref{}, err
+		}
+	}
+}
+
+// shared names an instance that belongs to no session.
+func (c untyped) shared(ctx context.Context, key string) (engine.Ref, error) {
+	m := c.module
+	ref := engine.Ref{Kind: m.kind, Key: key}
+	if !m.app.manyOwners.Load() {
+		return ref, nil
+	}
+	ref.Now = m.app.opts.Clock()
+	if err := m.app.sync(ctx, ref); err != nil {
+		return engine.Ref{}, m.error(err, "", key)
+	}
+	return ref, nil
+}

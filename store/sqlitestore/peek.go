@@ -1,0 +1,119 @@
+package sqlitestore
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// A header is what the first bytes of a database file say.
+type header struct {
+	size int // of what was read; 0 = the file is empty
+
+	valid       bool   // it is a SQLite database
+	schema      uint32 // grows with every change of tables, indexes and triggers
+	application uint32 // whose it is
+}
+
+const headerSize = 100
+
+// header reads the header of the database file itself, whatever is in the log.
+func (c *conn) header() (header, error) {
+	b, err := c.readRaw(0, headerSize)
+	if err != nil || len(b) < headerSize {
+		return header{size: len(b)}, err
+	}
+	return header{
+		size:        len(b),
+		valid:       bytes.HasPrefix(b, []byte("SQLite format 3\x00")),
+		schema:      binary.BigEndian.Uint32(b[40:]),
+		application: binary.BigEndian.Uint32(b[68:]),
+	}, nil
+}
+
+// peek refuses a file that is surely not ours, and one that may not be written,
+// before anything is made beside it. It takes no lock and changes nothing. What
+// it lets pass is looked at once more, log included, when the lock is held.
+func peek(path string) error {
+	if err := inspectBeside(path); err != nil || !exists(path) {
+		return err
+	}
+	c, err := source{path: path}.open()
+	if err != nil {
+		return openError(path, err)
+	}
+	h, err := c.header()
+	if err = errors.Join(err, c.close()); err != nil {
+		return openError(path, err)
+	}
+	switch {
+	case h.size == 0 || h.application == applicationID:
+		return nil
+	case !h.valid:
+		if hasLog(path) {
+			return nil // a power cut may have left it so, and the log mends it
+		}
+		return notADatabase(path)
+	case h.application != 0 || h.schema != 0:
+		return anotherPrograms(path)
+	}
+	return nil // one whose tables have not left the log
+}
+
+// exists reports whether there is a file. Of one that may not be seen, opening
+// it tells more.
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, fs.ErrNotExist)
+}
+
+// hasLog reports whether there is a log with something in it. SQLite has no
+// locks on the log, so it may be opened by hand.
+func hasLog(path string) bool {
+	f, err := os.Open(path + "-wal")
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	var magic [4]byte
+	_, err = io.ReadFull(f, magic[:])
+	return err == nil && binary.BigEndian.Uint32(magic[:])&^1 == 0x377f0682
+}
+
+// inspectBeside refuses what is no plain file where a file of the database
+// belongs. Through a link, SQLite or the lock would change somebody else's.
+func inspectBeside(path string) error {
+	for _, name := range []string{lockName(path), path + "-wal", path + "-shm", path + "-journal"} {
+		info, err := os.Lstat(name)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+		case err != nil:
+			return fmt.Errorf("sqlitestore: %w", err)
+		case !info.Mode().IsRegular():
+			return fmt.Errorf("sqlitestore: %s is no regular file, and a file of the database %s belongs there: remove it", name, path)
+		}
+	}
+	return nil
+}
+
+func notADatabase(path string) error {
+	return fmt.Errorf("sqlitestore: %s is not a SQLite database: give Stay a file of its own", path)
+}
+
+func anotherPrograms(path string) error {
+	return fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", path)
+}
+
+func unwritable(path string, err error) error {
+	return fmt.Errorf("sqlitestore: %s cannot be opened for writing: the file, its folder and the files beside it must be writable: %w", path, err)
+}
+
+// forbidden reports whether an error means that something may not be written.
+func forbidden(err error) bool {
+	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
+}

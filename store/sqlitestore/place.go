@@ -1,0 +1,199 @@
+package sqlitestore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A place is where the database lies: the names by which it is opened, and
+// which files they led to when it was.
+//
+// A file that is removed, renamed or replaced stays open, so SQLite goes on
+// writing to it, and nobody would find there again what was acknowledged. So
+// the names are looked at before each call, after each commit, before that is
+// acknowledged, and around the opening of each connection.
+//
+// To look at a name takes a third of a small read, and a commit looks twice.
+// But as long as a folder stays as it was, so do the names in it.
+type place struct {
+	names  []name // none until the database is open
+	folder string
+	quiet  atomic.Pointer[quiet]
+}
+
+// quiet is what the folder was when all files were there.
+type quiet struct {
+	folder folderState
+	until  time.Time // all are looked at once in a while: one may be mounted over
+}
+
+const quietTime = time.Second
+
+type name struct {
+	path string
+	what role
+	is   identity
+}
+
+type role int
+
+const (
+	roleDatabase role = iota
+	roleLog
+	roleIndex
+	roleLock
+)
+
+// beside is how many names lie in one folder. What follows may lie elsewhere.
+const beside = 4
+
+// note takes note of the files that lie there. The name that Open was given may
+// be a link, and a restart follows it.
+func (p *place) note(given, path string) error {
+	names := make([]name, 0, beside+1)
+	names = append(names, name{path: path}, name{path: path + "-wal", what: roleLog},
+		name{path: path + "-shm", what: roleIndex}, name{path: lockName(path), what: roleLock})
+	if given != path {
+		names = append(names, name{path: given})
+	}
+	for i := range names {
+		var err error
+		if names[i].is, err = identify(names[i].path); err != nil {
+			return err
+		}
+	}
+	p.names, p.folder = names, filepath.Dir(path)
+	return nil
+}
+
+// check returns an error that says what to do unless all files are there.
+func (p *place) check() error {
+	if len(p.names) == 0 {
+		return nil
+	}
+	now := time.Now()
+	folder, known := lookAtFolder(p.folder) // before the names
+	if q := p.quiet.Load(); known && q != nil && folder == q.folder && now.Before(q.until) {
+		return p.look(beside)
+	}
+	if err := p.look(0); err != nil {
+		return err
+	}
+	if known && folder.rested(now) {
+		p.quiet.Store(&quiet{folder, now.Add(quietTime)})
+	}
+	return nil
+}
+
+// look looks at the names from one on.
+func (p *place) look(from int) error {
+	for i := from; i < len(p.names); i++ {
+		n := &p.names[i]
+		if is, err := identify(n.path); err != nil || is != n.is {
+			return &lostError{name: *n, cause: err}
+		}
+	}
+	return nil
+}
+
+// A lostError says that a name leads to another file than the one that is open,
+// or to none.
+type lostError struct {
+	name  name
+	cause error // of not seeing it; nil = another file is there
+}
+
+func (e *lostError) Error() string {
+	how := "was replaced by another file"
+	switch {
+	case errors.Is(e.cause, fs.ErrNotExist):
+		how = "was removed or renamed"
+	case e.cause != nil:
+		how = "cannot be seen (" + e.cause.Error() + ")"
+	}
+	var what, mend string
+	switch e.name.what {
+	case roleDatabase:
+		what, mend = "database", "a restart would not find what is stored now: put the file back where it was, or stop the program and start it again with what is there"
+	case roleLog:
+		what, mend = "log", "a restart would not find what was stored last: put the file back where it was; if it is gone, close the store, which then saves what it can, and start the program again"
+	case roleIndex:
+		what, mend = "index of the log", "other processes would not see what is stored now: stop the program, all processes of it, and start it again"
+	case roleLock:
+		what, mend = "lock", "others could open the database beside this store: stop the program, all processes of it, and start it again"
+	}
+	return fmt.Sprintf("sqlitestore: %s %s while the store had it open as its %s: %s", e.name.path, how, what, mend)
+}
+
+// Unwrap makes it store.ErrUnavailable.
+func (e *lostError) Unwrap() error { return store.ErrUnavailable }
+
+// saves reports whether closing the database may still save what is in a log
+// that has no name any more: whoever opened the database since has made another.
+func (e *lostError) saves() bool {
+	return e.name.what == roleLog && errors.Is(e.cause, fs.ErrNotExist)
+}
+
+// hold opens a connection that stays open as long as the store, so that the
+// files beside the database stay the same: SQLite removes them with the last
+// connection. It creates the database, and no other connection does.
+func (s *Store) hold() error {
+	src := sourceOf(s.path, nil)
+	src.create = !exists(s.path)
+	return openError(s.path, patiently(context.Background(), busyWait, func() (err error) {
+		s.holder, err = src.open()
+		return err
+	}))
+}
+
+// settleDown takes note of where the database lies, now that it is complete.
+func (s *Store) settleDown(given string) error {
+	// What reads has the log and its index open from then on.
+	if err := patiently(context.Background(), busyWait, func() error {
+		_, err := s.holder.number(getFloor)
+		return err
+	}); err != nil {
+		return openError(s.path, err)
+	}
+	if err := s.place.note(given, s.path); err != nil {
+		return unavailable(fmt.Errorf("opening %s: %w", s.path, err))
+	}
+	return nil
+}
+
+// giveUp closes a database that is not opened after all. What a log holds stays
+// as it is: it may be another program's.
+func (s *Store) giveUp() error {
+	err := s.writer.close()
+	if s.holder == nil {
+		return err
+	}
+	if !hasLog(s.path) {
+		s.holder.tidyOnClose()
+	}
+	return errors.Join(err, s.holder.close())
+}
+
+// letGo closes the connection that holds the files, as the last one. If no other
+// process has the database open, SQLite moves the log into it then and removes
+// the log, by its name: it must not find files of others there.
+func (s *Store) letGo() error {
+	lost := s.place.check()
+	var e *lostError
+	switch {
+	case lost == nil:
+		s.holder.tidyOnClose()
+	case errors.As(lost, &e) && e.saves():
+		if err := s.holder.checkpoint(checkpointRestart); err == nil {
+			lost = nil
+		}
+	}
+	return errors.Join(lost, s.holder.close())
+}
