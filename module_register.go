@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -45,6 +46,7 @@ type module struct {
 	guest   *engine.Kind // of the states of guests, and of ephemeral ones
 	catalog *catalog     // of the store that the states are in
 	encoded []byte       // the initial state
+	strays  sync.Map     // Go fields of which it was told that stored ones are not read
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)

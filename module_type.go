@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
@@ -164,7 +165,21 @@ func (m *module) decode(version int, value []byte) (any, *schema.Extra, error) {
 		}
 		value = migrated
 	}
-	return m.schema.Decode(value)
+	v, extra, strays, err := m.schema.DecodeNoting(value)
+	for _, s := range strays {
+		m.warnStray(s)
+	}
+	return v, extra, err
+}
+
+// warnStray says once for each field that records have it under a name that it
+// does not have any more: what is stored there is kept, but nobody reads it.
+func (m *module) warnStray(s schema.Stray) {
+	if _, told := m.strays.LoadOrStore(s.Field, true); told {
+		return
+	}
+	m.app.logger().Warn("stay: a stored field is not read, as a field of the state has another name in JSON; if its json tag was added or changed, give it the stored name, or rename what is stored in a step of Migrate",
+		slog.String("module", m.name), slog.String("stored", s.Stored), slog.String("field", s.Field), slog.String("name", s.Name))
 }
 
 // migrated returns what the steps from version on make of a record's value.

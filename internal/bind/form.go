@@ -234,6 +234,7 @@ func (f *former) setValue(n *node, v reflect.Value, name, value string) error {
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(value)); err != nil {
 			return unfit(name, err)
 		}
+		settleTime(v)
 		return nil
 	}
 	if n.json || !setBasic(v, value) {

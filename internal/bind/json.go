@@ -15,9 +15,9 @@ import (
 // JSON binds one JSON value to dst. Names must match exactly and occur once in
 // a struct; unknown names and names of fields tagged stay:"private" or
 // stay:"key" are errors. Otherwise the rules are those of encoding/json, except
-// that lists and values of maps are always new: they keep nothing of what was
-// there before.
-// before is in them.
+// that lists and values of maps are always new, and keep nothing of what was
+// there before; that times never get the zone of this machine; and that an
+// integer that an any would round is an error.
 //
 // The error is an [*Error], or is the program's; see [Binder.Value]. It is
 // malformed if data is empty, is no JSON, has something after the value or is
@@ -128,6 +128,7 @@ func (r *reader) own(v reflect.Value) error {
 	if err := v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw); err != nil {
 		return unfit("", err)
 	}
+	settleTime(v)
 	return nil
 }
 
@@ -146,6 +147,7 @@ func (r *reader) text(n *node, v reflect.Value) error {
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(text); err != nil {
 		return unfit("", err)
 	}
+	settleTime(v)
 	return nil
 }
 
@@ -257,6 +259,7 @@ func setKey(key reflect.Value, name string) error {
 		if err := u.UnmarshalText([]byte(name)); err != nil {
 			return unfit("", err)
 		}
+		settleTime(key)
 		return nil
 	}
 	switch {

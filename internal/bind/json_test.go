@@ -65,7 +65,11 @@ func TestReadsWhatEncodingJSONWrites(t *testing.T) {
 			if err := json.Unmarshal(data, c.want); err != nil {
 				t.Fatal(err)
 			}
-			if err := binder.JSON(data, c.got); err != nil || !reflect.DeepEqual(c.got, c.want) {
+			err := binder.JSON(data, c.got)
+			if c.got == &gotAny && err != nil && strings.Contains(err.Error(), "more digits") {
+				continue // which encoding/json rounds
+			}
+			if err != nil || !reflect.DeepEqual(c.got, c.want) {
 				t.Fatalf("%s: %v\ngot  %+v\nwant %+v", data, err, c.got, c.want)
 			}
 		}
@@ -137,6 +141,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		`{"q":1}`:                                      "q: must be a whole number, in quotes",
 		`{"q":"x"}`:                                    "q: must be a whole number, in quotes",
 		`{"L":[{"a":1e999}]}`:                          "L[0].a: must be a number",
+		`{"L":[9007199254740993]}`:                     "L[0]: is a number with more digits than can be kept here",
 		`{"P":{"level":"high"}}`:                       "P.level: does not fit: no such level",
 		`{"P":{"bytes":"!"}}`:                          "P.bytes: does not fit",
 		`{"M":{"` + strings.Repeat("x", 500) + `":1}}`: "M.xxx",

@@ -4,7 +4,9 @@ import (
 	"encoding/base64"
 	"reflect"
 	"strconv"
+	"time"
 
+	"github.com/stay-go/stay/internal/normal"
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
@@ -47,6 +49,15 @@ func setScalar(v reflect.Value, first byte, raw []byte) bool {
 // isNumber reports whether s is a number in the form that JSON writes.
 func isNumber(s string) bool {
 	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && isLiteral([]byte(s))
+}
+
+// settleTime gives a time that has just read itself the zone that it was written
+// with. Package time gives it that of this machine where the two are the same at
+// that moment, and calculations would go by its rules.
+func settleTime(v reflect.Value) {
+	if t, ok := v.Addr().Interface().(*time.Time); ok {
+		*t = normal.Time(*t)
+	}
 }
 
 // bytes reads base64.
@@ -121,9 +132,13 @@ func (r *reader) generic() (any, error) {
 		r.c.Skip()
 		return nil, nil
 	}
-	f, err := strconv.ParseFloat(string(r.c.Skip()), 64)
-	if err != nil {
+	raw := r.c.Skip()
+	f, err := strconv.ParseFloat(string(raw), 64)
+	switch {
+	case err != nil:
 		return nil, invalid("", "must be a number of 64 bits")
+	case !normal.ExactInteger(raw): // the id of one thing must not become that of another
+		return nil, invalid("", "is a number with more digits than can be kept here: send it as a string")
 	}
 	return f, r.take(1, 8)
 }

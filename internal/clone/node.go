@@ -8,6 +8,7 @@ import (
 	"unsafe"
 
 	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/internal/normal"
 )
 
 // A node copies values of one type. Nodes form a graph: the node of a type
@@ -153,7 +154,7 @@ func unshareAny(v, _ reflect.Value, at place) (bytes int) {
 		return 0
 	}
 	c, bytes := copyAny(v.Interface(), at)
-	v.Set(reflect.ValueOf(c))
+	v.Set(reflect.ValueOf(&c).Elem()) // nil where JSON has null
 	return bytes
 }
 
@@ -216,6 +217,9 @@ func copyAny(v any, at place) (c any, bytes int) {
 		return c, bytes
 	}
 	b, err := json.Marshal(v)
+	if err == nil {
+		err = normal.CheckAny(b)
+	}
 	if err == nil {
 		err = json.Unmarshal(b, &c)
 	}

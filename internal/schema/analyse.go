@@ -91,6 +91,7 @@ func (a *analysis) fill(n *node, t reflect.Type, path string) (err error) {
 		if err := a.checkKey(t.Key(), path); err != nil {
 			return err
 		}
+		n.timeKeys = t.Key() == timeType
 		if err := checkInMap(t.Elem(), path+"[]"); err != nil {
 			return err
 		}
@@ -145,7 +146,8 @@ func (a *analysis) fillObject(n *node, t reflect.Type, path string, top bool) er
 		private := f.Has(wordPrivate)
 		a.private = a.private || private
 		n.byName[f.Name] = len(n.fields)
-		n.fields = append(n.fields, field{Field: f, node: fn, private: private})
+		n.spell(&f)
+		n.fields = append(n.fields, field{Field: f, node: fn, private: private, signed: isSigned(&f)})
 	}
 	return nil
 }
@@ -165,7 +167,10 @@ func losesEmpty(f *jsonwalk.Field) bool {
 	if k := f.Type.Kind(); f.OmitEmpty && (k == reflect.Map || k == reflect.Slice) {
 		return true
 	}
-	return f.OmitZero && f.Type != timeType && reflect.PointerTo(f.Type).Implements(isZeroer)
+	if !f.OmitZero || f.Type == timeType {
+		return false
+	}
+	return reflect.PointerTo(f.Type).Implements(isZeroer) || !isSigned(f) && holdsFloats(f.Type)
 }
 
 // A path is the path of a Go field, as in Cart.Items[].Done.

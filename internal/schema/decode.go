@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"strconv"
 
+	"github.com/stay-go/stay/internal/normal"
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
@@ -22,6 +23,20 @@ import (
 // that occurs twice in a struct, a list that is longer than its array and a
 // panic in a type's own UnmarshalJSON. After an error, v and extra are nil.
 func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
+	return s.decode(&input{Cursor: *jsonwalk.NewCursor(b)}, b)
+}
+
+// An input is JSON that is being read.
+type input struct {
+	jsonwalk.Cursor
+	// strict: what would be lost in reading is an error. What was just written
+	// is read so, while a record stays readable that has come from elsewhere.
+	strict bool
+	// strays are noted if there is a list for them.
+	strays *[]Stray
+}
+
+func (s *Schema) decode(c *input, b []byte) (v any, extra *Extra, err error) {
 	if err := jsonwalk.Check(b); err != nil {
 		return nil, nil, err
 	}
@@ -31,17 +46,18 @@ func (s *Schema) Decode(b []byte) (v any, extra *Extra, err error) {
 		}
 	}()
 	defer recovered(&err)
-	c := jsonwalk.NewCursor(b)
 	if c.Kind() != '{' {
 		return nil, nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
 	v = s.Initial()
-	extra, err = s.top.readObject(c, reflect.ValueOf(v).Elem())
-	return v, extra, err
+	if extra, err = s.top.readObject(c, reflect.ValueOf(v).Elem()); err != nil {
+		return nil, nil, err
+	}
+	return s.normal(v), extra, nil
 }
 
 // read reads the value at the cursor into v, which holds its initial value.
-func (n *node) read(c *jsonwalk.Cursor, v reflect.Value, quoted bool) (*Extra, error) {
+func (n *node) read(c *input, v reflect.Value, quoted bool) (*Extra, error) {
 	if n.merges() && c.Kind() != 'n' {
 		if n.shape == pointer {
 			if v.IsNil() {
@@ -58,7 +74,7 @@ func (n *node) read(c *jsonwalk.Cursor, v reflect.Value, quoted bool) (*Extra, e
 // replace reads the value at the cursor into v, which is zero. It drops the
 // unknown fields of structs that are reached this way: they have no place that
 // survives a change of the list or map around them.
-func (n *node) replace(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
+func (n *node) replace(c *input, v reflect.Value, quoted bool) error {
 	if c.Kind() == 'n' {
 		raw := c.Skip()
 		if n.readsNull {
@@ -88,13 +104,14 @@ func (n *node) replace(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
 	}
 }
 
-func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
+func (n *node) readObject(c *input, v reflect.Value) (*Extra, error) {
 	if c.Kind() != '{' {
 		return nil, fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
 	var extra Extra
 	seen := make([]bool, len(n.fields))
 	var unknown map[string]bool
+	var strays []stray
 	for c.Enter(); c.More(); {
 		quoted := c.Name()
 		i, known := n.position(quoted)
@@ -108,6 +125,11 @@ func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
 			}
 			unknown[name] = true
 			extra.add(quoted, c.Skip())
+			if c.strays != nil {
+				if i, ok := n.spelled[spelling(name)]; ok {
+					strays = append(strays, stray{name, i})
+				}
+			}
 			continue
 		}
 		f := &n.fields[i]
@@ -123,10 +145,15 @@ func (n *node) readObject(c *jsonwalk.Cursor, v reflect.Value) (*Extra, error) {
 			extra.put(i, below)
 		}
 	}
+	for _, s := range strays {
+		if !seen[s.field] {
+			*c.strays = append(*c.strays, n.stray(s))
+		}
+	}
 	return extra.orNil(), nil
 }
 
-func (n *node) readSlice(c *jsonwalk.Cursor, v reflect.Value) error {
+func (n *node) readSlice(c *input, v reflect.Value) error {
 	if c.Kind() != '[' {
 		return fmt.Errorf("%s where a list is needed", kindName(c.Kind()))
 	}
@@ -144,7 +171,7 @@ func (n *node) readSlice(c *jsonwalk.Cursor, v reflect.Value) error {
 	return nil
 }
 
-func (n *node) readArray(c *jsonwalk.Cursor, v reflect.Value) error {
+func (n *node) readArray(c *input, v reflect.Value) error {
 	if c.Kind() != '[' {
 		return fmt.Errorf("%s where a list is needed", kindName(c.Kind()))
 	}
@@ -160,7 +187,7 @@ func (n *node) readArray(c *jsonwalk.Cursor, v reflect.Value) error {
 	return nil
 }
 
-func (n *node) readMap(c *jsonwalk.Cursor, v reflect.Value) error {
+func (n *node) readMap(c *input, v reflect.Value) error {
 	if c.Kind() != '{' {
 		return fmt.Errorf("%s where an object is needed", kindName(c.Kind()))
 	}
@@ -176,12 +203,15 @@ func (n *node) readMap(c *jsonwalk.Cursor, v reflect.Value) error {
 		if err := n.elem.replace(c, elem, false); err != nil {
 			return within(name, err)
 		}
+		if c.strict && v.MapIndex(key).IsValid() {
+			return fmt.Errorf("two keys have the name %q in JSON", name)
+		}
 		v.SetMapIndex(key, elem)
 	}
 	return nil
 }
 
-func (n *node) readLeaf(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error {
+func (n *node) readLeaf(c *input, v reflect.Value, quoted bool) error {
 	first, raw := c.Kind(), c.Skip()
 	if quoted {
 		if first != '"' {
@@ -192,7 +222,15 @@ func (n *node) readLeaf(c *jsonwalk.Cursor, v reflect.Value, quoted bool) error 
 	if n.scalar != reflect.Invalid && !quoted {
 		return n.readScalar(first, raw, v)
 	}
+	if c.strict && n.typ.Kind() == reflect.Interface {
+		if err := normal.CheckAny(raw); err != nil {
+			return err
+		}
+	}
 	err := json.Unmarshal(raw, v.Addr().Interface())
+	if err == nil {
+		n.normalise(v)
+	}
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) {
 		return fmt.Errorf("%s where a %s is needed", mismatch.Value, mismatch.Type)

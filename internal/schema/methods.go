@@ -55,6 +55,7 @@ func (a *analysis) ownMethods(n *node, t reflect.Type, path string) (opaque bool
 			return true, err
 		}
 	}
+	n.times = timesIn(t)
 	n.readsNull = m.unmarshalJSON && t != rawType
 	a.inexact = a.inexact || t != timeType
 	return true, nil

@@ -29,13 +29,19 @@ type node struct {
 	scalar reflect.Kind
 	// readsNull says that the type's own UnmarshalJSON decides what null is.
 	readsNull bool
-	// timed says that the node leads to a time.
-	timed bool
+	// formed says that a value with several forms is reached from here.
+	formed bool
+	// timeKeys: the keys of a map are times.
+	timeKeys bool
+	// times are where a struct that reads itself has times.
+	times [][]int
 	// elem is the node that a pointer, slice, array or map leads to.
 	elem *node
 	// fields of an object, and their positions by JSON name.
 	fields []field
 	byName map[string]int
+	// spelled are the positions of fields by other spellings of their names.
+	spelled map[string]int
 }
 
 // A field is a field of an object.
@@ -43,6 +49,8 @@ type field struct {
 	jsonwalk.Field
 	node    *node
 	private bool
+	// signed: the tag leaves out a negative zero.
+	signed bool
 }
 
 // merges reports whether a value present in JSON is merged over the initial

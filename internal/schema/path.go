@@ -6,41 +6,22 @@ import (
 	"fmt"
 	"reflect"
 	"strconv"
-	"strings"
+	"time"
+
+	"github.com/stay-go/stay/internal/normal"
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
-
-// A pathError says where in the JSON an error occurred.
-type pathError struct {
-	path []string // innermost first
-	err  error
-}
-
-// within adds a step to the path of err.
-func within(step string, err error) error {
-	if pe, ok := err.(*pathError); ok {
-		pe.path = append(pe.path, step)
-		return pe
-	}
-	return &pathError{[]string{step}, err}
-}
-
-func (e *pathError) Error() string {
-	var b strings.Builder
-	for i := len(e.path) - 1; i >= 0; i-- {
-		if b.Len() > 0 && !strings.HasPrefix(e.path[i], "[") {
-			b.WriteByte('.')
-		}
-		b.WriteString(e.path[i])
-	}
-	return b.String() + ": " + e.err.Error()
-}
-
-func (e *pathError) Unwrap() error { return e.err }
 
 // readKey sets the map key v from the name of a member.
 func readKey(name string, v reflect.Value) error {
 	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
-		return u.UnmarshalText([]byte(name))
+		if err := u.UnmarshalText([]byte(name)); err != nil {
+			return err
+		}
+		if t, ok := v.Addr().Interface().(*time.Time); ok {
+			*t = normal.Time(*t)
+		}
+		return nil
 	}
 	switch {
 	case v.Kind() == reflect.String:
@@ -59,6 +40,9 @@ func readKey(name string, v reflect.Value) error {
 	}
 	return fmt.Errorf("the name %q where a %s is needed", name, v.Type())
 }
+
+// within adds a step to the path of err.
+func within(step string, err error) error { return jsonwalk.Within(step, err) }
 
 // quote returns s as a JSON string. It cannot fail for the names of fields.
 func quote(s string) []byte {

@@ -30,8 +30,8 @@ type Schema struct {
 	// exact: a deep copy equals the JSON form of a value, apart from invalid
 	// UTF-8.
 	exact bool
-	// timed: there are times in it.
-	timed bool
+	// formed: there are values with several forms.
+	formed bool
 	// recursive: values may be nested without a limit.
 	recursive bool
 	// private: there is a private field.
@@ -65,7 +65,7 @@ func Of(initial any) (*Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Schema{typ: t, top: top, plan: plan, exact: !a.inexact, timed: top.findTimes(), recursive: a.recursive, private: a.private}
+	s := &Schema{typ: t, top: top, plan: plan, exact: !a.inexact, formed: top.findForms(), recursive: a.recursive, private: a.private}
 	if err := s.top.checkOmitted(v.Elem(), name); err != nil {
 		return nil, err
 	}

@@ -4,36 +4,50 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"reflect"
-	"time"
 
 	"github.com/stay-go/stay/internal/clone"
-	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/internal/schema/jsonwalk"
 )
 
-// Encode returns the JSON of v, as encoding/json writes it, followed at each
-// level by the unknown fields in extra, which may be nil. It drops unknown
-// fields below a pointer that is nil in v.
+// Encode returns the JSON of v, as encoding/json writes it, but for times in
+// zones with seconds; see package normal. At each level the unknown fields in
+// extra follow, which may be nil. It drops unknown fields below a pointer that is
+// nil in v.
 //
-// The error says what JSON cannot hold: a NaN, a year beyond 9999, a value that
-// contains itself, or what the type's own methods refuse. A panic in them is an
-// error too.
+// The error says what JSON cannot hold and names the field: a NaN, a year beyond
+// 9999, a value that contains itself, or what the type's own methods refuse. A
+// panic in them is an error too.
 func (s *Schema) Encode(v any, extra *Extra) (b []byte, err error) {
 	defer recovered(&err)
+	if b, err = s.write(v); err != nil {
+		return nil, err
+	}
+	// Only now it is known that v does not contain itself.
+	if w := s.written(v); w != v {
+		if b, err = s.write(w); err != nil {
+			return nil, err
+		}
+	}
+	if extra == nil {
+		return b, nil
+	}
+	return s.splice(b, extra), nil
+}
+
+// write returns the JSON of v as encoding/json writes it.
+func (s *Schema) write(v any) ([]byte, error) {
 	w, _ := s.writers.Get().(*writer)
 	if w == nil {
 		w = &writer{}
 		w.json = json.NewEncoder(w)
 	}
 	if err := w.json.Encode(v); err != nil {
-		return nil, err // a writer that has failed is not reused
+		return nil, s.blame(v, err) // a writer that has failed is not reused
 	}
-	b, w.written = bytes.TrimSuffix(w.written, []byte("\n")), nil
+	b := bytes.TrimSuffix(w.written, []byte("\n"))
+	w.written = nil
 	s.writers.Put(w)
-	if extra == nil {
-		return b, nil
-	}
-	return s.splice(b, extra), nil
+	return b, nil
 }
 
 // A writer writes JSON, one value after the other.
@@ -62,18 +76,14 @@ const Spare = 32
 // or a value that was settled before. Strings that v has in common with from
 // stay where they are: see [clone.Plan.Own].
 //
-// result is the same value for the run's caller to keep: v itself if JSON
-// changes nothing, otherwise a copy. bytes is about what settled takes in
-// memory. An error means that encoded could not be read back and must not be
-// stored.
+// result is the same value for the run's caller to keep: v itself if JSON changes
+// nothing, otherwise a copy of what it changes. bytes is about what settled takes in
+// memory. An error means that encoded could not be read back as what it was
+// written from, and must not be stored.
 func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes int, err error) {
 	defer recovered(&err)
-	zones, odd := 0, false
-	if s.exact {
-		zones, odd = s.zones(v)
-	}
-	if !s.exact || odd || replaced(encoded) {
-		if result, _, err = s.Decode(encoded); err != nil {
+	if !s.exact || replaced(encoded) {
+		if result, _, err = s.decode(&input{Cursor: *jsonwalk.NewCursor(encoded), strict: true}, encoded); err != nil {
 			return nil, nil, 0, err
 		}
 		if settled, bytes, err = s.Keep(result, encoded); settled == result {
@@ -85,8 +95,9 @@ func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes
 		// The encoding itself is valid, so only its depth can be the cause.
 		return nil, nil, 0, errTooDeep
 	}
+	v = s.normal(v)
 	settled, bytes = s.plan.Own(v, from)
-	return settled, v, bytes + s.unseen(zones, encoded), nil
+	return settled, v, bytes + s.unseen(encoded), nil
 }
 
 // Keep returns v, the result of decoding encoded, or a copy of it that takes
@@ -94,20 +105,18 @@ func (s *Schema) Settle(v, from any, encoded []byte) (settled, result any, bytes
 // memory.
 func (s *Schema) Keep(v any, encoded []byte) (kept any, bytes int, err error) {
 	defer recovered(&err)
-	zones, _ := s.zones(v)
 	kept, bytes = s.plan.Keep(v)
-	return kept, bytes + s.unseen(zones, encoded), nil
+	return kept, bytes + s.unseen(encoded), nil
 }
 
 // unseen is about how much memory a value takes in addition to what its copy
-// has seen: zones time zones, and what the methods of types hold, which is
-// assumed to be twice the length of the value's encoding.
-func (s *Schema) unseen(zones int, encoded []byte) int {
-	bytes := zones * zoneBytes
+// has seen: what the methods of types hold, which is assumed to be twice the
+// length of the value's encoding.
+func (s *Schema) unseen(encoded []byte) int {
 	if s.plan.Opaque() {
-		bytes += 2 * len(encoded)
+		return 2 * len(encoded)
 	}
-	return bytes
+	return 0
 }
 
 var errTooDeep = fmt.Errorf("the value is nested deeper than %d levels", clone.MaxDepth)
@@ -130,104 +139,4 @@ func recovered(err *error) {
 	default:
 		*err = fmt.Errorf("panic: %v", p)
 	}
-}
-
-// findTimes marks the nodes that lead to a time, and reports whether n is one.
-// Nodes form a graph, so it repeats until nothing changes.
-func (n *node) findTimes() bool {
-	var all []*node
-	seen := make(map[*node]bool)
-	var list func(n *node)
-	list = func(n *node) {
-		if n == nil || seen[n] {
-			return
-		}
-		seen[n] = true
-		all = append(all, n)
-		list(n.elem)
-		for _, f := range n.fields {
-			list(f.node)
-		}
-	}
-	list(n)
-	for changed := true; changed; {
-		changed = false
-		for _, m := range all {
-			timed := m.typ == timeType || m.elem != nil && m.elem.timed
-			for _, f := range m.fields {
-				timed = timed || f.node.timed
-			}
-			changed = changed || timed != m.timed
-			m.timed = timed
-		}
-	}
-	return n.timed
-}
-
-// zoneBytes is what a time zone takes in memory that a time was read with.
-var zoneBytes = footprint.Bytes(104) + footprint.Bytes(32) + footprint.Bytes(16) // its parts in package time
-
-// zones looks at the times in v. It returns how many have their own time zone,
-// and whether one of the zones is odd: not a whole number of minutes from UTC,
-// as local zones once were. JSON drops the seconds, which makes the time a
-// different instant.
-func (s *Schema) zones(v any) (own int, odd bool) {
-	if !s.timed {
-		return 0, false
-	}
-	return s.top.zones(reflect.ValueOf(v).Elem())
-}
-
-func (n *node) zones(v reflect.Value) (own int, odd bool) {
-	if !n.timed {
-		return 0, false
-	}
-	add := func(below *node, v reflect.Value) {
-		o, is := below.zones(v)
-		own, odd = own+o, odd || is
-	}
-	switch n.shape {
-	case object:
-		for i := range n.fields {
-			if f := &n.fields[i]; f.node.timed {
-				add(f.node, v.FieldByIndex(f.Index))
-			}
-		}
-	case pointer:
-		if !v.IsNil() {
-			add(n.elem, v.Elem())
-		}
-	case slice, array:
-		for i := range v.Len() {
-			add(n.elem, v.Index(i))
-		}
-	case mapping:
-		for it := v.MapRange(); it.Next(); {
-			add(n.elem, it.Value())
-		}
-	default:
-		return zoneOf(asTime(v))
-	}
-	return own, odd
-}
-
-// zoneOf is zones for one time. Package time makes a zone for each time that it
-// reads, unless it is UTC, the local zone, or a whole number of hours from UTC.
-// A zone with a name was made by other code, for many times.
-func zoneOf(t time.Time) (own int, odd bool) {
-	if l := t.Location(); l == time.UTC {
-		return 0, false
-	}
-	name, offset := t.Zone()
-	if name == "" && offset%3600 != 0 {
-		own = 1
-	}
-	return own, offset%60 != 0
-}
-
-func asTime(v reflect.Value) time.Time {
-	if v.CanAddr() {
-		return *v.Addr().Interface().(*time.Time)
-	}
-	return v.Interface().(time.Time)
 }
