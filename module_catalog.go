@@ -247,7 +247,7 @@ func (c *catalog) refresh(ctx context.Context) {
 	own, cancel := context.WithTimeout(ctx, c.app.opts.CommitTimeout)
 	defer cancel()
 	if err := c.announce(own, now); err != nil && ctx.Err() == nil {
-		c.app.report(nil, c.app.newCall(ctx, "", ""), &Error{Code: ErrUnavailable, Phase: "expire", Err: err})
+		c.app.report(nil, c.app.newCall(ctx, "", ""), &Error{Code: storeCode(err), Phase: "expire", Err: err})
 	}
 }
 
@@ -329,7 +329,7 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 			return nil
 		}
 		if keys, err = c.deleteRecords(ctx, keys); err != nil {
-			return &Error{Code: ErrUnavailable, Err: err}
+			return &Error{Code: storeCode(err), Err: err}
 		}
 	}
 	return &Error{Code: ErrUnavailable, Err: errors.New("states of other programs' modules change all the time")}
@@ -342,6 +342,8 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 		return nil, store.ErrClosed
 	}
 	defer c.app.engine.End()
+	ctx, cancel := context.WithTimeout(ctx, c.app.opts.MaxWait+c.app.opts.CommitTimeout)
+	defer cancel()
 	s, now := c.backend.Store(), c.app.opts.Clock()
 	reads := make([]store.Read, len(keys))
 	for i, key := range keys {
