@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -388,6 +389,29 @@ func TestWhatExpiredBeforeDestroyIsToldAfterIt(t *testing.T) {
 		app.Events.Want(t, "expired brief 1")
 		if left := testkit.AllRows(t, s); len(left) != 0 {
 			t.Errorf("left: %q", left)
+		}
+	})
+}
+
+// A store that does not answer about states of other programs' modules holds
+// Destroy up for a bounded time: the session has ended already.
+//
+// Proves E7, S5.
+func TestDestroyWaitsABoundedTimeForStatesOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		all := memstore.Shared(2)
+		knows := testkit.NewApp(t, all[0], nil)
+		own := stay.Register(knows, stay.Module[testkit.Counter]{Name: "own", Persist: stay.PerSession})
+		s := storefault.Wrap(all[1], nil)
+		lacks := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet, MaxWait: time.Second, CommitTimeout: time.Second})
+		b := testkit.NewBrowser(knows)
+		testkit.MustUpdate(t, b.Ctx(), own)
+		ctx := b.On(lacks).Ctx()
+		s.Add(storefault.Rule{Op: storefault.Load, Key: "session/own/" + stay.SessionFrom(ctx).ID(), Fault: storefault.Hang()})
+		began := time.Now()
+		testkit.NoError(t, stay.SessionFrom(ctx).Destroy(context.WithoutCancel(ctx)))
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("Destroy took %v", took)
 		}
 	})
 }
