@@ -75,3 +75,14 @@ func goBlocks(t *testing.T, doc string) []goBlock {
 	}
 	return blocks
 }
+
+// The guide to Docker and systemd shows the files of examples/deploy as they are.
+func TestDeploymentFilesAreInTheGuide(t *testing.T) {
+	guide := string(readFile(t, filepath.Join(root, "docs", "docker-and-systemd.md")))
+	for lang, file := range map[string]string{"dockerfile": "Dockerfile", "ini": "todo.service"} {
+		want := "```" + lang + "\n" + string(readFile(t, filepath.Join(root, "examples", "deploy", file))) + "```\n"
+		if !strings.Contains(guide, want) {
+			t.Errorf("docs/docker-and-systemd.md does not show examples/deploy/%s as it is", file)
+		}
+	}
+}
