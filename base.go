@@ -10,6 +10,7 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/loglimit"
+	"github.com/stay-go/stay/internal/running"
 )
 
 // A base is what all parts of an App stand on: its options, the engine, and how
@@ -21,7 +22,8 @@ type base struct {
 	manyOwners atomic.Bool // some store has other owners
 	limits     map[logKey]*loglimit.Limit
 	binder     bind.Binder
-	ops        sync.Pool // of *op
+	ops        sync.Pool    // of *op
+	running    *running.Set // nil: not in development
 }
 
 // logger returns the App's logger.

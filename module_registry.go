@@ -12,6 +12,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/running"
 )
 
 // A registry is the modules of an App and the stores that have their states.
@@ -31,7 +32,11 @@ type registry struct {
 }
 
 func newRegistry(o Options) *registry {
-	return &registry{base: &base{opts: o, limits: newLimits()}, modules: map[string]*module{}}
+	b := &base{opts: o, limits: newLimits()}
+	if o.Development {
+		b.running = new(running.Set)
+	}
+	return &registry{base: b, modules: map[string]*module{}}
 }
 
 func (a *registry) add(m *module) {

@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -258,7 +259,10 @@ func (s *Session) observer() *observer {
 // refusal is why the session cannot be changed now; nil if it can.
 func (s *Session) refusal(ctx context.Context) error {
 	if s == nil {
-		return &Error{Code: ErrNoSession, Phase: "resolve"}
+		return &Error{
+			Code: ErrNoSession, Phase: "resolve",
+			Err: errors.New("there is no session in the context: wrap the handler in web.Sessions and use the request's context"),
+		}
 	}
 	if nested(ctx) {
 		return nestedError("")

@@ -107,6 +107,9 @@ func (o *op) invoke(v any) (engine.Result, error) {
 	if o.measured != nil {
 		o.measured.run()
 	}
+	if set := o.module.app.running; set != nil {
+		defer set.Enter(o.module.name)()
+	}
 	if o.fn != nil {
 		return o.fn.apply(v)
 	}
@@ -162,6 +165,9 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 	if nested(ctx) {
 		return nil, nestedError(m.name)
 	}
+	if m.app.running != nil {
+		m.warnOfForeignContext(ctx)
+	}
 	o.untyped = c
 	defer func() {
 		if p := recover(); p != nil {
@@ -173,6 +179,17 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 		return nil, m.error(err, o.action, o.id)
 	}
 	return v, nil
+}
+
+// warnOfForeignContext tells a program in development that it changes one state
+// inside a change of another, with a context that hides this from the check.
+func (m *module) warnOfForeignContext(ctx context.Context) {
+	if outer, ok := m.app.running.Within(); ok {
+		m.app.logger().WarnContext(ctx, "stay: a change of state was made inside another one, with a context from outside: "+
+			"the two are not one transaction, and two such changes can wait for each other. "+
+			"Make it after the outer change, or use Call.After",
+			"module", m.name, "inside", outer)
+	}
 }
 
 // change runs the op, and moves the session if the key has changed.
