@@ -56,7 +56,7 @@ func New(s store.Store, opts *Options) *App {
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })
 	if !f.Expire {
-		o.Logger.Warn("stay: the store cannot find what has expired (Features.Expire), so what ended sessions have left stays in it until something else removes it")
+		o.Logger.Warn("stay: the store cannot find expired records (Features.Expire), so records of ended sessions stay in it until something else deletes them")
 	}
 	return app
 }
@@ -142,7 +142,7 @@ func (a *App) Check(ctx context.Context) error {
 	return nil
 }
 
-var errFailing = errors.New("a store did not take what Debounce has kept back: see OnError or the log")
+var errFailing = errors.New("a store did not save changes that Debounce delayed: see OnError or the log")
 
 func (a *App) checkFailed(b *engine.Backend, err error) error {
 	if a.engine.Closing() {

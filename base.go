@@ -46,7 +46,7 @@ func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
 	if p, ok := failure.(panicError); ok {
 		a.logFailure(logKey(ErrInternal), "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
 	} else if failure != nil {
-		a.logFailure(logKey(ErrInternal), "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
+		a.logFailure(logKey(ErrInternal), "stay: OnError ended its goroutine (runtime.Goexit)", slog.String("module", e.Module), slog.Any("error", e))
 	}
 }
 

@@ -72,7 +72,7 @@ func (c *Call) Bind(dst any) error {
 // Only actions have an after: in hooks and key functions After panics.
 func (c *Call) After(fn func(context.Context)) {
 	if !c.acting {
-		panic("stay: Call.After outside of an action: nothing would call it")
+		panic("stay: Call.After was called outside an action: nothing would run the function")
 	}
 	c.after = append(c.after, fn)
 }
@@ -174,12 +174,12 @@ func nested(ctx context.Context) bool {
 func nestedError(module string) error {
 	return &Error{
 		Code: ErrNested, Module: module,
-		Message: "a change of state inside a change of state",
-		Err:     errors.New("do it after the outer change has returned, or with Call.After"),
+		Message: "a state was changed inside another change of state",
+		Err:     errors.New("make the change after the outer one has returned, or in a function passed to Call.After"),
 	}
 }
 
-var errHookEnded = errors.New("the hook ended its goroutine")
+var errHookEnded = errors.New("the hook ended its goroutine (runtime.Goexit)")
 
 // isolated calls code of the user's in a goroutine of its own, which it may end,
 // and waits for it. It returns what failed if it has panicked or done that.

@@ -57,7 +57,7 @@ func TestAfterOutsideOfActionsPanics(t *testing.T) {
 	})
 	_, err := s.Get(t.Context())
 	testkit.WantCode(t, err, stay.ErrInternal)
-	if !strings.Contains(err.Error(), "Call.After outside of an action") {
+	if !strings.Contains(err.Error(), "Call.After was called outside an action") {
 		t.Errorf("%v does not say what is wrong", err)
 	}
 }

@@ -207,9 +207,9 @@ func closedError(module, phase string, cause error) *Error {
 	return &Error{Code: ErrClosed, Module: module, Phase: phase, Message: "the app is closed", Err: cause}
 }
 
-var errHeaderSent = errors.New("the session's cookie has to be set, but the response's header was already written: use the state before the first byte of the response")
+var errHeaderSent = errors.New("the session's cookie cannot be set, because the response's header was already written: use the state before you write the response")
 
-var errNoBrowser = errors.New("the session would get a new cookie, but it is one of App.Sessions, with no response that could take it to the browser: renew and log in with the session of a request, and end this one with Destroy, Logout or App.Revoke")
+var errNoBrowser = errors.New("the session needs a new cookie, but a session from App.Sessions has no response that could set it: call Login and Renew on the session of a request, and end this session with Destroy, Logout or App.Revoke")
 
 // toError gives an error of the engine's its code.
 func toError(err error) *Error {
@@ -260,7 +260,7 @@ func storeCode(err error) Code {
 // keyHash names a key in logs and errors without telling it.
 func keyHash(key string) string { return keyspace.Hash(key) }
 
-var errNewSessions = errors.New("more sessions begin than Options.MaxNewSessions: raise it if they are all welcome")
+var errNewSessions = errors.New("new sessions begin faster than Options.MaxNewSessions allows: raise it if this traffic is expected")
 
 func signingCode(err error) Code {
 	switch {

@@ -323,7 +323,7 @@ func TestRegisterRefusesSteps(t *testing.T) {
 		words   []string
 	}{
 		"negative":        {-1, nil, []string{"negative"}},
-		"gap":             {4, testkit.Steps{1: keep, 3: keep}, []string{"no step 2", "remove those before it"}},
+		"gap":             {4, testkit.Steps{1: keep, 3: keep}, []string{"no step 2", "remove the earlier ones"}},
 		"gap at the end":  {4, testkit.Steps{1: keep, 2: keep}, []string{"no step 3"}},
 		"nil":             {3, testkit.Steps{1: keep, 2: nil}, []string{"step 2", "nil", "function"}},
 		"beyond":          {2, testkit.Steps{1: keep, 2: keep}, []string{"step 2", "version 3", "raise Version"}},

@@ -177,7 +177,7 @@ func (c *catalog) announce(ctx context.Context, now time.Time) error {
 		c.announced.Store(n)
 		return nil
 	}
-	return errors.New("the list of modules changes all the time")
+	return errors.New("other programs kept changing the list of modules")
 }
 
 // write stores the list with the App's modules; again means that another
@@ -266,7 +266,7 @@ func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, stor
 	if err := json.Unmarshal(recs[0].Value, list); err != nil || recs[0].Version > 1 {
 		return nil, 0, &Error{
 			Code: ErrCorrupt, Phase: "decode", Err: err,
-			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + keyspace.Modules + " if nothing newer has written it",
+			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + keyspace.Modules + " unless a newer release has written it",
 		}
 	}
 	c.know(list)
@@ -332,7 +332,7 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 			return &Error{Code: storeCode(err), Err: err}
 		}
 	}
-	return &Error{Code: ErrUnavailable, Err: errors.New("states of other programs' modules change all the time")}
+	return &Error{Code: ErrUnavailable, Err: errors.New("other programs kept changing the session's states in their modules")}
 }
 
 // deleteRecords deletes records, whatever they hold, and returns the keys of

@@ -133,7 +133,7 @@ func (m *module) reportTooLarge(key, action string) {
 func (m *module) tooLargeToAdopt(key, action string) *Error {
 	return &Error{
 		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
-		Err: errors.New("the guest's state did not come along: with it the stored state would exceed Options.MaxState"),
+		Err: errors.New("the guest's state was not adopted: the combined state would exceed Options.MaxState"),
 	}
 }
 

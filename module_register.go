@@ -119,12 +119,12 @@ func (m *module) checkStrategy() {
 	fields := m.schema.KeyFields()
 	switch {
 	case m.key == nil && len(fields) > 0:
-		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", which only a key computed from the state needs: remove the tag", fields[0]))
+		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", but the module has no key function that reads it: remove the tag, or use WithKey", fields[0]))
 	case m.key == nil:
 	case m.key.typ != m.schema.Type():
-		m.refuse(fmt.Sprintf("the key function takes a *%v, the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
+		m.refuse(fmt.Sprintf("the key function takes a *%v, but the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
 	case !m.key.calls && len(fields) == 0:
-		m.refuse("no field says who the owner is: tag the fields that the key function reads with stay:\"key\"")
+		m.refuse("no field is tagged stay:\"key\": tag the fields that the key function reads")
 	case !m.key.calls:
 		if key := m.key.key(nil, m.schema.Initial()); key != "" {
 			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
@@ -134,7 +134,7 @@ func (m *module) checkStrategy() {
 		m.refuse("ResetOnPageLoad would let one browser reset the state of others: use it with PerSession, PerUser or WithKey, or call Reset")
 	}
 	if m.adopt != nil && m.scope != scopeUser && m.scope != scopeKey {
-		m.refuse("Adopt has no effect without a key that may appear: remove it, or use PerUser or WithKey")
+		m.refuse("Adopt has no effect, because this state never moves from a guest to a key: remove it, or use PerUser or WithKey")
 	}
 }
 
@@ -147,7 +147,7 @@ func (m *module) checkStore() {
 	case !m.store.Features().Groups:
 		m.refuse("its store has no atomic groups (Features.Groups), which expiry needs: use one that has them")
 	case m.scope == scopeUser || m.scope == scopeKey:
-		m.refuse("its states change hands in one step with the session's record, which is in the App's store: remove Store")
+		m.refuse("its states are written in one group with the session's record, which is in the App's store: remove Store")
 	}
 }
 
@@ -171,15 +171,15 @@ func (m *module) checkTimes() {
 	case m.persist == nil && m.debounce > 0:
 		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
 	case m.persist == nil && m.expiry > 0:
-		m.refuse("Expiry has no effect on an ephemeral state, which goes with its session: remove it, or set Persist")
+		m.refuse("Expiry has no effect on an ephemeral state, which ends with its session: remove it, or set Persist")
 	case m.expiry > 0 && m.expiry < time.Millisecond:
 		m.refuse("Expiry is shorter than a millisecond: make it longer")
 	case m.expired != nil && m.scope == scopeGlobal && m.expiry == 0:
 		m.refuse("OnExpire has no effect on a state that never expires: remove it, or set Expiry")
 	case m.expired != nil && m.persist != nil && !m.backend().Features().Expire:
-		m.refuse("OnExpire needs a store that finds what has expired (Features.Expire): use one that does, or remove the hook")
+		m.refuse("OnExpire needs a store that can find expired records (Features.Expire): use one that can, or remove the hook")
 	case m.debounce > 0 && !m.backend().Features().SoleOwner:
-		m.refuse("Debounce keeps changes in memory for a while, where others that use the store would not see them, and the store is shared (Features.SoleOwner is false): remove Debounce, or open the store as its only owner")
+		m.refuse("Debounce keeps changes in memory for a while, and the store is shared (Features.SoleOwner is false), so other processes would not see them: remove Debounce, or open the store as its only owner")
 	}
 }
 

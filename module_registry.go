@@ -319,7 +319,7 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 func (m *module) longKey(key string) error {
 	return &Error{
 		Code: ErrInvalid, Module: m.name, Phase: "resolve", KeyHash: keyHash(key), Message: "the key is too long",
-		Err: fmt.Errorf("a key of %d bytes, up to %d are taken", len(key), maxKey),
+		Err: fmt.Errorf("the key has %d bytes, the limit is %d", len(key), maxKey),
 	}
 }
 

@@ -128,7 +128,7 @@ func (m *module) checkVersions() {
 	for _, n := range slices.Sorted(maps.Keys(m.migrate)) {
 		switch {
 		case n < 1:
-			m.refuse(fmt.Sprintf("Migrate has a step %d, but the first version is 1: name each step by the version that it starts from", n))
+			m.refuse(fmt.Sprintf("Migrate has a step %d, but the first version is 1: number each step by the version that it starts from", n))
 		case n >= m.version:
 			m.refuse(fmt.Sprintf("Migrate has a step %d, which makes version %d, but Version is %d: raise Version, or remove the step", n, n+1, m.version))
 		case m.migrate[n] == nil:
@@ -139,7 +139,7 @@ func (m *module) checkVersions() {
 	// the row is missing.
 	for n := m.oldest(); n < m.version; n++ {
 		if m.migrate[n] == nil {
-			m.refuse(fmt.Sprintf("Migrate has no step %d, but one from an earlier version: add the step, or remove those before it", n))
+			m.refuse(fmt.Sprintf("Migrate has no step %d, but has a step from an earlier version: add the missing step, or remove the earlier ones", n))
 		}
 	}
 }
@@ -155,9 +155,9 @@ func (m *module) decode(version int, value []byte) (any, *schema.Extra, error) {
 	}
 	switch {
 	case version > m.version:
-		return nil, nil, fmt.Errorf("the record has schema version %d, this program knows up to %d", version, m.version)
+		return nil, nil, fmt.Errorf("the record has schema version %d, but this program reads versions up to %d", version, m.version)
 	case version < m.oldest():
-		return nil, nil, fmt.Errorf("the record has schema version %d, this program knows from %d on: Migrate has no step %[1]d", version, m.oldest())
+		return nil, nil, fmt.Errorf("the record has schema version %d, but this program reads versions from %d on: Migrate has no step %[1]d", version, m.oldest())
 	case version < m.version:
 		migrated, err := m.migrated(version, value)
 		if err != nil {
@@ -178,7 +178,7 @@ func (m *module) warnStray(s schema.Stray) {
 	if _, told := m.strays.LoadOrStore(s.Field, true); told {
 		return
 	}
-	m.app.logger().Warn("stay: a stored field is not read, as a field of the state has another name in JSON; if its json tag was added or changed, give it the stored name, or rename what is stored in a step of Migrate",
+	m.app.logger().Warn("stay: a stored field is not read, because the field of the state has another name in JSON; if its json tag was added or changed, give it the stored name, or rename the stored field in a step of Migrate",
 		slog.String("module", m.name), slog.String("stored", s.Stored), slog.String("field", s.Field), slog.String("name", s.Name))
 }
 
@@ -213,7 +213,7 @@ func runStep(step func(json.RawMessage) (json.RawMessage, error), value []byte) 
 		return nil, err
 	}
 	if err := jsonwalk.Check(out); err != nil {
-		return nil, fmt.Errorf("it returned what is not JSON: %w", err)
+		return nil, fmt.Errorf("it returned invalid JSON: %w", err)
 	}
 	return out, nil
 }

@@ -152,10 +152,10 @@ func (o *Options) withDefaults() Options {
 	atLeast("MaxWait", out.MaxWait, time.Millisecond)
 	atLeast("CommitTimeout", out.CommitTimeout, time.Millisecond)
 	if out.MaxState > math.MaxInt32 {
-		panic(fmt.Sprintf("stay.New: Options.MaxState is %d: at most %d bytes can be set", out.MaxState, math.MaxInt32))
+		panic(fmt.Sprintf("stay.New: Options.MaxState is %d: set at most %d bytes", out.MaxState, math.MaxInt32))
 	}
 	if out.Guests > GuestStored {
-		panic("stay.New: Options.Guests is neither GuestMemory nor GuestStored")
+		panic("stay.New: Options.Guests must be GuestMemory or GuestStored")
 	}
 	if out.Lifetime < out.IdleTimeout {
 		panic(fmt.Sprintf("stay.New: Options.Lifetime (%v) is shorter than IdleTimeout (%v)", out.Lifetime, out.IdleTimeout))
@@ -178,7 +178,7 @@ func (o *Options) guests(f store.Features) {
 	case o.Guests == 0:
 		o.Guests = GuestStored
 	case o.Guests == GuestMemory && !f.SoleOwner && !o.StickySessions:
-		panic("stay.New: Options.Guests is GuestMemory on a store that other processes use: a guest would be another one in each of them. Use GuestStored, or say with StickySessions that a session always reaches the same process")
+		panic("stay.New: Options.Guests is GuestMemory, but other processes use the store too, and each would keep its own state for the same guest. Use GuestStored, or set StickySessions if requests of one session always reach the same process")
 	}
 }
 

@@ -33,7 +33,7 @@ func TestRegisterRefusesWhatCannotWork(t *testing.T) {
 	}{
 		"no key fields": {func(app *stay.App) {
 			stay.Register(app, stay.Module[plain]{Name: "m", Persist: stay.WithKey(user)})
-		}, []string{"no field says who the owner is", `stay:"key"`}},
+		}, []string{"no field is tagged", `stay:"key"`}},
 		"key of the initial state": {func(app *stay.App) {
 			m := testkit.TodosModule()
 			m.Name, m.Initial.Owner.ID = "m", "ann"

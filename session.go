@@ -192,7 +192,7 @@ func (s *Session) Login(ctx context.Context, user string) error {
 		if user == "" || len(user) > maxKey {
 			return &Error{
 				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
-				Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
+				Err: fmt.Errorf("the user name has %d bytes, 1 to %d are allowed", len(user), maxKey),
 			}
 		}
 		if err := s.refusal(ctx); err != nil {

@@ -245,7 +245,7 @@ func (l *login) leaveToOthers(ctx context.Context) error {
 	for _, m := range l.ss.app.foreign(list) {
 		if m.byUser {
 			l.foreign = append(l.foreign, m.name)
-			c.say("stay: a login in this program, which does not register the module, leaves what guests did there to programs that do", m.name)
+			c.say("stay: this program does not register the module, so a login leaves its guest state to a program that does", m.name)
 		}
 	}
 	return nil

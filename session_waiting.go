@@ -9,7 +9,7 @@ import (
 )
 
 // errGuestWaits has the caller take a guest's state along first.
-var errGuestWaits = errors.New("a guest's state waits to be taken along")
+var errGuestWaits = errors.New("a guest's state has to be taken over first")
 
 // takeAlong takes the first guest's state of the module along that a login of
 // another program has left, as that login would have done. What cannot come

@@ -169,7 +169,7 @@ func (mv *move) land(there *engine.Version) (engine.Result, error) {
 	if key := m.stateKey(mv.res.session, mv.res.record(), v); key != mv.left.key {
 		return engine.Result{}, &Error{
 			Code: ErrInternal, Module: m.name, Phase: "run", Err: fmt.Errorf(
-				"the key is another one with the state that is stored under it: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
+				"the state stored under the key has another key: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
 		}
 	}
 	if there.Revision == 0 && mv.left.key == "" {
@@ -207,7 +207,7 @@ func (mv *move) reportDropped() {
 	b, err1 := m.schema.Encode(before, nil)
 	a, err2 := m.schema.Encode(after, nil)
 	if err1 == nil && err2 == nil && !bytes.Equal(a, b) {
-		m.app.logCrowd(slog.LevelWarn, logDropped, "stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before",
+		m.app.logCrowd(slog.LevelWarn, logDropped, "stay: a change that removed or replaced the state's key also changed other fields, and those changes were dropped: make them in a separate change first",
 			slog.String("module", m.name), slog.String("action", mv.action))
 	}
 }
@@ -230,7 +230,7 @@ func (o *op) checkKey(res engine.Result, from *engine.Version) error {
 			return &Error{
 				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.of()),
 				Message: "the state would belong to another key",
-				Err:     errors.New("through At the key stays: for a key that has no state yet, set the fields tagged stay:\"key\" first"),
+				Err:     errors.New("a change through At cannot change the key: for a key that has no state yet, set the fields tagged stay:\"key\" to that key first"),
 			}
 		}
 	}
@@ -252,7 +252,7 @@ func (o *op) leave(v any, key string, from *engine.Version) error {
 	if m.stateKey(o.res.session, o.res.record(), settled) != key {
 		return &Error{
 			Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(key), Message: "the key cannot be stored",
-			Err: errors.New("JSON does not keep the fields tagged stay:\"key\" as they are, for example because of invalid UTF-8"),
+			Err: errors.New("the fields tagged stay:\"key\" change when they are written as JSON, for example because of invalid UTF-8"),
 		}
 	}
 	return &keyChange{result: settled, key: key, from: from}

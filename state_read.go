@@ -163,7 +163,7 @@ const keysPage = 256
 func (c untyped) keys(ctx context.Context, yield func(string, error) bool) {
 	m := c.module
 	if c.at || m.kind == nil {
-		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys: call Keys without At, of a module that is not ephemeral"})
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys to list: call Keys on a state without At, of a module that is not ephemeral"})
 		return
 	}
 	lister, ok := m.kind.Backend.Store().(store.Lister)

@@ -104,7 +104,7 @@ func (o *owner) HookElsewhere(key string) bool {
 		return false
 	}
 	_, name, _ := keyspace.Split(key)
-	o.catalog.say("stay: expired states are left to another program on the store, which runs OnExpire of the module", name)
+	o.catalog.say("stay: this program leaves expired states of the module to another program, which runs its OnExpire", name)
 	return true
 }
 
