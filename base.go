@@ -113,7 +113,7 @@ func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
 	var of []int
 	for i, ref := range refs {
 		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
-			ref.First = true // the use that follows returns the error
+			ref.First = true // the use that follows counts, not this one
 			shared, of = append(shared, ref), append(of, i)
 		}
 	}

@@ -15,7 +15,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A definition is a Module without its type: values are *S. It copies nothing.
+// A definition is a Module without its type: values are *S. It shares the
+// Module's maps.
 type definition struct {
 	name      string
 	initial   any
@@ -42,19 +43,20 @@ type module struct {
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
-	kind    *engine.Kind // of the states under keys; nil for ephemeral ones
-	guest   *engine.Kind // of the states of guests, and of ephemeral ones
-	catalog *catalog     // of the store that the states are in
+	kind    *engine.Kind // kind of the states under keys; nil for ephemeral modules
+	guest   *engine.Kind // kind of the states of guests, and of ephemeral modules
+	catalog *catalog     // catalog of the store that has the states
 	encoded []byte       // the initial state
-	strays  sync.Map     // Go fields of which it was told that stored ones are not read
+	strays  sync.Map     // Go fields for which the warning was logged
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
-// backend is that of the module's store.
+// backend is the backend of the module's store.
 func (m *module) backend() *engine.Backend { return m.catalog.backend }
 
-// makeKinds says where the module's states are kept.
+// makeKinds makes the kinds of the module's states, which say where they are
+// kept.
 func (m *module) makeKinds() {
 	backend := m.backend()
 	if !backend.Features().SoleOwner {
@@ -89,7 +91,7 @@ func (m *module) makeKinds() {
 	}
 }
 
-// refuse panics with a mistake in the definition.
+// refuse panics, naming a mistake in the definition.
 func (m *module) refuse(why string) {
 	panic(fmt.Sprintf("stay.Register: module %q: %s", m.name, why))
 }
@@ -138,7 +140,8 @@ func (m *module) checkStrategy() {
 	}
 }
 
-// checkStore checks that the module's own store, if it has one, will do.
+// checkStore checks that the module's own store, if it has one, has the needed
+// features.
 func (m *module) checkStore() {
 	switch {
 	case m.store == nil:

@@ -51,7 +51,7 @@ func (mv *move) carryOut(ctx context.Context) (v any, again bool, err error) {
 	if len(mv.left.key) > maxKey {
 		return nil, false, m.longKey(mv.left.key)
 	}
-	if m.keepsNoCookie() {
+	if m.renewsCookie() {
 		if err := mv.session.takesCookie(true); err != nil {
 			return nil, false, err
 		}
