@@ -210,7 +210,7 @@ func (c *checking) wait(ctx context.Context) error {
 func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
-	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
+	recs, err := b.Store().Load(ctx, []store.Read{{Key: keyspace.Check}})
 	if err == nil && len(recs) != 1 {
 		err = sweep.ErrSilent
 	}

@@ -9,34 +9,39 @@
 //
 // # C1: reads
 //
-// Load answers every [Read] in order. If a read names the revision that its
-// caller already holds, and the store has the same one, the answer has that
-// revision and nothing else. Load is linearizable with Commit: it sees
-// everything that was answered as applied before it began.
+// Load answers every [Read] in order, with the record that is stored, also with
+// one that has expired. If a read names the revision that its caller already
+// holds, and the store has the same one, the answer has that revision and
+// nothing else. Load is linearizable with Commit: it sees everything that was
+// answered as applied before it began.
 //
 // # C2: writes
 //
-// Every [Write] is conditional on the revision that it replaces; 0 means that
-// the key must be absent. Commit answers each [Group] with a [Result], and a
-// group is applied as a whole or not at all. The groups of one call are
-// independent: a bad one fails alone.
+// Every [Write] is conditional on the revision that it replaces: the key's
+// record must have that revision. 0 means that there must be no record at all.
+// Nothing else counts, so an expired record is replaced and deleted like any
+// other. Commit answers each [Group] with a [Result], and a group is applied as
+// a whole or not at all. The groups of one call are independent: a bad one fails
+// alone.
 //
 // # C3: revisions
 //
 // The revision of a key is greater than every earlier revision of that key,
-// also after the record was deleted, expired and created again. Otherwise a
+// also after the record was deleted and created again. Otherwise a
 // compare-and-swap by somebody who still holds an old revision could succeed.
-// Revisions of different keys do not compare.
+// Revisions of different keys do not compare. One revision stands for one
+// record, all fields of it: whoever knows the revision knows when the record
+// expires.
 //
 // # C4: expiry
 //
-// The time comes with the call. A record whose Expires is not zero and not
-// after now is absent, for Load and for the condition of every write. Only a
-// [Delete] reaches an expired record: a Delete that names its revision removes
-// it. So exactly one caller can claim an expired record. The clock of the store
-// plays no part, and time may go backwards between calls. Only a store without
-// [Features].Expire may drop records, and only those that it saw expired more
-// than a minute before.
+// The caller has the clock, and decides what an expired record means. To the
+// store, Expires is a part of the record by which Expired finds it and by which
+// List leaves it out; both get the time with the call, and it may go backwards
+// between calls. A record stays until a write replaces or deletes it. Only a
+// store without [Features].Expire, whose expired records nobody finds and
+// deletes, may drop a record by itself: not before a minute after its Expires,
+// by a clock that its documentation names.
 //
 // # C5: durability and features
 //
@@ -99,15 +104,14 @@ var (
 	ErrClosed = errors.New("store: closed")
 )
 
-// A Revision orders the values of a key (C3). 0 is the revision of an absent
-// record.
+// A Revision orders the records of a key (C3). 0 means that there is no record.
 type Revision uint64
 
 // A Record is what a store keeps under a key.
 type Record struct {
 	// Key is arbitrary bytes.
 	Key string
-	// Revision is 0 when the record is absent.
+	// Revision is 0 when there is no record.
 	Revision Revision
 	// Value is the encoded state.
 	Value []byte
@@ -115,12 +119,13 @@ type Record struct {
 	Meta []byte
 	// Version is the version of the schema of Value.
 	Version int
-	// Expires is when the record becomes absent (C4); the zero time means
-	// never. Stores keep it to the millisecond and truncate the rest.
+	// Expires is when the record expires (C4); the zero time means never.
+	// Stores keep it to the millisecond and truncate the rest.
 	Expires time.Time
 }
 
-// Expired reports whether the record counts as absent at now (C4).
+// Expired reports whether the record has expired at now (C4). Stay treats an
+// expired record as absent.
 func (r *Record) Expired(now time.Time) bool {
 	return !r.Expires.IsZero() && !r.Expires.After(now)
 }
@@ -140,9 +145,8 @@ type Op uint8
 const (
 	// Put stores Value, Meta, Version and Expires.
 	Put Op = iota
-	// Delete removes the record, also an expired one whose revision is Base
-	// (C4). Its revision in the Result is 0. With Base 0 it only checks that
-	// the key is absent.
+	// Delete removes the record. Its revision in the Result is 0. With Base 0
+	// it only checks that there is no record.
 	Delete
 	// Check changes nothing: the group is applied only if the record's
 	// revision is Base. Its revision in the Result is Base.
@@ -153,7 +157,7 @@ const (
 type Write struct {
 	Op  Op
 	Key string
-	// Base is the revision that the write replaces; 0 = the key is absent.
+	// Base is the revision that the write replaces; 0 = there is no record.
 	Base Revision
 
 	// What Put stores; see Record. The other operations ignore them.
@@ -208,8 +212,8 @@ type Result struct {
 	// Revisions holds the new revision for each write when Applied.
 	Revisions []Revision
 	// Current holds the record that the store has for each write when Conflict,
-	// with Revision 0 if the key is absent. For writes whose condition held,
-	// only Key and Revision are certain to be filled in.
+	// expired or not, with Revision 0 if there is none. For writes whose
+	// condition held, only Key and Revision are certain to be filled in.
 	Current []Record
 	// Err is the cause when Rejected or Unknown.
 	Err error
@@ -241,11 +245,11 @@ type Features struct {
 // A Store keeps records. The rules are in the package comment.
 type Store interface {
 	// Load returns a record for each read, in order; Revision 0 means that
-	// the key is absent (C1, C4). An error means that nothing was read.
-	Load(ctx context.Context, now time.Time, reads []Read) ([]Record, error)
+	// there is none (C1). An error means that nothing was read.
+	Load(ctx context.Context, reads []Read) ([]Record, error)
 	// Commit applies each group or not (C2) and returns a result for each, in
 	// order. It returns when what it reports as Applied is durable (C5).
-	Commit(ctx context.Context, now time.Time, groups []Group) []Result
+	Commit(ctx context.Context, groups []Group) []Result
 	// Expired returns up to limit expired records (C4), complete, in no
 	// particular order. It may miss records that expired less than a minute
 	// ago. Without Features.Expire it returns none.
@@ -260,7 +264,7 @@ type Store interface {
 // A Lister is a Store that can list its keys.
 type Lister interface {
 	// List returns up to limit keys in ascending byte order: keys of records
-	// present at now that begin with prefix and come after the key after. If it
-	// returns fewer than limit keys, there are no more.
+	// not expired at now that begin with prefix and come after the key after.
+	// If it returns fewer than limit keys, there are no more.
 	List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
 }

@@ -22,7 +22,7 @@ func (e *Engine) postpone(in *Instance) bool {
 			in.unlock()
 			return true
 		}
-		e.concludeLocked(in, conflicted, nil) // as the store would answer
+		e.concludeLocked(in, conflicted, nil) // see sendBatch
 		return true
 	}
 	if work.gone {

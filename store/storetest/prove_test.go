@@ -76,26 +76,26 @@ func fails(name string, h Harness, f store.Features) (log string, failed bool, e
 // A broken store is a good one with methods replaced.
 type broken struct {
 	store.Store
-	load     func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error)
-	commit   func(ctx context.Context, now time.Time, groups []store.Group) []store.Result
+	load     func(ctx context.Context, reads []store.Read) ([]store.Record, error)
+	commit   func(ctx context.Context, groups []store.Group) []store.Result
 	expired  func(ctx context.Context, now time.Time, limit int) ([]store.Record, error)
 	list     func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
 	features func() store.Features
 	close    func() error
 }
 
-func (b *broken) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (b *broken) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if b.load != nil {
-		return b.load(ctx, now, reads)
+		return b.load(ctx, reads)
 	}
-	return b.Store.Load(ctx, now, reads)
+	return b.Store.Load(ctx, reads)
 }
 
-func (b *broken) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (b *broken) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if b.commit != nil {
-		return b.commit(ctx, now, groups)
+		return b.commit(ctx, groups)
 	}
-	return b.Store.Commit(ctx, now, groups)
+	return b.Store.Commit(ctx, groups)
 }
 
 func (b *broken) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
@@ -129,7 +129,7 @@ func (b *broken) Close() error {
 // editWrites breaks a store by changing writes on their way in.
 func editWrites(edit func(*store.Write)) func(*broken) {
 	return func(b *broken) {
-		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+		b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
 			edited := make([]store.Group, len(groups))
 			for i, g := range groups {
 				edited[i] = slices.Clone(g)
@@ -137,7 +137,7 @@ func editWrites(edit func(*store.Write)) func(*broken) {
 					edit(&edited[i][j])
 				}
 			}
-			return b.Store.Commit(ctx, now, edited)
+			return b.Store.Commit(ctx, edited)
 		}
 	}
 }
@@ -145,8 +145,8 @@ func editWrites(edit func(*store.Write)) func(*broken) {
 // editResults breaks a store by changing results on their way out.
 func editResults(edit func(store.Group, *store.Result)) func(*broken) {
 	return func(b *broken) {
-		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-			results := b.Store.Commit(ctx, now, groups)
+		b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
+			results := b.Store.Commit(ctx, groups)
 			for i := range results {
 				edit(groups[i], &results[i])
 			}
@@ -158,8 +158,8 @@ func editResults(edit func(store.Group, *store.Result)) func(*broken) {
 // editRecords breaks a store by changing records on their way out.
 func editRecords(edit func(store.Read, *store.Record)) func(*broken) {
 	return func(b *broken) {
-		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-			recs, err := b.Store.Load(ctx, now, reads)
+		b.load = func(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+			recs, err := b.Store.Load(ctx, reads)
 			for i := range recs {
 				edit(reads[i], &recs[i])
 			}
@@ -171,11 +171,11 @@ func editRecords(edit func(store.Read, *store.Record)) func(*broken) {
 // editTime breaks a store by changing the time of its calls.
 func editTime(edit func(time.Time) time.Time) func(*broken) {
 	return func(b *broken) {
-		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-			return b.Store.Load(ctx, edit(now), reads)
+		b.expired = func(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+			return b.Store.Expired(ctx, edit(now), limit)
 		}
-		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-			return b.Store.Commit(ctx, edit(now), groups)
+		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+			return b.Store.(store.Lister).List(ctx, edit(now), prefix, after, limit)
 		}
 	}
 }
@@ -251,7 +251,7 @@ func wantCaught(t *testing.T, rules []string, h Harness) {
 func TestSeedRepeats(t *testing.T) {
 	h := Harness{New: func(*testing.T) func(*testing.T) store.Store {
 		return func(*testing.T) store.Store {
-			return breakStore(memstore.New(), editTime(func(now time.Time) time.Time { return now.Add(-1) }))
+			return breakStore(memstore.New(), editTime(func(now time.Time) time.Time { return now.Add(-time.Hour) }))
 		}
 	}}
 	first, failed, err := fails("Model", h, memstore.New().Features())
