@@ -38,6 +38,9 @@ func New(s store.Store, opts *Options) *App {
 	}
 	app := &App{registry: newRegistry(opts.withDefaults())}
 	o := &app.opts
+	if why := o.refuses(f); why != "" {
+		panic("stay.New: the store " + why)
+	}
 	o.guests(f)
 	app.manyOwners.Store(!f.SoleOwner)
 	app.observer = newObserver(app.base)

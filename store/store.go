@@ -13,7 +13,8 @@
 // one that has expired. If a read names the revision that its caller already
 // holds, and the store has the same one, the answer has that revision and
 // nothing else. Load is linearizable with Commit: it sees everything that was
-// answered as applied before it began.
+// answered as applied before it began. A store that cannot promise this declares
+// by how much it may fail ([Features].StaleReads).
 //
 // # C2: writes
 //
@@ -240,6 +241,10 @@ type Features struct {
 	// MaxValue is the greatest length of a value in bytes; 0 means that the
 	// store has no limit. A group beyond it is Rejected with ErrTooLarge.
 	MaxValue int
+	// StaleReads is how old the answer of a Load may be: it may miss what was
+	// answered as applied up to this long before it began, for example because
+	// a follower answers. 0 means that it misses nothing (C1).
+	StaleReads time.Duration
 }
 
 // A Store keeps records. The rules are in the package comment.

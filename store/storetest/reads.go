@@ -94,6 +94,7 @@ var readRules = []rule{
 	{
 		name:  "C1 linearizable",
 		why:   "A Load that begins after a write was answered as applied sees it, from whatever goroutine it comes.",
+		needs: needs{noStaleReads: true},
 		check: checkReadsFollowWrites,
 	},
 }

@@ -23,7 +23,7 @@ var sharedRules = []rule{
 	{
 		name:  "Shared reads see writes of others",
 		why:   "What one handle applied is seen by the next Load of every other, without delay: a browser may go to another node each time.",
-		needs: needs{shared: true},
+		needs: needs{shared: true, noStaleReads: true},
 		check: checkSharedReads,
 	},
 	{

@@ -124,7 +124,7 @@ type rule struct {
 // needs says which stores a rule concerns.
 type needs struct {
 	groups, expire, list, durable, maxValue bool
-	noGroups, noExpire                      bool
+	noGroups, noExpire, noStaleReads        bool
 	shared                                  bool
 }
 
@@ -145,6 +145,8 @@ func (n needs) missing(f store.Features, h Harness) string {
 		return "has Groups"
 	case n.noExpire && f.Expire:
 		return "has Expire"
+	case n.noStaleReads && f.StaleReads > 0:
+		return "has StaleReads"
 	case n.shared && h.Shared == nil:
 		return "no Shared in the Harness"
 	}

@@ -376,7 +376,7 @@ func TestChangeTooLargeIsRefusedWhenItIsMade(t *testing.T) {
 		f.MaxValue = 30
 		return f
 	}})
-	s := testkit.Debounced(testkit.NewApp(t, st, nil))
+	s := testkit.Debounced(testkit.NewApp(t, st, &stay.Options{MaxState: 30}))
 	testkit.MustUpdate(t, t.Context(), s)
 	_, err := s.Update(t.Context(), func(c *testkit.Counter) error { c.Label = "longer than the store takes"; return nil })
 	testkit.WantCode(t, err, stay.ErrTooLarge)
