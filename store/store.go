@@ -34,6 +34,11 @@
 // record, all fields of it: whoever knows the revision knows when the record
 // expires.
 //
+// This also holds after writes that were applied have been lost while programs
+// go on, as by a failover or a copy that was restored: their revisions are not
+// given again. A store that cannot promise this says so in its documentation,
+// and all programs have to be started again after such a loss.
+//
 // # C4: expiry
 //
 // The caller has the clock, and decides what an expired record means. To the
@@ -61,7 +66,12 @@
 // stored, and its record deleted, and then the first sending could arrive and
 // bring the record back. A store behind a network can give each write a time
 // until which it may begin, by the server's clock, and answer Unknown no
-// earlier than that.
+// earlier than that, or a number that the server compares (see the guide).
+//
+// A store behind a network bounds each attempt itself, to a second or two, and
+// answers Unknown then: Stay sends the group again. The context of the call
+// bounds how long the caller waits, not how long one lost packet may hold up
+// everybody's writes.
 //
 // Keys and values are arbitrary bytes. Keys are 1 to [MaxKey] bytes long and
 // all keys of one call are distinct. A group that breaks this is [Rejected],

@@ -22,6 +22,7 @@ type env struct {
 	seeded bool // whether the seed was used
 	open   func() store.Store
 	shared bool
+	place  place
 	// store is the handle in use; shared rules open others beside it.
 	store   store.Store
 	f       store.Features
@@ -55,12 +56,16 @@ func (e *env) handle() store.Store {
 }
 
 // reopen closes the store and opens it again.
-func (e *env) reopen() {
+func (e *env) reopen() { e.reopenAfter(func() {}) }
+
+// reopenAfter closes the store, calls do, and opens the store again.
+func (e *env) reopenAfter(do func()) {
 	e.t.Helper()
 	if err := e.store.Close(); err != nil {
 		e.t.Fatalf("Close: %v", err)
 	}
 	e.handles = nil
+	do()
 	e.store = e.handle()
 }
 

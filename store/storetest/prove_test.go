@@ -56,16 +56,12 @@ func fails(name string, h Harness, f store.Features) (log string, failed bool, e
 		if missing := r.needs.missing(f, h); missing != "" {
 			return "", false, fmt.Errorf("rule %q does not concern the store: %s", name, missing)
 		}
-		place := h.New
-		if r.needs.shared {
-			place = h.Shared
-		}
 		rec := &recorder{}
 		done := make(chan struct{})
 		go func() { // a recorder's Fatalf ends it
 			defer close(done)
-			open := place(nil)
-			r.run(rec, 1, func() store.Store { return open(nil) })
+			p := r.place(nil, h)
+			r.run(rec, 1, p, func() store.Store { return p.open(nil) })
 		}()
 		<-done
 		return strings.Join(rec.log, "\n"), rec.Failed(), nil
@@ -286,6 +282,9 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		for _, name := range c.caught {
 			needed[name] = true
 		}
+	}
+	for _, name := range slices.Concat(remoteCaught, rewindCaught) {
+		needed[name] = true
 	}
 	for _, c := range slices.Concat(durableBreakages, sharedBreakages) {
 		for _, name := range c.caught {
