@@ -77,7 +77,7 @@
 // all keys of one call are distinct. A group that breaks this is [Rejected],
 // alone; if several groups name one key, all but the first are rejected. A
 // group without writes is rejected too, and so is one with several writes if
-// the store has no Groups. [CheckGroups] finds all of these. Neither side
+// the store's Groups and GroupsAtHome do not cover it. [CheckGroups] finds all of these. Neither side
 // modifies the slices of a Write or a Record after it has passed them on, so
 // both may keep them. The Group that lists the writes may be reused once Commit
 // has returned.
@@ -179,7 +179,7 @@ type Write struct {
 }
 
 // A Group is one or more writes that are applied all together or not at all.
-// Its keys are distinct. Several writes need Features.Groups.
+// Its keys are distinct. Several writes need Features.Groups, or GroupsAtHome.
 //
 // A store whose groups a crash can cut short makes the writes of a group in
 // their order. A record that names another one comes after it: Stay puts the
@@ -237,8 +237,12 @@ type Features struct {
 	// SoleOwner: nothing else changes the records while this store is open, so
 	// what was last read or written may be served from memory.
 	SoleOwner bool
-	// Groups: groups of several writes are atomic.
+	// Groups: groups of several writes are atomic. Stay needs this.
 	Groups bool
+	// GroupsAtHome: groups of several writes are atomic if all of them have one
+	// [Home]; others are Rejected. It says nothing beside Groups. A store that
+	// has only this one is the ground for one that spreads homes over places.
+	GroupsAtHome bool
 	// Expire: Expired finds expired records.
 	Expire bool
 	// List: the store is a Lister. A wrapper that has the method while the

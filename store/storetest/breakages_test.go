@@ -127,6 +127,8 @@ var breakages = []breakage{
 			return f
 		}
 	}, []string{"C2 several writes without groups"}},
+	{"groups at one home are written as they come", atHome(writeAsItGoes), []string{"C2 group at home"}},
+	{"groups over several homes are accepted", atHome(func(*broken) {}), []string{"C2 group at home"}},
 	{"long keys are cut", editWrites(func(w *store.Write) { w.Key = w.Key[:min(len(w.Key), store.MaxKey)] }), []string{"C6 bad keys"}},
 	{"the last write of a key wins", func(b *broken) {
 		b.commit = func(ctx context.Context, groups []store.Group) []store.Result {

@@ -138,6 +138,18 @@ func writeAsItGoes(b *broken) {
 	}
 }
 
+// atHome breaks a store that has groups at one home only.
+func atHome(how func(*broken)) func(*broken) {
+	return func(b *broken) {
+		how(b)
+		b.features = func() store.Features {
+			f := b.Store.Features()
+			f.Groups, f.GroupsAtHome = false, true
+			return f
+		}
+	}
+}
+
 // reuseBuffer hands out values that lie in one buffer.
 func reuseBuffer(b *broken) {
 	var mu sync.Mutex

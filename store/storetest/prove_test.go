@@ -273,6 +273,29 @@ func TestSuitePasses(t *testing.T) {
 	})
 }
 
+// A store with groups at one home only, which does not break the rule about
+// them, passes.
+func TestSuitePassesGroupsAtHome(t *testing.T) {
+	Run(t, Harness{New: func(*testing.T) func(*testing.T) store.Store {
+		return func(*testing.T) store.Store {
+			return breakStore(memstore.New(), atHome(func(b *broken) {
+				b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
+					results := make([]store.Result, len(groups))
+					bad := store.CheckGroups(groups, b.Features())
+					for i := range groups {
+						if bad != nil && bad[i] != nil {
+							results[i] = store.Result{Outcome: store.Rejected, Err: bad[i]}
+							continue
+						}
+						results[i] = b.Store.Commit(ctx, groups[i:i+1])[0]
+					}
+					return results
+				}
+			}))
+		}
+	}})
+}
+
 // No rule is there for nothing: each is needed by a broken store.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.

@@ -129,6 +129,7 @@ type rule struct {
 // needs says which stores a rule concerns.
 type needs struct {
 	groups, expire, list, durable, maxValue bool
+	groupsAtHome                            bool // and not groups
 	noGroups, noExpire, noStaleReads        bool
 	shared, remote, rewind                  bool
 }
@@ -138,6 +139,8 @@ func (n needs) missing(f store.Features, h Harness) string {
 	switch {
 	case n.groups && !f.Groups:
 		return "no Groups"
+	case n.groupsAtHome && (f.Groups || !f.GroupsAtHome):
+		return "no GroupsAtHome without Groups"
 	case n.expire && !f.Expire:
 		return "no Expire"
 	case n.list && !f.List:
