@@ -8,8 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/textproto"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,6 +25,7 @@ type exchange struct {
 	context.Context // of the request; the exchange is found in it
 
 	next     http.ResponseWriter
+	request  *http.Request // the handler's
 	settings *settings
 	https    bool
 
@@ -40,6 +39,11 @@ type exchange struct {
 	// sent is set when something has been sent. A handler that a timeout has
 	// left behind may read it while others write the response.
 	sent atomic.Bool
+
+	// before are the headers that describe a body and that were there before the
+	// handler asked for the header; asked says that it has asked.
+	before http.Header
+	asked  bool
 
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
@@ -116,43 +120,28 @@ func (x *exchange) seal() {
 		s := x.settings
 		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), *x.token, x.expires, s.core.Now(), x.https))
 	}
-	x.values = [2]string{"private, no-store", "Cookie"}
-	if len(h["Cache-Control"]) == 0 {
-		h["Cache-Control"] = x.values[0:1:1]
-	}
-	switch vary := h["Vary"]; {
-	case len(vary) == 0:
-		h["Vary"] = x.values[1:2:2]
-	case !varies(vary):
-		h["Vary"] = append(vary, "Cookie")
-	}
+	x.mark(h)
 }
 
-// end seals the header when the request is over: from then on nothing may be
-// sent through the exchange. The handler's request is a copy; outer is the
+// end seals the header when the handler has returned: from then on nothing is
+// issued. Whether something was sent is another matter: some frameworks answer a
+// failed request only now. The handler's request is a copy; outer is the
 // request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
-	x := &all.exchange
-	x.seal()
-	x.sent.Store(true)
+	all.exchange.seal()
 	handBack(&all.request, outer)
 }
 
-// varies reports whether caches already know that the cookie matters.
-func varies(vary []string) bool {
-	for _, line := range vary {
-		for part := range strings.SplitSeq(line, ",") {
-			part = textproto.TrimString(part)
-			if part == "*" || strings.EqualFold(part, "Cookie") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // Header implements http.ResponseWriter.
-func (x *exchange) Header() http.Header { return x.next.Header() }
+func (x *exchange) Header() http.Header {
+	h := x.next.Header()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.asked {
+		x.asked, x.before = true, describing(h)
+	}
+	return h
+}
 
 // WriteHeader implements http.ResponseWriter. Informational answers come before
 // the header and are not the header.

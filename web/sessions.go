@@ -16,7 +16,9 @@ import (
 // must come before the header of the response is written; afterwards it is an
 // error and stores nothing. A response that used session state, or a method of
 // the session, is marked "Cache-Control: private, no-store", unless the handler
-// set Cache-Control, and "Vary: Cookie".
+// set Cache-Control, and "Vary: Cookie". If it sets the session's cookie, shared
+// caches may not keep it whatever the handler set: a Cache-Control that lets
+// them is replaced, which is logged once.
 //
 // The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
 // [Secure] for its name on http and https. A cookie that is forged, altered,
@@ -76,7 +78,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	https := s.https(r)
 	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https}}
 	x := &all.exchange
-	x.token = &all.token
+	x.token, x.request = &all.token, &all.request
 	cookie := token(r.Header, s.cookieName(https))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
