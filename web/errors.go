@@ -63,6 +63,7 @@ func Error(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		return
 	}
+	w = through(w, r)
 	takeBack(w, r)
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
 }

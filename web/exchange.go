@@ -28,6 +28,7 @@ type exchange struct {
 	request  *http.Request // the handler's
 	settings *settings
 	https    bool
+	known    bool // the browser has sent a cookie
 
 	mu      sync.Mutex
 	sealed  bool // the header is complete: it has gone out, or is about to
@@ -42,8 +43,10 @@ type exchange struct {
 
 	// before are the headers that describe a body and that were there before the
 	// handler asked for the header; asked says that it has asked.
-	before http.Header
-	asked  bool
+	before     http.Header
+	asked      bool
+	askedSince bool // since a token was issued
+	hints      bool // informational answers were sent
 
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
@@ -55,6 +58,7 @@ type exchanging struct {
 	exchange exchange
 	token    string
 	request  http.Request // the handler's
+	returned bool         // the handler has, without a panic
 }
 
 type exchangeKey struct{}
@@ -82,7 +86,7 @@ func (x *exchange) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "respo
 func (x *exchange) Issue(token string, expires time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.sealed {
+	if x.sealed || x.passed() {
 		return false
 	}
 	x.issued, *x.token, x.expires = true, token, expires
@@ -100,7 +104,7 @@ func (x *exchange) Used() {
 func (x *exchange) Open() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return !x.sealed
+	return !x.sealed && !x.passed()
 }
 
 // seal adds the session's headers. It is called when the header is about to be
@@ -129,6 +133,9 @@ func (x *exchange) seal() {
 // request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
 	all.exchange.seal()
+	if all.returned {
+		all.exchange.checkSent()
+	}
 	handBack(&all.request, outer)
 }
 
@@ -140,6 +147,7 @@ func (x *exchange) Header() http.Header {
 	if !x.asked {
 		x.asked, x.before = true, describing(h)
 	}
+	x.askedSince = x.issued
 	return h
 }
 
@@ -149,6 +157,10 @@ func (x *exchange) WriteHeader(status int) {
 	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		x.seal()
 		x.sent.Store(true)
+	} else {
+		x.mu.Lock()
+		x.hints = true
+		x.mu.Unlock()
 	}
 	x.next.WriteHeader(status)
 }
@@ -189,12 +201,13 @@ func (x *exchange) FlushError() error {
 }
 
 // Hijack implements http.Hijacker. The error is http.ErrNotSupported if the
-// connection cannot be taken over, as with HTTP/2.
+// connection cannot be taken over, as with HTTP/2. A cookie that was not sent is
+// then in the header, for whoever answers.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
-	if err == nil {
-		x.sent.Store(true)
+	if err == nil && !x.sent.Swap(true) {
+		x.checkHijack()
 	}
 	return conn, buf, err
 }

@@ -26,6 +26,7 @@ import (
 func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("View", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, mounted)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)
@@ -64,6 +65,7 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 		panic(fmt.Sprintf("web: Do: module %q has no action %q; %s", core.Name(), action, have))
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, mounted)
 		if refuseSafe(cfg, w, r) {
 			return
@@ -109,6 +111,7 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("Update", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, mounted)
 		if refuseSafe(cfg, w, r) {
 			return
@@ -198,6 +201,7 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 		panic("web: Handle needs a function")
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, unknownApp)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)

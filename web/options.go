@@ -132,8 +132,8 @@ type settings struct {
 	crowds  loglimit.Limit // of log lines
 
 	// unshared says that the log has told of a cookie that was meant for shared
-	// caches.
-	unshared atomic.Bool
+	// caches, unseen of one whose answer nobody has seen.
+	unshared, unseen atomic.Bool
 }
 
 func newSettings(app *stay.App, o *Options) *settings {

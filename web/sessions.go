@@ -80,6 +80,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	x := &all.exchange
 	x.token, x.request = &all.token, &all.request
 	cookie := token(r.Header, s.cookieName(https))
+	x.known = cookie != ""
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
 	// Also after a panic: the answer then still carries the cookie of a session
@@ -93,6 +94,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		}
 	}
 	next.ServeHTTP(x, r)
+	all.returned = true
 }
 
 // checkOrigin returns an error for a request from another origin that could
