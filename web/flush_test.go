@@ -24,6 +24,7 @@ func TestFlushInABufferedHandlerKeepsBack(t *testing.T) {
 		if err := rc.Flush(); err != nil {
 			return fmt.Errorf("begin the stream: %w", err)
 		}
+		w.WriteHeader(http.StatusTeapot) // too late, as it is elsewhere
 		for i := range 2 {
 			fmt.Fprintf(w, "data: %d\n\n", i)
 			w.(http.Flusher).Flush()
@@ -31,7 +32,6 @@ func TestFlushInABufferedHandlerKeepsBack(t *testing.T) {
 		if r.URL.Query().Has("fail") {
 			return stay.ErrDenied
 		}
-		w.WriteHeader(http.StatusTeapot) // too late, as it is elsewhere
 		return nil
 	}
 	for kind, h := range s.bothKinds(nil, stream) {

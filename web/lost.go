@@ -34,8 +34,8 @@ func same(a, b http.ResponseWriter) bool {
 }
 
 // passed reports whether the header has gone out past the exchange, so that no
-// token can reach the browser. It is asked only for a browser without a cookie:
-// others keep the one they have. x.mu is held.
+// token can reach the browser. It costs too much for every request, and only a
+// browser without a cookie loses its session. x.mu is held.
 func (x *exchange) passed() bool {
 	if x.known || x.hints {
 		return false
