@@ -44,10 +44,19 @@ import (
 // for one App, the outer one counts. Handlers behind it may use Flush, Hijack,
 // ReadFrom and http.ResponseController as without it.
 //
+// A session is lost if its first cookie does not reach the browser. So the log
+// has an error, with the way to mend it, if a connection is taken over while a
+// cookie waits to be sent: pass w.Header() to a WebSocket upgrader that writes
+// its own answer. The same goes for a response that was written to another
+// ResponseWriter than the one that the next handler gets, as far as that one,
+// or one that it unwraps to, tells. A first use after such a response is an
+// error and stores nothing. View, Update, Do, Handle, Actions and Error answer
+// through Sessions also if they are given the ResponseWriter in front of it.
+//
 // The handler gets a copy of the request. When the handler has ended, in any
 // way, Sessions removes the files of a form that the handler has parsed, and
-// copies Pattern and parsed forms back to its own request. This does not reach
-// further if an inner middleware copies the request again, with
+// copies Pattern, its path values and parsed forms back to its own request. This
+// does not reach further if an inner middleware copies the request again, with
 // Request.WithContext or as http.TimeoutHandler does. Behind such a middleware
 // View, Update, Do and Handle still remove their files, but a plain handler has
 // to call r.MultipartForm.RemoveAll, as it has to without Sessions, or stand
