@@ -56,7 +56,7 @@ func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	case len(g) == 0:
 		first = errors.New("store: group without writes")
 	case len(g) > 1 && !features.Groups:
-		first = fmt.Errorf("store: group of %d writes, one is taken", len(g))
+		first = fmt.Errorf("store: group of %d writes, but this store takes one write per group", len(g))
 	}
 	for i := range g {
 		w := &g[i]
@@ -83,9 +83,9 @@ func checkWrite(w *Write, maxValue int) error {
 	case w.Key == "":
 		return errors.New("store: empty key")
 	case len(w.Key) > MaxKey:
-		return fmt.Errorf("store: key of %d bytes, at most %d are taken: %w", len(w.Key), MaxKey, ErrTooLarge)
+		return fmt.Errorf("store: key of %d bytes, the limit is %d: %w", len(w.Key), MaxKey, ErrTooLarge)
 	case maxValue > 0 && w.Op == Put && size > maxValue:
-		return fmt.Errorf("store: value or meta of %d bytes, at most %d are taken: %w", size, maxValue, ErrTooLarge)
+		return fmt.Errorf("store: value or meta of %d bytes, the limit is %d: %w", size, maxValue, ErrTooLarge)
 	}
 	return nil
 }

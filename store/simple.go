@@ -73,9 +73,9 @@ const (
 	// dropAfter is how long a record stays after it expired, so that a claim,
 	// or a caller whose clock is behind, finds it.
 	dropAfter = time.Minute
-	// mendTime bounds the work after a failure, when the context of the call
+	// repairTime bounds the work after a failure, when the context of the call
 	// may have ended already.
-	mendTime = 10 * time.Second
+	repairTime = 10 * time.Second
 	// atOnce is the number of groups or reads of one call that run at the same
 	// time.
 	atOnce = 16
@@ -156,7 +156,7 @@ func (s *simpleStore) loadOne(ctx context.Context, now time.Time, r Read) (Recor
 // get returns the record of a key, expired or not, and the bytes that it was
 // decoded from. The caller holds the key's lock.
 func (s *simpleStore) get(ctx context.Context, key string) (Record, []byte, error) {
-	if err := s.mend(ctx, key); err != nil {
+	if err := s.repair(ctx, key); err != nil {
 		return Record{}, nil, err
 	}
 	raw, err := s.simple.Load(ctx, simpleKey(key))

@@ -109,7 +109,7 @@ func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, 
 	defer b.end()
 	s.onError(&rec, r, status, err)
 	if long := rec.err(); long != nil {
-		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote too much", slog.Any("error", long))
+		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote more than Options.MaxResponse", slog.Any("error", long))
 		return false
 	}
 	rec.send()

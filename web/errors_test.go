@@ -174,7 +174,7 @@ func TestOptionsError(t *testing.T) {
 	h = web.Sessions(s.app, o)(web.Handle(func(http.ResponseWriter, *http.Request) error { return stay.ErrBusy }))
 	a = send(t, browser(h), "GET", "/", "")
 	a.want(t, 503, "Service Unavailable\n")
-	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote too much") {
+	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote more than Options.MaxResponse") {
 		t.Errorf("header %v, log %s", a.header, s.log)
 	}
 }

@@ -171,7 +171,7 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 
 // errAborted is the error of a run that panicked with http.ErrAbortHandler,
 // with which a handler gives up its answer.
-var errAborted = errors.New("web: the function has given up its answer")
+var errAborted = errors.New("web: the function aborted the response")
 
 // Moving implements access.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }

@@ -136,7 +136,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		o = &Options{}
 	}
 	if app == nil {
-		panic("web: Sessions needs an App; make one with stay.New")
+		panic("web: Sessions needs an App: make one with stay.New")
 	}
 	core := access.AppOf(app)
 	s := &settings{
@@ -157,7 +157,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 	checkCookieName(s.plainName)
 	s.secureName = hostPrefix + s.plainName
 	if s.secure > SecureNever {
-		panic("web: Options.Secure is none of SecureAuto, SecureAlways and SecureNever")
+		panic("web: Options.Secure must be SecureAuto, SecureAlways or SecureNever")
 	}
 	if s.crossOrigin == nil {
 		s.crossOrigin = http.NewCrossOriginProtection()

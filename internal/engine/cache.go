@@ -336,7 +336,7 @@ func (e *Engine) reportLost() {
 	total := e.lost.Add(1)
 	now := e.cfg.Now().Unix()
 	if last := e.lostLogged.Load(); now-last >= 60 && e.lostLogged.CompareAndSwap(last, now) {
-		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
+		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_total", total)
 	}
 }
 

@@ -69,5 +69,5 @@ func (b *batch) lastWritten(res store.Result) store.Revision {
 }
 
 func errBuiltOn() error {
-	return failAt(phaseSave, Unknown, "the session was ended or renewed while the state was created, and others have changed it since", nil)
+	return failAt(phaseSave, Unknown, "the session was ended or renewed while the state was created, and the state has been changed since", nil)
 }

@@ -118,7 +118,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		return got, nil
 	}
 	if !ok {
-		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
+		l.failed(fail(Busy, "too many states are in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
 		e.release(in)
 		return nil, l.err
 	}
@@ -138,7 +138,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 // again. So is a load whose goroutine a hook has ended.
 func (e *Engine) load(in *Instance, l *loading, isNew bool) {
 	var v *Version
-	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
+	phase, err := "decode", fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
 	defer func() {
 		if err != nil {
 			e.discard(in)

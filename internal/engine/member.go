@@ -110,7 +110,7 @@ func hear(ctx context.Context, w *member) (verdict, error) {
 		return told, nil
 	case <-ctx.Done():
 		if w.answer.CompareAndSwap(awaited, abandoned) {
-			return queued, failAt(phaseSave, Unknown, "the caller left before the change was known to be stored", ctx.Err())
+			return queued, failAt(phaseSave, Unknown, "the caller's context was done before the change was known to be stored", ctx.Err())
 		}
 		return <-w.tell, nil
 	}

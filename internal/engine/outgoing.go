@@ -101,7 +101,7 @@ func errNoAnswer(cause error) error {
 	return failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)
 }
 
-var errReplaced = errors.New("others have deleted the record, or made it anew, before it was asked again")
+var errReplaced = errors.New("the record was deleted or created again before the store was asked again")
 
 // notApplied says what an answer other than Applied means for a change. doubt:
 // the outcome is not known, so the change has to be sent again.

@@ -119,7 +119,7 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 		return got, false, nil
 	}
 	if !ok {
-		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes")))
+		l.failed(fail(Busy, "too many states are in use at once", errors.New("raise MaxInstances or MaxBytes")))
 		e.release(in)
 		return nil, false, l.err
 	}
@@ -165,7 +165,7 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 	}
 }
 
-var errEnded = fail(Internal, "the goroutine that loaded the state was ended", nil)
+var errEnded = fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
 
 // failed ends the loading of an instance.
 func (r *read) failed(e *Engine, phase string, err error) {

@@ -52,7 +52,7 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 // try is one passage through an instance. retry means: start again.
 func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, false, fail(Busy, "the caller has left", err)
+		return nil, false, fail(Busy, "the caller's context is done", err)
 	}
 	ref, err := op.Resolve(ctx)
 	if err != nil {
@@ -140,7 +140,7 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 }
 
 var errSelf = errors.New("if that is the caller itself, a change was made inside a change, " +
-	"with a context from outside: use the context that the inner function got, or make it after the outer one")
+	"with a context from outside: use the context that the function got, or make the change after the outer one")
 
 // run has the turn: it lets the op work on a copy and gives the turn back,
 // whatever happens. It returns queued if the answer is still to come.

@@ -102,7 +102,7 @@ func (s *Store) checkpoint(ctx context.Context, restart bool) error {
 func (c *conn) checkpoint(id statement) error {
 	blocked, err := c.number(id)
 	if err == nil && blocked != 0 {
-		err = &sqliteError{code: sqlite3.SQLITE_BUSY, text: "somebody still needs the log"}
+		err = &sqliteError{code: sqlite3.SQLITE_BUSY, text: "the log is still in use"}
 	}
 	return err
 }

@@ -24,7 +24,7 @@ func checkPath(path string) error {
 	}
 	if dsn.MatchString(path) {
 		return errors.New("sqlitestore: Open takes a path, not a DSN or URL: give it the name of the file alone, such as app.db; " +
-			"settings are Options, state in memory is memstore.New, and a file of such a name is opened as ./name")
+			"set Options instead of parameters, use memstore.New for state in memory, and open a file that really has such a name as ./name")
 	}
 	return nil
 }

@@ -58,7 +58,7 @@ func damaged(err error) bool {
 }
 
 func damage(path string, err error) error {
-	return fmt.Errorf("%s is damaged: stop the program, keep a copy of the file and of those beside it, and restore it from a backup or with the command .recover of sqlite3: %w", path, err)
+	return fmt.Errorf("%s is damaged: stop the program, keep a copy of the file and of its -wal and -shm files, and restore it from a backup or with the .recover command of sqlite3: %w", path, err)
 }
 
 func busy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }

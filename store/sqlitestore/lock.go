@@ -28,7 +28,7 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 	case forbidden(err):
 		return nil, unwritable(path, err)
 	case err != nil:
-		return nil, fmt.Errorf("sqlitestore: the lock file beside %s: %w", path, err)
+		return nil, fmt.Errorf("sqlitestore: opening the lock file of %s: %w", path, err)
 	}
 	if err = acquire(f, path, shared, wait); err == nil {
 		err = adaptModes(path)
@@ -75,7 +75,7 @@ func resolve(abs string) (string, error) {
 		return "", fmt.Errorf("sqlitestore: %w", err)
 	}
 	if info, e := os.Lstat(abs); e == nil && info.Mode()&os.ModeSymlink != 0 {
-		return "", fmt.Errorf("sqlitestore: %s is a link that leads nowhere: %w", abs, err)
+		return "", fmt.Errorf("sqlitestore: %s is a symbolic link whose target does not exist: %w", abs, err)
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -98,16 +98,16 @@ func inspect(path string) error {
 	case info.IsDir():
 		return fmt.Errorf("sqlitestore: %s is a folder: name a file in it", path)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("sqlitestore: %s is no regular file: give Stay a file of its own", path)
+		return fmt.Errorf("sqlitestore: %s is not a regular file: open a file that only Stay uses", path)
 	}
 	n, err := links(path)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sqlitestore: %w", err)
 	case n > 1:
-		return fmt.Errorf("sqlitestore: %s has %d names (hard links), but its lock and its log go by one: remove the other names, and keep the one it was open under", path, n)
+		return fmt.Errorf("sqlitestore: %s has %d names (hard links), but the names of its lock and its log follow from one: remove the other names, and keep the one under which it was open", path, n)
 	case mounted(path):
-		return fmt.Errorf("sqlitestore: %s is mounted by itself, but its lock and its log lie beside it: mount its folder instead", path)
+		return fmt.Errorf("sqlitestore: %s is mounted as a single file, but its lock and its log must be in the same folder: mount the folder instead", path)
 	}
 	return nil
 }
@@ -152,7 +152,7 @@ func adaptMode(name string, mode fs.FileMode) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("sqlitestore: the mode of %s must be %v, as follows from the database's: %w", name, mode, err)
+		return fmt.Errorf("sqlitestore: the mode of %s must be %v, because it follows the database's: %w", name, mode, err)
 	}
 	return nil
 }

@@ -139,8 +139,8 @@ func (c *conn) ownLog(path string) error {
 		case err != nil:
 			return err
 		case again == v:
-			return fmt.Errorf("sqlitestore: %s-wal is the log of another database than %s, which was put in the place of the one that had it: "+
-				"to go on with %s as it is, remove %s-wal and %s-shm while no program has it open; else put the database back that the log belongs to",
+			return fmt.Errorf("sqlitestore: %s-wal is the log of another database than %s, which replaced it: "+
+				"to use %s as it is, remove %s-wal and %s-shm while no program has it open; otherwise put back the database that the log belongs to",
 				path, path, path, path, path)
 		}
 	}

@@ -72,6 +72,6 @@ func openMounted(t *testing.T, path string) {
 	inFolder := filepath.Join(folder, filepath.Base(path))
 	refused(t, inFolder, []string{inFolder, "already open"}, now)
 	refused(t, inFolder, []string{inFolder, "sole owner"}, now, sqlitestore.Shared())
-	refused(t, alone, []string{alone, "mount its folder"}, now)
-	refused(t, alone, []string{alone, "mount its folder"}, now, sqlitestore.Shared())
+	refused(t, alone, []string{alone, "mount the folder"}, now)
+	refused(t, alone, []string{alone, "mount the folder"}, now, sqlitestore.Shared())
 }

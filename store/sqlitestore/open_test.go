@@ -107,7 +107,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			[]string{"not a SQLite database", "file of its own"},
+			[]string{"not a SQLite database", "file that only Stay uses"},
 		},
 		"a short text": {
 			func(t *testing.T, path string) {
@@ -119,7 +119,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 		},
 		"another program's": {
 			func(t *testing.T, path string) { execute(t, path, "CREATE TABLE people (name)") },
-			[]string{"another program", "file of its own"},
+			[]string{"another program", "file that only Stay uses"},
 		},
 		"a newer version's": {
 			func(t *testing.T, path string) {
@@ -247,7 +247,7 @@ func TestDanglingLinkIsRefused(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "gone.db"), link); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, link, []string{link, "leads nowhere"})
+	refused(t, link, []string{link, "whose target does not exist"})
 }
 
 // TestSettings proves that commits are synced to the disk, which no test sees

@@ -95,18 +95,18 @@ func inspectBeside(path string) error {
 		case err != nil:
 			return fmt.Errorf("sqlitestore: %w", err)
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("sqlitestore: %s is no regular file, and a file of the database %s belongs there: remove it", name, path)
+			return fmt.Errorf("sqlitestore: %s is not a regular file, but the database %s needs a file of that name: remove it", name, path)
 		}
 	}
 	return nil
 }
 
 func notADatabase(path string) error {
-	return fmt.Errorf("sqlitestore: %s is not a SQLite database: give Stay a file of its own", path)
+	return fmt.Errorf("sqlitestore: %s is not a SQLite database: open a file that only Stay uses", path)
 }
 
 func anotherPrograms(path string) error {
-	return fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", path)
+	return fmt.Errorf("sqlitestore: %s is a database of another program: open a file that only Stay uses", path)
 }
 
 func unwritable(path string, err error) error {

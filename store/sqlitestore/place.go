@@ -118,18 +118,18 @@ func (e *lostError) Error() string {
 	case e.cause != nil:
 		how = "cannot be seen (" + e.cause.Error() + ")"
 	}
-	var what, mend string
+	var what, fix string
 	switch e.name.what {
 	case roleDatabase:
-		what, mend = "database", "a restart would not find what is stored now: put the file back where it was, or stop the program and start it again with what is there"
+		what, fix = "database", "a restart would not find what is stored now: put the file back where it was, or restart the program to use the file that is there now"
 	case roleLog:
-		what, mend = "log", "a restart would not find what was stored last: put the file back where it was; if it is gone, close the store, which then saves what it can, and start the program again"
+		what, fix = "log", "a restart would not find the latest changes: put the file back where it was; if it is lost, close the store, which then saves what it can, and restart the program"
 	case roleIndex:
-		what, mend = "index of the log", "other processes would not see what is stored now: stop the program, all processes of it, and start it again"
+		what, fix = "index of the log", "other processes would not see what is stored now: stop all processes of the program, and start it again"
 	case roleLock:
-		what, mend = "lock", "others could open the database beside this store: stop the program, all processes of it, and start it again"
+		what, fix = "lock", "another process could open the database at the same time: stop all processes of the program, and start it again"
 	}
-	return fmt.Sprintf("sqlitestore: %s %s while the store had it open as its %s: %s", e.name.path, how, what, mend)
+	return fmt.Sprintf("sqlitestore: %s %s while the store had it open as its %s: %s", e.name.path, how, what, fix)
 }
 
 // Unwrap makes it store.ErrUnavailable.

@@ -56,10 +56,10 @@ func losses() map[string]loss {
 		"log removed":       {remove("-wal"), []string{dbName + "-wal", "removed", "close the store"}, true},
 		"log renamed":       {rename("-wal"), []string{dbName + "-wal", "renamed", "close the store"}, true},
 		"log replaced":      {replace("-wal"), []string{dbName + "-wal", "replaced", "put the file back"}, false},
-		"index removed":     {remove("-shm"), []string{dbName + "-shm", "removed", "stop the program"}, true},
-		"index replaced":    {replace("-shm"), []string{dbName + "-shm", "replaced", "stop the program"}, true},
-		"lock removed":      {remove(".lock"), []string{dbName + ".lock", "removed", "stop the program"}, true},
-		"lock replaced":     {replace(".lock"), []string{dbName + ".lock", "replaced", "stop the program"}, true},
+		"index removed":     {remove("-shm"), []string{dbName + "-shm", "removed", "stop all processes of the program"}, true},
+		"index replaced":    {replace("-shm"), []string{dbName + "-shm", "replaced", "stop all processes of the program"}, true},
+		"lock removed":      {remove(".lock"), []string{dbName + ".lock", "removed", "stop all processes of the program"}, true},
+		"lock replaced":     {replace(".lock"), []string{dbName + ".lock", "replaced", "stop all processes of the program"}, true},
 		"all removed": {func(dir string) error {
 			return errors.Join(remove("")(dir), remove("-wal")(dir), remove("-shm")(dir), remove(".lock")(dir))
 		}, []string{dbName, "removed"}, false},

@@ -270,7 +270,7 @@ func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 	case application != applicationID:
 		return nil, false, anotherPrograms(s.path)
 	case version > schemaVersion:
-		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
+		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one reads up to %d): update the module or open another file", s.path, version, schemaVersion)
 	case version != schemaVersion:
 		return nil, false, fmt.Errorf("sqlitestore: %s has the unknown schema %d: restore it from a backup or open another file", s.path, version)
 	case triggers < int64(len(byHand)):

@@ -161,7 +161,7 @@ func Open(path string, options ...Option) (*Store, error) {
 		return nil, err
 	}
 	if cfg.maxSize != 0 && cfg.maxSize < minSize {
-		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the least useful size, %d bytes", cfg.maxSize, minSize)
+		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the minimum of %d bytes", cfg.maxSize, minSize)
 	}
 	given, err := filepath.Abs(path)
 	if err != nil {

@@ -287,7 +287,7 @@ func (b *batch) overwrite(t *tx) (err error) {
 		return err
 	}
 	if r.revision != t.before {
-		return fmt.Errorf("revision %d was expected and %d is there", t.before, r.revision)
+		return fmt.Errorf("expected revision %d, found %d", t.before, r.revision)
 	}
 	if _, err := b.conn.exec(settle); err != nil {
 		return err

@@ -253,7 +253,7 @@ func TestMessagesAreForClients(t *testing.T) {
 			r.Sent = true
 			_, err := perSession.Get(ctx)
 			return err
-		}, stay.ErrInternal, "first byte of the response"},
+		}, stay.ErrInternal, "before you write the response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.fail(t)

@@ -151,7 +151,7 @@ func TestKeyChangesShareNoMemory(t *testing.T) {
 // The error says what to do about a key function that reads too much.
 //
 // Proves K5.
-func TestKeyThatDoesNotHoldNamesTheMend(t *testing.T) {
+func TestKeyThatDoesNotHoldNamesTheFix(t *testing.T) {
 	key := func(t *testkit.Todos) string { return t.Owner.ID + strings.Join(t.Items, "") }
 	for name, persist := range map[string]stay.Strategy{
 		"WithKey":    stay.WithKey(key),

@@ -318,7 +318,7 @@ func TestMetricsOfDroppedForGrowth(t *testing.T) {
 	}
 	testkit.WantEqual(t, "dropped", m.Sums("stay.ephemeral.dropped"), map[string]float64{"e": 1})
 	testkit.WantCount(t, first.Ctx(), s, 0)
-	if !strings.Contains(log.String(), "dropped_in_all=1") {
+	if !strings.Contains(log.String(), "dropped_total=1") {
 		t.Errorf("the log does not tell of it:\n%s", log)
 	}
 }
