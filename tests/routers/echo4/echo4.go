@@ -10,29 +10,23 @@ import (
 	"github.com/labstack/echo/v4"
 	"github.com/labstack/echo/v4/middleware"
 
-	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/tests/routers/site"
 	"github.com/stay-go/stay/web"
 )
 
 // Around returns the site with the sessions around the router.
 func Around(s *site.Site) http.Handler {
-	e := newEcho(s)
+	e := newEcho()
 	routes(e, s)
-	return around(s.App, e)
+	return web.Sessions(s.App, nil)(e)
 }
 
 // Inside returns the site with the sessions as a middleware of the router.
 func Inside(s *site.Site) http.Handler {
-	e := newEcho(s)
+	e := newEcho()
 	e.Use(echo.WrapMiddleware(web.Sessions(s.App, nil)))
 	routes(e, s)
 	return e
-}
-
-// around serves a router of echo with sessions.
-func around(app *stay.App, e *echo.Echo) http.Handler {
-	return web.Sessions(app, nil)(e)
 }
 
 // withPath makes a route of a handler of net/http, which finds the parameters of
@@ -61,7 +55,7 @@ func answerErrors(e *echo.Echo) {
 	}
 }
 
-func newEcho(*site.Site) *echo.Echo {
+func newEcho() *echo.Echo {
 	e := echo.New()
 	e.Use(middleware.Recover())
 	answerErrors(e)

@@ -10,7 +10,6 @@ import (
 	"github.com/labstack/echo/v5"
 	"github.com/labstack/echo/v5/middleware"
 
-	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/tests/routers/site"
 	"github.com/stay-go/stay/web"
 )
@@ -19,7 +18,7 @@ import (
 func Around(s *site.Site) http.Handler {
 	e := newEcho()
 	routes(e, s)
-	return around(s.App, e)
+	return web.Sessions(s.App, nil)(e)
 }
 
 // Inside returns the site with the sessions as a middleware of the router.
@@ -28,11 +27,6 @@ func Inside(s *site.Site) http.Handler {
 	e.Use(echo.WrapMiddleware(web.Sessions(s.App, nil)))
 	routes(e, s)
 	return e
-}
-
-// around serves a router of echo with sessions.
-func around(app *stay.App, e *echo.Echo) http.Handler {
-	return web.Sessions(app, nil)(e)
 }
 
 // answerErrors has web.Error answer all errors but those of echo.

@@ -9,7 +9,6 @@ import (
 
 	"github.com/gin-gonic/gin"
 
-	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/tests/routers/site"
 	"github.com/stay-go/stay/web"
 )
@@ -19,12 +18,7 @@ func New(s *site.Site) http.Handler {
 	e := gin.New()
 	e.Use(gin.RecoveryWithWriter(io.Discard), answerErrors)
 	routes(e, s)
-	return around(s.App, e)
-}
-
-// around serves a router of gin with sessions.
-func around(app *stay.App, e *gin.Engine) http.Handler {
-	return web.Sessions(app, nil)(e)
+	return web.Sessions(s.App, nil)(e)
 }
 
 // withPath makes a route of a handler of net/http, which finds the parameters of
