@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync/atomic"
 
@@ -42,10 +43,11 @@ func (c *Call) Action() string { return c.action }
 // Restored tells OnCreated whether the state came from the store.
 func (c *Call) Restored() bool { return c.restored }
 
-// Bind reads the payload of the action into dst, a pointer to a struct:
-// strictly, so that an unknown field or a value of the wrong type is
-// ErrMalformed. A payload that stands for too much is ErrTooLarge, and a dst
-// that nothing can be bound to ErrInternal; see [WithPayload].
+// Bind reads the payload of the action into dst, a pointer to a struct. A field
+// that dst does not have is ErrMalformed; package web leaves out those of other
+// parts of a page. Values that do not fit are ErrInvalid, all of them in one
+// error; see [FieldErrors]. A payload that stands for too much is ErrTooLarge,
+// and a dst that nothing can be bound to ErrInternal; see [WithPayload].
 //
 // What the payload does not name stays as it is, so dst may be the state. What
 // is refused has changed nothing, and nothing that others hold as well is
@@ -80,7 +82,9 @@ func (c *Call) After(fn func(context.Context)) {
 // WithPayload makes an action of a function that takes a typed payload, bound
 // as by [Call.Bind]. If In or *In has a method Validate() error, what it
 // returns is answered instead of running fn. Where that has no code it is
-// ErrInvalid, and its whole text is shown to the client. WithPayload panics if
+// ErrInvalid, and its whole text is shown to the client. If some values do not
+// fit, Validate sees the others, and what it says of other fields is part of
+// the error. WithPayload panics if
 // In is a pointer or fn is nil, or if a part of In has fields tagged
 // stay:"private" or stay:"key" and reads itself, so that nothing would heed the
 // tags.
@@ -96,7 +100,7 @@ func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 	return func(c *Call, s *S) error {
 		var in In
 		if err := c.Bind(&in); err != nil {
-			return err
+			return withRest(err)
 		}
 		if err := validate(&in); err != nil {
 			return err
@@ -115,6 +119,18 @@ func validate(dst any) error {
 	return &Error{Code: ErrInvalid, Message: err.Error(), Err: err}
 }
 
+// withRest adds to the error of values that do not fit what Validate says of the
+// others.
+func withRest(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	all := *e
+	all.Message, all.Fields = bind.ValidateRest(e.Err, e.Message, maps.Clone(e.Fields), FieldErrors)
+	return &all
+}
+
 // bindPayload reads a payload, which may know how to bind itself. An error of
 // its own without a code is a fault of the payload.
 func bindPayload(b *bind.Binder, payload, dst any) error {
@@ -130,8 +146,17 @@ func bindPayload(b *bind.Binder, payload, dst any) error {
 	if err == nil {
 		return nil
 	}
-	code, message, fields := bind.Explain(err)
+	code, message, fields := bind.Explain(err, words)
 	return &Error{Code: Code(code), Message: message, Fields: fields, Err: err}
+}
+
+// words returns what a client is told of a value: what a type of the program
+// that reads itself says of it with Invalid, else the words of package bind.
+func words(e *bind.Error) string {
+	if own := (*Error)(nil); errors.As(e.Err, &own) && own.Message != "" {
+		return own.Message
+	}
+	return e.Message
 }
 
 type runKey struct{}
