@@ -62,7 +62,7 @@ func Status(err error) int {
 // Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
 // is JSON for a client that prefers it, in the form of RFC 9457, an HTML
 // fragment for htmx and plain text for all others, unless Options.Error writes
-// it.
+// it, or [Form.Again] shows a page.
 //
 // If the header of the response has been sent, err is only logged. Behind
 // Sessions that is known; elsewhere Error writes in any case. A nil err does
@@ -101,6 +101,10 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		h.Set("Retry-After", "1")
 	}
 	h.Del("Content-Type")
+	if again := (*shownAgain)(nil); errors.As(err, &again) {
+		s.showAgain(w, r, status, again)
+		return
+	}
 	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
 	}
@@ -217,6 +221,27 @@ func shown(lines []string, err error) []string {
 		}
 	}
 	return lines
+}
+
+// shownOfWhole returns what err has for the client that is about no field.
+func shownOfWhole(err error) string {
+	if e, ok := err.(*stay.Error); ok && (e.Message != "" || len(e.Fields) > 0) {
+		if len(e.Fields) > 0 {
+			return ""
+		}
+		return e.Message
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return shownOfWhole(u.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, e := range u.Unwrap() {
+			if text := shownOfWhole(e); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
 }
 
 const (

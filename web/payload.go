@@ -48,7 +48,8 @@ func Payload(r *http.Request) any {
 // The errors are those of [Payload], and what Validate returns: as
 // stay.ErrInvalid with its whole text for the client if it has no code. If
 // values do not fit, Validate sees the others, and the error has the messages of
-// all fields: stay.FieldErrors returns them. A dst that is no pointer, or whose type has stay tags and decodes
+// all fields: stay.FieldErrors returns them. [ReadForm] is for forms that are
+// shown again. A dst that is no pointer, or whose type has stay tags and decodes
 // itself, is stay.ErrInternal.
 func Bind(r *http.Request, dst any) error {
 	return readPayload(settingsOf(r, unknownApp), r, true).bindAndValidate(dst)
@@ -67,6 +68,9 @@ type payload struct {
 
 // Bind stores the payload in the value that dst points to.
 func (p *payload) Bind(dst any) error {
+	if form, ok := dst.(formReader); ok {
+		return form.read(p)
+	}
 	binder := &p.settings.binder
 	switch {
 	case p.err != nil:
