@@ -182,7 +182,7 @@ func TestKeyFieldIsNotForClients(t *testing.T) {
 	v := newSite(t)()
 	v.Send("POST", "/login", user("ann"))
 	v.Send("POST", "/todos", url.Values{"title": {"mine"}, "user": {"ben"}})
-	wantJSON(t, v, `[]`)
+	wantJSON(t, v, `[{"title":"mine","done":false}]`)
 	if _, page := v.Send("GET", "/", nil); !strings.Contains(page, `<strong id="user">ann</strong>`) {
 		t.Error("the page is not ann's any more")
 	}
