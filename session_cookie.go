@@ -3,11 +3,69 @@ package stay
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/signing"
 )
+
+// read returns what the browser's cookie says, nil if it has none that is good.
+// Of several with our name the one that is good counts. If several are good,
+// somebody may have planted one, and nobody can tell which one is the visitor's:
+// v.several is set.
+func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
+	n, foreign := 0, false
+	for value, more := v.token, true; more && value != ""; n++ {
+		var first string
+		first, value, more = strings.Cut(value, ";")
+		t, err := v.ring.Verify(ctx, first)
+		switch {
+		case err != nil:
+			return nil, err
+		case t == nil:
+			foreign = foreign || !v.ss.foreignSent.Load() && v.ring.Foreign(first, now)
+		case !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now):
+		case good != nil:
+			v.several = true
+		default:
+			good = t
+		}
+	}
+	v.several = v.several || n > access.MaxCookies
+	if v.several && v.ss.severalSent.CompareAndSwap(false, true) {
+		v.ss.app.logger().Warn("stay: a browser has sent several session cookies that are valid, or very many, so none of them counts: " +
+			"if programs with the same keys run on one host or below one domain, give each a cookie name of its own with web.Options.Cookie; " +
+			"if not, somebody plants cookies, which https prevents")
+	}
+	if foreign && good == nil && !v.several {
+		v.ss.reportForeign()
+	}
+	return good, nil
+}
+
+// reportForeign logs, once, that a browser has a cookie that another program may
+// have set: the two programs replace each other's cookie again and again.
+func (ss *sessions) reportForeign() {
+	if !ss.foreignSent.CompareAndSwap(false, true) {
+		return
+	}
+	ss.app.logger().Warn("stay: a browser has sent a session cookie that was signed with another key, so it begins a new session: " +
+		"if another program runs on this host, on any port or path, give each a cookie name of its own with web.Options.Cookie; " +
+		"if processes serve the same site, give them one store or the same web.Options.Keys; " +
+		"after a change of the store or of the keys this is expected")
+}
+
+// over is the error of a session that is not to be used.
+func (v *visit) over() error {
+	if !v.several {
+		return ended()
+	}
+	return &Error{
+		Code: ErrEnded, Phase: "resolve", Message: "this browser sends several cookies of this site that are valid: delete them, and load the page again",
+	}
+}
 
 // join answers a Login whose cookie is refused if it is the one that has
 // replaced the cookie, sent twice. A browser does that when a button is clicked
@@ -55,7 +113,7 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 		return nil, err
 	}
 	if v.gone {
-		return nil, ended()
+		return nil, v.over()
 	}
 	if v.drawn && !v.carried {
 		return nil, nil // nobody knows the id yet

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -18,6 +19,9 @@ type sessions struct {
 	kind    *engine.Kind
 	users   *engine.Kind
 	limiter limiter
+
+	// What is logged once.
+	foreignSent, severalSent atomic.Bool
 }
 
 func (ss *sessions) init(app *registry) {

@@ -33,7 +33,8 @@ type visit struct {
 	drawn   bool // the id was drawn for this request
 	carried bool // it was made sure that the browser has a fitting cookie
 	changed bool // something may be stored for it
-	gone    bool // destroyed before anybody could know it
+	gone    bool // destroyed before anybody could know it, or one of several
+	several bool // the browser has sent several cookies that are valid
 	key     string
 	gen     uint32
 	created time.Time
@@ -44,7 +45,7 @@ type visit struct {
 // pointers because package fmt follows one, for verbs that do not fit, however
 // deep it is in what it prints.
 type secrets struct {
-	token  string   // as the browser sent it
+	token  string   // as the browser sent it, see access.App.Begin
 	cookie [16]byte // the id that the token names
 	asked  string   // the user whose record was brought up to date for this use
 }
@@ -164,17 +165,18 @@ func (v *visit) openAt(ctx context.Context, now time.Time) error {
 	if v.opened {
 		return nil
 	}
-	if v.token != "" {
-		t, err := v.ring.Verify(ctx, v.token)
-		if err != nil {
-			return err
-		}
-		if t != nil && v.take(t, now) {
-			v.opened = true
-			return nil
-		}
+	t, err := v.read(ctx, now)
+	if err != nil {
+		return err
 	}
-	v.draw(now)
+	switch {
+	case v.several:
+		v.gone = true
+	case t != nil:
+		v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
+	default:
+		v.draw(now)
+	}
 	v.opened = true
 	return nil
 }
@@ -188,15 +190,6 @@ func (v *visit) draw(now time.Time) {
 	v.key = keyspace.SessionID(v.cookie)
 }
 
-// take makes the session the one that a token names, unless it is over.
-func (v *visit) take(t *signing.Token, now time.Time) bool {
-	if !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
-		return false
-	}
-	v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
-	return true
-}
-
 // unknown reports whether nothing can be stored for the session.
 func (v *visit) unknown() bool { return v.drawn && !v.changed }
 
@@ -208,7 +201,7 @@ func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, e
 	if !v.ss.app.manyOwners.Load() || v.gone {
 		return target{}, nil
 	}
-	if err := v.openAt(ctx, now); err != nil || v.unknown() {
+	if err := v.openAt(ctx, now); err != nil || v.gone || v.unknown() {
 		return target{}, err
 	}
 	t, v.asked, err = v.ss.syncWith(ctx, v.key, m, now)
@@ -235,7 +228,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 		return nil, err
 	}
 	if v.gone {
-		return nil, ended()
+		return nil, v.over()
 	}
 	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now)
 	if err != nil {
@@ -330,6 +323,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 type keyring interface {
 	Sign(ctx context.Context, t *signing.Token) (string, error)
 	Verify(ctx context.Context, value string) (*signing.Token, error)
+	Foreign(value string, now time.Time) bool
 }
 
 // A bearer is a presence as what changes the session sees it: behind the lock but

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/stay-go/stay/internal/access"
 )
 
 // hostPrefix makes the browser itself refuse the cookie unless it is Secure,
@@ -39,9 +41,10 @@ func (s *settings) cookieName(https bool) string {
 	return s.plainName
 }
 
-// token returns the value of the only cookie of that name, however long it is:
-// the code that verifies it bounds it. If there are two, somebody else set one,
-// and nobody can tell which one is ours; token then returns "".
+// token returns the values of the cookies of that name, however long they are:
+// the code that verifies them bounds them. There may be several, because a
+// cookie of another path, of the parent domain or of a program on another port
+// can have the same name. They are separated by a semicolon, which no value has.
 func token(h http.Header, name string) string {
 	found := ""
 	n := 0
@@ -55,12 +58,13 @@ func token(h http.Header, name string) string {
 			if !ok || key != name {
 				continue
 			}
-			n++
-			found = value
+			switch n++; {
+			case n == 1:
+				found = value
+			case n <= access.MaxCookies+1: // one more than count tells that there are too many
+				found += ";" + value
+			}
 		}
-	}
-	if n != 1 {
-		return ""
 	}
 	return found
 }

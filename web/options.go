@@ -34,9 +34,10 @@ const (
 // defaults. Sessions copies them, so later changes have no effect.
 type Options struct {
 	// Cookie is the name of the session cookie, "stay" by default. On https the
-	// prefix __Host- is put before it. Several Apps on one host need different
-	// names.
-	// each.
+	// prefix __Host- is put before it. Several programs on one host need
+	// different names, whatever their ports and paths: browsers keep one cookie
+	// of a name, so each would replace the other's. A cookie that another
+	// program may have signed is logged, once.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
 	// random bytes. To rotate them, add a new key at the end on every process,

@@ -20,9 +20,11 @@ import (
 //
 // The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
 // [Secure] for its name on http and https. A cookie that is forged, altered,
-// expired, malformed, too long or sent twice counts as no cookie: the request
-// begins a new session. The content of a cookie is never stored or logged, only
-// a hash of the session's id.
+// expired, malformed or too long counts as no cookie: the request begins a new
+// session. Of several cookies of that name the one that is valid counts. If
+// several are valid, somebody may have planted one: then the request has no
+// session, as with one that has ended, and no cookie is set. The content of a
+// cookie is never stored or logged, only a hash of the session's id.
 //
 // Requests from other origins that could change anything, or that begin a
 // WebSocket, are answered with 403 before the handler runs; see
