@@ -22,13 +22,20 @@ func (s *settings) https(r *http.Request) bool {
 		return false
 	}
 	if s.trustProxy {
-		// If it is a list, the first is the proxy that the browser talks to.
-		proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-		if proto = strings.TrimSpace(proto); proto != "" {
+		if proto := forwardedProto(r); proto != "" {
 			return strings.EqualFold(proto, "https")
 		}
+	} else if r.TLS == nil && !s.proxySeen.Load() {
+		s.warnOfProxy(r)
 	}
 	return r.TLS != nil
+}
+
+// forwardedProto returns the scheme that the first proxy names, the one that the
+// browser talks to.
+func forwardedProto(r *http.Request) string {
+	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return strings.TrimSpace(proto)
 }
 
 // cookieName returns the name of the session cookie for the scheme of r. The
@@ -71,14 +78,17 @@ func token(h http.Header, name string) string {
 
 // setCookie returns the Set-Cookie line that gives the browser token until
 // expires; an empty token clears it.
-func setCookie(name, token string, expires, now time.Time, secure bool) string {
+func (s *settings) setCookie(token string, expires, now time.Time, https bool) string {
 	c := http.Cookie{
-		Name:     name,
+		Name:     s.cookieName(https),
 		Value:    token,
 		Path:     "/",
 		HttpOnly: true,
 		SameSite: http.SameSiteLaxMode,
-		Secure:   secure,
+		Secure:   https,
+	}
+	if s.embedded && https { // browsers take SameSite=None with Secure only
+		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
 	}
 	switch {
 	case token == "":

@@ -114,7 +114,7 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
-		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), *x.token, x.expires, s.core.Now(), x.https))
+		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.values = [2]string{"private, no-store", "Cookie"}
 	if len(h["Cache-Control"]) == 0 {

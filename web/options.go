@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
@@ -60,13 +61,22 @@ type Options struct {
 	Keys [][]byte
 	// Secure overrides how the scheme of a request is found.
 	Secure Secure
+	// Embedded is for pages that other sites show in a frame: on https the
+	// cookie is SameSite=None and Partitioned, so it is sent there, and the
+	// visitor has another session below each site that shows the page. On plain
+	// http the cookie stays SameSite=Lax. Posts are still taken only from pages
+	// of this origin. Say with the header Content-Security-Policy which sites
+	// may show the page (frame-ancestors).
+	Embedded bool
 	// TrustProxy believes the header X-Forwarded-Proto. Set it only behind a
 	// proxy that sets or removes the header itself; otherwise the client
-	// chooses. Without it the scheme is https if the connection is TLS.
+	// chooses. Without it the scheme is https if the connection is TLS, and a
+	// request over plain http whose header says https is logged, once.
 	TrustProxy bool
 	// CrossOrigin decides which requests from other origins pass. By default no
 	// request passes that could change anything, and none with the header
-	// Upgrade, with which a WebSocket begins. Add trusted origins for a proxy
+	// Upgrade, with which a WebSocket begins; refusals are logged with Origin
+	// and Host, at most ten a second. Add trusted origins for a proxy
 	// that rewrites Host, and bypass patterns for webhooks; a pattern for a
 	// WebSocket must have no method. Its deny handler is not used: refusals are
 	// errors like all others.
@@ -93,8 +103,8 @@ type Options struct {
 
 // String describes the options for logs. It counts the Keys and shows none.
 func (o Options) String() string {
-	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t}",
-		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t}",
+		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
 }
 
 // Format implements fmt.Formatter: with every verb, Options are printed as
@@ -113,7 +123,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last three.
+// construction, except for the last five.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -121,6 +131,7 @@ type settings struct {
 	plainName   string
 	secureName  string
 	secure      Secure
+	embedded    bool
 	trustProxy  bool
 	crossOrigin *http.CrossOriginProtection
 	maxBody     int64
@@ -130,6 +141,9 @@ type settings struct {
 	binder  bind.Binder
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
+
+	refusals  loglimit.Limit // of requests from other origins
+	proxySeen atomic.Bool    // one that ends TLS and is not trusted
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
@@ -146,6 +160,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		ring:        core.Keyring(o.Keys),
 		plainName:   o.Cookie,
 		secure:      o.Secure,
+		embedded:    o.Embedded,
 		trustProxy:  o.TrustProxy,
 		crossOrigin: o.CrossOrigin,
 		maxBody:     o.MaxBody,
