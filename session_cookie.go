@@ -73,7 +73,7 @@ func (v *visit) over() error {
 // its cookie the visitor would be refused for as long as an ended session is
 // answered quietly, although the program has just made sure who it is.
 func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
-	if user == "" || v.gone || v.drawn {
+	if v.gone || v.drawn {
 		return false, nil
 	}
 	ss := v.ss
@@ -93,6 +93,34 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 		return false, headerSent()
 	}
 	return true, v.follow(ctx, v.gen, rec)
+}
+
+// anew has a login go on with a new session in place of one that is over: the
+// program has just made sure who it is, so the visitor need not wait until the
+// old cookie is forgotten. The browser gets its cookie with the login, so if that
+// fails, it keeps the one that it has. A session that this request has used
+// before, and somebody else has ended or renewed meanwhile, stays over: what the
+// request has read and changed belongs to it.
+func (v *visit) anew(now time.Time) bool {
+	if v.several || v.carried && !v.destroyed {
+		return false
+	}
+	v.draw(now)
+	v.gone, v.destroyed, v.begins = false, false, true
+	return true
+}
+
+func (v *visit) setUser(ctx context.Context, user string) error {
+	err := v.ss.setUser(ctx, v, user)
+	if err == nil {
+		return nil
+	}
+	v.lock()
+	defer v.unlock()
+	if v.begins {
+		v.begins, v.gone = false, true // nobody knows of the session that began
+	}
+	return err
 }
 
 func (v *visit) renew(ctx context.Context) error {
@@ -160,7 +188,7 @@ func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) erro
 	if v.gen != gen || rec.Gen == gen {
 		return nil
 	}
-	v.gen, v.carried = rec.Gen, true
+	v.gen, v.carried, v.begins = rec.Gen, true, false
 	v.ss.app.keepGuests(v.key, rec, v.ss.app.opts.Clock())
 	return v.issue(ctx, time.UnixMilli(rec.Expires))
 }

@@ -163,6 +163,8 @@ func (*listing) changes() {}
 
 func (*listing) neverStored(context.Context) bool { return false }
 
+func (*listing) anew(time.Time) bool { return false }
+
 func (*listing) join(context.Context, string, time.Time) (bool, error) { return false, nil }
 
 // revoke is App.Revoke.

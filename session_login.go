@@ -75,10 +75,13 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 		return false, err
 	}
 	is, err := s.current(ctx, now)
-	if errors.Is(err, ErrEnded) {
+	if errors.Is(err, ErrEnded) && l.user != "" {
 		joined, err2 := s.join(ctx, l.user, now)
 		if joined || err2 != nil {
 			return true, err2
+		}
+		if s.anew(now) {
+			is, err = s.current(ctx, now)
 		}
 	}
 	if err != nil {
@@ -87,7 +90,7 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 	if l.user == "" && is.record().user() == "" {
 		return true, nil
 	}
-	if !l.ss.app.opts.KeepCookieOnKeyChange {
+	if is.anew || !l.ss.app.opts.KeepCookieOnKeyChange {
 		if err := s.takesCookie(l.user == ""); err != nil {
 			return false, err
 		}

@@ -273,7 +273,7 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	// The record must outlive the old cookie, which may be good for longer than
 	// IdleTimeout is now: without it the cookie would be taken for good again.
 	rec.Expires = max(rec.Expires, is.idleEnd.UnixMilli())
-	if !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
+	if is.anew || !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 	}

@@ -28,17 +28,19 @@ type visit struct {
 
 	counted atomic.Bool // as one of MaxNewSessions
 
-	mu      sync.Mutex
-	opened  bool // the fields below are set
-	drawn   bool // the id was drawn for this request
-	carried bool // it was made sure that the browser has a fitting cookie
-	changed bool // something may be stored for it
-	gone    bool // destroyed before anybody could know it, or one of several
-	several bool // the browser has sent several cookies that are valid
-	key     string
-	gen     uint32
-	created time.Time
-	idleEnd time.Time // of the browser's cookie
+	mu        sync.Mutex
+	opened    bool // the fields below are set
+	drawn     bool // the id was drawn for this request
+	carried   bool // it was made sure that the browser has a fitting cookie
+	changed   bool // something may be stored for it
+	destroyed bool // by this request
+	begins    bool // a Login begins the session: its cookie comes with the login
+	gone      bool // destroyed before anybody could know it, or one of several
+	several   bool // the browser has sent several cookies that are valid
+	key       string
+	gen       uint32
+	created   time.Time
+	idleEnd   time.Time // of the browser's cookie
 }
 
 // secrets is what nobody may see of a visit. From a Session it is behind two
@@ -183,7 +185,7 @@ func (v *visit) openAt(ctx context.Context, now time.Time) error {
 
 func (v *visit) draw(now time.Time) {
 	rand.Read(v.cookie[:])
-	v.drawn, v.changed = true, false
+	v.drawn, v.carried, v.changed = true, false, false
 	v.gen = 0
 	v.created = now.Truncate(time.Second)
 	v.idleEnd = time.Time{}
@@ -210,12 +212,12 @@ func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, e
 
 func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
 	rec, err := v.standing(ctx, now)
-	if err == nil && !v.carried {
+	if err == nil && !v.carried && !v.begins {
 		rec, err = v.carry(ctx, rec, now)
 	}
 	return seen{
 		session: v.key, gen: v.gen, created: v.created, idleEnd: v.idleEnd,
-		version: rec, isNew: v.unknown(), drawn: v.drawn, counted: &v.counted,
+		version: rec, isNew: v.unknown(), drawn: v.drawn, anew: v.begins, counted: &v.counted,
 	}, err
 }
 
@@ -273,8 +275,6 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return v.gen == rec.Gen, time.Time{}
 }
 
-func (v *visit) setUser(ctx context.Context, user string) error { return v.ss.setUser(ctx, v, user) }
-
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
@@ -311,7 +311,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	if err != nil {
 		return nil, err
 	}
-	v.carried = true
+	v.carried, v.destroyed = true, true
 	// Where it had ended before, the browser may have another session by now.
 	if !already {
 		v.carrier.Issue("", time.Time{})
@@ -363,6 +363,9 @@ type bearer interface {
 	neverStored(ctx context.Context) bool
 	// join answers a login with a cookie that the same login has replaced.
 	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
+	// anew begins another session in place of one that is over, for a login. It
+	// reports false if there is no browser that could get its cookie.
+	anew(now time.Time) bool
 }
 
 // A seen session is what one use of it has found.
@@ -375,6 +378,7 @@ type seen struct {
 	isNew   bool            // nothing can be stored for it yet: nobody else has known it
 	drawn   bool            // its ID was drawn for this request
 	keeps   bool            // its cookie, as no new one could be sent to the browser
+	anew    bool            // a Login begins it, in place of one that is over
 	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
 }
 
