@@ -300,7 +300,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	if v.unknown() && v.carrier.Open() || v.gone {
-		v.gone = true
+		v.gone, v.destroyed = true, true
 		if v.carried {
 			v.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
 		}
