@@ -251,6 +251,9 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 			if rec == nil || rec.past().Ended != 0 || rec.user() != user || rec.past().Epoch != u.Epoch {
 				continue
 			}
+			if over, _ := rec.over(now); over {
+				continue
+			}
 			if !yield(ss.listed(listed.ID, rec), nil) {
 				return
 			}

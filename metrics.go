@@ -41,7 +41,7 @@ type Measurement struct {
 	// which belong to none.
 	Module string
 	// Action is what was done to a session: "login", "logout", "renew",
-	// "destroy" or "revoke"; "" for all else.
+	// "confirm", "destroy" or "revoke"; "" for all else.
 	Action string
 	// Code is the code of what failed, as [CodeOf] says it; "" for what
 	// succeeded. Errors of the program's own may bring codes of their own. Where

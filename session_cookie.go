@@ -26,11 +26,19 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 			return nil, err
 		case t == nil:
 			foreign = foreign || !v.ss.foreignSent.Load() && v.ring.Foreign(first, now)
-		case !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now):
-		case good != nil:
-			v.several = true
+		case !t.IdleEnd.After(now):
 		default:
-			good = t
+			ok := true
+			if !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
+				if ok, err = v.ss.outlives(ctx, t.Key, now); err != nil {
+					return nil, err
+				}
+			}
+			if ok && good != nil {
+				v.several = true
+			} else if ok {
+				good = t
+			}
 		}
 	}
 	v.several = v.several || n > access.MaxCookies
@@ -55,6 +63,21 @@ func (ss *sessions) reportForeign() {
 		"if another program runs on this host, on any port or path, give each a cookie name of its own with web.Options.Cookie; " +
 		"if processes serve the same site, give them one store or the same web.Options.Keys; " +
 		"after a change of the store or of the keys this is expected")
+}
+
+// outlives reports whether the session goes on although its Lifetime is over,
+// since a login has said until when.
+func (ss *sessions) outlives(ctx context.Context, key string, now time.Time) (bool, error) {
+	is, _, err := ss.fresh(ctx, key, now)
+	if errors.Is(err, ErrCorrupt) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	rec := is.Value.(*sessionRecord)
+	over, _ := rec.over(now)
+	return rec.past().Until != 0 && !over, nil
 }
 
 // over is the error of a session that is not to be used.
@@ -110,8 +133,8 @@ func (v *visit) anew(now time.Time) bool {
 	return true
 }
 
-func (v *visit) setUser(ctx context.Context, user string) error {
-	err := v.ss.setUser(ctx, v, user)
+func (v *visit) setUser(ctx context.Context, user string, terms loginTerms) error {
+	err := v.ss.setUser(ctx, v, user, terms)
 	if err == nil {
 		return nil
 	}
@@ -123,14 +146,16 @@ func (v *visit) setUser(ctx context.Context, user string) error {
 	return err
 }
 
-func (v *visit) renew(ctx context.Context) error {
-	unsigned, err := v.tryRenew(ctx)
+func (v *visit) outlast(ctx context.Context, d time.Duration) error { return v.ring.Outlast(ctx, d) }
+
+func (v *visit) renew(ctx context.Context, confirms bool) error {
+	unsigned, err := v.tryRenew(ctx, confirms)
 	v.ss.reportUnsigned(ctx, unsigned)
 	return err
 }
 
 // tryRenew is renew; unsigned says why the new cookie could not be issued.
-func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
+func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err error) {
 	v.lock()
 	defer v.unlock()
 	v.use()
@@ -144,6 +169,9 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 		return nil, v.over()
 	}
 	if v.drawn && !v.carried {
+		if confirms {
+			return nil, nobodyToConfirm()
+		}
 		return nil, nil // nobody knows the id yet
 	}
 	switch _, ok, err := v.fresh(ctx); {
@@ -163,6 +191,12 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 		if ok, _ := v.matches(rec); !ok {
 			return nil, ended()
 		}
+		if confirms {
+			if rec.user() == "" {
+				return nil, nobodyToConfirm()
+			}
+			rec.event().Confirmed = now.UnixMilli()
+		}
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
@@ -175,6 +209,10 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 	return v.follow(ctx, v.gen, rec), nil
 }
 
+func nobodyToConfirm() error {
+	return &Error{Code: ErrDenied, Phase: "resolve", Message: "nobody is logged in"}
+}
+
 // takesCookie fails if the header of the response was sent.
 func (v *visit) takesCookie(bool) error {
 	if !v.carrier.Open() {
@@ -185,12 +223,13 @@ func (v *visit) takesCookie(bool) error {
 
 func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
 	v.changes()
-	if v.gen != gen || rec.Gen == gen {
+	past := rec.past()
+	if v.gen != gen || rec.Gen == gen && past.Until == 0 && !past.Closes {
 		return nil
 	}
 	v.gen, v.carried, v.begins = rec.Gen, true, false
 	v.ss.app.keepGuests(v.key, rec, v.ss.app.opts.Clock())
-	return v.issue(ctx, time.UnixMilli(rec.Expires))
+	return v.issue(ctx, rec, rec.ends())
 }
 
 // carry sees to it that the browser has a cookie that lasts: a new session
@@ -198,27 +237,27 @@ func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) erro
 // with the session's record.
 func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*engine.Version, error) {
 	open := v.carrier.Open()
-	idle := v.ss.app.opts.IdleTimeout
-	// More than idle is left by a clock that was ahead, or another IdleTimeout.
-	if left := v.idleEnd.Sub(now); !v.drawn && (left < idle-idle/10 || left > idle) {
-		v.ss.app.keepGuests(v.key, is.Value.(*sessionRecord), now)
+	rec := is.Value.(*sessionRecord)
+	due, late := v.due(rec, now)
+	if !v.drawn && (due || late) {
+		v.ss.app.keepGuests(v.key, rec, now)
 	}
 	switch {
 	case v.drawn:
 		if !open {
 			return nil, headerSent()
 		}
-		if err := v.issue(ctx, v.ss.endsAt(v.created, now)); err != nil {
+		if err := v.issue(ctx, nil, v.ss.endsAt(v.created, now)); err != nil {
 			return nil, err
 		}
-	case open && v.idleEnd.Sub(now) < idle-idle/10:
+	case open && due:
 		until := v.ss.endsAt(v.created, now)
-		if is.Value.(*sessionRecord) != nil {
+		if rec != nil {
 			rec, err := v.ss.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 				if ok, _ := v.matches(rec); !ok {
 					return nil, ended()
 				}
-				if rec != nil && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
+				if rec != nil && v.ss.dueToSlide(rec, now) {
 					v.ss.slide(rec, now)
 				}
 				return rec, nil
@@ -229,13 +268,13 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 			if err != nil || rec == nil {
 				break // the old cookie is good for a while; a later request tries again
 			}
-			until = time.UnixMilli(rec.Expires)
+			until = rec.ends()
 			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {
 				return nil, err
 			}
 		}
 		if until.After(v.idleEnd) {
-			if err := v.issue(ctx, until); err != nil {
+			if err := v.issue(ctx, is.Value.(*sessionRecord), until); err != nil {
 				return nil, err
 			}
 		}
@@ -244,14 +283,42 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 	return is, nil
 }
 
+// due reports whether the session is to slide. late says that its cookie is good
+// for longer than it would be if it did: by a clock that was ahead, or another
+// IdleTimeout.
+func (v *visit) due(rec *sessionRecord, now time.Time) (due, late bool) {
+	if rec.past().Until != 0 {
+		return v.ss.dueToSlide(rec, now) || v.idleEnd.Before(rec.ends().Truncate(time.Second)), false
+	}
+	idle := v.ss.app.opts.IdleTimeout
+	left := v.idleEnd.Sub(now)
+	return left < idle-idle/10, left > idle
+}
+
+// dueToSlide reports whether a tenth of the idle time has passed since the use of
+// the session was noted.
+func (ss *sessions) dueToSlide(rec *sessionRecord, now time.Time) bool {
+	return now.UnixMilli()-rec.Seen > int64(ss.app.opts.IdleTimeout/10/time.Millisecond)
+}
+
 // issue puts a token into the response that is good until the time given.
-func (v *visit) issue(ctx context.Context, until time.Time) error {
+func (v *visit) issue(ctx context.Context, rec *sessionRecord, until time.Time) error {
+	past := rec.past()
+	if past.Until != 0 {
+		if err := v.ring.Outlast(ctx, until.Sub(v.ss.app.opts.Clock())); err != nil {
+			return err
+		}
+	}
 	until = until.Truncate(time.Second)
 	token, err := v.ring.Sign(ctx, &signing.Token{ID: v.cookie, Gen: v.gen, Created: v.created, IdleEnd: until})
 	if err != nil {
 		return err
 	}
-	if !v.carrier.Issue(token, until) {
+	shown := until
+	if past.Closes {
+		shown = time.Time{} // the browser forgets the cookie when it is closed
+	}
+	if !v.carrier.Issue(token, shown) {
 		return headerSent()
 	}
 	v.idleEnd = until

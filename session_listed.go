@@ -74,6 +74,9 @@ func (l *listing) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 	}
 	asked := l.asked
 	l.asked = ""
+	if over, _ := rec.over(now); over {
+		return false, nil
+	}
 	revoked, _, err := l.ss.revoked(ctx, rec, asked, now)
 	return !revoked, err
 }
@@ -113,10 +116,16 @@ func (l *listing) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return true, time.Time{}
 }
 
-func (l *listing) setUser(ctx context.Context, user string) error { return l.ss.setUser(ctx, l, user) }
+func (l *listing) setUser(ctx context.Context, user string, terms loginTerms) error {
+	return l.ss.setUser(ctx, l, user, terms)
+}
+
+// outlast does nothing: the session's own browser asks for it when it gets the
+// cookie.
+func (*listing) outlast(context.Context, time.Duration) error { return nil }
 
 // renew fails: nothing takes a new cookie to the browser.
-func (l *listing) renew(ctx context.Context) error {
+func (l *listing) renew(ctx context.Context, _ bool) error {
 	l.lock()
 	defer l.unlock()
 	switch ok, err := l.fresh(ctx); {

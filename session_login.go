@@ -10,10 +10,10 @@ import (
 )
 
 // setUser attaches the session to a user, or to nobody.
-func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
+func (ss *sessions) setUser(ctx context.Context, s bearer, user string, terms loginTerms) error {
 	var retry engine.Retry
 	for {
-		again, err := ss.trySetUser(ctx, s, user)
+		again, err := ss.trySetUser(ctx, s, user, terms)
 		if !again || err != nil {
 			var ee *engine.Error
 			if errors.As(err, &ee) {
@@ -27,8 +27,8 @@ func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
 	}
 }
 
-func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string) (again bool, err error) {
-	l := &login{ss: ss, user: user}
+func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string, terms loginTerms) (again bool, err error) {
+	l := &login{ss: ss, user: user, terms: terms}
 	defer func() {
 		if p := recover(); p != nil && l.asking != nil {
 			l.asking.panicked(ctx, "", "run", l.asked, p)
@@ -90,6 +90,11 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 	if l.user == "" && is.record().user() == "" {
 		return true, nil
 	}
+	if l.terms.lasts != 0 {
+		if err := s.outlast(ctx, l.terms.lasts); err != nil {
+			return false, err
+		}
+	}
 	if is.anew || !l.ss.app.opts.KeepCookieOnKeyChange {
 		if err := s.takesCookie(l.user == ""); err != nil {
 			return false, err
@@ -106,8 +111,9 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 type login struct {
 	ss *sessions
 	seen
-	user string
-	rec  *sessionRecord // as it will be
+	user  string
+	terms loginTerms
+	rec   *sessionRecord // as it will be
 
 	asking *module // whose Adopt or key function is running, for reports
 	asked  string  // the key that it is about
@@ -255,7 +261,7 @@ func (l *login) leaveToOthers(ctx context.Context) error {
 }
 
 func (l *login) guestRef(t target, now time.Time) *engine.Ref {
-	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.created.Add(l.ss.app.opts.Lifetime), Last: true}
+	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.ss.keepsUntil(l.created, l.record()), Last: true}
 }
 
 // Run implements engine.GroupOp.
@@ -269,7 +275,6 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	if err != nil {
 		return nil, err
 	}
-	ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
 	if l.old >= 0 {
 		if u := now[l.old].Value.(*userRecord).clone(); u != nil {
 			u.unlist(l.session, clock)
@@ -286,14 +291,15 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	for _, module := range l.foreign {
 		rec.wait(module, l.user)
 	}
-	e.User, e.Epoch = nil, 0
+	l.begin(rec, clock)
+	e.Epoch = 0
 	if l.new >= 0 {
 		u := now[l.new].Value.(*userRecord).clone()
 		if u == nil {
 			u = &userRecord{Epoch: newEpoch(0)}
 		}
-		u.list(l.session, ends, clock)
-		e.User, e.Epoch, e.Login = []byte(l.user), u.Epoch, rec.Gen
+		u.list(l.session, l.ss.keepsUntil(time.UnixMilli(rec.Created), rec), clock)
+		e.Epoch, e.Login = u.Epoch, rec.Gen
 		out[l.new] = engine.Result{Value: u}
 	}
 	for _, c := range l.moves {
@@ -324,6 +330,23 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	}
 	l.rec, out[l.own] = rec, engine.Result{Value: rec}
 	return out, nil
+}
+
+// begin notes in the session's record who is logged in, and until when.
+func (l *login) begin(rec *sessionRecord, now time.Time) {
+	terms, opts := l.terms, &l.ss.app.opts
+	lives := time.UnixMilli(rec.Created).Add(opts.Lifetime).After(now)
+	if !lives && terms.lasts == 0 {
+		terms.lasts = opts.IdleTimeout // only the login before has kept the session
+	}
+	rec.login(l.user, terms, now)
+	l.ss.slide(rec, now)
+	if rec.Gen == l.gen { // the old cookie stays good
+		rec.Expires = max(rec.Expires, l.idleEnd.UnixMilli())
+	}
+	if !lives { // a session that is logged out goes on until its answer has come
+		rec.Expires = max(rec.Expires, now.Add(grace).UnixMilli())
+	}
 }
 
 // revoked reports whether the user that the session belongs to has revoked it:

@@ -42,6 +42,12 @@ type sessionEvents struct {
 	Left   uint32 `json:"left,omitempty"`   // how often it was somebody, and changed
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
+	LoggedIn  int64 `json:"loggedIn,omitempty"`  // when the login was; 0 also if an older program has made it
+	Confirmed int64 `json:"confirmed,omitempty"` // when Session.Confirm was called last since
+	Until     int64 `json:"until,omitempty"`     // when the login ends and the session with it, by For; 0 = as every session
+	Before    int64 `json:"before,omitempty"`    // Expires before that
+	Closes    bool  `json:"closes,omitempty"`    // the cookie ends with the browser
+
 	// Keys says for modules whose key follows from the state what it is, and for
 	// others what is left to do.
 	Keys map[string]attachment `json:"keys,omitempty"`
@@ -146,6 +152,45 @@ func (r *sessionRecord) memory() int {
 		}
 	}
 	return bytes
+}
+
+// ends is when the session ends if it is not used any more.
+func (r *sessionRecord) ends() time.Time {
+	if until := r.past().Until; until != 0 {
+		return time.UnixMilli(until)
+	}
+	return time.UnixMilli(r.Expires)
+}
+
+// over reports whether the login has come to its end, and the session with it;
+// if so, since when.
+func (r *sessionRecord) over(now time.Time) (is bool, since time.Time) {
+	until := r.past().Until
+	return until != 0 && until <= now.UnixMilli(), time.UnixMilli(until)
+}
+
+// login notes that a user logs in for as long as the terms say; nobody with "".
+func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
+	e := r.event()
+	if e.Until != 0 {
+		r.Expires, e.Until, e.Before = e.Before, 0, 0
+	}
+	e.User, e.LoggedIn, e.Confirmed, e.Closes = nil, 0, 0, terms.closes
+	if user == "" {
+		return
+	}
+	e.User, e.LoggedIn = []byte(user), now.UnixMilli()
+	if terms.lasts != 0 {
+		e.Until, e.Before = now.Add(terms.lasts).UnixMilli(), r.Expires
+	}
+}
+
+// loginTerms say how long a login lasts; the zero value is as long as every
+// session.
+type loginTerms struct {
+	lasts  time.Duration // 0 = as IdleTimeout and Lifetime say
+	closes bool          // the cookie ends with the browser
+	wrong  bool          // For was given what makes no sense
 }
 
 // user returns who is logged in, "" = nobody.

@@ -53,7 +53,21 @@ func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 // whether it is still good.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Seen = now.UnixMilli()
+	if until := rec.past().Until; until != 0 {
+		rec.Expires = max(rec.Expires, until)
+		return
+	}
 	rec.Expires = max(rec.Expires, ss.endsAt(time.UnixMilli(rec.Created), now).UnixMilli())
+}
+
+// keepsUntil is when states of a session are out of reach, however much it is
+// used.
+func (ss *sessions) keepsUntil(created time.Time, rec *sessionRecord) time.Time {
+	life := created.Add(ss.app.opts.Lifetime)
+	if until := time.UnixMilli(rec.past().Until); until.After(life) {
+		return until
+	}
+	return life
 }
 
 // endsAt is when a session that was used at now ends.

@@ -257,6 +257,9 @@ func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (
 	if rec == nil && v.carried && !v.idleEnd.After(now) {
 		return false, v.idleEnd, nil // the request has outlived its session
 	}
+	if over, since := rec.over(now); over {
+		return false, since, nil
+	}
 	asked := v.asked
 	v.asked = ""
 	revoked, since, err := v.ss.revoked(ctx, rec, asked, now)
@@ -323,6 +326,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 type keyring interface {
 	Sign(ctx context.Context, t *signing.Token) (string, error)
 	Verify(ctx context.Context, value string) (*signing.Token, error)
+	Outlast(ctx context.Context, d time.Duration) error
 	Foreign(value string, now time.Time) bool
 }
 
@@ -358,6 +362,8 @@ type bearer interface {
 	// follow takes over the generation of the session's record, in place of gen,
 	// and issues its cookie.
 	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// outlast sees to it that a cookie which lasts for so long can be verified.
+	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
 	// without using it.
 	neverStored(ctx context.Context) bool

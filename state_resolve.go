@@ -165,15 +165,16 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	if rec == nil || rec.past().Ended != 0 {
 		return engine.Ref{}, notFound
 	}
+	over, _ := rec.over(now)
 	switch revoked, _, err := ss.revoked(ctx, rec, asked, now); {
 	case err != nil:
 		return engine.Ref{}, err
-	case revoked:
+	case revoked, over:
 		return engine.Ref{}, notFound
 	}
 	created := time.UnixMilli(rec.Created)
 	t := m.locate(id, rec)
-	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: ss.keepsUntil(created, rec), Now: now}
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, seen: seen{session: id, gen: rec.Gen, created: created, version: v}}
 		ref.Guard = r
@@ -224,7 +225,7 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: state}
 	if t.key == "" {
 		ref.New, ref.First = is.isNew, is.drawn
-		ref.Expires = is.created.Add(ss.app.opts.Lifetime)
+		ref.Expires = ss.keepsUntil(is.created, rec)
 	}
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, request: s, seen: is}

@@ -102,6 +102,8 @@ type Keyring interface {
 	// be changed. It is nil for every value that this set did not sign; an error
 	// means that the set could not be read.
 	Verify(ctx context.Context, value string) (*Token, error)
+	// Outlast has tokens that are signed from now on verify for so long.
+	Outlast(ctx context.Context, d time.Duration) error
 	// Foreign reports whether the value of a cookie has the form of a token that
 	// is good at now, and names a key that this set does not have.
 	Foreign(value string, now time.Time) bool

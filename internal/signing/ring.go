@@ -154,6 +154,15 @@ func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
 	return nil, nil
 }
 
+// Outlast has what is signed from now on verify for so long, although keys
+// rotate. It is done by whoever sets the keys if the options name them.
+func (r *Ring) Outlast(ctx context.Context, d time.Duration) error {
+	if r.fixed != nil {
+		return nil
+	}
+	return r.keys.outlast(ctx, d)
+}
+
 // Foreign reports whether the value of a cookie has the form of a token that is
 // good at now, and names a key that is not among those in memory: what Verify
 // did not take, and another program may have signed.
