@@ -176,6 +176,18 @@ func (s *Session) Confirmed() time.Time {
 	return timeOf(max(past.LoggedIn, past.Confirmed))
 }
 
+// Device is what the browser says it is, for people who look for their sessions
+// in a list: its header User-Agent, at most 200 bytes of it, as package web has
+// stored it with the session and at each login, renewal and slide since. Anybody
+// can send any text: show it, and decide nothing by it. It is "" where nothing is
+// stored, and as User.
+func (s *Session) Device() string {
+	if rec, _ := s.look(); rec != nil {
+		return rec.Device
+	}
+	return ""
+}
+
 // timeOf returns a stored time, the zero time if there is none.
 func timeOf(ms int64) time.Time {
 	if ms == 0 {

@@ -258,6 +258,9 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 					return nil, ended()
 				}
 				if rec != nil && v.ss.dueToSlide(rec, now) {
+					if device := deviceOf(v.carrier); device != "" {
+						rec.Device = device
+					}
 					v.ss.slide(rec, now)
 				}
 				return rec, nil
@@ -328,3 +331,22 @@ func (v *visit) issue(ctx context.Context, rec *sessionRecord, until time.Time) 
 func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
 }
+
+// deviceOf returns what the browser of a response says it is; "" if it does not,
+// or if there is none.
+func deviceOf(c access.Carrier) string {
+	if d, ok := c.(access.Describer); ok {
+		return d.Device()
+	}
+	return ""
+}
+
+// A described carrier carries nothing, and knows what the browser is.
+type described string
+
+func (described) Issue(string, time.Time) bool { return false }
+func (described) Used()                        {}
+func (described) Open() bool                   { return false }
+
+// Device implements access.Describer.
+func (d described) Device() string { return string(d) }

@@ -148,7 +148,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	after := before.clone()
 	if after == nil {
-		after = l.ss.record(l.created, l.idleEnd, now)
+		after = l.begun(l.ss, now)
 	}
 	after.event().User = []byte(l.user)
 	var modules []*module
@@ -298,7 +298,11 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 		if u == nil {
 			u = &userRecord{Epoch: newEpoch(0)}
 		}
-		u.list(l.session, l.ss.keepsUntil(time.UnixMilli(rec.Created), rec), clock)
+		ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
+		if e.Until != 0 {
+			ends = rec.ends()
+		}
+		u.list(l.session, ends, clock)
 		e.Epoch, e.Login = u.Epoch, rec.Gen
 		out[l.new] = engine.Result{Value: u}
 	}

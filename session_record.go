@@ -28,6 +28,7 @@ type sessionLife struct {
 	Created int64  `json:"created"`
 	Seen    int64  `json:"seen"`
 	Expires int64  `json:"expires"`
+	Device  string `json:"device,omitempty"` // what the browser says it is
 }
 
 // sessionEvents is what logins, logouts, renewals and the end have left. Most
@@ -102,6 +103,15 @@ func storedSession(stored *store.Record) *sessionRecord {
 	return &rec
 }
 
+// storedUser is what a record says of a user; nil if it cannot be read.
+func storedUser(stored *store.Record) *userRecord {
+	var rec userRecord
+	if stored.Version > 1 || json.Unmarshal(stored.Value, &rec) != nil {
+		return nil
+	}
+	return &rec
+}
+
 // past returns what has happened to the session, to be read only.
 func (r *sessionRecord) past() sessionEvents {
 	if r == nil || r.events == nil {
@@ -136,7 +146,7 @@ func (r *sessionRecord) memory() int {
 	if r == nil {
 		return 0
 	}
-	bytes := footprint.Bytes(int(unsafe.Sizeof(*r)))
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(len(r.Device))
 	e := r.events
 	if e == nil {
 		return bytes

@@ -156,8 +156,7 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 func (ss *sessions) store(ctx context.Context, is *seen) error {
 	_, err := ss.change(ctx, is.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = ss.record(is.created, is.idleEnd, now)
-			rec.Gen = is.gen
+			rec = is.begun(ss, now)
 		}
 		return rec, nil
 	})
@@ -281,8 +280,9 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 		if err := ss.begin(is.session); err != nil {
 			return nil, err
 		}
-		rec = ss.record(is.created, is.idleEnd, now)
-		rec.Gen = is.gen
+		rec = is.begun(ss, now)
+	} else if device := deviceOf(is.carrier); device != "" {
+		rec.Device = device
 	}
 	// The record must outlive the old cookie, which may be good for longer than
 	// IdleTimeout is now: without it the cookie would be taken for good again.

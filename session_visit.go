@@ -217,7 +217,7 @@ func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
 	}
 	return seen{
 		session: v.key, gen: v.gen, created: v.created, idleEnd: v.idleEnd,
-		version: rec, isNew: v.unknown(), drawn: v.drawn, anew: v.begins, counted: &v.counted,
+		version: rec, isNew: v.unknown(), drawn: v.drawn, anew: v.begins, counted: &v.counted, carrier: v.carrier,
 	}, err
 }
 
@@ -281,7 +281,7 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen = v.gen
+	rec.Gen, rec.Device = v.gen, deviceOf(v.carrier)
 	return rec
 }
 
@@ -386,6 +386,14 @@ type seen struct {
 	keeps   bool            // its cookie, as no new one could be sent to the browser
 	anew    bool            // a Login begins it, in place of one that is over
 	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
+	carrier access.Carrier  // of its response; nil: it has no browser
+}
+
+// begun makes the record of the session, which has none.
+func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
+	rec := ss.record(s.created, s.idleEnd, now)
+	rec.Gen, rec.Device = s.gen, deviceOf(s.carrier)
+	return rec
 }
 
 func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }

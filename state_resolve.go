@@ -93,7 +93,7 @@ func (r *resolution) companions(v *engine.Version) []engine.Companion {
 	}
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
 	if v.Revision == 0 {
-		rec := r.ss.record(r.created, r.idleEnd, r.ss.app.opts.Clock())
+		rec := r.begun(r.ss, r.ss.app.opts.Clock())
 		c.Value, c.Bytes, c.Expires = rec, rec.memory(), time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}
@@ -134,7 +134,7 @@ func (r *resolution) Later() (engine.Later, error) {
 		return nil, err
 	}
 	own := *r // r is part of what the caller's request holds
-	own.request, own.counted = nil, nil
+	own.request, own.counted, own.carrier = nil, nil, described(deviceOf(r.carrier))
 	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
 		v, err := current(own.ss.kind, own.session)
 		if err != nil {

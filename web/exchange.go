@@ -30,6 +30,8 @@ type exchange struct {
 	settings *settings
 	https    bool
 
+	device string // as the browser describes itself
+
 	mu      sync.Mutex
 	sealed  bool // the header is complete: it has gone out, or is about to
 	used    bool
@@ -97,6 +99,18 @@ func (x *exchange) Open() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return !x.sealed
+}
+
+// maxDevice bounds, in bytes, what is kept of a browser's description.
+const maxDevice = 200
+
+// Device implements access.Describer.
+func (x *exchange) Device() string {
+	text := x.device
+	if len(text) > maxDevice {
+		text = text[:maxDevice]
+	}
+	return strings.Clone(strings.ToValidUTF8(text, "")) // it may be a piece of all headers
 }
 
 // seal adds the session's headers. It is called when the header is about to be

@@ -77,7 +77,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	https := s.https(r)
-	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https}}
+	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
 	x := &all.exchange
 	x.token = &all.token
 	cookie := token(r.Header, s.cookieName(https))

@@ -123,6 +123,12 @@ type Carrier interface {
 	Open() bool
 }
 
+// A Describer is a Carrier that can say what the browser is, for lists of
+// sessions: a short text that the browser itself has chosen.
+type Describer interface {
+	Device() string
+}
+
 // A Change is what an update does with the state.
 type Change interface {
 	// Run changes v. It is called again after a conflict. Its context marks the
