@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,8 @@ type exchange struct {
 	settings *settings
 	https    bool
 	known    bool // the browser has sent a cookie
+
+	device string // as the browser describes itself
 
 	mu      sync.Mutex
 	sealed  bool // the header is complete: it has gone out, or is about to
@@ -107,6 +110,18 @@ func (x *exchange) Open() bool {
 	return !x.sealed && !x.passed()
 }
 
+// maxDevice bounds, in bytes, what is kept of a browser's description.
+const maxDevice = 200
+
+// Device implements access.Describer.
+func (x *exchange) Device() string {
+	text := x.device
+	if len(text) > maxDevice {
+		text = text[:maxDevice]
+	}
+	return strings.Clone(strings.ToValidUTF8(text, "")) // it may be a piece of all headers
+}
+
 // seal adds the session's headers. It is called when the header is about to be
 // sent; later calls do nothing.
 func (x *exchange) seal() {
@@ -122,7 +137,7 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
-		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), *x.token, x.expires, s.core.Now(), x.https))
+		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.mark(h)
 }
