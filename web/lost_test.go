@@ -230,7 +230,9 @@ func TestAResponseWrittenPastSessionsIsReported(t *testing.T) {
 func abortable(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			switch p := recover(); p {
+			case nil, http.ErrAbortHandler:
+			default:
 				panic(p)
 			}
 		}()
