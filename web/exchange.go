@@ -25,7 +25,7 @@ type exchange struct {
 	context.Context // of the request; the exchange is found in it
 
 	next     http.ResponseWriter
-	request  *http.Request // the handler's
+	request  *http.Request // the handler's; nil: of a Visit
 	settings *settings
 	https    bool
 	known    bool // the browser has sent a cookie

@@ -70,7 +70,7 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 		if refuseSafe(cfg, w, r) {
 			return
 		}
-		p := readPayload(cfg, r)
+		p := readPayload(cfg, r, false)
 		if p.err != nil {
 			fail(cfg, w, r, 0, p.err)
 			return
@@ -175,7 +175,7 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 
 // errAborted is the error of a run that panicked with http.ErrAbortHandler,
 // with which a handler gives up its answer.
-var errAborted = errors.New("web: the function has given up its answer")
+var errAborted = errors.New("web: the function aborted the response")
 
 // Moving implements access.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }

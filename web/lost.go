@@ -147,6 +147,15 @@ func (x *exchange) checkTimeout() {
 	}
 }
 
+// where names the request for logs: by its route and not by its path, which may
+// hold what should not be in logs.
+func (x *exchange) where() []slog.Attr {
+	if x.request == nil { // of a Visit
+		return nil
+	}
+	return []slog.Attr{slog.String("method", x.request.Method), slog.String("route", x.request.Pattern)}
+}
+
 // warn logs that the browser has not got the session's cookie, or may not have.
 func (x *exchange) warn(level slog.Level, text string) {
 	log := x.settings.logger()
@@ -157,7 +166,7 @@ func (x *exchange) warn(level slog.Level, text string) {
 	if !ok {
 		return
 	}
-	attrs := []slog.Attr{slog.String("method", x.request.Method), slog.String("route", x.request.Pattern)}
+	attrs := x.where()
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}

@@ -189,7 +189,7 @@ func (c *recorder) moved(module string) error {
 	}
 	return &stay.Error{
 		Code: stay.ErrInternal, Module: module, Phase: "run",
-		Err: errors.New("the function of web.Update has changed the state's key and rendered the state as it was before the one stored under that key was loaded: answer with a redirect, or use web.Do or State.Update and render what they return"),
+		Err: errors.New("the function of web.Update changed the state's key, so it rendered a state that the one stored under the new key replaces: answer with a redirect, or use web.Do or State.Update and render what they return"),
 	}
 }
 

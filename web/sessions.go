@@ -79,7 +79,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	if err := s.checkOrigin(r); err != nil {
 		fail(s, w, r, 0, &stay.Error{
 			Code:    stay.ErrDenied,
-			Message: "this request came from another site",
+			Message: fromElsewhere,
 			Err:     err,
 		})
 		return
