@@ -26,7 +26,7 @@ type exchange struct {
 	context.Context // of the request; the exchange is found in it
 
 	next     http.ResponseWriter
-	request  *http.Request // the handler's
+	request  *http.Request // the handler's; nil: of a Visit
 	settings *settings
 	https    bool
 	known    bool // the browser has sent a cookie
@@ -48,8 +48,9 @@ type exchange struct {
 	// handler asked for the header; asked says that it has asked.
 	before     http.Header
 	asked      bool
-	askedSince bool // since a token was issued
-	hints      bool // informational answers were sent
+	askedSince bool        // since a token was issued
+	hints      bool        // informational answers were sent
+	unanswered *time.Timer // the connection was taken over
 
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
@@ -148,9 +149,7 @@ func (x *exchange) seal() {
 // request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
 	all.exchange.seal()
-	if all.returned {
-		all.exchange.checkSent()
-	}
+	all.exchange.checkSent(all.returned)
 	handBack(&all.request, outer)
 }
 
@@ -222,7 +221,7 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
 	if err == nil && !x.sent.Swap(true) {
-		x.checkHijack()
+		x.hijacked()
 	}
 	return conn, buf, err
 }
