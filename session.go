@@ -60,7 +60,19 @@ type sessionKey struct{ app *base }
 // SessionFrom returns the session that ctx carries, or nil. If ctx carries
 // sessions of several Apps, it returns the one that was put in last. Behind
 // web.Sessions there is always one.
-func SessionFrom(ctx context.Context) *Session { return sessionOf(ctx, nil) }
+func SessionFrom(ctx context.Context) *Session {
+	s := sessionOf(ctx, nil)
+	if s == nil {
+		if app, ok := ctx.Value(withoutSessionKey{}).(*base); ok {
+			app.logger().Warn("stay: SessionFrom returned nil, because this request did not come through web.Sessions: wrap the handler, or the router, in it")
+		}
+	}
+	return s
+}
+
+// withoutSessionKey finds the App, in development, of a handler that stands
+// outside of web.Sessions.
+type withoutSessionKey struct{}
 
 func sessionOf(ctx context.Context, app *base) *Session {
 	s, _ := ctx.Value(sessionKey{app}).(*Session)

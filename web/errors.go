@@ -110,7 +110,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
 	}
-	contentType, body := errorBody(r, status, err)
+	contentType, body := errorBody(r, status, err, s.causes(status, err))
 	h.Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
@@ -151,6 +151,8 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 		level = slog.LevelWarn
 	case status >= 500:
 		level = slog.LevelError
+	case s.development():
+		level = slog.LevelInfo
 	}
 	log := s.logger()
 	if !log.Enabled(r.Context(), level) {
@@ -183,12 +185,14 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)
 }
 
-// errorBody returns what the client is told, in a format that it can use.
-func errorBody(r *http.Request, status int, err error) (contentType string, body []byte) {
+// errorBody returns what the client is told, in a format that it can use, and
+// after that the causes.
+func errorBody(r *http.Request, status int, err error, causes []string) (contentType string, body []byte) {
 	lines := shown(nil, err)
 	if len(lines) == 0 {
 		lines = []string{http.StatusText(status)}
 	}
+	lines = append(lines, causes...)
 	switch preferred(r) {
 	case formatJSON:
 		return problemType, errorJSON(status, stay.CodeOf(err), strings.Join(lines, "; "), stay.FieldErrors(err))

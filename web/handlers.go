@@ -28,6 +28,7 @@ func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Re
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		r = cfg.inDevelopment(r)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)
 			return
@@ -67,6 +68,7 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		r = cfg.inDevelopment(r)
 		if refuseSafe(cfg, w, r) {
 			return
 		}
@@ -113,6 +115,7 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		r = cfg.inDevelopment(r)
 		if refuseSafe(cfg, w, r) {
 			return
 		}
@@ -133,6 +136,7 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 			return
 		}
 		handBack(u.run, r)
+		cfg.warnCommitted(r, u.name, u.recorder.status)
 		u.recorder.send()
 	}
 }

@@ -65,6 +65,9 @@ type App interface {
 	// MaxCookies, the request has no session and begins none. Nothing is looked
 	// up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// WithoutSession returns ctx for a handler outside of web.Sessions, so that
+	// asking for its session is warned about. It is used in development only.
+	WithoutSession(ctx context.Context) context.Context
 	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
 	ResetsOnPageLoad() bool
 	// PageLoad resets the states of the session in ctx that are to be reset
