@@ -73,6 +73,7 @@ type module struct {
 
 // ServeHTTP implements http.Handler.
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = through(w, r)
 	cfg := settingsOf(r, a.outside)
 	name, action := a.find(r)
 	var v any
