@@ -61,7 +61,11 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	}
 	https := s.https(r)
 	w := &bareHeader{}
-	x := &exchange{Context: r.Context(), next: w, settings: s, https: https, token: new(string)}
+	x := &exchange{
+		Context: r.Context(), next: w, settings: s, https: https, token: new(string),
+		request: &http.Request{Method: strings.Clone(r.Method)}, // for logs
+		known:   true,                                           // nothing can be sent past a visit
+	}
 	cookie := strings.Clone(token(r.Header, s.cookieName(https)))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	end := func() http.Header {
@@ -109,7 +113,9 @@ func (v *Visit) Context() context.Context { return v.context }
 
 // End ends the visit. It returns what the response has to carry: Set-Cookie if
 // the browser needs a new cookie, Cache-Control and Vary if the session was
-// used, and otherwise nothing. Add each line to those that the response has.
+// used, and otherwise nothing. Add each line to those that the response has: then
+// shared caches keep no cookie, unless the program has set a header that is for
+// them alone, such as CDN-Cache-Control.
 //
 // Call it when the handler has ended, also if it failed or panicked: what was
 // stored before belongs to the cookie. A stream calls it before its first
