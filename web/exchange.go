@@ -45,8 +45,9 @@ type exchange struct {
 	// handler asked for the header; asked says that it has asked.
 	before     http.Header
 	asked      bool
-	askedSince bool // since a token was issued
-	hints      bool // informational answers were sent
+	askedSince bool        // since a token was issued
+	hints      bool        // informational answers were sent
+	unanswered *time.Timer // the connection was taken over
 
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
@@ -133,9 +134,7 @@ func (x *exchange) seal() {
 // request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
 	all.exchange.seal()
-	if all.returned {
-		all.exchange.checkSent()
-	}
+	all.exchange.checkSent(all.returned)
 	handBack(&all.request, outer)
 }
 
@@ -207,7 +206,7 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
 	if err == nil && !x.sent.Swap(true) {
-		x.checkHijack()
+		x.hijacked()
 	}
 	return conn, buf, err
 }

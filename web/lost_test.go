@@ -301,6 +301,25 @@ func TestACookieLostByHijackIsReported(t *testing.T) {
 			defer conn.Close()
 			answer(conn, h)
 		}, true, ""},
+		{"asked for a moment later", func(t *testing.T, s *site, w http.ResponseWriter, r *http.Request) {
+			if err := s.increase(r); err != nil {
+				t.Error(err)
+			}
+			conn := hijack(t, w)
+			defer conn.Close()
+			answer(conn, w.Header())
+		}, true, ""},
+		{"not sent, in a handler that lasts", func(t *testing.T, s *site, w http.ResponseWriter, r *http.Request) {
+			if err := s.increase(r); err != nil {
+				t.Error(err)
+			}
+			conn := hijack(t, w)
+			defer conn.Close()
+			answer(conn, nil)
+			for s.log.String() == "" && t.Context().Err() == nil {
+				runtime.Gosched()
+			}
+		}, false, "pass w.Header() to the WebSocket upgrader"},
 		{"written by net/http", func(t *testing.T, s *site, w http.ResponseWriter, r *http.Request) {
 			if err := s.increase(r); err != nil {
 				t.Error(err)
