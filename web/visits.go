@@ -23,8 +23,8 @@ import (
 // What Sessions says of cookies, other origins, page loads and costs holds here
 // too. The errors are those that Sessions answers with: a request from another
 // origin is stay.ErrDenied, and the error of a reset on a page load is passed on.
-// If the visit is in a visit of the same
-// App already, the outer one counts.
+// [Status] has the status of each. If r has a session of the App already, the
+// outer visit counts.
 func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
 	s := newSettings(app, o)
 	return func(r *http.Request) (*Visit, error) { return newVisit(s, r) }
