@@ -23,8 +23,8 @@ import (
 // What Sessions says of cookies, other origins, page loads and costs holds here
 // too. The errors are those that Sessions answers with: a request from another
 // origin is stay.ErrDenied, and the error of a reset on a page load is passed on.
-// If the visit is in a visit of the same
-// App already, the outer one counts.
+// [Status] has the status of each. If r has a session of the App already, the
+// outer visit counts.
 func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
 	s := newSettings(app, o)
 	return func(r *http.Request) (*Visit, error) { return newVisit(s, r) }
@@ -61,7 +61,11 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	}
 	https := s.https(r)
 	w := &bareHeader{}
-	x := &exchange{Context: r.Context(), next: w, settings: s, https: https, device: strings.Clone(r.UserAgent()), token: new(string)}
+	x := &exchange{
+		Context: r.Context(), next: w, settings: s, https: https, device: strings.Clone(r.UserAgent()), token: new(string),
+		request: &http.Request{Method: strings.Clone(r.Method)}, // for logs
+		known:   true,                                           // nothing can be sent past a visit
+	}
 	cookie := strings.Clone(token(r.Header, s.cookieName(https)))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	end := func() http.Header {
@@ -109,7 +113,9 @@ func (v *Visit) Context() context.Context { return v.context }
 
 // End ends the visit. It returns what the response has to carry: Set-Cookie if
 // the browser needs a new cookie, Cache-Control and Vary if the session was
-// used, and otherwise nothing. Add each line to those that the response has.
+// used, and otherwise nothing. Add each line to those that the response has: then
+// shared caches keep no cookie, unless the program has set a header that is for
+// them alone, such as CDN-Cache-Control.
 //
 // Call it when the handler has ended, also if it failed or panicked: what was
 // stored before belongs to the cookie. A stream calls it before its first

@@ -8,6 +8,7 @@ import (
 	adaptorv2 "github.com/gofiber/fiber/v2/middleware/adaptor"
 	"github.com/gofiber/fiber/v3"
 	"github.com/gofiber/fiber/v3/middleware/adaptor"
+	"github.com/valyala/fasthttp"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/tests/routers/site"
@@ -21,7 +22,7 @@ import (
 // Proves B8, W2.
 func TestTheMiddlewareAdaptorOfFiberGivesNoSession(t *testing.T) {
 	for _, w := range []way{
-		{"fiber 2", func(t *testing.T, s *site.Site) string {
+		{name: "fiber 2", fast: func(s *site.Site) fasthttp.RequestHandler {
 			app := fiberv2.New()
 			app.Use(adaptorv2.HTTPMiddleware(web.Sessions(s.App, nil)))
 			app.Post("/own/:n", func(c *fiberv2.Ctx) error {
@@ -29,9 +30,9 @@ func TestTheMiddlewareAdaptorOfFiberGivesNoSession(t *testing.T) {
 				_, err2 := s.AddText(c.Context(), c.Params("n"))
 				return refused(err, err2)
 			})
-			return serveFast(t, app.Handler())
+			return app.Handler()
 		}},
-		{"fiber 3", func(t *testing.T, s *site.Site) string {
+		{name: "fiber 3", fast: func(s *site.Site) fasthttp.RequestHandler {
 			app := fiber.New()
 			app.Use(adaptor.HTTPMiddleware(web.Sessions(s.App, nil)))
 			app.Post("/own/:n", func(c fiber.Ctx) error {
@@ -39,11 +40,11 @@ func TestTheMiddlewareAdaptorOfFiberGivesNoSession(t *testing.T) {
 				_, err2 := s.AddText(c.RequestCtx(), c.Params("n"))
 				return refused(err, err2)
 			})
-			return serveFast(t, app.Handler())
+			return app.Handler()
 		}},
 	} {
 		t.Run(w.name, func(t *testing.T) {
-			x := newTrial(t, w)
+			x := newTrial(t, w, false)
 			x.browser().want("POST", "/own/1", 200, "")
 			for key, err := range x.site.Counter.Keys(t.Context()) {
 				t.Errorf("a state is stored under %q, %v", key, err)

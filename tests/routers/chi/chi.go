@@ -12,10 +12,23 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// New returns the site.
-func New(s *site.Site) http.Handler {
+// Around returns the site with the sessions around the router.
+func Around(s *site.Site) http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.Recoverer)
+	routes(r, s)
+	return web.Sessions(s.App, nil)(r)
+}
+
+// Inside returns the site with the sessions as a middleware of the router.
+func Inside(s *site.Site) http.Handler {
 	r := chi.NewRouter()
 	r.Use(middleware.Recoverer, web.Sessions(s.App, nil))
+	routes(r, s)
+	return r
+}
+
+func routes(r chi.Router, s *site.Site) {
 	r.Method("GET", "/", s.View())
 	r.Method("POST", "/add/{n}", s.Add())
 	r.Method("POST", "/note/{text}", s.Note())
@@ -39,7 +52,6 @@ func New(s *site.Site) http.Handler {
 	}))
 	r.Get("/own-stream", s.Stream)
 	r.Post("/own-panic", func(http.ResponseWriter, *http.Request) { panic("the password is hunter2") })
-	return r
 }
 
 func answer(w http.ResponseWriter) func(n int, err error) error {

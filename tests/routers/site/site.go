@@ -28,6 +28,8 @@ type Site struct {
 	Docs *stay.State[Doc]
 	// Next has a stream send its next event, or end.
 	Next chan bool
+	// Done ends all streams when it is closed.
+	Done chan struct{}
 }
 
 // A Doc is a counter with a name.
@@ -49,6 +51,7 @@ func New(app *stay.App) *Site {
 		}),
 		Docs: stay.Register(app, stay.Module[Doc]{Name: "doc", Persist: stay.WithKey(func(d *Doc) string { return d.Name })}),
 		Next: make(chan bool),
+		Done: make(chan struct{}),
 	}
 }
 
@@ -156,6 +159,8 @@ func (s *Site) Wait(ctx context.Context) bool {
 	select {
 	case more := <-s.Next:
 		return more
+	case <-s.Done:
+		return false
 	case <-ctx.Done():
 		return false
 	}
