@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// Today's Settings have a theme, where those of version 1 had a color.
+// Settings now have a theme; those of version 1 had a color.
 type Settings struct {
 	Theme string `json:"theme"`
 }
@@ -19,7 +19,7 @@ type OldSettings struct {
 	Color string `json:"color"`
 }
 
-// A step brings what an older program has stored to the present version, when it
+// A step converts the record of an older program to the present version when it
 // is loaded.
 func ExampleModule_migrate() {
 	ctx := context.Background()

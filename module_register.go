@@ -15,7 +15,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A definition is a Module without its type: values are *S. It copies nothing.
+// A definition is a Module without its type: values are *S. It shares the
+// Module's maps.
 type definition struct {
 	name      string
 	initial   any
@@ -42,19 +43,20 @@ type module struct {
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
-	kind    *engine.Kind // of the states under keys; nil for ephemeral ones
-	guest   *engine.Kind // of the states of guests, and of ephemeral ones
-	catalog *catalog     // of the store that the states are in
+	kind    *engine.Kind // kind of the states under keys; nil for ephemeral modules
+	guest   *engine.Kind // kind of the states of guests, and of ephemeral modules
+	catalog *catalog     // catalog of the store that has the states
 	encoded []byte       // the initial state
-	strays  sync.Map     // Go fields of which it was told that stored ones are not read
+	strays  sync.Map     // Go fields for which the warning was logged
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
-// backend is that of the module's store.
+// backend is the backend of the module's store.
 func (m *module) backend() *engine.Backend { return m.catalog.backend }
 
-// makeKinds says where the module's states are kept.
+// makeKinds makes the kinds of the module's states, which say where they are
+// kept.
 func (m *module) makeKinds() {
 	backend := m.backend()
 	if !backend.Features().SoleOwner {
@@ -89,7 +91,7 @@ func (m *module) makeKinds() {
 	}
 }
 
-// refuse panics with a mistake in the definition.
+// refuse panics, naming a mistake in the definition.
 func (m *module) refuse(why string) {
 	panic(fmt.Sprintf("stay.Register: module %q: %s", m.name, why))
 }
@@ -119,12 +121,12 @@ func (m *module) checkStrategy() {
 	fields := m.schema.KeyFields()
 	switch {
 	case m.key == nil && len(fields) > 0:
-		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", which only a key computed from the state needs: remove the tag", fields[0]))
+		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", but the module has no key function that reads it: remove the tag, or use WithKey", fields[0]))
 	case m.key == nil:
 	case m.key.typ != m.schema.Type():
-		m.refuse(fmt.Sprintf("the key function takes a *%v, the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
+		m.refuse(fmt.Sprintf("the key function takes a *%v, but the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
 	case !m.key.calls && len(fields) == 0:
-		m.refuse("no field says who the owner is: tag the fields that the key function reads with stay:\"key\"")
+		m.refuse("no field is tagged stay:\"key\": tag the fields that the key function reads")
 	case !m.key.calls:
 		if key := m.key.key(nil, m.schema.Initial()); key != "" {
 			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
@@ -134,11 +136,12 @@ func (m *module) checkStrategy() {
 		m.refuse("ResetOnPageLoad would let one browser reset the state of others: use it with PerSession, PerUser or WithKey, or call Reset")
 	}
 	if m.adopt != nil && m.scope != scopeUser && m.scope != scopeKey {
-		m.refuse("Adopt has no effect without a key that may appear: remove it, or use PerUser or WithKey")
+		m.refuse("Adopt has no effect, because this state never moves from a guest to a key: remove it, or use PerUser or WithKey")
 	}
 }
 
-// checkStore checks that the module's own store, if it has one, will do.
+// checkStore checks that the module's own store, if it has one, has the needed
+// features.
 func (m *module) checkStore() {
 	switch {
 	case m.store == nil:
@@ -147,7 +150,7 @@ func (m *module) checkStore() {
 	case !m.store.Features().Groups:
 		m.refuse("its store has no atomic groups (Features.Groups), which expiry needs: use one that has them")
 	case m.scope == scopeUser || m.scope == scopeKey:
-		m.refuse("its states change hands in one step with the session's record, which is in the App's store: remove Store")
+		m.refuse("its states are written in one group with the session's record, which is in the App's store: remove Store")
 	}
 }
 
@@ -171,15 +174,15 @@ func (m *module) checkTimes() {
 	case m.persist == nil && m.debounce > 0:
 		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
 	case m.persist == nil && m.expiry > 0:
-		m.refuse("Expiry has no effect on an ephemeral state, which goes with its session: remove it, or set Persist")
+		m.refuse("Expiry has no effect on an ephemeral state, which ends with its session: remove it, or set Persist")
 	case m.expiry > 0 && m.expiry < time.Millisecond:
 		m.refuse("Expiry is shorter than a millisecond: make it longer")
 	case m.expired != nil && m.scope == scopeGlobal && m.expiry == 0:
 		m.refuse("OnExpire has no effect on a state that never expires: remove it, or set Expiry")
 	case m.expired != nil && m.persist != nil && !m.backend().Features().Expire:
-		m.refuse("OnExpire needs a store that finds what has expired (Features.Expire): use one that does, or remove the hook")
+		m.refuse("OnExpire needs a store that can find expired records (Features.Expire): use one that can, or remove the hook")
 	case m.debounce > 0 && !m.backend().Features().SoleOwner:
-		m.refuse("Debounce keeps changes in memory for a while, where others that use the store would not see them, and the store is shared (Features.SoleOwner is false): remove Debounce, or open the store as its only owner")
+		m.refuse("Debounce keeps changes in memory for a while, and the store is shared (Features.SoleOwner is false), so other processes would not see them: remove Debounce, or open the store as its only owner")
 	}
 }
 

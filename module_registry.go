@@ -15,7 +15,7 @@ import (
 	"github.com/stay-go/stay/internal/running"
 )
 
-// A registry is the modules of an App and the stores that have their states.
+// A registry holds the modules of an App and the stores of their states.
 type registry struct {
 	*base
 	backend *engine.Backend // of the App's store
@@ -23,11 +23,11 @@ type registry struct {
 	mu       sync.RWMutex
 	modules  map[string]*module
 	catalog  *catalog   // of the App's store
-	catalogs []*catalog // of all stores that hold the App's states, that of sessions first
+	catalogs []*catalog // of all stores that hold the App's states, the sessions' store first
 
 	pageResets pageResets
 
-	// listed is the session with this ID as its record says.
+	// listed returns the session with this ID, as its record says.
 	listed func(id string, rec *sessionRecord) *Session
 }
 
@@ -50,8 +50,9 @@ func (a *registry) add(m *module) {
 	a.pageResets.add(m)
 }
 
-// reportFault is told by the engine of failed loads and saves. A session that
-// may not begin is none: its caller is told, and many more would follow.
+// reportFault gets failed loads and saves from the engine. A session that
+// exceeds MaxNewSessions is not one of them: its caller gets the error, and
+// many more would follow.
 func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 	if errors.Is(err, errNewSessions) {
 		return
@@ -62,7 +63,7 @@ func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 	call := a.newCall(a.engine.Context(), "", "")
 	e := toError(err)
 	var hook func(*Call, *Error)
-	if m != nil && (m.kind == k || m.guest == k) { // and no session's record
+	if m != nil && (m.kind == k || m.guest == k) { // and not the record of a session
 		call.module, e.Module, hook = m.name, m.name, m.onError
 	}
 	if e.Phase == "" || phase == "save" { // whatever made it fail
@@ -75,7 +76,7 @@ func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 }
 
 // stateOf returns the module and kind of a state's record, and the key of the
-// state; nil if the record is none of a module of this App.
+// state; nil if no module of this App has the record.
 func (a *registry) stateOf(key string) (*module, *engine.Kind, string) {
 	_, name, _ := keyspace.Split(key)
 	a.mu.RLock()
@@ -96,15 +97,15 @@ func (m *module) kinds() []*engine.Kind {
 	return slices.DeleteFunc([]*engine.Kind{m.kind, m.guest}, func(k *engine.Kind) bool { return k == nil })
 }
 
-// A sessionState is a state that goes when its session goes.
+// A sessionState is a state that ends with its session.
 type sessionState struct {
 	module *module
 	kind   *engine.Kind
 	key    string
 }
 
-// statesOfSession returns where the states of a session are: those that can
-// exist, whether they do or not.
+// statesOfSession returns the places of a session's states: all that can exist,
+// whether they do or not.
 func (a *registry) statesOfSession(id string, rec *sessionRecord) []sessionState {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -126,9 +127,9 @@ func (a *registry) statesOfSession(id string, rec *sessionRecord) []sessionState
 	return out
 }
 
-// keepGuests notes a use of the session for what it has in memory only, which
-// is kept for as long as the session is used: see [Module.Persist]. It is called
-// where the session slides, so about once in a tenth of Options.IdleTimeout.
+// keepGuests notes a use of the session for its states in memory, which are
+// kept as long as the session is used: see [Module.Persist]. It is called when
+// the session slides, so about once in a tenth of Options.IdleTimeout.
 func (a *registry) keepGuests(id string, rec *sessionRecord, now time.Time) {
 	for _, st := range a.statesOfSession(id, rec) {
 		if st.kind.Backend == nil {
@@ -173,7 +174,7 @@ func (a *registry) register(d definition) *module {
 	return m
 }
 
-// storeName says which store is meant, where there are several.
+// storeName names the store in errors.
 func (a *registry) storeName(b *engine.Backend) string {
 	if b == a.backend {
 		return "the store"
@@ -194,7 +195,7 @@ func (a *registry) storeName(b *engine.Backend) string {
 // when one registers, so that requests read it without a lock.
 type pageResets struct{ list atomic.Pointer[[]*module] }
 
-// all returns the modules; it must not be changed.
+// all returns the modules; the caller must not change the list.
 func (p *pageResets) all() []*module {
 	if list := p.list.Load(); list != nil {
 		return *list
@@ -210,15 +211,15 @@ func (p *pageResets) add(m *module) {
 	}
 }
 
-// A target is the instance of a module that a session has, as its record
-// stands.
+// A target is the instance of a module that a session has, according to its
+// record.
 type target struct {
 	kind *engine.Kind
 	id   string // the instance's key within the kind
-	key  string // of the state's owner; "" for the states of sessions and guests
-	// attached: the session was attached to the key by a change of state, when
-	// its record had this birth. If the record has gone since, the session is
-	// a guest again, also if another record has come in its place.
+	key  string // key of the state's owner; "" for the states of sessions and guests
+	// attached: a change of state attached the session to the key, when the key's
+	// record had this birth. If that record was deleted since, the session is a
+	// guest again, even if the key has a new record.
 	attached bool
 	birth    engine.Birth
 }
@@ -261,14 +262,14 @@ func (m *module) locate(id string, rec *sessionRecord) target {
 	return target{kind: m.guest, id: id}
 }
 
-// detached is what locate returns for a session whose key has no state.
+// detached returns the target of a session whose key has no state.
 func (m *module) detached(id string, rec *sessionRecord) target {
 	return m.keyed(m.stateKey(id, rec, m.schema.Initial()), id, m.moves(rec))
 }
 
 // moves numbers the guests that the session has had of the module. A user who
 // leaves the session and a change of the key begin a new one. A login of a
-// session that was nobody's does not: what nobody did becomes the user's.
+// guest's session does not: the guest's work becomes the user's.
 func (m *module) moves(rec *sessionRecord) uint32 {
 	if rec == nil {
 		return 0
@@ -277,8 +278,8 @@ func (m *module) moves(rec *sessionRecord) uint32 {
 	return past.Left + past.Keys[m.name].Moves
 }
 
-// sameOwner reports whether the session has not changed hands between two of
-// its records, as far as the module is concerned.
+// sameOwner reports whether the session has the same owner in two of its
+// records, as far as the module is concerned.
 func (m *module) sameOwner(a, b *sessionRecord) bool {
 	if !m.keyedScope() {
 		return true
@@ -291,9 +292,9 @@ func (m *module) sameOwner(a, b *sessionRecord) bool {
 func (m *module) keyedScope() bool { return m.scope == scopeUser || m.scope == scopeKey }
 
 // keyed returns the target of a key, or the guest's of the session if the key
-// is "". Each change of the key and of the user begins a new guest, so that one
-// whose state was taken along, or is somebody else's, is out of reach from that
-// moment on.
+// is "". Each change of the key and of the user begins a new guest, so that a
+// guest whose state was adopted, or is somebody else's, is out of reach from
+// that moment on.
 func (m *module) keyed(key, id string, moves uint32) target {
 	if key != "" {
 		return target{kind: m.kind, id: key, key: key}
@@ -309,8 +310,8 @@ func (m *module) sessionKey(id string, rec *sessionRecord) string {
 	return m.stateKey(id, rec, m.schema.Initial())
 }
 
-// stateKey computes the key of v. The key function sees the session as its
-// record says, without any way to change it.
+// stateKey computes the key of v. The key function gets the session as its
+// record says, and cannot change it.
 func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 	if !m.key.calls {
 		return m.key.key(nil, v)
@@ -324,12 +325,12 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 func (m *module) longKey(key string) error {
 	return &Error{
 		Code: ErrInvalid, Module: m.name, Phase: "resolve", KeyHash: keyHash(key), Message: "the key is too long",
-		Err: fmt.Errorf("a key of %d bytes, up to %d are taken", len(key), maxKey),
+		Err: fmt.Errorf("the key has %d bytes, the limit is %d", len(key), maxKey),
 	}
 }
 
-// keepsNoCookie reports whether a change of the key renews the cookie.
-func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
+// renewsCookie reports whether a change of the key renews the cookie.
+func (m *module) renewsCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
 
 // guestWaits reports whether a login of another program has left a guest's
 // state of the module.
@@ -355,7 +356,8 @@ func (a *registry) hookElsewhere(list *catalogRecord, key string) bool {
 	})
 }
 
-// A foreignModule is one of the store's that this App does not register.
+// A foreignModule is a module in the store's list that this App does not
+// register.
 type foreignModule struct {
 	scope, name string
 	byUser      bool
@@ -377,7 +379,7 @@ func (a *registry) foreign(list *catalogRecord) (all []foreignModule) {
 	return all
 }
 
-// foreignStates returns the keys in the store of what a session can have of
+// foreignStates returns the keys that a session can have in the store for
 // modules that this App does not register.
 func (a *registry) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
 	for _, m := range a.foreign(list) {

@@ -9,11 +9,11 @@ import (
 	"github.com/stay-go/stay/internal/signing"
 )
 
-// join answers a Login whose cookie is refused if it is the one that has
-// replaced the cookie, sent twice. A browser does that when a button is clicked
-// twice, and keeps the answer to one request only, often not the first: without
-// its cookie the visitor would be refused for as long as an ended session is
-// answered quietly, although the program has just made sure who it is.
+// join answers a Login with a refused cookie if the same Login, sent twice, has
+// replaced that cookie. A browser sends it twice when a button is clicked
+// twice, and keeps only one answer, often the second. Without the new cookie
+// the visitor would get ErrEnded for a minute, although the program has just
+// checked the password.
 func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
 	if user == "" || v.gone || v.drawn {
 		return false, nil
@@ -58,7 +58,7 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 		return nil, ended()
 	}
 	if v.drawn && !v.carried {
-		return nil, nil // nobody knows the id yet
+		return nil, nil // no client knows the id yet
 	}
 	switch _, ok, err := v.fresh(ctx); {
 	case err != nil:
@@ -89,7 +89,7 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 	return v.follow(ctx, v.gen, rec), nil
 }
 
-// takesCookie fails if the header of the response was sent.
+// takesCookie fails if the response's header was written.
 func (v *visit) takesCookie(bool) error {
 	if !v.carrier.Open() {
 		return headerSent()
@@ -107,13 +107,14 @@ func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) erro
 	return v.issue(ctx, time.UnixMilli(rec.Expires))
 }
 
-// carry sees to it that the browser has a cookie that lasts: a new session
-// needs one, and an old one slides once in a tenth of the idle time, together
-// with the session's record.
+// carry makes sure that the browser has a cookie that lasts: a new session
+// needs one, and an old cookie slides once in a tenth of the idle time,
+// together with the session's record.
 func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*engine.Version, error) {
 	open := v.carrier.Open()
 	idle := v.ss.app.opts.IdleTimeout
-	// More than idle is left by a clock that was ahead, or another IdleTimeout.
+	// A clock that was ahead, or a longer IdleTimeout, may have left more than
+	// idle.
 	if left := v.idleEnd.Sub(now); !v.drawn && (left < idle-idle/10 || left > idle) {
 		v.ss.app.keepGuests(v.key, is.Value.(*sessionRecord), now)
 	}
@@ -141,7 +142,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 				return nil, err
 			}
 			if err != nil || rec == nil {
-				break // the old cookie is good for a while; a later request tries again
+				break // the old cookie is valid for a while; a later request tries again
 			}
 			until = time.UnixMilli(rec.Expires)
 			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {
@@ -158,7 +159,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 	return is, nil
 }
 
-// issue puts a token into the response that is good until the time given.
+// issue puts a token into the response that is valid until the given time.
 func (v *visit) issue(ctx context.Context, until time.Time) error {
 	until = until.Truncate(time.Second)
 	token, err := v.ring.Sign(ctx, &signing.Token{ID: v.cookie, Gen: v.gen, Created: v.created, IdleEnd: until})

@@ -17,6 +17,9 @@
 // WebSockets and uploads are plain handlers behind Sessions, which use the
 // methods of stay.State and, for errors, [Error].
 //
+// Servers without net/http, such as fasthttp and servers for RPC, begin the
+// session of a request with [Visits].
+//
 // # Requests from elsewhere
 //
 // Sessions puts every request behind http.CrossOriginProtection: a browser's

@@ -53,13 +53,18 @@ func statusOf(code stay.Code) int {
 // is JSON for a client that prefers it, an HTML fragment for htmx and plain
 // text for all others, unless Options.Error writes it.
 //
-// If the header of the response has been sent, err is only logged. Behind
-// Sessions that is known; elsewhere Error writes in any case. A nil err does
-// nothing.
+// Headers that describe a body, such as Etag and Cache-Control, are removed if
+// the handler has set them; what was there before Sessions stays, and so does
+// the Content-Encoding of a middleware between Sessions and the handler. If the
+// header of the response has been sent, err is only logged. Behind Sessions that
+// is known, also after its handler has returned; elsewhere Error writes in any
+// case. A nil err does nothing.
 func Error(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		return
 	}
+	w = through(w, r)
+	takeBack(w, r)
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
 }
 
@@ -81,10 +86,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		return
 	}
 	h := w.Header()
-	// These headers describe the body that is dropped, not this one.
-	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Disposition", "Content-Length", "Etag", "Last-Modified"} {
-		h.Del(name)
-	}
+	h.Del("Content-Length") // nobody can have known the length of this body
 	h.Set("X-Content-Type-Options", "nosniff")
 	if status == http.StatusServiceUnavailable && stay.CodeOf(err) != stay.ErrUnknown { // that may have happened
 		h.Set("Retry-After", "1")
@@ -109,7 +111,7 @@ func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, 
 	defer b.end()
 	s.onError(&rec, r, status, err)
 	if long := rec.err(); long != nil {
-		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote too much", slog.Any("error", long))
+		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote more than Options.MaxResponse", slog.Any("error", long))
 		return false
 	}
 	rec.send()

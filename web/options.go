@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
@@ -83,10 +84,10 @@ type Options struct {
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
 	// fragment or JSON. If it writes more than MaxResponse, the built-in body
-	// is sent after all. w is buffered. Of the headers that were set before,
-	// those that described another body are removed. The status is sent unless
-	// Error sets another one. err may hold causes that are not for clients:
-	// show stay.FieldErrors and your own texts, never err itself.
+	// is sent after all. w is buffered. Headers that the failed handler set to
+	// describe its own body are removed. The status is sent unless Error sets
+	// another one. err may hold causes that are not for clients: show
+	// stay.FieldErrors and your own texts, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
@@ -112,7 +113,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last three.
+// construction, except for the last few.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -129,6 +130,10 @@ type settings struct {
 	binder  bind.Binder
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
+
+	// unshared says that the log has told of a cookie that was meant for shared
+	// caches, unseen of one whose answer nobody has seen.
+	unshared, unseen atomic.Bool
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
@@ -136,7 +141,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		o = &Options{}
 	}
 	if app == nil {
-		panic("web: Sessions needs an App; make one with stay.New")
+		panic("web: Sessions needs an App: make one with stay.New")
 	}
 	core := access.AppOf(app)
 	s := &settings{
@@ -157,7 +162,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 	checkCookieName(s.plainName)
 	s.secureName = hostPrefix + s.plainName
 	if s.secure > SecureNever {
-		panic("web: Options.Secure is none of SecureAuto, SecureAlways and SecureNever")
+		panic("web: Options.Secure must be SecureAuto, SecureAlways or SecureNever")
 	}
 	if s.crossOrigin == nil {
 		s.crossOrigin = http.NewCrossOriginProtection()

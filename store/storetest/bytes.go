@@ -113,8 +113,8 @@ var byteRules = []rule{
 	},
 }
 
-// checkSlicesKept holds on to everything that went in and came out while the
-// store goes on to do all it can, and compares at the end.
+// checkSlicesKept keeps all slices that it passed in or got back while the
+// store does all kinds of work, and compares them at the end.
 func checkSlicesKept(e *env) {
 	type kept struct {
 		what       string

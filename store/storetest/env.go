@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// An env is what the check of one rule works with. Its methods fail the rule if
-// the store's answer is not one that the method allows. Only the goroutine of
-// the check may call them.
+// An env serves the check of one rule. Its methods fail the rule if the store's
+// answer is not one that the method allows. Only the goroutine of the check may
+// call them.
 type env struct {
 	t      tb
 	ctx    context.Context

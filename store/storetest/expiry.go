@@ -9,7 +9,7 @@ import (
 
 // grace is how far the clock of a call may be behind that of an earlier call,
 // for every store. Beyond that, a store that does not declare Expire may have
-// dropped what it saw expired.
+// dropped expired records.
 const grace = 30 * time.Second
 
 var expiryRules = []rule{
