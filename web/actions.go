@@ -88,7 +88,7 @@ func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(cfg, w, r, "GET, HEAD")
 		return
 	case r.Method == http.MethodPost:
-		p := readPayload(cfg, r)
+		p := readPayload(cfg, r, false)
 		if err = p.err; err == nil {
 			v, err = m.core.Do(r.Context(), action, p)
 		}

@@ -70,7 +70,7 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 		if refuseSafe(cfg, w, r) {
 			return
 		}
-		p := readPayload(cfg, r)
+		p := readPayload(cfg, r, false)
 		if p.err != nil {
 			fail(cfg, w, r, 0, p.err)
 			return

@@ -75,9 +75,38 @@ type Options struct {
 	// Handle and Actions read, or let their functions read, and that Payload
 	// and Bind read; 1 MiB by default. Longer bodies are answered with 413. If
 	// a form was parsed before, Update, Do, Actions, Payload and Bind count its
-	// names, values and files. Plain handlers that read the body themselves set
+	// names and values, and all but Payload and Bind its files. Plain handlers that read the body themselves set
 	// their own limit with http.MaxBytesReader.
 	MaxBody int64
+	// IgnoreField says which names of a body are left out that what it is bound
+	// to does not have, such as "coupon", "address.floor" or "items[2].note". A
+	// name that is not left out is stay.ErrMalformed.
+	//
+	// By default all are left out of forms, of addresses and of the JSON that
+	// htmx and Datastar send, because a page has more parts than one and may be
+	// newer than the program; in development mode the log names each once. No
+	// name is left out of other JSON. Names of well-known tokens and captchas,
+	// names that begin with an underscore, and where a button with an image was
+	// clicked, are always left out of what a page sends.
+	//
+	// Names of fields tagged stay:"private" or stay:"key" are errors in any case.
+	// It may be called concurrently.
+	IgnoreField func(r *http.Request, name string) bool
+	// Message returns what a person is told of a value that does not fit, in
+	// place of the built-in English text, which is used if it returns "". key
+	// says what is wrong, and args what belongs to it:
+	//
+	//	text, number, whole_number, boolean, date   what it must be
+	//	whole_number_between                        the same; args: least, greatest
+	//	list, object                                the same, in JSON
+	//	refused                                     a type that reads itself refuses it
+	//	several                                     too many values; args: their number
+	//	too_many                                    too many items; args: how many may be
+	//	digits, too_great, base64                   numbers and bytes in JSON
+	//
+	// More keys are about bodies that only a program can have made. A new version
+	// of Stay may have more. It may be called concurrently.
+	Message func(r *http.Request, field, key string, args ...any) string
 	// MaxResponse is the number of bytes that View, Update, Do and Handle
 	// buffer, 4 MiB by default. A longer response is answered with 500, and an
 	// Update that wrote it commits nothing.
@@ -93,8 +122,8 @@ type Options struct {
 
 // String describes the options for logs. It counts the Keys and shows none.
 func (o Options) String() string {
-	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t}",
-		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t}",
+		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil)
 }
 
 // Format implements fmt.Formatter: with every verb, Options are printed as
@@ -126,10 +155,13 @@ type settings struct {
 	maxBody     int64
 	maxResponse int
 	onError     func(http.ResponseWriter, *http.Request, int, error)
+	ignoreField func(*http.Request, string) bool
+	message     func(*http.Request, string, string, ...any) string
 
 	binder  bind.Binder
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
+	ignored names          // of fields that were left out
 
 	// unshared says that the log has told of a cookie that was meant for shared
 	// caches, unseen of one whose answer nobody has seen.
@@ -155,6 +187,8 @@ func newSettings(app *stay.App, o *Options) *settings {
 		maxBody:     o.MaxBody,
 		maxResponse: o.MaxResponse,
 		onError:     o.Error,
+		ignoreField: o.IgnoreField,
+		message:     o.Message,
 	}
 	if s.plainName == "" {
 		s.plainName = defaultCookie

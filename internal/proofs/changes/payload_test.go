@@ -79,11 +79,11 @@ func TestARefusedPayloadOfDoNamesItsFields(t *testing.T) {
 		"add": stay.WithPayload(func(*stay.Call, *testkit.Counter, step) error { return nil }),
 	}})
 	_, err := s.Do(t.Context(), "add", json.RawMessage(`{"by":"x"}`))
-	testkit.WantCode(t, err, stay.ErrMalformed)
+	testkit.WantCode(t, err, stay.ErrInvalid)
 	if got := stay.FieldErrors(err); len(got) != 1 || got["by"] != "must be a whole number" {
 		t.Errorf("fields %q", got)
 	}
-	if want := "malformed: by: must be a whole number"; !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "must be") != 1 {
+	if want := "invalid: by: must be a whole number"; !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "must be") != 1 {
 		t.Errorf("%q, want it to end in %q", err, want)
 	}
 }

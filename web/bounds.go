@@ -176,14 +176,18 @@ func valuesLength(values map[string][]string) int64 {
 	return n + int64(max(pairs-1, 0)) // &
 }
 
-// tooLarge adds the code to the error of a body that has reached a limit of
-// http.MaxBytesReader.
-func tooLarge(err error) error {
+// asRequestError adds the code to errors of net/http that are about the request:
+// of a body that has reached a limit of http.MaxBytesReader, and of a file that
+// is not there.
+func asRequestError(err error) error {
 	if hasCode(err) {
 		return err
 	}
 	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
 		return tooLong(long.Limit, err)
+	}
+	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) || errors.Is(err, http.ErrMissingBoundary) {
+		return malformed("a file is missing: send it with the form, as multipart/form-data", err)
 	}
 	return err
 }
