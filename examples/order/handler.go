@@ -2,6 +2,7 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"net/http"
 
 	"github.com/a-h/templ"
@@ -35,25 +36,33 @@ func newHandler(app *stay.App) http.Handler {
 		if o.Number != "" {
 			return next(w, r, o)
 		}
-		return render(w, r, http.StatusOK, teaPage(o, teaForm(o)))
+		tea := Tea{Tins: 1}
+		if o.Tea != nil {
+			tea = *o.Tea
+		}
+		return render(w, r, teaPage(o, web.NewForm(tea)))
 	}))
 	mux.Handle("GET /delivery", web.View(order, func(w http.ResponseWriter, r *http.Request, o *Order) error {
 		if o.Number != "" || o.Tea == nil {
 			return next(w, r, o)
 		}
-		return render(w, r, http.StatusOK, deliveryPage(o, deliveryForm(o)))
+		var delivery Delivery
+		if o.Delivery != nil {
+			delivery = *o.Delivery
+		}
+		return render(w, r, deliveryPage(o, web.NewForm(delivery)))
 	}))
 	mux.Handle("GET /check", web.View(order, func(w http.ResponseWriter, r *http.Request, o *Order) error {
 		if o.Next() != "/check" {
 			return next(w, r, o)
 		}
-		return render(w, r, http.StatusOK, checkPage(o))
+		return render(w, r, checkPage(o))
 	}))
 	mux.Handle("GET /placed", web.View(order, func(w http.ResponseWriter, r *http.Request, o *Order) error {
 		if o.Number == "" {
 			return next(w, r, o)
 		}
-		return render(w, r, http.StatusOK, placedPage(o))
+		return render(w, r, placedPage(o))
 	}))
 
 	mux.Handle("POST /tea", step(order, "tea", teaPage))
@@ -70,34 +79,33 @@ func newHandler(app *stay.App) http.Handler {
 	// What the tea in the form costs, for htmx: a component is a part of a page
 	// as well as a whole answer.
 	mux.Handle("POST /price", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		var in Tea
-		err := web.Bind(r, &in)
-		if stay.FieldErrors(err) != nil {
-			return render(w, r, http.StatusOK, price(nil))
-		}
-		if err != nil {
+		form, err := web.ReadForm[Tea](r)
+		if err != nil && !errors.Is(err, stay.ErrInvalid) {
 			return err
 		}
-		return render(w, r, http.StatusOK, price(&in))
+		return render(w, r, price(form))
 	}))
 
 	return secure(web.Sessions(app, &web.Options{Cookie: "order"})(mux))
 }
 
-// step returns the handler of a form: it runs the action, and goes on to the
-// next step or shows the form again.
-func step(order *stay.State[Order], action string, page func(*Order, form) templ.Component) http.Handler {
+// step returns the handler of a form: it runs the action and goes on to the next
+// step, or shows the form again.
+func step[T any](order *stay.State[Order], action string, page func(*Order, *web.Form[T]) templ.Component) http.Handler {
 	return web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		o, err := order.Do(r.Context(), action, web.Payload(r))
-		if wrong := stay.FieldErrors(err); wrong != nil {
-			if o, err = order.Get(r.Context()); err != nil {
-				return err
-			}
-			_ = r.FormValue("") // parses the form
-			return render(w, r, http.StatusUnprocessableEntity, page(o, form{r.PostForm, wrong}))
+		form, err := web.ReadForm[T](r)
+		var o *Order
+		if err == nil {
+			o, err = order.Do(r.Context(), action, form)
 		}
 		if err != nil {
-			return err
+			return form.Again(err, func(w http.ResponseWriter) error { // with status 422
+				o, err := order.Get(r.Context())
+				if err != nil {
+					return err
+				}
+				return render(w, r, page(o, form))
+			})
 		}
 		return next(w, r, o)
 	})
@@ -110,9 +118,8 @@ func next(w http.ResponseWriter, r *http.Request, o *Order) error {
 }
 
 // render answers with a component.
-func render(w http.ResponseWriter, r *http.Request, status int, c templ.Component) error {
+func render(w http.ResponseWriter, r *http.Request, c templ.Component) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.WriteHeader(status)
 	return c.Render(r.Context(), w)
 }
 

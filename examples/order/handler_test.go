@@ -76,6 +76,7 @@ func TestFormsAreShownAgain(t *testing.T) {
 			"Please choose a tea.", "1 to 20 tins, please.", `value="21"`, `checked>`, `aria-describedby="tins-wrong"`,
 		}},
 		{"/tea", url.Values{"kind": {"Assam"}, "tins": {"some"}}, []string{`id="tins-wrong"`, `value="some"`, `<option value="Assam" selected>`}},
+		{"/tea", url.Values{"kind": {"Coffee"}, "tins": {""}}, []string{"kind-wrong", "tins-wrong"}},
 		{"/tea", url.Values{"kind": {"Assam"}, "tins": {""}}, []string{`id="tins-wrong"`}},
 		{"/delivery", url.Values{"name": {`"><script>`}, "address": {" "}, "day": {"2001-01-01"}}, []string{
 			`value="&#34;&gt;&lt;script&gt;"`, "Please fill this in.", "That is too soon: tomorrow at the earliest.", `value="2001-01-01"`,

@@ -28,9 +28,9 @@ type Tea struct {
 
 // Delivery is the form of the second step.
 type Delivery struct {
-	Name    string `json:"name"`
-	Address string `json:"address"`
-	Day     string `json:"day"` // as in 2026-12-24
+	Name    string    `json:"name"`
+	Address string    `json:"address"`
+	Day     time.Time `json:"day,omitzero"` // empty: Validate says what to do
 }
 
 // Module is a definition, plain data: the program and its tests each register
@@ -147,21 +147,15 @@ func checkText(name, text string) error {
 
 func (d *Delivery) checkDay() error {
 	first, last := days()
-	switch day, err := time.Parse(time.DateOnly, d.Day); {
-	case err != nil:
+	switch {
+	case d.Day.IsZero():
 		return stay.Invalid("day", "Please choose a day.")
-	case day.Before(first):
+	case d.Day.Before(first):
 		return stay.Invalid("day", "That is too soon: tomorrow at the earliest.")
-	case day.After(last):
+	case d.Day.After(last):
 		return stay.Invalid("day", fmt.Sprintf("That is too late: in %d days at most.", maxDays))
 	}
 	return nil
-}
-
-// Date is the day as people write it.
-func (d *Delivery) Date() string {
-	day, _ := time.Parse(time.DateOnly, d.Day)
-	return day.Format("2 January 2006")
 }
 
 // days are the first and the last day on which tea can be delivered.

@@ -37,7 +37,7 @@ func TestEverybodyHasOneVote(t *testing.T) {
 	a, b := exampletest.Visit(t, handler), exampletest.Visit(t, handler)
 	wantEvents(t, a, "GET", "/votes", "", "Nobody has voted yet")
 	wantEvents(t, a, "POST", "/vote", `{"choice":"Assam"}`, "datastar-patch-elements", row(1, 1), "your vote", "One vote")
-	wantEvents(t, b, "POST", "/vote", `{"choice":"Darjeeling"}`, "2 votes")
+	wantEvents(t, b, "POST", "/vote", `{"choice":"Darjeeling","suggestion":"Sencha","other":1}`, "2 votes")
 	wantEvents(t, a, "POST", "/vote", `{"choice":"Darjeeling"}`, row(0, 2), row(2, 2), "2 votes") // another answer
 	wantEvents(t, a, "POST", "/vote", `{"choice":"Darjeeling"}`, row(2, 2), "2 votes")            // a repeated request
 	wantEvents(t, b, "POST", "/withdraw", `{}`, row(1, 1), "One vote")

@@ -56,7 +56,7 @@ func page(p *Poll, mine string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<form data-on:submit=\"@post('/vote', {filterSignals: {include: /^choice$/}})\">")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 3, "<form data-on:submit=\"@post('/vote')\">")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -64,7 +64,7 @@ func page(p *Poll, mine string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<div class=\"row\"><button type=\"button\" id=\"withdraw\" data-on:click=\"$choice = ''; @post('/withdraw')\">Take my vote back</button> <button class=\"primary\" id=\"vote\">Vote</button></div></form><form class=\"line\" data-on:submit=\"@post('/suggest', {filterSignals: {include: /^suggestion$/}})\"><input id=\"suggestion\" data-bind:suggestion aria-label=\"Another tea\" placeholder=\"Another tea\" autocomplete=\"off\"> <button id=\"suggest\">Suggest</button></form></section><p class=\"note\" data-on-interval__duration.3s=\"@get('/votes')\">One poll for everybody. The page asks for the votes every few seconds. They survive a restart and kill -9.</p><noscript><p class=\"note\">This page needs JavaScript.</p></noscript></main></body></html>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 4, "<div class=\"row\"><button type=\"button\" id=\"withdraw\" data-on:click=\"$choice = ''; @post('/withdraw')\">Take my vote back</button> <button class=\"primary\" id=\"vote\">Vote</button></div></form><form class=\"line\" data-on:submit=\"@post('/suggest')\"><input id=\"suggestion\" data-bind:suggestion aria-label=\"Another tea\" placeholder=\"Another tea\" autocomplete=\"off\"> <button id=\"suggest\">Suggest</button></form></section><p class=\"note\" data-on-interval__duration.3s=\"@get('/votes')\">One poll for everybody. The page asks for the votes every few seconds. They survive a restart and kill -9.</p><noscript><p class=\"note\">This page needs JavaScript.</p></noscript></main></body></html>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

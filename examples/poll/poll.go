@@ -35,7 +35,7 @@ var Module = stay.Module[Poll]{
 }
 
 // A Vote is the payload of "vote", a Suggestion that of "suggest". Their fields
-// are signals of the page.
+// are signals of the page; those that a payload does not have are left out.
 type (
 	Vote struct {
 		Choice string `json:"choice"`
