@@ -52,7 +52,7 @@ func New(s store.Store, opts *Options) *App {
 	app.sessions.init(app.registry)
 	app.keys = newKeys(app)
 	app.observer.begin()
-	// A goroutine of its own reads the keys, because a user's hook may hold up a
+	// A separate goroutine reads the keys, because a user's hook may hold up a
 	// sweep.
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })

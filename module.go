@@ -53,8 +53,8 @@ type Module[S any] struct {
 	// was destroyed, does not expire. Stored states need a store that finds what
 	// has expired. Otherwise the rules of OnDestroyed hold.
 	OnExpire func(*Call, *S)
-	// OnError is told of the module's failures instead of Options.OnError, by
-	// the same rules.
+	// OnError gets the module's failures instead of Options.OnError, by the same
+	// rules.
 	OnError func(*Call, *Error)
 	// Adopt decides what becomes of a guest's state when its session gets a key
 	// that has a state already, as at a login: it may change stored, which has the

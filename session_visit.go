@@ -151,7 +151,7 @@ func (v *visit) known(ctx context.Context) (bool, error) {
 
 func (v *visit) use() { v.carrier.Used() }
 
-// open reads the cookie, or draws an id if there is none that is valid.
+// open reads the cookie, or draws an id if there is no valid cookie.
 func (v *visit) open(ctx context.Context) error {
 	if v.opened {
 		return nil

@@ -35,8 +35,8 @@
 // [Delete] reaches an expired record: a Delete that names its revision removes
 // it. So exactly one caller can claim an expired record. The clock of the store
 // plays no part, and time may go backwards between calls. Only a store without
-// [Features].Expire may drop records, and only those that expired more than a
-// minute before.
+// [Features].Expire may drop records, and only those that it saw expired more
+// than a minute before.
 //
 // # C5: durability and features
 //

@@ -75,8 +75,9 @@ type Options struct {
 	// Handle and Actions read, or let their functions read, and that Payload
 	// and Bind read; 1 MiB by default. Longer bodies are answered with 413. If
 	// a form was parsed before, Update, Do, Actions, Payload and Bind count its
-	// names and values, and all but Payload and Bind its files. Plain handlers that read the body themselves set
-	// their own limit with http.MaxBytesReader.
+	// names and values, and all but Payload and Bind its files. Plain handlers
+	// that read the body themselves set their own limit with
+	// http.MaxBytesReader.
 	MaxBody int64
 	// IgnoreField says which names of a body are left out that what it is bound
 	// to does not have, such as "coupon", "address.floor" or "items[2].note". A

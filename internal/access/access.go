@@ -123,7 +123,7 @@ type Change interface {
 }
 
 // A State is the core of a *stay.State. Values are pointers to the state's
-// struct, owned by whoever gets them.
+// struct, owned by the caller.
 type State interface {
 	Name() string
 	// Get returns the committed state.

@@ -74,7 +74,7 @@ type Kind struct {
 	salt     uint64 // makes the hashes of its keys differ from those of other kinds
 }
 
-// A single leads to the only instance of a kind.
+// A single points to the only instance of a kind.
 type single struct {
 	in   atomic.Pointer[Instance] // nil = not in memory
 	used atomic.Bool              // since the cache last looked

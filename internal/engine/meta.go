@@ -91,7 +91,7 @@ func (w writer) append(b []byte) []byte {
 	return binary.AppendUvarint(append(b, w.node[:]...), w.seq)
 }
 
-// writersOf yields the writers in Record.Meta, up to the first that is none.
+// writersOf yields the writers in Record.Meta, up to the first empty one.
 func writersOf(meta []byte) iter.Seq[writer] {
 	return func(yield func(writer) bool) {
 		if len(meta) < metaHeader || meta[0] != metaFormat {

@@ -49,7 +49,7 @@ type effects struct {
 	restart *member // the first of those that start again
 	commit  bool    // send working to the store
 	pause   bool    // let others arrive, then call endPause
-	cause   error   // why members are told failed or unknown; not set by the machine
+	cause   error   // why members get failed or unknown; not set by the machine
 }
 
 // enter asks for the turn.
@@ -145,8 +145,8 @@ func (m *machine) next(e *effects) {
 	}
 }
 
-// open ends the batch: its members are told v, and the next one gets the turn
-// if nothing prevents that.
+// open ends the batch: its members get v, and the next one gets the turn if
+// nothing prevents that.
 func (m *machine) open(e *effects, v verdict) {
 	e.members, e.told = m.batch.take(), v
 	m.shut = false

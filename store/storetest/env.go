@@ -153,7 +153,7 @@ func (e *env) conflict(writes ...store.Write) store.Result {
 }
 
 // rejected fails unless the result is Rejected with an error that is target;
-// nil stands for any error.
+// nil means any error.
 func (e *env) rejected(res store.Result, target error, what string) {
 	e.t.Helper()
 	if res.Outcome != store.Rejected {

@@ -188,7 +188,7 @@ func checkErrors(x *trial) {
 		if t := a.header["Content-Type"]; len(t) != 1 || t[0] != "text/plain; charset=utf-8" {
 			x.Errorf("POST %s: Content-Type %q", path, t)
 		}
-		b.want("POST", path, 422, `{"error":{"code":"invalid","message":"n: is no number","fields":{"n":"is no number"}}}`+"\n", "Accept", "application/json")
+		b.want("POST", path, 422, `{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"n: is no number","error":{"code":"invalid","message":"n: is no number","fields":{"n":"is no number"}}}`+"\n", "Accept", "application/json")
 		b.want("GET", "/own", 200, "0")
 		if a := b.do("POST", "/nowhere"); a.status != 404 || a.body == "" || strings.Contains(a.body, "Internal") {
 			x.Errorf("no route: %v", a)

@@ -144,7 +144,7 @@ func TestOnlyGetWorksInsideAChange(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrBusy)
 	var se *stay.Error
 	if !errors.As(err, &se) || se.Message == "" {
-		t.Errorf("%v does not say the mend", err)
+		t.Errorf("%v does not name the fix", err)
 	}
 	testkit.WantCount(t, ctx, s, 1)
 }

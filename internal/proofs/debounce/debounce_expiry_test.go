@@ -67,7 +67,7 @@ func TestChangeAcrossExpiryRunsAgain(t *testing.T) {
 			return nil
 		})
 		if !slices.Equal(seen, []int{2, 0}) {
-			t.Errorf("the change ran on %v, want 2 and then what begins anew", seen)
+			t.Errorf("the change ran on %v, want 2 and then the initial state", seen)
 		}
 		testkit.WantCount(t, t.Context(), s, 1)
 		testkit.Sleep(time.Second)
@@ -227,7 +227,7 @@ func TestRunDoesNotChangeWhatExpiredDuringItsSave(t *testing.T) {
 		rule.Remove()
 		gate.Open()
 		if err := <-changed; err != nil || !slices.Equal(seen, []int{1, 0}) {
-			t.Errorf("%v, ran on %v, want 1 and then what begins anew", err, seen)
+			t.Errorf("%v, ran on %v, want 1 and then the initial state", err, seen)
 		}
 		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 1)
