@@ -63,10 +63,11 @@ func TestInBrowser(t *testing.T) {
 	picture("order-wrong-390-dark.png")
 	v.Look(900, 700, "light")
 
-	// The price follows the form.
+	// The price follows the form, and what is mended is wrong no more.
 	v.enter("kind", "Darjeeling")
 	v.enter("tins", "2")
 	v.WantText("#price", "€ 31.50")
+	v.WantValue("the number of messages", `String(document.querySelectorAll(".wrong, [aria-invalid]").length)`, "0")
 	picture("order-tea.png")
 	v.Click("#next")
 	v.wantAt("/delivery", "Where does it go?")

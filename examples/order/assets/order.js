@@ -3,3 +3,9 @@
 for (const name of ["htmx:sendError", "htmx:responseError"])
 	addEventListener(name, () => { document.body.dataset.failed = "" })
 addEventListener("htmx:afterSwap", () => { delete document.body.dataset.failed })
+
+// What was wrong with a field is not said of what is entered into it now.
+addEventListener("input", e => {
+	e.target.removeAttribute("aria-invalid")
+	document.getElementById(e.target.id + "-wrong")?.remove()
+})
