@@ -28,6 +28,7 @@ type sessionLife struct {
 	Created int64  `json:"created"`
 	Seen    int64  `json:"seen"`
 	Expires int64  `json:"expires"`
+	Device  string `json:"device,omitempty"` // what the browser says it is
 }
 
 // sessionEvents has what logins, logouts, renewals and the end have set. Most
@@ -42,8 +43,14 @@ type sessionEvents struct {
 	Left   uint32 `json:"left,omitempty"`   // how often User changed from one user to another or to none
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
-	// Keys has the key of each module whose key follows from the state, and for
-	// other modules the guests that wait.
+	LoggedIn  int64 `json:"loggedIn,omitempty"`  // when the login was; 0 also if an older program has made it
+	Confirmed int64 `json:"confirmed,omitempty"` // when Session.Confirm was called last since
+	Until     int64 `json:"until,omitempty"`     // when the login ends and the session with it, by For; 0 = as every session
+	Before    int64 `json:"before,omitempty"`    // Expires before that
+	Closes    bool  `json:"closes,omitempty"`    // the cookie ends with the browser
+
+	// Keys says for modules whose key follows from the state what it is, and for
+	// others what is left to do.
 	Keys map[string]attachment `json:"keys,omitempty"`
 }
 
@@ -96,7 +103,16 @@ func storedSession(stored *store.Record) *sessionRecord {
 	return &rec
 }
 
-// past returns the session's events, to be read only.
+// storedUser is what a record says of a user; nil if it cannot be read.
+func storedUser(stored *store.Record) *userRecord {
+	var rec userRecord
+	if stored.Version > 1 || json.Unmarshal(stored.Value, &rec) != nil {
+		return nil
+	}
+	return &rec
+}
+
+// past returns what has happened to the session, to be read only.
 func (r *sessionRecord) past() sessionEvents {
 	if r == nil || r.events == nil {
 		return sessionEvents{}
@@ -130,7 +146,7 @@ func (r *sessionRecord) memory() int {
 	if r == nil {
 		return 0
 	}
-	bytes := footprint.Bytes(int(unsafe.Sizeof(*r)))
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(len(r.Device))
 	e := r.events
 	if e == nil {
 		return bytes
@@ -146,6 +162,45 @@ func (r *sessionRecord) memory() int {
 		}
 	}
 	return bytes
+}
+
+// ends is when the session ends if it is not used any more.
+func (r *sessionRecord) ends() time.Time {
+	if until := r.past().Until; until != 0 {
+		return time.UnixMilli(until)
+	}
+	return time.UnixMilli(r.Expires)
+}
+
+// over reports whether the login has come to its end, and the session with it;
+// if so, since when.
+func (r *sessionRecord) over(now time.Time) (is bool, since time.Time) {
+	until := r.past().Until
+	return until != 0 && until <= now.UnixMilli(), time.UnixMilli(until)
+}
+
+// login notes that a user logs in for as long as the terms say; nobody with "".
+func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
+	e := r.event()
+	if e.Until != 0 {
+		r.Expires, e.Until, e.Before = e.Before, 0, 0
+	}
+	e.User, e.LoggedIn, e.Confirmed, e.Closes = nil, 0, 0, terms.closes
+	if user == "" {
+		return
+	}
+	e.User, e.LoggedIn = []byte(user), now.UnixMilli()
+	if terms.lasts != 0 {
+		e.Until, e.Before = now.Add(terms.lasts).UnixMilli(), r.Expires
+	}
+}
+
+// loginTerms say how long a login lasts; the zero value is as long as every
+// session.
+type loginTerms struct {
+	lasts  time.Duration // 0 = as IdleTimeout and Lifetime say
+	closes bool          // the cookie ends with the browser
+	wrong  bool          // For was given what makes no sense
 }
 
 // user returns who is logged in, "" = nobody.

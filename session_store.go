@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -18,6 +19,9 @@ type sessions struct {
 	kind    *engine.Kind
 	users   *engine.Kind
 	limiter limiter
+
+	// What is logged once.
+	foreignSent, severalSent atomic.Bool
 }
 
 func (ss *sessions) init(app *registry) {
@@ -49,7 +53,21 @@ func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 // whether it is still valid.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Seen = now.UnixMilli()
+	if until := rec.past().Until; until != 0 {
+		rec.Expires = max(rec.Expires, until)
+		return
+	}
 	rec.Expires = max(rec.Expires, ss.endsAt(time.UnixMilli(rec.Created), now).UnixMilli())
+}
+
+// keepsUntil is when states of a session are out of reach, however much it is
+// used.
+func (ss *sessions) keepsUntil(created time.Time, rec *sessionRecord) time.Time {
+	life := created.Add(ss.app.opts.Lifetime)
+	if until := time.UnixMilli(rec.past().Until); until.After(life) {
+		return until
+	}
+	return life
 }
 
 // endsAt is when a session that was used at now ends.
@@ -138,8 +156,7 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 func (ss *sessions) store(ctx context.Context, is *seen) error {
 	_, err := ss.change(ctx, is.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = ss.record(is.created, is.idleEnd, now)
-			rec.Gen = is.gen
+			rec = is.begun(ss, now)
 		}
 		return rec, nil
 	})
@@ -263,14 +280,15 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 		if err := ss.begin(is.session); err != nil {
 			return nil, err
 		}
-		rec = ss.record(is.created, is.idleEnd, now)
-		rec.Gen = is.gen
+		rec = is.begun(ss, now)
+	} else if device := deviceOf(is.carrier); device != "" {
+		rec.Device = device
 	}
 	// The record must outlive the old cookie, which may be valid for longer than
 	// the present IdleTimeout: without the record the old cookie would count as
 	// valid again.
 	rec.Expires = max(rec.Expires, is.idleEnd.UnixMilli())
-	if !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
+	if is.anew || !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,10 +26,12 @@ type exchange struct {
 	context.Context // of the request; the exchange is found in it
 
 	next     http.ResponseWriter
-	request  *http.Request // the handler's
+	request  *http.Request // the handler's; nil: of a Visit
 	settings *settings
 	https    bool
 	known    bool // the browser has sent a cookie
+
+	device string // as the browser describes itself
 
 	mu      sync.Mutex
 	sealed  bool // the header is complete: it has gone out, or is about to
@@ -45,8 +48,9 @@ type exchange struct {
 	// handler asked for the header; asked says that it has asked.
 	before     http.Header
 	asked      bool
-	askedSince bool // since a token was issued
-	hints      bool // informational answers were sent
+	askedSince bool        // since a token was issued
+	hints      bool        // informational answers were sent
+	unanswered *time.Timer // the connection was taken over
 
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
@@ -107,6 +111,18 @@ func (x *exchange) Open() bool {
 	return !x.sealed && !x.passed()
 }
 
+// maxDevice bounds, in bytes, what is kept of a browser's description.
+const maxDevice = 200
+
+// Device implements access.Describer.
+func (x *exchange) Device() string {
+	text := x.device
+	if len(text) > maxDevice {
+		text = text[:maxDevice]
+	}
+	return strings.Clone(strings.ToValidUTF8(text, "")) // it may be a piece of all headers
+}
+
 // seal adds the session's headers. It is called when the header is about to be
 // sent; later calls do nothing.
 func (x *exchange) seal() {
@@ -122,7 +138,7 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
-		h.Add("Set-Cookie", setCookie(s.cookieName(x.https), *x.token, x.expires, s.core.Now(), x.https))
+		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.mark(h)
 }
@@ -133,9 +149,7 @@ func (x *exchange) seal() {
 // request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
 	all.exchange.seal()
-	if all.returned {
-		all.exchange.checkSent()
-	}
+	all.exchange.checkSent(all.returned)
 	handBack(&all.request, outer)
 }
 
@@ -207,7 +221,7 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
 	if err == nil && !x.sent.Swap(true) {
-		x.checkHijack()
+		x.hijacked()
 	}
 	return conn, buf, err
 }

@@ -88,28 +88,41 @@ func wroteHeader(v reflect.Value) (yes, known bool) {
 	return false, false
 }
 
-// checkHijack is called when the connection was taken over before the header was
-// sent. Whoever has asked for the header since the cookie was issued is taken to
-// send it, which cannot be seen.
+// answerTime is how long who has taken over a connection has to begin an answer.
+const answerTime = 100 * time.Millisecond
+
+// hijacked is called when the connection was taken over before the header was
+// sent. Whoever asks for the header after the cookie was issued is taken to send
+// it, which cannot be seen: upgraders get it before they take over, and
+// httputil.ReverseProxy asks a moment later.
+func (x *exchange) hijacked() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.issued && !x.askedSince {
+		x.unanswered = time.AfterFunc(answerTime, x.checkHijack)
+	}
+}
+
 func (x *exchange) checkHijack() {
 	x.mu.Lock()
-	issued, asked := x.issued, x.askedSince
+	asked := x.askedSince
 	x.mu.Unlock()
-	switch {
-	case issued && asked:
-		x.warn(slog.LevelDebug, "stay: a connection was taken over before the session's cookie was sent: whoever answers has to send w.Header()")
-	case issued:
+	if !asked {
 		x.warn(slog.LevelError, "stay: a connection was taken over before the session's cookie was sent, so the session is lost: pass w.Header() to the WebSocket upgrader, or use the session in a page before")
 	}
 }
 
-// checkSent is called when the handler has returned and the header is sealed.
-func (x *exchange) checkSent() {
+// checkSent is called when the handler has ended and the header is sealed;
+// returned says that it has returned, without a panic.
+func (x *exchange) checkSent(returned bool) {
 	x.mu.Lock()
-	issued, asked, hints := x.issued, x.askedSince, x.hints
+	issued, asked, hints, unanswered := x.issued, x.askedSince, x.hints, x.unanswered
 	x.mu.Unlock()
+	if unanswered != nil && unanswered.Stop() {
+		x.checkHijack()
+	}
 	switch {
-	case !issued || hints:
+	case !issued || hints || !returned:
 		return
 	case x.sent.Load():
 		if errors.Is(x.Err(), context.DeadlineExceeded) {
@@ -134,6 +147,15 @@ func (x *exchange) checkTimeout() {
 	}
 }
 
+// where names the request for logs: by its route and not by its path, which may
+// hold what should not be in logs.
+func (x *exchange) where() []slog.Attr {
+	if x.request == nil { // of a Visit
+		return nil
+	}
+	return []slog.Attr{slog.String("method", x.request.Method), slog.String("route", x.request.Pattern)}
+}
+
 // warn logs that the browser has not got the session's cookie, or may not have.
 func (x *exchange) warn(level slog.Level, text string) {
 	log := x.settings.logger()
@@ -144,7 +166,7 @@ func (x *exchange) warn(level slog.Level, text string) {
 	if !ok {
 		return
 	}
-	attrs := []slog.Attr{slog.String("method", x.request.Method), slog.String("route", x.request.Pattern)}
+	attrs := x.where()
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}

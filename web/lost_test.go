@@ -230,7 +230,9 @@ func TestAResponseWrittenPastSessionsIsReported(t *testing.T) {
 func abortable(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			switch p := recover(); p {
+			case nil, http.ErrAbortHandler:
+			default:
 				panic(p)
 			}
 		}()
@@ -301,6 +303,25 @@ func TestACookieLostByHijackIsReported(t *testing.T) {
 			defer conn.Close()
 			answer(conn, h)
 		}, true, ""},
+		{"asked for a moment later", func(t *testing.T, s *site, w http.ResponseWriter, r *http.Request) {
+			if err := s.increase(r); err != nil {
+				t.Error(err)
+			}
+			conn := hijack(t, w)
+			defer conn.Close()
+			answer(conn, w.Header())
+		}, true, ""},
+		{"not sent, in a handler that lasts", func(t *testing.T, s *site, w http.ResponseWriter, r *http.Request) {
+			if err := s.increase(r); err != nil {
+				t.Error(err)
+			}
+			conn := hijack(t, w)
+			defer conn.Close()
+			answer(conn, nil)
+			for s.log.String() == "" && t.Context().Err() == nil {
+				runtime.Gosched()
+			}
+		}, false, "pass w.Header() to the WebSocket upgrader"},
 		{"written by net/http", func(t *testing.T, s *site, w http.ResponseWriter, r *http.Request) {
 			if err := s.increase(r); err != nil {
 				t.Error(err)

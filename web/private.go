@@ -53,7 +53,7 @@ func (x *exchange) unshare(h http.Header) {
 	}
 	x.settings.logger().LogAttrs(x, slog.LevelWarn,
 		"stay: a response that sets the session's cookie was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session where the response is for everybody",
-		slog.String("method", x.request.Method), slog.String("route", x.request.Pattern), slog.Any("removed", removed))
+		append(x.where(), slog.Any("removed", removed))...)
 }
 
 // says reports whether a Cache-Control has a directive without an argument.

@@ -20,15 +20,18 @@ import (
 // caches may not keep it whatever the handler set: a Cache-Control that lets
 // them is replaced, which is logged once.
 //
-// The cookie is HttpOnly, SameSite=Lax and valid for the whole site; see
-// [Secure] for its name on http and https. A cookie that is forged, altered,
-// expired, malformed, too long or sent twice counts as no cookie: the request
-// begins a new session. The content of a cookie is never stored or logged, only
-// a hash of the session's id.
+// The cookie is HttpOnly, SameSite=Lax (but for [Options].Embedded) and valid for
+// the whole site; see [Secure] for its name on http and https. A cookie that is forged, altered,
+// expired, malformed or too long counts as no cookie: the request begins a new
+// session. Of several cookies of that name the one that is valid counts. If
+// several are valid, somebody may have planted one: then the request has no
+// session, as with one that has ended, and no cookie is set. The content of a
+// cookie is never stored or logged, only a hash of the session's id.
 //
 // Requests from other origins that could change anything, or that begin a
 // WebSocket, are answered with 403 before the handler runs; see
-// [Options].CrossOrigin.
+// [Options].CrossOrigin. A default port in Host, as in shop.test:80, is the same
+// origin as none.
 //
 // If the App has modules with ResetOnPageLoad, a request that loads a page
 // resets their states before the handler runs, whether or not the handler uses
@@ -85,7 +88,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	https := s.https(r)
-	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https}}
+	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
 	x := &all.exchange
 	x.token, x.request = &all.token, &all.request
 	cookie := token(r.Header, s.cookieName(https))
@@ -104,21 +107,4 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 	next.ServeHTTP(x, r)
 	all.returned = true
-}
-
-// checkOrigin returns an error for a request from another origin that could
-// change anything. A request to switch protocols is one: a page that opens a
-// WebSocket sends and reads what it likes, with the cookies of its visitor,
-// although the request is a GET.
-func (s *settings) checkOrigin(r *http.Request) error {
-	if len(r.Header["Upgrade"]) == 0 {
-		return s.crossOrigin.Check(r)
-	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		upgrade := *r
-		upgrade.Method = "UPGRADE" // one that the check does not take for safe
-		return s.crossOrigin.Check(&upgrade)
-	}
-	return s.crossOrigin.Check(r)
 }

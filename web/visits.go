@@ -61,7 +61,7 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	}
 	https := s.https(r)
 	w := &bareHeader{}
-	x := &exchange{Context: r.Context(), next: w, settings: s, https: https, token: new(string)}
+	x := &exchange{Context: r.Context(), next: w, settings: s, https: https, device: strings.Clone(r.UserAgent()), token: new(string)}
 	cookie := strings.Clone(token(r.Header, s.cookieName(https)))
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	end := func() http.Header {

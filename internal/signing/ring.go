@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
+	"slices"
 	"sync"
+	"time"
 )
 
 // A signKey signs tokens with HMAC-SHA256. Tokens name it by the first bytes
@@ -150,6 +152,31 @@ func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
 		return t, nil
 	}
 	return nil, nil
+}
+
+// Outlast has what is signed from now on verify for so long, although keys
+// rotate. It is done by whoever sets the keys if the options name them.
+func (r *Ring) Outlast(ctx context.Context, d time.Duration) error {
+	if r.fixed != nil {
+		return nil
+	}
+	return r.keys.outlast(ctx, d)
+}
+
+// Foreign reports whether the value of a cookie has the form of a token that is
+// good at now, and names a key that is not among those in memory: what Verify
+// did not take, and another program may have signed.
+func (r *Ring) Foreign(value string, now time.Time) bool {
+	if len(value) > maxToken {
+		return false
+	}
+	b, err := strictBase64.DecodeString(value)
+	if err != nil || len(b) != len(signKey{}.id)+tokenSize+sha256.Size {
+		return false
+	}
+	id := [4]byte(b)
+	t := parseToken(b[len(id) : len(b)-sha256.Size])
+	return t != nil && t.IdleEnd.After(now) && !slices.ContainsFunc(r.known(), func(k *signKey) bool { return k.id == id })
 }
 
 // Of the forms that decode to the same bytes, only the one that was issued is

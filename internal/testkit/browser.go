@@ -61,16 +61,17 @@ type Response struct {
 	Browser *Browser
 	Sent    bool // the header has been written
 	Issued  []string
+	Expires time.Time // of the last cookie; zero: with the browser
 	WasUsed bool
 	OnIssue func()
 }
 
 // Issue implements access.Carrier.
-func (r *Response) Issue(token string, _ time.Time) bool {
+func (r *Response) Issue(token string, expires time.Time) bool {
 	if r.Sent {
 		return false
 	}
-	r.Issued = append(r.Issued, token)
+	r.Issued, r.Expires = append(r.Issued, token), expires
 	r.Browser.Token = token
 	if r.OnIssue != nil {
 		r.OnIssue()

@@ -75,11 +75,13 @@ func TestRefusedCookiesAreAnsweredQuietlyForAMinute(t *testing.T) {
 						testkit.WantCode(t, err, stay.ErrEnded)
 						_, err = a.p.Update(ctx, func(p *testkit.Profile) error { p.Name = "Eve"; return nil })
 						testkit.WantCode(t, err, stay.ErrEnded)
-						testkit.WantCode(t, stay.SessionFrom(ctx).Login(ctx, "eve"), stay.ErrEnded)
+						testkit.WantCode(t, stay.SessionFrom(ctx).Logout(ctx), stay.ErrEnded)
 						testkit.WantCode(t, stay.SessionFrom(ctx).Renew(ctx), stay.ErrEnded)
 						if len(answer.Issued) > 0 {
 							t.Errorf("%v later the old cookie was answered with %q", wait, answer.Issued)
 						}
+						testkit.LoginAnew(t, &try, "carl", id)
+						testkit.WantState(t, try.Ctx(), a.s, testkit.GuestState)
 					}
 					clk.Advance(2 * time.Second)
 					late := old
