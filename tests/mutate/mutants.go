@@ -22,7 +22,7 @@ var (
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
-var subjects = []string{"signing", "values", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory"}
+var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory"}
 
 // by are the packages that prove what package stay promises: first that of the
 // subject which the mutant is about, if there is one, then the root and the
