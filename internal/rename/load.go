@@ -92,7 +92,7 @@ func (p *Prefixes) show(name int, id string, rec store.Record) (store.Record, er
 // lookAgain looks once more for a record that was found under no name, one name
 // after the other. A store may read the records of one call at different times,
 // so another process may have moved it meanwhile, from a name that was not read
-// yet to one that was. Records move to newer names only.
+// yet to one that was. Records move to newer names only, within one release.
 func (s *Store) lookAgain(ctx context.Context, now time.Time, p *Prefixes, id string) (store.Record, error) {
 	if !s.Features().SoleOwner {
 		for name := len(p.Former) - 1; name >= 0; name-- {

@@ -95,6 +95,58 @@ func TestAStateOfTheReleaseBeforeIsNotHidden(t *testing.T) {
 	}
 }
 
+// Two releases of which each has the other's name as a former one work side by
+// side: no change is lost, whichever they are made by, and sessions keep their
+// keys. This is the way to rename without a pause.
+//
+// Proves B11, A5, N1.
+func TestReleasesWithSwappedNamesWorkSideBySide(t *testing.T) {
+	for range 20 {
+		const nodes, each = 4, 5
+		all := memstore.Shared(nodes + 1)
+		put(t, all[nodes], "global/old/", `{"count":100}`)
+		var apps []*stay.App
+		var counts []*stay.State[testkit.Counter]
+		var todos []*stay.State[testkit.Todos]
+		for i := range nodes {
+			app := testkit.NewApp(t, all[i], &stay.Options{OnError: testkit.Loud(t), Guests: stay.GuestStored})
+			m, tm := renamed(stay.Global), testkit.TodosModule()
+			tm.Name, tm.Formerly = "tasks", []string{"todos"}
+			if i%2 == 0 {
+				m.Name, m.Formerly = "old", []string{"new"}
+				tm.Name, tm.Formerly = "todos", []string{"tasks"}
+			}
+			apps, counts, todos = append(apps, app), append(counts, stay.Register(app, m)), append(todos, stay.Register(app, tm))
+		}
+		var wg sync.WaitGroup
+		for _, own := range counts {
+			for range each {
+				wg.Go(func() { testkit.TryUpdate(t, t.Context(), own) })
+			}
+		}
+		wg.Wait()
+		for _, own := range counts {
+			testkit.WantCount(t, t.Context(), own, 100+nodes*each)
+		}
+		b := testkit.NewBrowser(apps[0])
+		testkit.Change(t, b.Ctx(), todos[0], testkit.AddItem("tea"))
+		b = b.On(apps[1])
+		testkit.Change(t, b.Ctx(), todos[1], testkit.Become("ann"))
+		for i := range apps {
+			b = b.On(apps[i])
+			testkit.Change(t, b.Ctx(), todos[i], testkit.AddItem(fmt.Sprint(i)))
+		}
+		testkit.WantState(t, b.Ctx(), todos[nodes-1], `{"owner":{"id":"ann","role":"r-ann"},"items":["tea","0","1","2","3"],"theme":"light"}`)
+		b = b.On(apps[0])
+		testkit.Change(t, b.Ctx(), todos[0], testkit.Become(""))
+		b = b.On(apps[1])
+		testkit.WantState(t, b.Ctx(), todos[1], `{"owner":{"id":"","role":""},"items":null,"theme":"light"}`)
+		if got := states(t, all[nodes]); len(got) != 2 {
+			t.Errorf("the store has %q", got)
+		}
+	}
+}
+
 // A state that moves while it is looked for is found: the reads of one call need
 // not be of one moment.
 //
