@@ -21,14 +21,17 @@ type Module[S any] struct {
 	// most three. A state that is stored under one of them is found, and moves
 	// to Name with its next change, in one step with it; reading moves nothing.
 	// All that holds for the module holds for it before, Expiry and OnExpire
-	// included. A program that knows the module by a former name only does not
-	// find what has moved. So before a release with another Name, on a store that
-	// processes of two releases share, make one that has the future name among
-	// the former ones: the two find each other's states. If a key has states under several names, the one under
-	// the newest counts; the first such key is logged and told to OnError, with
-	// ErrConflict and the phase "load". The others stay, unseen, until the state
-	// is deleted or has expired. Clients use Name: the paths of web.Actions know
-	// no former name.
+	// included.
+	//
+	// A program that knows the module by a former name only does not find what
+	// has moved. So before a release with another Name, on a store that processes
+	// of two releases share, make one that has the future name among the former
+	// ones: the two find each other's states.
+	//
+	// If a key has states under several names, the one under the newest counts.
+	// The first such key is logged and told to OnError, with ErrConflict and the
+	// phase "load". The others stay, unseen, until the state is deleted or has
+	// expired. Clients use Name: the paths of web.Actions know no former name.
 	Formerly []string
 	// Initial is the state of a key that has none stored. It is copied.
 	Initial S
