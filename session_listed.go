@@ -188,7 +188,7 @@ func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, 
 		read := make([]*sessionRecord, len(ids))
 		users := map[string]*userRecord{}
 		for i := range recs {
-			if read[i] = storedSession(&recs[i]); read[i].user() != "" {
+			if read[i] = ss.stored(&recs[i]); read[i].user() != "" {
 				users[read[i].user()] = nil
 			}
 		}

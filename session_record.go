@@ -93,14 +93,28 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// storedSession returns the session in a record; nil if it cannot be read. Then
-// the session has the states of a session that nobody has logged in to.
-func storedSession(stored *store.Record) *sessionRecord {
-	var rec sessionRecord
-	if json.Unmarshal(stored.Value, &rec) != nil {
-		return nil
+// rename notes under its present name what the record says of a module by a
+// former one.
+func (r *sessionRecord) rename(former, now string) {
+	if r.events == nil {
+		return
 	}
-	return &rec
+	if a, ok := r.events.Keys[former]; ok {
+		r.events.Keys[now] = r.events.Keys[now].over(a)
+		delete(r.events.Keys, former)
+	}
+}
+
+// over is what holds where a session has an attachment under a former name, too.
+// One without changes of the key says only that guests wait. A guest may wait
+// under both names; it comes along once.
+func (a attachment) over(former attachment) attachment {
+	waiting := slices.Concat(former.Waiting, a.Waiting)
+	if a.Moves == 0 {
+		a = former
+	}
+	a.Waiting = waiting[max(0, len(waiting)-maxWaiting):]
+	return a
 }
 
 // storedUser is what a record says of a user; nil if it cannot be read.
@@ -292,7 +306,10 @@ type systemType[R interface {
 	*T
 	clone() R
 	memory() int
-}, T any] struct{ what string }
+}, T any] struct {
+	what   string
+	loaded func(R) // completes what was read; nil: nothing
+}
 
 // Clone implements engine.Type.
 func (systemType[R, T]) Clone(v any) any { return v.(R).clone() }
@@ -322,6 +339,9 @@ func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record)
 			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
 			Message: "the stored " + t.what + " cannot be read; it was left as it is",
 		}
+	}
+	if t.loaded != nil {
+		t.loaded(out)
 	}
 	encoded, err := t.Encode(out, nil)
 	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err

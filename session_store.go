@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/store"
 )
 
 // sessions keeps the records of sessions and users, as states of two more
@@ -30,14 +32,32 @@ func (ss *sessions) init(app *registry) {
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
-		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
+		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", loaded: ss.rename},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
 		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1,
-		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
+		Type:   systemType[*userRecord, userRecord]{what: "list of a user's sessions"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
 	})
+}
+
+// stored returns the session in a record; nil if it cannot be read. Then the
+// session has the states of a session that nobody has logged in to.
+func (ss *sessions) stored(r *store.Record) *sessionRecord {
+	var rec sessionRecord
+	if json.Unmarshal(r.Value, &rec) != nil {
+		return nil
+	}
+	ss.rename(&rec)
+	return &rec
+}
+
+// rename replaces former names of modules in the record by the present ones.
+func (ss *sessions) rename(rec *sessionRecord) {
+	for _, r := range ss.app.allRenamed() {
+		rec.rename(r.former, r.now)
+	}
 }
 
 // record makes the record of a session that has none. idleEnd is the end of the

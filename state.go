@@ -183,7 +183,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 		panic("stay.Register: the App is nil: make one with stay.New")
 	}
 	d := definition{
-		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
+		name: m.Name, formerly: m.Formerly, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
 		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
 		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
 	}

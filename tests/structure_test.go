@@ -59,6 +59,10 @@ var rules = []rule{
 		because: "what has expired are records and keys; what they are its owner tells",
 	},
 	{
+		from: stay + "/internal/rename", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/rename"},
+		because: "what stands between a store and its users knows prefixes of keys, and nothing of what is stored",
+	},
+	{
 		from: stay + "/internal/engine", not: []string{stay + "/internal/signing", stay + "/internal/sweep", stay + "/internal/access"},
 		because: "the engine knows instances, not whose they are",
 	},

@@ -65,6 +65,9 @@ func (f *Form[T]) read(p *payload) error {
 		_ = f.binder.JSON(p.json, &f.json, nil) // what is no JSON has no values
 	case p.json == nil:
 		f.texts = f.binder.Renumber(p.form, &f.Data)
+		if f.texts == nil {
+			f.texts = url.Values{}
+		}
 	}
 	return err
 }

@@ -74,10 +74,41 @@ func TestNewFormHasTheValuesOfData(t *testing.T) {
 	if form.Value("tags") != "a" || form.Value("nobody") != "" || form.Error("tea") != "" || len(form.Errors()) != 0 {
 		t.Errorf("%q, %q", form.Value("tags"), form.Errors())
 	}
+	if got := web.NewForm(Tray{Until: new(time.Time)}).Value("until"); got != "" {
+		t.Errorf("no time is %q", got)
+	}
 	day := time.Date(2026, 11, 28, 0, 0, 0, 0, time.UTC)
 	if got := web.NewForm(Tray{Until: &day}).Value("until"); got != "2026-11-28" {
 		t.Errorf("a day is %q", got)
 	}
+}
+
+// A form that was sent has the items by their place, lists under their name, and
+// what the program does not know as it was sent.
+func TestReadFormHasWhatWasSent(t *testing.T) {
+	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		form, err := web.ReadForm[Tray](r)
+		for name, want := range map[string]string{
+			"cups[0].name": "a", "cups[1].name": "b", "cups[7].name": "", "cups[9].name": "", "tags": "x", "tags[]": "", "save[to]": "disk", "place.city": "Bath", "tea": "",
+		} {
+			if got := form.Value(name); got != want {
+				t.Errorf("%s: %q, want %q", name, got, want)
+			}
+		}
+		if len(form.Data.Cups) != 2 || form.Data.Place == nil {
+			t.Errorf("%+v", form.Data)
+		}
+		return err
+	})
+	send(t, browser(h), "POST", "/", "cups[9].name=b&cups[7].name=a&cups[7].count=1&cups[9].count=2&tags[]=x&save[to]=disk&place.city=Bath", "Content-Type", formType).want(t, 200, "")
+	empty := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		form, err := web.ReadForm[Tray](r)
+		if form.Checked("gift", "no") || form.Value("tins") != "" {
+			t.Error("an empty form has values")
+		}
+		return err
+	})
+	send(t, browser(empty), "POST", "/", "", "Content-Type", formType).want(t, 200, "")
 }
 
 // trays serves a form that is shown again, in every kind of handler.

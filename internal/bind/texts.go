@@ -3,7 +3,6 @@ package bind
 import (
 	"encoding"
 	"encoding/json"
-	"maps"
 	"net/url"
 	"reflect"
 	"strconv"
@@ -15,22 +14,17 @@ import (
 // their place in the lists of dst, as [Binder.Form] numbers them in errors.
 func (b *Binder) Renumber(values url.Values, dst any) url.Values {
 	_, d, err := b.target(dst)
-	renumbered := maps.Clone(values)
-	if renumbered == nil {
-		renumbered = url.Values{}
-	}
 	if err != nil || d.behind().index == nil {
-		return renumbered
+		return values
 	}
 	find := finder{root: d.behind()}
-	places, _, err := find.all(values)
+	places, unknown, err := find.all(values)
 	if err != nil {
-		return renumbered
+		return values
 	}
-	for name := range values {
-		if strings.Contains(name, "[") {
-			delete(renumbered, name)
-		}
+	renumbered := make(url.Values, len(values))
+	for _, name := range unknown {
+		renumbered[name] = values[name]
 	}
 	for _, p := range places {
 		renumbered[p.name] = p.values
