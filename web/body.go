@@ -94,6 +94,7 @@ func bindError(err error) error {
 func readPayload(s *settings, r *http.Request) *payload {
 	p := parsePayload(s, r)
 	p.binder = &s.binder
+	p.checkPage(s, r)
 	return p
 }
 

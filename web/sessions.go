@@ -87,6 +87,10 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	// that was stored, and nothing is issued once the request is over.
 	defer all.end(r)
 	r = &all.request
+	if err := s.checkPageHeader(r); err != nil {
+		fail(s, x, r, 0, err)
+		return
+	}
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
 			fail(s, x, r, 0, err)

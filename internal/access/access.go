@@ -65,6 +65,9 @@ type App interface {
 	// MaxCookies, the request has no session and begins none. Nothing is looked
 	// up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// User returns the user of the session in ctx, "" for a guest. It begins no
+	// session. An error means that the session is over, or cannot be read.
+	User(ctx context.Context) (string, error)
 	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
 	ResetsOnPageLoad() bool
 	// PageLoad resets the states of the session in ctx that are to be reset
@@ -104,6 +107,11 @@ type Keyring interface {
 	Verify(ctx context.Context, value string) (*Token, error)
 	// Outlast has tokens that are signed from now on verify for so long.
 	Outlast(ctx context.Context, d time.Duration) error
+	// Label returns a short text that names what is given, and tells it to nobody
+	// who does not have the keys.
+	Label(ctx context.Context, text string) (string, error)
+	// Labelled reports whether a label is one of the text, by any of the keys.
+	Labelled(ctx context.Context, label, text string) (bool, error)
 	// Foreign reports whether the value of a cookie has the form of a token that
 	// is good at now, and names a key that this set does not have.
 	Foreign(value string, now time.Time) bool
