@@ -30,7 +30,8 @@ type exchange struct {
 	settings *settings
 	https    bool
 
-	device string // as the browser describes itself
+	device  string // as the browser describes itself
+	strange bool   // a form of another site, without a cookie; in development mode
 
 	mu      sync.Mutex
 	sealed  bool // the header is complete: it has gone out, or is about to
@@ -128,6 +129,9 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
+		if x.strange {
+			s.warnOfStranger()
+		}
 		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.values = [2]string{"private, no-store", "Cookie"}

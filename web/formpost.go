@@ -94,3 +94,18 @@ func againPage(form url.Values) []byte {
 func hiddenInput(name, value string) string {
 	return `<input type="hidden" name="` + html.EscapeString(name) + `" value="` + html.EscapeString(value) + `">`
 }
+
+// isStranger reports whether r is a form of another site. Browsers send no cookie
+// with it.
+func (s *settings) isStranger(r *http.Request) bool {
+	return r.Method == http.MethodPost && !s.strangers.Load() && foreign(http.NewCrossOriginProtection(), r) != nil
+}
+
+// warnOfStranger says, once, that a form of another site has begun a session,
+// which is hardly ever meant.
+func (s *settings) warnOfStranger() {
+	if s.strangers.CompareAndSwap(false, true) {
+		s.logger().Warn("stay: a form of another site has begun a session, because browsers send no session cookie with it: " +
+			"what the visitor did before is out of reach; if this is the end of a sign-in, wrap its handler in web.FormPost")
+	}
+}

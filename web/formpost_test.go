@@ -80,6 +80,34 @@ func TestASignInByAFormOfAnotherSiteKeepsTheGuest(t *testing.T) {
 	}
 }
 
+// In development mode the log says what a form of another site does without
+// FormPost.
+//
+// Proves W7.
+func TestASessionThatAFormOfAnotherSiteBeginsIsLogged(t *testing.T) {
+	for _, development := range []bool{true, false} {
+		s := newSite(t, func(o *stay.Options) { o.Development = development })
+		cross := http.NewCrossOriginProtection()
+		cross.AddInsecureBypassPattern("POST /")
+		h := s.routes(&web.Options{CrossOrigin: cross})
+		send(t, browser(h), "POST", "/plain", "", "Origin", "https://idp.test").want(t, 200, "plain")
+		send(t, browser(h), "POST", "/update", "", "Origin", "http://app.test").want(t, 200, "1")
+		if log := s.log.String(); strings.Contains(log, "FormPost") {
+			t.Errorf("the log says %s", log)
+		}
+		for range 3 {
+			send(t, browser(h), "POST", "/update", "", "Origin", "https://idp.test").want(t, 200, "1")
+		}
+		want := 0
+		if development {
+			want = 1
+		}
+		if log := s.log.String(); strings.Count(log, "web.FormPost") != want {
+			t.Errorf("development %v: the log says %s", development, log)
+		}
+	}
+}
+
 // What needs no second form goes to the handler at once, and none is posted for
 // ever.
 //

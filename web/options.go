@@ -123,7 +123,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last five.
+// construction, except for the last six.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -144,6 +144,7 @@ type settings struct {
 
 	refusals  loglimit.Limit // of requests from other origins
 	proxySeen atomic.Bool    // one that ends TLS and is not trusted
+	strangers atomic.Bool    // a form of another site has begun a session
 }
 
 func newSettings(app *stay.App, o *Options) *settings {

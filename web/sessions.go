@@ -81,6 +81,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	x := &all.exchange
 	x.token = &all.token
 	cookie := token(r.Header, s.cookieName(https))
+	x.strange = cookie == "" && s.development() && s.isStranger(r)
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
 	// Also after a panic: the answer then still carries the cookie of a session
