@@ -58,6 +58,14 @@ func (a appDoor) WithoutSession(ctx context.Context) context.Context {
 	return context.WithValue(ctx, withoutSessionKey{}, a.base)
 }
 
+func (a appDoor) User(ctx context.Context) (string, error) {
+	s := sessionOf(ctx, a.base)
+	if s == nil {
+		return "", &Error{Code: ErrNoSession, Phase: "resolve"}
+	}
+	return s.presence.(bearer).who(ctx)
+}
+
 func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
 
 func (a appDoor) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }

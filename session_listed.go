@@ -62,6 +62,16 @@ func (l *listing) known(ctx context.Context) (bool, error) {
 	return l.fresh(ctx)
 }
 
+func (l *listing) who(ctx context.Context) (user string, err error) {
+	l.lock()
+	defer l.unlock()
+	ok, err := l.fresh(ctx)
+	if err == nil && !ok {
+		err = ended()
+	}
+	return l.rec.user(), err
+}
+
 // fresh reports whether the session is valid, after asking a store with other
 // owners.
 func (l *listing) fresh(ctx context.Context) (ok bool, err error) {

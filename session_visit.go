@@ -152,6 +152,25 @@ func (v *visit) known(ctx context.Context) (bool, error) {
 	return ok, err
 }
 
+func (v *visit) who(ctx context.Context) (user string, err error) {
+	v.lock()
+	defer v.unlock()
+	v.use()
+	switch err := v.open(ctx); {
+	case err != nil:
+		return "", err
+	case v.gone:
+		return "", v.over()
+	case v.unknown():
+		return "", nil
+	}
+	rec, ok, err := v.fresh(ctx)
+	if err == nil && !ok {
+		err = ended()
+	}
+	return rec.user(), err
+}
+
 func (v *visit) use() { v.carrier.Used() }
 
 // open reads the cookie, or draws an id if there is no valid cookie.
@@ -336,6 +355,8 @@ type bearer interface {
 	// known reports whether the session exists and has neither ended nor been
 	// renewed meanwhile. It begins no session.
 	known(ctx context.Context) (bool, error)
+	// who returns the user of the session, "" for a guest. It begins none.
+	who(ctx context.Context) (user string, err error)
 
 	lock()
 	unlock()

@@ -31,7 +31,8 @@ type exchange struct {
 	https    bool
 	known    bool // the browser has sent a cookie
 
-	device string // as the browser describes itself
+	device  string // as the browser describes itself
+	strange bool   // a form of another site, without a cookie; in development mode
 
 	mu      sync.Mutex
 	sealed  bool // the header is complete: it has gone out, or is about to
@@ -138,6 +139,9 @@ func (x *exchange) seal() {
 	h := x.next.Header()
 	if x.issued {
 		s := x.settings
+		if x.strange {
+			s.warnOfStranger()
+		}
 		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}
 	x.mark(h)

@@ -120,6 +120,9 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 			return
 		}
 		body, err := readBody(cfg, r)
+		if err == nil {
+			err = cfg.checkPageBody(r, body)
+		}
 		if err != nil {
 			fail(cfg, w, r, 0, err)
 			return

@@ -181,6 +181,7 @@ type settings struct {
 
 	refusals  loglimit.Limit // of requests from other origins
 	proxySeen atomic.Bool    // one that ends TLS and is not trusted
+	strangers atomic.Bool    // a form of another site has begun a session
 }
 
 func newSettings(app *stay.App, o *Options) *settings {

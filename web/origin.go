@@ -9,10 +9,20 @@ import (
 )
 
 // checkOrigin returns an error for a request from another origin that could
-// change anything. A request to switch protocols is one: a page that opens a
-// WebSocket sends and reads what it likes, with the cookies of its visitor,
-// although the request is a GET.
+// change anything, and logs it.
 func (s *settings) checkOrigin(r *http.Request) error {
+	err := foreign(s.crossOrigin, r)
+	if err != nil {
+		s.logRefusal(r)
+	}
+	return err
+}
+
+// foreign returns an error for a request from another origin that could change
+// anything. A request to switch protocols is one: a page that opens a WebSocket
+// sends and reads what it likes, with the cookies of its visitor, although the
+// request is a GET.
+func foreign(c *http.CrossOriginProtection, r *http.Request) error {
 	checked := r
 	if len(r.Header["Upgrade"]) > 0 {
 		switch r.Method {
@@ -22,18 +32,17 @@ func (s *settings) checkOrigin(r *http.Request) error {
 			checked = &upgrade
 		}
 	}
-	err := s.crossOrigin.Check(checked)
+	err := c.Check(checked)
 	if err == nil {
 		return nil
 	}
 	if host, ok := withoutDefaultPort(r); ok {
 		named := *checked
 		named.Host = host
-		if s.crossOrigin.Check(&named) == nil {
+		if c.Check(&named) == nil {
 			return nil
 		}
 	}
-	s.logRefusal(r)
 	return err
 }
 

@@ -93,12 +93,17 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	x.token, x.request = &all.token, &all.request
 	cookie := token(r.Header, s.cookieName(https))
 	x.known = cookie != ""
+	x.strange = cookie == "" && s.development() && s.isStranger(r)
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
 	// Also after a panic: the answer then still carries the cookie of a session
 	// that was stored, and nothing is issued once the request is over.
 	defer all.end(r)
 	r = &all.request
+	if err := s.checkPageHeader(r); err != nil {
+		fail(s, x, r, 0, err)
+		return
+	}
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
 			fail(s, x, r, 0, err)

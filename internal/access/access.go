@@ -68,6 +68,9 @@ type App interface {
 	// WithoutSession returns ctx for a handler outside of web.Sessions, so that
 	// asking for its session is warned about. It is used in development only.
 	WithoutSession(ctx context.Context) context.Context
+	// User returns the user of the session in ctx, "" for a guest. It begins no
+	// session. An error means that the session is over, or cannot be read.
+	User(ctx context.Context) (string, error)
 	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
 	ResetsOnPageLoad() bool
 	// PageLoad resets the states of the session in ctx that are to be reset
@@ -107,6 +110,11 @@ type Keyring interface {
 	Verify(ctx context.Context, value string) (*Token, error)
 	// Outlast has tokens that are signed from now on verify for so long.
 	Outlast(ctx context.Context, d time.Duration) error
+	// Label returns a short text that names what is given, and tells it to nobody
+	// who does not have the keys.
+	Label(ctx context.Context, text string) (string, error)
+	// Labelled reports whether a label is one of the text, by any of the keys.
+	Labelled(ctx context.Context, label, text string) (bool, error)
 	// Foreign reports whether the value of a cookie has the form of a token that
 	// is good at now, and names a key that this set does not have.
 	Foreign(value string, now time.Time) bool
