@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/normal"
 )
 
@@ -49,11 +50,11 @@ func held() payload {
 // overHeld binds to a destination that holds something of which others hold
 // parts, too. Whatever comes of it, they see no change; what is refused changes
 // nothing; and what only the program may set stays.
-func overHeld(t *testing.T, bind func(dst any) error) {
+func overHeld(t *testing.T, bindTo func(dst any) error) {
 	t.Helper()
 	got, want := held(), held()
 	others := got
-	err := bind(&got)
+	err := bindTo(&got)
 	if !reflect.DeepEqual(others, want) {
 		t.Fatalf("what others hold has changed (%v)\ngot  %+v\nwant %+v", err, others, want)
 	}
@@ -124,6 +125,11 @@ func FuzzForm(f *testing.F) {
 		values, _ := url.ParseQuery(query)
 		overHeld(t, func(dst any) error { return binder.Form(values, dst, nil) })
 		var got payload
+		full := held()
+		_ = binder.Renumber(values, &got)
+		for name := range values {
+			_, _, _ = binder.Texts(&full, name), bind.JSONTexts(map[string]any{"a": []any{"x", nil}}, name), binder.IsBool(&got, name)
+		}
 		if err := binder.Form(values, &got, nil); err != nil {
 			if !reflect.DeepEqual(got, payload{}) {
 				t.Fatalf("bound by halves: %+v", got)
