@@ -49,9 +49,9 @@ type exchange struct {
 	// handler asked for the header; asked says that it has asked.
 	before     http.Header
 	asked      bool
-	askedSince bool        // since a token was issued
-	hints      bool        // informational answers were sent
-	unanswered *time.Timer // the connection was taken over
+	askedSince bool // since a token was issued
+	hints      bool // informational answers were sent
+	unanswered bool // the connection was taken over, and the cookie waits
 
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
@@ -225,7 +225,7 @@ func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
 	if err == nil && !x.sent.Swap(true) {
-		x.hijacked()
+		conn, buf = x.hijacked(conn, buf)
 	}
 	return conn, buf, err
 }

@@ -88,39 +88,13 @@ func wroteHeader(v reflect.Value) (yes, known bool) {
 	return false, false
 }
 
-// answerTime is how long who has taken over a connection has to begin an answer.
-const answerTime = 100 * time.Millisecond
-
-// hijacked is called when the connection was taken over before the header was
-// sent. Whoever asks for the header after the cookie was issued is taken to send
-// it, which cannot be seen: upgraders get it before they take over, and
-// httputil.ReverseProxy asks a moment later.
-func (x *exchange) hijacked() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.issued && !x.askedSince {
-		x.unanswered = time.AfterFunc(answerTime, x.checkHijack)
-	}
-}
-
-func (x *exchange) checkHijack() {
-	x.mu.Lock()
-	asked := x.askedSince
-	x.mu.Unlock()
-	if !asked {
-		x.warn(slog.LevelError, "stay: a connection was taken over before the session's cookie was sent, so the session is lost: pass w.Header() to the WebSocket upgrader, or use the session in a page before")
-	}
-}
-
 // checkSent is called when the handler has ended and the header is sealed;
 // returned says that it has returned, without a panic.
 func (x *exchange) checkSent(returned bool) {
 	x.mu.Lock()
-	issued, asked, hints, unanswered := x.issued, x.askedSince, x.hints, x.unanswered
+	issued, asked, hints := x.issued, x.askedSince, x.hints
 	x.mu.Unlock()
-	if unanswered != nil && unanswered.Stop() {
-		x.checkHijack()
-	}
+	x.checkHijack() // of a connection that nothing was written to
 	switch {
 	case !issued || hints || !returned:
 		return
