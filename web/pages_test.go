@@ -335,6 +335,20 @@ func TestFilesBesideOtherFields(t *testing.T) {
 			t.Errorf("%d %s", a.status, a.body)
 		}
 	}
+	// In Update, which reads the body before the function runs.
+	update := web.Sessions(s.app, nil)(web.Update(s.counter, func(w http.ResponseWriter, r *http.Request, _ *Counter) error {
+		if _, header, err := r.FormFile("photo"); err != nil || header.Size != 1 {
+			return fmt.Errorf("%v, %w", header, err)
+		}
+		var in Box
+		if err := web.Bind(r, &in); err != nil {
+			return err
+		}
+		_, err := fmt.Fprint(w, in.Tins)
+		return err
+	}))
+	one, oneType := upload(t, "cup.png", "x")
+	send(t, browser(update), "POST", "/", one, "Content-Type", oneType).want(t, 200, "2")
 	// A handler that needs the file, and a middleware that has parsed the form.
 	need := web.Sessions(s.app, nil)(web.Handle(func(_ http.ResponseWriter, r *http.Request) error { _, _, err := r.FormFile("photo"); return err }))
 	send(t, browser(need), "POST", "/", "tins=1", "Content-Type", formType).want(t, 400, "a file is missing: send it with the form, as multipart/form-data\n")

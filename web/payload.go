@@ -175,7 +175,8 @@ func (p *payload) parse(filesTaken bool) error {
 	case kindMultipart:
 		var files bool
 		p.form, files, err = bind.ParseMultipart(data, params["boundary"])
-		if err == nil && files {
+		taken := filesTaken && r.MultipartForm != nil // by the function, which can read the body again
+		if err == nil && files && !taken {
 			return malformed(noFiles, nil)
 		}
 		return p.formError(err)

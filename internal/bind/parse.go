@@ -31,7 +31,7 @@ func ParseMultipart(data []byte, boundary string) (values url.Values, files bool
 	parts := multipart.NewReader(bytes.NewReader(data), boundary)
 	for count := 0; ; count++ {
 		part, err := parts.NextPart()
-		if err == io.EOF {
+		if err == io.EOF { //nolint:errorlint // a form that breaks off is an error that wraps io.EOF
 			return values, files, nil
 		}
 		if err != nil {

@@ -119,7 +119,7 @@ func takePhoto(w http.ResponseWriter, r *http.Request) error {
 		_, err = fmt.Fprintf(w, "%s: no photo", in.Title)
 		return err
 	}
-	defer photo.Close()
+	defer func() { _ = photo.Close() }()
 	size, err := io.Copy(io.Discard, photo) // put it where your files are
 	if err != nil {
 		return err
