@@ -147,3 +147,35 @@ func TestACookieLostByHijackIsReported(t *testing.T) {
 		})
 	}
 }
+
+// A connection that is closed without an answer is reported as well.
+//
+// Proves W2.
+func TestAConnectionClosedWithoutAnAnswerIsReported(t *testing.T) {
+	s := newSite(t)
+	sessions := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.increase(r); err != nil {
+			t.Error(err)
+		}
+		conn, _, err := http.NewResponseController(w).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		_ = conn.Close()
+	}))
+	over := make(chan struct{})
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(over)
+		sessions.ServeHTTP(w, r)
+	}))
+	defer srv.Close()
+	if res, err := srv.Client().Post(srv.URL, "", nil); err == nil {
+		_ = res.Body.Close()
+		t.Errorf("an answer: %d", res.StatusCode)
+	}
+	<-over
+	if log := s.log.String(); !strings.Contains(log, "a connection was taken over before") {
+		t.Errorf("the log says %q", log)
+	}
+}
