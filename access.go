@@ -54,6 +54,18 @@ func (a appDoor) Begin(ctx context.Context, ring access.Keyring, token string, c
 	return newVisit(ctx, &a.sessions, ring, token, c)
 }
 
+func (a appDoor) WithoutSession(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withoutSessionKey{}, a.base)
+}
+
+func (a appDoor) User(ctx context.Context) (string, error) {
+	s := sessionOf(ctx, a.base)
+	if s == nil {
+		return "", &Error{Code: ErrNoSession, Phase: "resolve"}
+	}
+	return s.presence.(bearer).who(ctx)
+}
+
 func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
 
 func (a appDoor) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }

@@ -55,7 +55,7 @@ func New(s store.Store, opts *Options) *App {
 	app.sessions.init(app.registry)
 	app.keys = newKeys(app)
 	app.observer.begin()
-	// A goroutine of its own reads the keys, because a user's hook may hold up a
+	// A separate goroutine reads the keys, because a user's hook may hold up a
 	// sweep.
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })
@@ -257,11 +257,32 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 			if rec == nil || rec.past().Ended != 0 || rec.user() != user || rec.past().Epoch != u.Epoch {
 				continue
 			}
+			if over, _ := rec.over(now); over {
+				continue
+			}
 			if !yield(ss.listed(listed.ID, rec), nil) {
 				return
 			}
 		}
 	}
+}
+
+// AllSessions yields the sessions that are stored, guests' as well, in ascending
+// order of their IDs, for administration. It begins after the ID given, so that a
+// page of a list can go on where the last one ended; "" is the beginning. Sessions
+// may come and go meanwhile. What it yields is as of [App.Sessions]. A session
+// whose record cannot be read is yielded with its error, and the next ones follow.
+// Other errors end it: on a store that cannot list its keys, ErrInvalid.
+func (a *App) AllSessions(ctx context.Context, after string) iter.Seq2[*Session, error] {
+	return func(yield func(*Session, error) bool) { a.sessions.all(ctx, after, yield) }
+}
+
+// Users yields the users who are logged in somewhere, in ascending order, after
+// the one given; "" is the beginning. One whose sessions were all ended one by one,
+// and not by Logout or [App.Revoke], is yielded until these would have expired:
+// [App.Sessions] tells. Errors are as those of AllSessions.
+func (a *App) Users(ctx context.Context, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) { a.sessions.allUsers(ctx, after, yield) }
 }
 
 // Revoke ends every session in which the user is logged in, in one step,

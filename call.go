@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync/atomic"
 
@@ -42,9 +43,10 @@ func (c *Call) Action() string { return c.action }
 // Restored tells OnCreated whether the state came from the store.
 func (c *Call) Restored() bool { return c.restored }
 
-// Bind reads the payload of the action into dst, a pointer to a struct:
-// strictly, so that an unknown field or a value of the wrong type is
-// ErrMalformed. A payload whose value would take too much memory is
+// Bind reads the payload of the action into dst, a pointer to a struct. A field
+// that dst does not have is ErrMalformed; package web leaves out those of other
+// parts of a page. Values that do not fit are ErrInvalid, all of them in one
+// error; see [FieldErrors]. A payload whose value would take too much memory is
 // ErrTooLarge, and a dst that cannot be bound to is ErrInternal; see
 // [WithPayload].
 //
@@ -81,7 +83,9 @@ func (c *Call) After(fn func(context.Context)) {
 // WithPayload makes an action of a function that takes a typed payload, bound
 // as by [Call.Bind]. If In or *In has a method Validate() error, an error that
 // it returns is the answer, and fn does not run. An error without a code is
-// ErrInvalid, and its whole text is shown to the client. WithPayload panics if
+// ErrInvalid, and its whole text is shown to the client. If some values do not
+// fit, Validate sees the others, and what it says of other fields is part of
+// the error. WithPayload panics if
 // In is a pointer or fn is nil, or if a part of In has fields tagged
 // stay:"private" or stay:"key" and has its own UnmarshalJSON or UnmarshalText,
 // which would ignore the tags.
@@ -97,7 +101,7 @@ func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 	return func(c *Call, s *S) error {
 		var in In
 		if err := c.Bind(&in); err != nil {
-			return err
+			return withRest(err)
 		}
 		if err := validate(&in); err != nil {
 			return err
@@ -116,6 +120,18 @@ func validate(dst any) error {
 	return &Error{Code: ErrInvalid, Message: err.Error(), Err: err}
 }
 
+// withRest adds to the error of values that do not fit what Validate says of the
+// others.
+func withRest(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	all := *e
+	all.Message, all.Fields = bind.ValidateRest(e.Err, e.Message, maps.Clone(e.Fields), FieldErrors)
+	return &all
+}
+
 // bindPayload reads a payload, which may have its own Bind method. An error of
 // that method without a code means that the payload is malformed.
 func bindPayload(b *bind.Binder, payload, dst any) error {
@@ -131,8 +147,17 @@ func bindPayload(b *bind.Binder, payload, dst any) error {
 	if err == nil {
 		return nil
 	}
-	code, message, fields := bind.Explain(err)
+	code, message, fields := bind.Explain(err, words)
 	return &Error{Code: Code(code), Message: message, Fields: fields, Err: err}
+}
+
+// words returns what a client is told of a value: what a type of the program
+// that reads itself says of it with Invalid, else the words of package bind.
+func words(e *bind.Error) string {
+	if own := (*Error)(nil); errors.As(e.Err, &own) && own.Message != "" {
+		return own.Message
+	}
+	return e.Message
 }
 
 type runKey struct{}

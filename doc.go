@@ -91,5 +91,6 @@ package stay
 //	access                                     the door of packages web, staytest and others
 //
 // Below it are internal/keyspace (the keys in a store), signing (cookies), sweep
-// (what has expired), hiding (owners in the errors of stores), loglimit, engine
-// (instances in memory), schema, clone and bind.
+// (what has expired), rename (states under former names of modules), hiding
+// (owners in the errors of stores), loglimit, engine (instances in memory),
+// schema, clone and bind.

@@ -41,8 +41,8 @@ type Measurement struct {
 	// Module is the module's name; "" for the records of sessions and users, which
 	// belong to no module.
 	Module string
-	// Action is the change of a session: "login", "logout", "renew", "destroy" or
-	// "revoke"; "" for other measurements.
+	// Action is the change of a session: "login", "logout", "renew", "confirm",
+	// "destroy" or "revoke"; "" for other measurements.
 	Action string
 	// Code is the code of the failure, as [CodeOf] returns it; "" for success. The
 	// program's errors may have codes of their own. If a change failed because its

@@ -17,6 +17,22 @@ type Module[S any] struct {
 	// paths in web.Actions. 1 to 64 letters, digits, '-', '_' and '.', not
 	// beginning with a dot.
 	Name string
+	// Formerly are the names that the module had before, the oldest first, at
+	// most three. A state that is stored under one of them is found, and moves
+	// to Name with its next change, in one step with it; reading moves nothing.
+	// All that holds for the module holds for it before, Expiry and OnExpire
+	// included.
+	//
+	// A program that knows the module by a former name only does not find what
+	// has moved. So before a release with another Name, on a store that processes
+	// of two releases share, make one that has the future name among the former
+	// ones: the two find each other's states.
+	//
+	// If a key has states under several names, the one under the newest counts.
+	// The first such key is logged and told to OnError, with ErrConflict and the
+	// phase "load". The others stay, unseen, until the state is deleted or has
+	// expired. Clients use Name: the paths of web.Actions know no former name.
+	Formerly []string
 	// Initial is the state of a key that has none stored. It is copied.
 	Initial S
 	// Persist says who owns a state, and makes it stored. Nil means ephemeral: one
@@ -53,8 +69,8 @@ type Module[S any] struct {
 	// was destroyed, does not expire. Stored states need a store that finds what
 	// has expired. Otherwise the rules of OnDestroyed hold.
 	OnExpire func(*Call, *S)
-	// OnError is told of the module's failures instead of Options.OnError, by
-	// the same rules.
+	// OnError gets the module's failures instead of Options.OnError, by the same
+	// rules.
 	OnError func(*Call, *Error)
 	// Adopt decides what becomes of a guest's state when its session gets a key
 	// that has a state already, as at a login: it may change stored, which has the

@@ -16,6 +16,7 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/hiding"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
@@ -59,7 +60,8 @@ func catalogDay(now time.Time) int64 { return now.Unix() / int64(24*time.Hour/ti
 // first state of a module there, the module is in the list.
 type catalog struct {
 	app     *registry
-	store   hiding.Store
+	of      hiding.Store  // the store itself
+	store   *rename.Store // the same, which shows states under the present names of modules
 	backend *engine.Backend
 	sweeper *sweep.Sweeper
 
@@ -78,12 +80,12 @@ func (a *registry) catalogOf(s store.Store) *catalog {
 	key := hiding.Store{Store: a.observer.measuring(s)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.store == key })
+	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.of == key })
 	if i >= 0 {
 		return a.catalogs[i]
 	}
-	c := &catalog{app: a, store: key, turn: make(chan struct{}, 1), told: map[string]bool{}}
-	c.backend = a.engine.Backend(catalogStore{key, c})
+	c := &catalog{app: a, of: key, store: rename.New(key), turn: make(chan struct{}, 1), told: map[string]bool{}}
+	c.backend = a.engine.Backend(catalogStore{c.store, c})
 	c.sweeper = newSweeper(a.base, c.backend.Store())
 	a.catalogs = append(a.catalogs, c)
 	return c
@@ -100,7 +102,7 @@ func (a *registry) allCatalogs() []*catalog {
 // A catalogStore is a store that lists the App's modules before it stores the
 // first state.
 type catalogStore struct {
-	hiding.Store
+	*rename.Store
 	catalog *catalog
 }
 
@@ -211,16 +213,18 @@ func (c *catalog) add(old *catalogRecord, day int64) *catalogRecord {
 		maps.Copy(list.Modules, old.Modules)
 	}
 	for _, m := range c.app.allModules() {
-		prefix := m.catalogPrefix()
-		if prefix == "" || m.catalog != c {
+		if m.catalogPrefix() == "" || m.catalog != c {
 			continue
 		}
-		was := list.Modules[prefix]
-		is := catalogModule{ByUser: m.bySession(), Seen: max(was.Seen, day), Hook: was.Hook}
-		if m.expired != nil {
-			is.Hook = max(was.Hook, day)
+		for _, name := range m.names() { // also where states may not have moved yet
+			prefix := keyspace.Module(m.scope.inKeys(), name)
+			was := list.Modules[prefix]
+			is := catalogModule{ByUser: m.bySession(), Seen: max(was.Seen, day), Hook: was.Hook}
+			if m.expired != nil {
+				is.Hook = max(was.Hook, day)
+			}
+			list.Modules[prefix] = is
 		}
-		list.Modules[prefix] = is
 	}
 	maps.DeleteFunc(list.Modules, func(_ string, m catalogModule) bool { return day-m.Seen > 2*catalogDays })
 	return list

@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/sweep"
@@ -129,6 +130,25 @@ func (m *module) tooLargeToAdopt(key, action string) *Error {
 		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
 		Err: errors.New("the guest's state was not adopted: the combined state would exceed Options.MaxState"),
 	}
+}
+
+// warnBoth logs, once, that a key has states under several names of the module.
+// The caller may be a load, which must not wait for a hook.
+func (m *module) warnBoth(key string) {
+	if m.both.Swap(true) {
+		return
+	}
+	e := &Error{
+		Code: ErrConflict, Module: m.name, Phase: "load", KeyHash: keyHash(key),
+		Err: errors.New("a state is stored under several names of the module: the one under the newest counts, the others stay until the state is deleted"),
+	}
+	m.app.engine.Go(func(ctx context.Context) {
+		m.app.logger().LogAttrs(ctx, slog.LevelWarn, "stay: a state is stored under several names of its module; the one under the newest counts, the others stay until it is deleted",
+			slog.String("module", m.name), slog.String("key_hash", e.KeyHash))
+		if m.onError != nil || m.app.opts.OnError != nil { // else it would be logged again
+			m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), e)
+		}
+	})
 }
 
 // bring returns the user's state after it has adopted the guest's; none if the

@@ -7,10 +7,12 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
 )
@@ -19,6 +21,7 @@ import (
 // Module's maps.
 type definition struct {
 	name      string
+	formerly  []string // the oldest first
 	initial   any
 	assign    func(v any) any // returns a new *S to which *v was assigned; nil = by reflection
 	persist   Strategy
@@ -48,6 +51,7 @@ type module struct {
 	catalog *catalog     // catalog of the store that has the states
 	encoded []byte       // the initial state
 	strays  sync.Map     // Go fields for which the warning was logged
+	both    atomic.Bool  // the warning about states under several names was logged
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
@@ -91,9 +95,70 @@ func (m *module) makeKinds() {
 	}
 }
 
+// names returns all names of the module, the newest first.
+func (m *module) names() []string {
+	names := append(slices.Clone(m.formerly), m.name)
+	slices.Reverse(names)
+	return names
+}
+
+// find makes the store find states under former names.
+func (m *module) find() {
+	for _, k := range m.kinds() {
+		if len(m.formerly) == 0 || k.Backend == nil {
+			continue
+		}
+		scope, _, _ := keyspace.Split(k.Prefix)
+		p := &rename.Prefixes{Now: k.Prefix, Both: m.warnBoth}
+		for _, name := range m.names()[1:] {
+			p.Former = append(p.Former, keyspace.Prefix(scope, name))
+		}
+		m.catalog.store.Add(p)
+	}
+}
+
 // refuse panics, naming a mistake in the definition.
 func (m *module) refuse(why string) {
 	panic(fmt.Sprintf("stay.Register: module %q: %s", m.name, why))
+}
+
+func (m *module) checkName() {
+	const valid = "use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot"
+	if !validName.MatchString(m.name) {
+		m.refuse("the name is not valid: " + valid)
+	}
+	m.formerly = slices.Clone(m.formerly)
+	for i, name := range m.formerly {
+		switch {
+		case !validName.MatchString(name):
+			m.refuse(fmt.Sprintf("the former name %q is not valid: %s", name, valid))
+		case name == m.name:
+			m.refuse("Formerly has the module's own name: remove it")
+		case slices.Contains(m.formerly[:i], name):
+			m.refuse(fmt.Sprintf("Formerly has %q twice: remove one", name))
+		}
+	}
+	if n := len(m.formerly); n > rename.Most {
+		m.refuse(fmt.Sprintf("Formerly has %d names, at most %d can be looked for: remove the oldest, once no state is stored under it", n, rename.Most))
+	}
+}
+
+// checkOthers checks that no other module of the App has or had one of the names.
+func (m *module) checkOthers(now, former map[string]*module) {
+	if now[m.name] != nil {
+		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
+	}
+	if other := former[m.name]; other != nil {
+		m.refuse(fmt.Sprintf("the name is a former one of module %q, which finds its states there: use another name, or remove it from that module's Formerly", other.name))
+	}
+	for _, name := range m.formerly {
+		if now[name] != nil {
+			m.refuse(fmt.Sprintf("Formerly has %q, which is the name of another module: remove it, or give that module another name", name))
+		}
+		if other := former[name]; other != nil {
+			m.refuse(fmt.Sprintf("Formerly has %q, and so has that of module %q: remove it from one of them", name, other.name))
+		}
+	}
 }
 
 func (m *module) checkSchema() {

@@ -22,8 +22,10 @@ type registry struct {
 
 	mu       sync.RWMutex
 	modules  map[string]*module
-	catalog  *catalog   // of the App's store
-	catalogs []*catalog // of all stores that hold the App's states, the sessions' store first
+	former   map[string]*module // by former names
+	renamed  []renaming         // of each module the newest first
+	catalog  *catalog           // of the App's store
+	catalogs []*catalog         // of all stores that hold the App's states, the sessions' store first
 
 	pageResets pageResets
 
@@ -36,16 +38,19 @@ func newRegistry(o Options) *registry {
 	if o.Development {
 		b.running = new(running.Set)
 	}
-	return &registry{base: b, modules: map[string]*module{}}
+	return &registry{base: b, modules: map[string]*module{}, former: map[string]*module{}}
 }
 
 func (a *registry) add(m *module) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.modules[m.name] != nil {
-		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
+	m.checkOthers(a.modules, a.former)
+	for _, name := range m.names()[1:] {
+		a.former[name] = m
+		a.renamed = append(a.renamed, renaming{name, m.name})
 	}
 	a.modules[m.name] = m
+	m.find()
 	m.catalog.registered.Add(1)
 	a.pageResets.add(m)
 }
@@ -76,12 +81,17 @@ func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 }
 
 // stateOf returns the module and kind of a state's record, and the key of the
-// state; nil if no module of this App has the record.
+// state; nil if no module of this App has the record. The record may be stored
+// under a former name.
 func (a *registry) stateOf(key string) (*module, *engine.Kind, string) {
-	_, name, _ := keyspace.Split(key)
+	scope, name, id := keyspace.Split(key)
 	a.mu.RLock()
 	m := a.modules[name]
+	former := a.former[name]
 	a.mu.RUnlock()
+	if former != nil {
+		m, key = former, keyspace.Prefix(scope, former.name)+id
+	}
 	if m != nil {
 		for _, k := range m.kinds() {
 			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
@@ -150,15 +160,23 @@ func (a *registry) allModules() []*module {
 	return slices.SortedFunc(maps.Values(a.modules), func(x, y *module) int { return strings.Compare(x.name, y.name) })
 }
 
+// A renaming is a former name of a module and the present one.
+type renaming struct{ former, now string }
+
+// allRenamed returns all of them; the list must not be changed.
+func (a *registry) allRenamed() []renaming {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.renamed
+}
+
 // register adds a module; see Register.
 func (a *registry) register(d definition) *module {
 	m := &module{definition: d, app: a}
-	switch {
-	case m.name == "":
+	if m.name == "" {
 		panic(fmt.Sprintf("stay.Register: a module with state %T has no name: set Module.Name", d.initial))
-	case !validName.MatchString(m.name):
-		m.refuse("the name is not valid: use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot")
 	}
+	m.checkName()
 	m.checkSchema()
 	m.checkStrategy()
 	m.checkStore()

@@ -103,11 +103,11 @@ type Options struct {
 	Metrics Metrics
 	// Tracer, if set, makes a span of every change of a state or a session.
 	Tracer Tracer
-	// Development helps while a program is being written: answers to errors say
-	// more, such as the names of the actions there are, and mistakes that are no
-	// errors are logged as warnings, such as a change of a state inside another
-	// one with a context from outside. It shows internals to clients and costs
-	// about two microseconds for each change, so leave it out in production.
+	// Development helps while a program is being written: the answer to a failed
+	// request shows its cause, refused requests are logged, and what is probably a
+	// mistake but no error is logged as a warning. It shows internals to clients
+	// and costs about two microseconds for each change, so leave it out in
+	// production.
 	Development bool
 }
 

@@ -17,14 +17,14 @@ import (
 //
 // When a session is ended, logged in, logged out or renewed, its earlier
 // cookies become invalid. For a minute requests with such a cookie get the
-// initial states, their changes and logins are ErrEnded, and no cookie is set,
-// because it might replace the new one in the browser. After that a request
-// with such a cookie begins a new session.
+// initial states, their changes are ErrEnded, and no cookie is set, because it
+// might replace the new one in the browser. Only a Login begins a new session.
+// After that minute every request with such a cookie does.
 //
-// ID, User, Created, LastSeen and Expires may have to read the session's record
-// from the store, on a store with other owners each time. They wait for it at
-// most for Options.MaxWait, whatever the request's context is. Their results
-// depend on the cookie, so they mark the response as private.
+// ID, User, Device and the times may have to read the session's record from the
+// store, on a store with other owners each time. They wait for it at most for
+// Options.MaxWait, whatever the request's context is. Their results depend on
+// the cookie, so they mark the response as private.
 //
 // Printed or logged, a Session shows a hash of its ID and nothing of the
 // cookie.
@@ -47,9 +47,9 @@ type presence interface {
 	// or the record cannot be read.
 	look() (rec *sessionRecord, created time.Time)
 	// setUser is Session.Login and, for "", Session.Logout.
-	setUser(ctx context.Context, user string) error
-	// renew is Session.Renew.
-	renew(ctx context.Context) error
+	setUser(ctx context.Context, user string, terms loginTerms) error
+	// renew is Session.Renew, and Session.Confirm if it confirms.
+	renew(ctx context.Context, confirms bool) error
 	// destroy is Session.Destroy.
 	destroy(ctx context.Context) error
 }
@@ -60,7 +60,19 @@ type sessionKey struct{ app *base }
 // SessionFrom returns the session that ctx carries, or nil. If ctx carries
 // sessions of several Apps, it returns the one that was put in last. Behind
 // web.Sessions there is always one.
-func SessionFrom(ctx context.Context) *Session { return sessionOf(ctx, nil) }
+func SessionFrom(ctx context.Context) *Session {
+	s := sessionOf(ctx, nil)
+	if s == nil {
+		if app, ok := ctx.Value(withoutSessionKey{}).(*base); ok {
+			app.logger().Warn("stay: SessionFrom returned nil, because this request did not come through web.Sessions: wrap the handler, or the router, in it")
+		}
+	}
+	return s
+}
+
+// withoutSessionKey finds the App, in development, of a handler that stands
+// outside of web.Sessions.
+type withoutSessionKey struct{}
 
 func sessionOf(ctx context.Context, app *base) *Session {
 	s, _ := ctx.Value(sessionKey{app}).(*Session)
@@ -156,10 +168,68 @@ func (s *Session) LastSeen() time.Time {
 // be read.
 func (s *Session) Expires() time.Time {
 	if rec, _ := s.look(); rec != nil {
-		return time.UnixMilli(rec.Expires)
+		return rec.ends()
 	}
 	return time.Time{}
 }
+
+// LoggedIn is when the user logged in; the zero time for a guest, for a session
+// that has ended, if its record cannot be read, and if a program has stored the
+// login that did not keep the time yet.
+func (s *Session) LoggedIn() time.Time {
+	rec, _ := s.look()
+	return timeOf(rec.past().LoggedIn)
+}
+
+// Confirmed is when the user last proved who they are: at the login, or at
+// [Session.Confirm] if that was later. Otherwise it is as LoggedIn. Before
+// something important, ask for the password again if it is too long ago.
+func (s *Session) Confirmed() time.Time {
+	rec, _ := s.look()
+	past := rec.past()
+	return timeOf(max(past.LoggedIn, past.Confirmed))
+}
+
+// Device is what the browser says it is, for people who look for their sessions
+// in a list: its header User-Agent, at most 200 bytes of it, as package web has
+// stored it with the session and at each login, renewal and slide since. Anybody
+// can send any text: show it, and decide nothing by it. It is "" where nothing is
+// stored, and as User.
+func (s *Session) Device() string {
+	if rec, _ := s.look(); rec != nil {
+		return rec.Device
+	}
+	return ""
+}
+
+// timeOf returns a stored time, the zero time if there is none.
+func timeOf(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// A LoginOption says how long a login lasts. See [For] and [UntilBrowserCloses].
+type LoginOption func(*loginTerms)
+
+// For has a login last that long, however little or much the session is used, in
+// place of Options.IdleTimeout and Lifetime: 30 days to remember somebody, an hour
+// for an office. Then the session ends. The next Login replaces it. Below two
+// seconds it is a mistake, and the Login is ErrInternal.
+//
+// States of the session itself that were stored before the login end with
+// Options.Lifetime at first, and with the session once they are changed; those
+// that are only in memory go if the session is not used for Options.IdleTimeout.
+func For(d time.Duration) LoginOption {
+	return func(t *loginTerms) { t.lasts, t.wrong = d, d < 2*time.Second }
+}
+
+// UntilBrowserCloses has the browser forget the cookie when it is closed, as on a
+// computer that others use too. Many browsers keep such cookies if they open the
+// tabs of the last time again, so the session also ends as every session does, or
+// as [For] says. It holds until the next Login or Logout.
+func UntilBrowserCloses() LoginOption { return func(t *loginTerms) { t.closes = true } }
 
 // look calls look of the presence; a nil Session has no record.
 func (s *Session) look() (rec *sessionRecord, created time.Time) {
@@ -179,18 +249,26 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 // cookie. If the guest's state and the user's together exceed Options.MaxState,
 // the user's stays as it is and OnError gets the failure.
 //
-// Check the password before you call Login; Stay does not know users. An empty
-// user, or one of more than 512 bytes, is ErrInvalid. Login fails with ErrEnded
-// when the session was ended or renewed meanwhile or less than a minute ago
-// (see [Session]), with ErrInternal when the response's header was already
-// written or the session is one of [App.Sessions], with the error of an Adopt
-// that refuses, and with ErrNested inside a change of state. If it fails,
-// nothing has changed, except perhaps after ErrUnknown.
+// The login lasts as long as the session, unless the options say otherwise: see
+// [For] and [UntilBrowserCloses].
 //
-// The same login sent twice, as after a double click, comes with the cookie
-// that the first one has replaced. It joins the first: the browser gets the
-// same new cookie.
-func (s *Session) Login(ctx context.Context, user string) error {
+// Check the password before; Stay does not know users. An empty user, and one
+// of more than 512 bytes, is ErrInvalid. Login fails with ErrInternal when the
+// response's header was already written or the session is one of [App.Sessions],
+// with the error of an Adopt that refuses, and with ErrNested inside a change of
+// state. If it fails, nothing has changed, but after ErrUnknown.
+//
+// A session that was ended, renewed or revoked before the request used it keeps
+// nobody out: the login begins a new one, without the states of the old. Login
+// fails with ErrEnded if that happened after the request had used the session.
+//
+// The same login once more, as after a double click, comes with the cookie that
+// the first has replaced. It joins the first: the browser gets that one's cookie.
+func (s *Session) Login(ctx context.Context, user string, opts ...LoginOption) error {
+	var terms loginTerms
+	for _, o := range opts {
+		o(&terms)
+	}
 	return s.observer().change(ctx, "login", func(ctx context.Context) error {
 		if user == "" || len(user) > maxKey {
 			return &Error{
@@ -198,10 +276,13 @@ func (s *Session) Login(ctx context.Context, user string) error {
 				Err: fmt.Errorf("the user name has %d bytes, 1 to %d are allowed", len(user), maxKey),
 			}
 		}
+		if terms.wrong {
+			return &Error{Code: ErrInternal, Phase: "resolve", Err: fmt.Errorf("the login is For %v: at least 2 s are needed: is the unit missing, as in 24*time.Hour?", terms.lasts)}
+		}
 		if err := s.refusal(ctx); err != nil {
 			return err
 		}
-		return s.setUser(ctx, user)
+		return s.setUser(ctx, user, terms)
 	})
 }
 
@@ -215,7 +296,7 @@ func (s *Session) Logout(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
 			return err
 		}
-		return s.setUser(ctx, "")
+		return s.setUser(ctx, "", loginTerms{})
 	})
 }
 
@@ -229,7 +310,20 @@ func (s *Session) Renew(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
 			return err
 		}
-		return s.renew(ctx)
+		return s.renew(ctx, false)
+	})
+}
+
+// Confirm notes that the user has proved once more who they are, which is up to
+// the program, as before a Login: [Session.Confirmed] says when. The session gets
+// a new cookie, as by [Session.Renew], whose rules hold. For a guest it is
+// ErrDenied.
+func (s *Session) Confirm(ctx context.Context) error {
+	return s.observer().change(ctx, "confirm", func(ctx context.Context) error {
+		if err := s.refusal(ctx); err != nil {
+			return err
+		}
+		return s.renew(ctx, true)
 	})
 }
 

@@ -10,10 +10,10 @@ import (
 )
 
 // setUser attaches the session to a user, or detaches it.
-func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
+func (ss *sessions) setUser(ctx context.Context, s bearer, user string, terms loginTerms) error {
 	var retry engine.Retry
 	for {
-		again, err := ss.trySetUser(ctx, s, user)
+		again, err := ss.trySetUser(ctx, s, user, terms)
 		if !again || err != nil {
 			var ee *engine.Error
 			if errors.As(err, &ee) {
@@ -27,8 +27,8 @@ func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
 	}
 }
 
-func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string) (again bool, err error) {
-	l := &login{ss: ss, user: user}
+func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string, terms loginTerms) (again bool, err error) {
+	l := &login{ss: ss, user: user, terms: terms}
 	defer func() {
 		if p := recover(); p != nil && l.asking != nil {
 			l.asking.panicked(ctx, "", "run", l.asked, p)
@@ -75,10 +75,13 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 		return false, err
 	}
 	is, err := s.current(ctx, now)
-	if errors.Is(err, ErrEnded) {
+	if errors.Is(err, ErrEnded) && l.user != "" {
 		joined, err2 := s.join(ctx, l.user, now)
 		if joined || err2 != nil {
 			return true, err2
+		}
+		if s.anew(now) {
+			is, err = s.current(ctx, now)
 		}
 	}
 	if err != nil {
@@ -87,7 +90,12 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 	if l.user == "" && is.record().user() == "" {
 		return true, nil
 	}
-	if !l.ss.app.opts.KeepCookieOnKeyChange {
+	if l.terms.lasts != 0 {
+		if err := s.outlast(ctx, l.terms.lasts); err != nil {
+			return false, err
+		}
+	}
+	if is.anew || !l.ss.app.opts.KeepCookieOnKeyChange {
 		if err := s.takesCookie(l.user == ""); err != nil {
 			return false, err
 		}
@@ -103,8 +111,9 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 type login struct {
 	ss *sessions
 	seen
-	user string
-	rec  *sessionRecord // as it will be
+	user  string
+	terms loginTerms
+	rec   *sessionRecord // as it will be
 
 	asking *module // module whose Adopt or key function is running, for reports
 	asked  string  // key of its state
@@ -141,7 +150,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	after := before.clone()
 	if after == nil {
-		after = l.ss.record(l.created, l.idleEnd, now)
+		after = l.begun(l.ss, now)
 	}
 	after.event().User = []byte(l.user)
 	var modules []*module
@@ -255,7 +264,7 @@ func (l *login) leaveToOthers(ctx context.Context) error {
 }
 
 func (l *login) guestRef(t target, now time.Time) *engine.Ref {
-	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.created.Add(l.ss.app.opts.Lifetime), Last: true}
+	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.ss.keepsUntil(l.created, l.record()), Last: true}
 }
 
 // Run implements engine.GroupOp.
@@ -269,7 +278,6 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	if err != nil {
 		return nil, err
 	}
-	ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
 	if l.old >= 0 {
 		if u := now[l.old].Value.(*userRecord).clone(); u != nil {
 			u.unlist(l.session, clock)
@@ -286,14 +294,19 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	for _, module := range l.foreign {
 		rec.wait(module, l.user)
 	}
-	e.User, e.Epoch = nil, 0
+	l.begin(rec, clock)
+	e.Epoch = 0
 	if l.new >= 0 {
 		u := now[l.new].Value.(*userRecord).clone()
 		if u == nil {
 			u = &userRecord{Epoch: newEpoch(0)}
 		}
+		ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
+		if e.Until != 0 {
+			ends = rec.ends()
+		}
 		u.list(l.session, ends, clock)
-		e.User, e.Epoch, e.Login = []byte(l.user), u.Epoch, rec.Gen
+		e.Epoch, e.Login = u.Epoch, rec.Gen
 		out[l.new] = engine.Result{Value: u}
 	}
 	for _, c := range l.moves {
@@ -324,6 +337,23 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	}
 	l.rec, out[l.own] = rec, engine.Result{Value: rec}
 	return out, nil
+}
+
+// begin notes in the session's record who is logged in, and until when.
+func (l *login) begin(rec *sessionRecord, now time.Time) {
+	terms, opts := l.terms, &l.ss.app.opts
+	lives := time.UnixMilli(rec.Created).Add(opts.Lifetime).After(now)
+	if !lives && terms.lasts == 0 {
+		terms.lasts = opts.IdleTimeout // only the login before has kept the session
+	}
+	rec.login(l.user, terms, now)
+	l.ss.slide(rec, now)
+	if rec.Gen == l.gen { // the old cookie stays good
+		rec.Expires = max(rec.Expires, l.idleEnd.UnixMilli())
+	}
+	if !lives { // a session that is logged out goes on until its answer has come
+		rec.Expires = max(rec.Expires, now.Add(grace).UnixMilli())
+	}
 }
 
 // revoked reports whether the session's user has revoked it: the session's own

@@ -28,6 +28,7 @@ type sessionLife struct {
 	Created int64  `json:"created"`
 	Seen    int64  `json:"seen"`
 	Expires int64  `json:"expires"`
+	Device  string `json:"device,omitempty"` // what the browser says it is
 }
 
 // sessionEvents has what logins, logouts, renewals and the end have set. Most
@@ -42,8 +43,14 @@ type sessionEvents struct {
 	Left   uint32 `json:"left,omitempty"`   // how often User changed from one user to another or to none
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
-	// Keys has the key of each module whose key follows from the state, and for
-	// other modules the guests that wait.
+	LoggedIn  int64 `json:"loggedIn,omitempty"`  // when the login was; 0 also if an older program has made it
+	Confirmed int64 `json:"confirmed,omitempty"` // when Session.Confirm was called last since
+	Until     int64 `json:"until,omitempty"`     // when the login ends and the session with it, by For; 0 = as every session
+	Before    int64 `json:"before,omitempty"`    // Expires before that
+	Closes    bool  `json:"closes,omitempty"`    // the cookie ends with the browser
+
+	// Keys says for modules whose key follows from the state what it is, and for
+	// others what is left to do.
 	Keys map[string]attachment `json:"keys,omitempty"`
 }
 
@@ -86,17 +93,40 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// storedSession returns the session in a record; nil if it cannot be read. Then
-// the session has the states of a session that nobody has logged in to.
-func storedSession(stored *store.Record) *sessionRecord {
-	var rec sessionRecord
-	if json.Unmarshal(stored.Value, &rec) != nil {
+// rename notes under its present name what the record says of a module by a
+// former one.
+func (r *sessionRecord) rename(former, now string) {
+	if r.events == nil {
+		return
+	}
+	if a, ok := r.events.Keys[former]; ok {
+		r.events.Keys[now] = r.events.Keys[now].over(a)
+		delete(r.events.Keys, former)
+	}
+}
+
+// over is what holds where a session has an attachment under a former name, too.
+// One without changes of the key says only that guests wait. A guest may wait
+// under both names; it comes along once.
+func (a attachment) over(former attachment) attachment {
+	waiting := slices.Concat(former.Waiting, a.Waiting)
+	if a.Moves == 0 {
+		a = former
+	}
+	a.Waiting = waiting[max(0, len(waiting)-maxWaiting):]
+	return a
+}
+
+// storedUser is what a record says of a user; nil if it cannot be read.
+func storedUser(stored *store.Record) *userRecord {
+	var rec userRecord
+	if stored.Version > 1 || json.Unmarshal(stored.Value, &rec) != nil {
 		return nil
 	}
 	return &rec
 }
 
-// past returns the session's events, to be read only.
+// past returns what has happened to the session, to be read only.
 func (r *sessionRecord) past() sessionEvents {
 	if r == nil || r.events == nil {
 		return sessionEvents{}
@@ -130,7 +160,7 @@ func (r *sessionRecord) memory() int {
 	if r == nil {
 		return 0
 	}
-	bytes := footprint.Bytes(int(unsafe.Sizeof(*r)))
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(len(r.Device))
 	e := r.events
 	if e == nil {
 		return bytes
@@ -146,6 +176,45 @@ func (r *sessionRecord) memory() int {
 		}
 	}
 	return bytes
+}
+
+// ends is when the session ends if it is not used any more.
+func (r *sessionRecord) ends() time.Time {
+	if until := r.past().Until; until != 0 {
+		return time.UnixMilli(until)
+	}
+	return time.UnixMilli(r.Expires)
+}
+
+// over reports whether the login has come to its end, and the session with it;
+// if so, since when.
+func (r *sessionRecord) over(now time.Time) (is bool, since time.Time) {
+	until := r.past().Until
+	return until != 0 && until <= now.UnixMilli(), time.UnixMilli(until)
+}
+
+// login notes that a user logs in for as long as the terms say; nobody with "".
+func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
+	e := r.event()
+	if e.Until != 0 {
+		r.Expires, e.Until, e.Before = e.Before, 0, 0
+	}
+	e.User, e.LoggedIn, e.Confirmed, e.Closes = nil, 0, 0, terms.closes
+	if user == "" {
+		return
+	}
+	e.User, e.LoggedIn = []byte(user), now.UnixMilli()
+	if terms.lasts != 0 {
+		e.Until, e.Before = now.Add(terms.lasts).UnixMilli(), r.Expires
+	}
+}
+
+// loginTerms say how long a login lasts; the zero value is as long as every
+// session.
+type loginTerms struct {
+	lasts  time.Duration // 0 = as IdleTimeout and Lifetime say
+	closes bool          // the cookie ends with the browser
+	wrong  bool          // For was given what makes no sense
 }
 
 // user returns who is logged in, "" = nobody.
@@ -237,7 +306,10 @@ type systemType[R interface {
 	*T
 	clone() R
 	memory() int
-}, T any] struct{ what string }
+}, T any] struct {
+	what   string
+	loaded func(R) // completes what was read; nil: nothing
+}
 
 // Clone implements engine.Type.
 func (systemType[R, T]) Clone(v any) any { return v.(R).clone() }
@@ -267,6 +339,9 @@ func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record)
 			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
 			Message: "the stored " + t.what + " cannot be read; it was left as it is",
 		}
+	}
+	if t.loaded != nil {
+		t.loaded(out)
 	}
 	encoded, err := t.Encode(out, nil)
 	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err

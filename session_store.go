@@ -2,12 +2,15 @@ package stay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/store"
 )
 
 // sessions keeps the records of sessions and users, as states of two more
@@ -18,6 +21,9 @@ type sessions struct {
 	kind    *engine.Kind
 	users   *engine.Kind
 	limiter limiter
+
+	// What is logged once.
+	foreignSent, severalSent atomic.Bool
 }
 
 func (ss *sessions) init(app *registry) {
@@ -26,14 +32,32 @@ func (ss *sessions) init(app *registry) {
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
-		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
+		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", loaded: ss.rename},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
 		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1,
-		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
+		Type:   systemType[*userRecord, userRecord]{what: "list of a user's sessions"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
 	})
+}
+
+// stored returns the session in a record; nil if it cannot be read. Then the
+// session has the states of a session that nobody has logged in to.
+func (ss *sessions) stored(r *store.Record) *sessionRecord {
+	var rec sessionRecord
+	if json.Unmarshal(r.Value, &rec) != nil {
+		return nil
+	}
+	ss.rename(&rec)
+	return &rec
+}
+
+// rename replaces former names of modules in the record by the present ones.
+func (ss *sessions) rename(rec *sessionRecord) {
+	for _, r := range ss.app.allRenamed() {
+		rec.rename(r.former, r.now)
+	}
 }
 
 // record makes the record of a session that has none. idleEnd is the end of the
@@ -49,7 +73,21 @@ func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 // whether it is still valid.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Seen = now.UnixMilli()
+	if until := rec.past().Until; until != 0 {
+		rec.Expires = max(rec.Expires, until)
+		return
+	}
 	rec.Expires = max(rec.Expires, ss.endsAt(time.UnixMilli(rec.Created), now).UnixMilli())
+}
+
+// keepsUntil is when states of a session are out of reach, however much it is
+// used.
+func (ss *sessions) keepsUntil(created time.Time, rec *sessionRecord) time.Time {
+	life := created.Add(ss.app.opts.Lifetime)
+	if until := time.UnixMilli(rec.past().Until); until.After(life) {
+		return until
+	}
+	return life
 }
 
 // endsAt is when a session that was used at now ends.
@@ -138,8 +176,7 @@ func (ss *sessions) change(ctx context.Context, key string, fn func(rec *session
 func (ss *sessions) store(ctx context.Context, is *seen) error {
 	_, err := ss.change(ctx, is.session, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 		if rec == nil {
-			rec = ss.record(is.created, is.idleEnd, now)
-			rec.Gen = is.gen
+			rec = is.begun(ss, now)
 		}
 		return rec, nil
 	})
@@ -263,14 +300,15 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 		if err := ss.begin(is.session); err != nil {
 			return nil, err
 		}
-		rec = ss.record(is.created, is.idleEnd, now)
-		rec.Gen = is.gen
+		rec = is.begun(ss, now)
+	} else if device := deviceOf(is.carrier); device != "" {
+		rec.Device = device
 	}
 	// The record must outlive the old cookie, which may be valid for longer than
 	// the present IdleTimeout: without the record the old cookie would count as
 	// valid again.
 	rec.Expires = max(rec.Expires, is.idleEnd.UnixMilli())
-	if !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
+	if is.anew || !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 	}

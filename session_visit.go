@@ -28,23 +28,26 @@ type visit struct {
 
 	counted atomic.Bool // as one of MaxNewSessions
 
-	mu      sync.Mutex
-	opened  bool // the fields below are set
-	drawn   bool // the id was drawn for this request
-	carried bool // the browser is known to have a valid cookie
-	changed bool // something may be stored for it
-	gone    bool // destroyed before anybody could have its ID
-	key     string
-	gen     uint32
-	created time.Time
-	idleEnd time.Time // of the browser's cookie
+	mu        sync.Mutex
+	opened    bool // the fields below are set
+	drawn     bool // the id was drawn for this request
+	carried   bool // it was made sure that the browser has a fitting cookie
+	changed   bool // something may be stored for it
+	destroyed bool // by this request
+	begins    bool // a Login begins the session: its cookie comes with the login
+	gone      bool // destroyed before anybody could know it, or one of several
+	several   bool // the browser has sent several cookies that are valid
+	key       string
+	gen       uint32
+	created   time.Time
+	idleEnd   time.Time // of the browser's cookie
 }
 
 // secrets has the fields of a visit that nobody may print. A Session reaches
 // them through two pointers, because package fmt follows one pointer at any
 // depth for a verb that does not fit.
 type secrets struct {
-	token  string   // as the browser sent it
+	token  string   // as the browser sent it, see access.App.Begin
 	cookie [16]byte // the id that the token names
 	asked  string   // user whose record was brought up to date for this use
 }
@@ -149,9 +152,28 @@ func (v *visit) known(ctx context.Context) (bool, error) {
 	return ok, err
 }
 
+func (v *visit) who(ctx context.Context) (user string, err error) {
+	v.lock()
+	defer v.unlock()
+	v.use()
+	switch err := v.open(ctx); {
+	case err != nil:
+		return "", err
+	case v.gone:
+		return "", v.over()
+	case v.unknown():
+		return "", nil
+	}
+	rec, ok, err := v.fresh(ctx)
+	if err == nil && !ok {
+		err = ended()
+	}
+	return rec.user(), err
+}
+
 func (v *visit) use() { v.carrier.Used() }
 
-// open reads the cookie, or draws an id if there is none that is valid.
+// open reads the cookie, or draws an id if there is no valid cookie.
 func (v *visit) open(ctx context.Context) error {
 	if v.opened {
 		return nil
@@ -164,38 +186,29 @@ func (v *visit) openAt(ctx context.Context, now time.Time) error {
 	if v.opened {
 		return nil
 	}
-	if v.token != "" {
-		t, err := v.ring.Verify(ctx, v.token)
-		if err != nil {
-			return err
-		}
-		if t != nil && v.take(t, now) {
-			v.opened = true
-			return nil
-		}
+	t, err := v.read(ctx, now)
+	if err != nil {
+		return err
 	}
-	v.draw(now)
+	switch {
+	case v.several:
+		v.gone = true
+	case t != nil:
+		v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
+	default:
+		v.draw(now)
+	}
 	v.opened = true
 	return nil
 }
 
 func (v *visit) draw(now time.Time) {
 	rand.Read(v.cookie[:])
-	v.drawn, v.changed = true, false
+	v.drawn, v.carried, v.changed = true, false, false
 	v.gen = 0
 	v.created = now.Truncate(time.Second)
 	v.idleEnd = time.Time{}
 	v.key = keyspace.SessionID(v.cookie)
-}
-
-// take makes the session the one that a token names, unless the token is no
-// longer valid.
-func (v *visit) take(t *signing.Token, now time.Time) bool {
-	if !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
-		return false
-	}
-	v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
-	return true
 }
 
 // unknown reports whether nothing can be stored for the session.
@@ -209,7 +222,7 @@ func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, e
 	if !v.ss.app.manyOwners.Load() || v.gone {
 		return target{}, nil
 	}
-	if err := v.openAt(ctx, now); err != nil || v.unknown() {
+	if err := v.openAt(ctx, now); err != nil || v.gone || v.unknown() {
 		return target{}, err
 	}
 	t, v.asked, err = v.ss.syncWith(ctx, v.key, m, now)
@@ -218,12 +231,12 @@ func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, e
 
 func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
 	rec, err := v.standing(ctx, now)
-	if err == nil && !v.carried {
+	if err == nil && !v.carried && !v.begins {
 		rec, err = v.carry(ctx, rec, now)
 	}
 	return seen{
 		session: v.key, gen: v.gen, created: v.created, idleEnd: v.idleEnd,
-		version: rec, isNew: v.unknown(), drawn: v.drawn, counted: &v.counted,
+		version: rec, isNew: v.unknown(), drawn: v.drawn, anew: v.begins, counted: &v.counted, carrier: v.carrier,
 	}, err
 }
 
@@ -236,7 +249,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 		return nil, err
 	}
 	if v.gone {
-		return nil, ended()
+		return nil, v.over()
 	}
 	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now)
 	if err != nil {
@@ -262,6 +275,9 @@ func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (
 	if rec == nil && v.carried && !v.idleEnd.After(now) {
 		return false, v.idleEnd, nil // the request has outlived its session
 	}
+	if over, since := rec.over(now); over {
+		return false, since, nil
+	}
 	asked := v.asked
 	v.asked = ""
 	revoked, since, err := v.ss.revoked(ctx, rec, asked, now)
@@ -280,12 +296,10 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return v.gen == rec.Gen, time.Time{}
 }
 
-func (v *visit) setUser(ctx context.Context, user string) error { return v.ss.setUser(ctx, v, user) }
-
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen = v.gen
+	rec.Gen, rec.Device = v.gen, deviceOf(v.carrier)
 	return rec
 }
 
@@ -307,7 +321,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	if v.unknown() && v.carrier.Open() || v.gone {
-		v.gone = true
+		v.gone, v.destroyed = true, true
 		if v.carried {
 			v.carrier.Issue("", time.Time{}) // replaces the cookie that was not sent yet
 		}
@@ -318,8 +332,8 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	if err != nil {
 		return nil, err
 	}
-	v.carried = true
-	// If it had ended before, the browser may have another session by now.
+	v.carried, v.destroyed = true, true
+	// Where it had ended before, the browser may have another session by now.
 	if !already {
 		v.carrier.Issue("", time.Time{})
 	}
@@ -330,6 +344,8 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 type keyring interface {
 	Sign(ctx context.Context, t *signing.Token) (string, error)
 	Verify(ctx context.Context, value string) (*signing.Token, error)
+	Outlast(ctx context.Context, d time.Duration) error
+	Foreign(value string, now time.Time) bool
 }
 
 // A bearer is a presence for code that changes the session. The methods of a
@@ -339,6 +355,8 @@ type bearer interface {
 	// known reports whether the session exists and has neither ended nor been
 	// renewed meanwhile. It begins no session.
 	known(ctx context.Context) (bool, error)
+	// who returns the user of the session, "" for a guest. It begins none.
+	who(ctx context.Context) (user string, err error)
 
 	lock()
 	unlock()
@@ -363,11 +381,16 @@ type bearer interface {
 	// follow replaces gen by the generation of the session's record and issues the
 	// cookie.
 	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// outlast sees to it that a cookie which lasts for so long can be verified.
+	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
 	// without using it.
 	neverStored(ctx context.Context) bool
 	// join answers a login with a cookie that the same login has replaced.
 	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
+	// anew begins another session in place of one that is over, for a login. It
+	// reports false if there is no browser that could get its cookie.
+	anew(now time.Time) bool
 }
 
 // A seen session is the result of one use of a session.
@@ -380,7 +403,16 @@ type seen struct {
 	isNew   bool            // nothing can be stored for it yet: nobody else has its ID
 	drawn   bool            // its ID was drawn for this request
 	keeps   bool            // its cookie, as no new one could be sent to the browser
+	anew    bool            // a Login begins it, in place of one that is over
 	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
+	carrier access.Carrier  // of its response; nil: it has no browser
+}
+
+// begun makes the record of the session, which has none.
+func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
+	rec := ss.record(s.created, s.idleEnd, now)
+	rec.Gen, rec.Device = s.gen, deviceOf(s.carrier)
+	return rec
 }
 
 func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }

@@ -78,8 +78,8 @@ func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine
 		return len(refs) - 1
 	}
 	from := m.keyed("", id, w.Moves)
-	guestRef := engine.Ref{Kind: from.kind, Key: from.id, Now: now, Expires: time.UnixMilli(rec.Created).Add(m.app.opts.Lifetime), Last: true}
-	// Memory may wrongly have it as absent.
+	guestRef := engine.Ref{Kind: from.kind, Key: from.id, Now: now, Expires: t.ss.keepsUntil(time.UnixMilli(rec.Created), rec), Last: true}
+	// Memory may take it for absent.
 	if err := m.app.sync(ctx, guestRef); err != nil && !errors.Is(err, ErrCorrupt) {
 		return nil, m.error(err, "", from.id)
 	}

@@ -147,7 +147,14 @@ func (s *State[S]) Delete(ctx context.Context) error {
 // with the first error. On a store that cannot list, and for ephemeral state,
 // that is ErrInvalid.
 func (s *State[S]) Keys(ctx context.Context) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) { s.keys(ctx, yield) }
+	return s.KeysFrom(ctx, "", "")
+}
+
+// KeysFrom yields those of the [State.Keys] that begin with a prefix and come
+// after the key given: a page of a list goes on where the last one ended. "" is
+// every key, and the beginning.
+func (s *State[S]) KeysFrom(ctx context.Context, prefix, after string) iter.Seq2[string, error] {
+	return func(yield func(string, error) bool) { s.keys(ctx, prefix, after, yield) }
 }
 
 // untyped is a State without its type.
@@ -176,7 +183,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 		panic("stay.Register: the App is nil: make one with stay.New")
 	}
 	d := definition{
-		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
+		name: m.Name, formerly: m.Formerly, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
 		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
 		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
 	}

@@ -64,7 +64,7 @@ func (mv *move) carryOut(ctx context.Context) (v any, again bool, err error) {
 		return len(refs) - 1
 	}
 	mv.target, mv.guest, mv.user = -1, -1, -1
-	expires := r.created.Add(m.app.opts.Lifetime)
+	expires := r.ss.keepsUntil(r.created, r.record())
 	switch mv.left.key {
 	case "":
 		next := m.keyed("", r.session, m.moves(r.record())+1)

@@ -159,7 +159,8 @@ func (c untyped) initial(ctx context.Context) (any, error) {
 // keysPage is the number of keys that one call of the store lists.
 const keysPage = 256
 
-func (c untyped) keys(ctx context.Context, yield func(string, error) bool) {
+// keys yields the keys that begin with a prefix and come after the one named.
+func (c untyped) keys(ctx context.Context, prefix, after string, yield func(string, error) bool) {
 	m := c.module
 	if c.at || m.kind == nil {
 		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys to list: call Keys on a state without At, of a module that is not ephemeral"})
@@ -170,9 +171,12 @@ func (c untyped) keys(ctx context.Context, yield func(string, error) bool) {
 		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
 		return
 	}
-	after := ""
+	prefix = m.kind.Prefix + prefix
+	if after != "" {
+		after = m.kind.Prefix + after
+	}
 	for {
-		keys, err := c.page(ctx, lister, after)
+		keys, err := c.page(ctx, lister, prefix, after)
 		if err != nil {
 			yield("", err)
 			return
@@ -189,14 +193,14 @@ func (c untyped) keys(ctx context.Context, yield func(string, error) bool) {
 	}
 }
 
-// page lists the keys after the given one.
-func (c untyped) page(ctx context.Context, lister store.Lister, after string) ([]string, error) {
+// page lists the keys in the store that come after the one named.
+func (c untyped) page(ctx context.Context, lister store.Lister, prefix, after string) ([]string, error) {
 	m := c.module
 	if !m.app.engine.Begin() {
 		return nil, closedError(m.name, "load", nil)
 	}
 	defer m.app.engine.End()
-	keys, err := lister.List(ctx, m.app.opts.Clock(), m.kind.Prefix, after, keysPage)
+	keys, err := lister.List(ctx, m.app.opts.Clock(), prefix, after, keysPage)
 	if err != nil {
 		return nil, &Error{Code: storeCode(err), Module: m.name, Phase: "load", Err: err}
 	}

@@ -93,7 +93,7 @@ func (r *resolution) companions(v *engine.Version) []engine.Companion {
 	}
 	c := engine.Companion{Kind: r.ss.kind, Key: r.session, Base: v}
 	if v.Revision == 0 {
-		rec := r.ss.record(r.created, r.idleEnd, r.ss.app.opts.Clock())
+		rec := r.begun(r.ss, r.ss.app.opts.Clock())
 		c.Value, c.Bytes, c.Expires = rec, rec.memory(), time.UnixMilli(rec.Expires)
 	}
 	return []engine.Companion{c}
@@ -134,7 +134,7 @@ func (r *resolution) Later() (engine.Later, error) {
 		return nil, err
 	}
 	own := *r // r is part of what the caller's request holds
-	own.request, own.counted = nil, nil
+	own.request, own.counted, own.carrier = nil, nil, described(deviceOf(r.carrier))
 	return func(current func(*engine.Kind, string) (*engine.Version, error)) ([]engine.Companion, bool, error) {
 		v, err := current(own.ss.kind, own.session)
 		if err != nil {
@@ -165,15 +165,16 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	if rec == nil || rec.past().Ended != 0 {
 		return engine.Ref{}, notFound
 	}
+	over, _ := rec.over(now)
 	switch revoked, _, err := ss.revoked(ctx, rec, asked, now); {
 	case err != nil:
 		return engine.Ref{}, err
-	case revoked:
+	case revoked, over:
 		return engine.Ref{}, notFound
 	}
 	created := time.UnixMilli(rec.Created)
 	t := m.locate(id, rec)
-	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: created.Add(ss.app.opts.Lifetime), Now: now}
+	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: ss.keepsUntil(created, rec), Now: now}
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, seen: seen{session: id, gen: rec.Gen, created: created, version: v}}
 		ref.Guard = r
@@ -224,7 +225,7 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: state}
 	if t.key == "" {
 		ref.New, ref.First = is.isNew, is.drawn
-		ref.Expires = is.created.Add(ss.app.opts.Lifetime)
+		ref.Expires = ss.keepsUntil(is.created, rec)
 	}
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, request: s, seen: is}

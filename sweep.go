@@ -65,7 +65,7 @@ func (o *owner) Prepare(ctx context.Context) (err error) {
 
 // Ended implements sweep.Owner.
 func (o *owner) Ended(session *store.Record) time.Time {
-	if at := storedSession(session).past().Ended; at != 0 {
+	if at := o.app.sessions.stored(session).past().Ended; at != 0 {
 		return time.UnixMilli(at)
 	}
 	return time.Time{}
@@ -73,7 +73,7 @@ func (o *owner) Ended(session *store.Record) time.Time {
 
 // States implements sweep.Owner.
 func (o *owner) States(id string, session *store.Record) (keys []string) {
-	rec := storedSession(session)
+	rec := o.app.sessions.stored(session)
 	for _, st := range o.app.statesOfSession(id, rec) {
 		if st.kind.Backend == o.catalog.backend {
 			keys = append(keys, st.kind.Prefix+st.key)
@@ -126,7 +126,7 @@ func (o *owner) Gone(d *sweep.Due) {
 	e := o.app.engine
 	for rec := range d.Removed() {
 		if _, k, key := o.app.stateOf(rec.Key); k != nil && k.Backend != nil {
-			e.EndKey(k, key, rec.Revision, false)
+			e.EndKey(k, key, o.catalog.store.Revision(rec.Key, rec.Revision), false)
 		}
 	}
 	id, rec := d.Session()
@@ -137,7 +137,7 @@ func (o *owner) Gone(d *sweep.Due) {
 		o.app.observer.measure(Measurement{Name: sessionsExpired, Value: 1})
 	}
 	e.EndKey(o.app.sessions.kind, id, rec.Revision, false)
-	for _, st := range o.app.statesOfSession(id, storedSession(rec)) {
+	for _, st := range o.app.statesOfSession(id, o.app.sessions.stored(rec)) {
 		if st.kind.Backend == nil {
 			e.EndKey(st.kind, st.key, 0, !d.Ended())
 		}

@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// CheckGroups finds the groups of one call of Commit that a store has to reject
-// whatever it holds (C6). Stores call it before they do anything else. It
-// returns nil when there are no such groups. Otherwise it returns an error for
-// each group, in order, nil for those that may be committed:
+// CheckGroups finds the groups of one call of Commit that every store has to
+// reject, whatever it holds (C6). Stores call it before they do anything else.
+// It returns nil when there are no such groups. Otherwise it returns an error
+// for each group, in order, nil for those that may be committed:
 //
 //	bad := store.CheckGroups(groups, s.Features())
 //	for i, g := range groups {
@@ -48,9 +48,9 @@ func CheckGroups(groups []Group, features Features) []error {
 	return errs
 }
 
-// checkGroup says what is wrong with a group. It adds the group's keys to
-// named, which holds the keys of the earlier groups; named is nil if the call
-// has only one write.
+// checkGroup returns the first mistake in a group, nil if there is none. It
+// adds the group's keys to named, which holds the keys of the earlier groups;
+// named is nil if the call has only one write.
 func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	var first error
 	switch {
@@ -79,8 +79,8 @@ func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	return first
 }
 
-// checkWrite says what is wrong with a write by itself. If maxValue is 0 there
-// is no limit.
+// checkWrite returns the mistake in a write by itself, nil if there is none. If
+// maxValue is 0 there is no limit.
 func checkWrite(w *Write, maxValue int) error {
 	switch size := max(len(w.Value), len(w.Meta)); {
 	case w.Op > Check:

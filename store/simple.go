@@ -30,8 +30,8 @@ type Simple interface {
 	// take effect later, and must leave either the old value or the new one,
 	// complete.
 	Save(ctx context.Context, key string, value []byte) error
-	// Delete removes the value under the key. It is not an error if there is
-	// none. What is said about the errors of Save also holds for Delete.
+	// Delete removes the value under the key. It is not an error if there is none.
+	// The rules for errors of Save also hold for Delete.
 	Delete(ctx context.Context, key string) error
 }
 
@@ -94,8 +94,9 @@ type simpleStore struct {
 // pending is a separate struct so that package fmt does not print it with the
 // store.
 type pending struct {
-	// undo holds what must be saved under a key before anything else happens to
-	// it, nil for nothing: the rest of groups that could not be undone at once.
+	// undo holds, for a key, the bytes that must be saved before anything else
+	// happens to it, nil to delete them: the rest of groups that could not be
+	// undone at once.
 	undo map[string][]byte
 }
 
@@ -202,7 +203,7 @@ func (s *simpleStore) Close() error {
 	return s.closeErr
 }
 
-// seen records a revision, so that later ones are greater.
+// seen records a revision, so that later revisions are greater.
 func (s *simpleStore) seen(rev Revision) {
 	for {
 		last := s.last.Load()

@@ -94,8 +94,8 @@ func (s *simpleStore) failed(ctx context.Context, g Group, before [][]byte, made
 	return Result{Outcome: Rejected, Err: cause}
 }
 
-// repair restores the value that a key had before a group that was cut short, if
-// there was one. The caller holds the key's lock.
+// repair restores the value that a key had before a group was cut short, if one
+// was. The caller holds the key's lock.
 func (s *simpleStore) repair(ctx context.Context, key string) error {
 	s.mu.Lock()
 	raw, ok := s.undo[key]
@@ -112,7 +112,7 @@ func (s *simpleStore) repair(ctx context.Context, key string) error {
 	return nil
 }
 
-// set saves bytes under a key; nil means nothing.
+// set saves bytes under a key; nil deletes them.
 func (s *simpleStore) set(ctx context.Context, key string, raw []byte) error {
 	if raw == nil {
 		if err := s.simple.Delete(ctx, simpleKey(key)); err != nil {

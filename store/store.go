@@ -52,9 +52,9 @@
 // # C5: durability and features
 //
 // Applied means durable at the level that the store's documentation states. A
-// store declares in [Features] what it can do. If it lacks what an application
-// needs, Stay refuses it when the application starts, and never works around it
-// silently.
+// store declares in [Features] what it can do. If it lacks a feature that an
+// application needs, Stay refuses it when the application starts, and never
+// works around it silently.
 //
 // # C6: cancellation, bytes and bounds
 //
@@ -106,8 +106,8 @@ var (
 	// ErrUnavailable means that the store could not do its work: disk full,
 	// server down, deadline exceeded. Trying again later may succeed.
 	ErrUnavailable = errors.New("store: unavailable")
-	// ErrCorrupt means that what is stored is damaged. Trying again does not
-	// help: the records have to be restored.
+	// ErrCorrupt means that the stored data is damaged. Trying again does not
+	// help: restore the records.
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrTooLarge means that a key or value is longer than the store takes.
 	ErrTooLarge = errors.New("store: too large")
@@ -183,7 +183,8 @@ type Write struct {
 //
 // A store whose groups a crash can cut short makes the writes of a group in
 // their order. A record that names another one comes after it: Stay puts the
-// record of a session last, so a session never names a state that is not there.
+// record of a session last, so a session never names a state that does not
+// exist.
 type Group []Write
 
 // An Outcome says what happened to a Group.
@@ -191,7 +192,7 @@ type Outcome uint8
 
 const (
 	// Unknown: the group may have been applied, may be applied later (C6), or
-	// neither. It is the zero value, so a result that nobody filled in claims
+	// neither. It is the zero value, so a result that was not filled in claims
 	// nothing.
 	Unknown Outcome = iota
 	// Applied: every write was applied and is durable (C5).
@@ -232,10 +233,10 @@ type Result struct {
 
 // Features declare what a store can do (C5).
 type Features struct {
-	// Durable: what was applied survives the end of the process.
+	// Durable: applied writes survive the end of the process.
 	Durable bool
 	// SoleOwner: nothing else changes the records while this store is open, so
-	// what was last read or written may be served from memory.
+	// records that were read or written may be served from memory.
 	SoleOwner bool
 	// Groups: groups of several writes are atomic. Stay needs this.
 	Groups bool

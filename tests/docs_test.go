@@ -9,8 +9,9 @@ import (
 	"testing"
 )
 
-// Every piece of Go in the guides stands, to the letter, in the compiled file
-// that the line below it links to. The pieces of the README stand in one of them.
+// Every piece of Go and of templ in the guides stands, to the letter, in the
+// compiled file that the line below it links to. The pieces of the README stand
+// in one of them.
 //
 // Proves B6.
 func TestDocsAreCompiled(t *testing.T) {
@@ -51,18 +52,19 @@ func TestDocsAreCompiled(t *testing.T) {
 	}
 }
 
-// A goBlock is a piece of Go in a document.
+// A goBlock is a piece of Go, or of templ, in a document.
 type goBlock struct {
 	text string
 	from string // the file that the line below links to
 }
 
-var fromLine = regexp.MustCompile(`^\nFrom \[[^]]+\]\(([^)]+\.go)\)`)
+var fromLine = regexp.MustCompile(`^\nFrom \[[^]]+\]\(([^)]+\.(?:go|templ))\)`)
 
 func goBlocks(t *testing.T, doc string) []goBlock {
 	t.Helper()
 	var blocks []goBlock
-	for _, rest := range strings.Split(string(readFile(t, filepath.Join(root, doc))), "\n```go\n")[1:] {
+	text := strings.ReplaceAll(string(readFile(t, filepath.Join(root, doc))), "\n```templ\n", "\n```go\n")
+	for _, rest := range strings.Split(text, "\n```go\n")[1:] {
 		text, after, closed := strings.Cut(rest, "\n```\n")
 		if !closed {
 			t.Fatalf("%s: a piece of Go does not end", doc)

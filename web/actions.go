@@ -73,6 +73,7 @@ type module struct {
 
 // ServeHTTP implements http.Handler.
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = through(w, r)
 	cfg := settingsOf(r, a.outside)
 	name, action := a.find(r)
 	var v any
@@ -87,7 +88,7 @@ func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(cfg, w, r, "GET, HEAD")
 		return
 	case r.Method == http.MethodPost:
-		p := readPayload(cfg, r)
+		p := readPayload(cfg, r, false)
 		if err = p.err; err == nil {
 			v, err = m.core.Do(r.Context(), action, p)
 		}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
@@ -34,9 +35,10 @@ const (
 // defaults. Sessions copies them, so later changes have no effect.
 type Options struct {
 	// Cookie is the name of the session cookie, "stay" by default. On https the
-	// prefix __Host- is put before it. Several Apps on one host need different
-	// names.
-	// each.
+	// prefix __Host- is put before it. Several programs on one host need
+	// different names, whatever their ports and paths: browsers keep one cookie
+	// of a name, so each would replace the other's. A cookie that another
+	// program may have signed is logged, once.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
 	// random bytes. To rotate them, add a new key at the end on every process,
@@ -59,13 +61,22 @@ type Options struct {
 	Keys [][]byte
 	// Secure overrides how the scheme of a request is found.
 	Secure Secure
+	// Embedded is for pages that other sites show in a frame: on https the
+	// cookie is SameSite=None and Partitioned, so it is sent there, and the
+	// visitor has another session below each site that shows the page. On plain
+	// http the cookie stays SameSite=Lax. Posts are still taken only from pages
+	// of this origin. Say with the header Content-Security-Policy which sites
+	// may show the page (frame-ancestors).
+	Embedded bool
 	// TrustProxy believes the header X-Forwarded-Proto. Set it only behind a
 	// proxy that sets or removes the header itself; otherwise the client
-	// chooses. Without it the scheme is https if the connection is TLS.
+	// chooses. Without it the scheme is https if the connection is TLS, and a
+	// request over plain http whose header says https is logged, once.
 	TrustProxy bool
 	// CrossOrigin decides which requests from other origins pass. By default no
 	// request passes that could change anything, and none with the header
-	// Upgrade, with which a WebSocket begins. Add trusted origins for a proxy
+	// Upgrade, with which a WebSocket begins; refusals are logged with Origin
+	// and Host, at most ten a second. Add trusted origins for a proxy
 	// that rewrites Host, and bypass patterns for webhooks; a pattern for a
 	// WebSocket must have no method. Its deny handler is not used: refusals are
 	// errors like all others.
@@ -74,26 +85,56 @@ type Options struct {
 	// Handle and Actions read, or let their functions read, and that Payload
 	// and Bind read; 1 MiB by default. Longer bodies are answered with 413. If
 	// a form was parsed before, Update, Do, Actions, Payload and Bind count its
-	// names, values and files. Plain handlers that read the body themselves set
-	// their own limit with http.MaxBytesReader.
+	// names and values, and all but Payload and Bind its files. Plain handlers
+	// that read the body themselves set their own limit with
+	// http.MaxBytesReader.
 	MaxBody int64
+	// IgnoreField says which names of a body are left out that what it is bound
+	// to does not have, such as "coupon", "address.floor" or "items[2].note". A
+	// name that is not left out is stay.ErrMalformed.
+	//
+	// By default all are left out of forms, of addresses and of the JSON that
+	// htmx and Datastar send, because a page has more parts than one and may be
+	// newer than the program; in development mode the log names each once. No
+	// name is left out of other JSON. Names of well-known tokens and captchas,
+	// names that begin with an underscore, and where a button with an image was
+	// clicked, are always left out of what a page sends.
+	//
+	// Names of fields tagged stay:"private" or stay:"key" are errors in any case.
+	// It may be called concurrently.
+	IgnoreField func(r *http.Request, name string) bool
+	// Message returns what a person is told of a value that does not fit, in
+	// place of the built-in English text, which is used if it returns "". key
+	// says what is wrong, and args what belongs to it:
+	//
+	//	text, number, whole_number, boolean, date   what it must be
+	//	whole_number_between                        the same; args: least, greatest
+	//	list, object                                the same, in JSON
+	//	refused                                     a type that reads itself refuses it
+	//	several                                     too many values; args: their number
+	//	too_many                                    too many items; args: how many may be
+	//	digits, too_great, base64                   numbers and bytes in JSON
+	//
+	// More keys are about bodies that only a program can have made. A new version
+	// of Stay may have more. It may be called concurrently.
+	Message func(r *http.Request, field, key string, args ...any) string
 	// MaxResponse is the number of bytes that View, Update, Do and Handle
 	// buffer, 4 MiB by default. A longer response is answered with 500, and an
 	// Update that wrote it commits nothing.
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
 	// fragment or JSON. If it writes more than MaxResponse, the built-in body
-	// is sent after all. w is buffered. Of the headers that were set before,
-	// those that described another body are removed. The status is sent unless
-	// Error sets another one. err may hold causes that are not for clients:
-	// show stay.FieldErrors and your own texts, never err itself.
+	// is sent after all. w is buffered. Headers that the failed handler set to
+	// describe its own body are removed. The status is sent unless Error sets
+	// another one. err may hold causes that are not for clients: show
+	// stay.FieldErrors and your own texts, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
 // String describes the options for logs. It counts the Keys and shows none.
 func (o Options) String() string {
-	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t}",
-		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t}",
+		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil)
 }
 
 // Format implements fmt.Formatter: with every verb, Options are printed as
@@ -112,7 +153,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last three.
+// construction, except for the last few.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -120,15 +161,27 @@ type settings struct {
 	plainName   string
 	secureName  string
 	secure      Secure
+	embedded    bool
 	trustProxy  bool
 	crossOrigin *http.CrossOriginProtection
 	maxBody     int64
 	maxResponse int
 	onError     func(http.ResponseWriter, *http.Request, int, error)
+	ignoreField func(*http.Request, string) bool
+	message     func(*http.Request, string, string, ...any) string
 
 	binder  bind.Binder
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
+	ignored names          // of fields that were left out
+
+	// unshared says that the log has told of a cookie that was meant for shared
+	// caches, unseen of one whose answer nobody has seen.
+	unshared, unseen atomic.Bool
+
+	refusals  loglimit.Limit // of requests from other origins
+	proxySeen atomic.Bool    // one that ends TLS and is not trusted
+	strangers atomic.Bool    // a form of another site has begun a session
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
@@ -145,11 +198,14 @@ func newSettings(app *stay.App, o *Options) *settings {
 		ring:        core.Keyring(o.Keys),
 		plainName:   o.Cookie,
 		secure:      o.Secure,
+		embedded:    o.Embedded,
 		trustProxy:  o.TrustProxy,
 		crossOrigin: o.CrossOrigin,
 		maxBody:     o.MaxBody,
 		maxResponse: o.MaxResponse,
 		onError:     o.Error,
+		ignoreField: o.IgnoreField,
+		message:     o.Message,
 	}
 	if s.plainName == "" {
 		s.plainName = defaultCookie

@@ -103,9 +103,9 @@ func (e *Engine) endExpired(in *Instance, now time.Time) bool {
 	in.lock()
 	if v := in.snapshot.Load(); !v.expired(now) {
 		in.unlock()
-		return true // it was changed in the last moment: look again
+		return true // it was changed at the last moment: try again
 	}
-	in.idle = in.kind.Backend == nil // otherwise the store's record tells
+	in.idle = in.kind.Backend == nil // otherwise the store's record decides
 	return e.killLocked(in, true)
 }
 
@@ -203,7 +203,7 @@ func (in *Instance) whenLeft() <-chan struct{} {
 	return in.left
 }
 
-// tellLeft tells those who wait for it that in has left memory.
+// tellLeft tells the goroutines that wait for it that in has left memory.
 func (in *Instance) tellLeft() {
 	in.lock()
 	defer in.unlock()

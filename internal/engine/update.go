@@ -31,7 +31,7 @@ type Result struct {
 func (r Result) None() bool { return r.Value == nil && !r.Delete }
 
 // Update runs op until it holds, fails, or its caller's context ends. It
-// returns the state that the op's run left.
+// returns the state after the op's run.
 func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 	if !e.Begin() {
 		return nil, errClosed()
@@ -245,7 +245,7 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	return eff.own
 }
 
-// carryOut does what the machine asked for.
+// carryOut carries out the machine's effects.
 func (e *Engine) carryOut(in *Instance, eff effects) {
 	e.tell(in, eff)
 	if eff.commit {

@@ -37,8 +37,9 @@ const keysVersion = 1
 type storedKeys struct {
 	Keys []storedKey `json:"keys"` // in the order of Added
 	// Lasts is the longest that a cookie signed with one of them is good after
-	// it was signed: the longest IdleTimeout of any process so far. It never
-	// falls, for cookies issued under a longer one are still out.
+	// it was signed: the longest IdleTimeout of any process, and the longest that
+	// a login was to last so far. It never falls, for cookies issued under a
+	// longer one are still out.
 	Lasts int64 `json:"lasts,omitempty"` // milliseconds
 }
 
@@ -122,7 +123,7 @@ func (s *keySet) has(id [4]byte) bool {
 }
 
 // next returns what the record should be at now, and whether that differs.
-// idle is this process's IdleTimeout. Keys of a clock that is ahead wait until
+// idle is the longest that this process issues cookies for. Keys of a clock that is ahead wait until
 // their time has come.
 func (r *storedKeys) next(now time.Time, idle time.Duration) (storedKeys, bool) {
 	ms := now.UnixMilli()

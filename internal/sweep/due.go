@@ -18,7 +18,7 @@ type Due struct {
 	over    *store.Record  // the session's record, if it has expired
 	ended   time.Time      // when it was ended, if it is a tombstone: then nothing expires but what had before
 	expired []store.Record // all records that have expired
-	states  []store.Record // the other states of the session
+	states  []store.Record // of the session, and not expired themselves
 	unread  []store.Record // those of both that cannot be read: they are set aside
 	claim   store.Revision // of our claim; 0 = none
 

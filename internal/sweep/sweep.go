@@ -211,7 +211,7 @@ func (s *pass) remove(ctx context.Context, now time.Time, all []*Due) {
 	if len(all) == 0 {
 		return
 	}
-	if err := s.loadStates(ctx, all); err != nil {
+	if err := s.loadStates(ctx, now, all); err != nil {
 		s.fail(err)
 		return
 	}
@@ -309,7 +309,7 @@ func (s *pass) load(ctx context.Context, reads []store.Read) ([]store.Record, er
 }
 
 // loadStates finds the states of the sessions that are over.
-func (s *pass) loadStates(ctx context.Context, all []*Due) error {
+func (s *pass) loadStates(ctx context.Context, now time.Time, all []*Due) error {
 	var reads []store.Read
 	var unsaved []string
 	var of []*Due
@@ -329,7 +329,8 @@ func (s *pass) loadStates(ctx context.Context, all []*Due) error {
 		return err
 	}
 	for i := range recs {
-		if recs[i].Revision != 0 {
+		// An expired state is found by itself, maybe under a former name.
+		if recs[i].Revision != 0 && !recs[i].Expired(now) {
 			of[i].states = append(of[i].states, recs[i])
 		}
 	}

@@ -40,7 +40,8 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 }
 
 func acquire(f *os.File, path string, shared bool, wait time.Duration) error {
-	// Nothing tells us when a lock is released, so we try again and again.
+	// The system does not report when a lock is released, so own tries again and
+	// again.
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for end := time.Now().Add(wait); ; <-again.C {
@@ -63,8 +64,8 @@ func inUse(path string, shared bool) error {
 	return fmt.Errorf("sqlitestore: %s is already open, in this process or another: close it there, or open it with Shared everywhere: %w", path, store.ErrUnavailable)
 }
 
-// resolve returns an absolute path without symbolic links: the lock and the
-// log lie beside the file, so two names of one file must lead to one place.
+// resolve returns an absolute path without symbolic links: the lock and the log
+// are beside the file, so two names of one file must resolve to one path.
 func resolve(abs string) (string, error) {
 	// On Windows this also turns short names into long ones.
 	target, err := filepath.EvalSymlinks(abs)
@@ -87,9 +88,9 @@ func resolve(abs string) (string, error) {
 	return filepath.Join(dir, filepath.Base(abs)), nil
 }
 
-// inspect refuses a file that is no database, and a database that has another
-// name, except by symbolic links: under each name it would have a separate
-// owner and a separate log.
+// inspect refuses a file that cannot be a database, and a database that has
+// another name, except by symbolic links: under each name it would have a
+// separate owner and a separate log.
 func inspect(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -116,7 +117,7 @@ func inspect(path string) error {
 const newMode fs.FileMode = 0o600
 
 // adaptModes derives the mode of the files beside the database from the
-// database's own mode, whoever made them: the log holds what the database
+// database's own mode, whoever created them: the log holds what the database
 // holds, and anyone who can open the lock can keep everybody out. A database
 // that does not exist yet gets the mode of the lock (see sourceOf).
 func adaptModes(path string) error {

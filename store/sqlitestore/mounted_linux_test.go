@@ -17,10 +17,10 @@ import (
 // mountedPath tells the child of TestMountedDatabases what its parent has open.
 const mountedPath = "SQLITESTORE_TEST_MOUNT"
 
-// TestMountedDatabases proves that a database whose folder is mounted elsewhere
-// too has one lock for all places, and that one that is mounted without its
-// folder is refused, by sole owners and by those who share. The child mounts
-// them in a name space that ends with it: no mount is left.
+// TestMountedDatabases proves that a database whose folder is mounted at
+// several places has one lock for all of them, and that a database mounted
+// without its folder is refused, by sole owners and by shared stores. The child
+// mounts them in a name space that ends with it: no mount is left.
 //
 // Proves C5.
 func TestMountedDatabases(t *testing.T) {

@@ -53,8 +53,8 @@ func TestOpenRefusesPaths(t *testing.T) {
 	}
 }
 
-// TestOpenTakesAnyName proves that what has a meaning in a URI has none in a
-// path, and that relative paths are those of the process.
+// TestOpenTakesAnyName proves that characters with a meaning in a URI have none
+// in a path, and that relative paths are relative to the process's folder.
 func TestOpenTakesAnyName(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"plain", "a b+c%20d.db", "./file:x#y&z=1", "ünï'cødé"} {
@@ -167,7 +167,7 @@ func execute(t *testing.T, path, statement string) {
 }
 
 // TestSoleOwner proves that a file has one owner or several that share it,
-// never both, whatever names it is opened by.
+// never both, under whatever names it is opened.
 //
 // Proves C5.
 func TestSoleOwner(t *testing.T) {
@@ -272,8 +272,9 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestOpenAtOnce proves that of several who open a file that is not there yet,
-// one creates it and nobody takes it for a database of another program.
+// TestOpenAtOnce proves that of several stores that open a file that does not
+// exist yet, one creates it and none takes it for a database of another
+// program.
 func TestOpenAtOnce(t *testing.T) {
 	for i := range 30 {
 		path := filepath.Join(t.TempDir(), "app.db")

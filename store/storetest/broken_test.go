@@ -79,7 +79,7 @@ func editList(edit func([]string) []string) func(*broken) {
 	}
 }
 
-// lag answers each read with what the read before it found.
+// lag answers each read with the record that the read before it found.
 func lag(b *broken) {
 	var mu sync.Mutex
 	last := map[string]store.Record{}

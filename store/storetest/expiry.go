@@ -94,7 +94,7 @@ var expiryRules = []rule{
 	},
 	{
 		name: "C4 milliseconds",
-		why:  "Expires is kept to the millisecond and truncated, the same in every store, and comes back as it counts.",
+		why:  "Expires is kept to the millisecond and truncated, the same in every store, and is returned as it is kept.",
 		check: func(e *env) {
 			w := expiring("key", 0, "value", e.now.Add(5*time.Millisecond+900*time.Microsecond))
 			e.wantRecord(w, e.apply(w)[0])
@@ -171,7 +171,7 @@ func checkDeletedOnce(e *env) {
 var expiredRules = []rule{
 	{
 		name:  "C4 Expired finds",
-		why:   "Records that expired more than a minute ago are found whole, those that live on are not: the sweep decides by it what to end.",
+		why:   "Expired finds complete records that expired more than a minute ago, and no others: the sweep ends the states that it finds.",
 		needs: needs{expire: true},
 		check: checkExpired,
 	},
@@ -221,7 +221,7 @@ var expiredRules = []rule{
 	},
 	{
 		name:  "C4 Expired follows changes",
-		why:   "A record that was put again with another expiry, or with none, is found by that one only.",
+		why:   "A record that was put again with another expiry, or with none, is found only by its new expiry.",
 		needs: needs{expire: true},
 		check: func(e *env) {
 			start := e.now

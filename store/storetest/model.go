@@ -54,7 +54,7 @@ func checkModel(e *env) {
 	}
 }
 
-// call records what is about to be asked.
+// call records the next call.
 func (m *model) call(format string, args ...any) {
 	m.trace = append(m.trace, m.e.now.UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }

@@ -9,7 +9,7 @@ import (
 var sharedRules = []rule{
 	{
 		name:  "Shared declares itself",
-		why:   "A handle beside which others may change the records is no sole owner; the engine would serve stale states.",
+		why:   "A handle whose records others may change is not a sole owner; the engine would serve stale states.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			if e.f.SoleOwner {
@@ -28,7 +28,7 @@ var sharedRules = []rule{
 	},
 	{
 		name:  "Shared compare-and-swap",
-		why:   "A condition is about what any handle wrote last, so a handle that holds an old revision is told so.",
+		why:   "A condition is about the last write of any handle, so a handle with an old revision gets a conflict.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			a, b := e.store, e.handle()
@@ -69,7 +69,7 @@ var sharedRules = []rule{
 	},
 	{
 		name:  "Shared close",
-		why:   "Closing one handle leaves the others at work.",
+		why:   "The other handles go on after one is closed.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			other := e.handle()
