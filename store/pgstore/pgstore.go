@@ -1,0 +1,207 @@
+// Package pgstore keeps Stay's records in PostgreSQL, version 13 or newer, where
+// any number of processes on any number of machines share them.
+//
+//	store, err := pgstore.Open(ctx, "postgres://app:secret@db.example.com/app?sslmode=verify-full")
+//
+// [New] uses a pool of connections that the program has already.
+//
+// # Tables
+//
+// The tables stay_records and stay_meta and the sequence stay_rev are created by
+// the first Open, in the first schema of the search_path that exists. A newer
+// version of this package changes them when it opens them, while other processes
+// wait, and an older one then refuses them. To choose a schema, set search_path
+// in the URL. Several schemas of one database are several stores.
+//
+// A role that may only read and write the tables is enough once they exist, and
+// needs USAGE and UPDATE on the sequence.
+//
+// # Durability
+//
+// What is applied is on the disk of the server (C5), also if the server turns
+// synchronous_commit off by default. A server with fsync off does not keep this
+// promise. Whether it is on the disk of a standby too is decided by
+// synchronous_standby_names: after a failover to a standby without it, the last
+// writes may be missing.
+//
+// # Revisions
+//
+// A revision is the timeline of the server in the high bits, and a sequence below.
+// A failover and a recovery to a point in time begin a new timeline, so no
+// revision is given twice (C3). If the tables come from a dump or from logical
+// replication, the next Open moves the sequence on. What this package cannot
+// notice is a copy of the server's files that is put back and started as it is:
+// restart all programs then.
+//
+// # Limits
+//
+//   - The server's clock decides until when a write that was held up on its way may
+//     still begin (C6). If the clock is set back, a write that is on its way at that
+//     time may begin as much later.
+//   - A group with more than about 5,000 new records is rejected by a server with
+//     its default max_locks_per_transaction.
+//   - Reads go to the primary. Connections to a standby are refused.
+package pgstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stay-go/stay/store"
+)
+
+const (
+	// maxValue bounds values and meta. PostgreSQL takes up to 1 GB, but a value
+	// of 64 MiB takes longer than an attempt.
+	maxValue = 16 << 20
+
+	// attempt is how long one sending of a commit may take unless an option says
+	// otherwise.
+	attempt = 2 * time.Second
+)
+
+// A Store is a [store.Store] and [store.Lister] in a PostgreSQL database. Its
+// methods may be called concurrently.
+//
+// If the server cannot be reached or refuses a statement, groups are rejected
+// and reads fail with [store.ErrUnavailable]. Groups are [store.Unknown] if they
+// were sent and no answer came. The store works again as soon as the server
+// does; it need not be reopened.
+type Store struct {
+	pool    *pgxpool.Pool
+	foreign bool // the pool belongs to the user, and so do its settings
+	attempt time.Duration
+	doubts  doubts
+
+	mu        sync.Mutex
+	closed    bool
+	calls     sync.WaitGroup // under way; grows only under mu while not closed
+	closeOnce sync.Once
+}
+
+// An Option changes how [Open] and [New] open a store.
+type Option func(*Store)
+
+// Attempt bounds how long one sending of a commit may take, and how long a read
+// waits before it is sent again. The default is two seconds; large values get
+// more. Set it longer if the database is far away and slow.
+func Attempt(d time.Duration) Option {
+	return func(s *Store) { s.attempt = d }
+}
+
+// Open opens the store in the database that url names, as a URL or as
+// "key=value" pairs, with connections of its own. The url takes what pgx takes,
+// such as sslmode, search_path, pool_max_conns and several hosts, of which the
+// primary is chosen. Errors do not contain the password.
+//
+// It fails with [store.ErrUnavailable] if the server cannot be reached, and with
+// a plain error if the url cannot be parsed or the tables were written by a newer
+// version of this package.
+func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return nil, parseError(url, err)
+	}
+	return openPool(ctx, cfg, options)
+}
+
+// New opens the store in the database of a pool that the program uses for other
+// things too. It leaves the settings of the connections as they are: what a
+// commit needs is set for its transaction. Close does not close the pool. The
+// errors are those of [Open].
+func New(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, error) {
+	return open(ctx, &Store{pool: pool, foreign: true}, options)
+}
+
+// openPool opens a store with a pool of its own.
+func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Store, error) {
+	for name, value := range sessionSettings {
+		cfg.ConnConfig.RuntimeParams[name] = value
+	}
+	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
+		cfg.ConnConfig.RuntimeParams["application_name"] = "stay"
+	}
+	if cfg.ConnConfig.ValidateConnect == nil {
+		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	cfg.AfterConnect = syncCommits
+	cfg.PingTimeout = attempt / 2
+	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	s, err := open(ctx, &Store{pool: pool}, options)
+	if err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// open applies the options and prepares the database.
+func open(ctx context.Context, s *Store, options []Option) (*Store, error) {
+	s.attempt = attempt
+	for _, option := range options {
+		option(s)
+	}
+	if s.attempt <= 0 {
+		return nil, fmt.Errorf("pgstore: Attempt(%v) must be positive", s.attempt)
+	}
+	if err := s.prepare(ctx); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Features returns what the store can do: everything except SoleOwner and
+// Immediate. MaxValue is 16 MiB, for Value and for Meta.
+func (s *Store) Features() store.Features {
+	return store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: maxValue}
+}
+
+// Close waits for calls under way and closes the connections, unless they belong
+// to the pool of [New]. Calls that begin later are answered with
+// [store.ErrClosed]. The error is always nil.
+func (s *Store) Close() error {
+	s.closeOnce.Do(func() {
+		s.mu.Lock()
+		s.closed = true
+		s.mu.Unlock()
+		s.calls.Wait()
+		if !s.foreign {
+			s.pool.Close()
+		}
+	})
+	return nil
+}
+
+// begin counts a call as under way, unless the store is closed. If the error is
+// nil, the caller must call calls.Done.
+func (s *Store) begin() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return fmt.Errorf("pgstore: %w", store.ErrClosed)
+	}
+	s.calls.Add(1)
+	return nil
+}
+
+// unavailable wraps the cause of a call that could not be done. Damaged data does
+// not repair itself, so trying again does not help.
+func unavailable(err error) error {
+	var pg *pgconn.PgError
+	switch {
+	case errors.Is(err, store.ErrUnavailable):
+		return err
+	case errors.As(err, &pg) && (pg.Code == dataCorrupted || pg.Code == indexCorrupted):
+		return fmt.Errorf("pgstore: %w: %w", store.ErrCorrupt, err)
+	}
+	return fmt.Errorf("pgstore: %w: %w", store.ErrUnavailable, err)
+}

@@ -1,0 +1,130 @@
+package pgstore_test
+
+import (
+	"context"
+	"testing"
+
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/storetest"
+)
+
+// opener opens a store in a schema.
+type opener func(t *testing.T, cfg *pgxpool.Config) store.Store
+
+func own(t *testing.T, cfg *pgxpool.Config) store.Store {
+	t.Helper()
+	s, err := pgstore.OpenPool(within(t), cfg, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// onPool opens a store on a pool with settings that a store must not rely on.
+func onPool(t *testing.T, cfg *pgxpool.Config) store.Store {
+	t.Helper()
+	for name, value := range map[string]string{
+		"default_transaction_isolation": "repeatable read", "default_transaction_read_only": "on", "synchronous_commit": "off",
+	} {
+		cfg.ConnConfig.RuntimeParams[name] = value
+	}
+	pool, err := pgxpool.NewWithConfig(within(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := pgstore.New(within(t), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return poolStore{s, pool}
+}
+
+// A poolStore closes the pool of a store after the store.
+type poolStore struct {
+	*pgstore.Store
+	pool *pgxpool.Pool
+}
+
+func (s poolStore) Close() error {
+	defer s.pool.Close()
+	return s.Store.Close()
+}
+
+func config(t *testing.T, url string) *pgxpool.Config {
+	t.Helper()
+	cfg, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+// TestContract runs the rules of a store, with connections of its own and with a
+// pool of the user's.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
+func TestContract(t *testing.T) {
+	theServer(t)
+	for name, open := range map[string]opener{"own connections": own, "pool": onPool} {
+		place := func(t *testing.T) func(*testing.T) store.Store {
+			s := theServer(t)
+			schema := s.schema(t)
+			return func(t *testing.T) store.Store { return open(t, config(t, s.url("search_path", schema))) }
+		}
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, storetest.Harness{
+				New:    place,
+				Shared: place,
+				Remote: func(t *testing.T, dial storetest.Dialer) func(*testing.T) store.Store {
+					s := theServer(t)
+					schema := s.schema(t)
+					return func(t *testing.T) store.Store {
+						cfg := config(t, s.url("search_path", schema))
+						cfg.ConnConfig.DialFunc = pgconn.DialFunc(dial)
+						return open(t, cfg)
+					}
+				},
+			})
+		})
+	}
+}
+
+// open opens a store with connections of its own.
+func open(t *testing.T, url string, options ...pgstore.Option) *pgstore.Store {
+	t.Helper()
+	s, err := pgstore.Open(within(t), url, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// one commits one group.
+func one(s store.Store, writes ...store.Write) store.Result {
+	return s.Commit(context.Background(), []store.Group{writes})[0]
+}
+
+// put commits one write that must be applied.
+func put(t *testing.T, s store.Store, key string, base store.Revision, value string) store.Revision {
+	t.Helper()
+	r := one(s, store.Write{Key: key, Base: base, Value: []byte(value)})
+	if r.Outcome != store.Applied {
+		t.Fatalf("put %q: %v: %v", key, r.Outcome, r.Err)
+	}
+	return r.Revisions[0]
+}
+
+// load loads one record.
+func load(t *testing.T, s store.Store, key string) store.Record {
+	t.Helper()
+	records, err := s.Load(within(t), []store.Read{{Key: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records[0]
+}
