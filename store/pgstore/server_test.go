@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"net"
 	"net/url"
@@ -33,6 +32,7 @@ type server struct {
 	port int
 	cmd  *exec.Cmd
 	end  chan struct{} // closed when the process has ended
+	log  log
 }
 
 // shared is the server of all tests that do not stop it. TestMain stops it.
@@ -161,7 +161,7 @@ func (s *server) start() error {
 	s.cmd = s.command("postgres", "-D", s.data, "-p", strconv.Itoa(s.port),
 		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off",
 		"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "lc_messages=C", "-c", "logging_collector=off")
-	log, err := s.cmd.StderrPipe()
+	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
 		return err
 	}
@@ -176,22 +176,77 @@ func (s *server) start() error {
 			ready <- err
 			return
 		}
-		var text strings.Builder
-		for lines := bufio.NewScanner(log); lines.Scan(); {
+		for lines := bufio.NewScanner(stderr); lines.Scan(); {
+			s.log.add(lines.Text())
 			if strings.Contains(lines.Text(), "database system is ready to accept connections") {
 				ready <- nil
-				break
 			}
-			text.WriteString(lines.Text() + "\n")
 		}
-		_, _ = io.Copy(io.Discard, log)
 		_ = s.cmd.Wait()
 		select {
-		case ready <- fmt.Errorf("postgres ended: %s", text.String()):
+		case ready <- fmt.Errorf("postgres ended: %s", s.log.text()):
 		default:
 		}
 	}()
 	return <-ready
+}
+
+// A log is what a server has written. It keeps the lines of all its runs.
+type log struct {
+	mu    sync.Mutex
+	lines []string
+	wake  chan struct{} // closed when there is another line
+}
+
+func (l *log) add(line string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lines = append(l.lines, line)
+	if l.wake != nil {
+		close(l.wake)
+		l.wake = nil
+	}
+}
+
+func (l *log) text() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Join(l.lines, "\n")
+}
+
+// next returns how often the log has the text, and what ends when it grows.
+func (l *log) next(text string) (count int, wake <-chan struct{}) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, line := range l.lines {
+		if strings.Contains(line, text) {
+			count++
+		}
+	}
+	if l.wake == nil {
+		l.wake = make(chan struct{})
+	}
+	return count, l.wake
+}
+
+// logged returns how often the server has written the text so far.
+func (s *server) logged(t *testing.T, text string) int {
+	t.Helper()
+	marker := fmt.Sprintf("marker %d of %s", schemas.Add(1), t.Name())
+	s.exec(t, "DO $$ BEGIN RAISE LOG '"+marker+"'; END $$")
+	ctx := within(t)
+	for {
+		n, wake := s.log.next(marker)
+		if n > 0 {
+			n, _ = s.log.next(text)
+			return n
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			t.Fatalf("the marker is not in the log of the server:\n%s", s.log.text())
+		}
+	}
 }
 
 // kill ends the server as a crash does.
@@ -278,6 +333,29 @@ func (s *server) copyData(t *testing.T, from, to string) {
 		return err
 	})
 	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// recover makes the next start a recovery from an archive, which is empty. The
+// server begins a new timeline then.
+func (s *server) recover(t *testing.T) {
+	t.Helper()
+	signal := filepath.Join(s.data, "recovery.signal")
+	if err := os.WriteFile(signal, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if s.user != nil {
+		if err := chown(signal, s.user); err != nil {
+			t.Fatal(err)
+		}
+	}
+	conf, err := os.OpenFile(filepath.Join(s.data, "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = conf.WriteString("restore_command = 'false'\n")
+	if err := errors.Join(err, conf.Close()); err != nil {
 		t.Fatal(err)
 	}
 }

@@ -2,6 +2,7 @@ package pgstore_test
 
 import (
 	"context"
+	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -77,6 +78,7 @@ func TestContract(t *testing.T) {
 		}
 		t.Run(name, func(t *testing.T) {
 			storetest.Run(t, storetest.Harness{
+				Rewind: func(t *testing.T) (func(*testing.T) store.Store, func(), func()) { return rewind(t, open) },
 				New:    place,
 				Shared: place,
 				Remote: func(t *testing.T, dial storetest.Dialer) func(*testing.T) store.Store {
@@ -91,6 +93,26 @@ func TestContract(t *testing.T) {
 			})
 		})
 	}
+}
+
+// rewind makes a server that recovers to a copy of itself, as an operator has it
+// do it after an accident.
+func rewind(t *testing.T, open opener) (reopen func(*testing.T) store.Store, save, restore func()) {
+	s := ownServer(t)
+	schema := s.schema(t)
+	saved := filepath.Join(filepath.Dir(s.data), "saved")
+	move := func(from, to string) {
+		s.stop(t)
+		s.copyData(t, from, to)
+		if to == s.data {
+			s.recover(t)
+		}
+		if err := s.start(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	reopen = func(t *testing.T) store.Store { return open(t, config(t, s.url("search_path", schema))) }
+	return reopen, func() { move(s.data, saved) }, func() { move(saved, s.data) }
 }
 
 // open opens a store with connections of its own.

@@ -1,0 +1,140 @@
+package pgstore_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+)
+
+// TestGroupsDoNotDeadlock proves that groups which name the same records in
+// different orders are atomic and wait for each other in one order, whatever
+// connections they come over.
+//
+// Proves C2.
+func TestGroupsDoNotDeadlock(t *testing.T) {
+	const accounts, money, workers, rounds = 8, 100, 9, 60
+	s := theServer(t)
+	schema := s.schema(t)
+	before := s.logged(t, "deadlock detected")
+	var stores []store.Store
+	for _, open := range []opener{own, onPool, own} {
+		st := open(t, config(t, s.url("search_path", schema)))
+		defer st.Close()
+		stores = append(stores, st)
+	}
+	var create store.Group
+	var reads []store.Read
+	for i := range accounts {
+		key := fmt.Sprint("account ", i)
+		create = append(create, store.Write{Key: key, Value: []byte(strconv.Itoa(money))})
+		reads = append(reads, store.Read{Key: key})
+	}
+	if r := one(stores[0], create...); r.Outcome != store.Applied {
+		t.Fatal(r.Outcome, r.Err)
+	}
+	total := func(records []store.Record) (sum int) {
+		for _, r := range records {
+			n, _ := strconv.Atoi(string(r.Value)) // an account that is empty has no record
+			sum += n
+		}
+		return sum
+	}
+	seed := rand.Uint64()
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			random, st := rand.New(rand.NewPCG(seed, uint64(worker))), stores[worker%len(stores)]
+			for range rounds {
+				records, err := st.Load(context.Background(), reads)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if sum := total(records); sum != accounts*money {
+					t.Errorf("seed %d: the accounts hold %d, want %d: half a group is there", seed, sum, accounts*money)
+					return
+				}
+				// Everything goes from some accounts to one of them.
+				var g store.Group
+				sum := 0
+				for n, i := range random.Perm(accounts)[:2+random.IntN(accounts-2)] {
+					r := records[i]
+					v, _ := strconv.Atoi(string(r.Value))
+					sum += v
+					w := store.Write{Op: store.Delete, Key: r.Key, Base: r.Revision}
+					if n == 0 {
+						w.Op = store.Put
+					}
+					g = append(g, w)
+				}
+				g[0].Value = []byte(strconv.Itoa(sum))
+				// And others are written as they are, each for itself.
+				groups := []store.Group{g}
+				for _, i := range random.Perm(accounts) {
+					named := false
+					for _, w := range g {
+						named = named || w.Key == records[i].Key
+					}
+					if r := records[i]; !named && r.Revision != 0 {
+						groups = append(groups, store.Group{{Key: r.Key, Base: r.Revision, Value: r.Value}})
+					}
+				}
+				for _, r := range st.Commit(context.Background(), groups) {
+					if r.Outcome != store.Applied && r.Outcome != store.Conflict {
+						t.Errorf("%v: %v", r.Outcome, r.Err)
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
+	if n := s.logged(t, "deadlock detected") - before; n != 0 {
+		t.Errorf("%d deadlocks", n)
+	}
+}
+
+type counter struct{ N int }
+
+// TestTwoApps proves that changes by two programs that share a database do not
+// get lost.
+//
+// Proves C1, C2.
+func TestTwoApps(t *testing.T) {
+	const workers, rounds = 4, 25
+	s := theServer(t)
+	schema := s.schema(t)
+	var counters []*stay.State[counter]
+	for _, open := range []opener{own, onPool} {
+		st := open(t, config(t, s.url("search_path", schema)))
+		defer st.Close()
+		app := stay.New(st, nil)
+		defer app.Close(context.Background())
+		counters = append(counters, stay.Register(app, stay.Module[counter]{Name: "counter", Persist: stay.Global}))
+	}
+	var group sync.WaitGroup
+	for worker := range workers {
+		group.Go(func() {
+			for range rounds {
+				_, err := counters[worker%len(counters)].Update(context.Background(), func(c *counter) error {
+					c.N++
+					return nil
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for i, c := range counters {
+		if got, err := c.Get(context.Background()); err != nil || got.N != workers*rounds {
+			t.Errorf("app %d has %+v, %v, want %d", i, got, err, workers*rounds)
+		}
+	}
+}

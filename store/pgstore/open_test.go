@@ -1,0 +1,220 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5/pgxpool"
+
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/pgstore"
+)
+
+// TestOpenAtOnce proves that the first stores of a database may be opened at the
+// same time.
+func TestOpenAtOnce(t *testing.T) {
+	s := theServer(t)
+	url := s.url("search_path", s.schema(t))
+	var group sync.WaitGroup
+	for range 6 {
+		group.Go(func() {
+			st, err := pgstore.Open(context.Background(), url)
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			_ = st.Close()
+		})
+	}
+	group.Wait()
+	put(t, open(t, url), "key", 0, "x")
+}
+
+// TestNewerTablesAreRefused proves that a store does not touch tables of a
+// version that it does not know, and says what to do.
+func TestNewerTablesAreRefused(t *testing.T) {
+	s := theServer(t)
+	schema := s.schema(t)
+	url := s.url("search_path", schema)
+	put(t, open(t, url), "key", 0, "x")
+	s.exec(t, "UPDATE "+schema+".stay_meta SET version = 99")
+	st, err := pgstore.Open(within(t), url)
+	if err == nil {
+		_ = st.Close()
+		t.Fatal("opened")
+	}
+	if want := "pgstore: the tables have version 99, and this package knows 1: written by a newer version of this package, so use that one"; err.Error() != want {
+		t.Errorf("%q, want %q", err, want)
+	}
+	if errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("%v: trying again does not help", err)
+	}
+}
+
+// TestRights proves that a role that may not create tables is told what to do,
+// and needs no such right once there are tables.
+func TestRights(t *testing.T) {
+	s := theServer(t)
+	schema := s.schema(t)
+	role := "role_" + schema
+	s.exec(t, "CREATE ROLE "+role+" LOGIN; GRANT USAGE ON SCHEMA "+schema+" TO "+role)
+	t.Cleanup(func() { s.exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
+	url := s.url("search_path", schema)
+	asRole := strings.Replace(url, "postgres@", role+"@", 1)
+	st, err := pgstore.Open(within(t), asRole)
+	if err == nil {
+		_ = st.Close()
+		t.Fatal("opened without tables and without the right to create them")
+	}
+	if !strings.Contains(err.Error(), "permission denied") || !strings.Contains(err.Error(), "let the role create tables") {
+		t.Error(err)
+	}
+	put(t, open(t, url), "key", 0, "x")
+	s.exec(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role+
+		"; GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA "+schema+" TO "+role)
+	mine := open(t, asRole)
+	rev := put(t, mine, "key", load(t, mine, "key").Revision, "y")
+	if r := one(mine, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
+		t.Errorf("%v: %v", r.Outcome, r.Err)
+	}
+}
+
+// TestRestoredDump proves that revisions go on above those that a dump does not
+// have, once a store is opened on the restored tables.
+//
+// Proves C3.
+func TestRestoredDump(t *testing.T) {
+	s := theServer(t)
+	schema := s.schema(t)
+	url := s.url("search_path", schema)
+	first := open(t, url)
+	kept := put(t, first, "key", 0, "kept")
+	dump, err := s.command("pg_dump", "-d", s.url(), "-n", schema).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	lost := put(t, first, "key", kept, "lost")
+	_ = first.Close()
+	s.exec(t, "DROP SCHEMA "+schema+" CASCADE")
+	psql := s.command("psql", "-d", s.url(), "-q", "-v", "ON_ERROR_STOP=1")
+	psql.Stdin = strings.NewReader(string(dump))
+	if out, err := psql.CombinedOutput(); err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+
+	second := open(t, url)
+	if got := load(t, second, "key"); got.Revision != kept || string(got.Value) != "kept" {
+		t.Fatalf("%+v", got)
+	}
+	again := put(t, second, "key", kept, "again")
+	if again <= lost {
+		t.Errorf("revision %d, and the lost write had %d", again, lost)
+	}
+	third := open(t, url)
+	if next := put(t, third, "key", again, "next"); next > again+100 {
+		t.Errorf("revision %d after %d: the sequence was raised once more", next, again)
+	}
+}
+
+// TestPoolKeepsItsSettings proves that a store on a user's pool leaves the
+// connections as they were, and the pool open.
+func TestPoolKeepsItsSettings(t *testing.T) {
+	s := theServer(t)
+	cfg := config(t, s.url("search_path", s.schema(t)))
+	cfg.MaxConns = 1
+	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "54321"
+	pool, err := pgxpool.NewWithConfig(within(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pool.Close()
+	st, err := pgstore.New(within(t), pool)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rev := put(t, st, "key", 0, "x")
+	put(t, st, "key", rev, "y")
+	one(st, store.Write{Key: "key"}) // a conflict
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{
+		"enable_seqscan": "on", "enable_hashjoin": "on", "plan_cache_mode": "auto", "statement_timeout": "54321ms", "synchronous_commit": "on",
+	} {
+		var got string
+		if err := pool.QueryRow(within(t), "SHOW "+name).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
+		}
+	}
+}
+
+// TestCommitsAreSynced proves that a server that does not sync commits by default
+// does so for a store.
+//
+// Proves C5.
+func TestCommitsAreSynced(t *testing.T) {
+	for name, open := range map[string]opener{"own connections": own, "pool": onPool} {
+		t.Run(name, func(t *testing.T) {
+			s := theServer(t)
+			schema := s.schema(t)
+			st := open(t, config(t, s.url("search_path", schema, "synchronous_commit", "off")))
+			defer st.Close()
+			rev := put(t, st, "key", 0, "x")
+			s.exec(t, `CREATE TABLE `+schema+`.seen (setting text);
+				CREATE FUNCTION `+schema+`.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+					INSERT INTO `+schema+`.seen VALUES (current_setting('synchronous_commit'));
+					RETURN NEW;
+				END $$;
+				CREATE TRIGGER see BEFORE UPDATE ON `+schema+`.stay_records FOR EACH ROW EXECUTE FUNCTION `+schema+`.see()`)
+			put(t, st, "key", rev, "y")
+			var got string
+			if err := s.connect(t).QueryRow(within(t), "SELECT setting FROM "+schema+".seen").Scan(&got); err != nil || got != "on" {
+				t.Errorf("synchronous_commit is %q, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestErrorsHaveNoPassword proves that no error of Open shows the password.
+func TestErrorsHaveNoPassword(t *testing.T) {
+	for _, url := range []string{
+		"postgres://app:hush@127.0.0.1:1/db?sslmode=nonsense",
+		"postgres://app:hush@127.0.0.1:1/db?sslmode=disable&pool_max_conns=many",
+		"postgres://app:h%75sh@127.0.0.1:1/db?sslmode=nonsense",
+		"postgres://app:hush/@127.0.0.1:1/db",
+		"postgres://app:hush%zz@127.0.0.1:1/db",
+		"postgres://app:hush#@127.0.0.1:1/db",
+		"postgres://app:hush@127.0.0.1:port/db",
+		"postgres://app@127.0.0.1:1/db?password=hush&sslmode=nonsense",
+		"host=127.0.0.1 port=1 user=app password=hush sslmode=nonsense",
+		"host=127.0.0.1 port=1 user=app password='hush sslmode=nonsense",
+		"host=127.0.0.1 port=1 user=app password=hush sslmode=disable",
+		"postgres://app:hush@127.0.0.1:1/db?sslmode=disable",
+		"app:hush@127.0.0.1",
+	} {
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+		st, err := pgstore.Open(ctx, url)
+		cancel()
+		if err == nil {
+			_ = st.Close()
+			t.Fatalf("%s: opened", url)
+		}
+		for ; err != nil; err = errors.Unwrap(err) {
+			if text := err.Error(); strings.Contains(text, "hush") || strings.Contains(text, "h%75sh") {
+				t.Errorf("%s: %s", url, text)
+			}
+		}
+	}
+}
+
+// TestAttemptMustBePositive proves that a mistake is found when the store opens.
+func TestAttemptMustBePositive(t *testing.T) {
+	s := theServer(t)
+	if _, err := pgstore.Open(within(t), s.url("search_path", s.schema(t)), pgstore.Attempt(0)); err == nil || !strings.Contains(err.Error(), "Attempt(0s)") {
+		t.Error(err)
+	}
+}

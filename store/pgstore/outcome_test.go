@@ -1,0 +1,298 @@
+package pgstore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/pgstore"
+)
+
+// warmUp makes the store send each kind of statement once, so that they are known
+// to the server on the connection that the store has. What is sent next is the
+// transaction itself.
+func warmUp(t *testing.T, s store.Store) {
+	t.Helper()
+	key := "warm up " + t.Name()
+	rev := put(t, s, key, put(t, s, key, 0, "x"), "y")
+	if r := one(s, store.Write{Op: store.Delete, Key: key, Base: rev}); r.Outcome != store.Applied {
+		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	}
+}
+
+// TestLostAnswerIsUnknown proves that groups whose answer is lost are Unknown and
+// not Rejected, and that the same write is answered with the truth when it is
+// sent again.
+//
+// Proves C2, C6.
+func TestLostAnswerIsUnknown(t *testing.T) {
+	s := theServer(t)
+	url := s.url("search_path", s.schema(t))
+	other := open(t, url)
+	rev := put(t, other, "kept", 0, "first")
+	for name, g := range map[string]store.Group{
+		"create":  {{Key: "new", Value: []byte("x")}},
+		"replace": {{Key: "kept", Base: rev, Value: []byte("second")}},
+		"group":   {{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte("x")}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, st := wired(t, url, pgstore.Attempt(500*time.Millisecond))
+			warmUp(t, st)
+			w.deafen()
+			if r := one(st, g...); r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
+				t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
+			}
+			for _, write := range g {
+				if got := load(t, other, write.Key); string(got.Value) != string(write.Value) {
+					t.Errorf("%q is %q: the write has not arrived", write.Key, got.Value)
+				}
+			}
+			r := one(st, g...)
+			if r.Outcome != store.Conflict || string(r.Current[0].Value) != string(g[0].Value) {
+				t.Errorf("again: %v: %v %+v, want a conflict with itself", r.Outcome, r.Err, r.Current)
+			}
+		})
+	}
+}
+
+// TestBackendEndsDuringCommit proves that a commit whose connection the server
+// ends is Unknown, and that the store goes on.
+//
+// Proves C6.
+func TestBackendEndsDuringCommit(t *testing.T) {
+	s := theServer(t)
+	schema := s.schema(t)
+	st := open(t, s.url("search_path", schema, "application_name", schema))
+	rev := put(t, st, "key", 0, "first")
+
+	// Somebody holds the record, so that the commit waits.
+	by := s.connect(t)
+	tx, err := by.Begin(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(within(t), "SELECT 1 FROM "+schema+".stay_records FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	results := make(chan store.Result, 1)
+	go func() {
+		results <- one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"})
+	}()
+	ctx, admin := within(t), s.connect(t)
+	for ended := false; !ended; {
+		err := admin.QueryRow(ctx, `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
+			WHERE application_name = $1 AND wait_event_type = 'Lock'`, schema).Scan(&ended)
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if r := <-results; r.Outcome != store.Unknown {
+		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
+	}
+	if err := tx.Rollback(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := load(t, st, "key"); got.Revision != rev || load(t, st, "new").Revision != 0 {
+		t.Errorf("%+v, want the first value", got)
+	}
+	if r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"}); r.Outcome != store.Applied {
+		t.Errorf("again: %v: %v, want applied", r.Outcome, r.Err)
+	}
+}
+
+// TestServerCrash proves that what was applied is there after a crash of the
+// server, that what was rejected is not, and that the store works again without
+// being reopened.
+//
+// Proves C5, C6.
+func TestServerCrash(t *testing.T) {
+	const writers = 4
+	s := ownServer(t)
+	st := open(t, s.url())
+	var warm, done sync.WaitGroup
+	var applied, sure [writers]int // by each writer: the last that was applied, and the last that may be there
+	var revs [writers]store.Revision
+	warm.Add(writers)
+	for i := range writers {
+		done.Go(func() {
+			for n := 1; ; n++ {
+				r := one(st, store.Write{Key: strconv.Itoa(i), Base: revs[i], Value: []byte(strconv.Itoa(n))})
+				switch r.Outcome {
+				case store.Applied:
+					revs[i], applied[i], sure[i] = r.Revisions[0], n, n
+				case store.Unknown:
+					sure[i] = n
+					return
+				case store.Rejected:
+					return
+				default:
+					t.Errorf("%v: %+v", r.Outcome, r.Current)
+					return
+				}
+				if n == 20 {
+					warm.Done()
+				}
+			}
+		})
+	}
+	warm.Wait()
+	s.kill()
+	done.Wait()
+	if r := one(st, store.Write{Key: "down"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
+		t.Errorf("without a server: %v: %v, want rejected", r.Outcome, r.Err)
+	}
+	if _, err := st.Load(within(t), []store.Read{{Key: "0"}}); !errors.Is(err, store.ErrUnavailable) {
+		t.Errorf("Load without a server: %v", err)
+	}
+	if err := s.start(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range writers {
+		got := load(t, st, strconv.Itoa(i))
+		if n, _ := strconv.Atoi(string(got.Value)); n < applied[i] || n > sure[i] {
+			t.Errorf("writer %d finds %d; applied %d, in doubt up to %d", i, n, applied[i], sure[i])
+		}
+		if next := put(t, st, strconv.Itoa(i), got.Revision, "after"); next <= revs[i] {
+			t.Errorf("revision %d after the crash, %d before", next, revs[i])
+		}
+	}
+	if got := load(t, st, "down"); got.Revision != 0 {
+		t.Errorf("%+v was rejected", got)
+	}
+}
+
+// TestErrorsOfTheServer proves what errors mean: those that a transaction can
+// meet by chance are tried again, others reject its groups.
+//
+// Proves C2, C6.
+func TestErrorsOfTheServer(t *testing.T) {
+	for _, c := range []struct {
+		code  string
+		times int
+		want  store.Outcome
+		err   error
+	}{
+		{"40P01", 3, store.Applied, nil},
+		{"40001", 3, store.Applied, nil},
+		{"23505", 3, store.Applied, nil},
+		{"40P01", 1000, store.Rejected, store.ErrUnavailable},
+		{"53100", 1000, store.Rejected, store.ErrUnavailable},
+		{"XX001", 1000, store.Rejected, store.ErrCorrupt},
+	} {
+		for _, foreign := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s %d times, foreign=%v", c.code, c.times, foreign), func(t *testing.T) {
+				s := theServer(t)
+				schema := s.schema(t)
+				var st store.Store
+				if foreign {
+					st = onPool(t, config(t, s.url("search_path", schema)))
+				} else {
+					st = own(t, config(t, s.url("search_path", schema)))
+				}
+				t.Cleanup(func() { _ = st.Close() })
+				first := put(t, st, "key", 0, "first")
+				s.exec(t, fmt.Sprintf(`
+					CREATE SEQUENCE %[1]s.fails;
+					CREATE FUNCTION %[1]s.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+						IF nextval('%[1]s.fails') <= %[3]d THEN RAISE EXCEPTION 'by hand' USING ERRCODE = '%[2]s'; END IF;
+						RETURN NEW;
+					END $$;
+					CREATE TRIGGER fail BEFORE INSERT OR UPDATE ON %[1]s.stay_records FOR EACH ROW EXECUTE FUNCTION %[1]s.fail()`,
+					schema, c.code, c.times))
+				for _, g := range []store.Group{
+					{{Key: "key", Base: first, Value: []byte("second")}},
+					{{Key: "new", Value: []byte("x")}, {Key: "newer", Value: []byte("x")}},
+				} {
+					r := one(st, g...)
+					if r.Outcome != c.want || !errors.Is(r.Err, c.err) {
+						t.Errorf("%v: %v, want %v with %v", r.Outcome, r.Err, c.want, c.err)
+					}
+					if got := load(t, st, g[0].Key); (string(got.Value) == string(g[0].Value)) != (c.want == store.Applied) {
+						t.Errorf("%v, and the value is %q", r.Outcome, got.Value)
+					}
+					s.exec(t, "ALTER SEQUENCE "+schema+".fails RESTART")
+				}
+			})
+		}
+	}
+}
+
+// TestAttemptsAreBounded proves that a network that stands still does not hold up
+// a commit for as long as its caller asks.
+//
+// Proves C6.
+func TestAttemptsAreBounded(t *testing.T) {
+	s := theServer(t)
+	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(300*time.Millisecond))
+	warmUp(t, st)
+	rev := put(t, st, "key", 0, "first")
+	w.hold()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
+	defer cancel()
+	r := st.Commit(ctx, []store.Group{{{Key: "key", Base: rev, Value: []byte("second")}}})[0]
+	if took := time.Since(began); r.Outcome != store.Unknown || took > 20*time.Second {
+		t.Errorf("%v after %v: %v, want unknown after 300ms", r.Outcome, took, r.Err)
+	}
+	if got := load(t, st, "key"); string(got.Value) != "first" {
+		t.Errorf("%+v", got)
+	}
+}
+
+// TestLateGroupsAreNotApplied proves that a group that was held up does not take
+// effect after a later one has said what is stored, although its conditions hold
+// again.
+//
+// Proves C6.
+func TestLateGroupsAreNotApplied(t *testing.T) {
+	s := theServer(t)
+	url := s.url("search_path", s.schema(t))
+	other := open(t, url)
+	w, st := wired(t, url, pgstore.Attempt(300*time.Millisecond))
+	warmUp(t, st)
+	rev := put(t, st, "key", 0, "first")
+	g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
+	w.hold()
+	if r := one(st, g...); r.Outcome != store.Unknown {
+		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
+	}
+	there := put(t, other, "absent", 0, "x")
+	if r := one(st, g...); r.Outcome != store.Conflict {
+		t.Fatalf("%v: %v, want a conflict", r.Outcome, r.Err)
+	}
+	if r := one(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
+		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	}
+	w.deliver(t)
+	if got := load(t, other, "key"); string(got.Value) != "first" {
+		t.Errorf("%q after a conflict was answered", got.Value)
+	}
+}
+
+// TestGroupsInDoubtHoldUpOthers proves that a create waits until an earlier one
+// that got no answer can no longer begin, even if its caller had no patience for
+// that.
+//
+// Proves C6.
+func TestGroupsInDoubtHoldUpOthers(t *testing.T) {
+	s := theServer(t)
+	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Second))
+	warmUp(t, st)
+	w.deafen()
+	began := time.Now()
+	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Unknown || time.Since(began) > 900*time.Millisecond {
+		t.Fatalf("%v after %v: %v, want unknown at once", r.Outcome, time.Since(began), r.Err)
+	}
+	put(t, st, "other", 0, "x")
+	if time.Since(began) > 900*time.Millisecond {
+		t.Skip("the machine is too slow to tell")
+	}
+	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Conflict || time.Since(began) < time.Second {
+		t.Errorf("%v after %v: %v, want a conflict after a second", r.Outcome, time.Since(began), r.Err)
+	}
+}
