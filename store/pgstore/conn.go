@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
@@ -45,13 +47,55 @@ const (
 	// A server may ask for more than "on", but not for less.
 	setSync = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
+	// connectTimeout bounds connecting, unless the URL does: pgxpool's default is
+	// two minutes.
+	connectTimeout = 5 * time.Second
+
 	// clockAge is how old the reading of a server's clock may be.
 	clockAge = time.Minute
 )
 
-func syncCommits(ctx context.Context, c *pgx.Conn) error {
-	_, err := c.Exec(ctx, setSync)
-	return err
+// configure prepares the configuration of a pool of our own.
+func (s *Store) configure(cfg *pgxpool.Config) {
+	conn := cfg.ConnConfig
+	for name, value := range sessionSettings {
+		conn.RuntimeParams[name] = value
+	}
+	if conn.RuntimeParams["application_name"] == "" {
+		conn.RuntimeParams["application_name"] = "stay"
+	}
+	if conn.ValidateConnect == nil {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = connectTimeout
+	}
+	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, setSync)
+		return err
+	}
+	cfg.PingTimeout = s.attempt / 2
+
+	// pgx gives a connection that has failed up to 15 seconds to end in good
+	// order, and meanwhile it takes a place in the pool.
+	dial := conn.DialFunc
+	conn.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, conn.ConnectTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
+	cfg.BeforeClose = func(c *pgx.Conn) {
+		if !c.IsClosed() {
+			return
+		}
+		t := time.NewTimer(s.attempt)
+		defer t.Stop()
+		select {
+		case <-c.PgConn().CleanupDone():
+		case <-t.C:
+			_ = c.PgConn().Conn().Close()
+		}
+	}
 }
 
 // errNotSent means that a transaction was not sent.

@@ -242,6 +242,10 @@ func TestAttemptsAreBounded(t *testing.T) {
 	if got := load(t, st, "key"); string(got.Value) != "first" {
 		t.Errorf("%+v", got)
 	}
+	began = time.Now()
+	if err := st.Close(); err != nil || time.Since(began) > 10*time.Second {
+		t.Errorf("Close took %v: %v", time.Since(began), err)
+	}
 }
 
 // TestLateGroupsAreNotApplied proves that a group that was held up does not take

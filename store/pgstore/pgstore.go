@@ -116,45 +116,41 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 // commit needs is set for its transaction. Close does not close the pool. The
 // errors are those of [Open].
 func New(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, error) {
-	return open(ctx, &Store{pool: pool, foreign: true}, options)
-}
-
-// openPool opens a store with a pool of its own.
-func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Store, error) {
-	for name, value := range sessionSettings {
-		cfg.ConnConfig.RuntimeParams[name] = value
-	}
-	if cfg.ConnConfig.RuntimeParams["application_name"] == "" {
-		cfg.ConnConfig.RuntimeParams["application_name"] = "stay"
-	}
-	if cfg.ConnConfig.ValidateConnect == nil {
-		cfg.ConnConfig.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
-	cfg.AfterConnect = syncCommits
-	cfg.PingTimeout = attempt / 2
-	pool, err := pgxpool.NewWithConfig(ctx, cfg)
+	s, err := newStore(options)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, err
 	}
-	s, err := open(ctx, &Store{pool: pool}, options)
-	if err != nil {
-		pool.Close()
+	s.pool, s.foreign = pool, true
+	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// open applies the options and prepares the database.
-func open(ctx context.Context, s *Store, options []Option) (*Store, error) {
-	s.attempt = attempt
+// openPool opens a store with a pool of its own.
+func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Store, error) {
+	s, err := newStore(options)
+	if err != nil {
+		return nil, err
+	}
+	s.configure(cfg)
+	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
+		return nil, unavailable(err)
+	}
+	if err := s.prepare(ctx); err != nil {
+		s.pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func newStore(options []Option) (*Store, error) {
+	s := &Store{attempt: attempt}
 	for _, option := range options {
 		option(s)
 	}
 	if s.attempt <= 0 {
 		return nil, fmt.Errorf("pgstore: Attempt(%v) must be positive", s.attempt)
-	}
-	if err := s.prepare(ctx); err != nil {
-		return nil, err
 	}
 	return s, nil
 }
