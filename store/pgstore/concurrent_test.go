@@ -99,6 +99,36 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 	}
 }
 
+// TestAbsenceIsACondition proves that two groups at the same time, each of which
+// creates the record that must be absent for the other, are not both applied.
+//
+// Proves C2.
+func TestAbsenceIsACondition(t *testing.T) {
+	s := theServer(t)
+	schema := s.schema(t)
+	stores := []store.Store{own(t, config(t, s.url("search_path", schema))), onPool(t, config(t, s.url("search_path", schema)))}
+	for _, st := range stores {
+		defer st.Close()
+		load(t, st, "a") // connects
+	}
+	// Creations take long enough to meet.
+	s.exec(t, `CREATE FUNCTION `+schema+`.linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
+		CREATE TRIGGER linger BEFORE INSERT ON `+schema+`.stay_records FOR EACH ROW EXECUTE FUNCTION `+schema+`.linger()`)
+	for name, op := range map[string]store.Op{"check": store.Check, "delete": store.Delete} {
+		t.Run(name, func(t *testing.T) {
+			a, b := name+" a", name+" b"
+			var group sync.WaitGroup
+			var results [2]store.Result
+			group.Go(func() { results[0] = one(stores[0], store.Write{Key: a}, store.Write{Op: op, Key: b}) })
+			group.Go(func() { results[1] = one(stores[1], store.Write{Key: b}, store.Write{Op: op, Key: a}) })
+			group.Wait()
+			if x, y := results[0].Outcome, results[1].Outcome; x+y != store.Applied+store.Conflict || x == y {
+				t.Errorf("%v and %v, want one that is applied and one conflict (%v, %v)", x, y, results[0].Err, results[1].Err)
+			}
+		})
+	}
+}
+
 type counter struct{ N int }
 
 // TestTwoApps proves that changes by two programs that share a database do not

@@ -255,26 +255,34 @@ func TestAttemptsAreBounded(t *testing.T) {
 // Proves C6.
 func TestLateGroupsAreNotApplied(t *testing.T) {
 	s := theServer(t)
-	url := s.url("search_path", s.schema(t))
-	other := open(t, url)
-	w, st := wired(t, url, pgstore.Attempt(300*time.Millisecond))
-	warmUp(t, st)
-	rev := put(t, st, "key", 0, "first")
-	g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
-	w.hold()
-	if r := one(st, g...); r.Outcome != store.Unknown {
-		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
-	}
-	there := put(t, other, "absent", 0, "x")
-	if r := one(st, g...); r.Outcome != store.Conflict {
-		t.Fatalf("%v: %v, want a conflict", r.Outcome, r.Err)
-	}
-	if r := one(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
-		t.Fatalf("%v: %v", r.Outcome, r.Err)
-	}
-	w.deliver(t)
-	if got := load(t, other, "key"); string(got.Value) != "first" {
-		t.Errorf("%q after a conflict was answered", got.Value)
+	for name, single := range map[string]bool{"replacement": true, "group": false} {
+		t.Run(name, func(t *testing.T) {
+			url := s.url("search_path", s.schema(t))
+			other := open(t, url)
+			w, st := wired(t, url, pgstore.Attempt(300*time.Millisecond))
+			warmUp(t, st)
+			rev := put(t, st, "key", 0, "first")
+			g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
+			late := g
+			if single {
+				late = g[:1]
+			}
+			w.hold()
+			if r := one(st, late...); r.Outcome != store.Unknown {
+				t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
+			}
+			there := put(t, other, "absent", 0, "x")
+			if r := one(st, g...); r.Outcome != store.Conflict {
+				t.Fatalf("%v: %v, want a conflict", r.Outcome, r.Err)
+			}
+			if r := one(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
+				t.Fatalf("%v: %v", r.Outcome, r.Err)
+			}
+			w.deliver(t)
+			if got := load(t, other, "key"); string(got.Value) != "first" {
+				t.Errorf("%q after a conflict was answered", got.Value)
+			}
+		})
 	}
 }
 
@@ -298,5 +306,25 @@ func TestGroupsInDoubtHoldUpOthers(t *testing.T) {
 	}
 	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Conflict || time.Since(began) < time.Second {
 		t.Errorf("%v after %v: %v, want a conflict after a second", r.Outcome, time.Since(began), r.Err)
+	}
+}
+
+// TestReplacementsInDoubtAreSentAgainAtOnce proves that a lost connection does not
+// hold up the change that was on its way: if it arrives twice, its revision fits
+// once.
+//
+// Proves C6.
+func TestReplacementsInDoubtAreSentAgainAtOnce(t *testing.T) {
+	s := theServer(t)
+	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Minute))
+	warmUp(t, st)
+	write := store.Write{Key: "key", Base: put(t, st, "key", 0, "first"), Value: []byte("second")}
+	w.deafen()
+	began := time.Now()
+	if r := one(st, write); r.Outcome != store.Unknown {
+		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
+	}
+	if r := one(st, write); r.Outcome != store.Conflict || time.Since(began) > 30*time.Second {
+		t.Errorf("%v after %v: %v, want a conflict with itself at once", r.Outcome, time.Since(began), r.Err)
 	}
 }
