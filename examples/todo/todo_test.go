@@ -167,7 +167,7 @@ func TestRefusedInBrowser(t *testing.T) {
 
 	// So is what the page did not mean to send, and a click without the server;
 	// the next one goes on.
-	page.Eval(`htmx.ajax("POST", "/todos", {source: "#add", values: {nope: "1"}}); ""`)
+	page.Eval(`htmx.ajax("POST", "/todos", {source: "#add", values: {"title[0]": "1"}}); ""`)
 	page.WantText("[data-failed] [role=alert]", "That did not work. What the list shows is safe: try again in a moment.")
 	page.toggle(1)
 	page.wantList("x buy milk")
