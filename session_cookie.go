@@ -3,19 +3,100 @@ package stay
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/signing"
 )
 
-// join answers a Login whose cookie is refused if it is the one that has
-// replaced the cookie, sent twice. A browser does that when a button is clicked
-// twice, and keeps the answer to one request only, often not the first: without
-// its cookie the visitor would be refused for as long as an ended session is
-// answered quietly, although the program has just made sure who it is.
+// read returns what the browser's cookie says, nil if it has none that is good.
+// Of several with our name the one that is good counts. If several are good,
+// somebody may have planted one, and nobody can tell which one is the visitor's:
+// v.several is set.
+func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
+	n, foreign := 0, false
+	for value, more := v.token, true; more && value != ""; n++ {
+		var first string
+		first, value, more = strings.Cut(value, ";")
+		t, err := v.ring.Verify(ctx, first)
+		switch {
+		case err != nil:
+			return nil, err
+		case t == nil:
+			foreign = foreign || !v.ss.foreignSent.Load() && v.ring.Foreign(first, now)
+		case !t.IdleEnd.After(now):
+		default:
+			ok := true
+			if !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
+				if ok, err = v.ss.outlives(ctx, t.Key, now); err != nil {
+					return nil, err
+				}
+			}
+			if ok && good != nil {
+				v.several = true
+			} else if ok {
+				good = t
+			}
+		}
+	}
+	v.several = v.several || n > access.MaxCookies
+	if v.several && v.ss.severalSent.CompareAndSwap(false, true) {
+		v.ss.app.logger().Warn("stay: a browser has sent several session cookies that are valid, or very many, so none of them counts: " +
+			"if programs with the same keys run on one host or below one domain, give each a cookie name of its own with web.Options.Cookie; " +
+			"if not, somebody plants cookies, which https prevents")
+	}
+	if foreign && good == nil && !v.several {
+		v.ss.reportForeign()
+	}
+	return good, nil
+}
+
+// reportForeign logs, once, that a browser has a cookie that another program may
+// have set: the two programs replace each other's cookie again and again.
+func (ss *sessions) reportForeign() {
+	if !ss.foreignSent.CompareAndSwap(false, true) {
+		return
+	}
+	ss.app.logger().Warn("stay: a browser has sent a session cookie that was signed with another key, so it begins a new session: " +
+		"if another program runs on this host, on any port or path, give each a cookie name of its own with web.Options.Cookie; " +
+		"if processes serve the same site, give them one store or the same web.Options.Keys; " +
+		"after a change of the store or of the keys this is expected")
+}
+
+// outlives reports whether the session goes on although its Lifetime is over,
+// since a login has said until when.
+func (ss *sessions) outlives(ctx context.Context, key string, now time.Time) (bool, error) {
+	is, _, err := ss.fresh(ctx, key, now)
+	if errors.Is(err, ErrCorrupt) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	rec := is.Value.(*sessionRecord)
+	over, _ := rec.over(now)
+	return rec.past().Until != 0 && !over, nil
+}
+
+// over is the error of a session that is not to be used.
+func (v *visit) over() error {
+	if !v.several {
+		return ended()
+	}
+	return &Error{
+		Code: ErrEnded, Phase: "resolve", Message: "this browser sends several cookies of this site that are valid: delete them, and load the page again",
+	}
+}
+
+// join answers a Login with a refused cookie if the same Login, sent twice, has
+// replaced that cookie. A browser sends it twice when a button is clicked
+// twice, and keeps only one answer, often the second. Without the new cookie
+// the visitor would get ErrEnded for a minute, although the program has just
+// checked the password.
 func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
-	if user == "" || v.gone || v.drawn {
+	if v.gone || v.drawn {
 		return false, nil
 	}
 	ss := v.ss
@@ -37,14 +118,44 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	return true, v.follow(ctx, v.gen, rec)
 }
 
-func (v *visit) renew(ctx context.Context) error {
-	unsigned, err := v.tryRenew(ctx)
+// anew has a login go on with a new session in place of one that is over: the
+// program has just made sure who it is, so the visitor need not wait until the
+// old cookie is forgotten. The browser gets its cookie with the login, so if that
+// fails, it keeps the one that it has. A session that this request has used
+// before, and somebody else has ended or renewed meanwhile, stays over: what the
+// request has read and changed belongs to it.
+func (v *visit) anew(now time.Time) bool {
+	if v.several || v.carried && !v.destroyed {
+		return false
+	}
+	v.draw(now)
+	v.gone, v.destroyed, v.begins = false, false, true
+	return true
+}
+
+func (v *visit) setUser(ctx context.Context, user string, terms loginTerms) error {
+	err := v.ss.setUser(ctx, v, user, terms)
+	if err == nil {
+		return nil
+	}
+	v.lock()
+	defer v.unlock()
+	if v.begins {
+		v.begins, v.gone = false, true // nobody knows of the session that began
+	}
+	return err
+}
+
+func (v *visit) outlast(ctx context.Context, d time.Duration) error { return v.ring.Outlast(ctx, d) }
+
+func (v *visit) renew(ctx context.Context, confirms bool) error {
+	unsigned, err := v.tryRenew(ctx, confirms)
 	v.ss.reportUnsigned(ctx, unsigned)
 	return err
 }
 
 // tryRenew is renew; unsigned says why the new cookie could not be issued.
-func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
+func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err error) {
 	v.lock()
 	defer v.unlock()
 	v.use()
@@ -55,10 +166,13 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 		return nil, err
 	}
 	if v.gone {
-		return nil, ended()
+		return nil, v.over()
 	}
 	if v.drawn && !v.carried {
-		return nil, nil // nobody knows the id yet
+		if confirms {
+			return nil, nobodyToConfirm()
+		}
+		return nil, nil // no client knows the id yet
 	}
 	switch _, ok, err := v.fresh(ctx); {
 	case err != nil:
@@ -77,6 +191,12 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 		if ok, _ := v.matches(rec); !ok {
 			return nil, ended()
 		}
+		if confirms {
+			if rec.user() == "" {
+				return nil, nobodyToConfirm()
+			}
+			rec.event().Confirmed = now.UnixMilli()
+		}
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
@@ -89,7 +209,11 @@ func (v *visit) tryRenew(ctx context.Context) (unsigned, err error) {
 	return v.follow(ctx, v.gen, rec), nil
 }
 
-// takesCookie fails if the header of the response was sent.
+func nobodyToConfirm() error {
+	return &Error{Code: ErrDenied, Phase: "resolve", Message: "nobody is logged in"}
+}
+
+// takesCookie fails if the response's header was written.
 func (v *visit) takesCookie(bool) error {
 	if !v.carrier.Open() {
 		return headerSent()
@@ -99,40 +223,44 @@ func (v *visit) takesCookie(bool) error {
 
 func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
 	v.changes()
-	if v.gen != gen || rec.Gen == gen {
+	past := rec.past()
+	if v.gen != gen || rec.Gen == gen && past.Until == 0 && !past.Closes {
 		return nil
 	}
-	v.gen, v.carried = rec.Gen, true
+	v.gen, v.carried, v.begins = rec.Gen, true, false
 	v.ss.app.keepGuests(v.key, rec, v.ss.app.opts.Clock())
-	return v.issue(ctx, time.UnixMilli(rec.Expires))
+	return v.issue(ctx, rec, rec.ends())
 }
 
-// carry sees to it that the browser has a cookie that lasts: a new session
-// needs one, and an old one slides once in a tenth of the idle time, together
-// with the session's record.
+// carry makes sure that the browser has a cookie that lasts: a new session
+// needs one, and an old cookie slides once in a tenth of the idle time,
+// together with the session's record.
 func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*engine.Version, error) {
 	open := v.carrier.Open()
-	idle := v.ss.app.opts.IdleTimeout
-	// More than idle is left by a clock that was ahead, or another IdleTimeout.
-	if left := v.idleEnd.Sub(now); !v.drawn && (left < idle-idle/10 || left > idle) {
-		v.ss.app.keepGuests(v.key, is.Value.(*sessionRecord), now)
+	rec := is.Value.(*sessionRecord)
+	due, late := v.due(rec, now)
+	if !v.drawn && (due || late) {
+		v.ss.app.keepGuests(v.key, rec, now)
 	}
 	switch {
 	case v.drawn:
 		if !open {
 			return nil, headerSent()
 		}
-		if err := v.issue(ctx, v.ss.endsAt(v.created, now)); err != nil {
+		if err := v.issue(ctx, nil, v.ss.endsAt(v.created, now)); err != nil {
 			return nil, err
 		}
-	case open && v.idleEnd.Sub(now) < idle-idle/10:
+	case open && due:
 		until := v.ss.endsAt(v.created, now)
-		if is.Value.(*sessionRecord) != nil {
+		if rec != nil {
 			rec, err := v.ss.change(ctx, v.key, func(rec *sessionRecord, now time.Time) (*sessionRecord, error) {
 				if ok, _ := v.matches(rec); !ok {
 					return nil, ended()
 				}
-				if rec != nil && now.UnixMilli()-rec.Seen > int64(idle/10/time.Millisecond) {
+				if rec != nil && v.ss.dueToSlide(rec, now) {
+					if device := deviceOf(v.carrier); device != "" {
+						rec.Device = device
+					}
 					v.ss.slide(rec, now)
 				}
 				return rec, nil
@@ -141,15 +269,15 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 				return nil, err
 			}
 			if err != nil || rec == nil {
-				break // the old cookie is good for a while; a later request tries again
+				break // the old cookie is valid for a while; a later request tries again
 			}
-			until = time.UnixMilli(rec.Expires)
+			until = rec.ends()
 			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {
 				return nil, err
 			}
 		}
 		if until.After(v.idleEnd) {
-			if err := v.issue(ctx, until); err != nil {
+			if err := v.issue(ctx, is.Value.(*sessionRecord), until); err != nil {
 				return nil, err
 			}
 		}
@@ -158,14 +286,42 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 	return is, nil
 }
 
+// due reports whether the session is to slide. late says that its cookie is good
+// for longer than it would be if it did: by a clock that was ahead, or another
+// IdleTimeout.
+func (v *visit) due(rec *sessionRecord, now time.Time) (due, late bool) {
+	if rec.past().Until != 0 {
+		return v.ss.dueToSlide(rec, now) || v.idleEnd.Before(rec.ends().Truncate(time.Second)), false
+	}
+	idle := v.ss.app.opts.IdleTimeout
+	left := v.idleEnd.Sub(now)
+	return left < idle-idle/10, left > idle
+}
+
+// dueToSlide reports whether a tenth of the idle time has passed since the use of
+// the session was noted.
+func (ss *sessions) dueToSlide(rec *sessionRecord, now time.Time) bool {
+	return now.UnixMilli()-rec.Seen > int64(ss.app.opts.IdleTimeout/10/time.Millisecond)
+}
+
 // issue puts a token into the response that is good until the time given.
-func (v *visit) issue(ctx context.Context, until time.Time) error {
+func (v *visit) issue(ctx context.Context, rec *sessionRecord, until time.Time) error {
+	past := rec.past()
+	if past.Until != 0 {
+		if err := v.ring.Outlast(ctx, until.Sub(v.ss.app.opts.Clock())); err != nil {
+			return err
+		}
+	}
 	until = until.Truncate(time.Second)
 	token, err := v.ring.Sign(ctx, &signing.Token{ID: v.cookie, Gen: v.gen, Created: v.created, IdleEnd: until})
 	if err != nil {
 		return err
 	}
-	if !v.carrier.Issue(token, until) {
+	shown := until
+	if past.Closes {
+		shown = time.Time{} // the browser forgets the cookie when it is closed
+	}
+	if !v.carrier.Issue(token, shown) {
 		return headerSent()
 	}
 	v.idleEnd = until
@@ -175,3 +331,22 @@ func (v *visit) issue(ctx context.Context, until time.Time) error {
 func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
 }
+
+// deviceOf returns what the browser of a response says it is; "" if it does not,
+// or if there is none.
+func deviceOf(c access.Carrier) string {
+	if d, ok := c.(access.Describer); ok {
+		return d.Device()
+	}
+	return ""
+}
+
+// A described carrier carries nothing, and knows what the browser is.
+type described string
+
+func (described) Issue(string, time.Time) bool { return false }
+func (described) Used()                        {}
+func (described) Open() bool                   { return false }
+
+// Device implements access.Describer.
+func (d described) Device() string { return string(d) }

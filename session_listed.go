@@ -2,14 +2,20 @@ package stay
 
 import (
 	"context"
+	"errors"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/store"
 )
 
-// A listing is a session as its record tells of it. It has no browser that a
-// cookie could be sent to, so it follows its record, but not to another user.
+// A listing is a session that App.Sessions read from its record. It has no
+// response that could set a cookie, so it accepts new generations of its
+// record, but no other user.
 type listing struct {
 	ss      *sessions
 	key     string
@@ -18,10 +24,10 @@ type listing struct {
 	mu    sync.Mutex
 	rec   *sessionRecord
 	gen   uint32
-	asked string // the user whose record was brought up to date for this use
+	asked string // user whose record was brought up to date for this use
 }
 
-// listed is the session with this ID as its record says.
+// listed returns the session with this ID, as its record says.
 func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	all := &struct { // one allocation for both
 		session Session
@@ -56,7 +62,17 @@ func (l *listing) known(ctx context.Context) (bool, error) {
 	return l.fresh(ctx)
 }
 
-// fresh reports whether the session stands, after asking a store with other
+func (l *listing) who(ctx context.Context) (user string, err error) {
+	l.lock()
+	defer l.unlock()
+	ok, err := l.fresh(ctx)
+	if err == nil && !ok {
+		err = ended()
+	}
+	return l.rec.user(), err
+}
+
+// fresh reports whether the session is valid, after asking a store with other
 // owners.
 func (l *listing) fresh(ctx context.Context) (ok bool, err error) {
 	now := l.ss.app.opts.Clock()
@@ -74,6 +90,9 @@ func (l *listing) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 	}
 	asked := l.asked
 	l.asked = ""
+	if over, _ := rec.over(now); over {
+		return false, nil
+	}
 	revoked, _, err := l.ss.revoked(ctx, rec, asked, now)
 	return !revoked, err
 }
@@ -113,10 +132,16 @@ func (l *listing) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return true, time.Time{}
 }
 
-func (l *listing) setUser(ctx context.Context, user string) error { return l.ss.setUser(ctx, l, user) }
+func (l *listing) setUser(ctx context.Context, user string, terms loginTerms) error {
+	return l.ss.setUser(ctx, l, user, terms)
+}
+
+// outlast does nothing: the session's own browser asks for it when it gets the
+// cookie.
+func (*listing) outlast(context.Context, time.Duration) error { return nil }
 
 // renew fails: nothing takes a new cookie to the browser.
-func (l *listing) renew(ctx context.Context) error {
+func (l *listing) renew(ctx context.Context, _ bool) error {
 	l.lock()
 	defer l.unlock()
 	switch ok, err := l.fresh(ctx); {
@@ -138,7 +163,7 @@ func (l *listing) destroy(ctx context.Context) error {
 	return err
 }
 
-// begun makes the record of the session, whose own has gone.
+// begun makes a record for the session, whose own was deleted.
 func (l *listing) begun(now time.Time) *sessionRecord {
 	rec := l.ss.record(l.created, time.Time{}, now)
 	rec.Gen = l.gen
@@ -163,7 +188,158 @@ func (*listing) changes() {}
 
 func (*listing) neverStored(context.Context) bool { return false }
 
+func (*listing) anew(time.Time) bool { return false }
+
 func (*listing) join(context.Context, string, time.Time) (bool, error) { return false, nil }
+
+// all is App.AllSessions.
+func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, error) bool) {
+	err := ss.each(ctx, keyspace.Sessions, after, func(ids []string, recs []store.Record, now time.Time) (more bool, err error) {
+		read := make([]*sessionRecord, len(ids))
+		users := map[string]*userRecord{}
+		for i := range recs {
+			if read[i] = ss.stored(&recs[i]); read[i].user() != "" {
+				users[read[i].user()] = nil
+			}
+		}
+		names := slices.Sorted(maps.Keys(users))
+		told, err := ss.load(ctx, keyspace.Users, names, now)
+		if err != nil {
+			return false, err
+		}
+		for i, name := range names {
+			users[name] = storedUser(&told[i])
+		}
+		for i, rec := range read {
+			var failed error
+			switch u := users[rec.user()]; {
+			case recs[i].Revision == 0:
+				continue // it has gone since it was listed
+			case rec == nil:
+				failed = ss.unreadable("session", ids[i])
+			case rec.past().Ended != 0 || rec.user() != "" && (u == nil || u.Epoch != rec.past().Epoch):
+				continue
+			}
+			if over, _ := rec.over(now); over {
+				continue
+			}
+			if !yield(ss.listed(ids[i], rec), failed) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		yield(nil, err)
+	}
+}
+
+// allUsers is App.Users.
+func (ss *sessions) allUsers(ctx context.Context, after string, yield func(string, error) bool) {
+	err := ss.each(ctx, keyspace.Users, after, func(names []string, recs []store.Record, now time.Time) (more bool, err error) {
+		for i, name := range names {
+			u := storedUser(&recs[i])
+			var failed error
+			switch {
+			case recs[i].Revision == 0:
+				continue
+			case u == nil:
+				failed = ss.unreadable("list of a user's sessions", name)
+			case !slices.ContainsFunc(u.Sessions, func(s userSession) bool { return s.Expires > now.UnixMilli() }):
+				continue
+			}
+			if !yield(name, failed) {
+				return false, nil
+			}
+		}
+		return true, nil
+	})
+	if err != nil {
+		yield("", err)
+	}
+}
+
+func (ss *sessions) unreadable(what, key string) error {
+	return &Error{
+		Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key),
+		Message: "the stored " + what + " cannot be read; it was left as it is",
+	}
+}
+
+// listPage is how many records a list reads in one call.
+const listPage = 100
+
+// each calls use with the records whose keys begin with a prefix and come after
+// the name given, page by page, until use returns false. Names are keys without
+// the prefix. Lists do not pass through memory, which is for what is in use: what
+// was acknowledged of these records is in the store.
+func (ss *sessions) each(ctx context.Context, prefix, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
+	for {
+		now := ss.app.opts.Clock()
+		names, err := ss.list(ctx, prefix, after, now)
+		if err != nil || len(names) == 0 {
+			return err
+		}
+		after = names[len(names)-1]
+		recs, err := ss.load(ctx, prefix, names, now)
+		if err != nil {
+			return err
+		}
+		if more, err := use(names, recs, now); !more || err != nil || len(names) < listPage {
+			return err
+		}
+	}
+}
+
+// list returns a page of names.
+func (ss *sessions) list(ctx context.Context, prefix, after string, now time.Time) ([]string, error) {
+	b := ss.kind.Backend
+	lister, ok := b.Store().(store.Lister)
+	if !ok || !b.Features().List {
+		return nil, &Error{Code: ErrInvalid, Phase: "load", Message: "the sessions cannot be listed", Err: errNoList}
+	}
+	if !ss.app.engine.Begin() {
+		return nil, closedError("", "load", nil)
+	}
+	defer ss.app.engine.End()
+	if after != "" {
+		after = prefix + after
+	}
+	names, err := lister.List(ctx, now, prefix, after, listPage)
+	if err != nil {
+		return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
+	}
+	names = slices.Clone(names)
+	for i, key := range names {
+		names[i] = key[len(prefix):]
+	}
+	return names, nil
+}
+
+// load returns the records with these names, as they are stored.
+func (ss *sessions) load(ctx context.Context, prefix string, names []string, now time.Time) ([]store.Record, error) {
+	if len(names) == 0 {
+		return nil, nil
+	}
+	if !ss.app.engine.Begin() {
+		return nil, closedError("", "load", nil)
+	}
+	defer ss.app.engine.End()
+	reads := make([]store.Read, len(names))
+	for i, name := range names {
+		reads[i].Key = prefix + name
+	}
+	recs, err := ss.kind.Backend.Store().Load(ctx, now, reads)
+	if err == nil && len(recs) != len(reads) {
+		err = errors.New("the store did not answer every read")
+	}
+	if err != nil {
+		return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
+	}
+	return recs, nil
+}
+
+var errNoList = errors.New("the store has no list of its keys (Features.List)")
 
 // revoke is App.Revoke.
 func (ss *sessions) revoke(ctx context.Context, user string) error {
@@ -171,8 +347,8 @@ func (ss *sessions) revoke(ctx context.Context, user string) error {
 		return nestedError("")
 	}
 	ref := engine.Ref{Kind: ss.users, Key: user, Now: ss.app.opts.Clock()}
-	// Where memory says that there is nothing to revoke, another process may
-	// have logged the user in since.
+	// Another process may have logged the user in although memory has nothing to
+	// revoke.
 	if err := ss.app.sync(ctx, ref); err != nil {
 		return ss.error(err, user)
 	}

@@ -9,11 +9,11 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// setUser attaches the session to a user, or to nobody.
-func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
+// setUser attaches the session to a user, or detaches it.
+func (ss *sessions) setUser(ctx context.Context, s bearer, user string, terms loginTerms) error {
 	var retry engine.Retry
 	for {
-		again, err := ss.trySetUser(ctx, s, user)
+		again, err := ss.trySetUser(ctx, s, user, terms)
 		if !again || err != nil {
 			var ee *engine.Error
 			if errors.As(err, &ee) {
@@ -27,8 +27,8 @@ func (ss *sessions) setUser(ctx context.Context, s bearer, user string) error {
 	}
 }
 
-func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string) (again bool, err error) {
-	l := &login{ss: ss, user: user}
+func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string, terms loginTerms) (again bool, err error) {
+	l := &login{ss: ss, user: user, terms: terms}
 	defer func() {
 		if p := recover(); p != nil && l.asking != nil {
 			l.asking.panicked(ctx, "", "run", l.asked, p)
@@ -75,10 +75,13 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 		return false, err
 	}
 	is, err := s.current(ctx, now)
-	if errors.Is(err, ErrEnded) {
+	if errors.Is(err, ErrEnded) && l.user != "" {
 		joined, err2 := s.join(ctx, l.user, now)
 		if joined || err2 != nil {
 			return true, err2
+		}
+		if s.anew(now) {
+			is, err = s.current(ctx, now)
 		}
 	}
 	if err != nil {
@@ -87,7 +90,12 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 	if l.user == "" && is.record().user() == "" {
 		return true, nil
 	}
-	if !l.ss.app.opts.KeepCookieOnKeyChange {
+	if l.terms.lasts != 0 {
+		if err := s.outlast(ctx, l.terms.lasts); err != nil {
+			return false, err
+		}
+	}
+	if is.anew || !l.ss.app.opts.KeepCookieOnKeyChange {
 		if err := s.takesCookie(l.user == ""); err != nil {
 			return false, err
 		}
@@ -103,32 +111,35 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 type login struct {
 	ss *sessions
 	seen
-	user string
-	rec  *sessionRecord // as it will be
+	user  string
+	terms loginTerms
+	rec   *sessionRecord // as it will be
 
-	asking *module // whose Adopt or key function is running, for reports
-	asked  string  // the key that it is about
+	asking *module // module whose Adopt or key function is running, for reports
+	asked  string  // key of its state
 
 	moves    []*guestMove
-	dropped  []int    // where the guests are among the parts who go with their user
-	foreign  []string // modules of other programs whose guests wait for them
-	old, new int      // where the users' records are; -1 = no part
+	dropped  []int    // indexes among the parts of the guests that are dropped with their user
+	foreign  []string // modules of other programs that have a waiting guest
+	old, new int      // indexes of the users' records; -1 = no part
 	own      int
 }
 
-// A guestMove is of a module that has a guest whose state comes along.
+// A guestMove is the part of a login for one module whose guest has a state to
+// adopt.
 type guestMove struct {
 	m      *module
 	to     string // the key
-	seen   bool   // the guest had a state when the parts were named
+	seen   bool   // the guest had a state when parts returned
 	target int    // -1: no part, since the guest had no state
 	guest  int
-	// tooLarge: both together do not fit. The guest's state stays behind then:
-	// an attacker who plants the cookie of a full guest must not keep the user out.
+	// tooLarge: both states together exceed MaxState. Then the guest's state is
+	// not adopted: an attacker who plants the cookie of a guest with a large state
+	// must not keep the user out.
 	tooLarge bool
 }
 
-// parts names the instances that take part.
+// parts returns the instances that take part.
 func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) {
 	app, before := l.ss.app, l.record()
 	var refs, left []engine.Ref
@@ -139,7 +150,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	}
 	after := before.clone()
 	if after == nil {
-		after = l.ss.record(l.created, l.idleEnd, now)
+		after = l.begun(l.ss, now)
 	}
 	after.event().User = []byte(l.user)
 	var modules []*module
@@ -150,8 +161,8 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		l.asking = m
 		from := m.locate(l.session, before)
 		if from.attached && !m.key.calls {
-			// The key says whose the state is, not the user. If the key has lost its
-			// state, the session has a guest.
+			// The key owns the state, not the user. If the key has lost its state, the
+			// session has a guest.
 			from = m.detached(l.session, before)
 		}
 		to := ""
@@ -162,14 +173,14 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		case len(to) > maxKey:
 			return nil, m.longKey(to)
 		case from.key != "":
-			if from.key != to { // what the key had stays; what comes next is stored or initial
+			if from.key != to { // the key's state stays; the next state is stored or initial
 				left = append(left, engine.Ref{Kind: from.kind, Key: from.id})
 			}
 			continue
 		case before.user() != "":
-			// One that cannot be read stays behind, out of reach, and keeps nobody
-			// from leaving.
-			// One without a state takes part, too: a change may be about to begin it.
+			// A state that cannot be read is not adopted, is out of reach, and does not
+			// prevent a logout. A guest without a state takes part, too: a change may be
+			// about to create it.
 			switch _, err := app.engine.Get(ctx, l.guestRef(from, now)); {
 			case err == nil:
 				l.dropped = append(l.dropped, part(*l.guestRef(from, now)))
@@ -178,18 +189,18 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 			}
 			continue
 		case to == "":
-			continue // what nobody did goes on as the user's
+			continue // the guest's state becomes the user's
 		}
 		guest, err := app.engine.Get(ctx, l.guestRef(from, now))
 		if errors.Is(err, ErrCorrupt) {
-			continue // it stays behind for repair, and keeps nobody from logging in
+			continue // it stays stored for repair, and does not prevent a login
 		}
 		if err != nil {
 			return nil, m.error(err, "", from.id)
 		}
 		if guest.Exists() {
-			// Nor does a user's state that cannot be read: then the guest's stays
-			// behind, and readers of the module are told.
+			// A user's state that cannot be read does not prevent a login either: the
+			// guest's is not adopted, and readers of the module get the error.
 			_, err := app.engine.Get(ctx, &engine.Ref{Kind: m.kind, Key: to, Now: now})
 			if errors.Is(err, ErrCorrupt) {
 				continue
@@ -233,26 +244,27 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	return refs, nil
 }
 
-// leaveToOthers finds the modules that other programs on the store register
-// and this one does not: what the guest did there waits for them.
+// leaveToOthers finds the modules that other programs on the store register and
+// this one does not: the guest's states of those modules wait for these
+// programs.
 func (l *login) leaveToOthers(ctx context.Context) error {
 	c := l.ss.app.catalog
 	list, err := c.read(ctx)
-	if err != nil && !errors.Is(err, ErrCorrupt) { // the sweep reports that
+	if err != nil && !errors.Is(err, ErrCorrupt) { // the sweep reports a corrupt list
 		return err
 	}
 	l.foreign = nil
 	for _, m := range l.ss.app.foreign(list) {
 		if m.byUser {
 			l.foreign = append(l.foreign, m.name)
-			c.say("stay: a login in this program, which does not register the module, leaves what guests did there to programs that do", m.name)
+			c.say("stay: this program does not register the module, so a login leaves its guest state to a program that does", m.name)
 		}
 	}
 	return nil
 }
 
 func (l *login) guestRef(t target, now time.Time) *engine.Ref {
-	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.created.Add(l.ss.app.opts.Lifetime), Last: true}
+	return &engine.Ref{Kind: t.kind, Key: t.id, Now: now, New: l.version.Revision == 0, Expires: l.ss.keepsUntil(l.created, l.record()), Last: true}
 }
 
 // Run implements engine.GroupOp.
@@ -266,7 +278,6 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	if err != nil {
 		return nil, err
 	}
-	ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
 	if l.old >= 0 {
 		if u := now[l.old].Value.(*userRecord).clone(); u != nil {
 			u.unlist(l.session, clock)
@@ -283,14 +294,19 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	for _, module := range l.foreign {
 		rec.wait(module, l.user)
 	}
-	e.User, e.Epoch = nil, 0
+	l.begin(rec, clock)
+	e.Epoch = 0
 	if l.new >= 0 {
 		u := now[l.new].Value.(*userRecord).clone()
 		if u == nil {
 			u = &userRecord{Epoch: newEpoch(0)}
 		}
+		ends := time.UnixMilli(rec.Created).Add(l.ss.app.opts.Lifetime)
+		if e.Until != 0 {
+			ends = rec.ends()
+		}
 		u.list(l.session, ends, clock)
-		e.User, e.Epoch, e.Login = []byte(l.user), u.Epoch, rec.Gen
+		e.Epoch, e.Login = u.Epoch, rec.Gen
 		out[l.new] = engine.Result{Value: u}
 	}
 	for _, c := range l.moves {
@@ -323,8 +339,25 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 	return out, nil
 }
 
-// revoked reports whether the user that the session belongs to has revoked it:
-// of that its own record tells nothing.
+// begin notes in the session's record who is logged in, and until when.
+func (l *login) begin(rec *sessionRecord, now time.Time) {
+	terms, opts := l.terms, &l.ss.app.opts
+	lives := time.UnixMilli(rec.Created).Add(opts.Lifetime).After(now)
+	if !lives && terms.lasts == 0 {
+		terms.lasts = opts.IdleTimeout // only the login before has kept the session
+	}
+	rec.login(l.user, terms, now)
+	l.ss.slide(rec, now)
+	if rec.Gen == l.gen { // the old cookie stays good
+		rec.Expires = max(rec.Expires, l.idleEnd.UnixMilli())
+	}
+	if !lives { // a session that is logged out goes on until its answer has come
+		rec.Expires = max(rec.Expires, now.Add(grace).UnixMilli())
+	}
+}
+
+// revoked reports whether the session's user has revoked it: the session's own
+// record does not say that.
 func (l *login) revoked(now []*engine.Version) bool {
 	rec, i := l.record(), l.old
 	if rec.user() == "" {

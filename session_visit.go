@@ -13,13 +13,13 @@ import (
 	"github.com/stay-go/stay/internal/signing"
 )
 
-// grace is how long the answers to a cookie that was ended or renewed set no new
-// one: a request that was under way with the old cookie must not replace the
-// new one in the browser.
+// grace is how long requests with an ended or renewed cookie get no new one: a
+// request that was under way with the old cookie must not replace the new one
+// in the browser.
 const grace = time.Minute
 
-// A visit is a session as one request sees it: the cookie that the browser has
-// sent, and the one that it is going to get.
+// A visit is a session as one request sees it: the cookie that the browser
+// sent, and the one that the response sets.
 type visit struct {
 	ss      *sessions
 	ring    keyring
@@ -28,28 +28,31 @@ type visit struct {
 
 	counted atomic.Bool // as one of MaxNewSessions
 
-	mu      sync.Mutex
-	opened  bool // the fields below are set
-	drawn   bool // the id was drawn for this request
-	carried bool // it was made sure that the browser has a fitting cookie
-	changed bool // something may be stored for it
-	gone    bool // destroyed before anybody could know it
-	key     string
-	gen     uint32
-	created time.Time
-	idleEnd time.Time // of the browser's cookie
+	mu        sync.Mutex
+	opened    bool // the fields below are set
+	drawn     bool // the id was drawn for this request
+	carried   bool // it was made sure that the browser has a fitting cookie
+	changed   bool // something may be stored for it
+	destroyed bool // by this request
+	begins    bool // a Login begins the session: its cookie comes with the login
+	gone      bool // destroyed before anybody could know it, or one of several
+	several   bool // the browser has sent several cookies that are valid
+	key       string
+	gen       uint32
+	created   time.Time
+	idleEnd   time.Time // of the browser's cookie
 }
 
-// secrets is what nobody may see of a visit. From a Session it is behind two
-// pointers because package fmt follows one, for verbs that do not fit, however
-// deep it is in what it prints.
+// secrets has the fields of a visit that nobody may print. A Session reaches
+// them through two pointers, because package fmt follows one pointer at any
+// depth for a verb that does not fit.
 type secrets struct {
-	token  string   // as the browser sent it
+	token  string   // as the browser sent it, see access.App.Begin
 	cookie [16]byte // the id that the token names
-	asked  string   // the user whose record was brought up to date for this use
+	asked  string   // user whose record was brought up to date for this use
 }
 
-// newVisit returns a context with the session of a request, as one allocation.
+// newVisit returns a context with the session of a request, in one allocation.
 func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c access.Carrier) context.Context {
 	r := &struct {
 		context sessionContext
@@ -68,7 +71,7 @@ func (v *visit) lock() { v.mu.Lock() }
 func (v *visit) unlock() { v.mu.Unlock() }
 
 func (v *visit) text() string {
-	if !v.mu.TryLock() { // its holder may be waiting for the store
+	if !v.mu.TryLock() { // the lock's holder may be waiting for the store
 		return "session (in use)"
 	}
 	defer v.unlock()
@@ -122,8 +125,8 @@ func (v *visit) look() (rec *sessionRecord, created time.Time) {
 	}
 }
 
-// fresh returns the session's record after asking a store with other owners, and
-// whether the session stands.
+// fresh returns the session's record after asking a store with other owners,
+// and whether the session is valid.
 func (v *visit) fresh(ctx context.Context) (rec *sessionRecord, ok bool, err error) {
 	now := v.ss.app.opts.Clock()
 	is, asked, err := v.ss.fresh(ctx, v.key, now)
@@ -149,9 +152,28 @@ func (v *visit) known(ctx context.Context) (bool, error) {
 	return ok, err
 }
 
+func (v *visit) who(ctx context.Context) (user string, err error) {
+	v.lock()
+	defer v.unlock()
+	v.use()
+	switch err := v.open(ctx); {
+	case err != nil:
+		return "", err
+	case v.gone:
+		return "", v.over()
+	case v.unknown():
+		return "", nil
+	}
+	rec, ok, err := v.fresh(ctx)
+	if err == nil && !ok {
+		err = ended()
+	}
+	return rec.user(), err
+}
+
 func (v *visit) use() { v.carrier.Used() }
 
-// open reads the cookie, or draws an id if there is none that is valid.
+// open reads the cookie, or draws an id if there is no valid cookie.
 func (v *visit) open(ctx context.Context) error {
 	if v.opened {
 		return nil
@@ -159,42 +181,34 @@ func (v *visit) open(ctx context.Context) error {
 	return v.openAt(ctx, v.ss.app.opts.Clock())
 }
 
-// openAt is open for a caller that has looked at the clock already.
+// openAt is open for a caller that has read the clock already.
 func (v *visit) openAt(ctx context.Context, now time.Time) error {
 	if v.opened {
 		return nil
 	}
-	if v.token != "" {
-		t, err := v.ring.Verify(ctx, v.token)
-		if err != nil {
-			return err
-		}
-		if t != nil && v.take(t, now) {
-			v.opened = true
-			return nil
-		}
+	t, err := v.read(ctx, now)
+	if err != nil {
+		return err
 	}
-	v.draw(now)
+	switch {
+	case v.several:
+		v.gone = true
+	case t != nil:
+		v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
+	default:
+		v.draw(now)
+	}
 	v.opened = true
 	return nil
 }
 
 func (v *visit) draw(now time.Time) {
 	rand.Read(v.cookie[:])
-	v.drawn, v.changed = true, false
+	v.drawn, v.carried, v.changed = true, false, false
 	v.gen = 0
 	v.created = now.Truncate(time.Second)
 	v.idleEnd = time.Time{}
 	v.key = keyspace.SessionID(v.cookie)
-}
-
-// take makes the session the one that a token names, unless it is over.
-func (v *visit) take(t *signing.Token, now time.Time) bool {
-	if !t.IdleEnd.After(now) || !t.Created.Add(v.ss.app.opts.Lifetime).After(now) {
-		return false
-	}
-	v.cookie, v.key, v.gen, v.created, v.idleEnd = t.ID, t.Key, t.Gen, t.Created, t.IdleEnd
-	return true
 }
 
 // unknown reports whether nothing can be stored for the session.
@@ -208,7 +222,7 @@ func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, e
 	if !v.ss.app.manyOwners.Load() || v.gone {
 		return target{}, nil
 	}
-	if err := v.openAt(ctx, now); err != nil || v.unknown() {
+	if err := v.openAt(ctx, now); err != nil || v.gone || v.unknown() {
 		return target{}, err
 	}
 	t, v.asked, err = v.ss.syncWith(ctx, v.key, m, now)
@@ -217,25 +231,25 @@ func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, e
 
 func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
 	rec, err := v.standing(ctx, now)
-	if err == nil && !v.carried {
+	if err == nil && !v.carried && !v.begins {
 		rec, err = v.carry(ctx, rec, now)
 	}
 	return seen{
 		session: v.key, gen: v.gen, created: v.created, idleEnd: v.idleEnd,
-		version: rec, isNew: v.unknown(), drawn: v.drawn, counted: &v.counted,
+		version: rec, isNew: v.unknown(), drawn: v.drawn, anew: v.begins, counted: &v.counted, carrier: v.carrier,
 	}, err
 }
 
-// standing returns the record of the session that the cookie is good for, or
-// ErrEnded. In place of one that ended a while ago a new session begins, of which
-// the browser does not know yet.
+// standing returns the record of the session for which the cookie is valid, or
+// ErrEnded. A session that ended more than a minute ago is replaced by a new
+// one, which the browser does not know yet.
 func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, error) {
 	v.use()
 	if err := v.openAt(ctx, now); err != nil {
 		return nil, err
 	}
 	if v.gone {
-		return nil, ended()
+		return nil, v.over()
 	}
 	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now)
 	if err != nil {
@@ -253,14 +267,16 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 	return v.ss.get(ctx, v.key, true, v.drawn, now)
 }
 
-// stands reports whether the session may be used with its cookie; if not,
-// since when.
+// stands reports whether the session's cookie is valid; if not, since when.
 func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (ok bool, since time.Time, err error) {
 	if ok, since := v.matches(rec); !ok {
 		return false, since, nil
 	}
 	if rec == nil && v.carried && !v.idleEnd.After(now) {
 		return false, v.idleEnd, nil // the request has outlived its session
+	}
+	if over, since := rec.over(now); over {
+		return false, since, nil
 	}
 	asked := v.asked
 	v.asked = ""
@@ -280,12 +296,10 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 	return v.gen == rec.Gen, time.Time{}
 }
 
-func (v *visit) setUser(ctx context.Context, user string) error { return v.ss.setUser(ctx, v, user) }
-
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen = v.gen
+	rec.Gen, rec.Device = v.gen, deviceOf(v.carrier)
 	return rec
 }
 
@@ -297,8 +311,8 @@ func (v *visit) destroy(ctx context.Context) error {
 	return err
 }
 
-// end makes the session one that has ended, and clears the browser's cookie. It
-// returns the session's record if there may be states left to be deleted.
+// end ends the session and clears the browser's cookie. It returns the
+// session's record if there may be states to delete.
 func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	v.lock()
 	defer v.unlock()
@@ -307,9 +321,9 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	if v.unknown() && v.carrier.Open() || v.gone {
-		v.gone = true
+		v.gone, v.destroyed = true, true
 		if v.carried {
-			v.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
+			v.carrier.Issue("", time.Time{}) // replaces the cookie that was not sent yet
 		}
 		return nil, nil
 	}
@@ -318,7 +332,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	if err != nil {
 		return nil, err
 	}
-	v.carried = true
+	v.carried, v.destroyed = true, true
 	// Where it had ended before, the browser may have another session by now.
 	if !already {
 		v.carrier.Issue("", time.Time{})
@@ -330,58 +344,75 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 type keyring interface {
 	Sign(ctx context.Context, t *signing.Token) (string, error)
 	Verify(ctx context.Context, value string) (*signing.Token, error)
+	Outlast(ctx context.Context, d time.Duration) error
+	Foreign(value string, now time.Time) bool
 }
 
-// A bearer is a presence as what changes the session sees it: behind the lock but
-// for what a presence has and for known, which take it.
+// A bearer is a presence for code that changes the session. The methods of a
+// presence and known take the lock; callers of the others hold it.
 type bearer interface {
 	presence
-	// known reports whether the session is one that is neither over nor renewed
-	// meanwhile. It begins none.
+	// known reports whether the session exists and has neither ended nor been
+	// renewed meanwhile. It begins no session.
 	known(ctx context.Context) (bool, error)
+	// who returns the user of the session, "" for a guest. It begins none.
+	who(ctx context.Context) (user string, err error)
 
 	lock()
 	unlock()
 	// use marks the response as one that depends on the cookie.
 	use()
 	// sync brings the session's record up to date, and with it, if m is not nil,
-	// the state of m that the session has as far as is known. It returns which
-	// that was, the zero target if none.
+	// the state of m that the session is known to have. It returns that state's
+	// target, the zero target if none.
 	sync(ctx context.Context, m *module, now time.Time) (target, error)
-	// current returns the session as it stands, or ErrEnded. At the first use it
-	// sees to the cookie.
+	// current returns the valid session, or ErrEnded. At the first use it makes
+	// sure that the browser has a cookie.
 	current(ctx context.Context, now time.Time) (seen, error)
 	// changes notes that something may be stored for the session from now on.
 	changes()
-	// matches reports whether the session is the one that its record tells of; if
-	// not, since when.
+	// matches reports whether the record is that of this session; if not, since
+	// when.
 	matches(rec *sessionRecord) (ok bool, since time.Time)
-	// takesCookie fails if the session cannot be given a new cookie, which would
-	// sign its browser out: the old one would be refused. A session without a
-	// browser may keep the one that it has, where the change is one that keeps
-	// allows.
+	// takesCookie fails if the response cannot set a new cookie, because the
+	// browser would be signed out: its old cookie would be refused. A session
+	// without a response may keep its cookie if keeps allows that for the change.
 	takesCookie(keeps bool) error
-	// follow takes over the generation of the session's record, in place of gen,
-	// and issues its cookie.
+	// follow replaces gen by the generation of the session's record and issues the
+	// cookie.
 	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// outlast sees to it that a cookie which lasts for so long can be verified.
+	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
 	// without using it.
 	neverStored(ctx context.Context) bool
 	// join answers a login with a cookie that the same login has replaced.
 	join(ctx context.Context, user string, now time.Time) (joined bool, err error)
+	// anew begins another session in place of one that is over, for a login. It
+	// reports false if there is no browser that could get its cookie.
+	anew(now time.Time) bool
 }
 
-// A seen session is what one use of it has found.
+// A seen session is the result of one use of a session.
 type seen struct {
 	session string // its ID
 	gen     uint32
 	created time.Time
 	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
-	isNew   bool            // nothing can be stored for it yet: nobody else has known it
+	isNew   bool            // nothing can be stored for it yet: nobody else has its ID
 	drawn   bool            // its ID was drawn for this request
 	keeps   bool            // its cookie, as no new one could be sent to the browser
+	anew    bool            // a Login begins it, in place of one that is over
 	counted *atomic.Bool    // as one of MaxNewSessions; nil: each use counts
+	carrier access.Carrier  // of its response; nil: it has no browser
+}
+
+// begun makes the record of the session, which has none.
+func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
+	rec := ss.record(s.created, s.idleEnd, now)
+	rec.Gen, rec.Device = s.gen, deviceOf(s.carrier)
+	return rec
 }
 
 func (s *seen) record() *sessionRecord { return s.version.Value.(*sessionRecord) }

@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/stay-go/stay/internal/access"
 )
 
 // hostPrefix makes the browser itself refuse the cookie unless it is Secure,
@@ -20,13 +22,20 @@ func (s *settings) https(r *http.Request) bool {
 		return false
 	}
 	if s.trustProxy {
-		// If it is a list, the first is the proxy that the browser talks to.
-		proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
-		if proto = strings.TrimSpace(proto); proto != "" {
+		if proto := forwardedProto(r); proto != "" {
 			return strings.EqualFold(proto, "https")
 		}
+	} else if r.TLS == nil && !s.proxySeen.Load() {
+		s.warnOfProxy(r)
 	}
 	return r.TLS != nil
+}
+
+// forwardedProto returns the scheme that the first proxy names, the one that the
+// browser talks to.
+func forwardedProto(r *http.Request) string {
+	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return strings.TrimSpace(proto)
 }
 
 // cookieName returns the name of the session cookie for the scheme of r. The
@@ -39,9 +48,10 @@ func (s *settings) cookieName(https bool) string {
 	return s.plainName
 }
 
-// token returns the value of the only cookie of that name, however long it is:
-// the code that verifies it bounds it. If there are two, somebody else set one,
-// and nobody can tell which one is ours; token then returns "".
+// token returns the values of the cookies of that name, however long they are:
+// the code that verifies them bounds them. There may be several, because a
+// cookie of another path, of the parent domain or of a program on another port
+// can have the same name. They are separated by a semicolon, which no value has.
 func token(h http.Header, name string) string {
 	found := ""
 	n := 0
@@ -55,27 +65,21 @@ func token(h http.Header, name string) string {
 			if !ok || key != name {
 				continue
 			}
-			n++
-			found = value
+			switch n++; {
+			case n == 1:
+				found = value
+			case n <= access.MaxCookies+1: // one more than count tells that there are too many
+				found += ";" + value
+			}
 		}
-	}
-	if n != 1 {
-		return ""
 	}
 	return found
 }
 
 // setCookie returns the Set-Cookie line that gives the browser token until
 // expires; an empty token clears it.
-func setCookie(name, token string, expires, now time.Time, secure bool) string {
-	c := http.Cookie{
-		Name:     name,
-		Value:    token,
-		Path:     "/",
-		HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
-		Secure:   secure,
-	}
+func (s *settings) setCookie(token string, expires, now time.Time, https bool) string {
+	c := s.newCookie(s.cookieName(https), token, https)
 	switch {
 	case token == "":
 		c.Expires = time.Unix(1, 0)
@@ -88,4 +92,20 @@ func setCookie(name, token string, expires, now time.Time, secure bool) string {
 		}
 	}
 	return c.String()
+}
+
+// newCookie returns a cookie for the whole site that scripts cannot read.
+func (s *settings) newCookie(name, value string, https bool) *http.Cookie {
+	c := &http.Cookie{
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+		Secure:   https,
+	}
+	if s.embedded && https { // browsers take SameSite=None with Secure only
+		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
+	}
+	return c
 }

@@ -17,6 +17,9 @@
 // WebSockets and uploads are plain handlers behind Sessions, which use the
 // methods of stay.State and, for errors, [Error].
 //
+// Servers without net/http, such as fasthttp and servers for RPC, begin the
+// session of a request with [Visits].
+//
 // # Forms
 //
 // [Bind], [Payload], Do and Actions read forms and JSON into the same structs.

@@ -64,13 +64,18 @@ func Status(err error) int {
 // fragment for htmx and plain text for all others, unless Options.Error writes
 // it, or [Form.Again] shows a page.
 //
-// If the header of the response has been sent, err is only logged. Behind
-// Sessions that is known; elsewhere Error writes in any case. A nil err does
-// nothing.
+// Headers that describe a body, such as Etag and Cache-Control, are removed if
+// the handler has set them; what was there before Sessions stays, and so does
+// the Content-Encoding of a middleware between Sessions and the handler. If the
+// header of the response has been sent, err is only logged. Behind Sessions that
+// is known, also after its handler has returned; elsewhere Error writes in any
+// case. A nil err does nothing.
 func Error(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		return
 	}
+	w = through(w, r)
+	takeBack(w, r)
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
 }
 
@@ -92,10 +97,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		return
 	}
 	h := w.Header()
-	// These headers describe the body that is dropped, not this one.
-	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Disposition", "Content-Length", "Etag", "Last-Modified"} {
-		h.Del(name)
-	}
+	h.Del("Content-Length") // nobody can have known the length of this body
 	h.Set("X-Content-Type-Options", "nosniff")
 	if status == http.StatusServiceUnavailable && stay.CodeOf(err) != stay.ErrUnknown { // that may have happened
 		h.Set("Retry-After", "1")
@@ -108,7 +110,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
 	}
-	contentType, body := errorBody(r, status, err)
+	contentType, body := errorBody(r, status, err, s.causes(status, err))
 	h.Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
@@ -124,7 +126,7 @@ func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, 
 	defer b.end()
 	s.onError(&rec, r, status, err)
 	if long := rec.err(); long != nil {
-		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote too much", slog.Any("error", long))
+		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote more than Options.MaxResponse", slog.Any("error", long))
 		return false
 	}
 	rec.send()
@@ -149,6 +151,8 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 		level = slog.LevelWarn
 	case status >= 500:
 		level = slog.LevelError
+	case s.development():
+		level = slog.LevelInfo
 	}
 	log := s.logger()
 	if !log.Enabled(r.Context(), level) {
@@ -181,12 +185,14 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)
 }
 
-// errorBody returns what the client is told, in a format that it can use.
-func errorBody(r *http.Request, status int, err error) (contentType string, body []byte) {
+// errorBody returns what the client is told, in a format that it can use, and
+// after that the causes.
+func errorBody(r *http.Request, status int, err error, causes []string) (contentType string, body []byte) {
 	lines := shown(nil, err)
 	if len(lines) == 0 {
 		lines = []string{http.StatusText(status)}
 	}
+	lines = append(lines, causes...)
 	switch preferred(r) {
 	case formatJSON:
 		return problemType, errorJSON(status, stay.CodeOf(err), strings.Join(lines, "; "), stay.FieldErrors(err))

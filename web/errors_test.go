@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -175,7 +176,7 @@ func TestOptionsError(t *testing.T) {
 	h = web.Sessions(s.app, o)(web.Handle(func(http.ResponseWriter, *http.Request) error { return stay.ErrBusy }))
 	a = send(t, browser(h), "GET", "/", "")
 	a.want(t, 503, "Service Unavailable\n")
-	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote too much") {
+	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote more than Options.MaxResponse") {
 		t.Errorf("header %v, log %s", a.header, s.log)
 	}
 }
@@ -229,11 +230,22 @@ func TestErrorClearsWhatDescribedTheBody(t *testing.T) {
 func TestErrorAfterTheHeaderIsOnlyLogged(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Etag")
 		fmt.Fprint(w, "page")
+		w.Header().Set("Etag", `"1"`)
 		web.Error(w, r, errors.New("too late"))
 		web.Error(w, r, nil)
 	}))
-	send(t, browser(h), "GET", "/", "").want(t, 200, "page")
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	res, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "page" || res.StatusCode != 200 || res.Trailer.Get("Etag") != `"1"` {
+		t.Errorf("%d %q, %v, trailers %v", res.StatusCode, b, err, res.Trailer)
+	}
 	if !strings.Contains(s.log.String(), "too late") {
 		t.Error("not logged")
 	}

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
@@ -34,9 +35,10 @@ const (
 // defaults. Sessions copies them, so later changes have no effect.
 type Options struct {
 	// Cookie is the name of the session cookie, "stay" by default. On https the
-	// prefix __Host- is put before it. Several Apps on one host need different
-	// names.
-	// each.
+	// prefix __Host- is put before it. Several programs on one host need
+	// different names, whatever their ports and paths: browsers keep one cookie
+	// of a name, so each would replace the other's. A cookie that another
+	// program may have signed is logged, once.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
 	// random bytes. To rotate them, add a new key at the end on every process,
@@ -59,13 +61,22 @@ type Options struct {
 	Keys [][]byte
 	// Secure overrides how the scheme of a request is found.
 	Secure Secure
+	// Embedded is for pages that other sites show in a frame: on https the
+	// cookie is SameSite=None and Partitioned, so it is sent there, and the
+	// visitor has another session below each site that shows the page. On plain
+	// http the cookie stays SameSite=Lax. Posts are still taken only from pages
+	// of this origin. Say with the header Content-Security-Policy which sites
+	// may show the page (frame-ancestors).
+	Embedded bool
 	// TrustProxy believes the header X-Forwarded-Proto. Set it only behind a
 	// proxy that sets or removes the header itself; otherwise the client
-	// chooses. Without it the scheme is https if the connection is TLS.
+	// chooses. Without it the scheme is https if the connection is TLS, and a
+	// request over plain http whose header says https is logged, once.
 	TrustProxy bool
 	// CrossOrigin decides which requests from other origins pass. By default no
 	// request passes that could change anything, and none with the header
-	// Upgrade, with which a WebSocket begins. Add trusted origins for a proxy
+	// Upgrade, with which a WebSocket begins; refusals are logged with Origin
+	// and Host, at most ten a second. Add trusted origins for a proxy
 	// that rewrites Host, and bypass patterns for webhooks; a pattern for a
 	// WebSocket must have no method. Its deny handler is not used: refusals are
 	// errors like all others.
@@ -113,17 +124,17 @@ type Options struct {
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
 	// fragment or JSON. If it writes more than MaxResponse, the built-in body
-	// is sent after all. w is buffered. Of the headers that were set before,
-	// those that described another body are removed. The status is sent unless
-	// Error sets another one. err may hold causes that are not for clients:
-	// show stay.FieldErrors and your own texts, never err itself.
+	// is sent after all. w is buffered. Headers that the failed handler set to
+	// describe its own body are removed. The status is sent unless Error sets
+	// another one. err may hold causes that are not for clients: show
+	// stay.FieldErrors and your own texts, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
 // String describes the options for logs. It counts the Keys and shows none.
 func (o Options) String() string {
-	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t}",
-		o.Cookie, len(o.Keys), o.Secure, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil)
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t}",
+		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil)
 }
 
 // Format implements fmt.Formatter: with every verb, Options are printed as
@@ -142,7 +153,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last four.
+// construction, except for the last few.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -150,6 +161,7 @@ type settings struct {
 	plainName   string
 	secureName  string
 	secure      Secure
+	embedded    bool
 	trustProxy  bool
 	crossOrigin *http.CrossOriginProtection
 	maxBody     int64
@@ -162,6 +174,14 @@ type settings struct {
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
 	ignored names          // of fields that were left out
+
+	// unshared says that the log has told of a cookie that was meant for shared
+	// caches, unseen of one whose answer nobody has seen.
+	unshared, unseen atomic.Bool
+
+	refusals  loglimit.Limit // of requests from other origins
+	proxySeen atomic.Bool    // one that ends TLS and is not trusted
+	strangers atomic.Bool    // a form of another site has begun a session
 }
 
 func newSettings(app *stay.App, o *Options) *settings {
@@ -169,7 +189,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		o = &Options{}
 	}
 	if app == nil {
-		panic("web: Sessions needs an App; make one with stay.New")
+		panic("web: Sessions needs an App: make one with stay.New")
 	}
 	core := access.AppOf(app)
 	s := &settings{
@@ -178,6 +198,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		ring:        core.Keyring(o.Keys),
 		plainName:   o.Cookie,
 		secure:      o.Secure,
+		embedded:    o.Embedded,
 		trustProxy:  o.TrustProxy,
 		crossOrigin: o.CrossOrigin,
 		maxBody:     o.MaxBody,
@@ -192,7 +213,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 	checkCookieName(s.plainName)
 	s.secureName = hostPrefix + s.plainName
 	if s.secure > SecureNever {
-		panic("web: Options.Secure is none of SecureAuto, SecureAlways and SecureNever")
+		panic("web: Options.Secure must be SecureAuto, SecureAlways or SecureNever")
 	}
 	if s.crossOrigin == nil {
 		s.crossOrigin = http.NewCrossOriginProtection()

@@ -32,7 +32,14 @@ func isPageLoad(r *http.Request) bool {
 }
 
 // speculative reports whether the page was requested before anybody wanted it:
-// prefetched or prerendered by the browser, or preloaded by htmx.
+// prefetched, previewed or prerendered by the browser, or preloaded by htmx.
+// Sec-Purpose has older names: Purpose of Chromium, X-Purpose of Safari and X-Moz
+// of Firefox.
 func speculative(h http.Header) bool {
-	return len(h["Sec-Purpose"]) > 0 || h.Get("HX-Preloaded") == "true"
+	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		if len(h[name]) > 0 {
+			return true
+		}
+	}
+	return h.Get("HX-Preloaded") == "true"
 }

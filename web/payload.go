@@ -133,7 +133,9 @@ func (p *payload) words(e *bind.Error) string {
 // has parsed from it are that code's; otherwise they are an error.
 func readPayload(s *settings, r *http.Request, filesTaken bool) *payload {
 	p := &payload{settings: s, request: r}
-	p.err = p.parse(filesTaken)
+	if p.err = p.parse(filesTaken); p.err == nil {
+		p.takePage()
+	}
 	return p
 }
 

@@ -50,7 +50,7 @@ func newHandler(s *shop) http.Handler {
 	mux.Handle("POST /logout", web.Handle(s.logout))
 	mux.Handle("POST /devices/{id}/sign-out", web.Handle(s.signOutDevice))
 	mux.Handle("POST /devices/sign-out", web.Handle(s.signOutEverywhere))
-	return web.Sessions(s.app, &web.Options{Error: showError})(mux)
+	return web.Sessions(s.app, &web.Options{Cookie: "account", Error: showError})(mux)
 }
 
 // login signs the browser in as the user that the form names: this shop asks

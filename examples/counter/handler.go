@@ -110,7 +110,7 @@ func newHandler(app *stay.App) http.Handler {
 		http.Redirect(w, r, "/", http.StatusSeeOther)
 		return nil
 	}))
-	return web.Sessions(app, nil)(mux)
+	return web.Sessions(app, &web.Options{Cookie: "counter"})(mux)
 }
 
 func showCount(w http.ResponseWriter, r *http.Request, c *Counter) error {

@@ -78,7 +78,7 @@ func newHandler(app *stay.App) http.Handler {
 	mux.Handle("POST /reset-all", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		return answerReset(w, r, settings.ResetAll)
 	}))
-	return web.Sessions(app, nil)(mux)
+	return web.Sessions(app, &web.Options{Cookie: "settings"})(mux)
 }
 
 // show answers with the whole page, or with the part that htmx replaces. That

@@ -88,7 +88,7 @@ func newHandler(app *stay.App) http.Handler {
 	mux.Handle("POST /todos/clear", web.Do(todos, "clear", func(w http.ResponseWriter, r *http.Request, t *Todos) error {
 		return show(w, r, "cleared", t, Item{})
 	}))
-	return web.Sessions(app, nil)(mux)
+	return web.Sessions(app, &web.Options{Cookie: "todo"})(mux)
 }
 
 // show answers a form that has changed the list: htmx gets a part of the page,

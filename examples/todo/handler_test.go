@@ -175,7 +175,8 @@ func TestLoginAndLogoutSentTwice(t *testing.T) {
 	wantJSON(t, v, `[{"title":"buy milk","done":false}]`)
 }
 
-// Nobody becomes a user by sending the key field with another form.
+// Nobody becomes a user by sending the key field with another form, which has no
+// such field and leaves it out.
 //
 // Proves K6.
 func TestKeyFieldIsNotForClients(t *testing.T) {

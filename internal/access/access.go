@@ -59,9 +59,18 @@ type App interface {
 	// its store, made at first use. It panics on a key shorter than 32 bytes.
 	Keyring(keys [][]byte) Keyring
 	// Begin returns ctx with a session for one request: the one that token
-	// names, or a new one if the token is empty or not valid. Nothing is
-	// looked up, drawn or stored before the session is used.
+	// names, or a new one if the token is empty or not valid. If the browser has
+	// sent several cookies, token has their values with a semicolon between, and
+	// the one that is valid counts. If several are valid, or there are more than
+	// MaxCookies, the request has no session and begins none. Nothing is looked
+	// up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// WithoutSession returns ctx for a handler outside of web.Sessions, so that
+	// asking for its session is warned about. It is used in development only.
+	WithoutSession(ctx context.Context) context.Context
+	// User returns the user of the session in ctx, "" for a guest. It begins no
+	// session. An error means that the session is over, or cannot be read.
+	User(ctx context.Context) (string, error)
 	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
 	ResetsOnPageLoad() bool
 	// PageLoad resets the states of the session in ctx that are to be reset
@@ -84,6 +93,9 @@ type App interface {
 	Now() time.Time
 }
 
+// MaxCookies is how many cookies of one request are verified.
+const MaxCookies = 8
+
 // A Token is what the cookie of a session says.
 type Token = signing.Token
 
@@ -96,6 +108,16 @@ type Keyring interface {
 	// be changed. It is nil for every value that this set did not sign; an error
 	// means that the set could not be read.
 	Verify(ctx context.Context, value string) (*Token, error)
+	// Outlast has tokens that are signed from now on verify for so long.
+	Outlast(ctx context.Context, d time.Duration) error
+	// Label returns a short text that names what is given, and tells it to nobody
+	// who does not have the keys.
+	Label(ctx context.Context, text string) (string, error)
+	// Labelled reports whether a label is one of the text, by any of the keys.
+	Labelled(ctx context.Context, label, text string) (bool, error)
+	// Foreign reports whether the value of a cookie has the form of a token that
+	// is good at now, and names a key that this set does not have.
+	Foreign(value string, now time.Time) bool
 }
 
 // A Carrier takes a session's token to its browser: the response of one
@@ -112,6 +134,12 @@ type Carrier interface {
 	Open() bool
 }
 
+// A Describer is a Carrier that can say what the browser is, for lists of
+// sessions: a short text that the browser itself has chosen.
+type Describer interface {
+	Device() string
+}
+
 // A Change is what an update does with the state.
 type Change interface {
 	// Run changes v. It is called again after a conflict. Its context marks the
@@ -123,7 +151,7 @@ type Change interface {
 }
 
 // A State is the core of a *stay.State. Values are pointers to the state's
-// struct, owned by whoever gets them.
+// struct, owned by the caller.
 type State interface {
 	Name() string
 	// Get returns the committed state.

@@ -44,7 +44,8 @@ type Config struct {
 // evidence: each reading asks for the keys themselves and compares them.
 type Keys struct {
 	Config
-	set atomic.Pointer[keySet] // nil before first use
+	set   atomic.Pointer[keySet] // nil before first use
+	lasts atomic.Int64           // the longest that Outlast was asked for, in nanoseconds
 
 	mu      sync.Mutex
 	reading *keyReading // under way
@@ -82,7 +83,7 @@ func (s *Keys) verifiers(ctx context.Context, id [4]byte) ([]*signKey, error) {
 		return nil, err
 	}
 	if !set.has(id) {
-		if set, err = s.again(ctx, set); err != nil {
+		if set, err = s.again(ctx, set, false); err != nil {
 			return nil, err
 		}
 	}
@@ -94,36 +95,55 @@ func (s *Keys) get(ctx context.Context) (*keySet, error) {
 	if set := s.set.Load(); set != nil {
 		return set, nil
 	}
-	return s.again(ctx, nil)
+	return s.again(ctx, nil, false)
+}
+
+// outlast keeps every key for so long after it has signed.
+func (s *Keys) outlast(ctx context.Context, d time.Duration) error {
+	set, err := s.get(ctx)
+	for range 3 { // a reading that is under way may not know of d yet
+		if err != nil || set.record.Lasts >= d.Milliseconds() {
+			return err
+		}
+		for old := s.lasts.Load(); old < int64(d) && !s.lasts.CompareAndSwap(old, int64(d)); {
+			old = s.lasts.Load()
+		}
+		set, err = s.again(ctx, set, true)
+	}
+	if err == nil && set.record.Lasts < d.Milliseconds() {
+		err = s.Failed(unavailable(errors.New("the signing keys cannot be kept for as long as the cookie is to last")))
+	}
+	return err
 }
 
 // again returns newer keys than those seen, or these if there are none. Where
-// that cannot be found out it fails: a token with an unknown key may be good.
-func (s *Keys) again(ctx context.Context, seen *keySet) (*keySet, error) {
+// that cannot be found out it fails: a token with an unknown key may be good. It
+// does not wait for keyPause to be over if something is due.
+func (s *Keys) again(ctx context.Context, seen *keySet, due bool) (*keySet, error) {
 	if err := s.Begin(); err != nil {
 		return nil, err
 	}
 	defer s.End()
 	ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
 	defer cancel()
-	set, joined, err := s.ask(ctx, seen)
+	set, joined, err := s.ask(ctx, seen, due)
 	if err != nil && joined && ctx.Err() == nil {
 		// The reading began before this call: that it failed may be old news.
-		set, _, err = s.ask(ctx, seen)
+		set, _, err = s.ask(ctx, seen, due)
 	}
 	return set, err
 }
 
 // ask is again with one reading at most; joined says that another call had
 // begun it.
-func (s *Keys) ask(ctx context.Context, seen *keySet) (set *keySet, joined bool, err error) {
+func (s *Keys) ask(ctx context.Context, seen *keySet, due bool) (set *keySet, joined bool, err error) {
 	s.mu.Lock()
 	if set := s.set.Load(); set != seen {
 		s.mu.Unlock()
 		return set, false, nil
 	}
 	joined = s.reading != nil
-	if seen != nil && !joined {
+	if seen != nil && !joined && !due {
 		// A clock that was set back does not make the pause longer.
 		if d := s.Now().Sub(s.read); d >= 0 && d < keyPause {
 			defer s.mu.Unlock()
@@ -173,7 +193,7 @@ func (s *Keys) start() *keyReading {
 	if s.reading != nil {
 		return s.reading
 	}
-	r := &keyReading{done: make(chan struct{}), err: errors.New("the goroutine that read the keys was ended")}
+	r := &keyReading{done: make(chan struct{}), err: errors.New("the goroutine that read the keys ended early (runtime.Goexit)")}
 	s.reading = r
 	if !s.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
@@ -206,7 +226,7 @@ func (s *Keys) finish(r *keyReading) {
 // wrote. Keys that were read are returned even if writing fails.
 func (s *Keys) load(ctx context.Context) (*keySet, error) {
 	var set *keySet
-	st, idle := s.Store, s.IdleTimeout
+	st, idle := s.Store, max(s.IdleTimeout, time.Duration(s.lasts.Load()))
 	have := s.set.Load()
 	for range 4 {
 		now := s.Now()
@@ -250,5 +270,5 @@ func (s *Keys) load(ctx context.Context) (*keySet, error) {
 		}
 		// A conflict or an unknown outcome: read what is there.
 	}
-	return set, unavailable(errors.New("the store does not say what it holds"))
+	return set, unavailable(errors.New("the store does not return the signing keys it was given"))
 }

@@ -7,7 +7,9 @@ import (
 	"encoding/base64"
 	"fmt"
 	"hash"
+	"slices"
 	"sync"
+	"time"
 )
 
 // A signKey signs tokens with HMAC-SHA256. Tokens name it by the first bytes
@@ -32,14 +34,18 @@ func newSignKey(secret []byte) *signKey {
 	return k
 }
 
-var tokenDomain = []byte("stay session\x00")
+// What is signed in one domain is not in the other.
+var (
+	tokenDomain = []byte("stay session\x00")
+	labelDomain = []byte("stay label\x00")
+)
 
 // signed calls use with the signature of payload, which is valid during the call
 // only.
-func (k *signKey) signed(payload []byte, use func(sum []byte)) {
+func (k *signKey) signed(domain, payload []byte, use func(sum []byte)) {
 	m := k.macs.Get().(*mac)
 	m.Reset()
-	m.Write(tokenDomain)
+	m.Write(domain)
 	m.Write(payload)
 	m.sum = m.Sum(m.sum[:0])
 	use(m.sum)
@@ -91,7 +97,7 @@ func (r *Ring) Sign(ctx context.Context, t *Token) (string, error) {
 	}
 	b := make([]byte, 0, len(k.id)+tokenSize+sha256.Size)
 	b = appendToken(append(b, k.id[:]...), t)
-	k.signed(b[len(k.id):], func(sum []byte) { b = append(b, sum...) })
+	k.signed(tokenDomain, b[len(k.id):], func(sum []byte) { b = append(b, sum...) })
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
@@ -139,7 +145,7 @@ func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
 			continue
 		}
 		ok := false
-		k.signed(payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
+		k.signed(tokenDomain, payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
 		if !ok {
 			continue
 		}
@@ -150,6 +156,67 @@ func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
 		return t, nil
 	}
 	return nil, nil
+}
+
+// Outlast has what is signed from now on verify for so long, although keys
+// rotate. It is done by whoever sets the keys if the options name them.
+func (r *Ring) Outlast(ctx context.Context, d time.Duration) error {
+	if r.fixed != nil {
+		return nil
+	}
+	return r.keys.outlast(ctx, d)
+}
+
+// labelSize is how many bytes of a signature are a label.
+const labelSize = 12
+
+// Label returns a short text that names what is given, and tells it to nobody who
+// does not have the keys.
+func (r *Ring) Label(ctx context.Context, text string) (string, error) {
+	k, err := r.signer(ctx)
+	if err != nil {
+		return "", err
+	}
+	return k.label(text), nil
+}
+
+// Labelled reports whether a label is one of the text, by any of the keys.
+func (r *Ring) Labelled(ctx context.Context, label, text string) (bool, error) {
+	keys := r.fixed
+	if keys == nil {
+		set, err := r.keys.get(ctx)
+		if err != nil {
+			return false, err
+		}
+		keys = set.keys
+	}
+	for _, k := range keys {
+		if hmac.Equal([]byte(k.label(text)), []byte(label)) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
+func (k *signKey) label(text string) (label string) {
+	k.signed(labelDomain, []byte(text), func(sum []byte) { label = base64.RawURLEncoding.EncodeToString(sum[:labelSize]) })
+	return label
+}
+
+// Foreign reports whether the value of a cookie has the form of a token that is
+// good at now, and names a key that is not among those in memory: what Verify
+// did not take, and another program may have signed.
+func (r *Ring) Foreign(value string, now time.Time) bool {
+	if len(value) > maxToken {
+		return false
+	}
+	b, err := strictBase64.DecodeString(value)
+	if err != nil || len(b) != len(signKey{}.id)+tokenSize+sha256.Size {
+		return false
+	}
+	id := [4]byte(b)
+	t := parseToken(b[len(id) : len(b)-sha256.Size])
+	return t != nil && t.IdleEnd.After(now) && !slices.ContainsFunc(r.known(), func(k *signKey) bool { return k.id == id })
 }
 
 // Of the forms that decode to the same bytes, only the one that was issued is

@@ -56,21 +56,22 @@ func (b *Browser) With(token string) *Browser {
 	return &c
 }
 
-// A Response is what one request's session did to the response.
+// A Response records the changes of the response by one request's session.
 type Response struct {
 	Browser *Browser
 	Sent    bool // the header has been written
 	Issued  []string
+	Expires time.Time // of the last cookie; zero: with the browser
 	WasUsed bool
 	OnIssue func()
 }
 
 // Issue implements access.Carrier.
-func (r *Response) Issue(token string, _ time.Time) bool {
+func (r *Response) Issue(token string, expires time.Time) bool {
 	if r.Sent {
 		return false
 	}
-	r.Issued = append(r.Issued, token)
+	r.Issued, r.Expires = append(r.Issued, token), expires
 	r.Browser.Token = token
 	if r.OnIssue != nil {
 		r.OnIssue()
@@ -84,7 +85,7 @@ func (r *Response) Used() { r.WasUsed = true }
 // Open implements access.Carrier.
 func (r *Response) Open() bool { return !r.Sent }
 
-// MustLoadPage resets what a page load resets.
+// MustLoadPage resets the states that a page load resets.
 func MustLoadPage(t *testing.T, ctx context.Context, app *stay.App) {
 	t.Helper()
 	if err := access.AppOf(app).PageLoad(ctx); err != nil {

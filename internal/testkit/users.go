@@ -56,3 +56,17 @@ func Name(n string) func(*Profile) error {
 func Put(item string) func(*Cart) error {
 	return func(c *Cart) error { c.Items = append(c.Items, item); return nil }
 }
+
+// LoginAnew logs a browser in whose cookie is over. It begins another session in
+// place of the one with this ID.
+func LoginAnew(t *testing.T, b *Browser, user, id string) {
+	t.Helper()
+	Login(t, b, user)
+	s := stay.SessionFrom(b.Ctx())
+	if got := s.User(); got != user {
+		t.Errorf("the session belongs to %q after a login of %q", got, user)
+	}
+	if s.ID() == id {
+		t.Error("a login has brought a session back that is over for its cookie")
+	}
+}

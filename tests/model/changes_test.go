@@ -118,7 +118,12 @@ func (r *request) setUser(name string) error {
 		if r.join(name) {
 			return nil
 		}
-		return stay.ErrEnded
+		if name == "" || r.fixed || r.carried && !r.destroyed {
+			return stay.ErrEnded
+		}
+		// A login begins another session, whose cookie comes with it.
+		r.draw()
+		r.gone, r.destroyed, r.carried = false, false, true
 	}
 	s := r.s
 	if name == "" && s.user == "" {

@@ -130,11 +130,13 @@ type request struct {
 	changed bool
 	carried bool
 	gone    bool
-	s       *session
-	user    string // of a fixed one
-	gen     int
-	idleEnd time.Time
-	issues  []issue
+	// destroyed: by this request
+	destroyed bool
+	s         *session
+	user      string // of a fixed one
+	gen       int
+	idleEnd   time.Time
+	issues    []issue
 }
 
 func (r *request) draw() {
@@ -294,7 +296,7 @@ func (r *request) destroy() error {
 	r.open()
 	s := r.s
 	if r.drawn && !r.changed || r.gone {
-		r.gone = true
+		r.gone, r.destroyed = true, true
 		if r.carried && !r.fixed {
 			r.issues = append(r.issues, issue{})
 		}
@@ -313,7 +315,7 @@ func (r *request) destroy() error {
 			r.issues = append(r.issues, issue{})
 		}
 	}
-	r.carried = true
+	r.carried, r.destroyed = true, true
 	return nil
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// account reads itself, so that nobody heeds its tag.
+// account has its own UnmarshalJSON, which ignores its tag.
 type account struct {
 	Name  string `json:"name"`
 	Admin bool   `json:"admin" stay:"private"`
@@ -36,8 +36,8 @@ func TestWithPayloadRefusesTagsWithoutEffect(t *testing.T) {
 	}, "stay.WithPayload", "account.Admin has a stay tag without effect")
 }
 
-// A payload that stands for far more than its length is too large, wherever it
-// comes from, and one that is nested too deeply is malformed.
+// A payload whose value takes far more memory than its length is too large,
+// wherever it comes from, and one that is nested too deeply is malformed.
 //
 // Proves W7.
 func TestPayloadsAreBounded(t *testing.T) {

@@ -58,7 +58,7 @@ func (r *request) over(err error) outcome {
 		return r.span.how
 	}
 	w.note("%d-%d %s of %q, %q (guests %d, %d): %v", r.span.from, r.span.to, r.what, r.c.owner, r.c.user, r.c.todosGuest, r.c.userGuest, err)
-	if r.dead && err == nil && r.what != "destroy" && !r.joined() { // which may have been done
+	if r.dead && err == nil && r.what != "destroy" && !r.joined() && !r.anew() { // which may have been done
 		w.wrong("a change (%s) through a cookie that was refused before was acknowledged", r.what)
 	}
 	if errors.Is(err, stay.ErrEnded) && !r.c.dead && !r.c.doubt && r.c.changes == 0 && !r.p.life.dead.Load() {
@@ -69,6 +69,23 @@ func (r *request) over(err error) outcome {
 
 // joined reports whether a login got the cookie of the same login, made before.
 func (r *request) joined() bool { return r.what == "login" && r.w.known(r.answer.Browser.Token) != nil }
+
+// anew reports whether a login has begun another session, in place of one that
+// was over.
+func (r *request) anew() bool {
+	token := r.answer.Browser.Token
+	return r.what == "login" && token != r.c.value && r.session(token) != r.session(r.c.value)
+}
+
+// session returns the ID of the session that a cookie names.
+func (r *request) session(cookie string) [16]byte {
+	t, err := r.p.ring.Verify(context.Background(), cookie)
+	if err != nil || t == nil {
+		r.w.wrong("cookie %q cannot be read: %v", cookie, err)
+		return [16]byte{}
+	}
+	return t.ID
+}
 
 // known returns the cookie with this value. The world is locked.
 func (w *world) known(value string) *cookie {
@@ -104,7 +121,7 @@ func (r *request) begin() {
 	r.w.mu.Unlock()
 }
 
-// replace notes what became of the cookie. The world is locked.
+// replace records the fate of the cookie. The world is locked.
 func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 	w, c := r.w, r.c
 	issued := r.answer.Browser.Token != c.value
@@ -128,6 +145,9 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 		}
 		return n
 	}
+	if r.anew() {
+		return r.begun(next)
+	}
 	if c.replaced++; c.replaced > 1 {
 		w.wrong("one cookie was replaced twice")
 	}
@@ -137,12 +157,35 @@ func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 		todosGuest: c.todosGuest, userGuest: c.userGuest, made: r.span.to,
 	}
 	next(n)
+	w.made(r, n)
+	return n
+}
+
+// made notes a cookie that a request was answered with.
+func (w *world) made(r *request, n *cookie) {
 	for _, rev := range w.revokes[n.user] {
 		if n.user != "" && rev.how != failed && (rev.to == 0 || rev.how == doubtful || rev.to > r.span.from) {
 			n.doubt = true
 		}
 	}
 	w.cookies = append(w.cookies, n)
+}
+
+// begun notes that a login has begun another session. It takes nothing along, and
+// the old session is as it was: over.
+func (r *request) begun(next func(c *cookie)) *cookie {
+	w, c := r.w, r.c
+	if c.changes == 1 && !c.dead && !c.doubt {
+		w.wrong("a login has begun another session for no reason")
+	}
+	c.changes--
+	w.logins[c.userGuest] = slices.DeleteFunc(w.logins[c.userGuest], func(l *passage) bool { return l.span == r.span })
+	for pl, all := range w.deletes {
+		w.deletes[pl] = slices.DeleteFunc(all, func(s *span) bool { return s == r.span })
+	}
+	n := &cookie{value: r.answer.Browser.Token, todosGuest: w.newGuest(), userGuest: w.newGuest(), made: r.span.to}
+	next(n)
+	w.made(r, n)
 	return n
 }
 
@@ -358,7 +401,7 @@ func (w *world) login(c *cookie, user string) (*cookie, error) {
 		w.mu.Unlock()
 	}
 	leaves := c.user != "" && c.user != user
-	if leaves { // and what the user did without a key goes
+	if leaves { // and the user's states without a key are dropped
 		w.mu.Lock()
 		pl := place{inTodos, "", c.todosGuest}
 		w.deletes[pl] = append(w.deletes[pl], r.span)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,7 @@ func (d *device) check(path string, resp *http.Response, err error, status int, 
 func TestGuideOfLogins(t *testing.T) {
 	clock := staytest.NewClock()
 	site := newSite(t, &stay.Options{Clock: clock.Now})
+	site.now = clock.Now
 	handler := site.Handler()
 	laptop, phone := newDevice(t, handler), newDevice(t, handler)
 
@@ -94,7 +96,8 @@ func TestGuideOfLogins(t *testing.T) {
 	phone.get("/", "ann: [tea cup]")
 	laptop.post("/devices/x/end", 403, "")
 
-	// Another device is ended. For a minute that browser gets no new session.
+	// Another device is ended. For a minute that browser gets no new session, but
+	// by a login.
 	laptop.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "one")
 	ids := []string{}
 	for session, err := range site.app.Sessions(t.Context(), "ann") {
@@ -109,23 +112,49 @@ func TestGuideOfLogins(t *testing.T) {
 	laptop.post("/devices/"+strings.Repeat("0", 32)+"/end", 404, "")
 	laptop.post("/devices/"+ids[0]+"/end", 200, "")
 	phone.get("/", ": []")
-	phone.post("/login", 401, "the session has ended", "name", "ann", "password", "one")
-	clock.Advance(time.Minute)
-	phone.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "one")
+	phone.post("/basket", 401, "the session has ended", "item", "pot")
+	phone.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "one", "remember", "yes")
 
 	// Ended from itself, a device can log in again at once.
 	laptop.post("/devices/"+ids[1]+"/end", 200, "")
 	laptop.get("/", ": []")
 	laptop.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "one")
 
-	// A new password ends all; here one can log in again at once.
+	// A new password needs the old one once more.
+	clock.Advance(time.Hour)
+	laptop.post("/password", 403, "once more", "password", "three")
+	laptop.post("/confirm", 403, "", "name", "bob", "password", "two")
+	laptop.post("/confirm", 200, "ann: [tea cup]", "name", "ann", "password", "one")
+
+	// It ends all.
 	laptop.post("/password", 200, ": []", "password", "three")
 	laptop.post("/login", 403, "", "name", "ann", "password", "one")
 	laptop.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "three")
 	phone.get("/", ": []")
-	phone.post("/login", 401, "", "name", "ann", "password", "three")
-	clock.Advance(time.Minute)
 	phone.post("/login", 200, "ann: [tea cup]", "name", "ann", "password", "three")
+
+	// A page of ann's that is still open when bob has logged in.
+	page := phone.page("/")
+	phone.post("/login", 200, "bob: []", "name", "bob", "password", "two")
+	phone.post("/basket", 409, "load it again", "item", "for ann", "_stay_page", page)
+	phone.get("/", "bob: []")
+}
+
+// page returns the value of the field that the forms of a page carry.
+func (d *device) page(path string) string {
+	d.t.Helper()
+	resp, err := d.client.Get(d.address + path)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	_, value, _ := strings.Cut(string(body), `name="_stay_page" value="`)
+	value, _, _ = strings.Cut(value, `"`)
+	return value
 }
 
 // What is stored of a user is exported and goes; other users keep theirs.
@@ -242,5 +271,42 @@ func TestGuideOfAfter(t *testing.T) {
 	}
 	if user := stay.SessionFrom(ctx).User(); user != "ann" {
 		t.Errorf("user %q", user)
+	}
+}
+
+// The list for administrators and the callback of a provider.
+//
+// Proves S7, W7.
+func TestGuideOfAdministrators(t *testing.T) {
+	site := newSite(t, nil)
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /everybody", func(w http.ResponseWriter, r *http.Request) {
+		if err := site.everybody(w, r); err != nil {
+			t.Error(err)
+		}
+	})
+	handler := site.providerHandler(mux, func(_ http.ResponseWriter, r *http.Request) error {
+		return stay.SessionFrom(r.Context()).Login(r.Context(), "user-of-"+r.FormValue("code"))
+	})
+	for i := range 60 {
+		newDevice(t, handler).post("/callback", 200, "", "code", strconv.Itoa(i))
+	}
+	d := newDevice(t, handler)
+	lines := func(path string) []string {
+		resp, err := d.client.Get(d.address + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		body, err := io.ReadAll(resp.Body)
+		if err != nil || !strings.Contains(string(body), " Go-http-client/") || !strings.Contains(string(body), " user-of-") {
+			t.Errorf("%s: %s %v", path, body, err)
+		}
+		return strings.Split(strings.TrimSpace(string(body)), "\n")
+	}
+	first := lines("/everybody")
+	id, _, _ := strings.Cut(first[len(first)-1], " ")
+	if rest := lines("/everybody?after=" + id); len(first) != 50 || len(rest) != 10 {
+		t.Errorf("pages of %d and %d", len(first), len(rest))
 	}
 }

@@ -23,7 +23,7 @@ func (s *Site) Export(ctx context.Context, out io.Writer, user string) error {
 		if err != nil {
 			return err
 		}
-		about := map[string]any{"created": session.Created(), "lastSeen": session.LastSeen()}
+		about := map[string]any{"created": session.Created(), "lastSeen": session.LastSeen(), "device": session.Device()}
 		if err := export(ctx, about, s.look.At(session.ID())); err != nil {
 			return err
 		}

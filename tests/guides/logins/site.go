@@ -4,7 +4,9 @@ package logins
 import (
 	"context"
 	"fmt"
+	"html/template"
 	"net/http"
+	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/web"
@@ -37,6 +39,7 @@ type Accounts interface {
 type Site struct {
 	app      *stay.App
 	accounts Accounts
+	now      func() time.Time
 
 	profile *stay.State[Profile]
 	basket  *stay.State[Basket]
@@ -46,7 +49,7 @@ type Site struct {
 // NewSite registers the site's modules with the app.
 func NewSite(app *stay.App, accounts Accounts) *Site {
 	return &Site{
-		app: app, accounts: accounts,
+		app: app, accounts: accounts, now: time.Now,
 		profile: stay.Register(app, stay.Module[Profile]{Name: "profile", Persist: stay.PerUser}),
 		basket: stay.Register(app, stay.Module[Basket]{
 			Name: "basket", Persist: stay.PerUser,
@@ -68,6 +71,7 @@ func (s *Site) Handler() http.Handler {
 		return nil
 	}))
 	mux.Handle("POST /login", web.Handle(s.login))
+	mux.Handle("POST /confirm", web.Handle(s.confirm))
 	mux.Handle("POST /logout", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := stay.SessionFrom(r.Context()).Logout(r.Context()); err != nil {
 			return err
@@ -86,9 +90,17 @@ func (s *Site) home(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s: %v", stay.SessionFrom(r.Context()).User(), b.Items)
-	return err
+	return homePage.Execute(w, map[string]any{
+		"PageField": web.PageField(r), "User": stay.SessionFrom(r.Context()).User(), "Items": b.Items,
+	})
 }
+
+var homePage = template.Must(template.New("home").Parse(`{{.User}}: {{.Items}}
+<form method="post" action="/basket">
+	{{.PageField}}
+	<input name="item"> <button>Add</button>
+</form>
+`))
 
 func (s *Site) login(w http.ResponseWriter, r *http.Request) error {
 	ctx := r.Context()
@@ -96,7 +108,29 @@ func (s *Site) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
+	lasts := stay.UntilBrowserCloses()
+	if r.FormValue("remember") != "" {
+		lasts = stay.For(30 * 24 * time.Hour)
+	}
+	if err := stay.SessionFrom(ctx).Login(ctx, user, lasts); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/", http.StatusSeeOther)
+	return nil
+}
+
+// confirm takes the password once more.
+func (s *Site) confirm(w http.ResponseWriter, r *http.Request) error {
+	ctx := r.Context()
+	here := stay.SessionFrom(ctx)
+	user, err := s.accounts.Check(ctx, r.FormValue("name"), r.FormValue("password"))
+	if err != nil {
+		return err
+	}
+	if user != here.User() {
+		return stay.ErrDenied
+	}
+	if err := here.Confirm(ctx); err != nil {
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
@@ -117,7 +151,7 @@ func (s *Site) devices(w http.ResponseWriter, r *http.Request) error {
 		if session.ID() == here.ID() {
 			note = " (this one)"
 		}
-		if _, err := fmt.Fprintf(w, "%s since %s%s\n", session.ID(), session.Created().Format("2 January"), note); err != nil {
+		if _, err := fmt.Fprintf(w, "%s since %s%s: %s\n", session.ID(), session.LoggedIn().Format("2 January"), note, session.Device()); err != nil {
 			return err
 		}
 	}
@@ -154,13 +188,16 @@ func (s *Site) setPassword(w http.ResponseWriter, r *http.Request) error {
 	if user == "" {
 		return stay.ErrDenied
 	}
+	if s.now().Sub(here.Confirmed()) > 10*time.Minute {
+		return &stay.Error{Code: stay.ErrDenied, Message: "enter your password once more first"}
+	}
 	if err := s.accounts.SetPassword(ctx, user, r.FormValue("password")); err != nil {
 		return err
 	}
 	if err := s.app.Revoke(ctx, user); err != nil {
 		return err
 	}
-	if err := here.Destroy(ctx); err != nil { // so that this browser can log in again at once
+	if err := here.Destroy(ctx); err != nil { // with the states of this browser
 		return err
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)

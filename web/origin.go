@@ -1,0 +1,113 @@
+package web
+
+import (
+	"log/slog"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// checkOrigin returns an error for a request from another origin that could
+// change anything, and logs it.
+func (s *settings) checkOrigin(r *http.Request) error {
+	err := foreign(s.crossOrigin, r)
+	if err != nil {
+		s.logRefusal(r)
+	}
+	return err
+}
+
+// foreign returns an error for a request from another origin that could change
+// anything. A request to switch protocols is one: a page that opens a WebSocket
+// sends and reads what it likes, with the cookies of its visitor, although the
+// request is a GET.
+func foreign(c *http.CrossOriginProtection, r *http.Request) error {
+	checked := r
+	if len(r.Header["Upgrade"]) > 0 {
+		switch r.Method {
+		case http.MethodGet, http.MethodHead, http.MethodOptions:
+			upgrade := *r
+			upgrade.Method = "UPGRADE" // one that the check does not take for safe
+			checked = &upgrade
+		}
+	}
+	err := c.Check(checked)
+	if err == nil {
+		return nil
+	}
+	if host, ok := withoutDefaultPort(r); ok {
+		named := *checked
+		named.Host = host
+		if c.Check(&named) == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+// withoutDefaultPort returns the host of r without its port, if that is the
+// default of the scheme that r comes from: some proxies add it to Host, and
+// browsers leave it out of Origin.
+func withoutDefaultPort(r *http.Request) (host string, ok bool) {
+	origin, err := url.Parse(r.Header.Get("Origin"))
+	if err != nil {
+		return "", false
+	}
+	switch origin.Scheme {
+	case "http":
+		return strings.CutSuffix(r.Host, ":80")
+	case "https":
+		return strings.CutSuffix(r.Host, ":443")
+	}
+	return "", false
+}
+
+// maxLogged bounds what a log line shows of a header: clients write what they
+// like.
+const maxLogged = 200
+
+// logRefusal says why a request was refused, and what to do if it came from a
+// page of the program itself. Attackers can send many: some of them are logged.
+func (s *settings) logRefusal(r *http.Request) {
+	log := s.logger()
+	if !log.Enabled(r.Context(), slog.LevelWarn) {
+		return
+	}
+	ok, leftOut := s.refusals.Take(time.Now())
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{
+		slog.String("origin", shorten(r.Header.Get("Origin"))),
+		slog.String("host", shorten(r.Host)),
+		slog.String("method", r.Method),
+	}
+	if site := r.Header.Get("Sec-Fetch-Site"); site != "" {
+		attrs = append(attrs, slog.String("sec_fetch_site", shorten(site)))
+	}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	log.LogAttrs(r.Context(), slog.LevelWarn, "stay: a request from another origin was refused; if a page of this program has sent it, "+
+		"have the proxy pass on the header Host as the browser sends it, with its port, "+
+		"or name the origin with AddTrustedOrigin of web.Options.CrossOrigin; "+
+		"the origin is null if the page has a Referrer-Policy of no-referrer: use same-origin", attrs...)
+}
+
+func shorten(text string) string {
+	if len(text) > maxLogged {
+		text = strings.ToValidUTF8(text[:maxLogged], "") + "..."
+	}
+	return text
+}
+
+// warnOfProxy says, once, that a proxy ends TLS and nobody has said so: the
+// cookie would go out without Secure.
+func (s *settings) warnOfProxy(r *http.Request) {
+	if !strings.EqualFold(forwardedProto(r), "https") || !s.proxySeen.CompareAndSwap(false, true) {
+		return
+	}
+	s.logger().Warn("stay: a request has the header X-Forwarded-Proto: https, which is not believed, so its session cookie is that of plain http, without Secure: " +
+		"set web.Options.TrustProxy if a proxy of yours sets the header and clients cannot, or web.Options.Secure")
+}
