@@ -281,8 +281,8 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 			return nil, err
 		}
 		rec = is.begun(ss, now)
-	} else if device := deviceOf(is.carrier); device != "" {
-		rec.Device = device
+	} else if text := deviceOf(is.carrier); text != "" {
+		rec.device = newDevice(text)
 	}
 	// The record must outlive the old cookie, which may be good for longer than
 	// IdleTimeout is now: without it the cookie would be taken for good again.
