@@ -118,7 +118,7 @@ func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
 		t.Fatalf("the browser has %d cookies, want 1", len(cookies))
 	}
 	c := cookies[0]
-	if c.Name != "stay" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure {
+	if c.Name != "counter" || !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "/" || c.Secure {
 		t.Errorf("cookie %s: HttpOnly %t, SameSite %d, Path %s, Secure %t", c.Name, c.HttpOnly, c.SameSite, c.Path, c.Secure)
 	}
 	if left := time.Until(c.Expires); left < time.Hour || left > 31*24*time.Hour {
