@@ -1,7 +1,7 @@
 # The commands of the project. Each works from a fresh clone with Go installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint api proofs fuzz mutate soak bench bench-compare bench-record
+.PHONY: help demo test lint api proofs routers wrappers fuzz mutate soak bench bench-compare bench-record
 
 # How long each fuzz target and each benchmark runs.
 FUZZTIME ?= 5m
@@ -32,6 +32,12 @@ api: ## Pin what users see of the published packages (tests/testdata/api).
 
 proofs: ## Write the list of the tests that prove each rule (docs/proofs.md).
 	go test ./tests -run '^TestProofsAreUpToDate$$' -count 1 -update
+
+routers: ## Write the table of what was checked with routers (docs/routers.md).
+	go test ./tests/routers -run '^TestRouters$$' -count 1 -update
+
+wrappers: ## Write the table of middleware around web.Sessions (docs/routers.md).
+	go test ./tests/wrappers -run '^TestWrappers$$' -count 1 -update
 
 fuzz: ## Run every fuzz target, each for FUZZTIME (5m): about an hour in all.
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz

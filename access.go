@@ -9,8 +9,8 @@ import (
 	"github.com/stay-go/stay/internal/access"
 )
 
-// Package web and others of this project reach through this door what is not
-// exported.
+// Package web and other packages of this project reach the unexported parts
+// through this door.
 func init() { //nolint:gochecknoinits // the one place that provides the door
 	access.Provide(access.Door{
 		App:    func(app any) access.App { return appDoor{app.(*App)} },
@@ -19,7 +19,7 @@ func init() { //nolint:gochecknoinits // the one place that provides the door
 	})
 }
 
-// define registers a module whose type is known at run time only.
+// define registers a module whose type is known only at run time.
 func define(app *App, d access.Definition) untyped {
 	def := definition{
 		name: d.Name, initial: d.Initial, adopt: d.Adopt,
@@ -52,6 +52,10 @@ func (a appDoor) Keyring(keys [][]byte) access.Keyring { return a.keys.Ring(keys
 
 func (a appDoor) Begin(ctx context.Context, ring access.Keyring, token string, c access.Carrier) context.Context {
 	return newVisit(ctx, &a.sessions, ring, token, c)
+}
+
+func (a appDoor) WithoutSession(ctx context.Context) context.Context {
+	return context.WithValue(ctx, withoutSessionKey{}, a.base)
 }
 
 func (a appDoor) User(ctx context.Context) (string, error) {

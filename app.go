@@ -24,10 +24,10 @@ type App struct {
 	checks   checks
 }
 
-// New returns an App that keeps its state in store, which it owns from now
-// on: Close closes it. A nil opts means the defaults. New does no I/O, so it
-// cannot fail; it panics on a nil store, on options that make no sense, and
-// on a store that lacks what an App needs.
+// New returns an App that keeps its state in store. The App owns the store from
+// now on, and Close closes it. A nil opts means the defaults. New does no I/O,
+// so it cannot fail; it panics on a nil store, on invalid options, and on a
+// store that lacks a feature that an App needs.
 func New(s store.Store, opts *Options) *App {
 	if s == nil {
 		panic("stay.New: the store is nil: open one, for example sqlitestore.Open(\"app.db\") or memstore.New()")
@@ -52,27 +52,28 @@ func New(s store.Store, opts *Options) *App {
 	app.sessions.init(app.registry)
 	app.keys = newKeys(app)
 	app.observer.begin()
-	// The keys are looked at apart, since a hook of the user's may hold up a sweep.
+	// A separate goroutine reads the keys, because a user's hook may hold up a
+	// sweep.
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })
 	if !f.Expire {
-		o.Logger.Warn("stay: the store cannot find what has expired (Features.Expire), so what ended sessions have left stays in it until something else removes it")
+		o.Logger.Warn("stay: the store cannot find expired records (Features.Expire), so records of ended sessions stay in it until something else deletes them")
 	}
 	return app
 }
 
-// Close refuses new work with ErrClosed, waits for what is under way until
-// ctx ends, stores what Debounce has kept back, has OnDestroyed called for
-// every state in memory, stops every goroutine and closes the store. What was
-// acknowledged is stored; what had not been acknowledged when ctx ended may be
-// lost, and its callers are told. It returns the context's error in that case,
-// or if hooks were left out, else the store's. Called again, it waits for the
-// first call and returns nil, for that has told what there was to tell. A hook
-// of the user's that ignores its context holds it up. Inside a change of state
+// Close refuses new work with ErrClosed, waits for work under way until ctx
+// ends, stores the changes that Debounce delayed, calls OnDestroyed for every
+// state in memory, stops every goroutine and closes the store. Acknowledged
+// changes are stored. A change that was not acknowledged when ctx ended may be
+// lost, and its caller gets an error. Close then returns the context's error,
+// also if it left out hooks, otherwise the store's. A later call waits for the
+// first one and returns nil, because the first call has reported every error. A
+// user's hook that ignores its context holds Close up. Inside a change of state
 // it does nothing and returns ErrNested.
 //
-// States of modules with Debounce that cannot be stored are tried again until
-// ctx ends, or for Options.CommitTimeout if it has no deadline. Then their last
+// Close keeps trying to store the states of modules with Debounce until ctx
+// ends, or for Options.CommitTimeout if ctx has no deadline. Then their last
 // changes are lost: each is reported, and Close returns ErrUnavailable, which
 // wraps the context's error if there is one, else the cause.
 func (a *App) Close(ctx context.Context) error {
@@ -87,8 +88,8 @@ func (a *App) Close(ctx context.Context) error {
 	return err
 }
 
-// Format implements fmt.Formatter: what an App is made of changes while it is
-// printed, and is nobody's business.
+// Format implements fmt.Formatter: the parts of an App change while it is
+// printed, and they are private.
 func (a *App) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "stay.App") }
 
 // newKeys returns the signing keys in the App's store.
@@ -111,15 +112,16 @@ func newKeys(a *App) *signing.Keys {
 
 // Check reports whether the App can do its work, for readiness probes: it reads
 // from the App's store and from those of its modules, and returns nil when all
-// have answered. It is ErrCorrupt when a store finds itself damaged. It is
-// ErrUnavailable, with the cause, when a store fails or has not answered when ctx ends or Options.MaxWait is over, and when a store
-// does not take the changes that Debounce has acknowledged, which one state that
-// cannot be stored while others are is no sign of; and ErrClosed once App.Close
-// has begun. It changes nothing, so otherwise it does not tell whether the store
+// have answered. It is ErrCorrupt when a store reports that it is damaged. It
+// is ErrUnavailable, with the cause, when a store fails or has not answered
+// when ctx ends or Options.MaxWait is over, and when a store does not take
+// changes that Debounce has acknowledged. One state that cannot be stored,
+// while others can, does not count as that. It is ErrClosed once App.Close has
+// begun. Check writes nothing, so otherwise it does not show whether the store
 // takes writes.
 //
-// It may be called concurrently, however slow a store is: of each store one
-// check is under way at a time, and other callers wait for that one.
+// It may be called concurrently, however slow a store is: one check runs at a
+// time for each store, and other callers wait for that check.
 func (a *App) Check(ctx context.Context) error {
 	if a.engine.Closing() {
 		return closedError("", "load", nil)
@@ -142,7 +144,7 @@ func (a *App) Check(ctx context.Context) error {
 	return nil
 }
 
-var errFailing = errors.New("a store did not take what Debounce has kept back: see OnError or the log")
+var errFailing = errors.New("a store did not save changes that Debounce delayed: see OnError or the log")
 
 func (a *App) checkFailed(b *engine.Backend, err error) error {
 	if a.engine.Closing() {
@@ -160,7 +162,7 @@ type checks struct {
 	under map[*engine.Backend]*checking
 }
 
-// A checking is one check of a store, for all who wait for it.
+// A checking is one check of a store, shared by all callers that wait for it.
 type checking struct {
 	done chan struct{} // closed when err is set
 	err  error
@@ -216,15 +218,16 @@ func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 }
 
 // Sessions yields the sessions in which the user is logged in, as they are
-// stored, the one that logged in first first; of more than 1000 the latest.
-// What it yields tells about a session and can end it; a context with it
-// (see [WithSession]) reaches its states. It ends with the first error.
+// stored, in the order of their logins; if there are more than 1000, the latest
+// 1000. A yielded session tells about the session and can end it. A context
+// with it (see [WithSession]) reaches its states. It ends with the first error.
 //
-// Nothing takes a new cookie to the browser of such a session, so it keeps the one
-// that it has: Renew, and Login but with Options.KeepCookieOnKeyChange, are
-// ErrInternal. A Logout, and a change of a WithKey state's key, leave the cookie
-// valid, which is a guest's after the Logout; the next login renews it. Use Destroy
-// or [App.Revoke] to shut out everybody who has the cookie.
+// Such a session has no response that could set a new cookie, so the browser
+// keeps the one it has: Renew is ErrInternal, and so is Login without
+// Options.KeepCookieOnKeyChange. A Logout, and a change of a WithKey state's
+// key, leave the cookie valid. After the Logout it is a guest's cookie, which
+// the next login renews. Use Destroy or [App.Revoke] to shut out everybody who
+// has the cookie.
 func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
 		ss, now := &a.sessions, a.opts.Clock()
@@ -279,11 +282,11 @@ func (a *App) Users(ctx context.Context, after string) iter.Seq2[string, error] 
 	return func(yield func(string, error) bool) { a.sessions.allUsers(ctx, after, yield) }
 }
 
-// Revoke ends every session in which the user is logged in, in one step and
-// however many there are: no request that begins afterwards reads or changes
-// anything through them, except that one that is under way may finish on
-// states that exist. The user's states stay, and the user may log in again.
-// It fails with ErrNested inside a change of state.
+// Revoke ends every session in which the user is logged in, in one step,
+// however many there are. No request that begins afterwards reads or changes
+// anything through them. A request that is under way may finish on states that
+// exist. The user's states stay, and the user may log in again. It fails with
+// ErrNested inside a change of state.
 func (a *App) Revoke(ctx context.Context, user string) error {
 	return a.observer.change(ctx, "revoke", func(ctx context.Context) error { return a.sessions.revoke(ctx, user) })
 }

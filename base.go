@@ -10,27 +10,28 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/loglimit"
+	"github.com/stay-go/stay/internal/running"
 )
 
-// A base is what all parts of an App stand on: its options, the engine, and how
-// failures are told.
+// A base holds what all parts of an App use: its options, the engine, and the
+// reporting of failures.
 type base struct {
 	opts       Options
 	engine     *engine.Engine
-	observer   *observer   // nil: nobody measures or traces
+	observer   *observer   // nil: neither Metrics nor Tracer is set
 	manyOwners atomic.Bool // some store has other owners
 	limits     map[logKey]*loglimit.Limit
 	binder     bind.Binder
-	ops        sync.Pool // of *op
+	ops        sync.Pool    // of *op
+	running    *running.Set // nil: not in development
 }
 
 // logger returns the App's logger.
 func (a *base) logger() *slog.Logger { return a.opts.Logger }
 
 // report hands a failure to a module's hook, else to the App's, else to the
-// log. Much of what goes wrong does so in goroutines of the engine's, which a
-// hook must not end; one that fails itself is logged. The call is over when it
-// returns.
+// log. Many failures happen in the engine's goroutines, which a hook must not
+// end. A hook that fails is logged. The Call is invalid after report returns.
 func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
 	a.observer.failed(e)
 	if hook == nil {
@@ -46,11 +47,11 @@ func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
 	if p, ok := failure.(panicError); ok {
 		a.logFailure(logKey(ErrInternal), "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
 	} else if failure != nil {
-		a.logFailure(logKey(ErrInternal), "stay: OnError ended its goroutine", slog.String("module", e.Module), slog.Any("error", e))
+		a.logFailure(logKey(ErrInternal), "stay: OnError ended its goroutine (runtime.Goexit)", slog.String("module", e.Module), slog.Any("error", e))
 	}
 }
 
-// A logKey tells apart what is logged in crowds: a code, or one of these.
+// A logKey names a kind of log line that is limited: a code, or one of these.
 type logKey string
 
 const (
@@ -59,8 +60,8 @@ const (
 	logDropped logKey = "stay: dropped"
 )
 
-// newLimits returns what bounds the lines of failures: one limit for each key, so
-// that a store that fails in crowds leaves the others theirs.
+// newLimits returns the limits of log lines: one for each key, so that many
+// failures of one kind do not hide the others.
 func newLimits() map[logKey]*loglimit.Limit {
 	all := map[logKey]*loglimit.Limit{logMetrics: {}, logTracer: {}, logDropped: {}}
 	for _, c := range []Code{
@@ -75,9 +76,8 @@ func (a *base) logFailure(key logKey, text string, attrs ...slog.Attr) {
 	a.logCrowd(slog.LevelError, key, text, attrs...)
 }
 
-// logCrowd logs one of what may come in crowds, or counts it where too many of
-// them are logged in this second. Codes of the user's own share the limit of
-// ErrInternal.
+// logCrowd logs a line, or only counts it if too many lines with this key were
+// logged in this second. The user's own codes share the limit of ErrInternal.
 func (a *base) logCrowd(level slog.Level, key logKey, text string, attrs ...slog.Attr) {
 	ctx, log := a.engine.Context(), a.logger()
 	if !log.Enabled(ctx, level) {
@@ -97,9 +97,9 @@ func (a *base) logCrowd(level slog.Level, key logKey, text string, attrs ...slog
 	log.LogAttrs(ctx, level, text, attrs...)
 }
 
-// sync brings what memory holds of the instances up to date with stores that
-// have other owners, with one call for each store (N1). On a store with a sole
-// owner memory is the truth, and nothing is asked.
+// sync brings instances in memory up to date with stores that have other
+// owners, with one call for each store (N1). On a store with a sole owner
+// memory is always current, so sync does not ask it.
 func (a *base) sync(ctx context.Context, refs ...engine.Ref) error {
 	for _, err := range a.syncEach(ctx, refs) {
 		if err != nil {
@@ -109,13 +109,13 @@ func (a *base) sync(ctx context.Context, refs ...engine.Ref) error {
 	return nil
 }
 
-// syncEach is sync, with an error for each instance; nil if nothing was asked.
+// syncEach is sync with an error for each instance; nil if no store was asked.
 func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
 	shared := refs[:0:0]
 	var of []int
 	for i, ref := range refs {
 		if b := ref.Kind.Backend; b != nil && !b.Features().SoleOwner && !ref.New {
-			ref.First = true // what counts is the use that follows
+			ref.First = true // the use that follows counts, not this one
 			shared, of = append(shared, ref), append(of, i)
 		}
 	}

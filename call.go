@@ -4,14 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"sync/atomic"
 
 	"github.com/stay-go/stay/internal/bind"
 )
 
-// A Call is what an action or a hook gets beside the state. It is valid until
-// the function it was given to returns, and is not for concurrent use.
+// A Call is the argument that an action or a hook gets beside the state. It is
+// valid until that function returns, and is not for concurrent use.
 type Call struct {
 	ctx      context.Context
 	run      runContext // what ctx is inside an action
@@ -19,9 +20,9 @@ type Call struct {
 	module   string
 	action   string
 	restored bool
-	payload  *any         // apart, as secrets are: it may be anything that a client has sent
+	payload  *any         // behind a pointer, as secrets are: a client may have sent anything
 	binder   *bind.Binder // of payload; nil if there can be none
-	acting   bool         // it is an action's
+	acting   bool         // the Call is an action's
 	after    []func(context.Context)
 }
 
@@ -42,17 +43,19 @@ func (c *Call) Action() string { return c.action }
 // Restored tells OnCreated whether the state came from the store.
 func (c *Call) Restored() bool { return c.restored }
 
-// Bind reads the payload of the action into dst, a pointer to a struct:
-// strictly, so that an unknown field or a value of the wrong type is
-// ErrMalformed. A payload that stands for too much is ErrTooLarge, and a dst
-// that nothing can be bound to ErrInternal; see [WithPayload].
+// Bind reads the payload of the action into dst, a pointer to a struct. A field
+// that dst does not have is ErrMalformed; package web leaves out those of other
+// parts of a page. Values that do not fit are ErrInvalid, all of them in one
+// error; see [FieldErrors]. A payload whose value would take too much memory is
+// ErrTooLarge, and a dst that cannot be bound to is ErrInternal; see
+// [WithPayload].
 //
-// What the payload does not name stays as it is, so dst may be the state. What
-// is refused has changed nothing, and nothing that others hold as well is
-// written to. Fields tagged stay:"private" or stay:"key" are neither set nor
-// lost: a list, an array or a map whose elements have them is ErrMalformed
-// unless it is empty, as is null for a pointer that leads to them. Without a
-// payload dst stays as it is.
+// Fields that the payload does not name stay as they are, so dst may be the
+// state. A refused payload changes nothing, and Bind never writes to memory
+// that dst shares with others. Fields tagged stay:"private" or stay:"key" are
+// neither set nor lost: a payload for a list, an array or a map whose elements
+// have such fields is ErrMalformed unless the list, array or map is empty, and
+// so is null for a pointer to them. Without a payload dst stays as it is.
 func (c *Call) Bind(dst any) error {
 	var payload any
 	if c.payload != nil {
@@ -61,29 +64,31 @@ func (c *Call) Bind(dst any) error {
 	return bindPayload(c.binder, payload, dst)
 }
 
-// After has fn called once what the action did is durable, or once it is
-// known that it changed nothing: in the order of the calls of After, at most
-// once, with the state free for others, and before Update or Do returns. What
-// a run asked for that was dropped, by an error or a conflict, is not called.
-// If the caller has left by then, the App calls fn, with a context that ends
-// when the App is closed. A crash in between means that fn is never called; a
-// panic in it goes to OnError.
+// After calls fn once the change of the action is durable, or once it is known
+// that the action changed nothing. Functions are called in the order of the
+// calls of After, at most once, with the state free for others, and before
+// Update or Do returns. If a run is dropped, by an error or a conflict, its
+// functions are not called. If the caller's context is done by then, the App
+// calls fn, with a context that ends when the App is closed. After a crash in
+// between fn is never called. A panic in fn goes to OnError.
 //
-// Only actions have an after: in hooks and key functions After panics.
+// After is only for actions: in hooks and key functions it panics.
 func (c *Call) After(fn func(context.Context)) {
 	if !c.acting {
-		panic("stay: Call.After outside of an action: nothing would call it")
+		panic("stay: Call.After was called outside an action: nothing would run the function")
 	}
 	c.after = append(c.after, fn)
 }
 
 // WithPayload makes an action of a function that takes a typed payload, bound
-// as by [Call.Bind]. If In or *In has a method Validate() error, what it
-// returns is answered instead of running fn. Where that has no code it is
-// ErrInvalid, and its whole text is shown to the client. WithPayload panics if
+// as by [Call.Bind]. If In or *In has a method Validate() error, an error that
+// it returns is the answer, and fn does not run. An error without a code is
+// ErrInvalid, and its whole text is shown to the client. If some values do not
+// fit, Validate sees the others, and what it says of other fields is part of
+// the error. WithPayload panics if
 // In is a pointer or fn is nil, or if a part of In has fields tagged
-// stay:"private" or stay:"key" and reads itself, so that nothing would heed the
-// tags.
+// stay:"private" or stay:"key" and has its own UnmarshalJSON or UnmarshalText,
+// which would ignore the tags.
 func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 	if fn == nil {
 		panic("stay.WithPayload: the function is nil")
@@ -96,7 +101,7 @@ func WithPayload[S, In any](fn func(c *Call, s *S, in In) error) Action[S] {
 	return func(c *Call, s *S) error {
 		var in In
 		if err := c.Bind(&in); err != nil {
-			return err
+			return withRest(err)
 		}
 		if err := validate(&in); err != nil {
 			return err
@@ -115,8 +120,20 @@ func validate(dst any) error {
 	return &Error{Code: ErrInvalid, Message: err.Error(), Err: err}
 }
 
-// bindPayload reads a payload, which may know how to bind itself. An error of
-// its own without a code is a fault of the payload.
+// withRest adds to the error of values that do not fit what Validate says of the
+// others.
+func withRest(err error) error {
+	var e *Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	all := *e
+	all.Message, all.Fields = bind.ValidateRest(e.Err, e.Message, maps.Clone(e.Fields), FieldErrors)
+	return &all
+}
+
+// bindPayload reads a payload, which may have its own Bind method. An error of
+// that method without a code means that the payload is malformed.
 func bindPayload(b *bind.Binder, payload, dst any) error {
 	if p, ok := payload.(interface{ Bind(dst any) error }); ok {
 		err := p.Bind(dst)
@@ -130,8 +147,17 @@ func bindPayload(b *bind.Binder, payload, dst any) error {
 	if err == nil {
 		return nil
 	}
-	code, message, fields := bind.Explain(err)
+	code, message, fields := bind.Explain(err, words)
 	return &Error{Code: Code(code), Message: message, Fields: fields, Err: err}
+}
+
+// words returns what a client is told of a value: what a type of the program
+// that reads itself says of it with Invalid, else the words of package bind.
+func words(e *bind.Error) string {
+	if own := (*Error)(nil); errors.As(e.Err, &own) && own.Message != "" {
+		return own.Message
+	}
+	return e.Message
 }
 
 type runKey struct{}
@@ -151,8 +177,8 @@ func (c *runContext) Value(key any) any {
 	return c.Context.Value(key)
 }
 
-// newCall returns a Call whose context marks a run. Its session is the App's
-// own: a context may carry those of others.
+// newCall returns a Call whose context marks a run. Its session is the one of
+// this App: a context may carry sessions of several Apps.
 func (a *base) newCall(ctx context.Context, module, action string) *Call {
 	all := &struct { // one allocation for both
 		call    Call
@@ -174,15 +200,16 @@ func nested(ctx context.Context) bool {
 func nestedError(module string) error {
 	return &Error{
 		Code: ErrNested, Module: module,
-		Message: "a change of state inside a change of state",
-		Err:     errors.New("do it after the outer change has returned, or with Call.After"),
+		Message: "a state was changed inside another change of state",
+		Err:     errors.New("make the change after the outer one has returned, or in a function passed to Call.After"),
 	}
 }
 
-var errHookEnded = errors.New("the hook ended its goroutine")
+var errHookEnded = errors.New("the hook ended its goroutine (runtime.Goexit)")
 
-// isolated calls code of the user's in a goroutine of its own, which it may end,
-// and waits for it. It returns what failed if it has panicked or done that.
+// isolated calls user code in a separate goroutine, which the code may end, and
+// waits for it. It returns an error if the code panicked or ended the
+// goroutine.
 func isolated(fn func()) error {
 	failure, done := errHookEnded, make(chan struct{})
 	go func() {
@@ -199,7 +226,7 @@ func isolated(fn func()) error {
 	return failure
 }
 
-// A panicError carries what a function of the user's panicked with.
+// A panicError carries the value that a user's function panicked with.
 type panicError struct{ value any }
 
 func (e panicError) Error() string { return fmt.Sprintf("panic: %v", e.value) }

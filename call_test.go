@@ -14,8 +14,8 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// Where a context carries the sessions of two Apps, an action sees that of its
-// own App, whichever was put in last.
+// If a context carries the sessions of two Apps, an action gets the session of
+// its own App, whichever was put in last.
 //
 // Proves B4.
 func TestCallsKnowTheirOwnAppsSession(t *testing.T) {
@@ -43,7 +43,7 @@ func TestCallsKnowTheirOwnAppsSession(t *testing.T) {
 	}
 }
 
-// Nothing would call what a hook puts off, so it is told.
+// After panics in a hook, because nothing would call the function.
 //
 // Proves E4.
 func TestAfterOutsideOfActionsPanics(t *testing.T) {
@@ -57,13 +57,13 @@ func TestAfterOutsideOfActionsPanics(t *testing.T) {
 	})
 	_, err := s.Get(t.Context())
 	testkit.WantCode(t, err, stay.ErrInternal)
-	if !strings.Contains(err.Error(), "Call.After outside of an action") {
+	if !strings.Contains(err.Error(), "Call.After was called outside an action") {
 		t.Errorf("%v does not say what is wrong", err)
 	}
 }
 
-// A mistake of the program is no malformed request, and a function that is not
-// there is refused before there are any.
+// A mistake of the program is not a malformed request, and a nil function is
+// refused before there are requests.
 //
 // Proves W6.
 func TestMistakesOfTheProgramAreNoMalformedRequests(t *testing.T) {
@@ -72,7 +72,7 @@ func TestMistakesOfTheProgramAreNoMalformedRequests(t *testing.T) {
 		Name: "c", Persist: stay.Global,
 		Actions: stay.Actions[testkit.Counter]{"bind": func(c *stay.Call, _ *testkit.Counter) error {
 			var in testkit.Counter
-			return c.Bind(in) // no pointer
+			return c.Bind(in) // not a pointer
 		}},
 	})
 	_, err := s.Do(t.Context(), "bind", []byte(`{"count":1}`))
@@ -85,7 +85,8 @@ func TestMistakesOfTheProgramAreNoMalformedRequests(t *testing.T) {
 	testkit.WantPanic(t, func() { store.FromSimple(nil) }, "FromSimple", "nil")
 }
 
-// What an error with a text of its own wraps is a cause, and not shown.
+// An error that is wrapped by an error with its own text is a cause, and is not
+// shown.
 //
 // Proves W6.
 func TestFieldErrorsOfCausesAreNotShown(t *testing.T) {
@@ -104,7 +105,7 @@ func TestFieldErrorsOfCausesAreNotShown(t *testing.T) {
 	}
 }
 
-// Keys lists a module; what At returns is one state.
+// Keys lists a module; At returns one state.
 //
 // Proves A12.
 func TestKeysBehindAtAreAnError(t *testing.T) {

@@ -18,7 +18,7 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// An open App whose stores answer is ready, whatever else goes on, and looking
+// An open App whose stores answer is ready, whatever else goes on, and Check
 // stores nothing.
 func TestCheckReady(t *testing.T) {
 	for name, open := range testkit.Stores {
@@ -57,8 +57,8 @@ func TestCheckStoreFails(t *testing.T) {
 	}
 }
 
-// From the beginning of Close on the App is not ready, also while Close waits
-// for a change that is under way.
+// Once Close has begun the App is not ready, even while Close waits for a
+// change that is under way.
 func TestCheckClosed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		app := testkit.NewApp(t, memstore.New(), nil)
@@ -87,8 +87,8 @@ func TestCheckClosed(t *testing.T) {
 	})
 }
 
-// However many ask while a store hangs, it is asked once; everybody is answered
-// when their own time is over, at the latest after MaxWait, and the App is
+// While a store hangs, many callers of Check make one read. Each caller gets an
+// answer when its own time is over, at the latest after MaxWait, and the App is
 // ready again when the store is.
 func TestCheckOnHangingStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -120,7 +120,7 @@ func TestCheckOnHangingStore(t *testing.T) {
 		synctest.Wait()
 		rule.Remove()
 		probes.Wait()
-		synctest.Wait() // the one look has ended too
+		synctest.Wait() // the one check has ended too
 		if n := s.Count(storefault.Load); n != 1 {
 			t.Errorf("100 probes at once have asked the store %d times, want 1", n)
 		}
@@ -130,8 +130,8 @@ func TestCheckOnHangingStore(t *testing.T) {
 	})
 }
 
-// A store that answers reads and takes no writes is not ready either, where the
-// App knows: while saves of what Debounce has acknowledged fail.
+// A store that answers reads and takes no writes makes the App not ready while
+// saves of acknowledged changes with Debounce fail.
 func TestCheckWhileSavesFail(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storefault.Wrap(memstore.New(), nil)
@@ -157,7 +157,8 @@ func TestCheckWhileSavesFail(t *testing.T) {
 	})
 }
 
-// What could not be saved and was deleted since keeps nobody from being ready.
+// A state that could not be saved and was deleted since does not make the App
+// not ready.
 func TestCheckAfterUnsavedWasDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := storefault.Wrap(memstore.New(), nil)
@@ -177,7 +178,7 @@ func TestCheckAfterUnsavedWasDeleted(t *testing.T) {
 	})
 }
 
-// A silent store is a broken store, not a ready one.
+// A store that returns no records is broken, not ready.
 func TestCheckAnswerWithoutRecord(t *testing.T) {
 	testkit.WantCode(t, testkit.NewApp(t, silent{memstore.New()}, nil).Check(t.Context()), stay.ErrUnavailable)
 }

@@ -1,6 +1,6 @@
 // Package stay gives web applications typed server-side state: a module
-// declares a struct, its initial value and whom it belongs to, and handlers
-// read and change it in place.
+// declares a struct, its initial value and who owns it, and handlers read and
+// change it in place.
 //
 //	store, err := sqlitestore.Open("app.db")
 //	...
@@ -15,10 +15,10 @@
 // handlers behind web.Sessions with the request's context, or through the
 // handlers of package web: [State.Get] reads, [State.Update] and [State.Do]
 // change. Every change runs as an all-or-nothing, serial transaction on a copy;
-// what a change returns is durable, unless the module sets Debounce or the state
-// is one that is kept in memory. State is restored before anybody sees it.
+// what a change returns is durable, unless the module sets Debounce or the
+// state is kept in memory. State is restored before anybody sees it.
 //
-// # Whom state belongs to
+// # Who owns the state
 //
 // Module.Persist is a [Strategy]: with [PerSession] each browser has a state of
 // its own, with [PerUser] each user, on all devices, with [Global] all share
@@ -35,21 +35,22 @@
 // [SessionFrom] finds it in a context. [Session.Login] moves all PerUser
 // modules to a user in one step and [Session.Logout] back, [Session.Renew]
 // replaces the cookie, and [Session.Destroy] ends the session. [App.Sessions]
-// lists where a user is logged in, [App.Revoke] ends all of them. What becomes
-// of a guest's state when a login finds another one is up to Module.Adopt.
+// lists where a user is logged in, [App.Revoke] ends all of them. Module.Adopt
+// decides about a guest's state when a login finds that the user has one
+// already.
 //
 // # What a state can be
 //
 // A struct of exported fields that JSON can write and read again. Register
 // refuses the others: unexported fields and those tagged `json:"-"`, channels,
 // functions, interfaces other than any, `omitempty` where the initial value is
-// not zero, structs that contain themselves through pointers. Values that only
-// then turn out not to fit, such as NaN, are ErrInvalid in the change that
-// brought them; an int in an any becomes what JSON makes of it, and so does a
-// string that is not valid UTF-8. Stored values are laid over the initial
+// not zero, structs that contain themselves through pointers. Values that JSON
+// cannot hold, such as NaN, are ErrInvalid in the change that sets them. An int
+// in an any becomes the float64 that JSON makes of it, and invalid UTF-8 in a
+// string is replaced as JSON does. Stored values are merged over the initial
 // value: a field that is absent in the store has its initial value, at any
-// depth of structs, while maps, slices and arrays are replaced whole. For
-// changes that this does not cover there are Module.Version and Module.Migrate.
+// depth of structs, while maps, slices and arrays are replaced whole. For other
+// changes use Module.Version and Module.Migrate.
 //
 // The tag `stay:"key"` marks fields that say who the owner is: payloads, resets
 // and migrations leave them alone. `stay:"preserve"` keeps a field through
@@ -59,10 +60,10 @@
 // # Actions and hooks
 //
 // An [Action] is a change that clients make by name, with a payload: see
-// [WithPayload], and [Call.After] for what is to happen once the change is
+// [WithPayload], and [Call.After] for work that follows once the change is
 // durable. Module.OnCreated, OnDestroyed and OnExpire follow a state through
-// its life in memory and in the store; OnError is told of what concerns no
-// caller alone.
+// its life in memory and in the store; OnError gets the failures that do not
+// belong to one caller.
 //
 // # Errors
 //
@@ -71,9 +72,9 @@
 // panic in New and Register, with a text that says the fix.
 package stay
 
-// The map of this package, from what stands on nothing here to what stands on
-// all. Files of one line know each other; a file knows none of the lines below
-// its own.
+// The map of this package, from files that use no others to those that use all.
+// Files in one line use each other; a file uses none of the lines below its
+// own.
 //
 //	errors session_record                      codes, and what is stored of sessions and users
 //	options call session module metrics trace base
@@ -90,5 +91,6 @@ package stay
 //	access                                     the door of packages web, staytest and others
 //
 // Below it are internal/keyspace (the keys in a store), signing (cookies), sweep
-// (what has expired), hiding (owners in the errors of stores), loglimit, engine
-// (instances in memory), schema, clone and bind.
+// (what has expired), rename (states under former names of modules), hiding
+// (owners in the errors of stores), loglimit, engine (instances in memory),
+// schema, clone and bind.

@@ -17,10 +17,10 @@ import (
 type Code string
 
 // The codes. Package web answers each with the HTTP status named. Every code
-// but ErrUnknown means that nothing was changed.
+// except ErrUnknown means that nothing was changed.
 const (
-	// ErrUnknown: the change may or may not have happened (503). The store
-	// did not say, or the caller left before it did.
+	// ErrUnknown: the change may or may not have happened (503). The store did not
+	// say, or the caller's context was done before it did.
 	ErrUnknown Code = "unknown"
 	// ErrNested: a change was made inside a change (500). Do it after the
 	// outer one has returned, or with Call.After.
@@ -39,11 +39,11 @@ const (
 	// ErrEnded: the session was ended or renewed while the request ran, or less
 	// than a minute before (401). See [Session].
 	ErrEnded Code = "ended"
-	// ErrConflict: others changed the state again and again until the
-	// caller's deadline (409).
+	// ErrConflict: other callers kept changing the state until the caller's
+	// deadline (409).
 	ErrConflict Code = "conflict"
-	// ErrBusy: more wants to be done at once than the limits allow, or the
-	// turn of a state could not be had in time (503).
+	// ErrBusy: the limits do not allow so much work at once, or the change did not
+	// get its turn in time (503).
 	ErrBusy Code = "busy"
 	// ErrUnavailable: the store failed (503). The state is as it was before.
 	ErrUnavailable Code = "unavailable"
@@ -61,13 +61,13 @@ const (
 // Error returns the code's name, such as "not_found".
 func (c Code) Error() string { return string(c) }
 
-// An Error is a failure with its class, where it happened and what may be
-// shown of it.
+// An Error is a failure with its class, its place and the text that clients may
+// see.
 type Error struct {
 	Code   Code
 	Module string // "" when no module was concerned
-	Action string // "" when it was none of the module's actions
-	// Phase is what was being done: "resolve", "load", "decode", "onCreated",
+	Action string // "" when it was not one of the module's actions
+	// Phase is the step that failed: "resolve", "load", "decode", "onCreated",
 	// "run", "save", "expire", "onExpire", "onDestroyed", "after", "destroy",
 	// "sign" or "".
 	Phase string
@@ -119,7 +119,7 @@ func (e *Error) Unwrap() []error {
 }
 
 // Invalid returns an error of class ErrInvalid that the client may read. A
-// field of "" concerns the whole. Join several with errors.Join.
+// field of "" means the whole value. Join several with errors.Join.
 func Invalid(field, message string) error {
 	e := &Error{Code: ErrInvalid, Message: message}
 	if field != "" {
@@ -129,9 +129,10 @@ func Invalid(field, message string) error {
 	return e
 }
 
-// FieldErrors returns the messages for the client by field name, of all
-// errors joined or wrapped in err, but not of what an Error with a Message or
-// Fields of its own wraps, which is a cause. It is nil when there are none.
+// FieldErrors returns the messages for the client by field name, of all errors
+// joined or wrapped in err, except those inside an Error that has its own
+// Message or Fields, because what it wraps is a cause. It is nil when there are
+// none.
 func FieldErrors(err error) map[string]string {
 	var out map[string]string
 	walk(err, func(e error) bool {
@@ -175,7 +176,7 @@ func CodeOf(err error) Code {
 	return code
 }
 
-// hasCode reports whether an error carries a code, be it ErrInternal.
+// hasCode reports whether an error carries a code, even ErrInternal.
 func hasCode(err error) bool {
 	return CodeOf(err) != ErrInternal || errors.Is(err, ErrInternal)
 }
@@ -201,17 +202,17 @@ func walk(err error, visit func(error) bool) {
 	}
 }
 
-// closedError is the error of what begins, or is under way, when the App is
-// closed.
+// closedError is the error of work that begins, or is under way, when the App
+// is closed.
 func closedError(module, phase string, cause error) *Error {
 	return &Error{Code: ErrClosed, Module: module, Phase: phase, Message: "the app is closed", Err: cause}
 }
 
-var errHeaderSent = errors.New("the session's cookie has to be set, but the response's header was already written: use the state before the first byte of the response")
+var errHeaderSent = errors.New("the session's cookie cannot be set, because the response's header was already written: use the state before you write the response")
 
-var errNoBrowser = errors.New("the session would get a new cookie, but it is one of App.Sessions, with no response that could take it to the browser: renew and log in with the session of a request, and end this one with Destroy, Logout or App.Revoke")
+var errNoBrowser = errors.New("the session needs a new cookie, but a session from App.Sessions has no response that could set it: call Login and Renew on the session of a request, and end this session with Destroy, Logout or App.Revoke")
 
-// toError gives an error of the engine's its code.
+// toError gives an error of the engine its code.
 func toError(err error) *Error {
 	var se *Error
 	if errors.As(err, &se) {
@@ -244,7 +245,7 @@ func toError(err error) *Error {
 	return e
 }
 
-// storeCode is the code of a store's error.
+// storeCode returns the code of a store's error.
 func storeCode(err error) Code {
 	switch {
 	case errors.Is(err, store.ErrTooLarge):
@@ -257,10 +258,10 @@ func storeCode(err error) Code {
 	return ErrUnavailable
 }
 
-// keyHash names a key in logs and errors without telling it.
+// keyHash names a key in logs and errors without revealing it.
 func keyHash(key string) string { return keyspace.Hash(key) }
 
-var errNewSessions = errors.New("more sessions begin than Options.MaxNewSessions: raise it if they are all welcome")
+var errNewSessions = errors.New("new sessions begin faster than Options.MaxNewSessions allows: raise it if this traffic is expected")
 
 func signingCode(err error) Code {
 	switch {

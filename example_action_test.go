@@ -30,7 +30,7 @@ var Module = stay.Module[Counter]{
 	},
 }
 
-// Actions are what clients may do, by name.
+// Clients run actions by name.
 func ExampleState_Do() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())

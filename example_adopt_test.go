@@ -8,7 +8,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// What becomes of a guest's state where the key has one already.
+// Adopt merges a guest's state into the state that the key has already.
 func ExampleModule_adopt() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())
@@ -21,7 +21,7 @@ func ExampleModule_adopt() {
 		},
 	})
 	for _, item := range []string{"milk", "bread"} {
-		ctx := visitor(app) // each time another device
+		ctx := visitor(app) // another device each time
 		if _, err := list.Update(ctx, addToList(item)); err != nil {
 			fmt.Println(err)
 		}

@@ -12,7 +12,7 @@ type Counter struct {
 	Count int `json:"count"`
 }
 
-// Each browser has a counter of its own, and all share a total.
+// Each browser has its own counter, and all share a total.
 func ExampleRegister() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())

@@ -14,8 +14,8 @@ type Document struct {
 	Text string `json:"text"`
 }
 
-// A document that is typed into is stored once for many changes. Each change is
-// acknowledged, and seen by everybody, at once.
+// A document is stored once for many changes while somebody types. Each change
+// is acknowledged, and visible to everybody, at once.
 func ExampleModule_debounce() {
 	st := memstore.New()
 	app := stay.New(keptOpen{st}, nil)
@@ -45,7 +45,7 @@ func ExampleModule_debounce() {
 	d, err := document.Get(ctx)
 	fmt.Println(d.Text, err)
 	fmt.Printf("%q\n", stored())
-	fmt.Println(app.Close(ctx)) // stores what was kept back
+	fmt.Println(app.Close(ctx)) // stores the delayed changes
 	fmt.Printf("%q\n", stored())
 	// Output:
 	// stay <nil>

@@ -13,8 +13,8 @@ type Account struct {
 	Balance int `json:"balance"`
 }
 
-// Every error has a code. What is in Message and Fields may be shown to the client,
-// and a change that fails has changed nothing.
+// Every error has a code. Clients may see Message and Fields, and a change that
+// fails has changed nothing.
 func ExampleCodeOf() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())
@@ -48,8 +48,8 @@ func ExampleCodeOf() {
 	// not_found
 }
 
-// OnError is told of what fails by itself, with the cause; what a function refuses
-// goes to its caller only.
+// OnError gets failures outside of functions, with the cause; the error that a
+// function returns goes only to its caller.
 func ExampleError() {
 	app := stay.New(memstore.New(), &stay.Options{
 		OnError: func(_ *stay.Call, e *stay.Error) { fmt.Println("told:", e.Module, e.Phase, e.Code, e.Err) },

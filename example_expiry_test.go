@@ -13,8 +13,8 @@ type Offer struct {
 	Price int `json:"price"`
 }
 
-// An offer holds for an hour after its last change. Then nobody sees it any more,
-// and it begins anew.
+// An offer holds for an hour after its last change. Then nobody sees it any
+// more, and it begins with the initial state.
 func ExampleModule_expiry() {
 	now := time.Date(2026, 1, 1, 12, 0, 0, 0, time.UTC)
 	app := stay.New(memstore.New(), &stay.Options{Clock: func() time.Time { return now }})

@@ -13,7 +13,7 @@ type Game struct {
 }
 
 // OnCreated sees a state before anybody else does, OnDestroyed when it leaves
-// memory; what an action puts off with After runs when its change is stored.
+// memory; a function passed to After runs when the change is stored.
 func ExampleModule_hooks() {
 	app := stay.New(memstore.New(), nil)
 	game := stay.Register(app, stay.Module[Game]{

@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// A List belongs to its owner; that of a guest has none.
+// A List belongs to its owner; a guest's list has no owner.
 type List struct {
 	Owner Owner    `json:"owner" stay:"key"`
 	Items []string `json:"items"`
@@ -20,7 +20,8 @@ type Owner struct {
 	Admin bool   `json:"admin"`
 }
 
-// setOwner is what a login does after it has checked the password, and a logout.
+// setOwner is called by a login, after it has checked the password, and by a
+// logout.
 func setOwner(o Owner) func(*List) error {
 	return func(l *List) error {
 		l.Owner = o
@@ -54,7 +55,7 @@ func ExampleWithKey() {
 	other := visitor(app)                                   // another device
 	l, err = list.Update(other, setOwner(Owner{ID: "ann"})) // her list is loaded
 	fmt.Printf("%q %v %v\n", l.Owner.ID, l.Items, err)
-	l, err = list.Update(other, setOwner(Owner{ID: "bob"})) // nothing of ann's comes along
+	l, err = list.Update(other, setOwner(Owner{ID: "bob"})) // nothing of ann's list is left
 	fmt.Printf("%q %v %v\n", l.Owner.ID, l.Items, err)
 	// Output:
 	// "" [milk] <nil>
@@ -100,7 +101,7 @@ func ExampleResolveKey() {
 	// [] <nil>
 }
 
-// A job goes through what is stored of everybody, without a session.
+// A job visits the stored states of all users, without a session.
 func ExampleState_At() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())
@@ -111,7 +112,7 @@ func ExampleState_At() {
 	ctx := context.Background()
 	for _, user := range []string{"ann", "bob"} {
 		_, err := list.At(user).Update(ctx, func(l *List) error {
-			l.Owner.ID = user // a new list has to say whose it is
+			l.Owner.ID = user // a new list needs its owner
 			l.Items = append(l.Items, "water the plants")
 			return nil
 		})

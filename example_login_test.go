@@ -39,7 +39,7 @@ func ExampleSession_Login() {
 	})
 	fmt.Println(err)
 	show(ctx)
-	fmt.Println(stay.SessionFrom(ctx).Login(ctx, "ann")) // the password was checked before
+	fmt.Println(stay.SessionFrom(ctx).Login(ctx, "ann")) // check the password before
 	_, err = profile.Update(ctx, func(p *Profile) error {
 		p.Name = "Ann"
 		return nil

@@ -10,7 +10,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// Today's Settings have a theme, where those of version 1 had a color.
+// Settings now have a theme; those of version 1 had a color.
 type Settings struct {
 	Theme string `json:"theme"`
 }
@@ -19,7 +19,7 @@ type OldSettings struct {
 	Color string `json:"color"`
 }
 
-// A step brings what an older program has stored to the present version, when it
+// A step converts the record of an older program to the present version when it
 // is loaded.
 func ExampleModule_migrate() {
 	ctx := context.Background()
@@ -49,4 +49,37 @@ func ExampleModule_migrate() {
 	// Output:
 	// <nil> <nil>
 	// dark <nil> <nil>
+}
+
+type Wishlist struct {
+	Items []string `json:"items"`
+}
+
+// WishlistModule was called "wishes".
+var WishlistModule = stay.Module[Wishlist]{
+	Name:     "wishlist",
+	Formerly: []string{"wishes"}, // the oldest name first
+	Persist:  stay.PerUser,
+}
+
+// A module that gets another name says what it was called, and finds its states.
+func ExampleModule_formerly() {
+	ctx := context.Background()
+	st := keptOpen{memstore.New()}
+
+	before := stay.New(st, nil)
+	wishes := stay.Register(before, stay.Module[Wishlist]{Name: "wishes", Persist: stay.PerUser})
+	_, err := wishes.At("ann").Update(ctx, func(w *Wishlist) error {
+		w.Items = append(w.Items, "tea")
+		return nil
+	})
+	fmt.Println(err, before.Close(ctx))
+
+	after := stay.New(st, nil)
+	lists := stay.Register(after, WishlistModule)
+	w, err := lists.At("ann").Get(ctx)
+	fmt.Println(w.Items, err, after.Close(ctx))
+	// Output:
+	// <nil> <nil>
+	// [tea] <nil> <nil>
 }

@@ -8,13 +8,13 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// A Search is what a page shows of a search; the theme is to survive a reset.
+// A Search is the page of a search; its theme survives a reset.
 type Search struct {
 	Words string `json:"words"`
 	Theme string `json:"theme" stay:"preserve"`
 }
 
-// Reset keeps what is tagged to be preserved, ResetAll does not.
+// Reset keeps fields tagged preserve, ResetAll does not.
 func ExampleState_Reset() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())

@@ -13,8 +13,7 @@ type Visits struct {
 	Count int `json:"count"`
 }
 
-// A shelf is a store of the simplest kind: three methods, of which each deals with
-// one key.
+// A shelf is a store of the simplest kind: three methods, each for one key.
 type shelf map[string][]byte
 
 func (s shelf) Load(_ context.Context, key string) ([]byte, error) { return s[key], nil }
@@ -29,8 +28,8 @@ func (s shelf) Delete(_ context.Context, key string) error {
 	return nil
 }
 
-// A module may have a store of its own beside the App's. What is stored is there
-// for the next App.
+// A module may have its own store beside the App's. The next App finds the
+// stored states.
 func ExampleNew() {
 	ctx, own := context.Background(), shelf{}
 	for range 2 { // the program runs twice

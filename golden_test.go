@@ -19,7 +19,7 @@ func TestGolden(t *testing.T) {
 	})
 }
 
-// The same on a store of three methods.
+// The same cases hold on a store of three methods.
 //
 // Proves A13.
 func TestGoldenSimple(t *testing.T) {

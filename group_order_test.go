@@ -12,8 +12,8 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// An orderedStore fails the test where a group writes something behind the
-// record of a session.
+// An orderedStore fails the test if a group writes something after the record
+// of a session.
 type orderedStore struct {
 	store.Store
 	t     *testing.T
@@ -41,7 +41,7 @@ func (s *orderedStore) Commit(ctx context.Context, now time.Time, groups []store
 }
 
 // The record of a session is written last in its group, so that a store whose
-// groups a crash can cut short has no session that names what is not there.
+// groups a crash can cut short has no session that names a missing record.
 //
 // Proves S4.
 func TestSessionRecordsAreWrittenLast(t *testing.T) {

@@ -14,46 +14,47 @@ import (
 
 // Metrics takes the measurements of an App; see [Options].Metrics. Package
 // stayotel has one for OpenTelemetry. The methods are called concurrently and
-// in the middle of work, also while others wait for the same state: they must
-// return at once, must not panic or end their goroutine, as t.Fatal does, and
-// must not call the App. A panic of Measure is logged, and everything goes on.
+// in the middle of work, also while other callers wait for the same state: they
+// must return at once, must not panic or end their goroutine, as t.Fatal does,
+// and must not call the App. A panic of Measure is logged, and the work goes
+// on.
 type Metrics interface {
-	// Measure takes one measurement of a counter or a histogram. The context
-	// is that of the change which was measured, with its span, where there is
-	// one; it may have ended. A name that is not known is to be ignored.
+	// Measure takes one measurement of a counter or a histogram. The context is
+	// that of the measured change, with its span if there is one; it may have
+	// ended. Ignore unknown names.
 	Measure(ctx context.Context, m Measurement)
-	// Observe tells how the value of a gauge is read: read may be called at any
-	// time, concurrently, and does not wait. New calls it once for each gauge,
-	// and App.Close calls what it returns, unless that is nil, from where on the
-	// value counts no more. With several Apps the values add up.
+	// Observe gets the function that reads a gauge: read may be called at any
+	// time, concurrently, and does not wait. New calls Observe once for each
+	// gauge. App.Close calls the function that Observe returns, unless it is nil;
+	// after that the value no longer counts. With several Apps the values add up.
 	Observe(gauge string, read func() int64) (stop func())
 }
 
 // A Measurement is one value of a counter or a histogram, with the attributes
 // that [Metric] says the metric has. Fields may be added.
 type Measurement struct {
-	// Name is the metric's.
+	// Name is the metric's name.
 	Name string
-	// Value is what a counter grows by, or one value of a histogram. Durations
+	// Value is the increment of a counter, or one value of a histogram. Durations
 	// are in seconds.
 	Value float64
-	// Module is the module's name; "" for the records of sessions and users,
-	// which belong to none.
+	// Module is the module's name; "" for the records of sessions and users, which
+	// belong to no module.
 	Module string
-	// Action is what was done to a session: "login", "logout", "renew",
-	// "confirm", "destroy" or "revoke"; "" for all else.
+	// Action is the change of a session: "login", "logout", "renew", "confirm",
+	// "destroy" or "revoke"; "" for other measurements.
 	Action string
-	// Code is the code of what failed, as [CodeOf] says it; "" for what
-	// succeeded. Errors of the program's own may bring codes of their own. Where
-	// a change failed because its caller's context was cancelled, as that of a
-	// request is when the browser leaves, it is "canceled", whatever code the
-	// caller got; a deadline that ran out is no such case.
+	// Code is the code of the failure, as [CodeOf] returns it; "" for success. The
+	// program's errors may have codes of their own. If a change failed because its
+	// caller's context was cancelled, as a request's is when the browser
+	// disconnects, Code is "canceled", whatever code the caller got. An expired
+	// deadline is not such a case.
 	Code Code
 	// Phase is that of the [Error].
 	Phase string
 }
 
-// A Metric is something that an App measures. [AllMetrics] lists them.
+// A Metric is one quantity that an App measures. [AllMetrics] lists them.
 type Metric struct {
 	// Name is lower case with dots, such as "stay.update.duration".
 	Name string
@@ -63,8 +64,9 @@ type Metric struct {
 	Unit string
 	// Description is one sentence for people.
 	Description string
-	// Attributes are what a measurement carries: of "stay.module", "stay.action",
-	// "error.type" (Measurement.Code) and "stay.phase" those that can differ.
+	// Attributes are the names of a measurement's attributes: those of
+	// "stay.module", "stay.action", "error.type" (Measurement.Code) and
+	// "stay.phase" that can differ.
 	Attributes []string
 	// Buckets are boundaries that fit a histogram's values.
 	Buckets []float64
@@ -104,39 +106,39 @@ const (
 
 // AllMetrics returns the metrics that an App measures, so that instruments can
 // be made before there is an App. Later versions may have more. The caller owns
-// what is returned.
+// the slice.
 func AllMetrics() []Metric {
 	seconds := func() []float64 {
 		return []float64{.00001, .0001, .00025, .0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10}
 	}
 	sizes := func() []float64 { return []float64{1, 2, 4, 8, 16, 32, 64, 128, 256, 512} }
 	return []Metric{
-		{updateDuration, "histogram", "s", "From the call of a change of state until it returned.", []string{byModule, byCode}, seconds()},
-		{updateWaitTime, "histogram", "s", "From the call of a change until it first had its turn: for its state to be loaded, and for the changes before it.", []string{byModule}, seconds()},
-		{updateReruns, "counter", "{run}", "Runs of changes beyond their first, because the state or the session had changed meanwhile.", []string{byModule}, nil},
-		{batchSize, "histogram", "{update}", "Changes that one write of a record has stored.", []string{byModule}, sizes()},
+		{updateDuration, "histogram", "s", "Time from the call of a change of state until it returns.", []string{byModule, byCode}, seconds()},
+		{updateWaitTime, "histogram", "s", "Time from the call of a change until it first runs: it waits for its state to be loaded and for earlier changes.", []string{byModule}, seconds()},
+		{updateReruns, "counter", "{run}", "Repeated runs of changes, because the state or the session had changed meanwhile.", []string{byModule}, nil},
+		{batchSize, "histogram", "{update}", "Changes stored by one write of a record.", []string{byModule}, sizes()},
 		{commitDuration, "histogram", "s", "Commits of the stores.", []string{byCode}, seconds()},
-		{commitSize, "histogram", "{record}", "Records that one commit of a store was to write or remove.", nil, sizes()},
+		{commitSize, "histogram", "{record}", "Records written or deleted by one commit of a store.", nil, sizes()},
 		{loadDuration, "histogram", "s", "Reads of the stores.", []string{byCode}, seconds()},
-		{cacheHits, "counter", "{use}", "Uses of stored states that were in memory; who waits for another's read is neither a hit nor a miss.", []string{byModule}, nil},
+		{cacheHits, "counter", "{use}", "Uses of stored states that were in memory; a caller that waits for another caller's read is neither a hit nor a miss.", []string{byModule}, nil},
 		{cacheMisses, "counter", "{use}", "Stored states that were read from their store.", []string{byModule}, nil},
 		{cacheEvictions, "counter", "{state}", "Stored states that left memory to make room for others.", []string{byModule}, nil},
 		{cacheStates, "gauge", "{state}", "Stored states in memory, records of sessions and keys without a state included.", nil, nil},
-		{cacheSize, "gauge", "By", "What they take, as estimated.", nil, nil},
+		{cacheSize, "gauge", "By", "Estimated memory that these states take.", nil, nil},
 		{cacheUnsaved, "gauge", "{state}", "States with changes that Debounce has acknowledged and that are not stored yet.", nil, nil},
 		{guestsDropped, "counter", "{state}", "Ephemeral states that were dropped to make room for others.", []string{byModule}, nil},
 		{guestsStates, "gauge", "{state}", "Ephemeral states in memory.", nil, nil},
-		{guestsSize, "gauge", "By", "What they take, as estimated.", nil, nil},
-		{errorsReported, "counter", "{error}", "Failures that OnError was told of.", []string{byModule, byCode, byPhase}, nil},
-		{sessionDuration, "histogram", "s", "From the call of a Login, Logout, Renew, Destroy or Revoke until it returned.", []string{byAction, byCode}, seconds()},
-		{sessionsBegun, "counter", "{session}", "Sessions that began to be stored.", nil, nil},
-		{sessionsEnded, "counter", "{session}", "Sessions that were ended by Destroy.", nil, nil},
-		{sessionsExpired, "counter", "{session}", "Sessions that were removed after their time was over, revoked ones included.", nil, nil},
+		{guestsSize, "gauge", "By", "Estimated memory that these states take.", nil, nil},
+		{errorsReported, "counter", "{error}", "Failures reported to OnError.", []string{byModule, byCode, byPhase}, nil},
+		{sessionDuration, "histogram", "s", "Time from the call of a Login, Logout, Renew, Destroy or Revoke until it returns.", []string{byAction, byCode}, seconds()},
+		{sessionsBegun, "counter", "{session}", "Sessions that were stored for the first time.", nil, nil},
+		{sessionsEnded, "counter", "{session}", "Sessions ended by Destroy.", nil, nil},
+		{sessionsExpired, "counter", "{session}", "Sessions removed after they expired, revoked ones included.", nil, nil},
 	}
 }
 
-// An observer measures and traces an App. An App without Metrics and Tracer
-// has none, and looks no further.
+// An observer measures and traces an App. An App without Metrics and Tracer has
+// none.
 type observer struct {
 	app     *base
 	metrics Metrics // nil: nothing is measured
@@ -145,7 +147,7 @@ type observer struct {
 	ended   sync.Once // App.Close may be called again
 }
 
-// newObserver returns nil if there is nothing to observe for.
+// newObserver returns nil if neither Metrics nor Tracer is set.
 func newObserver(app *base) *observer {
 	if app.opts.Metrics == nil && app.opts.Tracer == nil {
 		return nil
@@ -153,7 +155,7 @@ func newObserver(app *base) *observer {
 	return &observer{app: app, metrics: app.opts.Metrics, tracer: app.opts.Tracer}
 }
 
-// engine returns what the engine tells of its work.
+// engine returns the observer that the engine calls.
 func (ob *observer) engine() engine.Observer {
 	if ob == nil {
 		return nil
@@ -161,7 +163,7 @@ func (ob *observer) engine() engine.Observer {
 	return ob
 }
 
-// begin has the gauges read from now on.
+// begin registers the gauges.
 func (ob *observer) begin() {
 	if ob == nil || ob.metrics == nil {
 		return
@@ -197,8 +199,8 @@ func (ob *observer) measure(m Measurement) {
 	}
 }
 
-// send hands a measurement over. Metrics that panic, which they must not, do not
-// take the work along in whose middle they are called.
+// send passes a measurement to Metrics. If Metrics panic, which they must not,
+// the work that they measure goes on.
 func (ob *observer) send(ctx context.Context, m Measurement) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -208,7 +210,7 @@ func (ob *observer) send(ctx context.Context, m Measurement) {
 	ob.metrics.Measure(ctx, m)
 }
 
-// moduleOf returns the name of a kind's module, "" for records of Stay's own.
+// moduleOf returns the name of a kind's module, "" for Stay's own records.
 func moduleOf(k *engine.Kind) string {
 	if t, ok := k.Type.(interface{ moduleName() string }); ok {
 		return t.moduleName()
@@ -240,7 +242,7 @@ func (ob *observer) Stored(k *engine.Kind, updates int) {
 	ob.measure(Measurement{Name: batchSize, Value: float64(updates), Module: moduleOf(k)})
 }
 
-// updated measures a change that is over.
+// updated measures a finished change.
 func (ob *observer) updated(w *measured) {
 	if ob.metrics == nil {
 		return
@@ -259,7 +261,7 @@ func (ob *observer) updated(w *measured) {
 	}
 }
 
-// failed counts what OnError is told of.
+// failed counts a failure that OnError gets.
 func (ob *observer) failed(e *Error) {
 	ob.measure(Measurement{Name: errorsReported, Value: 1, Module: e.Module, Code: e.Code, Phase: e.Phase})
 }
@@ -272,8 +274,8 @@ func (ob *observer) measuring(s store.Store) store.Store {
 	return measuredStore{s, ob}
 }
 
-// A measuredStore measures the calls of a store. It is a value, so that the
-// same store is the same one again however often it is wrapped.
+// A measuredStore measures the calls of a store. It is a value, so that two
+// wrappers of the same store are equal.
 type measuredStore struct {
 	store.Store
 	observer *observer
@@ -313,9 +315,9 @@ func (s measuredStore) Commit(ctx context.Context, now time.Time, groups []store
 	return res
 }
 
-// commitCode is the code of a commit that failed: ErrUnknown where the store did
-// not say for every group what became of it, else that of the first group that
-// it rejected. A conflict is an answer as good as any.
+// commitCode is the code of a commit that failed: ErrUnknown if the store did
+// not give the outcome of every group, otherwise the code of the first rejected
+// group. A conflict is not a failure.
 func commitCode(groups []store.Group, res []store.Result) (code Code) {
 	if len(res) < len(groups) {
 		return ErrUnknown
@@ -341,7 +343,7 @@ func (s measuredStore) Features() store.Features {
 	return f
 }
 
-// List implements store.Lister, where the features say so.
+// List implements store.Lister, if the features say so.
 func (s measuredStore) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	return s.Store.(store.Lister).List(ctx, now, prefix, after, limit)
 }

@@ -109,10 +109,10 @@ func wantRecord(t *testing.T, s store.Store, want store.Record) {
 }
 
 // Records of every version are read as the present one: a record without a
-// version counts as the first, each runs the steps that it lacks, in order, and
-// what they leave is laid over the initial value. Reading and changes that
-// change nothing write nothing; the next change stores the whole with the
-// present version, unknown fields included. Then no step runs any more.
+// version counts as version 1, each runs its missing steps in order, and the
+// result is merged over the initial value. Reading and changes that change
+// nothing write nothing; the next change stores the whole with the present
+// version, unknown fields included. Then no step runs any more.
 //
 // Proves M1, M2, M4.
 func TestRecordsMigrateOnLoad(t *testing.T) {
@@ -169,9 +169,9 @@ func TestRecordsMigrateOnLoad(t *testing.T) {
 	}
 }
 
-// A record that is too old, too new, or that a step makes nothing good of, is
-// ErrCorrupt and stays byte for byte, whatever is tried with it; the hook is
-// told, and every other key works. A program that can read it reads it.
+// A record that is too old or too new, or whose step fails, is ErrCorrupt and
+// stays byte for byte, whatever is tried with it; the hook gets the error, and
+// every other key works. A program that can read it reads it.
 //
 // Proves M3, M4.
 func TestUnreadableVersionsStay(t *testing.T) {
@@ -255,8 +255,8 @@ func TestUnreadableVersionsStay(t *testing.T) {
 	}
 }
 
-// A step that ends its goroutine ends none of its callers', and changes
-// nothing.
+// A step that ends its goroutine does not end its callers' goroutines, and
+// changes nothing.
 //
 // Proves M3.
 func TestStepMayEndItsGoroutine(t *testing.T) {
@@ -275,8 +275,8 @@ func TestStepMayEndItsGoroutine(t *testing.T) {
 	})
 }
 
-// A step owns what it gets, and what it returns need not be its own: the store
-// and later loads see nothing of what it does in place.
+// A step owns its argument, and its result may be shared: the store and later
+// loads do not see what it changes in place.
 //
 // Proves M1, M3.
 func TestStepMayChangeItsInput(t *testing.T) {
@@ -310,8 +310,8 @@ func TestStepMayChangeItsInput(t *testing.T) {
 	})
 }
 
-// Steps that leave a gap or lead beyond the version are mistakes, named with
-// the module and the mend.
+// Steps with a gap or beyond the version are mistakes; the panic names the
+// module and the fix.
 //
 // Proves M4, C5.
 func TestRegisterRefusesSteps(t *testing.T) {
@@ -323,7 +323,7 @@ func TestRegisterRefusesSteps(t *testing.T) {
 		words   []string
 	}{
 		"negative":        {-1, nil, []string{"negative"}},
-		"gap":             {4, testkit.Steps{1: keep, 3: keep}, []string{"no step 2", "remove those before it"}},
+		"gap":             {4, testkit.Steps{1: keep, 3: keep}, []string{"no step 2", "remove the earlier ones"}},
 		"gap at the end":  {4, testkit.Steps{1: keep, 2: keep}, []string{"no step 3"}},
 		"nil":             {3, testkit.Steps{1: keep, 2: nil}, []string{"step 2", "nil", "function"}},
 		"beyond":          {2, testkit.Steps{1: keep, 2: keep}, []string{"step 2", "version 3", "raise Version"}},

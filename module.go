@@ -13,116 +13,129 @@ import (
 // with several Apps. S is a struct whose exported fields are what is kept, as
 // JSON.
 type Module[S any] struct {
-	// Name tells the module from the others of an App; it is part of keys in
-	// the store and of paths in web.Actions. 1 to 64 letters, digits, '-', '_'
-	// and '.', not beginning with a dot.
+	// Name identifies the module in an App; it is part of keys in the store and of
+	// paths in web.Actions. 1 to 64 letters, digits, '-', '_' and '.', not
+	// beginning with a dot.
 	Name string
+	// Formerly are the names that the module had before, the oldest first, at
+	// most three. A state that is stored under one of them is found, and moves
+	// to Name with its next change, in one step with it; reading moves nothing.
+	// All that holds for the module holds for it before, Expiry and OnExpire
+	// included.
+	//
+	// A program that knows the module by a former name only does not find what
+	// has moved. So before a release with another Name, on a store that processes
+	// of two releases share, make one that has the future name among the former
+	// ones: the two find each other's states.
+	//
+	// If a key has states under several names, the one under the newest counts.
+	// The first such key is logged and told to OnError, with ErrConflict and the
+	// phase "load". The others stay, unseen, until the state is deleted or has
+	// expired. Clients use Name: the paths of web.Actions know no former name.
+	Formerly []string
 	// Initial is the state of a key that has none stored. It is copied.
 	Initial S
-	// Persist says whom a state belongs to, and has it stored. Nil means
-	// ephemeral: one state for each session, kept where Options.Guests says and
-	// as long as GuestMode says, as the states of guests are.
+	// Persist says who owns a state, and makes it stored. Nil means ephemeral: one
+	// state for each session, kept like the states of guests: Options.Guests says
+	// where, GuestMode how long.
 	Persist Strategy
 	// Actions are what clients may do by name. The names follow the rule of
 	// Name.
 	Actions Actions[S]
-	// OnCreated runs after each load of a state into memory, before anybody
-	// sees it; Call.Restored tells a stored state from a fresh one. Its
-	// changes are seen by readers and stored with the first action's. It may
-	// run many times and on several machines, so it must be idempotent. An
-	// error, or a panic, makes the load fail. Changing state with its context
-	// is ErrNested.
+	// OnCreated runs after each load of a state into memory, before anybody sees
+	// it; Call.Restored tells a stored state from a fresh one. Its changes are
+	// seen by readers and stored with the first action's. It may run many times
+	// and on several machines, so it must be idempotent. After an error or a panic
+	// the load fails. Changing state with its context is ErrNested.
 	OnCreated func(*Call, *S) error
 	// OnDestroyed gets a copy of the committed state when it leaves memory: by
-	// eviction, deletion, expiry, the end of a guest, App.Close. It is not
-	// called for what was only looked at and never kept, nor where the state
-	// is loaded again at once because others have changed it. It runs a little
-	// later, outside of changes, so the state may be in memory again by then,
-	// and may be called concurrently. Slow hooks slow down the loading of
-	// further states. Its context ends with the App, and when App.Close is
-	// given up; what Close has no time for is not called. Changing state with
-	// its context is ErrNested. A panic goes to OnError.
+	// eviction, deletion, expiry, the end of a guest, App.Close. It is not called
+	// for a state that was only read and never kept, nor for one that is loaded
+	// again at once because another process has changed it. It runs a little
+	// later, outside of changes, so the state may be in memory again by then, and
+	// may be called concurrently. Slow hooks slow down the loading of further
+	// states. Its context ends with the App, and when App.Close gives up; hooks
+	// that Close has no time for are not called. Changing state with its context
+	// is ErrNested. A panic goes to OnError.
 	OnDestroyed func(*Call, *S)
 	// OnExpire gets a copy of a state that has expired, by itself or with its
-	// session, within about three minutes and before its record is removed. It
-	// is called at least once, in one process at a time, and again if that
-	// process dies, or fails to remove the record. A state that is used again
-	// before that begins again; the hook gets the old one all the same. A state
-	// that cannot be read stays stored, for repair, and is tried again about
+	// session, within about three minutes and before its record is removed. It is
+	// called at least once, in one process at a time, and again if that process
+	// dies, or fails to remove the record. If a state is used again before that,
+	// it begins with the initial value, and the hook still gets the old one. A
+	// state that cannot be read stays stored, for repair, and is tried again about
 	// each hour. The hook's context ends after a minute at the latest; until it
 	// returns, nothing else expires. A state that was deleted, or whose session
-	// was destroyed, does not expire. Stored states need a store that finds
-	// what has expired. Otherwise the rules of OnDestroyed hold.
+	// was destroyed, does not expire. Stored states need a store that finds what
+	// has expired. Otherwise the rules of OnDestroyed hold.
 	OnExpire func(*Call, *S)
-	// OnError is told of the module's failures instead of Options.OnError, by
-	// the same rules.
+	// OnError gets the module's failures instead of Options.OnError, by the same
+	// rules.
 	OnError func(*Call, *Error)
-	// Adopt decides what becomes of a guest's state when its session gets a
-	// key that has a state already, as at a login: it may change stored, which
-	// has the key fields of result, and result is what the action left (for
-	// PerUser, the guest's state). An error refuses the login, and nothing
-	// changes. Default [KeepStored].
+	// Adopt decides what becomes of a guest's state when its session gets a key
+	// that has a state already, as at a login: it may change stored, which has the
+	// key fields of result. Result is the state after the action (for PerUser, the
+	// guest's state). An error refuses the login, and nothing changes. Default
+	// [KeepStored].
 	Adopt func(stored, result *S) error
 	// ResetOnPageLoad resets the state, but for the fields tagged
 	// `stay:"preserve"` and `stay:"key"`, whenever the browser loads a
 	// whole page and not a part of one; see web.Sessions. It is not for
 	// Global and ResolveKey states.
 	ResetOnPageLoad bool
-	// Debounce makes changes be acknowledged before they are stored; storing
-	// begins at most so long after the first of them. Default 0: a change is
-	// acknowledged when it is stored. A crash loses what was not stored yet.
-	// Close, eviction, the end of the session and a change of the key store it
-	// at once; a change of the key fails with ErrUnavailable, and nothing
-	// changes, if that fails. Otherwise a failure is reported and tried again,
+	// With Debounce changes are acknowledged before they are stored; storing
+	// begins at most this long after the first of them. Default 0: a change is
+	// acknowledged when it is stored. A crash loses changes that were not stored
+	// yet. Close, eviction, the end of the session and a change of the key store
+	// them at once; if that fails, a change of the key fails with ErrUnavailable,
+	// and nothing changes. Any other failure is reported, and the App tries again
 	// after pauses that grow from 100 ms to 30 s, while the state goes on in
-	// memory. What is not stored yet goes with a state that is deleted, also if
-	// that ends as ErrUnknown, and with a session that is destroyed; Keys does
-	// not list, and At with a session's ID does not find, what was never
-	// stored. It needs a store with a sole owner.
+	// memory. Changes that are not stored yet are lost with a state that is
+	// deleted, also if the Delete ends as ErrUnknown, and with a session that is
+	// destroyed; Keys does not list, and At with a session's ID does not find,
+	// what was never stored. It needs a store with a sole owner.
 	Debounce time.Duration
 	// Expiry is how long a state stays after its last change; default 0, which
-	// is for ever, and for a state of a session, such as a guest's, as long as
-	// the session, which it never outlives (see GuestMode). It holds for a
-	// guest's state in memory as for stored ones. Reading a state does not put
-	// its expiry off, nor does a change that changes nothing. What has expired
-	// is never served: the state begins again with the initial value. Ephemeral states have none.
+	// means for ever. A state of a session, such as a guest's, never outlives the
+	// session (see GuestMode). Expiry holds for a guest's state in memory and for
+	// stored ones. Reading a state does not put its expiry off, nor does a change
+	// that changes nothing. An expired state is never served: the state begins
+	// again with the initial value. Ephemeral states have no Expiry.
 	Expiry time.Duration
-	// Version is that of the schema of S; default 1. Raise it for changes that
-	// older programs would misread only: added fields need no new version. A
-	// record of a higher version is ErrCorrupt, and left as it is.
+	// Version is the version of the schema of S; default 1. Raise it only for
+	// changes that older programs would misread: added fields need no new version.
+	// A record of a higher version is ErrCorrupt, and left as it is.
 	Version int
-	// Migrate holds the steps from older versions, by the version they start
-	// from: step n makes version n+1. The steps up to Version-1 form a row
-	// without gaps. They run when a state is loaded, before it is laid over
-	// Initial, and their result is stored with the next change: reading stores
-	// nothing, so a step runs again with each load until then, and must make
-	// the same of the same record. Steps may run concurrently. A step gets valid
-	// JSON, which it may change in place, and should keep the members that it
-	// does not know.
+	// Migrate holds the steps from older versions, by the version they start from:
+	// step n makes version n+1. The steps up to Version-1 have no gaps. They run
+	// when a state is loaded, before it is merged over Initial, and their result
+	// is stored with the next change. Reading stores nothing, so a step runs again
+	// with each load until then, and must return the same result for the same
+	// record. Steps may run concurrently. A step gets valid JSON, which it may
+	// change in place, and should keep the members that it does not know.
 	//
-	// A record that is older than the first step, and one whose step returns
-	// an error or what is not JSON, or panics, is ErrCorrupt and left as it
-	// is. So is one where a step changes or adds a member that a field tagged
-	// `stay:"key"` has in JSON; one that it leaves out is put back.
+	// A record that is older than the first step, and one whose step panics or
+	// returns an error or invalid JSON, is ErrCorrupt and left as it is. So is a
+	// record where a step changes or adds the member of a field tagged
+	// `stay:"key"`; if the step leaves the member out, it is put back.
 	Migrate map[int]func(json.RawMessage) (json.RawMessage, error)
-	// Store keeps the module's states instead of the App's store, and is
-	// closed by App.Close. Modules may share one. PerUser, WithKey and
-	// ResolveKey states change hands in one step with the session's record, so
-	// they live in the App's store. The states of a session that was not used
-	// for Options.IdleTimeout stay in Store until its Options.Lifetime is over,
-	// out of reach.
+	// Store keeps the module's states instead of the App's store, and is closed by
+	// App.Close. Modules may share one. PerUser, WithKey and ResolveKey states are
+	// written in one group with the session's record, so they are in the App's
+	// store. The states of a session that was not used for Options.IdleTimeout
+	// stay in Store until its Options.Lifetime is over, out of reach.
 	//
-	// A PerSession state in Store is not created in one step with a look at the
-	// session's record. So the record is looked at again when the state is
-	// stored. If the session was ended, renewed or revoked meanwhile, the state
-	// is removed before the change fails with ErrEnded, or with ErrUnknown if
-	// it cannot be removed. Until then other processes that share Store may see
-	// it, and a crash in between leaves it: out of reach if the session has
-	// ended, else as a change of unknown outcome.
+	// A PerSession state in Store cannot be created in one group with a check of
+	// the session's record. So the App reads the record again when the state is
+	// stored. If the session was ended, renewed or revoked meanwhile, the state is
+	// removed before the change fails with ErrEnded, or with ErrUnknown if it
+	// cannot be removed. Until then other processes that share Store may see it,
+	// and a crash in between leaves it there: out of reach if the session has
+	// ended, otherwise as a change of unknown outcome.
 	Store store.Store
 }
 
-// An Action changes a state, all or nothing: what it did to s is kept when it
+// An Action changes a state, all or nothing: its changes of s are kept when it
 // returns nil and dropped when it returns an error, panics, or ends its
 // goroutine. It runs alone for its key, may run more than once (after a
 // conflict), and must have no side effects: see [Call.After] for those.
@@ -131,8 +144,8 @@ type Action[S any] func(c *Call, s *S) error
 // Actions are the actions of a module by name.
 type Actions[S any] map[string]Action[S]
 
-// KeepStored is the policy for Module.Adopt that drops the guest's state where
-// the key has one: the default.
+// KeepStored is the policy for Module.Adopt that drops the guest's state if the
+// key has a state: the default.
 func KeepStored[S any](_, _ *S) error { return nil }
 
 // KeepGuest is the policy for Module.Adopt that replaces the stored state by
@@ -142,7 +155,7 @@ func KeepGuest[S any](stored, result *S) error {
 	return nil
 }
 
-// A Strategy says whom a state belongs to: [PerSession], [PerUser], [Global],
+// A Strategy says who owns a state: [PerSession], [PerUser], [Global],
 // [WithKey] or [ResolveKey].
 type Strategy interface {
 	scope() scope
@@ -160,7 +173,7 @@ const (
 
 func (s scope) scope() scope { return s }
 
-// inKeys is what stands for the scope in the keys of a store.
+// inKeys returns the word for the scope in the keys of a store.
 func (s scope) inKeys() string {
 	switch s {
 	case scopeSession:
@@ -189,22 +202,22 @@ var (
 // A keyStrategy computes the key from the state.
 type keyStrategy struct {
 	typ  reflect.Type // S
-	name string       // of the function that made it, for messages
-	// key computes the key of v, a *S. The Call is nil where no session is at
-	// hand; then only a strategy that does not look at it may be asked.
+	name string       // name of the function that made it, for messages
+	// key computes the key of v, a *S. The Call is nil if there is no session;
+	// then only a strategy that does not read it may be asked.
 	key func(c *Call, v any) string
-	// calls: key looks at the Call.
+	// calls: key reads the Call.
 	calls bool
 }
 
 func (*keyStrategy) scope() scope { return scopeKey }
 
-// WithKey: the key is computed from the state, once after every change, on
-// what the change left; "" = not persisted. Before a key appears, and after it
-// is gone, the session has a guest state of its own. When a change of state
-// makes a key appear, as a login does, the state stored under the key is
-// loaded before anybody sees the result; see Module.Adopt for what becomes of
-// the guest's.
+// WithKey: the key is computed from the state, once after every change, from
+// the state after the change; "" means not persisted. Before a key appears, and
+// after it is gone, the session has a guest state of its own. When a change of
+// state makes a key appear, as a login does, the state stored under the key is
+// loaded before anybody sees the result; Module.Adopt decides about the guest's
+// state.
 //
 // fn reads only fields tagged `stay:"key"`, which say who the owner is; S must
 // have one. It returns at most 512 bytes, of any value, and "" for the initial
@@ -219,15 +232,14 @@ func WithKey[S any](fn func(*S) string) Strategy {
 	}
 }
 
-// ResolveKey is [WithKey] with a function that may also look at the Call: its
-// module and its session's ID and User. S needs fields tagged `stay:"key"`
-// only if fn reads the state, and the key of the initial state need not be "";
-// if it is not, a session begins with the state of that key and not as a
-// guest. If S has no key fields, the key follows from the session alone, and
-// changes only with [Session.Login] and [Session.Logout]. If it has, the key
-// changes with the state, and a change of the session's user ends it: the
-// session goes on with the initial state and its key, as before the first
-// change of the key.
+// ResolveKey is [WithKey] with a function that may also read the Call: its
+// module and its session's ID and User. S needs fields tagged `stay:"key"` only
+// if fn reads the state, and the key of the initial state need not be ""; if it
+// is not, a session begins with the state of that key and not as a guest. If S
+// has no key fields, the key follows from the session alone, and changes only
+// with [Session.Login] and [Session.Logout]. If it has, the key changes with
+// the state, and a change of the session's user ends it: the session goes on
+// with the initial state and its key, as before the first change of the key.
 func ResolveKey[S any](fn func(*Call, *S) string) Strategy {
 	if fn == nil {
 		panic("stay.ResolveKey: the function is nil")
@@ -238,5 +250,5 @@ func ResolveKey[S any](fn func(*Call, *S) string) Strategy {
 	}
 }
 
-// maxKey is how long the key of a state may be, in bytes.
+// maxKey is the largest length of a state's key, in bytes.
 const maxKey = 512

@@ -16,22 +16,25 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/hiding"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 )
 
-// catalogDays is for how many days a module counts as one of the store after a
+// catalogDays is the number of days that a module stays in the list after a
 // program that registers it was last seen.
 const catalogDays = 30
 
 // A catalogRecord lists the modules of all programs that use a store. Not every
-// program registers all of them: a job runner knows a few, and the old half of a
-// rolling deployment none of the new ones. Without the list a program would take
-// its own modules for all there are: it would remove expired states whose
-// OnExpire another one has, and leave behind what a session has of the others.
+// program registers all of them: a job runner knows a few, and the old half of
+// a rolling deployment none of the new ones. Without the list a program would
+// know only its own modules: it would remove expired states whose OnExpire
+// another program has, and would leave behind a session's states of the other
+// modules.
 type catalogRecord struct {
-	// Modules is by what the keys of the module's states begin with, without the
-	// slash at the end: "user/cart". Of ephemeral ones that is "guest/cart".
+	// Modules is by the prefix of the keys of the module's states, without the
+	// slash at the end: "user/cart". The prefix of an ephemeral module is
+	// "guest/cart".
 	Modules map[string]catalogModule `json:"modules"`
 }
 
@@ -57,37 +60,39 @@ func catalogDay(now time.Time) int64 { return now.Unix() / int64(24*time.Hour/ti
 // first state of a module there, the module is in the list.
 type catalog struct {
 	app     *registry
-	store   hiding.Store
+	of      hiding.Store  // the store itself
+	store   *rename.Store // the same, which shows states under the present names of modules
 	backend *engine.Backend
 	sweeper *sweep.Sweeper
 
-	registered atomic.Int64 // how often a module was, and how often a day began
-	announced  atomic.Int64 // as of what number the list is up to date
+	registered atomic.Int64 // how often a module was registered, and how often a day began
+	announced  atomic.Int64 // value of registered for which the list is up to date
 	day        atomic.Int64 // of the last announcement; 0 = none
 	turn       chan struct{}
-	known      atomic.Pointer[catalogRecord] // of a store with a sole owner, once read
+	known      atomic.Pointer[catalogRecord] // the list in a store with a sole owner, once read
 
 	mu   sync.Mutex
 	told map[string]bool // modules of other programs that were logged
 }
 
-// catalogOf returns the store's.
+// catalogOf returns the store's catalog.
 func (a *registry) catalogOf(s store.Store) *catalog {
 	key := hiding.Store{Store: a.observer.measuring(s)}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.store == key })
+	i := slices.IndexFunc(a.catalogs, func(c *catalog) bool { return c.of == key })
 	if i >= 0 {
 		return a.catalogs[i]
 	}
-	c := &catalog{app: a, store: key, turn: make(chan struct{}, 1), told: map[string]bool{}}
-	c.backend = a.engine.Backend(catalogStore{key, c})
+	c := &catalog{app: a, of: key, store: rename.New(key), turn: make(chan struct{}, 1), told: map[string]bool{}}
+	c.backend = a.engine.Backend(catalogStore{c.store, c})
 	c.sweeper = newSweeper(a.base, c.backend.Store())
 	a.catalogs = append(a.catalogs, c)
 	return c
 }
 
-// allCatalogs returns those of all stores, that of sessions first.
+// allCatalogs returns the catalogs of all stores, that of the sessions' store
+// first.
 func (a *registry) allCatalogs() []*catalog {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -95,9 +100,9 @@ func (a *registry) allCatalogs() []*catalog {
 }
 
 // A catalogStore is a store that lists the App's modules before it stores the
-// first state, and keeps what has expired for those who are to hear of it.
+// first state, and sets expired records aside if a hook has to get them.
 type catalogStore struct {
-	hiding.Store
+	*rename.Store
 	catalog *catalog
 }
 
@@ -131,8 +136,8 @@ func storesState(groups []store.Group) bool {
 	return false
 }
 
-// catalogPrefix is what the module has in the list of its store; "" if nobody
-// else has to know of it.
+// catalogPrefix is the module's prefix in the list of its store; "" if no other
+// program has to know the module.
 func (m *module) catalogPrefix() string {
 	switch {
 	case m.scope == scopeGlobal && m.expired == nil:
@@ -145,7 +150,7 @@ func (m *module) catalogPrefix() string {
 
 func (c *catalog) current() bool { return c.announced.Load() == c.registered.Load() }
 
-// announce has the App's modules in the list.
+// announce puts the App's modules into the list.
 func (c *catalog) announce(ctx context.Context, now time.Time) error {
 	select {
 	case c.turn <- struct{}{}:
@@ -157,10 +162,10 @@ func (c *catalog) announce(ctx context.Context, now time.Time) error {
 	if c.announced.Load() == n {
 		return nil
 	}
-	for range 10 { // each loses against another program's announcement
+	for range 10 { // another program's announcement may win each time
 		list, rev, err := c.load(ctx, now)
 		switch {
-		case errors.Is(err, ErrCorrupt): // that must not stop every change of every state
+		case errors.Is(err, ErrCorrupt): // an unreadable list must not stop every change of every state
 			c.app.report(nil, c.app.newCall(c.app.engine.Context(), "", ""), toError(err))
 		case err != nil:
 			return err
@@ -177,11 +182,11 @@ func (c *catalog) announce(ctx context.Context, now time.Time) error {
 		c.announced.Store(n)
 		return nil
 	}
-	return errors.New("the list of modules changes all the time")
+	return errors.New("other programs kept changing the list of modules")
 }
 
 // write stores the list with the App's modules; again means that another
-// program was quicker.
+// program changed the list first.
 func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, rev store.Revision) (again bool, err error) {
 	list := c.add(old, catalogDay(now))
 	if old != nil && maps.Equal(old.Modules, list.Modules) || len(list.Modules) == 0 {
@@ -204,31 +209,34 @@ func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, 
 	return false, fmt.Errorf("the list of modules cannot be stored: %w", cmp.Or(res[0].Err, sweep.ErrSilent))
 }
 
-// add returns the list with the App's modules. What nobody has registered for
-// long goes.
+// add returns the list with the App's modules. It drops modules that no program
+// has registered for a long time.
 func (c *catalog) add(old *catalogRecord, day int64) *catalogRecord {
 	list := &catalogRecord{Modules: map[string]catalogModule{}}
 	if old != nil {
 		maps.Copy(list.Modules, old.Modules)
 	}
 	for _, m := range c.app.allModules() {
-		prefix := m.catalogPrefix()
-		if prefix == "" || m.catalog != c {
+		if m.catalogPrefix() == "" || m.catalog != c {
 			continue
 		}
-		was := list.Modules[prefix]
-		is := catalogModule{ByUser: m.bySession(), Seen: max(was.Seen, day), Hook: was.Hook}
-		if m.expired != nil {
-			is.Hook = max(was.Hook, day)
+		for _, name := range m.names() { // also where states may not have moved yet
+			prefix := keyspace.Module(m.scope.inKeys(), name)
+			was := list.Modules[prefix]
+			is := catalogModule{ByUser: m.bySession(), Seen: max(was.Seen, day), Hook: was.Hook}
+			if m.expired != nil {
+				is.Hook = max(was.Hook, day)
+			}
+			list.Modules[prefix] = is
 		}
-		list.Modules[prefix] = is
 	}
 	maps.DeleteFunc(list.Modules, func(_ string, m catalogModule) bool { return day-m.Seen > 2*catalogDays })
 	return list
 }
 
-// refresh announces the modules once a day for as long as the App runs. One
-// with a hook does so from its first sweep on, also if it stores nothing.
+// refresh announces the modules once a day for as long as the App runs. An App
+// with an OnExpire hook does so from its first sweep on, also if it stores
+// nothing.
 func (c *catalog) refresh(ctx context.Context) {
 	now := c.app.opts.Clock()
 	day := c.day.Load()
@@ -266,14 +274,14 @@ func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, stor
 	if err := json.Unmarshal(recs[0].Value, list); err != nil || recs[0].Version > 1 {
 		return nil, 0, &Error{
 			Code: ErrCorrupt, Phase: "decode", Err: err,
-			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + keyspace.Modules + " if nothing newer has written it",
+			Message: "the stored list of modules cannot be read; it was left as it is: delete the record " + keyspace.Modules + " unless a newer release has written it",
 		}
 	}
 	c.know(list)
 	return list, recs[0].Revision, nil
 }
 
-// know keeps the list where nobody else can change it.
+// know keeps the list if no other process can change it.
 func (c *catalog) know(list *catalogRecord) {
 	if c.backend.Features().SoleOwner {
 		c.known.Store(list)
@@ -301,7 +309,8 @@ func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
 	return list, err
 }
 
-// say logs, once for each text and module, what is left to the programs that register it.
+// say logs, once for each text and module, work that is left to the programs
+// that register the module.
 func (c *catalog) say(text, module string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -311,10 +320,10 @@ func (c *catalog) say(text, module string) {
 	}
 }
 
-// maxTold bounds what is remembered of what was logged.
+// maxTold bounds how many logged lines are remembered.
 const maxTold = 1000
 
-// deleteForeign removes what a session that has ended has in the store of
+// deleteForeign removes the states that an ended session has in the store for
 // modules that this App does not register.
 func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionRecord) error {
 	list, err := c.read(ctx)
@@ -322,8 +331,8 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 		return err
 	}
 	keys := c.app.foreignStates(list, id, rec)
-	// Nothing new can be stored for the session. So each round loses against the
-	// end of a change that was under way, at most.
+	// Nothing new can be stored for the session. So a round can lose only against
+	// the end of a change that was under way.
 	for range 10 {
 		if len(keys) == 0 {
 			return nil
@@ -332,7 +341,7 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 			return &Error{Code: storeCode(err), Err: err}
 		}
 	}
-	return &Error{Code: ErrUnavailable, Err: errors.New("states of other programs' modules change all the time")}
+	return &Error{Code: ErrUnavailable, Err: errors.New("other programs kept changing the session's states in their modules")}
 }
 
 // deleteRecords deletes records, whatever they hold, and returns the keys of
@@ -380,7 +389,7 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 	return again, nil
 }
 
-// newSweeper returns what removes what has expired in a store.
+// newSweeper returns the sweeper that removes expired records from a store.
 func newSweeper(a *base, s store.Store) *sweep.Sweeper {
 	return sweep.New(sweep.Config{
 		Store: s, Now: a.opts.Clock, MaxWait: a.opts.MaxWait, CommitTimeout: a.opts.CommitTimeout, MaxState: a.opts.MaxState,

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -24,7 +25,7 @@ func (m *module) installHooks(k *engine.Kind) {
 		k.Idle = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
 		}
-	case k.Backend.Features().SoleOwner: // elsewhere memory does not tell: see makeWay
+	case k.Backend.Features().SoleOwner: // on other stores memory is not enough: see makeWay
 		k.SetAside = func(ctx context.Context, rec *store.Record) error {
 			return sweep.SetAside(ctx, m.catalog.store, m.app.opts.Clock(), rec)
 		}
@@ -70,15 +71,14 @@ func (m *module) stored(rec *store.Record) (v any, err error) {
 	return v, err
 }
 
-// panicked tells OnError of a panic of the user's code, and goes on with it.
+// panicked reports a panic of user code to OnError, and panics again.
 func (m *module) panicked(ctx context.Context, action, phase, key string, p any) {
 	m.app.report(m.onError, m.app.newCall(ctx, m.name, action),
 		&Error{Code: ErrInternal, Module: m.name, Action: action, Phase: phase, KeyHash: keyHash(key), Err: panicError{p}})
 	panic(p)
 }
 
-// error completes what the engine returned. Errors of actions stay as they
-// are.
+// error completes an error of the engine. Errors of actions stay as they are.
 func (m *module) error(err error, action, key string) error {
 	var ee *engine.Error
 	if se, ok := err.(*Error); ok || !errors.As(err, &ee) {
@@ -103,7 +103,7 @@ func (m *module) after(ctx context.Context, call *Call, key string, fn func(cont
 	fn(ctx)
 }
 
-// adoptInto has the module's policy bring a guest's state into a stored one.
+// adoptInto merges a guest's state into a stored one by the module's policy.
 func (m *module) adoptInto(stored, guest any) (err error) {
 	if m.adopt == nil {
 		return nil
@@ -115,7 +115,7 @@ func (m *module) adoptInto(stored, guest any) (err error) {
 	if m.key == nil {
 		return nil
 	}
-	m.schema.CopyKeyFields(stored, key) // K0: they come from the action alone
+	m.schema.CopyKeyFields(stored, key) // K0: key fields come only from the action
 	return nil
 }
 
@@ -125,7 +125,7 @@ func (m *module) fits(v any) (bool, error) {
 	return len(encoded) <= m.app.opts.MaxState, err
 }
 
-// reportTooLarge tells that a guest's state has not come along.
+// reportTooLarge reports that a guest's state was not adopted.
 func (m *module) reportTooLarge(key, action string) {
 	m.app.report(m.onError, m.app.newCall(m.app.engine.Context(), m.name, action), m.tooLargeToAdopt(key, action))
 }
@@ -133,12 +133,31 @@ func (m *module) reportTooLarge(key, action string) {
 func (m *module) tooLargeToAdopt(key, action string) *Error {
 	return &Error{
 		Code: ErrTooLarge, Module: m.name, Action: action, Phase: "adopt", KeyHash: keyHash(key),
-		Err: errors.New("the guest's state did not come along: with it the stored state would exceed Options.MaxState"),
+		Err: errors.New("the guest's state was not adopted: the combined state would exceed Options.MaxState"),
 	}
 }
 
-// bring returns what becomes of the user's state when a guest's comes along;
-// none if the two together are too large.
+// warnBoth logs, once, that a key has states under several names of the module.
+// The caller may be a load, which must not wait for a hook.
+func (m *module) warnBoth(key string) {
+	if m.both.Swap(true) {
+		return
+	}
+	e := &Error{
+		Code: ErrConflict, Module: m.name, Phase: "load", KeyHash: keyHash(key),
+		Err: errors.New("a state is stored under several names of the module: the one under the newest counts, the others stay until the state is deleted"),
+	}
+	m.app.engine.Go(func(ctx context.Context) {
+		m.app.logger().LogAttrs(ctx, slog.LevelWarn, "stay: a state is stored under several names of its module; the one under the newest counts, the others stay until it is deleted",
+			slog.String("module", m.name), slog.String("key_hash", e.KeyHash))
+		if m.onError != nil || m.app.opts.OnError != nil { // else it would be logged again
+			m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), e)
+		}
+	})
+}
+
+// bring returns the user's state after it has adopted the guest's; none if the
+// two together are too large.
 func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	s := m.schema
 	if there.Revision == 0 {
@@ -154,11 +173,10 @@ func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	return engine.Result{Value: v}, nil
 }
 
-// makeWay sets aside expired records that are in the way of what the groups
-// create under their keys, if OnExpire has to hear of them. On a store with other owners
-// the engine cannot do that when it loads a state: that memory knows a key to
-// be absent says nothing of an expired record, which another process may have
-// made since.
+// makeWay sets aside expired records under the keys that the groups create, if
+// OnExpire has to get them. On a store with other owners the engine cannot do
+// that when it loads a state: another process may have made a record that has
+// expired since, while memory still knows the key to be absent.
 func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Group) error {
 	if c.backend.Features().SoleOwner {
 		return nil
@@ -196,13 +214,13 @@ func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Gro
 }
 
 // mayFollow reports whether an expired record may be under the key of a state
-// that is created, so that OnExpire has to hear of it.
+// that is created, so that OnExpire has to get it.
 func (c *catalog) mayFollow(key string) bool {
 	m, _, _ := c.app.stateOf(key)
 	return m != nil && (m.expired != nil || m.expiry > 0)
 }
 
-// heard reports whether some program runs OnExpire of the state with this key.
+// heard reports whether some program runs OnExpire for the state with this key.
 func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
 	if m, _, _ := c.app.stateOf(key); m.expired != nil {
 		return true, nil

@@ -7,17 +7,21 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
 )
 
-// A definition is a Module without its type: values are *S. It copies nothing.
+// A definition is a Module without its type: values are *S. It shares the
+// Module's maps.
 type definition struct {
 	name      string
+	formerly  []string // the oldest first
 	initial   any
 	assign    func(v any) any // returns a new *S to which *v was assigned; nil = by reflection
 	persist   Strategy
@@ -42,19 +46,21 @@ type module struct {
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
-	kind    *engine.Kind // of the states under keys; nil for ephemeral ones
-	guest   *engine.Kind // of the states of guests, and of ephemeral ones
-	catalog *catalog     // of the store that the states are in
+	kind    *engine.Kind // kind of the states under keys; nil for ephemeral modules
+	guest   *engine.Kind // kind of the states of guests, and of ephemeral modules
+	catalog *catalog     // catalog of the store that has the states
 	encoded []byte       // the initial state
-	strays  sync.Map     // Go fields of which it was told that stored ones are not read
+	strays  sync.Map     // Go fields for which the warning was logged
+	both    atomic.Bool  // the warning about states under several names was logged
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)
 
-// backend is that of the module's store.
+// backend is the backend of the module's store.
 func (m *module) backend() *engine.Backend { return m.catalog.backend }
 
-// makeKinds says where the module's states are kept.
+// makeKinds makes the kinds of the module's states, which say where they are
+// kept.
 func (m *module) makeKinds() {
 	backend := m.backend()
 	if !backend.Features().SoleOwner {
@@ -89,9 +95,70 @@ func (m *module) makeKinds() {
 	}
 }
 
-// refuse panics with a mistake in the definition.
+// names returns all names of the module, the newest first.
+func (m *module) names() []string {
+	names := append(slices.Clone(m.formerly), m.name)
+	slices.Reverse(names)
+	return names
+}
+
+// find makes the store find states under former names.
+func (m *module) find() {
+	for _, k := range m.kinds() {
+		if len(m.formerly) == 0 || k.Backend == nil {
+			continue
+		}
+		scope, _, _ := keyspace.Split(k.Prefix)
+		p := &rename.Prefixes{Now: k.Prefix, Both: m.warnBoth}
+		for _, name := range m.names()[1:] {
+			p.Former = append(p.Former, keyspace.Prefix(scope, name))
+		}
+		m.catalog.store.Add(p)
+	}
+}
+
+// refuse panics, naming a mistake in the definition.
 func (m *module) refuse(why string) {
 	panic(fmt.Sprintf("stay.Register: module %q: %s", m.name, why))
+}
+
+func (m *module) checkName() {
+	const valid = "use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot"
+	if !validName.MatchString(m.name) {
+		m.refuse("the name is not valid: " + valid)
+	}
+	m.formerly = slices.Clone(m.formerly)
+	for i, name := range m.formerly {
+		switch {
+		case !validName.MatchString(name):
+			m.refuse(fmt.Sprintf("the former name %q is not valid: %s", name, valid))
+		case name == m.name:
+			m.refuse("Formerly has the module's own name: remove it")
+		case slices.Contains(m.formerly[:i], name):
+			m.refuse(fmt.Sprintf("Formerly has %q twice: remove one", name))
+		}
+	}
+	if n := len(m.formerly); n > rename.Most {
+		m.refuse(fmt.Sprintf("Formerly has %d names, at most %d can be looked for: remove the oldest, once no state is stored under it", n, rename.Most))
+	}
+}
+
+// checkOthers checks that no other module of the App has or had one of the names.
+func (m *module) checkOthers(now, former map[string]*module) {
+	if now[m.name] != nil {
+		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
+	}
+	if other := former[m.name]; other != nil {
+		m.refuse(fmt.Sprintf("the name is a former one of module %q, which finds its states there: use another name, or remove it from that module's Formerly", other.name))
+	}
+	for _, name := range m.formerly {
+		if now[name] != nil {
+			m.refuse(fmt.Sprintf("Formerly has %q, which is the name of another module: remove it, or give that module another name", name))
+		}
+		if other := former[name]; other != nil {
+			m.refuse(fmt.Sprintf("Formerly has %q, and so has that of module %q: remove it from one of them", name, other.name))
+		}
+	}
 }
 
 func (m *module) checkSchema() {
@@ -119,12 +186,12 @@ func (m *module) checkStrategy() {
 	fields := m.schema.KeyFields()
 	switch {
 	case m.key == nil && len(fields) > 0:
-		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", which only a key computed from the state needs: remove the tag", fields[0]))
+		m.refuse(fmt.Sprintf("field %s is tagged stay:\"key\", but the module has no key function that reads it: remove the tag, or use WithKey", fields[0]))
 	case m.key == nil:
 	case m.key.typ != m.schema.Type():
-		m.refuse(fmt.Sprintf("the key function takes a *%v, the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
+		m.refuse(fmt.Sprintf("the key function takes a *%v, but the state is a %v: use one type for both", m.key.typ, m.schema.Type()))
 	case !m.key.calls && len(fields) == 0:
-		m.refuse("no field says who the owner is: tag the fields that the key function reads with stay:\"key\"")
+		m.refuse("no field is tagged stay:\"key\": tag the fields that the key function reads")
 	case !m.key.calls:
 		if key := m.key.key(nil, m.schema.Initial()); key != "" {
 			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
@@ -134,11 +201,12 @@ func (m *module) checkStrategy() {
 		m.refuse("ResetOnPageLoad would let one browser reset the state of others: use it with PerSession, PerUser or WithKey, or call Reset")
 	}
 	if m.adopt != nil && m.scope != scopeUser && m.scope != scopeKey {
-		m.refuse("Adopt has no effect without a key that may appear: remove it, or use PerUser or WithKey")
+		m.refuse("Adopt has no effect, because this state never moves from a guest to a key: remove it, or use PerUser or WithKey")
 	}
 }
 
-// checkStore checks that the module's own store, if it has one, will do.
+// checkStore checks that the module's own store, if it has one, has the needed
+// features.
 func (m *module) checkStore() {
 	switch {
 	case m.store == nil:
@@ -147,7 +215,7 @@ func (m *module) checkStore() {
 	case !m.store.Features().Groups:
 		m.refuse("its store has no atomic groups (Features.Groups), which expiry needs: use one that has them")
 	case m.scope == scopeUser || m.scope == scopeKey:
-		m.refuse("its states change hands in one step with the session's record, which is in the App's store: remove Store")
+		m.refuse("its states are written in one group with the session's record, which is in the App's store: remove Store")
 	}
 }
 
@@ -171,15 +239,15 @@ func (m *module) checkTimes() {
 	case m.persist == nil && m.debounce > 0:
 		m.refuse("Debounce has no effect on a state that is not stored: remove it, or set Persist")
 	case m.persist == nil && m.expiry > 0:
-		m.refuse("Expiry has no effect on an ephemeral state, which goes with its session: remove it, or set Persist")
+		m.refuse("Expiry has no effect on an ephemeral state, which ends with its session: remove it, or set Persist")
 	case m.expiry > 0 && m.expiry < time.Millisecond:
 		m.refuse("Expiry is shorter than a millisecond: make it longer")
 	case m.expired != nil && m.scope == scopeGlobal && m.expiry == 0:
 		m.refuse("OnExpire has no effect on a state that never expires: remove it, or set Expiry")
 	case m.expired != nil && m.persist != nil && !m.backend().Features().Expire:
-		m.refuse("OnExpire needs a store that finds what has expired (Features.Expire): use one that does, or remove the hook")
+		m.refuse("OnExpire needs a store that can find expired records (Features.Expire): use one that can, or remove the hook")
 	case m.debounce > 0 && !m.backend().Features().SoleOwner:
-		m.refuse("Debounce keeps changes in memory for a while, where others that use the store would not see them, and the store is shared (Features.SoleOwner is false): remove Debounce, or open the store as its only owner")
+		m.refuse("Debounce keeps changes in memory for a while, and the store is shared (Features.SoleOwner is false), so other processes would not see them: remove Debounce, or open the store as its only owner")
 	}
 }
 

@@ -12,41 +12,52 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/running"
 )
 
-// A registry is the modules of an App and the stores that have their states.
+// A registry holds the modules of an App and the stores of their states.
 type registry struct {
 	*base
 	backend *engine.Backend // of the App's store
 
 	mu       sync.RWMutex
 	modules  map[string]*module
-	catalog  *catalog   // of the App's store
-	catalogs []*catalog // of all stores that hold the App's states, that of sessions first
+	former   map[string]*module // by former names
+	renamed  []renaming         // of each module the newest first
+	catalog  *catalog           // of the App's store
+	catalogs []*catalog         // of all stores that hold the App's states, the sessions' store first
 
 	pageResets pageResets
 
-	// listed is the session with this ID as its record says.
+	// listed returns the session with this ID, as its record says.
 	listed func(id string, rec *sessionRecord) *Session
 }
 
 func newRegistry(o Options) *registry {
-	return &registry{base: &base{opts: o, limits: newLimits()}, modules: map[string]*module{}}
+	b := &base{opts: o, limits: newLimits()}
+	if o.Development {
+		b.running = new(running.Set)
+	}
+	return &registry{base: b, modules: map[string]*module{}, former: map[string]*module{}}
 }
 
 func (a *registry) add(m *module) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if a.modules[m.name] != nil {
-		panic(fmt.Sprintf("stay.Register: module %q is registered twice: give each module of an App its own name", m.name))
+	m.checkOthers(a.modules, a.former)
+	for _, name := range m.names()[1:] {
+		a.former[name] = m
+		a.renamed = append(a.renamed, renaming{name, m.name})
 	}
 	a.modules[m.name] = m
+	m.find()
 	m.catalog.registered.Add(1)
 	a.pageResets.add(m)
 }
 
-// reportFault is told by the engine of failed loads and saves. A session that
-// may not begin is none: its caller is told, and many more would follow.
+// reportFault gets failed loads and saves from the engine. A session that
+// exceeds MaxNewSessions is not one of them: its caller gets the error, and
+// many more would follow.
 func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 	if errors.Is(err, errNewSessions) {
 		return
@@ -57,7 +68,7 @@ func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 	call := a.newCall(a.engine.Context(), "", "")
 	e := toError(err)
 	var hook func(*Call, *Error)
-	if m != nil && (m.kind == k || m.guest == k) { // and no session's record
+	if m != nil && (m.kind == k || m.guest == k) { // and not the record of a session
 		call.module, e.Module, hook = m.name, m.name, m.onError
 	}
 	if e.Phase == "" || phase == "save" { // whatever made it fail
@@ -70,12 +81,17 @@ func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 }
 
 // stateOf returns the module and kind of a state's record, and the key of the
-// state; nil if the record is none of a module of this App.
+// state; nil if no module of this App has the record. The record may be stored
+// under a former name.
 func (a *registry) stateOf(key string) (*module, *engine.Kind, string) {
-	_, name, _ := keyspace.Split(key)
+	scope, name, id := keyspace.Split(key)
 	a.mu.RLock()
 	m := a.modules[name]
+	former := a.former[name]
 	a.mu.RUnlock()
+	if former != nil {
+		m, key = former, keyspace.Prefix(scope, former.name)+id
+	}
 	if m != nil {
 		for _, k := range m.kinds() {
 			if id, ok := strings.CutPrefix(key, k.Prefix); ok {
@@ -91,15 +107,15 @@ func (m *module) kinds() []*engine.Kind {
 	return slices.DeleteFunc([]*engine.Kind{m.kind, m.guest}, func(k *engine.Kind) bool { return k == nil })
 }
 
-// A sessionState is a state that goes when its session goes.
+// A sessionState is a state that ends with its session.
 type sessionState struct {
 	module *module
 	kind   *engine.Kind
 	key    string
 }
 
-// statesOfSession returns where the states of a session are: those that can
-// exist, whether they do or not.
+// statesOfSession returns the places of a session's states: all that can exist,
+// whether they do or not.
 func (a *registry) statesOfSession(id string, rec *sessionRecord) []sessionState {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -121,9 +137,9 @@ func (a *registry) statesOfSession(id string, rec *sessionRecord) []sessionState
 	return out
 }
 
-// keepGuests notes a use of the session for what it has in memory only, which
-// is kept for as long as the session is used: see [Module.Persist]. It is called
-// where the session slides, so about once in a tenth of Options.IdleTimeout.
+// keepGuests notes a use of the session for its states in memory, which are
+// kept as long as the session is used: see [Module.Persist]. It is called when
+// the session slides, so about once in a tenth of Options.IdleTimeout.
 func (a *registry) keepGuests(id string, rec *sessionRecord, now time.Time) {
 	for _, st := range a.statesOfSession(id, rec) {
 		if st.kind.Backend == nil {
@@ -144,15 +160,23 @@ func (a *registry) allModules() []*module {
 	return slices.SortedFunc(maps.Values(a.modules), func(x, y *module) int { return strings.Compare(x.name, y.name) })
 }
 
+// A renaming is a former name of a module and the present one.
+type renaming struct{ former, now string }
+
+// allRenamed returns all of them; the list must not be changed.
+func (a *registry) allRenamed() []renaming {
+	a.mu.RLock()
+	defer a.mu.RUnlock()
+	return a.renamed
+}
+
 // register adds a module; see Register.
 func (a *registry) register(d definition) *module {
 	m := &module{definition: d, app: a}
-	switch {
-	case m.name == "":
+	if m.name == "" {
 		panic(fmt.Sprintf("stay.Register: a module with state %T has no name: set Module.Name", d.initial))
-	case !validName.MatchString(m.name):
-		m.refuse("the name is not valid: use 1 to 64 letters, digits, '-', '_' and '.', not beginning with a dot")
 	}
+	m.checkName()
 	m.checkSchema()
 	m.checkStrategy()
 	m.checkStore()
@@ -168,7 +192,7 @@ func (a *registry) register(d definition) *module {
 	return m
 }
 
-// storeName says which store is meant, where there are several.
+// storeName names the store in errors.
 func (a *registry) storeName(b *engine.Backend) string {
 	if b == a.backend {
 		return "the store"
@@ -189,7 +213,7 @@ func (a *registry) storeName(b *engine.Backend) string {
 // when one registers, so that requests read it without a lock.
 type pageResets struct{ list atomic.Pointer[[]*module] }
 
-// all returns the modules; it must not be changed.
+// all returns the modules; the caller must not change the list.
 func (p *pageResets) all() []*module {
 	if list := p.list.Load(); list != nil {
 		return *list
@@ -205,15 +229,15 @@ func (p *pageResets) add(m *module) {
 	}
 }
 
-// A target is the instance of a module that a session has, as its record
-// stands.
+// A target is the instance of a module that a session has, according to its
+// record.
 type target struct {
 	kind *engine.Kind
 	id   string // the instance's key within the kind
-	key  string // of the state's owner; "" for the states of sessions and guests
-	// attached: the session was attached to the key by a change of state, when
-	// its record had this birth. If the record has gone since, the session is
-	// a guest again, also if another record has come in its place.
+	key  string // key of the state's owner; "" for the states of sessions and guests
+	// attached: a change of state attached the session to the key, when the key's
+	// record had this birth. If that record was deleted since, the session is a
+	// guest again, even if the key has a new record.
 	attached bool
 	birth    engine.Birth
 }
@@ -256,14 +280,14 @@ func (m *module) locate(id string, rec *sessionRecord) target {
 	return target{kind: m.guest, id: id}
 }
 
-// detached is what locate returns for a session whose key has no state.
+// detached returns the target of a session whose key has no state.
 func (m *module) detached(id string, rec *sessionRecord) target {
 	return m.keyed(m.stateKey(id, rec, m.schema.Initial()), id, m.moves(rec))
 }
 
 // moves numbers the guests that the session has had of the module. A user who
 // leaves the session and a change of the key begin a new one. A login of a
-// session that was nobody's does not: what nobody did becomes the user's.
+// guest's session does not: the guest's work becomes the user's.
 func (m *module) moves(rec *sessionRecord) uint32 {
 	if rec == nil {
 		return 0
@@ -272,8 +296,8 @@ func (m *module) moves(rec *sessionRecord) uint32 {
 	return past.Left + past.Keys[m.name].Moves
 }
 
-// sameOwner reports whether the session has not changed hands between two of
-// its records, as far as the module is concerned.
+// sameOwner reports whether the session has the same owner in two of its
+// records, as far as the module is concerned.
 func (m *module) sameOwner(a, b *sessionRecord) bool {
 	if !m.keyedScope() {
 		return true
@@ -286,9 +310,9 @@ func (m *module) sameOwner(a, b *sessionRecord) bool {
 func (m *module) keyedScope() bool { return m.scope == scopeUser || m.scope == scopeKey }
 
 // keyed returns the target of a key, or the guest's of the session if the key
-// is "". Each change of the key and of the user begins a new guest, so that one
-// whose state was taken along, or is somebody else's, is out of reach from that
-// moment on.
+// is "". Each change of the key and of the user begins a new guest, so that a
+// guest whose state was adopted, or is somebody else's, is out of reach from
+// that moment on.
 func (m *module) keyed(key, id string, moves uint32) target {
 	if key != "" {
 		return target{kind: m.kind, id: key, key: key}
@@ -304,8 +328,8 @@ func (m *module) sessionKey(id string, rec *sessionRecord) string {
 	return m.stateKey(id, rec, m.schema.Initial())
 }
 
-// stateKey computes the key of v. The key function sees the session as its
-// record says, without any way to change it.
+// stateKey computes the key of v. The key function gets the session as its
+// record says, and cannot change it.
 func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 	if !m.key.calls {
 		return m.key.key(nil, v)
@@ -319,12 +343,12 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 func (m *module) longKey(key string) error {
 	return &Error{
 		Code: ErrInvalid, Module: m.name, Phase: "resolve", KeyHash: keyHash(key), Message: "the key is too long",
-		Err: fmt.Errorf("a key of %d bytes, up to %d are taken", len(key), maxKey),
+		Err: fmt.Errorf("the key has %d bytes, the limit is %d", len(key), maxKey),
 	}
 }
 
-// keepsNoCookie reports whether a change of the key renews the cookie.
-func (m *module) keepsNoCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
+// renewsCookie reports whether a change of the key renews the cookie.
+func (m *module) renewsCookie() bool { return !m.app.opts.KeepCookieOnKeyChange }
 
 // guestWaits reports whether a login of another program has left a guest's
 // state of the module.
@@ -350,7 +374,8 @@ func (a *registry) hookElsewhere(list *catalogRecord, key string) bool {
 	})
 }
 
-// A foreignModule is one of the store's that this App does not register.
+// A foreignModule is a module in the store's list that this App does not
+// register.
 type foreignModule struct {
 	scope, name string
 	byUser      bool
@@ -372,7 +397,7 @@ func (a *registry) foreign(list *catalogRecord) (all []foreignModule) {
 	return all
 }
 
-// foreignStates returns the keys in the store of what a session can have of
+// foreignStates returns the keys that a session can have in the store for
 // modules that this App does not register.
 func (a *registry) foreignStates(list *catalogRecord, id string, rec *sessionRecord) (keys []string) {
 	for _, m := range a.foreign(list) {

@@ -16,7 +16,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// moduleType is what the engine needs to know of a module's states.
+// moduleType tells the engine about a module's states.
 type moduleType struct {
 	*module
 	guest bool // of guests' and ephemeral states
@@ -43,7 +43,7 @@ func (m *module) Settle(v, from, extra any, encoded []byte) (settled, result any
 	return settled, result, bytes + x.Bytes(), nil
 }
 
-// invalid is for a value that only JSON shows to be one that cannot be kept.
+// invalid is the error for a value that JSON cannot hold.
 func (m *module) invalid(err error) error {
 	return &Error{Code: ErrInvalid, Module: m.name, Phase: "run", Message: "the state holds a value that cannot be stored", Err: err}
 }
@@ -72,7 +72,7 @@ func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (l 
 		}
 	}
 	switch {
-	case t.created != nil: // what a hook left is kept like what a change left
+	case t.created != nil: // the changes of a hook are kept like those of an action
 		if l.Value, _, l.Bytes, err = t.schema.Settle(l.Value, nil, l.Encoded); err != nil {
 			return engine.Loaded{}, t.invalid(err)
 		}
@@ -88,7 +88,7 @@ func (t moduleType) Load(ctx context.Context, key string, rec *store.Record) (l 
 	return l, nil
 }
 
-// owner is the key of v, where it follows from the state alone.
+// owner returns the key of v, if it follows from the state alone.
 func (m *module) owner(v any) string {
 	if m.key == nil || m.key.calls {
 		return ""
@@ -96,8 +96,8 @@ func (m *module) owner(v any) string {
 	return m.key.key(nil, v)
 }
 
-// checkOwner refuses a record that says it belongs to another key (K7). One
-// that does not say whose it is is completed by the login that attaches to it.
+// checkOwner refuses a record that says it belongs to another key (K7). The
+// login that attaches to a record without an owner completes it.
 func (t moduleType) checkOwner(key string, v any) error {
 	if t.guest {
 		key = ""
@@ -128,18 +128,17 @@ func (m *module) checkVersions() {
 	for _, n := range slices.Sorted(maps.Keys(m.migrate)) {
 		switch {
 		case n < 1:
-			m.refuse(fmt.Sprintf("Migrate has a step %d, but the first version is 1: name each step by the version that it starts from", n))
+			m.refuse(fmt.Sprintf("Migrate has a step %d, but the first version is 1: number each step by the version that it starts from", n))
 		case n >= m.version:
 			m.refuse(fmt.Sprintf("Migrate has a step %d, which makes version %d, but Version is %d: raise Version, or remove the step", n, n+1, m.version))
 		case m.migrate[n] == nil:
 			m.refuse(fmt.Sprintf("step %d of Migrate is nil: give it a function", n))
 		}
 	}
-	// As many steps as there are below Version-1 stand in a row, or one of
-	// the row is missing.
+	// oldest counts the steps, so a gap shows as a missing step of this row.
 	for n := m.oldest(); n < m.version; n++ {
 		if m.migrate[n] == nil {
-			m.refuse(fmt.Sprintf("Migrate has no step %d, but one from an earlier version: add the step, or remove those before it", n))
+			m.refuse(fmt.Sprintf("Migrate has no step %d, but has a step from an earlier version: add the missing step, or remove the earlier ones", n))
 		}
 	}
 }
@@ -147,17 +146,17 @@ func (m *module) checkVersions() {
 // oldest is the first version whose records can be read.
 func (m *module) oldest() int { return m.version - len(m.migrate) }
 
-// decode makes a state of a record's value, which stays as it is. Every error
-// means that the record cannot be read.
+// decode returns the state in a record's value, which it does not change. Every
+// error means that the record cannot be read.
 func (m *module) decode(version int, value []byte) (any, *schema.Extra, error) {
 	if version == 0 {
 		version = 1
 	}
 	switch {
 	case version > m.version:
-		return nil, nil, fmt.Errorf("the record has schema version %d, this program knows up to %d", version, m.version)
+		return nil, nil, fmt.Errorf("the record has schema version %d, but this program reads versions up to %d", version, m.version)
 	case version < m.oldest():
-		return nil, nil, fmt.Errorf("the record has schema version %d, this program knows from %d on: Migrate has no step %[1]d", version, m.oldest())
+		return nil, nil, fmt.Errorf("the record has schema version %d, but this program reads versions from %d on: Migrate has no step %[1]d", version, m.oldest())
 	case version < m.version:
 		migrated, err := m.migrated(version, value)
 		if err != nil {
@@ -172,17 +171,17 @@ func (m *module) decode(version int, value []byte) (any, *schema.Extra, error) {
 	return v, extra, err
 }
 
-// warnStray says once for each field that records have it under a name that it
-// does not have any more: what is stored there is kept, but nobody reads it.
+// warnStray logs, once for each field, that records have it under a name that
+// it does not have any more: the stored value is kept, but not read.
 func (m *module) warnStray(s schema.Stray) {
 	if _, told := m.strays.LoadOrStore(s.Field, true); told {
 		return
 	}
-	m.app.logger().Warn("stay: a stored field is not read, as a field of the state has another name in JSON; if its json tag was added or changed, give it the stored name, or rename what is stored in a step of Migrate",
+	m.app.logger().Warn("stay: a stored field is not read, because the field of the state has another name in JSON; if its json tag was added or changed, give it the stored name, or rename the stored field in a step of Migrate",
 		slog.String("module", m.name), slog.String("stored", s.Stored), slog.String("field", s.Field), slog.String("name", s.Name))
 }
 
-// migrated returns what the steps from version on make of a record's value.
+// migrated returns a record's value after the steps from version on.
 func (m *module) migrated(version int, value []byte) ([]byte, error) {
 	if err := jsonwalk.Check(value); err != nil {
 		return nil, err
@@ -202,7 +201,7 @@ func (m *module) migrated(version int, value []byte) ([]byte, error) {
 	return out, nil
 }
 
-// runStep returns what one step made: valid JSON, or an error.
+// runStep returns the result of one step: valid JSON, or an error.
 func runStep(step func(json.RawMessage) (json.RawMessage, error), value []byte) (out []byte, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -213,7 +212,7 @@ func runStep(step func(json.RawMessage) (json.RawMessage, error), value []byte) 
 		return nil, err
 	}
 	if err := jsonwalk.Check(out); err != nil {
-		return nil, fmt.Errorf("it returned what is not JSON: %w", err)
+		return nil, fmt.Errorf("it returned invalid JSON: %w", err)
 	}
 	return out, nil
 }

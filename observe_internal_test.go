@@ -13,13 +13,14 @@ import (
 
 type flat struct{ N int }
 
-// An App without Metrics and Tracer has nothing that observes it: its store is
-// wrapped for its errors only, and what a change allocates is what it needs itself.
+// An App without Metrics and Tracer has no observer: its store is wrapped only
+// for its errors, and a change allocates only what it needs itself.
 func TestUnobservedAppCostsNothing(t *testing.T) {
 	st := memstore.New()
 	app := New(st, nil)
 	defer app.Close(context.Background())
-	if app.observer != nil || app.observer.engine() != nil || app.backend.Store() != store.Store(catalogStore{hiding.Store{Store: st}, app.catalog}) {
+	if app.observer != nil || app.observer.engine() != nil || app.catalog.of != (hiding.Store{Store: st}) ||
+		app.backend.Store() != store.Store(catalogStore{app.catalog.store, app.catalog}) {
 		t.Error("something observes the App")
 	}
 	if n := testing.AllocsPerRun(100, func() {
@@ -48,8 +49,8 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	}
 }
 
-// fewestAllocs returns how many allocations fn makes when it finds in the pools
-// what it left there: they drop some of it, under the race detector often.
+// fewestAllocs returns the number of allocations that fn makes when the pools
+// are full. Pools drop objects, often under the race detector.
 func fewestAllocs(fn func()) float64 {
 	fewest := testing.AllocsPerRun(1, fn)
 	for range 200 {
@@ -73,8 +74,9 @@ func TestObservedByHalf(t *testing.T) {
 	}
 }
 
-// A commit failed where the store did not know, or rejected a group, with the
-// others of its groups or without; a conflict is no failure.
+// A commit has failed if the store does not know the outcome of a group, or
+// rejects one, whatever the outcome of the other groups; a conflict is not a
+// failure.
 func TestCodeOfACommit(t *testing.T) {
 	applied, conflict := store.Result{Outcome: store.Applied}, store.Result{Outcome: store.Conflict}
 	rejected := func(err error) store.Result { return store.Result{Outcome: store.Rejected, Err: err} }
@@ -105,8 +107,7 @@ type noMetrics struct{}
 func (noMetrics) Measure(context.Context, Measurement)       {}
 func (noMetrics) Observe(string, func() int64) (stop func()) { return func() {} }
 
-// BenchmarkObserved compares changes of an App that is observed with those of
-// one that is not.
+// BenchmarkObserved compares changes of an App with and without an observer.
 func BenchmarkObserved(b *testing.B) {
 	for name, opts := range map[string]*Options{
 		"off": nil, "metrics": {Metrics: noMetrics{}}, "both": {Metrics: noMetrics{}, Tracer: noTracer{}},

@@ -15,116 +15,117 @@ type Options struct {
 	// Clock is used for expiry and cookies; default time.Now. Waiting is
 	// always measured in real time.
 	Clock func() time.Time
-	// Logger gets what concerns no caller: failures that no OnError hook
-	// takes, state that comes near its limits. Default slog.Default().
+	// Logger gets messages that concern no caller: failures without an OnError
+	// hook, states that come near their limits. Default slog.Default().
 	Logger *slog.Logger
-	// IdleTimeout ends a session that was not used for so long; default 24 h,
-	// or Lifetime if that is shorter. At least 2 s. What belongs to the session
-	// alone goes with it: see GuestMode.
+	// IdleTimeout ends a session that was not used for this long; default 24 h, or
+	// Lifetime if that is shorter. At least 2 s. States of the session end with
+	// it: see GuestMode.
 	IdleTimeout time.Duration
-	// Lifetime ends a session however much it is used; default 30 days.
-	// State of a session is kept for so long at most, in memory and in a store
-	// with Features.Expire; in other stores it is absent then, and may stay.
+	// Lifetime ends a session however much it is used; default 30 days. A
+	// session's states are kept no longer, in memory and in a store with
+	// Features.Expire. In other stores their records may stay, but nobody can
+	// reach them.
 	Lifetime time.Duration
-	// MaxInstances bounds how many states are kept in memory, sessions'
-	// records included; default 100,000. Beyond it, about the least recently
-	// used are evicted and loaded again when they are next used, those that were
-	// used once before those that were used again. If all are in use, a further
-	// one is ErrBusy. Up to a sixteenth as many keys are remembered beside them
-	// for which nothing is stored.
+	// MaxInstances bounds how many states are kept in memory, sessions' records
+	// included; default 100,000. Beyond it, roughly the least recently used are
+	// evicted and loaded again at their next use; states that were used once go
+	// before states that were used again. If all are in use, one more is ErrBusy.
+	// In addition, up to a sixteenth as many keys are remembered that have no
+	// stored state.
 	MaxInstances int
-	// MaxBytes bounds the bytes of memory that the stored states take which are
-	// kept there, and in the same way those of the ephemeral ones; default
-	// 256 MiB each. Beyond it the same happens as beyond MaxInstances and
-	// MaxGuests. Values are counted as they are, whatever their encoded size.
-	// Copies that changes work on come on top, and so does what the garbage
-	// collector has not removed yet.
+	// MaxBytes bounds, in bytes, the memory of the stored states that are kept in
+	// memory, and separately that of the ephemeral ones; default 256 MiB each.
+	// Beyond it the same happens as beyond MaxInstances and MaxGuests. Values
+	// count with their size in memory, not their encoded size. Copies that changes
+	// work on are not included, nor is garbage that is not collected yet.
 	MaxBytes int64
 	// MaxGuests bounds how many ephemeral states there are; default 100,000.
-	// Beyond it about the least recently used are dropped, which is logged: those
-	// that were used once before those that a later request used again, as long
-	// as the latter are no more than three quarters.
+	// Beyond it roughly the least recently used are dropped, which is logged:
+	// states that were used once go before states that a later request used again,
+	// as long as the latter are at most three quarters.
 	MaxGuests int
 	// MaxState bounds the encoded size of one state in bytes; default 1 MiB. In
-	// memory a state may take many times as much, as its shape is.
-	// A change beyond it is ErrTooLarge; beyond half of it a warning is logged.
+	// memory a state may take many times as much, depending on its type. A change
+	// beyond it is ErrTooLarge; beyond half of it a warning is logged.
 	MaxState int
 	// MaxWaiters bounds how many changes of one state may wait; default 1024.
 	// One more is ErrBusy.
 	MaxWaiters int
-	// MaxWait bounds how long a change waits for the changes before it, for
-	// its turn to be stored when the store is slow, and how long it is tried
-	// again after conflicts if the caller's context has no deadline; default
-	// 10 s.
+	// MaxWait bounds how long a change waits for earlier changes, how long it
+	// waits to be stored when the store is slow, and how long it is repeated after
+	// conflicts if the caller's context has no deadline; default 10 s.
 	MaxWait time.Duration
-	// CommitTimeout bounds each call that stores something, and how long the
-	// outcome of one is asked for again before the change is ErrUnknown; default
-	// 10 s. So with a store that hangs a change takes MaxWait and up to three
-	// times as long as this.
+	// CommitTimeout bounds each call that stores something, and how long the App
+	// asks again for an unknown outcome before the change is ErrUnknown; default
+	// 10 s. So with a store that hangs a change takes up to MaxWait plus three
+	// times CommitTimeout.
 	CommitTimeout time.Duration
-	// MaxNewSessions bounds how many sessions may begin to be stored in a
-	// second, by this App; default 1000. It slows down clients that send no
-	// cookies: they fill the store with no more than so many sessions for each
-	// second of IdleTimeout. A second's worth may come at once. One more is
-	// ErrBusy, which leaves nothing in the store and may be tried again a
-	// second later, with the cookie that its response has set already or
-	// without. Sessions that are stored go on undisturbed, and those that only
-	// read, or use nothing but ephemeral and Global state, do not count.
+	// MaxNewSessions bounds how many new sessions this App stores in a second;
+	// default 1000. It slows down clients that send no cookies: they fill the
+	// store with at most this many sessions for each second of IdleTimeout. All
+	// sessions of one second may come at once. One more is ErrBusy. It leaves
+	// nothing in the store, and the client may try again a second later, with or
+	// without the cookie that the response has set. Stored sessions are not
+	// affected. Sessions that only read, or use only ephemeral and Global state,
+	// do not count.
 	MaxNewSessions int
-	// Guests says where the states of sessions are kept that belong to nobody
-	// else: ephemeral ones, and those of PerUser, WithKey and ResolveKey
-	// modules before there is a key. How long they are kept is said at
-	// GuestMode. Default GuestMemory on a store with a sole owner, GuestStored
-	// on others.
+	// Guests says where the states of guests are kept: ephemeral ones, and those
+	// of PerUser, WithKey and ResolveKey modules before there is a key. GuestMode
+	// says how long they are kept. Default GuestMemory on a store with a sole
+	// owner, GuestStored on others.
 	Guests GuestMode
 	// StickySessions says that all requests of a session reach the same
 	// process, which allows GuestMemory on a store without a sole owner.
 	StickySessions bool
 	// KeepCookieOnKeyChange leaves the session's cookie as it is when a state's
 	// key changes, as at a login. The default, a new cookie and the old one
-	// refused, keeps an attacker who has planted or learnt a cookie from being
-	// logged in with it.
+	// refused, keeps an attacker who has planted or learnt a cookie from becoming
+	// logged in.
 	KeepCookieOnKeyChange bool
-	// OnError is told of every failed load, save, decode, hook and panic of
-	// modules that have no OnError of their own, and of sessions: once for
-	// each failure, however many callers it had, and before one of them gets
-	// its error, unless all have left. It may be called concurrently. Changing
-	// state with its context is ErrNested. A hook that panics, or ends its
-	// goroutine, which is its own, is logged. Errors that an action returns go
-	// to its caller only. Default: they are logged.
+	// OnError gets every failed load, save, decode, hook and panic of sessions and
+	// of modules without an OnError of their own: once for each failure, however
+	// many callers it had, and before a caller gets the error, unless the contexts
+	// of all callers are done. It may be called concurrently. Changing state with
+	// its context is ErrNested. A hook that panics, or ends its goroutine, is
+	// logged. Errors that an action returns go to its caller only. Default: they
+	// are logged.
 	OnError func(*Call, *Error)
-	// Metrics, if set, takes measurements of what the App does: how long
-	// changes take and wait, how many are stored together, what memory holds,
-	// what fails. [AllMetrics] says which there are.
+	// Metrics, if set, takes measurements of the App's work: how long changes take
+	// and wait, how many are stored together, what memory holds, what fails.
+	// [AllMetrics] lists them.
 	Metrics Metrics
 	// Tracer, if set, makes a span of every change of a state or a session.
 	Tracer Tracer
-	// Development adds to error answers what helps a developer, such as the
-	// names of the actions there are.
+	// Development helps while a program is being written: the answer to a failed
+	// request shows its cause, refused requests are logged, and what is probably a
+	// mistake but no error is logged as a warning. It shows internals to clients
+	// and costs about two microseconds for each change, so leave it out in
+	// production.
 	Development bool
 }
 
 // A GuestMode says where the states of guests and ephemeral states are kept.
 // How long is the same everywhere: as long as their session, which ends when it
-// was not used for Options.IdleTimeout, whatever it was used for, when
-// Options.Lifetime is over, or when somebody ends it. A state goes earlier when
-// its Module.Expiry is over, when the guest gets a key, as by a login, and when
-// what keeps it does not last: see GuestMemory.
+// was not used at all for Options.IdleTimeout, when Options.Lifetime is over,
+// or when somebody ends it. A state ends earlier when its Module.Expiry is
+// over, when the guest gets a key, as by a login, and when memory loses it: see
+// GuestMemory.
 type GuestMode uint8
 
 const (
 	_ GuestMode = iota // by the store
-	// GuestMemory keeps them in memory. There about the least recently used are
+	// GuestMemory keeps them in memory. Roughly the least recently used are
 	// dropped when there are too many (Options.MaxGuests) or they take too much
-	// (Options.MaxBytes), and all when the process ends.
+	// memory (Options.MaxBytes), and all when the process ends.
 	GuestMemory
 	// GuestStored keeps them in the store. One without Features.Expire may have
 	// them for longer, out of reach.
 	GuestStored
 )
 
-// withDefaults returns a copy with every field set. It panics on values that
-// make no sense.
+// withDefaults returns a copy with every field set. It panics on invalid
+// values.
 func (o *Options) withDefaults() Options {
 	var out Options
 	if o != nil {
@@ -152,10 +153,10 @@ func (o *Options) withDefaults() Options {
 	atLeast("MaxWait", out.MaxWait, time.Millisecond)
 	atLeast("CommitTimeout", out.CommitTimeout, time.Millisecond)
 	if out.MaxState > math.MaxInt32 {
-		panic(fmt.Sprintf("stay.New: Options.MaxState is %d: at most %d bytes can be set", out.MaxState, math.MaxInt32))
+		panic(fmt.Sprintf("stay.New: Options.MaxState is %d: set at most %d bytes", out.MaxState, math.MaxInt32))
 	}
 	if out.Guests > GuestStored {
-		panic("stay.New: Options.Guests is neither GuestMemory nor GuestStored")
+		panic("stay.New: Options.Guests must be GuestMemory or GuestStored")
 	}
 	if out.Lifetime < out.IdleTimeout {
 		panic(fmt.Sprintf("stay.New: Options.Lifetime (%v) is shorter than IdleTimeout (%v)", out.Lifetime, out.IdleTimeout))
@@ -163,14 +164,14 @@ func (o *Options) withDefaults() Options {
 	return out
 }
 
-// atLeast panics on durations that are too short to be meant.
+// atLeast panics on durations that are too short to be intended.
 func atLeast(name string, d, least time.Duration) {
 	if d < least {
 		panic(fmt.Sprintf("stay.New: Options.%s is %v, at least %v is needed: is the unit missing, as in 10*time.Second?", name, d, least))
 	}
 }
 
-// guests completes what depends on the store.
+// guests sets the defaults that depend on the store.
 func (o *Options) guests(f store.Features) {
 	switch {
 	case o.Guests == 0 && f.SoleOwner:
@@ -178,7 +179,7 @@ func (o *Options) guests(f store.Features) {
 	case o.Guests == 0:
 		o.Guests = GuestStored
 	case o.Guests == GuestMemory && !f.SoleOwner && !o.StickySessions:
-		panic("stay.New: Options.Guests is GuestMemory on a store that other processes use: a guest would be another one in each of them. Use GuestStored, or say with StickySessions that a session always reaches the same process")
+		panic("stay.New: Options.Guests is GuestMemory, but other processes use the store too, and each would keep its own state for the same guest. Use GuestStored, or set StickySessions if requests of one session always reach the same process")
 	}
 }
 

@@ -69,8 +69,8 @@ func TestPageLoadResetsAllButPreservedFields(t *testing.T) {
 	})
 }
 
-// Without a session that something may be stored for, a page load looks up
-// nothing but what tells that, stores nothing and sets no cookie.
+// Without a session that may have stored states, a page load reads no state,
+// stores nothing and sets no cookie.
 //
 // Proves B1, W4.
 func TestPageLoadOfUnknownSessionsStoresNothing(t *testing.T) {
@@ -152,7 +152,8 @@ func TestPageLoadWithoutChangeWritesNothing(t *testing.T) {
 	}
 }
 
-// What is not in memory is loaded in one call, however many modules there are.
+// States that are not in memory are loaded in one call, however many modules
+// there are.
 //
 // Proves W4.
 func TestPageLoadLoadsOnce(t *testing.T) {
@@ -234,7 +235,7 @@ func TestPageLoadOfEndedSession(t *testing.T) {
 	testkit.MustLoadPage(t, ctx, app)
 	testkit.MustLoadPage(t, late, app)
 
-	// It ends between the look at it and the reset.
+	// It ends between the read and the reset.
 	c := testkit.NewBrowser(app)
 	testkit.Set(t, c.Ctx(), a, testkit.Counter{Count: 7})
 	access.AppOf(app).Evict(false)
@@ -269,9 +270,9 @@ func TestPageLoadOfEndedSession(t *testing.T) {
 	}
 }
 
-// A failing store is an error: the page would show what should be gone. One
-// record that cannot be decoded is not: who uses it is told, all others are
-// reset.
+// A failing store is an error: the page would show values that should be reset.
+// One record that cannot be decoded is not: its callers get the error, and all
+// others are reset.
 //
 // Proves M3, W4.
 func TestPageLoadFailures(t *testing.T) {

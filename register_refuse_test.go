@@ -15,9 +15,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Whatever cannot work panics when it is registered, with the module's name and
-// the mend, and that is so for key functions: without key fields, of another
-// type, with a key for the initial state.
+// A definition that cannot work panics when it is registered, with the module's
+// name and the fix. This holds for key functions: without key fields, of
+// another type, with a key for the initial state.
 //
 // Proves K0, K1, C5.
 func TestRegisterRefusesWhatCannotWork(t *testing.T) {
@@ -33,7 +33,7 @@ func TestRegisterRefusesWhatCannotWork(t *testing.T) {
 	}{
 		"no key fields": {func(app *stay.App) {
 			stay.Register(app, stay.Module[plain]{Name: "m", Persist: stay.WithKey(user)})
-		}, []string{"no field says who the owner is", `stay:"key"`}},
+		}, []string{"no field is tagged", `stay:"key"`}},
 		"key of the initial state": {func(app *stay.App) {
 			m := testkit.TodosModule()
 			m.Name, m.Initial.Owner.ID = "m", "ann"
@@ -101,7 +101,7 @@ func TestRegisterRefusesWhatCannotWork(t *testing.T) {
 }
 
 // Names that two modules of one app share are a mistake, whatever their
-// strategies are; one of another App is none.
+// strategies are; a name of another App is not.
 //
 // Proves B10.
 func TestNamesAreTakenOnce(t *testing.T) {
@@ -121,7 +121,7 @@ func TestNamesAreTakenOnce(t *testing.T) {
 	}
 }
 
-// Options and stores that make no sense panic with the mend.
+// Invalid options and stores panic with the fix.
 //
 // Proves S2, C5.
 func TestNewRefusesOptions(t *testing.T) {
@@ -140,7 +140,8 @@ func TestNewRefusesOptions(t *testing.T) {
 	testkit.WantPanic(t, func() { stay.New(memstore.New(), &stay.Options{MaxState: 1 << 40}) }, "Options.MaxState", "at most")
 	testkit.WantPanic(t, func() { stay.New(memstore.New(), &stay.Options{Guests: 99}) }, "Options.Guests", "GuestMemory", "GuestStored")
 
-	// What a store lacks is refused where it is needed, and only there.
+	// A store without a feature is refused by a module that needs the feature, and
+	// only there.
 	without := func(change func(*store.Features)) store.Store {
 		return storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
 			change(&f)

@@ -21,7 +21,7 @@ type linked struct {
 }
 
 // Mistakes in a definition panic when it is registered, with the module's name
-// and the mend.
+// and the fix.
 //
 // Proves B10, M5, C5.
 func TestRegisterRefusesMistakesInADefinition(t *testing.T) {
@@ -69,7 +69,7 @@ func TestRegisterRefusesMistakesInADefinition(t *testing.T) {
 	stay.Register(app, stay.Module[testkit.Counter]{Name: "x"}) // nothing of the refused ones is left
 }
 
-// An App refuses what it cannot work with when it is made.
+// New refuses options and stores that an App cannot work with.
 //
 // Proves S2, C5.
 func TestNewRefusesWhatItCannotWorkWith(t *testing.T) {
@@ -106,8 +106,8 @@ func TestRegisterCopies(t *testing.T) {
 	testkit.WantCount(t, t.Context(), two, 0)
 }
 
-// Register and Close may come together: what is registered late has no
-// committer of its own any more, and changes are refused.
+// Register and Close may come together: a module that is registered late gets
+// no committer, and its changes are refused.
 //
 // Proves E7, E8.
 func TestRegisterDuringClose(t *testing.T) {

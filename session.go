@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -10,39 +11,40 @@ import (
 
 // A Session is one browser's identity, as one request sees it. The browser
 // holds it in a signed cookie; only a hash of the id in the cookie is ever
-// stored or logged. Package web makes the sessions of requests. Its methods
-// may be called concurrently. A nil Session is none: its changes are
-// ErrNoSession, and of the rest it knows nothing.
+// stored or logged. Package web makes the sessions of requests. Its methods may
+// be called concurrently. A nil Session is not a session: its changes are
+// ErrNoSession, and its other methods return zero values.
 //
-// A session is over for the cookies that it had before it was ended, logged in,
-// logged out or renewed. For a minute they are answered quietly: states are the
-// initial ones, changes are ErrEnded, and no new cookie is set, which might
-// replace the new one in the browser. Only a Login begins a new session. After
-// that minute each request with such a cookie does.
+// When a session is ended, logged in, logged out or renewed, its earlier
+// cookies become invalid. For a minute requests with such a cookie get the
+// initial states, their changes are ErrEnded, and no cookie is set, because it
+// might replace the new one in the browser. Only a Login begins a new session.
+// After that minute every request with such a cookie does.
 //
-// ID, User and the times may have to read the session's record
-// from the store, on a store with other owners each time. They wait for it for
-// Options.MaxWait at most, whatever becomes of the request. What they say depends
-// on the cookie, so they mark the response as private.
+// ID, User, Device and the times may have to read the session's record from the
+// store, on a store with other owners each time. They wait for it at most for
+// Options.MaxWait, whatever the request's context is. Their results depend on
+// the cookie, so they mark the response as private.
 //
-// Printed and logged it shows a hash of its ID, and nothing of the cookie.
+// Printed or logged, a Session shows a hash of its ID and nothing of the
+// cookie.
 type Session struct {
 	app *base
 	presence
 }
 
-// A presence is what stands behind a Session: the visit of a request, or a
-// listing.
+// A presence implements a Session: the visit of a request, or a listing.
 type presence interface {
 	// text is Session.String.
 	text() string
 	// id is Session.ID.
 	id() string
-	// name is the key of the session's states, whether it stands or not.
+	// name is the key of the session's states, whether the session is valid or
+	// not.
 	name() string
 	// look returns the session's record without using the session: no cookie is
-	// set, nothing slides. It is nil where nothing is stored, the session has
-	// ended, or the record cannot be read.
+	// set, nothing slides. It is nil if nothing is stored, the session has ended,
+	// or the record cannot be read.
 	look() (rec *sessionRecord, created time.Time)
 	// setUser is Session.Login and, for "", Session.Logout.
 	setUser(ctx context.Context, user string, terms loginTerms) error
@@ -52,21 +54,33 @@ type presence interface {
 	destroy(ctx context.Context) error
 }
 
-// sessionKey finds the session in a context: of the App named, or of any.
+// sessionKey finds the session in a context: that of the given App, or of any.
 type sessionKey struct{ app *base }
 
-// SessionFrom returns the session that ctx carries, nil if it carries none;
-// of the sessions of several Apps, the one that was put in last. Behind
+// SessionFrom returns the session that ctx carries, or nil. If ctx carries
+// sessions of several Apps, it returns the one that was put in last. Behind
 // web.Sessions there is always one.
-func SessionFrom(ctx context.Context) *Session { return sessionOf(ctx, nil) }
+func SessionFrom(ctx context.Context) *Session {
+	s := sessionOf(ctx, nil)
+	if s == nil {
+		if app, ok := ctx.Value(withoutSessionKey{}).(*base); ok {
+			app.logger().Warn("stay: SessionFrom returned nil, because this request did not come through web.Sessions: wrap the handler, or the router, in it")
+		}
+	}
+	return s
+}
+
+// withoutSessionKey finds the App, in development, of a handler that stands
+// outside of web.Sessions.
+type withoutSessionKey struct{}
 
 func sessionOf(ctx context.Context, app *base) *Session {
 	s, _ := ctx.Value(sessionKey{app}).(*Session)
 	return s
 }
 
-// WithSession returns a context that carries the session. A nil session is
-// none.
+// WithSession returns a context that carries the session. A nil session changes
+// nothing.
 func WithSession(ctx context.Context, s *Session) context.Context {
 	return &sessionContext{ctx, s}
 }
@@ -89,15 +103,15 @@ func (c *sessionContext) Value(key any) any {
 // safe to store and to log, and the key of the session's states. It stays the
 // same when the session is renewed, logged in and logged out.
 //
-// It is "" where the cookie is not good any more, because the session has ended
-// or has a newer one, and where that cannot be found out: what a program keeps
-// under the ID is open to the cookie that is valid only. Check for "" before you
+// It is "" if the cookie is not valid any more, because the session has ended
+// or has a newer cookie, and if that cannot be found out: only the valid cookie
+// gives access to what a program keeps under the ID. Check for "" before you
 // keep something.
 //
-// Where no session is known, because there is no cookie, none that is valid or
-// one that was replaced more than a minute ago, a new session begins, as with the
-// first use of state: the response sets its cookie. If the response's header was
-// written before, the ID is "".
+// If there is no cookie, no valid one, or one that was replaced more than a
+// minute ago, a new session begins, as with the first use of state: the
+// response sets its cookie. If the response's header was written before, the ID
+// is "".
 func (s *Session) ID() string {
 	if s == nil {
 		return ""
@@ -105,9 +119,9 @@ func (s *Session) ID() string {
 	return s.id()
 }
 
-// String names the session for logs: by the first 12 digits of the SHA-256 of its
-// ID, as Error.KeyHash does. It asks nobody, so a session that its request has not
-// used yet has no name.
+// String names the session for logs: by the first 12 digits of the SHA-256 of
+// its ID, as Error.KeyHash does. It reads nothing, so a session that its
+// request has not used yet has no name.
 func (s *Session) String() string {
 	if s == nil {
 		return "no session"
@@ -122,7 +136,7 @@ func (s *Session) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, s.Strin
 // LogValue implements slog.LogValuer: a Session is logged as [Session.String] says.
 func (s *Session) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// User is the user who is logged in, "" for a guest, for a session that has
+// User is the user who is logged in, or "" for a guest, for a session that has
 // ended, and if the session's record cannot be read.
 func (s *Session) User() string {
 	rec, _ := s.look()
@@ -139,9 +153,9 @@ func (s *Session) Created() time.Time {
 	return created
 }
 
-// LastSeen is about when the session was last used: it is noted once in a
-// tenth of Options.IdleTimeout. It is the zero time for a session that nothing
-// is stored for, that has ended, and if its record cannot be read.
+// LastSeen is roughly when the session was last used: it is noted once in a
+// tenth of Options.IdleTimeout. It is the zero time for a session that is not
+// stored or has ended, and if its record cannot be read.
 func (s *Session) LastSeen() time.Time {
 	if rec, _ := s.look(); rec != nil {
 		return time.UnixMilli(rec.Seen)
@@ -150,8 +164,8 @@ func (s *Session) LastSeen() time.Time {
 }
 
 // Expires is when the session ends if it is not used any more. It is the zero
-// time for a session that nothing is stored for, that has ended, and if its
-// record cannot be read.
+// time for a session that is not stored or has ended, and if its record cannot
+// be read.
 func (s *Session) Expires() time.Time {
 	if rec, _ := s.look(); rec != nil {
 		return rec.ends()
@@ -217,7 +231,7 @@ func For(d time.Duration) LoginOption {
 // as [For] says. It holds until the next Login or Logout.
 func UntilBrowserCloses() LoginOption { return func(t *loginTerms) { t.closes = true } }
 
-// look is the presence's, of any Session.
+// look calls look of the presence; a nil Session has no record.
 func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	if s == nil {
 		return nil, time.Time{}
@@ -225,15 +239,15 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	return s.presence.look()
 }
 
-// Login has the session belong to a user from now on, and gives it a new
-// cookie: the old one is refused, unless Options.KeepCookieOnKeyChange leaves it
-// as it is. All PerUser modules get the user's states in
-// one step, in place of the guest's. What the guest changed is adopted where
-// the user has no state yet, else Module.Adopt decides. The session's own
-// states stay. A session of another user is switched without adopting
-// anything, and what that user did without a key goes; one of the same user
-// gets a new cookie. If the guest's state and the user's together exceed
-// Options.MaxState, the user's stays as it is and OnError is told.
+// Login attaches the session to a user and gives it a new cookie: the old one
+// is refused, unless Options.KeepCookieOnKeyChange leaves it as it is. All
+// PerUser modules switch from the guest's states to the user's in one step. If
+// the user has no state yet, the guest's state becomes the user's, otherwise
+// Module.Adopt decides. The session's own states stay. A session of another
+// user is switched without adopting anything, and the states that the other
+// user left without a key are dropped; a session of the same user gets a new
+// cookie. If the guest's state and the user's together exceed Options.MaxState,
+// the user's stays as it is and OnError gets the failure.
 //
 // The login lasts as long as the session, unless the options say otherwise: see
 // [For] and [UntilBrowserCloses].
@@ -259,7 +273,7 @@ func (s *Session) Login(ctx context.Context, user string, opts ...LoginOption) e
 		if user == "" || len(user) > maxKey {
 			return &Error{
 				Code: ErrInvalid, Phase: "resolve", Message: "this user name cannot be used",
-				Err: fmt.Errorf("a user name of %d bytes, 1 to %d are taken", len(user), maxKey),
+				Err: fmt.Errorf("the user name has %d bytes, 1 to %d are allowed", len(user), maxKey),
 			}
 		}
 		if terms.wrong {
@@ -272,11 +286,11 @@ func (s *Session) Login(ctx context.Context, user string, opts ...LoginOption) e
 	})
 }
 
-// Logout has the session belong to nobody from now on, with a new cookie as by
-// [Session.Login], whose rules hold. The user's states stay in the store; all
-// PerUser modules go on with the initial state, and so do those of WithKey and
-// ResolveKey that have no key. Logging out a guest does nothing. Through a session
-// of [App.Sessions] the cookie stays, and is a guest's from then on.
+// Logout detaches the session from its user and gives it a new cookie, by the
+// rules of [Session.Login]. The user's states stay in the store. All PerUser
+// modules go on with the initial state, and so do WithKey and ResolveKey
+// modules that have no key. Logging out a guest does nothing. Through a session
+// of [App.Sessions] the cookie stays, and becomes a guest's.
 func (s *Session) Logout(ctx context.Context) error {
 	return s.observer().change(ctx, "logout", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
@@ -286,9 +300,9 @@ func (s *Session) Logout(ctx context.Context) error {
 	})
 }
 
-// Renew gives the session a new cookie and refuses the old one from now on,
-// as must be done whenever the rights of a session change. The state stays.
-// It fails with ErrEnded when the session was ended or renewed meanwhile, with
+// Renew gives the session a new cookie and refuses the old one from now on.
+// Call it whenever the rights of a session change. The state stays. It fails
+// with ErrEnded when the session was ended or renewed meanwhile, with
 // ErrInternal when the response's header was already written or the session is
 // one of [App.Sessions], and with ErrNested inside a change of state.
 func (s *Session) Renew(ctx context.Context) error {
@@ -318,9 +332,8 @@ func (s *Session) Confirm(ctx context.Context) error {
 // cleared, if s is the session of its request and the response's header is not
 // written yet. A request that is under way may finish on states that exist, but
 // creates none. A state that cannot be deleted before ctx ends is out of reach
-// all the same and goes a while later, in a store with Features.Expire.
-// Destroying a session twice does nothing.
-// It fails with ErrNested inside a change of state.
+// anyway, and a store with Features.Expire loses it a while later. Destroying a
+// session twice does nothing. It fails with ErrNested inside a change of state.
 func (s *Session) Destroy(ctx context.Context) error {
 	return s.observer().change(ctx, "destroy", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
@@ -330,7 +343,8 @@ func (s *Session) Destroy(ctx context.Context) error {
 	})
 }
 
-// observer returns the App's; nil for no session, whose changes are refused.
+// observer returns the App's observer; nil for a nil session, whose changes are
+// refused.
 func (s *Session) observer() *observer {
 	if s == nil {
 		return nil
@@ -338,10 +352,13 @@ func (s *Session) observer() *observer {
 	return s.app.observer
 }
 
-// refusal is why the session cannot be changed now; nil if it can.
+// refusal returns why the session cannot be changed now; nil if it can.
 func (s *Session) refusal(ctx context.Context) error {
 	if s == nil {
-		return &Error{Code: ErrNoSession, Phase: "resolve"}
+		return &Error{
+			Code: ErrNoSession, Phase: "resolve",
+			Err: errors.New("there is no session in the context: wrap the handler in web.Sessions and use the request's context"),
+		}
 	}
 	if nested(ctx) {
 		return nestedError("")

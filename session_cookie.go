@@ -90,11 +90,11 @@ func (v *visit) over() error {
 	}
 }
 
-// join answers a Login whose cookie is refused if it is the one that has
-// replaced the cookie, sent twice. A browser does that when a button is clicked
-// twice, and keeps the answer to one request only, often not the first: without
-// its cookie the visitor would be refused for as long as an ended session is
-// answered quietly, although the program has just made sure who it is.
+// join answers a Login with a refused cookie if the same Login, sent twice, has
+// replaced that cookie. A browser sends it twice when a button is clicked
+// twice, and keeps only one answer, often the second. Without the new cookie
+// the visitor would get ErrEnded for a minute, although the program has just
+// checked the password.
 func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bool, err error) {
 	if v.gone || v.drawn {
 		return false, nil
@@ -172,7 +172,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 		if confirms {
 			return nil, nobodyToConfirm()
 		}
-		return nil, nil // nobody knows the id yet
+		return nil, nil // no client knows the id yet
 	}
 	switch _, ok, err := v.fresh(ctx); {
 	case err != nil:
@@ -213,7 +213,7 @@ func nobodyToConfirm() error {
 	return &Error{Code: ErrDenied, Phase: "resolve", Message: "nobody is logged in"}
 }
 
-// takesCookie fails if the header of the response was sent.
+// takesCookie fails if the response's header was written.
 func (v *visit) takesCookie(bool) error {
 	if !v.carrier.Open() {
 		return headerSent()
@@ -232,9 +232,9 @@ func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) erro
 	return v.issue(ctx, rec, rec.ends())
 }
 
-// carry sees to it that the browser has a cookie that lasts: a new session
-// needs one, and an old one slides once in a tenth of the idle time, together
-// with the session's record.
+// carry makes sure that the browser has a cookie that lasts: a new session
+// needs one, and an old cookie slides once in a tenth of the idle time,
+// together with the session's record.
 func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*engine.Version, error) {
 	open := v.carrier.Open()
 	rec := is.Value.(*sessionRecord)
@@ -269,7 +269,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 				return nil, err
 			}
 			if err != nil || rec == nil {
-				break // the old cookie is good for a while; a later request tries again
+				break // the old cookie is valid for a while; a later request tries again
 			}
 			until = rec.ends()
 			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {

@@ -13,8 +13,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A listing is a session as its record tells of it. It has no browser that a
-// cookie could be sent to, so it follows its record, but not to another user.
+// A listing is a session that App.Sessions read from its record. It has no
+// response that could set a cookie, so it accepts new generations of its
+// record, but no other user.
 type listing struct {
 	ss      *sessions
 	key     string
@@ -23,10 +24,10 @@ type listing struct {
 	mu    sync.Mutex
 	rec   *sessionRecord
 	gen   uint32
-	asked string // the user whose record was brought up to date for this use
+	asked string // user whose record was brought up to date for this use
 }
 
-// listed is the session with this ID as its record says.
+// listed returns the session with this ID, as its record says.
 func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	all := &struct { // one allocation for both
 		session Session
@@ -71,7 +72,7 @@ func (l *listing) who(ctx context.Context) (user string, err error) {
 	return l.rec.user(), err
 }
 
-// fresh reports whether the session stands, after asking a store with other
+// fresh reports whether the session is valid, after asking a store with other
 // owners.
 func (l *listing) fresh(ctx context.Context) (ok bool, err error) {
 	now := l.ss.app.opts.Clock()
@@ -162,7 +163,7 @@ func (l *listing) destroy(ctx context.Context) error {
 	return err
 }
 
-// begun makes the record of the session, whose own has gone.
+// begun makes a record for the session, whose own was deleted.
 func (l *listing) begun(now time.Time) *sessionRecord {
 	rec := l.ss.record(l.created, time.Time{}, now)
 	rec.Gen = l.gen
@@ -197,7 +198,7 @@ func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, 
 		read := make([]*sessionRecord, len(ids))
 		users := map[string]*userRecord{}
 		for i := range recs {
-			if read[i] = storedSession(&recs[i]); read[i].user() != "" {
+			if read[i] = ss.stored(&recs[i]); read[i].user() != "" {
 				users[read[i].user()] = nil
 			}
 		}
@@ -346,8 +347,8 @@ func (ss *sessions) revoke(ctx context.Context, user string) error {
 		return nestedError("")
 	}
 	ref := engine.Ref{Kind: ss.users, Key: user, Now: ss.app.opts.Clock()}
-	// Where memory says that there is nothing to revoke, another process may
-	// have logged the user in since.
+	// Another process may have logged the user in although memory has nothing to
+	// revoke.
 	if err := ss.app.sync(ctx, ref); err != nil {
 		return ss.error(err, user)
 	}

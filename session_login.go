@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// setUser attaches the session to a user, or to nobody.
+// setUser attaches the session to a user, or detaches it.
 func (ss *sessions) setUser(ctx context.Context, s bearer, user string, terms loginTerms) error {
 	var retry engine.Retry
 	for {
@@ -115,29 +115,31 @@ type login struct {
 	terms loginTerms
 	rec   *sessionRecord // as it will be
 
-	asking *module // whose Adopt or key function is running, for reports
-	asked  string  // the key that it is about
+	asking *module // module whose Adopt or key function is running, for reports
+	asked  string  // key of its state
 
 	moves    []*guestMove
-	dropped  []int    // where the guests are among the parts who go with their user
-	foreign  []string // modules of other programs whose guests wait for them
-	old, new int      // where the users' records are; -1 = no part
+	dropped  []int    // indexes among the parts of the guests that are dropped with their user
+	foreign  []string // modules of other programs that have a waiting guest
+	old, new int      // indexes of the users' records; -1 = no part
 	own      int
 }
 
-// A guestMove is of a module that has a guest whose state comes along.
+// A guestMove is the part of a login for one module whose guest has a state to
+// adopt.
 type guestMove struct {
 	m      *module
 	to     string // the key
-	seen   bool   // the guest had a state when the parts were named
+	seen   bool   // the guest had a state when parts returned
 	target int    // -1: no part, since the guest had no state
 	guest  int
-	// tooLarge: both together do not fit. The guest's state stays behind then:
-	// an attacker who plants the cookie of a full guest must not keep the user out.
+	// tooLarge: both states together exceed MaxState. Then the guest's state is
+	// not adopted: an attacker who plants the cookie of a guest with a large state
+	// must not keep the user out.
 	tooLarge bool
 }
 
-// parts names the instances that take part.
+// parts returns the instances that take part.
 func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) {
 	app, before := l.ss.app, l.record()
 	var refs, left []engine.Ref
@@ -159,8 +161,8 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		l.asking = m
 		from := m.locate(l.session, before)
 		if from.attached && !m.key.calls {
-			// The key says whose the state is, not the user. If the key has lost its
-			// state, the session has a guest.
+			// The key owns the state, not the user. If the key has lost its state, the
+			// session has a guest.
 			from = m.detached(l.session, before)
 		}
 		to := ""
@@ -171,14 +173,14 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 		case len(to) > maxKey:
 			return nil, m.longKey(to)
 		case from.key != "":
-			if from.key != to { // what the key had stays; what comes next is stored or initial
+			if from.key != to { // the key's state stays; the next state is stored or initial
 				left = append(left, engine.Ref{Kind: from.kind, Key: from.id})
 			}
 			continue
 		case before.user() != "":
-			// One that cannot be read stays behind, out of reach, and keeps nobody
-			// from leaving.
-			// One without a state takes part, too: a change may be about to begin it.
+			// A state that cannot be read is not adopted, is out of reach, and does not
+			// prevent a logout. A guest without a state takes part, too: a change may be
+			// about to create it.
 			switch _, err := app.engine.Get(ctx, l.guestRef(from, now)); {
 			case err == nil:
 				l.dropped = append(l.dropped, part(*l.guestRef(from, now)))
@@ -187,18 +189,18 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 			}
 			continue
 		case to == "":
-			continue // what nobody did goes on as the user's
+			continue // the guest's state becomes the user's
 		}
 		guest, err := app.engine.Get(ctx, l.guestRef(from, now))
 		if errors.Is(err, ErrCorrupt) {
-			continue // it stays behind for repair, and keeps nobody from logging in
+			continue // it stays stored for repair, and does not prevent a login
 		}
 		if err != nil {
 			return nil, m.error(err, "", from.id)
 		}
 		if guest.Exists() {
-			// Nor does a user's state that cannot be read: then the guest's stays
-			// behind, and readers of the module are told.
+			// A user's state that cannot be read does not prevent a login either: the
+			// guest's is not adopted, and readers of the module get the error.
 			_, err := app.engine.Get(ctx, &engine.Ref{Kind: m.kind, Key: to, Now: now})
 			if errors.Is(err, ErrCorrupt) {
 				continue
@@ -242,19 +244,20 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 	return refs, nil
 }
 
-// leaveToOthers finds the modules that other programs on the store register
-// and this one does not: what the guest did there waits for them.
+// leaveToOthers finds the modules that other programs on the store register and
+// this one does not: the guest's states of those modules wait for these
+// programs.
 func (l *login) leaveToOthers(ctx context.Context) error {
 	c := l.ss.app.catalog
 	list, err := c.read(ctx)
-	if err != nil && !errors.Is(err, ErrCorrupt) { // the sweep reports that
+	if err != nil && !errors.Is(err, ErrCorrupt) { // the sweep reports a corrupt list
 		return err
 	}
 	l.foreign = nil
 	for _, m := range l.ss.app.foreign(list) {
 		if m.byUser {
 			l.foreign = append(l.foreign, m.name)
-			c.say("stay: a login in this program, which does not register the module, leaves what guests did there to programs that do", m.name)
+			c.say("stay: this program does not register the module, so a login leaves its guest state to a program that does", m.name)
 		}
 	}
 	return nil
@@ -353,8 +356,8 @@ func (l *login) begin(rec *sessionRecord, now time.Time) {
 	}
 }
 
-// revoked reports whether the user that the session belongs to has revoked it:
-// of that its own record tells nothing.
+// revoked reports whether the session's user has revoked it: the session's own
+// record does not say that.
 func (l *login) revoked(now []*engine.Version) bool {
 	rec, i := l.record(), l.old
 	if rec.user() == "" {

@@ -16,8 +16,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A sessionRecord is what is stored of a session; nil where nothing is. Times
-// are Unix milliseconds, 0 = never.
+// A sessionRecord is the stored record of a session; nil if there is none.
+// Times are Unix milliseconds, 0 = never.
 type sessionRecord struct {
 	sessionLife
 	device device
@@ -42,7 +42,7 @@ func (d device) String() string {
 	return d.text.Value()
 }
 
-// sessionLife is what every session has.
+// sessionLife has the fields of every session.
 type sessionLife struct {
 	Gen     uint32 `json:"gen"` // of the cookie that is valid
 	Created int64  `json:"created"`
@@ -50,16 +50,16 @@ type sessionLife struct {
 	Expires int64  `json:"expires"`
 }
 
-// sessionEvents is what logins, logouts, renewals and the end have left. Most
-// sessions in memory have seen none of them.
+// sessionEvents has what logins, logouts, renewals and the end have set. Most
+// sessions in memory have had none of them.
 type sessionEvents struct {
 	Renewed int64 `json:"renewed,omitempty"`
 	Ended   int64 `json:"ended,omitempty"` // then the record is a tombstone
 
 	User   []byte `json:"user,omitempty"`   // who is logged in; bytes, as keys are
-	Epoch  uint64 `json:"epoch,omitempty"`  // of the user's record at the login
+	Epoch  uint64 `json:"epoch,omitempty"`  // epoch of the user's record at the login
 	Logins uint32 `json:"logins,omitempty"` // how often User has changed
-	Left   uint32 `json:"left,omitempty"`   // how often it was somebody, and changed
+	Left   uint32 `json:"left,omitempty"`   // how often User changed from one user to another or to none
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
 	LoggedIn  int64 `json:"loggedIn,omitempty"`  // when the login was; 0 also if an older program has made it
@@ -73,18 +73,18 @@ type sessionEvents struct {
 	Keys map[string]attachment `json:"keys,omitempty"`
 }
 
-// An attachment ties a session to a key. One that is not Attached says that
-// there is no key, whatever the initial state's is.
+// An attachment ties a session to a key. If Attached is false there is no key,
+// whatever the initial state's key is.
 type attachment struct {
 	Attached bool         `json:"attached,omitempty"`
 	Key      []byte       `json:"key,omitempty"`
 	Birth    engine.Birth `json:"birth,omitempty"` // of the key's record
 	Moves    uint32       `json:"moves"`           // how often the key has changed
-	// Logins is the session's at the last of these changes: it says nothing of
-	// a key that follows from the user too once the user has changed.
+	// Logins is the session's number at the last of these changes: it has no
+	// meaning for a key that also follows from the user, once the user has
+	// changed.
 	Logins uint32 `json:"logins,omitempty"`
-	// Waiting are the guests that other programs' logins have left, the first
-	// first.
+	// Waiting are the guests that other programs' logins have left, oldest first.
 	Waiting []waitingGuest `json:"waiting,omitempty"`
 }
 
@@ -113,14 +113,28 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// storedSession is what a record says of a session; nil if it cannot be read.
-// Then the session has the states of one that nobody ever logged in to.
-func storedSession(stored *store.Record) *sessionRecord {
-	var rec sessionRecord
-	if json.Unmarshal(stored.Value, &rec) != nil {
-		return nil
+// rename notes under its present name what the record says of a module by a
+// former one.
+func (r *sessionRecord) rename(former, now string) {
+	if r.events == nil {
+		return
 	}
-	return &rec
+	if a, ok := r.events.Keys[former]; ok {
+		r.events.Keys[now] = r.events.Keys[now].over(a)
+		delete(r.events.Keys, former)
+	}
+}
+
+// over is what holds where a session has an attachment under a former name, too.
+// One without changes of the key says only that guests wait. A guest may wait
+// under both names; it comes along once.
+func (a attachment) over(former attachment) attachment {
+	waiting := slices.Concat(former.Waiting, a.Waiting)
+	if a.Moves == 0 {
+		a = former
+	}
+	a.Waiting = waiting[max(0, len(waiting)-maxWaiting):]
+	return a
 }
 
 // storedUser is what a record says of a user; nil if it cannot be read.
@@ -140,7 +154,7 @@ func (r *sessionRecord) past() sessionEvents {
 	return *r.events
 }
 
-// event returns what has happened to the session, to be changed.
+// event returns the session's events, to be changed.
 func (r *sessionRecord) event() *sessionEvents {
 	if r.events == nil {
 		r.events = &sessionEvents{}
@@ -161,7 +175,7 @@ func (r *sessionRecord) clone() *sessionRecord {
 	return c
 }
 
-// memory returns about how many bytes the record takes in memory.
+// memory estimates the bytes that the record takes in memory.
 func (r *sessionRecord) memory() int {
 	if r == nil {
 		return 0
@@ -233,7 +247,7 @@ func (r *sessionRecord) user() string {
 	return string(r.past().User)
 }
 
-// attach notes that a module's key is now the one given, "" = none.
+// attach sets a module's key; "" = none.
 func (r *sessionRecord) attach(module, key string, birth engine.Birth) {
 	past := r.past()
 	a := attachment{Moves: past.Keys[module].Moves + 1, Logins: past.Logins}
@@ -253,8 +267,8 @@ func (r *sessionRecord) setKey(module string, a attachment) {
 
 // A userRecord says which sessions of a user are valid: those whose login saw
 // its epoch. Revoking replaces the epoch, which ends all of them at once,
-// however many there are. It is kept until the last session that it speaks for
-// must have expired; where it is missing no session is valid.
+// however many there are. It is kept until the last of these sessions must have
+// expired; without it no session of the user is valid.
 type userRecord struct {
 	Epoch    uint64        `json:"epoch"`
 	Revoked  int64         `json:"revoked,omitempty"`
@@ -279,7 +293,7 @@ func (r *userRecord) clone() *userRecord {
 	return &c
 }
 
-// memory returns about how many bytes the record takes in memory.
+// memory estimates the bytes that the record takes in memory.
 func (r *userRecord) memory() int { //nolint:unused // systemType calls it by its constraint
 
 	if r == nil {
@@ -292,7 +306,7 @@ func (r *userRecord) memory() int { //nolint:unused // systemType calls it by it
 	return bytes
 }
 
-// list adds a session; those that have expired go.
+// list adds a session and drops expired ones.
 func (r *userRecord) list(id string, expires, now time.Time) {
 	r.unlist(id, now)
 	if n := len(r.Sessions) - maxUserSessions + 1; n > 0 {
@@ -308,13 +322,16 @@ func (r *userRecord) unlist(id string, now time.Time) {
 	})
 }
 
-// systemType is what the engine needs to know of records of Stay's own. R is a
-// pointer to a struct; nil where nothing is stored.
+// systemType tells the engine about Stay's own records. R is a pointer to a
+// struct; nil if nothing is stored.
 type systemType[R interface {
 	*T
 	clone() R
 	memory() int
-}, T any] struct{ what string }
+}, T any] struct {
+	what   string
+	loaded func(R) // completes what was read; nil: nothing
+}
 
 // Clone implements engine.Type.
 func (systemType[R, T]) Clone(v any) any { return v.(R).clone() }
@@ -345,12 +362,15 @@ func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record)
 			Message: "the stored " + t.what + " cannot be read; it was left as it is",
 		}
 	}
+	if t.loaded != nil {
+		t.loaded(out)
+	}
 	encoded, err := t.Encode(out, nil)
 	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err
 }
 
-// guests returns the numbers of the guests of a module that the session may
-// have states of: the one that it has now, and those that wait.
+// guests returns the numbers of the module's guests whose states the session
+// may have: the present one, and those that wait.
 func (r *sessionRecord) guests(module string) []uint32 {
 	past := r.past()
 	a := past.Keys[module]
@@ -363,9 +383,10 @@ func (r *sessionRecord) guests(module string) []uint32 {
 	return all
 }
 
-// A waitingGuest is the guest state of a module that a program logged in
-// without registering the module. It is taken along by the first program that
-// registers it, before the session uses the module again.
+// A waitingGuest is a guest's state that waits to be adopted: a program that
+// does not register the module has logged the session in. The first program
+// that registers the module adopts the state before the session uses the module
+// again.
 type waitingGuest struct {
 	Moves uint32 `json:"moves"` // the number of the guest
 	User  []byte `json:"user"`  // who has logged in
@@ -376,7 +397,7 @@ type waitingGuest struct {
 // first.
 const maxWaiting = 4
 
-// wait notes that a guest's state is to be taken along to a user.
+// wait notes that a user has to adopt a guest's state.
 func (r *sessionRecord) wait(module, user string) {
 	past := r.past()
 	a := past.Keys[module]
@@ -396,7 +417,7 @@ func (r *sessionRecord) arrived(module string) {
 	r.setKey(module, a)
 }
 
-// newEpoch draws one that is not 0 and not the old one.
+// newEpoch draws an epoch that is neither 0 nor the old one.
 func newEpoch(old uint64) uint64 {
 	for {
 		if n := rand.Uint64() >> 11; n != 0 && n != old { // JSON readers keep 53 bits

@@ -2,6 +2,7 @@ package stay
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"sync"
 	"sync/atomic"
@@ -9,11 +10,12 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/store"
 )
 
-// sessions keeps the records of sessions and users, as states of kinds of
-// their own. A session has a record from its first stored state, login,
-// renewal or end on; the record and the first stored state are one group.
+// sessions keeps the records of sessions and users, as states of two more
+// kinds. A session gets a record with its first stored state, login, renewal or
+// end; the record and the first stored state are one group.
 type sessions struct {
 	app     *registry
 	kind    *engine.Kind
@@ -30,17 +32,35 @@ func (ss *sessions) init(app *registry) {
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
-		Type:   systemType[*sessionRecord, sessionRecord]{"session"},
+		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", loaded: ss.rename},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
 		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1,
-		Type:   systemType[*userRecord, userRecord]{"list of a user's sessions"},
+		Type:   systemType[*userRecord, userRecord]{what: "list of a user's sessions"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
 	})
 }
 
-// record makes the record of a session that has none. idleEnd is that of the
+// stored returns the session in a record; nil if it cannot be read. Then the
+// session has the states of a session that nobody has logged in to.
+func (ss *sessions) stored(r *store.Record) *sessionRecord {
+	var rec sessionRecord
+	if json.Unmarshal(r.Value, &rec) != nil {
+		return nil
+	}
+	ss.rename(&rec)
+	return &rec
+}
+
+// rename replaces former names of modules in the record by the present ones.
+func (ss *sessions) rename(rec *sessionRecord) {
+	for _, r := range ss.app.allRenamed() {
+		rec.rename(r.former, r.now)
+	}
+}
+
+// record makes the record of a session that has none. idleEnd is the end of the
 // browser's cookie.
 func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 	rec := &sessionRecord{sessionLife: sessionLife{Created: created.UnixMilli(), Expires: idleEnd.UnixMilli()}}
@@ -48,9 +68,9 @@ func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 	return rec
 }
 
-// slide notes that the session is in use. It never shortens what an earlier
-// IdleTimeout promised: a cookie must not outlive the record that tells
-// whether it is still good.
+// slide notes that the session is in use. It never shortens a life that an
+// earlier IdleTimeout gave: a cookie must not outlive the record that says
+// whether it is still valid.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Seen = now.UnixMilli()
 	if until := rec.past().Until; until != 0 {
@@ -79,8 +99,8 @@ func (ss *sessions) endsAt(created, now time.Time) time.Time {
 	return idle
 }
 
-// get returns the record of a session: one that is new, so that nothing can be
-// stored of it, or that the request has at least begun.
+// get returns the record of a session, which is new, so that it cannot have a
+// record, or which the request has at least begun.
 func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now time.Time) (*engine.Version, error) {
 	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, First: begun, Now: now})
 	if err != nil {
@@ -89,8 +109,8 @@ func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now 
 	return v, nil
 }
 
-// fresh is get, of a store with other owners after asking it. asked is the user
-// whose record was brought up to date as well.
+// fresh is get, but asks a store with other owners first. asked is the user
+// whose record was brought up to date, too.
 func (ss *sessions) fresh(ctx context.Context, key string, now time.Time, more ...engine.Ref) (v *engine.Version, asked string, err error) {
 	asked, err = ss.sync(ctx, key, now, more...)
 	if err != nil {
@@ -111,7 +131,7 @@ func (ss *sessions) user(ctx context.Context, user string, now time.Time) (*user
 
 // revoked reports whether the user has ended the session by revoking all of
 // them; if so, since when. asked is the user whose record was brought up to
-// date for this very use.
+// date for this use.
 func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked string, now time.Time) (is bool, since time.Time, err error) {
 	user := rec.user()
 	if user == "" {
@@ -163,14 +183,14 @@ func (ss *sessions) store(ctx context.Context, is *seen) error {
 	return err
 }
 
-// end makes the session one that has ended, unless it has ended already. matches
-// says whether it is still the one that is meant, idleEnd when its cookie ends, and
-// begun makes its record if it has none.
+// end ends the session, unless it has ended already. matches says whether the
+// record is still that of the caller's session, idleEnd when its cookie ends,
+// and begun makes its record if it has none.
 func (ss *sessions) end(ctx context.Context, key string, idleEnd time.Time, begun func(now time.Time) *sessionRecord,
 	matches func(*sessionRecord) (bool, time.Time),
 ) (rec *sessionRecord, already bool, err error) {
-	// What memory has of a session that another process has renewed would
-	// refuse the cookie. The user's record plays no part: it may be unreadable.
+	// If another process has renewed the session, the record in memory would
+	// refuse the cookie. The user's record is not needed: it may be unreadable.
 	if err := ss.app.sync(ctx, engine.Ref{Kind: ss.kind, Key: key, Now: ss.app.opts.Clock()}); err != nil {
 		return nil, false, ss.error(err, key)
 	}
@@ -184,8 +204,8 @@ func (ss *sessions) end(ctx context.Context, key string, idleEnd time.Time, begu
 		if ok, _ := matches(rec); !ok {
 			return nil, ended()
 		}
-		// The tombstone stays until no cookie of the session can be valid,
-		// those included that are issued at this moment.
+		// The tombstone stays until no cookie of the session can be valid, not even
+		// one that is issued at this moment.
 		rec.event().Ended = now.UnixMilli()
 		rec.Expires = max(rec.Expires, idleEnd.UnixMilli(), now.Add(ss.app.opts.IdleTimeout+grace).UnixMilli())
 		return rec, nil
@@ -204,8 +224,8 @@ func (ss *sessions) error(err error, key string) error {
 	return e
 }
 
-// deleteStates removes the states of a session that has ended. Nobody can
-// reach them any more, so a failure is only reported: they go with the
+// deleteStates removes the states of a session that has ended. Nobody can reach
+// them any more, so a failure is only reported: they are removed with the
 // tombstone.
 func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
 	for _, c := range ss.app.allCatalogs() {
@@ -220,7 +240,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 	for i, st := range states {
 		refs[i] = engine.Ref{Kind: st.kind, Key: st.key}
 	}
-	// Another process may have stored what memory takes for absent.
+	// Another process may have stored a state that memory takes for absent.
 	errs := ss.app.syncEach(ctx, refs)
 	for i, st := range states {
 		if st.kind.Backend == nil {
@@ -244,7 +264,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 
 func deleteIt(any) (engine.Result, error) { return engine.Result{Delete: true}, nil }
 
-// systemOp is a change of one instance that no user's code takes part in.
+// systemOp is a change of one instance without user code.
 type systemOp struct {
 	app *base
 	ref engine.Ref
@@ -252,7 +272,7 @@ type systemOp struct {
 }
 
 // Resolve implements engine.Op. A change that changes nothing never reaches the
-// store, so what memory has is compared before.
+// store, so the value in memory is brought up to date first.
 func (o *systemOp) Resolve(ctx context.Context) (engine.Ref, error) {
 	return o.ref, o.app.sync(ctx, o.ref)
 }
@@ -263,8 +283,8 @@ func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return
 // Committed implements engine.Op.
 func (o *systemOp) Committed(context.Context) {}
 
-// begin counts a session that begins to be stored, unless another request has
-// stored it since: the store refuses this group then, and it is made again.
+// begin counts a session that is about to be stored, unless another request has
+// stored it since: then the store refuses this group, and it is made again.
 func (ss *sessions) begin(session string) error {
 	if v := ss.app.engine.Peek(ss.kind, session); v != nil && v.Revision != 0 {
 		return nil
@@ -272,8 +292,8 @@ func (ss *sessions) begin(session string) error {
 	return ss.limiter.take()
 }
 
-// moving returns the session's record for a change of whom it belongs to: with
-// a new generation, unless the options keep the cookie or none can be sent.
+// moving returns the session's record for a change of its owner: with a new
+// generation, unless the options keep the cookie or no cookie can be sent.
 func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	rec := is.record().clone()
 	if rec == nil {
@@ -284,8 +304,9 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	} else if text := deviceOf(is.carrier); text != "" {
 		rec.device = newDevice(text)
 	}
-	// The record must outlive the old cookie, which may be good for longer than
-	// IdleTimeout is now: without it the cookie would be taken for good again.
+	// The record must outlive the old cookie, which may be valid for longer than
+	// the present IdleTimeout: without the record the old cookie would count as
+	// valid again.
 	rec.Expires = max(rec.Expires, is.idleEnd.UnixMilli())
 	if is.anew || !ss.app.opts.KeepCookieOnKeyChange && !is.keeps {
 		rec.Gen++
@@ -295,8 +316,8 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	return rec, nil
 }
 
-// moved lets the session go on with the new generation of its record.
-// The change is made; that its cookie does not reach the browser is reported.
+// moved lets the session go on with the new generation of its record. The
+// change is stored by now, so a failure to issue the cookie is only reported.
 func (ss *sessions) moved(ctx context.Context, s bearer, gen uint32, rec *sessionRecord) {
 	s.lock()
 	err := s.follow(ctx, gen, rec)
@@ -318,8 +339,9 @@ func ended() error {
 	return &Error{Code: ErrEnded, Phase: "resolve", Message: "the session has ended"}
 }
 
-// sync brings up to date what says whether a session is valid, as far as is
-// known, and more. It returns the user whose record was among it.
+// sync brings up to date the records that say whether a session is valid, as
+// far as they are known, and more instances. It returns the user whose record
+// was among them.
 func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...engine.Ref) (asked string, err error) {
 	if !ss.app.manyOwners.Load() {
 		return "", nil
@@ -336,9 +358,9 @@ func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...
 	return asked, nil
 }
 
-// syncWith brings up to date what says whether a session is valid, and if m is
-// not nil the state of m that the session has as far as is known. It returns
-// which that was, the zero target if none, and what sync does.
+// syncWith is sync, and if m is not nil it also brings up to date the state of
+// m that the session is known to have. It returns that state's target, the zero
+// target if none, and the result of sync.
 func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time.Time) (t target, asked string, err error) {
 	var more []engine.Ref
 	if m != nil {
@@ -351,8 +373,9 @@ func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time
 	}
 	asked, err = ss.sync(ctx, id, now, more...)
 	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
-		// What cannot be read may be a state that the session has left behind:
-		// its record says, and the next use of the state asks again.
+		// The state that cannot be read may be one that the session does not have any
+		// more: the session's record says so, and the next use of the state asks
+		// again.
 		t = target{}
 		asked, err = ss.sync(ctx, id, now)
 	}
@@ -366,7 +389,7 @@ type limiter struct {
 	each time.Duration // the fraction of a second that one session takes
 
 	mu   sync.Mutex
-	used time.Time // up to when time has been used up
+	used time.Time // time up to which the rate is used up
 }
 
 func (n *limiter) init(perSecond int) { n.each = time.Second / time.Duration(perSecond) }

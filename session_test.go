@@ -19,8 +19,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A session begins with the first use of its state, never with that of a Global
-// one, and what changes nothing stores nothing.
+// A session begins with the first use of its state, never with a use of a
+// Global state, and a change that changes nothing stores nothing.
 //
 // Proves B1, B12, S1, W2.
 func TestSessionBeginsWithItsFirstUse(t *testing.T) {
@@ -56,7 +56,7 @@ func TestSessionBeginsWithItsFirstUse(t *testing.T) {
 	}
 }
 
-// Nothing that was not signed here names a session.
+// Only a cookie that this App has signed names a session.
 //
 // Proves B3, W1.
 func TestBadTokensNameNoSession(t *testing.T) {
@@ -109,8 +109,8 @@ func TestFirstKeySignsAndAllVerify(t *testing.T) {
 	testkit.WantPanic(t, func() { b.App.Keyring([][]byte{old, []byte("short")}) }, "key 1", "32")
 }
 
-// Each of many cookies says what was signed, also when it comes again, with the
-// others in between.
+// Each of many cookies names its session, also when it comes again with others
+// in between.
 //
 // Proves W1.
 func TestManyCookiesSayWhatWasSigned(t *testing.T) {
@@ -135,7 +135,7 @@ func TestManyCookiesSayWhatWasSigned(t *testing.T) {
 }
 
 // After Renew the old cookie is refused: for a minute without a new one, then
-// as one that nobody knows. The state stays.
+// as an unknown one. The state stays.
 //
 // Proves S5, W3.
 func TestRenewRefusesTheOldCookie(t *testing.T) {
@@ -223,8 +223,8 @@ func TestDestroyEndsASessionForGood(t *testing.T) {
 	}
 }
 
-// Ending a session that nothing is known of keeps it ended: its cookie may be
-// in a request that is under way.
+// Ending a session that is not stored keeps it ended: its cookie may be in a
+// request that is under way.
 //
 // Proves S5.
 func TestDestroyOfAnUnstoredSessionKeepsItEnded(t *testing.T) {
@@ -400,8 +400,8 @@ func TestSweepRemovesExpiredSessions(t *testing.T) {
 	})
 }
 
-// First use of state after the header was written is an error and stores
-// nothing; a browser that has its cookie is not concerned.
+// The first use of state after the header was written is an error and stores
+// nothing; a browser that has its cookie is not affected.
 //
 // Proves W2.
 func TestFirstUseAfterTheHeaderIsAnError(t *testing.T) {

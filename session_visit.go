@@ -13,13 +13,13 @@ import (
 	"github.com/stay-go/stay/internal/signing"
 )
 
-// grace is how long the answers to a cookie that was ended or renewed set no new
-// one: a request that was under way with the old cookie must not replace the
-// new one in the browser.
+// grace is how long requests with an ended or renewed cookie get no new one: a
+// request that was under way with the old cookie must not replace the new one
+// in the browser.
 const grace = time.Minute
 
-// A visit is a session as one request sees it: the cookie that the browser has
-// sent, and the one that it is going to get.
+// A visit is a session as one request sees it: the cookie that the browser
+// sent, and the one that the response sets.
 type visit struct {
 	ss      *sessions
 	ring    keyring
@@ -43,16 +43,16 @@ type visit struct {
 	idleEnd   time.Time // of the browser's cookie
 }
 
-// secrets is what nobody may see of a visit. From a Session it is behind two
-// pointers because package fmt follows one, for verbs that do not fit, however
-// deep it is in what it prints.
+// secrets has the fields of a visit that nobody may print. A Session reaches
+// them through two pointers, because package fmt follows one pointer at any
+// depth for a verb that does not fit.
 type secrets struct {
 	token  string   // as the browser sent it, see access.App.Begin
 	cookie [16]byte // the id that the token names
-	asked  string   // the user whose record was brought up to date for this use
+	asked  string   // user whose record was brought up to date for this use
 }
 
-// newVisit returns a context with the session of a request, as one allocation.
+// newVisit returns a context with the session of a request, in one allocation.
 func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c access.Carrier) context.Context {
 	r := &struct {
 		context sessionContext
@@ -71,7 +71,7 @@ func (v *visit) lock() { v.mu.Lock() }
 func (v *visit) unlock() { v.mu.Unlock() }
 
 func (v *visit) text() string {
-	if !v.mu.TryLock() { // its holder may be waiting for the store
+	if !v.mu.TryLock() { // the lock's holder may be waiting for the store
 		return "session (in use)"
 	}
 	defer v.unlock()
@@ -125,8 +125,8 @@ func (v *visit) look() (rec *sessionRecord, created time.Time) {
 	}
 }
 
-// fresh returns the session's record after asking a store with other owners, and
-// whether the session stands.
+// fresh returns the session's record after asking a store with other owners,
+// and whether the session is valid.
 func (v *visit) fresh(ctx context.Context) (rec *sessionRecord, ok bool, err error) {
 	now := v.ss.app.opts.Clock()
 	is, asked, err := v.ss.fresh(ctx, v.key, now)
@@ -173,7 +173,7 @@ func (v *visit) who(ctx context.Context) (user string, err error) {
 
 func (v *visit) use() { v.carrier.Used() }
 
-// open reads the cookie, or draws an id if there is none that is valid.
+// open reads the cookie, or draws an id if there is no valid cookie.
 func (v *visit) open(ctx context.Context) error {
 	if v.opened {
 		return nil
@@ -181,7 +181,7 @@ func (v *visit) open(ctx context.Context) error {
 	return v.openAt(ctx, v.ss.app.opts.Clock())
 }
 
-// openAt is open for a caller that has looked at the clock already.
+// openAt is open for a caller that has read the clock already.
 func (v *visit) openAt(ctx context.Context, now time.Time) error {
 	if v.opened {
 		return nil
@@ -240,9 +240,9 @@ func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
 	}, err
 }
 
-// standing returns the record of the session that the cookie is good for, or
-// ErrEnded. In place of one that ended a while ago a new session begins, of which
-// the browser does not know yet.
+// standing returns the record of the session for which the cookie is valid, or
+// ErrEnded. A session that ended more than a minute ago is replaced by a new
+// one, which the browser does not know yet.
 func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, error) {
 	v.use()
 	if err := v.openAt(ctx, now); err != nil {
@@ -267,8 +267,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 	return v.ss.get(ctx, v.key, true, v.drawn, now)
 }
 
-// stands reports whether the session may be used with its cookie; if not,
-// since when.
+// stands reports whether the session's cookie is valid; if not, since when.
 func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (ok bool, since time.Time, err error) {
 	if ok, since := v.matches(rec); !ok {
 		return false, since, nil
@@ -312,8 +311,8 @@ func (v *visit) destroy(ctx context.Context) error {
 	return err
 }
 
-// end makes the session one that has ended, and clears the browser's cookie. It
-// returns the session's record if there may be states left to be deleted.
+// end ends the session and clears the browser's cookie. It returns the
+// session's record if there may be states to delete.
 func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	v.lock()
 	defer v.unlock()
@@ -324,7 +323,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	if v.unknown() && v.carrier.Open() || v.gone {
 		v.gone, v.destroyed = true, true
 		if v.carried {
-			v.carrier.Issue("", time.Time{}) // in place of the one that was not sent yet
+			v.carrier.Issue("", time.Time{}) // replaces the cookie that was not sent yet
 		}
 		return nil, nil
 	}
@@ -349,12 +348,12 @@ type keyring interface {
 	Foreign(value string, now time.Time) bool
 }
 
-// A bearer is a presence as what changes the session sees it: behind the lock but
-// for what a presence has and for known, which take it.
+// A bearer is a presence for code that changes the session. The methods of a
+// presence and known take the lock; callers of the others hold it.
 type bearer interface {
 	presence
-	// known reports whether the session is one that is neither over nor renewed
-	// meanwhile. It begins none.
+	// known reports whether the session exists and has neither ended nor been
+	// renewed meanwhile. It begins no session.
 	known(ctx context.Context) (bool, error)
 	// who returns the user of the session, "" for a guest. It begins none.
 	who(ctx context.Context) (user string, err error)
@@ -364,24 +363,23 @@ type bearer interface {
 	// use marks the response as one that depends on the cookie.
 	use()
 	// sync brings the session's record up to date, and with it, if m is not nil,
-	// the state of m that the session has as far as is known. It returns which
-	// that was, the zero target if none.
+	// the state of m that the session is known to have. It returns that state's
+	// target, the zero target if none.
 	sync(ctx context.Context, m *module, now time.Time) (target, error)
-	// current returns the session as it stands, or ErrEnded. At the first use it
-	// sees to the cookie.
+	// current returns the valid session, or ErrEnded. At the first use it makes
+	// sure that the browser has a cookie.
 	current(ctx context.Context, now time.Time) (seen, error)
 	// changes notes that something may be stored for the session from now on.
 	changes()
-	// matches reports whether the session is the one that its record tells of; if
-	// not, since when.
+	// matches reports whether the record is that of this session; if not, since
+	// when.
 	matches(rec *sessionRecord) (ok bool, since time.Time)
-	// takesCookie fails if the session cannot be given a new cookie, which would
-	// sign its browser out: the old one would be refused. A session without a
-	// browser may keep the one that it has, where the change is one that keeps
-	// allows.
+	// takesCookie fails if the response cannot set a new cookie, because the
+	// browser would be signed out: its old cookie would be refused. A session
+	// without a response may keep its cookie if keeps allows that for the change.
 	takesCookie(keeps bool) error
-	// follow takes over the generation of the session's record, in place of gen,
-	// and issues its cookie.
+	// follow replaces gen by the generation of the session's record and issues the
+	// cookie.
 	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
 	// outlast sees to it that a cookie which lasts for so long can be verified.
 	outlast(ctx context.Context, d time.Duration) error
@@ -395,14 +393,14 @@ type bearer interface {
 	anew(now time.Time) bool
 }
 
-// A seen session is what one use of it has found.
+// A seen session is the result of one use of a session.
 type seen struct {
 	session string // its ID
 	gen     uint32
 	created time.Time
 	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
-	isNew   bool            // nothing can be stored for it yet: nobody else has known it
+	isNew   bool            // nothing can be stored for it yet: nobody else has its ID
 	drawn   bool            // its ID was drawn for this request
 	keeps   bool            // its cookie, as no new one could be sent to the browser
 	anew    bool            // a Login begins it, in place of one that is over

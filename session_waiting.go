@@ -8,12 +8,13 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// errGuestWaits has the caller take a guest's state along first.
-var errGuestWaits = errors.New("a guest's state waits to be taken along")
+// errGuestWaits tells the caller to take a guest's state over first.
+var errGuestWaits = errors.New("a guest's state has to be taken over first")
 
-// takeAlong takes the first guest's state of the module along that a login of
-// another program has left, as that login would have done. What cannot come
-// along stays behind, and OnError is told: the login was a while ago.
+// takeAlong makes the user adopt the oldest guest's state that another
+// program's login has left for the module, as that login would have done. If
+// the state cannot be adopted, it is left, and OnError gets the failure: the
+// login was a while ago.
 func (ss *sessions) takeAlong(ctx context.Context, s bearer, m *module) error {
 	var retry engine.Retry
 	for {
@@ -53,18 +54,18 @@ func (ss *sessions) tryTakeAlong(ctx context.Context, s bearer, m *module) (agai
 	return again, nil
 }
 
-// An arrival is the part of a login that its program could not do.
+// An arrival is the part of a login that the login's program could not do.
 type arrival struct {
 	ss            *sessions
 	m             *module
 	version       *engine.Version // of the session's record
-	guest, target int             // where they are among the parts; -1 = no part
+	guest, target int             // indexes among the parts; -1 = no part
 	own           int
 	drop          bool   // the guest has no key, and its user has left
-	failed        *Error // why the guest's state stays behind
+	failed        *Error // why the guest's state was not adopted
 }
 
-// parts names the instances that take part.
+// parts returns the instances that take part.
 func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine.Ref, error) {
 	m, rec := t.m, t.version.Value.(*sessionRecord)
 	w := rec.events.Keys[m.name].Waiting[0]
@@ -84,7 +85,7 @@ func (t *arrival) parts(ctx context.Context, id string, now time.Time) ([]engine
 	}
 	guest, err := m.app.engine.Get(ctx, &guestRef)
 	switch to := m.sessionKey(id, then); {
-	case errors.Is(err, ErrCorrupt): // it stays behind for repair
+	case errors.Is(err, ErrCorrupt): // it stays stored for repair
 	case err != nil:
 		return nil, m.error(err, "", from.id)
 	case !guest.Exists():

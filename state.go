@@ -7,9 +7,9 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// A State is a registered module: what handlers hold to read and change the
-// state of the session, or of everybody, that their context belongs to. Its
-// methods may be called concurrently.
+// A State is a registered module: handlers use it to read and change the state
+// of their context's session, or the state that all share. Its methods may be
+// called concurrently.
 //
 // Every method that takes a context fails with ErrNoSession when the module's
 // state belongs to a session and the context carries none, with
@@ -19,14 +19,14 @@ import (
 // state, and changes are ErrEnded; see [Session].
 //
 // A change also fails with ErrBusy when too many others wait for the same state
-// or the session is one too many (Options.MaxWaiters, MaxWait, MaxNewSessions),
+// or too many sessions begin (Options.MaxWaiters, MaxWait, MaxNewSessions),
 // with ErrConflict when others kept changing it until the deadline, with
-// ErrTooLarge beyond Options.MaxState, with ErrInvalid when it leaves what
-// cannot be stored, with ErrNested inside another change, with ErrInternal when
-// the session needs a cookie and the response's header was written already, and
-// with ErrUnknown when nobody knows whether it happened. A context that ends
-// while a change waits is an error of one of these codes which wraps the
-// context's.
+// ErrTooLarge beyond Options.MaxState, with ErrInvalid when it leaves a value
+// that cannot be stored, with ErrNested inside another change, with ErrInternal
+// when the session needs a cookie and the response's header was written
+// already, and with ErrUnknown when nobody knows whether it happened. If a
+// context ends while a change waits, the error has one of these codes and wraps
+// the context's error.
 type State[S any] struct{ untyped }
 
 // AnyState is a *State of any type.
@@ -60,18 +60,18 @@ func (s *State[S]) Get(ctx context.Context) (*S, error) {
 }
 
 // Update changes the state as one transaction: it calls fn with a copy, alone
-// for its key, and returns what fn left of it once that is durable. State that
-// is kept in memory is never durable, and that of a module with Debounce later.
-// If fn returns an error, panics, or changes nothing, nothing is stored. The
-// error is returned as it is, unless fn has seen changes of others that could
-// not be stored then; a panic goes on.
+// for its key, and returns the changed copy once it is durable. State that is
+// kept in memory is never durable, and the state of a module with Debounce
+// becomes durable later. If fn returns an error, panics, or changes nothing,
+// nothing is stored. The error is returned as it is, unless fn has seen other
+// callers' changes that then could not be stored. A panic goes on.
 //
-// fn may be called more than once, when others changed the state meanwhile,
-// and must have no side effects. It must not wait long, for it keeps everybody
-// else from the same state, and must not change other state.
+// fn may be called more than once, when others changed the state meanwhile, and
+// must have no side effects. It must not wait long, because all other changes
+// of the same state wait for it, and must not change other state.
 //
-// An ErrUnknown means that the change may or may not have happened, also when
-// ctx ended while it was being stored; with any other error it has not.
+// ErrUnknown means that the change may or may not have happened, also when ctx
+// ended while it was being stored; any other error means that it has not.
 func (s *State[S]) Update(ctx context.Context, fn func(*S) error) (*S, error) {
 	o := s.module.app.newOp()
 	o.fn = function[S](fn)
@@ -82,9 +82,9 @@ func (s *State[S]) Update(ctx context.Context, fn func(*S) error) (*S, error) {
 	return v.(*S), nil
 }
 
-// Do runs an action of the module, as Update runs its function, and returns
-// the state it left. The payload is what the action binds: nil, a Go value of
-// the type that it wants, JSON as json.RawMessage or []byte, url.Values, or
+// Do runs an action of the module, as Update runs its function, and returns the
+// changed state. The payload is what the action binds: nil, a Go value of the
+// type that it wants, JSON as json.RawMessage or []byte, url.Values, or
 // web.Payload. An unknown action is ErrNotFound.
 func (s *State[S]) Do(ctx context.Context, action string, payload any) (*S, error) {
 	v, err := s.do(ctx, action, payload)
@@ -94,7 +94,7 @@ func (s *State[S]) Do(ctx context.Context, action string, payload any) (*S, erro
 	return v.(*S), nil
 }
 
-// Reset puts every field back to its initial value but those tagged
+// Reset puts every field back to its initial value, except those tagged
 // `stay:"preserve"`.
 func (s *State[S]) Reset(ctx context.Context) (*S, error) {
 	v, err := s.update(ctx, &op{fn: replacement(func(v any) engine.Result { return engine.Result{Value: s.module.schema.Reset(v)} })})
@@ -116,12 +116,12 @@ func (s *State[S]) ResetAll(ctx context.Context) (*S, error) {
 	return v.(*S), nil
 }
 
-// At returns the state of one key, whoever the caller is: for background work,
+// At returns the state of one key, for any caller: for background work,
 // administration, export. The key of a PerSession module is [Session.ID], and
 // that of a session that is not known or has ended is ErrNotFound; the key of a
-// PerUser module is the user. A Global or ephemeral state has no keys: calls
-// on what At returns are ErrInvalid, as they are for an empty key and one of
-// more than 512 bytes.
+// PerUser module is the user. A Global or ephemeral state has no keys: calls on
+// the State that At returns are ErrInvalid. They are also ErrInvalid for an
+// empty key, and for one of more than 512 bytes.
 //
 // Get of a key that has no state is ErrNotFound; Update creates it. The key of
 // a WithKey state cannot be changed through At: an Update that leaves a state
@@ -135,8 +135,8 @@ func (s *State[S]) At(key string) *State[S] {
 	return &at.state
 }
 
-// Delete removes the stored state; what is read next is the initial one.
-// Deleting what is not stored does nothing.
+// Delete removes the stored state; the next read returns the initial one.
+// Deleting a state that is not stored does nothing.
 func (s *State[S]) Delete(ctx context.Context) error {
 	_, err := s.update(ctx, &op{fn: replacement(func(any) engine.Result { return engine.Result{Delete: true} })})
 	return err
@@ -161,11 +161,11 @@ func (s *State[S]) KeysFrom(ctx context.Context, prefix, after string) iter.Seq2
 type untyped struct {
 	app    *App
 	module *module
-	key    *string // of At; apart, as secrets are: it names a user
+	key    *string // the key that At got; behind a pointer, as secrets are: it names a user
 	at     bool
 }
 
-// of returns the key of At.
+// of returns the key that At got.
 func (c untyped) of() string {
 	if c.key == nil {
 		return ""
@@ -183,7 +183,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 		panic("stay.Register: the App is nil: make one with stay.New")
 	}
 	d := definition{
-		name: m.Name, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
+		name: m.Name, formerly: m.Formerly, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
 		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
 		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
 	}

@@ -9,9 +9,9 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// op is one change on its way through the engine: a function of the value
-// alone, an action, which gets a Call, or a change from outside, which gets the
-// context of one.
+// op is one change that the engine runs: a function of the value alone, an
+// action, which gets a Call, or a change of package web, which gets the context
+// of a Call.
 type op struct {
 	untyped
 	kind *engine.Kind // of the instance that was resolved last
@@ -27,8 +27,8 @@ type op struct {
 	ctx      context.Context
 	action   string
 	payload  any
-	call     *Call     // of the last run; each has one of its own
-	measured *measured // nil: nobody measures it
+	call     *Call     // of the last run; each run has its own
+	measured *measured // nil: not measured
 }
 
 // newOp returns an op to be completed.
@@ -40,9 +40,8 @@ func (a *base) newOp() *op {
 	return o
 }
 
-// finish has o used again after a change that has succeeded, and returns what
-// came of the change. If it has failed, its caller may have left while others
-// still work on it.
+// finish recycles o after a successful change and returns the result. After a
+// failure, the caller may have returned while other goroutines still use o.
 func (a *base) finish(o *op, v any, err error) (any, error) {
 	if err == nil {
 		*o = op{}
@@ -51,14 +50,14 @@ func (a *base) finish(o *op, v any, err error) (any, error) {
 	return v, err
 }
 
-// A function is what State.Update is given. It needs no closure.
+// A function is the argument of State.Update. It needs no closure.
 type function[S any] func(*S) error
 
 func (fn function[S]) apply(v any) (engine.Result, error) {
 	return engine.Result{Value: v}, fn(v.(*S))
 }
 
-// A replacement makes another value of the state's.
+// A replacement makes a new value from the state's.
 type replacement func(v any) engine.Result
 
 func (fn replacement) apply(v any) (engine.Result, error) { return fn(v), nil }
@@ -85,9 +84,9 @@ func (o *op) Run(v any, from *engine.Version) (engine.Result, error) {
 // errNotReady ends a run that has to wait for the session's record.
 var errNotReady = errors.New("the session is not stored yet")
 
-// ready sees to it that a state in another store than the session's record is
-// created after that record: the two cannot be one group, and a state without
-// a session would be out of reach.
+// ready makes sure that a state in another store than the session's record is
+// created after that record: the two cannot be one group, and a state without a
+// session would be out of reach.
 func (o *op) ready(res engine.Result, from *engine.Version) error {
 	if o.res.ss == nil || o.kind.Backend == nil || o.kind.Backend == o.res.ss.kind.Backend ||
 		from.Exists() || o.res.version.Revision != 0 {
@@ -107,10 +106,13 @@ func (o *op) invoke(v any) (engine.Result, error) {
 	if o.measured != nil {
 		o.measured.run()
 	}
+	if set := o.module.app.running; set != nil {
+		defer set.Enter(o.module.name)()
+	}
 	if o.fn != nil {
 		return o.fn.apply(v)
 	}
-	if o.change != nil { // which sees no Call, only its context
+	if o.change != nil { // which gets no Call, only its context
 		run := &runContext{Context: o.ctx}
 		defer run.over.Store(true)
 		return engine.Result{Value: v}, o.change.Run(run, v)
@@ -123,7 +125,8 @@ func (o *op) invoke(v any) (engine.Result, error) {
 	return engine.Result{Value: v}, o.act(c, v)
 }
 
-// Committed implements engine.Op: it calls what the run put off.
+// Committed implements engine.Op: it calls the functions that the run passed to
+// After.
 func (o *op) Committed(ctx context.Context) {
 	if o.call == nil {
 		return
@@ -162,6 +165,9 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 	if nested(ctx) {
 		return nil, nestedError(m.name)
 	}
+	if m.app.running != nil {
+		m.warnOfForeignContext(ctx)
+	}
 	o.untyped = c
 	defer func() {
 		if p := recover(); p != nil {
@@ -173,6 +179,17 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 		return nil, m.error(err, o.action, o.id)
 	}
 	return v, nil
+}
+
+// warnOfForeignContext tells a program in development that it changes one state
+// inside a change of another, with a context that hides this from the check.
+func (m *module) warnOfForeignContext(ctx context.Context) {
+	if outer, ok := m.app.running.Within(); ok {
+		m.app.logger().WarnContext(ctx, "stay: a change of state was made inside another one, with a context from outside: "+
+			"the two are not one transaction, and two such changes can wait for each other. "+
+			"Make it after the outer change, or use Call.After",
+			"module", m.name, "inside", outer)
+	}
 }
 
 // change runs the op, and moves the session if the key has changed.

@@ -10,48 +10,48 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 )
 
-// A keyChange is a run that left a state with another key than it began with.
-// Nothing of it is kept where it ran: see move.
+// A keyChange is the error of a run whose state has another key afterwards. The
+// instance that it ran on does not keep the result: see move.
 type keyChange struct {
-	result any             // what it left
+	result any             // its result
 	key    string          // of the result
-	from   *engine.Version // what it began with
+	from   *engine.Version // version that it began with
 }
 
 func (*keyChange) Error() string { return "the key of the state has changed" }
 
-// A move is a change of the key by a change of state: login, logout and
-// switch. The run that led to it has ended, and its instance is as it was; the
-// move takes the turns of all that it touches and writes them in one group.
-// Where one of them is not what the run has seen, everything starts again. No
-// order of single writes would do: a crash or a parallel request between two
-// of them loses the guest's work, adopts it twice, or leaves a session that is
-// logged in by half.
+// A move is a change of the key by a change of state: login, logout and switch.
+// The run that caused it has ended, and its instance is unchanged. The move
+// takes the turns of all instances that it touches and writes them in one
+// group. If one of them is not as the run has seen it, everything starts again.
+// Single writes would not do, in any order: a crash or a parallel request
+// between two of them loses the guest's work, adopts it twice, or leaves a
+// session half logged in.
 //
-// Everybody who takes several turns takes those of guests first, then those
-// under keys, by module name and key, those of users, and that of the session:
-// so nobody waits in a circle, and a state that several devices share is not
-// held while a guest's change ends. The guests' are given back last: what waits
-// for a guest must find the session already where it went.
+// Every caller takes turns in the same order: guests first, then states under
+// keys, by module name and key, then users, and the session last. So callers
+// never wait in a circle, and a state that several devices share is not held
+// while a guest's change ends. The guests' turns are given back last: a caller
+// that waits for a guest must find the session at its new key.
 type move struct {
 	*op
 	left    *keyChange
 	session bearer
 
-	target, guest, user, own int // where they are among the parts; -1 = no part
+	target, guest, user, own int // indexes among the parts; -1 = no part
 	rec                      *sessionRecord
-	foreign                  *Error // what is stored under the key says it is another's
-	tooLarge                 bool   // the guest's state does not fit beside it, and is dropped
+	foreign                  *Error // the state stored under the key belongs to another key
+	tooLarge                 bool   // both states together exceed MaxState, so the guest's is dropped
 }
 
-// carryOut moves the session to the key of the result. It returns what the state
-// is now; again means that the change has to start again.
+// carryOut moves the session to the key of the result. It returns the state
+// after the move; again means that the change has to start again.
 func (mv *move) carryOut(ctx context.Context) (v any, again bool, err error) {
 	m, r := mv.module, &mv.res
 	if len(mv.left.key) > maxKey {
 		return nil, false, m.longKey(mv.left.key)
 	}
-	if m.keepsNoCookie() {
+	if m.renewsCookie() {
 		if err := mv.session.takesCookie(true); err != nil {
 			return nil, false, err
 		}
@@ -79,7 +79,7 @@ func (mv *move) carryOut(ctx context.Context) (v any, again bool, err error) {
 		mv.user = part(engine.Ref{Kind: r.ss.users, Key: user})
 	}
 	mv.own = part(engine.Ref{Kind: r.ss.kind, Key: r.session})
-	if mv.guest < 0 { // what comes before the change of the key is kept
+	if mv.guest < 0 { // changes before the change of the key are kept
 		if err := m.app.engine.Flush(ctx, engine.Ref{Kind: r.kind, Key: r.id}); err != nil {
 			return nil, false, err
 		}
@@ -108,7 +108,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 		return nil, engine.ErrRestart
 	}
 	if mv.guest >= 0 && !sameGuest(now[mv.guest], mv.left.from) {
-		return nil, engine.ErrRestart // somebody else has worked as the guest meanwhile
+		return nil, engine.ErrRestart // another request has changed the guest's state meanwhile
 	}
 	out := make([]engine.Result, len(now))
 	var err error
@@ -130,15 +130,15 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 	return out, nil
 }
 
-// sameGuest reports whether nobody has changed a guest's state in between.
-// Revisions alone do not tell: in memory they begin again with a state that was
-// deleted. One that was never changed may look different each time that
-// OnCreated makes it.
+// sameGuest reports whether a guest's state was not changed in between.
+// Revisions alone are not enough: in memory they begin again after a state was
+// deleted. A state that was never changed may differ each time that OnCreated
+// makes it.
 func sameGuest(now, then *engine.Version) bool {
 	return !now.Exists() && !then.Exists() || now.Same(then)
 }
 
-// land returns what becomes of the instance that the session moves to; none if
+// land returns the new state of the instance that the session moves to; none if
 // it stays as it is.
 func (mv *move) land(there *engine.Version) (engine.Result, error) {
 	m := mv.module
@@ -169,7 +169,7 @@ func (mv *move) land(there *engine.Version) (engine.Result, error) {
 	if key := m.stateKey(mv.res.session, mv.res.record(), v); key != mv.left.key {
 		return engine.Result{}, &Error{
 			Code: ErrInternal, Module: m.name, Phase: "run", Err: fmt.Errorf(
-				"the key is another one with the state that is stored under it: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
+				"the state stored under the key has another key: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
 		}
 	}
 	if there.Revision == 0 && mv.left.key == "" {
@@ -182,8 +182,8 @@ func (mv *move) land(there *engine.Version) (engine.Result, error) {
 }
 
 // checkOwner refuses a record of another key, for a key function that needs the
-// session and could not be asked when the record was loaded (K7). One with the
-// initial key fields does not say whose it is.
+// session and could not be called when the record was loaded (K7). A record
+// with the initial key fields does not name its owner.
 func (mv *move) checkOwner(there *engine.Version, v any) error {
 	m := mv.module
 	if there.Revision == 0 || mv.left.key == "" || !m.key.calls {
@@ -199,7 +199,8 @@ func (mv *move) checkOwner(there *engine.Version, v any) error {
 	return mv.foreign
 }
 
-// reportDropped tells a developer what a logout or switch has dropped.
+// reportDropped logs, for developers, that a logout or switch has dropped
+// changes.
 func (mv *move) reportDropped() {
 	m := mv.module
 	before, after := m.schema.Clone(mv.left.from.Value), mv.left.result
@@ -207,7 +208,7 @@ func (mv *move) reportDropped() {
 	b, err1 := m.schema.Encode(before, nil)
 	a, err2 := m.schema.Encode(after, nil)
 	if err1 == nil && err2 == nil && !bytes.Equal(a, b) {
-		m.app.logCrowd(slog.LevelWarn, logDropped, "stay: a change that took the state's key away, or replaced it, also changed other fields: they were dropped; make them in a change before",
+		m.app.logCrowd(slog.LevelWarn, logDropped, "stay: a change that removed or replaced the state's key also changed other fields, and those changes were dropped: make them in a separate change first",
 			slog.String("module", m.name), slog.String("action", mv.action))
 	}
 }
@@ -215,7 +216,7 @@ func (mv *move) reportDropped() {
 // Committed implements engine.GroupOp.
 func (mv *move) Committed(ctx context.Context) { mv.op.Committed(ctx) }
 
-// checkKey compares the key of what a run left with the key that it ran under.
+// checkKey compares the key of a run's result with the key that it ran under.
 func (o *op) checkKey(res engine.Result, from *engine.Version) error {
 	m, v := o.module, res.Value
 	switch {
@@ -230,15 +231,15 @@ func (o *op) checkKey(res engine.Result, from *engine.Version) error {
 			return &Error{
 				Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(o.of()),
 				Message: "the state would belong to another key",
-				Err:     errors.New("through At the key stays: for a key that has no state yet, set the fields tagged stay:\"key\" first"),
+				Err:     errors.New("a change through At cannot change the key: for a key that has no state yet, set the fields tagged stay:\"key\" to that key first"),
 			}
 		}
 	}
 	return nil
 }
 
-// leave ends a run that changed the key. Two keys must not become one by being
-// written as JSON.
+// leave ends a run that changed the key. It refuses a key that JSON changes:
+// two keys must not become one.
 func (o *op) leave(v any, key string, from *engine.Version) error {
 	m := o.module
 	encoded, err := m.Encode(v, nil)
@@ -252,7 +253,7 @@ func (o *op) leave(v any, key string, from *engine.Version) error {
 	if m.stateKey(o.res.session, o.res.record(), settled) != key {
 		return &Error{
 			Code: ErrInvalid, Module: m.name, Phase: "run", KeyHash: keyHash(key), Message: "the key cannot be stored",
-			Err: errors.New("JSON does not keep the fields tagged stay:\"key\" as they are, for example because of invalid UTF-8"),
+			Err: errors.New("the fields tagged stay:\"key\" change when they are written as JSON, for example because of invalid UTF-8"),
 		}
 	}
 	return &keyChange{result: settled, key: key, from: from}

@@ -9,16 +9,15 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// pageLoad resets the states of the session in ctx that are to be reset when
-// a page is loaded: each as State.Reset does, and only if that changes
-// something, so that a page with nothing to reset takes nobody's turn. Where
-// there is no session that something may be stored for, and where it has
-// ended, there is nothing to reset: no cookie is set and nothing is looked up
-// in vain.
+// pageLoad resets the states of the session in ctx whose modules have
+// ResetOnPageLoad: each as State.Reset does, and only if that changes
+// something, so that a page with nothing to reset waits for no turn. If there
+// is no session that may have stored states, or it has ended, there is nothing
+// to reset: pageLoad sets no cookie and reads nothing.
 //
-// A record that cannot be decoded is left out: callers that use it get that error,
-// and pages that do not are not its hostages. Every other failure is returned,
-// for otherwise the page would show what should be gone.
+// A record that cannot be decoded is left out: callers that use it get the
+// error, and other pages still work. Every other failure is returned, because
+// the page would show values that should be reset.
 func (a *App) pageLoad(ctx context.Context) error {
 	modules := a.pageResets.all()
 	s := sessionOf(ctx, a.base)
@@ -57,8 +56,8 @@ func (a *App) pageLoad(ctx context.Context) error {
 	return nil
 }
 
-// unlessUnreadable drops the errors after which the request cannot read what
-// should have been reset: the session has ended, or a record is corrupt.
+// unlessUnreadable drops errors after which the request cannot read the state
+// that should have been reset: the session has ended, or a record is corrupt.
 func unlessUnreadable(err error) error {
 	if errors.Is(err, ErrEnded) || errors.Is(err, ErrCorrupt) {
 		return nil
@@ -79,7 +78,7 @@ func (c untyped) resetForPage(ctx context.Context) error {
 	return err
 }
 
-// isReset reports whether v is what a reset leaves, as it is or as OnCreated
+// isReset reports whether v is the result of a reset, as it is or as OnCreated
 // completes it after a load.
 func (c untyped) isReset(ctx context.Context, v any) (bool, error) {
 	m := c.module
@@ -94,7 +93,7 @@ func (c untyped) isReset(ctx context.Context, v any) (bool, error) {
 	return m.same(v, reset)
 }
 
-// same reports whether two states are stored as the same bytes, apart from
+// same reports whether two states are stored as the same bytes, except for
 // fields that S does not have, which a reset keeps.
 func (m *module) same(v, w any) (bool, error) {
 	a, err := m.schema.Encode(v, nil)
@@ -117,7 +116,7 @@ func (c untyped) get(ctx context.Context) (any, error) {
 	return c.module.schema.Clone(v), nil
 }
 
-// read returns the committed state, which must not be changed.
+// read returns the committed state, which the caller must not change.
 func (c untyped) read(ctx context.Context) (any, error) {
 	m := c.module
 	if m.scope == scopeGlobal && !c.at && !m.app.manyOwners.Load() {
@@ -151,20 +150,20 @@ func (c untyped) read(ctx context.Context) (any, error) {
 	return v.Value, nil
 }
 
-// initial is what a request of an ended session reads.
+// initial returns the state that a request of an ended session reads.
 func (c untyped) initial(ctx context.Context) (any, error) {
 	l, err := moduleType{module: c.module, guest: true}.Load(ctx, "", &store.Record{})
 	return l.Value, err
 }
 
-// keysPage is how many keys are asked for in one call.
+// keysPage is the number of keys that one call of the store lists.
 const keysPage = 256
 
 // keys yields the keys that begin with a prefix and come after the one named.
 func (c untyped) keys(ctx context.Context, prefix, after string, yield func(string, error) bool) {
 	m := c.module
 	if c.at || m.kind == nil {
-		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys: call Keys without At, of a module that is not ephemeral"})
+		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys to list: call Keys on a state without At, of a module that is not ephemeral"})
 		return
 	}
 	lister, ok := m.kind.Backend.Store().(store.Lister)

@@ -11,20 +11,20 @@ import (
 )
 
 // A resolution remembers the session's record that a call was resolved with,
-// and what it led to.
+// and the resolved target.
 type resolution struct {
 	target
 	seen
 	ss      *sessions
 	of      *module
-	request bearer          // that resolved it; nil for a Login and for At
-	user    *engine.Version // of its user's record, as Valid has seen it; nil for a guest
+	request bearer          // session that resolved it; nil for a Login and for At
+	user    *engine.Version // version of its user's record, as Valid has seen it; nil for a guest
 }
 
 // Valid implements engine.Guard: the session has not been ended, renewed or
-// attached elsewhere since. What a session that is not in memory became is
-// asked from the store: by Create where a state is created, else here, for
-// nobody refuses what is apart from the record.
+// attached elsewhere since. For a session that is not in memory the store is
+// asked: by Create if a state is created, otherwise here, because then no group
+// with the session's record is refused.
 func (r *resolution) Valid(v *engine.Version) bool {
 	if !r.holds(v) {
 		return false
@@ -68,9 +68,9 @@ func (r *resolution) Valid(v *engine.Version) bool {
 
 // Create implements engine.Guard: a state is created together with the
 // session's record, or only if that record is still the one that was seen, and
-// the user's as well. So a request that is under way cannot bring back a session
-// that was ended, nor the state of a user who was deleted and whose sessions
-// were revoked. It fails with ErrBusy when too many sessions begin to be stored.
+// the user's as well. So a request that is under way cannot bring back an ended
+// session, nor the state of a deleted user whose sessions were revoked. It
+// fails with ErrBusy when too many new sessions are stored.
 func (r *resolution) Create() ([]engine.Companion, error) {
 	if err := r.admit(); err != nil {
 		return nil, err
@@ -79,14 +79,14 @@ func (r *resolution) Create() ([]engine.Companion, error) {
 	if len(all) == 0 || r.user == nil || r.record().user() == "" {
 		return all, nil
 	}
-	// A revocation is in the user's record only.
+	// A revocation is only in the user's record.
 	return append(all, engine.Companion{Kind: r.ss.users, Key: r.record().user(), Base: r.user}), nil
 }
 
 // companions ties the creation of a state to the session's record, which has
 // this version. A state in another store cannot be in a group with the record:
-// it is created after the record, see op.ready, and the record is looked at
-// again then, see Stands.
+// it is created after the record (see op.ready), and then the record is read
+// again (see Stands).
 func (r *resolution) companions(v *engine.Version) []engine.Companion {
 	if r.elsewhere() {
 		return nil
@@ -99,7 +99,7 @@ func (r *resolution) companions(v *engine.Version) []engine.Companion {
 	return []engine.Companion{c}
 }
 
-// admit is begin where the state brings the session's record with it.
+// admit is begin for a state whose group creates the session's record.
 func (r *resolution) admit() error {
 	if !r.brings() {
 		return nil
@@ -126,9 +126,9 @@ func (r *resolution) admitLater() error {
 }
 
 // Later implements engine.Guard. A change that was acknowledged while the
-// session stood is stored however the session has changed since; when the
-// session is over, what belongs to it alone goes with it. So whether one more
-// session may begin is decided now: what is acknowledged is not refused later.
+// session was valid is stored, however the session has changed since; states of
+// the session alone are dropped when it ends. So Later decides now whether one
+// more session may begin: an acknowledged change is not refused later.
 func (r *resolution) Later() (engine.Later, error) {
 	if err := r.admitLater(); err != nil {
 		return nil, err
@@ -155,7 +155,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 	if !keyspace.MayBeSessionID(id) {
 		return engine.Ref{}, notFound
 	}
-	id = strings.Clone(id) // it may be a piece of a request, and is kept
+	id = strings.Clone(id) // it may be part of a request's string, and is kept
 	now := ss.app.opts.Clock()
 	v, asked, err := ss.fresh(ctx, id, now, engine.Ref{Kind: m.kind, Key: id, Now: now})
 	if err != nil {
@@ -183,7 +183,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 }
 
 // resolve names the instance of a module's state for this session. A change
-// also needs r, which watches over the resolution.
+// also needs r, which guards the resolution.
 func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolution) (engine.Ref, error) {
 	s.lock()
 	defer s.unlock()
@@ -197,7 +197,7 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 		return engine.Ref{}, err
 	}
 	rec := is.record()
-	if m.guestWaits(rec) && !nested(ctx) { // a run has a turn: it must not take others
+	if m.guestWaits(rec) && !nested(ctx) { // a run has a turn, and must not wait for others
 		return engine.Ref{}, errGuestWaits
 	}
 	t := m.locate(is.session, rec)
@@ -239,8 +239,8 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 // record: no group can have both.
 func (r *resolution) elsewhere() bool { return r.kind.Backend != r.ss.kind.Backend }
 
-// Stands implements engine.Guard: what memory has of the session and its user
-// is brought up to date before, on a store with other owners.
+// Stands implements engine.Guard: on a store with other owners the session and
+// its user are brought up to date first.
 func (r *resolution) Stands(v *engine.Version) bool {
 	if !r.isNew && r.refresh() != nil {
 		return false // the next resolution gets the error
@@ -264,7 +264,7 @@ func (r *resolution) refresh() error {
 	return nil
 }
 
-// resolve names the instance that a call is about.
+// resolve names the instance for a call.
 func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
 	m := c.module
 	switch {

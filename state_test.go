@@ -134,7 +134,7 @@ func TestChangeIsAllOrNothing(t *testing.T) {
 	})
 }
 
-// Nobody shares memory with the committed state.
+// No caller shares memory with the committed state.
 //
 // Proves M1, E3.
 func TestNobodySharesMemoryWithTheCommittedState(t *testing.T) {
@@ -286,8 +286,8 @@ func TestKeysAndAt(t *testing.T) {
 	})
 }
 
-// What JSON cannot hold is refused at the change, or normalised, never at the
-// next load.
+// A value that JSON cannot hold is refused or normalized at the change, never
+// at the next load.
 //
 // Proves M5.
 func TestValuesThatJSONWouldChange(t *testing.T) {
@@ -355,7 +355,7 @@ func TestCorruptRecordStays(t *testing.T) {
 	testkit.MustUpdate(t, t.Context(), good)
 }
 
-// Stored values are laid over the initial ones, and fields of another version
+// Stored values are merged over the initial ones, and fields of another version
 // are kept.
 //
 // Proves A10, M1, M2.

@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// everyMinute does something about once a minute until ctx ends. Several
-// processes do not do it at the same moment. If code of the user's ends the
-// goroutine, that is one time and not all of them.
+// everyMinute calls do about once a minute until ctx ends, at different moments
+// in different processes. If user code ends the goroutine, only that one call
+// is lost.
 func everyMinute(ctx context.Context, do func(context.Context)) {
 	for {
 		t := time.NewTimer(time.Minute/2 + rand.N(time.Minute))
@@ -32,7 +32,7 @@ func everyMinute(ctx context.Context, do func(context.Context)) {
 	}
 }
 
-// sweepOnce removes what has expired.
+// sweepOnce removes expired records.
 func (a *App) sweepOnce(ctx context.Context) {
 	a.engine.Sweep(ctx)
 	for _, c := range a.allCatalogs() {
@@ -49,14 +49,15 @@ func (a *App) sweepOnce(ctx context.Context) {
 	}
 }
 
-// An owner tells one sweep whose the records in a store are.
+// An owner tells one sweep who owns the records in a store.
 type owner struct {
 	app     *App
 	catalog *catalog
-	modules *catalogRecord // of all programs on the store
+	modules *catalogRecord // modules of all programs on the store
 }
 
-// Prepare implements sweep.Owner: what others have hooks of must not be removed.
+// Prepare implements sweep.Owner: states with hooks of other programs must not
+// be removed.
 func (o *owner) Prepare(ctx context.Context) (err error) {
 	o.modules, err = o.catalog.read(ctx)
 	return err
@@ -64,7 +65,7 @@ func (o *owner) Prepare(ctx context.Context) (err error) {
 
 // Ended implements sweep.Owner.
 func (o *owner) Ended(session *store.Record) time.Time {
-	if at := storedSession(session).past().Ended; at != 0 {
+	if at := o.app.sessions.stored(session).past().Ended; at != 0 {
 		return time.UnixMilli(at)
 	}
 	return time.Time{}
@@ -72,7 +73,7 @@ func (o *owner) Ended(session *store.Record) time.Time {
 
 // States implements sweep.Owner.
 func (o *owner) States(id string, session *store.Record) (keys []string) {
-	rec := storedSession(session)
+	rec := o.app.sessions.stored(session)
 	for _, st := range o.app.statesOfSession(id, rec) {
 		if st.kind.Backend == o.catalog.backend {
 			keys = append(keys, st.kind.Prefix+st.key)
@@ -104,7 +105,7 @@ func (o *owner) HookElsewhere(key string) bool {
 		return false
 	}
 	_, name, _ := keyspace.Split(key)
-	o.catalog.say("stay: expired states are left to another program on the store, which runs OnExpire of the module", name)
+	o.catalog.say("stay: this program leaves expired states of the module to another program, which runs its OnExpire", name)
 	return true
 }
 
@@ -119,13 +120,13 @@ func (o *owner) Expire(ctx context.Context, rec *store.Record) error {
 	return nil
 }
 
-// Gone implements sweep.Owner: it drops what memory holds of what was removed,
-// unless it is newer.
+// Gone implements sweep.Owner: it drops removed states from memory, unless
+// memory has a newer version.
 func (o *owner) Gone(d *sweep.Due) {
 	e := o.app.engine
 	for rec := range d.Removed() {
 		if _, k, key := o.app.stateOf(rec.Key); k != nil && k.Backend != nil {
-			e.EndKey(k, key, rec.Revision, false)
+			e.EndKey(k, key, o.catalog.store.Revision(rec.Key, rec.Revision), false)
 		}
 	}
 	id, rec := d.Session()
@@ -136,14 +137,15 @@ func (o *owner) Gone(d *sweep.Due) {
 		o.app.observer.measure(Measurement{Name: sessionsExpired, Value: 1})
 	}
 	e.EndKey(o.app.sessions.kind, id, rec.Revision, false)
-	for _, st := range o.app.statesOfSession(id, storedSession(rec)) {
+	for _, st := range o.app.statesOfSession(id, o.app.sessions.stored(rec)) {
 		if st.kind.Backend == nil {
 			e.EndKey(st.kind, st.key, 0, !d.Ended())
 		}
 	}
 }
 
-// sweepKeys reads the signing keys again and does what is due of them.
+// sweepKeys reads the signing keys again, and rotates or removes them when that
+// is due.
 func (a *App) sweepKeys(ctx context.Context) {
 	if err := a.keys.Sweep(ctx); err != nil {
 		a.report(nil, a.newCall(ctx, "", ""), &Error{Code: signingCode(err), Phase: "sign", Err: err})

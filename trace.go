@@ -11,40 +11,40 @@ import (
 // A Tracer makes spans of changes of states and sessions; see [Options].Tracer.
 // Package stayotel has one for OpenTelemetry.
 type Tracer interface {
-	// Start begins the span of a change in its caller's goroutine. The change
-	// goes on with the context that it returns, which is ctx or made of it: the
-	// function of the change, its action and what it puts off with Call.After
-	// see that one. The function it returns ends the span; it is called in the
-	// same goroutine when the change is about to return or to panic, and finds
-	// in span what became of the change; nil ends nothing.
+	// Start begins the span of a change in its caller's goroutine. The change goes
+	// on with the context that Start returns, which is ctx or derived from it: the
+	// function of the change, its action and functions passed to Call.After get
+	// that context. The function that Start returns ends the span. It is called in
+	// the same goroutine when the change is about to return or to panic; by then
+	// span has the outcome of the change. It may be nil.
 	//
-	// Both are called concurrently and in the middle of work: they must return
-	// at once, must not panic or end their goroutine, and must not call the App.
-	// A panic is logged, and the change goes on without a span, or returns as if
-	// its span had ended.
+	// Both are called concurrently and in the middle of work: they must return at
+	// once, must not panic or end their goroutine, and must not call the App. A
+	// panic is logged, and the change goes on without a span, or returns as if the
+	// span had ended.
 	Start(ctx context.Context, span *Span) (context.Context, func())
 }
 
-// A Span is one change of state: an Update, Do, Reset, ResetAll or Delete, or
-// what package web makes of one. Or it is one change of a session, which has no
+// A Span is one change of state: an Update, Do, Reset, ResetAll or Delete, or a
+// change that package web makes. Or it is one change of a session, which has no
 // module: a Login, Logout, Renew, Destroy or Revoke, whose name in lower case
 // is the action. Fields may be added.
 type Span struct {
 	Module string // "" for a change of a session
-	Action string // "" where the change is none of the module's actions
+	Action string // "" if the change is not one of the module's actions
 
 	// The rest is set when the span ends. Changes of sessions have Err and Code
 	// only.
 
 	// Wait is the time until the change first had its turn; 0 if it never had.
 	Wait time.Duration
-	// Runs is how often the function of the change was called.
+	// Runs is the number of calls of the change's function.
 	Runs int
-	// Batch is how many changes were stored together with this one by one write
-	// of the record; 0 if it needed none, or if that is not known.
+	// Batch is the number of changes that one write of the record stored, this one
+	// included; 0 if the change needed no write, or if the number is not known.
 	Batch int
-	// Err is what the change returned. For a change that panics, or ends its
-	// goroutine, it is an error of class ErrInternal.
+	// Err is the error that the change returned. For a change that panics, or ends
+	// its goroutine, it is an error of class ErrInternal.
 	Err error
 	// Code says how the change ended, as [Measurement].Code does: "" if it
 	// succeeded, the code of Err, or "canceled" where it failed because its
@@ -52,13 +52,13 @@ type Span struct {
 	Code Code
 }
 
-// canceled is what measurements and spans have in place of the code of an error
-// that the caller's leaving has brought about. No error carries it.
+// canceled replaces, in measurements and spans, the code of an error that comes
+// from the caller's cancelled context. No error has this code.
 const canceled Code = "canceled"
 
-// outcome returns the code that measurements and spans have for what a change
-// returned to a caller with ctx. Callers who leave are no failures; a deadline
-// that ran out may well be one.
+// outcome returns the code that measurements and spans have for the error that
+// a change returned to a caller with ctx. A cancelled context is not a failure;
+// an expired deadline may be one.
 func outcome(ctx context.Context, err error) Code {
 	if errors.Is(err, context.Canceled) && errors.Is(ctx.Err(), context.Canceled) {
 		return canceled
@@ -71,7 +71,7 @@ type measured struct {
 	observer *observer
 	span     Span
 	began    time.Time
-	caller   context.Context // as the change was called
+	caller   context.Context // context of the caller
 	ctx      context.Context // with the span
 	end      func()          // ends the span; nil: there is none
 	batch    atomic.Int32    // written by the goroutine that commits
@@ -79,8 +79,9 @@ type measured struct {
 
 var errCutOff = &Error{Code: ErrInternal, Phase: "run", Err: errors.New("the change has panicked, or ended its goroutine")}
 
-// change is fn, a change of a session, measured and traced. Without an observer it
-// is fn and nothing else: what fn holds need not leave the caller's stack.
+// change runs fn, a change of a session, and measures and traces it. Without an
+// observer it only calls fn, so that fn's variables can stay on the caller's
+// stack.
 func (ob *observer) change(ctx context.Context, name string, fn func(context.Context) error) error {
 	if ob == nil {
 		return fn(ctx)
@@ -92,7 +93,8 @@ func (ob *observer) change(ctx context.Context, name string, fn func(context.Con
 	return err
 }
 
-// follow begins to measure a change, which goes on with the context that it has then.
+// follow begins to measure a change, which goes on with the context in the
+// result.
 func (ob *observer) follow(ctx context.Context, module, action string) *measured {
 	w := &measured{observer: ob, span: Span{Module: module, Action: action}, began: time.Now(), caller: ctx, ctx: ctx}
 	if ob.tracer != nil {
@@ -102,7 +104,7 @@ func (ob *observer) follow(ctx context.Context, module, action string) *measured
 	return w
 }
 
-// over ends what follow began.
+// over ends the measurement that follow began.
 func (w *measured) over() {
 	w.span.Batch = int(w.batch.Load())
 	w.span.Code = outcome(w.caller, w.span.Err)
@@ -122,8 +124,9 @@ func (w *measured) finish() {
 	w.end()
 }
 
-// recovered is deferred around calls of a Tracer: when it ends a span, the
-// change may be stored, and its caller is to hear that and nothing else.
+// recovered is deferred around calls of a Tracer: when the Tracer ends a span,
+// the change may be stored, and its caller must get that result and not a
+// panic.
 func (w *measured) recovered() {
 	if p := recover(); p != nil {
 		w.observer.app.logFailure(logTracer, "stay: Tracer panicked",

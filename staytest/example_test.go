@@ -168,7 +168,7 @@ func ExampleWant() {
 		Currency: "EUR",
 	})
 	// Output:
-	// cart is not as wanted:
+	// cart differs from the wanted state:
 	//   items[0].count: got 1, want 3
 	//   items[1]: got {"count":2,"title":"pear"}, want nothing
 }

@@ -60,10 +60,10 @@ func Golden(t testing.TB, state stay.AnyState, fsys fs.FS) {
 		g.check(name, blobs[name], want)
 	}
 	for _, name := range slices.Sorted(maps.Keys(wants)) {
-		t.Errorf("%s: there is no %s.json that it could be about", name, strings.TrimSuffix(name, wantSuffix))
+		t.Errorf("%s: there is no %s.json that it belongs to", name, strings.TrimSuffix(name, wantSuffix))
 	}
 	if !present {
-		t.Errorf("there is no state of the present version of %s; store this one, with better values if you like, as v%d/full.json:\n%s",
+		t.Errorf("no stored state has the current version of %s: store this one, with better values if you like, as v%d/full.json:\n%s",
 			g.state.Name(), g.state.Version(), g.sample())
 	}
 }
@@ -90,7 +90,7 @@ func (g *golden) files() (blobs map[string]int, wants map[string]bool, ok bool) 
 		m := goldenName.FindStringSubmatch(name)
 		switch {
 		case m == nil:
-			g.Errorf("%s: not the name of a stored state, such as v1/full.json: move it there, or hand over the folder above with fs.Sub or os.DirFS", name)
+			g.Errorf("%s: not the name of a stored state, such as v1/full.json: rename the file, or pass the folder that holds v1 (see fs.Sub and os.DirFS)", name)
 		case strings.HasSuffix(name, wantSuffix):
 			wants[name] = true
 		default:
@@ -134,7 +134,7 @@ func (g *golden) check(name string, version int, wantName string) {
 	}
 	got, err := valueOf(v)
 	if err != nil {
-		g.Errorf("%s is read as a state that cannot be stored: %v", name, err)
+		g.Errorf("%s decodes to a state that cannot be stored: %v", name, err)
 		return
 	}
 	d := diff{loss: true}
@@ -142,11 +142,11 @@ func (g *golden) check(name string, version int, wantName string) {
 	if len(d.lines) == 0 {
 		return
 	}
-	says := "what it holds is lost"
+	says := "some of its values are lost"
 	if wantName != name {
-		says = "it is not read as " + wantName + " says"
+		says = "it does not decode to " + wantName
 	}
-	g.Errorf("%s: %s:\n%s\nMend the struct or the step. If all this is meant, store in %s what is read now:\n%s",
+	g.Errorf("%s: %s:\n%s\nFix the struct or the step. If this change is intended, store in %s what is read now:\n%s",
 		name, says, &d, strings.TrimSuffix(name, ".json")+wantSuffix, indented(v))
 }
 

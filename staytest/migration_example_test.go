@@ -93,7 +93,7 @@ func ExampleGolden_first() {
 
 	staytest.Golden(t, cart, fstest.MapFS{})
 	// Output:
-	// there is no state of the present version of cart; store this one, with better values if you like, as v3/full.json:
+	// no stored state has the current version of cart: store this one, with better values if you like, as v3/full.json:
 	// {
 	//   "items": [
 	//     {
@@ -116,9 +116,9 @@ func ExampleGolden_loss() {
 		"v3/full.json": {Data: []byte(`{"items": [], "coupon": "SPRING"}`)},
 	})
 	// Output:
-	// v3/full.json: what it holds is lost:
+	// v3/full.json: some of its values are lost:
 	//   coupon: got nothing, want "SPRING"
-	// Mend the struct or the step. If all this is meant, store in v3/full.want.json what is read now:
+	// Fix the struct or the step. If this change is intended, store in v3/full.want.json what is read now:
 	// {
 	//   "items": [],
 	//   "code": "",

@@ -22,7 +22,7 @@ func write(text string) func(*note) error {
 	return func(n *note) error { n.Text = text; return nil }
 }
 
-// A stored state is read anew from its JSON at each use; guests and ephemeral
+// A stored state is decoded again from its JSON at each use; guests and ephemeral
 // states, which nothing would bring back, stay.
 //
 // Proves M5.
@@ -230,7 +230,7 @@ func TestBrowserEndsWithTheTest(t *testing.T) {
 	}
 }
 
-// A Clock moves when it is told to, whoever looks.
+// A Clock moves only when the test moves it.
 func TestClock(t *testing.T) {
 	c := staytest.NewClock()
 	began := c.Now()

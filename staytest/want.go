@@ -26,7 +26,7 @@ func Want[S any](t testing.TB, ctx context.Context, state *stay.State[S], want S
 	}
 	wanted, err := valueOf(&want)
 	if err != nil {
-		t.Errorf("what is wanted of %s cannot be a state: %v", state.Name(), err)
+		t.Errorf("the wanted value is not a valid state of %s: %v", state.Name(), err)
 		return
 	}
 	found, err := valueOf(got)
@@ -37,7 +37,7 @@ func Want[S any](t testing.TB, ctx context.Context, state *stay.State[S], want S
 	var d diff
 	d.compare("", reflect.TypeFor[S](), found, wanted)
 	if len(d.lines) > 0 {
-		t.Errorf("%s is not as wanted:\n%s", state.Name(), &d)
+		t.Errorf("%s differs from the wanted state:\n%s", state.Name(), &d)
 	}
 }
 

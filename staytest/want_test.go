@@ -104,7 +104,7 @@ func TestWantIsBounded(t *testing.T) {
 	if text := failure(func(t testing.TB) { staytest.Want(t, ctx, s, many) }); !strings.Contains(text, "and 981 more") || len(text) > 5000 {
 		t.Errorf("it said %q", text)
 	}
-	if text := failure(func(t testing.TB) { staytest.Want(t, ctx, s, whole{Ratio: math.NaN()}) }); !strings.Contains(text, "cannot be a state") {
+	if text := failure(func(t testing.TB) { staytest.Want(t, ctx, s, whole{Ratio: math.NaN()}) }); !strings.Contains(text, "is not a valid state") {
 		t.Errorf("it said %q", text)
 	}
 	if text := failure(func(t testing.TB) { staytest.Want(t, context.Background(), s, whole{}) }); !strings.Contains(text, "no_session") {

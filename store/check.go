@@ -5,10 +5,10 @@ import (
 	"fmt"
 )
 
-// CheckGroups finds the groups of one call of Commit that a store has to reject
-// whatever it holds (C6). Stores call it before they do anything else. It
-// returns nil when there are no such groups. Otherwise it returns an error for
-// each group, in order, nil for those that may be committed:
+// CheckGroups finds the groups of one call of Commit that every store has to
+// reject, whatever it holds (C6). Stores call it before they do anything else.
+// It returns nil when there are no such groups. Otherwise it returns an error
+// for each group, in order, nil for those that may be committed:
 //
 //	bad := store.CheckGroups(groups, s.Features())
 //	for i, g := range groups {
@@ -47,16 +47,16 @@ func CheckGroups(groups []Group, features Features) []error {
 	return errs
 }
 
-// checkGroup says what is wrong with a group. It adds the group's keys to
-// named, which holds the keys of the earlier groups; named is nil if the call
-// has only one write.
+// checkGroup returns the first mistake in a group, nil if there is none. It
+// adds the group's keys to named, which holds the keys of the earlier groups;
+// named is nil if the call has only one write.
 func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	var first error
 	switch {
 	case len(g) == 0:
 		first = errors.New("store: group without writes")
 	case len(g) > 1 && !features.Groups:
-		first = fmt.Errorf("store: group of %d writes, one is taken", len(g))
+		first = fmt.Errorf("store: group of %d writes, but this store takes one write per group", len(g))
 	}
 	for i := range g {
 		w := &g[i]
@@ -74,8 +74,8 @@ func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	return first
 }
 
-// checkWrite says what is wrong with a write by itself. If maxValue is 0 there
-// is no limit.
+// checkWrite returns the mistake in a write by itself, nil if there is none. If
+// maxValue is 0 there is no limit.
 func checkWrite(w *Write, maxValue int) error {
 	switch size := max(len(w.Value), len(w.Meta)); {
 	case w.Op > Check:
@@ -83,9 +83,9 @@ func checkWrite(w *Write, maxValue int) error {
 	case w.Key == "":
 		return errors.New("store: empty key")
 	case len(w.Key) > MaxKey:
-		return fmt.Errorf("store: key of %d bytes, at most %d are taken: %w", len(w.Key), MaxKey, ErrTooLarge)
+		return fmt.Errorf("store: key of %d bytes, the limit is %d: %w", len(w.Key), MaxKey, ErrTooLarge)
 	case maxValue > 0 && w.Op == Put && size > maxValue:
-		return fmt.Errorf("store: value or meta of %d bytes, at most %d are taken: %w", size, maxValue, ErrTooLarge)
+		return fmt.Errorf("store: value or meta of %d bytes, the limit is %d: %w", size, maxValue, ErrTooLarge)
 	}
 	return nil
 }

@@ -19,7 +19,7 @@ func TestCheckGroupsFindsWhatNoStoreTakes(t *testing.T) {
 	for name, c := range map[string]struct {
 		groups   []store.Group
 		features store.Features
-		want     []string // a part of the error of each group; "" where there is none
+		want     []string // part of the error of each group; "" if there is none
 	}{
 		"no groups":                  {nil, all, nil},
 		"one write":                  {[]store.Group{{put("a")}}, all, nil},

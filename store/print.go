@@ -9,7 +9,7 @@ import (
 )
 
 // Records, writes and reads are printed for logs. Logs must hold neither the
-// names of users, which are in keys, nor what users have stored.
+// names of users, which are in keys, nor their data.
 
 // String describes the record without its key, value and meta: it prints the
 // first 12 digits of the key's SHA-256, and the lengths of the other two.

@@ -30,8 +30,8 @@ type Simple interface {
 	// take effect later, and must leave either the old value or the new one,
 	// complete.
 	Save(ctx context.Context, key string, value []byte) error
-	// Delete removes the value under the key. It is not an error if there is
-	// none. What is said about the errors of Save also holds for Delete.
+	// Delete removes the value under the key. It is not an error if there is none.
+	// The rules for errors of Save also hold for Delete.
 	Delete(ctx context.Context, key string) error
 }
 
@@ -43,13 +43,12 @@ type Simple interface {
 // Nothing else may change what is in s: the store declares SoleOwner. It
 // declares Durable, at the level of Save. It also declares Groups, with one
 // limit: as long as the process lives, a group is applied completely or not at
-// all (what was saved before a failure is undone, and nobody sees it
-// meanwhile), but a crash can cut a group short. Its writes are made in order,
-// see [Group]. It declares neither Expire nor List: an expired record is
-// absent, and is removed from s when a Load finds it more than a minute after
-// its time. If nobody asks for it again, it stays: a public site fills such a
-// store with the states of sessions that have ended, unless something else
-// removes them.
+// all (writes before a failure are undone, and nobody sees them meanwhile), but
+// a crash can cut a group short. Its writes are made in order, see [Group]. It
+// declares neither Expire nor List: an expired record is absent, and is removed
+// from s when a Load finds it more than a minute after its time. If nobody asks
+// for it again, it stays: a public site fills such a store with the states of
+// sessions that have ended, unless something else removes them.
 //
 // Revisions are at least the wall clock in nanoseconds. That makes them grow
 // across deletions and restarts. If the clock is set back by more than the time
@@ -73,9 +72,9 @@ const (
 	// dropAfter is how long a record stays after it expired, so that a claim,
 	// or a caller whose clock is behind, finds it.
 	dropAfter = time.Minute
-	// mendTime bounds the work after a failure, when the context of the call
+	// repairTime bounds the work after a failure, when the context of the call
 	// may have ended already.
-	mendTime = 10 * time.Second
+	repairTime = 10 * time.Second
 	// atOnce is the number of groups or reads of one call that run at the same
 	// time.
 	atOnce = 16
@@ -98,8 +97,9 @@ type simpleStore struct {
 // pending is a separate struct so that package fmt does not print it with the
 // store.
 type pending struct {
-	// undo holds what must be saved under a key before anything else happens to
-	// it, nil for nothing: the rest of groups that could not be undone at once.
+	// undo holds, for a key, the bytes that must be saved before anything else
+	// happens to it, nil to delete them: the rest of groups that could not be
+	// undone at once.
 	undo map[string][]byte
 }
 
@@ -156,7 +156,7 @@ func (s *simpleStore) loadOne(ctx context.Context, now time.Time, r Read) (Recor
 // get returns the record of a key, expired or not, and the bytes that it was
 // decoded from. The caller holds the key's lock.
 func (s *simpleStore) get(ctx context.Context, key string) (Record, []byte, error) {
-	if err := s.mend(ctx, key); err != nil {
+	if err := s.repair(ctx, key); err != nil {
 		return Record{}, nil, err
 	}
 	raw, err := s.simple.Load(ctx, simpleKey(key))
@@ -212,7 +212,7 @@ func (s *simpleStore) Close() error {
 	return s.closeErr
 }
 
-// seen records a revision, so that later ones are greater.
+// seen records a revision, so that later revisions are greater.
 func (s *simpleStore) seen(rev Revision) {
 	for {
 		last := s.last.Load()

@@ -72,7 +72,7 @@ func (s *simpleStore) write(ctx context.Context, g Group, before [][]byte) Resul
 // write stays as the failure left it. In a group of several, all writes are
 // undone, because a group is all or nothing.
 func (s *simpleStore) failed(ctx context.Context, g Group, before [][]byte, made []int, i int, cause error) Result {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), mendTime)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), repairTime)
 	defer cancel()
 	raw, err := s.simple.Load(ctx, simpleKey(g[i].Key))
 	untouched := err == nil && sameRaw(raw, before[i])
@@ -91,7 +91,7 @@ func (s *simpleStore) failed(ctx context.Context, g Group, before [][]byte, made
 	s.mu.Unlock()
 	var errs []error
 	for _, i := range made {
-		errs = append(errs, s.mend(ctx, g[i].Key))
+		errs = append(errs, s.repair(ctx, g[i].Key))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return Result{Outcome: Unknown, Err: errors.Join(cause, err)}
@@ -99,9 +99,9 @@ func (s *simpleStore) failed(ctx context.Context, g Group, before [][]byte, made
 	return Result{Outcome: Rejected, Err: cause}
 }
 
-// mend restores the value that a key had before a group that was cut short, if
-// there was one. The caller holds the key's lock.
-func (s *simpleStore) mend(ctx context.Context, key string) error {
+// repair restores the value that a key had before a group was cut short, if one
+// was. The caller holds the key's lock.
+func (s *simpleStore) repair(ctx context.Context, key string) error {
 	s.mu.Lock()
 	raw, ok := s.undo[key]
 	s.mu.Unlock()
@@ -109,7 +109,7 @@ func (s *simpleStore) mend(ctx context.Context, key string) error {
 		return nil
 	}
 	if err := s.set(ctx, key, raw); err != nil {
-		return fmt.Errorf("store: simple: take back a group that failed: %w", err)
+		return fmt.Errorf("store: simple: undo a group that failed: %w", err)
 	}
 	s.mu.Lock()
 	delete(s.undo, key)
@@ -117,7 +117,7 @@ func (s *simpleStore) mend(ctx context.Context, key string) error {
 	return nil
 }
 
-// set saves bytes under a key; nil means nothing.
+// set saves bytes under a key; nil deletes them.
 func (s *simpleStore) set(ctx context.Context, key string, raw []byte) error {
 	if raw == nil {
 		if err := s.simple.Delete(ctx, simpleKey(key)); err != nil {

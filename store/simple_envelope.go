@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// maxSimpleKey is the greatest length of a key that is written out.
+// maxSimpleKey is the greatest length of a name that spells out its key.
 const maxSimpleKey = 200
 
 // simpleKey returns the name under which a record is saved. Bytes other than
@@ -79,8 +79,8 @@ func encodeEnvelope(w *Write, rev Revision) []byte {
 }
 
 // decodeEnvelope returns the record that raw holds; nil is an absent one. Bytes
-// that are no envelope become a record with all of raw as its value: decoding
-// it fails, and nobody replaces it in the belief that there is nothing.
+// that are not an envelope become a record with all of raw as its value:
+// decoding it fails, and nobody replaces it as if it were absent.
 func decodeEnvelope(key string, raw []byte) Record {
 	if raw == nil {
 		return Record{Key: key}

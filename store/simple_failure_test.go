@@ -61,8 +61,8 @@ func TestSimpleFailedWrite(t *testing.T) {
 	}
 }
 
-// A group is all or none whatever call of it fails, also when taking back
-// fails for a while: nobody sees half of it meanwhile.
+// A group is all or none whichever call of it fails, also when undoing fails
+// for a while: nobody sees half of it meanwhile.
 //
 // Proves C2.
 func TestSimpleFailedGroup(t *testing.T) {
@@ -161,8 +161,8 @@ func TestSimpleCancelledGroup(t *testing.T) {
 	}
 }
 
-// Where reading back tells nothing, a failed write is unknown: when it fails
-// itself, and when what was there before is nearly what is there now.
+// If reading back does not help, a failed write is unknown: when the read
+// fails, and when the old value is nearly the present one.
 //
 // Proves C2.
 func TestSimpleUnsure(t *testing.T) {

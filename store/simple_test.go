@@ -23,8 +23,8 @@ type shelf struct {
 	mu    sync.Mutex
 	saved map[string][]byte
 	calls []string // "save key", "delete key", in order
-	// before is asked before each call, after when it has been done; an error
-	// is what the call returns.
+	// before is called before each call, after is called after it; the call
+	// returns their error.
 	before, after func(call string) error
 	closed        int
 }
@@ -110,7 +110,7 @@ func put(key, value string, base store.Revision) store.Write {
 	return store.Write{Key: key, Base: base, Value: []byte(value)}
 }
 
-// value returns what is stored under a key, "" if nothing.
+// value returns the value stored under a key, "" if there is none.
 func value(t *testing.T, s store.Store, key string) string {
 	t.Helper()
 	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
@@ -157,8 +157,8 @@ func TestSimpleNames(t *testing.T) {
 	}
 }
 
-// The form in which records are saved is what files of earlier versions have,
-// so it must not change unnoticed.
+// Files of earlier versions have the present form of saved records, so it must
+// not change unnoticed.
 func TestSimpleEnvelope(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)
@@ -179,8 +179,8 @@ func TestSimpleEnvelope(t *testing.T) {
 	}
 }
 
-// What is no envelope is returned whole, is not taken for absent, and keeps no
-// other key from working.
+// A value that is not an envelope is returned whole, does not count as absent,
+// and other keys still work.
 func TestSimpleForeignBytes(t *testing.T) {
 	for _, raw := range []string{
 		"", "x", "{}", "{}\n", `{"stay":2,"rev":5}` + "\nvalue", `{"stay":1,"rev":0}` + "\n", `{"stay":1,"rev":5,"key":"eA=="}` + "\n",
@@ -229,8 +229,8 @@ func TestSimpleRevisions(t *testing.T) {
 	})
 }
 
-// The writes of a group are made in their order, so a crash leaves nothing that
-// names what is not there.
+// The writes of a group are made in their order, so a crash leaves no record
+// that names a missing one.
 func TestSimpleWritesGroupsInOrder(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)
@@ -247,8 +247,8 @@ func TestSimpleWritesGroupsInOrder(t *testing.T) {
 	}
 }
 
-// A Save that takes for ever holds up its own key only, in the same call and
-// in others, and a caller that waits for the key leaves with its context.
+// A Save that takes for ever holds up only its own key, in the same call and in
+// others, and a caller that waits for the key leaves with its context.
 func TestSimpleSlowKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		sh := newShelf()

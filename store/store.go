@@ -41,9 +41,9 @@
 // # C5: durability and features
 //
 // Applied means durable at the level that the store's documentation states. A
-// store declares in [Features] what it can do. If it lacks what an application
-// needs, Stay refuses it when the application starts, and never works around it
-// silently.
+// store declares in [Features] what it can do. If it lacks a feature that an
+// application needs, Stay refuses it when the application starts, and never
+// works around it silently.
 //
 // # C6: cancellation, bytes and bounds
 //
@@ -90,8 +90,8 @@ var (
 	// ErrUnavailable means that the store could not do its work: disk full,
 	// server down, deadline exceeded. Trying again later may succeed.
 	ErrUnavailable = errors.New("store: unavailable")
-	// ErrCorrupt means that what is stored is damaged. Trying again does not
-	// help: the records have to be restored.
+	// ErrCorrupt means that the stored data is damaged. Trying again does not
+	// help: restore the records.
 	ErrCorrupt = errors.New("store: corrupt")
 	// ErrTooLarge means that a key or value is longer than the store takes.
 	ErrTooLarge = errors.New("store: too large")
@@ -168,7 +168,8 @@ type Write struct {
 //
 // A store whose groups a crash can cut short makes the writes of a group in
 // their order. A record that names another one comes after it: Stay puts the
-// record of a session last, so a session never names a state that is not there.
+// record of a session last, so a session never names a state that does not
+// exist.
 type Group []Write
 
 // An Outcome says what happened to a Group.
@@ -176,7 +177,7 @@ type Outcome uint8
 
 const (
 	// Unknown: the group may have been applied, may be applied later (C6), or
-	// neither. It is the zero value, so a result that nobody filled in claims
+	// neither. It is the zero value, so a result that was not filled in claims
 	// nothing.
 	Unknown Outcome = iota
 	// Applied: every write was applied and is durable (C5).
@@ -217,10 +218,10 @@ type Result struct {
 
 // Features declare what a store can do (C5).
 type Features struct {
-	// Durable: what was applied survives the end of the process.
+	// Durable: applied writes survive the end of the process.
 	Durable bool
 	// SoleOwner: nothing else changes the records while this store is open, so
-	// what was last read or written may be served from memory.
+	// records that were read or written may be served from memory.
 	SoleOwner bool
 	// Groups: groups of several writes are atomic.
 	Groups bool
@@ -244,7 +245,8 @@ type Store interface {
 	// the key is absent (C1, C4). An error means that nothing was read.
 	Load(ctx context.Context, now time.Time, reads []Read) ([]Record, error)
 	// Commit applies each group or not (C2) and returns a result for each, in
-	// order. It returns when what it reports as Applied is durable (C5).
+	// order. It returns when the groups that it reports as Applied are durable
+	// (C5).
 	Commit(ctx context.Context, now time.Time, groups []Group) []Result
 	// Expired returns up to limit expired records (C4), complete, in no
 	// particular order. It may miss records that expired less than a minute

@@ -23,7 +23,7 @@ const stay = "github.com/stay-go/stay"
 
 // unpublished are the folders of the modules that no user imports. One that
 // does not exist is no mistake.
-var unpublished = []string{"bench", "examples", "tests"}
+var unpublished = []string{"bench", "examples", "tests", "tests/routers"}
 
 // A module is one of the workspace.
 type module struct {

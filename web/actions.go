@@ -52,7 +52,7 @@ func Actions(states ...stay.AnyState) http.Handler {
 		}
 		core := access.StateOf(state)
 		if a.modules[core.Name()] != nil {
-			panic(fmt.Sprintf("web: Actions got two states of the name %q", core.Name()))
+			panic(fmt.Sprintf("web: Actions got two states named %q", core.Name()))
 		}
 		a.modules[core.Name()] = &module{core: core, actions: core.Actions()}
 		app = access.AppOf(state.App())
@@ -73,6 +73,7 @@ type module struct {
 
 // ServeHTTP implements http.Handler.
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	w = through(w, r)
 	cfg := settingsOf(r, a.outside)
 	name, action := a.find(r)
 	var v any
@@ -87,7 +88,7 @@ func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(cfg, w, r, "GET, HEAD")
 		return
 	case r.Method == http.MethodPost:
-		p := readPayload(cfg, r)
+		p := readPayload(cfg, r, false)
 		if err = p.err; err == nil {
 			v, err = m.core.Do(r.Context(), action, p)
 		}
@@ -140,7 +141,7 @@ func (a *actions) notFound(s *settings, r *http.Request) error {
 	module, action, _ := strings.Cut(rest, "/")
 	switch m := a.modules[module]; {
 	case strings.Contains(action, "/") || strings.HasSuffix(rest, "/"):
-		e.Message = fmt.Sprintf("the path has to end in a module, or a module and an action, behind the route of web.Actions, which leaves %q of it; where the router does not say how much is the route's, use http.StripPrefix", rest)
+		e.Message = fmt.Sprintf("after the route of web.Actions the path must be a module, or a module and an action, but it is %q: if the router does not set Request.Pattern, use http.StripPrefix", rest)
 	case m != nil:
 		e.Message = fmt.Sprintf("module %q has no action %q%s", module, action, suggest(action, m.actions))
 	default:

@@ -91,8 +91,8 @@ func TestDevelopmentNamesTheNearest(t *testing.T) {
 		{"POST", "/state/counter/incremnt", `module "counter" has no action "incremnt"; did you mean "increment"?`},
 		{"POST", "/state/counter/zzz", `module "counter" has no action "zzz"; known are add, fail, increment`},
 		{"POST", "/state/counter/" + strings.Repeat("z", 200), "known are add, fail, increment"},
-		{"POST", "/state/x/counter/add", `leaves "x/counter/add" of it`},
-		{"GET", "/state/counter/", `leaves "counter/" of it`},
+		{"POST", "/state/x/counter/add", `it is "x/counter/add"`},
+		{"GET", "/state/counter/", `it is "counter/"`},
 	} {
 		developing := newSite(t, func(o *stay.Options) { o.Development = true })
 		a := send(t, browser(developing.routes(nil)), tc.method, tc.path, "")

@@ -83,14 +83,14 @@ func TestBodiesBind(t *testing.T) {
 		{"multipart without boundary", multi, "multipart/form-data", 400, Step{}},
 		{"multipart of another boundary", multi, "multipart/form-data; boundary=x", 400, Step{}},
 		{"multipart cut short", multi[:len(multi)-10], multiType, 400, Step{}},
-		{"file", file, fileType, 400, Step{}},
+		{"file", file, fileType, 400, Step{3, ""}},
 		{"cut json", `{"by":3`, jsonType, 400, Step{}},
 		{"two documents", `{"by":3}{}`, jsonType, 400, Step{}},
 		{"bad escape", "by=%zz", formType, 400, Step{}},
 		{"unknown field", `{"by":3,"admin":true}`, jsonType, 400, Step{}},
-		{"unknown form field", "by=3&admin=1", formType, 400, Step{}},
-		{"wrong type", `{"by":"three"}`, jsonType, 400, Step{}},
-		{"wrong form value", "by=three", formType, 400, Step{}},
+		{"unknown form field", "by=3&admin=1", formType, 200, Step{3, ""}},
+		{"wrong type", `{"by":"three"}`, jsonType, 422, Step{}},
+		{"wrong form value", "by=three", formType, 422, Step{}},
 		{"refused", `{"by":-1}`, jsonType, 422, Step{}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -121,15 +121,19 @@ func TestBodiesBind(t *testing.T) {
 			}
 			for _, path := range []string{"/bind?by=9", "/payload?by=9&admin=1", "/after?label=q", "/add?by=9", "/state/counter/add?by=9"} {
 				got = Step{}
+				status := tc.status
+				if tc.name == "file" && strings.HasPrefix(path, "/after") {
+					status = 200 // the file is the handler's, which has parsed the form
+				}
 				a := send(t, browser(h), "POST", path, tc.body, header...)
-				if a.status != tc.status {
+				if a.status != status {
 					t.Errorf("%s: %d %q, want %d", path, a.status, a.body, tc.status)
 				}
 				want := tc.want
 				if strings.HasPrefix(path, "/payload") && tc.status == 200 && want.Label == "" {
 					want.Label = "clicks" // the state's own
 				}
-				if tc.status == 200 && !strings.HasPrefix(path, "/add") && !strings.HasPrefix(path, "/state") && got != want {
+				if status == 200 && !strings.HasPrefix(path, "/add") && !strings.HasPrefix(path, "/state") && got != want {
 					t.Errorf("%s: got %+v, want %+v", path, got, want)
 				}
 			}
@@ -175,10 +179,10 @@ func TestValidationNamesTheFields(t *testing.T) {
 	h := s.routes(nil)
 	body := `{"by":-1,"label":"far too long for it"}`
 	send(t, browser(h), "POST", "/state/counter/add", body, "Content-Type", jsonType).want(t, 422,
-		`{"error":{"code":"invalid","message":"by: must not be negative; label: is too long","fields":{"by":"must not be negative","label":"is too long"}}}`+"\n")
+		`{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"by: must not be negative; label: is too long","error":{"code":"invalid","message":"by: must not be negative; label: is too long","fields":{"by":"must not be negative","label":"is too long"}}}`+"\n")
 	send(t, browser(h), "POST", "/add", "by=-1", "Content-Type", formType).want(t, 422, "by: must not be negative\n")
 	a := send(t, browser(h), "POST", "/add", "by=three", "Content-Type", formType, "Accept", jsonType)
-	if a.status != 400 || !strings.Contains(a.body, `"fields":{"by":`) {
+	if a.status != 422 || !strings.Contains(a.body, `"fields":{"by":`) {
 		t.Errorf("%d %s", a.status, a.body)
 	}
 }

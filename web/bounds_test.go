@@ -183,6 +183,9 @@ func TestMaxBodyCountsAFormParsedBefore(t *testing.T) {
 			if what == "no names" {
 				continue // of those nothing is left that could take room
 			}
+			if what == "a file" && kind == "Bind" {
+				continue // its limit is that of the code that has parsed it
+			}
 			for _, chunked := range []bool{false, true} {
 				r := request(body[0], body[1], chunked)
 				if kind == "Actions" {

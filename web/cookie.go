@@ -79,17 +79,7 @@ func token(h http.Header, name string) string {
 // setCookie returns the Set-Cookie line that gives the browser token until
 // expires; an empty token clears it.
 func (s *settings) setCookie(token string, expires, now time.Time, https bool) string {
-	c := http.Cookie{
-		Name:     s.cookieName(https),
-		Value:    token,
-		Path:     "/",
-		HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
-		Secure:   https,
-	}
-	if s.embedded && https { // browsers take SameSite=None with Secure only
-		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
-	}
+	c := s.newCookie(s.cookieName(https), token, https)
 	switch {
 	case token == "":
 		c.Expires = time.Unix(1, 0)
@@ -102,4 +92,20 @@ func (s *settings) setCookie(token string, expires, now time.Time, https bool) s
 		}
 	}
 	return c.String()
+}
+
+// newCookie returns a cookie for the whole site that scripts cannot read.
+func (s *settings) newCookie(name, value string, https bool) *http.Cookie {
+	c := &http.Cookie{
+		Name:     name,
+		Value:    value,
+		Path:     "/",
+		HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+		Secure:   https,
+	}
+	if s.embedded && https { // browsers take SameSite=None with Secure only
+		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
+	}
+	return c
 }

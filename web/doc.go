@@ -17,6 +17,16 @@
 // WebSockets and uploads are plain handlers behind Sessions, which use the
 // methods of stay.State and, for errors, [Error].
 //
+// Servers without net/http, such as fasthttp and servers for RPC, begin the
+// session of a request with [Visits].
+//
+// # Forms
+//
+// [Bind], [Payload], Do and Actions read forms and JSON into the same structs.
+// What does not fit is one stay.ErrInvalid with a message for each field. A
+// [Form] keeps what was typed, and is shown again by the error that
+// [Form.Again] returns.
+//
 // # Requests from elsewhere
 //
 // Sessions puts every request behind http.CrossOriginProtection: a browser's

@@ -39,6 +39,15 @@ func statusOf(code stay.Code) int {
 	return http.StatusInternalServerError
 }
 
+// Status returns the status that [Error] answers err with, for adapters to other
+// frameworks; 200 for nil.
+func Status(err error) int {
+	if err == nil {
+		return http.StatusOK
+	}
+	return statusOf(stay.CodeOf(asRequestError(err)))
+}
+
 // Error answers a request with err, for plain handlers; View, Do, Update,
 // Handle and Actions do the same with the errors they get.
 //
@@ -46,20 +55,27 @@ func statusOf(code stay.Code) int {
 // ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
 // 422, ErrBusy, ErrUnavailable and ErrClosed 503 with "Retry-After: 1",
 // ErrUnknown 503 without it, all others 500. The error of http.MaxBytesReader
-// is ErrTooLarge. The client sees the Message and Fields of a stay.Error, or
+// is ErrTooLarge, those of r.FormFile for a file that is not there are
+// ErrMalformed. The client sees the Message and Fields of a stay.Error, or
 // the name of the status if there are none. The cause goes to the App's log;
 // causes of 503 are logged at most ten times a second for all requests of one
 // Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
-// is JSON for a client that prefers it, an HTML fragment for htmx and plain
-// text for all others, unless Options.Error writes it.
+// is JSON for a client that prefers it, in the form of RFC 9457, an HTML
+// fragment for htmx and plain text for all others, unless Options.Error writes
+// it, or [Form.Again] shows a page.
 //
-// If the header of the response has been sent, err is only logged. Behind
-// Sessions that is known; elsewhere Error writes in any case. A nil err does
-// nothing.
+// Headers that describe a body, such as Etag and Cache-Control, are removed if
+// the handler has set them; what was there before Sessions stays, and so does
+// the Content-Encoding of a middleware between Sessions and the handler. If the
+// header of the response has been sent, err is only logged. Behind Sessions that
+// is known, also after its handler has returned; elsewhere Error writes in any
+// case. A nil err does nothing.
 func Error(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		return
 	}
+	w = through(w, r)
+	takeBack(w, r)
 	fail(settingsOf(r, unknownApp), w, r, 0, err)
 }
 
@@ -71,7 +87,7 @@ func hasCode(err error) bool {
 // fail answers r with err, with the status of its code if status is 0.
 func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err error) {
 	if status == 0 {
-		err = tooLarge(err)
+		err = asRequestError(err)
 		status = statusOf(stay.CodeOf(err))
 	}
 	logFailure(s, r, status, err)
@@ -81,19 +97,20 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		return
 	}
 	h := w.Header()
-	// These headers describe the body that is dropped, not this one.
-	for _, name := range []string{"Cache-Control", "Content-Encoding", "Content-Disposition", "Content-Length", "Etag", "Last-Modified"} {
-		h.Del(name)
-	}
+	h.Del("Content-Length") // nobody can have known the length of this body
 	h.Set("X-Content-Type-Options", "nosniff")
 	if status == http.StatusServiceUnavailable && stay.CodeOf(err) != stay.ErrUnknown { // that may have happened
 		h.Set("Retry-After", "1")
 	}
 	h.Del("Content-Type")
+	if again := (*shownAgain)(nil); errors.As(err, &again) {
+		s.showAgain(w, r, status, again)
+		return
+	}
 	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
 	}
-	contentType, body := errorBody(r, status, err)
+	contentType, body := errorBody(r, status, err, s.causes(status, err))
 	h.Set("Content-Type", contentType)
 	w.WriteHeader(status)
 	_, _ = w.Write(body)
@@ -109,7 +126,7 @@ func (s *settings) ownError(w http.ResponseWriter, r *http.Request, status int, 
 	defer b.end()
 	s.onError(&rec, r, status, err)
 	if long := rec.err(); long != nil {
-		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote too much", slog.Any("error", long))
+		s.logger().LogAttrs(r.Context(), slog.LevelError, "stay: Options.Error wrote more than Options.MaxResponse", slog.Any("error", long))
 		return false
 	}
 	rec.send()
@@ -134,6 +151,8 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 		level = slog.LevelWarn
 	case status >= 500:
 		level = slog.LevelError
+	case s.development():
+		level = slog.LevelInfo
 	}
 	log := s.logger()
 	if !log.Enabled(r.Context(), level) {
@@ -166,15 +185,17 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)
 }
 
-// errorBody returns what the client is told, in a format that it can use.
-func errorBody(r *http.Request, status int, err error) (contentType string, body []byte) {
+// errorBody returns what the client is told, in a format that it can use, and
+// after that the causes.
+func errorBody(r *http.Request, status int, err error, causes []string) (contentType string, body []byte) {
 	lines := shown(nil, err)
 	if len(lines) == 0 {
 		lines = []string{http.StatusText(status)}
 	}
+	lines = append(lines, causes...)
 	switch preferred(r) {
 	case formatJSON:
-		return jsonType, errorJSON(stay.CodeOf(err), strings.Join(lines, "; "), stay.FieldErrors(err))
+		return problemType, errorJSON(status, stay.CodeOf(err), strings.Join(lines, "; "), stay.FieldErrors(err))
 	case formatFragment:
 		return "text/html; charset=utf-8", errorFragment(lines)
 	default:
@@ -208,16 +229,47 @@ func shown(lines []string, err error) []string {
 	return lines
 }
 
-const jsonType = "application/json; charset=utf-8"
+// shownOfWhole returns what err has for the client that is about no field.
+func shownOfWhole(err error) string {
+	if e, ok := err.(*stay.Error); ok && (e.Message != "" || len(e.Fields) > 0) {
+		if len(e.Fields) > 0 {
+			return ""
+		}
+		return e.Message
+	}
+	switch u := err.(type) {
+	case interface{ Unwrap() error }:
+		return shownOfWhole(u.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, e := range u.Unwrap() {
+			if text := shownOfWhole(e); text != "" {
+				return text
+			}
+		}
+	}
+	return ""
+}
 
-func errorJSON(code stay.Code, message string, fields map[string]string) []byte {
-	type problem struct {
+const (
+	jsonType    = "application/json; charset=utf-8"
+	problemType = "application/problem+json"
+)
+
+// errorJSON returns a problem of RFC 9457. Its member error has what a program
+// needs: the code and the messages by field.
+func errorJSON(status int, code stay.Code, message string, fields map[string]string) []byte {
+	type member struct {
 		Code    string            `json:"code"`
 		Message string            `json:"message"`
 		Fields  map[string]string `json:"fields,omitempty"`
 	}
-	// Strings always encode.
-	body, _ := json.Marshal(map[string]problem{"error": {string(code), message, fields}})
+	body, _ := json.Marshal(struct { // always encodes
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+		Detail string `json:"detail"`
+		Error  member `json:"error"`
+	}{"about:blank", http.StatusText(status), status, message, member{string(code), message, fields}})
 	return append(body, '\n')
 }
 
@@ -251,7 +303,7 @@ func preferred(r *http.Request) format {
 	sends, _, _ := mediaType(r) // kindOther if it cannot be parsed
 	takesHTML := strings.Contains(accept, "text/html")
 	switch {
-	case strings.Contains(accept, "application/json") && !takesHTML:
+	case (strings.Contains(accept, "application/json") || strings.Contains(accept, problemType)) && !takesHTML:
 		return formatJSON
 	case r.Header.Get("HX-Request") == "true":
 		return formatFragment

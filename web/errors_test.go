@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -87,7 +88,7 @@ func TestErrorBodyFitsTheClient(t *testing.T) {
 	const (
 		text     = "name: <b> & co\n"
 		fragment = `<div role="alert">name: &lt;b&gt; &amp; co</div>` + "\n"
-		asJSON   = `{"error":{"code":"invalid","message":"name: \u003cb\u003e \u0026 co","fields":{"name":"\u003cb\u003e \u0026 co"}}}` + "\n"
+		asJSON   = `{"type":"about:blank","title":"Unprocessable Entity","status":422,"detail":"name: \u003cb\u003e \u0026 co","error":{"code":"invalid","message":"name: \u003cb\u003e \u0026 co","fields":{"name":"\u003cb\u003e \u0026 co"}}}` + "\n"
 	)
 	for _, tc := range []struct {
 		name   string
@@ -98,6 +99,7 @@ func TestErrorBodyFitsTheClient(t *testing.T) {
 		{"nothing said", nil, text},
 		{"browser", []string{"Accept", "text/html,application/xhtml+xml,application/json;q=0.9"}, text},
 		{"json", []string{"Accept", "application/json"}, asJSON},
+		{"a problem", []string{"Accept", "application/problem+json"}, asJSON},
 		{"json in a list", []string{"Accept", "application/json, text/plain, */*"}, asJSON},
 		{"sends json", []string{"Content-Type", "application/json; charset=utf-8"}, asJSON},
 		{"sends a kind of json", []string{"Content-Type", "application/merge-patch+json"}, asJSON},
@@ -111,8 +113,8 @@ func TestErrorBodyFitsTheClient(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			a := send(t, browser(h), "POST", "/", "", tc.header...)
 			a.want(t, 422, tc.body)
-			want := map[string]string{text: "text/plain", fragment: "text/html", asJSON: "application/json"}[tc.body]
-			if got := a.header.Get("Content-Type"); got != want+"; charset=utf-8" {
+			want := map[string]string{text: "text/plain; charset=utf-8", fragment: "text/html; charset=utf-8", asJSON: "application/problem+json"}[tc.body]
+			if got := a.header.Get("Content-Type"); got != want {
 				t.Errorf("Content-Type %q", got)
 			}
 			if a.header.Get("X-Content-Type-Options") != "nosniff" {
@@ -174,7 +176,7 @@ func TestOptionsError(t *testing.T) {
 	h = web.Sessions(s.app, o)(web.Handle(func(http.ResponseWriter, *http.Request) error { return stay.ErrBusy }))
 	a = send(t, browser(h), "GET", "/", "")
 	a.want(t, 503, "Service Unavailable\n")
-	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote too much") {
+	if a.header.Get("Content-Type") != "text/plain; charset=utf-8" || !strings.Contains(s.log.String(), "wrote more than Options.MaxResponse") {
 		t.Errorf("header %v, log %s", a.header, s.log)
 	}
 }
@@ -228,11 +230,22 @@ func TestErrorClearsWhatDescribedTheBody(t *testing.T) {
 func TestErrorAfterTheHeaderIsOnlyLogged(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Trailer", "Etag")
 		fmt.Fprint(w, "page")
+		w.Header().Set("Etag", `"1"`)
 		web.Error(w, r, errors.New("too late"))
 		web.Error(w, r, nil)
 	}))
-	send(t, browser(h), "GET", "/", "").want(t, 200, "page")
+	srv := httptest.NewServer(h)
+	defer srv.Close()
+	res, err := srv.Client().Get(srv.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "page" || res.StatusCode != 200 || res.Trailer.Get("Etag") != `"1"` {
+		t.Errorf("%d %q, %v, trailers %v", res.StatusCode, b, err, res.Trailer)
+	}
 	if !strings.Contains(s.log.String(), "too late") {
 		t.Error("not logged")
 	}
@@ -311,7 +324,7 @@ func TestCrossOriginRequestsAreRefused(t *testing.T) {
 	}
 	send(t, victim, "GET", "/view", "").want(t, 200, "5") // 1 and the four that passed
 	send(t, victim, "POST", "/update", "", "Sec-Fetch-Site", "cross-site", "Accept", "application/json").
-		want(t, 403, `{"error":{"code":"denied","message":"this request came from another site"}}`+"\n")
+		want(t, 403, `{"type":"about:blank","title":"Forbidden","status":403,"detail":"this request came from another site","error":{"code":"denied","message":"this request came from another site"}}`+"\n")
 }
 
 // Proves W7.

@@ -58,12 +58,14 @@ func Example() {
 		return show(w, r, l)
 	}))
 	mux.Handle("POST /add", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		l, err := lists.Do(r.Context(), "add", web.Payload(r))
-		if fields := stay.FieldErrors(err); len(fields) > 0 {
-			w.WriteHeader(http.StatusUnprocessableEntity)
-			_, err = fmt.Fprintf(w, "title %q: %s", r.FormValue("title"), fields["title"])
-			return err
+		form, err := web.ReadForm[item](r)
+		if err != nil {
+			return form.Again(err, func(w http.ResponseWriter) error {
+				_, err := fmt.Fprintf(w, "title %q: %s", form.Value("title"), form.Error("title"))
+				return err
+			})
 		}
+		l, err := lists.Do(r.Context(), "add", form)
 		if err != nil {
 			return err
 		}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"net/textproto"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -27,8 +26,10 @@ type exchange struct {
 	context.Context // of the request; the exchange is found in it
 
 	next     http.ResponseWriter
+	request  *http.Request // the handler's; nil: of a Visit
 	settings *settings
 	https    bool
+	known    bool // the browser has sent a cookie
 
 	device  string // as the browser describes itself
 	strange bool   // a form of another site, without a cookie; in development mode
@@ -44,6 +45,14 @@ type exchange struct {
 	// left behind may read it while others write the response.
 	sent atomic.Bool
 
+	// before are the headers that describe a body and that were there before the
+	// handler asked for the header; asked says that it has asked.
+	before     http.Header
+	asked      bool
+	askedSince bool // since a token was issued
+	hints      bool // informational answers were sent
+	unanswered bool // the connection was taken over, and the cookie waits
+
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
 }
@@ -54,6 +63,7 @@ type exchanging struct {
 	exchange exchange
 	token    string
 	request  http.Request // the handler's
+	returned bool         // the handler has, without a panic
 }
 
 type exchangeKey struct{}
@@ -81,7 +91,7 @@ func (x *exchange) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, "respo
 func (x *exchange) Issue(token string, expires time.Time) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	if x.sealed {
+	if x.sealed || x.passed() {
 		return false
 	}
 	x.issued, *x.token, x.expires = true, token, expires
@@ -99,7 +109,7 @@ func (x *exchange) Used() {
 func (x *exchange) Open() bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	return !x.sealed
+	return !x.sealed && !x.passed()
 }
 
 // maxDevice bounds, in bytes, what is kept of a browser's description.
@@ -134,43 +144,30 @@ func (x *exchange) seal() {
 		}
 		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}
-	x.values = [2]string{"private, no-store", "Cookie"}
-	if len(h["Cache-Control"]) == 0 {
-		h["Cache-Control"] = x.values[0:1:1]
-	}
-	switch vary := h["Vary"]; {
-	case len(vary) == 0:
-		h["Vary"] = x.values[1:2:2]
-	case !varies(vary):
-		h["Vary"] = append(vary, "Cookie")
-	}
+	x.mark(h)
 }
 
-// end seals the header when the request is over: from then on nothing may be
-// sent through the exchange. The handler's request is a copy; outer is the
+// end seals the header when the handler has returned: from then on nothing is
+// issued. Whether something was sent is another matter: some frameworks answer a
+// failed request only now. The handler's request is a copy; outer is the
 // request that it was copied from.
 func (all *exchanging) end(outer *http.Request) {
-	x := &all.exchange
-	x.seal()
-	x.sent.Store(true)
+	all.exchange.seal()
+	all.exchange.checkSent(all.returned)
 	handBack(&all.request, outer)
 }
 
-// varies reports whether caches already know that the cookie matters.
-func varies(vary []string) bool {
-	for _, line := range vary {
-		for part := range strings.SplitSeq(line, ",") {
-			part = textproto.TrimString(part)
-			if part == "*" || strings.EqualFold(part, "Cookie") {
-				return true
-			}
-		}
-	}
-	return false
-}
-
 // Header implements http.ResponseWriter.
-func (x *exchange) Header() http.Header { return x.next.Header() }
+func (x *exchange) Header() http.Header {
+	h := x.next.Header()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if !x.asked {
+		x.asked, x.before = true, describing(h)
+	}
+	x.askedSince = x.issued
+	return h
+}
 
 // WriteHeader implements http.ResponseWriter. Informational answers come before
 // the header and are not the header.
@@ -178,6 +175,10 @@ func (x *exchange) WriteHeader(status int) {
 	if status < 100 || status > 199 || status == http.StatusSwitchingProtocols {
 		x.seal()
 		x.sent.Store(true)
+	} else {
+		x.mu.Lock()
+		x.hints = true
+		x.mu.Unlock()
 	}
 	x.next.WriteHeader(status)
 }
@@ -218,12 +219,13 @@ func (x *exchange) FlushError() error {
 }
 
 // Hijack implements http.Hijacker. The error is http.ErrNotSupported if the
-// connection cannot be taken over, as with HTTP/2.
+// connection cannot be taken over, as with HTTP/2. A cookie that was not sent is
+// then in the header, for whoever answers.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()
-	if err == nil {
-		x.sent.Store(true)
+	if err == nil && !x.sent.Swap(true) {
+		conn, buf = x.hijacked(conn, buf)
 	}
 	return conn, buf, err
 }

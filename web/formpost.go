@@ -51,9 +51,9 @@ func FormPost(next http.Handler) http.Handler {
 			next.ServeHTTP(w, r)
 			return
 		}
-		p := parsePayload(x.settings, r)
-		if p.err != nil {
-			fail(x.settings, w, r, 0, p.err)
+		p := &payload{settings: x.settings, request: r}
+		if err := p.parse(false); err != nil {
+			fail(x.settings, w, r, 0, err)
 			return
 		}
 		// A proxy may hide that the second form is from here: there is no third one.

@@ -26,7 +26,9 @@ import (
 func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("View", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		r = cfg.inDevelopment(r)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)
 			return
@@ -64,11 +66,13 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 		panic(fmt.Sprintf("web: Do: module %q has no action %q; %s", core.Name(), action, have))
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		r = cfg.inDevelopment(r)
 		if refuseSafe(cfg, w, r) {
 			return
 		}
-		p := readPayload(cfg, r)
+		p := readPayload(cfg, r, false)
 		if p.err != nil {
 			fail(cfg, w, r, 0, p.err)
 			return
@@ -102,13 +106,16 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 // The whole body is read before fn runs: stay.ErrTooLarge if it is longer than
 // Options.MaxBody, stay.ErrMalformed if it breaks off. The response is
 // buffered, up to Options.MaxResponse; beyond that, nothing is committed and
-// the answer is 500. Flush, Hijack and deadlines are http.ErrNotSupported.
+// the answer is 500. Flush keeps back what was written, and is no error; Hijack
+// and deadlines are http.ErrNotSupported.
 // Errors are answered as [Error] does. GET, HEAD, OPTIONS and TRACE are
 // answered with 405; use [View] for those.
 func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("Update", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		r = cfg.inDevelopment(r)
 		if refuseSafe(cfg, w, r) {
 			return
 		}
@@ -132,6 +139,7 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 			return
 		}
 		handBack(u.run, r)
+		cfg.warnCommitted(r, u.name, u.recorder.status)
 		u.recorder.send()
 	}
 }
@@ -174,7 +182,7 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 
 // errAborted is the error of a run that panicked with http.ErrAbortHandler,
 // with which a handler gives up its answer.
-var errAborted = errors.New("web: the function has given up its answer")
+var errAborted = errors.New("web: the function aborted the response")
 
 // Moving implements access.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
@@ -184,9 +192,11 @@ func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
 // [Error] writes and nothing that fn wrote. Changes of state that fn made
 // before it failed stay made.
 //
-// Nothing is sent before fn returns, so fn cannot stream: Flush, Hijack and
-// deadlines are http.ErrNotSupported, and informational statuses, such as 103,
-// are dropped. Trailers are sent.
+// Nothing is sent before fn returns, so fn cannot stream. Flush is no error and
+// keeps back what was written, so a library for event streams, such as
+// Datastar's, can answer with a few events; a stream that lasts needs a plain
+// handler. Hijack and deadlines are http.ErrNotSupported, and informational
+// statuses, such as 103, are dropped. Trailers are sent.
 //
 // A body that is longer than Options.MaxBody is stay.ErrTooLarge: before fn
 // runs if the request says so, otherwise when fn has read that much of it, also
@@ -198,6 +208,7 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 		panic("web: Handle needs a function")
 	}
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = through(w, r)
 		cfg := settingsOf(r, unknownApp)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)

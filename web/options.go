@@ -85,26 +85,56 @@ type Options struct {
 	// Handle and Actions read, or let their functions read, and that Payload
 	// and Bind read; 1 MiB by default. Longer bodies are answered with 413. If
 	// a form was parsed before, Update, Do, Actions, Payload and Bind count its
-	// names, values and files. Plain handlers that read the body themselves set
-	// their own limit with http.MaxBytesReader.
+	// names and values, and all but Payload and Bind its files. Plain handlers
+	// that read the body themselves set their own limit with
+	// http.MaxBytesReader.
 	MaxBody int64
+	// IgnoreField says which names of a body are left out that what it is bound
+	// to does not have, such as "coupon", "address.floor" or "items[2].note". A
+	// name that is not left out is stay.ErrMalformed.
+	//
+	// By default all are left out of forms, of addresses and of the JSON that
+	// htmx and Datastar send, because a page has more parts than one and may be
+	// newer than the program; in development mode the log names each once. No
+	// name is left out of other JSON. Names of well-known tokens and captchas,
+	// names that begin with an underscore, and where a button with an image was
+	// clicked, are always left out of what a page sends.
+	//
+	// Names of fields tagged stay:"private" or stay:"key" are errors in any case.
+	// It may be called concurrently.
+	IgnoreField func(r *http.Request, name string) bool
+	// Message returns what a person is told of a value that does not fit, in
+	// place of the built-in English text, which is used if it returns "". key
+	// says what is wrong, and args what belongs to it:
+	//
+	//	text, number, whole_number, boolean, date   what it must be
+	//	whole_number_between                        the same; args: least, greatest
+	//	list, object                                the same, in JSON
+	//	refused                                     a type that reads itself refuses it
+	//	several                                     too many values; args: their number
+	//	too_many                                    too many items; args: how many may be
+	//	digits, too_great, base64                   numbers and bytes in JSON
+	//
+	// More keys are about bodies that only a program can have made. A new version
+	// of Stay may have more. It may be called concurrently.
+	Message func(r *http.Request, field, key string, args ...any) string
 	// MaxResponse is the number of bytes that View, Update, Do and Handle
 	// buffer, 4 MiB by default. A longer response is answered with 500, and an
 	// Update that wrote it commits nothing.
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
 	// fragment or JSON. If it writes more than MaxResponse, the built-in body
-	// is sent after all. w is buffered. Of the headers that were set before,
-	// those that described another body are removed. The status is sent unless
-	// Error sets another one. err may hold causes that are not for clients:
-	// show stay.FieldErrors and your own texts, never err itself.
+	// is sent after all. w is buffered. Headers that the failed handler set to
+	// describe its own body are removed. The status is sent unless Error sets
+	// another one. err may hold causes that are not for clients: show
+	// stay.FieldErrors and your own texts, never err itself.
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
 // String describes the options for logs. It counts the Keys and shows none.
 func (o Options) String() string {
-	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t}",
-		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil)
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t}",
+		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil)
 }
 
 // Format implements fmt.Formatter: with every verb, Options are printed as
@@ -123,7 +153,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last six.
+// construction, except for the last few.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -137,10 +167,17 @@ type settings struct {
 	maxBody     int64
 	maxResponse int
 	onError     func(http.ResponseWriter, *http.Request, int, error)
+	ignoreField func(*http.Request, string) bool
+	message     func(*http.Request, string, string, ...any) string
 
 	binder  bind.Binder
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
+	ignored names          // of fields that were left out
+
+	// unshared says that the log has told of a cookie that was meant for shared
+	// caches, unseen of one whose answer nobody has seen.
+	unshared, unseen atomic.Bool
 
 	refusals  loglimit.Limit // of requests from other origins
 	proxySeen atomic.Bool    // one that ends TLS and is not trusted
@@ -152,7 +189,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		o = &Options{}
 	}
 	if app == nil {
-		panic("web: Sessions needs an App; make one with stay.New")
+		panic("web: Sessions needs an App: make one with stay.New")
 	}
 	core := access.AppOf(app)
 	s := &settings{
@@ -167,6 +204,8 @@ func newSettings(app *stay.App, o *Options) *settings {
 		maxBody:     o.MaxBody,
 		maxResponse: o.MaxResponse,
 		onError:     o.Error,
+		ignoreField: o.IgnoreField,
+		message:     o.Message,
 	}
 	if s.plainName == "" {
 		s.plainName = defaultCookie
@@ -174,7 +213,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 	checkCookieName(s.plainName)
 	s.secureName = hostPrefix + s.plainName
 	if s.secure > SecureNever {
-		panic("web: Options.Secure is none of SecureAuto, SecureAlways and SecureNever")
+		panic("web: Options.Secure must be SecureAuto, SecureAlways or SecureNever")
 	}
 	if s.crossOrigin == nil {
 		s.crossOrigin = http.NewCrossOriginProtection()

@@ -127,15 +127,15 @@ func (s *settings) checkPageBody(r *http.Request, body []byte) error {
 	return s.checkPage(r, form.Get(pageField))
 }
 
-// checkPage takes the field of the page out of the form, and checks it.
-func (p *payload) checkPage(s *settings, r *http.Request) {
+// takePage takes the field of the page out of the form, and checks it.
+func (p *payload) takePage() {
 	if !p.form.Has(pageField) {
 		return
 	}
 	value := p.form.Get(pageField)
 	p.form = maps.Clone(p.form) // the request may have it
 	delete(p.form, pageField)
-	if err := s.checkPage(r, value); err != nil {
+	if err := p.settings.checkPage(p.request, value); err != nil {
 		p.err = err
 	}
 }

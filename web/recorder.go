@@ -13,9 +13,9 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// A recorder is the ResponseWriter of buffered handlers. It can neither flush
-// nor hijack nor set deadlines: http.ResponseController answers
-// http.ErrNotSupported. It is used by one goroutine at a time.
+// A recorder is the ResponseWriter of buffered handlers. It can neither hijack
+// nor set deadlines: http.ResponseController answers http.ErrNotSupported. It is
+// used by one goroutine at a time.
 //
 // The status and the body are held back. The header is the one of the response
 // itself, which nobody sends meanwhile. If the recorder is not sent, the header
@@ -97,7 +97,6 @@ func (c *recorder) begin() {
 
 // Header implements http.ResponseWriter. It includes what other handlers have
 // set before, so those headers may be added to, read and removed.
-// already, so that those headers may be added to, read and removed.
 func (c *recorder) Header() http.Header {
 	if c.done {
 		return make(http.Header)
@@ -121,6 +120,15 @@ func (c *recorder) WriteHeader(status int) {
 	}
 	if c.status == 0 && status >= 200 {
 		c.status = status
+	}
+}
+
+// Flush implements http.Flusher. It sends nothing: what was written is kept back
+// to the end, as all of it is. Libraries for event streams flush, and fail if
+// they cannot; a few events in one answer need no stream.
+func (c *recorder) Flush() {
+	if c.status == 0 {
+		c.status = c.implicit
 	}
 }
 
@@ -181,7 +189,7 @@ func (c *recorder) moved(module string) error {
 	}
 	return &stay.Error{
 		Code: stay.ErrInternal, Module: module, Phase: "run",
-		Err: errors.New("the function of web.Update has changed the state's key and rendered the state as it was before the one stored under that key was loaded: answer with a redirect, or use web.Do or State.Update and render what they return"),
+		Err: errors.New("the function of web.Update changed the state's key, so it rendered a state that the one stored under the new key replaces: answer with a redirect, or use web.Do or State.Update and render what they return"),
 	}
 }
 

@@ -52,8 +52,8 @@ func TestARefusedPayloadGivesOneErrorWhicheverWayItCame(t *testing.T) {
 		message           string
 		fields            map[string]string
 	}{
-		{jsonType, `{"by":"x"}`, stay.ErrMalformed, "by: must be a whole number", map[string]string{"by": "must be a whole number"}},
-		{jsonType, `{"by":128}`, stay.ErrMalformed, "by: " + byField, map[string]string{"by": byField}},
+		{jsonType, `{"by":"x"}`, stay.ErrInvalid, "by: must be a whole number", map[string]string{"by": "must be a whole number"}},
+		{jsonType, `{"by":128}`, stay.ErrInvalid, "by: " + byField, map[string]string{"by": byField}},
 		{jsonType, `{"nobody":1}`, stay.ErrMalformed, "nobody: is not a field", map[string]string{"nobody": "is not a field"}},
 		{jsonType, `[1]`, stay.ErrMalformed, "must be an object", nil},
 		{jsonType, `{"by":`, stay.ErrMalformed, "the payload is not valid JSON: unexpected end of JSON input", nil},
@@ -63,10 +63,10 @@ func TestARefusedPayloadGivesOneErrorWhicheverWayItCame(t *testing.T) {
 		{jsonType, `{"apart":"denied"}`, stay.ErrDenied, "", nil},
 		{jsonType, `{"apart":"without a code"}`, stay.ErrInvalid, "stay: : is not possible", nil},
 		{jsonType, `{"apart":"internal"}`, stay.ErrInternal, "", nil},
-		{formType, "by=x", stay.ErrMalformed, "by: must be a whole number", map[string]string{"by": "must be a whole number"}},
-		{formType, "by=-129", stay.ErrMalformed, "by: " + byField, map[string]string{"by": byField}},
-		{formType, "by=1&by=2", stay.ErrMalformed, "by: has 2 values where one is needed", map[string]string{"by": "has 2 values where one is needed"}},
-		{formType, "nobody=1", stay.ErrMalformed, "nobody: is not a field", map[string]string{"nobody": "is not a field"}},
+		{formType, "by=x", stay.ErrInvalid, "by: must be a whole number", map[string]string{"by": "must be a whole number"}},
+		{formType, "by=-129", stay.ErrInvalid, "by: " + byField, map[string]string{"by": byField}},
+		{formType, "by=1&by=2", stay.ErrInvalid, "by: has 2 values where one is needed", map[string]string{"by": "has 2 values where one is needed"}},
+		{formType, "apart[0]=1", stay.ErrMalformed, "apart[0]: must be written as apart", map[string]string{"apart[0]": "must be written as apart"}},
 		{formType, strings.Repeat("by=1&", 10_000) + "by=1", stay.ErrTooLarge, "the form has more than 10000 values", nil},
 		{formType, "apart=plain", stay.ErrInvalid, "is not possible", nil},
 	} {

@@ -95,7 +95,8 @@ func TestPrivateUnlessTheHandlerSaysOtherwise(t *testing.T) {
 				return nil
 			}))
 			c := browser(h)
-			for range 2 { // with the first cookie, and without a new one
+			send(t, c, "GET", "/", "") // gets the cookie
+			for range 2 {
 				a := send(t, c, "GET", "/", "")
 				if got := a.header.Get("Cache-Control"); got != tc.wantControl {
 					t.Errorf("Cache-Control %q, want %q", got, tc.wantControl)

@@ -16,7 +16,9 @@ import (
 // must come before the header of the response is written; afterwards it is an
 // error and stores nothing. A response that used session state, or a method of
 // the session, is marked "Cache-Control: private, no-store", unless the handler
-// set Cache-Control, and "Vary: Cookie".
+// set Cache-Control, and "Vary: Cookie". If it sets the session's cookie, shared
+// caches may not keep it whatever the handler set: a Cache-Control that lets
+// them is replaced, which is logged once.
 //
 // The cookie is HttpOnly, SameSite=Lax (but for [Options].Embedded) and valid for
 // the whole site; see [Secure] for its name on http and https. A cookie that is forged, altered,
@@ -45,10 +47,19 @@ import (
 // for one App, the outer one counts. Handlers behind it may use Flush, Hijack,
 // ReadFrom and http.ResponseController as without it.
 //
+// A session is lost if its first cookie does not reach the browser. So the log
+// has an error, with the way to mend it, if a connection is taken over while a
+// cookie waits to be sent: pass w.Header() to a WebSocket upgrader that writes
+// its own answer. The same goes for a response that was written to another
+// ResponseWriter than the one that the next handler gets, as far as that one,
+// or one that it unwraps to, tells. A first use after such a response is an
+// error and stores nothing. View, Update, Do, Handle, Actions and Error answer
+// through Sessions also if they are given the ResponseWriter in front of it.
+//
 // The handler gets a copy of the request. When the handler has ended, in any
 // way, Sessions removes the files of a form that the handler has parsed, and
-// copies Pattern and parsed forms back to its own request. This does not reach
-// further if an inner middleware copies the request again, with
+// copies Pattern, its path values and parsed forms back to its own request. This
+// does not reach further if an inner middleware copies the request again, with
 // Request.WithContext or as http.TimeoutHandler does. Behind such a middleware
 // View, Update, Do and Handle still remove their files, but a plain handler has
 // to call r.MultipartForm.RemoveAll, as it has to without Sessions, or stand
@@ -71,7 +82,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	if err := s.checkOrigin(r); err != nil {
 		fail(s, w, r, 0, &stay.Error{
 			Code:    stay.ErrDenied,
-			Message: "this request came from another site",
+			Message: fromElsewhere,
 			Err:     err,
 		})
 		return
@@ -79,8 +90,9 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	https := s.https(r)
 	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
 	x := &all.exchange
-	x.token = &all.token
+	x.token, x.request = &all.token, &all.request
 	cookie := token(r.Header, s.cookieName(https))
+	x.known = cookie != ""
 	x.strange = cookie == "" && s.development() && s.isStranger(r)
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
@@ -99,4 +111,5 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		}
 	}
 	next.ServeHTTP(x, r)
+	all.returned = true
 }

@@ -3,8 +3,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"html"
 	"image/color"
 	"os"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -74,9 +76,26 @@ func drawPicture(file string, results []result) error {
 	if _, err := canvas.WriteTo(&svg); err != nil {
 		return err
 	}
-	// Whoever lacks the font has one of the same widths.
-	out := strings.ReplaceAll(svg.String(), "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
-	return os.WriteFile(file, []byte(out), 0o644)
+	return os.WriteFile(file, []byte(anyFont(svg.String())), 0o644)
+}
+
+// svgText is a text as vgsvg writes it.
+var svgText = regexp.MustCompile(`(<text [^>]*)(style="[^"]*font-weight:(\w+);[^"]*font-size:([\d.]+)px;[^"]*">)([^<]*)</text>`)
+
+// anyFont gives each text the width that the layout assumes. Without it, a
+// browser that has none of the fonts cuts texts off.
+func anyFont(svg string) string {
+	svg = strings.ReplaceAll(svg, "font-family:Liberation Sans;", "font-family:Liberation Sans,Arial,Helvetica,sans-serif;")
+	return svgText.ReplaceAllStringFunc(svg, func(s string) string {
+		m := svgText.FindStringSubmatch(s)
+		size, err := strconv.ParseFloat(m[4], 64)
+		if err != nil {
+			return s
+		}
+		style := letters(size, ink, m[3] == "bold")
+		width := style.Width(html.UnescapeString(m[5])).Points()
+		return fmt.Sprintf(`%stextLength="%.5g" lengthAdjust="spacingAndGlyphs" %s%s</text>`, m[1], width, m[2], m[5])
+	})
 }
 
 // speedChart has the names of the servers on its left.

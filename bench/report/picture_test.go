@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -51,8 +52,13 @@ func TestPicture(t *testing.T) {
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		if text, ok := token.(xml.CharData); ok {
-			texts = append(texts, string(text))
+		switch token := token.(type) {
+		case xml.CharData:
+			texts = append(texts, string(token))
+		case xml.StartElement:
+			if token.Name.Local == "text" && !insidePicture(token.Attr) {
+				t.Errorf("a browser without the font may cut this text off: %v", token.Attr)
+			}
 		}
 	}
 	shown := strings.Join(texts, "|")
@@ -66,6 +72,16 @@ func TestPicture(t *testing.T) {
 			t.Errorf("%q is not in the picture:\n%s", want, shown)
 		}
 	}
+}
+
+// insidePicture reports whether a text says how wide it is, and is not wider than
+// its place.
+func insidePicture(attrs []xml.Attr) bool {
+	at := map[string]float64{}
+	for _, a := range attrs {
+		at[a.Name.Local], _ = strconv.ParseFloat(a.Value, 64)
+	}
+	return at["textLength"] > 0 && at["x"]+at["textLength"] <= pictureWidth.Points()
 }
 
 // A picture of which a part would be missing is refused, before anything is

@@ -21,7 +21,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	app := stay.New(store, nil)
+	app := stay.New(store, &stay.Options{Development: true}) // shows what is wrong
 
 	counter := stay.Register(app, stay.Module[Counter]{
 		Name:    "counter",

@@ -18,12 +18,16 @@ var pageHTML string
 // tmpl holds the page and the parts of it that htmx replaces.
 var tmpl = template.Must(template.New("page").Parse(pageHTML))
 
-// A view is what the templates show: the list, and a form that is shown again
-// with its error.
+// A view is what the templates show: the list, and the forms, which may be shown
+// again with what was wrong.
 type view struct {
 	*Todos
-	Input, Error      string // of the form for a new item
-	LoginInput, Login string // of the form for the login, in the same way
+	New   *web.Form[NewItem]
+	Login *web.Form[Login]
+}
+
+func newView(t *Todos) view {
+	return view{Todos: t, New: web.NewForm(NewItem{}), Login: web.NewForm(Login{})}
 }
 
 // newHandler registers the module with app and returns the whole site. All
@@ -37,19 +41,19 @@ func newHandler(app *stay.App) http.Handler {
 	mux.Handle("GET /static/{file}", serve.Static())
 
 	mux.Handle("GET /{$}", web.View(todos, func(w http.ResponseWriter, _ *http.Request, t *Todos) error {
-		return tmpl.Execute(w, view{Todos: t})
+		return tmpl.Execute(w, newView(t))
 	}))
 	mux.Handle("GET /todos.json", web.View(todos, showJSON))
 
 	// A login changes the owner of the list, and the cookie with it. So it runs
 	// as an action and answers when the user's list is there.
 	mux.Handle("POST /login", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		_, err := todos.Do(r.Context(), "login", web.Payload(r))
-		if message := stay.FieldErrors(err)["user"]; message != "" {
-			return showAgain(w, r, todos, "login", view{LoginInput: r.FormValue("user"), Login: message})
+		form, err := web.ReadForm[Login](r)
+		if err == nil {
+			_, err = todos.Do(r.Context(), "login", form)
 		}
 		if err != nil && !errors.Is(err, stay.ErrEnded) { // see below
-			return err
+			return form.Again(err, showAgain(r, todos, "login", func(v *view) { v.Login = form }))
 		}
 		return home(w, r, nil)
 	}))
@@ -63,12 +67,13 @@ func newHandler(app *stay.App) http.Handler {
 	}))
 
 	mux.Handle("POST /todos", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		t, err := todos.Do(r.Context(), "add", web.Payload(r))
-		if message := stay.FieldErrors(err)["title"]; message != "" {
-			return showAgain(w, r, todos, "new", view{Input: r.FormValue("title"), Error: message})
+		form, err := web.ReadForm[NewItem](r)
+		var t *Todos
+		if err == nil {
+			t, err = todos.Do(r.Context(), "add", form)
 		}
 		if err != nil {
-			return err
+			return form.Again(err, showAgain(r, todos, "new", func(v *view) { v.New = form }))
 		}
 		return show(w, r, "added", t, t.Items[len(t.Items)-1])
 	}))
@@ -95,22 +100,24 @@ func show(w http.ResponseWriter, r *http.Request, part string, t *Todos, item It
 	return tmpl.ExecuteTemplate(w, part, struct {
 		view
 		Item Item
-	}{view{Todos: t}, item})
+	}{newView(t), item})
 }
 
-// showAgain answers a form that was refused with the form itself, what was
-// written in it, and the reason; without htmx as part of the whole page.
-func showAgain(w http.ResponseWriter, r *http.Request, todos *stay.State[Todos], form string, v view) error {
-	t, err := todos.Get(r.Context())
-	if err != nil {
-		return err
+// showAgain returns a function that answers a form that was refused with the
+// form itself; without htmx as part of the whole page. put puts it into the view.
+func showAgain(r *http.Request, todos *stay.State[Todos], part string, put func(*view)) func(http.ResponseWriter) error {
+	return func(w http.ResponseWriter) error {
+		t, err := todos.Get(r.Context())
+		if err != nil {
+			return err
+		}
+		v := newView(t)
+		put(&v)
+		if isHTMX(r) {
+			return tmpl.ExecuteTemplate(w, part, v)
+		}
+		return tmpl.Execute(w, v)
 	}
-	v.Todos = t
-	w.WriteHeader(http.StatusUnprocessableEntity)
-	if isHTMX(r) {
-		return tmpl.ExecuteTemplate(w, form, v)
-	}
-	return tmpl.Execute(w, v)
 }
 
 // home sends the browser to the page.

@@ -165,9 +165,9 @@ func TestRefusedInBrowser(t *testing.T) {
 	page.WantText("#name-wrong", "Please say who you are.")
 	page.wantList("buy milk")
 
-	// So is what the page did not mean to send, and a click without the server;
-	// the next one goes on.
-	page.Eval(`htmx.ajax("POST", "/todos", {source: "#add", values: {nope: "1"}}); ""`)
+	// So is a body that is too long, and a click without the server; the next one
+	// goes on.
+	page.Eval(`htmx.ajax("POST", "/todos", {source: "#add", values: {title: "x".repeat(2 << 20)}}); ""`)
 	page.WantText("[data-failed] [role=alert]", "That did not work. What the list shows is safe: try again in a moment.")
 	page.toggle(1)
 	page.wantList("x buy milk")

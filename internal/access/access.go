@@ -65,6 +65,9 @@ type App interface {
 	// MaxCookies, the request has no session and begins none. Nothing is looked
 	// up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// WithoutSession returns ctx for a handler outside of web.Sessions, so that
+	// asking for its session is warned about. It is used in development only.
+	WithoutSession(ctx context.Context) context.Context
 	// User returns the user of the session in ctx, "" for a guest. It begins no
 	// session. An error means that the session is over, or cannot be read.
 	User(ctx context.Context) (string, error)
@@ -148,7 +151,7 @@ type Change interface {
 }
 
 // A State is the core of a *stay.State. Values are pointers to the state's
-// struct, owned by whoever gets them.
+// struct, owned by the caller.
 type State interface {
 	Name() string
 	// Get returns the committed state.

@@ -1,7 +1,6 @@
-// Package bind reads what clients send, JSON or forms, into Go values. It is
-// strict: a name that the destination does not have is an error and is not
-// ignored. It is either a mistake of the client or an attempt to set something
-// that is not for clients.
+// Package bind reads what clients send, JSON or forms, into Go values. A name
+// that the destination does not have is an error unless the caller leaves it
+// out. Values that do not fit are all found, and reported together.
 //
 // Fields tagged stay:"private" or stay:"key" are never bound, at any depth: for
 // a client they do not exist. What a program has filled in there stays, and a
@@ -23,88 +22,7 @@ import (
 	"fmt"
 	"net/url"
 	"reflect"
-	"strings"
 )
-
-// An Error says why a payload was not bound. Its text may be shown to the
-// client that sent the payload.
-type Error struct {
-	// Field is the name of the field as the client wrote it, as in address.city
-	// or items[2].price; empty if the error is not about a single field.
-	Field string
-	// Message says what is wrong with it.
-	Message string
-	// Malformed: the payload could not be parsed at all. If false, it could be
-	// parsed but does not fit.
-	Malformed bool
-	// TooLarge: the decoded payload would take more memory than it may.
-	TooLarge bool
-	// Err is the cause if there is one, such as the error of a type's own
-	// UnmarshalText.
-	Err error
-
-	path []any // names and indexes, the innermost first; see within
-}
-
-// Error returns the message, after the name of the field.
-func (e *Error) Error() string {
-	if e.Field == "" {
-		return e.Message
-	}
-	return e.Field + ": " + e.Message
-}
-
-// Unwrap returns the cause.
-func (e *Error) Unwrap() error { return e.Err }
-
-// Explain returns what clients are told about a payload that was not bound: a
-// code in the words of package stay, a message, and messages by field. An error
-// that is not the payload's fault has the code "internal", and clients are told
-// nothing about it.
-func Explain(err error) (code, message string, fields map[string]string) {
-	var e *Error
-	if !errors.As(err, &e) {
-		return "internal", "", nil
-	}
-	if e.Field != "" {
-		fields = map[string]string{e.Field: e.Message}
-	}
-	if e.TooLarge {
-		return "too_large", e.Error(), fields
-	}
-	return "malformed", e.Error(), fields
-}
-
-// Validate calls the Validate method of the value that dst points to, if it has
-// one.
-func Validate(dst any) error {
-	if v, ok := dst.(interface{ Validate() error }); ok {
-		return v.Validate()
-	}
-	return nil
-}
-
-func invalid(field, format string, args ...any) *Error {
-	return &Error{Field: shorten(field), Message: fmt.Sprintf(format, args...)}
-}
-
-// maxField is how much of a name is shown; a name can be as long as the
-// payload.
-const maxField = 100
-
-func shorten(field string) string {
-	if len(field) <= maxField {
-		return field
-	}
-	return strings.ToValidUTF8(field[:maxField], "") + "..."
-}
-
-// unfit is the error for a value that its type refuses.
-func unfit(field string, err error) *Error {
-	e := invalid(field, "does not fit: %v", err)
-	e.Err = err
-	return e
-}
 
 // Value binds a payload of any kind to dst, a pointer to a value. What the
 // payload does not name stays as it is.
@@ -112,11 +30,12 @@ func unfit(field string, err error) *Error {
 // nil leaves dst as it is. A value of dst's type, or a pointer to one, comes
 // from Go code: it is deep-copied, key and private fields included. A
 // json.RawMessage or []byte is bound by [Binder.JSON], a url.Values by
-// [Binder.Form], and anything else is encoded as JSON and then bound.
+// [Binder.Form], and anything else is encoded as JSON and then bound. No
+// unknown name is left out.
 //
-// An error that is no [*Error] is a mistake of the program: dst is no pointer,
-// cannot hold what is bound, or has a type with a part that has tags and
-// decodes itself.
+// An error that is neither an [*Error] nor [*Errors] is a mistake of the
+// program: dst is no pointer, cannot hold what is bound, or has a type with a
+// part that has tags and decodes itself.
 func (b *Binder) Value(src, dst any) error {
 	v, _, err := b.target(dst)
 	if err != nil {
@@ -135,17 +54,17 @@ func (b *Binder) Value(src, dst any) error {
 	}
 	switch src := src.(type) {
 	case json.RawMessage:
-		return b.JSON(src, dst)
+		return b.JSON(src, dst, nil)
 	case []byte:
-		return b.JSON(src, dst)
+		return b.JSON(src, dst, nil)
 	case url.Values:
-		return b.Form(src, dst)
+		return b.Form(src, dst, nil)
 	}
 	data, err := marshal(src)
 	if err != nil {
 		return err
 	}
-	return b.JSON(data, dst)
+	return b.JSON(data, dst, nil)
 }
 
 // assign sets dst to a deep copy of src, which has the same type.
@@ -163,7 +82,7 @@ func (b *Binder) assign(src, dst reflect.Value) (err error) {
 		return err
 	}
 	if err := json.Unmarshal(data, p.Interface()); err != nil {
-		return unfit("", err)
+		return unfit(err)
 	}
 	dst.Set(p.Elem())
 	return nil
@@ -172,7 +91,7 @@ func (b *Binder) assign(src, dst reflect.Value) (err error) {
 func marshal(src any) (b []byte, err error) {
 	defer recovered(&err)
 	if b, err = json.Marshal(src); err != nil {
-		return nil, &Error{Message: fmt.Sprintf("a %T cannot be a payload: %v", src, err), Err: err}
+		return nil, &Error{Key: "payload", Message: fmt.Sprintf("a %T cannot be a payload: %v", src, err), Err: err}
 	}
 	return b, nil
 }
@@ -210,7 +129,9 @@ func recovered(err *error) {
 		if !ok {
 			cause = fmt.Errorf("%v", p)
 		}
-		*err = &Error{Message: "cannot be read", Err: errors.Join(errPanic, cause)}
+		e := fault("unreadable")
+		e.Err = errors.Join(errPanic, cause)
+		*err = e
 	}
 }
 

@@ -85,7 +85,7 @@ func TestJSON(t *testing.T) {
 	var got payload
 	err := binder.JSON([]byte(` {"page":2,"name":"ada","age":-3,"when":"2026-11-01T00:00:00Z","maybe":4,"tags":["a"],
 		"address":{"city":"x"},"other":{"city":"y"},"items":[{"city":"z"}],"byName":{"Any Name":{"city":"w"}},
-		"level":"low","raw":{"any":"thing"},"any":{"secret":[1]},"pair":[1],"own":{"other":3}} `), &got)
+		"level":"low","raw":{"any":"thing"},"any":{"secret":[1]},"pair":[1],"own":{"other":3}} `), &got, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +100,7 @@ func TestJSON(t *testing.T) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
 	}
 	for in, dst := range map[string]any{`3`: new(int), `["a"]`: new([]string), `{"A":1}`: new(map[string]int), `null`: new(payload), `[{"x":1}]`: new(any)} {
-		if err := binder.JSON([]byte(in), dst); err != nil {
+		if err := binder.JSON([]byte(in), dst, nil); err != nil {
 			t.Errorf("%s: %v", in, err)
 		}
 	}
@@ -139,14 +139,14 @@ func TestJSONErrors(t *testing.T) {
 		`{"address":[]}`:                  "address: must be an object",
 		`{"maybe":"x"}`:                   "maybe: must be a whole number",
 		`{"pair":[1,2,3]}`:                "pair: has more than 2 items",
-		`{"level":"high"}`:                "no such level",
+		`{"level":"high"}`:                "level: is not valid",
 		`{"level":"panic"}`:               "cannot be read",
-		`{"when":"now"}`:                  "does not fit",
+		`{"when":"now"}`:                  "when: must be a date",
 		`[]`:                              "must be an object",
 		`{"` + strings.Repeat("x", 5000) + `":1}`: "xx...: is not a field",
 	} {
 		got := payload{Plain: "before"}
-		err := binder.JSON([]byte(in), &got)
+		err := binder.JSON([]byte(in), &got, nil)
 		var be *bind.Error
 		if !errors.As(err, &be) || be.Malformed != strings.HasPrefix(want, "!") || !strings.Contains(err.Error(), strings.TrimPrefix(want, "!")) {
 			t.Errorf("%.60s: %v, want %s", in, err, want)
@@ -172,7 +172,7 @@ func form(t *testing.T, query string) url.Values {
 func TestForm(t *testing.T) {
 	var got payload
 	err := binder.Form(form(t, "page=2&name=a%26b&age=-128&count=65535&price=1.5&on=on&when=2026-11-01T00:00:00Z&maybe=&maybeT=&note="+
-		"&tags=a&tags=&nums=1&nums=&address.city=x&other.city=y&level=low&levels=low&levels=low&number=1.5&bytes=raw&any=1&Plain=p&_csrf=token&_under=u"), &got)
+		"&tags=a&tags=&nums=1&nums=&address.city=x&other.city=y&level=low&levels=low&levels=low&number=1.5&bytes=raw&any=1&Plain=p&_csrf=token&_under=u"), &got, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestForm(t *testing.T) {
 	}
 	for value, want := range map[string]bool{"on": true, "true": true, "1": true, "false": false, "0": false, "": false} {
 		got := payload{On: !want}
-		if err := binder.Form(url.Values{"on": {value}}, &got); err != nil || got.On != want {
+		if err := binder.Form(url.Values{"on": {value}}, &got, nil); err != nil || got.On != want {
 			t.Errorf("on=%q: %v, %v", value, got.On, err)
 		}
 	}
@@ -197,18 +197,18 @@ func TestForm(t *testing.T) {
 func TestFormIntoMaps(t *testing.T) {
 	values := form(t, "a=1&b=2&b=3&_csrf=x")
 	lists := map[string][]string{}
-	if err := binder.Form(values, &lists); err != nil || !reflect.DeepEqual(lists, map[string][]string{"a": {"1"}, "b": {"2", "3"}}) {
+	if err := binder.Form(values, &lists, nil); err != nil || !reflect.DeepEqual(lists, map[string][]string{"a": {"1"}, "b": {"2", "3"}}) {
 		t.Errorf("%v, %v", lists, err)
 	}
 	var anys map[string]any
-	if err := binder.Form(values, &anys); err != nil || !reflect.DeepEqual(anys, map[string]any{"a": "1", "b": []any{"2", "3"}}) {
+	if err := binder.Form(values, &anys, nil); err != nil || !reflect.DeepEqual(anys, map[string]any{"a": "1", "b": []any{"2", "3"}}) {
 		t.Errorf("%v, %v", anys, err)
 	}
 	var texts map[string]string
-	if err := binder.Form(values, &texts); err == nil || texts != nil {
+	if err := binder.Form(values, &texts, nil); err == nil || texts != nil {
 		t.Errorf("%v, %v", texts, err)
 	}
-	if err := binder.Form(form(t, "a=1"), &texts); err != nil || texts["a"] != "1" {
+	if err := binder.Form(form(t, "a=1"), &texts, nil); err != nil || texts["a"] != "1" {
 		t.Errorf("%v, %v", texts, err)
 	}
 }
@@ -225,11 +225,11 @@ func TestFormErrors(t *testing.T) {
 		"user=root":              "user: is not a field",
 		"admin=1":                "admin: is not a field",
 		"address.secret=s":       "address.secret: is not a field",
-		"address.nope.x=s":       "address.nope.x: is not a field",
+		"address.nope.z=s":       "address.nope.z: is not a field",
 		"address.=s":             "address.: is not a field",
-		"name.x=s":               "name.x: is not a field",
+		"name.z=s":               "name.z: is not a field",
 		"when.wall=1":            "when.wall: is not a field",
-		"byName.k=s":             "byName.k: is not a field",
+		"byName.k=s":             "byName.k: must be sent as JSON",
 		"name=a&name=b":          "name: has 2 values where one is needed",
 		"age=128":                "age: must be a whole number from -128 to 127",
 		"age=":                   "age: must be a whole number",
@@ -238,13 +238,13 @@ func TestFormErrors(t *testing.T) {
 		"price=1e99":             "price: must be a number",
 		"price=NaN":              "price: must be a number",
 		"price=Inf":              "price: must be a number",
-		"on=yes":                 "on: must be true or false",
-		"when=now":               "when: does not fit",
+		"on=maybe":               "on: must be true or false",
+		"when=now":               "when: must be a date",
 		"maybe=x":                "maybe: must be a whole number",
 		"nums=1&nums=x":          "nums: must be a whole number",
 		"number=x":               "number: must be a number",
 		"number=%221%22":         "number: must be a number",
-		"level=high":             "level: does not fit: no such level",
+		"level=high":             "level: is not valid",
 		"level=panic":            "cannot be read",
 		"raw=1":                  "raw: must be sent as JSON",
 		"address=x":              "address: must be sent as JSON",
@@ -255,7 +255,7 @@ func TestFormErrors(t *testing.T) {
 		strings.Repeat("x", 500): "x...: is not a field",
 	} {
 		got := payload{Plain: "before"}
-		err := binder.Form(form(t, query), &got)
+		err := binder.Form(form(t, query), &got, nil)
 		var be *bind.Error
 		if !errors.As(err, &be) || be.Malformed || !strings.Contains(err.Error(), want) {
 			t.Errorf("%.60s: %v, want %s", query, err, want)
@@ -274,11 +274,11 @@ type chain struct {
 // The work and the nesting that a name asks for are bounded.
 func TestFormNesting(t *testing.T) {
 	var c chain
-	if err := binder.Form(url.Values{"n.n.v": {"x"}}, &c); err != nil || c.Next.Next.V != "x" {
+	if err := binder.Form(url.Values{"n.n.v": {"x"}}, &c, nil); err != nil || c.Next.Next.V != "x" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	for _, name := range []string{strings.Repeat("n.", 500000) + "v", strings.Repeat("n.", 101) + "v"} {
-		if err := binder.Form(url.Values{name: {"x"}}, &c); err == nil || !strings.Contains(err.Error(), "nested too deeply") {
+		if err := binder.Form(url.Values{name: {"x"}}, &c, nil); err == nil || !strings.Contains(err.Error(), "nested too deeply") {
 			t.Errorf("%d dots: %v", strings.Count(name, "."), err)
 		}
 	}
@@ -348,18 +348,18 @@ func TestValueThatCannotBeCopied(t *testing.T) {
 func TestDestinations(t *testing.T) {
 	var be *bind.Error
 	for name, err := range map[string]error{
-		"no pointer":   binder.JSON([]byte("{}"), payload{}),
-		"nil":          binder.Form(url.Values{}, nil),
+		"no pointer":   binder.JSON([]byte("{}"), payload{}, nil),
+		"nil":          binder.Form(url.Values{}, nil, nil),
 		"nil pointer":  binder.Value("x", (*payload)(nil)),
-		"form to list": binder.Form(url.Values{"a": {"b"}}, new([]string)),
-		"form to time": binder.Form(url.Values{"a": {"b"}}, new(time.Time)),
+		"form to list": binder.Form(url.Values{"a": {"b"}}, new([]string), nil),
+		"form to time": binder.Form(url.Values{"a": {"b"}}, new(time.Time), nil),
 	} {
 		if err == nil || errors.As(err, &be) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	var p *payload
-	if err := binder.Form(url.Values{"name": {"a"}}, &p); err != nil || p.Name != "a" {
+	if err := binder.Form(url.Values{"name": {"a"}}, &p, nil); err != nil || p.Name != "a" {
 		t.Errorf("pointer to pointer: %v", err)
 	}
 }
@@ -377,10 +377,10 @@ func TestEmbedding(t *testing.T) {
 		Title string
 	}
 	var a, b outer
-	if err := binder.Form(url.Values{"id": {"1"}, "Title": {"t"}}, &a); err != nil {
+	if err := binder.Form(url.Values{"id": {"1"}, "Title": {"t"}}, &a, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := binder.JSON([]byte(`{"id":"1","Title":"t"}`), &b); err != nil {
+	if err := binder.JSON([]byte(`{"id":"1","Title":"t"}`), &b, nil); err != nil {
 		t.Fatal(err)
 	}
 	if want := (outer{&Base{ID: "1"}, "t"}); !reflect.DeepEqual(a, want) || !reflect.DeepEqual(b, want) {

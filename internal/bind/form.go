@@ -1,9 +1,9 @@
 package bind
 
 import (
-	"bytes"
 	"encoding"
 	"fmt"
+	"maps"
 	"math"
 	"net/url"
 	"reflect"
@@ -16,212 +16,277 @@ import (
 // strings, lists of strings or any.
 //
 // The names are those of JSON: the name in the json tag, otherwise the name of
-// the field; address.city names a field of a nested struct. Fields are strings,
-// booleans (on, true and 1; false, 0 and the empty string), numbers within the
-// range of their type, types with UnmarshalText such as time.Time, []byte for
-// the text as it is, any for one string or a list of strings, pointers to
-// these, which stay nil when the value is empty (except for strings), and lists
-// of these for names that occur several times. A number may not be empty unless
-// it is a pointer.
+// the field; address.city names a field of a nested struct, items[0].name one of
+// an item of a list. Items are numbered as the client likes: only the order
+// counts. A name in another notation for a field is an error that says how to
+// write it.
 //
-// A name that dst does not have is an error, also if its field is tagged
-// stay:"private" or stay:"key". So are several values for a field that is no
-// list, and values that do not fit. Names that begin with an underscore and
-// that dst does not have are ignored: frameworks send their own names that way,
-// such as _csrf or _method.
+// Fields are strings, booleans (on, yes, true and 1; off, no, false, 0 and the
+// empty string; the last of several counts), numbers within the range of their
+// type, times (RFC 3339 and the forms of HTML's inputs), types with
+// UnmarshalText, []byte for the text as it is, any for one string or a list of
+// strings, and lists of these for names that occur several times, with or
+// without [] behind the name. An empty value that is not a text means that there
+// is none: for a pointer and a field with omitempty or omitzero, which become
+// zero, and in a list, which leaves it out. Otherwise it does not fit.
 //
-// The error is an [*Error], or is the program's; see [Binder.Value]. A form of
-// more than [MaxValues] values is too large.
-func (b *Binder) Form(values url.Values, dst any) (err error) {
+// A name that leads to a field tagged stay:"private" or stay:"key" is an error.
+// So is a name that dst does not have, unless it is [Foreign] or ignore returns
+// true for it, and one that leads to something that a form cannot hold.
+//
+// The error is [*Errors] for values that do not fit, another [*Error], or the
+// program's; see [Binder.Value]. A form of more than [MaxValues] values is too
+// large.
+func (b *Binder) Form(values url.Values, dst any, ignore func(name string) bool) (err error) {
 	v, d, err := b.target(dst)
 	if err != nil {
 		return err
 	}
-	size, count := 0, 0
-	names := make([]string, 0, min(len(values), MaxValues))
+	size, err := formSize(values)
+	if err != nil {
+		return err
+	}
+	defer recovered(&err)
+	f := &former{making: making{b: b, allowance: allowanceFor(size)}}
+	fresh := reflect.New(v.Type())
+	fresh.Elem().Set(v)
+	if f.to, err = f.settle(fresh.Elem()); err != nil {
+		return err
+	}
+	switch n := d.behind(); {
+	case n.index != nil:
+		err = f.fields(n, values, ignore)
+	case n.typ.Kind() == reflect.Map && n.typ.Key().Kind() == reflect.String:
+		err = f.entries(n, values)
+	case len(values) > 0:
+		err = fmt.Errorf("bind: a form cannot be bound to a %s", n.typ)
+	}
+	if err := f.result(err, fresh.Interface()); err != nil {
+		return err
+	}
+	v.Set(fresh.Elem())
+	return nil
+}
+
+// formSize returns the length of all names and values.
+func formSize(values url.Values) (size int, err error) {
+	count := 0
 	for name, list := range values {
 		if count += max(1, len(list)); count > MaxValues {
-			return tooManyValues()
+			return 0, tooManyValues()
 		}
 		for _, value := range list {
 			size += len(name) + len(value)
 		}
-		names = append(names, name)
 	}
-	// Sorted, so that of several mistakes always the same one is reported.
-	slices.Sort(names)
-	defer recovered(&err)
-	f := &former{making: making{b: b, allowance: allowanceFor(size)}}
-	fresh := reflect.New(v.Type()).Elem()
-	fresh.Set(v)
-	if err := f.begin(d.node, fresh); err != nil {
-		return located(err)
-	}
-	for _, name := range names {
-		if err := f.set(name, values[name]); err != nil {
-			return located(err)
-		}
-	}
-	v.Set(fresh)
-	return nil
-}
-
-func tooManyValues() error {
-	return &Error{Message: fmt.Sprintf("the form has more than %d values", MaxValues), TooLarge: true}
-}
-
-// ParseForm parses a form as net/url does, but refuses one with more than
-// [MaxValues] values, because each value takes far more memory than its text.
-func ParseForm(data []byte) (url.Values, error) {
-	if bytes.Count(data, []byte{'&'}) >= MaxValues {
-		return nil, tooManyValues()
-	}
-	return url.ParseQuery(string(data))
+	return size, nil
 }
 
 // A former makes the value of one form.
 type former struct {
 	making
-	node *node         // of to
-	to   reflect.Value // a struct or a map
+	collection
+	to reflect.Value // a struct or a map
 }
 
-// begin prepares to fill v.
-func (f *former) begin(n *node, v reflect.Value) (err error) {
-	if f.to, err = f.settle(v); err != nil {
+// fields binds a form to a struct.
+func (f *former) fields(n *node, values url.Values, ignore func(name string) bool) error {
+	find := finder{root: n}
+	places, unknown, err := find.all(values)
+	if err != nil {
 		return err
 	}
-	for n.typ.Kind() == reflect.Pointer {
-		n = n.elem
+	for _, name := range unknown {
+		if !Foreign(name) && (ignore == nil || !ignore(shorten(name))) {
+			return fault("unknown").of(name)
+		}
 	}
-	f.node = n
-	if n.typ.Kind() == reflect.Map && !f.to.IsNil() {
+	for _, p := range places {
+		at, err := f.locate(p)
+		if err == nil {
+			err = f.setField(p.node, at, p.values, p.optional)
+		}
+		if e, ok := err.(*Error); ok && e.Misfit {
+			at.SetZero()
+			err = f.collect(e.of(p.name))
+		} else if ok && e.Key == "as_json" {
+			err = e.of(p.name)
+		} else if err != nil {
+			err = within(err, p.name)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// locate makes what is on the way to a place.
+func (f *former) locate(p *place) (at reflect.Value, err error) {
+	at = f.to
+	for _, s := range p.steps {
+		if s.index != nil {
+			at, err = f.at(at, s.index)
+		} else {
+			at, err = f.item(at, s)
+		}
+		if err != nil {
+			return at, err
+		}
+	}
+	return at, nil
+}
+
+// item returns an item of a list, and makes the list before its first item.
+func (f *former) item(v reflect.Value, s step) (reflect.Value, error) {
+	v, err := f.settle(v)
+	if err != nil {
+		return v, err
+	}
+	if !s.list.made {
+		if err := f.replace(s.list.node, v); err != nil {
+			return v, err
+		}
+		count := len(s.list.numbers)
+		if err := f.take(count, v.Type().Elem().Size()); err != nil {
+			return v, err
+		}
+		v.Set(reflect.MakeSlice(v.Type(), count, count))
+		s.list.made = true
+	}
+	return v.Index(s.list.place(s.item)), nil
+}
+
+// entries binds a form to a map, which has every name.
+func (f *former) entries(n *node, values url.Values) error {
+	if !f.to.IsNil() {
 		if err := f.replace(n, f.to); err != nil {
 			return err
 		}
 		f.to.Set(copyMap(f.to, 0))
 	}
-	return nil
-}
-
-// set binds the values of one name.
-func (f *former) set(name string, values []string) error {
-	if len(values) == 0 {
-		return nil
-	}
-	n, to := f.node, f.to
-	switch {
-	case n.index != nil:
-		member, at, err := f.find(name)
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		if len(values[name]) == 0 || strings.HasPrefix(name, "_") {
+			continue
+		}
+		if f.to.IsNil() {
+			f.to.Set(reflect.MakeMap(n.typ))
+		}
+		elem := reflect.New(n.elem.typ).Elem()
+		if err := f.takeEntry(f.to.Len(), 0, n.typ.Key().Size(), n.elem.typ.Size()); err != nil {
+			return err
+		}
+		err := f.setField(n.elem, elem, values[name], false)
+		if e, ok := err.(*Error); ok {
+			err = e.of(name)
+			if e.Misfit {
+				err = f.collect(e)
+				elem.SetZero()
+			}
+		}
 		if err != nil {
 			return err
 		}
-		if member != nil {
-			return f.setField(member, at, name, values)
-		}
-		if strings.HasPrefix(name, "_") {
-			return nil
-		}
-		return invalid(name, "is not a field")
-	case n.typ.Kind() == reflect.Map && n.typ.Key().Kind() == reflect.String:
-		if strings.HasPrefix(name, "_") {
-			return nil
-		}
-		if to.IsNil() {
-			to.Set(reflect.MakeMap(n.typ))
-		}
-		elem := reflect.New(n.elem.typ).Elem()
-		if err := f.takeEntry(to.Len(), 0, n.typ.Key().Size(), n.elem.typ.Size()); err != nil {
-			return err
-		}
-		if err := f.setField(n.elem, elem, name, values); err != nil {
-			return err
-		}
-		to.SetMapIndex(reflect.ValueOf(name).Convert(n.typ.Key()), elem)
-		return nil
+		f.to.SetMapIndex(reflect.ValueOf(name).Convert(n.typ.Key()), elem)
 	}
-	return fmt.Errorf("bind: a form cannot be bound to a %s", n.typ)
+	return nil
 }
 
-// find returns the field that a dotted name leads to, nil if there is none. It
-// makes the structs on the way only if the whole name is valid.
-func (f *former) find(name string) (*node, reflect.Value, error) {
-	var path [][]int
-	n, rest := f.node, name
-	for range maxDots {
-		if member, _ := n.byName(rest); member != nil {
-			at := f.to
-			for _, index := range append(path, member.Index) {
-				var err error
-				if at, err = f.at(at, index); err != nil {
-					return nil, at, err
-				}
-			}
-			return member.node, at, nil
-		}
-		head, tail, dotted := strings.Cut(rest, ".")
-		member, _ := n.byName(head)
-		if !dotted || member == nil {
-			return nil, reflect.Value{}, nil
-		}
-		path = append(path, member.Index)
-		n, rest = member.node, tail
-		for n.typ.Kind() == reflect.Pointer {
-			n = n.elem
-		}
-		if n.index == nil {
-			return nil, reflect.Value{}, nil
-		}
-	}
-	return nil, reflect.Value{}, invalid(name, "is nested too deeply")
-}
-
-func (f *former) setField(n *node, v reflect.Value, name string, values []string) error {
+// setField sets v to the values of one name.
+func (f *former) setField(n *node, v reflect.Value, values []string, optional bool) error {
 	t := n.typ
-	if t.Kind() == reflect.Interface {
+	last := len(values) - 1
+	switch {
+	case !n.fitsForm():
+		return fault("as_json")
+	case n.isList():
+		return f.setList(n, v, values)
+	case t.Kind() == reflect.Interface:
 		if err := f.replace(n, v); err != nil {
-			return within(err, name)
-		}
-	}
-	list := t.Kind() == reflect.Slice && t.Elem().Kind() != reflect.Uint8 && !n.json && !n.text
-	if list {
-		if err := f.take(len(values), t.Elem().Size()); err != nil {
 			return err
 		}
-		s := reflect.MakeSlice(t, len(values), len(values))
-		for i, value := range values {
-			if err := f.setValue(n.elem, s.Index(i), name, value); err != nil {
-				return err
+		if t.NumMethod() == 0 && len(values) > 1 {
+			several := make([]any, len(values))
+			for i, value := range values {
+				several[i] = value
 			}
+			v.Set(reflect.ValueOf(several))
+			return nil
 		}
-		v.Set(s)
+	case n.behind().isBool():
+		values = values[last:] // the others are hidden companions of a checkbox
+	}
+	switch {
+	case len(values) > 1:
+		return misfit("several", len(values))
+	case optional && values[0] == "" && !n.behind().holdsEmpty():
+		v.SetZero()
 		return nil
 	}
-	if t.Kind() == reflect.Interface && t.NumMethod() == 0 && len(values) > 1 {
-		several := make([]any, len(values))
-		for i, value := range values {
-			several[i] = value
+	return f.setValue(n, v, values[0])
+}
+
+func (f *former) setList(n *node, v reflect.Value, values []string) error {
+	if !n.elem.holdsEmpty() && n.elem.typ.Kind() != reflect.Pointer {
+		values = slices.DeleteFunc(slices.Clone(values), func(value string) bool { return value == "" })
+	}
+	if err := f.take(len(values), n.elem.typ.Size()); err != nil {
+		return err
+	}
+	list := reflect.MakeSlice(n.typ, len(values), len(values))
+	for i, value := range values {
+		if err := f.setValue(n.elem, list.Index(i), value); err != nil {
+			return err
 		}
-		v.Set(reflect.ValueOf(several))
-		return nil
 	}
-	if len(values) > 1 {
-		return invalid(name, "has %d values where one is needed", len(values))
+	v.Set(list)
+	return nil
+}
+
+// fitsForm reports whether a form can hold n.
+func (n *node) fitsForm() bool {
+	n = n.behind()
+	if n.isList() {
+		return !n.elem.behind().isList() && n.elem.fitsForm()
 	}
-	return f.setValue(n, v, name, values[0])
+	switch n.typ.Kind() {
+	case reflect.Slice:
+		return !n.json || n.text
+	case reflect.Array, reflect.Struct, reflect.Map:
+		return n.text
+	case reflect.Interface:
+		return n.typ.NumMethod() == 0
+	}
+	return n.text || !n.json
+}
+
+// isBool reports whether n is a boolean that does not read itself.
+func (n *node) isBool() bool { return n.typ.Kind() == reflect.Bool && !n.json && !n.text }
+
+// holdsEmpty reports whether an empty text can be a value of n. What a type that
+// reads itself takes it for is for the type to say.
+func (n *node) holdsEmpty() bool {
+	switch n.typ.Kind() {
+	case reflect.String:
+		return n.typ != numberType
+	case reflect.Slice, reflect.Interface:
+		return true
+	}
+	return n.text && n.typ != timeType
 }
 
 // setValue sets v to the meaning of one value of a form.
-func (f *former) setValue(n *node, v reflect.Value, name, value string) error {
+func (f *former) setValue(n *node, v reflect.Value, value string) error {
 	if n.typ.Kind() == reflect.Pointer {
 		if value == "" && n.elem.typ.Kind() != reflect.String {
+			v.SetZero()
 			return nil
 		}
 		if err := f.take(1, n.elem.typ.Size()); err != nil {
 			return err
 		}
 		p := reflect.New(n.elem.typ)
-		if err := f.setValue(n.elem, p.Elem(), name, value); err != nil {
+		if err := f.setValue(n.elem, p.Elem(), value); err != nil {
 			return err
 		}
 		v.Set(p)
@@ -232,15 +297,31 @@ func (f *former) setValue(n *node, v reflect.Value, name, value string) error {
 			return err
 		}
 		if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText([]byte(value)); err != nil {
-			return unfit(name, err)
+			if n.typ == timeType {
+				return setTime(v, value)
+			}
+			return unfit(err)
 		}
 		settleTime(v)
 		return nil
 	}
-	if n.json || !setBasic(v, value) {
-		return invalid(name, "must be %s", describeForm(v.Type(), value))
+	if setBasic(v, value) {
+		return nil
 	}
-	return nil
+	key, args := keyFor(n.typ, value)
+	return misfit(key, args...)
+}
+
+// Truth returns the boolean that a value of a form stands for, if it stands for
+// one.
+func Truth(value string) (on, ok bool) {
+	switch value {
+	case "on", "yes", "true", "1":
+		return true, true
+	case "off", "no", "false", "0", "":
+		return false, true
+	}
+	return false, false
 }
 
 // setBasic reports whether value fits.
@@ -254,9 +335,9 @@ func setBasic(v reflect.Value, value string) bool {
 		v.SetString(value)
 		return true
 	case reflect.Bool:
-		on := value == "on" || value == "true" || value == "1"
+		on, ok := Truth(value)
 		v.SetBool(on)
-		return on || value == "false" || value == "0" || value == ""
+		return ok
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64:
 		i, err := strconv.ParseInt(value, 10, t.Bits())
 		v.SetInt(i)
@@ -282,14 +363,4 @@ func setBasic(v reflect.Value, value string) bool {
 		}
 	}
 	return false
-}
-
-func describeForm(t reflect.Type, text string) string {
-	switch t.Kind() {
-	case reflect.Slice, reflect.Array, reflect.Struct, reflect.Map, reflect.Interface:
-		return "sent as JSON: a form cannot hold it"
-	case reflect.String:
-		return "a number"
-	}
-	return describeInstead(t, text)
 }

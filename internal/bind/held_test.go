@@ -68,7 +68,7 @@ func TestWhatIsNotForClientsIsNotReplaced(t *testing.T) {
 	} {
 		got := filled()
 		others := got
-		err := binder.JSON([]byte(body), &got)
+		err := binder.JSON([]byte(body), &got, nil)
 		var be *bind.Error
 		if !errors.As(err, &be) || be.Field != field || !strings.Contains(be.Message, "cannot be replaced") {
 			t.Errorf("%s: %v", body, err)
@@ -79,11 +79,11 @@ func TestWhatIsNotForClientsIsNotReplaced(t *testing.T) {
 	}
 	got := filled()
 	got.Any = line{"gold", 1000}
-	if err := binder.Form(url.Values{"any": {"x"}}, &got); err == nil {
+	if err := binder.Form(url.Values{"any": {"x"}}, &got, nil); err == nil {
 		t.Errorf("a form replaced %+v", got.Any)
 	}
 	lines := []line{{"gold", 1000}}
-	if err := binder.JSON([]byte(`[{"name":"gold"}]`), &lines); err == nil || lines[0].Price != 1000 {
+	if err := binder.JSON([]byte(`[{"name":"gold"}]`), &lines, nil); err == nil || lines[0].Price != 1000 {
 		t.Errorf("%+v, %v", lines, err)
 	}
 }
@@ -93,7 +93,7 @@ func TestWhatIsNotForClientsIsNotReplaced(t *testing.T) {
 func TestItemsAreNew(t *testing.T) {
 	got := order{Lines: []line{{"string", 1}, {"gold", 1000}}[:0], ByID: map[string]line{}, Tags: []string{"a", "b"}}
 	body := `{"lines":[{"name":"a"},{"name":"b"}],"byID":{"c":{"name":"c"}},"pair":[{"name":"d"}],"single":{"name":"e"},"any":{"name":"f"},"tags":[null]}`
-	if err := binder.JSON([]byte(body), &got); err != nil {
+	if err := binder.JSON([]byte(body), &got, nil); err != nil {
 		t.Fatal(err)
 	}
 	want := order{
@@ -164,7 +164,7 @@ func TestOthersSeeNothing(t *testing.T) {
 	inMap := map[string]string{"a": "1"}
 	for _, values := range []url.Values{{"b": {"2"}}, {"b": {"2"}, "c": {"3", "4"}}} {
 		got := inMap
-		if err := binder.Form(values, &got); (err == nil) != (len(got) == 2) || len(inMap) != 1 {
+		if err := binder.Form(values, &got, nil); (err == nil) != (len(got) == 2) || len(inMap) != 1 {
 			t.Errorf("%v: %v, others see %v", got, err, inMap)
 		}
 	}
@@ -225,10 +225,10 @@ func TestTypesThatReadThemselvesWriteToACopy(t *testing.T) {
 	var got struct {
 		T tail `json:"t"`
 	}
-	if err := binder.JSON([]byte(`{"t":"abc"}`), &got); err != nil || *got.T.last != 3 {
+	if err := binder.JSON([]byte(`{"t":"abc"}`), &got, nil); err != nil || *got.T.last != 3 {
 		t.Fatal(err)
 	}
-	err := binder.JSON([]byte(`{"t":"abcd"}`), &got)
+	err := binder.JSON([]byte(`{"t":"abcd"}`), &got, nil)
 	var be *bind.Error
 	if err == nil || errors.As(err, &be) || *got.T.last != 3 {
 		t.Errorf("%v, %d", err, *got.T.last)
@@ -243,23 +243,23 @@ func TestPointersToTheDestination(t *testing.T) {
 	var x any = p
 	for _, dst := range []any{&in, &p, &x} {
 		in.Title = ""
-		if err := binder.JSON([]byte(`{"title":"new"}`), dst); err != nil || in.Title != "new" || p != &in {
+		if err := binder.JSON([]byte(`{"title":"new"}`), dst, nil); err != nil || in.Title != "new" || p != &in {
 			t.Errorf("%T: %v, %q", dst, err, in.Title)
 		}
 		in.Title = ""
-		if err := binder.Form(url.Values{"title": {"new"}}, dst); err != nil || in.Title != "new" || p != &in {
+		if err := binder.Form(url.Values{"title": {"new"}}, dst, nil); err != nil || in.Title != "new" || p != &in {
 			t.Errorf("%T: %v, %q", dst, err, in.Title)
 		}
-		if err := binder.JSON([]byte(`{"id":"x"}`), dst); err == nil || in.ID != "id" {
+		if err := binder.JSON([]byte(`{"id":"x"}`), dst, nil); err == nil || in.ID != "id" {
 			t.Errorf("%T: %v, %q", dst, err, in.ID)
 		}
-		if err := binder.JSON([]byte(`null`), dst); err != nil || in.ID != "id" {
+		if err := binder.JSON([]byte(`null`), dst, nil); err != nil || in.ID != "id" {
 			t.Errorf("%T: %v, %q", dst, err, in.ID)
 		}
 	}
 	var circle any
 	circle = &circle
-	if err := binder.JSON([]byte(`{}`), circle); err == nil {
+	if err := binder.JSON([]byte(`{}`), circle, nil); err == nil {
 		t.Error("a circle was bound to")
 	}
 }
@@ -327,7 +327,7 @@ func TestTagsWithoutEffectAreRefused(t *testing.T) {
 	}
 	// Within an interface it is found when it is reached.
 	held := struct{ Any any }{&self{Name: "x"}}
-	if err := binder.JSON([]byte(`{"Any":{"Admin":true}}`), &held); err == nil || held.Any.(*self).Admin {
+	if err := binder.JSON([]byte(`{"Any":{"Admin":true}}`), &held, nil); err == nil || held.Any.(*self).Admin {
 		t.Errorf("%v, %+v", err, held.Any)
 	}
 	// What clients cannot set may read itself.
@@ -336,7 +336,7 @@ func TestTagsWithoutEffectAreRefused(t *testing.T) {
 		When   time.Time
 		Hidden self `json:"-"`
 	}
-	if err := binder.JSON([]byte(`{"When":"2026-11-01T00:00:00Z"}`), &fine); err != nil {
+	if err := binder.JSON([]byte(`{"When":"2026-11-01T00:00:00Z"}`), &fine, nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -3,9 +3,8 @@ package bind
 import (
 	"encoding"
 	"encoding/json"
-	"fmt"
-	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,16 +12,17 @@ import (
 )
 
 // JSON binds one JSON value to dst. Names must match exactly and occur once in
-// a struct; unknown names and names of fields tagged stay:"private" or
-// stay:"key" are errors. Otherwise the rules are those of encoding/json, except
-// that lists and values of maps are always new, and keep nothing of what was
-// there before; that times never get the zone of this machine; and that an
-// integer that an any would round is an error.
+// a struct. A name of a field tagged stay:"private" or stay:"key" is an error,
+// and so is an unknown name unless ignore returns true for it; a nil ignore
+// leaves out none. Otherwise the rules are those of encoding/json, except that
+// lists and values of maps are always new, and keep nothing of what was there
+// before; that a time may have the forms of HTML, and never gets the zone of
+// this machine; and that an integer that an any would round is an error.
 //
-// The error is an [*Error], or is the program's; see [Binder.Value]. It is
-// malformed if data is empty, is no JSON, has something after the value or is
-// nested deeper than 1000 levels.
-func (b *Binder) JSON(data []byte, dst any) (err error) {
+// The error is [*Errors] for values that do not fit, another [*Error], or the
+// program's; see [Binder.Value]. It is malformed if data is empty, is no JSON,
+// has something after the value or is nested deeper than 1000 levels.
+func (b *Binder) JSON(data []byte, dst any, ignore func(name string) bool) (err error) {
 	v, d, err := b.target(dst)
 	if err != nil {
 		return err
@@ -32,28 +32,35 @@ func (b *Binder) JSON(data []byte, dst any) (err error) {
 		if len(data) == 0 {
 			message = "is empty, where JSON is needed"
 		}
-		return &Error{Message: "the payload " + message, Malformed: true, Err: err}
+		return &Error{Key: "json", Message: "the payload " + message, Malformed: true, Err: err}
 	}
 	lengths, err := survey(data)
 	if err != nil {
 		return err
 	}
 	defer recovered(&err)
-	r := &reader{making: making{b: b, allowance: allowanceFor(len(data))}, c: jsonwalk.NewCursor(data), lengths: lengths}
-	fresh := reflect.New(v.Type()).Elem()
-	fresh.Set(v)
-	if err := r.value(d.node, fresh, false); err != nil {
-		return located(err)
+	r := &reader{making: making{b: b, allowance: allowanceFor(len(data))}, c: jsonwalk.NewCursor(data), lengths: lengths, ignore: ignore}
+	fresh := reflect.New(v.Type())
+	fresh.Elem().Set(v)
+	err = r.value(d.node, fresh.Elem(), false)
+	if e, ok := err.(*Error); ok && len(e.path) > 0 {
+		err = r.collect(err)
 	}
-	v.Set(fresh)
+	if err := r.result(err, fresh.Interface()); err != nil {
+		return err
+	}
+	v.Set(fresh.Elem())
 	return nil
 }
 
 // A reader reads one payload of JSON.
 type reader struct {
 	making
+	collection
 	c       *jsonwalk.Cursor
 	lengths []length // of the lists and objects ahead
+	ignore  func(name string) bool
+	path    []any // where the value is, the outermost first; kept only for ignore
 }
 
 // length returns how many members the next value has, which is a list or an
@@ -95,13 +102,14 @@ func (r *reader) value(n *node, v reflect.Value, quoted bool) error {
 		return r.list(n, v)
 	}
 	if raw := r.c.Skip(); !setScalar(v, first, raw) {
-		return invalid("", "must be %s", describeInstead(n.typ, string(raw)))
+		key, args := keyFor(n.typ, string(raw))
+		return misfit(key, args...)
 	}
 	return nil
 }
 
-// misfit is the error for a value of another kind than the type's.
-func misfit(n *node) error { return invalid("", "must be %s", describe(n.typ)) }
+// unlike is the error for a value of another kind than the type's.
+func unlike(n *node) error { return misfit(keyOf(n.typ)) }
 
 // null sets v to nil. It leaves a v alone that cannot be nil.
 func (r *reader) null(n *node, v reflect.Value) error {
@@ -126,7 +134,10 @@ func (r *reader) own(v reflect.Value) error {
 		return err
 	}
 	if err := v.Addr().Interface().(json.Unmarshaler).UnmarshalJSON(raw); err != nil {
-		return unfit("", err)
+		if v.Type() == timeType {
+			return setTime(v, strings.Trim(string(raw), `"`))
+		}
+		return unfit(err)
 	}
 	settleTime(v)
 	return nil
@@ -134,7 +145,7 @@ func (r *reader) own(v reflect.Value) error {
 
 func (r *reader) text(n *node, v reflect.Value) error {
 	if r.c.Kind() != '"' {
-		return misfit(n)
+		return unlike(n)
 	}
 	if err := r.unshare(v); err != nil {
 		return err
@@ -145,7 +156,7 @@ func (r *reader) text(n *node, v reflect.Value) error {
 	}
 	text := []byte(jsonwalk.Unquote(raw))
 	if err := v.Addr().Interface().(encoding.TextUnmarshaler).UnmarshalText(text); err != nil {
-		return unfit("", err)
+		return unfit(err)
 	}
 	settleTime(v)
 	return nil
@@ -162,7 +173,7 @@ func (r *reader) quoted(n *node, v reflect.Value) error {
 			return err
 		}
 	}
-	return invalid("", "must be %s, in quotes", describe(n.typ))
+	return misfit(quoted + keyOf(n.typ))
 }
 
 // isLiteral reports whether text is exactly one JSON value that is no list or
@@ -190,7 +201,7 @@ func (r *reader) pointer(n *node, v reflect.Value) error {
 func (r *reader) object(n *node, v reflect.Value) error {
 	if r.c.Kind() != '{' {
 		r.c.Skip()
-		return misfit(n)
+		return unlike(n)
 	}
 	var few [64]bool
 	seen := few[:]
@@ -202,14 +213,19 @@ func (r *reader) object(n *node, v reflect.Value) error {
 		f, i := n.byQuoted(quoted)
 		switch {
 		case f == nil:
-			return within(invalid("", "is not a field"), jsonwalk.Unquote(quoted))
+			name := jsonwalk.Unquote(quoted)
+			if n.reserved[name] || !r.ignored(name) {
+				return within(fault("unknown"), name)
+			}
+			r.c.Skip()
+			continue
 		case seen[i]:
-			return within(invalid("", "occurs twice"), f.Name)
+			return within(fault("twice"), f.Name)
 		}
 		seen[i] = true
 		at, err := r.at(v, f.Index)
 		if err == nil {
-			err = r.value(f.node, at, f.Quoted)
+			err = r.member(f, at)
 		}
 		if err != nil {
 			return within(err, f.Name)
@@ -218,10 +234,66 @@ func (r *reader) object(n *node, v reflect.Value) error {
 	return nil
 }
 
+// member reads the next value into the field of a struct. If it does not fit,
+// that is noted, and reading goes on behind it.
+func (r *reader) member(f *field, at reflect.Value) error {
+	start, ahead, before := *r.c, r.lengths, len(r.misfits)
+	if f.optional && f.isTime() && r.c.Kind() == '"' && string(r.c.Skip()) == `""` {
+		at.SetZero() // what an input of a page without a date is in JSON
+		return nil
+	}
+	*r.c = start
+	r.enter(f.Name)
+	err := r.value(f.node, at, f.Quoted)
+	r.leave()
+	r.inside(before, f.Name)
+	if err == nil {
+		return nil
+	}
+	if e, ok := err.(*Error); ok && e.Misfit && len(r.misfits) < maxErrors {
+		*r.c, r.lengths = start, ahead
+		r.c.Skip()
+		at.SetZero()
+		err = r.collect(within(err, f.Name))
+	}
+	return err
+}
+
+// inside adds to the misfits from before on which part they are about.
+func (r *reader) inside(before int, part any) {
+	for _, e := range r.misfits[before:] {
+		e.path = append(e.path, part)
+	}
+}
+
+// enter and leave keep the path for ignore.
+func (r *reader) enter(part any) {
+	if r.ignore != nil {
+		r.path = append(r.path, part)
+	}
+}
+
+func (r *reader) leave() {
+	if r.ignore != nil {
+		r.path = r.path[:len(r.path)-1]
+	}
+}
+
+// ignored reports whether an unknown name is to be left out.
+func (r *reader) ignored(name string) bool {
+	if r.ignore == nil {
+		return false
+	}
+	path := make([]any, 0, len(r.path)+1)
+	path = append(append(path, r.path...), name)
+	slices.Reverse(path)
+	return r.ignore(join(path))
+}
+
 func (r *reader) mapping(n *node, v reflect.Value) error {
 	if r.c.Kind() != '{' {
 		r.c.Skip()
-		return misfit(n)
+		return unlike(n)
 	}
 	if err := r.replace(n, v); err != nil {
 		return err
@@ -246,8 +318,8 @@ func (r *reader) mapping(n *node, v reflect.Value) error {
 		if err := setKey(key, name); err != nil {
 			return within(err, name)
 		}
-		if err := r.value(n.elem, elem, false); err != nil {
-			return within(err, name)
+		if err := r.part(n.elem, elem, name); err != nil {
+			return err
 		}
 		v.SetMapIndex(key, elem)
 	}
@@ -257,7 +329,7 @@ func (r *reader) mapping(n *node, v reflect.Value) error {
 func setKey(key reflect.Value, name string) error {
 	if u, ok := key.Addr().Interface().(encoding.TextUnmarshaler); ok {
 		if err := u.UnmarshalText([]byte(name)); err != nil {
-			return unfit("", err)
+			return unfit(err)
 		}
 		settleTime(key)
 		return nil
@@ -279,7 +351,21 @@ func setKey(key reflect.Value, name string) error {
 			return nil
 		}
 	}
-	return invalid("", "must have a name that is %s", describeInstead(key.Type(), name))
+	what, args := keyFor(key.Type(), name)
+	return misfit(named+what, args...)
+}
+
+// part reads the next value, which is a part of a list or a map.
+func (r *reader) part(n *node, v reflect.Value, part any) error {
+	before := len(r.misfits)
+	r.enter(part)
+	err := r.value(n, v, false)
+	r.leave()
+	r.inside(before, part)
+	if err != nil {
+		return within(err, part)
+	}
+	return nil
 }
 
 func (r *reader) list(n *node, v reflect.Value) error {
@@ -289,7 +375,7 @@ func (r *reader) list(n *node, v reflect.Value) error {
 	}
 	if first != '[' {
 		r.c.Skip()
-		return misfit(n)
+		return unlike(n)
 	}
 	if err := r.replace(n, v); err != nil {
 		return err
@@ -313,10 +399,10 @@ func (r *reader) list(n *node, v reflect.Value) error {
 			}
 			v.SetLen(i + 1)
 		case i == v.Len():
-			return invalid("", "has more than %d items", i)
+			return misfit("too_many", i)
 		}
-		if err := r.value(n.elem, v.Index(i), false); err != nil {
-			return within(err, i)
+		if err := r.part(n.elem, v.Index(i), i); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -329,45 +415,4 @@ func (r *reader) grow(v reflect.Value, more int) error {
 	}
 	v.Grow(more)
 	return nil
-}
-
-// describeInstead names what fits t in place of text, which does not fit. It
-// includes the range of t if text is a whole number, so that only its size can
-// be the reason.
-func describeInstead(t reflect.Type, text string) string {
-	digits := strings.TrimPrefix(text, "-")
-	whole := digits != "" && strings.Trim(digits, "0123456789") == ""
-	switch v := reflect.Zero(t); {
-	case whole && v.CanInt():
-		most := int64(math.MaxInt64) >> (64 - t.Bits())
-		return fmt.Sprintf("a whole number from %d to %d", -most-1, most)
-	case whole && v.CanUint():
-		return fmt.Sprintf("a whole number from 0 to %d", uint64(math.MaxUint64)>>(64-t.Bits()))
-	}
-	return describe(t)
-}
-
-// describe names the JSON that fits t.
-func describe(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.Bool:
-		return "true or false"
-	case reflect.String:
-		if t == numberType {
-			return "a number"
-		}
-		return "text"
-	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
-		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
-		return "a whole number"
-	case reflect.Float32, reflect.Float64:
-		return "a number"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	case reflect.Struct, reflect.Map:
-		return "an object"
-	case reflect.Pointer:
-		return describe(t.Elem())
-	}
-	return "a " + t.String()
 }

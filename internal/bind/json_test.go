@@ -65,7 +65,7 @@ func TestReadsWhatEncodingJSONWrites(t *testing.T) {
 			if err := json.Unmarshal(data, c.want); err != nil {
 				t.Fatal(err)
 			}
-			err := binder.JSON(data, c.got)
+			err := binder.JSON(data, c.got, nil)
 			if c.got == &gotAny && err != nil && strings.Contains(err.Error(), "more digits") {
 				continue // which encoding/json rounds
 			}
@@ -114,7 +114,7 @@ func TestReadsAsEncodingJSON(t *testing.T) {
 	} {
 		for _, in := range c.in {
 			got, want := c.dst(), c.dst()
-			gotErr, wantErr := binder.JSON([]byte(in), got), json.Unmarshal([]byte(in), want)
+			gotErr, wantErr := binder.JSON([]byte(in), got, nil), json.Unmarshal([]byte(in), want)
 			if (gotErr == nil) != (wantErr == nil) {
 				t.Errorf("%s for a %T: %v, encoding/json: %v", in, got, gotErr, wantErr)
 			}
@@ -135,18 +135,18 @@ func TestErrorsNameTheField(t *testing.T) {
 		L []any
 	}
 	for in, want := range map[string]string{
-		`{"P":{"when":"now"}}`:                         "P.when: does not fit",
+		`{"P":{"when":"now"}}`:                         "P.when: must be a date",
 		`{"M":{"a":[{},{"items":[{"city":1}]}]}}`:      "M.a[1].items[0].city: must be text",
 		`{"M":{"a":[{"pair":[1,2,3]}]}}`:               "M.a[0].pair: has more than 2 items",
 		`{"q":1}`:                                      "q: must be a whole number, in quotes",
 		`{"q":"x"}`:                                    "q: must be a whole number, in quotes",
-		`{"L":[{"a":1e999}]}`:                          "L[0].a: must be a number",
+		`{"L":[{"a":1e999}]}`:                          "L[0].a: is a number that is too great",
 		`{"L":[9007199254740993]}`:                     "L[0]: is a number with more digits than can be kept here",
-		`{"P":{"level":"high"}}`:                       "P.level: does not fit: no such level",
-		`{"P":{"bytes":"!"}}`:                          "P.bytes: does not fit",
+		`{"P":{"level":"high"}}`:                       "P.level: is not valid",
+		`{"P":{"bytes":"!"}}`:                          "P.bytes: must be text in base64",
 		`{"M":{"` + strings.Repeat("x", 500) + `":1}}`: "M.xxx",
 	} {
-		err := binder.JSON([]byte(in), new(deep))
+		err := binder.JSON([]byte(in), new(deep), nil)
 		if err == nil || !strings.Contains(err.Error(), want) || len(err.Error()) > 300 {
 			t.Errorf("%.60s: %v, want %s", in, err, want)
 		}

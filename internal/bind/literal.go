@@ -60,13 +60,27 @@ func settleTime(v reflect.Value) {
 	}
 }
 
+// setTime sets v, a time.Time, to a text in one of the forms that HTML's inputs
+// send. They have no zone and count as UTC.
+func setTime(v reflect.Value, text string) error {
+	for _, layout := range []string{"2006-01-02T15:04", "2006-01-02T15:04:05", "2006-01-02"} {
+		if t, err := time.Parse(layout, text); err == nil {
+			v.Set(reflect.ValueOf(normal.Time(t)))
+			return nil
+		}
+	}
+	return misfit("date")
+}
+
 // bytes reads base64.
 func (r *reader) bytes(n *node, v reflect.Value) error {
 	text := []byte(jsonwalk.Unquote(r.c.Skip()))
 	b := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
 	size, err := base64.StdEncoding.Decode(b, text)
 	if err != nil {
-		return unfit("", err)
+		e := misfit("base64")
+		e.Err = err
+		return e
 	}
 	if err := r.replace(n, v); err != nil {
 		return err
@@ -97,7 +111,7 @@ func (r *reader) any(n *node, v reflect.Value) error {
 	}
 	if n.typ.NumMethod() > 0 {
 		r.c.Skip()
-		return misfit(n)
+		return unlike(n)
 	}
 	x, err := r.generic()
 	if err != nil {
@@ -136,9 +150,9 @@ func (r *reader) generic() (any, error) {
 	f, err := strconv.ParseFloat(string(raw), 64)
 	switch {
 	case err != nil:
-		return nil, invalid("", "must be a number of 64 bits")
+		return nil, misfit("too_great")
 	case !normal.ExactInteger(raw): // the id of one thing must not become that of another
-		return nil, invalid("", "is a number with more digits than can be kept here: send it as a string")
+		return nil, misfit("digits")
 	}
 	return f, r.take(1, 8)
 }

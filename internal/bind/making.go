@@ -69,7 +69,7 @@ func (m *making) at(v reflect.Value, index []int) (reflect.Value, error) {
 // say which of its items are which of the existing ones.
 func (m *making) replace(n *node, v reflect.Value) error {
 	if m.keeps(n, v) {
-		return invalid("", "cannot be replaced: a part of it is not for clients to set")
+		return fault("kept")
 	}
 	return nil
 }
@@ -130,18 +130,24 @@ func located(err error) error {
 	if !errors.As(err, &e) || len(e.path) == 0 {
 		return err
 	}
-	var field []byte
-	for i := len(e.path) - 1; i >= 0 && len(field) <= maxField; i-- {
-		switch part := e.path[i].(type) {
+	e.Field, e.path = join(e.path), nil
+	return err
+}
+
+// join returns the name that a path stands for, whose last part comes first. It
+// is cut short if it is long.
+func join(path []any) string {
+	var name []byte
+	for i := len(path) - 1; i >= 0 && len(name) <= maxField; i-- {
+		switch part := path[i].(type) {
 		case int:
-			field = fmt.Appendf(field, "[%d]", part)
+			name = fmt.Appendf(name, "[%d]", part)
 		case string:
-			if len(field) > 0 {
-				field = append(field, '.')
+			if len(name) > 0 {
+				name = append(name, '.')
 			}
-			field = append(field, part[:min(len(part), maxField+1)]...)
+			name = append(name, part[:min(len(part), maxField+1)]...)
 		}
 	}
-	e.Field, e.path = shorten(string(field)), nil
-	return err
+	return shorten(string(name))
 }

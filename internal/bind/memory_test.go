@@ -118,7 +118,7 @@ func TestMemoryIsBounded(t *testing.T) {
 			}
 			before := reflect.ValueOf(c.dst).Elem().Interface()
 			var err error
-			got := allocated(func() { err = binder.JSON(data, c.dst) })
+			got := allocated(func() { err = binder.JSON(data, c.dst, nil) })
 			t.Logf("%.1f MB, %v", float64(got)/megabyte, err)
 			if got > most {
 				t.Errorf("%d MB were allocated for %d KB", got>>20, len(data)>>10)
@@ -135,7 +135,7 @@ func TestMemoryOfShortPayloads(t *testing.T) {
 	for size, most := range map[int]int{30 << 10: 4 << 20, 100 << 10: 9 << 20} {
 		data := []byte("[" + strings.Repeat("{},", size/3) + "{}]")
 		var err error
-		got := allocated(func() { err = binder.JSON(data, new([]wide)) })
+		got := allocated(func() { err = binder.JSON(data, new([]wide), nil) })
 		if got > most {
 			t.Errorf("%d MB were allocated for %d KB: %v", got>>20, len(data)>>10, err)
 		}
@@ -158,7 +158,7 @@ func TestUsualPayloadsFit(t *testing.T) {
 		"texts by key":       {repeat("{", `"key %d":"value"`, "}"), new(map[string]string)},
 	} {
 		data := []byte(strings.NewReplacer(`"x":`, `"X":`, `"y":`, `"Y":`).Replace(c.json))
-		if err := binder.JSON(data, c.dst); err != nil {
+		if err := binder.JSON(data, c.dst, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -172,12 +172,12 @@ func tooLarge(err error) bool {
 // What takes too much is an error of its own, and binds nothing.
 func TestPayloadsThatAreTooLarge(t *testing.T) {
 	var into []wide
-	if err := binder.JSON([]byte("["+strings.Repeat("{},", 300_000)+"{}]"), &into); !tooLarge(err) || into != nil {
+	if err := binder.JSON([]byte("["+strings.Repeat("{},", 300_000)+"{}]"), &into, nil); !tooLarge(err) || into != nil {
 		t.Errorf("%d structs: %v", len(into), err)
 	}
 	var deep any
 	for depth, fits := range map[int]bool{1000: true, 1001: false} {
-		err := binder.JSON([]byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)), &deep)
+		err := binder.JSON([]byte(strings.Repeat("[", depth)+strings.Repeat("]", depth)), &deep, nil)
 		if (err == nil) != fits {
 			t.Errorf("%d levels: %v", depth, err)
 		}
@@ -187,7 +187,7 @@ func TestPayloadsThatAreTooLarge(t *testing.T) {
 		}
 	}
 	// A type that reads itself is given nothing deeper either.
-	if err := binder.JSON([]byte(strings.Repeat("[", 1001)+strings.Repeat("]", 1001)), new(json.RawMessage)); err == nil {
+	if err := binder.JSON([]byte(strings.Repeat("[", 1001)+strings.Repeat("]", 1001)), new(json.RawMessage), nil); err == nil {
 		t.Error("1001 levels were bound to a type that reads itself")
 	}
 }
@@ -214,7 +214,7 @@ func TestFormsAreBounded(t *testing.T) {
 			text.WriteString("&" + c.name(i) + "=1")
 		}
 		var err error
-		got := allocated(func() { err = binder.Form(values, c.dst) })
+		got := allocated(func() { err = binder.Form(values, c.dst, nil) })
 		if (err == nil) != c.fits || got > 4<<20 {
 			t.Errorf("%d values for a %T: %v, %d MB", c.count, c.dst, err, got>>20)
 		}
@@ -228,7 +228,7 @@ func TestFormsAreBounded(t *testing.T) {
 			t.Errorf("%d values: %v", c.count, err)
 		}
 	}
-	if err := binder.Form(url.Values{"n.n.n.V": {"1"}}, new(huge)); err != nil {
+	if err := binder.Form(url.Values{"n.n.n.V": {"1"}}, new(huge), nil); err != nil {
 		t.Error(err)
 	}
 }

@@ -26,10 +26,10 @@ func TestTimesHaveTheZoneTheyWereSentWith(t *testing.T) {
 	}
 	const text = "2026-03-28T12:00:00+01:00" // the day before summer time
 	var fromJSON, fromForm times
-	if err := binder.JSON([]byte(`{"At":"`+text+`","P":"`+text+`","Keys":{"`+text+`":1}}`), &fromJSON); err != nil {
+	if err := binder.JSON([]byte(`{"At":"`+text+`","P":"`+text+`","Keys":{"`+text+`":1}}`), &fromJSON, nil); err != nil {
 		t.Fatal(err)
 	}
-	if err := binder.Form(url.Values{"At": {text}, "P": {text}}, &fromForm); err != nil {
+	if err := binder.Form(url.Values{"At": {text}, "P": {text}}, &fromForm, nil); err != nil {
 		t.Fatal(err)
 	}
 	all := []time.Time{fromJSON.At, *fromJSON.P, fromForm.At, *fromForm.P}

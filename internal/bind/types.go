@@ -49,11 +49,20 @@ type node struct {
 	fields  []field
 	index   map[string]int
 	longest int
+	// reserved are the names of the fields that only the program may set.
+	reserved map[string]bool
+}
+
+// isTime reports whether the values are times.
+func (n *node) isTime() bool {
+	return n.typ == timeType || n.typ.Kind() == reflect.Pointer && n.elem.typ == timeType
 }
 
 type field struct {
 	jsonwalk.Field
 	*node
+	// optional: the value may be absent.
+	optional bool
 }
 
 // byName returns the field with the name and its position, or nil.
@@ -137,11 +146,16 @@ func (g *graph) node(t reflect.Type) *node {
 		n.index = make(map[string]int)
 		for _, f := range jsonwalk.Dominant(jsonwalk.Fields(t)) {
 			if reserved(&f) {
+				if n.reserved == nil {
+					n.reserved = make(map[string]bool)
+				}
+				n.reserved[f.Name] = true
 				continue
 			}
 			n.index[f.Name] = len(n.fields)
 			n.longest = max(n.longest, len(f.Name))
-			n.fields = append(n.fields, field{f, g.node(f.Type)})
+			optional := f.Type.Kind() == reflect.Pointer || f.OmitEmpty || f.OmitZero
+			n.fields = append(n.fields, field{f, g.node(f.Type), optional})
 		}
 	}
 	return n

@@ -41,10 +41,10 @@ func TestTheRangeOfAWholeNumberIsToldOnlyWhereItIsTheReason(t *testing.T) {
 		{"U8", `1.5`, "U8: must be a whole number"},
 		{"P", `1.5`, "P: must be a whole number"},
 	} {
-		if err := binder.JSON([]byte(`{"`+c.field+`":`+c.value+`}`), new(numbers)); err == nil || err.Error() != c.want {
+		if err := binder.JSON([]byte(`{"`+c.field+`":`+c.value+`}`), new(numbers), nil); err == nil || err.Error() != c.want {
 			t.Errorf("%s as JSON: %v, want %s", c.value, err, c.want)
 		}
-		if err := binder.Form(url.Values{c.field: {c.value}}, new(numbers)); err == nil || err.Error() != c.want {
+		if err := binder.Form(url.Values{c.field: {c.value}}, new(numbers), nil); err == nil || err.Error() != c.want {
 			t.Errorf("%s in a form: %v, want %s", c.value, err, c.want)
 		}
 	}
@@ -62,17 +62,17 @@ func TestTheRangeOfAWholeNumberIsToldOnlyWhereItIsTheReason(t *testing.T) {
 		`{"M":{"":1}}`:      "M.: must have a name that is a whole number",
 		`{"M":{"1":"1e1"}}`: "M.1: must be a whole number",
 	} {
-		if err := binder.JSON([]byte(body), new(numbers)); err == nil || err.Error() != want {
+		if err := binder.JSON([]byte(body), new(numbers), nil); err == nil || err.Error() != want {
 			t.Errorf("%s: %v, want %s", body, err, want)
 		}
 	}
 	for value, want := range map[string]string{"": "I8: must be a whole number", "x": "I8: must be a whole number", "--1": "I8: must be a whole number"} {
-		if err := binder.Form(url.Values{"I8": {value}}, new(numbers)); err == nil || err.Error() != want {
+		if err := binder.Form(url.Values{"I8": {value}}, new(numbers), nil); err == nil || err.Error() != want {
 			t.Errorf("%q in a form: %v, want %s", value, err, want)
 		}
 	}
 	ends := `{"I8":-128,"U8":255,"I64":-9223372036854775808,"U64":18446744073709551615,"M":{"127":0}}`
-	if err := binder.JSON([]byte(ends), new(numbers)); err != nil {
+	if err := binder.JSON([]byte(ends), new(numbers), nil); err != nil {
 		t.Errorf("%s: %v", ends, err)
 	}
 }

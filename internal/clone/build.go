@@ -119,7 +119,7 @@ func (b *builder) byKind(n *node, t reflect.Type, path string) (err error) {
 // buildKey refuses keys whose copy would be a different key.
 func (b *builder) buildKey(t reflect.Type, path string) (*node, error) {
 	if k := t.Kind(); k == reflect.Pointer || k == reflect.Interface {
-		return nil, fmt.Errorf("%s is a map with keys of type %s, whose copies are other keys: use strings or numbers as keys", path, t)
+		return nil, fmt.Errorf("%s is a map with keys of type %s, and a copy of such a key is not equal to it: use strings or numbers as keys", path, t)
 	}
 	return b.build(t, path+"[key]")
 }
@@ -168,6 +168,6 @@ func fromSync(t reflect.Type) bool {
 	return t.PkgPath() == "sync" || t.PkgPath() == "sync/atomic"
 }
 
-func refuse(path string, t reflect.Type, mend string) error {
-	return fmt.Errorf("%s is of type %s, which cannot be copied: %s", path, t, mend)
+func refuse(path string, t reflect.Type, fix string) error {
+	return fmt.Errorf("%s is of type %s, which cannot be copied: %s", path, t, fix)
 }

@@ -33,7 +33,7 @@ func roundTrip(t reflect.Type) func(v, from reflect.Value, at place) int {
 	return func(v, _ reflect.Value, _ place) int {
 		c := reflect.New(t)
 		if err := writeAndRead(c.Interface(), v.Addr().Interface(), asJSON); err != nil {
-			panic(fmt.Errorf("clone: a %s did not survive being marshalled there and back: %w", t, err))
+			panic(fmt.Errorf("clone: a %s cannot be copied by marshalling and unmarshalling it: %w", t, err))
 		}
 		v.Set(c.Elem())
 		return 0

@@ -19,8 +19,9 @@ const (
 
 // A Backend is the way to one store: it reads records, and commits the writes
 // of all instances of the store. For a store that waits for a disk or a server,
-// one goroutine gathers what is ready and commits it in one call. An immediate
-// store is called directly. A Backend knows nothing about instances.
+// one goroutine gathers the writes that are ready and commits them in one call.
+// An immediate store is called directly. A Backend knows nothing about
+// instances.
 type Backend struct {
 	checked  checked
 	features store.Features
@@ -116,8 +117,8 @@ func (b *Backend) send(o outgoing) {
 }
 
 // run is the committer. It never waits for time to pass: it first lets every
-// runnable goroutine join, and what arrives during a commit goes into the next
-// one.
+// runnable goroutine join, and writes that arrive during a commit go into the
+// next one.
 func (b *Backend) run() {
 	done := b.ctx.Done()
 	for {
@@ -154,9 +155,9 @@ func (b *Backend) gather() {
 	}
 }
 
-// take removes what fits into one call. Keys of one call are distinct. Only a
-// group of several writes can have a key that another group has too; such a
-// group then waits for the next call.
+// take removes the writes that fit into one call. Keys of one call are
+// distinct. Only a group of several writes can have a key that another group
+// has too; such a group then waits for the next call.
 func (b *Backend) take() []outgoing {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -199,9 +200,9 @@ func claim(keys map[string]bool, g store.Group) bool {
 	return true
 }
 
-// refuseLate ends what has waited for longer than MaxWait without being sent,
-// and returns the rest. Otherwise, when the store hangs, those in the queue
-// would wait for one timeout after the other.
+// refuseLate refuses writes that have waited for longer than MaxWait without
+// being sent, and returns the rest. Otherwise, when the store hangs, the writes
+// in the queue would wait for one timeout after the other.
 func (b *Backend) refuseLate(some []outgoing) []outgoing {
 	now := time.Now()
 	return slices.DeleteFunc(some, func(o outgoing) bool {
@@ -231,7 +232,8 @@ func (b *Backend) commit(some []outgoing) {
 	}
 }
 
-// refuseAll ends what is left in the queue when the engine stops.
+// refuseAll refuses the writes that are left in the queue when the engine
+// stops.
 func (b *Backend) refuseAll() {
 	b.mu.Lock()
 	all := b.queue

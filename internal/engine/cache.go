@@ -156,8 +156,8 @@ func (c *cache) add(in *Instance, used int64) (got *Instance, ok bool) {
 	return in, false
 }
 
-// setAside moves in, which nobody uses and which does not exist, to the segment
-// that goes first.
+// setAside moves in, which nobody uses and whose state does not exist, to the
+// segment that is evicted first.
 func (c *cache) setAside(in *Instance) {
 	s, h := c.place(in.kind, in.key)
 	s.mu.Lock()
@@ -176,7 +176,7 @@ func (c *cache) shrink() (ok bool) {
 			return !c.over()
 		}
 		if v := in.snapshot.Load(); !v.Exists() {
-			continue // nothing that anybody misses
+			continue // nobody misses it
 		}
 		if c == c.engine.guests {
 			c.engine.reportLost()
@@ -330,13 +330,13 @@ func (c *cache) all() []*Instance {
 	return out
 }
 
-// reportLost logs, at most once a minute, that ephemeral state was lost because
-// there was more of it than fits.
+// reportLost logs, at most once a minute, that ephemeral state was dropped
+// because memory was full.
 func (e *Engine) reportLost() {
 	total := e.lost.Add(1)
 	now := e.cfg.Now().Unix()
 	if last := e.lostLogged.Load(); now-last >= 60 && e.lostLogged.CompareAndSwap(last, now) {
-		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_in_all", total)
+		e.cfg.Logger.Warn("ephemeral state was dropped to stay within MaxGuests and MaxBytes", "dropped_total", total)
 	}
 }
 

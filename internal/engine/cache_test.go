@@ -8,8 +8,8 @@ import (
 	"github.com/stay-go/stay/internal/testseed"
 )
 
-// States whose keys have the same hash are told apart, in whatever order they
-// come and go.
+// States whose keys have the same hash are distinguished, in whatever order
+// they come and go.
 //
 // Proves E6.
 func TestKeysWithTheSameHashAreToldApart(t *testing.T) {

@@ -9,9 +9,9 @@ import (
 	"time"
 )
 
-// Close refuses new work, waits for work under way until ctx ends, stores what
-// Debounce has held back (see saveAll), ends everything in memory, then stops
-// every goroutine and closes the stores. The error says what could not be
+// Close refuses new work, waits for work under way until ctx ends, stores the
+// changes that Debounce delayed (see saveAll), ends everything in memory, then
+// stops every goroutine and closes the stores. The error says what could not be
 // saved. If everything was saved, it is the context's error if work or hooks
 // were cut off, otherwise the first error of a store. The stores are closed in
 // any case. A second call waits for the first to finish.

@@ -105,7 +105,7 @@ func (b *batch) settle(res store.Result) {
 	}
 }
 
-// applied goes on when the store has the batch.
+// applied concludes the batch once the store has it.
 func (b *batch) applied(revs []store.Revision) {
 	e, work := b.engine, b.in.m.working
 	b.backend.works()

@@ -6,10 +6,10 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// What a group that was sent twice and met a conflict has done is told from all
-// of its records: one that still is, or has become by others' hands, what the
-// group was to replace says that it was not applied. Of the records whose
-// condition held a store names no more than the revision.
+// All records of a group that was sent twice and met a conflict show together
+// whether it was applied: a record that is still, or again, the one that the
+// group was to replace shows that it was not. For records whose condition held
+// a store returns only the revision.
 //
 // Proves E5.
 func TestConflictOfARepeatedGroupIsToldFromItsRecords(t *testing.T) {

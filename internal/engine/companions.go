@@ -37,7 +37,7 @@ func (e *Engine) discardAll(cs *companions) {
 	}
 }
 
-// advanceAll publishes what a group wrote besides the state of its own
+// advanceAll publishes the states that a group wrote besides that of its own
 // instance.
 func (e *Engine) advanceAll(cs *companions, revs []store.Revision) {
 	for i, c := range cs.list {

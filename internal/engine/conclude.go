@@ -23,7 +23,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	switch how {
 	case applied:
 		if in.snapshot.Load().Revision > in.m.working.Revision {
-			in.m.kill() // readers have seen what another owner has made of the record since
+			in.m.kill() // readers have seen a later version by another owner
 		}
 		eff = in.m.applied()
 		if !in.m.doomed { // otherwise readers may know a later version: see follow

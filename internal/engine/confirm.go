@@ -9,11 +9,11 @@ import (
 )
 
 // A record in another store than its session's cannot be created in one group
-// with a check of the session. So the engine looks at the session again once
-// the record is there and before the turn is given back. Code that ends or
-// renews the session either comes after that look, or the look sees it. If the
+// with a check of the session. So the engine checks the session again once the
+// record is stored and before the turn is given back. Code that ends or renews
+// the session either comes after that check, or the check sees it. If the
 // session is no longer valid, the record is removed again, and the change
-// starts again, which tells its caller.
+// starts again, and its caller gets the error.
 
 // confirm concludes a batch that has created a record without companions. mine
 // is the record's revision if nobody else has written it since, otherwise 0.
@@ -69,5 +69,5 @@ func (b *batch) lastWritten(res store.Result) store.Revision {
 }
 
 func errBuiltOn() error {
-	return failAt(phaseSave, Unknown, "the session was ended or renewed while the state was created, and others have changed it since", nil)
+	return failAt(phaseSave, Unknown, "the session was ended or renewed while the state was created, and the state has been changed since", nil)
 }

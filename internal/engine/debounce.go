@@ -8,17 +8,18 @@ import (
 
 // An instance of a kind with Debounce is changed in memory first: the result of
 // a run replaces the committed version at once, and a while later a save writes
-// what is committed by then. The machine does not see the difference: for the
-// machine, the store answered at once. Saves run beside the machine, without
-// the turn, so a slow or failing store prevents no change of the state.
+// the version that is committed by then. The machine does not see the
+// difference: for the machine, the store answered at once. Saves run beside the
+// machine, without the turn, so a slow or failing store prevents no change of
+// the state.
 //
 // A version that is not saved carries the revision and the writers of the
 // record that it replaces. So code that compares or checks revisions has those
 // of the store. When a save has ended, the committed version gets the new ones:
 // see rebase.
 
-// A debounce is what such an instance still owes the store. Instance.mu guards
-// it.
+// A debounce holds the changes that such an instance has not stored yet.
+// Instance.mu guards it.
 type debounce struct {
 	saved   *Version // what the store has, without its value
 	changes uint64   // how many were acknowledged
@@ -28,7 +29,7 @@ type debounce struct {
 
 	timer    *time.Timer // begins the next save
 	armed    bool        // it is running
-	due      bool        // it ran out while no save could begin
+	due      bool        // the timer fired while no save could begin
 	under    *save       // under way
 	doubtful *save       // ended without an answer; it has to be sent again unchanged
 	failures int         // in a row
@@ -57,7 +58,7 @@ type save struct {
 	err        error         // set before
 }
 
-// dirty reports whether the store lacks something.
+// dirty reports whether there are changes that the store lacks.
 func (d *debounce) dirty() bool { return d.changes != d.stored }
 
 // clean reports whether the instance can leave memory. If it cannot because

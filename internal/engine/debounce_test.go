@@ -29,7 +29,7 @@ func (o *appending) Run(v any, _ *Version) (Result, error) {
 }
 
 // A change on an instance that leaves memory when its save has ended is not
-// acknowledged there, but runs again on what is loaded then.
+// acknowledged there, but runs again on the state that is loaded then.
 //
 // Proves A14.
 func TestDebouncedChangeOfWhatLeavesRunsAgain(t *testing.T) {

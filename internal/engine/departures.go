@@ -89,7 +89,7 @@ func (d *departures) next() bool {
 }
 
 // errHooks is the error with which awaitRoom gives up.
-var errHooks = errors.New("OnDestroyed and OnExpire take longer than states are loaded")
+var errHooks = errors.New("OnDestroyed and OnExpire are slower than states are loaded: make the hooks faster")
 
 // awaitRoom waits, at most for most, until another state with hooks may be
 // loaded. So the states that wait for hooks are bounded, however slow the hooks

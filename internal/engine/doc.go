@@ -38,12 +38,12 @@
 // one write. An instance with Debounce (debounce.go, postpone.go) is concluded
 // at once, and its saves (save.go) go to the store beside it. State that is
 // only in memory (memory.go) has no store. evict.go has all ways out of memory.
-// departures.go calls the hooks of what has left.
+// departures.go calls the hooks of states that have left.
 //
 // # Locks
 //
 // The turn of an instance is held while a run is under way, and by nobody while
-// a batch is at the store. It is no mutex: members that wait are in the
+// a batch is at the store. It is not a mutex: members that wait are in the
 // machine's queue, and leave it when their context ends. The holder of the turn
 // may read what the machine has committed and what it works on without a lock,
 // and may wait for loads and for the store. Only a group holds several turns.

@@ -26,7 +26,7 @@ type Config struct {
 	CommitTimeout time.Duration
 	// Report receives every failed load and save. It is called without locks.
 	Report func(k *Kind, key, phase string, err error)
-	// Observer, if set, receives what happens.
+	// Observer, if set, receives the engine's events.
 	Observer Observer
 }
 
@@ -61,7 +61,7 @@ type Engine struct {
 	stuck       atomic.Int64 // those of them whose latest save has failed
 	inflight    atomic.Int64
 	refuse      atomic.Bool   // mirrors closed
-	evictAtOnce atomic.Bool   // keep nothing in memory that nobody uses
+	evictAtOnce atomic.Bool   // evict unused states at once
 	closeDone   chan struct{} // closed when Close has returned
 	lost        atomic.Int64  // guests that were evicted to make room
 	lostLogged  atomic.Int64  // when that was last logged, in Unix seconds

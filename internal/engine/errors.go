@@ -63,7 +63,7 @@ func storeError(phase string, err error) error {
 		return failAt(phase, Internal, errNoRecords.Error(), nil)
 	}
 	if errors.Is(err, store.ErrTooLarge) {
-		return failAt(phase, TooLarge, "the state is larger than the store takes", err)
+		return failAt(phase, TooLarge, "the state is larger than the store allows", err)
 	}
 	if errors.Is(err, store.ErrClosed) {
 		return failAt(phase, Closed, "the store is closed", err)

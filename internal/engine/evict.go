@@ -103,16 +103,16 @@ func (e *Engine) endExpired(in *Instance, now time.Time) bool {
 	in.lock()
 	if v := in.snapshot.Load(); !v.expired(now) {
 		in.unlock()
-		return true // it was changed in the last moment: look again
+		return true // it was changed at the last moment: try again
 	}
-	in.idle = in.kind.Backend == nil // otherwise the store's record tells
+	in.idle = in.kind.Backend == nil // otherwise the store's record decides
 	return e.killLocked(in, true)
 }
 
 // EndKey ends the state of a key, for example when its record was deleted. It
 // does nothing if memory has a later revision by now, or one that will be
 // stored although the record has expired. It calls the hooks; with expired,
-// also the hook of an idle state. 0 stands for the latest revision.
+// also the hook of an idle state. Revision 0 means the latest one.
 func (e *Engine) EndKey(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.peek(k, key)
 	if in == nil {
@@ -202,7 +202,7 @@ func (in *Instance) whenLeft() <-chan struct{} {
 	return in.left
 }
 
-// tellLeft tells those who wait for it that in has left memory.
+// tellLeft tells the goroutines that wait for it that in has left memory.
 func (in *Instance) tellLeft() {
 	in.lock()
 	defer in.unlock()

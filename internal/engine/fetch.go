@@ -21,7 +21,7 @@ func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase strin
 }
 
 // read returns the record of a state. After a state has expired, its next use
-// begins with a fresh one. If a hook must hear of the expiry, the expired
+// begins with a fresh one. If a hook must get the expired state, the expired
 // record is set aside before it can be overwritten.
 func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
 	e.observeMiss(k)

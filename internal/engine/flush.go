@@ -36,8 +36,8 @@ func (e *Engine) saveNow(ctx context.Context, in *Instance) error {
 	}
 }
 
-// Flush stores what Debounce has held back of the given states. It fails if one
-// attempt fails; these changes are then tried again as usual.
+// Flush stores the changes of the given states that Debounce delayed. It fails
+// if one attempt fails; these changes are then tried again as usual.
 func (e *Engine) Flush(ctx context.Context, refs ...Ref) error {
 	if !e.Begin() {
 		return errClosed()

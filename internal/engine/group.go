@@ -21,7 +21,7 @@ type GroupOp interface {
 }
 
 // ErrRestart, returned by a run, drops the run, and the change starts again.
-var ErrRestart = &Error{Class: Conflict, Text: "the state has changed meanwhile"}
+var ErrRestart = &Error{Class: Conflict, Text: "the state was changed meanwhile"}
 
 // A group is one change of several instances on its way. It takes their turns
 // one after the other, in the given order, and no batch may be open; then no
@@ -57,7 +57,7 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 	}
 	defer e.End()
 	if err := ctx.Err(); err != nil {
-		return nil, false, fail(Busy, "the caller has left", err)
+		return nil, false, fail(Busy, "the caller's context is done", err)
 	}
 	g := &group{engine: e, op: op, parts: make([]part, len(refs))}
 	defer g.release()

@@ -32,8 +32,9 @@ func (g groupSays) Run([]*Version, Birth) ([]Result, error) {
 	return g.what, nil
 }
 
-// Who waits for the guest that a login has taken along is told when the session
-// is already where it went, so that nobody who looks again works as the guest.
+// A caller that waits for a guest whose state a login has adopted gets its
+// answer when the session is already at the user, so that no caller that
+// resolves again works as the guest.
 //
 // Proves S4.
 func TestGuestsAreGivenBackLast(t *testing.T) {
@@ -46,7 +47,7 @@ func TestGuestsAreGivenBackLast(t *testing.T) {
 		if _, err := e.Update(t.Context(), oneOp{says: "here", ref: Ref{Kind: guests}}); err != nil {
 			t.Fatal(err)
 		}
-		waiter := &member{tell: make(chan verdict)} // whoever tells it waits for it
+		waiter := &member{tell: make(chan verdict)} // the goroutine that answers it waits for it
 		in := e.guests.peek(guests, "")
 		op := groupSays{what: []Result{{Delete: true}, {Value: "moved"}}, with: func() {
 			in.lock()

@@ -9,7 +9,7 @@ import (
 )
 
 // An Instance is the state of one module under one key, in memory. Most
-// instances are at rest, so what only a change needs is elsewhere: see active.
+// instances are at rest, so the fields that only a change needs are in active.
 type Instance struct {
 	kind       *Kind
 	key        string
@@ -25,14 +25,14 @@ type Instance struct {
 	pins    atomic.Int32
 	fresh   bool    // there was certainly no record when it was made
 	dead    bool    // it was evicted while it was at rest
-	ends    bool    // it ends for good when the store's answer comes that it waits for
+	ends    bool    // it ends for good when the awaited answer of the store comes
 	idle    bool    // it ends because its time is over
 	counted weight  // its weight as the cache has counted it
 	segment segment // of the cache
 }
 
 // active is the part of an instance that exists while the state is loaded or
-// somebody changes it, and also if the instance has died then. Instance.mu
+// somebody changes it, and also if the instance has died meanwhile. Instance.mu
 // guards it, except for what the holder of the turn reads.
 type active struct {
 	loading *loading // nil once it is loaded
@@ -75,10 +75,10 @@ func (in *Instance) unlock() {
 	in.mu.Unlock()
 }
 
-// publish makes v the version that readers see. Everything that becomes visible
-// does so here: the first version, a commit, what the group of another instance
-// or another owner has written, and a version that only carries the revision of
-// a save (see rebase). Readers may already see v. A deletion is not published:
+// publish makes v the version that readers see. Every version becomes visible
+// here: the first one, a commit, one that the group of another instance or
+// another owner has written, and a version that only carries the revision of a
+// save (see rebase). Readers may already see v. A deletion is not published:
 // the instance ends. in.mu is locked, or nobody else knows in yet.
 func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
 
@@ -96,7 +96,7 @@ func (in *Instance) start(v *Version) {
 
 // The memory that an instance takes in addition to its key and its version's
 // value: the two structs, its part of the table in which it is found and, with
-// Debounce, what it owes the store.
+// Debounce, its unsaved changes.
 const (
 	restBytes     = 200
 	debounceBytes = 400

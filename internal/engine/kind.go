@@ -74,7 +74,7 @@ type Kind struct {
 	salt     uint64 // makes the hashes of its keys differ from those of other kinds
 }
 
-// A single leads to the only instance of a kind.
+// A single points to the only instance of a kind.
 type single struct {
 	in   atomic.Pointer[Instance] // nil = not in memory
 	used atomic.Bool              // since the cache last looked
@@ -94,11 +94,12 @@ type Ref struct {
 	// Expires is when a record that is created now expires; zero = never.
 	Expires time.Time
 	// Last makes a group give back the turn of this instance after those of the
-	// others: those who wait for it may have to go to one of the others.
+	// others: callers that wait for it may have to continue with one of the
+	// others.
 	Last bool
-	// Seen is the version that decided that this is the instance, if the
-	// decision needed one. A reader is shown this version, and not one that may
-	// have come in its place.
+	// Seen is the version that decided that this is the instance, if the decision
+	// needed one. A reader gets this version, even if the instance has a later one
+	// by now.
 	Seen *Version
 	// Now is the time by the clock, if the caller has already read it.
 	Now time.Time
@@ -138,7 +139,7 @@ type Companion struct {
 // companions are the companions of one group.
 type companions struct {
 	list []Companion
-	left []*Version // the version of each that the group leaves; nil = unchanged
+	left []*Version // the version of each after the group; nil = unchanged
 }
 
 // Kind returns a copy of k that belongs to this engine. Only such a copy may be
@@ -160,12 +161,12 @@ func (e *Engine) Kind(k Kind) *Kind {
 // false, the record must not be created any more.
 type Later func(current func(*Kind, string) (*Version, error)) (c []Companion, ok bool, err error)
 
-// wantsDepartures reports whether a hook must hear when states of the kind
+// wantsDepartures reports whether a hook has to run when states of the kind
 // leave memory.
 func (k *Kind) wantsDepartures() bool { return k.Destroyed != nil || k.Idle != nil }
 
-// expires is when a record expires that is written now. until is what the
-// resolution says about a new record.
+// expires is when a record expires that is written now. until is the expiry
+// that the resolution gives a new record.
 func (k *Kind) expires(v *Version, isNew bool, until time.Time, now func() time.Time) time.Time {
 	switch {
 	case k.Expiry != nil:

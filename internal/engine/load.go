@@ -118,7 +118,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		return got, nil
 	}
 	if !ok {
-		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
+		l.failed(fail(Busy, "too many states are in use at once", errors.New("raise MaxInstances, MaxBytes or MaxGuests")))
 		e.release(in)
 		return nil, l.err
 	}
@@ -133,12 +133,12 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	return in, nil
 }
 
-// load brings the state into memory; everybody who wants it waits for this one
-// load. A failed load is forgotten at once, so that the next caller tries
-// again. So is a load whose goroutine a hook has ended.
+// load brings the state into memory; all callers wait for this one load. A
+// failed load is forgotten at once, so that the next caller tries again. So is
+// a load whose goroutine a hook has ended.
 func (e *Engine) load(in *Instance, l *loading, isNew bool) {
 	var v *Version
-	phase, err := "decode", fail(Internal, "the goroutine that loaded the state was ended", nil)
+	phase, err := "decode", fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
 	defer func() {
 		if err != nil {
 			e.discard(in)
@@ -180,8 +180,8 @@ func (e *Engine) waitFor(ctx context.Context, done <-chan struct{}) error {
 }
 
 // release undoes the pin of acquire. A state that does not exist is not kept if
-// the store need not be asked for it. Otherwise it is kept only where it takes
-// no room from others.
+// the store need not be asked for it. Otherwise it is kept only if it takes no
+// room from others.
 func (e *Engine) release(in *Instance) {
 	if in.pins.Add(-1) > 0 {
 		return
@@ -199,7 +199,7 @@ func (e *Engine) release(in *Instance) {
 
 // Get returns the committed version of ref. The caller must not change it. If a
 // state is absent, and nobody can have stored it or it is never stored, Get
-// makes it and does not keep it: reading leaves no trace.
+// makes it and does not keep it, so reading uses no memory.
 func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	if in := e.find(ref, false); in != nil {
 		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
@@ -230,7 +230,7 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 }
 
 // Latest returns the same as Get for the only state of a kind with Single. It
-// returns nil if Get has to look closer: the state is not in memory, or it
+// returns nil if only Get can answer: the state is not in memory, or it
 // expires.
 func (e *Engine) Latest(k *Kind) *Version {
 	in := k.single.in.Load()

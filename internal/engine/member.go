@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A member is one update on its way through an instance.
+// A member is one update that an instance processes.
 type member struct {
 	tell    chan verdict
 	told    verdict // the answer, once there is one
@@ -27,9 +27,9 @@ type member struct {
 // A committer is an [Op] or a [GroupOp].
 type committer interface{ Committed(context.Context) }
 
-// Either the answer or the leaving of the caller comes first, and decides who
-// has the last word. If the answer is there before the caller waits for it, as
-// with a store that does not wait, no channel is needed.
+// Either the answer comes first or the caller leaves first, and the first of
+// them decides. If the answer is there before the caller waits for it, as with
+// a store that does not wait, no channel is needed.
 const (
 	pending uint32 = iota
 	awaited
@@ -37,7 +37,7 @@ const (
 	abandoned
 )
 
-// A verdict is what a member is told.
+// A verdict is the answer to a member.
 type verdict uint8
 
 const (
@@ -88,7 +88,7 @@ func (l *list) remove(w *member) bool {
 	return true
 }
 
-// take empties the list and returns its first member, which leads to the
+// take empties the list and returns its first member, which is linked to the
 // others.
 func (l *list) take() *member {
 	first := l.first
@@ -110,7 +110,7 @@ func hear(ctx context.Context, w *member) (verdict, error) {
 		return told, nil
 	case <-ctx.Done():
 		if w.answer.CompareAndSwap(awaited, abandoned) {
-			return queued, failAt(phaseSave, Unknown, "the caller left before the change was known to be stored", ctx.Err())
+			return queued, failAt(phaseSave, Unknown, "the caller's context was done before the change was known to be stored", ctx.Err())
 		}
 		return <-w.tell, nil
 	}

@@ -7,8 +7,8 @@ import (
 
 // State that is only in memory belongs to sessions. It stays as long as its
 // session is used, so a use of the session counts as a use of all its states
-// here: see Touch. It goes when neither was used for GuestIdle, when its own
-// time is over, and when there is too much of it.
+// here: see Touch. It is dropped when neither was used for GuestIdle, when its
+// own time is over, and when there is too much of it.
 
 // Touch records that a state that is only in memory, if there is one, is still
 // in use.
@@ -59,7 +59,7 @@ func (e *Engine) Sweep(ctx context.Context) {
 
 // evictIdle evicts up to limit instances of the shard that nobody uses and
 // whose time is over, and returns how many it evicted. The order of use does
-// not tell where they are: states also expire by themselves, and a clock may be
+// not show where they are: states also expire by themselves, and a clock may be
 // set back.
 func (c *cache) evictIdle(s *shard, now time.Time, limit int) (evicted int) {
 	nanos, idle := now.UnixNano(), now.Add(-c.engine.cfg.GuestIdle).UnixNano()

@@ -27,7 +27,7 @@ type node struct {
 func (n *node) nextWrite() writer { return writer{n.id, n.writes.Add(1)} }
 
 // A writer is an engine and the number of its last write. A writer without a
-// number is nobody.
+// number does not exist.
 type writer struct {
 	node [8]byte
 	seq  uint64
@@ -38,8 +38,9 @@ func (w writer) newBirth() Birth {
 	return max(Birth(binary.BigEndian.Uint64(w.node[:])^w.seq), 1)
 }
 
-// readMeta copies to v what Record.Meta says, without the writers if none of
-// them can be at work any more. It ignores bytes that an engine did not write.
+// readMeta copies the contents of Record.Meta to v, without the writers if none
+// of them can be at work any more. It ignores bytes that an engine did not
+// write.
 func (n *node) readMeta(v *Version, meta []byte, alone bool) {
 	v.birth = birthOf(meta)
 	if alone {
@@ -90,7 +91,7 @@ func (w writer) append(b []byte) []byte {
 	return binary.AppendUvarint(append(b, w.node[:]...), w.seq)
 }
 
-// writersOf yields the writers in Record.Meta, up to the first that is none.
+// writersOf yields the writers in Record.Meta, up to the first empty one.
 func writersOf(meta []byte) iter.Seq[writer] {
 	return func(yield func(writer) bool) {
 		if len(meta) < metaHeader || meta[0] != metaFormat {

@@ -1,6 +1,6 @@
 package engine
 
-// An Observer receives what the engine does. Its methods are called without
+// An Observer receives the engine's events. Its methods are called without
 // locks, but in the middle of work: they must return at once and must not use
 // the engine.
 type Observer interface {
@@ -33,8 +33,8 @@ func (e *Engine) observeStored(k *Kind, updates int) {
 }
 
 // observeBatch counts the updates of a batch that is about to be concluded,
-// reports them to the Observer, and returns their number; 0 if nobody wants to
-// know, or no record was written. in.mu is locked.
+// reports them to the Observer, and returns their number; 0 if there is no
+// Observer, or no record was written. in.mu is locked.
 func (e *Engine) observeBatch(in *Instance, how conclusion) int {
 	if e.cfg.Observer == nil || how != applied && how != vanished || in.kind.Backend == nil ||
 		in.owed != nil && in.owed.acking || in.m.working == in.m.committed {
@@ -48,14 +48,14 @@ func (e *Engine) observeBatch(in *Instance, how conclusion) int {
 	return in.m.batch.n
 }
 
-// Counts are what the engine holds in memory.
+// Counts are numbers of states in memory.
 type Counts struct {
 	States, Bytes       int64 // stored states, session records included
 	Guests, GuestsBytes int64 // ephemeral states
 	Unsaved             int64 // stored states with changes that the store lacks
 }
 
-// Counts returns what is in memory now.
+// Counts returns the present numbers.
 func (e *Engine) Counts() Counts {
 	return Counts{
 		States: e.instances.count(), Bytes: e.instances.bytes(),
@@ -64,8 +64,8 @@ func (e *Engine) Counts() Counts {
 	}
 }
 
-// Failing reports whether a store does not take what Debounce holds back. If
-// one state cannot be stored while others can, that is no sign of it; see
+// Failing reports whether a store refuses changes that Debounce delayed. One
+// state that cannot be stored, while others can, does not count; see
 // [debounce.blames].
 func (e *Engine) Failing() bool {
 	if e.stuck.Load() == 0 {
@@ -81,8 +81,8 @@ func (e *Engine) Failing() bool {
 	return false
 }
 
-// A BatchedOp is an Op that wants to know with how many others it was
-// committed. Batched may be called after the op's caller has left.
+// A BatchedOp is an Op that gets the number of operations in its commit.
+// Batched may be called after the op's caller has left.
 type BatchedOp interface {
 	Batched(updates int)
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// An outgoing is a group of writes on its way to the store: a batch, a group or
-// a save. It is sent again, unchanged, until the answer is definite.
+// An outgoing is a group of writes that is sent to the store: a batch, a group
+// or a save. It is sent again, unchanged, until the answer is definite.
 type outgoing interface {
-	// head returns the part that the way to the store needs.
+	// head returns the part that all kinds have.
 	head() *request
 	// settle is called with the store's answer each time it was sent.
 	settle(res store.Result)
-	// conclude ends it, once: its outcome is known, or nobody will learn it.
+	// conclude ends it, once: its outcome is known, or will never be known.
 	conclude(how conclusion, cause error)
 }
 
@@ -57,7 +57,7 @@ type conclusion uint8
 
 const (
 	applied    conclusion = iota // the store has it
-	vanished                     // it was applied, and the store has something else by now
+	vanished                     // it was applied, and the store has a later version by now
 	conflicted                   // others were first
 	rejected                     // the store has not taken it
 	lost                         // nobody knows
@@ -101,7 +101,7 @@ func errNoAnswer(cause error) error {
 	return failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)
 }
 
-var errReplaced = errors.New("others have deleted the record, or made it anew, before it was asked again")
+var errReplaced = errors.New("the record was deleted or created again before the store was asked again")
 
 // notApplied says what an answer other than Applied means for a change. doubt:
 // the outcome is not known, so the change has to be sent again.
@@ -129,8 +129,8 @@ func notApplied(c change, res store.Result) (how conclusion, cause error, doubt 
 // conflictOrOwn tells a conflict with others from a conflict with an earlier
 // sending of the same request. The earlier sending was not applied if a record
 // that it would have changed still exists without the write's id. If others
-// have deleted the records since, or created them again, nobody knows: starting
-// again could make the same change twice.
+// have deleted the records since, or created them again, the outcome is
+// unknown: starting again could make the same change twice.
 func conflictOrOwn(c change, res store.Result) conclusion {
 	r := c.head()
 	for _, rec := range res.Current {
@@ -146,7 +146,7 @@ func conflictOrOwn(c change, res store.Result) conclusion {
 		w, rec := &g[i], &res.Current[i]
 		was, is := c.base(i).Birth(), birthOf(rec.Meta)
 		switch {
-		case w.Op == store.Check: // is no trace of the group
+		case w.Op == store.Check: // does not show whether the group was applied
 		case w.Base != 0 && rec.Revision == w.Base, is != 0 && is == was:
 			return conflicted
 		case w.Op == store.Delete && len(g) == 1 && (rec.Revision == 0 || is != 0 && was != 0):

@@ -12,8 +12,8 @@ import (
 // Store.Load for each store, however many states there are. On a store with
 // several owners the same call asks whether the states in memory are still what
 // the store has, and brings them up to date (N1). Everything stays in memory
-// until release is called, and the caller must call it. errs holds for each ref
-// why its state could not be loaded; these errors have been reported.
+// until release is called, and the caller must call it. errs holds, for each
+// ref, the error of its load; these errors have been reported.
 //
 // States that are never stored, or cannot be stored yet, are left to their
 // first use.
@@ -89,8 +89,8 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 	}
 }
 
-// compare makes the reads of each store, and records why instances could not be
-// compared.
+// compare makes the reads of each store, and records the errors of instances
+// that could not be compared.
 func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []error) {
 	for b, reads := range all {
 		if len(reads) == 0 {
@@ -119,7 +119,7 @@ func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 		return got, false, nil
 	}
 	if !ok {
-		l.failed(fail(Busy, "too much is in use at once", errors.New("raise MaxInstances or MaxBytes")))
+		l.failed(fail(Busy, "too many states are in use at once", errors.New("raise MaxInstances or MaxBytes")))
 		e.release(in)
 		return nil, false, l.err
 	}
@@ -136,8 +136,8 @@ type read struct {
 
 // readAll makes the reads of one store in one call: here if that does not wait,
 // otherwise under the engine's own context, so that a caller who leaves does
-// not end it for others. It returns why instances could not be compared; an
-// instance that is loaded tells those who wait for it.
+// not end it for others. It returns the errors of instances that could not be
+// compared. The error of a load goes to the callers that wait for the instance.
 func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error {
 	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
 		return e.fetchAll(b, reads)
@@ -165,7 +165,7 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 	}
 }
 
-var errEnded = fail(Internal, "the goroutine that loaded the state was ended", nil)
+var errEnded = fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
 
 // failed ends the loading of an instance.
 func (r *read) failed(e *Engine, phase string, err error) {
@@ -191,7 +191,7 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 			r.failed(e, "", errClosed())
 		}
 	}
-	for i, r := range reads { // after those that somebody waits for: a hook may end the goroutine
+	for i, r := range reads { // after the reads that callers wait for: a hook may end the goroutine
 		if err == nil && r.have != nil {
 			errs[i] = e.overtake(b, r, &recs[i])
 		}
@@ -199,8 +199,8 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	return errs
 }
 
-// maxLooks bounds how often one read looks again at a state that is deleted and
-// created again all the time.
+// maxLooks bounds the reads of a state that is deleted and created again all
+// the time.
 const maxLooks = 8
 
 // overtake brings an instance up to date with the store's record, unless it
@@ -221,13 +221,13 @@ func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 	return failAt(phaseLoad, Unavailable, "the state kept being deleted while it was read", nil)
 }
 
-// follow is overtake for one look at the store. A write of this engine that is
+// follow is overtake for one read of the store. A write of this engine that is
 // under way may have reached the store already. Then readers see it, and the
 // instance lives on to receive the answer.
 //
 // An absent record has no revision that says whether it is earlier or later
 // than what the instance has received meanwhile. Then follow returns that
-// version, for another look.
+// version, for another read.
 func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Version, err error) {
 	v := have
 	switch {
@@ -253,7 +253,7 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 	ok := v == have || in.m.shut && metaCarries(rec.Meta, in.writing) ||
 		v.Revision > have.Revision && in.m.advance(v)
 	if in.m.shut && (!ok || v.Revision == 0) {
-		in.m.kill() // what is at the store may be out of date: see conclude
+		in.m.kill() // the write at the store may be out of date: see conclude
 	}
 	in.publish(v)
 	in.unlock()

@@ -103,8 +103,8 @@ func both(t *testing.T, test func(t *testing.T, immediate bool)) {
 	}
 }
 
-// What is missing is loaded in one call; what is there, or cannot be stored,
-// is not; what was loaded is served from memory afterwards.
+// Missing states are loaded in one call; states in memory, or that cannot be
+// stored, are not; loaded states are served from memory afterwards.
 func TestPrefetchLoadsWhatIsMissingInOneCall(t *testing.T) {
 	both(t, func(t *testing.T, immediate bool) {
 		p := newPrefetching(t, immediate, 100, nil, map[string]string{"a": "1", "b": "2", "c": "3"})
@@ -137,8 +137,7 @@ func TestPrefetchLoadsWhatIsMissingInOneCall(t *testing.T) {
 	})
 }
 
-// What was loaded stays until release, also where nothing is kept that nobody
-// uses.
+// Loaded states stay until release, even if the engine keeps no unused states.
 func TestPrefetchHoldsUntilRelease(t *testing.T) {
 	both(t, func(t *testing.T, immediate bool) {
 		p := newPrefetching(t, immediate, 100, nil, map[string]string{"a": "1", "b": "2"})
@@ -198,8 +197,8 @@ func TestPrefetchFailures(t *testing.T) {
 	})
 }
 
-// Who leaves does not end the load for those who still wait for it, and whoever
-// comes meanwhile waits for the same load.
+// A caller that leaves does not end the load for other callers, and callers
+// that come meanwhile wait for the same load.
 //
 // Proves E1.
 func TestPrefetchIsEverybodysLoad(t *testing.T) {
@@ -307,9 +306,9 @@ func remove(t *testing.T, st store.Store, key string) {
 	commit(t, st, store.Write{Op: store.Delete, Key: "k/" + key, Base: recs[0].Revision})
 }
 
-// A reader who has compared reads what the store had or something later,
-// whatever is answered before it looks: not a state that another owner has
-// deleted before the reader came.
+// A reader that has compared reads the store's version or a later one,
+// whichever answer comes first: never a state that another owner deleted before
+// the reader came.
 //
 // Proves E3, N1.
 func TestPrefetchedStaysDeleted(t *testing.T) {
@@ -344,10 +343,10 @@ func (g withRecord) Create() ([]Companion, error) { return []Companion{g.Compani
 func (withRecord) Stands(*Version) bool           { return true }
 func (withRecord) Later() (Later, error)          { return nil, nil }
 
-// What a group has stored beside its own instance is not brought into memory
-// when its answer comes: another owner may have replaced or deleted it before,
-// and a reader who has asked the store already would take it for what the store
-// has.
+// A state that a group stores beside its own instance is not put into memory
+// when the answer comes: another owner may have replaced or deleted it before,
+// and a reader that has asked the store already would take it for the store's
+// version.
 //
 // Proves N1.
 func TestLateAnswerBringsNoOlderCompanion(t *testing.T) {

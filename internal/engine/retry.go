@@ -31,7 +31,7 @@ func (e *Engine) Pause(ctx context.Context, r *Retry) error {
 // pauseBeforeRetry spreads changes that collide again and again.
 func pauseBeforeRetry(ctx context.Context, attempt int, deadline time.Time) error {
 	if !time.Now().Before(deadline) {
-		return fail(Conflict, "others kept changing the state", ctx.Err())
+		return fail(Conflict, "other callers kept changing the state", ctx.Err())
 	}
 	if attempt < 3 {
 		return nil
@@ -43,6 +43,6 @@ func pauseBeforeRetry(ctx context.Context, attempt int, deadline time.Time) erro
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return fail(Conflict, "others kept changing the state", ctx.Err())
+		return fail(Conflict, "other callers kept changing the state", ctx.Err())
 	}
 }

@@ -230,7 +230,7 @@ func (e *Engine) saveFailed(s *save, err error) {
 	e.endSave(s, err)
 }
 
-// endSave lets everything go on that waited for the save. It unlocks in.mu.
+// endSave wakes all callers that wait for the save. It unlocks in.mu.
 func (e *Engine) endSave(s *save, err error) {
 	in, d := s.in, s.in.owed
 	d.under = nil
@@ -242,7 +242,7 @@ func (e *Engine) endSave(s *save, err error) {
 		in.unlock()
 	}
 	switch {
-	case waiting && doubt: // it is still unknown what must be removed
+	case waiting && doubt: // it is still unknown which record must be removed
 		e.conclude(in, rejected, unsaved(err))
 	case waiting:
 		e.commit(in)
@@ -257,7 +257,7 @@ func (e *Engine) endSave(s *save, err error) {
 }
 
 // discardUnsaved ends a save and discards the instance, because its unsaved
-// changes can never be stored. If there is a cause, it is reported.
+// changes can never be stored. It reports the cause, if there is one.
 func (e *Engine) discardUnsaved(s *save, how conclusion, cause error) {
 	in, d := s.in, s.in.owed
 	in.lock()
@@ -282,7 +282,7 @@ func (e *Engine) discardUnsaved(s *save, how conclusion, cause error) {
 	}
 }
 
-// unsaved is the error that a failed save causes for what comes after it.
+// unsaved is the error of later changes after a failed save.
 func unsaved(cause error) error {
 	return failAt(phaseSave, Unavailable, "earlier changes of the state could not be stored", cause)
 }

@@ -47,8 +47,8 @@ func (w writes) Run(any, *Version) (Result, error) {
 	return Result{Value: w.text}, w.err
 }
 
-// Whatever becomes of instances, each is in one segment and counted there, and
-// when nobody is at work the bounds hold.
+// Each instance is always in one segment and counted there, and the bounds hold
+// when no work is under way.
 //
 // Proves E6.
 func TestSegmentsCountWhatTheyHave(t *testing.T) {
@@ -148,8 +148,8 @@ func segmentsAgree(t *testing.T, name string, c *cache) {
 	}
 }
 
-// What the group of another instance stores is no absence any more, also if
-// nobody uses it.
+// A state that the group of another instance stores is no longer absent, even
+// if nobody uses it.
 //
 // Proves E6.
 func TestWhatAGroupStoresIsNoAbsence(t *testing.T) {

@@ -6,21 +6,21 @@ import (
 )
 
 // A segment is a part of the cache with its own order of use. When the cache is
-// over a bound, the segments decide what goes first, so that states that are
-// used once, however many, do not drive out states that are used again and
+// over a bound, the segments decide what is evicted first, so that states that
+// are used once, however many, do not drive out states that are used again and
 // again.
 type segment uint8
 
 const (
 	// usedOnce: instances that were not used again later.
 	usedOnce segment = iota
-	// usedAgain: instances that were. While the segment has no more than its
-	// share, it stays as long as there is anything of usedOnce to evict. Beyond
-	// its share, the least recently used of both goes.
+	// usedAgain: instances that were used again later. While the segment is within
+	// its share, it stays as long as there is anything of usedOnce to evict.
+	// Beyond its share, the least recently used of both is evicted.
 	usedAgain
 	// absent: instances of states that do not exist, and that nobody uses now.
-	// Memory only knows that the store need not be asked for them. What is
-	// within the share of the segment does not count, and the rest goes before
+	// Memory only knows that the store need not be asked for them. Instances
+	// within the share of the segment do not count, and the rest is evicted before
 	// anything else.
 	absent
 	segments

@@ -20,13 +20,12 @@ func (e *Engine) free(w *member) {
 	e.members.Put(w)
 }
 
-// tell gives out the turn and the answers.
+// tell gives the turn and the answers to members.
 func (e *Engine) tell(in *Instance, eff effects) {
 	if eff.grant != nil {
 		eff.grant.tell <- granted
 	}
-	// A member that is told may be gone at once, and its memory reused by
-	// another.
+	// A member that has its answer may be recycled at once, and its memory reused.
 	for w, next := eff.restart, (*member)(nil); w != nil; w = next {
 		next = w.next
 		w.tell <- again
@@ -65,8 +64,8 @@ func (e *Engine) answer(w *member, told verdict) bool {
 	return true
 }
 
-// abandonedDone ends a member whose caller has left: what the caller wanted
-// done after the commit is still done.
+// abandonedDone ends a member whose caller has left: the functions that follow
+// the commit still run.
 func (e *Engine) abandonedDone(w *member, told verdict) {
 	if told != done || w.err != nil {
 		e.free(w)

@@ -1,10 +1,10 @@
 package engine
 
-// A machine decides for one instance who runs, what a run's result joins, when
-// the open batch goes to the store and what each member is answered. It is a
-// pure state machine: it has no clock, no goroutine and no I/O, so the
-// simulation in turn_test.go can drive it through any order of events. Its
-// caller serialises the calls and carries out the effects.
+// A machine decides, for one instance, which member runs, which batch its
+// result joins, when the open batch goes to the store and which answer each
+// member gets. It is a pure state machine: it has no clock, no goroutine and no
+// I/O, so the simulation in turn_test.go can drive it through any order of
+// events. Its caller serialises the calls and carries out the effects.
 //
 // Everything follows from one rule: a run starts from working, and working
 // differs from committed only by results of the open batch. While a batch is at
@@ -40,16 +40,16 @@ const (
 	deleted                // with a new version that removes the record
 )
 
-// effects are what the caller of the machine has to carry out.
+// effects are the actions that the caller of the machine has to carry out.
 type effects struct {
 	own     verdict // for the member whose call this was; queued = wait
 	grant   *member // has the turn now
 	members *member // the first of them
-	told    verdict // what members are told
-	restart *member // the first of those who are told to start again
+	told    verdict // the version that members get
+	restart *member // the first of those that start again
 	commit  bool    // send working to the store
 	pause   bool    // let others arrive, then call endPause
-	cause   error   // why members are told failed or unknown; not set by the machine
+	cause   error   // why members get failed or unknown; not set by the machine
 }
 
 // enter asks for the turn.
@@ -88,7 +88,7 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 		if m.working == m.committed {
 			e.own = done
 		} else {
-			// It has seen a version that may still be rolled back.
+			// The run has seen a version that may still be rolled back.
 			m.batch.push(w)
 		}
 	case aborted:
@@ -124,7 +124,7 @@ func (m *machine) stage(w *member, next *Version) bool {
 	return true
 }
 
-// endPause closes the batch if the pause after a run brought nobody.
+// endPause closes the batch if nobody came in the pause after a run.
 func (m *machine) endPause() effects {
 	var e effects
 	if m.holder == nil && !m.shut && !m.dead && m.batch.n > 0 {
@@ -145,8 +145,8 @@ func (m *machine) next(e *effects) {
 	}
 }
 
-// open ends the batch: its members are told v, and the next one gets the turn
-// if nothing prevents that.
+// open ends the batch: its members get v, and the next one gets the turn if
+// nothing prevents that.
 func (m *machine) open(e *effects, v verdict) {
 	e.members, e.told = m.batch.take(), v
 	m.shut = false
@@ -191,7 +191,7 @@ func (m *machine) conflict() effects {
 	return e
 }
 
-// lost: nobody will learn whether the batch was applied.
+// lost: it will never be known whether the batch was applied.
 func (m *machine) lost() effects {
 	var e effects
 	m.doomed = true

@@ -414,8 +414,8 @@ func (s *simulation) foreign() {
 	s.write(append(slices.Clone(s.content), s.nextID), s.nextID)
 }
 
-// publish hands the instance what the store has, as the group of another
-// instance does, now or after a detour.
+// publish gives the instance the store's version, as the group of another
+// instance does, at once or later.
 func (s *simulation) publish() {
 	v := s.version()
 	s.log("publish rev %d", v.Revision)

@@ -31,7 +31,7 @@ type Result struct {
 func (r Result) None() bool { return r.Value == nil && !r.Delete }
 
 // Update runs op until it holds, fails, or its caller's context ends. It
-// returns the state that the op's run left.
+// returns the state after the op's run.
 func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 	if !e.Begin() {
 		return nil, errClosed()
@@ -52,7 +52,7 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 // try is one passage through an instance. retry means: start again.
 func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) {
 	if err := ctx.Err(); err != nil {
-		return nil, false, fail(Busy, "the caller has left", err)
+		return nil, false, fail(Busy, "the caller's context is done", err)
 	}
 	ref, err := op.Resolve(ctx)
 	if err != nil {
@@ -140,7 +140,7 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 }
 
 var errSelf = errors.New("if that is the caller itself, a change was made inside a change, " +
-	"with a context from outside: use the context that the inner function got, or make it after the outer one")
+	"with a context from outside: use the context that the function got, or make the change after the outer one")
 
 // run has the turn: it lets the op work on a copy and gives the turn back,
 // whatever happens. It returns queued if the answer is still to come.
@@ -245,7 +245,7 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	return eff.own
 }
 
-// carryOut does what the machine asked for.
+// carryOut carries out the machine's effects.
 func (e *Engine) carryOut(in *Instance, eff effects) {
 	e.tell(in, eff)
 	if eff.commit {

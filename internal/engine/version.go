@@ -14,7 +14,7 @@ type Version struct {
 	Revision store.Revision
 	expires  int64 // in Unix milliseconds; 0 = never
 	birth    Birth
-	rare     *rare  // what few versions have
+	rare     *rare  // fields that few versions have
 	hash     uint64 // with bytes, the digest of the encoded value, which is not kept
 	bytes    int32
 	weight   weight // of Value and the unknown fields in memory
@@ -36,16 +36,16 @@ func (v *Version) Birth() Birth {
 	return v.birth
 }
 
-// rare is the part of a version that few have. It never changes.
+// rare holds the fields of a version that few versions have. It never changes.
 type rare struct {
 	extra  any    // unknown fields of the record
 	others []byte // writers except this engine, as in Record.Meta
 }
 
-// A digest stands for the encoded form of a state: its length, and a hash with
-// a key that is drawn for each engine. It only serves to see whether a run has
-// changed anything. A change is overlooked with a probability of 2^-64 at most,
-// and nobody can raise that without knowing the key.
+// A digest identifies the encoded form of a state: its length, and a hash with
+// a key that is drawn for each engine. It only shows whether a run has changed
+// anything. A change is overlooked with a probability of 2^-64 at most, and
+// nobody can raise that without knowing the key.
 type digest struct {
 	hash  uint64
 	bytes int32
@@ -63,7 +63,7 @@ func (v *Version) Same(w *Version) bool {
 	return v == w || v.Exists() == w.Exists() && v.digest() == w.digest()
 }
 
-// extra is what the record has in addition to the value.
+// extra returns the unknown fields of the record.
 func (v *Version) extra() any {
 	if v.rare == nil {
 		return nil
@@ -124,7 +124,7 @@ func weigh(n int) weight {
 
 func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> weightDigits) }
 
-// hollow returns v without what takes memory, to be compared only.
+// hollow returns v without the fields that take memory, to be compared only.
 func (v *Version) hollow() *Version {
 	h := *v
 	h.Value, h.weight = nil, 0

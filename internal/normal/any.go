@@ -34,7 +34,7 @@ func checkAny(c *jsonwalk.Cursor) error {
 		}
 	case first == '-' || '0' <= first && first <= '9':
 		if number := c.Skip(); !Exact(number) {
-			return fmt.Errorf("the number %.100s loses digits in an any, which has a float64 for it: use a string, or a field with a type of its own", number)
+			return fmt.Errorf("the number %.100s loses digits in an any, which holds it as a float64: use a string, or a field with a number type", number)
 		}
 	default:
 		c.Skip()

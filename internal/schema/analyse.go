@@ -118,7 +118,7 @@ func checkPointer(t reflect.Type, path string) error {
 	switch e.Kind() {
 	case reflect.Pointer, reflect.Slice, reflect.Map, reflect.Interface:
 		if e == rawType || !clone.MarshalsItself(e) {
-			return refuse(path, "is of type %s, and JSON has only one null for both: use %s", t, e)
+			return refuse(path, "is of type %s, and JSON has the same null for both kinds of nil: use %s", t, e)
 		}
 	}
 	return nil
@@ -129,7 +129,7 @@ func (a *analysis) fillObject(n *node, t reflect.Type, path string, top bool) er
 	for _, f := range jsonwalk.Fields(t) {
 		at := path + "." + f.Path
 		if f.Problem != "" {
-			return refuse(at, "%s: %s", f.Problem, f.Mend)
+			return refuse(at, "%s: %s", f.Problem, f.Fix)
 		}
 		if other, ok := n.byName[f.Name]; ok {
 			return refuse(at, "has the JSON name %q like %s: give them different names", f.Name, n.fields[other].Path)

@@ -215,7 +215,7 @@ func (n *node) readLeaf(c *input, v reflect.Value, quoted bool) error {
 	first, raw := c.Kind(), c.Skip()
 	if quoted {
 		if first != '"' {
-			return fmt.Errorf("%s where a value within a string is needed", kindName(first))
+			return fmt.Errorf("%s where a quoted value is needed", kindName(first))
 		}
 		raw = []byte(jsonwalk.Unquote(raw))
 	}

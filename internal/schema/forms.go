@@ -15,16 +15,16 @@ import (
 
 // written returns v or, if encoding/json would write other times than those in
 // v, a copy that it writes as they are.
-func (s *Schema) written(v any) any { return s.mended(v, true) }
+func (s *Schema) written(v any) any { return s.normalized(v, true) }
 
 // normal returns v or, if it is not in its normal form, a copy that is.
-func (s *Schema) normal(v any) any { return s.mended(v, false) }
+func (s *Schema) normal(v any) any { return s.normalized(v, false) }
 
-func (s *Schema) mended(v any, oddOnly bool) any {
+func (s *Schema) normalized(v any, oddOnly bool) any {
 	if !s.formed {
 		return v
 	}
-	m, changed := s.top.mended(reflect.ValueOf(v).Elem(), oddOnly)
+	m, changed := s.top.normalized(reflect.ValueOf(v).Elem(), oddOnly)
 	if !changed {
 		return v
 	}
@@ -33,30 +33,30 @@ func (s *Schema) mended(v any, oddOnly bool) any {
 	return p.Interface()
 }
 
-// mended returns v in its normal form, with new copies of what leads to a part
-// that changes: others may share the rest. With oddOnly it mends only times of
+// normalized returns v in its normal form, with new copies of what leads to a part
+// that changes: others may share the rest. With oddOnly it changes only times of
 // which encoding/json would make others.
-func (n *node) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+func (n *node) normalized(v reflect.Value, oddOnly bool) (normalized reflect.Value, changed bool) {
 	if !n.formed {
 		return v, false
 	}
 	switch n.shape {
 	case object:
-		return n.mendedObject(v, oddOnly)
+		return n.normalizedObject(v, oddOnly)
 	case pointer:
 		if v.IsNil() {
 			return v, false
 		}
-		elem, changed := n.elem.mended(v.Elem(), oddOnly)
+		elem, changed := n.elem.normalized(v.Elem(), oddOnly)
 		if changed {
 			v = reflect.New(n.elem.typ)
 			v.Elem().Set(elem)
 		}
 		return v, changed
 	case slice, array:
-		return n.mendedList(v, oddOnly)
+		return n.normalizedList(v, oddOnly)
 	case mapping:
-		return n.mendedMap(v, oddOnly)
+		return n.normalizedMap(v, oddOnly)
 	}
 	t := asTime(v)
 	if oddOnly && !normal.Odd(t) {
@@ -68,29 +68,29 @@ func (n *node) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, chan
 	return v, false
 }
 
-func (n *node) mendedObject(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+func (n *node) normalizedObject(v reflect.Value, oddOnly bool) (normalized reflect.Value, changed bool) {
 	for i := range n.fields {
 		f := &n.fields[i]
 		if !f.signed && !f.node.formed {
 			continue
 		}
-		part, differs := f.mended(v.FieldByIndex(f.Index), oddOnly)
+		part, differs := f.normalized(v.FieldByIndex(f.Index), oddOnly)
 		if !differs {
 			continue
 		}
 		if !changed {
-			mended, changed = reflect.New(n.typ).Elem(), true
-			mended.Set(v)
-			v = mended
+			normalized, changed = reflect.New(n.typ).Elem(), true
+			normalized.Set(v)
+			v = normalized
 		}
 		v.FieldByIndex(f.Index).Set(part)
 	}
 	return v, changed
 }
 
-// mended is that of the field's node, but for values that the tag leaves out
+// normalized is that of the field's node, but for values that the tag leaves out
 // although they are not the zero value.
-func (f *field) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+func (f *field) normalized(v reflect.Value, oddOnly bool) (normalized reflect.Value, changed bool) {
 	omitted, zero := false, false
 	switch {
 	case f.signed:
@@ -102,22 +102,22 @@ func (f *field) mended(v reflect.Value, oddOnly bool) (mended reflect.Value, cha
 	}
 	switch {
 	case !omitted:
-		return f.node.mended(v, oddOnly)
+		return f.node.normalized(v, oddOnly)
 	case oddOnly || zero:
 		return v, false
 	}
 	return reflect.Zero(f.Type), true
 }
 
-func (n *node) mendedList(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+func (n *node) normalizedList(v reflect.Value, oddOnly bool) (normalized reflect.Value, changed bool) {
 	for i := range v.Len() {
-		elem, differs := n.elem.mended(v.Index(i), oddOnly)
+		elem, differs := n.elem.normalized(v.Index(i), oddOnly)
 		if !differs {
 			continue
 		}
 		if !changed {
-			mended, changed = copyOfList(v), true
-			v = mended
+			normalized, changed = copyOfList(v), true
+			v = normalized
 		}
 		v.Index(i).Set(elem)
 	}
@@ -135,29 +135,29 @@ func copyOfList(v reflect.Value) reflect.Value {
 	return c
 }
 
-func (n *node) mendedMap(v reflect.Value, oddOnly bool) (mended reflect.Value, changed bool) {
+func (n *node) normalizedMap(v reflect.Value, oddOnly bool) (normalized reflect.Value, changed bool) {
 	if v.Len() == 0 {
 		return v, false
 	}
-	mended = reflect.MakeMapWithSize(n.typ, v.Len())
+	normalized = reflect.MakeMapWithSize(n.typ, v.Len())
 	for it := v.MapRange(); it.Next(); {
 		key := it.Key()
 		if n.timeKeys {
 			if t := normal.Time(asTime(key)); t != asTime(key) {
 				// Two keys of one instant stay two: settling finds them.
-				if k := reflect.ValueOf(t); !v.MapIndex(k).IsValid() && !mended.MapIndex(k).IsValid() {
+				if k := reflect.ValueOf(t); !v.MapIndex(k).IsValid() && !normalized.MapIndex(k).IsValid() {
 					key, changed = k, true
 				}
 			}
 		}
-		elem, differs := n.elem.mended(it.Value(), oddOnly)
+		elem, differs := n.elem.normalized(it.Value(), oddOnly)
 		changed = changed || differs
-		mended.SetMapIndex(key, elem)
+		normalized.SetMapIndex(key, elem)
 	}
 	if !changed {
 		return v, false
 	}
-	return mended, true
+	return normalized, true
 }
 
 func asTime(v reflect.Value) time.Time {

@@ -34,9 +34,9 @@ func (s *Schema) KeepKeyFields(stored, migrated []byte) ([]byte, error) {
 		case had && !has:
 			missing.add(quote(f.Name), old)
 		case has && !had:
-			return nil, fmt.Errorf("the key field %q was added: leave it out, as it says who the owner is and comes with the next login", f.Name)
+			return nil, fmt.Errorf("the key field %q was added: remove it, because only an action sets key fields", f.Name)
 		case has && !sameJSON(old, now):
-			return nil, fmt.Errorf("the key field %q was changed: leave it as it is, as it says who the owner is", f.Name)
+			return nil, fmt.Errorf("the key field %q was changed: leave it as it is, because only an action sets key fields", f.Name)
 		}
 	}
 	if len(missing.members) == 0 {

@@ -44,11 +44,11 @@ func (a *analysis) ownMethods(n *node, t reflect.Type, path string) (opaque bool
 	case !m.writes() && !m.reads():
 		return false, nil
 	case !m.reads():
-		return true, refuse(path, "is of type %s, which writes itself but does not read itself: give it UnmarshalJSON or UnmarshalText", t)
+		return true, refuse(path, "is of type %s, which has MarshalJSON or MarshalText but no method that reads it back: give it UnmarshalJSON or UnmarshalText", t)
 	case !m.writes() && t.Kind() != reflect.String:
 		// A string that only checks itself when it is read is common and
 		// harmless. Any other such type would have to guess what it wrote.
-		return true, refuse(path, "is of type %s, which reads itself but does not write itself: give it MarshalJSON or MarshalText", t)
+		return true, refuse(path, "is of type %s, which has UnmarshalJSON or UnmarshalText but no method that writes it: give it MarshalJSON or MarshalText", t)
 	}
 	if t.Kind() == reflect.Struct {
 		if err := checkOpaque(t, path); err != nil {
@@ -67,7 +67,7 @@ func checkOpaque(t reflect.Type, path string) error {
 	for i := range t.NumField() {
 		sf := t.Field(i)
 		if sf.Tag.Get("stay") != "" {
-			return refuse(path+"."+sf.Name, "has a stay tag without effect, as %s marshals itself: tag the field that holds the %s", t, t.Name())
+			return refuse(path+"."+sf.Name, "has a stay tag without effect, because %s marshals itself: tag the field that holds the %s", t, t.Name())
 		}
 		if !sf.Anonymous || t.NumField() == 1 {
 			continue
@@ -77,7 +77,7 @@ func checkOpaque(t reflect.Type, path string) error {
 			e = e.Elem()
 		}
 		if m := methodsOf(e); m.writes() || m.reads() {
-			return refuse(path+"."+sf.Name, "is embedded, so that all of %s is written and read as a %s: name the field", t, e)
+			return refuse(path+"."+sf.Name, "is embedded, so JSON writes and reads all of %s with the methods of %s: name the field", t, e)
 		}
 	}
 	return nil
@@ -116,7 +116,7 @@ func checkInMap(t reflect.Type, path string) error {
 			found = t.Implements(jsonMarshaler)
 		}
 		if !found {
-			return refuse(path, "is of type %s, whose marshalling has a pointer receiver and is not used for values in a map: keep pointers in the map", t)
+			return refuse(path, "is of type %s, whose marshal method has a pointer receiver, so JSON does not call it for values in a map: keep pointers in the map", t)
 		}
 		return nil
 	}

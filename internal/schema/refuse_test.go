@@ -60,7 +60,7 @@ func (*ptrText) UnmarshalText([]byte) error   { return nil }
 type named2 struct{ A int }
 
 // What would not read back as it was written is refused at registration, with
-// the path of the field and the mend.
+// the path of the field and the fix.
 //
 // Proves M5.
 func TestRefusals(t *testing.T) {
@@ -76,10 +76,10 @@ func TestRefusals(t *testing.T) {
 		initial any
 		want    []string
 	}{
-		{"no struct", new(int), []string{"int", "no struct", "field of a struct"}},
-		{"no pointer", struct{}{}, []string{"no struct"}},
-		{"map", &map[string]int{}, []string{"map[string]int", "no struct"}},
-		{"nil", nil, []string{"no struct"}},
+		{"no struct", new(int), []string{"int", "is not a struct", "use a struct"}},
+		{"no pointer", struct{}{}, []string{"is not a struct"}},
+		{"map", &map[string]int{}, []string{"map[string]int", "is not a struct"}},
+		{"nil", nil, []string{"is not a struct"}},
 		{"marshals itself", &time.Time{}, []string{"Time", "marshals itself", "field"}},
 		{"embedded marshaler as state", &struct {
 			time.Time
@@ -110,7 +110,7 @@ func TestRefusals(t *testing.T) {
 		{"complex", &struct{ C complex64 }{}, []string{"struct.C", "complex64"}},
 		{"uintptr", &struct{ U uintptr }{}, []string{"struct.U", "uintptr"}},
 		{"lock", &struct{ Mu sync.Mutex }{}, []string{"struct.Mu", "unexported"}},
-		{"pointer to pointer", &struct{ P **int }{}, []string{"struct.P", "one null", "use *int"}},
+		{"pointer to pointer", &struct{ P **int }{}, []string{"struct.P", "same null", "use *int"}},
 		{"pointer to slice", &struct{ P *[]int }{}, []string{"struct.P", "use []int"}},
 		{"pointer to map", &struct{ P *map[string]int }{}, []string{"struct.P", "use map[string]int"}},
 		{"pointer to any", &struct{ P *any }{}, []string{"struct.P", "use interface {}"}},
@@ -135,8 +135,8 @@ func TestRefusals(t *testing.T) {
 		{"write-only keys", &struct{ M map[intKey]int }{}, []string{"struct.M", "intKey"}},
 		{"pointer keys", &struct{ M map[*netip.Addr]int }{}, []string{"struct.M", "keys"}},
 		{"links", &node{}, []string{"node.Next", "slice, a map or ids"}},
-		{"writes only", &struct{ W writeOnly }{}, []string{"struct.W", "does not read itself", "UnmarshalJSON"}},
-		{"reads only", &struct{ R readOnlyStruct }{}, []string{"struct.R", "does not write itself", "MarshalJSON"}},
+		{"writes only", &struct{ W writeOnly }{}, []string{"struct.W", "no method that reads it back", "UnmarshalJSON"}},
+		{"reads only", &struct{ R readOnlyStruct }{}, []string{"struct.R", "no method that writes it", "MarshalJSON"}},
 		{"marshaler in a map", &struct {
 			M map[string]struct{ B [1]big.Int }
 		}{}, []string{"struct.M[].B[]", "big.Int", "pointers in the map"}},
@@ -163,8 +163,8 @@ func TestRefusals(t *testing.T) {
 		{"NaN", &struct{ F float64 }{math.NaN()}, []string{"initial struct", "NaN"}},
 		{"late year", &struct{ T time.Time }{time.Date(10000, 1, 1, 0, 0, 0, 0, time.UTC)}, []string{"initial struct", "year"}},
 		{"cyclic value", cyclic, []string{"initial struct", "cycle"}},
-		{"invalid UTF-8", &struct{ S string }{"\xff"}, []string{"initial struct", "something else"}},
-		{"lossy type", &struct{ L lossy }{}, []string{"initial struct", "something else"}},
+		{"invalid UTF-8", &struct{ S string }{"\xff"}, []string{"initial struct", "changes when written as JSON"}},
+		{"lossy type", &struct{ L lossy }{}, []string{"initial struct", "changes when written as JSON"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s, err := schema.Of(c.initial)

@@ -48,12 +48,12 @@ type Schema struct {
 func Of(initial any) (*Schema, error) {
 	v := reflect.ValueOf(initial)
 	if v.Kind() != reflect.Pointer || v.IsNil() || v.Type().Elem().Kind() != reflect.Struct {
-		return nil, fmt.Errorf("a state of type %T is no struct: put what it holds into the field of a struct", pointee(initial))
+		return nil, fmt.Errorf("a state of type %T is not a struct: use a struct with a field for the value", pointee(initial))
 	}
 	t := v.Type().Elem()
 	name := clone.TypeName(t)
 	if m := methodsOf(t); m.writes() || m.reads() {
-		return nil, refuse(name, "marshals itself, so that its fields cannot be merged or reset: remove the methods, name the embedded field they come from, or keep a %s in a field", name)
+		return nil, refuse(name, "marshals itself, so its fields cannot be merged or reset: remove the methods, name the embedded field they come from, or keep a %s in a field", name)
 	}
 	a := analysis{nodes: make(map[reflect.Type]*node), open: map[reflect.Type]bool{t: true}}
 	top := &node{typ: t, shape: object}
@@ -95,7 +95,7 @@ func (n *node) checkOmitted(v reflect.Value, path string) error {
 	for _, f := range n.fields {
 		fv, at := v.FieldByIndex(f.Index), path+"."+f.Path
 		if (f.OmitEmpty && hasEmpty(f.Type) || f.OmitZero) && !fv.IsZero() {
-			return refuse(at, "is left out of JSON when it is zero but is not zero in the initial value, so that zero could not be kept: remove omitempty and omitzero")
+			return refuse(at, "is left out of JSON when it is zero, but its initial value is not zero, so zero could not be stored: remove omitempty and omitzero")
 		}
 		if f.node.merges() {
 			if err := f.node.checkOmitted(fv, at); err != nil {
@@ -128,7 +128,7 @@ func (s *Schema) survive(initial any) (any, error) {
 	}
 	second, err := s.Encode(v, nil)
 	if err == nil && !bytes.Equal(first, second) {
-		err = fmt.Errorf("reads back from JSON as something else (%s becomes %s)", excerpt(first), excerpt(second))
+		err = fmt.Errorf("changes when written as JSON and read back (%s becomes %s)", excerpt(first), excerpt(second))
 	}
 	return v, err
 }

@@ -169,7 +169,7 @@ func TestDecodeErrors(t *testing.T) {
 		`{"map":[]}`:                     "map: a list where an object",
 		`{"map":{"k":{"title":[]}}}`:     "map.k.title: a list",
 		`{"arr":[1,2,3]}`:                "arr: a list of more than 2",
-		`{"quoted":12}`:                  "quoted: a number where a value within a string",
+		`{"quoted":12}`:                  "quoted: a number where a quoted value",
 		`{"quoted":"x"}`:                 "quoted: ",
 		`{"ints":{"x":"a"}}`:             `ints: the name "x"`,
 		`{"when":"yesterday"}`:           "when: ",

@@ -193,7 +193,7 @@ func (s *Keys) start() *keyReading {
 	if s.reading != nil {
 		return s.reading
 	}
-	r := &keyReading{done: make(chan struct{}), err: errors.New("the goroutine that read the keys was ended")}
+	r := &keyReading{done: make(chan struct{}), err: errors.New("the goroutine that read the keys ended early (runtime.Goexit)")}
 	s.reading = r
 	if !s.Go(func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
@@ -270,5 +270,5 @@ func (s *Keys) load(ctx context.Context) (*keySet, error) {
 		}
 		// A conflict or an unknown outcome: read what is there.
 	}
-	return set, unavailable(errors.New("the store does not say what it holds"))
+	return set, unavailable(errors.New("the store does not return the signing keys it was given"))
 }

@@ -79,7 +79,7 @@ func unavailable(cause error) error { return fmt.Errorf("%w: %w", ErrUnavailable
 // parseKeys reads a record. All its errors are ErrCorrupt.
 func parseKeys(rec *store.Record) (*keySet, error) {
 	if rec.Version > keysVersion {
-		return nil, corrupt(fmt.Errorf("the signing keys are stored in version %d, which only a later release reads", rec.Version))
+		return nil, corrupt(fmt.Errorf("the signing keys are stored in version %d, which only a newer release reads", rec.Version))
 	}
 	set := &keySet{revision: rec.Revision, stored: rec.Value}
 	if err := json.Unmarshal(rec.Value, &set.record); err != nil {
@@ -90,7 +90,7 @@ func parseKeys(rec *store.Record) (*keySet, error) {
 		return nil, corrupt(errors.New("no signing key is stored"))
 	}
 	if r.Lasts < 0 || r.Lasts > maxMillis {
-		return nil, corrupt(errors.New("the stored life of cookies makes no sense"))
+		return nil, corrupt(errors.New("the stored lifetime of cookies is invalid"))
 	}
 	slices.SortStableFunc(r.Keys, func(a, b storedKey) int { return cmp.Compare(a.Added, b.Added) })
 	for _, k := range r.Keys {
@@ -98,7 +98,7 @@ func parseKeys(rec *store.Record) (*keySet, error) {
 			return nil, corrupt(errors.New("a stored signing key is too short"))
 		}
 		if k.Added < 0 || k.Added > maxMillis {
-			return nil, corrupt(errors.New("the stored age of a signing key makes no sense"))
+			return nil, corrupt(errors.New("the stored age of a signing key is invalid"))
 		}
 		set.keys = append(set.keys, newSignKey(k.Secret))
 	}

@@ -47,7 +47,7 @@ func SetAside(ctx context.Context, s store.Store, now time.Time, recs ...*store.
 	}
 	for _, r := range res {
 		if r.Outcome != store.Applied && r.Outcome != store.Conflict {
-			return fmt.Errorf("an expired record is in the way: %w", cmp.Or(r.Err, ErrSilent))
+			return fmt.Errorf("an expired record could not be moved out of the way: %w", cmp.Or(r.Err, ErrSilent))
 		}
 	}
 	return nil

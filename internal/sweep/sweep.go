@@ -124,7 +124,7 @@ func (s *pass) fail(err error) {
 }
 
 // ErrSilent is the error of a call that the store has not answered as a whole.
-var ErrSilent = fmt.Errorf("%w: the store did not say what became of the call", store.ErrUnavailable)
+var ErrSilent = fmt.Errorf("%w: the store returned no result for the call", store.ErrUnavailable)
 
 // look removes one batch of expired records and reports whether there is more
 // to do. What could not be removed is passed over from then on, so every look

@@ -12,8 +12,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Stores are the two ways in which the engine commits: directly, and through
-// its committer, as it does for a store that waits for a disk.
+// Stores are stores for the two ways in which the engine commits: directly, and
+// through its committer, as for a store that waits for a disk.
 var Stores = map[string]func() store.Store{
 	"immediate": func() store.Store { return memstore.New() },
 	"committer": func() store.Store { return BehindCommitter(memstore.New()) },
@@ -50,7 +50,7 @@ func NewApp(t testing.TB, s store.Store, opts *stay.Options) *stay.App {
 	return app
 }
 
-// Sweep removes what has expired, as the App does about once a minute.
+// Sweep removes expired records, as the App does about once a minute.
 func Sweep(app *stay.App) { access.AppOf(app).Sweep() }
 
 // OnEachStore runs the test with each of Stores.

@@ -56,7 +56,7 @@ func (b *Browser) With(token string) *Browser {
 	return &c
 }
 
-// A Response is what one request's session did to the response.
+// A Response records the changes of the response by one request's session.
 type Response struct {
 	Browser *Browser
 	Sent    bool // the header has been written
@@ -85,7 +85,7 @@ func (r *Response) Used() { r.WasUsed = true }
 // Open implements access.Carrier.
 func (r *Response) Open() bool { return !r.Sent }
 
-// MustLoadPage resets what a page load resets.
+// MustLoadPage resets the states that a page load resets.
 func MustLoadPage(t *testing.T, ctx context.Context, app *stay.App) {
 	t.Helper()
 	if err := access.AppOf(app).PageLoad(ctx); err != nil {

@@ -40,7 +40,7 @@ func InBubble(t *testing.T, immediate bool, opts stay.Options, test func(t *test
 	})
 }
 
-// Sleep lets time pass in a bubble, and whatever is due be done.
+// Sleep lets time pass in a bubble, so that due work is done.
 func Sleep(d time.Duration) {
 	time.Sleep(d) //nolint:forbidigo // the bubble's time
 	synctest.Wait()

@@ -62,7 +62,8 @@ func Change[S any](t *testing.T, ctx context.Context, s *stay.State[S], fn func(
 type (
 	// Step brings a stored state to the next version.
 	Step = func(json.RawMessage) (json.RawMessage, error)
-	// Steps are those of a module, by the version that they begin at.
+	// Steps are the migration steps of a module, by the version that they begin
+	// at.
 	Steps = map[int]Step
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// Events records what hooks are told, in order.
+// Events records the calls of hooks, in order.
 type Events struct {
 	mu  sync.Mutex
 	all []string
@@ -42,7 +42,7 @@ func (e *Events) Want(t *testing.T, want ...string) {
 	}
 }
 
-// Watched is a module whose hooks record what they are told.
+// Watched is a module whose hooks record their calls.
 func Watched(name string, persist stay.Strategy, e *Events) stay.Module[Counter] {
 	m := stay.Module[Counter]{
 		Name: name, Persist: persist,
@@ -75,8 +75,8 @@ func NewExpiring(t *testing.T, s store.Store, c *Clock) *Expiring {
 	return e
 }
 
-// Sweep lets time pass and removes what has expired by then. Hooks of what
-// leaves memory have been called when it returns.
+// Sweep lets time pass and removes the records that have expired by then. When
+// it returns, the hooks of states that leave memory have been called.
 func (e *Expiring) Sweep(d time.Duration) {
 	e.Clock.Advance(d)
 	Sweep(e.App)

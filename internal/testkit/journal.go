@@ -39,8 +39,8 @@ func JournalOf(s store.Store) *Journal {
 	return j
 }
 
-// Take returns the groups since the last call, but for what was only checked
-// and for the signing keys.
+// Take returns the groups since the last call, without Checks and without the
+// signing keys.
 func (j *Journal) Take() [][]string {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -49,8 +49,8 @@ func (j *Journal) Take() [][]string {
 	return groups
 }
 
-// WantGroups compares what was committed, in any order within a group, with what
-// should have been.
+// WantGroups compares the committed groups with the wanted ones, in any order
+// within a group.
 func WantGroups(t *testing.T, what string, got [][]string, want ...[]string) {
 	t.Helper()
 	for _, g := range want {
@@ -61,8 +61,8 @@ func WantGroups(t *testing.T, what string, got [][]string, want ...[]string) {
 	}
 }
 
-// OnJournals runs the test on each store and with each way to keep guests,
-// with a view of what is written.
+// OnJournals runs the test on each store and with each way to keep guests, with
+// a journal of the writes.
 func OnJournals(t *testing.T, opts stay.Options, test func(t *testing.T, j *Journal, app *stay.App)) {
 	for name, open := range KeyStores {
 		for mode, guests := range GuestModes {

@@ -30,7 +30,7 @@ func NewSessionApp(t *testing.T) *SessionApp {
 	}
 }
 
-// Rows returns the keys in the store but those of all programs.
+// Rows returns the keys in the store except those of all programs.
 func (a *SessionApp) Rows(t *testing.T) []string {
 	t.Helper()
 	keys, err := a.Store.List(t.Context(), a.Clock.Now(), "", "", 1000)

@@ -24,8 +24,8 @@ func AllRows(t *testing.T, s store.Store) []string {
 	return slices.DeleteFunc(keys, OfAllPrograms)
 }
 
-// OfAllPrograms reports whether a key is that of a record which is no session's:
-// the signing keys and the list of modules.
+// OfAllPrograms reports whether a key belongs to a record of all programs: the
+// signing keys or the list of modules.
 func OfAllPrograms(key string) bool { return key == "stay/keys" || key == "stay/modules" }
 
 // StoresNoList matches calls that are not about the list of modules.
@@ -65,7 +65,7 @@ type Simple struct {
 	m  map[string][]byte
 }
 
-// NewSimple is a Simple that holds nothing.
+// NewSimple returns an empty Simple.
 func NewSimple() *Simple { return &Simple{m: map[string][]byte{}} }
 
 // Load implements store.Simple.

@@ -15,7 +15,7 @@ type Todos struct {
 	Theme string   `json:"theme"`
 }
 
-// Owner is whose a Todos is.
+// Owner is the owner of a Todos.
 type Owner struct {
 	ID   string `json:"id"`
 	Role string `json:"role"`
@@ -48,7 +48,7 @@ func TodosModule() stay.Module[Todos] {
 	return stay.Module[Todos]{Name: "todos", Initial: Todos{Theme: "light"}, Persist: stay.WithKey(ByOwner)}
 }
 
-// KeyStores are those on which the key rules are shown.
+// KeyStores are the stores on which tests check the key rules.
 var KeyStores = map[string]func() store.Store{
 	"memstore":  func() store.Store { return memstore.New() },
 	"committer": func() store.Store { return BehindCommitter(memstore.New()) },

@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// ErrDisk is what a store fails with.
+// ErrDisk is the error of a failing store.
 var ErrDisk = errors.New("the disk is gone")
 
 // Loud is an OnError hook that must not be called.
@@ -20,7 +20,7 @@ func Loud(t *testing.T) func(*stay.Call, *stay.Error) {
 	return func(_ *stay.Call, e *stay.Error) { t.Errorf("OnError was told %v", e) }
 }
 
-// WantCount compares what is read with a count.
+// WantCount compares the state that is read with a count.
 func WantCount(t *testing.T, ctx context.Context, s *stay.State[Counter], want int) {
 	t.Helper()
 	c, err := s.Get(ctx)
@@ -31,7 +31,7 @@ func WantCount(t *testing.T, ctx context.Context, s *stay.State[Counter], want i
 	}
 }
 
-// WantCode looks at the code of an error.
+// WantCode checks the code of an error.
 func WantCode(t *testing.T, err error, want stay.Code) {
 	t.Helper()
 	if !errors.Is(err, want) || stay.CodeOf(err) != want {
@@ -39,7 +39,7 @@ func WantCode(t *testing.T, err error, want stay.Code) {
 	}
 }
 
-// WantPanic runs fn, which must panic with a text that holds all the words.
+// WantPanic runs fn, which must panic with a text that contains all the words.
 func WantPanic(t *testing.T, fn func(), words ...string) {
 	t.Helper()
 	defer func() {
@@ -59,7 +59,7 @@ func WantPanic(t *testing.T, fn func(), words ...string) {
 // Quiet is an OnError hook for tests whose failures are expected.
 func Quiet(*stay.Call, *stay.Error) {}
 
-// WantState compares what a session reads with JSON.
+// WantState compares the state that a session reads with JSON.
 func WantState[S any](t *testing.T, ctx context.Context, state *stay.State[S], want string) {
 	t.Helper()
 	got, err := state.Get(ctx)

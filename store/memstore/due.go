@@ -31,7 +31,7 @@ func minute(t time.Time) int64 {
 }
 
 // move moves a key from the minute of one expiry to that of another. The zero
-// time stands for no minute.
+// time means no minute.
 func (d *due) move(key string, from, to time.Time) {
 	if from.IsZero() != to.IsZero() || minute(from) != minute(to) {
 		d.remove(key, from)

@@ -1,6 +1,6 @@
 // Package memstore keeps records in memory. It is the simplest correct store,
 // and the one to read first when you write another: it has every rule of
-// package store once, without a disk or a network in the way.
+// package store once, without a disk or a network.
 //
 // Nothing survives the end of the process.
 package memstore
@@ -16,8 +16,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// breath is the number of records that List looks at before it lets other
-// calls in.
+// breath is the number of records that List reads before it lets other calls
+// in.
 const breath = 4096
 
 // A Store keeps records in memory. It waits only for its own lock, which a call
@@ -104,8 +104,8 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 }
 
 // Commit implements store.Store. It keeps the slices of the writes. It never
-// answers Unknown: when ctx has ended before it begins, or the store is
-// closed, every group is Rejected; once begun it runs to its end.
+// answers Unknown: when ctx has ended before it begins, or the store is closed,
+// every group is Rejected; otherwise it runs to its end.
 func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
 	var results []store.Result
 	var revs []store.Revision
@@ -141,7 +141,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 }
 
 // Expired implements store.Store. Expired records are indexed by the minute in
-// which they expire, and a minute is looked at only when it is over, so the
+// which they expire, and Expired reads a minute only when it is over, so the
 // work of a call grows with limit and not with the number of records; records
 // that expired in the current minute are returned when it is over.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
@@ -159,7 +159,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 	return recs, nil
 }
 
-// List implements store.Lister. Every call looks at every key, and lets other
+// List implements store.Lister. Every call reads every key, and lets other
 // calls in after every few thousand keys: use a large limit. A key that is
 // created or deleted while List runs may be listed or not.
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {

@@ -144,7 +144,7 @@ func TestExpiredMinuteAgain(t *testing.T) {
 	}
 }
 
-// List lets other calls in while it runs, and what is there all the time is
+// List lets other calls in while it runs, and a key that exists all the time is
 // listed once.
 func TestListWhileChanging(t *testing.T) {
 	const n = 20_000

@@ -38,9 +38,9 @@ var changesByHand = map[string]string{
 	"another table":          `CREATE TABLE saved AS SELECT * FROM records; DELETE FROM records; INSERT INTO records SELECT * FROM saved`,
 }
 
-// TestChangesByHandAreSeen proves that what is changed in SQL while processes
-// share the file has a revision that its key has not had: whoever holds the
-// record before hears of it, and can no more replace it.
+// TestChangesByHandAreSeen proves that a record changed in SQL while processes
+// share the file gets a revision that its key has not had: a process that holds
+// the old record sees the change, and cannot replace the new one.
 //
 // Proves C1, C2, C3.
 func TestChangesByHandAreSeen(t *testing.T) {
@@ -54,7 +54,7 @@ func TestChangesByHandAreSeen(t *testing.T) {
 
 			execute(t, path, named(statement, "k", "other", "third", "fourth"))
 			r := load(t, b, "k")
-			if r.Revision == 0 { // what was deleted is made anew
+			if r.Revision == 0 { // a deleted record is created again
 				apply(t, b, store.Write{Key: "k", Value: []byte("new")})
 				r = load(t, b, "k")
 			}
@@ -76,9 +76,9 @@ func TestChangesByHandAreSeen(t *testing.T) {
 	}
 }
 
-// TestRevisionsGrowUnderHands proves at random that a revision of a key stands
-// for one value for ever, and that revisions grow, whatever is done in SQL
-// between the changes of two stores.
+// TestRevisionsGrowUnderHands proves at random that a revision of a key means
+// one value for ever, and that revisions grow, whatever is done in SQL between
+// the changes of two stores.
 //
 // Proves C3.
 func TestRevisionsGrowUnderHands(t *testing.T) {
@@ -129,9 +129,9 @@ func TestRevisionsGrowUnderHands(t *testing.T) {
 	}
 }
 
-// TestOlderDatabasesAreGuarded proves that a database that was made before
-// there were triggers opens, also when it may not grow, keeps what it has, and
-// has them from then on.
+// TestOlderDatabasesAreGuarded proves that a database without triggers, made by
+// an older version, opens, also when it may not grow, keeps its records, and
+// has the triggers from then on.
 //
 // Proves C3.
 func TestOlderDatabasesAreGuarded(t *testing.T) {

@@ -22,8 +22,8 @@ const (
 	checkpointWait = time.Second
 )
 
-// logged records what a commit wrote and wakes the checkpointer when it is
-// much. The caller holds the writer.
+// logged counts the pages that a commit wrote, and wakes the checkpointer when
+// there are many. The caller holds the writer.
 func (s *Store) logged(c *conn) {
 	if s.unsaved += c.pagesWritten(); s.unsaved < s.due {
 		return
@@ -61,7 +61,7 @@ func (s *Store) checkpoints() {
 // written from its beginning again. The caller holds the writer.
 func (s *Store) restart(ctx context.Context) {
 	if s.unsaved < s.due {
-		return // somebody else has done it
+		return // another process has done it
 	}
 	seen := s.view(ctx)
 	err := s.checkpoint(ctx, true)
@@ -82,9 +82,9 @@ func (s *Store) checkpoint(ctx context.Context, restart bool) error {
 		return err
 	}
 	if restart {
-		// Each attempt looks at the readers again and so gets a little further.
-		// SQLite's own way of waiting is for one lock, which readers in turn
-		// may hold forever.
+		// Each attempt checks the readers again and so gets a little further.
+		// SQLite's own way of waiting is for one lock, which readers in turn may hold
+		// forever.
 		err = patiently(ctx, checkpointWait, func() error { return c.checkpoint(checkpointRestart) })
 	} else {
 		err = c.checkpoint(checkpointPassive)
@@ -97,12 +97,12 @@ func (s *Store) checkpoint(ctx context.Context, restart bool) error {
 	return err
 }
 
-// checkpoint runs a statement that does not fail if somebody still needs the
-// log, but reports it in its result.
+// checkpoint runs a statement that does not fail if another connection still
+// needs the log, but reports it in its result.
 func (c *conn) checkpoint(id statement) error {
 	blocked, err := c.number(id)
 	if err == nil && blocked != 0 {
-		err = &sqliteError{code: sqlite3.SQLITE_BUSY, text: "somebody still needs the log"}
+		err = &sqliteError{code: sqlite3.SQLITE_BUSY, text: "the log is still in use"}
 	}
 	return err
 }

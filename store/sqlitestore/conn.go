@@ -28,11 +28,11 @@ type conn struct {
 	failCommit func() error // set by a test, and called instead of the next COMMIT
 }
 
-// source is what connections are opened from.
+// source opens connections.
 type source struct {
 	path    string
-	place   *place // where the database must lie, if that is known yet
-	create  bool   // the database if it is not there
+	place   *place // where the database must be, if that is known yet
+	create  bool   // the database if it does not exist
 	pragmas []string
 }
 
@@ -68,14 +68,14 @@ func (src source) uri() string {
 	if !src.create {
 		return uri // with a mode SQLite would change that of an empty file
 	}
-	// SQLite creates the database with the mode of the lock file, which is
-	// right by then (see adaptModes), and the files beside it with that of the
+	// SQLite creates the database with the mode of the lock file, which is right
+	// by then (see adaptModes), and the files beside it with the mode of the
 	// database. Its parser does not read "+" as a space.
 	return uri + "?modeof=" + strings.ReplaceAll(url.QueryEscape(lockName(src.path)), "+", "%20")
 }
 
-// open opens a connection to the database whose files are open already, if so:
-// to open another one would make files beside that.
+// open opens a connection. If the database's files are open already, it must be
+// the same database: opening another one would make files beside it.
 func (src source) open() (*conn, error) {
 	if err := src.check(); err != nil {
 		return nil, err
@@ -116,13 +116,13 @@ func (c *conn) connect(src source) error {
 		rc = sqlite3.Xsqlite3_extended_result_codes(c.tls, c.db, 1)
 	}
 	if rc == sqlite3.SQLITE_OK {
-		rc = c.configure(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0) // they are for those who change records by hand
+		rc = c.configure(sqlite3.SQLITE_DBCONFIG_ENABLE_TRIGGER, 0) // they are for people who change records by hand
 	}
 	if rc == sqlite3.SQLITE_OK {
 		rc = c.configure(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 1) // see Store.letGo
 	}
 	if rc == sqlite3.SQLITE_OK && sqlite3.Xsqlite3_db_readonly(c.tls, c.db, 0) == 1 {
-		rc = sqlite3.SQLITE_READONLY // which SQLite makes do with
+		rc = sqlite3.SQLITE_READONLY // which is enough for SQLite
 	}
 	if rc != sqlite3.SQLITE_OK {
 		return c.failed(rc)
@@ -137,14 +137,14 @@ func (c *conn) connect(src source) error {
 
 // configure switches a setting of the connection on or off.
 func (c *conn) configure(setting, on int32) int32 {
-	const size = 16 // two arguments: the value, and no wish to hear it
+	const size = 16 // two arguments: the value, and where to return it (nowhere)
 	args := c.tls.Alloc(size)
 	defer c.tls.Free(size)
 	return sqlite3.Xsqlite3_db_config(c.tls, c.db, setting, libc.VaList(args, on, uintptr(0)))
 }
 
-// tidyOnClose has SQLite move the log into the database and remove it when the
-// connection closes, if no other has the database open.
+// tidyOnClose makes SQLite move the log into the database and remove it when
+// the connection closes, if no other connection has the database open.
 func (c *conn) tidyOnClose() {
 	c.configure(sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, 0)
 }
@@ -228,8 +228,7 @@ func (c *conn) number(id statement, args ...arg) (n int64, err error) {
 	return n, r.close()
 }
 
-// commit ends a transaction. When it returns nil, what the transaction wrote is
-// on disk.
+// commit ends a transaction. When it returns nil, the transaction is on disk.
 func (c *conn) commit() error {
 	if fail := c.failCommit; fail != nil {
 		c.failCommit = nil

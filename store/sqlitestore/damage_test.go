@@ -16,7 +16,7 @@ import (
 )
 
 // damagedStore opens a store in whose file the page with the record "damaged"
-// is no page any more. The page of the record "whole" is another one.
+// is destroyed. The record "whole" is on another page.
 func damagedStore(t *testing.T, path string) *sqlitestore.Store {
 	t.Helper()
 	s := open(t, path)
@@ -47,8 +47,8 @@ func damagedStore(t *testing.T, path string) *sqlitestore.Store {
 	return open(t, path)
 }
 
-// TestDamagedPagesAreTold proves that what lies on a page that is damaged fails,
-// read or written, with what to do, and that all else goes on.
+// TestDamagedPagesAreTold proves that reads and writes of records on a damaged
+// page fail with an error that says what to do, and that all else goes on.
 func TestDamagedPagesAreTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := damagedStore(t, path)

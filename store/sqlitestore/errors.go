@@ -23,7 +23,7 @@ func (e *sqliteError) Error() string { return fmt.Sprintf("%s (%d)", e.text, e.c
 // failed returns the error for the result code of a call that failed.
 func (c *conn) failed(rc int32) error {
 	text := libc.GoString(sqlite3.Xsqlite3_errstr(c.tls, rc))
-	// The connection knows more, if it was its last call that failed.
+	// The connection has a better text, if its last call is the one that failed.
 	if c.db != 0 && sqlite3.Xsqlite3_extended_errcode(c.tls, c.db) == rc {
 		text = libc.GoString(sqlite3.Xsqlite3_errmsg(c.tls, c.db))
 	}
@@ -42,8 +42,8 @@ func code(err error) int {
 	return 0
 }
 
-// failed returns the error of a call that met err. A damaged file does not repair
-// itself, so trying again is no help.
+// failed returns the error of a call that failed with err. A damaged file does
+// not repair itself, so trying again does not help.
 func (s *Store) failed(err error) error {
 	if !damaged(err) {
 		return unavailable(err)
@@ -51,20 +51,20 @@ func (s *Store) failed(err error) error {
 	return fmt.Errorf("sqlitestore: %w: %w", store.ErrCorrupt, damage(s.path, err))
 }
 
-// damaged reports whether an error means that the file is not what SQLite wrote.
+// damaged reports whether an error means that the file is damaged.
 func damaged(err error) bool {
 	c := code(err) & 0xff
 	return c == sqlite3.SQLITE_CORRUPT || c == sqlite3.SQLITE_NOTADB
 }
 
 func damage(path string, err error) error {
-	return fmt.Errorf("%s is damaged: stop the program, keep a copy of the file and of those beside it, and restore it from a backup or with the command .recover of sqlite3: %w", path, err)
+	return fmt.Errorf("%s is damaged: stop the program, keep a copy of the file and of its -wal and -shm files, and restore it from a backup or with the .recover command of sqlite3: %w", path, err)
 }
 
 func busy(err error) bool { return code(err)&0xff == sqlite3.SQLITE_BUSY }
 
-// patiently repeats f while somebody else is in its way, for at most wait, or
-// until ctx ends.
+// patiently repeats f while the database is busy, for at most wait, or until
+// ctx ends.
 func patiently(ctx context.Context, wait time.Duration, f func() error) error {
 	const longest = 16 * time.Millisecond
 	err := f()

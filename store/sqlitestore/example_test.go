@@ -13,7 +13,7 @@ import (
 )
 
 // Programs hand the store to stay.New. This one uses it by itself: it writes,
-// starts anew and finds what it wrote.
+// starts again and finds its record.
 func Example() {
 	dir, err := os.MkdirTemp("", "example")
 	if err != nil {
@@ -67,7 +67,7 @@ func ExampleShared() {
 	defer func() { _ = os.RemoveAll(dir) }()
 	path := filepath.Join(dir, "app.db")
 
-	for range 2 { // in life, each is in a process of its own
+	for range 2 { // in production, each is in a separate process
 		s, err := sqlitestore.Open(path, sqlitestore.Shared())
 		if err != nil {
 			log.Fatal(err)

@@ -88,8 +88,8 @@ func (s *Store) DuringCommit(f func() error) error {
 	return nil
 }
 
-// TrustFolder makes the store take the names in its folder for what they are, as
-// it does by itself when the folder has not changed for some seconds.
+// TrustFolder makes the store trust the names in its folder, as it does by
+// itself when the folder has not changed for some seconds.
 func (s *Store) TrustFolder() {
 	if folder, known := lookAtFolder(s.place.folder); known {
 		s.place.quiet.Store(&quiet{folder, time.Now().Add(time.Hour)})

@@ -14,7 +14,7 @@ import (
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
-// filler writes to keys that are nobody else's, and knows what they hold.
+// filler writes to keys of its own, and knows their values.
 type filler struct {
 	t        *testing.T
 	store    *sqlitestore.Store
@@ -62,9 +62,9 @@ func (f *filler) check(s *sqlitestore.Store, key string) {
 }
 
 // TestFullDatabaseUnderLoad proves for several writers at once that a database
-// without room takes what fits and rejects the rest whole, that reads go on,
-// and that every write succeeds from the moment on in which there is room,
-// without the store being opened again.
+// without room takes the groups that fit and rejects the others whole, that
+// reads go on, and that every write succeeds once there is room, without
+// reopening the store.
 //
 // Proves C2, C5.
 func TestFullDatabaseUnderLoad(t *testing.T) {
@@ -115,7 +115,7 @@ func TestFullDatabaseUnderLoad(t *testing.T) {
 				}
 			}
 		})
-		// SQLite takes what the file has for the least.
+		// SQLite takes the size of the file as the minimum.
 		if _, err := s.Pragma("max_page_count = 1"); err != nil {
 			t.Fatal(err)
 		}

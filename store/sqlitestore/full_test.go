@@ -16,7 +16,7 @@ import (
 
 // TestFullDatabase proves that a group for which there is no room is rejected
 // alone, that nothing of it is left, and that the store goes on as soon as
-// there is room, without being opened again.
+// there is room, without being reopened.
 //
 // Proves C2.
 func TestFullDatabase(t *testing.T) {

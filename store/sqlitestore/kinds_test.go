@@ -16,7 +16,7 @@ import (
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
-// modes returns the modes of what lies in a folder, by name.
+// modes returns the modes of the files in a folder, by name.
 func modes(t *testing.T, dir string) map[string]fs.FileMode {
 	t.Helper()
 	all := map[string]fs.FileMode{}
@@ -34,9 +34,9 @@ func modes(t *testing.T, dir string) map[string]fs.FileMode {
 	return all
 }
 
-// TestOtherKindsOfFilesAreLeftAlone proves that what is no database of ours is
-// refused before anything is made or changed: its content, its mode, and what
-// lies beside it.
+// TestOtherKindsOfFilesAreLeftAlone proves that a file that is not a database
+// of ours is refused before anything is created or changed: its content, its
+// mode, and the files beside it.
 func TestOtherKindsOfFilesAreLeftAlone(t *testing.T) {
 	device := func(path string) error {
 		if os.Geteuid() != 0 {
@@ -114,9 +114,9 @@ func TestDeviceItselfIsRefused(t *testing.T) {
 	}
 }
 
-// TestOtherKindsOfFilesBeside proves that what lies where a file of the database
-// belongs is neither used nor changed unless it is a plain file: a link there
-// leads to somebody else's.
+// TestOtherKindsOfFilesBeside proves that anything but a regular file under the
+// name of a database file is neither used nor changed: a link there points to
+// another file.
 func TestOtherKindsOfFilesBeside(t *testing.T) {
 	for _, suffix := range []string{".lock", "-wal", "-shm", "-journal"} {
 		t.Run(suffix, func(t *testing.T) {

@@ -28,7 +28,7 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 	case forbidden(err):
 		return nil, unwritable(path, err)
 	case err != nil:
-		return nil, fmt.Errorf("sqlitestore: the lock file beside %s: %w", path, err)
+		return nil, fmt.Errorf("sqlitestore: opening the lock file of %s: %w", path, err)
 	}
 	if err = acquire(f, path, shared, wait); err == nil {
 		err = adaptModes(path)
@@ -40,7 +40,8 @@ func own(path string, shared bool, wait time.Duration) (*os.File, error) {
 }
 
 func acquire(f *os.File, path string, shared bool, wait time.Duration) error {
-	// Nothing tells us when a lock is released, so we try again and again.
+	// The system does not report when a lock is released, so own tries again and
+	// again.
 	again := time.NewTicker(10 * time.Millisecond)
 	defer again.Stop()
 	for end := time.Now().Add(wait); ; <-again.C {
@@ -63,8 +64,8 @@ func inUse(path string, shared bool) error {
 	return fmt.Errorf("sqlitestore: %s is already open, in this process or another: close it there, or open it with Shared everywhere: %w", path, store.ErrUnavailable)
 }
 
-// resolve returns an absolute path without symbolic links: the lock and the
-// log lie beside the file, so two names of one file must lead to one place.
+// resolve returns an absolute path without symbolic links: the lock and the log
+// are beside the file, so two names of one file must resolve to one path.
 func resolve(abs string) (string, error) {
 	// On Windows this also turns short names into long ones.
 	target, err := filepath.EvalSymlinks(abs)
@@ -75,7 +76,7 @@ func resolve(abs string) (string, error) {
 		return "", fmt.Errorf("sqlitestore: %w", err)
 	}
 	if info, e := os.Lstat(abs); e == nil && info.Mode()&os.ModeSymlink != 0 {
-		return "", fmt.Errorf("sqlitestore: %s is a link that leads nowhere: %w", abs, err)
+		return "", fmt.Errorf("sqlitestore: %s is a symbolic link whose target does not exist: %w", abs, err)
 	}
 	dir, err := filepath.EvalSymlinks(filepath.Dir(abs))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -87,9 +88,9 @@ func resolve(abs string) (string, error) {
 	return filepath.Join(dir, filepath.Base(abs)), nil
 }
 
-// inspect refuses a file that is no database, and a database that has another
-// name, except by symbolic links: under each name it would have a separate
-// owner and a separate log.
+// inspect refuses a file that cannot be a database, and a database that has
+// another name, except by symbolic links: under each name it would have a
+// separate owner and a separate log.
 func inspect(path string) error {
 	info, err := os.Stat(path)
 	switch {
@@ -98,16 +99,16 @@ func inspect(path string) error {
 	case info.IsDir():
 		return fmt.Errorf("sqlitestore: %s is a folder: name a file in it", path)
 	case !info.Mode().IsRegular():
-		return fmt.Errorf("sqlitestore: %s is no regular file: give Stay a file of its own", path)
+		return fmt.Errorf("sqlitestore: %s is not a regular file: open a file that only Stay uses", path)
 	}
 	n, err := links(path)
 	switch {
 	case err != nil:
 		return fmt.Errorf("sqlitestore: %w", err)
 	case n > 1:
-		return fmt.Errorf("sqlitestore: %s has %d names (hard links), but its lock and its log go by one: remove the other names, and keep the one it was open under", path, n)
+		return fmt.Errorf("sqlitestore: %s has %d names (hard links), but the names of its lock and its log follow from one: remove the other names, and keep the one under which it was open", path, n)
 	case mounted(path):
-		return fmt.Errorf("sqlitestore: %s is mounted by itself, but its lock and its log lie beside it: mount its folder instead", path)
+		return fmt.Errorf("sqlitestore: %s is mounted as a single file, but its lock and its log must be in the same folder: mount the folder instead", path)
 	}
 	return nil
 }
@@ -116,7 +117,7 @@ func inspect(path string) error {
 const newMode fs.FileMode = 0o600
 
 // adaptModes derives the mode of the files beside the database from the
-// database's own mode, whoever made them: the log holds what the database
+// database's own mode, whoever created them: the log holds what the database
 // holds, and anyone who can open the lock can keep everybody out. A database
 // that does not exist yet gets the mode of the lock (see sourceOf).
 func adaptModes(path string) error {
@@ -152,7 +153,7 @@ func adaptMode(name string, mode fs.FileMode) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("sqlitestore: the mode of %s must be %v, as follows from the database's: %w", name, mode, err)
+		return fmt.Errorf("sqlitestore: the mode of %s must be %v, because it follows the database's: %w", name, mode, err)
 	}
 	return nil
 }

@@ -11,26 +11,27 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// SQLite lays a log over whatever database lies beside it. If a backup was put
-// in the place of the database and the log of a crash is still there, the
-// restore is undone, or a mixture of both is read. So database and log bear a
-// mark, by which Open can tell that they do not belong together.
+// SQLite applies a log to any database beside it. If a backup has replaced the
+// database and the log of a crash is still there, SQLite undoes the restore, or
+// reads a mixture of both. So database and log have a mark, from which Open can
+// tell that they do not belong together.
 //
-// The mark is a row that names itself and the one before it. A new mark is set
-// only over one that is in the database file for sure: it was read, then all of
-// the log was moved into the file, and it is still the same. So whatever has
-// reached the file since, and however a crash left it, the file has one of the
-// two that the row names as the log has it. A mark is set before the first change
-// of a store, and moved into the file at once, for copies from before; and with
-// the first change after the log has begun anew, so that the log has the row.
+// The mark is a row that names itself and the mark before it. A new mark
+// replaces one only if that one is certainly in the database file: it was read,
+// then all of the log was moved into the file, and it is still the same. So the
+// file has one of the two marks that the row in the log names, whatever has
+// reached the file since and however a crash left it. A store sets a mark
+// before its first change and moves it into the file at once, so that the file
+// differs from older copies. It sets another mark with the first change after
+// the log begins from its start again, so that the log has the row.
 //
-// The row also says what the schema cookie of the database was. Copies that
-// SQLite makes have one of their own.
+// The row also has the schema cookie of the database. Copies that SQLite makes
+// have a different one.
 //
-// A log without the row, of an earlier version for example, is taken.
+// A log without the row, for example from an earlier version, is accepted.
 type mark struct {
 	before, self uint64
-	schema       uint32 // what it was, or is by now more
+	schema       uint32 // what it was; it may be greater by now
 }
 
 const (
@@ -46,9 +47,9 @@ const (
 	schemaOf = `PRAGMA schema_version`
 )
 
-// markPrefix is how a row is found in a page. All rows are of one length, so
-// that a new one takes the place of the old one to the byte, and part of a page
-// that is written is the one or the other.
+// markPrefix finds a row in a page. All rows have the same length, so that a
+// new row replaces the old one byte by byte, and a page that is written in part
+// has one or the other.
 const (
 	markPrefix = "stay log "
 	markFormat = markPrefix + "%016x %016x %08x"
@@ -78,7 +79,7 @@ func (m mark) next(schema uint32) mark {
 	return mark{before: m.self, self: binary.BigEndian.Uint64(random[:]), schema: schema}
 }
 
-// view is what a connection sees of the mark, through the log.
+// view is the mark as a connection sees it, through the log.
 type view struct {
 	mark   mark
 	marked bool
@@ -119,8 +120,7 @@ func (c *conn) one(text string) (value arg, err error) {
 	return value, r.close()
 }
 
-// ownLog returns an error unless the log belongs to the database, as far as can
-// be told.
+// ownLog returns an error if the log certainly does not belong to the database.
 func (c *conn) ownLog(path string) error {
 	if !hasLog(path) {
 		return nil
@@ -139,19 +139,19 @@ func (c *conn) ownLog(path string) error {
 		case err != nil:
 			return err
 		case again == v:
-			return fmt.Errorf("sqlitestore: %s-wal is the log of another database than %s, which was put in the place of the one that had it: "+
-				"to go on with %s as it is, remove %s-wal and %s-shm while no program has it open; else put the database back that the log belongs to",
+			return fmt.Errorf("sqlitestore: %s-wal is the log of another database than %s, which replaced it: "+
+				"to use %s as it is, remove %s-wal and %s-shm while no program has it open; otherwise put back the database that the log belongs to",
 				path, path, path, path, path)
 		}
 	}
 	return nil
 }
 
-// belongs reports whether the database file may be what lies below the view.
+// belongs reports whether the log of the view may belong to the database file.
 func (c *conn) belongs(v view) (bool, error) {
 	h, err := c.header()
 	if err != nil || !h.valid || h.schema == 0 {
-		return err == nil, err // a power cut may have left it so, or all is in the log
+		return err == nil, err // after a power cut, or if everything is still in the log
 	}
 	if h.schema < v.mark.schema || h.schema > v.schema {
 		return false, nil
@@ -168,9 +168,9 @@ func (c *conn) belongs(v view) (bool, error) {
 	return !ok || m.self == v.mark.self || m.self == v.mark.before, nil
 }
 
-// markStart marks the database before the first change that a store makes in it,
-// and returns the connection, nil if it broke. The mark is a help and no need: on
-// a full disk, or while others write, there is none.
+// markStart marks the database before the first change that a store makes in
+// it, and returns the connection, nil if it broke. The mark is optional: on a
+// full disk, or while others write, there is none.
 func (s *Store) markStart(ctx context.Context, c *conn) *conn {
 	s.started = true
 	base := s.moveLog(ctx)
@@ -187,7 +187,7 @@ func (s *Store) markStart(ctx context.Context, c *conn) *conn {
 	return c
 }
 
-// markNow sets a mark in a transaction of its own.
+// markNow sets a mark in a separate transaction.
 func (c *conn) markNow(base *view) error {
 	if _, err := c.exec(beginWrite); err != nil {
 		return err
@@ -211,8 +211,8 @@ func (c *conn) addMark(schema uint32) error {
 	return c.run(fmt.Sprintf(fillMark, mark{}.next(schema)))
 }
 
-// moveLog moves all of the log into the database file and returns what was seen
-// of the mark before, which is in the file then: nil if something fails.
+// moveLog moves all of the log into the database file and returns the mark that
+// was seen before, which the file has afterwards; nil if something fails.
 func (s *Store) moveLog(ctx context.Context) *view {
 	seen := s.view(ctx)
 	c, err := s.keeper.take(ctx)
@@ -226,9 +226,8 @@ func (s *Store) moveLog(ctx context.Context) *view {
 	return seen
 }
 
-// setMark sets a mark over the one that was seen, if that is still there. It is
-// called in a transaction. Page 1, by which the log says which tables there
-// are, becomes part of it.
+// setMark replaces the mark that was seen, if it is still there. It is called
+// in a transaction. It writes page 1 too, so that the log names the tables.
 func (c *conn) setMark(base *view) error {
 	if !base.marked {
 		return nil
@@ -243,7 +242,7 @@ func (c *conn) setMark(base *view) error {
 	return err
 }
 
-// view returns what is seen of the mark, nil if it cannot be read.
+// view returns the mark as the connection sees it, nil if it cannot be read.
 func (s *Store) view(ctx context.Context) *view {
 	c, err := s.keeper.take(ctx)
 	if err != nil {

@@ -37,7 +37,7 @@ func bump(t *testing.T, s *sqlitestore.Store, value string) {
 	apply(t, s, store.Write{Key: "k", Base: r.Revision, Value: []byte(value)})
 }
 
-// fillLog writes so much that the log begins anew.
+// fillLog writes so much that the log begins from its start again.
 func fillLog(t *testing.T, s *sqlitestore.Store) {
 	t.Helper()
 	for range 9 {
@@ -158,9 +158,9 @@ func TestLogOfAnotherDatabase(t *testing.T) {
 	refused(t, mixed, []string{mixed + "-wal", "another database"})
 }
 
-// TestOwnLogIsTaken proves that a log that is the database's own is never
-// refused: whatever was going on when it was copied, as a crash leaves it, what
-// was changed by hand, and which version wrote it.
+// TestOwnLogIsTaken proves that the database's own log is never refused:
+// whatever was going on when a crash left it, whatever was changed by hand, and
+// whichever version wrote it.
 func TestOwnLogIsTaken(t *testing.T) {
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, meanwhile := range map[string]func(t *testing.T, s *sqlitestore.Store, path string){

@@ -17,10 +17,10 @@ import (
 // mountedPath tells the child of TestMountedDatabases what its parent has open.
 const mountedPath = "SQLITESTORE_TEST_MOUNT"
 
-// TestMountedDatabases proves that a database whose folder is mounted elsewhere
-// too has one lock for all places, and that one that is mounted without its
-// folder is refused, by sole owners and by those who share. The child mounts
-// them in a name space that ends with it: no mount is left.
+// TestMountedDatabases proves that a database whose folder is mounted at
+// several places has one lock for all of them, and that a database mounted
+// without its folder is refused, by sole owners and by shared stores. The child
+// mounts them in a name space that ends with it: no mount is left.
 //
 // Proves C5.
 func TestMountedDatabases(t *testing.T) {
@@ -72,6 +72,6 @@ func openMounted(t *testing.T, path string) {
 	inFolder := filepath.Join(folder, filepath.Base(path))
 	refused(t, inFolder, []string{inFolder, "already open"}, now)
 	refused(t, inFolder, []string{inFolder, "sole owner"}, now, sqlitestore.Shared())
-	refused(t, alone, []string{alone, "mount its folder"}, now)
-	refused(t, alone, []string{alone, "mount its folder"}, now, sqlitestore.Shared())
+	refused(t, alone, []string{alone, "mount the folder"}, now)
+	refused(t, alone, []string{alone, "mount the folder"}, now, sqlitestore.Shared())
 }

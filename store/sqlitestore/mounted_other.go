@@ -2,6 +2,6 @@
 
 package sqlitestore
 
-// mounted reports whether a file is mounted by itself, which is possible only
-// on Linux.
+// mounted reports whether a file is mounted as a single file, which is possible
+// only on Linux.
 func mounted(string) bool { return false }

@@ -14,7 +14,7 @@ import (
 )
 
 // TestHardLinksAreRefused proves that a database with two names is not opened
-// under either: each would have a lock and a log of its own. Who has it open
+// under either: each would have its own lock and log. A store that has it open
 // already is not disturbed, in whatever way it was opened.
 //
 // Proves C5.
@@ -80,8 +80,8 @@ func TestHardLinkOfAnotherProcess(t *testing.T) {
 	refused(t, link, []string{link, "2 names"})
 }
 
-// TestOneLockForAllNames proves that names that lead through links to folders
-// and files lead to one lock, for sole owners and for those who share.
+// TestOneLockForAllNames proves that names through links to folders and files
+// have one lock, for sole owners and for shared stores.
 func TestOneLockForAllNames(t *testing.T) {
 	dir := t.TempDir()
 	target := filepath.Join(dir, "real")
@@ -137,15 +137,15 @@ func perm(t *testing.T, name string) os.FileMode {
 	return info.Mode().Perm()
 }
 
-// TestModesFollowTheDatabase proves that a new database is its owner's alone
-// whatever stands beside it, that one that is there keeps the mode that it was
-// given, and that the log is as private as the database is.
+// TestModesFollowTheDatabase proves that only its owner can read a new
+// database, whatever files are beside it, that an existing database keeps its
+// mode, and that the log is as private as the database.
 func TestModesFollowTheDatabase(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("files have no mode on Windows")
 	}
 	for name, c := range map[string]struct {
-		database, beside os.FileMode // 0 = not there
+		database, beside os.FileMode // 0 = no such file
 		want, lock       os.FileMode
 	}{
 		"nothing is there":                   {0, 0, 0o600, 0o600},

@@ -53,8 +53,8 @@ func TestOpenRefusesPaths(t *testing.T) {
 	}
 }
 
-// TestOpenTakesAnyName proves that what has a meaning in a URI has none in a
-// path, and that relative paths are those of the process.
+// TestOpenTakesAnyName proves that characters with a meaning in a URI have none
+// in a path, and that relative paths are relative to the process's folder.
 func TestOpenTakesAnyName(t *testing.T) {
 	t.Chdir(t.TempDir())
 	for _, name := range []string{"plain", "a b+c%20d.db", "./file:x#y&z=1", "ünï'cødé"} {
@@ -107,7 +107,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 					t.Fatal(err)
 				}
 			},
-			[]string{"not a SQLite database", "file of its own"},
+			[]string{"not a SQLite database", "file that only Stay uses"},
 		},
 		"a short text": {
 			func(t *testing.T, path string) {
@@ -119,7 +119,7 @@ func TestForeignFilesAreRefused(t *testing.T) {
 		},
 		"another program's": {
 			func(t *testing.T, path string) { execute(t, path, "CREATE TABLE people (name)") },
-			[]string{"another program", "file of its own"},
+			[]string{"another program", "file that only Stay uses"},
 		},
 		"a newer version's": {
 			func(t *testing.T, path string) {
@@ -167,7 +167,7 @@ func execute(t *testing.T, path, statement string) {
 }
 
 // TestSoleOwner proves that a file has one owner or several that share it,
-// never both, whatever names it is opened by.
+// never both, under whatever names it is opened.
 //
 // Proves C5.
 func TestSoleOwner(t *testing.T) {
@@ -247,7 +247,7 @@ func TestDanglingLinkIsRefused(t *testing.T) {
 	if err := os.Symlink(filepath.Join(dir, "gone.db"), link); err != nil {
 		t.Fatal(err)
 	}
-	refused(t, link, []string{link, "leads nowhere"})
+	refused(t, link, []string{link, "whose target does not exist"})
 }
 
 // TestSettings proves that commits are synced to the disk, which no test sees
@@ -272,8 +272,9 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestOpenAtOnce proves that of several who open a file that is not there yet,
-// one creates it and nobody takes it for a database of another program.
+// TestOpenAtOnce proves that of several stores that open a file that does not
+// exist yet, one creates it and none takes it for a database of another
+// program.
 func TestOpenAtOnce(t *testing.T) {
 	for i := range 30 {
 		path := filepath.Join(t.TempDir(), "app.db")

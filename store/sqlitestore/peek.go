@@ -11,18 +11,18 @@ import (
 	"syscall"
 )
 
-// A header is what the first bytes of a database file say.
+// A header has the fields at the beginning of a database file.
 type header struct {
-	size int // of what was read; 0 = the file is empty
+	size int // of the read bytes; 0 = the file is empty
 
 	valid       bool   // it is a SQLite database
 	schema      uint32 // grows with every change of tables, indexes and triggers
-	application uint32 // whose it is
+	application uint32 // the application id
 }
 
 const headerSize = 100
 
-// header reads the header of the database file itself, whatever is in the log.
+// header reads the header of the database file itself, without the log.
 func (c *conn) header() (header, error) {
 	b, err := c.readRaw(0, headerSize)
 	if err != nil || len(b) < headerSize {
@@ -36,9 +36,10 @@ func (c *conn) header() (header, error) {
 	}, nil
 }
 
-// peek refuses a file that is surely not ours, and one that may not be written,
-// before anything is made beside it. It takes no lock and changes nothing. What
-// it lets pass is looked at once more, log included, when the lock is held.
+// peek refuses a file that is certainly not ours, and one that may not be
+// written, before Open creates files beside it. It takes no lock and changes
+// nothing. Open checks the file once more, log included, when it holds the
+// lock.
 func peek(path string) error {
 	if err := inspectBeside(path); err != nil || !exists(path) {
 		return err
@@ -56,17 +57,17 @@ func peek(path string) error {
 		return nil
 	case !h.valid:
 		if hasLog(path) {
-			return nil // a power cut may have left it so, and the log mends it
+			return nil // after a power cut; the log repairs it
 		}
 		return notADatabase(path)
 	case h.application != 0 || h.schema != 0:
 		return anotherPrograms(path)
 	}
-	return nil // one whose tables have not left the log
+	return nil // the tables may still be only in the log
 }
 
-// exists reports whether there is a file. Of one that may not be seen, opening
-// it tells more.
+// exists reports whether there is a file. If the file may not be seen, opening
+// it returns the better error.
 func exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, fs.ErrNotExist)
@@ -85,8 +86,9 @@ func hasLog(path string) bool {
 	return err == nil && binary.BigEndian.Uint32(magic[:])&^1 == 0x377f0682
 }
 
-// inspectBeside refuses what is no plain file where a file of the database
-// belongs. Through a link, SQLite or the lock would change somebody else's.
+// inspectBeside refuses anything that is not a regular file under the name of a
+// file of the database. Through a link, SQLite or the lock would change another
+// file.
 func inspectBeside(path string) error {
 	for _, name := range []string{lockName(path), path + "-wal", path + "-shm", path + "-journal"} {
 		info, err := os.Lstat(name)
@@ -95,25 +97,25 @@ func inspectBeside(path string) error {
 		case err != nil:
 			return fmt.Errorf("sqlitestore: %w", err)
 		case !info.Mode().IsRegular():
-			return fmt.Errorf("sqlitestore: %s is no regular file, and a file of the database %s belongs there: remove it", name, path)
+			return fmt.Errorf("sqlitestore: %s is not a regular file, but the database %s needs a file of that name: remove it", name, path)
 		}
 	}
 	return nil
 }
 
 func notADatabase(path string) error {
-	return fmt.Errorf("sqlitestore: %s is not a SQLite database: give Stay a file of its own", path)
+	return fmt.Errorf("sqlitestore: %s is not a SQLite database: open a file that only Stay uses", path)
 }
 
 func anotherPrograms(path string) error {
-	return fmt.Errorf("sqlitestore: %s is a database of another program: give Stay a file of its own", path)
+	return fmt.Errorf("sqlitestore: %s is a database of another program: open a file that only Stay uses", path)
 }
 
 func unwritable(path string, err error) error {
 	return fmt.Errorf("sqlitestore: %s cannot be opened for writing: the file, its folder and the files beside it must be writable: %w", path, err)
 }
 
-// forbidden reports whether an error means that something may not be written.
+// forbidden reports whether an error means that a file may not be written.
 func forbidden(err error) bool {
 	return errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS)
 }

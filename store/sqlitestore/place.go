@@ -12,26 +12,26 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A place is where the database lies: the names by which it is opened, and
-// which files they led to when it was.
+// A place is the location of the database: the names with which it was opened,
+// and the files that they named then.
 //
 // A file that is removed, renamed or replaced stays open, so SQLite goes on
-// writing to it, and nobody would find there again what was acknowledged. So
-// the names are looked at before each call, after each commit, before that is
-// acknowledged, and around the opening of each connection.
+// writing to it, and acknowledged changes would be lost. So the store checks
+// the names before each call, after each commit and before it is acknowledged,
+// and around the opening of each connection.
 //
-// To look at a name takes a third of a small read, and a commit looks twice.
-// But as long as a folder stays as it was, so do the names in it.
+// Checking a name takes a third of the time of a small read, and a commit
+// checks twice. But as long as a folder is unchanged, so are the names in it.
 type place struct {
-	names  []name // none until the database is open
+	names  []name // empty until the database is open
 	folder string
 	quiet  atomic.Pointer[quiet]
 }
 
-// quiet is what the folder was when all files were there.
+// quiet is the state of the folder when all files were there.
 type quiet struct {
 	folder folderState
-	until  time.Time // all are looked at once in a while: one may be mounted over
+	until  time.Time // all are checked once in a while: one may be mounted over
 }
 
 const quietTime = time.Second
@@ -51,11 +51,12 @@ const (
 	roleLock
 )
 
-// beside is how many names lie in one folder. What follows may lie elsewhere.
+// beside is the number of names in one folder. The names after these may be in
+// other folders.
 const beside = 4
 
-// note takes note of the files that lie there. The name that Open was given may
-// be a link, and a restart follows it.
+// note records the files of the database. The name that Open got may be a link,
+// and a restart follows it.
 func (p *place) note(given, path string) error {
 	names := make([]name, 0, beside+1)
 	names = append(names, name{path: path}, name{path: path + "-wal", what: roleLog},
@@ -73,7 +74,7 @@ func (p *place) note(given, path string) error {
 	return nil
 }
 
-// check returns an error that says what to do unless all files are there.
+// check returns an error that says what to do, nil if all files are there.
 func (p *place) check() error {
 	if len(p.names) == 0 {
 		return nil
@@ -92,7 +93,7 @@ func (p *place) check() error {
 	return nil
 }
 
-// look looks at the names from one on.
+// look checks the names, beginning with the given one.
 func (p *place) look(from int) error {
 	for i := from; i < len(p.names); i++ {
 		n := &p.names[i]
@@ -103,11 +104,11 @@ func (p *place) look(from int) error {
 	return nil
 }
 
-// A lostError says that a name leads to another file than the one that is open,
-// or to none.
+// A lostError means that a name belongs to another file than the open one, or
+// to none.
 type lostError struct {
 	name  name
-	cause error // of not seeing it; nil = another file is there
+	cause error // why it cannot be seen; nil = another file is there
 }
 
 func (e *lostError) Error() string {
@@ -118,25 +119,26 @@ func (e *lostError) Error() string {
 	case e.cause != nil:
 		how = "cannot be seen (" + e.cause.Error() + ")"
 	}
-	var what, mend string
+	var what, fix string
 	switch e.name.what {
 	case roleDatabase:
-		what, mend = "database", "a restart would not find what is stored now: put the file back where it was, or stop the program and start it again with what is there"
+		what, fix = "database", "a restart would not find what is stored now: put the file back where it was, or restart the program to use the file that is there now"
 	case roleLog:
-		what, mend = "log", "a restart would not find what was stored last: put the file back where it was; if it is gone, close the store, which then saves what it can, and start the program again"
+		what, fix = "log", "a restart would not find the latest changes: put the file back where it was; if it is lost, close the store, which then saves what it can, and restart the program"
 	case roleIndex:
-		what, mend = "index of the log", "other processes would not see what is stored now: stop the program, all processes of it, and start it again"
+		what, fix = "index of the log", "other processes would not see what is stored now: stop all processes of the program, and start it again"
 	case roleLock:
-		what, mend = "lock", "others could open the database beside this store: stop the program, all processes of it, and start it again"
+		what, fix = "lock", "another process could open the database at the same time: stop all processes of the program, and start it again"
 	}
-	return fmt.Sprintf("sqlitestore: %s %s while the store had it open as its %s: %s", e.name.path, how, what, mend)
+	return fmt.Sprintf("sqlitestore: %s %s while the store had it open as its %s: %s", e.name.path, how, what, fix)
 }
 
 // Unwrap makes it store.ErrUnavailable.
 func (e *lostError) Unwrap() error { return store.ErrUnavailable }
 
-// saves reports whether closing the database may still save what is in a log
-// that has no name any more: whoever opened the database since has made another.
+// saves reports whether closing the database may still save the changes in a
+// log that has no name any more. A process that opened the database since has
+// made another log.
 func (e *lostError) saves() bool {
 	return e.name.what == roleLog && errors.Is(e.cause, fs.ErrNotExist)
 }
@@ -153,9 +155,9 @@ func (s *Store) hold() error {
 	}))
 }
 
-// settleDown takes note of where the database lies, now that it is complete.
+// settleDown records the place of the database, now that all its files exist.
 func (s *Store) settleDown(given string) error {
-	// What reads has the log and its index open from then on.
+	// A connection that has read keeps the log and its index open.
 	if err := patiently(context.Background(), busyWait, func() error {
 		_, err := s.holder.number(getFloor)
 		return err
@@ -168,8 +170,8 @@ func (s *Store) settleDown(given string) error {
 	return nil
 }
 
-// giveUp closes a database that is not opened after all. What a log holds stays
-// as it is: it may be another program's.
+// giveUp closes a database that is not opened after all. It does not touch the
+// log: it may be another program's.
 func (s *Store) giveUp() error {
 	err := s.writer.close()
 	if s.holder == nil {
@@ -181,9 +183,9 @@ func (s *Store) giveUp() error {
 	return errors.Join(err, s.holder.close())
 }
 
-// letGo closes the connection that holds the files, as the last one. If no other
-// process has the database open, SQLite moves the log into it then and removes
-// the log, by its name: it must not find files of others there.
+// letGo closes the connection that holds the files, as the last one. If no
+// other process has the database open, SQLite moves the log into it then and
+// removes the log, by its name: so that name must not belong to another file.
 func (s *Store) letGo() error {
 	lost := s.place.check()
 	var e *lostError

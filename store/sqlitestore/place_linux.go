@@ -5,15 +5,15 @@ import (
 	"time"
 )
 
-// folderState tells whether names in a folder may have changed: whatever
-// removes, renames or makes one sets the time at which the folder changed,
-// which nobody else can set.
+// folderState shows whether names in a folder may have changed: removing,
+// renaming or creating one sets the change time of the folder, which nothing
+// else can set back.
 type folderState struct {
 	identity
 	changed int64
 }
 
-// lookAtFolder returns the state of a folder; false if it cannot be told.
+// lookAtFolder returns the state of a folder; false if it cannot be read.
 func lookAtFolder(path string) (folderState, bool) {
 	var st syscall.Stat_t
 	if err := syscall.Stat(path, &st); err != nil {

@@ -4,7 +4,7 @@ package sqlitestore
 
 import "time"
 
-// folderState is nothing here: the files themselves are looked at.
+// folderState is empty here: the store checks the files themselves.
 type folderState struct{}
 
 func lookAtFolder(string) (folderState, bool) { return folderState{}, false }

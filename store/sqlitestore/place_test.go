@@ -56,10 +56,10 @@ func losses() map[string]loss {
 		"log removed":       {remove("-wal"), []string{dbName + "-wal", "removed", "close the store"}, true},
 		"log renamed":       {rename("-wal"), []string{dbName + "-wal", "renamed", "close the store"}, true},
 		"log replaced":      {replace("-wal"), []string{dbName + "-wal", "replaced", "put the file back"}, false},
-		"index removed":     {remove("-shm"), []string{dbName + "-shm", "removed", "stop the program"}, true},
-		"index replaced":    {replace("-shm"), []string{dbName + "-shm", "replaced", "stop the program"}, true},
-		"lock removed":      {remove(".lock"), []string{dbName + ".lock", "removed", "stop the program"}, true},
-		"lock replaced":     {replace(".lock"), []string{dbName + ".lock", "replaced", "stop the program"}, true},
+		"index removed":     {remove("-shm"), []string{dbName + "-shm", "removed", "stop all processes of the program"}, true},
+		"index replaced":    {replace("-shm"), []string{dbName + "-shm", "replaced", "stop all processes of the program"}, true},
+		"lock removed":      {remove(".lock"), []string{dbName + ".lock", "removed", "stop all processes of the program"}, true},
+		"lock replaced":     {replace(".lock"), []string{dbName + ".lock", "replaced", "stop all processes of the program"}, true},
 		"all removed": {func(dir string) error {
 			return errors.Join(remove("")(dir), remove("-wal")(dir), remove("-shm")(dir), remove(".lock")(dir))
 		}, []string{dbName, "removed"}, false},
@@ -67,7 +67,7 @@ func losses() map[string]loss {
 	}
 }
 
-// files returns what lies in a folder, by name.
+// files returns the files in a folder, by name.
 func files(t *testing.T, dir string) map[string]string {
 	t.Helper()
 	all := map[string]string{}
@@ -109,8 +109,8 @@ func unavailable(t *testing.T, s *sqlitestore.Store, words []string) {
 	}
 }
 
-// waitForClock waits until what happens in a folder has a later time than what
-// has happened there. The clock of a file system is coarse.
+// waitForClock waits until a change in a folder gets a later time than the
+// changes before. The clock of a file system is coarse.
 func waitForClock(t *testing.T, dir string) {
 	t.Helper()
 	changed := func(path string) int64 {
@@ -128,11 +128,11 @@ func waitForClock(t *testing.T, dir string) {
 	}
 }
 
-// TestLostFilesAreNoticed proves that nothing is acknowledged, read or made any
-// more once a file of an open store is not where it was, that closing such a
-// store changes no file that others may have put there, and that what was
-// acknowledged before is there again when the next one opens it, as far as
-// there are files that have it. Proves C5.
+// TestLostFilesAreNoticed proves that nothing is acknowledged, read or created
+// any more once a file of an open store is not where it was, that closing such
+// a store changes no file that others may have put there, and that the next
+// store that opens the database finds the changes acknowledged before, as far
+// as the files with them exist. Proves C5.
 func TestLostFilesAreNoticed(t *testing.T) {
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, l := range losses() {
@@ -206,9 +206,9 @@ func TestLostFilesOfIdleStores(t *testing.T) {
 	}
 }
 
-// TestLossDuringACommit proves that a commit is not acknowledged if the file was
-// moved away before it was synced, and that the store does not claim to know
-// what becomes of it: the file may be put back. Proves C2, C5.
+// TestLossDuringACommit proves that a commit is not acknowledged if the file
+// was moved away before it was synced, and that the store answers Unknown: the
+// file may be put back. Proves C2, C5.
 func TestLossDuringACommit(t *testing.T) {
 	dir := t.TempDir()
 	path, away := filepath.Join(dir, dbName), filepath.Join(dir, "away")

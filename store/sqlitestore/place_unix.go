@@ -8,11 +8,11 @@ import (
 	"syscall"
 )
 
-// identity tells a file from all others. The numbers of one that is open are
-// not given to another.
+// identity distinguishes a file from all others. No other file gets its numbers
+// while it is open.
 type identity struct{ device, inode uint64 }
 
-// identify returns which file a path leads to.
+// identify returns the identity of the file at a path.
 func identify(path string) (identity, error) {
 	var st syscall.Stat_t
 	for {

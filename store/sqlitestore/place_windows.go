@@ -1,7 +1,7 @@
 package sqlitestore
 
-// identity is nothing here: Windows lets nobody remove, rename or replace a file
-// that SQLite has open, nor one whose lock is held.
+// identity is empty here: Windows does not allow anybody to remove, rename or
+// replace a file that SQLite has open, or one whose lock is held.
 type identity struct{}
 
 func identify(string) (identity, error) { return identity{}, nil }

@@ -45,11 +45,11 @@ func (p *pool) put(c *conn) { p.slots <- c }
 
 // drop closes a connection that failed; the next caller opens another.
 func (p *pool) drop(c *conn) {
-	_ = c.close() // it is dropped because it does not work
+	_ = c.close() // it is dropped because it is broken
 	p.slots <- nil
 }
 
-// close closes every connection. Nobody may hold or take one any more.
+// close closes every connection. No caller may hold or take one any more.
 func (p *pool) close() error {
 	var errs []error
 	for range cap(p.slots) {

@@ -18,8 +18,8 @@ import (
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
-// children are what the test binary does instead of testing when a test
-// starts it again: each uses the database at path and reports on out.
+// children are the jobs of the test binary when a test starts it as another
+// process: each uses the database at path and reports on out.
 var children = map[string]func(path string, out io.Writer) error{
 	"hold":      childHold,
 	"write":     childWrite,
@@ -153,7 +153,7 @@ func TestKilledProcess(t *testing.T) {
 			}
 			var w, revision, count int
 			if _, err := fmt.Sscan(lines.Text(), &w, &revision, &count); err != nil {
-				continue // the line in which the child was killed
+				continue // the line during which the child was killed
 			}
 			counts[w], revisions[w] = count, revision
 		}
@@ -182,7 +182,7 @@ const (
 )
 
 // childIncrement adds to one record that other processes add to as well, and
-// takes part in creating, claiming and creating anew another.
+// takes part in creating, claiming and recreating another one.
 func childIncrement(path string, out io.Writer) error {
 	s, err := sqlitestore.Open(path, sqlitestore.Shared())
 	if err != nil {

@@ -7,10 +7,10 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 )
 
-// readRaw reads what the database file itself holds, without what the log lays
-// over it, and returns fewer bytes where the file ends. It reads through
-// SQLite's descriptor: to open and close the file by hand would drop the locks
-// that this process has on it.
+// readRaw reads the database file itself, without the log, and returns fewer
+// bytes at the end of the file. It reads through SQLite's descriptor: opening
+// and closing the file by hand would drop the locks that this process has on
+// it.
 func (c *conn) readRaw(offset int64, size int) ([]byte, error) {
 	out := c.tls.Alloc(pointerSize)
 	defer c.tls.Free(pointerSize)

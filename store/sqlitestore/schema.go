@@ -163,9 +163,9 @@ var statementText = [statements]string{
 // byHand are the triggers that make revisions grow when somebody deletes,
 // replaces or edits records in SQL, as operators do. SQL that does not mention
 // revisions would leave the old one with a new value, or let it come back with
-// a new record. Then a process that holds the old value would hear that nothing
-// has changed. The store's own connections have triggers switched off (see
-// conn.connect), so these cost it nothing.
+// a new record. Then a process that holds the old value would get the answer
+// that nothing has changed. The store's own connections have triggers switched
+// off (see conn.connect), so these cost it nothing.
 var byHand = []statement{onDelete, onReplace, onInsert, onMove, onUpdate}
 
 // prepare checks that the database is ours and creates what it lacks.
@@ -223,10 +223,10 @@ func (s *Store) create(c *conn) error {
 	if mode != "wal" {
 		return fmt.Errorf("sqlitestore: %s: SQLite cannot keep a write-ahead log there (journal mode %q): put the file on a local disk", s.path, mode)
 	}
-	// Also where nothing is lacking this tells whether the log can be written.
+	// Even if nothing is missing, this shows whether the log can be written.
 	switch _, err := c.exec(beginWrite); {
 	case len(lacks) == 0 && busy(err):
-		return nil // somebody else is writing
+		return nil // another process is writing
 	case err != nil:
 		return err
 	}
@@ -270,7 +270,7 @@ func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 	case application != applicationID:
 		return nil, false, anotherPrograms(s.path)
 	case version > schemaVersion:
-		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one knows %d): update the module or open another file", s.path, version, schemaVersion)
+		return nil, false, fmt.Errorf("sqlitestore: %s was written by a newer version of sqlitestore (schema %d, this one reads up to %d): update the module or open another file", s.path, version, schemaVersion)
 	case version != schemaVersion:
 		return nil, false, fmt.Errorf("sqlitestore: %s has the unknown schema %d: restore it from a backup or open another file", s.path, version)
 	case triggers < int64(len(byHand)):
@@ -279,7 +279,7 @@ func (s *Store) check(c *conn) (lacks []statement, fresh bool, err error) {
 	return nil, false, nil
 }
 
-// openError says what to do about an error that opening met.
+// openError adds to an error of opening what to do about it.
 func openError(path string, err error) error {
 	if err == nil || code(err) == 0 {
 		return err

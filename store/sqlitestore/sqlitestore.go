@@ -1,7 +1,7 @@
 // Package sqlitestore keeps Stay's records in one SQLite file, without cgo. It
-// is the store to begin with: there is nothing to install or run, and what it
-// answers as applied survives a crash of the process, a crash of the system and
-// a power cut.
+// is the store to begin with: there is nothing to install or run, and an
+// applied write survives a crash of the process, a crash of the system and a
+// power cut.
 //
 //	store, err := sqlitestore.Open("app.db")
 //
@@ -24,8 +24,8 @@
 // The names of the lock and of SQLite's log come from the name of the database,
 // so it must have exactly one. Symbolic links are followed, and folders may be
 // mounted anywhere and more than once. A file that has hard links, or that is
-// mounted by itself instead of with its folder (which can be detected on Linux
-// since 5.8), is refused.
+// mounted as a single file instead of with its folder (which can be detected on
+// Linux since 5.8), is refused.
 //
 // # Files
 //
@@ -43,7 +43,7 @@
 // Other programs may read the database, and change its table records in SQL,
 // also while stores have it open. Triggers then make revisions grow (C3), so
 // processes that share the file see such a change like any other. A sole owner
-// keeps states in memory and does not look: stop it first.
+// keeps states in memory and does not see changes: stop it first.
 package sqlitestore
 
 import (
@@ -150,8 +150,8 @@ func OwnerWait(d time.Duration) Option {
 // file has another owner that does not close it within [OwnerWait]. It fails
 // with a plain error that says what to do if the path is a DSN, or if the file
 // is not a database, cannot be written, has a second name, belongs to another
-// program, was written by a newer version of this package or lies beside the log
-// of another database. Such a file is not changed.
+// program, was written by a newer version of this package or has the log of
+// another database beside it. Such a file is not changed.
 func Open(path string, options ...Option) (*Store, error) {
 	cfg := config{wait: ownerWait}
 	for _, option := range options {
@@ -161,7 +161,7 @@ func Open(path string, options ...Option) (*Store, error) {
 		return nil, err
 	}
 	if cfg.maxSize != 0 && cfg.maxSize < minSize {
-		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the least useful size, %d bytes", cfg.maxSize, minSize)
+		return nil, fmt.Errorf("sqlitestore: MaxSize(%d) is below the minimum of %d bytes", cfg.maxSize, minSize)
 	}
 	given, err := filepath.Abs(path)
 	if err != nil {
@@ -227,8 +227,8 @@ func (s *Store) Features() store.Features { return s.features }
 // Close waits for calls under way, moves the log into the database and releases
 // the file. Calls that begin later are answered with [store.ErrClosed]. Later
 // calls of Close return what the first one returned. An error means that
-// closing a file failed, and nothing that was applied is lost, or that a file is
-// not where it was: then no file is changed that may belong to others.
+// closing a file failed, and no applied write is lost, or that a file is not
+// where it was: then Close changes no file that may belong to others.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.mu.Lock()

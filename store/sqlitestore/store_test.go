@@ -130,8 +130,8 @@ func TestLoadIsOneSnapshot(t *testing.T) {
 	group.Wait()
 }
 
-// TestResultsAreSeparate proves that what a caller appends to the revisions of
-// one result does not reach another's.
+// TestResultsAreSeparate proves that appending to the revisions of one result
+// does not change another result.
 func TestResultsAreSeparate(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	groups := []store.Group{
@@ -157,9 +157,9 @@ func TestResultsAreSeparate(t *testing.T) {
 	}
 }
 
-// TestCreateOverExpired proves that a record that has expired is no obstacle to
-// one of the same key, that the new one continues its revisions, and that a
-// live one is an obstacle.
+// TestCreateOverExpired proves that an expired record does not prevent a new
+// one under its key, that the new one continues its revisions, and that a live
+// record does prevent it.
 //
 // Proves C2, C3, C4.
 func TestCreateOverExpired(t *testing.T) {
@@ -187,8 +187,8 @@ func TestCreateOverExpired(t *testing.T) {
 	}
 }
 
-// TestBytesAreKept proves that the store keeps its own copy of what is handed
-// over and returns what nobody else writes to, with long and short values in
+// TestBytesAreKept proves that the store copies the slices that it gets and
+// returns slices that nobody else writes to, with long and short values in
 // turn, in one call and in several.
 //
 // Proves C6.

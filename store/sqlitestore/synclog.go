@@ -10,9 +10,8 @@ import (
 )
 
 // syncLog makes the content of the log durable. A process that was killed may
-// have left a commit there whose sync it did not live to see. SQLite takes such
-// a commit as complete, so it would be read and relied on until a power cut
-// takes it back.
+// have left a commit there before its sync. SQLite takes such a commit as
+// complete, so it would be read and relied on until a power cut removes it.
 //
 // Closing a file by hand drops the locks that this process has on it. SQLite
 // locks the database and the index of the log, never the log itself.

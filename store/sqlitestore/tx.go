@@ -11,8 +11,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// tx is what a write transaction knows while it is open. SQLite admits one
-// writer at a time, so what the transaction has read does not change under it.
+// tx is an open write transaction. SQLite admits one writer at a time, so
+// records that the transaction has read do not change.
 type tx struct {
 	conn *conn
 	now  time.Time
@@ -229,8 +229,8 @@ func (t *tx) saveFloor() error {
 	return err
 }
 
-// oneIsToBlame reports whether one group made a transaction fail because it did
-// not fit, so that the others may succeed without it.
+// oneIsToBlame reports whether one group may have made a transaction fail
+// because it did not fit, so that the others may succeed without it.
 func oneIsToBlame(err error) bool {
 	switch code(err) & 0xff {
 	case sqlite3.SQLITE_FULL, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_NOMEM:
@@ -239,7 +239,7 @@ func oneIsToBlame(err error) bool {
 	return false
 }
 
-// errUnsettled means that nobody knows whether a transaction was committed.
+// errUnsettled means that it is not known whether a transaction was committed.
 var errUnsettled = errors.New("the outcome is not known")
 
 // settle finds out what happened to a transaction whose commit failed, and
@@ -287,7 +287,7 @@ func (b *batch) overwrite(t *tx) (err error) {
 		return err
 	}
 	if r.revision != t.before {
-		return fmt.Errorf("revision %d was expected and %d is there", t.before, r.revision)
+		return fmt.Errorf("expected revision %d, found %d", t.before, r.revision)
 	}
 	if _, err := b.conn.exec(settle); err != nil {
 		return err

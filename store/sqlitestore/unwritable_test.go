@@ -34,8 +34,8 @@ func childOpen(path string, out io.Writer) error {
 	return nil
 }
 
-// openAs opens a store in a process of its own, which root has run by another
-// user, and returns what it says.
+// openAs opens a store in a separate process, which root starts as another
+// user, and returns its output.
 func openAs(t *testing.T, path string) []string {
 	t.Helper()
 	binary := os.Args[0]
@@ -186,7 +186,7 @@ func TestUnwritableFiles(t *testing.T) {
 	}
 }
 
-// TestWritableFiles proves that the other user can open what is his.
+// TestWritableFiles proves that the other user can open files of their own.
 func TestWritableFiles(t *testing.T) {
 	dir := worldFolder(t)
 	chmod(t, dir, 0o755)

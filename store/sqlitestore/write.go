@@ -75,8 +75,8 @@ func reject(results []store.Result, err error) {
 	}
 }
 
-// doubt takes back that groups were applied: they are in a file that is not
-// where it was. If it is put back there, so are they.
+// doubt makes applied groups Unknown: they are in a file that is not where it
+// was. If the file is put back, they are applied.
 func doubt(results []store.Result, err error) {
 	for i := range results {
 		if results[i].Outcome == store.Applied {

@@ -66,7 +66,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	return results
 }
 
-// stop returns the answer for a group that a fault keeps from the wrapped
+// stop returns the answer for a group that a fault withholds from the wrapped
 // store, at least for now.
 func (s *Store) stop(ctx context.Context, now time.Time, n int, g store.Group, faults []Fault) (store.Result, bool) {
 	for _, f := range faults {

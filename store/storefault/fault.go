@@ -18,7 +18,7 @@ type Fault struct {
 	corrupt func(*store.Record)
 	// The call waits for these before and after the work of the wrapped store.
 	waitBefore, waitAfter func(w waiting) error
-	hang                  bool // waitBefore stands for a lost request
+	hang                  bool // waitBefore means a lost request
 }
 
 // A fate is the way in which a fault decides an outcome.
@@ -26,7 +26,7 @@ type fate uint8
 
 const (
 	untouched      fate = iota
-	failed              // nothing is done, and the caller is told so
+	failed              // nothing is done, and the caller knows
 	dropped             // nothing is done, and the caller cannot know
 	late                // nothing is done yet, and the caller cannot know
 	unacknowledged      // everything is done, and the caller cannot know

@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// commit makes a call in a goroutine of its own.
+// commit makes a call in a separate goroutine.
 func commit(ctx context.Context, s store.Store, key string) <-chan store.Result {
 	done := make(chan store.Result, 1)
 	go func() { done <- s.Commit(ctx, now, []store.Group{put(key)})[0] }()
@@ -70,7 +70,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// A call whose context ends leaves the gate, which then stands for nobody.
+// A call whose context ends leaves the gate, which then holds no call.
 func TestGateLeft(t *testing.T) {
 	s, inner := wrapped(t)
 	g := storefault.NewGate()

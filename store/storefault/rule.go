@@ -5,7 +5,7 @@ import "slices"
 // A Rule says which calls a fault applies to. A Commit is matched group by
 // group.
 type Rule struct {
-	// Op is the operation; Any stands for all.
+	// Op is the operation; Any means all.
 	Op Op
 	// Key, if not empty, must be among the keys of the call or group.
 	Key string

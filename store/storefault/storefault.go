@@ -12,8 +12,8 @@
 //		Fault: storefault.LoseAck(nil),
 //	})
 //
-// Without rules the wrapper only counts. What it does depends only on the rules
-// and the order of calls; there is no randomness.
+// Without rules the wrapper only counts. Its behaviour depends only on the
+// rules and the order of calls; there is no randomness.
 package storefault
 
 import (
@@ -33,7 +33,7 @@ var ErrInjected = fmt.Errorf("storefault: injected: %w", store.ErrUnavailable)
 // An Op names a method of a store.
 type Op uint8
 
-// The operations. Any, the zero value, stands for all of them in a Rule.
+// The operations. Any, the zero value, means all of them in a Rule.
 const (
 	Any Op = iota
 	Load
@@ -71,7 +71,7 @@ type Call struct {
 type Options struct {
 	// Features, if not nil, gets the features of the wrapped store and returns
 	// those of the wrapper. It is called once. It changes the declaration and
-	// nothing else. List cannot be declared for a store that is no
+	// nothing else. List cannot be declared for a store that is not a
 	// store.Lister.
 	Features func(store.Features) store.Features
 	// Hook, if not nil, is called at the beginning of every call, in the
@@ -166,7 +166,7 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 }
 
 // List implements store.Lister. It fails with errors.ErrUnsupported when the
-// wrapped store is no Lister.
+// wrapped store is not a Lister.
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	return read(ctx, s, Call{Op: List, Keys: []string{prefix}}, func() ([]string, error) {
 		l, ok := s.inner.(store.Lister)

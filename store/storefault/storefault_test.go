@@ -38,7 +38,7 @@ func TestConformance(t *testing.T) {
 	})
 }
 
-// wrapped returns a wrapper, closed at the end, and what is inside.
+// wrapped returns a wrapper, closed at the end, and the store inside.
 func wrapped(t *testing.T) (*storefault.Store, store.Store) {
 	t.Helper()
 	inner := memstore.New()
@@ -64,8 +64,8 @@ func revision(t *testing.T, s store.Store, key string) store.Revision {
 	return recs[0].Revision
 }
 
-// Each outcome of a commit, with what the wrapped store has afterwards; the
-// group beside the matching one is not concerned.
+// Each outcome of a commit, with the contents of the wrapped store afterwards;
+// the group beside the matching one is not affected.
 func TestCommitOutcomes(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault   storefault.Fault
@@ -234,7 +234,7 @@ func TestFeatures(t *testing.T) {
 	}
 }
 
-// Corrupt changes copies, and the wrapped store keeps what it had.
+// Corrupt changes copies, and the wrapped store keeps its records.
 func TestCorrupt(t *testing.T) {
 	s, inner := wrapped(t)
 	rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Corrupt(func(r *store.Record) { r.Value[0] = '?' })})
@@ -254,8 +254,8 @@ func TestCorrupt(t *testing.T) {
 	}
 }
 
-// A delay takes its time before and after the work, and a context that ends
-// in it tells by the outcome whether the work was done.
+// A delay takes its time before and after the work, and if its context ends
+// during the delay, the outcome says whether the work was done.
 func TestDelay(t *testing.T) {
 	for name, c := range map[string]struct {
 		timeout time.Duration

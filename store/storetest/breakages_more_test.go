@@ -90,7 +90,8 @@ var moreBreakages = []breakage{
 		stop := make(chan struct{})
 		var once sync.Once
 		go func() { <-stop }()
-		// Ends what the breakage leaves behind, once the rule has looked.
+		// Ends the goroutines that the breakage leaves behind, once the rule has
+		// checked.
 		runtime.AddCleanup(b, func(stop chan struct{}) { close(stop) }, stop)
 		b.close = func() (err error) {
 			once.Do(func() { err = b.Store.Close() })

@@ -79,7 +79,7 @@ func editList(edit func([]string) []string) func(*broken) {
 	}
 }
 
-// lag answers each read with what the read before it found.
+// lag answers each read with the record that the read before it found.
 func lag(b *broken) {
 	var mu sync.Mutex
 	last := map[string]store.Record{}
@@ -138,7 +138,7 @@ func writeAsItGoes(b *broken) {
 	}
 }
 
-// reuseBuffer hands out values that lie in one buffer.
+// reuseBuffer returns values that share one buffer.
 func reuseBuffer(b *broken) {
 	var mu sync.Mutex
 	buf := make([]byte, 0, 1<<10)

@@ -21,7 +21,7 @@ var awkward = []string{
 var byteRules = []rule{
 	{
 		name: "C6 any key",
-		why:  "Keys are bytes: no two of them are the same key, none is refused, none comes back changed.",
+		why:  "Keys are bytes: different bytes are different keys, and the store takes every key and returns it unchanged.",
 		check: func(e *env) {
 			keys := slices.Clone(awkward)
 			for b := range 256 {
@@ -58,7 +58,7 @@ var byteRules = []rule{
 	},
 	{
 		name: "C6 any value",
-		why:  "Values and meta are bytes of any content; empty ones are stored as empty and are not absent.",
+		why:  "Values and meta are arbitrary bytes; empty ones are stored as empty and do not make the record absent.",
 		check: func(e *env) {
 			values := [][]byte{nil, {}, make([]byte, 1), make([]byte, 4096), []byte("value\n"), []byte("\n")}
 			for _, text := range awkward {
@@ -79,7 +79,7 @@ var byteRules = []rule{
 	},
 	{
 		name: "C6 large value",
-		why:  "A value of a mebibyte, or of the declared limit if that is less, comes back as it was.",
+		why:  "A value of a mebibyte, or of the declared limit if that is less, is returned unchanged.",
 		check: func(e *env) {
 			n := 1 << 20
 			if e.f.MaxValue > 0 {
@@ -107,14 +107,14 @@ var byteRules = []rule{
 	},
 	{
 		name: "C6 slices stay as they are",
-		why: "What was handed over, either way, is never modified, so both sides may keep it: a store that reuses a buffer " +
-			"changes states under their readers.",
+		why: "Neither side modifies a slice that it has passed on, so both may keep it: a store that reuses a buffer " +
+			"changes states while they are read.",
 		check: checkSlicesKept,
 	},
 }
 
-// checkSlicesKept holds on to everything that went in and came out while the
-// store goes on to do all it can, and compares at the end.
+// checkSlicesKept keeps all slices that it passed in or got back while the
+// store does all kinds of work, and compares them at the end.
 func checkSlicesKept(e *env) {
 	type kept struct {
 		what       string

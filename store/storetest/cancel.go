@@ -11,8 +11,8 @@ import (
 var cancelRules = []rule{
 	{
 		name: "C6 cancelled before the call",
-		why: "A call whose context has ended may do its work or not, but its answer must be true: applied is there, " +
-			"rejected is not, and no group is there by half.",
+		why: "A call whose context has ended may do its work or not, but its answer must be true: an applied group is stored, " +
+			"a rejected one is not, and no group is stored in part.",
 		check: func(e *env) {
 			ctx, cancel := context.WithCancel(e.ctx)
 			cancel()
@@ -28,8 +28,8 @@ var cancelRules = []rule{
 	},
 	{
 		name: "C6 cancelled during the call",
-		why: "A call may be cancelled at any moment. What was answered as applied is there, what was rejected never comes, " +
-			"and an unknown group is there whole or not at all.",
+		why: "A call may be cancelled at any moment. An applied group is stored, a rejected one never will be, " +
+			"and an unknown group is stored completely or not at all.",
 		check: func(e *env) {
 			const rounds = 100
 			e.cancelledCommits(rounds, func(int) {})
@@ -41,8 +41,8 @@ var cancelRules = []rule{
 	},
 	{
 		name: "C6 cancelled calls do not come after later ones",
-		why: "A group of unknown outcome is applied before the next group that writes one of its keys, or never: who repeats it " +
-			"until it is stored, and deletes the record then, must not find it there again.",
+		why: "A group of unknown outcome is applied before the next group that writes one of its keys, or never: a caller that repeats it " +
+			"until it is stored, and then deletes the record, must not find the record again.",
 		check: func(e *env) {
 			const rounds = 100
 			e.cancelledCommits(rounds, func(i int) {
@@ -66,7 +66,7 @@ var cancelRules = []rule{
 	},
 	{
 		name: "C6 works after cancelled calls",
-		why:  "A cancelled call leaves nothing behind that blocks or fails those after it.",
+		why:  "A cancelled call does not make later calls block or fail.",
 		check: func(e *env) {
 			r := e.rand(0)
 			for range 50 {

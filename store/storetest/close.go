@@ -14,7 +14,7 @@ import (
 var closeRules = []rule{
 	{
 		name: "C7 close twice",
-		why:  "Close may be called again, also by several goroutines at once, and succeeds each time: owners are not always one.",
+		why:  "Close may be called again, also by several goroutines at once, and succeeds each time: a store may have several owners.",
 		check: func(e *env) {
 			e.put1("key", 0, "x")
 			var wg sync.WaitGroup
@@ -38,13 +38,13 @@ var closeRules = []rule{
 	},
 	{
 		name: "C7 close while calls are under way",
-		why: "Close may come at any moment. Calls finish or fail, none hangs or crashes, and what was answered as applied is " +
-			"there when a durable store is opened again.",
+		why: "Close may come at any moment. Calls finish or fail, none hangs or crashes, and applied groups are " +
+			"stored when a durable store is opened again.",
 		check: checkCloseUnderWay,
 	},
 	{
 		name:  "C7 no goroutine left",
-		why:   "A program that opens and closes stores must not grow; tests least of all.",
+		why:   "A program that opens and closes stores, such as a test, must not leak goroutines.",
 		check: checkGoroutines,
 	},
 }

@@ -10,7 +10,7 @@ import (
 var durabilityRules = []rule{
 	{
 		name: "C5 features are constant",
-		why:  "Features says the same at every call, also after Close: the engine asks once.",
+		why:  "Features returns the same value at every call, also after Close: the engine asks once.",
 		check: func(e *env) {
 			e.put1("key", 0, "x")
 			if f := e.store.Features(); f != e.f {
@@ -26,20 +26,20 @@ var durabilityRules = []rule{
 	},
 	{
 		name:  "C5 survives reopening",
-		why:   "Everything that was applied is there when the store is opened again, and nothing that was not.",
+		why:   "When the store is opened again it has everything that was applied, and nothing else.",
 		needs: needs{durable: true},
 		check: checkReopen,
 	},
 	{
 		name: "C3 grows across reopening",
 		why: "Revisions go on where they were when the store is opened again, also for keys that were deleted before: " +
-			"a counter that lives in memory only starts over.",
+			"a counter that is only in memory starts over.",
 		needs: needs{durable: true},
 		check: checkReopenRevisions,
 	},
 	{
 		name:  "C5 groups survive reopening",
-		why:   "A group that was applied before the store was closed is there whole, one that was not is not there at all.",
+		why:   "When the store is opened again, every group is stored completely or not at all.",
 		needs: needs{durable: true, groups: true},
 		check: func(e *env) {
 			revs := e.apply(put("a", 0, "a"), put("b", 0, "b"), check("c", 0))

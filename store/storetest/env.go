@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// An env is what the check of one rule works with. Its methods fail the rule if
-// the store's answer is not one that the method allows. Only the goroutine of
-// the check may call them.
+// An env serves the check of one rule. Its methods fail the rule if the store's
+// answer is not one that the method allows. Only the goroutine of the check may
+// call them.
 type env struct {
 	t      tb
 	ctx    context.Context
@@ -153,7 +153,7 @@ func (e *env) conflict(writes ...store.Write) store.Result {
 }
 
 // rejected fails unless the result is Rejected with an error that is target;
-// nil stands for any error.
+// nil means any error.
 func (e *env) rejected(res store.Result, target error, what string) {
 	e.t.Helper()
 	if res.Outcome != store.Rejected {

@@ -9,7 +9,7 @@ import (
 
 // grace is how far the clock of a call may be behind that of an earlier call,
 // for every store. Beyond that, a store that does not declare Expire may have
-// dropped what it saw expired.
+// dropped records that it saw expired.
 const grace = 30 * time.Second
 
 var expiryRules = []rule{
@@ -32,7 +32,7 @@ var expiryRules = []rule{
 	},
 	{
 		name: "C4 absent for conditions",
-		why: "To every Put and Check an expired record is absent: a session that has ended is not brought back by whoever " +
+		why: "To every Put and Check an expired record is absent: a session that has ended is not brought back by a caller that " +
 			"still holds its revision.",
 		check: func(e *env) {
 			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
@@ -47,7 +47,7 @@ var expiryRules = []rule{
 	},
 	{
 		name:  "C4 absent for groups",
-		why:   "What an expired record means to a single write it means to a group.",
+		why:   "An expired record is absent for the conditions of a group, as for a single write.",
 		needs: needs{groups: true},
 		check: func(e *env) {
 			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
@@ -97,7 +97,7 @@ var expiryRules = []rule{
 	},
 	{
 		name: "C4 milliseconds",
-		why:  "Expires is kept to the millisecond and truncated, the same in every store, and comes back as it counts.",
+		why:  "Expires is kept to the millisecond and truncated, the same in every store, and is returned as it is kept.",
 		check: func(e *env) {
 			w := expiring("key", 0, "value", e.now.Add(5*time.Millisecond+900*time.Microsecond))
 			rev := e.apply(w)[0]
@@ -110,7 +110,7 @@ var expiryRules = []rule{
 	},
 	{
 		name: "C4 born expired",
-		why: "Expires may lie in the past, even at the epoch of Unix time, which is not the zero time: the Put is applied and " +
+		why: "Expires may be in the past, even at the epoch of Unix time, which is not the zero time: the Put is applied and " +
 			"the record absent.",
 		check: func(e *env) {
 			for _, at := range []time.Time{e.now, e.now.Add(-time.Hour), time.Unix(0, 0), time.Unix(-1, 0)} {
@@ -134,12 +134,12 @@ var expiryRules = []rule{
 	},
 	{
 		name:  "C4 claim",
-		why:   "A Delete that names the revision of an expired record removes it; this is how exactly one caller gets to run what follows expiry.",
+		why:   "A Delete that names the revision of an expired record removes it; so exactly one caller runs the work that follows expiry.",
 		check: checkClaim,
 	},
 	{
 		name:  "C4 claimed once",
-		why:   "Of many callers that claim an expired record at once exactly one is answered Applied.",
+		why:   "Of many callers that claim an expired record at once, exactly one gets Applied.",
 		check: checkClaimedOnce,
 	},
 	{
@@ -206,19 +206,19 @@ func checkClaimedOnce(e *env) {
 var expiredRules = []rule{
 	{
 		name:  "C4 Expired finds",
-		why:   "Records that expired more than a minute ago are found whole, those that live on are not: the sweep decides by it what to end.",
+		why:   "Expired finds complete records that expired more than a minute ago, and no others: the sweep ends the states that it finds.",
 		needs: needs{expire: true},
 		check: checkExpired,
 	},
 	{
 		name:  "C4 Expired honours the limit",
-		why:   "A sweep takes a bounded number at a time; claiming what it got makes room for the rest, until nothing is left.",
+		why:   "A sweep takes a limited number of records at a time; after it has claimed them, Expired returns the rest, until none is left.",
 		needs: needs{expire: true},
 		check: checkExpiredLimit,
 	},
 	{
 		name:  "C4 Expired changes nothing",
-		why:   "What Expired returns stays in the store until it is claimed, so that a crash between the two loses nothing.",
+		why:   "A record that Expired returns stays in the store until it is claimed, so that a crash in between loses nothing.",
 		needs: needs{expire: true},
 		check: func(e *env) {
 			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
@@ -236,7 +236,7 @@ var expiredRules = []rule{
 	},
 	{
 		name:  "C4 Expired follows changes",
-		why:   "A record that was put again with another expiry, or with none, is found by that one only.",
+		why:   "A record that was put again with another expiry, or with none, is found only by its new expiry.",
 		needs: needs{expire: true},
 		check: func(e *env) {
 			start := e.now

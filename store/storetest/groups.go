@@ -10,7 +10,7 @@ import (
 var groupRules = []rule{
 	{
 		name:  "C2 group applied whole",
-		why:   "Every write of an applied group is applied; a login that moves half of what it should leaves two owners or none.",
+		why:   "Every write of an applied group is applied; a login that moves only some of its states leaves two owners or none.",
 		needs: needs{groups: true},
 		check: func(e *env) {
 			replaced := e.put1("replaced", 0, "old")
@@ -28,8 +28,8 @@ var groupRules = []rule{
 	},
 	{
 		name: "C2 group applied not at all",
-		why: "One condition that does not hold, wherever it stands in the group, leaves every key of the group untouched; " +
-			"a store that writes as it goes must look at all conditions first or roll back.",
+		why: "If one condition does not hold, wherever it is in the group, every key of the group stays untouched; " +
+			"a store that writes one record after another must check all conditions first, or roll back.",
 		needs: needs{groups: true},
 		check: checkGroupAtomic,
 	},
@@ -55,7 +55,7 @@ var groupRules = []rule{
 	{
 		name: "C2 several writes without groups",
 		why: "A store that does not declare Groups refuses a group of several writes instead of applying them one by one; " +
-			"otherwise what looks atomic is not.",
+			"otherwise a group looks atomic and is not.",
 		needs: needs{noGroups: true},
 		check: func(e *env) {
 			e.rejected(e.one(put("a", 0, "x"), put("b", 0, "x")), nil, "a group of two writes")
@@ -171,7 +171,7 @@ var badWriteRules = []rule{
 	},
 	{
 		name:  "C6 value too large",
-		why:   "A value of MaxValue bytes is taken, one byte more is Rejected with ErrTooLarge, alone, and nothing is changed.",
+		why:   "A value of MaxValue bytes is accepted. With one byte more, only that group is Rejected, with ErrTooLarge, and nothing is changed.",
 		needs: needs{maxValue: true},
 		check: func(e *env) {
 			// Callers do not reach a limit beyond this, and testing it takes

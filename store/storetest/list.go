@@ -12,7 +12,7 @@ import (
 var listRules = []rule{
 	{
 		name:  "List order and paging",
-		why:   "Keys come in ascending byte order, after the key named and up to the limit; fewer than the limit mean the end.",
+		why:   "Keys come in ascending byte order, after the given key and up to the limit; fewer keys than the limit mean the end.",
 		needs: needs{list: true},
 		check: func(e *env) {
 			want := e.fill(listKeys)
@@ -33,7 +33,7 @@ var listRules = []rule{
 	},
 	{
 		name: "List prefix",
-		why: "A prefix is compared byte by byte and matches itself; it is no pattern, and one that ends in 0xff has no " +
+		why: "A prefix is compared byte by byte and matches itself; it is not a pattern, and one that ends in 0xff has no " +
 			"successor of its own length.",
 		needs: needs{list: true},
 		check: func(e *env) {
@@ -47,7 +47,7 @@ var listRules = []rule{
 	},
 	{
 		name: "List after outside the prefix",
-		why: "The key named may lie before all keys with the prefix or behind them; it is a bound like the prefix, " +
+		why: "The given key may be before all keys with the prefix or after them; it is a bound like the prefix, " +
 			"not a place to start from.",
 		needs: needs{list: true},
 		check: func(e *env) {
@@ -62,7 +62,7 @@ var listRules = []rule{
 	},
 	{
 		name:  "List present only",
-		why:   "Deleted keys are not listed, expired ones not from their time on; the time is that of the call.",
+		why:   "Deleted keys are not listed, nor are keys that have expired at the time of the call.",
 		needs: needs{list: true},
 		check: func(e *env) {
 			e.put1("a", 0, "x")

@@ -56,7 +56,7 @@ func checkModel(e *env) {
 	}
 }
 
-// call records what is about to be asked.
+// call records the next call.
 func (m *model) call(format string, args ...any) {
 	m.trace = append(m.trace, m.e.now.UTC().Format("15:04:05.000 ")+fmt.Sprintf(format, args...))
 }
@@ -111,7 +111,7 @@ func (m *model) highest(key string) store.Revision {
 	return given[len(given)-1]
 }
 
-// present returns the record that is there at the time of the call.
+// present returns the record that is present at the time of the call.
 func (m *model) present(key string) store.Record {
 	if rec := m.records[key]; rec != nil && !rec.Expired(m.e.now) {
 		return *rec

@@ -188,7 +188,7 @@ type breakage struct {
 	caught []string
 }
 
-// The suite is worth what it catches.
+// The suite has to catch every breakage.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestSuiteCatches(t *testing.T) {

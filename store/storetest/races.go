@@ -17,13 +17,13 @@ var raceRules = []rule{
 	{
 		name: "C2 concurrent groups",
 		why: "Groups over overlapping keys, named in any order, neither lock each other out for ever nor mix: " +
-			"what is moved between accounts is never lost or doubled.",
+			"money moved between accounts is never lost or doubled.",
 		needs: needs{groups: true},
 		check: func(e *env) { checkTransfers(e, e.store) },
 	},
 	{
 		name: "C2 concurrent creation",
-		why:  "Of many callers that create a key at once exactly one is answered Applied.",
+		why:  "Of many callers that create a key at once, exactly one gets Applied.",
 		check: func(e *env) {
 			const rounds, callers = 10, 8
 			for i := range rounds {

@@ -10,7 +10,7 @@ import (
 var readRules = []rule{
 	{
 		name: "C1 absent",
-		why: "A key that nobody wrote is answered with its key and revision 0, not with an error: " +
+		why: "A read of a key that was never written returns the key and revision 0, not an error: " +
 			"most first reads of a new session are of this kind.",
 		check: func(e *env) { e.wantAbsent("nobody", "\x00", "\xff") },
 	},
@@ -79,7 +79,7 @@ var readRules = []rule{
 	},
 	{
 		name: "C1 nothing asked",
-		why:  "A call without reads or without groups is answered with nothing, not with an error.",
+		why:  "A call without reads or without groups returns nothing, and no error.",
 		check: func(e *env) {
 			e.loadAll()
 			e.commit()

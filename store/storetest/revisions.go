@@ -10,7 +10,7 @@ import (
 var revisionRules = []rule{
 	{
 		name: "C3 grows with every put",
-		why:  "Each revision of a key is greater than all before; a cache tells newer from older by it.",
+		why:  "Each revision of a key is greater than all before; caches use it to tell newer from older.",
 		check: func(e *env) {
 			var rev store.Revision
 			for i := range 20 {
@@ -20,8 +20,8 @@ var revisionRules = []rule{
 	},
 	{
 		name: "C3 grows across deletion",
-		why: "A key that was deleted and created again starts above all it ever had. With a revision that starts over, " +
-			"somebody who read the record before it was deleted can replace the new one unnoticed.",
+		why: "A key that was deleted and created again starts above all its earlier revisions. With a revision that starts over, " +
+			"a caller that read the record before it was deleted can replace the new one unnoticed.",
 		check: func(e *env) {
 			for range 3 {
 				var rev store.Revision

@@ -10,7 +10,7 @@ import (
 var sharedRules = []rule{
 	{
 		name:  "Shared declares itself",
-		why:   "A handle beside which others may change the records is no sole owner; the engine would serve stale states.",
+		why:   "A handle whose records others may change is not a sole owner; the engine would serve stale states.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			if e.f.SoleOwner {
@@ -23,13 +23,13 @@ var sharedRules = []rule{
 	},
 	{
 		name:  "Shared reads see writes of others",
-		why:   "What one handle applied is seen by the next Load of every other, without delay: a browser may go to another node each time.",
+		why:   "A write that one handle applied is seen by the next Load of every other, without delay: a browser may go to another node each time.",
 		needs: needs{shared: true},
 		check: checkSharedReads,
 	},
 	{
 		name:  "Shared compare-and-swap",
-		why:   "A condition is about what any handle wrote last, so a handle that holds an old revision is told so.",
+		why:   "A condition is about the last write of any handle, so a handle with an old revision gets a conflict.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			a, b := e.store, e.handle()
@@ -70,7 +70,7 @@ var sharedRules = []rule{
 	},
 	{
 		name:  "Shared close",
-		why:   "Closing one handle leaves the others at work.",
+		why:   "The other handles go on after one is closed.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			other := e.handle()
@@ -84,7 +84,7 @@ var sharedRules = []rule{
 	},
 	{
 		name:  "Shared expiry",
-		why:   "An expired record is claimed by one handle only.",
+		why:   "Only one handle claims an expired record.",
 		needs: needs{shared: true},
 		check: func(e *env) {
 			rev := e.apply(expiring("key", 0, "x", e.now.Add(time.Second)))[0]

@@ -128,7 +128,8 @@ type needs struct {
 	shared                                  bool
 }
 
-// missing names what keeps the rule from running, "" if nothing does.
+// missing names the feature that the rule needs and the store lacks, "" if
+// there is none.
 func (n needs) missing(f store.Features, h Harness) string {
 	switch {
 	case n.groups && !f.Groups:

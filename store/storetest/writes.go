@@ -35,7 +35,7 @@ var writeRules = []rule{
 	},
 	{
 		name: "C2 replaces whole",
-		why:  "A Put stores all of its fields: nothing of the record before shines through, its expiry least of all.",
+		why:  "A Put stores all of its fields: nothing of the earlier record is left, not even its expiry.",
 		check: func(e *env) {
 			w := expiring("key", 0, "first", e.now.Add(time.Minute))
 			bare := store.Write{Key: "key", Base: e.apply(w)[0]}
@@ -65,7 +65,7 @@ var writeRules = []rule{
 	{
 		name: "C2 check",
 		why: "A Check is applied when the record's revision is its base, changes nothing and answers with that base; " +
-			"it is how a group depends on a record that it does not write.",
+			"so a group can depend on a record that it does not write.",
 		check: func(e *env) {
 			e.apply(check("key", 0))
 			e.wantAbsent("key")
@@ -86,7 +86,7 @@ var writeRules = []rule{
 	},
 	{
 		name: "C2 independent groups",
-		why:  "The groups of one call are answered one by one and in order; one that fails takes no other with it.",
+		why:  "The groups of one call are answered one by one and in order; a failed group does not make others fail.",
 		check: func(e *env) {
 			taken := e.put1("taken", 0, "taken")
 			groups := []store.Group{

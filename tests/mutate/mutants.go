@@ -22,7 +22,7 @@ var (
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
-var subjects = []string{"signing", "values", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory"}
+var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory"}
 
 // by are the packages that prove what package stay promises: first that of the
 // subject which the mutant is about, if there is one, then the root and the
@@ -238,6 +238,19 @@ var mutants = []mutant{
 	{
 		"Destroy leaves states of modules that its program does not have", "S5", "session_store.go",
 		"c.deleteForeign(ctx, id, rec)", "c.deleteForeign(ctx, \"\", rec)", by("nodes"),
+	},
+	// Modules that had other names.
+	{
+		"a state that moves to the new name stays under the old one, too", "A3", "internal/rename/commit.go",
+		"pl.add(st, under, store.Write{Op: store.Delete, Base: base})", "_ = base", by("renames"),
+	},
+	{
+		"a state of a renamed module is created beside one of the release before", "A5", "internal/rename/commit.go",
+		"pl.add(st, i+1, store.Write{Op: store.Check})", "_ = i", by("renames"),
+	},
+	{
+		"a session loses its key when the module is renamed", "S3", "session_store.go",
+		"rec.rename(r.former, r.now)", "_ = r", by("renames"),
 	},
 	// HTTP.
 	{

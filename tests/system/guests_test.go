@@ -92,7 +92,7 @@ func TestLeastRecentlyUsedGuestsGo(t *testing.T) {
 	if _, err := draft.Update(staytest.Session(t, app), add1); err != nil {
 		t.Fatal(err)
 	}
-	said := regexp.MustCompile(`dropped_in_all=(\d+)`).FindAllStringSubmatch(log.String(), -1)
+	said := regexp.MustCompile(`dropped_total=(\d+)`).FindAllStringSubmatch(log.String(), -1)
 	if len(said) == 0 || said[len(said)-1][1] != fmt.Sprint(dropped+1) {
 		t.Errorf("%d states were dropped, the log says %v", dropped+1, said)
 	}

@@ -311,7 +311,7 @@ func TestChangesInsideAChangeAreRefused(t *testing.T) {
 // after MaxWait with an error that names it, and the key works as before.
 //
 // Proves E10.
-func TestSelfDeadlockEndsWithTheMend(t *testing.T) {
+func TestSelfDeadlockNamesTheFix(t *testing.T) {
 	for _, st := range stores {
 		t.Run(st.name, func(t *testing.T) {
 			x := serve(t, st.open(t), &stay.Options{MaxWait: 50 * time.Millisecond})

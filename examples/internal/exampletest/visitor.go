@@ -37,16 +37,26 @@ func Visit(t testing.TB, handler http.Handler) *Visitor {
 // pairs of name and value. The body of the response is read and closed.
 func (v *Visitor) Send(method, path string, form url.Values, headers ...string) (*http.Response, string) {
 	v.t.Helper()
-	var body io.Reader
-	if form != nil {
-		body = strings.NewReader(form.Encode())
+	if form == nil {
+		return v.send(method, path, nil, headers)
 	}
+	return v.send(method, path, strings.NewReader(form.Encode()), append([]string{"Content-Type", "application/x-www-form-urlencoded"}, headers...))
+}
+
+// SendSignals makes a request as Datastar does, with signals as JSON.
+func (v *Visitor) SendSignals(method, path, signals string) (*http.Response, string) {
+	v.t.Helper()
+	return v.send(method, path, strings.NewReader(signals), []string{
+		"Content-Type", "application/json", "Accept", "text/event-stream, text/html, application/json", "Datastar-Request", "true",
+		"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty",
+	})
+}
+
+func (v *Visitor) send(method, path string, body io.Reader, headers []string) (*http.Response, string) {
+	v.t.Helper()
 	r, err := http.NewRequestWithContext(v.t.Context(), method, v.server+path, body)
 	if err != nil {
 		v.t.Fatal(err)
-	}
-	if form != nil {
-		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	}
 	for i := 0; i < len(headers); i += 2 {
 		r.Header.Set(headers[i], headers[i+1])

@@ -101,13 +101,13 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 	return nil
 }
 
-// files are htmx and its licence.
+// files are htmx, Datastar and their licences.
 //
 //go:embed static
 var files embed.FS
 
-// Static serves htmx and its licence under /static/. Browsers may keep them for
-// a year: the file names contain the version.
+// Static serves htmx, Datastar and their licences under /static/. Browsers may
+// keep them for a year: the file names contain the version.
 func Static() http.Handler {
 	serve := http.FileServerFS(files)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

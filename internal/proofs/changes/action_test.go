@@ -35,10 +35,14 @@ func TestPayloadsOfEveryFormReachTheAction(t *testing.T) {
 	}
 	testkit.WantCount(t, t.Context(), s, 5)
 	for _, payload := range []any{
-		json.RawMessage(`{"by":`), json.RawMessage(`{"by":"x"}`), json.RawMessage(`{"bye":1}`), url.Values{"bye": {"1"}}, url.Values{"by": {"1", "2"}},
+		json.RawMessage(`{"by":`), json.RawMessage(`{"bye":1}`), url.Values{"bye": {"1"}},
 	} {
 		_, err := s.Do(t.Context(), "add", payload)
 		testkit.WantCode(t, err, stay.ErrMalformed)
+	}
+	for _, payload := range []any{json.RawMessage(`{"by":"x"}`), url.Values{"by": {"1", "2"}}} {
+		_, err := s.Do(t.Context(), "add", payload)
+		testkit.WantCode(t, err, stay.ErrInvalid)
 	}
 	_, err := s.Do(t.Context(), "add", testkit.Add{By: -1})
 	testkit.WantCode(t, err, stay.ErrInvalid)
@@ -50,8 +54,8 @@ func TestPayloadsOfEveryFormReachTheAction(t *testing.T) {
 	testkit.WantCount(t, t.Context(), s, 5)
 }
 
-// What an action puts off with After runs in order, after the commit, with the
-// state free, and only for the run that holds.
+// Functions that an action passes to After run in order, after the commit, with
+// the state free, and only for the run that was kept.
 //
 // Proves E4.
 func TestAfterRunsOnceAfterTheCommit(t *testing.T) {
@@ -96,7 +100,7 @@ func TestAfterRunsOnceAfterTheCommit(t *testing.T) {
 }
 
 // Inside a change only Get works: with the inner context at once an error, with
-// a foreign one after MaxWait, with the mend.
+// a foreign one after MaxWait, with the fix.
 //
 // Proves E10.
 func TestOnlyGetWorksInsideAChange(t *testing.T) {
@@ -140,7 +144,7 @@ func TestOnlyGetWorksInsideAChange(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrBusy)
 	var se *stay.Error
 	if !errors.As(err, &se) || se.Message == "" {
-		t.Errorf("%v does not say the mend", err)
+		t.Errorf("%v does not name the fix", err)
 	}
 	testkit.WantCount(t, ctx, s, 1)
 }

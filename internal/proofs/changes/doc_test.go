@@ -1,3 +1,3 @@
-// Package changes_test proves what a change promises: whole or not at all, once,
-// and told truly.
+// Package changes_test proves the promises of a change: all or nothing, once,
+// and with a true answer.
 package changes_test

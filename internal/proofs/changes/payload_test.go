@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// account reads itself, so that nobody heeds its tag.
+// account has its own UnmarshalJSON, which ignores its tag.
 type account struct {
 	Name  string `json:"name"`
 	Admin bool   `json:"admin" stay:"private"`
@@ -35,8 +35,8 @@ func TestWithPayloadRefusesTagsWithoutEffect(t *testing.T) {
 	}, "stay.WithPayload", "account.Admin has a stay tag without effect")
 }
 
-// A payload that stands for far more than its length is too large, wherever it
-// comes from, and one that is nested too deeply is malformed.
+// A payload whose value takes far more memory than its length is too large,
+// wherever it comes from, and one that is nested too deeply is malformed.
 //
 // Proves W7.
 func TestPayloadsAreBounded(t *testing.T) {
@@ -79,11 +79,11 @@ func TestARefusedPayloadOfDoNamesItsFields(t *testing.T) {
 		"add": stay.WithPayload(func(*stay.Call, *testkit.Counter, step) error { return nil }),
 	}})
 	_, err := s.Do(t.Context(), "add", json.RawMessage(`{"by":"x"}`))
-	testkit.WantCode(t, err, stay.ErrMalformed)
+	testkit.WantCode(t, err, stay.ErrInvalid)
 	if got := stay.FieldErrors(err); len(got) != 1 || got["by"] != "must be a whole number" {
 		t.Errorf("fields %q", got)
 	}
-	if want := "malformed: by: must be a whole number"; !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "must be") != 1 {
+	if want := "invalid: by: must be a whole number"; !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "must be") != 1 {
 		t.Errorf("%q, want it to end in %q", err, want)
 	}
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A total is one counter of the stress test, and what its callers were told.
+// A total is one counter of the stress test, and the answers of its callers.
 type total struct {
 	state                 *stay.State[testkit.Counter]
 	acked, unknown, after atomic.Int64
@@ -92,9 +92,9 @@ func (x *total) visit(t *testing.T, random *rand.Rand, seen int) int {
 	return seen
 }
 
-// Whatever the store, the callers and the actions do: what is stored lies
-// between what was acknowledged and that with the unknown, reads never go back,
-// what was put off with After happens once for each stored change, and no
+// Whatever the store, the callers and the actions do: the stored number is
+// between the acknowledged changes and those plus the unknown ones, reads never
+// go back, functions passed to After run once for each stored change, and no
 // goroutine is left.
 //
 // Proves E1, E3, E4, E5, E7, E8.
@@ -175,8 +175,9 @@ func TestStressLosesAndDoublesNothing(t *testing.T) {
 	}
 }
 
-// check compares what the callers were told with what is stored. Where the
-// App was closed in between, changes may be stored whose After was not called.
+// check compares the answers of the callers with the stored number. If the App
+// was closed in between, changes may be stored whose After functions were not
+// called.
 func (x *total) check(t *testing.T, s store.Store, closed bool) {
 	t.Helper()
 	c, _ := testkit.StoredCounter(t, s, x.state.Name())
@@ -189,8 +190,7 @@ func (x *total) check(t *testing.T, s store.Store, closed bool) {
 	}
 }
 
-// A change whose answer was lost is never told to have failed because the App
-// was closed: it may be stored.
+// A change whose answer was lost never fails with ErrClosed: it may be stored.
 //
 // Proves E1, E5, E7.
 func TestCloseWhileAnAnswerIsAwaitedTellsNoFailure(t *testing.T) {

@@ -26,7 +26,7 @@ func (s terse) Commit(ctx context.Context, now time.Time, groups []store.Group) 
 	return res
 }
 
-// An answer that is incomplete is no acknowledgement: the write is sent again,
+// An incomplete answer is not an acknowledgement: the write is sent again,
 // recognised as applied, and neither lost nor doubled.
 //
 // Proves E5, C2.

@@ -87,8 +87,8 @@ func withPoison(t *testing.T, opts stay.Options, test func(t *testing.T, app *st
 	}
 }
 
-// One state that cannot be stored is no reason to take the App out of service
-// while others are: OnError is told of it, and Check of the store.
+// One state that cannot be stored, while others can, does not make the App not
+// ready: OnError gets that failure, and Check reports on the store.
 func TestCheckBesidePoison(t *testing.T) {
 	var log faultLog
 	withPoison(t, stay.Options{OnError: log.hook}, func(t *testing.T, app *stay.App, cause error, start func() func()) {
@@ -131,9 +131,9 @@ func TestCheckBesidePoison(t *testing.T) {
 	})
 }
 
-// While the store takes no changes the App is not ready, whatever of the
-// changes themselves, and it is again when the store is: at the latest when
-// the pause before the next attempt is over.
+// While the store takes no changes the App is not ready, whatever the changes
+// are, and it is ready again when the store is: at the latest when the pause
+// before the next attempt is over.
 func TestCheckFollowsTheStore(t *testing.T) {
 	opts := stay.Options{OnError: testkit.Quiet, CommitTimeout: time.Second}
 	withSaveFaults(t, opts, func(t *testing.T, app *stay.App, _ *storefault.Store, _ store.Store, start func() *storefault.Added) {
@@ -147,7 +147,7 @@ func TestCheckFollowsTheStore(t *testing.T) {
 			for i := range 5 {
 				mustSay(t, s, fmt.Sprint(i))
 			}
-			testkit.Sleep(4 * opts.CommitTimeout) // a call that began before, and two of their own
+			testkit.Sleep(4 * opts.CommitTimeout) // a call that began before, and two later ones
 			for i := range 200 {
 				err := app.Check(t.Context())
 				if !errors.Is(err, stay.ErrUnavailable) {
@@ -187,8 +187,8 @@ func TestCheckTellsStoresApart(t *testing.T) {
 	})
 }
 
-// Where memory is full, whoever needs room waits for what can be stored, also
-// beside a state that cannot be.
+// If memory is full, a caller that needs room waits for states that can be
+// stored, even beside one that cannot.
 //
 // Proves A14, E6.
 func TestRoomIsMadeBesideAStateThatCannotBeStored(t *testing.T) {

@@ -24,9 +24,9 @@ import (
 
 // However sessions are used beside changes that are saved later, by several
 // requests at once that renew, slide, log in and out, reset, delete and evict,
-// first changes among them, and whenever the App is closed: after the close
-// everything that was acknowledged is stored, once and in its place, but for
-// what was deleted and what went with a session that was destroyed.
+// first changes among them, and whenever the App is closed: after the close all
+// acknowledged changes are stored, once and in their place, except those of
+// deleted states and of destroyed sessions.
 //
 // Proves A14, E7, S1, S5.
 func TestCloseStoresEverythingUnderStress(t *testing.T) {
@@ -56,8 +56,8 @@ type closing struct {
 	passed atomic.Int64                 // time
 }
 
-// An ack is an item that was acknowledged, and the session that it was put in:
-// a request whose cookie was replaced a while ago begins another.
+// An ack is an acknowledged item and its session: a request whose cookie was
+// replaced a while ago begins another session.
 type ack struct{ item, id string }
 
 // A leaver is a browser that makes several requests at once.
@@ -121,8 +121,8 @@ func closeInUse(t *testing.T, random *rand.Rand) {
 	x.compare(mem, leavers)
 }
 
-// complain is told of failures. That a session is renewed all the time may
-// keep its first states waiting.
+// complain gets failures. If a session is renewed all the time, its first
+// states may have to wait.
 func (x *closing) complain(_ *stay.Call, e *stay.Error) {
 	if !x.faulty && e.Code != stay.ErrClosed && !strings.Contains(e.Error(), "kept changing") {
 		x.t.Errorf("OnError was told %v", e)
@@ -285,7 +285,7 @@ func (l *leaver) destroy() {
 	l.mu.Unlock()
 }
 
-// compare compares what is stored with what was acknowledged.
+// compare compares the stored items with the acknowledged ones.
 func (x *closing) compare(st store.Store, leavers []*leaver) {
 	keys, err := st.(store.Lister).List(context.Background(), x.clock.Now(), "", "", 100_000)
 	if err != nil {

@@ -13,8 +13,8 @@ import (
 )
 
 // inDoubt runs the test in bubbles with a state of so many changes, which has
-// not been stored yet or has been stored once. Of the save of the last change
-// nobody knows what became: it was given up, and has not begun again.
+// not been stored yet or has been stored once. The outcome of the save of the
+// last change is unknown: it was given up, and has not begun again.
 func inDoubt(t *testing.T, test func(t *testing.T, s *stay.State[testkit.Counter], changes int, st *storefault.Store, mem store.Store, rule *storefault.Added)) {
 	for name, before := range map[string]int{"never stored": 0, "stored": 1} {
 		t.Run(name, func(t *testing.T) {
@@ -37,9 +37,8 @@ func inDoubt(t *testing.T, test func(t *testing.T, s *stay.State[testkit.Counter
 	}
 }
 
-// A delete after a save of which nobody knows whether it was stored asks the
-// store what became of it: what is deleted does not come back, and nothing has
-// to be loaded for it.
+// A delete after a save with an unknown outcome asks the store for the outcome:
+// the deleted state does not come back, and nothing has to be loaded for it.
 //
 // Proves A14, E5.
 func TestDeleteAfterASaveInDoubtAsksTheStore(t *testing.T) {
@@ -58,8 +57,8 @@ func TestDeleteAfterASaveInDoubtAsksTheStore(t *testing.T) {
 	})
 }
 
-// While it is not known what became of a save, a delete fails and drops
-// nothing, whether it comes between two attempts or waits for one.
+// While the outcome of a save is unknown, a delete fails and drops nothing,
+// whether it comes between two attempts or waits for one.
 //
 // Proves A14, E5.
 func TestDeleteFailsWhileASaveIsInDoubt(t *testing.T) {

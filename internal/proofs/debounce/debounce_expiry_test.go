@@ -37,8 +37,8 @@ func (x *expiries) want(t *testing.T, counts ...int) {
 	}
 }
 
-// aMinute is a little less, as a test begins with a minute and the store looks
-// for what has expired in those that are over.
+// aMinute is a little less than a minute, because a test begins with a minute
+// and the store searches only minutes that are over.
 const aMinute = 59 * time.Second
 
 // minutely is a module whose state stays for a minute after its last change.
@@ -49,8 +49,8 @@ func minutely(app *stay.App, after time.Duration) (*stay.State[testkit.Counter],
 	}), x
 }
 
-// A change that runs while the state expires is not acknowledged on what has
-// expired: it runs again on the state that begins anew, and is stored.
+// A change that runs while the state expires is not acknowledged on the expired
+// state: it runs again on the initial state, and is stored.
 //
 // Proves A14, A15.
 func TestChangeAcrossExpiryRunsAgain(t *testing.T) {
@@ -67,7 +67,7 @@ func TestChangeAcrossExpiryRunsAgain(t *testing.T) {
 			return nil
 		})
 		if !slices.Equal(seen, []int{2, 0}) {
-			t.Errorf("the change ran on %v, want 2 and then what begins anew", seen)
+			t.Errorf("the change ran on %v, want 2 and then the initial state", seen)
 		}
 		testkit.WantCount(t, t.Context(), s, 1)
 		testkit.Sleep(time.Second)
@@ -128,7 +128,7 @@ func TestOutageAcrossExpiryLosesNothing(t *testing.T) {
 	}
 }
 
-// A state under a key that is stored anew because its record has expired
+// A state under a key that is stored again because its record has expired
 // meanwhile is still the one that sessions are attached to.
 //
 // Proves A14, A15, K7.
@@ -153,8 +153,8 @@ func TestOutageAcrossExpiryKeepsAttachments(t *testing.T) {
 }
 
 // A state that expires while its save is at the store is neither shown nor
-// changed any more: whoever wants it waits for the save, as long as its context
-// allows, and gets what begins anew.
+// changed any more: a caller waits for the save, as long as its context allows,
+// and gets the initial state.
 //
 // Proves A14, A15, E8.
 func TestStateThatExpiresDuringItsSaveIsNotShown(t *testing.T) {
@@ -227,7 +227,7 @@ func TestRunDoesNotChangeWhatExpiredDuringItsSave(t *testing.T) {
 		rule.Remove()
 		gate.Open()
 		if err := <-changed; err != nil || !slices.Equal(seen, []int{1, 0}) {
-			t.Errorf("%v, ran on %v, want 1 and then what begins anew", err, seen)
+			t.Errorf("%v, ran on %v, want 1 and then the initial state", err, seen)
 		}
 		testkit.Sleep(testkit.Debounce)
 		wantStored(t, mem, 1)

@@ -47,9 +47,8 @@ func annsTodos(items string) string {
 	return `{"owner":{"id":"ann","role":"r-ann"},"items":[` + items + `],"theme":"light"}`
 }
 
-// A change of the key stores first what its states owe the store: those of the
-// key that is left, at a logout and a switch, and those of the key that is
-// reached.
+// A change of the key first stores the unsaved changes of its states: of the
+// old key, at a logout and a switch, and of the new key.
 //
 // Proves A14, K2, K3, K4.
 func TestKeyChangeStoresFirstWhatIsOwed(t *testing.T) {
@@ -72,7 +71,7 @@ func TestKeyChangeStoresFirstWhatIsOwed(t *testing.T) {
 
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("c")))
 				testkit.Must(t)(s.At("ann").Update(t.Context(), testkit.AddItem("d")))
-				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // onto what is not stored yet
+				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("ann"))) // onto changes that are not stored yet
 				wantStoredJSON(t, mem, "key/todos/ann", annsTodos(`"a","b","d","c"`))
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.AddItem("e")))
 				testkit.Must(t)(s.Update(b.Ctx(), testkit.Become("bob")))
@@ -92,7 +91,7 @@ func TestKeyChangeStoresFirstWhatIsOwed(t *testing.T) {
 	}
 }
 
-// A login and a logout store what all PerUser modules owe.
+// A login and a logout store the unsaved changes of all PerUser modules.
 //
 // Proves A14, S5.
 func TestLoginAndLogoutStoreWhatIsOwed(t *testing.T) {
@@ -125,8 +124,8 @@ func TestLoginAndLogoutStoreWhatIsOwed(t *testing.T) {
 	}
 }
 
-// A change of the key fails if what it has to store first cannot be stored.
-// Then nothing has changed, and nothing is lost.
+// A change of the key fails if the unsaved changes cannot be stored first. Then
+// nothing has changed, and nothing is lost.
 //
 // Proves A14, K2, K3, K4.
 func TestKeyChangeFailsIfWhatIsOwedCannotBeStored(t *testing.T) {
@@ -337,8 +336,8 @@ func TestStatesAreSavedBeforeTheyExpireWithTheirSession(t *testing.T) {
 	})
 }
 
-// A state whose record is about to expire is stored before that, and one that
-// has expired is not brought back.
+// A state whose record is about to expire is stored before that, and an expired
+// state is not brought back.
 //
 // Proves A14, A15.
 func TestStateIsStoredBeforeItsRecordExpires(t *testing.T) {

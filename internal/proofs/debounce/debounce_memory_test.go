@@ -52,8 +52,8 @@ func TestEvictionStoresWhenRoomIsNeeded(t *testing.T) {
 	}
 }
 
-// Where memory is full of states that the store does not take, because it does
-// not work or because of what they are, a newcomer is refused, and nothing is
+// If memory is full of states that the store does not take, because of the
+// store or because of the states, one more state is refused, and nothing is
 // dropped for it.
 //
 // Proves A14, E6.

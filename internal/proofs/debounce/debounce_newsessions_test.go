@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Of more sessions than may begin, a change that is saved later is refused at
-// once, as others are: what is acknowledged is stored by the close, however
-// many came.
+// If more sessions begin than allowed, a change that is saved later is refused
+// at once, like other changes: the close stores all acknowledged changes,
+// however many came.
 //
 // Proves A14, E7, S1.
 func TestSessionsTooManyAreRefusedAtOnce(t *testing.T) {
@@ -30,7 +30,7 @@ func TestSessionsTooManyAreRefusedAtOnce(t *testing.T) {
 				refused = b
 				continue
 			}
-			testkit.MustUpdate(t, b.Ctx(), s) // what has begun goes on
+			testkit.MustUpdate(t, b.Ctx(), s) // stored sessions go on
 			ids = append(ids, stay.SessionFrom(ctx).ID())
 		}
 		if len(ids) != perSecond {

@@ -18,7 +18,7 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A worker of the stress test is a browser and what it was told.
+// A worker of the stress test is a browser and its acknowledged changes.
 type shopper struct {
 	*testkit.Browser
 	t     *testing.T
@@ -80,8 +80,8 @@ func (s *shopper) become(user string, change func() error) {
 }
 
 // Whatever the store does, logins, logouts and switches among changes that are
-// saved later lose and double nothing and mix no keys: what is stored at the
-// end is what was acknowledged.
+// saved later lose and double nothing and mix no keys: the stored states at the
+// end have exactly the acknowledged changes.
 //
 // Proves A14, K2, K3, K4, E7, S5.
 func TestLoginsAmongUnsavedChangesLoseNothing(t *testing.T) {

@@ -40,7 +40,7 @@ func withSaveFaults(t *testing.T, opts stay.Options, test func(t *testing.T, app
 	}
 }
 
-// A faultLog holds what OnError was told.
+// A faultLog records the errors that OnError gets.
 type faultLog struct {
 	mu   sync.Mutex
 	told []*stay.Error
@@ -52,7 +52,7 @@ func (l *faultLog) hook(_ *stay.Call, e *stay.Error) {
 	l.told = append(l.told, e)
 }
 
-// take returns what was told since the last time.
+// take returns the errors since the last call.
 func (l *faultLog) take() []*stay.Error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -106,9 +106,9 @@ func TestChangesAreAcknowledgedAtOnce(t *testing.T) {
 	})
 }
 
-// Steady changes postpone no save: at any moment the store has all that was
-// acknowledged a Debounce earlier, in about one write for each Debounce, which
-// is also what a process that is killed leaves.
+// Steady changes postpone no save: at any moment the store has all changes that
+// were acknowledged a Debounce earlier, in about one write for each Debounce,
+// so a process that is killed leaves them too.
 //
 // Proves A3, A14.
 func TestSteadyChangesPostponeNoSave(t *testing.T) {
@@ -162,9 +162,9 @@ func TestChangesThatCancelOutAreNotSaved(t *testing.T) {
 	})
 }
 
-// Close stores what was not stored yet, also while the store fails for a while;
-// what it cannot store is its error and told to OnError. Nothing goes on after
-// it.
+// Close stores the unsaved changes, even if the store fails for a while;
+// changes that it cannot store make it return an error and go to OnError.
+// Nothing goes on after it.
 //
 // Proves A14, A21, E7, E8.
 func TestCloseStoresWhatWasKeptBack(t *testing.T) {
@@ -282,8 +282,8 @@ func TestFailedSavesAreTriedAgain(t *testing.T) {
 	})
 }
 
-// Deleting a state drops what is not stored of it, whether a save is under way
-// or nothing was stored yet, and a delete that fails drops nothing.
+// Deleting a state drops its unsaved changes, whether a save is under way or
+// nothing was stored yet, and a delete that fails drops nothing.
 //
 // Proves A14.
 func TestDeleteDropsWhatIsNotStored(t *testing.T) {

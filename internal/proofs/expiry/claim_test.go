@@ -184,8 +184,8 @@ func TestStateCreatedAgainBeforeTheClaimStays(t *testing.T) {
 	})
 }
 
-// A hook that does not come to its end before the claim's time is told to by
-// its context; the others wait for the next sweep.
+// The context of a hook that is still running at the end of the claim ends; the
+// other states wait for the next sweep.
 //
 // Proves A15.
 func TestExpiryHooksHaveAMinute(t *testing.T) {
@@ -218,7 +218,7 @@ func TestExpiryHooksHaveAMinute(t *testing.T) {
 }
 
 // Close stops a sweep: the hook that runs may finish within Close's context, no
-// other begins, and what is left waits for the next process.
+// other begins, and the remaining states wait for the next process.
 //
 // Proves A15, E7.
 func TestCloseStopsASweep(t *testing.T) {

@@ -101,9 +101,9 @@ func TestTombstonesExpireSilently(t *testing.T) {
 	})
 }
 
-// A state with Expiry expires so long after its last change; reading does not
-// put that off, nor does a change that changes nothing. Memory never serves
-// what has expired, and what is used again begins anew.
+// A state with Expiry expires that long after its last change; reading does not
+// put that off, nor does a change that changes nothing. Memory never serves an
+// expired state, and the next use begins with the initial state.
 //
 // Proves A15, S6.
 func TestExpiryCountsFromTheLastChange(t *testing.T) {
@@ -142,8 +142,8 @@ func TestExpiryCountsFromTheLastChange(t *testing.T) {
 	})
 }
 
-// A state that is used again after it has expired begins anew, and the old one
-// still gets its OnExpire.
+// A state that is used again after it has expired begins with the initial
+// value, and OnExpire still gets the old one.
 //
 // Proves A15.
 func TestStateUsedAgainBeforeTheSweepBeginsAnew(t *testing.T) {

@@ -25,7 +25,8 @@ type guestSite struct {
 	all               *stay.State[testkit.Counter]
 }
 
-// newGuestSite opens the App on a store that stays. expiry is that of the carts.
+// newGuestSite opens the App on a store that outlives it. expiry is the Expiry
+// of the carts.
 func newGuestSite(t *testing.T, s store.Store, expiry time.Duration, opts stay.Options) *guestSite {
 	t.Helper()
 	x := &guestSite{Expiring: &testkit.Expiring{Store: s, Clock: testkit.NewClock(), Events: &testkit.Events{}}}
@@ -41,8 +42,8 @@ func newGuestSite(t *testing.T, s store.Store, expiry time.Duration, opts stay.O
 	return x
 }
 
-// A session that is used keeps what it has in memory only, whatever it is used
-// for, and loses it when it has been idle.
+// A session that is used keeps its states in memory, whatever it is used for,
+// and loses them when it has been idle.
 //
 // Proves A12, A15, S2, S6.
 func TestGuestStaysWhileItsSessionIsUsed(t *testing.T) {
@@ -92,7 +93,7 @@ func TestGuestStaysWhileItsSessionIsUsed(t *testing.T) {
 	}
 }
 
-// What needs no session is no use of one.
+// Work without a session does not count as a use of one.
 //
 // Proves A12, S2.
 func TestGlobalStateKeepsNoGuest(t *testing.T) {
@@ -108,8 +109,8 @@ func TestGlobalStateKeepsNoGuest(t *testing.T) {
 	})
 }
 
-// A login is a use of the session for what it has in memory: that stays for
-// as long as the new cookie is good.
+// A login is a use of the session for its states in memory: they stay as long
+// as the new cookie is valid.
 //
 // Proves S2, S5.
 func TestLoginIsAUseForWhatIsInMemory(t *testing.T) {
@@ -143,8 +144,8 @@ func TestMemoryGoesWithTheSessionsLifetime(t *testing.T) {
 	})
 }
 
-// A clock that was ahead for a while and is set back neither takes what a
-// session in use has in memory, nor keeps for long what one that is idle has.
+// A clock that was ahead for a while and is set back neither removes the states
+// of a session in use from memory, nor keeps those of an idle one for long.
 //
 // Proves E6, S2.
 func TestMemoryWithAClockThatIsSetBack(t *testing.T) {
@@ -167,9 +168,9 @@ func TestMemoryWithAClockThatIsSetBack(t *testing.T) {
 	})
 }
 
-// Expiry holds for the states of guests, in memory and stored: so long after
-// its last change a state is absent, and OnExpire is told, however much it was
-// read and the session used.
+// Expiry holds for the states of guests, in memory and stored: that long after
+// its last change a state is absent, and OnExpire runs, however much the state
+// was read and the session used.
 //
 // Proves A15, S2, S6.
 func TestGuestsHaveTheExpiryOfTheirModule(t *testing.T) {
@@ -199,7 +200,7 @@ func TestGuestsHaveTheExpiryOfTheirModule(t *testing.T) {
 					x.Clock.Advance(time.Millisecond)
 					if read {
 						testkit.WantCount(t, b.Ctx(), x.cart, 0)
-						testkit.MustUpdate(t, b.Ctx(), x.cart) // it begins anew
+						testkit.MustUpdate(t, b.Ctx(), x.cart) // it begins with the initial state
 					}
 					x.Sweep(time.Minute)
 					if got := x.Events.Take(); !slices.Contains(got, "expired cart 2") || len(got) > 2 {
@@ -273,7 +274,7 @@ func TestGuestChangeAcrossItsExpiry(t *testing.T) {
 	}
 }
 
-// A login takes along what has not expired, and only that: also where it had to
+// A login adopts a state that has not expired, and only that: even if it had to
 // wait until then for a change of the guest's.
 //
 // Proves A15, K2.
@@ -318,8 +319,8 @@ func TestLoginAtTheExpiryOfTheGuest(t *testing.T) {
 	}
 }
 
-// A guest's state whose time comes while the group that takes it along is at
-// the store belongs to the user: it does not expire.
+// A guest's state whose time comes while the group of the login is at the store
+// belongs to the user: it does not expire.
 //
 // Proves A15, K2.
 func TestGuestExpiresWhileItsLoginIsStored(t *testing.T) {
@@ -378,8 +379,8 @@ func TestGuestOfALogoutExpires(t *testing.T) {
 	}
 }
 
-// Expiry holds for guests whose changes are stored later: they are stored before
-// it, and OnExpire is told.
+// Expiry holds for guests whose changes are stored later: they are stored
+// before it, and OnExpire runs.
 //
 // Proves A14, A15.
 func TestDebouncedGuestsExpire(t *testing.T) {

@@ -106,8 +106,8 @@ func (s *measuringStore) Load(ctx context.Context, now time.Time, reads []store.
 	return recs, err
 }
 
-// A sweep looks at fewer records at a time where they are large, or the states
-// are that go with them, and at many again where they are small.
+// A sweep reads fewer records at a time if they or their sessions' states are
+// large, and many again if they are small.
 //
 // Proves A15, E6.
 func TestSweepOfLargeStatesLooksAtFewer(t *testing.T) {
@@ -231,7 +231,7 @@ func TestSweepOfAStoreThatIsDownGivesUp(t *testing.T) {
 				for range 1000 {
 					testkit.MustUpdate(t, testkit.NewBrowser(app.App).Ctx(), cart)
 				}
-				// The signing keys, which are looked at as well, are another matter.
+				// Reads of the signing keys do not count.
 				down := f.Add(storefault.Rule{Op: op, Fault: storefault.Fail(nil), Match: func(c storefault.Call) bool {
 					return !slices.Contains(c.Keys, "stay/keys")
 				}})

@@ -115,9 +115,9 @@ func TestOnDestroyedOfEphemeralState(t *testing.T) {
 	})
 }
 
-// OnDestroyed is not called for what nobody kept: states that a reader looked
-// at without a trace, loads that failed, and instances that are loaded again
-// because others wrote the record; the state goes on there.
+// OnDestroyed is not called for states that nobody kept: states that were only
+// read, loads that failed, and instances that are loaded again because others
+// wrote the record; that state goes on.
 //
 // Proves B1, E4.
 func TestNotDestroyed(t *testing.T) {
@@ -261,9 +261,9 @@ func TestSlowOnDestroyedIsBounded(t *testing.T) {
 	})
 }
 
-// Close has the hooks of all that is in memory called before it returns, with a
-// context that holds until its own ends; then it gives up on the rest, says so,
-// and leaves no goroutine.
+// Close calls the hooks of all states in memory before it returns, with a
+// context that lasts until its own ends; then it gives up on the rest, returns
+// an error, and leaves no goroutine.
 //
 // Proves E7.
 func TestCloseCallsOnDestroyed(t *testing.T) {
@@ -307,7 +307,7 @@ func TestCloseCallsOnDestroyed(t *testing.T) {
 }
 
 // The same on a store that several processes use, where states are loaded when
-// the store is asked for what is new.
+// the store is asked for new versions.
 //
 // Proves E6, N1.
 func TestSlowOnDestroyedIsBoundedOnASharedStore(t *testing.T) {

@@ -16,8 +16,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A hook that takes its time holds up the caller whose failure it is told of,
-// and nobody else: not other keys, nor the next change of the same one.
+// A slow hook holds up only the caller whose failure it gets: not other keys,
+// nor the next change of the same key.
 //
 // Proves A21, E8.
 func TestSlowOnErrorHoldsUpNobodyElse(t *testing.T) {
@@ -55,7 +55,7 @@ func TestSlowOnErrorHoldsUpNobodyElse(t *testing.T) {
 
 // A hook that changes state with its own context is refused at once; it may
 // read, and with a context from outside it may change even the state whose
-// failure it is told of.
+// failure it gets.
 //
 // Proves A21, E10.
 func TestOnErrorChangesStateWithAnotherContextOnly(t *testing.T) {
@@ -253,7 +253,7 @@ func TestMessagesAreForClients(t *testing.T) {
 			r.Sent = true
 			_, err := perSession.Get(ctx)
 			return err
-		}, stay.ErrInternal, "first byte of the response"},
+		}, stay.ErrInternal, "before you write the response"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			err := c.fail(t)
@@ -270,7 +270,7 @@ func TestMessagesAreForClients(t *testing.T) {
 }
 
 // A payload that is a pointer, whose Validate would be missed, is refused where
-// the action is made, with the mend.
+// the action is made, with the fix.
 //
 // Proves M5.
 func TestPayloadThatIsAPointerIsRefused(t *testing.T) {
@@ -279,7 +279,7 @@ func TestPayloadThatIsAPointerIsRefused(t *testing.T) {
 	}, "stay.WithPayload", "pointer", "*testkit.Add", "take a testkit.Add")
 }
 
-// A change that changes nothing returns what the one before it returned: the
+// A change that changes nothing returns the result of the change before it: the
 // form that JSON gives.
 //
 // Proves A16, M5.

@@ -108,8 +108,8 @@ func TestOnErrorEndsItsGoroutineAfterOnDestroyed(t *testing.T) {
 	})
 }
 
-// One that does so when a save has failed keeps it from nothing: it is tried
-// again, and who waits for it is told.
+// One that does so when a save has failed does not stop the save: it is tried
+// again, and callers that wait for it get the error.
 //
 // Proves A14, A21.
 func TestOnErrorEndsItsGoroutineAfterASave(t *testing.T) {
@@ -139,7 +139,7 @@ func TestOnErrorEndsItsGoroutineAfterASave(t *testing.T) {
 	})
 }
 
-// An endingStore ends the goroutine of whoever looks for what has expired, once.
+// An endingStore ends the goroutine of the first caller of Expired.
 type endingStore struct {
 	store.Store
 	ends bool

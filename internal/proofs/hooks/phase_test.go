@@ -11,8 +11,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// What a caller gets says what was being done when the store failed, as what
-// OnError gets does.
+// The error of a caller names the phase in which the store failed, as the error
+// that OnError gets does.
 //
 // Proves A21.
 func TestErrorsOfTheStoreSayThePhase(t *testing.T) {

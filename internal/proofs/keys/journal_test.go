@@ -48,8 +48,8 @@ func TestKeyChangesWriteWhatChanges(t *testing.T) {
 }
 
 // A login, of a WithKey module and of a session, is one group: the session's
-// record, the states that it reaches and those of guests that are used up. What
-// is rejected has changed nothing, not even the cookie.
+// record, the states of the new key and those of guests that are adopted. A
+// rejected login has changed nothing, not even the cookie.
 //
 // Proves S4.
 func TestLoginIsOneGroup(t *testing.T) {

@@ -17,8 +17,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// The key counts as the run leaves it, whatever it was on the way; and what has
-// no key is not persisted.
+// The key after the run counts, whatever it was during the run; and a state
+// without a key is not persisted.
 //
 // Proves K1.
 func TestKeyIsThatOfTheResult(t *testing.T) {
@@ -123,7 +123,7 @@ func TestKeyChangesShareNoMemory(t *testing.T) {
 		m.Adopt = func(stored, result *testkit.Todos) error {
 			keep(stored)
 			keep(result)
-			stored.Items = result.Items // shares what the guest has
+			stored.Items = result.Items // shares memory with the guest's state
 			return nil
 		}
 		s := stay.Register(app, m)
@@ -151,7 +151,7 @@ func TestKeyChangesShareNoMemory(t *testing.T) {
 // The error says what to do about a key function that reads too much.
 //
 // Proves K5.
-func TestKeyThatDoesNotHoldNamesTheMend(t *testing.T) {
+func TestKeyThatDoesNotHoldNamesTheFix(t *testing.T) {
 	key := func(t *testkit.Todos) string { return t.Owner.ID + strings.Join(t.Items, "") }
 	for name, persist := range map[string]stay.Strategy{
 		"WithKey":    stay.WithKey(key),
@@ -218,8 +218,9 @@ func TestMissingRecordOfAKeyMakesAGuest(t *testing.T) {
 	}
 }
 
-// On each store a record that says it is another's is refused at the login, byte for byte as it was; one that does not say whose it is is
-// completed, and what was stored in it is kept.
+// On each store a record of another key is refused at the login and stays byte
+// for byte; a record without an owner is completed, and its stored values are
+// kept.
 //
 // Proves K7.
 func TestRecordOfAnotherOwnerIsRefusedOnEachStore(t *testing.T) {

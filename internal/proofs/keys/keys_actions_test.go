@@ -121,7 +121,7 @@ func (r *request) begin() {
 	r.w.mu.Unlock()
 }
 
-// replace notes what became of the cookie. The world is locked.
+// replace records the fate of the cookie. The world is locked.
 func (r *request) replace(how outcome, next func(c *cookie)) *cookie {
 	w, c := r.w, r.c
 	issued := r.answer.Browser.Token != c.value
@@ -401,7 +401,7 @@ func (w *world) login(c *cookie, user string) (*cookie, error) {
 		w.mu.Unlock()
 	}
 	leaves := c.user != "" && c.user != user
-	if leaves { // and what the user did without a key goes
+	if leaves { // and the user's states without a key are dropped
 		w.mu.Lock()
 		pl := place{inTodos, "", c.todosGuest}
 		w.deletes[pl] = append(w.deletes[pl], r.span)

@@ -32,7 +32,7 @@ type exploration struct {
 	limit     int  // more orders than this are drawn by lot
 }
 
-// A path is what was chosen at each step of a run, out of how many.
+// A path is the choice at each step of a run, and the number of choices.
 type path struct{ chosen, of []int }
 
 // next is the path that comes after, nil after the last one.

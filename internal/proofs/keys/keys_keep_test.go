@@ -14,8 +14,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// With KeepCookieOnKeyChange the generation of the cookie does not tell what
-// became of a session meanwhile. These tests show that nothing relies on it.
+// With KeepCookieOnKeyChange the generation of the cookie does not show the
+// changes of a session. These tests show that nothing relies on it.
 
 // Two modules of one session that get their keys at the same time both have
 // them.
@@ -51,8 +51,8 @@ func TestTwoModulesGetKeysAtOnce(t *testing.T) {
 	}
 }
 
-// Where nobody has learnt that a login was stored, the guest whose state went
-// along is out of reach all the same: it comes back neither with a logout nor
+// If no caller got the answer that a login was stored, the guest whose state
+// was adopted is out of reach anyway: it comes back neither with a logout nor
 // with the next login.
 //
 // Proves K2, K3, S4.

@@ -238,8 +238,8 @@ func playAll(t *testing.T, seed uint64, steps int) {
 }
 
 // Whatever sessions, users, the store and the process do at once, no state
-// reaches a user or guest whose it is not, and what was acknowledged is there,
-// once.
+// reaches a user or guest who does not own it, and acknowledged changes are
+// kept, once.
 //
 // Proves A9, K2, K3, K4, K5, K6, K7, K8, S3, S4, S5, S7.
 func TestKeysAgreeWithTheModel(t *testing.T) {

@@ -24,7 +24,7 @@ func (w *world) allowed(it *item, pl place) bool {
 	})
 }
 
-// look checks what is seen in a place.
+// look checks the items that are seen in a place.
 func (w *world) look(pl place, items []string) {
 	seen := map[string]bool{}
 	for _, name := range items {
@@ -79,8 +79,8 @@ func (w *world) sits(it *item, from, to int) (pl place, must, mustNot bool) {
 	return pl, must, mustNot
 }
 
-// kept says what the deletions of a place have left of what came in a span,
-// when it was looked for between two ticks.
+// kept says which items of a span the deletions of a place have left, for a
+// read between two ticks.
 func (w *world) kept(pl place, came span, from, to int) (must, mustNot bool) {
 	must = true
 	for _, d := range w.deletes[pl] {
@@ -95,7 +95,7 @@ func (w *world) kept(pl place, came span, from, to int) (must, mustNot bool) {
 	return must && !mustNot, mustNot
 }
 
-// read reads a module with a cookie and checks what is seen.
+// read reads a module with a cookie and checks the items.
 func (w *world) read(c *cookie, module int) error {
 	r := w.request("read", c)
 	_, err := w.readAs(r, module)
@@ -143,7 +143,8 @@ func (w *world) readAs(r *request, module int) (items []string, err error) {
 	return items, nil
 }
 
-// complete checks that a place that was read between two ticks holds what it must.
+// complete checks that a place that was read between two ticks has all items
+// that it must have.
 func (w *world) complete(pl place, items []string, read span) {
 	for name, it := range w.items {
 		where, must, mustNot := w.sits(it, read.from, read.to)
@@ -211,7 +212,7 @@ func (w *world) problem(format string, args ...any) {
 	w.wrong(format, args...)
 }
 
-// whoAmI checks whom a cookie is good for.
+// whoAmI checks the user of a cookie.
 func (w *world) whoAmI(c *cookie) {
 	r := w.request("read", c)
 	user := stay.SessionFrom(r.ctx).User()

@@ -18,9 +18,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A login takes along what the guest has when it happens. A guest's state that
-// was deleted while the user's was loaded, and made anew, is not the one that
-// the login began with, though it has changed as often.
+// A login adopts the guest's state at that moment. A guest's state that was
+// deleted and created again while the user's was loaded is not the one that the
+// login began with, although it has changed as often.
 //
 // Proves K2, K8.
 func TestLoginMeetsAGuestMadeAnew(t *testing.T) {
@@ -72,7 +72,7 @@ func TestLoginMeetsRevoke(t *testing.T) {
 			}
 			gate := testkit.StopAt(st, storefault.Load, "stay/", false)
 			access.AppOf(app).Evict(false)
-			// It stands where it loads the session, or whose it was.
+			// It is stopped where it loads the session or the user.
 			done := testkit.Start(t, gate, func() error { return verb(stay.SessionFrom(ctx), ctx) })
 			if err := app.Revoke(t.Context(), "ann"); err != nil {
 				t.Fatal(err)
@@ -110,8 +110,8 @@ func TestLoginMeetsRevoke(t *testing.T) {
 	})
 }
 
-// What a slow answer says of a session's record does not replace what was
-// stored since: a session that has ended stays so.
+// A slow answer about a session's record does not replace a later record: an
+// ended session stays ended.
 //
 // Proves S5.
 func TestSlowAnswerRevivesNothing(t *testing.T) {
@@ -148,9 +148,9 @@ func TestSlowAnswerRevivesNothing(t *testing.T) {
 	}
 }
 
-// A login comes between any two steps of a guest's change, as far as looks at
-// the clock tell them apart, and everything is evicted at once. What the change
-// acknowledged the user has.
+// A login comes between any two steps of a guest's change, as far as reads of
+// the clock separate them, and everything is evicted at once. The user has the
+// acknowledged change.
 //
 // Proves S4, S5.
 func TestLoginWithinAGuestsChange(t *testing.T) {
@@ -184,13 +184,13 @@ func TestLoginWithinAGuestsChange(t *testing.T) {
 						}()
 						select {
 						case <-done:
-						case <-time.After(50 * time.Millisecond): // it waits for whom it meets
+						case <-time.After(50 * time.Millisecond): // it waits for the change that it meets
 						}
 					}
 					armed.Store(1)
 					_, err := c.Update(ctx, testkit.Put("meanwhile"))
 					if armed.Load() == 1 {
-						return // it does not look at the clock so often
+						return // it does not read the clock so often
 					}
 					<-done
 					switch {
@@ -218,9 +218,9 @@ func TestLoginWithinAGuestsChange(t *testing.T) {
 	}
 }
 
-// A read shows the state by which it was decided whose the session is, and
-// never one that came in its place meanwhile: here the key is deleted, and made
-// anew by somebody else, whenever its record is about to be read again.
+// A read shows the state that decided the owner of the session, and never one
+// that replaced it meanwhile: here somebody else deletes and recreates the key
+// whenever its record is about to be read again.
 //
 // Proves K7, K8.
 func TestReadIsOfTheStateThatWasChecked(t *testing.T) {

@@ -11,12 +11,12 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A fate is what the explorer has become of a call that it stopped.
+// A fate is the explorer's decision about a call that it stopped.
 type fate uint8
 
 const (
 	goesWell fate = iota
-	refused       // nothing is done, and the caller is told so
+	refused       // nothing is done, and the caller knows
 	unheard       // it is done, and the caller cannot know
 	dropped       // nothing is done, and the caller cannot know
 	crashes       // the process ends before it is done
@@ -24,9 +24,9 @@ const (
 	fates
 )
 
-// A stepper stops every call of a store, and everybody who gets a turn, until
-// it is told who goes on. storefault's gates let calls go on in the order in
-// which they came; here any order is wanted.
+// A stepper stops every call of a store, and every caller that gets a turn,
+// until the test says which goes on. storefault's gates let calls go on in the
+// order in which they came; here any order is wanted.
 type stepper struct {
 	mu      sync.Mutex
 	on      bool

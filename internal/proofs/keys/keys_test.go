@@ -102,8 +102,8 @@ func TestAdoptThatRefusesRefusesTheLogin(t *testing.T) {
 	})
 }
 
-// After a logout the session is a guest with the initial state; what the user
-// had stays, without what the action did beside.
+// After a logout the session is a guest with the initial state; the user's
+// state stays, without the other changes of the action.
 //
 // Proves A8, K3.
 func TestLogoutMakesAGuestAndKeepsWhatIsStored(t *testing.T) {
@@ -209,7 +209,7 @@ func TestRecordOfAnotherKeyIsAnError(t *testing.T) {
 }
 
 // Deleting a key's state detaches its sessions, for good: they are not attached
-// to what is stored under the key later.
+// to a state that is stored under the key later.
 //
 // Proves K7, K8.
 func TestDeleteDetachesSessions(t *testing.T) {

@@ -20,16 +20,16 @@ import (
 
 // The modules of a world. The second and third are PerUser.
 const (
-	inTodos = iota // WithKey; what a guest did is appended
+	inTodos = iota // WithKey; the guest's items are appended
 	inCart         // appended
 	inNotes        // KeepStored
 	worldModules
 )
 
 // A world is a store, the processes that work on it one after the other, and an
-// oracle: it notes who did what as whom, and what became of it, and tells what
-// must be true of every state that is read. Every item that is added is unique,
-// and belongs to whom the request that added it believed to be.
+// oracle: it records which request did what as which user, and the outcome, and
+// knows what must be true of every state that is read. Every added item is
+// unique, and belongs to the user as whom the request added it.
 type world struct {
 	t      testing.TB
 	guests stay.GuestMode
@@ -82,17 +82,17 @@ type span struct {
 
 type passage struct {
 	*span
-	user string // who it leads to
+	user string // the user whom it reaches
 }
 
-// An item is what a request has added, and as whom.
+// An item is an item that a request has added, and the user as whom.
 type item struct {
 	span
 	place place
 	never bool // made by a change whose other effects must be dropped
 }
 
-// A cookie is what a browser knows: one generation of one session.
+// A cookie is a browser's cookie: one generation of one session.
 type cookie struct {
 	value       string
 	owner, user string // of todos; of the PerUser modules
@@ -101,7 +101,7 @@ type cookie struct {
 	userGuest   int
 	made        int
 	dead        bool // an answer has said so
-	doubt       bool // nobody knows
+	doubt       bool // the outcome is unknown
 	changes     int  // that may have replaced it
 	replaced    int  // that have
 }
@@ -206,8 +206,9 @@ func (w *world) start() {
 	w.p = p
 }
 
-// restart ends the process and starts another one on the same store. A crash
-// is one without notice: what the process answers from then on reaches nobody.
+// restart ends the process and starts another one on the same store. A crash is
+// a restart without notice: the answers of the process from then on reach
+// nobody.
 func (w *world) restart(crash bool) {
 	w.mu.Lock()
 	p := w.p
@@ -291,7 +292,7 @@ func decode(module int, value []byte) (any, error) {
 // prefixes of the keys of users.
 var worldPrefix = [worldModules]string{"key/todos/", "user/cart/", "user/notes/"}
 
-// moduleOf tells what a record is.
+// moduleOf returns the module of a record.
 func moduleOf(key string) (module int, user string, isState bool) {
 	for m, prefix := range worldPrefix {
 		if user, ok := strings.CutPrefix(key, prefix); ok {

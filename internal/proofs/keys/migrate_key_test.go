@@ -73,7 +73,7 @@ func TestStepsNeverWriteKeyFields(t *testing.T) {
 }
 
 // Whatever is stored and whatever a step returns, the record is read or
-// refused, and its key fields are those that were stored.
+// refused, and its key fields are the stored ones.
 //
 // Proves K0, M3.
 func FuzzStep(f *testing.F) {
@@ -95,7 +95,7 @@ func FuzzStep(f *testing.F) {
 		}
 		plain, err := state.Decode(2, []byte(stored))
 		if err != nil {
-			return // the old form is not that of the present version
+			return // the old form is not the present one
 		}
 		got, want := v.(*owned), plain.(*owned)
 		if !reflect.DeepEqual(got.Owner, want.Owner) || got.ID != want.ID {

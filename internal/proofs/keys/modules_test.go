@@ -19,8 +19,8 @@ import (
 )
 
 // Modules of every strategy side by side, all with the same session, user and
-// key: each keeps its own, across a restart, and only the ephemeral ones begin
-// anew.
+// key: each keeps its own state, across a restart, and only the ephemeral ones
+// begin with the initial state.
 //
 // Proves A4, A6, A12.
 func TestModulesOfEveryStrategySideBySide(t *testing.T) {
@@ -147,10 +147,10 @@ func TestResolveKeySeesSessionAndModule(t *testing.T) {
 	})
 }
 
-// The key of ResolveKey can only be computed with the session at hand: a session
-// does not come to the state of another key, and takes along nothing
-// of it; the record stays as it is. A record that does not say whose it is is
-// completed, also where the initial state has a key.
+// The key of ResolveKey can only be computed with the session: a session does
+// not reach the state of another key, and adopts nothing of it; the record
+// stays as it is. A record without an owner is completed, even if the initial
+// state has a key.
 //
 // Proves K7.
 func TestResolveKeyRefusesARecordOfAnotherKey(t *testing.T) {
@@ -190,8 +190,8 @@ func TestResolveKeyRefusesARecordOfAnotherKey(t *testing.T) {
 	}
 }
 
-// In development mode it is said what a logout or a switch has dropped, and
-// only then.
+// Only in development mode the log says that a logout or a switch has dropped
+// changes.
 //
 // Proves K3, K4.
 func TestDroppedChangesAreReported(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// A key that follows from the state and from the session's user goes with the
-// user: nobody reads what another user's key holds.
+// A key that follows from the state and from the session's user ends with the
+// user: no user reads the state of another user's key.
 //
 // Proves K3, K4.
 func TestKeyOfStateAndUserGoesWithTheUser(t *testing.T) {
@@ -54,7 +54,7 @@ func deskKey(c *stay.Call, _ *testkit.Cart) string {
 	return user
 }
 
-// What nobody did goes on as the guest state of a user without a key, and
+// The work of a guest goes on as the guest state of a user without a key, and
 // stops there: it is the user's from then on, and nobody else's.
 //
 // Proves K1, K3, K4.

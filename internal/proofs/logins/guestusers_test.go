@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// A guestRule is a strategy and whose state it says a request works on.
+// A guestRule is a strategy and the owner of a request's state under it.
 type guestRule struct {
 	persist stay.Strategy
 	key     func(user, owner string) string
@@ -20,7 +20,8 @@ type guestRule struct {
 	byUser  bool // and it looks at the user
 }
 
-// ofOwner is the user of a name that has a prefix of its own for each play.
+// ofOwner returns the user of a name, which has a different prefix in each
+// play.
 func ofOwner(c *stay.Call) (play, user string) {
 	name := c.Session().User()
 	if name == "" {
@@ -29,8 +30,8 @@ func ofOwner(c *stay.Call) (play, user string) {
 	return name[:len(name)-1], name[len(name)-1:]
 }
 
-// mapped is a strategy whose key follows from the user by a table; what is not
-// in it has no key.
+// mapped is a strategy whose key follows from the user by a table; a user that
+// is not in it has no key.
 func mapped(keys map[string]string) guestRule {
 	return guestRule{
 		persist: stay.ResolveKey(func(c *stay.Call, _ *testkit.Cart) string {
@@ -96,7 +97,7 @@ func (p *guestPlay) here() testkit.Todos {
 	return p.stored[p.key]
 }
 
-// change is what a change of the state does.
+// change is a step that changes the state.
 func (p *guestPlay) change(fn func(*testkit.Todos)) {
 	v := p.here()
 	v.Items = slices.Clone(v.Items)
@@ -122,7 +123,7 @@ func (p *guestPlay) change(fn func(*testkit.Todos)) {
 	}
 }
 
-// becomes is what a change of the session's user does.
+// becomes is a step that changes the session's user.
 func (p *guestPlay) becomes(user string) {
 	if user == p.user {
 		return
@@ -146,9 +147,10 @@ func (p *guestPlay) becomes(user string) {
 	}
 }
 
-// A session's user changes in every order between nobody and two users, with no
-// key and with two: what one of them did without a key is never seen by the
-// other, nor by nobody, and never reaches a key. What nobody did goes along.
+// A session's user changes in every order between none and two users, with no
+// key and with two: work of one user without a key is never seen by the other
+// user or by a guest, and never reaches a key. The work of a guest without a
+// user is adopted.
 //
 // Proves K2, K3, K4, S5.
 func TestGuestsOfUsersNeverMix(t *testing.T) { playGuests(t, 4) }
@@ -251,7 +253,7 @@ func stateOfGuests[S any](s *stay.State[S], apply func(v *S, fn func(*testkit.To
 	}
 }
 
-// run makes the steps and compares what is seen after each.
+// run makes the steps and compares the visible state after each.
 func (p *guestPlay) run(t *testing.T, app *stay.App, s guestModule, steps []string) {
 	b := testkit.NewBrowser(app)
 	for i, step := range steps {

@@ -16,9 +16,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A state that cannot be read, of a user or of a guest, keeps nobody from
-// logging in: OnError is told, the other modules move, that one is an error,
-// and the record stays as it is.
+// A state that cannot be read, of a user or of a guest, does not prevent a
+// login: OnError gets the failure, the other modules move, that module returns
+// an error, and the record stays as it is.
 //
 // Proves A21, M3.
 func TestLoginBesideUnreadableStates(t *testing.T) {
@@ -62,9 +62,9 @@ func TestLoginBesideUnreadableStates(t *testing.T) {
 	}
 }
 
-// What a user has done without a key may not be readable, or be read by a hook
-// that fails: that keeps nobody from logging out, and whoever comes next begins
-// anew.
+// A state that a user has without a key may be unreadable, or be read by a hook
+// that fails: that does not prevent a logout, and the next user begins with the
+// initial state.
 //
 // Proves K3, M3.
 func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {

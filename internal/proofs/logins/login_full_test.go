@@ -13,9 +13,9 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// Whoever plants the cookie of a guest whose state is almost full must not keep
-// its user from logging in: what does not fit beside the user's state stays
-// behind, and OnError is told.
+// An attacker who plants the cookie of a guest whose state is almost full must
+// not prevent the user's login: a guest's state that does not fit beside the
+// user's is not adopted, and OnError gets the failure.
 //
 // Proves K2, E9.
 func TestFullGuestKeepsNobodyFromLoggingIn(t *testing.T) {

@@ -263,7 +263,7 @@ func TestLoginsRaceWithChanges(t *testing.T) {
 	})
 }
 
-// PerUser: deleting the state of a user leaves the login; what is read next is
+// PerUser: deleting the state of a user keeps the login; the next read returns
 // the initial state.
 //
 // Proves K8.
@@ -377,7 +377,7 @@ func TestResolveKeySeesStateModuleAndUser(t *testing.T) {
 		testkit.WantState(t, other.Ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
 		testkit.Change(t, b.Ctx(), room, testkit.Become("red"))
 		testkit.WantState(t, b.Ctx(), room, `{"owner":{"id":"red","role":"r-red"},"items":null,"theme":""}`)
-		testkit.Change(t, b.Ctx(), room, testkit.Become("nobody")) // no key at all
+		testkit.Change(t, b.Ctx(), room, testkit.Become("nobody")) // no key
 		testkit.Change(t, b.Ctx(), room, testkit.AddItem("alone"))
 		testkit.WantState(t, other.Ctx(), room, `{"owner":{"id":"","role":""},"items":["hello"],"theme":""}`)
 		testkit.Change(t, b.Ctx(), room, testkit.Become(""))
@@ -459,7 +459,8 @@ func TestPanicInAdoptChangesNothing(t *testing.T) {
 }
 
 // The same login sent twice, as by a double click, comes with the cookie that
-// the first has replaced, and gets the first one's; nobody else does.
+// the first one has replaced, and gets the first one's new cookie; no other
+// request does.
 //
 // Proves S5.
 func TestLoginSentTwiceGetsTheFirstCookie(t *testing.T) {

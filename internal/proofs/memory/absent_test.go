@@ -26,8 +26,8 @@ func anyStores() map[string]func() store.Store {
 	return all
 }
 
-// What somebody makes up, and was never stored, takes no room from what is
-// used: keys, cookies of sessions that nothing was stored for, and users.
+// Invented keys, users, and cookies of sessions that were never stored take no
+// room from used states.
 //
 // Proves E6.
 func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
@@ -89,8 +89,9 @@ func TestWhatDoesNotExistDrivesNothingOut(t *testing.T) {
 	}
 }
 
-// Memory remembers that there is nothing, also while it is full of what is used:
-// the store is asked once. When there is something, it is like any other state.
+// Memory remembers that a state is absent, even while it is full of used
+// states: the store is asked once. Once the state exists, it is like any other
+// state.
 //
 // Proves E6.
 func TestAbsenceIsRemembered(t *testing.T) {

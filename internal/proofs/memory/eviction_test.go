@@ -13,8 +13,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// States that grow are counted with what they have become: those beyond
-// MaxBytes leave memory although nothing new was loaded.
+// States that grow are counted with their new size: those beyond MaxBytes leave
+// memory although nothing new was loaded.
 //
 // Proves E6.
 func TestMaxBytesCountsGrowth(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// visit is one request without a cookie: it changes the state and looks at it
-// again and again, which is no later use.
+// visit is one request without a cookie: it changes the state and reads it
+// again and again, which does not count as a later use.
 func visit(t *testing.T, ctx context.Context, s *stay.State[testkit.Counter], label string) {
 	t.Helper()
 	for range 3 {
@@ -27,8 +27,8 @@ func visit(t *testing.T, ctx context.Context, s *stay.State[testkit.Counter], la
 	}
 }
 
-// What guests have that came back stays, whatever number of guests comes once.
-// The bounds hold all the while, that of the count and that of the memory.
+// The states of guests that came back stay, however many guests come once. The
+// bounds of count and memory hold all the time.
 //
 // Proves A12, E6.
 func TestGuestsWhoCameBackOutliveAFlood(t *testing.T) {
@@ -85,8 +85,8 @@ func TestGuestsWhoCameBackOutliveAFlood(t *testing.T) {
 	}
 }
 
-// Guests who come back get the places of those who did not, all of them: what
-// a flood has left does not stay in their way.
+// Guests who come back get the places of those who did not, all of them: the
+// states of a flood do not stay in their way.
 //
 // Proves A12, E6.
 func TestGuestsWhoComeBackNeedNoPlaceForAFlood(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// A sheet can have any shape that clients may give to what they send.
+// A sheet can have any shape of a client's data.
 type sheet struct {
 	Any    any                       `json:"any"`
 	Rows   []sheetRow                `json:"rows"`
@@ -70,7 +70,7 @@ func heapInUse() int {
 	return int(m.HeapAlloc)
 }
 
-// decoded is what a client's JSON is in an any.
+// decoded is a client's JSON as an any.
 func decoded(text string) any {
 	var v any
 	if err := json.Unmarshal([]byte(text), &v); err != nil {
@@ -92,7 +92,7 @@ func times[T any](n int, one func(i int) T) []T {
 	return out
 }
 
-// What states take in memory is what Options.MaxBytes bounds, whatever shape
+// Options.MaxBytes bounds the memory that states really take, whatever shape
 // they have, whether they were made or loaded.
 //
 // Proves E6.

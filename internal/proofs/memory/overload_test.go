@@ -14,8 +14,8 @@ import (
 )
 
 // However many changes a store that hangs keeps waiting, none waits for much
-// longer than MaxWait and what one commit may take; nothing of them is kept,
-// and when the store is there again everything works.
+// longer than MaxWait and the time of one commit; nothing of them is kept, and
+// when the store works again everything works.
 //
 // Proves E6.
 func TestChangesOnAStoreThatHangsAreBounded(t *testing.T) {

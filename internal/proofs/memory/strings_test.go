@@ -52,9 +52,9 @@ func wantGone(t *testing.T, gone <-chan struct{}, what string) {
 	t.Errorf("%s keeps all of the text in memory that it is a small part of", what)
 }
 
-// What a state keeps of a large text, such as a field of a form, is all that
-// stays in memory of it: however it came into the state, and also what the
-// state is found by.
+// Of a large text, such as a field of a form, only the part that a state keeps
+// stays in memory, however it came into the state; the same holds for the
+// state's key.
 //
 // Proves E6.
 func TestStateKeepsNoLargeText(t *testing.T) {

@@ -30,7 +30,7 @@ func programs(t *testing.T, c *testkit.Clock) (knows, lacks *testkit.Expiring, s
 }
 
 // A program that does not register a module leaves its expired states to one
-// that does, whose OnExpire is told of each once.
+// that does, whose OnExpire gets each one once.
 //
 // Proves A15.
 func TestExpiredStatesAreLeftToTheProgramWithTheHook(t *testing.T) {
@@ -111,9 +111,9 @@ func TestExpiredStatesOfAnotherProgramDoNotHoldUpASweep(t *testing.T) {
 	})
 }
 
-// What the guest did in a module goes to the user also where the login is that
-// of a program which does not register it: at the next use in one that does.
-// What two guests did goes where each of them went.
+// The user gets the guest's state of a module even if the program of the login
+// does not register the module: at the next use in a program that does. The
+// states of two guests go to their own users.
 //
 // Proves K2, K3, S5.
 func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
@@ -132,7 +132,7 @@ func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
 	testkit.Login(t, b, "ann")
 	testkit.WantCount(t, t.Context(), other.At("ann"), 1)
 	testkit.Logout(t, b)
-	testkit.Login(t, b, "bob") // nobody has done anything since
+	testkit.Login(t, b, "bob") // nothing has happened since
 	b = b.On(knows.App)
 	testkit.WantState(t, b.Ctx(), carts, `{"items":null}`)
 	testkit.WantState(t, b.Ctx(), named, `{"items":null}`)
@@ -150,13 +150,13 @@ func TestLoginOfAProgramWithoutTheModuleBringsTheGuestAlong(t *testing.T) {
 	b = b.On(lacks.App)
 	testkit.Login(t, b, "ann")
 	b = b.On(knows.App)
-	testkit.Login(t, b, "cyd") // takes along first
+	testkit.Login(t, b, "cyd") // adopts first
 	testkit.WantState(t, b.Ctx(), carts, `{"items":null}`)
 	testkit.WantState(t, t.Context(), carts.At("ann"), `{"items":["pear","fig"]}`)
 }
 
-// A guest's state that cannot come along stays behind, and OnError is told: a
-// reader has done nothing wrong.
+// A guest's state that cannot be adopted is left, and OnError gets the failure:
+// a reader has done nothing wrong.
 //
 // Proves A21, K3.
 func TestAGuestThatCannotComeAlongLaterIsReported(t *testing.T) {
@@ -185,7 +185,7 @@ func TestAGuestThatCannotComeAlongLaterIsReported(t *testing.T) {
 }
 
 // Destroy removes the session's states of all modules on the store, whatever
-// its program registers, and OnExpire is not told of them.
+// its program registers, and OnExpire does not get them.
 //
 // Proves S5.
 func TestDestroyRemovesStatesOfOtherProgramsModules(t *testing.T) {
@@ -246,8 +246,8 @@ func TestModulesAreListedBeforeTheirFirstState(t *testing.T) {
 	}
 }
 
-// A list that cannot be read stops no change and no login. Only what it might
-// say somebody else has a hook of is not removed.
+// A list that cannot be read stops no change and no login. Only states that may
+// have a hook in another program are not removed.
 //
 // Proves A15, M3.
 func TestAListOfModulesThatCannotBeReadStopsNoChange(t *testing.T) {
@@ -330,8 +330,8 @@ func TestWhatIsLeftToOtherProgramsIsLoggedOnce(t *testing.T) {
 	}
 }
 
-// A process that knows a state to be absent does not write over the expired
-// record of one that another process has made since: OnExpire is told of it.
+// A process that knows a state to be absent does not overwrite the expired
+// record that another process has made since: OnExpire gets it.
 //
 // Proves A15, N1.
 func TestExpiredStatesOfOtherProcessesAreNotWrittenOver(t *testing.T) {
@@ -393,8 +393,8 @@ func TestWhatExpiredBeforeDestroyIsToldAfterIt(t *testing.T) {
 	})
 }
 
-// A store that does not answer about states of other programs' modules holds
-// Destroy up for a bounded time: the session has ended already.
+// A store that does not answer about states of other programs' modules delays
+// Destroy for a bounded time: the session has ended already.
 //
 // Proves E7, S5.
 func TestDestroyWaitsABoundedTimeForStatesOfOthers(t *testing.T) {

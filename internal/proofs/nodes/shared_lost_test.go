@@ -12,9 +12,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A change whose answer is lost is not made a second time on what another node
-// has left of the record since: where the record does not say whether the
-// change was stored before it was deleted, nobody knows.
+// A change whose answer is lost is not made a second time on another node's
+// record: if the record does not show whether the change was stored before a
+// deletion, the outcome is unknown.
 //
 // Proves E5, N1.
 func TestLostAnswerBesideADeletion(t *testing.T) {

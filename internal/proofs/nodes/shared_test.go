@@ -327,8 +327,8 @@ func TestDestroyDeletesStatesOfOtherNodes(t *testing.T) {
 	}
 }
 
-// The state of a guest that stayed behind at the login, because it cannot be
-// read, is no concern of a node that does not know the session yet.
+// The unreadable state of a guest that a login has not adopted does not affect
+// a node that does not know the session yet.
 //
 // Proves M3, N1.
 func TestUnreadableGuestThatStayedBehind(t *testing.T) {

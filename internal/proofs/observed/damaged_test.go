@@ -11,8 +11,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A store that finds itself damaged is ErrCorrupt for reads, changes, Keys and
-// Check, and OnError is told: trying again does not help.
+// A store that reports that it is damaged is ErrCorrupt for reads, changes,
+// Keys and Check, and OnError gets it: trying again does not help.
 //
 // Proves A21, C5.
 func TestADamagedStoreIsNoReasonToTryAgain(t *testing.T) {

@@ -1,3 +1,3 @@
-// Package observed_test proves what hooks, metrics, spans and logs tell of an
-// App, and what they never tell.
+// Package observed_test proves what hooks, metrics, spans and logs say about an
+// App, and what they never reveal.
 package observed_test

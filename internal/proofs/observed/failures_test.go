@@ -18,7 +18,7 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// failures are what OnError was told.
+// failures are the errors that OnError got.
 type failures struct {
 	mu   sync.Mutex
 	told []*stay.Error
@@ -46,9 +46,9 @@ func hashOf(key string) string {
 	return hex.EncodeToString(h[:6])
 }
 
-// The hook is told of every failed load, save and decode, of hooks that fail
-// and of panics, once, with where it happened and its cause: in changes, in
-// changes of the key and in Login alike. Errors of actions go to the caller.
+// The hook gets every failed load, save and decode, failing hooks and panics,
+// once, with the place and the cause: in changes, in changes of the key and in
+// Login alike. Errors of actions go to the caller.
 //
 // Proves A21.
 func TestEveryFailureIsTold(t *testing.T) {
@@ -243,8 +243,8 @@ func TestRefusalsGoToTheCaller(t *testing.T) {
 	})
 }
 
-// A module's hook is told instead of the App's, which is told of the other
-// modules and of sessions.
+// A module's hook is called instead of the App's, which gets the failures of
+// the other modules and of sessions.
 //
 // Proves A21.
 func TestHookOfTheModuleIsToldInsteadOfTheApps(t *testing.T) {

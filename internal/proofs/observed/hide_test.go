@@ -125,7 +125,7 @@ func (s spanTexts) Start(ctx context.Context, span *stay.Span) (context.Context,
 	return ctx, func() { fmt.Fprintf(s.out, "%+v %v", *span, span.Err) }
 }
 
-// What is no name of a user stays in the text: a short one hides no other words.
+// Text that is not the name of a user stays: a short name hides no other words.
 func TestHidingNamesLeavesTheRest(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), nil)
 	st.Add(storefault.Rule{Op: storefault.Commit, Match: testkit.StoresNoList, Fault: storefault.Fail(errors.New("cannot annotate: row state/ann of user ann is locked, code 7"))})

@@ -16,9 +16,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// While a store fails, for thousands of requests and for what Debounce has kept
-// back, the log gets ten lines in a second, which say how many were left out.
-// Hooks are told of each failure.
+// While a store fails, for thousands of requests and for changes that Debounce
+// delayed, the log gets ten lines in a second, which say how many were left
+// out. Hooks get each failure.
 //
 // Proves A21.
 func TestLogOfFailuresIsBounded(t *testing.T) {

@@ -80,7 +80,7 @@ func TestNothingSecretInTheLog(t *testing.T) {
 		step(func(ctx context.Context) {
 			_, _ = cart.Update(ctx, func(c *testkit.Counter) error { c.Label = value; panic("no") })
 		})
-		access.AppOf(app).Evict(false) // what is next used has to be loaded
+		access.AppOf(app).Evict(false) // the next use has to load it
 		step(func(context.Context) { _, _ = cart.At(user).Get(t.Context()) })
 		step(func(context.Context) { _, _ = cart.At(user).Update(t.Context(), testkit.Increment) })
 	}
@@ -130,7 +130,7 @@ func TestNothingSecretInTheLog(t *testing.T) {
 }
 
 // A logout or switch that also changes other fields, which are dropped, is
-// something that a developer is told; one that changes the key alone is not.
+// logged for developers; one that changes only the key is not.
 func TestDroppedFieldsAreLogged(t *testing.T) {
 	type note struct {
 		Table string `json:"table" stay:"key"`

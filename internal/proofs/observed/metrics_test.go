@@ -134,8 +134,9 @@ func TestMetricsOfReruns(t *testing.T) {
 	testkit.WantEqual(t, "changes", len(m.Of("stay.update.duration")), 2)
 }
 
-// The size of a batch is how many changes one write of a record stores, that of
-// a commit how many records go to the store at once.
+// The size of a batch is the number of changes that one write of a record
+// stores, the size of a commit the number of records that go to the store at
+// once.
 func TestMetricsOfBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &testkit.Measured{}
@@ -166,7 +167,8 @@ func TestMetricsOfBatches(t *testing.T) {
 	})
 }
 
-// With Debounce a batch is what one save stores, and what waits is a gauge.
+// With Debounce a batch has the changes that one save stores, and a gauge has
+// the waiting ones.
 func TestMetricsOfDebounce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := &testkit.Measured{}
@@ -182,8 +184,8 @@ func TestMetricsOfDebounce(t *testing.T) {
 	})
 }
 
-// Uses of stored states are hits and misses, what leaves to make room is
-// counted, and gauges tell what is there.
+// Uses of stored states are hits and misses, evictions are counted, and gauges
+// have the number of states.
 func TestMetricsOfMemory(t *testing.T) {
 	testkit.OnEachStore(t, func(t *testing.T, s store.Store) {
 		m := &testkit.Measured{}
@@ -215,7 +217,7 @@ func TestMetricsOfMemory(t *testing.T) {
 	})
 }
 
-// slowEviction takes a second for each eviction that it is told of.
+// slowEviction takes a second for each eviction that it measures.
 type slowEviction struct {
 	testkit.Measured
 	told func()
@@ -282,8 +284,8 @@ func TestMetricsOfSharedReads(t *testing.T) {
 	})
 }
 
-// Ephemeral states are counted apart: neither hits nor misses, and what is
-// dropped is lost.
+// Ephemeral states are counted separately: they are neither hits nor misses,
+// and dropped ones are lost.
 func TestMetricsOfEphemeralStates(t *testing.T) {
 	m := &testkit.Measured{}
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{Metrics: m, MaxGuests: 2})
@@ -318,12 +320,12 @@ func TestMetricsOfDroppedForGrowth(t *testing.T) {
 	}
 	testkit.WantEqual(t, "dropped", m.Sums("stay.ephemeral.dropped"), map[string]float64{"e": 1})
 	testkit.WantCount(t, first.Ctx(), s, 0)
-	if !strings.Contains(log.String(), "dropped_in_all=1") {
+	if !strings.Contains(log.String(), "dropped_total=1") {
 		t.Errorf("the log does not tell of it:\n%s", log)
 	}
 }
 
-// What OnError is told of is counted by module, code and phase.
+// Failures that OnError gets are counted by module, code and phase.
 //
 // Proves A21.
 func TestMetricsOfErrors(t *testing.T) {
@@ -504,7 +506,7 @@ func TestMetricsEndWithTheApp(t *testing.T) {
 	}
 }
 
-// A stopper counts how often it is told that nobody reads a gauge any more.
+// A stopper counts the calls that end a gauge.
 type stopper struct {
 	testkit.Measured
 	lock  sync.Mutex
@@ -549,7 +551,7 @@ func (panicky) Measure(context.Context, stay.Measurement)  { panic("metrics") }
 func (panicky) Observe(string, func() int64) (stop func()) { return func() {} }
 
 // Metrics that panic are reported, and everything goes on: the next change has
-// its turn, and what was acknowledged is there.
+// its turn, and acknowledged changes are kept.
 func TestMetricsThatPanic(t *testing.T) {
 	for name, st := range map[string]store.Store{"immediate": memstore.New(), "committer": testkit.BehindCommitter(memstore.New())} {
 		t.Run(name, func(t *testing.T) {

@@ -25,11 +25,11 @@ func codesOf(all []stay.Measurement) (codes []stay.Code) {
 }
 
 // A change whose caller's context was cancelled is measured as canceled,
-// wherever it was, and its caller gets the code as ever; a deadline that ran out
-// is measured by that code.
+// wherever it was, and its caller gets the usual code; an expired deadline is
+// measured with the usual code.
 func TestCallersWhoLeave(t *testing.T) {
 	for what, c := range map[string]struct {
-		code     stay.Code // what the caller gets
+		code     stay.Code // the error that the caller gets
 		patience time.Duration
 		taken    bool // another has the turn
 		during   storefault.Op
@@ -116,7 +116,7 @@ func (p panickyTracer) Start(ctx context.Context, _ *stay.Span) (context.Context
 	return ctx, func() { panic("tracer") }
 }
 
-// A Tracer that panics is reported, and no caller sees it: what was stored is
+// A Tracer that panics is reported, and no caller sees it: a stored change is
 // acknowledged, and a panic of the change goes on as it was.
 func TestTracersThatPanic(t *testing.T) {
 	for _, begins := range []bool{true, false} {

@@ -43,7 +43,7 @@ func printings(v any) map[string]string {
 	return out
 }
 
-// within returns the value as it stands in what a program has.
+// within returns the value inside the types that a program has.
 func within(v any) map[string]any {
 	all := map[string]any{
 		"alone": v, "in a struct": struct{ It any }{v}, "hidden in a struct": struct{ it any }{v},
@@ -85,9 +85,9 @@ func wantNoSecret(t *testing.T, what string, v any, secrets map[string]string) {
 	}
 }
 
-// Whatever of Stay's a program prints or logs, in the middle of a request of
-// somebody who is logged in: it shows neither the cookie nor who that is, nor what
-// they have stored.
+// Whichever value of Stay a program prints or logs, in the middle of a request
+// of a logged-in user, it shows neither the cookie nor the user nor the user's
+// data.
 //
 // Proves B3, W1.
 func TestPrintingShowsNoSecret(t *testing.T) { synctest.Test(t, printsNoSecret) }
@@ -99,7 +99,7 @@ func printsNoSecret(t *testing.T) {
 	secrets := map[string]string{"user": "ann.smith", "state": "hunter2-is-stored", "payload": "hunter2-is-sent"}
 	check := func(what string, v any) {
 		t.Helper()
-		synctest.Wait() // fmt reads what the App's goroutines have just left
+		synctest.Wait() // fmt reads memory that the App's goroutines have just written
 		wantNoSecret(t, what, v, secrets)
 	}
 	note := func(c *stay.Call, s *testkit.Counter) error {
@@ -168,7 +168,7 @@ func printsNoSecret(t *testing.T) {
 			t.Errorf("an App, printed by %s, is %s", how, text)
 		}
 	}
-	// As JSON, and in what JSON is made of, records are what they hold, for backups.
+	// As JSON, and in their fields, records show their contents, for backups.
 	for what, v := range map[string]any{
 		"a token": *token, "a record": recs[0], "a write": write, "a read": store.Read{Key: recs[0].Key},
 		"a group": store.Group{write}, "records": recs,
@@ -189,7 +189,7 @@ func printsNoSecret(t *testing.T) {
 	}
 }
 
-// A secretBrowser shows nothing of its own in what is printed.
+// A secretBrowser adds nothing to a printed value.
 type secretBrowser struct{ *testkit.Browser }
 
 func (b *secretBrowser) ctx() context.Context {
@@ -203,7 +203,7 @@ func (t taker) Issue(token string, _ time.Time) bool { t(token); return true }
 func (taker) Used()                                  {}
 func (taker) Open() bool                             { return true }
 
-// A session tells logs which it is, by what errors call it as well, and waits for
+// A logged session shows the name that errors give it as well, and waits for
 // nothing.
 func TestSessionInLogs(t *testing.T) {
 	app := testkit.NewSessionApp(t)

@@ -53,8 +53,8 @@ func (s *spans) next(t *testing.T) stay.Span {
 
 func inSpan(ctx context.Context) bool { return ctx.Value(spanKey{}) != nil }
 
-// The action, its calls and what it puts off see the context with the span, and
-// the session as before; the span ends after all of that.
+// The action, its calls and its functions of After get the context with the
+// span, and the session as before; the span ends after all of that.
 func TestSpanIsInTheContext(t *testing.T) {
 	testkit.OnEachStore(t, func(t *testing.T, st store.Store) {
 		tr := &spans{}
@@ -92,7 +92,7 @@ func TestSpanIsInTheContext(t *testing.T) {
 	})
 }
 
-// What is put off by a change whose caller has left is still in its trace.
+// Functions of After of a change whose caller has left are still in its trace.
 func TestSpanAfterTheCallerHasLeft(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, st, gate := &spans{}, testkit.BehindCommitter(memstore.New()), storefault.NewGate()
@@ -119,8 +119,8 @@ func TestSpanAfterTheCallerHasLeft(t *testing.T) {
 	})
 }
 
-// A span tells how long the change waited for its turn, how often it ran, with
-// how many others it was stored, and how it ended.
+// A span has the time that the change waited for its turn, its runs, the number
+// of changes stored with it, and its outcome.
 func TestSpanTellsWhatBecameOfTheChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		tr, st, gate := &spans{}, testkit.BehindCommitter(memstore.New()), storefault.NewGate()
@@ -183,7 +183,7 @@ func TestSpanOfAPanic(t *testing.T) {
 	}
 }
 
-// A key change is one span, with what it put off.
+// A key change is one span, with its functions of After.
 func TestSpanOfALogin(t *testing.T) {
 	tr := &spans{}
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{Tracer: tr})

@@ -13,8 +13,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// In one request the ID is that of the session as the request has left it, and
-// none once the request, or another one, has ended it.
+// In one request the ID is that of the session as the request has changed it,
+// and "" once this or another request has ended it.
 //
 // Proves S5.
 func TestIDFollowsTheRequestsOwnChanges(t *testing.T) {
@@ -51,7 +51,7 @@ func TestIDFollowsTheRequestsOwnChanges(t *testing.T) {
 	}
 }
 
-// The ID of a session that the browser cannot learn of is none.
+// The ID of a session whose cookie cannot reach the browser is "".
 //
 // Proves W2.
 func TestNoIDAfterTheHeader(t *testing.T) {
@@ -91,8 +91,8 @@ func TestIDStoresNothing(t *testing.T) {
 	}
 }
 
-// The ID does not wait for ever for a store that hangs, and is none if it cannot
-// be known whether the cookie is good.
+// The ID does not wait for ever for a store that hangs, and is "" if it is not
+// known whether the cookie is valid.
 func TestIDWaitsForTheStoreAsLongAsMaxWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := testkit.BehindCommitter(memstore.New())

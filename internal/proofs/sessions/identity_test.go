@@ -63,10 +63,10 @@ var changes = map[string]func(ctx context.Context, s *stay.State[testkit.Counter
 
 // An identityCase is a cookie of a session in which ann has logged in.
 type identityCase struct {
-	// make has the browser's session end as the case says, and returns the
-	// cookie that is tried; b goes on with what the session has then.
+	// make ends the browser's session as the case says, and returns the cookie
+	// that is tried; b goes on with the session's new cookie.
 	make  func(t *testing.T, a *identityApp, b *testkit.Browser) (tried string)
-	quiet bool // within a minute it is nobody's, and begins no session
+	quiet bool // within a minute it has no user, and begins no session
 	good  bool
 }
 
@@ -131,9 +131,9 @@ var identityCases = map[string]identityCase{
 	"none": {make: func(*testing.T, *identityApp, *testkit.Browser) string { return "" }},
 }
 
-// What a cookie that is not good any more says of its session is nothing, and it
-// reaches nothing: neither by the session's own methods, nor by the states of its
-// context, nor by what the program keeps under its ID.
+// A cookie that is not valid any more reveals nothing of its session and
+// reaches nothing: neither through the session's methods, nor through the
+// states of its context, nor through data that the program keeps under its ID.
 //
 // Proves B3, S5, S7, W1, W2.
 func TestCookieThatDoesNotStandIsNobody(t *testing.T) {
@@ -215,7 +215,7 @@ func (a *identityApp) wantOwner(t *testing.T, b *testkit.Browser, id string) {
 	}
 }
 
-// wantNobody wants that the cookie names nobody and changes nothing.
+// wantNobody checks that the cookie names no user and changes nothing.
 func (a *identityApp) wantNobody(t *testing.T, b *testkit.Browser) {
 	t.Helper()
 	fresh := func() (context.Context, *stay.Session, *testkit.Response) {
@@ -281,8 +281,8 @@ func (a *identityApp) wantNobody(t *testing.T, b *testkit.Browser) {
 	}
 }
 
-// wantNew wants a session that has nothing of the one before. Its ID is that of
-// the cookie that the browser gets.
+// wantNew checks that the session has nothing of the one before. Its ID is that
+// of the cookie that the browser gets.
 func (a *identityApp) wantNew(t *testing.T, b *testkit.Browser, id string) {
 	t.Helper()
 	s := stay.SessionFrom(b.With(b.Token).Ctx())

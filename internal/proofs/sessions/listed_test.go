@@ -73,9 +73,8 @@ func (a *listedApp) wantSame(t *testing.T, b *testkit.Browser) {
 	}
 }
 
-// A change of the key by a session from App.Sessions moves the session, and
-// leaves its browser the cookie: there is no response that a new one could go
-// with.
+// A change of the key by a session from App.Sessions moves the session, and its
+// browser keeps the cookie: there is no response that could set a new one.
 //
 // Proves K2, K4, K5, S5, S7.
 func TestKeyChangeThroughAListedSessionKeepsItsCookie(t *testing.T) {

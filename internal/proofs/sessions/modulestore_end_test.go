@@ -18,8 +18,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// An endWorld is a session of ann's and a change of hers that is about to create
-// a state in a store of its own.
+// An endWorld is a session of ann and one of its changes that is about to
+// create a state in another store.
 type endWorld struct {
 	main, elsewhere *storefault.Store // of the process that makes the change
 	app, other      *stay.App         // other is where the session is ended
@@ -192,8 +192,8 @@ func TestNothingIsCreatedElsewhereAfterTheEnd(t *testing.T) {
 	}
 }
 
-// In the other order, the change is told that it succeeded before the end is
-// stored: then the end removes what it has created, and a new cookie finds it.
+// In the other order, the change succeeds before the end is stored: then the
+// end removes the created state, and a new cookie finds it.
 //
 // Proves A12, S5.
 func TestTheEndFindsWhatWasCreatedElsewhere(t *testing.T) {
@@ -228,8 +228,8 @@ func TestTheEndFindsWhatWasCreatedElsewhere(t *testing.T) {
 	}
 }
 
-// A store that does not answer, or refuses, the removal of what must not be is
-// asked again; if it never answers, the caller is told that nobody knows.
+// A store that does not answer, or refuses, the removal of a created state is
+// asked again; if it never answers, the caller gets ErrUnknown.
 //
 // Proves E5, S5.
 func TestRemovalOfWhatMustNotBeIsTriedAgain(t *testing.T) {
@@ -258,8 +258,8 @@ func TestRemovalOfWhatMustNotBeIsTriedAgain(t *testing.T) {
 	}
 }
 
-// A creation whose answer was lost is found out about before anybody is told of
-// it.
+// The outcome of a creation whose answer was lost is found out before any
+// caller gets it.
 //
 // Proves E5, S5.
 func TestCreationElsewhereOfUnknownOutcome(t *testing.T) {
@@ -291,8 +291,8 @@ func TestCreationElsewhereOfUnknownOutcome(t *testing.T) {
 	}
 }
 
-// What a request with the new cookie has built on meanwhile, in another process,
-// is not removed: then nobody can say that nothing was created.
+// A state that a request with the new cookie has changed meanwhile, in another
+// process, is not removed: then the outcome is unknown.
 //
 // Proves E5, S5, N1.
 func TestWhatOthersHaveBuiltOnStays(t *testing.T) {
@@ -337,8 +337,7 @@ func TestNothingIsCreatedElsewhereWhileTheSessionIsUnknown(t *testing.T) {
 	}
 }
 
-// A caller who leaves while its creation is looked at leaves nothing behind
-// either.
+// A caller that leaves while its creation is confirmed leaves no state either.
 //
 // Proves E5, S5.
 func TestNothingIsCreatedElsewhereForACallerWhoLeft(t *testing.T) {

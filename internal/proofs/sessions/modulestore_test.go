@@ -12,8 +12,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Modules with stores and strategies of their own stand side by side; sessions
-// are in the App's store, where the record of one is written before its first
+// Modules with different stores and strategies work side by side; sessions are
+// in the App's store, where a session's record is written before its first
 // state elsewhere.
 //
 // Proves A12, S1.

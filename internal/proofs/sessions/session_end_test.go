@@ -31,8 +31,8 @@ func awaitEnded(t *testing.T, s *stay.State[testkit.Counter], id string) {
 }
 
 // Renew refuses the old cookie even when a first change that was resolved with
-// an older one is in the same call of the store: what that call leaves in
-// memory of the session is what is stored.
+// an older one is in the same call of the store: memory then has the stored
+// record of the session.
 //
 // Proves S5.
 func TestRenewBesideAStaleFirstChange(t *testing.T) {
@@ -110,8 +110,8 @@ func TestRenewBesideAStaleFirstChange(t *testing.T) {
 	})
 }
 
-// Each App finds its own session in a context that carries several, and none
-// where there is only that of another.
+// Each App finds its own session in a context that carries several, and none if
+// there is only that of another App.
 //
 // Proves B4, B12.
 func TestEachAppFindsItsOwnSession(t *testing.T) {
@@ -171,8 +171,9 @@ func TestSecondDestroyLeavesTheBrowserAlone(t *testing.T) {
 	testkit.WantCount(t, b.Ctx(), app.Clicks, 1)
 }
 
-// Destroy keeps to its context while it waits for a state that is in use. The
-// session has ended all the same, and the App is told what it could not delete.
+// Destroy honours its context while it waits for a state that is in use. The
+// session has ended anyway, and OnError gets the states that it could not
+// delete.
 //
 // Proves A21, S5.
 func TestDestroyKeepsToItsContext(t *testing.T) {

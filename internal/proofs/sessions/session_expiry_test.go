@@ -83,7 +83,8 @@ func TestRequestThatOutlivesItsSession(t *testing.T) {
 	}
 }
 
-// What App.Sessions yielded ends with the session, whatever its cookie.
+// A session that App.Sessions yielded ends with the session, whatever its
+// cookie is.
 //
 // Proves S5, S7.
 func TestListedSessionExpires(t *testing.T) {

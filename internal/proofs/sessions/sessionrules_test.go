@@ -13,8 +13,8 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// Whatever refuses a cookie, for a minute its answers set no cookie and change
-// nothing, then it is one that nobody knows: it begins a new session, which has
+// Whatever made a cookie invalid, for a minute its answers set no cookie and
+// change nothing; then it is unknown and begins a new session, which has
 // nothing of the old one.
 //
 // Proves S5.
@@ -220,9 +220,9 @@ func TestRevokeIsOneWrite(t *testing.T) {
 	}
 }
 
-// No session verb works with the context of an action, and all do in what it
-// puts off with After: a Login there has the user's states in place before Do
-// returns.
+// No session method works with the context of an action, and all work in its
+// functions of After: after a Login there the user's states are in place before
+// Do returns.
 //
 // Proves E10, W3.
 func TestSessionVerbsInsideAnAction(t *testing.T) {

@@ -19,9 +19,9 @@ import (
 	"github.com/stay-go/stay/store/storefault"
 )
 
-// A session's record is stored with what it first needs to remember, in one
-// group: a state, a login or an attachment. Until then, and by asking, nothing
-// is stored.
+// A session's record is stored with the first thing that it has to remember, in
+// one group: a state, a login or an attachment. Until then nothing is stored,
+// nor by reading.
 //
 // Proves S1.
 func TestSessionIsStoredWithWhatItFirstRemembers(t *testing.T) {
@@ -124,7 +124,7 @@ func TestSessionIsStoredBeforeAStateInAnotherStore(t *testing.T) {
 		t.Errorf("the second change wrote %q, want %q", order, want)
 	}
 
-	// A first change whose second half fails leaves a session without state.
+	// If the second half of a first change fails, the session has no state.
 	rule := other.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
 	two := testkit.NewBrowser(app)
 	_, err := s.Update(two.Ctx(), testkit.Increment)
@@ -135,8 +135,8 @@ func TestSessionIsStoredBeforeAStateInAnotherStore(t *testing.T) {
 	testkit.WantCount(t, two.Ctx(), s, 1)
 }
 
-// A state whose session's record is gone is read as usual by the cookie that
-// names it.
+// A state whose session's record was deleted is read as usual with the cookie
+// of the session.
 //
 // Proves S1.
 func TestStateWithoutSessionRecordIsRead(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/stay-go/stay/store/memstore"
 )
 
-// oneRevision is a store in which the record of the keys has revision 1 for
-// ever, as if somebody had put each of its values there by hand.
+// oneRevision is a store whose record of the keys has revision 1 for ever, as
+// if somebody wrote each of its values by hand.
 type oneRevision struct{ store.Store }
 
 func (s oneRevision) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {

@@ -20,7 +20,7 @@ import (
 const oneKey = `{"keys":[{"secret":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="}]}`
 
 // After a leak the record of the keys is deleted: every process gets one new
-// key, and the cookies of the old ones begin anew.
+// key, and requests with cookies of the old keys begin new sessions.
 //
 // Proves W1.
 func TestDeletedKeysAreReplaced(t *testing.T) {
@@ -69,8 +69,8 @@ func TestDeletedKeysAreReplaced(t *testing.T) {
 	})
 }
 
-// A record that cannot be read is reported and never overwritten; what was read
-// before goes on.
+// A record that cannot be read is reported and never overwritten; keys that
+// were read before stay in use.
 //
 // Proves M3, W1.
 func TestCorruptKeysStay(t *testing.T) {
@@ -223,8 +223,8 @@ func TestKeysAreStoredOnUseOnly(t *testing.T) {
 	})
 }
 
-// A hook that does not end holds up the removal of what has expired, and not
-// the keys: one that was deleted is given up all the same.
+// A hook that does not end holds up the removal of expired records, but not the
+// keys: a deleted key is still given up.
 //
 // Proves W1.
 func TestKeysAreGivenUpWhileAHookHangs(t *testing.T) {

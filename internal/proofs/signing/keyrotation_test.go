@@ -43,7 +43,7 @@ func newKeyNode(t *testing.T, s store.Store, opts stay.Options) *keyNode {
 	t.Helper()
 	n := &keyNode{}
 	n.store = storefault.Wrap(s, &storefault.Options{Features: func(f store.Features) store.Features {
-		f.SoleOwner = true // these tests look at nothing but the signing keys
+		f.SoleOwner = true // these tests check only the signing keys
 		return f
 	}})
 	opts.OnError = func(_ *stay.Call, e *stay.Error) {
@@ -79,7 +79,7 @@ func (n *keyNode) wantVerify(t *testing.T, token string, want bool) {
 	}
 }
 
-// keysIn returns the record of the keys and how many it holds.
+// keysIn returns the record of the keys and their number.
 func keysIn(t *testing.T, s store.Store) (store.Record, int) {
 	t.Helper()
 	recs, err := s.Load(background, time.Now(), []store.Read{{Key: keysRecord}})
@@ -362,8 +362,8 @@ func TestUnknownKeyWhileTheStoreIsAway(t *testing.T) {
 	})
 }
 
-// What is no token at all is none, whether the keys are known or not: nothing
-// is read or made for it.
+// A value that is not a token is rejected, whether the keys are known or not:
+// nothing is read or created for it.
 //
 // Proves W1.
 func TestWhatIsNoTokenAsksNobody(t *testing.T) {
@@ -409,8 +409,8 @@ func TestReadingTheKeysOutlivesItsRequest(t *testing.T) {
 	})
 }
 
-// That the keys could not be read for an earlier request is no answer to a
-// later one that waited for the same reading.
+// A later request that waited for the same reading does not fail because the
+// keys could not be read for an earlier request.
 //
 // Proves E8, W1.
 func TestKeysAreReadAgainForTheNextRequest(t *testing.T) {

@@ -1,6 +1,6 @@
-// Package values_test proves that what is read does not depend on when it was
-// read last (M5): whatever brings a value on, memory holds what a new process
-// on another machine would read from the store.
+// Package values_test proves that a value does not depend on when it was read
+// last (M5): however a value comes about, memory holds the value that a new
+// process on another machine would read from the store.
 package values_test
 
 import (
@@ -14,7 +14,7 @@ import (
 	_ "time/tzdata"
 )
 
-// everything has a field of each kind of which JSON keeps less than Go has.
+// everything has a field of each type of which JSON keeps less than Go.
 type everything struct {
 	embedded
 	When     time.Time
@@ -74,7 +74,7 @@ func (z *zoned) UnmarshalText(b []byte) error {
 	return err
 }
 
-// A short text is written without what it has beyond three bytes.
+// A short text is written without the bytes beyond the third.
 type short string
 
 func (s short) MarshalText() ([]byte, error) { return []byte(s[:min(len(s), 3)]), nil }

@@ -52,7 +52,7 @@ func (w *world) end() {
 	}
 }
 
-// move has another machine go on with what is stored, in another time zone.
+// move goes on with the stored states on another machine, in another time zone.
 func (w *world) move() {
 	w.end()
 	time.Local = there
@@ -128,8 +128,8 @@ func module(m stay.Module[everything]) stay.Module[everything] {
 	return m
 }
 
-// Whatever brings a value on: what the change returned, what memory holds and
-// what another machine reads are the same.
+// However a value comes about: the change returns, memory holds and another
+// machine reads the same value.
 //
 // Proves M5.
 func TestMemoryHoldsWhatAnotherMachineReads(t *testing.T) {

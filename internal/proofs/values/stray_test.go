@@ -12,8 +12,8 @@ import (
 )
 
 // A field that got a json tag after it was stored without one is not read: the
-// program is told so once, with both names, what is stored stays, and records
-// that have the field under its name are no reason to warn.
+// log says so once, with both names, the stored value stays, and records that
+// have the field under its name cause no warning.
 //
 // Proves M2.
 func TestTagsThatWereAddedLaterAreTold(t *testing.T) {

@@ -28,9 +28,9 @@ type Field struct {
 	Stay []string
 	// Lost says that encoding/json neither writes nor reads the field.
 	Lost bool
-	// Problem says why JSON does not keep the field faithfully, and Mend how to
+	// Problem says why JSON does not keep the field faithfully, and Fix how to
 	// fix it. Both are empty if it does.
-	Problem, Mend string
+	Problem, Fix string
 }
 
 // Has reports whether the field is tagged with the word.
@@ -74,7 +74,7 @@ func (w *fieldWalk) walk(t reflect.Type, index []int, path string, stay []string
 		if pointer {
 			lost := f
 			lost.Lost = true
-			lost.Problem, lost.Mend = "is an embedded pointer, which JSON cannot tell nil from empty", "embed the struct itself or name the field"
+			lost.Problem, lost.Fix = "is an embedded pointer, and JSON cannot tell nil from an empty struct", "embed the struct itself or name the field"
 			w.fields = append(w.fields, lost)
 			sf.Type = sf.Type.Elem()
 		}
@@ -105,13 +105,13 @@ func newField(sf reflect.StructField) Field {
 	name, options, _ := strings.Cut(tag, ",")
 	switch {
 	case tag == "-":
-		f.Lost, f.Problem, f.Mend = true, `is tagged json:"-"`, "give it a name in JSON or keep it outside the state"
+		f.Lost, f.Problem, f.Fix = true, `is tagged json:"-"`, "give it a name in JSON or keep it outside the state"
 		return f
 	case !sf.IsExported() && (!embedded || pointer):
-		f.Lost, f.Problem, f.Mend = true, "is unexported", "export it or keep it outside the state"
+		f.Lost, f.Problem, f.Fix = true, "is unexported", "export it or keep it outside the state"
 		return f
 	case name != "" && !validName(name):
-		f.Problem, f.Mend = "has a name in its json tag that encoding/json ignores", "use letters, digits and signs other than quotes, backslash and comma"
+		f.Problem, f.Fix = "has a name in its json tag that encoding/json ignores", "use letters, digits and signs other than quotes, backslash and comma"
 	case name != "":
 		f.Name, f.Tagged = name, true
 	}

@@ -135,7 +135,7 @@ func TestFields(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	for path, problem := range map[string]string{"hidden": "unexported", "Dash": `json:"-"`, "Bad": "encoding/json ignores", "Time.wall": "unexported"} {
-		if f := got[path]; !strings.Contains(f.Problem, problem) || f.Mend == "" {
+		if f := got[path]; !strings.Contains(f.Problem, problem) || f.Fix == "" {
 			t.Errorf("%s: %+v", path, f)
 		}
 	}

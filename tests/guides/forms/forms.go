@@ -3,7 +3,9 @@ package forms
 
 import (
 	"errors"
+	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 
 	"github.com/stay-go/stay"
@@ -50,46 +52,102 @@ var Module = stay.Module[Order]{
 }
 
 var form = template.Must(template.New("").Parse(`<form method="post" action="/order" hx-post="/order" hx-swap="outerHTML">
-<input name="tea" value="{{.Order.Tea}}">
-<input name="tins" value="{{.Order.Tins}}"> {{.Wrong.tins}}
-<input name="gift" type="checkbox" {{if .Order.Gift}}checked{{end}}>
-<input name="address.street" value="{{.Order.Address.Street}}">
-<input name="address.city" value="{{.Order.Address.City}}"> {{index .Wrong "address.city"}}
-<button>Change</button>
+<input name="tea" value="{{.Value "tea"}}">
+<input name="tins" type="number" value="{{.Value "tins"}}"> {{.Error "tins"}}
+<input name="gift" type="checkbox" {{if .Checked "gift" "on"}}checked{{end}}>
+<input name="address.street" value="{{.Value "address.street"}}">
+<input name="address.city" value="{{.Value "address.city"}}"> {{.Error "address.city"}}
+<button>Change</button> {{.Error ""}}
 </form>
 `))
 
-type view struct {
-	Order *Order
-	Wrong map[string]string // by field
+// show returns a function that shows the form.
+func show(order *web.Form[Order]) func(http.ResponseWriter) error {
+	return func(w http.ResponseWriter) error { return form.Execute(w, order) }
 }
 
 // NewHandler serves the form, and the module as JSON.
 func NewHandler(app *stay.App) http.Handler {
+	return web.Sessions(app, &web.Options{Error: showError})(routes(app))
+}
+
+// NewStrictHandler serves the same with StrictOptions.
+func NewStrictHandler(app *stay.App) http.Handler {
+	return web.Sessions(app, &StrictOptions)(routes(app))
+}
+
+func routes(app *stay.App) http.Handler {
 	order := stay.Register(app, Module)
 
 	mux := http.NewServeMux()
 	mux.Handle("GET /{$}", web.View(order, func(w http.ResponseWriter, _ *http.Request, o *Order) error {
-		return form.Execute(w, view{Order: o})
+		return show(web.NewForm(*o))(w)
 	}))
 	mux.Handle("POST /order", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		var in Order
-		err := web.Bind(r, &in)
-		if errors.Is(err, stay.ErrInvalid) {
-			w.WriteHeader(http.StatusUnprocessableEntity)
-			return form.Execute(w, view{&in, stay.FieldErrors(err)}) // what was entered, and why not
-		}
+		sent, err := web.ReadForm[Order](r)
 		if err != nil {
-			return err
+			return sent.Again(err, show(sent)) // 422, what was typed, and why not
 		}
-		o, err := order.Do(r.Context(), "change", in)
+		o, err := order.Do(r.Context(), "change", sent.Data)
 		if err != nil {
-			return err
+			return sent.Again(err, show(sent)) // also if the action refuses
 		}
-		return form.Execute(w, view{Order: o})
+		return show(web.NewForm(*o))(w)
 	}))
+	mux.HandleFunc("POST /photo", func(w http.ResponseWriter, r *http.Request) {
+		web.Error(w, r, takePhoto(w, r)) // does nothing for nil
+	})
 	mux.Handle("/state/", web.Actions(order)) // for scripts: GET /state/order, POST /state/order/change
-	return web.Sessions(app, &web.Options{Error: showError})(mux)
+	return mux
+}
+
+// takePhoto takes a file, which may be absent, and the other fields of its form.
+// It is no function of web.Handle, as those read no more than Options.MaxBody.
+func takePhoto(w http.ResponseWriter, r *http.Request) error {
+	r.Body = http.MaxBytesReader(w, r.Body, 10<<20)
+	photo, header, err := r.FormFile("photo")
+	if err != nil && !errors.Is(err, http.ErrMissingFile) {
+		return err
+	}
+	var in struct {
+		Title string `json:"title"`
+	}
+	if err := web.Bind(r, &in); err != nil { // all but the files
+		return err
+	}
+	if photo == nil {
+		_, err = fmt.Fprintf(w, "%s: no photo", in.Title)
+		return err
+	}
+	defer func() { _ = photo.Close() }()
+	size, err := io.Copy(io.Discard, photo) // put it where your files are
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, "%s: %s, %d bytes", in.Title, header.Filename, size)
+	return err
+}
+
+// StrictOptions are others that the program could have.
+var StrictOptions = web.Options{IgnoreField: strict, Message: german}
+
+// strict leaves out the trap of the page and nothing else of a form, but takes
+// the JSON of newer clients.
+func strict(r *http.Request, name string) bool {
+	return name == "website" || r.Header.Get("Content-Type") == "application/json"
+}
+
+// german says in German what is wrong, as far as the table goes.
+func german(_ *http.Request, _, key string, args ...any) string {
+	format := map[string]string{
+		"whole_number":         "bitte eine ganze Zahl",
+		"whole_number_between": "bitte eine ganze Zahl von %d bis %d",
+		"date":                 "bitte ein Datum",
+	}[key]
+	if format == "" {
+		return "" // the built-in text
+	}
+	return fmt.Sprintf(format, args...)
 }
 
 var page = template.Must(template.New("").Parse("<!doctype html><title>{{.}}</title><h1>{{.}}</h1><p><a href=\"/\">Back</a></p>\n"))

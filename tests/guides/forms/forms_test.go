@@ -10,6 +10,14 @@ import (
 	"github.com/stay-go/stay/tests/guides/forms"
 )
 
+const multipartType = "multipart/form-data; boundary=part"
+
+// photo returns a form with a file as browsers send it.
+func photo(name, content string) string {
+	return "--part\r\nContent-Disposition: form-data; name=\"title\"\r\n\r\ntea\r\n" +
+		"--part\r\nContent-Disposition: form-data; name=\"photo\"; filename=\"" + name + "\"\r\n\r\n" + content + "\r\n--part--\r\n"
+}
+
 // The program of docs/forms-and-errors.md does what it says.
 //
 // Proves W6, W7.
@@ -40,9 +48,14 @@ func TestGuideOfForms(t *testing.T) {
 	}{
 		{"good", "/order", form, good, 200, []string{`value="Mint"`, `value="3"`, "checked", `value="Bath"`}},
 		{"refused", "/order", form, "tea=Mint&tins=99&address.street=Hill", 422, []string{`value="99"`, "1 to 20 tins", `value="Hill"`, "where does it go?"}},
-		{"no number", "/order", form, "tins=", 400, []string{"<h1>Bad Request</h1>"}},
-		{"unknown name", "/order", form, "tins=1&address.city=Bath&colour=red", 400, []string{"<h1>Bad Request</h1>"}},
+		{"no number", "/order", form, "tins=many&address.city=Bath", 422, []string{`value="many"> must be a whole number`, `value="Bath"`}},
+		{"nothing typed", "/order", form, "tins=", 422, []string{`value=""> must be a whole number`, "where does it go?"}},
+		{"a name of the page", "/order", form, "tins=1&address.city=Bath&colour=red", 200, []string{`value="Bath"`}},
+		{"another notation", "/order", form, "tins=1&address[city]=Bath", 400, []string{"<h1>Bad Request</h1>"}},
 		{"no form", "/order", "text/csv", "tins,1", 400, []string{"<h1>Bad Request</h1>"}},
+		{"no file chosen", "/photo", multipartType, photo("", ""), 200, []string{"tea: no photo"}},
+		{"a file", "/photo", multipartType, photo("cup.png", strings.Repeat("x", 2<<20)), 200, []string{"tea: cup.png, 2097152 bytes"}},
+		{"a file that is too long", "/photo", multipartType, photo("cup.png", strings.Repeat("x", 11<<20)), 413, []string{"Request Entity Too Large"}},
 		{"action", "/state/order/change", json, `{"tea":"Oolong","tins":2,"address":{"city":"Bath"}}`, 200, []string{`"tea":"Oolong"`}},
 	} {
 		status, answer := send(c.path, c.contentType, c.body)
@@ -53,6 +66,22 @@ func TestGuideOfForms(t *testing.T) {
 			if !strings.Contains(answer, want) {
 				t.Errorf("%s: %s, want %s", c.name, answer, want)
 			}
+		}
+	}
+	strict, strictAddress := staytest.Browser(t, forms.NewStrictHandler(staytest.App(t, nil)))
+	for body, want := range map[string]string{
+		"tins=1&address.city=Bath&website=x&_csrf=y": `value="Bath"`,
+		"tins=many&address.city=Bath":                "bitte eine ganze Zahl",
+		"tins=1&address.city=Bath&colour=red":        "colour: is not a field",
+	} {
+		resp, err := strict.Post(strictAddress+"/order", form, strings.NewReader(body))
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !strings.Contains(string(answer), want) {
+			t.Errorf("%s: %s, %v, want %s", body, answer, err, want)
 		}
 	}
 	resp, err := client.Get(address + "/state/order")

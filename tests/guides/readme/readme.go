@@ -1,5 +1,5 @@
-// Package readme holds the program texts of README.md that are not an example
-// of their own.
+// Package readme holds the program texts of README.md, and a few of the guides,
+// that are not an example of their own.
 package readme
 
 import (

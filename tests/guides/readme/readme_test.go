@@ -35,11 +35,11 @@ func TestShopOfTheReadme(t *testing.T) {
 	send(phone, address+"/login", "user", "ann", "[tea cup]")
 }
 
-// The table of the README is one for all who join it, and a payload cannot name
+// The table of the guide to keys is one for all who join it, and a payload cannot name
 // it.
 //
 // Proves K2, K6.
-func TestTableOfTheReadme(t *testing.T) {
+func TestTableOfTheGuideToKeys(t *testing.T) {
 	app := staytest.App(t, nil)
 	table := stay.Register(app, readme.Tables)
 	ann, ben := staytest.Session(t, app), staytest.Session(t, app)

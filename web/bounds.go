@@ -5,6 +5,7 @@ import (
 	"io"
 	"mime/multipart"
 	"net/http"
+	"strings"
 )
 
 // A bound limits what the body of a request may cost while a function of the
@@ -105,13 +106,14 @@ func removeFiles(r *http.Request, before *multipart.Form) {
 }
 
 // handBack writes to a request what was done to its copy, as if the request
-// itself had been passed on: the route, for logs, and forms, whose files are
-// removed. It writes only what has changed, because others may read the
+// itself had been passed on: the route, for logs, with its path values, and
+// forms, whose files are removed. It writes only what has changed, because others may read the
 // request.
 func handBack(from, to *http.Request) {
 	removeFiles(from, to.MultipartForm)
 	if from.Pattern != to.Pattern {
 		to.Pattern = from.Pattern
+		handBackPathValues(from, to)
 	}
 	if to.Form == nil && from.Form != nil {
 		to.Form = from.Form
@@ -121,6 +123,25 @@ func handBack(from, to *http.Request) {
 	}
 	if to.MultipartForm == nil && from.MultipartForm != nil {
 		to.MultipartForm = from.MultipartForm
+	}
+}
+
+// handBackPathValues writes to a request the values of the wildcards in its
+// copy's route.
+func handBackPathValues(from, to *http.Request) {
+	for rest := from.Pattern; ; {
+		_, after, ok := strings.Cut(rest, "{")
+		if !ok {
+			return
+		}
+		name := after
+		if end := strings.IndexAny(after, ":.}"); end >= 0 { // chi has expressions
+			name = after[:end]
+		}
+		if value := from.PathValue(name); value != to.PathValue(name) {
+			to.SetPathValue(name, value)
+		}
+		rest = after
 	}
 }
 
@@ -155,14 +176,18 @@ func valuesLength(values map[string][]string) int64 {
 	return n + int64(max(pairs-1, 0)) // &
 }
 
-// tooLarge adds the code to the error of a body that has reached a limit of
-// http.MaxBytesReader.
-func tooLarge(err error) error {
+// asRequestError adds the code to errors of net/http that are about the request:
+// of a body that has reached a limit of http.MaxBytesReader, and of a file that
+// is not there.
+func asRequestError(err error) error {
 	if hasCode(err) {
 		return err
 	}
 	if long := (*http.MaxBytesError)(nil); errors.As(err, &long) {
 		return tooLong(long.Limit, err)
+	}
+	if errors.Is(err, http.ErrMissingFile) || errors.Is(err, http.ErrNotMultipart) || errors.Is(err, http.ErrMissingBoundary) {
+		return malformed("a file is missing: send it with the form, as multipart/form-data", err)
 	}
 	return err
 }

@@ -1,0 +1,218 @@
+package rename
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// errShort is the error of a store whose answer is too short.
+var errShort = errors.New("the store did not answer all of the call")
+
+// Commit implements store.Store. A write that replaces a record under a former
+// name creates one under the present name and deletes the other, in one group:
+// of two processes that do so one succeeds. A write that finds no record finds
+// none under any name, and one that deletes a record deletes it under all.
+func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	t := s.all.Load()
+	if t == nil || !slices.ContainsFunc(groups, t.writes) {
+		return s.Lister.Commit(ctx, now, groups)
+	}
+	former, err := s.former(ctx, now, t, groups)
+	if err != nil {
+		return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, len(groups))
+	}
+	plans := make([]plan, len(groups))
+	made := make([]store.Group, len(groups))
+	for i, g := range groups {
+		plans[i] = plan{table: t, former: former, group: g}
+		made[i] = plans[i].translate()
+	}
+	res := s.Lister.Commit(ctx, now, made)
+	for i := range min(len(res), len(plans)) {
+		res[i] = plans[i].answer(res[i])
+	}
+	return res
+}
+
+// writes reports whether the group is about a record that may be under several
+// names.
+func (t *table) writes(g store.Group) bool {
+	return slices.ContainsFunc(g, func(w store.Write) bool {
+		p, _ := t.of(w.Key)
+		return p != nil
+	})
+}
+
+// former returns the records under former names that the groups may have to
+// delete, by key. What has expired is left to the sweep.
+func (s *Store) former(ctx context.Context, now time.Time, t *table, groups []store.Group) (map[string]store.Record, error) {
+	var reads []store.Read
+	for _, g := range groups {
+		for i := range g {
+			w := &g[i]
+			p, id := t.of(w.Key)
+			if p == nil || w.Op != store.Delete || w.Base == 0 {
+				continue
+			}
+			for name := range p.Former {
+				reads = append(reads, store.Read{Key: p.key(name+1, id)})
+			}
+		}
+	}
+	if len(reads) == 0 {
+		return nil, nil
+	}
+	recs, err := s.Lister.Load(ctx, now, reads)
+	if err == nil && len(recs) != len(reads) {
+		err = errShort
+	}
+	if err != nil {
+		return nil, err
+	}
+	found := map[string]store.Record{}
+	for _, rec := range recs {
+		if rec.Revision != 0 {
+			found[rec.Key] = rec
+		}
+	}
+	return found, nil
+}
+
+// A plan is what becomes of one group.
+type plan struct {
+	*table
+	former map[string]store.Record // under former names
+	group  store.Group
+	made   store.Group
+	steps  []step // one for each write of the group
+}
+
+// A step is what becomes of one write: the writes of one state under several
+// names.
+type step struct {
+	p     *Prefixes // nil: the write as it is
+	id    string
+	from  int   // where the writes begin in the group that is made
+	names []int // of what they are about
+}
+
+// translate returns the group that the store is to apply.
+func (pl *plan) translate() store.Group {
+	pl.steps = make([]step, len(pl.group))
+	for i := range pl.group {
+		w := pl.group[i]
+		st := &pl.steps[i]
+		st.from = len(pl.made)
+		if st.p, st.id = pl.of(w.Key); st.p == nil {
+			pl.made = append(pl.made, w)
+			continue
+		}
+		if w.Base == 0 {
+			pl.create(st, w)
+		} else {
+			pl.replace(st, w)
+		}
+	}
+	return pl.made
+}
+
+// add adds a write of the state under the name.
+func (pl *plan) add(st *step, name int, w store.Write) {
+	w.Key = st.p.key(name, st.id)
+	pl.made = append(pl.made, w)
+	st.names = append(st.names, name)
+}
+
+// create is for a write that finds no record. One under a former name that has
+// expired is left to the sweep.
+func (pl *plan) create(st *step, w store.Write) {
+	pl.add(st, 0, w)
+	for i := range st.p.Former {
+		pl.add(st, i+1, store.Write{Op: store.Check})
+	}
+}
+
+// replace is for a write that finds a record, under the name that its base
+// tells. What a crash leaves of the group on a store without atomic ones is both
+// records, never none.
+func (pl *plan) replace(st *step, w store.Write) {
+	under, base := split(w.Base)
+	if under > len(st.p.Former) { // nobody was shown such a revision
+		under, base = 0, nameMask
+	}
+	w.Base = base
+	switch {
+	case under == 0:
+		pl.add(st, 0, w)
+	case w.Op == store.Put:
+		w.Base = 0
+		pl.add(st, 0, w)
+		pl.add(st, under, store.Write{Op: store.Delete, Base: base})
+	default:
+		pl.add(st, 0, store.Write{Op: store.Check})
+		pl.add(st, under, w)
+	}
+	for name := 1; name < under; name++ {
+		pl.add(st, name, store.Write{Op: store.Check})
+	}
+	if w.Op != store.Delete {
+		return
+	}
+	for name := under + 1; name <= len(st.p.Former); name++ {
+		key := st.p.key(name, st.id)
+		rec, ok := pl.former[key]
+		if ok && !slices.ContainsFunc(pl.group, func(w store.Write) bool { return w.Key == key }) {
+			pl.add(st, name, store.Write{Op: store.Delete, Base: rec.Revision})
+		}
+	}
+}
+
+// answer is what the caller is told of the group.
+func (pl *plan) answer(res store.Result) store.Result {
+	switch {
+	case res.Outcome == store.Applied && len(res.Revisions) != len(pl.made):
+		return store.Result{Err: errShort}
+	case res.Outcome == store.Applied:
+		revs := make([]store.Revision, len(pl.steps))
+		for i := range pl.steps {
+			st, w := &pl.steps[i], &pl.group[i]
+			switch {
+			case st.p == nil:
+				revs[i] = res.Revisions[st.from]
+			case w.Op == store.Check:
+				revs[i] = w.Base
+			case w.Op == store.Put:
+				revs[i] = present(0, res.Revisions[st.from])
+			}
+		}
+		res.Revisions = revs
+	case res.Outcome == store.Conflict && len(res.Current) == len(pl.made):
+		current := make([]store.Record, len(pl.steps))
+		for i := range pl.steps {
+			current[i] = pl.current(&pl.steps[i], res.Current)
+		}
+		res.Current = current
+	case res.Outcome == store.Conflict:
+		res.Current = nil
+	}
+	return res
+}
+
+// current returns the record that the store has for one write.
+func (pl *plan) current(st *step, all []store.Record) store.Record {
+	if st.p == nil {
+		return all[st.from]
+	}
+	rec, newest := store.Record{Key: st.p.key(0, st.id)}, Most+1
+	for i, name := range st.names {
+		if is := all[st.from+i]; is.Revision != 0 && name < newest {
+			newest, rec = name, is
+			rec.Key, rec.Revision = st.p.key(0, st.id), present(name, is.Revision)
+		}
+	}
+	return rec
+}

@@ -1,0 +1,107 @@
+// Package echo4 serves the site with echo, version 4.
+package echo4
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+
+	"github.com/labstack/echo/v4"
+	"github.com/labstack/echo/v4/middleware"
+
+	"github.com/stay-go/stay/tests/routers/site"
+	"github.com/stay-go/stay/web"
+)
+
+// Around returns the site with the sessions around the router.
+func Around(s *site.Site) http.Handler {
+	e := newEcho()
+	routes(e, s)
+	return web.Sessions(s.App, nil)(e)
+}
+
+// Inside returns the site with the sessions as a middleware of the router.
+func Inside(s *site.Site) http.Handler {
+	e := newEcho()
+	e.Use(echo.WrapMiddleware(web.Sessions(s.App, nil)))
+	routes(e, s)
+	return e
+}
+
+// withPath makes a route of a handler of net/http, which finds the parameters of
+// the path with r.PathValue.
+func withPath(h http.Handler) echo.HandlerFunc {
+	return func(c echo.Context) error {
+		r := c.Request()
+		r.Pattern = c.Path()
+		for i, name := range c.ParamNames() {
+			r.SetPathValue(name, c.ParamValues()[i])
+		}
+		h.ServeHTTP(c.Response(), r)
+		return nil
+	}
+}
+
+// answerErrors has web.Error answer all errors but those of echo.
+func answerErrors(e *echo.Echo) {
+	e.HTTPErrorHandler = func(err error, c echo.Context) {
+		var own *echo.HTTPError
+		if errors.As(err, &own) {
+			e.DefaultHTTPErrorHandler(err, c)
+			return
+		}
+		web.Error(c.Response(), c.Request(), err)
+	}
+}
+
+func newEcho() *echo.Echo {
+	e := echo.New()
+	e.Use(middleware.Recover())
+	answerErrors(e)
+	return e
+}
+
+func routes(e *echo.Echo, s *site.Site) {
+	e.GET("/", withPath(s.View()))
+	e.POST("/add/:n", withPath(s.Add()))
+	e.POST("/note/:text", withPath(s.Note()))
+	e.POST("/panic", withPath(s.Panic()))
+	e.Any("/state/*", withPath(s.Actions()))
+	e.GET("/plain", withPath(http.HandlerFunc(site.Plain)))
+	e.GET("/stream", withPath(http.HandlerFunc(s.Stream)))
+	e.GET("/socket", withPath(http.HandlerFunc(s.Socket)))
+
+	e.GET("/own", func(c echo.Context) error { return answer(c)(s.Count(c.Request().Context())) })
+	e.POST("/own/:n", func(c echo.Context) error { return answer(c)(s.AddText(c.Request().Context(), c.Param("n"))) })
+	e.POST("/doc/:name", func(c echo.Context) error { return answer(c)(s.CountDoc(c.Request().Context(), c.Param("name"))) })
+	e.POST("/login/:user", func(c echo.Context) error { return answer(c)(0, s.Login(c.Request().Context(), c.Param("user"))) })
+	e.GET("/own-stream", func(c echo.Context) error { return stream(c, s) })
+	e.POST("/own-panic", func(echo.Context) error { panic("the password is hunter2") })
+}
+
+// stream sends the count as events.
+func stream(c echo.Context, s *site.Site) error {
+	ctx := c.Request().Context()
+	c.Response().Header().Set("Content-Type", "text/event-stream")
+	for n, err := s.Count(ctx); ; n, err = s.Count(ctx) {
+		if err != nil {
+			return err
+		}
+		if _, err := fmt.Fprintf(c.Response(), "data: %d\n\n", n); err != nil {
+			return err
+		}
+		if err := http.NewResponseController(c.Response()).Flush(); err != nil || !s.Wait(ctx) {
+			return err
+		}
+	}
+}
+
+func answer(c echo.Context) func(n int, err error) error {
+	return func(n int, err error) error {
+		if err != nil {
+			return err
+		}
+		return c.String(http.StatusOK, strconv.Itoa(n))
+	}
+}

@@ -1,0 +1,90 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/stay-go/stay"
+)
+
+// RequireUser returns a middleware that lets only users through who are logged
+// in, see stay.Session.Login. It stands behind Sessions. The login page itself is
+// open to everybody.
+//
+// Others who load a page are sent to the path login, with the page that they
+// wanted in the query parameter next, see [NextPath]. htmx is sent there as by
+// [Redirect], with the page that the visitor sees. All other requests, as those
+// that change something or prefer JSON, are answered with 401, as by [Error].
+//
+// A visitor whose session cannot be read, because the store does not answer,
+// counts as not logged in.
+func RequireUser(login string) func(http.Handler) http.Handler {
+	if !isLocal(login) {
+		panic("web: RequireUser needs the path of the login page, such as /login")
+	}
+	path, _, _ := strings.Cut(login, "?")
+	return func(next http.Handler) http.Handler {
+		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			s := stay.SessionFrom(r.Context())
+			switch {
+			case s == nil:
+				Error(w, r, &stay.Error{
+					Code: stay.ErrNoSession,
+					Err:  errors.New("web: RequireUser stands outside of web.Sessions: put it behind"),
+				})
+			case r.URL.Path == path, s.User() != "":
+				next.ServeHTTP(w, r)
+			case isPageLoad(r):
+				Redirect(w, r, withNext(login, r.URL.RequestURI()))
+			case r.Header.Get("HX-Request") == "true":
+				Redirect(w, r, withNext(login, currentPage(r)))
+			default:
+				fail(settingsOf(r, unknownApp), w, r, http.StatusUnauthorized, &stay.Error{Code: stay.ErrDenied, Message: "log in first"})
+			}
+		})
+	}
+}
+
+// NextPath returns the page to go to after a login: the form or query parameter
+// next if it is a path of this site, otherwise fallback. Addresses of other
+// sites are never returned: a link to the login page could lead a visitor there.
+func NextPath(r *http.Request, fallback string) string {
+	if next := r.FormValue("next"); isLocal(next) {
+		return next
+	}
+	return fallback
+}
+
+// isLocal reports whether a browser takes s for a path of the same site.
+// Browsers drop tabs and line breaks, and take \ for /.
+func isLocal(s string) bool {
+	if !strings.HasPrefix(s, "/") || strings.HasPrefix(s, "//") || strings.ContainsFunc(s, func(c rune) bool { return c < ' ' || c == '\\' || c == 0x7f }) {
+		return false
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Host == "" && u.Scheme == ""
+}
+
+// withNext adds a page to the address of the login page.
+func withNext(login, page string) string {
+	if !isLocal(page) {
+		return login
+	}
+	sep := "?"
+	if strings.Contains(login, "?") {
+		sep = "&"
+	}
+	return login + sep + "next=" + url.QueryEscape(page)
+}
+
+// currentPage returns the path of the page that htmx was asked on, "" if that is
+// not known.
+func currentPage(r *http.Request) string {
+	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
+	if err != nil || u.Host != r.Host {
+		return ""
+	}
+	return u.RequestURI()
+}

@@ -1,0 +1,128 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"strings"
+
+	"github.com/stay-go/stay"
+)
+
+// Visits is [Sessions] for servers that have no http.ResponseWriter, such as
+// fasthttp and servers for RPC. It returns a function that begins the visit of
+// one request. It panics on an app and on options as Sessions does.
+//
+// The function reads of r the method, the host, the URL, the header, TLS and the
+// context; a program that has no http.Request makes one of these. A nil URL
+// stands for the path "/", and the names in the header may be in any case. It
+// keeps nothing of r but its context, so r may be made of memory that the server
+// uses again.
+//
+// What Sessions says of cookies, other origins, page loads and costs holds here
+// too. The errors are those that Sessions answers with: a request from another
+// origin is stay.ErrDenied, and the error of a reset on a page load is passed on.
+// [Status] has the status of each. If r has a session of the App already, the
+// outer visit counts.
+func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
+	s := newSettings(app, o)
+	return func(r *http.Request) (*Visit, error) { return newVisit(s, r) }
+}
+
+// A Visit is one request of a browser to a server that has no
+// http.ResponseWriter; see [Visits]. Its methods may be called concurrently.
+type Visit struct {
+	context context.Context
+	end     func() http.Header // package fmt follows pointers, but no functions
+}
+
+// A bareHeader is a ResponseWriter of which nothing is used but the header.
+type bareHeader struct{ header http.Header }
+
+func (w *bareHeader) Header() http.Header {
+	if w.header == nil {
+		w.header = make(http.Header)
+	}
+	return w.header
+}
+
+func (w *bareHeader) WriteHeader(int) {}
+
+func (w *bareHeader) Write([]byte) (int, error) { return 0, http.ErrNotSupported }
+
+func newVisit(s *settings, r *http.Request) (*Visit, error) {
+	r = canonical(r)
+	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
+		return &Visit{r.Context(), func() http.Header { return nil }}, nil
+	}
+	if err := s.checkOrigin(r); err != nil {
+		return nil, &stay.Error{Code: stay.ErrDenied, Message: fromElsewhere, Err: err}
+	}
+	https := s.https(r)
+	w := &bareHeader{}
+	x := &exchange{
+		Context: r.Context(), next: w, settings: s, https: https, device: strings.Clone(r.UserAgent()), token: new(string),
+		request: &http.Request{Method: strings.Clone(r.Method)}, // for logs
+		known:   true,                                           // nothing can be sent past a visit
+	}
+	cookie := strings.Clone(token(r.Header, s.cookieName(https)))
+	ctx := s.core.Begin(x, s.ring, cookie, x)
+	end := func() http.Header {
+		x.seal()
+		return w.header
+	}
+	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
+		if err := s.core.PageLoad(ctx); err != nil {
+			end()
+			return nil, err
+		}
+	}
+	return &Visit{ctx, end}, nil
+}
+
+// fromElsewhere is what a client reads whose request came from another origin.
+const fromElsewhere = "this request came from another site"
+
+// canonical returns a copy of r with a URL and with the names of the header in the
+// form that net/http gives them. Some servers keep names as they were sent: a
+// check of the origin that missed one would let everybody pass.
+func canonical(r *http.Request) *http.Request {
+	r = r.WithContext(r.Context())
+	if r.URL == nil {
+		r.URL = &url.URL{Path: "/"}
+	}
+	for name := range r.Header {
+		if textproto.CanonicalMIMEHeaderKey(name) == name {
+			continue
+		}
+		header := make(http.Header, len(r.Header))
+		for name, values := range r.Header {
+			name = textproto.CanonicalMIMEHeaderKey(name)
+			header[name] = append(header[name], values...)
+		}
+		r.Header = header
+		break
+	}
+	return r
+}
+
+// Context is the context of the request that began the visit, with the session:
+// the context for the methods of states and sessions.
+func (v *Visit) Context() context.Context { return v.context }
+
+// End ends the visit. It returns what the response has to carry: Set-Cookie if
+// the browser needs a new cookie, Cache-Control and Vary if the session was
+// used, and otherwise nothing. Add each line to those that the response has: then
+// shared caches keep no cookie, unless the program has set a header that is for
+// them alone, such as CDN-Cache-Control.
+//
+// Call it when the handler has ended, also if it failed or panicked: what was
+// stored before belongs to the cookie. A stream calls it before its first
+// message, since the header goes out with that. Afterwards the session can be
+// used if its browser knows it already; what needs a new cookie is an error and
+// stores nothing, as after the header of a response behind Sessions.
+//
+// It may be called again and returns the same header, which
+// must not be changed.
+func (v *Visit) End() http.Header { return v.end() }
