@@ -125,8 +125,8 @@ func (a *actions) find(r *http.Request) (module, action string) {
 	return module, action
 }
 
-// notFound returns the error for a path that names nothing here. Only a
-// developer is told which names exist.
+// notFound returns the error for a path that names nothing here. The names that
+// exist are only for a developer.
 func (a *actions) notFound(s *settings, r *http.Request) error {
 	e := &stay.Error{Code: stay.ErrNotFound}
 	if !s.development() {

@@ -139,8 +139,8 @@ func TestPageIsRenderedAfterTheReset(t *testing.T) {
 	send(t, c, "GET", "/", "", pageHeaders()...).want(t, 200, "/ann")
 }
 
-// Page loads without a cookie, or with one that is no good, give nobody a
-// session and store nothing.
+// Page loads without a cookie, or with an invalid one, begin no session and
+// store nothing.
 //
 // Proves B1, W4.
 func TestPageLoadGivesNoSession(t *testing.T) {
@@ -221,7 +221,7 @@ func TestRefusedRequestsResetNothing(t *testing.T) {
 	send(t, c, "GET", "/", "").want(t, 200, "typed/ann")
 }
 
-// failing is a store whose writes are rejected while it is told so.
+// failing is a store whose writes are rejected while it is switched on.
 type failing struct {
 	store.Store
 	fail bool

@@ -195,7 +195,7 @@ func TestSessionsTwiceIsOneSession(t *testing.T) {
 	send(t, c, "POST", "/", "").want(t, 200, "4")
 }
 
-// The session's cookie goes beside those of the handler.
+// The session's cookie is sent together with the cookies of the handler.
 //
 // Proves W2.
 func TestHandlersCookiesAreLeftAlone(t *testing.T) {
@@ -214,8 +214,8 @@ func TestHandlersCookiesAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A handler that panics after a change: whatever answers instead still takes
-// the cookie along, so that what was stored is not lost to its browser.
+// If a handler panics after a change, the answer that is sent instead still has
+// the cookie, so the browser does not lose what was stored.
 //
 // Proves W2.
 func TestCookieSurvivesARecoveredPanic(t *testing.T) {
