@@ -42,7 +42,7 @@ func (s *pass) expire(ctx context.Context, now time.Time, all []*Due) {
 	s.release(ctx, released)
 }
 
-// claim claims what nobody else has claimed.
+// claim claims what no other process has claimed.
 func (s *pass) claim(ctx context.Context, now time.Time, all []*Due) (mine []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {
