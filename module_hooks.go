@@ -156,7 +156,7 @@ func (m *module) warnBoth(key string) {
 	})
 }
 
-// bring returns the user's state after it has adopted the guest's; none if the
+// bring returns the user's state after it has adopted the guest's; nil if the
 // two together are too large.
 func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	s := m.schema
@@ -220,7 +220,7 @@ func (c *catalog) mayFollow(key string) bool {
 	return m != nil && (m.expired != nil || m.expiry > 0)
 }
 
-// heard reports whether some program runs OnExpire for the state with this key.
+// heard reports whether any program runs OnExpire for the state with this key.
 func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
 	if m, _, _ := c.app.stateOf(key); m.expired != nil {
 		return true, nil

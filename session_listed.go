@@ -163,7 +163,7 @@ func (l *listing) destroy(ctx context.Context) error {
 	return err
 }
 
-// begun makes a record for the session, whose own was deleted.
+// begun makes a record for the session, whose record was deleted.
 func (l *listing) begun(now time.Time) *sessionRecord {
 	rec := l.ss.record(l.created, time.Time{}, now)
 	rec.Gen = l.gen
@@ -214,7 +214,7 @@ func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, 
 			var failed error
 			switch u := users[rec.user()]; {
 			case recs[i].Revision == 0:
-				continue // it has gone since it was listed
+				continue // it was removed after it was listed
 			case rec == nil:
 				failed = ss.unreadable("session", ids[i])
 			case rec.past().Ended != 0 || rec.user() != "" && (u == nil || u.Epoch != rec.past().Epoch):
@@ -270,9 +270,9 @@ func (ss *sessions) unreadable(what, key string) error {
 const listPage = 100
 
 // each calls use with the records whose keys begin with a prefix and come after
-// the name given, page by page, until use returns false. Names are keys without
-// the prefix. Lists do not pass through memory, which is for what is in use: what
-// was acknowledged of these records is in the store.
+// the given name, page by page, until use returns false. Names are keys without
+// the prefix. Lists do not load records into memory, which is for records in
+// use: the acknowledged changes of these records are in the store.
 func (ss *sessions) each(ctx context.Context, prefix, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
 	for {
 		now := ss.app.opts.Clock()
@@ -347,8 +347,8 @@ func (ss *sessions) revoke(ctx context.Context, user string) error {
 		return nestedError("")
 	}
 	ref := engine.Ref{Kind: ss.users, Key: user, Now: ss.app.opts.Clock()}
-	// Another process may have logged the user in although memory has nothing to
-	// revoke.
+	// Another process may have logged the user in, although memory has nothing
+	// to revoke.
 	if err := ss.app.sync(ctx, ref); err != nil {
 		return ss.error(err, user)
 	}
