@@ -38,22 +38,22 @@ func TestCookiesNotIssuedAreNoCookies(t *testing.T) {
 	before := rows(t, db, now.now())
 
 	cases := map[string]string{
-		"unsigned":            "stay=" + base64.RawURLEncoding.EncodeToString(raw[:len(raw)-32]),
-		"signature of zeros":  "stay=" + base64.RawURLEncoding.EncodeToString(append(raw[:len(raw)-32:len(raw)-32], make([]byte, 32)...)),
-		"truncated":           "stay=" + good.cookie[:len(good.cookie)-1],
-		"cut in half":         "stay=" + good.cookie[:len(good.cookie)/2],
-		"longer":              "stay=" + good.cookie + "A",
-		"of another key":      "stay=" + other.cookie,
-		"empty":               "stay=",
-		"without a value":     "stay",
-		"__proto__":           "stay=__proto__",
-		"constructor":         "stay=constructor",
-		"the session's ID":    "stay=" + good.id(),
-		"8 KB":                "stay=" + strings.Repeat("A", 8<<10),
-		"8 KB of a good one":  "stay=" + good.cookie + strings.Repeat("A", 8<<10),
-		"not base64":          "stay=%00%ff\"'<script>",
-		"padded":              "stay=" + good.cookie + "==",
-		"another name":        "__Host-stay=" + good.cookie,
+		"unsigned":           "stay=" + base64.RawURLEncoding.EncodeToString(raw[:len(raw)-32]),
+		"signature of zeros": "stay=" + base64.RawURLEncoding.EncodeToString(append(raw[:len(raw)-32:len(raw)-32], make([]byte, 32)...)),
+		"truncated":          "stay=" + good.cookie[:len(good.cookie)-1],
+		"cut in half":        "stay=" + good.cookie[:len(good.cookie)/2],
+		"longer":             "stay=" + good.cookie + "A",
+		"of another key":     "stay=" + other.cookie,
+		"empty":              "stay=",
+		"without a value":    "stay",
+		"__proto__":          "stay=__proto__",
+		"constructor":        "stay=constructor",
+		"the session's ID":   "stay=" + good.id(),
+		"8 KB":               "stay=" + strings.Repeat("A", 8<<10),
+		"8 KB of a good one": "stay=" + good.cookie + strings.Repeat("A", 8<<10),
+		"not base64":         "stay=%00%ff\"'<script>",
+		"padded":             "stay=" + good.cookie + "==",
+		"another name":       "__Host-stay=" + good.cookie,
 	}
 	for i := range raw {
 		cases["altered at "+strconv.Itoa(i)] = "stay=" + altered(i)
