@@ -117,8 +117,8 @@ type Module[S any] struct {
 	// change in place, and should keep the members that it does not know.
 	//
 	// A record that is older than the first step, and one whose step panics or
-	// returns an error or invalid JSON, is ErrCorrupt and left as it is. So is a
-	// record where a step changes or adds the member of a field tagged
+	// returns an error or invalid JSON, is ErrCorrupt and left as it is. So is
+	// a record if a step changes or adds the member of a field tagged
 	// `stay:"key"`; if the step leaves the member out, it is put back.
 	Migrate map[int]func(json.RawMessage) (json.RawMessage, error)
 	// Store keeps the module's states instead of the App's store, and is closed by
@@ -197,7 +197,7 @@ var (
 	// [Session.Login] and after [Session.Logout] a session has its own guest
 	// state.
 	PerUser Strategy = scopeUser
-	// Global: one state for everybody.
+	// Global: one state for all visitors.
 	Global Strategy = scopeGlobal
 )
 

@@ -333,7 +333,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	v.carried, v.destroyed = true, true
-	// Where it had ended before, the browser may have another session by now.
+	// If it had ended before, the browser may have another session by now.
 	if !already {
 		v.carrier.Issue("", time.Time{})
 	}

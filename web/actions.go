@@ -20,7 +20,7 @@ import (
 //	                                state
 //
 // Fields tagged stay:"private" are left out. Every client can call every action
-// of these states: an action that not everybody may use must itself check who
+// of these states: an action that not everyone may use must itself check who
 // calls.
 //
 // The mount is the route of the handler, up to the wildcard that takes the rest

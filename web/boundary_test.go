@@ -323,7 +323,7 @@ func TestAnAbortedAnswerIsNoFailure(t *testing.T) {
 		}()
 	}
 	if len(told) > 0 || s.log.String() != "" {
-		t.Errorf("OnError is told %q, the log says %q", told, s.log)
+		t.Errorf("OnError gets %q, the log says %q", told, s.log)
 	}
 	send(t, c, "GET", "/view", "").want(t, 200, "1") // that of Do
 }

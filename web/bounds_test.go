@@ -49,7 +49,7 @@ func TestBodiesOfBufferedHandlersAreBounded(t *testing.T) {
 		"FormFile":      func(_ http.ResponseWriter, r *http.Request) error { _, _, err := r.FormFile("upload"); return err },
 		"PostFormValue": func(_ http.ResponseWriter, r *http.Request) error { r.PostFormValue("a"); return stay.ErrDenied },
 		"ReadAll":       func(_ http.ResponseWriter, r *http.Request) error { _, err := io.ReadAll(r.Body); return err },
-		"a limit of its own": func(w http.ResponseWriter, r *http.Request) error {
+		"its own limit": func(w http.ResponseWriter, r *http.Request) error {
 			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 			_, err := io.ReadAll(r.Body)
 			return err

@@ -291,7 +291,7 @@ func TestAFormIsShownWithItsOwnStatus(t *testing.T) {
 	}
 }
 
-// A form is a payload also where there is no request, as in tests.
+// A form is a payload also without a request, as in tests.
 func TestNewFormIsAPayload(t *testing.T) {
 	s := newSite(t)
 	s.trays(t, nil)

@@ -165,9 +165,9 @@ func TestAResponseWrittenPastSessionsIsReported(t *testing.T) {
 		for _, tc := range []struct {
 			what    string
 			handler func(s *site, w http.ResponseWriter, r *http.Request) error
-			refused bool // where it is known
+			refused bool // if it is known that the response was written
 			log     string
-			unknown string // the log where it is not known
+			unknown string // the log if that is not known
 		}{
 			{"uses, then writes", func(s *site, w http.ResponseWriter, r *http.Request) error {
 				err := s.increase(r)

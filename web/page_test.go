@@ -114,7 +114,7 @@ func TestAPageOfAnotherLoginIsRefused(t *testing.T) {
 	send(t, c, "GET", "/count", "").want(t, 200, before)
 	send(t, c, "POST", "/do", form, "Content-Type", formType) // the same user, logged in again
 	send(t, c, "POST", "/destroy", "")
-	send(t, c, "POST", "/login?user=ann", "").want(t, 200, "") // in a session of their own
+	send(t, c, "POST", "/login?user=ann", "").want(t, 200, "") // in another session
 	if a := send(t, c, "POST", "/do", form, "Content-Type", formType); a.status != 200 {
 		t.Errorf("the page of the same user: %d %s", a.status, a.body)
 	}

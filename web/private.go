@@ -52,7 +52,7 @@ func (x *exchange) unshare(h http.Header) {
 		return
 	}
 	x.settings.logger().LogAttrs(x, slog.LevelWarn,
-		"stay: a response that sets the session's cookie was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session where the response is for everybody",
+		"stay: a response that sets the session's cookie was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session in a response for everyone",
 		append(x.where(), slog.Any("removed", removed))...)
 }
 

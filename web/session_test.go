@@ -169,7 +169,7 @@ func TestLaterUseAfterTheHeaderWorks(t *testing.T) {
 	send(t, c, "GET", "/late", "").want(t, 202, "1")
 }
 
-// Where the middleware stands twice, there is one session all the same.
+// If the middleware is used twice, there is still one session.
 //
 // Proves W2.
 func TestSessionsTwiceIsOneSession(t *testing.T) {

@@ -232,8 +232,8 @@ func TestPanicGivesTheTurnBack(t *testing.T) {
 	send(t, c, "POST", "/update", "").want(t, 200, "2")
 }
 
-// A status that net/http would panic on does so in the run, where nothing has
-// been committed yet.
+// A status that makes net/http panic does so in the run, before anything is
+// committed.
 //
 // Proves W5.
 func TestInvalidStatusPanicsInTheRun(t *testing.T) {

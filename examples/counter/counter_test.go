@@ -34,7 +34,7 @@ func TestInBrowser(t *testing.T) {
 	b.WantText("#count", "1")
 	a.WantText("#count", "3")
 
-	// The total is everybody's, and arrives without a click.
+	// The total belongs to all visitors, and arrives without a click.
 	a.Click("#total-increment")
 	a.WantText("#total", "1")
 	b.WantText("#total", "1")

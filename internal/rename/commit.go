@@ -97,7 +97,7 @@ type plan struct {
 type step struct {
 	p     *Prefixes // nil: the write stays as it is
 	id    string
-	from  int   // where the writes begin in the group that is made
+	from  int   // index of the first write in the new group
 	names []int // of what they are about
 }
 
