@@ -123,8 +123,6 @@ func (m module) List(ctx context.Context, now time.Time, prefix, after string, l
 	return keys, err
 }
 
-var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-
 // raw puts a record into the store under a key.
 func raw(t *testing.T, s store.Store, key, value string) store.Revision {
 	t.Helper()
