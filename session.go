@@ -197,7 +197,7 @@ func (s *Session) Confirmed() time.Time {
 // stored, and as User.
 func (s *Session) Device() string {
 	if rec, _ := s.look(); rec != nil {
-		return rec.Device
+		return rec.device.String()
 	}
 	return ""
 }

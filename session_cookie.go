@@ -258,8 +258,8 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 					return nil, ended()
 				}
 				if rec != nil && v.ss.dueToSlide(rec, now) {
-					if device := deviceOf(v.carrier); device != "" {
-						rec.Device = device
+					if text := deviceOf(v.carrier); text != "" {
+						rec.device = newDevice(text)
 					}
 					v.ss.slide(rec, now)
 				}

@@ -8,6 +8,7 @@ import (
 	"reflect"
 	"slices"
 	"time"
+	"unique"
 	"unsafe"
 
 	"github.com/stay-go/stay/internal/engine"
@@ -19,7 +20,26 @@ import (
 // Times are Unix milliseconds, 0 = never.
 type sessionRecord struct {
 	sessionLife
+	device device
 	events *sessionEvents // nil: nothing has happened to it
+}
+
+// A device is what a browser says it is. Many say the same, so sessions share the
+// text, and a record has one word for it.
+type device struct{ text unique.Handle[string] }
+
+func newDevice(text string) (d device) {
+	if text != "" {
+		d.text = unique.Make(text)
+	}
+	return d
+}
+
+func (d device) String() string {
+	if d == (device{}) {
+		return ""
+	}
+	return d.text.Value()
 }
 
 // sessionLife has the fields of every session.
@@ -28,7 +48,6 @@ type sessionLife struct {
 	Created int64  `json:"created"`
 	Seen    int64  `json:"seen"`
 	Expires int64  `json:"expires"`
-	Device  string `json:"device,omitempty"` // what the browser says it is
 }
 
 // sessionEvents has what logins, logouts, renewals and the end have set. Most
@@ -73,11 +92,12 @@ type attachment struct {
 type sessionJSON struct {
 	sessionLife
 	sessionEvents
+	Device string `json:"device,omitempty"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (r *sessionRecord) MarshalJSON() ([]byte, error) {
-	return json.Marshal(sessionJSON{r.sessionLife, r.past()})
+	return json.Marshal(sessionJSON{r.sessionLife, r.past(), r.device.String()})
 }
 
 // UnmarshalJSON implements json.Unmarshaler.
@@ -86,7 +106,7 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &stored); err != nil {
 		return err
 	}
-	*r = sessionRecord{sessionLife: stored.sessionLife}
+	*r = sessionRecord{sessionLife: stored.sessionLife, device: newDevice(stored.Device)}
 	if !reflect.ValueOf(stored.sessionEvents).IsZero() {
 		r.events = &stored.sessionEvents
 	}
@@ -146,7 +166,7 @@ func (r *sessionRecord) clone() *sessionRecord {
 	if r == nil {
 		return nil
 	}
-	c := &sessionRecord{sessionLife: r.sessionLife}
+	c := &sessionRecord{sessionLife: r.sessionLife, device: r.device}
 	if r.events != nil {
 		events := *r.events
 		events.Keys = maps.Clone(events.Keys)
@@ -160,7 +180,9 @@ func (r *sessionRecord) memory() int {
 	if r == nil {
 		return 0
 	}
-	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(len(r.Device))
+	// The text of the device counts in full: clients choose it, and each may send
+	// another one.
+	bytes := footprint.Bytes(int(unsafe.Sizeof(*r))) + footprint.Bytes(len(r.device.String()))
 	e := r.events
 	if e == nil {
 		return bytes

@@ -299,7 +299,7 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen, rec.Device = v.gen, deviceOf(v.carrier)
+	rec.Gen, rec.device = v.gen, newDevice(deviceOf(v.carrier))
 	return rec
 }
 
@@ -411,7 +411,7 @@ type seen struct {
 // begun makes the record of the session, which has none.
 func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
 	rec := ss.record(s.created, s.idleEnd, now)
-	rec.Gen, rec.Device = s.gen, deviceOf(s.carrier)
+	rec.Gen, rec.device = s.gen, newDevice(deviceOf(s.carrier))
 	return rec
 }
 

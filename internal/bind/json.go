@@ -243,10 +243,14 @@ func (r *reader) member(f *field, at reflect.Value) error {
 		return nil
 	}
 	*r.c = start
-	r.enter(f.Name)
+	if r.ignore != nil {
+		r.path = append(r.path, f.Name)
+	}
 	err := r.value(f.node, at, f.Quoted)
 	r.leave()
-	r.inside(before, f.Name)
+	if len(r.misfits) > before {
+		r.inside(before, f.Name)
+	}
 	if err == nil {
 		return nil
 	}
@@ -266,13 +270,7 @@ func (r *reader) inside(before int, part any) {
 	}
 }
 
-// enter and leave keep the path for ignore.
-func (r *reader) enter(part any) {
-	if r.ignore != nil {
-		r.path = append(r.path, part)
-	}
-}
-
+// leave removes the last part of the path.
 func (r *reader) leave() {
 	if r.ignore != nil {
 		r.path = r.path[:len(r.path)-1]
@@ -318,7 +316,7 @@ func (r *reader) mapping(n *node, v reflect.Value) error {
 		if err := setKey(key, name); err != nil {
 			return within(err, name)
 		}
-		if err := r.part(n.elem, elem, name); err != nil {
+		if err := r.part(n.elem, elem, func() any { return name }); err != nil {
 			return err
 		}
 		v.SetMapIndex(key, elem)
@@ -355,15 +353,20 @@ func setKey(key reflect.Value, name string) error {
 	return misfit(named+what, args...)
 }
 
-// part reads the next value, which is a part of a list or a map.
-func (r *reader) part(n *node, v reflect.Value, part any) error {
+// part reads the next value, which is an item of a list or a value of a map. name
+// returns its name; most of the time nobody asks for it.
+func (r *reader) part(n *node, v reflect.Value, name func() any) error {
 	before := len(r.misfits)
-	r.enter(part)
+	if r.ignore != nil {
+		r.path = append(r.path, name())
+	}
 	err := r.value(n, v, false)
 	r.leave()
-	r.inside(before, part)
+	if len(r.misfits) > before {
+		r.inside(before, name())
+	}
 	if err != nil {
-		return within(err, part)
+		return within(err, name())
 	}
 	return nil
 }
@@ -401,7 +404,7 @@ func (r *reader) list(n *node, v reflect.Value) error {
 		case i == v.Len():
 			return misfit("too_many", i)
 		}
-		if err := r.part(n.elem, v.Index(i), i); err != nil {
+		if err := r.part(n.elem, v.Index(i), func() any { return i }); err != nil {
 			return err
 		}
 	}

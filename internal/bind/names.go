@@ -57,24 +57,32 @@ func (f *finder) all(values url.Values) (places []*place, unknown []string, err 
 		}
 	}
 	slices.Sort(names) // so that of several mistakes always the same one is reported
-	found := make(map[string]*place, len(names))
+	places = make([]*place, 0, len(names))
+	var whole map[string]*place // lists, by their names
 	for _, name := range names {
 		p, err := f.find(name)
-		switch {
-		case err != nil:
+		if err != nil {
 			return nil, nil, err
-		case p == nil:
+		}
+		if p == nil {
 			unknown = append(unknown, name)
-		case found[p.name] != nil: // tags and tags[]
-			found[p.name].values = slices.Concat(found[p.name].values, values[name])
-		default:
-			p.values = values[name]
-			found[p.name] = p
-			places = append(places, p)
-			for _, s := range p.steps {
-				if s.list != nil {
-					s.list.numbers = append(s.list.numbers, s.item)
-				}
+			continue
+		}
+		p.values = values[name]
+		if p.node.behind().isList() {
+			if same := whole[p.name]; same != nil { // tags and tags[]
+				same.values = slices.Concat(same.values, p.values)
+				continue
+			}
+			if whole == nil {
+				whole = make(map[string]*place)
+			}
+			whole[p.name] = p
+		}
+		places = append(places, p)
+		for _, s := range p.steps {
+			if s.list != nil {
+				s.list.numbers = append(s.list.numbers, s.item)
 			}
 		}
 	}
