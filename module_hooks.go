@@ -22,7 +22,8 @@ func (m *module) installHooks(k *engine.Kind) {
 		k.Idle = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
 		}
-	case k.Backend != nil && (m.expired != nil || m.expiry > 0):
+	case k.Backend == nil:
+	case m.expired != nil, m.expiry > 0 && !k.Backend.Features().SoleOwner: // another program may have the hook
 		k.SetAside = m.setAside
 	}
 }
