@@ -38,6 +38,9 @@ func New(s store.Store, opts *Options) *App {
 	}
 	app := &App{registry: newRegistry(opts.withDefaults())}
 	o := &app.opts
+	if why := o.refuses(f); why != "" {
+		panic("stay.New: the store " + why)
+	}
 	o.guests(f)
 	app.manyOwners.Store(!f.SoleOwner)
 	app.observer = newObserver(app.base)
@@ -210,7 +213,7 @@ func (c *checking) wait(ctx context.Context) error {
 func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
-	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
+	recs, err := b.Store().Load(ctx, []store.Read{{Key: keyspace.Check}})
 	if err == nil && len(recs) != 1 {
 		err = sweep.ErrSilent
 	}

@@ -316,7 +316,8 @@ func (ss *sessions) list(ctx context.Context, prefix, after string, now time.Tim
 	return names, nil
 }
 
-// load returns the records with these names, as they are stored.
+// load returns the records with these names, as they are stored; expired ones
+// count as absent.
 func (ss *sessions) load(ctx context.Context, prefix string, names []string, now time.Time) ([]store.Record, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -329,12 +330,17 @@ func (ss *sessions) load(ctx context.Context, prefix string, names []string, now
 	for i, name := range names {
 		reads[i].Key = prefix + name
 	}
-	recs, err := ss.kind.Backend.Store().Load(ctx, now, reads)
+	recs, err := ss.kind.Backend.Store().Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errors.New("the store did not answer every read")
 	}
 	if err != nil {
 		return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
+	}
+	for i := range recs {
+		if recs[i].Expired(now) {
+			recs[i] = store.Record{Key: recs[i].Key}
+		}
 	}
 	return recs, nil
 }

@@ -314,7 +314,7 @@ func TestSessionSlidesAndExpires(t *testing.T) {
 	b := testkit.NewBrowser(app.App)
 	testkit.MustUpdate(t, b.Ctx(), app.Clicks)
 	commits := func() store.Revision {
-		recs, err := app.Store.Load(t.Context(), app.Clock.Now(), []store.Read{{Key: "stay/session/" + stay.SessionFrom(b.Ctx()).ID()}})
+		recs, err := app.Store.Load(t.Context(), []store.Read{{Key: "stay/session/" + stay.SessionFrom(b.Ctx()).ID()}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -227,9 +227,9 @@ type failing struct {
 	fail bool
 }
 
-func (f *failing) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (f *failing) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if !f.fail {
-		return f.Store.Commit(ctx, now, groups)
+		return f.Store.Commit(ctx, groups)
 	}
 	out := make([]store.Result, len(groups))
 	for i := range out {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -17,12 +16,12 @@ var errShort = errors.New("the store did not answer all of the call")
 // of two processes that do so one succeeds. A write that requires no record
 // requires none under any name, and a write that deletes a record deletes it
 // under all names.
-func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	t := s.all.Load()
 	if t == nil || !slices.ContainsFunc(groups, t.writes) {
-		return s.Lister.Commit(ctx, now, groups)
+		return s.Lister.Commit(ctx, groups)
 	}
-	former, err := s.former(ctx, now, t, groups)
+	former, err := s.former(ctx, t, groups)
 	if err != nil {
 		return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, len(groups))
 	}
@@ -32,7 +31,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 		plans[i] = plan{table: t, former: former, group: g}
 		made[i] = plans[i].translate()
 	}
-	res := s.Lister.Commit(ctx, now, made)
+	res := s.Lister.Commit(ctx, made)
 	for i := range min(len(res), len(plans)) {
 		res[i] = plans[i].answer(res[i])
 	}
@@ -49,8 +48,8 @@ func (t *table) writes(g store.Group) bool {
 }
 
 // former returns the records under former names that the groups may have to
-// delete, by key. Expired records are left to the sweep.
-func (s *Store) former(ctx context.Context, now time.Time, t *table, groups []store.Group) (map[string]store.Record, error) {
+// delete, by key.
+func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map[string]store.Record, error) {
 	var reads []store.Read
 	for _, g := range groups {
 		for i := range g {
@@ -67,7 +66,7 @@ func (s *Store) former(ctx context.Context, now time.Time, t *table, groups []st
 	if len(reads) == 0 {
 		return nil, nil
 	}
-	recs, err := s.Lister.Load(ctx, now, reads)
+	recs, err := s.Lister.Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errShort
 	}
@@ -128,8 +127,7 @@ func (pl *plan) add(st *step, name int, w store.Write) {
 	st.names = append(st.names, name)
 }
 
-// create translates a write that requires no record. An expired record under a
-// former name is left to the sweep.
+// create translates a write that requires no record.
 func (pl *plan) create(st *step, w store.Write) {
 	pl.add(st, 0, w)
 	for i := range st.p.Former {

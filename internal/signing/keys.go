@@ -230,7 +230,7 @@ func (s *Keys) load(ctx context.Context) (*keySet, error) {
 	have := s.set.Load()
 	for range 4 {
 		now := s.Now()
-		recs, err := st.Load(ctx, now, []store.Read{{Key: keyspace.SigningKeys}})
+		recs, err := st.Load(ctx, []store.Read{{Key: keyspace.SigningKeys}})
 		if err == nil && len(recs) != 1 {
 			err = errors.New("the store did not answer the read")
 		}
@@ -260,7 +260,7 @@ func (s *Keys) load(ctx context.Context) (*keySet, error) {
 		if write.Value, err = json.Marshal(due); err != nil {
 			return set, err
 		}
-		res := st.Commit(ctx, now, []store.Group{{write}})
+		res := st.Commit(ctx, []store.Group{{write}})
 		switch {
 		case len(res) != 1:
 		case res[0].Outcome == store.Applied && len(res[0].Revisions) == 1:

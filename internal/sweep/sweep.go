@@ -187,7 +187,7 @@ func (s *pass) leaveToOthers(ctx context.Context, now time.Time, all []*Due) []*
 			return true
 		})
 	}
-	for i, res := range s.commit(ctx, now, groups) {
+	for i, res := range s.commit(ctx, groups) {
 		switch res.Outcome {
 		case store.Applied:
 			delete(s.stuck, keys[i])
@@ -251,7 +251,7 @@ func (s *pass) delete(ctx context.Context, now time.Time, all []*Due) (changed [
 	for i, d := range all {
 		groups[i] = d.deletes(now)
 	}
-	for i, res := range s.commit(ctx, now, groups) {
+	for i, res := range s.commit(ctx, groups) {
 		switch res.Outcome {
 		case store.Applied:
 			s.gone(all[i])
@@ -276,13 +276,13 @@ func (s *pass) gone(d *Due) {
 }
 
 // commit is the store's, with a result for each group.
-func (s *pass) commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *pass) commit(ctx context.Context, groups []store.Group) []store.Result {
 	if len(groups) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.CommitTimeout)
 	defer cancel()
-	res := s.Store.Commit(ctx, now, groups)
+	res := s.Store.Commit(ctx, groups)
 	for len(res) < len(groups) {
 		res = append(res, store.Result{Err: ErrSilent})
 	}
@@ -290,13 +290,13 @@ func (s *pass) commit(ctx context.Context, now time.Time, groups []store.Group) 
 }
 
 // load is the store's, in bounded calls.
-func (s *pass) load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *pass) load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
 	defer cancel()
 	var recs []store.Record
 	for len(reads) > 0 {
 		n := min(len(reads), maxReads)
-		some, err := s.Store.Load(ctx, now, reads[:n])
+		some, err := s.Store.Load(ctx, reads[:n])
 		if err == nil && len(some) != n {
 			err = ErrSilent
 		}
@@ -324,12 +324,13 @@ func (s *pass) loadStates(ctx context.Context, now time.Time, all []*Due) error 
 	}
 	// What is not saved belongs to what expires; a failure reports itself.
 	s.owner.Save(ctx, unsaved)
-	recs, err := s.load(ctx, now, reads)
+	recs, err := s.load(ctx, reads)
 	if err != nil {
 		return err
 	}
 	for i := range recs {
-		if recs[i].Revision != 0 {
+		// An expired state is found by itself, maybe under a former name.
+		if recs[i].Revision != 0 && !recs[i].Expired(now) {
 			of[i].states = append(of[i].states, recs[i])
 		}
 	}
