@@ -320,6 +320,9 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	if err := v.open(ctx); err != nil {
 		return nil, err
 	}
+	if v.several {
+		return nil, v.over() // one of them may be the visitor's, and goes on
+	}
 	if v.unknown() && v.carrier.Open() || v.gone {
 		v.gone, v.destroyed = true, true
 		if v.carried {
