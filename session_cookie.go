@@ -197,6 +197,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 			}
 			rec.event().Confirmed = now.UnixMilli()
 		}
+		rec.describe(v.carrier)
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
@@ -258,9 +259,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 					return nil, ended()
 				}
 				if rec != nil && v.ss.dueToSlide(rec, now) {
-					if text := deviceOf(v.carrier); text != "" {
-						rec.device = newDevice(text)
-					}
+					rec.describe(v.carrier)
 					v.ss.slide(rec, now)
 				}
 				return rec, nil
@@ -330,6 +329,14 @@ func (v *visit) issue(ctx context.Context, rec *sessionRecord, until time.Time) 
 
 func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
+}
+
+// describe notes what the browser of a response says it is. The record keeps what
+// it has if the browser says nothing, or if there is none.
+func (r *sessionRecord) describe(c access.Carrier) {
+	if text := deviceOf(c); text != "" {
+		r.device = newDevice(text)
+	}
 }
 
 // deviceOf returns what the browser of a response says it is; "" if it does not,

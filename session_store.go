@@ -301,8 +301,8 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 			return nil, err
 		}
 		rec = is.begun(ss, now)
-	} else if text := deviceOf(is.carrier); text != "" {
-		rec.device = newDevice(text)
+	} else {
+		rec.describe(is.carrier)
 	}
 	// The record must outlive the old cookie, which may be valid for longer than
 	// the present IdleTimeout: without the record the old cookie would count as

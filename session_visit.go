@@ -299,7 +299,8 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen, rec.device = v.gen, newDevice(deviceOf(v.carrier))
+	rec.Gen = v.gen
+	rec.describe(v.carrier)
 	return rec
 }
 
@@ -414,7 +415,8 @@ type seen struct {
 // begun makes the record of the session, which has none.
 func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
 	rec := ss.record(s.created, s.idleEnd, now)
-	rec.Gen, rec.device = s.gen, newDevice(deviceOf(s.carrier))
+	rec.Gen = s.gen
+	rec.describe(s.carrier)
 	return rec
 }
 

@@ -242,7 +242,7 @@ type described struct {
 func (d described) Device() string { return d.device }
 
 // What a browser says it is is kept with its session, from its first state and
-// each login on, and follows when the session slides.
+// each login on, and follows when the session slides, is renewed or confirmed.
 //
 // Proves S7.
 func TestTheDeviceOfASession(t *testing.T) {
@@ -280,13 +280,19 @@ func TestTheDeviceOfASession(t *testing.T) {
 	ctx = b.Ctx() // of a caller that knows no device
 	testkit.NoError(t, stay.SessionFrom(ctx).Renew(ctx))
 	want("Firefox 3")
+	ctx = as(b, "Firefox 4")
+	testkit.NoError(t, stay.SessionFrom(ctx).Renew(ctx))
+	want("Firefox 4")
+	ctx = as(b, "Firefox 5")
+	testkit.NoError(t, stay.SessionFrom(ctx).Confirm(ctx))
+	want("Firefox 5")
 
 	other := testkit.NewBrowser(app)
 	testkit.MustUpdate(t, as(other, "Safari"), late)
 	testkit.NoError(t, app.Close(t.Context()))
 	app = testkit.NewApp(t, mem, &stay.Options{Clock: clock.Now})
 	b = b.On(app)
-	want("Firefox 3")
+	want("Firefox 5")
 	b = other.On(app)
 	want("Safari")
 }
