@@ -115,7 +115,7 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	if !v.carrier.Open() {
 		return false, headerSent()
 	}
-	return true, v.follow(ctx, v.gen, rec)
+	return true, v.follow(ctx, v.gen, nil, rec)
 }
 
 // anew has a login go on with a new session in place of one that is over: the
@@ -207,7 +207,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 	if err != nil {
 		return nil, err
 	}
-	return v.follow(ctx, v.gen, rec), nil
+	return v.follow(ctx, v.gen, nil, rec), nil
 }
 
 func nobodyToConfirm() error {
@@ -222,10 +222,10 @@ func (v *visit) takesCookie(bool) error {
 	return nil
 }
 
-func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
+func (v *visit) follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error {
 	v.changes()
-	past := rec.past()
-	if v.gen != gen || rec.Gen == gen && past.Until == 0 && !past.Closes {
+	ends := before.hasTerms() && v.carrier.Open() // the browser's cookie stays good without a new one
+	if v.gen != gen || rec.Gen == gen && !rec.hasTerms() && !ends {
 		return nil
 	}
 	v.gen, v.carried, v.begins = rec.Gen, true, false

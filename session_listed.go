@@ -177,7 +177,7 @@ func (l *listing) takesCookie(keeps bool) error {
 	return &Error{Code: ErrInternal, Phase: "resolve", KeyHash: keyHash(l.key), Err: errNoBrowser}
 }
 
-func (l *listing) follow(_ context.Context, _ uint32, rec *sessionRecord) error {
+func (l *listing) follow(_ context.Context, _ uint32, _, rec *sessionRecord) error {
 	l.rec = rec
 	return nil
 }

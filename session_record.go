@@ -231,6 +231,12 @@ func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
 	}
 }
 
+// hasTerms reports whether a login has said how long it lasts.
+func (r *sessionRecord) hasTerms() bool {
+	past := r.past()
+	return past.Until != 0 || past.Closes
+}
+
 // loginTerms say how long a login lasts; the zero value is as long as every
 // session.
 type loginTerms struct {

@@ -316,11 +316,11 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	return rec, nil
 }
 
-// moved lets the session go on with the new generation of its record. The
-// change is stored by now, so a failure to issue the cookie is only reported.
-func (ss *sessions) moved(ctx context.Context, s bearer, gen uint32, rec *sessionRecord) {
+// moved lets the session go on with its record as it is now. The change is stored
+// by now, so a failure to issue the cookie is only reported.
+func (ss *sessions) moved(ctx context.Context, s bearer, is *seen, rec *sessionRecord) {
 	s.lock()
-	err := s.follow(ctx, gen, rec)
+	err := s.follow(ctx, is.gen, is.record(), rec)
 	s.unlock()
 	ss.reportUnsigned(ctx, err)
 }

@@ -383,8 +383,9 @@ type bearer interface {
 	// without a response may keep its cookie if keeps allows that for the change.
 	takesCookie(keeps bool) error
 	// follow replaces gen by the generation of the session's record and issues the
-	// cookie.
-	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// cookie, unless the browser's says the same. before is the record that the
+	// browser's cookie follows; nil if the generation changes.
+	follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error
 	// outlast sees to it that a cookie which lasts for so long can be verified.
 	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
