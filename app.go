@@ -268,7 +268,8 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 // order of their IDs, for administration. It begins after the ID given, so that a
 // page of a list can go on where the last one ended; "" is the beginning. Sessions
 // may come and go meanwhile. What it yields is as of [App.Sessions]. A session
-// whose record cannot be read is yielded with its error, and the next ones follow.
+// whose record, or whose user's, cannot be read is yielded with the error, and the
+// next ones follow.
 // Other errors end it: on a store that cannot list its keys, ErrInvalid.
 func (a *App) AllSessions(ctx context.Context, after string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) { a.sessions.all(ctx, after, yield) }

@@ -46,7 +46,7 @@ func (ss *sessions) init(app *registry) {
 // session has the states of a session that nobody has logged in to.
 func (ss *sessions) stored(r *store.Record) *sessionRecord {
 	var rec sessionRecord
-	if json.Unmarshal(r.Value, &rec) != nil {
+	if r.Version > 1 || json.Unmarshal(r.Value, &rec) != nil {
 		return nil
 	}
 	ss.rename(&rec)

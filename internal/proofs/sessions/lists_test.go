@@ -148,7 +148,7 @@ func TestListsWithWhatCannotBeRead(t *testing.T) {
 	for s, err := range app.AllSessions(t.Context(), "") {
 		if err != nil {
 			testkit.WantCode(t, err, stay.ErrCorrupt)
-			if s.ID() != ids[1] || s.User() != "" || s.Device() != "" || !s.Created().IsZero() {
+			if s.ID() == ids[1] && (s.User() != "" || s.Device() != "" || !s.Created().IsZero()) || s.ID() != ids[1] && s.User() != "bob" {
 				t.Errorf("a record that cannot be read is %v of %q", s, s.User())
 			}
 			failed++
@@ -156,7 +156,7 @@ func TestListsWithWhatCannotBeRead(t *testing.T) {
 			good++
 		}
 	}
-	if failed != 1 || good == 0 || good+failed > 3 {
+	if failed == 0 || failed > 2 || good+failed != 3 {
 		t.Errorf("%d sessions and %d that cannot be read", good, failed)
 	}
 	var users []string
