@@ -12,9 +12,10 @@ import (
 )
 
 // read returns what the browser's cookie says, nil if it has none that is good.
-// Of several with our name the one that is good counts. If several are good,
-// somebody may have planted one, and nobody can tell which one is the visitor's:
-// v.several is set.
+// Of several with our name the one that is good counts, and of several that are
+// good and name one session the latest. If they name several sessions, somebody
+// may have planted one, and nobody can tell which one is the visitor's: v.several
+// is set.
 func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
 	n, foreign := 0, false
 	for value, more := v.token, true; more && value != ""; n++ {
@@ -34,9 +35,13 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 					return nil, err
 				}
 			}
-			if ok && good != nil {
+			switch {
+			case !ok:
+			case good == nil:
+				good = t
+			case t.Key != good.Key:
 				v.several = true
-			} else if ok {
+			case later(t, good):
 				good = t
 			}
 		}
@@ -51,6 +56,11 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 		v.ss.reportForeign()
 	}
 	return good, nil
+}
+
+// later reports whether the session's cookie t was issued after u.
+func later(t, u *signing.Token) bool {
+	return t.Gen > u.Gen || t.Gen == u.Gen && t.IdleEnd.After(u.IdleEnd)
 }
 
 // reportForeign logs, once, that a browser has a cookie that another program may

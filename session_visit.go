@@ -36,7 +36,7 @@ type visit struct {
 	destroyed bool // by this request
 	begins    bool // a Login begins the session: its cookie comes with the login
 	gone      bool // destroyed before anybody could know it, or one of several
-	several   bool // the browser has sent several cookies that are valid
+	several   bool // the browser has sent valid cookies of several sessions, or very many
 	key       string
 	gen       uint32
 	created   time.Time

@@ -1,7 +1,9 @@
 package sessions_test
 
 import (
+	"context"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -28,4 +30,49 @@ func TestDestroyWithSeveralValidCookiesIsRefused(t *testing.T) {
 	}
 	testkit.WantCount(t, mine.Ctx(), a.Clicks, 1)
 	testkit.WantCount(t, planted.Ctx(), a.Clicks, 1)
+}
+
+// Of several cookies of one session the latest counts, in whatever order they come:
+// a browser can hold two after a change of the cookie's attributes.
+//
+// Proves W1.
+func TestOfSeveralCookiesOfOneSessionTheLatestCounts(t *testing.T) {
+	for _, tc := range []struct {
+		name string
+		next func(a *testkit.SessionApp, ctx context.Context) error
+	}{
+		{"renewed", func(_ *testkit.SessionApp, ctx context.Context) error { return stay.SessionFrom(ctx).Renew(ctx) }},
+		{"logged in", func(_ *testkit.SessionApp, ctx context.Context) error {
+			return stay.SessionFrom(ctx).Login(ctx, "ann")
+		}},
+		{"used later", func(a *testkit.SessionApp, ctx context.Context) error {
+			_, err := a.Clicks.Get(ctx)
+			return err
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			a := testkit.NewSessionApp(t)
+			b := testkit.NewBrowser(a.App)
+			testkit.MustUpdate(t, b.Ctx(), a.Clicks)
+			old := b.Token
+			a.Clock.Advance(12 * time.Hour)
+			testkit.NoError(t, tc.next(a, b.Ctx()))
+			latest := b.Token
+			if latest == old {
+				t.Fatal("the cookie is the same")
+			}
+			a.Clock.Advance(2 * time.Hour) // no cookie is due
+			for _, both := range []string{old + ";" + latest, latest + ";" + old, old + ";x;" + latest + ";" + old} {
+				ctx, answer := b.With(both).Request()
+				testkit.MustUpdate(t, ctx, a.Clicks)
+				if len(answer.Issued) > 0 {
+					t.Error("a cookie is set")
+				}
+			}
+			testkit.WantCount(t, b.Ctx(), a.Clicks, 4)
+			ctx := b.With(old + ";" + latest).Ctx()
+			testkit.NoError(t, stay.SessionFrom(ctx).Destroy(ctx))
+			testkit.WantCount(t, b.Ctx(), a.Clicks, 0)
+		})
+	}
 }
