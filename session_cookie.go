@@ -12,9 +12,9 @@ import (
 )
 
 // read returns the content of the browser's cookie, nil without a valid one. Of
-// several with our name the valid one counts. If several are valid, someone may
-// have planted one, and which one is the visitor's is unknown: then it sets
-// v.several.
+// several with our name the valid one counts, and of several valid ones of one
+// session the latest. If they are of several sessions, someone may have planted
+// one, and which one is the visitor's is unknown: then it sets v.several.
 func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
 	n, foreign := 0, false
 	for value, more := v.token, true; more && value != ""; n++ {
@@ -34,9 +34,13 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 					return nil, err
 				}
 			}
-			if ok && good != nil {
+			switch {
+			case !ok:
+			case good == nil:
+				good = t
+			case t.Key != good.Key:
 				v.several = true
-			} else if ok {
+			case later(t, good):
 				good = t
 			}
 		}
@@ -51,6 +55,11 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 		v.ss.reportForeign()
 	}
 	return good, nil
+}
+
+// later reports whether the session's cookie t was issued after u.
+func later(t, u *signing.Token) bool {
+	return t.Gen > u.Gen || t.Gen == u.Gen && t.IdleEnd.After(u.IdleEnd)
 }
 
 // reportForeign logs, once, that a browser has a cookie that another program may
@@ -115,7 +124,7 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	if !v.carrier.Open() {
 		return false, headerSent()
 	}
-	return true, v.follow(ctx, v.gen, rec)
+	return true, v.follow(ctx, v.gen, nil, rec)
 }
 
 // anew begins a new session for a login in place of one that is over: the
@@ -197,6 +206,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 			}
 			rec.event().Confirmed = now.UnixMilli()
 		}
+		rec.describe(v.carrier)
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
@@ -206,7 +216,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 	if err != nil {
 		return nil, err
 	}
-	return v.follow(ctx, v.gen, rec), nil
+	return v.follow(ctx, v.gen, nil, rec), nil
 }
 
 func nobodyToConfirm() error {
@@ -221,10 +231,10 @@ func (v *visit) takesCookie(bool) error {
 	return nil
 }
 
-func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
+func (v *visit) follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error {
 	v.changes()
-	past := rec.past()
-	if v.gen != gen || rec.Gen == gen && past.Until == 0 && !past.Closes {
+	ends := before.hasTerms() && v.carrier.Open() // the browser's cookie stays good without a new one
+	if v.gen != gen || rec.Gen == gen && !rec.hasTerms() && !ends {
 		return nil
 	}
 	v.gen, v.carried, v.begins = rec.Gen, true, false
@@ -258,9 +268,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 					return nil, ended()
 				}
 				if rec != nil && v.ss.dueToSlide(rec, now) {
-					if text := deviceOf(v.carrier); text != "" {
-						rec.device = newDevice(text)
-					}
+					rec.describe(v.carrier)
 					v.ss.slide(rec, now)
 				}
 				return rec, nil
@@ -330,6 +338,14 @@ func (v *visit) issue(ctx context.Context, rec *sessionRecord, until time.Time) 
 
 func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
+}
+
+// describe stores the description that the browser of a response gives of
+// itself. Without one, or without a browser, the record keeps what it has.
+func (r *sessionRecord) describe(c access.Carrier) {
+	if text := deviceOf(c); text != "" {
+		r.device = newDevice(text)
+	}
 }
 
 // deviceOf returns the description that the browser of a response gives of

@@ -53,7 +53,7 @@ func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string, terms
 	if again || err != nil {
 		return again, err
 	}
-	ss.moved(ctx, s, l.gen, l.rec)
+	ss.moved(ctx, s, &l.seen, l.rec)
 	for _, c := range l.moves {
 		if c.tooLarge {
 			c.m.reportTooLarge(c.to, "")

@@ -220,7 +220,13 @@ func (r *sessionRecord) over(now time.Time) (is bool, since time.Time) {
 func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
 	e := r.event()
 	if e.Until != 0 {
-		r.Expires, e.Until, e.Before = e.Before, 0, 0
+		// A cookie of the first generation counts as valid where there is no record.
+		// If the last login has kept that one, it may last until the login would have
+		// ended, so the record stays as long.
+		if e.Login != 0 {
+			r.Expires = e.Before
+		}
+		e.Until, e.Before = 0, 0
 	}
 	e.User, e.LoggedIn, e.Confirmed, e.Closes = nil, 0, 0, terms.closes
 	if user == "" {
@@ -230,6 +236,12 @@ func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
 	if terms.lasts != 0 {
 		e.Until, e.Before = now.Add(terms.lasts).UnixMilli(), r.Expires
 	}
+}
+
+// hasTerms reports whether a login has said how long it lasts.
+func (r *sessionRecord) hasTerms() bool {
+	past := r.past()
+	return past.Until != 0 || past.Closes
 }
 
 // loginTerms say how long a login lasts; the zero value is as long as every

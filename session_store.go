@@ -46,7 +46,7 @@ func (ss *sessions) init(app *registry) {
 // session has the states of a session without a login.
 func (ss *sessions) stored(r *store.Record) *sessionRecord {
 	var rec sessionRecord
-	if json.Unmarshal(r.Value, &rec) != nil {
+	if r.Version > 1 || json.Unmarshal(r.Value, &rec) != nil {
 		return nil
 	}
 	ss.rename(&rec)
@@ -301,8 +301,8 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 			return nil, err
 		}
 		rec = is.begun(ss, now)
-	} else if text := deviceOf(is.carrier); text != "" {
-		rec.device = newDevice(text)
+	} else {
+		rec.describe(is.carrier)
 	}
 	// The record must outlive the old cookie, which may be valid for longer than
 	// the present IdleTimeout: without the record the old cookie would count as
@@ -316,11 +316,11 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	return rec, nil
 }
 
-// moved lets the session go on with the new generation of its record. The
-// change is stored by now, so a failure to issue the cookie is only reported.
-func (ss *sessions) moved(ctx context.Context, s bearer, gen uint32, rec *sessionRecord) {
+// moved lets the session go on with its record as it is now. The change is stored
+// by now, so a failure to issue the cookie is only reported.
+func (ss *sessions) moved(ctx context.Context, s bearer, is *seen, rec *sessionRecord) {
 	s.lock()
-	err := s.follow(ctx, gen, rec)
+	err := s.follow(ctx, is.gen, is.record(), rec)
 	s.unlock()
 	ss.reportUnsigned(ctx, err)
 }

@@ -36,7 +36,7 @@ type visit struct {
 	destroyed bool // by this request
 	begins    bool // a Login begins the session: its cookie comes with the login
 	gone      bool // destroyed before any client could know it, or one of several
-	several   bool // the browser has sent several cookies that are valid
+	several   bool // the browser has sent valid cookies of several sessions, or very many
 	key       string
 	gen       uint32
 	created   time.Time
@@ -299,7 +299,8 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen, rec.device = v.gen, newDevice(deviceOf(v.carrier))
+	rec.Gen = v.gen
+	rec.describe(v.carrier)
 	return rec
 }
 
@@ -319,6 +320,9 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	v.use()
 	if err := v.open(ctx); err != nil {
 		return nil, err
+	}
+	if v.several {
+		return nil, v.over() // one of them may be the visitor's, and goes on
 	}
 	if v.unknown() && v.carrier.Open() || v.gone {
 		v.gone, v.destroyed = true, true
@@ -379,8 +383,9 @@ type bearer interface {
 	// without a response may keep its cookie if keeps allows that for the change.
 	takesCookie(keeps bool) error
 	// follow replaces gen by the generation of the session's record and issues the
-	// cookie.
-	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
+	// cookie, unless the browser's cookie says the same. before is the record that
+	// the browser's cookie follows; nil if the generation changes.
+	follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error
 	// outlast makes sure that a cookie which lasts that long can be verified.
 	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
@@ -411,7 +416,8 @@ type seen struct {
 // begun makes the record of the session, which has none.
 func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
 	rec := ss.record(s.created, s.idleEnd, now)
-	rec.Gen, rec.device = s.gen, newDevice(deviceOf(s.carrier))
+	rec.Gen = s.gen
+	rec.describe(s.carrier)
 	return rec
 }
 

@@ -14,7 +14,8 @@ func (s *site) visitor(t *testing.T, o *web.Options) string {
 	return value
 }
 
-// Of several cookies of our name the valid one counts, in any order.
+// Of several cookies of our name the valid one counts, in any order, also if it
+// comes twice.
 //
 // Proves W1.
 func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {
@@ -27,6 +28,7 @@ func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {
 		"beside another program": "stay=" + foreign + "; stay=" + mine,
 		"beside an empty one":    "stay=; stay=" + mine,
 		"before an empty one":    "stay=" + mine + "; stay=",
+		"twice":                  "stay=" + mine + "; stay=" + mine,
 		"beside a forged one":    "stay=" + flip(mine, len(mine)-2) + "; stay=" + mine,
 	} {
 		a := send(t, browser(h), "GET", "/view", "", "Cookie", cookie)
@@ -41,7 +43,7 @@ func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {
 	}
 }
 
-// If several cookies are valid, none counts. Their requests read the initial
+// If cookies of several sessions are valid, none counts. Their requests read the initial
 // state and store nothing, and their answers set no cookie, which would replace
 // the visitor's own.
 //
@@ -52,9 +54,9 @@ func TestOfSeveralValidCookiesNoneCounts(t *testing.T) {
 	mine, planted := s.visitor(t, nil), s.visitor(t, nil)
 	writes := s.store.writes.Load()
 	for name, cookie := range map[string]string{
-		"two sessions": "stay=" + planted + "; stay=" + mine,
-		"one twice":    "stay=" + mine + "; stay=" + mine,
-		"very many":    strings.Repeat("stay=x; ", 8) + "stay=" + mine,
+		"two sessions":      "stay=" + planted + "; stay=" + mine,
+		"one of them twice": "stay=" + mine + "; stay=" + planted + "; stay=" + mine,
+		"very many":         strings.Repeat("stay=x; ", 8) + "stay=" + mine,
 	} {
 		for range 3 {
 			a := send(t, browser(h), "GET", "/view", "", "Cookie", cookie)

@@ -127,7 +127,7 @@ func throughJSON(t *testing.T, v Step) (out Step) {
 }
 
 // For every Cookie header, the answer is a page: of the session whose token it
-// has, else of a new session or, with several tokens, of no session; and
+// has, else of a new session or, with too many tokens, of no session; and
 // nothing is stored.
 //
 // Proves B3, W1.
@@ -162,12 +162,12 @@ func FuzzCookie(f *testing.F) {
 		if w.Code != 200 || !known && w.Body.String() != "0" {
 			t.Fatalf("%d %q", w.Code, w.Body)
 		}
-		if known && strings.Count(header, "stay="+mine) != 1 {
+		if known && !strings.Contains(header, "stay="+mine) {
 			t.Fatalf("%q reached the session of %q", header, mine)
 		}
-		// Of several cookies that are valid none counts, and none is set.
-		several := strings.Count(header, mine) > 1 || strings.Count(header, "stay") > access.MaxCookies
-		if issued := w.Header().Get("Set-Cookie"); (issued == "") != known && !several {
+		// Of very many cookies none counts, and none is set.
+		many := strings.Count(header, "stay") > access.MaxCookies
+		if issued := w.Header().Get("Set-Cookie"); (issued == "") != known && !many {
 			t.Fatalf("cookie %q, session known: %v", issued, known)
 		}
 		if got := s.store.writes.Load(); got != writes {
