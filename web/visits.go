@@ -22,7 +22,8 @@ import (
 //
 // What Sessions says of cookies, other origins, page loads and costs holds here
 // too. The errors are those that Sessions answers with: a request from another
-// origin is stay.ErrDenied, and the error of a reset on a page load is passed on.
+// origin is stay.ErrDenied, one from a page of another login is stay.ErrConflict,
+// see [PageValue], and the error of a reset on a page load is passed on.
 // [Status] has the status of each. If r has a session of the App already, the
 // outer visit counts.
 func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
@@ -71,6 +72,12 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	end := func() http.Header {
 		x.seal()
 		return w.header
+	}
+	if len(r.Header[pageHeader]) > 0 {
+		if err := s.checkPageHeader(r.WithContext(ctx)); err != nil {
+			end()
+			return nil, err
+		}
 	}
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {
