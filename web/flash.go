@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,12 +18,13 @@ const (
 	// flashAge is how long a message waits for the next page.
 	flashAge = 5 * time.Minute
 	// flashDomain separates messages from the other texts that are labelled.
-	flashDomain = "flash\x00"
+	flashDomain = "flash"
 )
 
 // SetFlash keeps a message for the next page that this browser loads, as "Saved"
 // after a change that ends with a redirect. The page gets it with [TakeFlash]. A
-// later message replaces an earlier one; the message waits five minutes at most.
+// later message replaces an earlier one; the message waits five minutes at most, also
+// if somebody keeps the cookie.
 //
 // The message is in a signed cookie of its own, not in the store: SetFlash
 // works without a session and inside the function of Update, where it counts
@@ -42,11 +44,12 @@ func SetFlash(w http.ResponseWriter, r *http.Request, message string) error {
 		return &stay.Error{Code: stay.ErrTooLarge, Err: fmt.Errorf("web: a flash message of %d bytes, at most %d are allowed", len(message), maxFlash)}
 	}
 	s := x.settings
-	label, err := s.ring.Label(r.Context(), flashDomain+message)
+	signed := strconv.FormatInt(s.core.Now().Add(flashAge).Unix(), 10) + "." + base64.RawURLEncoding.EncodeToString([]byte(message))
+	label, err := s.ring.Label(r.Context(), flashDomain, signed)
 	if err != nil {
 		return err
 	}
-	c := s.newCookie(s.flashName(x.https), label+"."+base64.RawURLEncoding.EncodeToString([]byte(message)), x.https)
+	c := s.newCookie(s.flashName(x.https), label+"."+signed, x.https)
 	c.MaxAge = int(flashAge / time.Second)
 	http.SetCookie(w, c)
 	return nil
@@ -72,15 +75,28 @@ func TakeFlash(w http.ResponseWriter, r *http.Request) string {
 	c.MaxAge = -1
 	http.SetCookie(w, c)
 	w.Header().Set("Cache-Control", "no-store")
-	label, encoded, _ := strings.Cut(sent.Value, ".")
-	message, err := base64.RawURLEncoding.DecodeString(encoded)
-	if err != nil || len(message) > maxFlash {
-		return ""
+	message, _, _ := s.openFlash(r, sent.Value)
+	return message
+}
+
+// openFlash returns the message in the value of a cookie, and whether it is one
+// that was signed here and still waits. An error means that the keys cannot be
+// read.
+func (s *settings) openFlash(r *http.Request, value string) (message string, ok bool, err error) {
+	label, signed, _ := strings.Cut(value, ".")
+	until, encoded, _ := strings.Cut(signed, ".")
+	seconds, err := strconv.ParseInt(until, 10, 64)
+	if err != nil || !s.core.Now().Before(time.Unix(seconds, 0)) || base64.RawURLEncoding.DecodedLen(len(encoded)) > maxFlash {
+		return "", false, nil //nolint:nilerr // it is no message
 	}
-	if ok, err := s.ring.Labelled(r.Context(), label, flashDomain+string(message)); err != nil || !ok {
-		return ""
+	text, err := base64.RawURLEncoding.DecodeString(encoded)
+	if err != nil {
+		return "", false, nil //nolint:nilerr // it is no message
 	}
-	return string(message)
+	if ok, err = s.ring.Labelled(r.Context(), label, flashDomain, signed); !ok {
+		return "", false, err
+	}
+	return string(text), true, nil
 }
 
 // flashName returns the name of the cookie for messages.

@@ -17,6 +17,8 @@ const (
 	pageHeader = "Stay-Page"
 	// guestPage is the value of a guest's page.
 	guestPage = "guest"
+	// pageDomain separates pages from the other texts that are labelled.
+	pageDomain = "page"
 )
 
 // PageField returns a hidden field for a form, so that a page of one user that is
@@ -60,7 +62,7 @@ func PageValue(r *http.Request) string {
 	case err != nil:
 		return ""
 	}
-	label, err := x.settings.ring.Label(r.Context(), user)
+	label, err := x.settings.ring.Label(r.Context(), pageDomain, user)
 	if err != nil {
 		return ""
 	}
@@ -79,7 +81,7 @@ func (s *settings) checkPage(r *http.Request, value string) error {
 	}
 	ok := false
 	if user != "" {
-		if ok, err = s.ring.Labelled(r.Context(), value, user); err != nil {
+		if ok, err = s.ring.Labelled(r.Context(), value, pageDomain, user); err != nil {
 			return err
 		}
 	}
