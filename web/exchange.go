@@ -38,6 +38,7 @@ type exchange struct {
 	sealed  bool // the header is complete: it has gone out, or is about to
 	used    bool
 	issued  bool
+	flashes bool    // the header has a cookie of messages
 	token   *string // issued; apart, since package fmt follows no pointer to a string
 	expires time.Time
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -29,7 +30,8 @@ const (
 // The message is in a signed cookie of its own, not in the store: SetFlash
 // works without a session and inside the function of Update, where it counts
 // only if the change is committed. The visitor can read the cookie. Two tabs of
-// one browser share it.
+// one browser share it. Shared caches may not keep the response, as one that sets
+// the session's cookie, see [Sessions].
 //
 // It fails with stay.ErrTooLarge if the message is longer than 2 KiB, with
 // stay.ErrNoSession if the request did not come through Sessions, and with the
@@ -51,52 +53,88 @@ func SetFlash(w http.ResponseWriter, r *http.Request, message string) error {
 	}
 	c := s.newCookie(s.flashName(x.https), label+"."+signed, x.https)
 	c.MaxAge = int(flashAge / time.Second)
-	http.SetCookie(w, c)
+	x.flash(w.Header(), c)
 	return nil
 }
 
 // TakeFlash returns the message that [SetFlash] has kept for this page, "" if
 // there is none, and takes it away, so that it is shown once. A message that
-// was not signed by this program counts as none. Call it before the header of the
-// response is written; later the message is shown again.
+// was not signed by this program counts as none. If the keys that sign cookies
+// cannot be read, it waits for the next page. A message that is set in the same
+// response waits too. Call TakeFlash before the header of the response is written;
+// later the message is shown again.
 //
-// A response that had a message is marked "Cache-Control: no-store".
+// The page differs from one browser to the next, so it is marked as one that used
+// the session, see [Sessions], and "Cache-Control: no-store" if it has a message.
 func TakeFlash(w http.ResponseWriter, r *http.Request) string {
 	x := exchangeOf(r.Context())
 	if x == nil {
 		return ""
 	}
+	x.Used()
 	s := x.settings
-	sent, err := r.Cookie(s.flashName(x.https))
-	if err != nil || sent.Value == "" {
+	name := s.flashName(x.https)
+	var message string
+	var until int64
+	// Another path, or a subdomain, can plant a cookie of that name in front.
+	for value := range strings.SplitSeq(token(r.Header, name), ";") {
+		text, its, err := s.openFlash(r, value)
+		if err != nil {
+			return ""
+		}
+		if its > until {
+			message, until = text, its
+		}
+	}
+	if until == 0 {
 		return ""
 	}
-	c := s.newCookie(sent.Name, "", x.https)
-	c.MaxAge = -1
-	http.SetCookie(w, c)
-	w.Header().Set("Cache-Control", "no-store")
-	message, _, _ := s.openFlash(r, sent.Value)
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if !slices.ContainsFunc(h["Set-Cookie"], func(line string) bool {
+		return strings.HasPrefix(line, name+"=") && !strings.HasPrefix(line, name+"=;")
+	}) {
+		c := s.newCookie(name, "", x.https)
+		c.MaxAge = -1
+		x.flash(h, c)
+	}
 	return message
 }
 
-// openFlash returns the message in the value of a cookie, and whether it is one
-// that was signed here and still waits. An error means that the keys cannot be
-// read.
-func (s *settings) openFlash(r *http.Request, value string) (message string, ok bool, err error) {
+// openFlash returns the message in the value of a cookie, and the second in which
+// it ends: 0 if it is over, or was not signed here. An error means that the keys
+// cannot be read.
+func (s *settings) openFlash(r *http.Request, value string) (message string, until int64, err error) {
 	label, signed, _ := strings.Cut(value, ".")
-	until, encoded, _ := strings.Cut(signed, ".")
-	seconds, err := strconv.ParseInt(until, 10, 64)
-	if err != nil || !s.core.Now().Before(time.Unix(seconds, 0)) || base64.RawURLEncoding.DecodedLen(len(encoded)) > maxFlash {
-		return "", false, nil //nolint:nilerr // it is no message
+	end, encoded, _ := strings.Cut(signed, ".")
+	until, err = strconv.ParseInt(end, 10, 64)
+	if err != nil || until <= s.core.Now().Unix() || base64.RawURLEncoding.DecodedLen(len(encoded)) > maxFlash {
+		return "", 0, nil //nolint:nilerr // it is no message
 	}
 	text, err := base64.RawURLEncoding.DecodeString(encoded)
 	if err != nil {
-		return "", false, nil //nolint:nilerr // it is no message
+		return "", 0, nil //nolint:nilerr // it is no message
 	}
-	if ok, err = s.ring.Labelled(r.Context(), label, flashDomain, signed); !ok {
-		return "", false, err
+	ok, err := s.ring.Labelled(r.Context(), label, flashDomain, signed)
+	if err != nil || !ok {
+		return "", 0, err
 	}
-	return string(text), true, nil
+	return string(text), until, nil
+}
+
+// flash puts the cookie of messages into the header, in place of one that is
+// there. The response is then for one browser, as one with the session's cookie.
+func (x *exchange) flash(h http.Header, c *http.Cookie) {
+	x.mu.Lock()
+	x.used, x.flashes = true, true
+	x.mu.Unlock()
+	var lines []string
+	for _, line := range h["Set-Cookie"] {
+		if !strings.HasPrefix(line, c.Name+"=") {
+			lines = append(lines, line)
+		}
+	}
+	h["Set-Cookie"] = append(lines, c.String())
 }
 
 // flashName returns the name of the cookie for messages.

@@ -39,7 +39,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 		a.want(t, 200, want)
 		return a
 	}
-	if a := get("[]"); len(a.header["Set-Cookie"]) > 0 || a.header.Get("Cache-Control") != "" {
+	if a := get("[]"); len(a.header["Set-Cookie"]) > 0 || a.header.Get("Cache-Control") != "private, no-store" || a.header.Get("Vary") != "Cookie" {
 		t.Errorf("a page without a message: %v", a.header)
 	}
 	send(t, guestOf(c), "POST", "http://shop.test/save", "say=Saved%3B+%3Cb%3Eäö", "Content-Type", form)
