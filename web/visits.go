@@ -54,8 +54,8 @@ func (w *bareHeader) Write([]byte) (int, error) { return 0, http.ErrNotSupported
 
 func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	r = canonical(r)
-	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
-		return &Visit{r.Context(), func() http.Header { return nil }}, nil
+	if x := s.exchange(r.Context()); x != nil {
+		return &Visit{x.again(r.Context()), func() http.Header { return nil }}, nil
 	}
 	if err := s.checkOrigin(r); err != nil {
 		return nil, &stay.Error{Code: stay.ErrDenied, Message: fromElsewhere, Err: err}

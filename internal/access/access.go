@@ -65,6 +65,8 @@ type App interface {
 	// MaxCookies, the request has no session and begins none. Nothing is looked
 	// up, drawn or stored before the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// Again returns ctx with its session of this App in front of those of others.
+	Again(ctx context.Context) context.Context
 	// WithoutSession returns ctx for a handler outside of web.Sessions, so that
 	// asking for its session is warned about. It is used in development only.
 	WithoutSession(ctx context.Context) context.Context
