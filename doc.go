@@ -34,10 +34,11 @@
 // A [Session] is one browser's, as the signed cookie of the request says.
 // [SessionFrom] finds it in a context. [Session.Login] moves all PerUser
 // modules to a user in one step and [Session.Logout] back, [Session.Renew]
-// replaces the cookie, and [Session.Destroy] ends the session. [App.Sessions]
-// lists where a user is logged in, [App.Revoke] ends all of them. Module.Adopt
-// decides about a guest's state when a login finds that the user has one
-// already.
+// replaces the cookie, [Session.Confirm] notes that the user has proved again
+// who they are, and [Session.Destroy] ends the session. [App.Sessions] lists
+// where a user is logged in, [App.Revoke] ends all of them. [App.AllSessions]
+// and [App.Users] are for administrators. Module.Adopt decides about a guest's
+// state when a login finds that the user has one already.
 //
 // # What a state can be
 //

@@ -40,7 +40,7 @@ const (
 	// than a minute before (401). See [Session].
 	ErrEnded Code = "ended"
 	// ErrConflict: other callers kept changing the state until the caller's
-	// deadline (409).
+	// deadline, or a form came from a page of another login (409).
 	ErrConflict Code = "conflict"
 	// ErrBusy: the limits do not allow so much work at once, or the change did not
 	// get its turn in time (503).

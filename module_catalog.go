@@ -43,10 +43,10 @@ type catalogRecord struct {
 type catalogModule struct {
 	ByUser bool  `json:"byUser,omitempty"` // its key follows from the session's user
 	Seen   int64 `json:"seen"`             // the last day of a program that registers it
-	Hook   int64 `json:"hook,omitempty"`   // and of one that does so with OnExpire; 0 = never
+	Hook   int64 `json:"hook,omitempty"`   // and of a program that does so with OnExpire; 0 = never
 }
 
-// get returns the module with this prefix; the zero value if there is none.
+// get returns the module with this prefix, otherwise the zero value.
 func (r *catalogRecord) get(prefix string) catalogModule {
 	if r == nil {
 		return catalogModule{}
@@ -132,7 +132,7 @@ func storesState(groups []store.Group) bool {
 }
 
 // catalogPrefix is the module's prefix in the list of its store; "" if no other
-// program has to know the module.
+// program needs to know the module.
 func (m *module) catalogPrefix() string {
 	switch {
 	case m.scope == scopeGlobal && m.expired == nil:
@@ -335,8 +335,8 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 		return err
 	}
 	keys := c.app.foreignStates(list, id, rec)
-	// Nothing new can be stored for the session. So a round can lose only against
-	// the end of a change that was under way.
+	// Nothing new can be stored for the session. So a round can fail only
+	// because of a change that was under way.
 	for range 10 {
 		if len(keys) == 0 {
 			return nil
@@ -348,9 +348,9 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 	return &Error{Code: ErrUnavailable, Err: errors.New("other programs kept changing the session's states in their modules")}
 }
 
-// deleteRecords deletes records, whatever they hold, and returns the keys of
-// those that were changed meanwhile. It leaves expired ones to the sweep: another
-// program may run OnExpire of them.
+// deleteRecords deletes records, whatever their content is, and returns the keys
+// of those that were changed meanwhile. It leaves expired records to the sweep:
+// another program may run OnExpire for them.
 func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []string, err error) {
 	if !c.app.engine.Begin() {
 		return nil, store.ErrClosed

@@ -22,7 +22,8 @@ func (m *module) installHooks(k *engine.Kind) {
 		k.Idle = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
 		}
-	case k.Backend != nil && (m.expired != nil || m.expiry > 0):
+	case k.Backend == nil:
+	case m.expired != nil, m.expiry > 0 && !k.Backend.Features().SoleOwner: // another program may have the hook
 		k.SetAside = m.setAside
 	}
 }
@@ -151,7 +152,7 @@ func (m *module) warnBoth(key string) {
 	})
 }
 
-// bring returns the user's state after it has adopted the guest's; none if the
+// bring returns the user's state after it has adopted the guest's; nil if the
 // two together are too large.
 func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	s := m.schema

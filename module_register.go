@@ -194,7 +194,7 @@ func (m *module) checkStrategy() {
 		m.refuse("no field is tagged stay:\"key\": tag the fields that the key function reads")
 	case !m.key.calls:
 		if key := m.key.key(nil, m.schema.Initial()); key != "" {
-			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
+			m.refuse("the key of the initial state is not empty, so no session could begin as a guest: return \"\" for it")
 		}
 	}
 	if m.pageReset && (m.scope == scopeGlobal || m.key != nil && m.key.calls) {

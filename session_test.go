@@ -252,8 +252,8 @@ func TestDestroyOfAnUnstoredSessionKeepsItEnded(t *testing.T) {
 	testkit.WantCode(t, err, stay.ErrEnded)
 }
 
-// A request in flight cannot bring back a destroyed session: wherever the first
-// change is when the session ends, nothing is created.
+// A request in flight cannot bring back a destroyed session: no matter how far
+// the first change is when the session ends, nothing is created.
 //
 // Proves S5.
 func TestRequestInFlightCreatesNothingAfterDestroy(t *testing.T) {

@@ -1,6 +1,7 @@
 // Package store is the contract between Stay and the place where state is kept:
 // records of bytes with revisions, changed by compare-and-swap in atomic
-// groups. It knows nothing about types, modules or sessions.
+// groups. It knows nothing about types, modules or sessions; only [Home] knows
+// how keys name them.
 //
 // Users of Stay open a store and pass it to stay.New. Read on only if you write
 // a store. Package storetest checks the rules C1 to C7 below, with a subtest
@@ -31,8 +32,8 @@
 // also after the record was deleted and created again. Otherwise a
 // compare-and-swap by somebody who still holds an old revision could succeed.
 // Revisions of different keys do not compare. One revision stands for one
-// record, all fields of it: whoever knows the revision knows when the record
-// expires.
+// record, all fields of it: a caller that knows the revision knows when the
+// record expires.
 //
 // This also holds after writes that were applied have been lost while programs
 // go on, as by a failover or a copy that was restored: their revisions are not
@@ -77,10 +78,10 @@
 // all keys of one call are distinct. A group that breaks this is [Rejected],
 // alone; if several groups name one key, all but the first are rejected. A
 // group without writes is rejected too, and so is one with several writes if
-// the store's Groups and GroupsAtHome do not cover it. [CheckGroups] finds all of these. Neither side
-// modifies the slices of a Write or a Record after it has passed them on, so
-// both may keep them. The Group that lists the writes may be reused once Commit
-// has returned.
+// the store's Groups and GroupsAtHome do not cover it. [CheckGroups] finds all
+// of these. Neither side modifies the slices of a Write or a Record after it has
+// passed them on, so both may keep them. The Group that lists the writes may be
+// reused once Commit has returned.
 //
 // # C7: closing
 //

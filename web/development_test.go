@@ -11,7 +11,7 @@ import (
 )
 
 // In development the client of a failed request reads the cause, and what was
-// wrong with a request is in the log. In production neither is.
+// wrong with a request is in the log. In production neither is true.
 func TestDevelopmentShowsCauses(t *testing.T) {
 	for _, development := range []bool{true, false} {
 		s := newSite(t, func(o *stay.Options) { o.Development = development })
@@ -57,7 +57,7 @@ func TestDevelopmentWarnsOfSessionsThatAreMissing(t *testing.T) {
 	for _, development := range []bool{true, false} {
 		s := newSite(t, func(o *stay.Options) { o.Development = development })
 		shared := stay.Register(s.app, stay.Module[Counter]{Name: "shared", Persist: stay.Global})
-		var ask func(w http.ResponseWriter, r *http.Request, _ *Counter) error = func(_ http.ResponseWriter, r *http.Request, _ *Counter) error {
+		ask := func(_ http.ResponseWriter, r *http.Request, _ *Counter) error {
 			_ = stay.SessionFrom(r.Context()).User()
 			return nil
 		}

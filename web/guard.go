@@ -9,14 +9,16 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// RequireUser returns a middleware that lets only users through who are logged
-// in, see stay.Session.Login. It stands behind Sessions. The login page itself is
-// open to everybody.
+// RequireUser returns a middleware that lets only logged-in users through, see
+// stay.Session.Login. It stands behind Sessions. The login page itself is open
+// to everyone; login is its path as browsers send it, also behind
+// http.StripPrefix.
 //
-// Others who load a page are sent to the path login, with the page that they
-// wanted in the query parameter next, see [NextPath]. htmx is sent there as by
-// [Redirect], with the page that the visitor sees. All other requests, as those
-// that change something or prefer JSON, are answered with 401, as by [Error].
+// It sends others who load a page to the path login, with the page that they
+// wanted in the query parameter next, see [NextPath]. It sends htmx there as
+// [Redirect] does, with the page that the visitor sees. It answers all other
+// requests, such as those that change something or prefer JSON, with 401, as
+// [Error] does.
 //
 // A visitor whose session cannot be read, because the store does not answer,
 // counts as not logged in.
@@ -24,20 +26,21 @@ func RequireUser(login string) func(http.Handler) http.Handler {
 	if !isLocal(login) {
 		panic("web: RequireUser needs the path of the login page, such as /login")
 	}
-	path, _, _ := strings.Cut(login, "?")
+	page, _ := url.Parse(login) // isLocal has parsed it
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s := stay.SessionFrom(r.Context())
+			sent := addressOf(r)
 			switch {
 			case s == nil:
 				Error(w, r, &stay.Error{
 					Code: stay.ErrNoSession,
 					Err:  errors.New("web: RequireUser stands outside of web.Sessions: put it behind"),
 				})
-			case r.URL.Path == path, s.User() != "":
+			case samePath(sent, page), s.User() != "":
 				next.ServeHTTP(w, r)
 			case isPageLoad(r):
-				Redirect(w, r, withNext(login, r.URL.RequestURI()))
+				Redirect(w, r, withNext(login, sent.RequestURI()))
 			case r.Header.Get("HX-Request") == "true":
 				Redirect(w, r, withNext(login, currentPage(r)))
 			default:
@@ -45,6 +48,21 @@ func RequireUser(login string) func(http.Handler) http.Handler {
 			}
 		})
 	}
+}
+
+// addressOf returns the address that the browser has sent r to. r.URL may have lost
+// the beginning of it, as behind http.StripPrefix.
+func addressOf(r *http.Request) *url.URL {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return u
+	}
+	return r.URL // of a request that came through no server
+}
+
+// samePath reports whether two addresses have the same path, however it is written.
+// A slash that is encoded is another one.
+func samePath(a, b *url.URL) bool {
+	return a.Path == b.Path && strings.Count(a.EscapedPath(), "/") == strings.Count(b.EscapedPath(), "/")
 }
 
 // NextPath returns the page to go to after a login: the form or query parameter
@@ -79,8 +97,8 @@ func withNext(login, page string) string {
 	return login + sep + "next=" + url.QueryEscape(page)
 }
 
-// currentPage returns the path of the page that htmx was asked on, "" if that is
-// not known.
+// currentPage returns the path of the page from which htmx sends its request,
+// "" if that is not known.
 func currentPage(r *http.Request) string {
 	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
 	if err != nil || u.Host != r.Host {

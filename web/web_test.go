@@ -197,7 +197,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// browser returns a client with cookies of its own.
+// browser returns a client with its own cookies.
 func browser(h http.Handler) *http.Client {
 	jar, _ := cookiejar.New(nil)
 	return &http.Client{Transport: inProcess{h}, Jar: jar}

@@ -20,7 +20,7 @@ import (
 // this machine; and that an integer that an any would round is an error.
 //
 // The error is [*Errors] for values that do not fit, another [*Error], or the
-// program's; see [Binder.Value]. It is malformed if data is empty, is no JSON,
+// program's; see [Binder.Value]. It is malformed if data is empty, is not JSON,
 // has something after the value or is nested deeper than 1000 levels.
 func (b *Binder) JSON(data []byte, dst any, ignore func(name string) bool) (err error) {
 	v, d, err := b.target(dst)
@@ -235,18 +235,22 @@ func (r *reader) object(n *node, v reflect.Value) error {
 }
 
 // member reads the next value into the field of a struct. If it does not fit,
-// that is noted, and reading goes on behind it.
+// the misfit is collected, and reading goes on behind it.
 func (r *reader) member(f *field, at reflect.Value) error {
 	start, ahead, before := *r.c, r.lengths, len(r.misfits)
 	if f.optional && f.isTime() && r.c.Kind() == '"' && string(r.c.Skip()) == `""` {
-		at.SetZero() // what an input of a page without a date is in JSON
+		at.SetZero() // an empty date input of a page, in JSON
 		return nil
 	}
 	*r.c = start
-	r.enter(f.Name)
+	if r.ignore != nil {
+		r.path = append(r.path, f.Name)
+	}
 	err := r.value(f.node, at, f.Quoted)
 	r.leave()
-	r.inside(before, f.Name)
+	if len(r.misfits) > before {
+		r.inside(before, f.Name)
+	}
 	if err == nil {
 		return nil
 	}
@@ -259,20 +263,14 @@ func (r *reader) member(f *field, at reflect.Value) error {
 	return err
 }
 
-// inside adds to the misfits from before on which part they are about.
+// inside adds the name of a part to the misfits from index before on.
 func (r *reader) inside(before int, part any) {
 	for _, e := range r.misfits[before:] {
 		e.path = append(e.path, part)
 	}
 }
 
-// enter and leave keep the path for ignore.
-func (r *reader) enter(part any) {
-	if r.ignore != nil {
-		r.path = append(r.path, part)
-	}
-}
-
+// leave removes the last part of the path.
 func (r *reader) leave() {
 	if r.ignore != nil {
 		r.path = r.path[:len(r.path)-1]
@@ -318,7 +316,7 @@ func (r *reader) mapping(n *node, v reflect.Value) error {
 		if err := setKey(key, name); err != nil {
 			return within(err, name)
 		}
-		if err := r.part(n.elem, elem, name); err != nil {
+		if err := r.part(n.elem, elem, func() any { return name }); err != nil {
 			return err
 		}
 		v.SetMapIndex(key, elem)
@@ -355,15 +353,20 @@ func setKey(key reflect.Value, name string) error {
 	return misfit(named+what, args...)
 }
 
-// part reads the next value, which is a part of a list or a map.
-func (r *reader) part(n *node, v reflect.Value, part any) error {
+// part reads the next value, which is an item of a list or a value of a map.
+// name returns its name, and is called only if that is needed.
+func (r *reader) part(n *node, v reflect.Value, name func() any) error {
 	before := len(r.misfits)
-	r.enter(part)
+	if r.ignore != nil {
+		r.path = append(r.path, name())
+	}
 	err := r.value(n, v, false)
 	r.leave()
-	r.inside(before, part)
+	if len(r.misfits) > before {
+		r.inside(before, name())
+	}
 	if err != nil {
-		return within(err, part)
+		return within(err, name())
 	}
 	return nil
 }
@@ -401,7 +404,7 @@ func (r *reader) list(n *node, v reflect.Value) error {
 		case i == v.Len():
 			return misfit("too_many", i)
 		}
-		if err := r.part(n.elem, v.Index(i), i); err != nil {
+		if err := r.part(n.elem, v.Index(i), func() any { return i }); err != nil {
 			return err
 		}
 	}

@@ -92,7 +92,7 @@ func (p *Prefixes) show(name int, id string, rec store.Record) (store.Record, er
 // lookAgain looks once more for a record that was found under no name, one name
 // after the other. A store may read the records of one call at different times,
 // so another process may have moved it meanwhile, from a name that was not read
-// yet to one that was. Records move to newer names only, within one release.
+// yet to a name that was. Within one release, records move only to newer names.
 func (s *Store) lookAgain(ctx context.Context, p *Prefixes, id string) (store.Record, error) {
 	if !s.Features().SoleOwner {
 		for name := len(p.Former) - 1; name >= 0; name-- {
@@ -108,8 +108,8 @@ func (s *Store) lookAgain(ctx context.Context, p *Prefixes, id string) (store.Re
 	return store.Record{Key: p.key(0, id)}, nil
 }
 
-// lookForBoth tells of a record that is under an older name, too. It looks at
-// that one again, since it may have moved while the records were read.
+// lookForBoth reports a record that is under an older name, too. It reads that
+// one again, because it may have moved while the records were read.
 func (s *Store) lookForBoth(ctx context.Context, p *Prefixes, id string, newest int, recs []store.Record) error {
 	for name := newest + 1; name < len(recs); name++ {
 		if recs[name].Revision == 0 {
@@ -151,11 +151,11 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	}
 	after, ok := strings.CutPrefix(after, p.Now)
 	if !ok {
-		after = "" // what comes before all keys, as nobody asks for what comes behind them
+		after = "" // the value before all keys, because no caller needs what comes behind them
 	}
 	var all []string
-	// The oldest first: what moves meanwhile is found under both names, and not
-	// under none.
+	// The oldest first: a record that moves meanwhile is found under both
+	// names, and never under neither.
 	for name := len(p.Former); name >= 0; name-- {
 		from := ""
 		if after != "" {

@@ -19,7 +19,7 @@ import (
 	"github.com/stay-go/stay/store/storetest"
 )
 
-// What a module with former names sees of a store keeps the rules of stores.
+// A store as seen by a module with former names keeps the rules of stores.
 //
 // Proves C1, C2, C3, C4, C6.
 func TestARenamedModuleSeesAStore(t *testing.T) {
@@ -52,8 +52,8 @@ func seen(t *testing.T, s rename.Lister) module {
 	return module{r, &sync.Map{}}
 }
 
-// down makes the key of a state of a key of the suite. The longest are shortened,
-// to leave room for the prefix.
+// down makes the key of a state from a key of the suite. The longest are
+// shortened, to leave room for the prefix.
 func (m module) down(key string) string {
 	switch n := len(key); {
 	case n == 0:
@@ -66,7 +66,7 @@ func (m module) down(key string) string {
 	return "u/n/" + key
 }
 
-// up is the other way round.
+// up is the reverse of down.
 func (m module) up(key string) string {
 	key = strings.TrimPrefix(key, "u/n/")
 	if long, ok := m.long.Load(key); ok {
@@ -123,8 +123,6 @@ func (m module) List(ctx context.Context, now time.Time, prefix, after string, l
 	return keys, err
 }
 
-var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-
 // raw puts a record into the store under a key.
 func raw(t *testing.T, s store.Store, key, value string) store.Revision {
 	t.Helper()
@@ -144,8 +142,9 @@ func load(t *testing.T, s store.Store, key string) store.Record {
 	return recs[0]
 }
 
-// The revisions that are shown grow where a record moves, though the revisions
-// of the two keys do not compare, and an old one never fits what is there now.
+// The revisions that callers see grow when a record moves, although the
+// revisions of the two keys do not compare, and an old revision never fits the
+// present record.
 //
 // Proves C3.
 func TestRevisionsGrowAcrossAMove(t *testing.T) {
@@ -203,8 +202,8 @@ func (s perKey) Commit(ctx context.Context, groups []store.Group) []store.Result
 	return s.Store.Commit(ctx, groups)
 }
 
-// A check of a record under a former name fails where it has moved, and holds
-// where it has not.
+// A check of a record under a former name fails if the record has moved, and
+// otherwise holds.
 //
 // Proves C2.
 func TestAConditionHoldsWhereverTheRecordIs(t *testing.T) {
@@ -252,9 +251,9 @@ func (s huge) Load(ctx context.Context, reads []store.Read) ([]store.Record, err
 	return recs, err
 }
 
-// Whatever name a record began under, what is seen of it is one record: a write
-// on the revision that was seen is applied, every other is not, and what was
-// deleted is gone.
+// A record is one record to its callers, under any name that it began with: a
+// write on the revision that was seen is applied, every other write is not, and
+// a deleted record is gone.
 //
 // Proves C1, C2, C3.
 func TestARecordIsOneUnderAllNames(t *testing.T) {
@@ -303,8 +302,8 @@ func TestARecordIsOneUnderAllNames(t *testing.T) {
 			switch {
 			case fits != (res.Outcome == store.Applied):
 				t.Fatalf("round %d: %+v on %+v: %+v", round, w, rec, res)
-			case !fits && res.Current[0].Revision != rec.Revision && (res.Current[0].Revision != 0 || rec.Revision > w.Base): // it may be under an older name than the one that was written
-				t.Fatalf("round %d: the conflict tells of %+v, want %+v", round, res.Current, rec)
+			case !fits && res.Current[0].Revision != rec.Revision && (res.Current[0].Revision != 0 || rec.Revision > w.Base): // it may be under an older name than the written one
+				t.Fatalf("round %d: the conflict has %+v, want %+v", round, res.Current, rec)
 			case fits && w.Op == store.Put:
 				want = string(w.Value)
 			case fits && w.Op == store.Delete:

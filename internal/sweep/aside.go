@@ -13,12 +13,13 @@ import (
 // unreadTime is after how long a record that could not be read is tried again.
 const unreadTime = time.Hour
 
-// aside returns what sets a record aside, where it expires at the time given, and
-// a sweep finds it. One that was set aside before stays where it is.
+// aside returns the writes that set a record aside. There it expires at the
+// given time, and a sweep finds it. A record that was set aside before stays
+// where it is.
 //
 // A key that is used again before the sweep has come has its expired record set
-// aside. So has a record that cannot be read when it expires: there it is in
-// nobody's way, and is tried again from time to time.
+// aside. So has a record that cannot be read when it expires: there it does not
+// block the key, and is tried again from time to time.
 func aside(rec *store.Record, expires time.Time) store.Group {
 	put := store.Write{
 		Op: store.Put, Key: rec.Key,

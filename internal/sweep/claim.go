@@ -42,8 +42,8 @@ func (s *pass) expire(ctx context.Context, now time.Time, all []*Due) {
 	s.release(ctx, released)
 }
 
-// claim claims what nobody else has claimed. The claim of a process that has
-// died is removed when it has expired, as any record.
+// claim claims what no other process has claimed. The claim of a process that
+// died is removed once it has expired, like any record.
 func (s *pass) claim(ctx context.Context, now time.Time, all []*Due) (mine []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {

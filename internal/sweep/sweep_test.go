@@ -16,7 +16,7 @@ import (
 
 var now = time.UnixMilli(1_800_000_000_000)
 
-// An owner is that of one session, "s", whose states are those in states.
+// An owner is the Owner of one session, "s", with the states in states.
 type owner struct {
 	states  []string
 	hooked  map[string]bool // keys with a hook here

@@ -51,12 +51,19 @@ func checkLate(e *env) {
 // the rule unless that is Applied.
 func (e *env) definite(w store.Write) store.Result {
 	e.t.Helper()
-	for began := time.Now(); ; time.Sleep(10 * time.Millisecond) {
-		switch res := e.one(w); {
-		case res.Outcome == store.Applied:
+	ctx, cancel := context.WithTimeout(e.ctx, askFor)
+	defer cancel()
+	for {
+		res := e.one(w)
+		if res.Outcome == store.Applied {
 			return res
-		case res.Outcome == store.Conflict, time.Since(began) > askFor:
+		}
+		if res.Outcome == store.Conflict || ctx.Err() != nil {
 			e.t.Fatalf("%s once the network is back: %s, want applied", describe(store.Group{w}), resultText(res))
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
 		}
 	}
 }

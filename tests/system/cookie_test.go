@@ -38,24 +38,22 @@ func TestCookiesNotIssuedAreNoCookies(t *testing.T) {
 	before := rows(t, db, now.now())
 
 	cases := map[string]string{
-		"unsigned":            "stay=" + base64.RawURLEncoding.EncodeToString(raw[:len(raw)-32]),
-		"signature of zeros":  "stay=" + base64.RawURLEncoding.EncodeToString(append(raw[:len(raw)-32:len(raw)-32], make([]byte, 32)...)),
-		"truncated":           "stay=" + good.cookie[:len(good.cookie)-1],
-		"cut in half":         "stay=" + good.cookie[:len(good.cookie)/2],
-		"longer":              "stay=" + good.cookie + "A",
-		"of another key":      "stay=" + other.cookie,
-		"two of them":         "stay=" + good.cookie + "; stay=" + good.cookie,
-		"two, one of another": "stay=" + other.cookie + "; stay=" + good.cookie,
-		"empty":               "stay=",
-		"without a value":     "stay",
-		"__proto__":           "stay=__proto__",
-		"constructor":         "stay=constructor",
-		"the session's ID":    "stay=" + good.id(),
-		"8 KB":                "stay=" + strings.Repeat("A", 8<<10),
-		"8 KB of a good one":  "stay=" + good.cookie + strings.Repeat("A", 8<<10),
-		"not base64":          "stay=%00%ff\"'<script>",
-		"padded":              "stay=" + good.cookie + "==",
-		"another name":        "__Host-stay=" + good.cookie,
+		"unsigned":           "stay=" + base64.RawURLEncoding.EncodeToString(raw[:len(raw)-32]),
+		"signature of zeros": "stay=" + base64.RawURLEncoding.EncodeToString(append(raw[:len(raw)-32:len(raw)-32], make([]byte, 32)...)),
+		"truncated":          "stay=" + good.cookie[:len(good.cookie)-1],
+		"cut in half":        "stay=" + good.cookie[:len(good.cookie)/2],
+		"longer":             "stay=" + good.cookie + "A",
+		"of another key":     "stay=" + other.cookie,
+		"empty":              "stay=",
+		"without a value":    "stay",
+		"__proto__":          "stay=__proto__",
+		"constructor":        "stay=constructor",
+		"the session's ID":   "stay=" + good.id(),
+		"8 KB":               "stay=" + strings.Repeat("A", 8<<10),
+		"8 KB of a good one": "stay=" + good.cookie + strings.Repeat("A", 8<<10),
+		"not base64":         "stay=%00%ff\"'<script>",
+		"padded":             "stay=" + good.cookie + "==",
+		"another name":       "__Host-stay=" + good.cookie,
 	}
 	for i := range raw {
 		cases["altered at "+strconv.Itoa(i)] = "stay=" + altered(i)
@@ -77,6 +75,20 @@ func TestCookiesNotIssuedAreNoCookies(t *testing.T) {
 		t.Errorf("%d records before, %d after", len(before), len(after))
 	}
 	good.want("GET", "/", 200, "1")
+
+	// Of several the one that is valid counts, also if it comes twice; of the valid
+	// ones of several sessions none does, and none is set.
+	if a := raws(t, x, "/", "stay="+other.cookie+"; stay="+good.cookie); a.status != 200 || a.body != "1" || len(a.set) != 0 {
+		t.Errorf("beside a cookie of another: %v, want the good one's session", a)
+	}
+	if a := raws(t, x, "/", "stay="+good.cookie+"; stay="+good.cookie); a.status != 200 || a.body != "1" || len(a.set) != 0 {
+		t.Errorf("twice: %v, want its session", a)
+	}
+	guest := x.browser()
+	guest.want("GET", "/", 200, "0")
+	if a := raws(t, x, "/", "stay="+good.cookie+"; stay="+guest.cookie); a.status != 200 || a.body != "0" || len(a.set) != 0 {
+		t.Errorf("of two sessions: %v, want no session", a)
+	}
 
 	// Expired: good for as long as it says, and no longer.
 	now.advance(24 * time.Hour)

@@ -200,7 +200,7 @@ func (v *keyVisitor) sees(path, body string) {
 func (v *keyVisitor) refused() {
 	v.t.Helper()
 	for range v.x.sites {
-		for _, path := range []string{"/note?item=stolen", "/cart?item=stolen", "/become?user=eve", "/login?user=eve", "/click"} {
+		for _, path := range []string{"/note?item=stolen", "/cart?item=stolen", "/become?user=eve", "/logout", "/click"} {
 			v.next()
 			if a := v.do("POST", path); a.status != http.StatusUnauthorized || len(a.set) > 0 {
 				v.t.Errorf("POST %s with a cookie that is refused: %v", path, a)
@@ -209,6 +209,12 @@ func (v *keyVisitor) refused() {
 	}
 	v.sees("/notes", "[]")
 	v.sees("/cart", "[]")
+	// A login begins another session, which has nothing of this one.
+	eve := v.copy()
+	eve.post("/login?user=eve")
+	eve.sees("/cart", "eve[]")
+	eve.sees("/notes", "[]")
+	eve.sees("/", "0")
 }
 
 func (v *keyVisitor) copy() *keyVisitor { c := *v; return &c }

@@ -2,6 +2,7 @@ package changes_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 
@@ -85,5 +86,42 @@ func TestARefusedPayloadOfDoNamesItsFields(t *testing.T) {
 	}
 	if want := "invalid: by: must be a whole number"; !strings.HasSuffix(err.Error(), want) || strings.Count(err.Error(), "must be") != 1 {
 		t.Errorf("%q, want it to end in %q", err, want)
+	}
+}
+
+// A bill says what is wrong with it.
+type bill struct {
+	Sum  int    `json:"sum"`
+	For  string `json:"for"`
+	Days int    `json:"days"`
+}
+
+func (b bill) Validate() error {
+	if b.Sum == 0 {
+		return stay.Invalid("sum", "write a sum")
+	}
+	return errors.Join(stay.Invalid("for", "write for what"), stay.Invalid("", "is not complete"))
+}
+
+// What Validate says of the values that fit is part of the error of those that do
+// not; what a missing value may be the reason of is not.
+//
+// Proves W6.
+func TestValidateSeesTheValuesThatFit(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	s := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global, Actions: stay.Actions[testkit.Counter]{
+		"pay": stay.WithPayload(func(*stay.Call, *testkit.Counter, bill) error { return nil }),
+	}})
+	for body, want := range map[string]string{
+		`{"sum":1,"days":"x"}`:   "days: must be a whole number; for: write for what",
+		`{"sum":"x","days":"x"}`: "sum: must be a whole number; days: must be a whole number",
+		`{"sum":"x","days":1}`:   "sum: must be a whole number",
+	} {
+		_, err := s.Do(t.Context(), "pay", json.RawMessage(body))
+		testkit.WantCode(t, err, stay.ErrInvalid)
+		var e *stay.Error
+		if !errors.As(err, &e) || e.Message != want || len(e.Fields) != strings.Count(want, ":") {
+			t.Errorf("%s: %v", body, err)
+		}
 	}
 }

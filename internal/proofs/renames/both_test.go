@@ -17,7 +17,7 @@ import (
 // and the other stays as it is. The module's hook and the log are told once, by a
 // hash of the key.
 //
-// Proves A21, M3.
+// Proves M6, A21, M3.
 func TestTheNewestNameCounts(t *testing.T) {
 	for what, hook := range map[string]bool{"OnError": true, "no hook": false} {
 		t.Run(what, func(t *testing.T) {
@@ -84,7 +84,7 @@ func TestTheNewestNameCounts(t *testing.T) {
 
 // Register refuses former names that cannot be looked for.
 //
-// Proves C5.
+// Proves M6, C5.
 func TestRegisterRefusesFormerNamesThatClash(t *testing.T) {
 	module := func(name string, formerly ...string) stay.Module[testkit.Counter] {
 		return stay.Module[testkit.Counter]{Name: name, Formerly: formerly, Persist: stay.PerUser}

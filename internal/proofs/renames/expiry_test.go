@@ -24,7 +24,7 @@ func hooked(name string, persist stay.Strategy, e *testkit.Events, formerly ...s
 // What expires under a former name is told to OnExpire of the renamed module, is
 // not served, and is removed, whether it is a user's, a guest's or a session's.
 //
-// Proves A15, S6.
+// Proves M6, A15, S6.
 func TestStatesUnderAFormerNameExpire(t *testing.T) {
 	stores := map[string]func() (old, is, look store.Store){
 		"alone": func() (old, is, look store.Store) { s := memstore.New(); return s, s, s },
@@ -82,7 +82,7 @@ func TestStatesUnderAFormerNameExpire(t *testing.T) {
 // A state that begins again under the key of one that has expired under the
 // former name does not keep it from OnExpire, and lives on.
 //
-// Proves A15.
+// Proves M6, A15.
 func TestAnExpiredStateUnderAFormerNameIsReplaced(t *testing.T) {
 	for what, hook := range map[string]bool{"with OnExpire": true, "without": false} {
 		for mode, n := range map[string]int{"alone": 1, "shared": 2} {
@@ -128,7 +128,7 @@ func TestAnExpiredStateUnderAFormerNameIsReplaced(t *testing.T) {
 // An acknowledged change that puts the expiry off holds also where it is stored
 // after the record under the former name has expired: OnExpire is not called.
 //
-// Proves A14, A15.
+// Proves M6, A14, A15.
 func TestADebouncedChangePutsTheExpiryOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := memstore.New()
@@ -155,7 +155,7 @@ func TestADebouncedChangePutsTheExpiryOff(t *testing.T) {
 // A program that knows none of the names leaves expired states to the hook, and
 // removes what an ended session has under each name.
 //
-// Proves A15, S5.
+// Proves M6, A15, S5.
 func TestProgramsWithoutTheModuleLeaveItsStatesAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		all, clock := memstore.Shared(4), testkit.NewClock()
@@ -193,7 +193,7 @@ func TestProgramsWithoutTheModuleLeaveItsStatesAlone(t *testing.T) {
 // Destroy in a program that knows none of the names removes what the session has
 // under each of them.
 //
-// Proves S5.
+// Proves M6, S5.
 func TestDestroyInAProgramWithoutTheModuleRemovesAllNames(t *testing.T) {
 	all := memstore.Shared(3)
 	after, jobs, s := testkit.NewApp(t, all[0], nil), testkit.NewApp(t, all[1], nil), all[2]
@@ -211,7 +211,7 @@ func TestDestroyInAProgramWithoutTheModuleRemovesAllNames(t *testing.T) {
 // What the sweep removes under a former name leaves memory, and OnDestroyed is
 // told.
 //
-// Proves A15.
+// Proves M6, A15.
 func TestAStateThatExpiresUnderAFormerNameLeavesMemory(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, clock := memstore.New(), testkit.NewClock()

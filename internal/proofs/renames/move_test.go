@@ -20,7 +20,7 @@ import (
 // A state under a former name is found whatever the strategy. Reading leaves it
 // where it is, a change moves it, and it is found after a restart.
 //
-// Proves A1, A3, A16.
+// Proves M6, A1, A3, A16.
 func TestStatesUnderAFormerNameAreFoundAndMove(t *testing.T) {
 	user := stay.ResolveKey(func(c *stay.Call, _ *testkit.Counter) string { return c.Session().User() })
 	for what, persist := range map[string]stay.Strategy{
@@ -61,7 +61,7 @@ func TestStatesUnderAFormerNameAreFoundAndMove(t *testing.T) {
 
 // A session stays attached to its key: its record names modules, too.
 //
-// Proves K2, S3.
+// Proves M6, K2, S3.
 func TestASessionStaysAttachedToItsKey(t *testing.T) {
 	for name, opened := range testkit.KeyStores {
 		t.Run(name, func(t *testing.T) {
@@ -102,7 +102,7 @@ func TestASessionStaysAttachedToItsKey(t *testing.T) {
 
 // A module that had several names finds what is under each of them.
 //
-// Proves A3.
+// Proves M6, A3.
 func TestEachOfSeveralFormerNamesIsLookedUp(t *testing.T) {
 	s := memstore.New()
 	for name, user := range map[string]string{"a": "ann", "b": "bob", "c": "cyd", "new": "dan"} {
@@ -132,7 +132,7 @@ func TestEachOfSeveralFormerNamesIsLookedUp(t *testing.T) {
 // Steps of Migrate run on a record under a former name, which may have an older
 // version, and OnCreated is told that it is a stored one.
 //
-// Proves M4, A11.
+// Proves M6, M4, A11.
 func TestARenamedModuleMigrates(t *testing.T) {
 	s := memstore.New()
 	put(t, s, "global/old/", `{"n":7}`)
@@ -159,7 +159,7 @@ func TestARenamedModuleMigrates(t *testing.T) {
 
 // A move whose answer is lost is made once.
 //
-// Proves E5.
+// Proves M6, E5.
 func TestAMoveWhoseAnswerIsLostIsMadeOnce(t *testing.T) {
 	for what, fault := range map[string]storefault.Fault{
 		"lost answer": storefault.LoseAck(nil), "lost request": storefault.Drop(nil), "failure": storefault.Fail(nil),
@@ -189,7 +189,7 @@ func TestAMoveWhoseAnswerIsLostIsMadeOnce(t *testing.T) {
 // What a store over three methods keeps moves as well. Where a crash has cut
 // the move short both records are there, and the new one counts.
 //
-// Proves A13.
+// Proves M6, A13.
 func TestAMoveOnASimpleStore(t *testing.T) {
 	simple := testkit.NewSimple()
 	app := stay.New(store.FromSimple(simple), nil)

@@ -18,7 +18,7 @@ import (
 // Where several processes make the first change after a rename at once, one of
 // them moves the state, and no change is lost.
 //
-// Proves B11, A5.
+// Proves M6, B11, A5.
 func TestProcessesThatMoveAStateAtOnceLoseNothing(t *testing.T) {
 	for what, persist := range map[string]stay.Strategy{"Global": stay.Global, "PerUser": stay.PerUser} {
 		t.Run(what, func(t *testing.T) {
@@ -54,7 +54,7 @@ func TestProcessesThatMoveAStateAtOnceLoseNothing(t *testing.T) {
 // A process that still has the state as it was under the former name sees what
 // another one has made of it since.
 //
-// Proves N1, E3.
+// Proves M6, N1, E3.
 func TestANodeSeesWhatAnotherHasMoved(t *testing.T) {
 	all := memstore.Shared(3)
 	put(t, all[2], "global/old/", `{"count":100}`)
@@ -77,7 +77,7 @@ func TestANodeSeesWhatAnotherHasMoved(t *testing.T) {
 // While the release before the rename still runs, a state that it creates is
 // found by the next, and none is created beside it.
 //
-// Proves A5.
+// Proves M6, A5.
 func TestAStateOfTheReleaseBeforeIsNotHidden(t *testing.T) {
 	all := memstore.Shared(2)
 	before := testkit.NewApp(t, all[0], nil)
@@ -98,7 +98,7 @@ func TestAStateOfTheReleaseBeforeIsNotHidden(t *testing.T) {
 // side: no change is lost, whichever they are made by, and sessions keep their
 // keys. This is the way to rename without a pause.
 //
-// Proves B11, A5, N1.
+// Proves M6, B11, A5, N1.
 func TestReleasesWithSwappedNamesWorkSideBySide(t *testing.T) {
 	for range 20 {
 		const nodes, each = 4, 5
@@ -149,7 +149,7 @@ func TestReleasesWithSwappedNamesWorkSideBySide(t *testing.T) {
 // A state that moves while it is looked for is found: the reads of one call need
 // not be of one moment.
 //
-// Proves N1.
+// Proves M6, N1.
 func TestAStateThatMovesWhileItIsReadIsFound(t *testing.T) {
 	for what, last := range map[string]bool{"the present name first": false, "the present name last": true} {
 		t.Run(what, func(t *testing.T) {
@@ -198,7 +198,7 @@ func (s *apart) Load(ctx context.Context, reads []store.Read) ([]store.Record, e
 
 // Keys lists each state once, whatever name it is under, in order and page by page.
 //
-// Proves C5.
+// Proves M6, C5.
 func TestKeysListsEachStateOnce(t *testing.T) {
 	s := memstore.New()
 	var want []string

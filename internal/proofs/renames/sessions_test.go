@@ -27,7 +27,7 @@ func cart(app *stay.App, name string, formerly ...string) *stay.State[testkit.Ca
 // What a guest did before the rename comes along with a login after it, into
 // what the user has from before.
 //
-// Proves K2, K3, S4.
+// Proves M6, K2, K3, S4.
 func TestLoginAdoptsAGuestOfBeforeTheRename(t *testing.T) {
 	for what, user := range map[string]string{"with a state": "ann", "without": "bob"} {
 		t.Run(what, func(t *testing.T) {
@@ -64,7 +64,7 @@ func TestLoginAdoptsAGuestOfBeforeTheRename(t *testing.T) {
 // A guest's state that a login of another program has left for the module, by
 // its former name or by both, is taken along once.
 //
-// Proves K2, S5.
+// Proves M6, K2, S5.
 func TestAGuestThatWaitsUnderTheFormerNameIsTakenAlong(t *testing.T) {
 	all := memstore.Shared(4)
 	opts := &stay.Options{Guests: stay.GuestStored, OnError: testkit.Loud(t)}
@@ -93,7 +93,7 @@ func TestAGuestThatWaitsUnderTheFormerNameIsTakenAlong(t *testing.T) {
 
 // Delete and Destroy remove a state under every name.
 //
-// Proves S5.
+// Proves M6, S5.
 func TestDeletedStatesAreGoneUnderAllNames(t *testing.T) {
 	for _, names := range [][]string{{"old"}, {"new"}, {"old", "new"}, {"older", "old"}, {"older", "new"}, {"older", "old", "new"}} {
 		t.Run(strings.Join(names, "+"), func(t *testing.T) {
@@ -131,7 +131,7 @@ func TestDeletedStatesAreGoneUnderAllNames(t *testing.T) {
 
 // What Debounce keeps back is stored under the present name when it is saved.
 //
-// Proves A14.
+// Proves M6, A14.
 func TestADebouncedChangeMovesTheStateWhenItIsSaved(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, s store.Store) {
 		put(t, s, "global/old/", `{"count":5}`)

@@ -46,7 +46,7 @@ func serve(w http.ResponseWriter, r *http.Request, board *stay.State[Board]) {
 	if err != nil {
 		return // Accept has answered
 	}
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	conn.SetReadLimit(4 << 10)
 	for {
 		if err := message(r.Context(), conn, board); err != nil {

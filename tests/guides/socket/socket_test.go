@@ -59,14 +59,14 @@ func TestGuideOfWebSockets(t *testing.T) {
 	}
 	// The first request of this browser is the handshake.
 	first := dial()
-	defer first.CloseNow()
+	defer func() { _ = first.CloseNow() }()
 	for n := 1; n <= 2; n++ {
 		if err := point(first, n); err != nil {
 			t.Fatal(err)
 		}
 	}
 	second := dial()
-	defer second.CloseNow()
+	defer func() { _ = second.CloseNow() }()
 	if err := point(second, 3); err != nil {
 		t.Fatal(err)
 	}
