@@ -75,7 +75,8 @@ func TestRights(t *testing.T) {
 	}
 	put(t, open(t, url), "key", 0, "x")
 	s.exec(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role+
-		"; GRANT USAGE, UPDATE ON ALL SEQUENCES IN SCHEMA "+schema+" TO "+role)
+		"; GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA "+schema+" TO "+role)
+	s.exec(t, "UPDATE "+schema+".stay_meta SET place = 'elsewhere'") // the sequence has to be raised
 	mine := open(t, asRole)
 	rev := put(t, mine, "key", load(t, mine, "key").Revision, "y")
 	if r := one(mine, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
@@ -171,9 +172,35 @@ func TestCommitsAreSynced(t *testing.T) {
 				END $$;
 				CREATE TRIGGER see BEFORE UPDATE ON `+schema+`.stay_records FOR EACH ROW EXECUTE FUNCTION `+schema+`.see()`)
 			put(t, st, "key", rev, "y")
-			var got string
-			if err := s.connect(t).QueryRow(within(t), "SELECT setting FROM "+schema+".seen").Scan(&got); err != nil || got != "on" {
-				t.Errorf("synchronous_commit is %q, %v", got, err)
+			if got := query[string](t, s, "SELECT setting FROM "+schema+".seen"); got != "on" {
+				t.Errorf("synchronous_commit is %q", got)
+			}
+		})
+	}
+}
+
+// TestModesOfAPool proves that a store works on a pool that prepares no statements,
+// as programs behind a proxy configure it.
+func TestModesOfAPool(t *testing.T) {
+	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
+		t.Run(mode, func(t *testing.T) {
+			s := theServer(t)
+			st := onPool(t, config(t, s.url("search_path", s.schema(t), "default_query_exec_mode", mode)))
+			defer st.Close()
+			value := "\x00\xff'\\"
+			rev := put(t, st, "key'\\\xff", put(t, st, "key'\\\xff", 0, value), value+"2")
+			w := store.Write{Key: "other", Value: []byte("x"), Version: 7, Expires: time.Unix(1, 0)}
+			if r := one(st, w, store.Write{Op: store.Check, Key: "key'\\\xff", Base: rev}); r.Outcome != store.Applied {
+				t.Fatalf("%v: %v", r.Outcome, r.Err)
+			}
+			if r := one(st, w); r.Outcome != store.Conflict || r.Current[0].Version != 7 {
+				t.Errorf("%v: %v %+v", r.Outcome, r.Err, r.Current)
+			}
+			if got := load(t, st, "key'\\\xff"); string(got.Value) != value+"2" || got.Revision != rev {
+				t.Errorf("%+v", got)
+			}
+			if got, err := st.Expired(within(t), time.Now(), 10); err != nil || len(got) != 1 || got[0].Key != "other" {
+				t.Errorf("%+v, %v", got, err)
 			}
 		})
 	}

@@ -13,8 +13,8 @@
 // wait, and an older one then refuses them. To choose a schema, set search_path
 // in the URL. Several schemas of one database are several stores.
 //
-// A role that may only read and write the tables is enough once they exist, and
-// needs USAGE and UPDATE on the sequence.
+// Once they exist, a role is enough that may SELECT, INSERT, UPDATE and DELETE in
+// the tables, and SELECT and UPDATE the sequence.
 //
 // # Durability
 //
@@ -41,6 +41,7 @@
 //   - A group with more than about 5,000 new records is rejected by a server with
 //     its default max_locks_per_transaction.
 //   - Reads go to the primary. Connections to a standby are refused.
+//   - Open asks for settings that PgBouncer does not know: connect to the server.
 package pgstore
 
 import (
@@ -64,6 +65,9 @@ const (
 	// attempt is how long one sending of a commit may take unless an option says
 	// otherwise.
 	attempt = 2 * time.Second
+
+	// maxRead is how long a read may take, whatever its caller says.
+	maxRead = 30 * time.Second
 )
 
 // A Store is a [store.Store] and [store.Lister] in a PostgreSQL database. Its

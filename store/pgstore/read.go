@@ -129,11 +129,13 @@ func endOf(prefix string) []byte {
 
 // read runs a query and passes each what it answers. If the first attempt is not
 // answered in time, or its connection breaks, a second one on another connection
-// has all the time there is: the answer may be long.
+// has much more time: the answer may be long.
 func (s *Store) read(ctx context.Context, each func(pgx.Rows) error, query string, args ...any) error {
-	first, cancel := context.WithTimeout(ctx, s.attempt)
+	ctx, cancel := context.WithTimeout(ctx, maxRead)
+	defer cancel()
+	first, end := context.WithTimeout(ctx, s.attempt)
 	err := s.query(first, each, query, args)
-	cancel()
+	end()
 	if err != nil && rolledBack(err) == nil && ctx.Err() == nil {
 		err = s.query(ctx, each, query, args)
 	}

@@ -32,7 +32,7 @@ type server struct {
 	port int
 	cmd  *exec.Cmd
 	end  chan struct{} // closed when the process has ended
-	log  log
+	log  journal
 }
 
 // shared is the server of all tests that do not stop it. TestMain stops it.
@@ -165,6 +165,10 @@ func (s *server) start() error {
 	if err != nil {
 		return err
 	}
+	sign := "database system is ready to accept connections"
+	if _, err := os.Stat(filepath.Join(s.data, "standby.signal")); err == nil {
+		sign = "database system is ready to accept read" // read-only, or read only
+	}
 	ready := make(chan error, 1)
 	s.end = make(chan struct{})
 	go func() {
@@ -178,7 +182,7 @@ func (s *server) start() error {
 		}
 		for lines := bufio.NewScanner(stderr); lines.Scan(); {
 			s.log.add(lines.Text())
-			if strings.Contains(lines.Text(), "database system is ready to accept connections") {
+			if strings.Contains(lines.Text(), sign) {
 				ready <- nil
 			}
 		}
@@ -191,14 +195,14 @@ func (s *server) start() error {
 	return <-ready
 }
 
-// A log is what a server has written. It keeps the lines of all its runs.
-type log struct {
+// A journal is what a server has written. It keeps the lines of all its runs.
+type journal struct {
 	mu    sync.Mutex
 	lines []string
 	wake  chan struct{} // closed when there is another line
 }
 
-func (l *log) add(line string) {
+func (l *journal) add(line string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.lines = append(l.lines, line)
@@ -208,14 +212,14 @@ func (l *log) add(line string) {
 	}
 }
 
-func (l *log) text() string {
+func (l *journal) text() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.Join(l.lines, "\n")
 }
 
 // next returns how often the log has the text, and what ends when it grows.
-func (l *log) next(text string) (count int, wake <-chan struct{}) {
+func (l *journal) next(text string) (count int, wake <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, line := range l.lines {
@@ -282,6 +286,21 @@ func (s *server) exec(t *testing.T, statement string, args ...any) {
 	if _, err := c.Exec(context.Background(), statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
+}
+
+// query reads one value as the superuser.
+func query[T any](t *testing.T, s *server, statement string, args ...any) (value T) {
+	t.Helper()
+	ctx := within(t)
+	c, err := pgx.Connect(ctx, s.url())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close(ctx)
+	if err := c.QueryRow(ctx, statement, args...).Scan(&value); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	return value
 }
 
 // connect opens a connection that ends with the test.
