@@ -16,6 +16,9 @@
 // Once they exist, a role is enough that may SELECT, INSERT, UPDATE and DELETE in
 // the tables, and SELECT and UPDATE the sequence.
 //
+// Other programs may read the tables. Whoever changes a record by hand has to
+// give it a higher rev, or programs do not notice.
+//
 // # Durability
 //
 // What is applied is on the disk of the server (C5), also if the server turns
