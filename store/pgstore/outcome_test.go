@@ -41,7 +41,7 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 		"group":   {{Key: "a", Value: []byte("x")}, {Key: "b", Value: []byte("x")}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w, st := wired(t, url, pgstore.Attempt(500*time.Millisecond))
+			w, st := wired(t, url, pgstore.Attempt(time.Second))
 			warmUp(t, st)
 			w.deafen()
 			if r := one(st, g...); r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
@@ -67,7 +67,7 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 func TestBackendEndsDuringCommit(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	st := open(t, s.url("search_path", schema, "application_name", schema))
+	st := open(t, s.url("search_path", schema, "application_name", schema), pgstore.Attempt(30*time.Second))
 	rev := put(t, st, "key", 0, "first")
 
 	// Somebody holds the record, so that the commit waits.
@@ -100,7 +100,9 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 	if got := load(t, st, "key"); got.Revision != rev || load(t, st, "new").Revision != 0 {
 		t.Errorf("%+v, want the first value", got)
 	}
-	if r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"}); r.Outcome != store.Applied {
+	// The store itself would wait until the first one can no longer begin.
+	again := open(t, s.url("search_path", schema))
+	if r := one(again, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"}); r.Outcome != store.Applied {
 		t.Errorf("again: %v: %v, want applied", r.Outcome, r.Err)
 	}
 }
@@ -228,7 +230,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 // Proves C6.
 func TestAttemptsAreBounded(t *testing.T) {
 	s := theServer(t)
-	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(300*time.Millisecond))
+	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Second))
 	warmUp(t, st)
 	rev := put(t, st, "key", 0, "first")
 	w.hold()
@@ -237,7 +239,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	defer cancel()
 	r := st.Commit(ctx, []store.Group{{{Key: "key", Base: rev, Value: []byte("second")}}})[0]
 	if took := time.Since(began); r.Outcome != store.Unknown || took > 20*time.Second {
-		t.Errorf("%v after %v: %v, want unknown after 300ms", r.Outcome, took, r.Err)
+		t.Errorf("%v after %v: %v, want unknown after a second", r.Outcome, took, r.Err)
 	}
 	if got := load(t, st, "key"); string(got.Value) != "first" {
 		t.Errorf("%+v", got)
@@ -259,7 +261,7 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			url := s.url("search_path", s.schema(t))
 			other := open(t, url)
-			w, st := wired(t, url, pgstore.Attempt(300*time.Millisecond))
+			w, st := wired(t, url, pgstore.Attempt(time.Second))
 			warmUp(t, st)
 			rev := put(t, st, "key", 0, "first")
 			g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
@@ -297,13 +299,10 @@ func TestGroupsInDoubtHoldUpOthers(t *testing.T) {
 	warmUp(t, st)
 	w.deafen()
 	began := time.Now()
-	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Unknown || time.Since(began) > 900*time.Millisecond {
-		t.Fatalf("%v after %v: %v, want unknown at once", r.Outcome, time.Since(began), r.Err)
+	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Unknown {
+		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 	}
 	put(t, st, "other", 0, "x")
-	if time.Since(began) > 900*time.Millisecond {
-		t.Skip("the machine is too slow to tell")
-	}
 	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Conflict || time.Since(began) < time.Second {
 		t.Errorf("%v after %v: %v, want a conflict after a second", r.Outcome, time.Since(began), r.Err)
 	}

@@ -5,6 +5,9 @@
 //
 // [New] uses a pool of connections that the program has already.
 //
+// Set sslmode=verify-full if others can reach the network in between: pgx's default
+// accepts any server, and goes on without TLS if that has none.
+//
 // # Tables
 //
 // The tables stay_records and stay_meta and the sequence stay_rev are created by

@@ -1,7 +1,9 @@
 package pgstore_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
 	"path/filepath"
 	"testing"
 
@@ -149,4 +151,50 @@ func load(t *testing.T, s store.Store, key string) store.Record {
 		t.Fatal(err)
 	}
 	return records[0]
+}
+
+// TestLargeCalls proves that a call may have more groups, a group more writes, and
+// both more bytes than one transaction takes.
+//
+// Proves C2.
+func TestLargeCalls(t *testing.T) {
+	s := theServer(t)
+	st := open(t, s.url("search_path", s.schema(t)))
+	big := bytes.Repeat([]byte("x"), 1<<20)
+	var groups []store.Group
+	for i := range 1200 {
+		groups = append(groups, store.Group{{Key: fmt.Sprint("single ", i)}})
+	}
+	var g store.Group
+	for i := range 700 {
+		g = append(g, store.Write{Key: fmt.Sprint("in a group ", i)})
+	}
+	groups = append(groups, g)
+	for i := range 12 {
+		groups = append(groups, store.Group{{Key: fmt.Sprint("big ", i), Value: big}})
+	}
+	for range 2 { // created, then replaced
+		for i, r := range st.Commit(within(t), groups) {
+			if r.Outcome != store.Applied {
+				t.Fatalf("group %d: %v: %v", i, r.Outcome, r.Err)
+			}
+			for j, rev := range r.Revisions {
+				if rev <= groups[i][j].Base {
+					t.Fatalf("group %d: revision %d after %d", i, rev, groups[i][j].Base)
+				}
+				groups[i][j].Base = rev
+			}
+		}
+	}
+	// One conflict among them stops nobody else.
+	stale := groups[600][0].Base
+	groups[600][0].Base = 1
+	for i, r := range st.Commit(within(t), groups) {
+		if want := map[bool]store.Outcome{true: store.Conflict, false: store.Applied}[i == 600]; r.Outcome != want {
+			t.Fatalf("group %d: %v: %v, want %v", i, r.Outcome, r.Err, want)
+		}
+		if i == 600 && r.Current[0].Revision != stale {
+			t.Errorf("%+v, want revision %d", r.Current, stale)
+		}
+	}
 }

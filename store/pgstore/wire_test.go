@@ -66,10 +66,10 @@ func (w *wire) deliver(t *testing.T) {
 		}
 		some = true
 		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := c.Conn.Write(c.late); err != nil {
+		terminate := []byte("X\x00\x00\x00\x04") // the server closes when it has answered what comes before
+		if _, err := c.Conn.Write(append(c.late, terminate...)); err != nil {
 			t.Errorf("deliver: %v", err)
 		}
-		// After Terminate, which the store has sent last, the server closes.
 		_, _ = io.Copy(io.Discard, c.Conn)
 		_ = c.Conn.Close()
 	})
