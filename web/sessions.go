@@ -23,10 +23,11 @@ import (
 // The cookie is HttpOnly, SameSite=Lax (but for [Options].Embedded) and valid for
 // the whole site; see [Secure] for its name on http and https. A cookie that is forged, altered,
 // expired, malformed or too long counts as no cookie: the request begins a new
-// session. Of several cookies of that name the one that is valid counts. If
-// several are valid, somebody may have planted one: then the request has no
-// session, as with one that has ended, and no cookie is set. The content of a
-// cookie is never stored or logged, only a hash of the session's id.
+// session. Of several cookies of that name the one that is valid counts, and of
+// those of one session the latest. If they are valid for several sessions, somebody
+// may have planted one: then the request has no session, as with one that has
+// ended, and no cookie is set. The content of a cookie is never stored or logged,
+// only a hash of the session's id.
 //
 // Requests from other origins that could change anything, or that begin a
 // WebSocket, are answered with 403 before the handler runs; see
@@ -91,8 +92,8 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
 	x := &all.exchange
 	x.token, x.request = &all.token, &all.request
-	cookie := token(r.Header, s.cookieName(https))
-	x.known = cookie != ""
+	cookie, switched := s.cookies(r.Header, https)
+	x.known, x.switched = cookie != "", switched
 	x.strange = cookie == "" && s.development() && s.isStranger(r)
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)
