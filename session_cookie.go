@@ -11,11 +11,10 @@ import (
 	"github.com/stay-go/stay/internal/signing"
 )
 
-// read returns what the browser's cookie says, nil if it has none that is good.
-// Of several with our name the one that is good counts, and of several that are
-// good and name one session the latest. If they name several sessions, somebody
-// may have planted one, and nobody can tell which one is the visitor's: v.several
-// is set.
+// read returns the content of the browser's cookie, nil without a valid one. Of
+// several with our name the valid one counts, and of several valid ones of one
+// session the latest. If they name several sessions, someone may have planted
+// one, and which one is the visitor's is unknown: then it sets v.several.
 func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
 	n, foreign := 0, false
 	for value, more := v.token, true; more && value != ""; n++ {
@@ -49,8 +48,8 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 	v.several = v.several || n > access.MaxCookies
 	if v.several && v.ss.severalSent.CompareAndSwap(false, true) {
 		v.ss.app.logger().Warn("stay: a browser has sent several session cookies that are valid, or very many, so none of them counts: " +
-			"if programs with the same keys run on one host or below one domain, give each a cookie name of its own with web.Options.Cookie; " +
-			"if not, somebody plants cookies, which https prevents")
+			"if programs with the same keys run on one host or below one domain, give each its own cookie name with web.Options.Cookie; " +
+			"if not, someone plants cookies, which https prevents")
 	}
 	if foreign && good == nil && !v.several {
 		v.ss.reportForeign()
@@ -70,13 +69,13 @@ func (ss *sessions) reportForeign() {
 		return
 	}
 	ss.app.logger().Warn("stay: a browser has sent a session cookie that was signed with another key, so it begins a new session: " +
-		"if another program runs on this host, on any port or path, give each a cookie name of its own with web.Options.Cookie; " +
+		"if another program runs on this host, on any port or path, give each its own cookie name with web.Options.Cookie; " +
 		"if processes serve the same site, give them one store or the same web.Options.Keys; " +
 		"after a change of the store or of the keys this is expected")
 }
 
 // outlives reports whether the session goes on although its Lifetime is over,
-// since a login has said until when.
+// because a login has set another end.
 func (ss *sessions) outlives(ctx context.Context, key string, now time.Time) (bool, error) {
 	is, _, err := ss.fresh(ctx, key, now)
 	if errors.Is(err, ErrCorrupt) {
@@ -128,12 +127,12 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	return true, v.follow(ctx, v.gen, nil, rec)
 }
 
-// anew has a login go on with a new session in place of one that is over: the
-// program has just made sure who it is, so the visitor need not wait until the
-// old cookie is forgotten. The browser gets its cookie with the login, so if that
-// fails, it keeps the one that it has. A session that this request has used
-// before, and somebody else has ended or renewed meanwhile, stays over: what the
-// request has read and changed belongs to it.
+// anew begins a new session for a login in place of one that is over: the
+// program has just checked who the visitor is, so the visitor need not wait
+// until the old cookie is forgotten. The browser gets the cookie with the
+// login, so if that fails, it keeps the old cookie. A session that this request
+// has used before, and that another request has ended or renewed meanwhile,
+// stays over: what the request has read and changed belongs to it.
 func (v *visit) anew(now time.Time) bool {
 	if v.several || v.carried && !v.destroyed {
 		return false
@@ -151,7 +150,7 @@ func (v *visit) setUser(ctx context.Context, user string, terms loginTerms) erro
 	v.lock()
 	defer v.unlock()
 	if v.begins {
-		v.begins, v.gone = false, true // nobody knows of the session that began
+		v.begins, v.gone = false, true // no client knows the session that began
 	}
 	return err
 }
@@ -221,7 +220,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 }
 
 func nobodyToConfirm() error {
-	return &Error{Code: ErrDenied, Phase: "resolve", Message: "nobody is logged in"}
+	return &Error{Code: ErrDenied, Phase: "resolve", Message: "no user is logged in"}
 }
 
 // takesCookie fails if the response's header was written.
@@ -295,9 +294,9 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 	return is, nil
 }
 
-// due reports whether the session is to slide. late says that its cookie is good
-// for longer than it would be if it did: by a clock that was ahead, or another
-// IdleTimeout.
+// due reports whether the session is to slide. late says that its cookie is
+// valid for longer than a new one would be: because of a clock that was ahead,
+// or another IdleTimeout.
 func (v *visit) due(rec *sessionRecord, now time.Time) (due, late bool) {
 	if rec.past().Until != 0 {
 		return v.ss.dueToSlide(rec, now) || v.idleEnd.Before(rec.ends().Truncate(time.Second)), false
@@ -341,16 +340,16 @@ func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
 }
 
-// describe notes what the browser of a response says it is. The record keeps what
-// it has if the browser says nothing, or if there is none.
+// describe notes the description that the browser of a response gives of itself.
+// Without a description or a browser the record keeps what it has.
 func (r *sessionRecord) describe(c access.Carrier) {
 	if text := deviceOf(c); text != "" {
 		r.device = newDevice(text)
 	}
 }
 
-// deviceOf returns what the browser of a response says it is; "" if it does not,
-// or if there is none.
+// deviceOf returns the description that the browser of a response gives of
+// itself; "" without a description or a browser.
 func deviceOf(c access.Carrier) string {
 	if d, ok := c.(access.Describer); ok {
 		return d.Device()
@@ -358,7 +357,7 @@ func deviceOf(c access.Carrier) string {
 	return ""
 }
 
-// A described carrier carries nothing, and knows what the browser is.
+// A described carrier carries no cookie, and knows the browser's description.
 type described string
 
 func (described) Issue(string, time.Time) bool { return false }

@@ -162,7 +162,7 @@ func (l *listing) destroy(ctx context.Context) error {
 	return err
 }
 
-// begun makes a record for the session, whose own was deleted.
+// begun makes a record for the session, whose record was deleted.
 func (l *listing) begun(now time.Time) *sessionRecord {
 	rec := l.ss.record(l.created, time.Time{}, now)
 	rec.Gen = l.gen
@@ -215,7 +215,7 @@ func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, 
 		}
 		for i, rec := range read {
 			if recs[i].Revision == 0 {
-				continue // it has gone since it was listed
+				continue // it was removed after it was listed
 			}
 			over, failed := ss.isOver(ids[i], rec, users, now)
 			if over {
@@ -288,9 +288,9 @@ func (ss *sessions) unreadable(what, key string) error {
 const listPage = 100
 
 // each calls use with the records whose keys begin with a prefix and come after
-// the name given, page by page, until use returns false. Names are keys without
-// the prefix. Lists do not pass through memory, which is for what is in use: what
-// was acknowledged of these records is in the store.
+// the given name, page by page, until use returns false. Names are keys without
+// the prefix. Lists do not load records into memory, which is for records in
+// use: the acknowledged changes of these records are in the store.
 func (ss *sessions) each(ctx context.Context, prefix, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
 	for {
 		now := ss.app.opts.Clock()
@@ -334,7 +334,8 @@ func (ss *sessions) list(ctx context.Context, prefix, after string, now time.Tim
 	return names, nil
 }
 
-// load returns the records with these names, as they are stored.
+// load returns the records with these names, as they are stored; expired ones
+// count as absent.
 func (ss *sessions) load(ctx context.Context, prefix string, names []string, now time.Time) ([]store.Record, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -347,12 +348,17 @@ func (ss *sessions) load(ctx context.Context, prefix string, names []string, now
 	for i, name := range names {
 		reads[i].Key = prefix + name
 	}
-	recs, err := ss.kind.Backend.Store().Load(ctx, now, reads)
+	recs, err := ss.kind.Backend.Store().Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errors.New("the store did not answer every read")
 	}
 	if err != nil {
 		return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
+	}
+	for i := range recs {
+		if recs[i].Expired(now) {
+			recs[i] = store.Record{Key: recs[i].Key}
+		}
 	}
 	return recs, nil
 }
@@ -365,8 +371,8 @@ func (ss *sessions) revoke(ctx context.Context, user string) error {
 		return nestedError("")
 	}
 	ref := engine.Ref{Kind: ss.users, Key: user, Now: ss.app.opts.Clock()}
-	// Another process may have logged the user in although memory has nothing to
-	// revoke.
+	// Another process may have logged the user in, although memory has nothing
+	// to revoke.
 	if err := ss.app.sync(ctx, ref); err != nil {
 		return ss.error(err, user)
 	}

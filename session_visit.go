@@ -31,11 +31,11 @@ type visit struct {
 	mu        sync.Mutex
 	opened    bool // the fields below are set
 	drawn     bool // the id was drawn for this request
-	carried   bool // it was made sure that the browser has a fitting cookie
+	carried   bool // the browser is known to have a fitting cookie
 	changed   bool // something may be stored for it
 	destroyed bool // by this request
 	begins    bool // a Login begins the session: its cookie comes with the login
-	gone      bool // destroyed before anybody could know it, or one of several
+	gone      bool // destroyed before any client could know it, or one of several
 	several   bool // the browser has sent valid cookies of several sessions, or very many
 	key       string
 	gen       uint32
@@ -43,7 +43,7 @@ type visit struct {
 	idleEnd   time.Time // of the browser's cookie
 }
 
-// secrets has the fields of a visit that nobody may print. A Session reaches
+// secrets has the fields of a visit that must not be printed. A Session reaches
 // them through two pointers, because package fmt follows one pointer at any
 // depth for a verb that does not fit.
 type secrets struct {
@@ -337,7 +337,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	v.carried, v.destroyed = true, true
-	// Where it had ended before, the browser may have another session by now.
+	// If it had ended before, the browser may have another session by now.
 	if !already {
 		v.carrier.Issue("", time.Time{})
 	}
@@ -364,7 +364,7 @@ type bearer interface {
 
 	lock()
 	unlock()
-	// use marks the response as one that depends on the cookie.
+	// use marks the response as dependent on the cookie.
 	use()
 	// sync brings the session's record up to date, and with it, if m is not nil,
 	// the state of m that the session is known to have. It returns that state's
@@ -386,7 +386,7 @@ type bearer interface {
 	// cookie, unless the browser's says the same. before is the record that the
 	// browser's cookie follows; nil if the generation changes.
 	follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error
-	// outlast sees to it that a cookie which lasts for so long can be verified.
+	// outlast makes sure that a cookie which lasts that long can be verified.
 	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
 	// without using it.
@@ -405,7 +405,7 @@ type seen struct {
 	created time.Time
 	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
-	isNew   bool            // nothing can be stored for it yet: nobody else has its ID
+	isNew   bool            // nothing can be stored for it yet: no other request has its ID
 	drawn   bool            // its ID was drawn for this request
 	keeps   bool            // its cookie, as no new one could be sent to the browser
 	anew    bool            // a Login begins it, in place of one that is over

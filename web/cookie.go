@@ -53,9 +53,9 @@ func (s *settings) cookieName(https bool) string {
 	return s.plainName
 }
 
-// cookies returns the values of the session's cookie, as token does. A browser that
-// was here before Options.Embedded was switched has the cookie of the other name:
-// that one counts, and switched is true, until the browser gets one of this name.
+// cookies returns the values of the session's cookie, as token does. A browser
+// from before Options.Embedded was switched has the cookie of the other name: that
+// one counts, and switched is true, until the browser gets one of this name.
 func (s *settings) cookies(h http.Header, https bool) (values string, switched bool) {
 	values = token(h, s.cookieName(https))
 	if values == "" && https {
@@ -65,10 +65,10 @@ func (s *settings) cookies(h http.Header, https bool) (values string, switched b
 	return values, switched
 }
 
-// token returns the values of the cookies of that name, however long they are:
-// the code that verifies them bounds them. There may be several, because a
-// cookie of another path, of the parent domain or of a program on another port
-// can have the same name. They are separated by a semicolon, which no value has.
+// token returns the values of all cookies of that name, of any length: the code
+// that verifies them bounds them. There may be several, because a cookie of
+// another path, of the parent domain or of a program on another port can have
+// the same name. They are separated by a semicolon, which no value has.
 func token(h http.Header, name string) string {
 	found := ""
 	n := 0
@@ -85,7 +85,7 @@ func token(h http.Header, name string) string {
 			switch n++; {
 			case n == 1:
 				found = value
-			case n <= access.MaxCookies+1: // one more than count tells that there are too many
+			case n <= access.MaxCookies+1: // one more than count shows that there are too many
 				found += ";" + value
 			}
 		}
@@ -129,7 +129,7 @@ func (s *settings) newCookie(name, value string, https bool) *http.Cookie {
 		SameSite: http.SameSiteLaxMode,
 		Secure:   https,
 	}
-	if s.embedded && https { // browsers take SameSite=None with Secure only
+	if s.embedded && https { // browsers accept SameSite=None only with Secure
 		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
 	}
 	return c

@@ -7,15 +7,15 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// visitor has a session of its own, and returns the value of its cookie.
+// visitor begins its own session, and returns the value of its cookie.
 func (s *site) visitor(t *testing.T, o *web.Options) string {
 	t.Helper()
 	_, value, _ := attributes(send(t, browser(s.routes(o)), "POST", "/update", "").cookie(t))
 	return value
 }
 
-// Of several cookies of our name the one that is valid counts, in whatever order
-// they come, also if it comes twice.
+// Of several cookies of our name the valid one counts, in any order, also if it
+// comes twice.
 //
 // Proves W1.
 func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {

@@ -16,7 +16,7 @@ const (
 	maxFlash = 2 << 10
 	// flashAge is how long a message waits for the next page.
 	flashAge = 5 * time.Minute
-	// flashDomain separates messages from the other texts that are labelled.
+	// flashDomain separates messages from other labelled texts.
 	flashDomain = "flash\x00"
 )
 
@@ -24,10 +24,10 @@ const (
 // after a change that ends with a redirect. The page gets it with [TakeFlash]. A
 // later message replaces an earlier one; the message waits five minutes at most.
 //
-// The message is in a signed cookie of its own, not in the store: SetFlash
-// works without a session and inside the function of Update, where it counts
-// only if the change is committed. The visitor can read the cookie. Two tabs of
-// one browser share it.
+// The message is in its own signed cookie, not in the store. SetFlash works
+// without a session, and inside the function of Update, where it counts only if
+// the change is committed. The visitor can read the cookie. Two tabs of one
+// browser share it.
 //
 // It fails with stay.ErrTooLarge if the message is longer than 2 KiB, with
 // stay.ErrNoSession if the request did not come through Sessions, and with the
@@ -52,9 +52,9 @@ func SetFlash(w http.ResponseWriter, r *http.Request, message string) error {
 	return nil
 }
 
-// TakeFlash returns the message that [SetFlash] has kept for this page, "" if
-// there is none, and takes it away, so that it is shown once. A message that
-// was not signed by this program counts as none. Call it before the header of the
+// TakeFlash returns the message that [SetFlash] has kept for this page, ""
+// without one, and removes it, so that it is shown once. A message that this
+// program has not signed does not count. Call it before the header of the
 // response is written; later the message is shown again.
 //
 // A response that had a message is marked "Cache-Control: no-store".

@@ -139,7 +139,7 @@ func TestListsWithWhatCannotBeRead(t *testing.T) {
 	ids := idsOf(t, app.AllSessions(t.Context(), ""))
 	for _, key := range []string{"stay/session/" + ids[1], "stay/user/bob"} {
 		rec := testkit.RecordOf(t, mem, key)
-		res := mem.Commit(t.Context(), time.Now(), []store.Group{{{Op: store.Put, Key: key, Base: rec.Revision, Version: 1, Value: []byte("{"), Expires: rec.Expires}}})
+		res := mem.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: key, Base: rec.Revision, Version: 1, Value: []byte("{"), Expires: rec.Expires}}})
 		if res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
@@ -310,7 +310,7 @@ func TestRecordsOfOlderPrograms(t *testing.T) {
 	testkit.Change(t, b.Ctx(), p, testkit.Name("Ann"))
 	key := "stay/session/" + stay.SessionFrom(b.Ctx()).ID()
 	stored := func(key string) store.Record {
-		recs, err := mem.Load(t.Context(), clock.Now(), []store.Read{{Key: key}})
+		recs, err := mem.Load(t.Context(), []store.Read{{Key: key}})
 		testkit.NoError(t, err)
 		return recs[0]
 	}
@@ -323,7 +323,7 @@ func TestRecordsOfOlderPrograms(t *testing.T) {
 	fields["later"] = json.RawMessage(`{"x":1}`)
 	value, err := json.Marshal(fields)
 	testkit.NoError(t, err)
-	res := mem.Commit(t.Context(), clock.Now(), []store.Group{{{Op: store.Put, Key: key, Base: rec.Revision, Version: 1, Value: value, Expires: rec.Expires}}})
+	res := mem.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: key, Base: rec.Revision, Version: 1, Value: value, Expires: rec.Expires}}})
 	if res[0].Outcome != store.Applied {
 		t.Fatal(res[0])
 	}
