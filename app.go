@@ -272,9 +272,9 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 // ascending order of their IDs, for administration. It begins after the given
 // ID, so that a page of a list can go on where the last one ended; "" is the
 // beginning. Sessions may come and go meanwhile. The yielded sessions are like
-// those of [App.Sessions]. A session whose record, or whose user's, cannot be
-// read is yielded with the error, and the next ones follow. Other errors end
-// the sequence: on a store that cannot list its keys, ErrInvalid.
+// those of [App.Sessions]. A session whose record, or whose user's record,
+// cannot be read is yielded with the error, and the next ones follow. Other
+// errors end the sequence: on a store that cannot list its keys, ErrInvalid.
 func (a *App) AllSessions(ctx context.Context, after string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) { a.sessions.all(ctx, after, yield) }
 }

@@ -13,7 +13,7 @@ import (
 
 // read returns the content of the browser's cookie, nil without a valid one. Of
 // several with our name the valid one counts, and of several valid ones of one
-// session the latest. If they name several sessions, someone may have planted
+// session the latest. If they are of several sessions, someone may have planted
 // one, and which one is the visitor's is unknown: then it sets v.several.
 func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
 	n, foreign := 0, false
@@ -340,8 +340,8 @@ func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
 }
 
-// describe notes the description that the browser of a response gives of itself.
-// Without a description or a browser the record keeps what it has.
+// describe stores the description that the browser of a response gives of
+// itself. Without one, or without a browser, the record keeps what it has.
 func (r *sessionRecord) describe(c access.Carrier) {
 	if text := deviceOf(c); text != "" {
 		r.device = newDevice(text)

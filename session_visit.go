@@ -383,8 +383,8 @@ type bearer interface {
 	// without a response may keep its cookie if keeps allows that for the change.
 	takesCookie(keeps bool) error
 	// follow replaces gen by the generation of the session's record and issues the
-	// cookie, unless the browser's says the same. before is the record that the
-	// browser's cookie follows; nil if the generation changes.
+	// cookie, unless the browser's cookie says the same. before is the record that
+	// the browser's cookie follows; nil if the generation changes.
 	follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error
 	// outlast makes sure that a cookie which lasts that long can be verified.
 	outlast(ctx context.Context, d time.Duration) error
