@@ -43,7 +43,11 @@ func FormPost(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
-		if x == nil || r.Method != http.MethodPost || token(r.Header, x.settings.cookieName(x.https)) != "" || foreign(origins, r) == nil {
+		if x == nil || r.Method != http.MethodPost || foreign(origins, r) == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if cookie, _ := x.settings.cookies(r.Header, x.https); cookie != "" {
 			next.ServeHTTP(w, r)
 			return
 		}
