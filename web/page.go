@@ -38,6 +38,11 @@ const (
 // that was rendered for a guest is good for everybody: whoever logs in after it
 // was loaded is taken for the same person. After a logout, pages of the user are
 // refused. The value is a keyed hash, which tells nobody the user.
+//
+// The check comes before the change. A login in between, by another request, renews
+// the session's cookie, and the change fails. With
+// stay.Options.KeepCookieOnKeyChange it does not fail: the change is made for the
+// user who has just logged in.
 func PageField(r *http.Request) template.HTML {
 	return template.HTML(hiddenInput(pageField, PageValue(r))) //nolint:gosec // it is escaped
 }
