@@ -72,7 +72,7 @@ func FormPost(next http.Handler) http.Handler {
 }
 
 const (
-	againField  = "_stay_again"
+	againField = "_stay_again"
 	// The method is that of all forms: a field named submit would be in its place.
 	againScript = "HTMLFormElement.prototype.submit.call(document.forms[0])"
 )
