@@ -24,8 +24,8 @@ type App struct {
 	checks   checks
 }
 
-// New returns an App that keeps its state in store. The App owns the store from
-// now on, and Close closes it. A nil opts means the defaults. New does no I/O,
+// New returns an App that keeps its state in store. The App then owns the
+// store, and Close closes it. A nil opts means the defaults. New does no I/O,
 // so it cannot fail; it panics on a nil store, on invalid options, and on a
 // store that lacks a feature that an App needs.
 func New(s store.Store, opts *Options) *App {
@@ -38,6 +38,9 @@ func New(s store.Store, opts *Options) *App {
 	}
 	app := &App{registry: newRegistry(opts.withDefaults())}
 	o := &app.opts
+	if why := o.refuses(f); why != "" {
+		panic("stay.New: the store " + why)
+	}
 	o.guests(f)
 	app.manyOwners.Store(!f.SoleOwner)
 	app.observer = newObserver(app.base)
@@ -116,12 +119,12 @@ func newKeys(a *App) *signing.Keys {
 // is ErrUnavailable, with the cause, when a store fails or has not answered
 // when ctx ends or Options.MaxWait is over, and when a store does not take
 // changes that Debounce has acknowledged. One state that cannot be stored,
-// while others can, does not count as that. It is ErrClosed once App.Close has
-// begun. Check writes nothing, so otherwise it does not show whether the store
-// takes writes.
+// while others can, does not make Check fail. It is ErrClosed once App.Close
+// has begun. Check writes nothing, so otherwise it does not show whether the
+// store takes writes.
 //
-// It may be called concurrently, however slow a store is: one check runs at a
-// time for each store, and other callers wait for that check.
+// It may be called concurrently, also while a store is slow: one check runs at
+// a time for each store, and other callers wait for that check.
 func (a *App) Check(ctx context.Context) error {
 	if a.engine.Closing() {
 		return closedError("", "load", nil)
@@ -210,7 +213,7 @@ func (c *checking) wait(ctx context.Context) error {
 func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
-	recs, err := b.Store().Load(ctx, a.opts.Clock(), []store.Read{{Key: keyspace.Check}})
+	recs, err := b.Store().Load(ctx, []store.Read{{Key: keyspace.Check}})
 	if err == nil && len(recs) != 1 {
 		err = sweep.ErrSilent
 	}
@@ -220,13 +223,14 @@ func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 // Sessions yields the sessions in which the user is logged in, as they are
 // stored, in the order of their logins; if there are more than 1000, the latest
 // 1000. A yielded session tells about the session and can end it. A context
-// with it (see [WithSession]) reaches its states. It ends with the first error.
+// with it (see [WithSession]) reaches its states. The sequence ends with the
+// first error.
 //
 // Such a session has no response that could set a new cookie, so the browser
 // keeps the one it has: Renew is ErrInternal, and so is Login without
 // Options.KeepCookieOnKeyChange. A Logout, and a change of a WithKey state's
 // key, leave the cookie valid. After the Logout it is a guest's cookie, which
-// the next login renews. Use Destroy or [App.Revoke] to shut out everybody who
+// the next login renews. Use Destroy or [App.Revoke] to shut out everyone who
 // has the cookie.
 func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) {
@@ -264,20 +268,22 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 	}
 }
 
-// AllSessions yields the sessions that are stored, guests' as well, in ascending
-// order of their IDs, for administration. It begins after the ID given, so that a
-// page of a list can go on where the last one ended; "" is the beginning. Sessions
-// may come and go meanwhile. What it yields is as of [App.Sessions]. A session
-// whose record cannot be read is yielded with its error, and the next ones follow.
-// Other errors end it: on a store that cannot list its keys, ErrInvalid.
+// AllSessions yields the stored sessions, including those of guests, in
+// ascending order of their IDs, for administration. It begins after the given
+// ID, so that a page of a list can go on where the last one ended; "" is the
+// beginning. Sessions may come and go meanwhile. The yielded sessions are like
+// those of [App.Sessions]. A session whose record, or whose user's record,
+// cannot be read is yielded with the error, and the next ones follow. Other
+// errors end the sequence: on a store that cannot list its keys, ErrInvalid.
 func (a *App) AllSessions(ctx context.Context, after string) iter.Seq2[*Session, error] {
 	return func(yield func(*Session, error) bool) { a.sessions.all(ctx, after, yield) }
 }
 
 // Users yields the users who are logged in somewhere, in ascending order, after
-// the one given; "" is the beginning. One whose sessions were all ended one by one,
-// and not by Logout or [App.Revoke], is yielded until these would have expired:
-// [App.Sessions] tells. Errors are as those of AllSessions.
+// the given one; "" is the beginning. If all sessions of a user were ended one
+// by one, and not by Logout or [App.Revoke], the user is yielded until these
+// would have expired: [App.Sessions] then yields none. Errors are as in
+// AllSessions.
 func (a *App) Users(ctx context.Context, after string) iter.Seq2[string, error] {
 	return func(yield func(string, error) bool) { a.sessions.allUsers(ctx, after, yield) }
 }

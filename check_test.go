@@ -186,7 +186,7 @@ func TestCheckAnswerWithoutRecord(t *testing.T) {
 // silent answers reads with nothing.
 type silent struct{ *memstore.Store }
 
-func (silent) Load(context.Context, time.Time, []store.Read) ([]store.Record, error) { return nil, nil }
+func (silent) Load(context.Context, []store.Read) ([]store.Record, error) { return nil, nil }
 
 // Check and Close may come together with each other and with Register.
 func TestCheckConcurrently(t *testing.T) {

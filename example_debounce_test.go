@@ -36,7 +36,7 @@ func ExampleModule_debounce() {
 		}
 	}
 	stored := func() string {
-		records, err := st.Load(ctx, time.Now(), []store.Read{{Key: "global/document/"}})
+		records, err := st.Load(ctx, []store.Read{{Key: "global/document/"}})
 		if err != nil {
 			return err.Error()
 		}

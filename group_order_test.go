@@ -4,7 +4,6 @@ import (
 	"context"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/staytest"
@@ -20,7 +19,7 @@ type orderedStore struct {
 	mixed int // groups with a session's record and something else
 }
 
-func (s *orderedStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *orderedStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	for _, g := range groups {
 		session, writes := false, 0
 		for _, w := range g {
@@ -37,7 +36,7 @@ func (s *orderedStore) Commit(ctx context.Context, now time.Time, groups []store
 			s.mixed++
 		}
 	}
-	return s.Store.Commit(ctx, now, groups)
+	return s.Store.Commit(ctx, groups)
 }
 
 // The record of a session is written last in its group, so that a store whose

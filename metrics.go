@@ -281,9 +281,9 @@ type measuredStore struct {
 	observer *observer
 }
 
-func (s measuredStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s measuredStore) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	began := time.Now()
-	recs, err := s.Store.Load(ctx, now, reads)
+	recs, err := s.Store.Load(ctx, reads)
 	m := Measurement{Name: loadDuration, Value: time.Since(began).Seconds()}
 	if err != nil {
 		m.Code = storeCode(err)
@@ -292,9 +292,9 @@ func (s measuredStore) Load(ctx context.Context, now time.Time, reads []store.Re
 	return recs, err
 }
 
-func (s measuredStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s measuredStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	began := time.Now()
-	res := s.Store.Commit(ctx, now, groups)
+	res := s.Store.Commit(ctx, groups)
 	s.observer.measure(Measurement{Name: commitDuration, Value: time.Since(began).Seconds(), Code: commitCode(groups, res)})
 	records, begun := 0, 0
 	for i, g := range groups {

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -88,7 +87,7 @@ func seed(t *testing.T, s store.Store, version int, value string) *testkit.Brows
 	}
 	rec := testkit.RecordOf(t, s, stateKey(b))
 	w := store.Write{Key: rec.Key, Base: rec.Revision, Value: []byte(value), Version: version, Expires: rec.Expires}
-	if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+	if res := s.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0])
 	}
 	return b

@@ -19,19 +19,20 @@ type Module[S any] struct {
 	Name string
 	// Formerly are the names that the module had before, the oldest first, at
 	// most three. A state that is stored under one of them is found, and moves
-	// to Name with its next change, in one step with it; reading moves nothing.
-	// All that holds for the module holds for it before, Expiry and OnExpire
-	// included.
+	// to Name with its next change, in the same step; reading moves nothing.
+	// Before it moves, the module's options hold for it too, Expiry and
+	// OnExpire included.
 	//
-	// A program that knows the module by a former name only does not find what
-	// has moved. So before a release with another Name, on a store that processes
-	// of two releases share, make one that has the future name among the former
-	// ones: the two find each other's states.
+	// A program that has only a former name of the module does not find a state
+	// that has moved. So if processes of two releases share a store, make a
+	// release with the future name among the former ones before the release
+	// with the new Name: the two find each other's states.
 	//
 	// If a key has states under several names, the one under the newest counts.
-	// The first such key is logged and told to OnError, with ErrConflict and the
-	// phase "load". The others stay, unseen, until the state is deleted or has
-	// expired. Clients use Name: the paths of web.Actions know no former name.
+	// The first such key is logged and passed to OnError, with ErrConflict and
+	// the phase "load". The others stay, unseen, until the state is deleted or
+	// has expired. Clients use Name: web.Actions has no paths with former
+	// names.
 	Formerly []string
 	// Initial is the state of a key that has none stored. It is copied.
 	Initial S
@@ -42,11 +43,11 @@ type Module[S any] struct {
 	// Actions are what clients may do by name. The names follow the rule of
 	// Name.
 	Actions Actions[S]
-	// OnCreated runs after each load of a state into memory, before anybody sees
-	// it; Call.Restored tells a stored state from a fresh one. Its changes are
-	// seen by readers and stored with the first action's. It may run many times
-	// and on several machines, so it must be idempotent. After an error or a panic
-	// the load fails. Changing state with its context is ErrNested.
+	// OnCreated runs after each load of a state into memory, before any caller
+	// sees it; Call.Restored tells a stored state from a fresh one. Its changes
+	// are seen by readers and stored with the first action's. It may run many
+	// times and on several machines, so it must be idempotent. After an error
+	// or a panic the load fails. Changing state with its context is ErrNested.
 	OnCreated func(*Call, *S) error
 	// OnDestroyed gets a copy of the committed state when it leaves memory: by
 	// eviction, deletion, expiry, the end of a guest, App.Close. It is not called
@@ -58,25 +59,26 @@ type Module[S any] struct {
 	// that Close has no time for are not called. Changing state with its context
 	// is ErrNested. A panic goes to OnError.
 	OnDestroyed func(*Call, *S)
-	// OnExpire gets a copy of a state that has expired, by itself or with its
-	// session, within about three minutes and before its record is removed. It is
-	// called at least once, in one process at a time, and again if that process
-	// dies, or fails to remove the record. If a state is used again before that,
-	// it begins with the initial value, and the hook still gets the old one. A
-	// state that cannot be read stays stored, for repair, and is tried again about
-	// each hour. The hook's context ends after a minute at the latest; until it
-	// returns, nothing else expires. A state that was deleted, or whose session
-	// was destroyed, does not expire. Stored states need a store that finds what
-	// has expired. Otherwise the rules of OnDestroyed hold.
+	// OnExpire gets a copy of a state that has expired, alone or with its
+	// session, within about three minutes and before its record is removed. It
+	// is called at least once, in one process at a time, and again if that
+	// process dies, or fails to remove the record. If a state is used again
+	// before that, it begins with the initial value, and the hook still gets
+	// the old one. A state that cannot be read stays stored, for repair, and is
+	// tried again about every hour. The hook's context ends after a minute at
+	// the latest; until it returns, nothing else expires. A state that was
+	// deleted, or whose session was destroyed, does not expire. Stored states
+	// need a store that finds what has expired. Otherwise the rules of
+	// OnDestroyed hold.
 	OnExpire func(*Call, *S)
 	// OnError gets the module's failures instead of Options.OnError, by the same
 	// rules.
 	OnError func(*Call, *Error)
-	// Adopt decides what becomes of a guest's state when its session gets a key
-	// that has a state already, as at a login: it may change stored, which has the
-	// key fields of result. Result is the state after the action (for PerUser, the
-	// guest's state). An error refuses the login, and nothing changes. Default
-	// [KeepStored].
+	// Adopt decides what happens to a guest's state when its session gets a key
+	// that has a state already, as at a login: it may change stored, which has
+	// the key fields of result. Result is the state after the action (for
+	// PerUser, the guest's state). An error refuses the login, and nothing
+	// changes. Default [KeepStored].
 	Adopt func(stored, result *S) error
 	// ResetOnPageLoad resets the state, but for the fields tagged
 	// `stay:"preserve"` and `stay:"key"`, whenever the browser loads a
@@ -115,8 +117,8 @@ type Module[S any] struct {
 	// change in place, and should keep the members that it does not know.
 	//
 	// A record that is older than the first step, and one whose step panics or
-	// returns an error or invalid JSON, is ErrCorrupt and left as it is. So is a
-	// record where a step changes or adds the member of a field tagged
+	// returns an error or invalid JSON, is ErrCorrupt and left as it is. So is
+	// a record if a step changes or adds the member of a field tagged
 	// `stay:"key"`; if the step leaves the member out, it is put back.
 	Migrate map[int]func(json.RawMessage) (json.RawMessage, error)
 	// Store keeps the module's states instead of the App's store, and is closed by
@@ -189,13 +191,13 @@ func (s scope) inKeys() string {
 }
 
 var (
-	// PerSession: each browser session has a state of its own.
+	// PerSession: each browser session has its own state.
 	PerSession Strategy = scopeSession
-	// PerUser: each user has a state of their own, on all their devices.
-	// Before [Session.Login] and after [Session.Logout] a session has a guest
-	// state of its own.
+	// PerUser: each user has one state, on all their devices. Before
+	// [Session.Login] and after [Session.Logout] a session has its own guest
+	// state.
 	PerUser Strategy = scopeUser
-	// Global: one state for everybody.
+	// Global: one state for all visitors.
 	Global Strategy = scopeGlobal
 )
 
@@ -214,9 +216,9 @@ func (*keyStrategy) scope() scope { return scopeKey }
 
 // WithKey: the key is computed from the state, once after every change, from
 // the state after the change; "" means not persisted. Before a key appears, and
-// after it is gone, the session has a guest state of its own. When a change of
-// state makes a key appear, as a login does, the state stored under the key is
-// loaded before anybody sees the result; Module.Adopt decides about the guest's
+// after it is gone, the session has its own guest state. When a change of state
+// makes a key appear, as a login does, the state stored under the key is loaded
+// before any caller sees the result; Module.Adopt decides about the guest's
 // state.
 //
 // fn reads only fields tagged `stay:"key"`, which say who the owner is; S must

@@ -43,10 +43,10 @@ type catalogRecord struct {
 type catalogModule struct {
 	ByUser bool  `json:"byUser,omitempty"` // its key follows from the session's user
 	Seen   int64 `json:"seen"`             // the last day of a program that registers it
-	Hook   int64 `json:"hook,omitempty"`   // and of one that does so with OnExpire; 0 = never
+	Hook   int64 `json:"hook,omitempty"`   // and of a program that does so with OnExpire; 0 = never
 }
 
-// get returns the module with this prefix; the zero value if there is none.
+// get returns the module with this prefix, otherwise the zero value.
 func (r *catalogRecord) get(prefix string) catalogModule {
 	if r == nil {
 		return catalogModule{}
@@ -100,29 +100,24 @@ func (a *registry) allCatalogs() []*catalog {
 }
 
 // A catalogStore is a store that lists the App's modules before it stores the
-// first state, and sets expired records aside if a hook has to get them.
+// first state.
 type catalogStore struct {
 	*rename.Store
 	catalog *catalog
 }
 
 // Commit implements store.Store.
-func (s catalogStore) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-	var err error
+func (s catalogStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if !s.catalog.current() && storesState(groups) {
-		err = s.catalog.announce(ctx, now)
-	}
-	if err == nil {
-		err = s.catalog.makeWay(ctx, now, groups)
-	}
-	if err != nil {
-		res := make([]store.Result, len(groups))
-		for i := range res {
-			res[i] = store.Result{Outcome: store.Rejected, Err: err}
+		if err := s.catalog.announce(ctx); err != nil {
+			res := make([]store.Result, len(groups))
+			for i := range res {
+				res[i] = store.Result{Outcome: store.Rejected, Err: err}
+			}
+			return res
 		}
-		return res
 	}
-	return s.Store.Commit(ctx, now, groups)
+	return s.Store.Commit(ctx, groups)
 }
 
 func storesState(groups []store.Group) bool {
@@ -137,7 +132,7 @@ func storesState(groups []store.Group) bool {
 }
 
 // catalogPrefix is the module's prefix in the list of its store; "" if no other
-// program has to know the module.
+// program needs to know the module.
 func (m *module) catalogPrefix() string {
 	switch {
 	case m.scope == scopeGlobal && m.expired == nil:
@@ -151,7 +146,7 @@ func (m *module) catalogPrefix() string {
 func (c *catalog) current() bool { return c.announced.Load() == c.registered.Load() }
 
 // announce puts the App's modules into the list.
-func (c *catalog) announce(ctx context.Context, now time.Time) error {
+func (c *catalog) announce(ctx context.Context) error {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
@@ -162,15 +157,16 @@ func (c *catalog) announce(ctx context.Context, now time.Time) error {
 	if c.announced.Load() == n {
 		return nil
 	}
+	day := catalogDay(c.app.opts.Clock())
 	for range 10 { // another program's announcement may win each time
-		list, rev, err := c.load(ctx, now)
+		list, rev, err := c.load(ctx)
 		switch {
 		case errors.Is(err, ErrCorrupt): // an unreadable list must not stop every change of every state
 			c.app.report(nil, c.app.newCall(c.app.engine.Context(), "", ""), toError(err))
 		case err != nil:
 			return err
 		default:
-			again, err := c.write(ctx, now, list, rev)
+			again, err := c.write(ctx, day, list, rev)
 			if again {
 				continue
 			}
@@ -178,7 +174,7 @@ func (c *catalog) announce(ctx context.Context, now time.Time) error {
 				return err
 			}
 		}
-		c.day.Store(catalogDay(now))
+		c.day.Store(day)
 		c.announced.Store(n)
 		return nil
 	}
@@ -187,8 +183,8 @@ func (c *catalog) announce(ctx context.Context, now time.Time) error {
 
 // write stores the list with the App's modules; again means that another
 // program changed the list first.
-func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, rev store.Revision) (again bool, err error) {
-	list := c.add(old, catalogDay(now))
+func (c *catalog) write(ctx context.Context, day int64, old *catalogRecord, rev store.Revision) (again bool, err error) {
+	list := c.add(old, day)
 	if old != nil && maps.Equal(old.Modules, list.Modules) || len(list.Modules) == 0 {
 		return false, nil
 	}
@@ -196,7 +192,7 @@ func (c *catalog) write(ctx context.Context, now time.Time, old *catalogRecord, 
 	if err != nil {
 		return false, err
 	}
-	res := c.store.Commit(ctx, now, []store.Group{{{Op: store.Put, Key: keyspace.Modules, Base: rev, Value: value, Version: 1}}})
+	res := c.store.Commit(ctx, []store.Group{{{Op: store.Put, Key: keyspace.Modules, Base: rev, Value: value, Version: 1}}})
 	switch {
 	case len(res) != 1:
 		return false, sweep.ErrSilent
@@ -238,9 +234,8 @@ func (c *catalog) add(old *catalogRecord, day int64) *catalogRecord {
 // with an OnExpire hook does so from its first sweep on, also if it stores
 // nothing.
 func (c *catalog) refresh(ctx context.Context) {
-	now := c.app.opts.Clock()
 	day := c.day.Load()
-	if day != 0 && day != catalogDay(now) {
+	if day != 0 && day != catalogDay(c.app.opts.Clock()) {
 		c.registered.Add(1)
 	}
 	if c.current() || day == 0 && !slices.ContainsFunc(c.app.allModules(), func(m *module) bool {
@@ -254,14 +249,14 @@ func (c *catalog) refresh(ctx context.Context) {
 	defer c.app.engine.End()
 	own, cancel := context.WithTimeout(ctx, c.app.opts.CommitTimeout)
 	defer cancel()
-	if err := c.announce(own, now); err != nil && ctx.Err() == nil {
+	if err := c.announce(own); err != nil && ctx.Err() == nil {
 		c.app.report(nil, c.app.newCall(ctx, "", ""), &Error{Code: storeCode(err), Phase: "expire", Err: err})
 	}
 }
 
 // load loads the list.
-func (c *catalog) load(ctx context.Context, now time.Time) (*catalogRecord, store.Revision, error) {
-	recs, err := c.store.Load(ctx, now, []store.Read{{Key: keyspace.Modules}})
+func (c *catalog) load(ctx context.Context) (*catalogRecord, store.Revision, error) {
+	recs, err := c.store.Load(ctx, []store.Read{{Key: keyspace.Modules}})
 	switch {
 	case err != nil:
 		return nil, 0, err
@@ -288,7 +283,19 @@ func (c *catalog) know(list *catalogRecord) {
 	}
 }
 
-// read returns the list as it is stored; nil if there is none.
+// latest returns the list as it is stored; nil if there is none.
+func (c *catalog) latest(ctx context.Context) (*catalogRecord, error) {
+	if list := c.known.Load(); list != nil {
+		return list, nil
+	}
+	list, _, err := c.load(ctx)
+	if err == nil && list == nil {
+		c.know(&catalogRecord{})
+	}
+	return list, err
+}
+
+// read is latest for a caller whom Close does not wait for.
 func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
 	if list := c.known.Load(); list != nil {
 		return list, nil
@@ -299,12 +306,9 @@ func (c *catalog) read(ctx context.Context) (*catalogRecord, error) {
 	defer c.app.engine.End()
 	ctx, cancel := context.WithTimeout(ctx, c.app.opts.MaxWait)
 	defer cancel()
-	list, _, err := c.load(ctx, c.app.opts.Clock())
+	list, err := c.latest(ctx)
 	if err != nil && !errors.Is(err, ErrCorrupt) {
 		err = &Error{Code: storeCode(err), Phase: "load", Err: err}
-	}
-	if err == nil && list == nil {
-		c.know(&catalogRecord{})
 	}
 	return list, err
 }
@@ -331,8 +335,8 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 		return err
 	}
 	keys := c.app.foreignStates(list, id, rec)
-	// Nothing new can be stored for the session. So a round can lose only against
-	// the end of a change that was under way.
+	// Nothing new can be stored for the session. So a round can fail only
+	// because of a change that was under way.
 	for range 10 {
 		if len(keys) == 0 {
 			return nil
@@ -344,8 +348,9 @@ func (c *catalog) deleteForeign(ctx context.Context, id string, rec *sessionReco
 	return &Error{Code: ErrUnavailable, Err: errors.New("other programs kept changing the session's states in their modules")}
 }
 
-// deleteRecords deletes records, whatever they hold, and returns the keys of
-// those that were changed meanwhile.
+// deleteRecords deletes records, whatever their content is, and returns the keys
+// of those that were changed meanwhile. It leaves expired records to the sweep:
+// another program may run OnExpire for them.
 func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []string, err error) {
 	if !c.app.engine.Begin() {
 		return nil, store.ErrClosed
@@ -358,14 +363,14 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 	for i, key := range keys {
 		reads[i].Key = key
 	}
-	recs, err := s.Load(ctx, now, reads)
+	recs, err := s.Load(ctx, reads)
 	if err != nil || len(recs) != len(keys) {
 		return nil, cmp.Or(err, sweep.ErrSilent)
 	}
 	var groups []store.Group
 	var of []string
 	for _, rec := range recs {
-		if rec.Revision != 0 {
+		if rec.Revision != 0 && !rec.Expired(now) {
 			groups = append(groups, store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}})
 			of = append(of, rec.Key)
 		}
@@ -373,7 +378,7 @@ func (c *catalog) deleteRecords(ctx context.Context, keys []string) (again []str
 	if len(groups) == 0 {
 		return nil, nil
 	}
-	res := s.Commit(ctx, now, groups)
+	res := s.Commit(ctx, groups)
 	if len(res) != len(groups) {
 		return nil, sweep.ErrSilent
 	}

@@ -1,11 +1,9 @@
 package stay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"log/slog"
-	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/sweep"
@@ -20,15 +18,13 @@ func (m *module) installHooks(k *engine.Kind) {
 		}
 	}
 	switch {
-	case m.expired == nil:
-	case k.Backend == nil:
+	case k.Backend == nil && m.expired != nil:
 		k.Idle = func(key string, v *engine.Version) {
 			m.runHook(m.app.engine.Context(), "onExpire", key, v.Value, m.expired)
 		}
-	case k.Backend.Features().SoleOwner: // on other stores memory is not enough: see makeWay
-		k.SetAside = func(ctx context.Context, rec *store.Record) error {
-			return sweep.SetAside(ctx, m.catalog.store, m.app.opts.Clock(), rec)
-		}
+	case k.Backend == nil:
+	case m.expired != nil, m.expiry > 0 && !k.Backend.Features().SoleOwner: // another program may have the hook
+		k.SetAside = m.setAside
 	}
 }
 
@@ -156,7 +152,7 @@ func (m *module) warnBoth(key string) {
 	})
 }
 
-// bring returns the user's state after it has adopted the guest's; none if the
+// bring returns the user's state after it has adopted the guest's; nil if the
 // two together are too large.
 func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	s := m.schema
@@ -173,58 +169,14 @@ func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	return engine.Result{Value: v}, nil
 }
 
-// makeWay sets aside expired records under the keys that the groups create, if
-// OnExpire has to get them. On a store with other owners the engine cannot do
-// that when it loads a state: another process may have made a record that has
-// expired since, while memory still knows the key to be absent.
-func (c *catalog) makeWay(ctx context.Context, now time.Time, groups []store.Group) error {
-	if c.backend.Features().SoleOwner {
-		return nil
-	}
-	var reads []store.Read
-	for _, g := range groups {
-		for _, w := range g {
-			if w.Op == store.Put && w.Base == 0 && c.mayFollow(w.Key) {
-				reads = append(reads, store.Read{Key: w.Key})
-			}
+// setAside sets an expired record aside if some program runs OnExpire for the
+// module's states, and reports whether it did.
+func (m *module) setAside(ctx context.Context, rec *store.Record) (did bool, err error) {
+	if m.expired == nil {
+		list, err := m.catalog.latest(ctx)
+		if err != nil || !m.app.hookElsewhere(list, rec.Key) {
+			return false, err
 		}
 	}
-	if len(reads) == 0 {
-		return nil
-	}
-	recs, err := c.store.Load(ctx, time.UnixMilli(0), reads) // at that time nothing had expired
-	if err != nil || len(recs) != len(reads) {
-		return cmp.Or(err, sweep.ErrSilent)
-	}
-	var expired []*store.Record
-	for i := range recs {
-		rec := &recs[i]
-		if rec.Revision == 0 || !rec.Expired(now) {
-			continue
-		}
-		heard, err := c.heard(ctx, now, rec.Key)
-		if err != nil {
-			return err
-		}
-		if heard {
-			expired = append(expired, rec)
-		}
-	}
-	return sweep.SetAside(ctx, c.store, now, expired...)
-}
-
-// mayFollow reports whether an expired record may be under the key of a state
-// that is created, so that OnExpire has to get it.
-func (c *catalog) mayFollow(key string) bool {
-	m, _, _ := c.app.stateOf(key)
-	return m != nil && (m.expired != nil || m.expiry > 0)
-}
-
-// heard reports whether some program runs OnExpire for the state with this key.
-func (c *catalog) heard(ctx context.Context, now time.Time, key string) (bool, error) {
-	if m, _, _ := c.app.stateOf(key); m.expired != nil {
-		return true, nil
-	}
-	list, _, err := c.load(ctx, now)
-	return c.app.hookElsewhere(list, key), err
+	return true, sweep.SetAside(ctx, m.catalog.store, rec)
 }

@@ -194,7 +194,7 @@ func (m *module) checkStrategy() {
 		m.refuse("no field is tagged stay:\"key\": tag the fields that the key function reads")
 	case !m.key.calls:
 		if key := m.key.key(nil, m.schema.Initial()); key != "" {
-			m.refuse("the key of the initial state is not empty, so nobody could begin as a guest: return \"\" for it")
+			m.refuse("the key of the initial state is not empty, so no session could begin as a guest: return \"\" for it")
 		}
 	}
 	if m.pageReset && (m.scope == scopeGlobal || m.key != nil && m.key.calls) {
@@ -214,6 +214,8 @@ func (m *module) checkStore() {
 		m.refuse("Store has no effect on a state that is not stored: remove it, or set Persist")
 	case !m.store.Features().Groups:
 		m.refuse("its store has no atomic groups (Features.Groups), which expiry needs: use one that has them")
+	case m.app.opts.refuses(m.store.Features()) != "":
+		m.refuse("its store " + m.app.opts.refuses(m.store.Features()))
 	case m.scope == scopeUser || m.scope == scopeKey:
 		m.refuse("its states are written in one group with the session's record, which is in the App's store: remove Store")
 	}

@@ -163,7 +163,7 @@ func (a *registry) allModules() []*module {
 // A renaming is a former name of a module and the present one.
 type renaming struct{ former, now string }
 
-// allRenamed returns all of them; the list must not be changed.
+// allRenamed returns all renamings; the list must not be changed.
 func (a *registry) allRenamed() []renaming {
 	a.mu.RLock()
 	defer a.mu.RUnlock()
@@ -311,8 +311,8 @@ func (m *module) keyedScope() bool { return m.scope == scopeUser || m.scope == s
 
 // keyed returns the target of a key, or the guest's of the session if the key
 // is "". Each change of the key and of the user begins a new guest, so that a
-// guest whose state was adopted, or is somebody else's, is out of reach from
-// that moment on.
+// guest whose state was adopted, or belongs to another user, is out of reach
+// from then on.
 func (m *module) keyed(key, id string, moves uint32) target {
 	if key != "" {
 		return target{kind: m.kind, id: key, key: key}

@@ -172,7 +172,7 @@ func (m *module) decode(version int, value []byte) (any, *schema.Extra, error) {
 }
 
 // warnStray logs, once for each field, that records have it under a name that
-// it does not have any more: the stored value is kept, but not read.
+// it no longer has: the stored value is kept, but not read.
 func (m *module) warnStray(s schema.Stray) {
 	if _, told := m.strays.LoadOrStore(s.Field, true); told {
 		return

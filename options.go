@@ -78,6 +78,12 @@ type Options struct {
 	// StickySessions says that all requests of a session reach the same
 	// process, which allows GuestMemory on a store without a sole owner.
 	StickySessions bool
+	// StaleReads accepts stores whose reads may miss what was stored up to this
+	// long before (store.Features.StaleReads); the default, 0, accepts none. For
+	// that long, a browser that reaches another process may not see its own
+	// change, and a session that was ended there is still read. No change is
+	// lost.
+	StaleReads time.Duration
 	// KeepCookieOnKeyChange leaves the session's cookie as it is when a state's
 	// key changes, as at a login. The default, a new cookie and the old one
 	// refused, keeps an attacker who has planted or learnt a cookie from becoming
@@ -152,6 +158,9 @@ func (o *Options) withDefaults() Options {
 	atLeast("IdleTimeout", out.IdleTimeout, 2*time.Second)
 	atLeast("MaxWait", out.MaxWait, time.Millisecond)
 	atLeast("CommitTimeout", out.CommitTimeout, time.Millisecond)
+	if out.StaleReads < 0 {
+		panic("stay.New: Options.StaleReads is negative: leave it 0 to accept no stale reads")
+	}
 	if out.MaxState > math.MaxInt32 {
 		panic(fmt.Sprintf("stay.New: Options.MaxState is %d: set at most %d bytes", out.MaxState, math.MaxInt32))
 	}
@@ -169,6 +178,17 @@ func atLeast(name string, d, least time.Duration) {
 	if d < least {
 		panic(fmt.Sprintf("stay.New: Options.%s is %v, at least %v is needed: is the unit missing, as in 10*time.Second?", name, d, least))
 	}
+}
+
+// refuses says why the options do not accept a store; "" if they do.
+func (o *Options) refuses(f store.Features) string {
+	switch {
+	case f.MaxValue > 0 && o.MaxState > f.MaxValue:
+		return fmt.Sprintf("takes values of at most %d bytes (Features.MaxValue), but Options.MaxState is %d: set MaxState to %[1]d or less, or use a store that takes larger values", f.MaxValue, o.MaxState)
+	case f.StaleReads > o.StaleReads:
+		return fmt.Sprintf("may miss in a read what was stored up to %v before (Features.StaleReads), but Options.StaleReads is %v: use a store whose reads miss nothing, or accept that by setting StaleReads to %[1]v", f.StaleReads, o.StaleReads)
+	}
+	return ""
 }
 
 // guests sets the defaults that depend on the store.

@@ -70,7 +70,7 @@ func SessionFrom(ctx context.Context) *Session {
 	return s
 }
 
-// withoutSessionKey finds the App, in development, of a handler that stands
+// withoutSessionKey finds, in development, the App of a handler that stands
 // outside of web.Sessions.
 type withoutSessionKey struct{}
 
@@ -103,8 +103,8 @@ func (c *sessionContext) Value(key any) any {
 // safe to store and to log, and the key of the session's states. It stays the
 // same when the session is renewed, logged in and logged out.
 //
-// It is "" if the cookie is not valid any more, because the session has ended
-// or has a newer cookie, and if that cannot be found out: only the valid cookie
+// It is "" if the cookie is no longer valid, because the session has ended or
+// has a newer cookie, and if that cannot be found out: only the valid cookie
 // gives access to what a program keeps under the ID. Check for "" before you
 // keep something.
 //
@@ -163,9 +163,9 @@ func (s *Session) LastSeen() time.Time {
 	return time.Time{}
 }
 
-// Expires is when the session ends if it is not used any more. It is the zero
-// time for a session that is not stored or has ended, and if its record cannot
-// be read.
+// Expires is when the session ends if it is no longer used. It is the zero time
+// for a session that is not stored or has ended, and if its record cannot be
+// read.
 func (s *Session) Expires() time.Time {
 	if rec, _ := s.look(); rec != nil {
 		return rec.ends()
@@ -173,28 +173,30 @@ func (s *Session) Expires() time.Time {
 	return time.Time{}
 }
 
-// LoggedIn is when the user logged in; the zero time for a guest, for a session
-// that has ended, if its record cannot be read, and if a program has stored the
-// login that did not keep the time yet.
+// LoggedIn is when the user logged in. It is the zero time for a guest, for a
+// session that has ended, if its record cannot be read, and if an older
+// program, which did not store the time, has stored the login.
 func (s *Session) LoggedIn() time.Time {
 	rec, _ := s.look()
 	return timeOf(rec.past().LoggedIn)
 }
 
 // Confirmed is when the user last proved who they are: at the login, or at
-// [Session.Confirm] if that was later. Otherwise it is as LoggedIn. Before
-// something important, ask for the password again if it is too long ago.
+// [Session.Confirm] if that was later. If neither is known it is the zero time,
+// as with LoggedIn. Before something important, ask for the password again if
+// it is too long ago.
 func (s *Session) Confirmed() time.Time {
 	rec, _ := s.look()
 	past := rec.past()
 	return timeOf(max(past.LoggedIn, past.Confirmed))
 }
 
-// Device is what the browser says it is, for people who look for their sessions
-// in a list: its header User-Agent, at most 200 bytes of it, as package web has
-// stored it with the session and at each login, renewal and slide since. Anybody
-// can send any text: show it, and decide nothing by it. It is "" where nothing is
-// stored, and as User.
+// Device is the browser's description of itself, for people who look for their
+// sessions in a list: at most 200 bytes of its header User-Agent, which package
+// web stores with the session and again at each login, renewal and slide.
+// Clients can send any text: show it, but decide nothing by it. It is "" if
+// nothing is stored, for a session that has ended, and if its record cannot be
+// read.
 func (s *Session) Device() string {
 	if rec, _ := s.look(); rec != nil {
 		return rec.device.String()
@@ -213,10 +215,10 @@ func timeOf(ms int64) time.Time {
 // A LoginOption says how long a login lasts. See [For] and [UntilBrowserCloses].
 type LoginOption func(*loginTerms)
 
-// For has a login last that long, however little or much the session is used, in
-// place of Options.IdleTimeout and Lifetime: 30 days to remember somebody, an hour
-// for an office. Then the session ends. The next Login replaces it. Below two
-// seconds it is a mistake, and the Login is ErrInternal.
+// For makes a login last that long, however little or much the session is used,
+// in place of Options.IdleTimeout and Lifetime: 30 days to remember a user, an
+// hour for an office. Then the session ends. The next Login replaces it. Below
+// two seconds it is a mistake, and the Login is ErrInternal.
 //
 // States of the session itself that were stored before the login end with
 // Options.Lifetime at first, and with the session once they are changed; those
@@ -225,10 +227,10 @@ func For(d time.Duration) LoginOption {
 	return func(t *loginTerms) { t.lasts, t.wrong = d, d < 2*time.Second }
 }
 
-// UntilBrowserCloses has the browser forget the cookie when it is closed, as on a
-// computer that others use too. Many browsers keep such cookies if they open the
-// tabs of the last time again, so the session also ends as every session does, or
-// as [For] says. It holds until the next Login or Logout.
+// UntilBrowserCloses makes the browser forget the cookie when it is closed, as
+// on a computer that others use too. Many browsers keep such cookies if they
+// open the tabs of the last time again, so the session also ends like every
+// session, or when [For] says. The option holds until the next Login or Logout.
 func UntilBrowserCloses() LoginOption { return func(t *loginTerms) { t.closes = true } }
 
 // look calls look of the presence; a nil Session has no record.
@@ -252,15 +254,17 @@ func (s *Session) look() (rec *sessionRecord, created time.Time) {
 // The login lasts as long as the session, unless the options say otherwise: see
 // [For] and [UntilBrowserCloses].
 //
-// Check the password before; Stay does not know users. An empty user, and one
-// of more than 512 bytes, is ErrInvalid. Login fails with ErrInternal when the
-// response's header was already written or the session is one of [App.Sessions],
-// with the error of an Adopt that refuses, and with ErrNested inside a change of
-// state. If it fails, nothing has changed, but after ErrUnknown.
+// Check the password before; Stay does not know users. An empty user, or one of
+// more than 512 bytes, is ErrInvalid. Login fails with ErrInternal when the
+// response's header was already written or the session is one of
+// [App.Sessions], with the error of an Adopt that refuses, and with ErrNested
+// inside a change of state. If it fails, nothing has changed, except perhaps
+// after ErrUnknown.
 //
-// A session that was ended, renewed or revoked before the request used it keeps
-// nobody out: the login begins a new one, without the states of the old. Login
-// fails with ErrEnded if that happened after the request had used the session.
+// A session that was ended, renewed or revoked before the request used it does
+// not prevent a login: the login begins a new one, without the states of the
+// old. Login fails with ErrEnded if that happened after the request had used
+// the session.
 //
 // The same login once more, as after a double click, comes with the cookie that
 // the first has replaced. It joins the first: the browser gets that one's cookie.
@@ -289,8 +293,8 @@ func (s *Session) Login(ctx context.Context, user string, opts ...LoginOption) e
 // Logout detaches the session from its user and gives it a new cookie, by the
 // rules of [Session.Login]. The user's states stay in the store. All PerUser
 // modules go on with the initial state, and so do WithKey and ResolveKey
-// modules that have no key. Logging out a guest does nothing. Through a session
-// of [App.Sessions] the cookie stays, and becomes a guest's.
+// modules that have no key. Logging out a guest does nothing. If the session is
+// one of [App.Sessions], the cookie stays, and becomes a guest's.
 func (s *Session) Logout(ctx context.Context) error {
 	return s.observer().change(ctx, "logout", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
@@ -300,7 +304,7 @@ func (s *Session) Logout(ctx context.Context) error {
 	})
 }
 
-// Renew gives the session a new cookie and refuses the old one from now on.
+// Renew gives the session a new cookie and refuses the old one from then on.
 // Call it whenever the rights of a session change. The state stays. It fails
 // with ErrEnded when the session was ended or renewed meanwhile, with
 // ErrInternal when the response's header was already written or the session is
@@ -314,9 +318,9 @@ func (s *Session) Renew(ctx context.Context) error {
 	})
 }
 
-// Confirm notes that the user has proved once more who they are, which is up to
-// the program, as before a Login: [Session.Confirmed] says when. The session gets
-// a new cookie, as by [Session.Renew], whose rules hold. For a guest it is
+// Confirm notes that the user has proved once more who they are. The program
+// checks that, as before a Login; [Session.Confirmed] returns the time. The
+// session gets a new cookie by the rules of [Session.Renew]. For a guest it is
 // ErrDenied.
 func (s *Session) Confirm(ctx context.Context) error {
 	return s.observer().change(ctx, "confirm", func(ctx context.Context) error {
@@ -332,8 +336,9 @@ func (s *Session) Confirm(ctx context.Context) error {
 // cleared, if s is the session of its request and the response's header is not
 // written yet. A request that is under way may finish on states that exist, but
 // creates none. A state that cannot be deleted before ctx ends is out of reach
-// anyway, and a store with Features.Expire loses it a while later. Destroying a
-// session twice does nothing. It fails with ErrNested inside a change of state.
+// anyway, and is removed from a store with Features.Expire later. Destroying a
+// session twice does nothing. It fails with ErrNested inside a change of state,
+// and with ErrEnded if the browser sends cookies of several sessions.
 func (s *Session) Destroy(ctx context.Context) error {
 	return s.observer().change(ctx, "destroy", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {

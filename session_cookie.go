@@ -11,10 +11,10 @@ import (
 	"github.com/stay-go/stay/internal/signing"
 )
 
-// read returns what the browser's cookie says, nil if it has none that is good.
-// Of several with our name the one that is good counts. If several are good,
-// somebody may have planted one, and nobody can tell which one is the visitor's:
-// v.several is set.
+// read returns the content of the browser's cookie, nil without a valid one. Of
+// several with our name the valid one counts, and of several valid ones of one
+// session the latest. If they are of several sessions, someone may have planted
+// one, and which one is the visitor's is unknown: then it sets v.several.
 func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, err error) {
 	n, foreign := 0, false
 	for value, more := v.token, true; more && value != ""; n++ {
@@ -34,9 +34,13 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 					return nil, err
 				}
 			}
-			if ok && good != nil {
+			switch {
+			case !ok:
+			case good == nil:
+				good = t
+			case t.Key != good.Key:
 				v.several = true
-			} else if ok {
+			case later(t, good):
 				good = t
 			}
 		}
@@ -44,13 +48,18 @@ func (v *visit) read(ctx context.Context, now time.Time) (good *signing.Token, e
 	v.several = v.several || n > access.MaxCookies
 	if v.several && v.ss.severalSent.CompareAndSwap(false, true) {
 		v.ss.app.logger().Warn("stay: a browser has sent several session cookies that are valid, or very many, so none of them counts: " +
-			"if programs with the same keys run on one host or below one domain, give each a cookie name of its own with web.Options.Cookie; " +
-			"if not, somebody plants cookies, which https prevents")
+			"if programs with the same keys run on one host or below one domain, give each its own cookie name with web.Options.Cookie; " +
+			"if not, someone plants cookies, which https prevents")
 	}
 	if foreign && good == nil && !v.several {
 		v.ss.reportForeign()
 	}
 	return good, nil
+}
+
+// later reports whether the session's cookie t was issued after u.
+func later(t, u *signing.Token) bool {
+	return t.Gen > u.Gen || t.Gen == u.Gen && t.IdleEnd.After(u.IdleEnd)
 }
 
 // reportForeign logs, once, that a browser has a cookie that another program may
@@ -60,13 +69,13 @@ func (ss *sessions) reportForeign() {
 		return
 	}
 	ss.app.logger().Warn("stay: a browser has sent a session cookie that was signed with another key, so it begins a new session: " +
-		"if another program runs on this host, on any port or path, give each a cookie name of its own with web.Options.Cookie; " +
+		"if another program runs on this host, on any port or path, give each its own cookie name with web.Options.Cookie; " +
 		"if processes serve the same site, give them one store or the same web.Options.Keys; " +
 		"after a change of the store or of the keys this is expected")
 }
 
 // outlives reports whether the session goes on although its Lifetime is over,
-// since a login has said until when.
+// because a login has set another end.
 func (ss *sessions) outlives(ctx context.Context, key string, now time.Time) (bool, error) {
 	is, _, err := ss.fresh(ctx, key, now)
 	if errors.Is(err, ErrCorrupt) {
@@ -115,15 +124,15 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	if !v.carrier.Open() {
 		return false, headerSent()
 	}
-	return true, v.follow(ctx, v.gen, rec)
+	return true, v.follow(ctx, v.gen, nil, rec)
 }
 
-// anew has a login go on with a new session in place of one that is over: the
-// program has just made sure who it is, so the visitor need not wait until the
-// old cookie is forgotten. The browser gets its cookie with the login, so if that
-// fails, it keeps the one that it has. A session that this request has used
-// before, and somebody else has ended or renewed meanwhile, stays over: what the
-// request has read and changed belongs to it.
+// anew begins a new session for a login in place of one that is over: the
+// program has just checked who the visitor is, so the visitor need not wait
+// until the old cookie is forgotten. The browser gets the cookie with the
+// login, so if that fails, it keeps the old cookie. A session that this request
+// has used before, and that another request has ended or renewed meanwhile,
+// stays over: what the request has read and changed belongs to it.
 func (v *visit) anew(now time.Time) bool {
 	if v.several || v.carried && !v.destroyed {
 		return false
@@ -141,7 +150,7 @@ func (v *visit) setUser(ctx context.Context, user string, terms loginTerms) erro
 	v.lock()
 	defer v.unlock()
 	if v.begins {
-		v.begins, v.gone = false, true // nobody knows of the session that began
+		v.begins, v.gone = false, true // no client knows the session that began
 	}
 	return err
 }
@@ -197,6 +206,7 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 			}
 			rec.event().Confirmed = now.UnixMilli()
 		}
+		rec.describe(v.carrier)
 		rec.Gen++
 		rec.event().Renewed = now.UnixMilli()
 		rec.Expires = max(rec.Expires, v.idleEnd.UnixMilli())
@@ -206,11 +216,11 @@ func (v *visit) tryRenew(ctx context.Context, confirms bool) (unsigned, err erro
 	if err != nil {
 		return nil, err
 	}
-	return v.follow(ctx, v.gen, rec), nil
+	return v.follow(ctx, v.gen, nil, rec), nil
 }
 
 func nobodyToConfirm() error {
-	return &Error{Code: ErrDenied, Phase: "resolve", Message: "nobody is logged in"}
+	return &Error{Code: ErrDenied, Phase: "resolve", Message: "no user is logged in"}
 }
 
 // takesCookie fails if the response's header was written.
@@ -221,10 +231,10 @@ func (v *visit) takesCookie(bool) error {
 	return nil
 }
 
-func (v *visit) follow(ctx context.Context, gen uint32, rec *sessionRecord) error {
+func (v *visit) follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error {
 	v.changes()
-	past := rec.past()
-	if v.gen != gen || rec.Gen == gen && past.Until == 0 && !past.Closes {
+	ends := before.hasTerms() && v.carrier.Open() // the browser's cookie stays good without a new one
+	if v.gen != gen || rec.Gen == gen && !rec.hasTerms() && !ends {
 		return nil
 	}
 	v.gen, v.carried, v.begins = rec.Gen, true, false
@@ -258,9 +268,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 					return nil, ended()
 				}
 				if rec != nil && v.ss.dueToSlide(rec, now) {
-					if text := deviceOf(v.carrier); text != "" {
-						rec.device = newDevice(text)
-					}
+					rec.describe(v.carrier)
 					v.ss.slide(rec, now)
 				}
 				return rec, nil
@@ -286,9 +294,9 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 	return is, nil
 }
 
-// due reports whether the session is to slide. late says that its cookie is good
-// for longer than it would be if it did: by a clock that was ahead, or another
-// IdleTimeout.
+// due reports whether the session is to slide. late says that its cookie is
+// valid for longer than a new one would be: because of a clock that was ahead,
+// or another IdleTimeout.
 func (v *visit) due(rec *sessionRecord, now time.Time) (due, late bool) {
 	if rec.past().Until != 0 {
 		return v.ss.dueToSlide(rec, now) || v.idleEnd.Before(rec.ends().Truncate(time.Second)), false
@@ -332,8 +340,16 @@ func headerSent() error {
 	return &Error{Code: ErrInternal, Phase: "resolve", Err: errHeaderSent}
 }
 
-// deviceOf returns what the browser of a response says it is; "" if it does not,
-// or if there is none.
+// describe stores the description that the browser of a response gives of
+// itself. Without one, or without a browser, the record keeps what it has.
+func (r *sessionRecord) describe(c access.Carrier) {
+	if text := deviceOf(c); text != "" {
+		r.device = newDevice(text)
+	}
+}
+
+// deviceOf returns the description that the browser of a response gives of
+// itself; "" without a description or a browser.
 func deviceOf(c access.Carrier) string {
 	if d, ok := c.(access.Describer); ok {
 		return d.Device()
@@ -341,7 +357,7 @@ func deviceOf(c access.Carrier) string {
 	return ""
 }
 
-// A described carrier carries nothing, and knows what the browser is.
+// A described carrier carries no cookie, and knows the browser's description.
 type described string
 
 func (described) Issue(string, time.Time) bool { return false }

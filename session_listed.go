@@ -3,7 +3,6 @@ package stay
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -163,7 +162,7 @@ func (l *listing) destroy(ctx context.Context) error {
 	return err
 }
 
-// begun makes a record for the session, whose own was deleted.
+// begun makes a record for the session, whose record was deleted.
 func (l *listing) begun(now time.Time) *sessionRecord {
 	rec := l.ss.record(l.created, time.Time{}, now)
 	rec.Gen = l.gen
@@ -177,7 +176,7 @@ func (l *listing) takesCookie(keeps bool) error {
 	return &Error{Code: ErrInternal, Phase: "resolve", KeyHash: keyHash(l.key), Err: errNoBrowser}
 }
 
-func (l *listing) follow(_ context.Context, _ uint32, rec *sessionRecord) error {
+func (l *listing) follow(_ context.Context, _ uint32, _, rec *sessionRecord) error {
 	l.rec = rec
 	return nil
 }
@@ -196,31 +195,30 @@ func (*listing) join(context.Context, string, time.Time) (bool, error) { return 
 func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, error) bool) {
 	err := ss.each(ctx, keyspace.Sessions, after, func(ids []string, recs []store.Record, now time.Time) (more bool, err error) {
 		read := make([]*sessionRecord, len(ids))
-		users := map[string]*userRecord{}
+		var names []string
 		for i := range recs {
 			if read[i] = ss.stored(&recs[i]); read[i].user() != "" {
-				users[read[i].user()] = nil
+				names = append(names, read[i].user())
 			}
 		}
-		names := slices.Sorted(maps.Keys(users))
+		slices.Sort(names)
+		names = slices.Compact(names)
 		told, err := ss.load(ctx, keyspace.Users, names, now)
 		if err != nil {
 			return false, err
 		}
+		users := map[string]*userRecord{}
 		for i, name := range names {
-			users[name] = storedUser(&told[i])
+			if told[i].Revision != 0 {
+				users[name] = storedUser(&told[i])
+			}
 		}
 		for i, rec := range read {
-			var failed error
-			switch u := users[rec.user()]; {
-			case recs[i].Revision == 0:
-				continue // it has gone since it was listed
-			case rec == nil:
-				failed = ss.unreadable("session", ids[i])
-			case rec.past().Ended != 0 || rec.user() != "" && (u == nil || u.Epoch != rec.past().Epoch):
-				continue
+			if recs[i].Revision == 0 {
+				continue // it was removed after it was listed
 			}
-			if over, _ := rec.over(now); over {
+			over, failed := ss.isOver(ids[i], rec, users, now)
+			if over {
 				continue
 			}
 			if !yield(ss.listed(ids[i], rec), failed) {
@@ -232,6 +230,26 @@ func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, 
 	if err != nil {
 		yield(nil, err)
 	}
+}
+
+// isOver reports whether a session that is listed is over, by its record and that
+// of its user. An error means that one of them cannot be read: users has nil for
+// a user's, and no entry for one that is not stored.
+func (ss *sessions) isOver(id string, rec *sessionRecord, users map[string]*userRecord, now time.Time) (bool, error) {
+	if rec == nil {
+		return false, ss.unreadable("session", id)
+	}
+	if over, _ := rec.over(now); over || rec.past().Ended != 0 {
+		return true, nil
+	}
+	if rec.user() == "" {
+		return false, nil
+	}
+	u, ok := users[rec.user()]
+	if ok && u == nil {
+		return false, ss.unreadable("list of a user's sessions", rec.user())
+	}
+	return !ok || u.Epoch != rec.past().Epoch, nil
 }
 
 // allUsers is App.Users.
@@ -270,9 +288,9 @@ func (ss *sessions) unreadable(what, key string) error {
 const listPage = 100
 
 // each calls use with the records whose keys begin with a prefix and come after
-// the name given, page by page, until use returns false. Names are keys without
-// the prefix. Lists do not pass through memory, which is for what is in use: what
-// was acknowledged of these records is in the store.
+// the given name, page by page, until use returns false. Names are keys without
+// the prefix. Lists do not load records into memory, which is for records in
+// use: the acknowledged changes of these records are in the store.
 func (ss *sessions) each(ctx context.Context, prefix, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
 	for {
 		now := ss.app.opts.Clock()
@@ -316,7 +334,8 @@ func (ss *sessions) list(ctx context.Context, prefix, after string, now time.Tim
 	return names, nil
 }
 
-// load returns the records with these names, as they are stored.
+// load returns the records with these names, as they are stored; expired ones
+// count as absent.
 func (ss *sessions) load(ctx context.Context, prefix string, names []string, now time.Time) ([]store.Record, error) {
 	if len(names) == 0 {
 		return nil, nil
@@ -329,12 +348,17 @@ func (ss *sessions) load(ctx context.Context, prefix string, names []string, now
 	for i, name := range names {
 		reads[i].Key = prefix + name
 	}
-	recs, err := ss.kind.Backend.Store().Load(ctx, now, reads)
+	recs, err := ss.kind.Backend.Store().Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errors.New("the store did not answer every read")
 	}
 	if err != nil {
 		return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
+	}
+	for i := range recs {
+		if recs[i].Expired(now) {
+			recs[i] = store.Record{Key: recs[i].Key}
+		}
 	}
 	return recs, nil
 }
@@ -347,8 +371,8 @@ func (ss *sessions) revoke(ctx context.Context, user string) error {
 		return nestedError("")
 	}
 	ref := engine.Ref{Kind: ss.users, Key: user, Now: ss.app.opts.Clock()}
-	// Another process may have logged the user in although memory has nothing to
-	// revoke.
+	// Another process may have logged the user in, although memory has nothing
+	// to revoke.
 	if err := ss.app.sync(ctx, ref); err != nil {
 		return ss.error(err, user)
 	}

@@ -53,7 +53,7 @@ func (ss *sessions) trySetUser(ctx context.Context, s bearer, user string, terms
 	if again || err != nil {
 		return again, err
 	}
-	ss.moved(ctx, s, l.gen, l.rec)
+	ss.moved(ctx, s, &l.seen, l.rec)
 	for _, c := range l.moves {
 		if c.tooLarge {
 			c.m.reportTooLarge(c.to, "")
@@ -245,7 +245,7 @@ func (l *login) parts(ctx context.Context, now time.Time) ([]engine.Ref, error) 
 }
 
 // leaveToOthers finds the modules that other programs on the store register and
-// this one does not: the guest's states of those modules wait for these
+// this one does not: the guest's states of those modules wait for those
 // programs.
 func (l *login) leaveToOthers(ctx context.Context) error {
 	c := l.ss.app.catalog
@@ -344,14 +344,14 @@ func (l *login) begin(rec *sessionRecord, now time.Time) {
 	terms, opts := l.terms, &l.ss.app.opts
 	lives := time.UnixMilli(rec.Created).Add(opts.Lifetime).After(now)
 	if !lives && terms.lasts == 0 {
-		terms.lasts = opts.IdleTimeout // only the login before has kept the session
+		terms.lasts = opts.IdleTimeout // only the previous login has kept the session alive
 	}
 	rec.login(l.user, terms, now)
 	l.ss.slide(rec, now)
-	if rec.Gen == l.gen { // the old cookie stays good
+	if rec.Gen == l.gen { // the old cookie stays valid
 		rec.Expires = max(rec.Expires, l.idleEnd.UnixMilli())
 	}
-	if !lives { // a session that is logged out goes on until its answer has come
+	if !lives { // a session that is logged out goes on until the response is sent
 		rec.Expires = max(rec.Expires, now.Add(grace).UnixMilli())
 	}
 }

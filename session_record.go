@@ -24,8 +24,8 @@ type sessionRecord struct {
 	events *sessionEvents // nil: nothing has happened to it
 }
 
-// A device is what a browser says it is. Many say the same, so sessions share the
-// text, and a record has one word for it.
+// A device is a browser's description of itself. Many are equal, so sessions
+// share the text, and a record has one word for it.
 type device struct{ text unique.Handle[string] }
 
 func newDevice(text string) (d device) {
@@ -50,8 +50,8 @@ type sessionLife struct {
 	Expires int64  `json:"expires"`
 }
 
-// sessionEvents has what logins, logouts, renewals and the end have set. Most
-// sessions in memory have had none of them.
+// sessionEvents has the values that logins, logouts, renewals and the end set.
+// Most sessions in memory have had none of these events.
 type sessionEvents struct {
 	Renewed int64 `json:"renewed,omitempty"`
 	Ended   int64 `json:"ended,omitempty"` // then the record is a tombstone
@@ -62,9 +62,9 @@ type sessionEvents struct {
 	Left   uint32 `json:"left,omitempty"`   // how often User changed from one user to another or to none
 	Login  uint32 `json:"login,omitempty"`  // the generation that the last login has begun
 
-	LoggedIn  int64 `json:"loggedIn,omitempty"`  // when the login was; 0 also if an older program has made it
-	Confirmed int64 `json:"confirmed,omitempty"` // when Session.Confirm was called last since
-	Until     int64 `json:"until,omitempty"`     // when the login ends and the session with it, by For; 0 = as every session
+	LoggedIn  int64 `json:"loggedIn,omitempty"`  // time of the login; 0 also if an older program has stored it
+	Confirmed int64 `json:"confirmed,omitempty"` // time of the last Session.Confirm after that
+	Until     int64 `json:"until,omitempty"`     // when For ends the login and the session with it; 0 = like every session
 	Before    int64 `json:"before,omitempty"`    // Expires before that
 	Closes    bool  `json:"closes,omitempty"`    // the cookie ends with the browser
 
@@ -74,7 +74,7 @@ type sessionEvents struct {
 }
 
 // An attachment ties a session to a key. If Attached is false there is no key,
-// whatever the initial state's key is.
+// even if the initial state has one.
 type attachment struct {
 	Attached bool         `json:"attached,omitempty"`
 	Key      []byte       `json:"key,omitempty"`
@@ -113,7 +113,7 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// rename notes under its present name what the record says of a module by a
+// rename stores under a module's present name what the record has under a
 // former one.
 func (r *sessionRecord) rename(former, now string) {
 	if r.events == nil {
@@ -125,9 +125,9 @@ func (r *sessionRecord) rename(former, now string) {
 	}
 }
 
-// over is what holds where a session has an attachment under a former name, too.
-// One without changes of the key says only that guests wait. A guest may wait
-// under both names; it comes along once.
+// over merges the attachments of a session that has one under a former name,
+// too. One without changes of the key says only that guests wait. A guest may
+// wait under both names; the result has it once.
 func (a attachment) over(former attachment) attachment {
 	waiting := slices.Concat(former.Waiting, a.Waiting)
 	if a.Moves == 0 {
@@ -137,7 +137,7 @@ func (a attachment) over(former attachment) attachment {
 	return a
 }
 
-// storedUser is what a record says of a user; nil if it cannot be read.
+// storedUser returns a user's record; nil if it cannot be read.
 func storedUser(stored *store.Record) *userRecord {
 	var rec userRecord
 	if stored.Version > 1 || json.Unmarshal(stored.Value, &rec) != nil {
@@ -200,7 +200,7 @@ func (r *sessionRecord) memory() int {
 	return bytes
 }
 
-// ends is when the session ends if it is not used any more.
+// ends is when the session ends if it is no longer used.
 func (r *sessionRecord) ends() time.Time {
 	if until := r.past().Until; until != 0 {
 		return time.UnixMilli(until)
@@ -208,18 +208,25 @@ func (r *sessionRecord) ends() time.Time {
 	return time.UnixMilli(r.Expires)
 }
 
-// over reports whether the login has come to its end, and the session with it;
-// if so, since when.
+// over reports whether the login has ended, and the session with it; if so,
+// since when.
 func (r *sessionRecord) over(now time.Time) (is bool, since time.Time) {
 	until := r.past().Until
 	return until != 0 && until <= now.UnixMilli(), time.UnixMilli(until)
 }
 
-// login notes that a user logs in for as long as the terms say; nobody with "".
+// login notes that a user logs in for as long as the terms say; "" means no
+// user.
 func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
 	e := r.event()
 	if e.Until != 0 {
-		r.Expires, e.Until, e.Before = e.Before, 0, 0
+		// A cookie of the first generation counts as valid where there is no record.
+		// If the last login has kept that one, it may last until the login would have
+		// ended, so the record stays as long.
+		if e.Login != 0 {
+			r.Expires = e.Before
+		}
+		e.Until, e.Before = 0, 0
 	}
 	e.User, e.LoggedIn, e.Confirmed, e.Closes = nil, 0, 0, terms.closes
 	if user == "" {
@@ -231,15 +238,21 @@ func (r *sessionRecord) login(user string, terms loginTerms, now time.Time) {
 	}
 }
 
+// hasTerms reports whether a login has said how long it lasts.
+func (r *sessionRecord) hasTerms() bool {
+	past := r.past()
+	return past.Until != 0 || past.Closes
+}
+
 // loginTerms say how long a login lasts; the zero value is as long as every
 // session.
 type loginTerms struct {
-	lasts  time.Duration // 0 = as IdleTimeout and Lifetime say
+	lasts  time.Duration // 0 = IdleTimeout and Lifetime decide
 	closes bool          // the cookie ends with the browser
-	wrong  bool          // For was given what makes no sense
+	wrong  bool          // For has an invalid duration
 }
 
-// user returns who is logged in, "" = nobody.
+// user returns who is logged in, "" = no user.
 func (r *sessionRecord) user() string {
 	if r == nil {
 		return ""

@@ -22,7 +22,7 @@ type sessions struct {
 	users   *engine.Kind
 	limiter limiter
 
-	// What is logged once.
+	// Each of these is logged once.
 	foreignSent, severalSent atomic.Bool
 }
 
@@ -43,10 +43,10 @@ func (ss *sessions) init(app *registry) {
 }
 
 // stored returns the session in a record; nil if it cannot be read. Then the
-// session has the states of a session that nobody has logged in to.
+// session has the states of a session without a login.
 func (ss *sessions) stored(r *store.Record) *sessionRecord {
 	var rec sessionRecord
-	if json.Unmarshal(r.Value, &rec) != nil {
+	if r.Version > 1 || json.Unmarshal(r.Value, &rec) != nil {
 		return nil
 	}
 	ss.rename(&rec)
@@ -68,7 +68,7 @@ func (ss *sessions) record(created, idleEnd, now time.Time) *sessionRecord {
 	return rec
 }
 
-// slide notes that the session is in use. It never shortens a life that an
+// slide notes that the session is in use. It never shortens the time that an
 // earlier IdleTimeout gave: a cookie must not outlive the record that says
 // whether it is still valid.
 func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
@@ -80,7 +80,7 @@ func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 	rec.Expires = max(rec.Expires, ss.endsAt(time.UnixMilli(rec.Created), now).UnixMilli())
 }
 
-// keepsUntil is when states of a session are out of reach, however much it is
+// keepsUntil is when states of a session go out of reach, however much it is
 // used.
 func (ss *sessions) keepsUntil(created time.Time, rec *sessionRecord) time.Time {
 	life := created.Add(ss.app.opts.Lifetime)
@@ -99,8 +99,8 @@ func (ss *sessions) endsAt(created, now time.Time) time.Time {
 	return idle
 }
 
-// get returns the record of a session, which is new, so that it cannot have a
-// record, or which the request has at least begun.
+// get returns the record of a session that is new, so that it cannot have a
+// record, or that the request has at least begun.
 func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now time.Time) (*engine.Version, error) {
 	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, First: begun, Now: now})
 	if err != nil {
@@ -184,7 +184,7 @@ func (ss *sessions) store(ctx context.Context, is *seen) error {
 }
 
 // end ends the session, unless it has ended already. matches says whether the
-// record is still that of the caller's session, idleEnd when its cookie ends,
+// record still belongs to the caller's session, idleEnd when its cookie ends,
 // and begun makes its record if it has none.
 func (ss *sessions) end(ctx context.Context, key string, idleEnd time.Time, begun func(now time.Time) *sessionRecord,
 	matches func(*sessionRecord) (bool, time.Time),
@@ -224,9 +224,8 @@ func (ss *sessions) error(err error, key string) error {
 	return e
 }
 
-// deleteStates removes the states of a session that has ended. Nobody can reach
-// them any more, so a failure is only reported: they are removed with the
-// tombstone.
+// deleteStates removes the states of a session that has ended. They are out of
+// reach, so a failure is only reported: they are removed with the tombstone.
 func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRecord) {
 	for _, c := range ss.app.allCatalogs() {
 		if err := c.deleteForeign(ctx, id, rec); err != nil {
@@ -240,7 +239,7 @@ func (ss *sessions) deleteStates(ctx context.Context, id string, rec *sessionRec
 	for i, st := range states {
 		refs[i] = engine.Ref{Kind: st.kind, Key: st.key}
 	}
-	// Another process may have stored a state that memory takes for absent.
+	// Another process may have stored a state that is absent in memory.
 	errs := ss.app.syncEach(ctx, refs)
 	for i, st := range states {
 		if st.kind.Backend == nil {
@@ -284,7 +283,8 @@ func (o *systemOp) Run(v any, _ *engine.Version) (engine.Result, error) { return
 func (o *systemOp) Committed(context.Context) {}
 
 // begin counts a session that is about to be stored, unless another request has
-// stored it since: then the store refuses this group, and it is made again.
+// stored it since: then the store refuses this group, and the change is tried
+// again.
 func (ss *sessions) begin(session string) error {
 	if v := ss.app.engine.Peek(ss.kind, session); v != nil && v.Revision != 0 {
 		return nil
@@ -301,8 +301,8 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 			return nil, err
 		}
 		rec = is.begun(ss, now)
-	} else if text := deviceOf(is.carrier); text != "" {
-		rec.device = newDevice(text)
+	} else {
+		rec.describe(is.carrier)
 	}
 	// The record must outlive the old cookie, which may be valid for longer than
 	// the present IdleTimeout: without the record the old cookie would count as
@@ -316,11 +316,11 @@ func (ss *sessions) moving(is *seen, now time.Time) (*sessionRecord, error) {
 	return rec, nil
 }
 
-// moved lets the session go on with the new generation of its record. The
-// change is stored by now, so a failure to issue the cookie is only reported.
-func (ss *sessions) moved(ctx context.Context, s bearer, gen uint32, rec *sessionRecord) {
+// moved lets the session go on with its record as it is now. The change is stored
+// by now, so a failure to issue the cookie is only reported.
+func (ss *sessions) moved(ctx context.Context, s bearer, is *seen, rec *sessionRecord) {
 	s.lock()
-	err := s.follow(ctx, gen, rec)
+	err := s.follow(ctx, is.gen, is.record(), rec)
 	s.unlock()
 	ss.reportUnsigned(ctx, err)
 }

@@ -31,19 +31,19 @@ type visit struct {
 	mu        sync.Mutex
 	opened    bool // the fields below are set
 	drawn     bool // the id was drawn for this request
-	carried   bool // it was made sure that the browser has a fitting cookie
+	carried   bool // the browser is known to have a fitting cookie
 	changed   bool // something may be stored for it
 	destroyed bool // by this request
 	begins    bool // a Login begins the session: its cookie comes with the login
-	gone      bool // destroyed before anybody could know it, or one of several
-	several   bool // the browser has sent several cookies that are valid
+	gone      bool // destroyed before any client could know it, or one of several
+	several   bool // the browser has sent valid cookies of several sessions, or very many
 	key       string
 	gen       uint32
 	created   time.Time
 	idleEnd   time.Time // of the browser's cookie
 }
 
-// secrets has the fields of a visit that nobody may print. A Session reaches
+// secrets has the fields of a visit that must not be printed. A Session reaches
 // them through two pointers, because package fmt follows one pointer at any
 // depth for a verb that does not fit.
 type secrets struct {
@@ -299,7 +299,8 @@ func (v *visit) matches(rec *sessionRecord) (ok bool, since time.Time) {
 // begun makes the record of the session, which has none.
 func (v *visit) begun(now time.Time) *sessionRecord {
 	rec := v.ss.record(v.created, v.idleEnd, now)
-	rec.Gen, rec.device = v.gen, newDevice(deviceOf(v.carrier))
+	rec.Gen = v.gen
+	rec.describe(v.carrier)
 	return rec
 }
 
@@ -320,6 +321,9 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 	if err := v.open(ctx); err != nil {
 		return nil, err
 	}
+	if v.several {
+		return nil, v.over() // one of them may be the visitor's, and goes on
+	}
 	if v.unknown() && v.carrier.Open() || v.gone {
 		v.gone, v.destroyed = true, true
 		if v.carried {
@@ -333,7 +337,7 @@ func (v *visit) end(ctx context.Context) (rec *sessionRecord, err error) {
 		return nil, err
 	}
 	v.carried, v.destroyed = true, true
-	// Where it had ended before, the browser may have another session by now.
+	// If it had ended before, the browser may have another session by now.
 	if !already {
 		v.carrier.Issue("", time.Time{})
 	}
@@ -360,7 +364,7 @@ type bearer interface {
 
 	lock()
 	unlock()
-	// use marks the response as one that depends on the cookie.
+	// use marks the response as dependent on the cookie.
 	use()
 	// sync brings the session's record up to date, and with it, if m is not nil,
 	// the state of m that the session is known to have. It returns that state's
@@ -379,9 +383,10 @@ type bearer interface {
 	// without a response may keep its cookie if keeps allows that for the change.
 	takesCookie(keeps bool) error
 	// follow replaces gen by the generation of the session's record and issues the
-	// cookie.
-	follow(ctx context.Context, gen uint32, rec *sessionRecord) error
-	// outlast sees to it that a cookie which lasts for so long can be verified.
+	// cookie, unless the browser's cookie says the same. before is the record that
+	// the browser's cookie follows; nil if the generation changes.
+	follow(ctx context.Context, gen uint32, before, rec *sessionRecord) error
+	// outlast makes sure that a cookie which lasts that long can be verified.
 	outlast(ctx context.Context, d time.Duration) error
 	// neverStored reports whether the session is one that was never stored,
 	// without using it.
@@ -400,7 +405,7 @@ type seen struct {
 	created time.Time
 	idleEnd time.Time       // of the browser's cookie
 	version *engine.Version // of the session's record
-	isNew   bool            // nothing can be stored for it yet: nobody else has its ID
+	isNew   bool            // nothing can be stored for it yet: no other request has its ID
 	drawn   bool            // its ID was drawn for this request
 	keeps   bool            // its cookie, as no new one could be sent to the browser
 	anew    bool            // a Login begins it, in place of one that is over
@@ -411,7 +416,8 @@ type seen struct {
 // begun makes the record of the session, which has none.
 func (s *seen) begun(ss *sessions, now time.Time) *sessionRecord {
 	rec := ss.record(s.created, s.idleEnd, now)
-	rec.Gen, rec.device = s.gen, newDevice(deviceOf(s.carrier))
+	rec.Gen = s.gen
+	rec.describe(s.carrier)
 	return rec
 }
 

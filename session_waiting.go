@@ -14,7 +14,7 @@ var errGuestWaits = errors.New("a guest's state has to be taken over first")
 // takeAlong makes the user adopt the oldest guest's state that another
 // program's login has left for the module, as that login would have done. If
 // the state cannot be adopted, it is left, and OnError gets the failure: the
-// login was a while ago.
+// login is over.
 func (ss *sessions) takeAlong(ctx context.Context, s bearer, m *module) error {
 	var retry engine.Retry
 	for {

@@ -91,7 +91,7 @@ func (mv *move) carryOut(ctx context.Context) (v any, again bool, err error) {
 	if again || err != nil {
 		return nil, again, err
 	}
-	r.ss.moved(ctx, mv.session, r.gen, mv.rec)
+	r.ss.moved(ctx, mv.session, &r.seen, mv.rec)
 	if mv.tooLarge {
 		m.reportTooLarge(mv.left.key, mv.action)
 	}

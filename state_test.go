@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -326,7 +325,7 @@ func TestCorruptRecordStays(t *testing.T) {
 		told = append(told, e)
 	}})
 	put := func(key, value string, version int) {
-		res := st.Commit(t.Context(), time.Now(), []store.Group{{{Key: key, Value: []byte(value), Version: version}}})
+		res := st.Commit(t.Context(), []store.Group{{{Key: key, Value: []byte(value), Version: version}}})
 		if res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
@@ -343,7 +342,7 @@ func TestCorruptRecordStays(t *testing.T) {
 		_, err = s.Update(t.Context(), testkit.Increment)
 		testkit.WantCode(t, err, stay.ErrCorrupt)
 		testkit.WantCode(t, s.Delete(t.Context()), stay.ErrCorrupt)
-		recs, err := st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/" + name + "/"}})
+		recs, err := st.Load(t.Context(), []store.Read{{Key: "global/" + name + "/"}})
 		if err != nil || string(recs[0].Value) != c.value {
 			t.Errorf("the record was changed to %q (%v)", recs[0].Value, err)
 		}
@@ -369,7 +368,7 @@ func TestStoredValuesAreLaidOverTheInitialOnes(t *testing.T) {
 		} `json:"nested"`
 	}
 	st := memstore.New()
-	st.Commit(t.Context(), time.Now(), []store.Group{{{Key: "global/s/", Version: 1, Value: []byte(`{"count":5,"nested":{"a":1,"later":[1]},"new":{"x":1}}`)}}})
+	st.Commit(t.Context(), []store.Group{{{Key: "global/s/", Version: 1, Value: []byte(`{"count":5,"nested":{"a":1,"later":[1]},"new":{"x":1}}`)}}})
 	app := testkit.NewApp(t, st, nil)
 	initial := settings{Label: "My Counter"}
 	initial.Nested.B = 7
@@ -378,7 +377,7 @@ func TestStoredValuesAreLaidOverTheInitialOnes(t *testing.T) {
 	if err != nil || got.Count != 6 || got.Label != "My Counter" || got.Nested.A != 1 || got.Nested.B != 7 {
 		t.Fatalf("restored %+v, %v", got, err)
 	}
-	recs, _ := st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/s/"}})
+	recs, _ := st.Load(t.Context(), []store.Read{{Key: "global/s/"}})
 	const want = `{"count":6,"label":"My Counter","nested":{"a":1,"b":7,"later":[1]},"new":{"x":1}}`
 	if string(recs[0].Value) != want {
 		t.Errorf("stored %s, want %s", recs[0].Value, want)
@@ -386,7 +385,7 @@ func TestStoredValuesAreLaidOverTheInitialOnes(t *testing.T) {
 	if _, err := s.ResetAll(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	recs, _ = st.Load(t.Context(), time.Now(), []store.Read{{Key: "global/s/"}})
+	recs, _ = st.Load(t.Context(), []store.Read{{Key: "global/s/"}})
 	if want := `{"count":0,"label":"My Counter","nested":{"a":0,"b":7}}`; string(recs[0].Value) != want {
 		t.Errorf("after ResetAll %s is stored, want %s", recs[0].Value, want)
 	}

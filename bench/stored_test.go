@@ -100,7 +100,7 @@ func fillDatabase(b *testing.B, path string, now time.Time) []*http.Cookie {
 
 	st := openSQLite(b, path)
 	key := func(i int) string { return "key/" + keyedModule.Name + "/" + number(i) }
-	records, err := st.Load(b.Context(), now, []store.Read{{Key: key(example)}})
+	records, err := st.Load(b.Context(), []store.Read{{Key: key(example)}})
 	if err != nil || records[0].Revision == 0 {
 		b.Fatalf("the record of the example: %+v, %v", records, err)
 	}
@@ -116,7 +116,7 @@ func fillDatabase(b *testing.B, path string, now time.Time) []*http.Cookie {
 				Expires: now.Add(24*time.Hour + time.Duration(i)*2600*time.Millisecond),
 			}})
 		}
-		for _, result := range st.Commit(b.Context(), now, groups) {
+		for _, result := range st.Commit(b.Context(), groups) {
 			if result.Outcome != store.Applied {
 				b.Fatalf("%+v", result)
 			}

@@ -9,7 +9,6 @@ import (
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/staytest"
@@ -128,7 +127,7 @@ func ExampleGolden_loss() {
 
 // inspect shows what a store keeps under a key.
 func inspect(ctx context.Context, s store.Store, key string) (store.Record, error) {
-	recs, err := s.Load(ctx, time.Now(), []store.Read{{Key: key}})
+	recs, err := s.Load(ctx, []store.Read{{Key: key}})
 	if err != nil {
 		return store.Record{}, err
 	}
@@ -138,7 +137,7 @@ func inspect(ctx context.Context, s store.Store, key string) (store.Record, erro
 // repair puts another value in place of a record's, unless somebody else has
 // changed it since it was read. The program may be running.
 func repair(ctx context.Context, s store.Store, rec store.Record, version int, value []byte) error {
-	res := s.Commit(ctx, time.Now(), []store.Group{{{
+	res := s.Commit(ctx, []store.Group{{{
 		Op: store.Put, Key: rec.Key, Base: rec.Revision,
 		Value: value, Version: version, Meta: rec.Meta, Expires: rec.Expires,
 	}}})[0]
@@ -157,7 +156,7 @@ func repair(ctx context.Context, s store.Store, rec store.Record, version int, v
 func Example_repair() {
 	ctx := context.Background()
 	s := memstore.New()
-	s.Commit(ctx, time.Now(), []store.Group{{{Key: "global/cart/", Version: 3, Value: []byte(`{"code":7}`)}}})
+	s.Commit(ctx, []store.Group{{{Key: "global/cart/", Version: 3, Value: []byte(`{"code":7}`)}}})
 	app := stay.New(s, &stay.Options{OnError: func(_ *stay.Call, e *stay.Error) { fmt.Println("OnError:", e.Err) }})
 	defer app.Close(ctx)
 	cart := stay.Register(app, CartModule)

@@ -20,7 +20,8 @@ import (
 //	}
 //
 // It rejects a group without writes, a group of several writes without
-// [Features].Groups, and a group with a write that
+// [Features].Groups (with GroupsAtHome only if they have several homes), and a
+// group with a write that
 //
 //   - has an operation that does not exist, or a key that is empty,
 //   - has a key longer than [MaxKey], or puts a Value or a Meta longer than
@@ -55,6 +56,10 @@ func checkGroup(g Group, named map[string]struct{}, features Features) error {
 	switch {
 	case len(g) == 0:
 		first = errors.New("store: group without writes")
+	case len(g) > 1 && !features.Groups && features.GroupsAtHome:
+		if !atOneHome(g) {
+			first = fmt.Errorf("store: group of %d writes with several homes, but this store takes groups at one home", len(g))
+		}
 	case len(g) > 1 && !features.Groups:
 		first = fmt.Errorf("store: group of %d writes, but this store takes one write per group", len(g))
 	}

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -49,10 +48,10 @@ func ExampleFromSimple() {
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
 
-	ctx, now := context.Background(), time.Now()
+	ctx := context.Background()
 	s := store.FromSimple(folder(dir))
-	created := s.Commit(ctx, now, []store.Group{{{Key: "greeting", Value: []byte("hello")}}})[0]
-	again := s.Commit(ctx, now, []store.Group{{{Key: "greeting", Value: []byte("hi")}}})[0]
+	created := s.Commit(ctx, []store.Group{{{Key: "greeting", Value: []byte("hello")}}})[0]
+	again := s.Commit(ctx, []store.Group{{{Key: "greeting", Value: []byte("hi")}}})[0]
 	fmt.Println(created.Outcome, again.Outcome)
 	if err := s.Close(); err != nil {
 		fmt.Println(err)
@@ -60,7 +59,7 @@ func ExampleFromSimple() {
 
 	s = store.FromSimple(folder(dir))
 	defer s.Close()
-	recs, err := s.Load(ctx, now, []store.Read{{Key: "greeting"}})
+	recs, err := s.Load(ctx, []store.Read{{Key: "greeting"}})
 	if err != nil {
 		fmt.Println(err)
 		return

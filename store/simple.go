@@ -43,12 +43,12 @@ type Simple interface {
 // Nothing else may change what is in s: the store declares SoleOwner. It
 // declares Durable, at the level of Save. It also declares Groups, with one
 // limit: as long as the process lives, a group is applied completely or not at
-// all (writes before a failure are undone, and nobody sees them meanwhile), but
-// a crash can cut a group short. Its writes are made in order, see [Group]. It
-// declares neither Expire nor List: an expired record is absent, and is removed
-// from s when a Load finds it more than a minute after its time. If nobody asks
-// for it again, it stays: a public site fills such a store with the states of
-// sessions that have ended, unless something else removes them.
+// all (what was saved before a failure is undone, and nobody sees it
+// meanwhile), but a crash can cut a group short. Its writes are made in order,
+// see [Group]. It declares neither Expire nor List, and drops nothing: an
+// expired record stays until its key is used again. A public site fills such a
+// store with the states of sessions that have ended, unless something else
+// removes them.
 //
 // Revisions are at least the wall clock in nanoseconds. That makes them grow
 // across deletions and restarts. If the clock is set back by more than the time
@@ -69,9 +69,6 @@ func FromSimple(s Simple) Store {
 }
 
 const (
-	// dropAfter is how long a record stays after it expired, so that a claim,
-	// or a caller whose clock is behind, finds it.
-	dropAfter = time.Minute
 	// repairTime bounds the work after a failure, when the context of the call
 	// may have ended already.
 	repairTime = 10 * time.Second
@@ -117,21 +114,21 @@ func (s *simpleStore) begin() error {
 	return nil
 }
 
-func (s *simpleStore) Load(ctx context.Context, now time.Time, reads []Read) ([]Record, error) {
+func (s *simpleStore) Load(ctx context.Context, reads []Read) ([]Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
 	defer s.underWay.Done()
 	recs := make([]Record, len(reads))
 	errs := make([]error, len(reads))
-	each(len(reads), func(i int) { recs[i], errs[i] = s.loadOne(ctx, now, reads[i]) })
+	each(len(reads), func(i int) { recs[i], errs[i] = s.loadOne(ctx, reads[i]) })
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return recs, nil
 }
 
-func (s *simpleStore) loadOne(ctx context.Context, now time.Time, r Read) (Record, error) {
+func (s *simpleStore) loadOne(ctx context.Context, r Read) (Record, error) {
 	unlock, err := s.locks.lock(ctx, r.Key)
 	if err != nil {
 		return Record{}, err
@@ -141,20 +138,14 @@ func (s *simpleStore) loadOne(ctx context.Context, now time.Time, r Read) (Recor
 	switch {
 	case err != nil:
 		return Record{}, err
-	case rec.Expired(now):
-		if rec.Expired(now.Add(-dropAfter)) {
-			// After an error, another Load removes it.
-			_ = s.simple.Delete(ctx, simpleKey(r.Key))
-		}
-		return Record{Key: r.Key}, nil
 	case rec.Revision == r.Have:
 		return Record{Key: r.Key, Revision: rec.Revision}, nil
 	}
 	return rec, nil
 }
 
-// get returns the record of a key, expired or not, and the bytes that it was
-// decoded from. The caller holds the key's lock.
+// get returns the record of a key and the bytes that it was decoded from. The
+// caller holds the key's lock.
 func (s *simpleStore) get(ctx context.Context, key string) (Record, []byte, error) {
 	if err := s.repair(ctx, key); err != nil {
 		return Record{}, nil, err
@@ -170,7 +161,7 @@ func (s *simpleStore) get(ctx context.Context, key string) (Record, []byte, erro
 
 // Commit answers each group separately, several at the same time: their keys
 // are distinct.
-func (s *simpleStore) Commit(ctx context.Context, now time.Time, groups []Group) []Result {
+func (s *simpleStore) Commit(ctx context.Context, groups []Group) []Result {
 	results := make([]Result, len(groups))
 	if err := s.begin(); err != nil {
 		for i := range results {
@@ -185,7 +176,7 @@ func (s *simpleStore) Commit(ctx context.Context, now time.Time, groups []Group)
 			results[i] = Result{Outcome: Rejected, Err: bad[i]}
 			return
 		}
-		results[i] = s.commit(ctx, now, groups[i])
+		results[i] = s.commit(ctx, groups[i])
 	})
 	return results
 }

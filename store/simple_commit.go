@@ -5,11 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
 )
 
 // commit applies one group that CheckGroups did not reject.
-func (s *simpleStore) commit(ctx context.Context, now time.Time, g Group) Result {
+func (s *simpleStore) commit(ctx context.Context, g Group) Result {
 	keys := make([]string, len(g))
 	for i, w := range g {
 		keys[i] = w.Key
@@ -28,11 +27,7 @@ func (s *simpleStore) commit(ctx context.Context, now time.Time, g Group) Result
 		if err != nil {
 			return Result{Outcome: Rejected, Err: err}
 		}
-		claim := w.Op == Delete && rec.Revision == w.Base // also of an expired record (C4)
-		if rec.Expired(now) {
-			rec = Record{Key: w.Key}
-		}
-		holds = holds && (claim || rec.Revision == w.Base)
+		holds = holds && rec.Revision == w.Base
 		current[i], before[i] = rec, raw
 	}
 	if !holds {

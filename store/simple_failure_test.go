@@ -96,7 +96,7 @@ func TestSimpleFailedGroup(t *testing.T) {
 						sh.before = once
 					}
 					g := store.Group{put("a", "new a", a), {Op: store.Delete, Key: "b", Base: b}, put("c", "new c", 0)}
-					res := s.Commit(t.Context(), now, []store.Group{g})[0]
+					res := s.Commit(t.Context(), []store.Group{g})[0]
 					if res.Outcome == store.Applied || res.Outcome == store.Conflict || !errors.Is(res.Err, errTest) {
 						t.Fatalf("outcome %v (%v)", res.Outcome, res.Err)
 					}
@@ -106,7 +106,7 @@ func TestSimpleFailedGroup(t *testing.T) {
 					if stuck && res.Outcome == store.Unknown {
 						// Whatever can be read meanwhile is the old state.
 						for key, want := range map[string]string{"a": "old a", "b": "old b", "c": ""} {
-							recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+							recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 							if err == nil && string(recs[0].Value) != want {
 								t.Errorf("%s is %q while the group is not taken back", key, recs[0].Value)
 							}
@@ -152,7 +152,7 @@ func TestSimpleCancelledGroup(t *testing.T) {
 		}
 		return nil
 	}
-	res := s.Commit(ctx, now, []store.Group{{put("a", "v", 0), put("b", "v", 0)}})[0]
+	res := s.Commit(ctx, []store.Group{{put("a", "v", 0), put("b", "v", 0)}})[0]
 	if res.Outcome != store.Rejected || !errors.Is(res.Err, context.Canceled) {
 		t.Errorf("outcome %v (%v), want rejected", res.Outcome, res.Err)
 	}

@@ -99,7 +99,7 @@ func TestSimpleConformance(t *testing.T) {
 
 func commit(t *testing.T, s store.Store, want store.Outcome, g ...store.Write) store.Result {
 	t.Helper()
-	res := s.Commit(t.Context(), now, []store.Group{g})[0]
+	res := s.Commit(t.Context(), []store.Group{g})[0]
 	if res.Outcome != want {
 		t.Fatalf("outcome %v (%v), want %v", res.Outcome, res.Err, want)
 	}
@@ -113,7 +113,7 @@ func put(key, value string, base store.Revision) store.Write {
 // value returns the value stored under a key, "" if there is none.
 func value(t *testing.T, s store.Store, key string) string {
 	t.Helper()
-	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+	recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatalf("Load(%q): %v", key, err)
 	}
@@ -189,7 +189,7 @@ func TestSimpleForeignBytes(t *testing.T) {
 		sh := newShelf()
 		sh.saved["key"] = []byte(raw)
 		s := store.FromSimple(sh)
-		recs, err := s.Load(t.Context(), now, []store.Read{{Key: "key"}, {Key: "other"}})
+		recs, err := s.Load(t.Context(), []store.Read{{Key: "key"}, {Key: "other"}})
 		if err != nil || recs[0].Revision != 1 || string(recs[0].Value) != raw || recs[1].Revision != 0 {
 			t.Errorf("Load of %q = %+v, %v", raw, recs, err)
 		}
@@ -262,7 +262,7 @@ func TestSimpleSlowKey(t *testing.T) {
 		}
 		done := make(chan []store.Result, 1)
 		go func() {
-			done <- s.Commit(t.Context(), now, []store.Group{{put("slow", "v", 0)}, {put("beside", "v", 0)}})
+			done <- s.Commit(t.Context(), []store.Group{{put("slow", "v", 0)}, {put("beside", "v", 0)}})
 		}()
 		synctest.Wait()
 		if value(t, s, "beside") != "v" {
@@ -271,10 +271,10 @@ func TestSimpleSlowKey(t *testing.T) {
 		commit(t, s, store.Applied, put("other", "v", 0))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		if res := s.Commit(ctx, now, []store.Group{{put("a", "v", 0), put("slow", "w", 0)}})[0]; res.Outcome != store.Rejected || !errors.Is(res.Err, context.DeadlineExceeded) {
+		if res := s.Commit(ctx, []store.Group{{put("a", "v", 0), put("slow", "w", 0)}})[0]; res.Outcome != store.Rejected || !errors.Is(res.Err, context.DeadlineExceeded) {
 			t.Errorf("a commit that waits for the slow key: %v (%v)", res.Outcome, res.Err)
 		}
-		if _, err := s.Load(ctx, now, []store.Read{{Key: "slow"}}); !errors.Is(err, store.ErrUnavailable) {
+		if _, err := s.Load(ctx, []store.Read{{Key: "slow"}}); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("a read that waits for the slow key: %v", err)
 		}
 		commit(t, s, store.Applied, put("a", "v", 0)) // its lock was given back
@@ -300,26 +300,19 @@ func TestSimpleSlowKey(t *testing.T) {
 	})
 }
 
-// Expired records do not pile up: reading one a minute later removes it.
+// An expired record stays until its key is used again: the store has no clock.
 //
 // Proves C4.
-func TestSimpleExpiredDropped(t *testing.T) {
+func TestSimpleKeepsExpired(t *testing.T) {
 	sh := newShelf()
 	s := store.FromSimple(sh)
 	defer s.Close()
 	w := put("key", "v", 0)
-	w.Expires = now.Add(time.Second)
-	rev := commit(t, s, store.Applied, w).Revisions[0]
-	for _, c := range []struct {
-		after time.Duration
-		left  int
-	}{{time.Second, 1}, {time.Minute, 1}, {time.Minute + time.Second, 0}} {
-		recs, err := s.Load(t.Context(), now.Add(c.after), []store.Read{{Key: "key"}})
-		if err != nil || recs[0].Revision != 0 || len(sh.saved) != c.left {
-			t.Errorf("%v later: %+v, %v, %d records left, want %d", c.after, recs[0], err, len(sh.saved), c.left)
-		}
+	w.Expires = now.Add(-time.Hour)
+	w.Base = commit(t, s, store.Applied, w).Revisions[0]
+	if got := value(t, s, "key"); got != "v" || len(sh.saved) != 1 {
+		t.Errorf("the expired record holds %q, %d records are left", got, len(sh.saved))
 	}
-	if again := commit(t, s, store.Applied, put("key", "v", 0)).Revisions[0]; again <= rev {
-		t.Errorf("revision %d after %d", again, rev)
-	}
+	commit(t, s, store.Conflict, put("key", "w", 0))
+	commit(t, s, store.Applied, put("key", "w", w.Base))
 }

@@ -1,6 +1,7 @@
 // Package store is the contract between Stay and the place where state is kept:
 // records of bytes with revisions, changed by compare-and-swap in atomic
-// groups. It knows nothing about types, modules or sessions.
+// groups. It knows nothing about types, modules or sessions; only [Home] knows
+// how keys name them.
 //
 // Users of Stay open a store and pass it to stay.New. Read on only if you write
 // a store. Package storetest checks the rules C1 to C7 below, with a subtest
@@ -9,34 +10,45 @@
 //
 // # C1: reads
 //
-// Load answers every [Read] in order. If a read names the revision that its
-// caller already holds, and the store has the same one, the answer has that
-// revision and nothing else. Load is linearizable with Commit: it sees
-// everything that was answered as applied before it began.
+// Load answers every [Read] in order, with the record that is stored, also with
+// one that has expired. If a read names the revision that its caller already
+// holds, and the store has the same one, the answer has that revision and
+// nothing else. Load is linearizable with Commit: it sees everything that was
+// answered as applied before it began. A store that cannot promise this declares
+// by how much it may fail ([Features].StaleReads).
 //
 // # C2: writes
 //
-// Every [Write] is conditional on the revision that it replaces; 0 means that
-// the key must be absent. Commit answers each [Group] with a [Result], and a
-// group is applied as a whole or not at all. The groups of one call are
-// independent: a bad one fails alone.
+// Every [Write] is conditional on the revision that it replaces: the key's
+// record must have that revision. 0 means that there must be no record at all.
+// Nothing else counts, so an expired record is replaced and deleted like any
+// other. Commit answers each [Group] with a [Result], and a group is applied as
+// a whole or not at all. The groups of one call are independent: a bad one fails
+// alone.
 //
 // # C3: revisions
 //
 // The revision of a key is greater than every earlier revision of that key,
-// also after the record was deleted, expired and created again. Otherwise a
+// also after the record was deleted and created again. Otherwise a
 // compare-and-swap by somebody who still holds an old revision could succeed.
-// Revisions of different keys do not compare.
+// Revisions of different keys do not compare. One revision stands for one
+// record, all fields of it: a caller that knows the revision knows when the
+// record expires.
+//
+// This also holds after writes that were applied have been lost while programs
+// go on, as by a failover or a copy that was restored: their revisions are not
+// given again. A store that cannot promise this says so in its documentation,
+// and all programs have to be started again after such a loss.
 //
 // # C4: expiry
 //
-// The time comes with the call. A record whose Expires is not zero and not
-// after now is absent, for Load and for the condition of every write. Only a
-// [Delete] reaches an expired record: a Delete that names its revision removes
-// it. So exactly one caller can claim an expired record. The clock of the store
-// plays no part, and time may go backwards between calls. Only a store without
-// [Features].Expire may drop records, and only those that it saw expired more
-// than a minute before.
+// The caller has the clock, and decides what an expired record means. To the
+// store, Expires is a part of the record by which Expired finds it and by which
+// List leaves it out; both get the time with the call, and it may go backwards
+// between calls. A record stays until a write replaces or deletes it. Only a
+// store without [Features].Expire, whose expired records nobody finds and
+// deletes, may drop a record by itself: not before a minute after its Expires,
+// by a clock that its documentation names.
 //
 // # C5: durability and features
 //
@@ -55,16 +67,21 @@
 // stored, and its record deleted, and then the first sending could arrive and
 // bring the record back. A store behind a network can give each write a time
 // until which it may begin, by the server's clock, and answer Unknown no
-// earlier than that.
+// earlier than that, or a number that the server compares (see the guide).
+//
+// A store behind a network bounds each attempt itself, to a second or two, and
+// answers Unknown then: Stay sends the group again. The context of the call
+// bounds how long the caller waits, not how long one lost packet may hold up
+// everybody's writes.
 //
 // Keys and values are arbitrary bytes. Keys are 1 to [MaxKey] bytes long and
 // all keys of one call are distinct. A group that breaks this is [Rejected],
 // alone; if several groups name one key, all but the first are rejected. A
 // group without writes is rejected too, and so is one with several writes if
-// the store has no Groups. [CheckGroups] finds all of these. Neither side
-// modifies the slices of a Write or a Record after it has passed them on, so
-// both may keep them. The Group that lists the writes may be reused once Commit
-// has returned.
+// the store's Groups and GroupsAtHome do not cover it. [CheckGroups] finds all
+// of these. Neither side modifies the slices of a Write or a Record after it has
+// passed them on, so both may keep them. The Group that lists the writes may be
+// reused once Commit has returned.
 //
 // # C7: closing
 //
@@ -99,15 +116,14 @@ var (
 	ErrClosed = errors.New("store: closed")
 )
 
-// A Revision orders the values of a key (C3). 0 is the revision of an absent
-// record.
+// A Revision orders the records of a key (C3). 0 means that there is no record.
 type Revision uint64
 
 // A Record is what a store keeps under a key.
 type Record struct {
 	// Key is arbitrary bytes.
 	Key string
-	// Revision is 0 when the record is absent.
+	// Revision is 0 when there is no record.
 	Revision Revision
 	// Value is the encoded state.
 	Value []byte
@@ -115,12 +131,13 @@ type Record struct {
 	Meta []byte
 	// Version is the version of the schema of Value.
 	Version int
-	// Expires is when the record becomes absent (C4); the zero time means
-	// never. Stores keep it to the millisecond and truncate the rest.
+	// Expires is when the record expires (C4); the zero time means never.
+	// Stores keep it to the millisecond and truncate the rest.
 	Expires time.Time
 }
 
-// Expired reports whether the record counts as absent at now (C4).
+// Expired reports whether the record has expired at now (C4). Stay treats an
+// expired record as absent.
 func (r *Record) Expired(now time.Time) bool {
 	return !r.Expires.IsZero() && !r.Expires.After(now)
 }
@@ -140,9 +157,8 @@ type Op uint8
 const (
 	// Put stores Value, Meta, Version and Expires.
 	Put Op = iota
-	// Delete removes the record, also an expired one whose revision is Base
-	// (C4). Its revision in the Result is 0. With Base 0 it only checks that
-	// the key is absent.
+	// Delete removes the record. Its revision in the Result is 0. With Base 0
+	// it only checks that there is no record.
 	Delete
 	// Check changes nothing: the group is applied only if the record's
 	// revision is Base. Its revision in the Result is Base.
@@ -153,7 +169,7 @@ const (
 type Write struct {
 	Op  Op
 	Key string
-	// Base is the revision that the write replaces; 0 = the key is absent.
+	// Base is the revision that the write replaces; 0 = there is no record.
 	Base Revision
 
 	// What Put stores; see Record. The other operations ignore them.
@@ -164,7 +180,7 @@ type Write struct {
 }
 
 // A Group is one or more writes that are applied all together or not at all.
-// Its keys are distinct. Several writes need Features.Groups.
+// Its keys are distinct. Several writes need Features.Groups, or GroupsAtHome.
 //
 // A store whose groups a crash can cut short makes the writes of a group in
 // their order. A record that names another one comes after it: Stay puts the
@@ -209,8 +225,8 @@ type Result struct {
 	// Revisions holds the new revision for each write when Applied.
 	Revisions []Revision
 	// Current holds the record that the store has for each write when Conflict,
-	// with Revision 0 if the key is absent. For writes whose condition held,
-	// only Key and Revision are certain to be filled in.
+	// expired or not, with Revision 0 if there is none. For writes whose
+	// condition held, only Key and Revision are certain to be filled in.
 	Current []Record
 	// Err is the cause when Rejected or Unknown.
 	Err error
@@ -223,8 +239,12 @@ type Features struct {
 	// SoleOwner: nothing else changes the records while this store is open, so
 	// records that were read or written may be served from memory.
 	SoleOwner bool
-	// Groups: groups of several writes are atomic.
+	// Groups: groups of several writes are atomic. Stay needs this.
 	Groups bool
+	// GroupsAtHome: groups of several writes are atomic if all of them have one
+	// [Home]; others are Rejected. It says nothing beside Groups. A store that
+	// has only this one is the ground for one that spreads homes over places.
+	GroupsAtHome bool
 	// Expire: Expired finds expired records.
 	Expire bool
 	// List: the store is a Lister. A wrapper that has the method while the
@@ -237,17 +257,20 @@ type Features struct {
 	// MaxValue is the greatest length of a value in bytes; 0 means that the
 	// store has no limit. A group beyond it is Rejected with ErrTooLarge.
 	MaxValue int
+	// StaleReads is how old the answer of a Load may be: it may miss what was
+	// answered as applied up to this long before it began, for example because
+	// a follower answers. 0 means that it misses nothing (C1).
+	StaleReads time.Duration
 }
 
 // A Store keeps records. The rules are in the package comment.
 type Store interface {
 	// Load returns a record for each read, in order; Revision 0 means that
-	// the key is absent (C1, C4). An error means that nothing was read.
-	Load(ctx context.Context, now time.Time, reads []Read) ([]Record, error)
+	// there is none (C1). An error means that nothing was read.
+	Load(ctx context.Context, reads []Read) ([]Record, error)
 	// Commit applies each group or not (C2) and returns a result for each, in
-	// order. It returns when the groups that it reports as Applied are durable
-	// (C5).
-	Commit(ctx context.Context, now time.Time, groups []Group) []Result
+	// order. It returns when what it reports as Applied is durable (C5).
+	Commit(ctx context.Context, groups []Group) []Result
 	// Expired returns up to limit expired records (C4), complete, in no
 	// particular order. It may miss records that expired less than a minute
 	// ago. Without Features.Expire it returns none.
@@ -262,7 +285,7 @@ type Store interface {
 // A Lister is a Store that can list its keys.
 type Lister interface {
 	// List returns up to limit keys in ascending byte order: keys of records
-	// present at now that begin with prefix and come after the key after. If it
-	// returns fewer than limit keys, there are no more.
+	// not expired at now that begin with prefix and come after the key after.
+	// If it returns fewer than limit keys, there are no more.
 	List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
 }

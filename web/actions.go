@@ -20,7 +20,7 @@ import (
 //	                                state
 //
 // Fields tagged stay:"private" are left out. Every client can call every action
-// of these states: an action that not everybody may use must itself check who
+// of these states: an action that not everyone may use must itself check who
 // calls.
 //
 // The mount is the route of the handler, up to the wildcard that takes the rest
@@ -125,8 +125,8 @@ func (a *actions) find(r *http.Request) (module, action string) {
 	return module, action
 }
 
-// notFound returns the error for a path that names nothing here. Only a
-// developer is told which names exist.
+// notFound returns the error for a path that names nothing here. The names that
+// exist are only for a developer.
 func (a *actions) notFound(s *settings, r *http.Request) error {
 	e := &stay.Error{Code: stay.ErrNotFound}
 	if !s.development() {

@@ -82,7 +82,7 @@ func TestActionsNamedLikeAModule(t *testing.T) {
 	}
 }
 
-// A developer is told the nearest name; nobody else what there is.
+// The answer names the nearest name to a developer only.
 func TestDevelopmentNamesTheNearest(t *testing.T) {
 	for _, tc := range []struct{ method, path, want string }{
 		{"GET", "/state/conter", `there is no module "conter" here; did you mean "counter"?`},

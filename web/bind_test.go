@@ -55,8 +55,8 @@ func entries(t testing.TB) []string {
 	return names
 }
 
-// Form and JSON bodies bind alike, by Payload and by Bind, whether or not the
-// handler has read the form before.
+// Form and JSON bodies bind in the same way, by Payload and by Bind, whether or
+// not the handler has read the form before.
 //
 // Proves B8.
 func TestBodiesBind(t *testing.T) {

@@ -44,9 +44,9 @@ func bindRequest(contentType, body string) *http.Request {
 	return r
 }
 
-// An action that binds into the state changes what a client may change. What
-// would give one thing the price of another, or take it away, is refused, and
-// nothing has changed: neither in the state nor in the initial one.
+// An action that binds into the state changes what a client may change. A body
+// that would give one thing the price of another, or take it away, is refused
+// and changes nothing: neither the state nor the initial state.
 //
 // Proves K6, W7.
 func TestBindingIntoTheStateKeepsWhatIsNotForClients(t *testing.T) {
@@ -124,7 +124,7 @@ func TestARefusedBodyChangesNothing(t *testing.T) {
 	}
 }
 
-// Signup reads itself, for a default, and so nobody heeds its tag.
+// Signup reads itself, for a default, so its tag has no effect.
 type Signup struct {
 	Name  string `json:"name"`
 	Admin bool   `json:"admin" stay:"private"`
@@ -138,8 +138,8 @@ func (s *Signup) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// A type whose tags would be without effect is a mistake of the program, which
-// clients are told nothing of.
+// A type whose tags would have no effect is a mistake of the program. Clients
+// do not see it.
 //
 // Proves W7.
 func TestBindRefusesTagsWithoutEffect(t *testing.T) {
@@ -163,8 +163,8 @@ func TestBindRefusesTagsWithoutEffect(t *testing.T) {
 	}
 }
 
-// A body that stands for far more than its length is too large, and is found
-// to be before the memory is taken.
+// A body that decodes to far more than its length is too large, and is refused
+// before the memory is taken.
 //
 // Proves W7.
 func TestBodiesThatStandForTooMuchAreTooLarge(t *testing.T) {

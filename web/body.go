@@ -73,8 +73,8 @@ func reopen(data []byte) io.ReadCloser {
 // announced them.
 const grow = 16 << 10
 
-// readBody returns the whole body of r. Nobody may have read any of it. It does
-// not replace r.Body.
+// readBody returns the whole body of r, of which nothing may have been read
+// before. It does not replace r.Body.
 func readBody(s *settings, r *http.Request) ([]byte, error) {
 	if b, ok := r.Body.(*bodyReader); ok {
 		return b.data, nil

@@ -32,8 +32,8 @@ type exchange struct {
 	answered func(t *testing.T, res *http.Response, hints int, buffered bool)
 }
 
-// unsupported checks what a buffered handler is told of what needs the
-// connection.
+// unsupported checks the errors that a buffered handler gets from methods that
+// need the connection.
 func unsupported(t *testing.T, what string, err error, buffered bool) {
 	t.Helper()
 	if buffered != errors.Is(err, http.ErrNotSupported) || !buffered && err != nil {
@@ -211,9 +211,9 @@ type unfinished struct{}
 
 func (unfinished) Read(p []byte) (int, error) { return copy(p, "x"), nil }
 
-// What a handler does to its request and its response is what it is without
-// Sessions, seen from outside as well, but for what buffering rules out, which
-// is an error.
+// What a handler does to its request and its response has the same effect as
+// without Sessions, also seen from outside. What buffering rules out is an
+// error.
 //
 // Proves W2, W5.
 func TestTheBoundaryWithNetHTTP(t *testing.T) {
@@ -292,7 +292,7 @@ func TestTheBoundaryWithNetHTTP(t *testing.T) {
 }
 
 // A function that gives up its answer has not failed: the panic goes on as it
-// is, nothing is changed, and nobody is told.
+// is, nothing is changed, and nothing is logged.
 func TestAnAbortedAnswerIsNoFailure(t *testing.T) {
 	var told []string
 	s := newSite(t, func(o *stay.Options) {
@@ -323,13 +323,13 @@ func TestAnAbortedAnswerIsNoFailure(t *testing.T) {
 		}()
 	}
 	if len(told) > 0 || s.log.String() != "" {
-		t.Errorf("OnError is told %q, the log says %q", told, s.log)
+		t.Errorf("OnError gets %q, the log says %q", told, s.log)
 	}
 	send(t, c, "GET", "/view", "").want(t, 200, "1") // that of Do
 }
 
-// A handler that http.TimeoutHandler has answered for goes on, and what it does
-// then goes nowhere, wherever Sessions stands.
+// A handler goes on after http.TimeoutHandler has answered for it, and what it
+// does then has no effect, inside or outside of Sessions.
 //
 // Proves W2.
 func TestALateHandlerReachesNobody(t *testing.T) {

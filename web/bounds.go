@@ -10,8 +10,8 @@ import (
 
 // A bound limits what the body of a request may cost while a function of the
 // program runs: it stops reading after Options.MaxBody, and removes the files
-// that parsing has made. Nobody else does that: net/http cleans up the request
-// that it made itself, and the function often has a copy of it.
+// that parsing has made. No other code does: net/http cleans up the request
+// that it made itself, and the function often has a copy of that request.
 type bound struct {
 	request *http.Request
 	before  *multipart.Form // parsed by other code, which cleans it up
@@ -45,8 +45,8 @@ func (b *bound) end() {
 }
 
 // err returns err, or the error of the limit if it was reached: then the
-// function has not seen the whole body, whatever error it returns. r.FormValue,
-// for example, reports no error.
+// function has not seen the whole body, and its own error does not count.
+// r.FormValue, for example, reports no error.
 func (b *bound) err(err error) error {
 	if b.limited == nil || !b.limited.over {
 		return err
@@ -55,7 +55,7 @@ func (b *bound) err(err error) error {
 }
 
 // announced returns an error if the client announces a body of r that is too
-// long. Nobody may have read any of it.
+// long. Nothing may have been read of the body before.
 func (s *settings) announced(r *http.Request) error {
 	if r.ContentLength <= s.maxBody || r.Body == nil || r.Body == http.NoBody ||
 		r.MultipartForm != nil || len(r.PostForm) > 0 {
@@ -71,7 +71,7 @@ type limitedBody struct {
 	body  io.ReadCloser
 	limit int64
 	left  int64 // below zero: the body is too long
-	over  bool  // somebody has tried to read more
+	over  bool  // a caller has tried to read more
 }
 
 // Read implements io.Reader.
@@ -105,10 +105,10 @@ func removeFiles(r *http.Request, before *multipart.Form) {
 	}
 }
 
-// handBack writes to a request what was done to its copy, as if the request
-// itself had been passed on: the route, for logs, with its path values, and
-// forms, whose files are removed. It writes only what has changed, because others may read the
-// request.
+// handBack copies back to a request what a handler did to its copy: the route,
+// for logs, with its path values, and forms, whose files are removed. The
+// result is as if the request itself had been passed on. It writes only what
+// has changed, because others may read the request.
 func handBack(from, to *http.Request) {
 	removeFiles(from, to.MultipartForm)
 	if from.Pattern != to.Pattern {

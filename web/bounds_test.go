@@ -36,9 +36,9 @@ func request(body, contentType string, chunked bool) *http.Request {
 	return r
 }
 
-// Whatever a function of Handle or View reads a body with, it gets MaxBody bytes
-// of it at most, and the client is told that the rest was refused, also if
-// the function did not notice.
+// However a function of Handle or View reads a body, it gets at most MaxBody
+// bytes of it, and the answer says that the rest was refused, also if the
+// function did not notice.
 //
 // Proves W5.
 func TestBodiesOfBufferedHandlersAreBounded(t *testing.T) {
@@ -49,7 +49,7 @@ func TestBodiesOfBufferedHandlersAreBounded(t *testing.T) {
 		"FormFile":      func(_ http.ResponseWriter, r *http.Request) error { _, _, err := r.FormFile("upload"); return err },
 		"PostFormValue": func(_ http.ResponseWriter, r *http.Request) error { r.PostFormValue("a"); return stay.ErrDenied },
 		"ReadAll":       func(_ http.ResponseWriter, r *http.Request) error { _, err := io.ReadAll(r.Body); return err },
-		"a limit of its own": func(w http.ResponseWriter, r *http.Request) error {
+		"its own limit": func(w http.ResponseWriter, r *http.Request) error {
 			r.Body = http.MaxBytesReader(w, r.Body, 1<<20)
 			_, err := io.ReadAll(r.Body)
 			return err
@@ -141,7 +141,7 @@ func TestErrorPagesReadABoundedBody(t *testing.T) {
 	}
 }
 
-// A plain handler's own limit is a 413 as well.
+// A plain handler's own limit is a 413, too.
 func TestErrorKnowsMaxBytesReader(t *testing.T) {
 	s := newSite(t)
 	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

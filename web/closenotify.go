@@ -2,8 +2,8 @@ package web
 
 import "context"
 
-// CloseNotify implements http.CloseNotifier, which is out of date: the streams of
-// gin ask for it and panic without it. The channel receives a value when the
+// CloseNotify implements http.CloseNotifier, which is deprecated: the streams
+// of gin ask for it and panic without it. The channel receives a value when the
 // request's context ends.
 func (x *exchange) CloseNotify() <-chan bool {
 	gone := make(chan bool, 1)

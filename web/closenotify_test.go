@@ -10,8 +10,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// The ResponseWriter behind Sessions is an http.CloseNotifier, which gin asks for:
-// it tells when the request is over, and only then.
+// The ResponseWriter behind Sessions is an http.CloseNotifier, which gin asks
+// for: its channel receives when the request is over, and only then.
 //
 // Proves B8.
 func TestClosedConnectionsAreNotified(t *testing.T) {

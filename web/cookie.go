@@ -48,10 +48,10 @@ func (s *settings) cookieName(https bool) string {
 	return s.plainName
 }
 
-// token returns the values of the cookies of that name, however long they are:
-// the code that verifies them bounds them. There may be several, because a
-// cookie of another path, of the parent domain or of a program on another port
-// can have the same name. They are separated by a semicolon, which no value has.
+// token returns the values of all cookies of that name, of any length: the code
+// that verifies them bounds them. There may be several, because a cookie of
+// another path, of the parent domain or of a program on another port can have
+// the same name. They are separated by a semicolon, which no value has.
 func token(h http.Header, name string) string {
 	found := ""
 	n := 0
@@ -68,7 +68,7 @@ func token(h http.Header, name string) string {
 			switch n++; {
 			case n == 1:
 				found = value
-			case n <= access.MaxCookies+1: // one more than count tells that there are too many
+			case n <= access.MaxCookies+1: // one more than count shows that there are too many
 				found += ";" + value
 			}
 		}
@@ -104,7 +104,7 @@ func (s *settings) newCookie(name, value string, https bool) *http.Cookie {
 		SameSite: http.SameSiteLaxMode,
 		Secure:   https,
 	}
-	if s.embedded && https { // browsers take SameSite=None with Secure only
+	if s.embedded && https { // browsers accept SameSite=None only with Secure
 		c.SameSite, c.Partitioned = http.SameSiteNoneMode, true
 	}
 	return c

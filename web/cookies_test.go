@@ -7,15 +7,15 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// visitor has a session of its own, and returns the value of its cookie.
+// visitor begins its own session, and returns the value of its cookie.
 func (s *site) visitor(t *testing.T, o *web.Options) string {
 	t.Helper()
 	_, value, _ := attributes(send(t, browser(s.routes(o)), "POST", "/update", "").cookie(t))
 	return value
 }
 
-// Of several cookies of our name the one that is valid counts, in whatever order
-// they come.
+// Of several cookies of our name the valid one counts, in any order, also if it
+// comes twice.
 //
 // Proves W1.
 func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {
@@ -28,6 +28,7 @@ func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {
 		"beside another program": "stay=" + foreign + "; stay=" + mine,
 		"beside an empty one":    "stay=; stay=" + mine,
 		"before an empty one":    "stay=" + mine + "; stay=",
+		"twice":                  "stay=" + mine + "; stay=" + mine,
 		"beside a forged one":    "stay=" + flip(mine, len(mine)-2) + "; stay=" + mine,
 	} {
 		a := send(t, browser(h), "GET", "/view", "", "Cookie", cookie)
@@ -42,7 +43,7 @@ func TestOfSeveralCookiesTheOneThatIsValidCounts(t *testing.T) {
 	}
 }
 
-// If several cookies are valid, none counts. Their requests read the initial
+// If cookies of several sessions are valid, none counts. Their requests read the initial
 // state and store nothing, and their answers set no cookie, which would replace
 // the visitor's own.
 //
@@ -53,9 +54,9 @@ func TestOfSeveralValidCookiesNoneCounts(t *testing.T) {
 	mine, planted := s.visitor(t, nil), s.visitor(t, nil)
 	writes := s.store.writes.Load()
 	for name, cookie := range map[string]string{
-		"two sessions": "stay=" + planted + "; stay=" + mine,
-		"one twice":    "stay=" + mine + "; stay=" + mine,
-		"very many":    strings.Repeat("stay=x; ", 8) + "stay=" + mine,
+		"two sessions":      "stay=" + planted + "; stay=" + mine,
+		"one of them twice": "stay=" + mine + "; stay=" + planted + "; stay=" + mine,
+		"very many":         strings.Repeat("stay=x; ", 8) + "stay=" + mine,
 	} {
 		for range 3 {
 			a := send(t, browser(h), "GET", "/view", "", "Cookie", cookie)

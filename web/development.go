@@ -3,7 +3,7 @@ package web
 import "net/http"
 
 // causes returns the lines about an error that only a developer sees: what a
-// client must not know of a failure of the program.
+// client must not learn about a failure of the program.
 func (s *settings) causes(status int, err error) []string {
 	if status < http.StatusInternalServerError || !s.development() {
 		return nil

@@ -11,7 +11,7 @@ import (
 )
 
 // In development the client of a failed request reads the cause, and what was
-// wrong with a request is in the log. In production neither is.
+// wrong with a request is in the log. In production neither is true.
 func TestDevelopmentShowsCauses(t *testing.T) {
 	for _, development := range []bool{true, false} {
 		s := newSite(t, func(o *stay.Options) { o.Development = development })

@@ -11,8 +11,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// A session keeps what its browser says it is, as a short text whatever the
-// browser sends.
+// A session keeps the browser's description of itself as a short text, even if
+// the browser sends a long or odd one.
 //
 // Proves S7.
 func TestASessionKnowsItsDevice(t *testing.T) {

@@ -23,9 +23,9 @@
 // # Forms
 //
 // [Bind], [Payload], Do and Actions read forms and JSON into the same structs.
-// What does not fit is one stay.ErrInvalid with a message for each field. A
-// [Form] keeps what was typed, and is shown again by the error that
-// [Form.Again] returns.
+// Values that do not fit are one stay.ErrInvalid with a message for each field.
+// A [Form] keeps what was typed, and the error that [Form.Again] returns shows
+// it again.
 //
 // # Requests from elsewhere
 //

@@ -67,9 +67,9 @@ func Status(err error) int {
 // Headers that describe a body, such as Etag and Cache-Control, are removed if
 // the handler has set them; what was there before Sessions stays, and so does
 // the Content-Encoding of a middleware between Sessions and the handler. If the
-// header of the response has been sent, err is only logged. Behind Sessions that
-// is known, also after its handler has returned; elsewhere Error writes in any
-// case. A nil err does nothing.
+// header of the response has been sent, err is only logged. Behind Sessions,
+// Error knows that, also after the handler has returned; elsewhere Error writes
+// in any case. A nil err does nothing.
 func Error(w http.ResponseWriter, r *http.Request, err error) {
 	if err == nil {
 		return
@@ -97,7 +97,7 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		return
 	}
 	h := w.Header()
-	h.Del("Content-Length") // nobody can have known the length of this body
+	h.Del("Content-Length") // a length that was set before is not the length of this body
 	h.Set("X-Content-Type-Options", "nosniff")
 	if status == http.StatusServiceUnavailable && stay.CodeOf(err) != stay.ErrUnknown { // that may have happened
 		h.Set("Retry-After", "1")
@@ -146,7 +146,7 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	level := slog.LevelDebug
 	switch code := stay.CodeOf(err); {
 	case r.Context().Err() != nil && errors.Is(err, context.Canceled):
-		// The client has gone: nothing failed, and nobody reads the answer.
+		// The client has gone: nothing failed, and no one reads the answer.
 	case code == stay.ErrBusy || code == stay.ErrClosed:
 		level = slog.LevelWarn
 	case status >= 500:
@@ -185,8 +185,8 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 	log.LogAttrs(r.Context(), level, "stay: request failed", attrs...)
 }
 
-// errorBody returns what the client is told, in a format that it can use, and
-// after that the causes.
+// errorBody returns the text for the client, in a format that it can use, and
+// then the causes.
 func errorBody(r *http.Request, status int, err error, causes []string) (contentType string, body []byte) {
 	lines := shown(nil, err)
 	if len(lines) == 0 {
@@ -229,7 +229,8 @@ func shown(lines []string, err error) []string {
 	return lines
 }
 
-// shownOfWhole returns what err has for the client that is about no field.
+// shownOfWhole returns the part of err's text for the client that is about no
+// field.
 func shownOfWhole(err error) string {
 	if e, ok := err.(*stay.Error); ok && (e.Message != "" || len(e.Fields) > 0) {
 		if len(e.Fields) > 0 {
@@ -255,8 +256,8 @@ const (
 	problemType = "application/problem+json"
 )
 
-// errorJSON returns a problem of RFC 9457. Its member error has what a program
-// needs: the code and the messages by field.
+// errorJSON returns a problem of RFC 9457. Its member "error" has what a
+// program needs: the code and the messages by field.
 func errorJSON(status int, code stay.Code, message string, fields map[string]string) []byte {
 	type member struct {
 		Code    string            `json:"code"`

@@ -65,7 +65,7 @@ func TestStatusOfEveryCode(t *testing.T) {
 	}
 }
 
-// What nobody knows is a 500 without its text, and nothing changes.
+// An unknown error is a 500 without its text, and nothing changes.
 //
 // Proves B2, W6.
 func TestUnknownErrorsAreNotShown(t *testing.T) {
@@ -181,8 +181,8 @@ func TestOptionsError(t *testing.T) {
 	}
 }
 
-// What could not be flushed or taken over has sent nothing, so the client is
-// told why.
+// A response that could not be flushed or taken over has sent nothing, so the
+// client gets the error.
 //
 // Proves W6.
 func TestErrorAfterAFailedHijack(t *testing.T) {

@@ -31,8 +31,8 @@ func (in item) Validate() error {
 }
 
 // A list for each browser: one route that changes and renders in one
-// transaction, one that shows the form again with what is wrong with it, and
-// one that reads.
+// transaction, one that shows the form again with its errors, and one that
+// reads.
 func Example() {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(context.Background())

@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// A server for remote calls, with metadata beside each call and each answer as
-// gRPC has them. The interceptor begins the visit and has the answer carry its
-// headers; the method uses state with the context that it gets.
+// A server for remote calls, with metadata beside each call and each answer, as
+// in gRPC. The interceptor begins the visit and adds its headers to the answer;
+// the method uses state with the context that it gets.
 func ExampleVisits() {
 	type metadata map[string][]string
 	type method func(ctx context.Context) (int, error)

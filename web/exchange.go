@@ -21,8 +21,8 @@ import (
 // browser. One value is both, and stands beside the handler's request, so that a
 // request costs one allocation.
 //
-// The ResponseWriter methods are called by one goroutine at a time, as of any
-// ResponseWriter; those of the Carrier may be called concurrently to them. It
+// The ResponseWriter methods are called by one goroutine at a time, as for any
+// ResponseWriter; those of the Carrier may be called concurrently with them. It
 // is also a link in the chain of the request's contexts.
 type exchange struct {
 	context.Context // of the request; the exchange is found in it
@@ -48,8 +48,8 @@ type exchange struct {
 	// left behind may read it while others write the response.
 	sent atomic.Bool
 
-	// before are the headers that describe a body and that were there before the
-	// handler asked for the header; asked says that it has asked.
+	// before are the headers that describe a body and were set before the
+	// handler asked for the header; asked says whether it has asked.
 	before     http.Header
 	asked      bool
 	askedSince bool // since a token was issued
@@ -60,13 +60,13 @@ type exchange struct {
 	values [2]string
 }
 
-// An exchanging is an exchange together with what it has to hide, as one
+// An exchanging is an exchange together with the values that it hides, in one
 // allocation.
 type exchanging struct {
 	exchange exchange
 	token    string
 	request  http.Request // the handler's
-	returned bool         // the handler has, without a panic
+	returned bool         // the handler has returned, without a panic
 }
 
 // exchangeKey finds the exchange in a context: that of the given App, or of any.
@@ -152,7 +152,7 @@ func (x *exchange) Open() bool {
 	return !x.sealed && !x.passed()
 }
 
-// maxDevice bounds, in bytes, what is kept of a browser's description.
+// maxDevice is the most bytes that are kept of a browser's description.
 const maxDevice = 200
 
 // Device implements access.Describer.
@@ -161,7 +161,7 @@ func (x *exchange) Device() string {
 	if len(text) > maxDevice {
 		text = text[:maxDevice]
 	}
-	return strings.Clone(strings.ToValidUTF8(text, "")) // it may be a piece of all headers
+	return strings.Clone(strings.ToValidUTF8(text, "")) // it may share memory with all headers
 }
 
 // seal adds the session's headers. It is called when the header is about to be
@@ -187,10 +187,10 @@ func (x *exchange) seal() {
 	x.mark(h)
 }
 
-// end seals the header when the handler has returned: from then on nothing is
-// issued. Whether something was sent is another matter: some frameworks answer a
-// failed request only now. The handler's request is a copy; outer is the
-// request that it was copied from.
+// end seals the header when the handler has returned: afterwards nothing is
+// issued. Something may still be sent: some frameworks answer a failed request
+// only now. The handler's request is a copy; outer is the request that it was
+// copied from.
 func (all *exchanging) end(outer *http.Request) {
 	all.exchange.seal()
 	all.exchange.checkSent(all.returned)
@@ -259,8 +259,8 @@ func (x *exchange) FlushError() error {
 }
 
 // Hijack implements http.Hijacker. The error is http.ErrNotSupported if the
-// connection cannot be taken over, as with HTTP/2. A cookie that was not sent is
-// then in the header, for whoever answers.
+// connection cannot be taken over, as with HTTP/2. A cookie that was not sent
+// is then in the header, for the code that answers.
 func (x *exchange) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 	x.seal()
 	conn, buf, err := http.NewResponseController(x.next).Hijack()

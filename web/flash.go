@@ -18,20 +18,18 @@ const (
 	maxFlash = 2 << 10
 	// flashAge is how long a message waits for the next page.
 	flashAge = 5 * time.Minute
-	// flashDomain separates messages from the other texts that are labelled.
+	// flashDomain separates messages from other labelled texts.
 	flashDomain = "flash"
 )
 
 // SetFlash keeps a message for the next page that this browser loads, as "Saved"
 // after a change that ends with a redirect. The page gets it with [TakeFlash]. A
-// later message replaces an earlier one; the message waits five minutes at most, also
-// if somebody keeps the cookie.
+// later message replaces an earlier one. The message is valid for five minutes.
 //
-// The message is in a signed cookie of its own, not in the store: SetFlash
-// works without a session and inside the function of Update, where it counts
-// only if the change is committed. The visitor can read the cookie. Two tabs of
-// one browser share it. Shared caches may not keep the response, as one that sets
-// the session's cookie, see [Sessions].
+// The message is in its own signed cookie, not in the store. SetFlash works
+// without a session, and inside the function of Update, where it counts only if
+// the change is committed. The visitor can read the cookie. Two tabs of one
+// browser share it. Shared caches may not keep the response, see [Sessions].
 //
 // It fails with stay.ErrTooLarge if the message is longer than 2 KiB, with
 // stay.ErrNoSession if the request did not come through Sessions, and with the
@@ -57,12 +55,12 @@ func SetFlash(w http.ResponseWriter, r *http.Request, message string) error {
 	return nil
 }
 
-// TakeFlash returns the message that [SetFlash] has kept for this page, "" if
-// there is none, and takes it away, so that it is shown once. A message that
-// was not signed by this program counts as none. If the keys that sign cookies
-// cannot be read, it waits for the next page. A message that is set in the same
-// response waits too. Call TakeFlash before the header of the response is written;
-// later the message is shown again.
+// TakeFlash returns the message that [SetFlash] has kept for this page, ""
+// without one, and removes it, so that it is shown once. A message that this
+// program has not signed does not count. If the keys that sign cookies cannot be
+// read, the message waits for the next page, as does a message that is set in
+// the same response. Call TakeFlash before the header of the response is
+// written; later the message is shown again.
 //
 // The page differs from one browser to the next, so it is marked as one that used
 // the session, see [Sessions], and "Cache-Control: no-store" if it has a message.

@@ -49,7 +49,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 	get("[]")
 }
 
-// guestOf is the same browser, which follows no redirects.
+// guestOf returns the same browser, which follows no redirects.
 func guestOf(c *http.Client) *http.Client {
 	same := *c
 	same.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -63,8 +63,8 @@ func TestFlashOfAFailedChangeIsNotShown(t *testing.T) {
 	send(t, c, "GET", "http://shop.test/", "").want(t, 200, "[]")
 }
 
-// Nobody can write a message for another browser: what the program did not sign
-// is not shown, nor is the label of another text.
+// No visitor can write a message for another browser: a text that the program
+// did not sign is not shown, and neither is one with another label.
 func TestFlashIsSigned(t *testing.T) {
 	s := newSite(t)
 	h := flashing(s)

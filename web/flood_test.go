@@ -8,8 +8,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// The carts of guests who have come back at least once stay, whatever number of
-// requests without a cookie begin a cart each.
+// The carts of guests who have come back at least once stay, however many
+// requests without a cookie begin a cart.
 //
 // Proves E6, W6.
 func TestCartsOutliveAFloodOfRequestsWithoutCookies(t *testing.T) {

@@ -11,9 +11,9 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// A buffered handler may flush, as libraries for event streams do. Nothing is
-// sent before the change is durable all the same: an error after the Flush is
-// answered as any other, and the status is that of the first Flush.
+// A buffered handler may flush, as libraries for event streams do. Still
+// nothing is sent before the change is durable: an error after the Flush is
+// answered like any other, and the status is the one at the first Flush.
 //
 // Proves W5.
 func TestFlushInABufferedHandlerKeepsBack(t *testing.T) {

@@ -12,16 +12,16 @@ import (
 )
 
 // A Form is a form for a template: its values as they were typed, and what is
-// wrong with them. [NewForm] makes one that is shown first, [ReadForm] one that
-// was sent and may have to be shown again:
+// wrong with them. [NewForm] makes a form to show for the first time,
+// [ReadForm] reads one that was sent and may have to be shown again:
 //
 //	<input name="tins" value="{{.Value "tins"}}"> {{.Error "tins"}}
 //	<input name="gift" type="checkbox" {{if .Checked "gift" "on"}}checked{{end}}>
 //
-// Names are those of [Bind], as in address.city and items[0].name. A Form that
-// was sent knows its items by their place in the list, whatever their numbers
-// were. It has all values that were sent, passwords too: give an input of that
-// type no value.
+// Names are written as for [Bind], as in address.city and items[0].name. A Form
+// that was sent knows its items by their place in the list, not by the numbers
+// that were sent. It has all values that were sent, passwords too: give an
+// input of that type no value.
 //
 // The zero Form is that of NewForm with the zero value. A Form is a payload of
 // State.Do. It is not for concurrent use.
@@ -65,7 +65,7 @@ func (f *Form[T]) read(p *payload) error {
 	f.note(err)
 	switch {
 	case p.json != nil && err != nil:
-		_ = f.binder.JSON(p.json, &f.json, nil) // what is no JSON has no values
+		_ = f.binder.JSON(p.json, &f.json, nil) // a body that is not JSON has no values
 	case p.json == nil:
 		f.texts = f.binder.Renumber(p.form, &f.Data)
 		if f.texts == nil {
@@ -75,7 +75,7 @@ func (f *Form[T]) read(p *payload) error {
 	return err
 }
 
-// Bind makes a Form a payload: it reads what was sent into the value that dst
+// Bind makes a Form a payload. It reads what was sent into the value that dst
 // points to, or copies Data if nothing was sent.
 func (f *Form[T]) Bind(dst any) error {
 	if f.sent != nil {
@@ -96,9 +96,9 @@ func (f *Form[T]) fields() *bind.Binder {
 	return f.binder
 }
 
-// Value returns the value of an input as it was typed, or that of Data if the
-// form was not sent. It is "" if there is none, and the first of several. A time
-// is 2006-01-02T15:04 in UTC, and 2006-01-02 if that is midnight.
+// Value returns the value of an input as it was typed, or the value in Data if
+// the form was not sent. It is "" without a value, and the first of several. A
+// time is 2006-01-02T15:04 in UTC, and 2006-01-02 if that is midnight.
 func (f *Form[T]) Value(name string) string {
 	if values := f.Values(name); len(values) > 0 {
 		return values[0]
@@ -118,7 +118,7 @@ func (f *Form[T]) Values(name string) []string {
 }
 
 // Checked reports whether a checkbox, radio button or option with a value is
-// chosen. For a boolean, on, yes, true and 1 are the same.
+// chosen. For a boolean field, on, yes, true and 1 are the same.
 func (f *Form[T]) Checked(name, value string) bool {
 	values := f.Values(name)
 	if len(values) > 0 && f.fields().IsBool(&f.Data, name) {
@@ -129,26 +129,26 @@ func (f *Form[T]) Checked(name, value string) bool {
 	return slices.Contains(values, value)
 }
 
-// Error returns the message about a field, "" if there is none. The name "" has
-// what concerns no field.
+// Error returns the message about a field, "" without one. The name "" has the
+// message that is about no field.
 func (f *Form[T]) Error(name string) string { return f.errors[name] }
 
 // Errors returns all messages by name.
 func (f *Form[T]) Errors() map[string]string { return maps.Clone(f.errors) }
 
-// Again returns an error that has the form shown again with the messages of err:
-// wherever a handler of this package returns it, or [Error] gets it, show writes
-// the answer, which has the status 422. Like every error it undoes a change, so
-// it may be returned by a function of [Update] and by an action.
+// Again returns an error that shows the form again with the messages of err. If
+// a handler of this package returns it, or [Error] gets it, show writes the
+// answer, which has the status 422. Like every error it undoes a change, so it
+// may be returned by a function of [Update] and by an action.
 //
 //	form, err := web.ReadForm[Order](r)
 //	if err != nil {
 //		return form.Again(err, func(w http.ResponseWriter) error { return page.Execute(w, form) })
 //	}
 //
-// If err is not stay.ErrInvalid, nobody can mend it in the form, and Again
-// returns it as it is. show runs when nothing holds the state any more. What it
-// writes is HTML unless it says otherwise, and buffered, up to
+// If err is not stay.ErrInvalid, the visitor cannot fix it in the form, and
+// Again returns it as it is. show runs when nothing holds the state any more.
+// What it writes is HTML unless it says otherwise, and buffered, up to
 // Options.MaxResponse. It may set another status.
 func (f *Form[T]) Again(err error, show func(w http.ResponseWriter) error) error {
 	if stay.CodeOf(err) != stay.ErrInvalid {
@@ -175,7 +175,7 @@ func (f *Form[T]) note(err error) {
 	}
 }
 
-// A shownAgain is an error with the form that it is about.
+// A shownAgain is an error together with its form.
 type shownAgain struct {
 	err  error
 	show func(w http.ResponseWriter) error

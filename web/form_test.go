@@ -45,8 +45,8 @@ var trayPage = template.Must(template.New("").Parse(`<input name="tea" value="{{
 	`{{range $i, $cup := .Data.Cups}}{{$name := printf "cups[%d].count" $i}}<i>{{$name}}={{$.Value $name}} {{$.Error $name}}</i>{{end}}` +
 	`<p>{{.Error ""}}</p>`))
 
-// A form that is shown first has the texts that it would be sent with, so that
-// sending it unchanged changes nothing.
+// A form that is shown for the first time has the texts that it would be sent
+// with, so sending it unchanged changes nothing.
 func TestNewFormHasTheValuesOfData(t *testing.T) {
 	at := time.Date(2026, 11, 28, 9, 30, 0, 0, time.FixedZone("", 3600))
 	data := Tray{Tea: "mint", Tins: 3, Price: 1e6 + .25, Gift: true, Until: &at, Tags: []string{"a", "b"}}
@@ -83,8 +83,8 @@ func TestNewFormHasTheValuesOfData(t *testing.T) {
 	}
 }
 
-// A form that was sent has the items by their place, lists under their name, and
-// what the program does not know as it was sent.
+// A form that was sent has its items by their place, its lists under their
+// name, and unknown values as they were sent.
 func TestReadFormHasWhatWasSent(t *testing.T) {
 	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
 		form, err := web.ReadForm[Tray](r)
@@ -201,8 +201,8 @@ func (s *site) trays(t *testing.T, o *web.Options) map[string]http.Handler {
 	return handlers
 }
 
-// A form that was refused is shown again: with what was typed, whether it fits
-// or not, and with what is wrong, by Stay, by Validate and by the action. The
+// A form that was refused is shown again with what was typed, whether it fits
+// or not, and with the errors of Stay, of Validate and of the action. The
 // change is undone.
 //
 // Proves W5, W6.
@@ -237,7 +237,8 @@ func TestAFormIsShownAgain(t *testing.T) {
 			}
 			send(t, client, "GET", "/", "").want(t, 200, "0")
 		}
-		// What no form can mend is an error like any other, and what fits is done.
+		// An error that no form can fix is like any other, and a form that fits
+		// is carried out.
 		send(t, browser(h), "POST", "/", "tins=%zz", "Content-Type", formType).want(t, 400, "own page 400")
 		if a := send(t, browser(h), "POST", "/", "tea=mint&tins=1", "Content-Type", formType); a.status != 200 {
 			t.Errorf("%s: %d %s", kind, a.status, a.body)
@@ -290,7 +291,7 @@ func TestAFormIsShownWithItsOwnStatus(t *testing.T) {
 	}
 }
 
-// A form is a payload also where there is no request, as in tests.
+// A form is a payload also without a request, as in tests.
 func TestNewFormIsAPayload(t *testing.T) {
 	s := newSite(t)
 	s.trays(t, nil)

@@ -11,17 +11,17 @@ import (
 	"slices"
 )
 
-// FormPost returns a handler for the address that an identity provider posts the
-// result of a sign-in to (OpenID Connect with response_mode=form_post, as Apple
-// and Entra ID do it, or SAML). Browsers send no session cookie with a form of
-// another site, so a login there would begin a new session, and what the visitor
-// did as a guest would be lost. FormPost answers such a form with a page that
-// posts the same values once more from here. The cookie comes with that one, and
-// next gets it. All other requests go to next at once.
+// FormPost returns a handler for the address to which an identity provider
+// posts the result of a sign-in (OpenID Connect with response_mode=form_post,
+// as Apple and Entra ID use it, or SAML). Browsers send no session cookie with
+// a form of another site, so a login there would begin a new session, and what
+// the visitor did as a guest would be lost. FormPost answers such a form with a
+// page that posts the same values once more from this site. That request has
+// the cookie, and next gets it. All other requests go to next at once.
 //
-// The page posts by itself, with a script that its Content-Security-Policy names
-// by its hash. Where scripts do not run, it has a button. next finds one field
-// more in the form, _stay_again. Options.MaxBody bounds the form.
+// The page posts automatically, with a script that its Content-Security-Policy
+// allows by hash. If scripts do not run, it has a button. next finds one more
+// field in the form, _stay_again. Options.MaxBody bounds the form.
 //
 // Sessions has to let the form of the other site pass:
 //
@@ -30,9 +30,9 @@ import (
 //	mux.Handle("POST /callback", web.FormPost(callback))
 //	... web.Sessions(app, &web.Options{CrossOrigin: cross})(mux)
 //
-// From then on any site can post to this address in the name of a visitor. next
-// must take only an answer that belongs to a sign-in which this very session has
-// begun: by the state and nonce of OpenID, or InResponseTo of SAML, kept in a
+// Then any site can post to this address in the name of a visitor. next must
+// accept only an answer to a sign-in that this same session has begun: it
+// checks the state and nonce of OpenID, or InResponseTo of SAML, kept in a
 // PerSession module.
 func FormPost(next http.Handler) http.Handler {
 	if next == nil {
@@ -56,7 +56,8 @@ func FormPost(next http.Handler) http.Handler {
 			fail(x.settings, w, r, 0, err)
 			return
 		}
-		// A proxy may hide that the second form is from here: there is no third one.
+		// A proxy may hide that the second form is from this site: there is no
+		// third form.
 		if p.form.Has(againField) {
 			next.ServeHTTP(w, r)
 			return
@@ -102,8 +103,8 @@ func (s *settings) isStranger(r *http.Request) bool {
 	return r.Method == http.MethodPost && !s.strangers.Load() && foreign(http.NewCrossOriginProtection(), r) != nil
 }
 
-// warnOfStranger says, once, that a form of another site has begun a session,
-// which is hardly ever meant.
+// warnOfStranger logs, once, that a form of another site has begun a session,
+// which is rarely intended.
 func (s *settings) warnOfStranger() {
 	if s.strangers.CompareAndSwap(false, true) {
 		s.logger().Warn("stay: a form of another site has begun a session, because browsers send no session cookie with it: " +

@@ -108,8 +108,8 @@ func TestASessionThatAFormOfAnotherSiteBeginsIsLogged(t *testing.T) {
 	}
 }
 
-// What needs no second form goes to the handler at once, and none is posted for
-// ever.
+// Requests that need no second form go to the handler at once, and no form is
+// posted for ever.
 //
 // Proves W7.
 func TestFormPostPassesOnAllElse(t *testing.T) {

@@ -10,8 +10,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// framework is a middleware as frameworks with handlers that return errors build
-// it: the error is answered when the middleware inside has returned, with the
+// framework is a middleware as in frameworks whose handlers return errors: it
+// answers the error when the middleware inside has returned, with the
 // ResponseWriter and the request that the handler had.
 func framework(middleware func(http.Handler) http.Handler, h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -25,7 +25,8 @@ func framework(middleware func(http.Handler) http.Handler, h func(http.ResponseW
 }
 
 // A request that fails is answered with its error, also if the framework does
-// that after the middleware has returned. What was sent is not answered again.
+// that after the middleware has returned. A response that was sent is not sent
+// again.
 //
 // Proves W6.
 func TestErrorAfterSessionsHasReturned(t *testing.T) {

@@ -13,8 +13,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// Whatever a body and its content type are, binding answers with one of the
-// documented statuses, and Bind, Payload and Actions agree on what it means.
+// For every body and content type, binding answers with one of the documented
+// statuses, and Bind, Payload and Actions agree on what it means.
 //
 // Proves B8.
 func FuzzPayload(f *testing.F) {
@@ -105,8 +105,8 @@ func FuzzPayload(f *testing.F) {
 		if cart.Gift.Price != 1000 || cart.Main.Price != 1000 || !reflect.DeepEqual(cart.Lines, others.Lines) || !reflect.DeepEqual(cart.ByID, others.ByID) {
 			t.Fatalf("what is not for clients was changed: %+v", cart)
 		}
-		// What was parsed before may hide what could not be parsed; it panics
-		// no more than the rest.
+		// A form that was parsed before may hide what could not be parsed. It
+		// does not panic either.
 		r := request()
 		r.FormValue("by")
 		_ = web.Bind(r, new(Step))
@@ -126,9 +126,9 @@ func throughJSON(t *testing.T, v Step) (out Step) {
 	return out
 }
 
-// Whatever the Cookie header is, the answer is a page: of the session whose
-// token it holds, else of a new one or, with several, of none; and nothing is
-// stored.
+// For every Cookie header, the answer is a page: of the session whose token it
+// has, else of a new session or, with too many tokens, of no session; and
+// nothing is stored.
 //
 // Proves B3, W1.
 func FuzzCookie(f *testing.F) {
@@ -162,12 +162,12 @@ func FuzzCookie(f *testing.F) {
 		if w.Code != 200 || !known && w.Body.String() != "0" {
 			t.Fatalf("%d %q", w.Code, w.Body)
 		}
-		if known && strings.Count(header, "stay="+mine) != 1 {
+		if known && !strings.Contains(header, "stay="+mine) {
 			t.Fatalf("%q reached the session of %q", header, mine)
 		}
-		// Of several cookies that are valid none counts, and none is set.
-		several := strings.Count(header, mine) > 1 || strings.Count(header, "stay") > access.MaxCookies
-		if issued := w.Header().Get("Set-Cookie"); (issued == "") != known && !several {
+		// Of very many cookies none counts, and none is set.
+		many := strings.Count(header, "stay") > access.MaxCookies
+		if issued := w.Header().Get("Set-Cookie"); (issued == "") != known && !many {
 			t.Fatalf("cookie %q, session known: %v", issued, known)
 		}
 		if got := s.store.writes.Load(); got != writes {

@@ -9,15 +9,16 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// RequireUser returns a middleware that lets only users through who are logged
-// in, see stay.Session.Login. It stands behind Sessions. The login page itself is
-// open to everybody; login is its address as browsers send it, also behind
+// RequireUser returns a middleware that lets only logged-in users through, see
+// stay.Session.Login. It stands behind Sessions. The login page itself is open
+// to everyone; login is its path as browsers send it, also behind
 // http.StripPrefix.
 //
-// Others who load a page are sent to the path login, with the page that they
-// wanted in the query parameter next, see [NextPath]. htmx is sent there as by
-// [Redirect], with the page that the visitor sees. All other requests, as those
-// that change something or prefer JSON, are answered with 401, as by [Error].
+// It sends others who load a page to the path login, with the page that they
+// wanted in the query parameter next, see [NextPath]. It sends htmx there as
+// [Redirect] does, with the page that the visitor sees. It answers all other
+// requests, such as those that change something or prefer JSON, with 401, as
+// [Error] does.
 //
 // A visitor whose session cannot be read, because the store does not answer,
 // counts as not logged in.
@@ -96,8 +97,8 @@ func withNext(login, page string) string {
 	return login + sep + "next=" + url.QueryEscape(page)
 }
 
-// currentPage returns the path of the page that htmx was asked on, "" if that is
-// not known.
+// currentPage returns the path of the page from which htmx sends its request,
+// "" if that is not known.
 func currentPage(r *http.Request) string {
 	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
 	if err != nil || u.Host != r.Host {

@@ -27,7 +27,7 @@ func guarded(t *testing.T) http.Handler {
 	return web.Sessions(s.app, nil)(web.RequireUser("/login")(mux))
 }
 
-// guest is a browser that follows no redirects.
+// guest returns a browser that follows no redirects.
 func guest(h http.Handler) *http.Client {
 	c := browser(h)
 	c.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
@@ -72,7 +72,8 @@ func TestRequireUserRedirectsHTMX(t *testing.T) {
 	}
 }
 
-// What is no page is answered with 401, in the format that the client reads.
+// A request that loads no page is answered with 401, in the format that the
+// client reads.
 func TestRequireUserRefusesTheRest(t *testing.T) {
 	c := guest(guarded(t))
 	send(t, c, "POST", "http://shop.test/account", "").want(t, http.StatusUnauthorized, "log in first\n")

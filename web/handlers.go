@@ -106,10 +106,9 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 // The whole body is read before fn runs: stay.ErrTooLarge if it is longer than
 // Options.MaxBody, stay.ErrMalformed if it breaks off. The response is
 // buffered, up to Options.MaxResponse; beyond that, nothing is committed and
-// the answer is 500. Flush keeps back what was written, and is no error; Hijack
-// and deadlines are http.ErrNotSupported.
-// Errors are answered as [Error] does. GET, HEAD, OPTIONS and TRACE are
-// answered with 405; use [View] for those.
+// the answer is 500. Flush sends nothing yet, and is no error; Hijack and
+// deadlines are http.ErrNotSupported. Errors are answered as [Error] does. GET,
+// HEAD, OPTIONS and TRACE are answered with 405; use [View] for those.
 func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Request, s *S) error) http.HandlerFunc {
 	core, mounted := mount("Update", state, fn == nil)
 	return func(w http.ResponseWriter, r *http.Request) {
@@ -193,16 +192,16 @@ func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
 // before it failed stay made.
 //
 // Nothing is sent before fn returns, so fn cannot stream. Flush is no error and
-// keeps back what was written, so a library for event streams, such as
-// Datastar's, can answer with a few events; a stream that lasts needs a plain
-// handler. Hijack and deadlines are http.ErrNotSupported, and informational
-// statuses, such as 103, are dropped. Trailers are sent.
+// sends nothing yet, so a library for event streams, such as Datastar's, can
+// answer with a few events; a long stream needs a plain handler. Hijack and
+// deadlines are http.ErrNotSupported, and informational statuses, such as 103,
+// are dropped. Trailers are sent.
 //
 // A body that is longer than Options.MaxBody is stay.ErrTooLarge: before fn
 // runs if the request says so, otherwise when fn has read that much of it, also
-// with r.FormValue and similar methods. Then the answer is 413 whatever fn
-// returns. When fn returns, the files of a form that it has parsed are removed.
-// For larger uploads use a plain handler with its own limit.
+// with r.FormValue and similar methods. Then the answer is 413, whether or not
+// fn returns an error. When fn returns, the files of a form that it has parsed
+// are removed. For larger uploads use a plain handler with its own limit.
 func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerFunc {
 	if fn == nil {
 		panic("web: Handle needs a function")

@@ -8,7 +8,7 @@ import (
 )
 
 // hijacked returns a connection that was taken over before the header was sent.
-// If a cookie waits and nobody has asked for the header since it was issued,
+// If a cookie waits and no code has asked for the header since it was issued,
 // the connection is watched: what is written to it may lack the cookie.
 func (x *exchange) hijacked(conn net.Conn, buf *bufio.ReadWriter) (net.Conn, *bufio.ReadWriter) {
 	x.mu.Lock()
@@ -25,9 +25,9 @@ func (x *exchange) hijacked(conn net.Conn, buf *bufio.ReadWriter) (net.Conn, *bu
 }
 
 // checkHijack is called when an answer begins on a connection that was taken
-// over. Whoever has asked for the header is taken to send it, which cannot be
-// seen: upgraders get it before they take over, and httputil.ReverseProxy asks
-// afterwards.
+// over. Code that has asked for the header is assumed to send it, because that
+// cannot be seen: upgraders get the header before they take over, and
+// httputil.ReverseProxy asks afterwards.
 func (x *exchange) checkHijack() {
 	x.mu.Lock()
 	lost := x.unanswered && !x.askedSince
@@ -38,7 +38,7 @@ func (x *exchange) checkHijack() {
 	}
 }
 
-// A watchedConn tells its exchange when it is written to.
+// A watchedConn calls its exchange when it is written to.
 type watchedConn struct {
 	net.Conn
 	x *exchange
@@ -50,10 +50,10 @@ func (c *watchedConn) Write(b []byte) (int, error) {
 	return c.Conn.Write(b)
 }
 
-// NetConn returns the connection itself, as that of tls.Conn does.
+// NetConn returns the connection itself, like the method of tls.Conn.
 func (c *watchedConn) NetConn() net.Conn { return c.Conn }
 
-// CloseWrite closes the half that is written to, as those of net and tls do.
+// CloseWrite closes the writing half, like the connections of net and tls.
 func (c *watchedConn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()

@@ -13,8 +13,9 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// A connection that is taken over before the cookie was sent is reported, unless
-// the handler has asked for the header, to send it itself, or has sent it.
+// A connection that is taken over before the cookie was sent is reported,
+// unless the handler has asked for the header, to send it itself, or has sent
+// it.
 //
 // Proves W2.
 func TestACookieLostByHijackIsReported(t *testing.T) {
@@ -148,7 +149,7 @@ func TestACookieLostByHijackIsReported(t *testing.T) {
 	}
 }
 
-// A connection that is closed without an answer is reported as well.
+// A connection that is closed without an answer is reported, too.
 //
 // Proves W2.
 func TestAConnectionClosedWithoutAnAnswerIsReported(t *testing.T) {

@@ -21,7 +21,7 @@ func IsPartial(r *http.Request) bool {
 }
 
 // Redirect sends the browser to another page after a change. A plain request
-// gets 303 See Other. htmx would follow that by itself and put the other page
+// gets 303 See Other. htmx would follow that redirect and put the other page
 // into a part of this one, so a request for which [IsPartial] is true gets the
 // header HX-Redirect and no body.
 //

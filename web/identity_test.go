@@ -10,9 +10,9 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// A page that is made with what the session says of itself depends on the cookie,
-// so no cache may keep it for others; and what it says belongs to the cookie that
-// the browser has.
+// A page that uses the session's own data depends on the cookie, so no cache
+// may keep it for others; and the data belongs to the cookie that the browser
+// has.
 //
 // Proves W1, W2.
 func TestPageMadeWithTheSessionsIDIsPrivate(t *testing.T) {

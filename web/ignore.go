@@ -6,13 +6,13 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 )
 
-// ignore returns the function that says which unknown names of the payload are
-// left out; nil for none.
+// ignore returns the function that reports which unknown names of the payload
+// are left out; nil leaves out none.
 //
-// A page is made of more than one program knows: buttons, tokens, traps for
-// robots, the fields of other parts, and those of a newer page while a program
-// is rolled out. So what a page sends may have names that are left out. A script
-// that sends JSON knows whom it sends it to.
+// A page sends more than one program knows: buttons, tokens, traps for robots,
+// the fields of other parts, and the fields of a newer page during a rollout.
+// So some names that a page sends are left out. A script that sends JSON knows
+// its receiver.
 func (p *payload) ignore() func(name string) bool {
 	s := p.settings
 	fromPage := p.json == nil || p.request.Header.Get("HX-Request") != "" || p.request.Header.Get("Datastar-Request") != ""
@@ -35,8 +35,8 @@ func (p *payload) ignore() func(name string) bool {
 	}
 }
 
-// wasNoFile reports whether the name may be that of an input for files which was
-// left empty. net/http takes it for a text.
+// wasNoFile reports whether the name may belong to an input for files that was
+// left empty. net/http treats it as a text.
 func (p *payload) wasNoFile(name string) bool {
 	if !p.parsed {
 		return false
@@ -49,15 +49,15 @@ func (p *payload) wasNoFile(name string) bool {
 	return len(p.form[name]) > 0
 }
 
-// warnIgnored tells a developer once of each name that was left out: it may be a
-// slip of the pen.
+// warnIgnored logs each name that was left out, once, for a developer: it may
+// be a typo.
 func (s *settings) warnIgnored(name, route string) {
 	if s.development() && s.ignored.first(name) {
 		s.logger().Warn("stay: a field of a form was left out, because nothing has its name; see web.Options.IgnoreField", "field", name, "route", route)
 	}
 }
 
-// names are those that have been seen.
+// names are the names seen so far.
 type names struct {
 	mu   sync.Mutex
 	seen map[string]bool

@@ -87,9 +87,9 @@ func (s *site) notes(t *testing.T) (*stay.State[Notes], http.Handler) {
 
 const form = "application/x-www-form-urlencoded"
 
-// No body sets a key field, in whatever form, by whatever way it is bound: the
-// session stays a guest and nothing is stored under the key that it named. Only
-// an action that the app wrote for it does.
+// No body sets a key field, in any form and however it is bound: the session
+// stays a guest and nothing is stored under the key that it named. Only an
+// action that the app wrote for it does.
 //
 // Proves K0, K6.
 func TestNoBodySetsTheKey(t *testing.T) {
@@ -159,7 +159,7 @@ func TestDoShowsTheStoredState(t *testing.T) {
 }
 
 // A run of web.Update that changes the key and renders a page commits nothing:
-// 500, with the mend in the log and not in the answer. With a redirect, or
+// 500, with the fix in the log and not in the answer. With a redirect, or
 // without a body, it is committed and the next page shows what is stored.
 //
 // Proves W5.
@@ -182,7 +182,7 @@ func TestUpdateThatChangesTheKey(t *testing.T) {
 		}
 	}
 	if log := s.log.String(); !strings.Contains(log, "web.Do") || !strings.Contains(log, "redirect") || !strings.Contains(log, "notes") {
-		t.Errorf("the log does not name the mend: %s", log)
+		t.Errorf("the log does not name the fix: %s", log)
 	}
 	if now := s.store.writes.Load(); now != writes {
 		t.Errorf("%d writes although nothing was committed", now-writes)

@@ -86,8 +86,8 @@ type broken struct{}
 
 func (broken) Read([]byte) (int, error) { return 0, io.ErrUnexpectedEOF }
 
-// A response beyond the limit commits nothing, whatever the function makes of
-// the error of Write, and the log says what to do.
+// A response beyond the limit commits nothing, even if the function ignores the
+// error of Write, and the log says what to do.
 //
 // Proves W5.
 func TestResponseBeyondTheLimitCommitsNothing(t *testing.T) {

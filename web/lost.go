@@ -10,11 +10,11 @@ import (
 )
 
 // A session whose cookie does not reach the browser is lost, with all that was
-// stored for it. This file finds out, as far as anybody can tell, and says how
-// to mend it.
+// stored for it. This file detects that as far as possible and logs how to fix
+// it.
 
 // through returns the ResponseWriter with which a handler of this package
-// answers r. That is w, but the exchange itself if some adapter passed on the
+// answers r. That is w, or the exchange itself if an adapter passed on the
 // request of Sessions together with the ResponseWriter from in front of it.
 func through(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	if _, usual := w.(*exchange); usual {
@@ -26,8 +26,8 @@ func through(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
 	return w
 }
 
-// same reports whether two writers are one. Interfaces cannot just be compared:
-// that panics on some types.
+// same reports whether two writers are the same. Comparing the interfaces would
+// panic on some types.
 func same(a, b http.ResponseWriter) bool {
 	v, w := reflect.ValueOf(a), reflect.ValueOf(b)
 	return v.Kind() == reflect.Pointer && w.Kind() == reflect.Pointer && v.Type() == w.Type() && v.Pointer() == w.Pointer()
@@ -44,8 +44,8 @@ func (x *exchange) passed() bool {
 	return yes
 }
 
-// wrote reports whether a header has gone through w, as far as w, or a writer
-// inside it, tells. If none does, known is false.
+// wrote reports whether a header has gone through w, if w or a writer inside it
+// says so. If no writer does, known is false.
 func wrote(w http.ResponseWriter) (yes, known bool) {
 	for {
 		switch t := w.(type) {
@@ -68,10 +68,11 @@ func wrote(w http.ResponseWriter) (yes, known bool) {
 	}
 }
 
-// wroteHeader reads the field in which the writers of net/http and httptest keep
-// what no method of theirs tells, over HTTP/2 one step further in. It is asked
-// only if a cookie is missing, and a guess instead would be wrong of every
-// handler that leaves its answer to a framework, or answers with nothing.
+// wroteHeader reads the field in which the writers of net/http and httptest
+// keep this, because none of their methods returns it; over HTTP/2 the field is
+// one step further in. It is called only if a cookie is missing. A guess
+// instead would be wrong for every handler that leaves its answer to a
+// framework, or answers with nothing.
 func wroteHeader(v reflect.Value) (yes, known bool) {
 	if v.Kind() == reflect.Pointer {
 		v = v.Elem()
@@ -89,12 +90,12 @@ func wroteHeader(v reflect.Value) (yes, known bool) {
 }
 
 // checkSent is called when the handler has ended and the header is sealed;
-// returned says that it has returned, without a panic.
+// returned says whether it has returned, without a panic.
 func (x *exchange) checkSent(returned bool) {
 	x.mu.Lock()
 	issued, asked, hints := x.issued, x.askedSince, x.hints
 	x.mu.Unlock()
-	x.checkHijack() // of a connection that nothing was written to
+	x.checkHijack() // a connection to which nothing was written
 	switch {
 	case !issued || hints || !returned:
 		return
@@ -104,16 +105,16 @@ func (x *exchange) checkSent(returned bool) {
 		}
 		return
 	}
-	const mend = "pass on the ResponseWriter that web.Sessions gives to the next handler, see docs/routers.md"
+	const fix = "pass on the ResponseWriter that web.Sessions gives to the next handler, see docs/routers.md"
 	switch yes, known := wrote(x.next); {
 	case yes:
-		x.warn(slog.LevelError, "stay: a response was written past web.Sessions and lacks the session's cookie, so the session is lost: "+mend)
+		x.warn(slog.LevelError, "stay: a response was written past web.Sessions and lacks the session's cookie, so the session is lost: "+fix)
 	case !known && !asked && !x.settings.unseen.Swap(true):
-		x.warn(slog.LevelWarn, "stay: a session's cookie was issued, and no response was written through web.Sessions. If the handler has written one, "+mend)
+		x.warn(slog.LevelWarn, "stay: a session's cookie was issued, and no response was written through web.Sessions. If the handler has written one, "+fix)
 	}
 }
 
-// checkTimeout asks, by writing nothing, whether what was sent went to an
+// checkTimeout finds out, by writing nothing, whether what was sent went to an
 // http.TimeoutHandler that had answered before.
 func (x *exchange) checkTimeout() {
 	if _, err := x.next.Write(nil); errors.Is(err, http.ErrHandlerTimeout) {
@@ -121,8 +122,8 @@ func (x *exchange) checkTimeout() {
 	}
 }
 
-// where names the request for logs: by its route and not by its path, which may
-// hold what should not be in logs.
+// where names the request for logs by its route. The path may have content that
+// should not be in logs.
 func (x *exchange) where() []slog.Attr {
 	if x.request == nil { // of a Visit
 		return nil
@@ -130,7 +131,8 @@ func (x *exchange) where() []slog.Attr {
 	return []slog.Attr{slog.String("method", x.request.Method), slog.String("route", x.request.Pattern)}
 }
 
-// warn logs that the browser has not got the session's cookie, or may not have.
+// warn logs that the session's cookie has not reached the browser, or may not
+// have.
 func (x *exchange) warn(level slog.Level, text string) {
 	log := x.settings.logger()
 	if !log.Enabled(x, level) {

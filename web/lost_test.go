@@ -23,8 +23,8 @@ func (s *site) increase(r *http.Request) error {
 }
 
 // shortcut is an adapter that passes on the request of Sessions and not its
-// ResponseWriter, as short adapters for frameworks do that keep a
-// ResponseWriter of their own.
+// ResponseWriter, like short adapters for frameworks that keep their own
+// ResponseWriter.
 func shortcut(sessions func(http.Handler) http.Handler, own func(http.ResponseWriter) http.ResponseWriter, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w = own(w)
@@ -32,7 +32,7 @@ func shortcut(sessions func(http.Handler) http.Handler, own func(http.ResponseWr
 	})
 }
 
-// statusWriter tells whether it was written to, as the writers of gin and
+// statusWriter reports whether it was written to, like the writers of gin and
 // negroni.
 type statusWriter struct {
 	http.ResponseWriter
@@ -51,7 +51,7 @@ func (w *statusWriter) Write(b []byte) (int, error) {
 
 func (w *statusWriter) Written() bool { return w.written }
 
-// counting tells its status, as the writers of chi.
+// counting reports its status, like the writers of chi.
 type counting struct {
 	http.ResponseWriter
 	status, n int
@@ -73,7 +73,7 @@ func (w *counting) Write(b []byte) (int, error) {
 func (w *counting) Status() int       { return w.status }
 func (w *counting) BytesWritten() int { return w.n }
 
-// opaque tells nothing.
+// opaque reports nothing.
 type opaque struct{ http.ResponseWriter }
 
 // opaqueValue cannot be compared.
@@ -104,7 +104,7 @@ func overAll(t *testing.T, h http.Handler, f func(t *testing.T, c *http.Client, 
 func TestHandlersGivenTheWriterInFrontOfSessions(t *testing.T) {
 	for name, own := range writers {
 		if name == "incomparable" {
-			continue // is no pointer, so nobody can tell that it is the same
+			continue // is not a pointer, so no code can see that it is the same
 		}
 		s := newSite(t)
 		h := shortcut(web.Sessions(s.app, nil), own, s.handlers())
@@ -153,9 +153,9 @@ func (s *site) handlers() http.Handler {
 	return mux
 }
 
-// A plain handler that writes past Sessions loses the cookie: it is told, and
-// refused before the commit if it has written already. One that writes nothing
-// is not accused.
+// A plain handler that writes past Sessions loses the cookie. The log says so,
+// and the change is refused before the commit if the handler has written
+// already. A handler that writes nothing is not reported.
 //
 // Proves W2.
 func TestAResponseWrittenPastSessionsIsReported(t *testing.T) {
@@ -165,9 +165,9 @@ func TestAResponseWrittenPastSessionsIsReported(t *testing.T) {
 		for _, tc := range []struct {
 			what    string
 			handler func(s *site, w http.ResponseWriter, r *http.Request) error
-			refused bool // where it is known
+			refused bool // if it is known that the response was written
 			log     string
-			unknown string // the log where it is not known
+			unknown string // the log if that is not known
 		}{
 			{"uses, then writes", func(s *site, w http.ResponseWriter, r *http.Request) error {
 				err := s.increase(r)
@@ -223,7 +223,7 @@ func TestAResponseWrittenPastSessionsIsReported(t *testing.T) {
 	}
 }
 
-// abortable is what net/http does with http.ErrAbortHandler, for clients in
+// abortable does what net/http does with http.ErrAbortHandler, for clients in
 // process.
 func abortable(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -261,7 +261,7 @@ func TestAKnownBrowserIsServedPastSessions(t *testing.T) {
 }
 
 // A handler that finishes when http.TimeoutHandler around Sessions has answered
-// loses the cookie; inside of Sessions the answer takes it along.
+// loses the cookie; inside of Sessions the answer has it.
 //
 // Proves W2.
 func TestACookieLostByATimeoutIsReported(t *testing.T) {
@@ -273,7 +273,7 @@ func TestACookieLostByATimeoutIsReported(t *testing.T) {
 			t.Error(err)
 		}
 		<-r.Context().Done()
-		for { // until TimeoutHandler has seen it as well
+		for { // until TimeoutHandler has seen it, too
 			if _, err := io.WriteString(w, "x"); errors.Is(err, http.ErrHandlerTimeout) {
 				return
 			}
@@ -303,7 +303,7 @@ func TestACookieLostByATimeoutIsReported(t *testing.T) {
 	}
 }
 
-// A change that comes when the time of its request is over is not made.
+// A change that comes after the timeout of its request is not made.
 //
 // Proves W2.
 func TestNoChangeAfterATimeout(t *testing.T) {

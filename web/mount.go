@@ -16,9 +16,9 @@ import (
 // since, as http.StripPrefix does, all of the mount is gone.
 //
 // A route without such a wildcard fixes whole paths. For these, left returns
-// the last two elements as rest and the last one as last; "" is none. Elements
-// behind another wildcard are not returned: the client chooses what that
-// wildcard stands for.
+// the last two elements as rest and the last one as last; "" means none.
+// Elements behind another wildcard are not returned: the client chooses what
+// such a wildcard matches.
 func left(r *http.Request) (rest, last string) {
 	path := r.URL.EscapedPath()
 	sent, _, _ := strings.Cut(r.RequestURI, "?")

@@ -46,8 +46,8 @@ func cutting(next http.Handler) http.Handler {
 	})
 }
 
-// Under whatever it is mounted, a module and an action are reached by one path,
-// and by no other.
+// Under every mount, a module and an action are reached by one path, and by no
+// other.
 //
 // Proves W7.
 func TestActionsAreReachedByOnePathOnly(t *testing.T) {

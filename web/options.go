@@ -36,9 +36,9 @@ const (
 type Options struct {
 	// Cookie is the name of the session cookie, "stay" by default. On https the
 	// prefix __Host- is put before it. Several programs on one host need
-	// different names, whatever their ports and paths: browsers keep one cookie
-	// of a name, so each would replace the other's. A cookie that another
-	// program may have signed is logged, once.
+	// different names, even on different ports and paths: browsers keep one
+	// cookie of a name, so each would replace the other's. A cookie that
+	// another program may have signed is logged, once.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
 	// random bytes. To rotate them, add a new key at the end on every process,
@@ -89,23 +89,24 @@ type Options struct {
 	// that read the body themselves set their own limit with
 	// http.MaxBytesReader.
 	MaxBody int64
-	// IgnoreField says which names of a body are left out that what it is bound
-	// to does not have, such as "coupon", "address.floor" or "items[2].note". A
-	// name that is not left out is stay.ErrMalformed.
+	// IgnoreField reports whether a name of a body is left out if the struct
+	// that the body is bound to does not have it, such as "coupon",
+	// "address.floor" or "items[2].note". A name that is not left out is
+	// stay.ErrMalformed.
 	//
-	// By default all are left out of forms, of addresses and of the JSON that
-	// htmx and Datastar send, because a page has more parts than one and may be
-	// newer than the program; in development mode the log names each once. No
-	// name is left out of other JSON. Names of well-known tokens and captchas,
-	// names that begin with an underscore, and where a button with an image was
-	// clicked, are always left out of what a page sends.
+	// By default all such names are left out of forms, of addresses and of the
+	// JSON that htmx and Datastar send, because a page has more than one part
+	// and may be newer than the program; in development mode the log names each
+	// once. No name is left out of other JSON. Names of well-known tokens and
+	// captchas, names that begin with an underscore, and where a button with an
+	// image was clicked, are always left out of what a page sends.
 	//
 	// Names of fields tagged stay:"private" or stay:"key" are errors in any case.
 	// It may be called concurrently.
 	IgnoreField func(r *http.Request, name string) bool
-	// Message returns what a person is told of a value that does not fit, in
-	// place of the built-in English text, which is used if it returns "". key
-	// says what is wrong, and args what belongs to it:
+	// Message returns the text for a person about a value that does not fit, in
+	// place of the built-in English text, which is used if Message returns "".
+	// key says what is wrong, and args has the values that belong to it:
 	//
 	//	text, number, whole_number, boolean, date   what it must be
 	//	whole_number_between                        the same; args: least, greatest
@@ -115,8 +116,8 @@ type Options struct {
 	//	too_many                                    too many items; args: how many may be
 	//	digits, too_great, base64                   numbers and bytes in JSON
 	//
-	// More keys are about bodies that only a program can have made. A new version
-	// of Stay may have more. It may be called concurrently.
+	// Other keys are about bodies that only a program can have made. A new
+	// version of Stay may have more keys. It may be called concurrently.
 	Message func(r *http.Request, field, key string, args ...any) string
 	// MaxResponse is the number of bytes that View, Update, Do and Handle
 	// buffer, 4 MiB by default. A longer response is answered with 500, and an
@@ -124,7 +125,7 @@ type Options struct {
 	MaxResponse int
 	// Error writes the body for an error in place of the built-in text, HTML
 	// fragment or JSON. If it writes more than MaxResponse, the built-in body
-	// is sent after all. w is buffered. Headers that the failed handler set to
+	// is sent instead. w is buffered. Headers that the failed handler set to
 	// describe its own body are removed. The status is sent unless Error sets
 	// another one. err may hold causes that are not for clients: show
 	// stay.FieldErrors and your own texts, never err itself.
@@ -153,7 +154,7 @@ const (
 )
 
 // settings are Options with the defaults filled in. They do not change after
-// construction, except for the last few.
+// construction, except for the last fields.
 type settings struct {
 	app         *stay.App
 	core        access.App
@@ -175,12 +176,12 @@ type settings struct {
 	crowds  loglimit.Limit // of log lines
 	ignored names          // of fields that were left out
 
-	// unshared says that the log has told of a cookie that was meant for shared
-	// caches, unseen of one whose answer nobody has seen.
+	// unshared says that a cookie meant for shared caches was logged, unseen
+	// that a cookie without a visible answer was logged.
 	unshared, unseen atomic.Bool
 
 	refusals  loglimit.Limit // of requests from other origins
-	proxySeen atomic.Bool    // one that ends TLS and is not trusted
+	proxySeen atomic.Bool    // a proxy that ends TLS and is not trusted
 	strangers atomic.Bool    // a form of another site has begun a session
 }
 

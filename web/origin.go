@@ -19,16 +19,16 @@ func (s *settings) checkOrigin(r *http.Request) error {
 }
 
 // foreign returns an error for a request from another origin that could change
-// anything. A request to switch protocols is one: a page that opens a WebSocket
-// sends and reads what it likes, with the cookies of its visitor, although the
-// request is a GET.
+// anything. A request to switch protocols is such a request: a page that opens
+// a WebSocket sends and reads what it likes, with the cookies of its visitor,
+// although the request is a GET.
 func foreign(c *http.CrossOriginProtection, r *http.Request) error {
 	checked := r
 	if len(r.Header["Upgrade"]) > 0 {
 		switch r.Method {
 		case http.MethodGet, http.MethodHead, http.MethodOptions:
 			upgrade := *r
-			upgrade.Method = "UPGRADE" // one that the check does not take for safe
+			upgrade.Method = "UPGRADE" // a method that the check does not consider safe
 			checked = &upgrade
 		}
 	}
@@ -47,8 +47,8 @@ func foreign(c *http.CrossOriginProtection, r *http.Request) error {
 }
 
 // withoutDefaultPort returns the host of r without its port, if that is the
-// default of the scheme that r comes from: some proxies add it to Host, and
-// browsers leave it out of Origin.
+// default of the scheme that r comes from: some proxies add the port to Host,
+// and browsers leave it out of Origin.
 func withoutDefaultPort(r *http.Request) (host string, ok bool) {
 	origin, err := url.Parse(r.Header.Get("Origin"))
 	if err != nil {
@@ -67,8 +67,9 @@ func withoutDefaultPort(r *http.Request) (host string, ok bool) {
 // like.
 const maxLogged = 200
 
-// logRefusal says why a request was refused, and what to do if it came from a
-// page of the program itself. Attackers can send many: some of them are logged.
+// logRefusal logs why a request was refused, and what to do if it came from a
+// page of the program itself. Attackers can send many requests, so the log is
+// limited.
 func (s *settings) logRefusal(r *http.Request) {
 	log := s.logger()
 	if !log.Enabled(r.Context(), slog.LevelWarn) {
@@ -102,8 +103,8 @@ func shorten(text string) string {
 	return text
 }
 
-// warnOfProxy says, once, that a proxy ends TLS and nobody has said so: the
-// cookie would go out without Secure.
+// warnOfProxy logs, once, that a proxy seems to end TLS and no option says so:
+// the cookie goes out without Secure.
 func (s *settings) warnOfProxy(r *http.Request) {
 	if !strings.EqualFold(forwardedProto(r), "https") || !s.proxySeen.CompareAndSwap(false, true) {
 		return

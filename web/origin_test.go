@@ -46,15 +46,15 @@ func TestADefaultPortInHostIsTheSameOrigin(t *testing.T) {
 		if w := from(h, tc.host, "Origin", tc.origin); w.Code != tc.status {
 			t.Errorf("%s from %s: %d, want %d", tc.host, tc.origin, w.Code, tc.status)
 		}
-		// A browser that says more decides for itself.
+		// Sec-Fetch-Site decides if the browser sends it.
 		if w := from(h, tc.host, "Origin", tc.origin, "Sec-Fetch-Site", "cross-site"); w.Code != 403 {
 			t.Errorf("%s from %s, cross-site: %d", tc.host, tc.origin, w.Code)
 		}
 	}
 }
 
-// A refused request is logged with what shows why, and what to do. Naming the
-// origin, or a proxy that passes Host on, mends it.
+// A refused request is logged with the reason and what to do. Naming the
+// origin, or a proxy that passes Host on, fixes it.
 //
 // Proves W7.
 func TestRefusedOriginsAreLoggedWithTheFix(t *testing.T) {
@@ -98,7 +98,7 @@ func TestRefusedOriginsAreLoggedWithTheFix(t *testing.T) {
 	}
 }
 
-// A crowd of refused requests does not fill the log, nor does a long header.
+// Neither many refused requests nor a long header fill the log.
 //
 // Proves W7.
 func TestACrowdOfRefusedOriginsIsLoggedInPart(t *testing.T) {
@@ -118,8 +118,8 @@ func TestACrowdOfRefusedOriginsIsLoggedInPart(t *testing.T) {
 	}
 }
 
-// A proxy that ends TLS and is not trusted is logged, once: the cookie goes out
-// as over plain http.
+// A proxy that ends TLS and is not trusted is logged, once: its cookie is the
+// one for plain http.
 //
 // Proves B2.
 func TestAProxyThatIsNotTrustedIsLoggedOnce(t *testing.T) {
@@ -164,7 +164,7 @@ func TestTheCookieOfEmbeddedPages(t *testing.T) {
 	if !strings.Contains(line, "SameSite=Lax") || strings.Contains(line, "Partitioned") {
 		t.Errorf("over http the cookie is %q", line)
 	}
-	// Whatever the cookie is sent with, other sites change nothing.
+	// With any SameSite, other sites change nothing.
 	if a := send(t, c, "POST", "https://app.test/update", "", "Sec-Fetch-Site", "cross-site", "Origin", "https://frame.test"); a.status != 403 {
 		t.Errorf("a form of the site around the frame: %d", a.status)
 	}

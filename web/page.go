@@ -11,7 +11,7 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// What a page says of the login that it was rendered for.
+// What a page says about the login that it was rendered for.
 const (
 	pageField  = "_stay_page"
 	pageHeader = "Stay-Page"
@@ -21,28 +21,28 @@ const (
 	pageDomain = "page"
 )
 
-// PageField returns a hidden field for a form, so that a page of one user that is
-// sent after another has logged in, in the same browser, is refused: as 409,
-// stay.ErrConflict, before anything is changed. In a template, with the request as
-// a function or in the data:
+// PageField returns a hidden field for a form. If one user's page is sent after
+// another user has logged in, in the same browser, the field makes it fail with
+// 409, stay.ErrConflict, before anything is changed. In a template, with the
+// request as a function or in the data:
 //
 //	<form method="post">{{.PageField}} ...
 //
-// Update, Do, Payload, Bind and Actions check the field when they read the body,
-// a form or the top level of JSON, or the address where the values are sent there;
-// see [Payload]. Handlers that read the form in another way do not. A form without
-// the field is taken as before.
+// Update, Do, Payload, Bind, ReadForm and Actions check the field when they read
+// the body, a form or the top level of JSON, or the address if the values are
+// sent there; see [Payload]. Handlers that read the form in another way do not.
+// A form without the field is accepted.
 //
-// The field names the user, not the session: a page stays good when the session is
-// renewed, and when the same user logs in again, in another session too. A page
-// that was rendered for a guest is good for everybody: whoever logs in after it
-// was loaded is taken for the same person. After a logout, pages of the user are
-// refused. The value is a keyed hash, which tells nobody the user.
+// The field names the user, not the session: a page stays good when the session
+// is renewed, and when the same user logs in again, in another session too. A
+// page that was rendered for a guest is good for everyone: a user who logs in
+// after it was loaded counts as the same person. After a logout, pages of the
+// user are refused. The value is a keyed hash, which does not reveal the user.
 //
-// The check comes before the change. A login in between, by another request, renews
-// the session's cookie, and the change fails. With
-// stay.Options.KeepCookieOnKeyChange it does not fail: the change is made for the
-// user who has just logged in.
+// The check comes before the change. If another request logs in between them, the
+// session's cookie is renewed, and the change fails. With
+// stay.Options.KeepCookieOnKeyChange it does not fail: the new user's state
+// changes.
 func PageField(r *http.Request) template.HTML {
 	return template.HTML(hiddenInput(pageField, PageValue(r))) //nolint:gosec // it is escaped
 }
@@ -53,8 +53,8 @@ func PageField(r *http.Request) template.HTML {
 //
 //	<body hx-headers='{"Stay-Page": "{{.PageValue}}"}'>
 //
-// It is "" outside of Sessions and if the session cannot be read; an empty value
-// is taken as none.
+// It is "" outside of Sessions and if the session cannot be read; an empty
+// value counts as no value.
 func PageValue(r *http.Request) string {
 	x := exchangeOf(r.Context())
 	if x == nil {
@@ -74,7 +74,7 @@ func PageValue(r *http.Request) string {
 	return label
 }
 
-// checkPage returns an error if a value is that of a page which was rendered for
+// checkPage returns an error if a value comes from a page that was rendered for
 // another user than the one who is logged in.
 func (s *settings) checkPage(r *http.Request, value string) error {
 	if value == "" || value == guestPage || exchangeOf(r.Context()) == nil {
@@ -126,7 +126,7 @@ func (s *settings) checkPageBody(r *http.Request, body []byte) error {
 	return p.checkPages(p.pageValues())
 }
 
-// takePage takes the field of the page out of the payload, and checks it.
+// takePage removes the field of the page from the payload, and checks it.
 func (p *payload) takePage() error {
 	values := p.pageValues()
 	if p.form.Has(pageField) {

@@ -67,7 +67,7 @@ func pages(app *stay.App) http.Handler {
 }
 
 // A page of one user that is sent after another has logged in, in the same
-// browser, changes nothing, by whatever way it is read.
+// browser, changes nothing, however it is read.
 func TestAPageOfAnotherLoginIsRefused(t *testing.T) {
 	c := browser(pages(newSite(t).app))
 	send(t, c, "POST", "/login?user=ann", "").want(t, 200, "")
@@ -101,7 +101,7 @@ func TestAPageOfAnotherLoginIsRefused(t *testing.T) {
 		for _, path := range append(paths, "/plain") {
 			for i, a := range post(path) {
 				if path == "/plain" && i < 3 || path == "/state/list/add" && i == 1 {
-					continue // nobody reads the body
+					continue // nothing reads the body
 				}
 				if a.status != 409 || !strings.Contains(a.body, "load it again") {
 					t.Errorf("%s %d after %s: %d %s", path, i, other, a.status, a.body)
@@ -114,14 +114,14 @@ func TestAPageOfAnotherLoginIsRefused(t *testing.T) {
 	send(t, c, "GET", "/count", "").want(t, 200, before)
 	send(t, c, "POST", "/do", form, "Content-Type", formType) // the same user, logged in again
 	send(t, c, "POST", "/destroy", "")
-	send(t, c, "POST", "/login?user=ann", "").want(t, 200, "") // in a session of their own
+	send(t, c, "POST", "/login?user=ann", "").want(t, 200, "") // in another session
 	if a := send(t, c, "POST", "/do", form, "Content-Type", formType); a.status != 200 {
 		t.Errorf("the page of the same user: %d %s", a.status, a.body)
 	}
 }
 
-// A guest's page is good for whoever logs in afterwards, and a form without the
-// field is taken as before.
+// A guest's page is good for a user who logs in afterwards, and a form without
+// the field is accepted.
 func TestAPageOfAGuestIsTaken(t *testing.T) {
 	c := browser(pages(newSite(t).app))
 	field := send(t, c, "GET", "/field", "").body
@@ -134,13 +134,13 @@ func TestAPageOfAGuestIsTaken(t *testing.T) {
 	send(t, c, "POST", "/do", "by=1", "Content-Type", formType).want(t, 200, "3")
 	for _, value := range []string{"ann", "x", strings.Repeat("A", 16)} {
 		if a := send(t, c, "POST", "/do", "by=1&_stay_page="+value, "Content-Type", formType); a.status != 409 {
-			t.Errorf("a value that nobody made: %d %s", a.status, a.body)
+			t.Errorf("an invented value: %d %s", a.status, a.body)
 		}
 	}
 }
 
-// The value tells nobody the user, is the same for each of their pages, and
-// another one in another App.
+// The value does not reveal the user, is the same on each of their pages, and
+// differs in another App.
 func TestTheValueOfAPageIsAKeyedHash(t *testing.T) {
 	value := func(h http.Handler, user string) string {
 		c := browser(h)
@@ -168,7 +168,7 @@ func TestTheValueOfAPageIsAKeyedHash(t *testing.T) {
 	}
 }
 
-// An outage is no other login.
+// An outage does not count as another login.
 func TestAPageThatCannotBeCheckedIsAnOutage(t *testing.T) {
 	st := storefault.Wrap(memstore.New(), &storefault.Options{Features: func(f store.Features) store.Features {
 		f.SoleOwner = false // so that each request asks

@@ -6,7 +6,7 @@ import (
 )
 
 // isPageLoad reports whether r loads a whole page, as opposed to a part of one,
-// a file, or a page that nobody may ever look at. Browsers and libraries say so
+// a file, or a page that may never be looked at. Browsers and libraries say so
 // in different headers: Sec-Fetch-* if they are sent, which is the case on
 // https and on localhost, and Accept elsewhere.
 func isPageLoad(r *http.Request) bool {
@@ -31,10 +31,10 @@ func isPageLoad(r *http.Request) bool {
 	return strings.Contains(accept, "text/html") && !strings.Contains(accept, "text/event-stream")
 }
 
-// speculative reports whether the page was requested before anybody wanted it:
-// prefetched, previewed or prerendered by the browser, or preloaded by htmx.
-// Sec-Purpose has older names: Purpose of Chromium, X-Purpose of Safari and X-Moz
-// of Firefox.
+// speculative reports whether the page was requested before the visitor wanted
+// it: prefetched, previewed or prerendered by the browser, or preloaded by
+// htmx. Sec-Purpose has older names: Purpose of Chromium, X-Purpose of Safari
+// and X-Moz of Firefox.
 func speculative(h http.Header) bool {
 	for _, name := range [...]string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
 		if len(h[name]) > 0 {

@@ -58,44 +58,44 @@ func TestPageLoadsByHeaders(t *testing.T) {
 		{"a navigation is one", "GET", navigation, true},
 		{"so is a reload", "GET", navigation + "; Cache-Control: max-age=0", true},
 		{"and a link from another site", "GET", "Sec-Fetch-Mode: navigate; Sec-Fetch-Dest: document; Sec-Fetch-Site: cross-site", true},
-		{"HEAD is none", "HEAD", navigation, false},
-		{"OPTIONS is none", "OPTIONS", navigation, false},
-		{"a form that is posted is none, its redirect is", "POST", navigation, false},
-		{"an iframe is none", "GET", "Sec-Fetch-Mode: navigate; Sec-Fetch-Dest: iframe; Accept: " + pageAccept, false},
-		{"an embedded object is none", "GET", "Sec-Fetch-Mode: navigate; Sec-Fetch-Dest: embed; Accept: " + pageAccept, false},
-		{"a prefetched page is none", "GET", navigation + "; Sec-Purpose: prefetch", false},
-		{"a prerendered page is none", "GET", navigation + "; Sec-Purpose: prefetch;prerender", false},
-		{"a link that is prefetched is none", "GET", "Sec-Fetch-Mode: no-cors; Sec-Fetch-Dest: empty; Sec-Purpose: prefetch; Accept: " + pageAccept, false},
-		{"nor is it without Sec-Fetch headers", "GET", "Sec-Purpose: prefetch; Accept: " + pageAccept, false},
-		{"nor is it by the older names of the header", "GET", "Purpose: prefetch; Accept: " + pageAccept, false},
-		{"as of a preview", "GET", "X-Purpose: preview; Accept: " + pageAccept, false},
-		{"as of Firefox", "GET", "X-Moz: prefetch; Accept: " + pageAccept, false},
-		{"fetch is none, whatever it accepts", "GET", "Sec-Fetch-Mode: cors; Sec-Fetch-Dest: empty; Accept: " + pageAccept, false},
+		{"HEAD is no page load", "HEAD", navigation, false},
+		{"OPTIONS is no page load", "OPTIONS", navigation, false},
+		{"a form that is posted is no page load, its redirect is one", "POST", navigation, false},
+		{"an iframe is no page load", "GET", "Sec-Fetch-Mode: navigate; Sec-Fetch-Dest: iframe; Accept: " + pageAccept, false},
+		{"an embedded object is no page load", "GET", "Sec-Fetch-Mode: navigate; Sec-Fetch-Dest: embed; Accept: " + pageAccept, false},
+		{"a prefetched page is no page load", "GET", navigation + "; Sec-Purpose: prefetch", false},
+		{"a prerendered page is no page load", "GET", navigation + "; Sec-Purpose: prefetch;prerender", false},
+		{"a link that is prefetched is no page load", "GET", "Sec-Fetch-Mode: no-cors; Sec-Fetch-Dest: empty; Sec-Purpose: prefetch; Accept: " + pageAccept, false},
+		{"a prefetch without Sec-Fetch headers is no page load", "GET", "Sec-Purpose: prefetch; Accept: " + pageAccept, false},
+		{"a prefetch with the older name of the header is no page load", "GET", "Purpose: prefetch; Accept: " + pageAccept, false},
+		{"a preview is no page load", "GET", "X-Purpose: preview; Accept: " + pageAccept, false},
+		{"a prefetch by Firefox is no page load", "GET", "X-Moz: prefetch; Accept: " + pageAccept, false},
+		{"fetch is no page load, with any Accept", "GET", "Sec-Fetch-Mode: cors; Sec-Fetch-Dest: empty; Accept: " + pageAccept, false},
 		{"one Sec-Fetch header is enough to tell", "GET", "Sec-Fetch-Site: same-origin; Accept: " + pageAccept, false},
-		{"an image is none", "GET", "Sec-Fetch-Mode: no-cors; Sec-Fetch-Dest: image", false},
+		{"an image is no page load", "GET", "Sec-Fetch-Mode: no-cors; Sec-Fetch-Dest: image", false},
 
-		{"hx-get of htmx 2 is none", "GET", partial + "Accept: */*; HX-Target: n", false},
-		{"hx-get of htmx 4 is none", "GET", "Sec-Fetch-Mode: same-origin; Sec-Fetch-Dest: empty; HX-Request: true; HX-Request-Type: partial; Accept: text/html, text/event-stream", false},
-		{"hx-get into the body is none", "GET", partial + "HX-Request-Type: full; Accept: text/html", false},
-		{"hx-get without Sec-Fetch headers is none", "GET", "HX-Request: true; Accept: text/html", false},
+		{"hx-get of htmx 2 is no page load", "GET", partial + "Accept: */*; HX-Target: n", false},
+		{"hx-get of htmx 4 is no page load", "GET", "Sec-Fetch-Mode: same-origin; Sec-Fetch-Dest: empty; HX-Request: true; HX-Request-Type: partial; Accept: text/html, text/event-stream", false},
+		{"hx-get into the body is no page load", "GET", partial + "HX-Request-Type: full; Accept: text/html", false},
+		{"hx-get without Sec-Fetch headers is no page load", "GET", "HX-Request: true; Accept: text/html", false},
 		{"any header of htmx is enough", "GET", navigation + "; HX-Current-URL: http://app.test/", false},
 		{"a boosted link is one", "GET", partial + "HX-Boosted: true; Accept: */*", true},
 		{"also without Sec-Fetch headers", "GET", "HX-Request: true; HX-Boosted: true; Accept: */*", true},
-		{"a boosted form that is posted is none", "POST", partial + "HX-Boosted: true", false},
-		{"HEAD of a boosted link is none", "HEAD", partial + "HX-Boosted: true", false},
-		{"a boosted link that is preloaded is none", "GET", partial + "HX-Boosted: true; HX-Preloaded: true", false},
+		{"a boosted form that is posted is no page load", "POST", partial + "HX-Boosted: true", false},
+		{"HEAD of a boosted link is no page load", "HEAD", partial + "HX-Boosted: true", false},
+		{"a boosted link that is preloaded is no page load", "GET", partial + "HX-Boosted: true; HX-Preloaded: true", false},
 		{"a history restore of htmx 2 is one", "GET", partial + "HX-History-Restore-Request: true; Accept: */*", true},
 		{"a history restore of htmx 4 is one", "GET", "Sec-Fetch-Mode: cors; Sec-Fetch-Dest: empty; HX-History-Restore-Request: true; HX-Request-Type: full; Accept: text/html, text/event-stream", true},
-		{"Datastar is none", "GET", "Datastar-Request: true; Accept: text/event-stream", false},
-		{"whatever else it sends", "GET", navigation + "; Datastar-Request: true", false},
+		{"Datastar is no page load", "GET", "Datastar-Request: true; Accept: text/event-stream", false},
+		{"Datastar is no page load, with any other header", "GET", navigation + "; Datastar-Request: true", false},
 
 		{"without Sec-Fetch headers HTML is a page", "GET", "Accept: " + pageAccept, true},
 		{"in any case of letters", "GET", "Accept: Text/HTML", true},
 		{"and in any of the lines", "GET", "Accept: image/png; Accept: text/html", true},
-		{"an event stream is none", "GET", "Accept: text/event-stream", false},
-		{"nor is one that may be HTML", "GET", "Accept: text/html, text/event-stream", false},
+		{"an event stream is no page load", "GET", "Accept: text/event-stream", false},
+		{"an event stream or HTML is no page load", "GET", "Accept: text/html, text/event-stream", false},
 		{"a program that takes anything loads no page", "GET", "Accept: */*", false},
-		{"a WebSocket is none", "GET", "Connection: Upgrade; Upgrade: websocket", false},
+		{"a WebSocket is no page load", "GET", "Connection: Upgrade; Upgrade: websocket", false},
 	} {
 		t.Run(tc.rule, func(t *testing.T) {
 			s := newSite(t)
@@ -139,8 +139,8 @@ func TestPageIsRenderedAfterTheReset(t *testing.T) {
 	send(t, c, "GET", "/", "", pageHeaders()...).want(t, 200, "/ann")
 }
 
-// Page loads without a cookie, or with one that is no good, give nobody a
-// session and store nothing.
+// Page loads without a cookie, or with an invalid one, begin no session and
+// store nothing.
 //
 // Proves B1, W4.
 func TestPageLoadGivesNoSession(t *testing.T) {
@@ -221,15 +221,15 @@ func TestRefusedRequestsResetNothing(t *testing.T) {
 	send(t, c, "GET", "/", "").want(t, 200, "typed/ann")
 }
 
-// failing is a store whose writes are rejected while it is told so.
+// failing is a store whose writes are rejected while it is switched on.
 type failing struct {
 	store.Store
 	fail bool
 }
 
-func (f *failing) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (f *failing) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if !f.fail {
-		return f.Store.Commit(ctx, now, groups)
+		return f.Store.Commit(ctx, groups)
 	}
 	out := make([]store.Result, len(groups))
 	for i := range out {

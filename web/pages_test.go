@@ -28,7 +28,7 @@ type Box struct {
 	Owner string     `json:"owner" stay:"private"`
 }
 
-// A size reads itself, and says what is wrong in its own words.
+// A size reads itself, and has its own error texts.
 type size string
 
 func (s *size) UnmarshalText(text []byte) error {
@@ -80,8 +80,8 @@ func (s *site) boxes(o *web.Options) http.Handler {
 }
 
 // A form whose values do not fit is answered once, with all that is wrong: with
-// the values, and with what Validate says of the others. A value that is missing
-// is the reason of no message.
+// the values, and with what Validate says of the others. A missing value causes
+// no message.
 //
 // Proves W6, W7.
 func TestAllThatIsWrongIsToldTogether(t *testing.T) {
@@ -128,7 +128,7 @@ func TestWordsOfTypesThatReadThemselves(t *testing.T) {
 	send(t, browser(h), "POST", "/bind", "tins=1&size=none", "Content-Type", formType).want(t, 422, "size: choose a size\n")
 }
 
-// A program says it in its own words.
+// A program can replace the built-in texts.
 //
 // Proves W6.
 func TestMessagesOfTheProgram(t *testing.T) {
@@ -151,8 +151,8 @@ func TestMessagesOfTheProgram(t *testing.T) {
 }
 
 // A page has names that are not the program's. They are left out of what pages
-// send, and each is told to the developer once. Scripts are told about slips,
-// and private fields are refused for all.
+// send, and each is logged once in development. Scripts get an error about
+// them, and private fields are refused for all.
 //
 // Proves W7.
 func TestNamesThatAreNotTheProgramsAreLeftOutOfPages(t *testing.T) {
@@ -183,7 +183,7 @@ func TestNamesThatAreNotTheProgramsAreLeftOutOfPages(t *testing.T) {
 	}
 }
 
-// One option says which names are left out, of forms and of JSON.
+// One option decides which names are left out, of forms and of JSON.
 //
 // Proves W7.
 func TestIgnoreField(t *testing.T) {
@@ -236,7 +236,7 @@ func TestValuesInTheAddress(t *testing.T) {
 	}
 }
 
-// JSON that is sent as something else is told how to be sent.
+// JSON with another content type gets an error that says how to send it.
 func TestJSONSentAsSomethingElse(t *testing.T) {
 	s := newSite(t)
 	h := s.boxes(nil)
@@ -278,9 +278,9 @@ func upload(t testing.TB, fileName, content string) (body, contentType string) {
 	return b.String(), w.FormDataContentType()
 }
 
-// An input for files that was left empty sends no value. A file that nobody
-// takes is refused, and one that the handler has taken is not: Bind binds the
-// rest, also if the file is longer than MaxBody.
+// An input for files that was left empty sends no value. A file that no code
+// takes is refused, and a file that the handler has taken is not: Bind binds
+// the rest, also if the file is longer than MaxBody.
 //
 // Proves B8.
 func TestFilesBesideOtherFields(t *testing.T) {
@@ -360,7 +360,8 @@ func TestFilesBesideOtherFields(t *testing.T) {
 	send(t, browser(web.Sessions(s.app, nil)(parsing)), "POST", "/do", body, "Content-Type", contentType).want(t, 400, "files are not taken here\n")
 }
 
-// A form whose parts somebody has read one by one is not taken for an empty one.
+// A form whose parts other code has read one by one does not count as an empty
+// form.
 func TestBindAfterMultipartReader(t *testing.T) {
 	h := web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
 		if _, err := r.MultipartReader(); err != nil {

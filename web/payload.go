@@ -22,10 +22,10 @@ import (
 // error: stay.ErrTooLarge if the body is longer than Options.MaxBody, or if its
 // decoded form takes more memory than 16 MiB, or than 16 times its length if it
 // is longer than 1 MiB; stay.ErrMalformed if it breaks off, cannot be parsed,
-// is neither JSON nor a form, or has a name that what the action binds it to
-// does not have, see Options.IgnoreField; stay.ErrInvalid if values do not fit.
+// is neither JSON nor a form, or has a name that the struct of the action does
+// not have, see Options.IgnoreField; stay.ErrInvalid if values do not fit.
 //
-// Query parameters are not part of it, except those of GET, HEAD and DELETE
+// Query parameters are not part of the payload, except in GET, HEAD and DELETE
 // requests without a body: browsers, htmx and Datastar put the values there. An
 // empty body is an empty payload, of any type.
 //
@@ -41,16 +41,16 @@ func Payload(r *http.Request) any {
 // Bind reads the body of r into the struct that dst points to and calls its
 // method Validate() error, if it has one. Fields are named as in JSON, also in
 // forms. A name that dst does not have is left out of forms and an error in
-// JSON, see Options.IgnoreField; one that is tagged stay:"private" or stay:"key"
-// is always an error. What the body does not name stays as it is, and a refused
-// body changes nothing; see [stay.Call.Bind].
+// JSON, see Options.IgnoreField; a name that is tagged stay:"private" or
+// stay:"key" is always an error. Fields that the body does not name stay as
+// they are, and a refused body changes nothing; see [stay.Call.Bind].
 //
-// The errors are those of [Payload], and what Validate returns: as
+// The errors are those of [Payload], and the error of Validate: it becomes
 // stay.ErrInvalid with its whole text for the client if it has no code. If
-// values do not fit, Validate sees the others, and the error has the messages of
-// all fields: stay.FieldErrors returns them. [ReadForm] is for forms that are
-// shown again. A dst that is no pointer, or whose type has stay tags and decodes
-// itself, is stay.ErrInternal.
+// values do not fit, Validate sees the others, and the error has the messages
+// of all fields: stay.FieldErrors returns them. [ReadForm] is for forms that
+// are shown again. A dst that is not a pointer, or whose type has stay tags and
+// decodes itself, is stay.ErrInternal.
 func Bind(r *http.Request, dst any) error {
 	return readPayload(settingsOf(r, unknownApp), r, true).bindAndValidate(dst)
 }
@@ -95,8 +95,8 @@ func (p *payload) bindAndValidate(dst any) error {
 	return &stay.Error{Code: stay.ErrInvalid, Message: err.Error(), Err: err}
 }
 
-// withRest adds to the error of values that do not fit what Validate says of the
-// others.
+// withRest adds what Validate says about the other values to the error of those
+// that do not fit.
 func withRest(err error) error {
 	var e *stay.Error
 	if !errors.As(err, &e) {
@@ -116,8 +116,9 @@ func (p *payload) error(err error) error {
 	return &stay.Error{Code: stay.Code(code), Message: message, Fields: fields, Err: err}
 }
 
-// words returns what the client is told of a value: what a type of the program
-// that reads itself says of it with stay.Invalid, else Options.Message.
+// words returns the text for the client about a value: the text that a type of
+// the program returns with stay.Invalid when it reads itself, otherwise the
+// text of Options.Message.
 func (p *payload) words(e *bind.Error) string {
 	if own := (*stay.Error)(nil); errors.As(e.Err, &own) && own.Message != "" {
 		return own.Message
@@ -131,7 +132,7 @@ func (p *payload) words(e *bind.Error) string {
 }
 
 // readPayload reads the body of r. filesTaken says that files which other code
-// has parsed from it are that code's; otherwise they are an error.
+// has parsed from it belong to that code; otherwise they are an error.
 func readPayload(s *settings, r *http.Request, filesTaken bool) *payload {
 	p := &payload{settings: s, request: r}
 	if p.err = p.parse(filesTaken); p.err == nil {
@@ -199,7 +200,7 @@ const (
 	noFiles       = "files are not taken here"
 )
 
-// isJSON reports whether data is a JSON object or list, which no form is.
+// isJSON reports whether data is a JSON object or list. A form never is.
 func isJSON(data []byte) bool {
 	data = bytes.TrimLeft(data, " \t\r\n")
 	return len(data) > 0 && (data[0] == '{' || data[0] == '[') && json.Valid(data)
@@ -212,8 +213,8 @@ func (p *payload) formError(err error) error {
 	return malformed("the form cannot be parsed", err)
 }
 
-// takeAddress takes the values from the address of a request without a body, if
-// it has a method whose values are sent there. Datastar sends them as JSON in
+// takeAddress takes the values from the URL of a request without a body, if
+// browsers put the values there for its method. Datastar sends them as JSON in
 // one parameter.
 func (p *payload) takeAddress() error {
 	r := p.request
@@ -234,9 +235,9 @@ func (p *payload) takeAddress() error {
 	return p.formError(err)
 }
 
-// takeParsed takes the form that other code has already parsed from the body, so
-// that there is nothing left to read. done is false if nobody has parsed it, or
-// if the body can still be read.
+// takeParsed takes the form that other code has already parsed from the body,
+// so that there is nothing left to read. done is false if no code has parsed
+// it, or if the body can still be read.
 func (p *payload) takeParsed(k kind, filesTaken bool) (done bool, err error) {
 	s, r := p.settings, p.request
 	if _, whole := r.Body.(*bodyReader); whole {
@@ -259,7 +260,7 @@ func (p *payload) takeParsed(k kind, filesTaken bool) (done bool, err error) {
 			return false, malformed("the body cannot be parsed", errors.New("web: MultipartReader was used before Payload or Bind"))
 		}
 		if filesTaken {
-			length = valuesLength(r.MultipartForm.Value) // files have a limit of their own
+			length = valuesLength(r.MultipartForm.Value) // files have their own limit
 		}
 		files = !filesTaken && len(r.MultipartForm.File) > 0
 		p.form, p.parsed = r.MultipartForm.Value, true

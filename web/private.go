@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// mark adds to a header that the response is for one browser: Cache-Control
+// mark sets the headers that keep the response for one browser: Cache-Control,
 // unless the handler has set it, and Vary. x.mu is held.
 func (x *exchange) mark(h http.Header) {
 	if !x.used && !x.issued {
@@ -28,9 +28,9 @@ func (x *exchange) mark(h http.Header) {
 	}
 }
 
-// unshare takes back what lets shared caches keep the response. A cache that
-// keeps a session's cookie gives the session to strangers, and the cookie of a
-// message the message, so this is not for the handler to decide.
+// unshare removes what lets shared caches keep the response. A cache that keeps
+// a session's cookie gives the session to strangers, and one that keeps a
+// message shows it to them, so this is not for the handler to decide.
 func (x *exchange) unshare(h http.Header) {
 	var removed []string
 	control := strings.Join(h["Cache-Control"], ", ")
@@ -52,12 +52,12 @@ func (x *exchange) unshare(h http.Header) {
 		return
 	}
 	x.settings.logger().LogAttrs(x, slog.LevelWarn,
-		"stay: a response that sets the session's cookie, or that of a message, was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session where the response is for everybody",
+		"stay: a response that sets the session's cookie, or that of a message, was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session in a response for everyone",
 		append(x.where(), slog.Any("removed", removed))...)
 }
 
-// says reports whether a Cache-Control has a directive without an argument.
-// Quotes are not looked into: "private" for some headers is not enough.
+// says reports whether a Cache-Control has a directive without an argument. It
+// does not look into quotes: "private" for some headers is not enough.
 func says(control, directive string) bool {
 	if strings.Contains(control, `"`) {
 		return false
@@ -70,7 +70,7 @@ func says(control, directive string) bool {
 	return false
 }
 
-// cachesOnly reports whether a header speaks to shared caches, which then do not
+// cachesOnly reports whether a header is for shared caches, which then do not
 // look at Cache-Control.
 func cachesOnly(name string) bool {
 	return strings.HasSuffix(name, "Cdn-Cache-Control") || name == "Surrogate-Control" || name == "X-Accel-Expires"

@@ -8,8 +8,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// No cache that others use may keep a cookie, whatever the handler says. It may
-// keep what was made with a session that the browser has already.
+// No shared cache may keep a cookie, even if the handler allows it. It may keep
+// a response for a session that the browser has already.
 //
 // Proves W2.
 func TestAResponseWithACookieIsNotForSharedCaches(t *testing.T) {

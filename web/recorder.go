@@ -17,9 +17,9 @@ import (
 // nor set deadlines: http.ResponseController answers http.ErrNotSupported. It is
 // used by one goroutine at a time.
 //
-// The status and the body are held back. The header is the one of the response
-// itself, which nobody sends meanwhile. If the recorder is not sent, the header
-// is restored to what it was when the handler first asked for it.
+// The status and the body are held back. The header is the header of the
+// response itself, which is not sent meanwhile. If the recorder is not sent,
+// the header is restored to what it was when the handler first asked for it.
 type recorder struct {
 	to       http.ResponseWriter
 	limit    int
@@ -123,9 +123,9 @@ func (c *recorder) WriteHeader(status int) {
 	}
 }
 
-// Flush implements http.Flusher. It sends nothing: what was written is kept back
-// to the end, as all of it is. Libraries for event streams flush, and fail if
-// they cannot; a few events in one answer need no stream.
+// Flush implements http.Flusher. It sends nothing: like every part of the
+// answer, what was written waits for the end. Libraries for event streams
+// flush, and fail if they cannot; a few events in one answer need no stream.
 func (c *recorder) Flush() {
 	if c.status == 0 {
 		c.status = c.implicit
@@ -200,8 +200,8 @@ func (c *recorder) reset() {
 	c.body = c.body[:0]
 }
 
-// send writes what was recorded. If the client has gone the response is lost,
-// and there is nobody to tell.
+// send writes what was recorded. If the client has gone, the response is lost,
+// and no one can be told.
 func (c *recorder) send() {
 	if c.status == 0 {
 		c.status = c.implicit

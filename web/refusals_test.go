@@ -13,7 +13,7 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// An Order is a payload with a rule of its own.
+// An Order is a payload with its own rule.
 type Order struct {
 	By    int8   `json:"by"`
 	Apart string `json:"apart"`

@@ -15,9 +15,9 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// Whatever a handler prints or logs of Stay's shows neither the cookie nor the
-// keys that sign it. A request prints its own header, cookie included, as net/http
-// has it.
+// Every value of Stay that a handler prints or logs hides the cookie and the
+// keys that sign it. A request prints its own header, cookie included, as in
+// net/http.
 //
 // Proves B3, W1.
 func TestPrintingInAHandlerShowsNoSecret(t *testing.T) {

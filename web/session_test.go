@@ -169,7 +169,7 @@ func TestLaterUseAfterTheHeaderWorks(t *testing.T) {
 	send(t, c, "GET", "/late", "").want(t, 202, "1")
 }
 
-// Where the middleware stands twice, there is one session all the same.
+// If the middleware is used twice, there is still one session.
 //
 // Proves W2.
 func TestSessionsTwiceIsOneSession(t *testing.T) {
@@ -195,7 +195,7 @@ func TestSessionsTwiceIsOneSession(t *testing.T) {
 	send(t, c, "POST", "/", "").want(t, 200, "4")
 }
 
-// The session's cookie goes beside those of the handler.
+// The session's cookie is sent together with the cookies of the handler.
 //
 // Proves W2.
 func TestHandlersCookiesAreLeftAlone(t *testing.T) {
@@ -214,8 +214,8 @@ func TestHandlersCookiesAreLeftAlone(t *testing.T) {
 	}
 }
 
-// A handler that panics after a change: whatever answers instead still takes
-// the cookie along, so that what was stored is not lost to its browser.
+// If a handler panics after a change, the answer that is sent instead still has
+// the cookie, so the browser does not lose what was stored.
 //
 // Proves W2.
 func TestCookieSurvivesARecoveredPanic(t *testing.T) {

@@ -16,22 +16,23 @@ import (
 // must come before the header of the response is written; afterwards it is an
 // error and stores nothing. A response that used session state, or a method of
 // the session, is marked "Cache-Control: private, no-store", unless the handler
-// set Cache-Control, and "Vary: Cookie". If it sets the session's cookie, shared
-// caches may not keep it whatever the handler set: a Cache-Control that lets
-// them is replaced, which is logged once.
+// set Cache-Control, and "Vary: Cookie". If it sets the session's cookie,
+// shared caches may not keep it, even if the handler allows it: a Cache-Control
+// that lets them is replaced, which is logged once.
 //
-// The cookie is HttpOnly, SameSite=Lax (but for [Options].Embedded) and valid for
-// the whole site; see [Secure] for its name on http and https. A cookie that is forged, altered,
-// expired, malformed or too long counts as no cookie: the request begins a new
-// session. Of several cookies of that name the one that is valid counts. If
-// several are valid, somebody may have planted one: then the request has no
-// session, as with one that has ended, and no cookie is set. The content of a
-// cookie is never stored or logged, only a hash of the session's id.
+// The cookie is HttpOnly, SameSite=Lax (but for [Options].Embedded) and valid
+// for the whole site; see [Secure] for its name on http and https. A cookie
+// that is forged, altered, expired, malformed or too long counts as no cookie:
+// the request begins a new session. Of several cookies of that name the valid
+// one counts. If several are valid, someone may have planted one: then the
+// request has no session, as if its session had ended, and no cookie is set.
+// The content of a cookie is never stored or logged, only a hash of the
+// session's id.
 //
 // Requests from other origins that could change anything, or that begin a
 // WebSocket, are answered with 403 before the handler runs; see
-// [Options].CrossOrigin. A default port in Host, as in shop.test:80, is the same
-// origin as none.
+// [Options].CrossOrigin. A default port in Host, as in shop.test:80, makes no
+// other origin.
 //
 // If the App has modules with ResetOnPageLoad, a request that loads a page
 // resets their states before the handler runs, whether or not the handler uses
@@ -49,18 +50,19 @@ import (
 // http.ResponseController as without it.
 //
 // A session is lost if its first cookie does not reach the browser. So the log
-// has an error, with the way to mend it, if a connection is taken over while a
+// has an error, which says how to fix it, if a connection is taken over while a
 // cookie waits to be sent: pass w.Header() to a WebSocket upgrader that writes
-// its own answer. The same goes for a response that was written to another
-// ResponseWriter than the one that the next handler gets, as far as that one,
-// or one that it unwraps to, tells. A first use after such a response is an
-// error and stores nothing. View, Update, Do, Handle, Actions and Error answer
-// through Sessions also if they are given the ResponseWriter in front of it.
+// its own answer. The log also has an error if a response was written to
+// another ResponseWriter than the one that Sessions gives to the next handler,
+// as far as the other one, or one that it unwraps to, shows that. A first use
+// after such a response is an error and stores nothing. View, Update, Do,
+// Handle, Actions and Error answer through Sessions also if they are given the
+// ResponseWriter in front of it.
 //
 // The handler gets a copy of the request. When the handler has ended, in any
 // way, Sessions removes the files of a form that the handler has parsed, and
-// copies Pattern, its path values and parsed forms back to its own request. This
-// does not reach further if an inner middleware copies the request again, with
+// copies Pattern, its path values and parsed forms back to its own request.
+// This does not work if an inner middleware copies the request again, with
 // Request.WithContext or as http.TimeoutHandler does. Behind such a middleware
 // View, Update, Do and Handle still remove their files, but a plain handler has
 // to call r.MultipartForm.RemoveAll, as it has to without Sessions, or stand

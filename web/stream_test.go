@@ -194,7 +194,7 @@ func TestHijackBeforeTheHeader(t *testing.T) {
 	send(t, srv.Client(), "GET", srv.URL, "").want(t, 204, "")
 }
 
-// Where the server cannot hijack or flush, the error says so.
+// If the server cannot hijack or flush, the error says so.
 //
 // Proves W2.
 func TestNotSupportedBelow(t *testing.T) {

@@ -2,8 +2,8 @@ package web
 
 import "net/http"
 
-// describes reports whether a header describes a body: it is wrong of another
-// one.
+// describes reports whether a header describes a body. It is wrong for another
+// body.
 func describes(name string) bool {
 	switch name {
 	case "Cache-Control", "Content-Disposition", "Content-Encoding", "Content-Length", "Etag", "Last-Modified":
@@ -27,11 +27,11 @@ func describing(h http.Header) http.Header {
 	return found
 }
 
-// takeBack removes from the header what the handler of r has said about the body
-// that it did not write. What others have set stays, above all the
-// Content-Encoding of a middleware that compresses whatever is written: what was
-// there before Sessions is known; if a writer stands between the handler and
-// Sessions, the Content-Encoding may be its own.
+// takeBack removes the headers with which the handler of r has described a body
+// that is not sent. Headers that others have set stay, above all the
+// Content-Encoding of a middleware that compresses all output. Headers from
+// before Sessions are known; if a writer stands between the handler and
+// Sessions, the Content-Encoding may belong to that writer.
 func takeBack(w http.ResponseWriter, r *http.Request) {
 	if _, buffered := w.(*recorder); buffered {
 		return // it knows what was there before

@@ -11,8 +11,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// compressing is the middleware that many programs have a copy of: it says that
-// the body is compressed before anybody has written one.
+// compressing is a middleware that many programs have a copy of: it declares
+// the body compressed before one is written.
 func compressing(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "gzip")
@@ -30,8 +30,8 @@ type compressed struct {
 
 func (c compressed) Write(b []byte) (int, error) { return c.Writer.Write(b) }
 
-// An error takes back what the failed handler said about its body, and nothing
-// that others have said.
+// An error removes the headers with which the failed handler described its
+// body, and no headers of others.
 //
 // Proves W6.
 func TestErrorKeepsTheHeadersOfOthers(t *testing.T) {
@@ -66,8 +66,8 @@ func TestErrorKeepsTheHeadersOfOthers(t *testing.T) {
 			})
 		}
 	}
-	// What a plain handler says about the encoding is its own if no writer
-	// stands between it and Sessions.
+	// The Content-Encoding of a plain handler is its own if no writer stands
+	// between it and Sessions.
 	h := sessions(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Encoding", "br")
 		web.Error(w, r, stay.ErrNotFound)
@@ -79,7 +79,8 @@ func TestErrorKeepsTheHeadersOfOthers(t *testing.T) {
 	}
 }
 
-// Outside of Sessions nobody knows who has set what: the encoding stays.
+// Outside of Sessions no one knows who has set which header: the encoding
+// stays.
 //
 // Proves W6.
 func TestErrorOutsideSessionsKeepsTheEncoding(t *testing.T) {

@@ -108,7 +108,7 @@ func TestEveryRunIsFresh(t *testing.T) {
 }
 
 // A form that a middleware has parsed, which used up the body, is there in
-// every run, and what a run does to it stays in that run.
+// every run, and what a run changes in it stays in that run.
 //
 // Proves W5.
 func TestFormParsedBefore(t *testing.T) {
@@ -128,8 +128,8 @@ func TestFormParsedBefore(t *testing.T) {
 	send(t, c, "POST", "/try/1", "by=7", "Content-Type", "application/x-www-form-urlencoded").want(t, 200, "77")
 }
 
-// An error, whatever was written before it, changes nothing and sends a whole
-// error page.
+// An error changes nothing and sends a whole error page, no matter what was
+// written before it.
 //
 // Proves W5.
 func TestErrorAfterHalfAPage(t *testing.T) {
@@ -232,8 +232,8 @@ func TestPanicGivesTheTurnBack(t *testing.T) {
 	send(t, c, "POST", "/update", "").want(t, 200, "2")
 }
 
-// A status that net/http would panic on does so in the run, where nothing has
-// been committed yet.
+// A status that makes net/http panic does so in the run, before anything is
+// committed.
 //
 // Proves W5.
 func TestInvalidStatusPanicsInTheRun(t *testing.T) {
@@ -361,7 +361,7 @@ func TestNestedChangesAreRefused(t *testing.T) {
 	send(t, c, "GET", "/view", "").want(t, 200, "0")
 }
 
-// A body for statuses that have none, and a second status, are as in net/http.
+// A body for a status without one, and a second status, behave as in net/http.
 //
 // Proves W5.
 func TestRecorderKeepsTheRules(t *testing.T) {

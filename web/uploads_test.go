@@ -31,8 +31,8 @@ func overBoth(t *testing.T, h http.Handler, test func(t *testing.T, srv *httptes
 	}
 }
 
-// copying is a middleware as others write them: it gives the handler a copy of
-// the request, of which nobody hears again.
+// copying is a common kind of middleware: it gives the handler a copy of the
+// request, and keeps no reference to it.
 func copying(next http.Handler) http.Handler {
 	type key struct{}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -98,8 +98,8 @@ func TestNoFileOfAFormStays(t *testing.T) {
 				_ = r.ParseMultipartForm(1)
 			}})(copying(h))
 		},
-		// Of these a plain handler has to remove its files itself, as it has to
-		// without Sessions.
+		// Behind these, a plain handler has to remove its files itself, as it
+		// has to without Sessions.
 		"copied inside":         func(h http.Handler) http.Handler { return sessions(copying(h)) },
 		"TimeoutHandler inside": func(h http.Handler) http.Handler { return sessions(timed(h)) },
 	}

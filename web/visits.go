@@ -12,18 +12,19 @@ import (
 
 // Visits is [Sessions] for servers that have no http.ResponseWriter, such as
 // fasthttp and servers for RPC. It returns a function that begins the visit of
-// one request. It panics on an app and on options as Sessions does.
+// one request. It panics for the same apps and options as Sessions.
 //
-// The function reads of r the method, the host, the URL, the header, TLS and the
-// context; a program that has no http.Request makes one of these. A nil URL
-// stands for the path "/", and the names in the header may be in any case. It
-// keeps nothing of r but its context, so r may be made of memory that the server
+// The function reads of r the method, the host, the URL, the header, TLS and
+// the context; a program that has no http.Request makes one from these. A nil
+// URL means the path "/", and the names in the header may be in any case. The
+// function keeps only the context of r, so r may use memory that the server
 // uses again.
 //
-// What Sessions says of cookies, other origins, page loads and costs holds here
-// too. The errors are those that Sessions answers with: a request from another
-// origin is stay.ErrDenied, one from a page of another login is stay.ErrConflict,
-// see [PageValue], and the error of a reset on a page load is passed on.
+// What the comment of Sessions says about cookies, other origins, page loads
+// and costs is true here too. The errors are those that Sessions answers with:
+// stay.ErrDenied for a request from another origin, stay.ErrConflict for one
+// from a page of another login, see [PageValue], and the error of a reset on a
+// page load.
 // [Status] has the status of each. If r has a session of the App already, the
 // outer visit counts.
 func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
@@ -35,10 +36,10 @@ func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
 // http.ResponseWriter; see [Visits]. Its methods may be called concurrently.
 type Visit struct {
 	context context.Context
-	end     func() http.Header // package fmt follows pointers, but no functions
+	end     func() http.Header // package fmt follows pointers, but not functions
 }
 
-// A bareHeader is a ResponseWriter of which nothing is used but the header.
+// A bareHeader is a ResponseWriter of which only the header is used.
 type bareHeader struct{ header http.Header }
 
 func (w *bareHeader) Header() http.Header {
@@ -88,12 +89,13 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	return &Visit{ctx, end}, nil
 }
 
-// fromElsewhere is what a client reads whose request came from another origin.
+// fromElsewhere is the text for a client whose request came from another
+// origin.
 const fromElsewhere = "this request came from another site"
 
-// canonical returns a copy of r with a URL and with the names of the header in the
-// form that net/http gives them. Some servers keep names as they were sent: a
-// check of the origin that missed one would let everybody pass.
+// canonical returns a copy of r with a URL and with the names of the header in
+// the form that net/http gives them. Some servers keep names as they were sent:
+// a check of the origin that missed a name would let every request pass.
 func canonical(r *http.Request) *http.Request {
 	r = r.WithContext(r.Context())
 	if r.URL == nil {
@@ -118,11 +120,11 @@ func canonical(r *http.Request) *http.Request {
 // the context for the methods of states and sessions.
 func (v *Visit) Context() context.Context { return v.context }
 
-// End ends the visit. It returns what the response has to carry: Set-Cookie if
-// the browser needs a new cookie, Cache-Control and Vary if the session was
-// used, and otherwise nothing. Add each line to those that the response has: then
-// shared caches keep no cookie, unless the program has set a header that is for
-// them alone, such as CDN-Cache-Control.
+// End ends the visit. It returns the headers that the response must have:
+// Set-Cookie if the browser needs a new cookie, Cache-Control and Vary if the
+// session was used, and otherwise nothing. Add each line to those that the
+// response has: then shared caches keep no cookie, unless the program has set a
+// header for them alone, such as CDN-Cache-Control.
 //
 // Call it when the handler has ended, also if it failed or panicked: what was
 // stored before belongs to the cookie. A stream calls it before its first

@@ -55,9 +55,9 @@ func (s *site) increment(ctx context.Context) error {
 	return err
 }
 
-// A visit that uses the session carries the headers that a response behind
-// Sessions has, and the next visit with its cookie finds the state. One that does
-// not use it carries nothing.
+// A visit that uses the session returns the headers that a response behind
+// Sessions has, and the next visit with its cookie finds the state. A visit
+// that does not use it returns no headers.
 //
 // Proves W2.
 func TestVisitsCarryTheSessionsCookie(t *testing.T) {
@@ -174,7 +174,7 @@ func TestTheEndOfAVisitMeetsItsFirstUse(t *testing.T) {
 	}
 }
 
-// Requests from other origins that could change anything, or that go over to
+// Requests from other origins that could change anything, or that switch to
 // another protocol, begin no visit, however their header is written.
 //
 // Proves W7.
@@ -210,8 +210,8 @@ func TestVisitsFromOtherOriginsAreRefused(t *testing.T) {
 	}
 }
 
-// The options that say how cookies are named and read are those of Sessions, and
-// both serve one session.
+// The options for the names and the reading of cookies are those of Sessions,
+// and both serve one session.
 //
 // Proves W1.
 func TestVisitsTakeTheOptionsOfSessions(t *testing.T) {
@@ -334,7 +334,7 @@ func TestVisitsInsideOfOthers(t *testing.T) {
 	}
 }
 
-// A visit that is printed shows nothing of its cookie.
+// A printed visit shows nothing of its cookie.
 //
 // Proves W1.
 func TestPrintingAVisitShowsNoSecret(t *testing.T) {

@@ -14,7 +14,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
@@ -76,26 +75,26 @@ type spy struct {
 	conflicts atomic.Int64 // how many of the next states written conflict
 }
 
-func (s *spy) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *spy) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	out := make([]store.Result, len(groups))
 	for i, g := range groups {
 		state := len(g) > 0 && g[0].Key != "stay/modules"
 		if state && s.conflicts.Load() > 0 && s.conflicts.Add(-1) >= 0 {
-			out[i] = s.refuse(ctx, now, g)
+			out[i] = s.refuse(ctx, g)
 			continue
 		}
 		s.writes.Add(int64(len(g)))
-		out[i] = s.Store.Commit(ctx, now, groups[i:i+1])[0]
+		out[i] = s.Store.Commit(ctx, groups[i:i+1])[0]
 	}
 	return out
 }
 
-func (s *spy) refuse(ctx context.Context, now time.Time, g store.Group) store.Result {
+func (s *spy) refuse(ctx context.Context, g store.Group) store.Result {
 	reads := make([]store.Read, len(g))
 	for i, w := range g {
 		reads[i] = store.Read{Key: w.Key}
 	}
-	current, err := s.Load(ctx, now, reads)
+	current, err := s.Load(ctx, reads)
 	if err != nil {
 		return store.Result{Outcome: store.Rejected, Err: err}
 	}
@@ -198,7 +197,7 @@ func (p inProcess) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// browser returns a client with cookies of its own.
+// browser returns a client with its own cookies.
 func browser(h http.Handler) *http.Client {
 	jar, _ := cookiejar.New(nil)
 	return &http.Client{Transport: inProcess{h}, Jar: jar}

@@ -14,7 +14,7 @@ import (
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
-// iPhone is what the second browser says of itself.
+// iPhone is how the second browser describes itself.
 const iPhone = "user-agent=Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1"
 
 // The program in real browsers, with two devices of one user and another user:
@@ -34,7 +34,7 @@ func TestInBrowser(t *testing.T) {
 		page.WantText("#user", "Guest")
 	}
 
-	// A guest's cart and profile become those of a user who has none.
+	// A user without a cart and a profile gets those of the guest.
 	laptop.Click("#add-assam")
 	laptop.WantText("#tins-assam", "1")
 	laptop.Click("#more-assam")

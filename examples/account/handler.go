@@ -111,8 +111,8 @@ func (s *shop) signOutDevice(w http.ResponseWriter, r *http.Request) error {
 	if user == "" {
 		return stay.ErrDenied
 	}
-	// The list has only sessions of this user, so nobody can end those of
-	// others. A session that is no longer in the list has already ended.
+	// The list has only sessions of this user, so no user can end the sessions
+	// of others. A session that is no longer in the list has already ended.
 	for session, err := range s.app.Sessions(ctx, user) {
 		if err != nil {
 			return err

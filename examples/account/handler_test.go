@@ -102,7 +102,7 @@ func (v *visitor) want(user string, tins ...string) {
 		v.t.Fatalf("the page: %d", resp.StatusCode)
 	}
 	if got := textOf(body, "user"); got != user {
-		v.t.Errorf("the page is that of %q, want %q", got, user)
+		v.t.Errorf("the page is for %q, want %q", got, user)
 	}
 	var got []string
 	for _, m := range regexp.MustCompile(`<b id="tins-(\w+)">(\d+)</b>`).FindAllStringSubmatch(body, -1) {
@@ -143,7 +143,7 @@ func (s *site) ids(user string) []string {
 	return ids
 }
 
-// A guest's cart and profile become those of a user who has none.
+// A user without a cart and a profile gets those of the guest.
 //
 // Proves A6, K2.
 func TestFirstLoginAdoptsCartAndProfile(t *testing.T) {
@@ -207,7 +207,7 @@ func TestLoginSentTwiceAdoptsOnce(t *testing.T) {
 
 	late := s.visit()
 	resp, _ := late.send("POST", "/login", url.Values{"user": {"ann"}}, "Cookie", old)
-	answer := resp.Request.Response // to the login; resp is that of the page it leads to
+	answer := resp.Request.Response // to the login; resp is the page after it
 	if answer == nil || answer.StatusCode != http.StatusSeeOther || len(answer.Cookies()) != 1 {
 		t.Errorf("the second login was answered with %v", answer)
 	}
@@ -231,8 +231,8 @@ func (v *visitor) cookie() string {
 	return strings.Join(parts, "; ")
 }
 
-// What belongs to the browser stays through login and logout, and is the same
-// for whoever signs in there.
+// State of the browser stays through login and logout, and is the same for
+// every user who signs in there.
 //
 // Proves S5.
 func TestBrowserKeepsWhatItHasSeen(t *testing.T) {
@@ -320,7 +320,7 @@ func TestDeviceSignsAnotherOut(t *testing.T) {
 		t.Fatalf("ann has %d devices, want 2", len(devices))
 	}
 
-	// Nobody else can.
+	// No other visitor can.
 	ben.post("/devices/" + devices[0] + "/sign-out")
 	if resp, _ := s.visit().send("POST", "/devices/"+devices[0]+"/sign-out", nil); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a guest signs a device out: %d, want 403", resp.StatusCode)
@@ -382,8 +382,8 @@ func TestSignOutEverywhereEndsAllSessions(t *testing.T) {
 	phone.want("ann", "mint 1")
 }
 
-// A window that is looked at again shows what other devices did, and begins
-// anew if its page is that of somebody else.
+// A window that is looked at again shows what other devices did, and loads its
+// page again if the page is for another user.
 func TestWindowIsBroughtUpToDate(t *testing.T) {
 	s := newSite(t)
 	phone, laptop := s.signedIn("ann"), s.signedIn("ann")

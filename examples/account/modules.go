@@ -26,7 +26,7 @@ var teas = []Tea{
 	{"mint", "Mint", "Dried leaves and nothing else.", "#4f8f63", 480},
 }
 
-// teaOf returns the tea with this ID, nil if there is none.
+// teaOf returns the tea with this ID, otherwise nil.
 func teaOf(id string) *Tea {
 	i := slices.IndexFunc(teas, func(t Tea) bool { return t.ID == id })
 	if i < 0 {
@@ -44,8 +44,8 @@ type Profile struct {
 // colours are the colours that a profile may choose from; page.html names them.
 var colours = []string{"teal", "blue", "plum", "amber"}
 
-// profileModule keeps what is stored: users who sign in see the page as they
-// left it, whatever the guest before them chose. That is the default; it is
+// profileModule keeps the stored profile: users who sign in see the page as
+// they left it, not as a guest before them chose. That is the default; it is
 // written out here as an example.
 var profileModule = stay.Module[Profile]{
 	Name:    "profile",

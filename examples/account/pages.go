@@ -153,8 +153,8 @@ func (s *shop) tea(w http.ResponseWriter, r *http.Request) error {
 	return render(w, "page", p)
 }
 
-// now updates the cart and the devices of an open page when somebody looks at
-// its window again. If somebody else is signed in by now, or nobody, the whole
+// now updates the cart and the devices of an open page when the visitor looks
+// at its window again. If another user is signed in by now, or none, the whole
 // page is a different one.
 func (s *shop) now(w http.ResponseWriter, r *http.Request) error {
 	p, err := s.page(r.Context())
@@ -212,7 +212,7 @@ func showError(w http.ResponseWriter, r *http.Request, status int, err error) {
 	_ = render(w, "error", p)
 }
 
-// message is what visitors are told about an error.
+// message returns the text for visitors about an error.
 func message(status int, err error) string {
 	fields := stay.FieldErrors(err)
 	if len(fields) == 0 {

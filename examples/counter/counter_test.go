@@ -25,7 +25,7 @@ func TestInBrowser(t *testing.T) {
 	a.Goto(server.URL)
 	b.Goto(server.URL)
 
-	// Clicks: each visitor has a number of their own, and none is lost however
+	// Clicks: each visitor has their own number, and no click is lost, however
 	// fast they come.
 	a.Eval(`for (let i = 0; i < 3; i++) document.querySelector("#increment").click(); ""`)
 	a.WantText("#count", "3")
@@ -34,7 +34,7 @@ func TestInBrowser(t *testing.T) {
 	b.WantText("#count", "1")
 	a.WantText("#count", "3")
 
-	// The total is everybody's, and arrives without a click.
+	// The total belongs to all visitors, and arrives without a click.
 	a.Click("#total-increment")
 	a.WantText("#total", "1")
 	b.WantText("#total", "1")
@@ -91,7 +91,7 @@ func TestInBrowser(t *testing.T) {
 	a.WantText("#count", "0")
 	a.WantAttribute("html", "data-theme", "auto")
 
-	// After logging out the browser begins anew.
+	// After logging out the browser begins again.
 	a.Click("#increment")
 	a.WantText("#count", "1")
 	before := a.Cookies(server.URL)
@@ -110,8 +110,7 @@ func TestInBrowser(t *testing.T) {
 	}
 }
 
-// What the browser stored is out of reach for scripts and other sites, and ends
-// by itself.
+// The cookie is out of reach for scripts and other sites, and expires.
 func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
 	t.Helper()
 	if len(cookies) != 1 {

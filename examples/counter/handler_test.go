@@ -10,14 +10,14 @@ import (
 	"github.com/stay-go/stay/staytest"
 )
 
-// A visitor is a client with cookies of its own.
+// A visitor is a client with its own cookies.
 type visitor struct {
 	t *testing.T
 	*exampletest.Visitor
 }
 
-// newSite makes the handler on a store of its own and returns a function that
-// brings a new visitor.
+// newSite makes the handler with its own store and returns a function that
+// makes a new visitor.
 func newSite(t *testing.T) func() *visitor {
 	t.Helper()
 	handler := newHandler(staytest.App(t, nil))
@@ -120,8 +120,8 @@ func TestUnknownThemeIsRefused(t *testing.T) {
 	v.wantTheme("dark")
 }
 
-// Logging out ends the session: the number is gone, and the next click begins
-// a session of its own.
+// Logging out ends the session: the number is gone, and the next click begins a
+// new session.
 //
 // Proves S5.
 func TestLogoutEndsTheSession(t *testing.T) {
@@ -138,7 +138,7 @@ func TestLogoutEndsTheSession(t *testing.T) {
 }
 
 // The buttons work without JavaScript: a form is sent back to the page. htmx
-// gets a fragment, or is told to load the page anew.
+// gets a fragment, or an instruction to load the page again.
 //
 // Proves B8.
 func TestFormsAndHTMXGetWhatTheyCanShow(t *testing.T) {

@@ -15,15 +15,15 @@ import (
 //go:embed assets
 var assets embed.FS
 
-// policy lets the pages use what this server serves, and nothing else: no
-// script and no style may stand in a page.
+// policy lets the pages use what this server serves, and nothing else: a page
+// may not contain scripts or styles.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src data:; connect-src 'self'; " +
 	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // newHandler registers the module with app and returns the whole site. Every
-// step has its own address. A form that is right is answered with a redirect to
-// the next step, and one that is wrong with itself. htmx follows both as a
-// browser does, so no handler asks whether there is htmx.
+// step has its own address. A valid form is answered with a redirect to the
+// next step, an invalid one with the form itself. htmx handles both as a
+// browser does, so no handler asks whether htmx sent the request.
 func newHandler(app *stay.App) http.Handler {
 	order := stay.Register(app, Module)
 
@@ -76,8 +76,8 @@ func newHandler(app *stay.App) http.Handler {
 		return next(w, r, o)
 	}))
 
-	// What the tea in the form costs, for htmx: a component is a part of a page
-	// as well as a whole answer.
+	// The price of the tea in the form, for htmx: a component can be a part of
+	// a page or a whole answer.
 	mux.Handle("POST /price", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		form, err := web.ReadForm[Tea](r)
 		if err != nil && !errors.Is(err, stay.ErrInvalid) {
@@ -111,7 +111,7 @@ func step[T any](order *stay.State[Order], action string, page func(*Order, *web
 	})
 }
 
-// next sends the browser to the step that has to be done next.
+// next sends the browser to the next step.
 func next(w http.ResponseWriter, r *http.Request, o *Order) error {
 	http.Redirect(w, r, o.Next(), http.StatusSeeOther)
 	return nil

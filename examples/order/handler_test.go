@@ -45,7 +45,7 @@ func wantPage(t *testing.T, v *exampletest.Visitor, method, path string, form ur
 	}
 }
 
-// A step cannot be skipped, and one that is done can be done again.
+// A step cannot be skipped, and a finished step can be done again.
 func TestSteps(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	for _, path := range []string{"/", "/delivery", "/check", "/placed"} {
@@ -62,8 +62,8 @@ func TestSteps(t *testing.T) {
 	wantPage(t, v, "GET", "/tea", nil, http.StatusOK, `type="checkbox">`)
 }
 
-// A form that is refused comes back with what was entered, and what is wrong
-// beside each field. The order stays as it was.
+// A form that is refused comes back with what was entered, and an error beside
+// each wrong field. The order stays as it was.
 func TestFormsAreShownAgain(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	wantRedirect(t, v, "POST", "/tea", tea, "/delivery")
@@ -95,7 +95,7 @@ func TestFormsAreShownAgain(t *testing.T) {
 
 var number = regexp.MustCompile(`id="number">(\w+)<`)
 
-// Clicking twice places one order, and what comes after it does not change it.
+// Clicking twice places one order, and later requests do not change it.
 func TestOrderIsPlacedOnce(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	wantRedirect(t, v, "POST", "/tea", tea, "/delivery")
@@ -114,7 +114,7 @@ func TestOrderIsPlacedOnce(t *testing.T) {
 	wantPage(t, v, "GET", "/tea", nil, http.StatusOK, `value="1"`)
 }
 
-// The price follows what is in the form, right or wrong, and stores nothing.
+// The price follows the values in the form, valid or not, and stores nothing.
 func TestPrice(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	for _, test := range []struct {
@@ -133,7 +133,7 @@ func TestPrice(t *testing.T) {
 	}
 }
 
-// No page holds a script or a style of its own, so the policy can forbid them.
+// No page contains a script or a style, so the policy can forbid them.
 func TestPolicy(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	resp, body := v.Send("GET", "/tea", nil, exampletest.Form...)
@@ -147,8 +147,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// The Go code that templ makes of the components is that of the version in
-// go.mod, and up to date.
+// The Go code that templ generates is from the version in go.mod, and up to
+// date.
 func TestGeneratedCodeIsUpToDate(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "tool", "templ", "generate", "-check").CombinedOutput(); err != nil {
 		t.Errorf("run go generate ./examples/...: %v\n%s", err, out)

@@ -56,7 +56,7 @@ var Module = stay.Module[Order]{
 }
 
 // place gives a complete order its number. The second click of a double click
-// finds an order that has one.
+// finds an order that has a number.
 func place(_ *stay.Call, o *Order) error {
 	if o.Number == "" && o.Tea != nil && o.Delivery != nil {
 		o.Number = rand.Text()[:8]
@@ -64,7 +64,7 @@ func place(_ *stay.Call, o *Order) error {
 	return nil
 }
 
-// Next is the path of the step that has to be done next.
+// Next is the path of the next step.
 func (o *Order) Next() string {
 	switch {
 	case o.Number != "":

@@ -12,8 +12,8 @@ import (
 // A visitor is a browser with the page open.
 type visitor struct{ *browsertest.Page }
 
-// enter sets a field to a value as a person's choice in it does. The fields of
-// dates and lists take no text from the keyboard.
+// enter sets a field to a value like a visitor's choice. Fields for dates and
+// lists take no text from the keyboard.
 func (v visitor) enter(id, value string) {
 	v.Eval(`(field => {
 		field.value = "` + value + `"
@@ -28,9 +28,8 @@ func (v visitor) wantAt(path, title string) {
 	v.WantValue("the address", "location.pathname", path)
 }
 
-// The program in a real browser: the three steps, forms that are wrong, the way
-// back, a restart and kill -9. STAY_SCREENSHOT=folder writes pictures of the
-// pages.
+// The program in a real browser: the three steps, invalid forms, the way back,
+// a restart and kill -9. STAY_SCREENSHOT=folder writes pictures of the pages.
 //
 // Proves B8.
 func TestInBrowser(t *testing.T) {
@@ -50,7 +49,7 @@ func TestInBrowser(t *testing.T) {
 	v.wantAt("/tea", "Which tea?")
 	v.Eval(`window.same = "yes"`)
 
-	// What is wrong is said beside the field, and what was entered stays.
+	// The error is beside the field, and what was entered stays.
 	v.enter("tins", "30")
 	v.Click("#gift")
 	v.Click("#next")
@@ -63,7 +62,7 @@ func TestInBrowser(t *testing.T) {
 	picture("order-wrong-390-dark.png")
 	v.Look(900, 700, "light")
 
-	// The price follows the form, and what is mended is wrong no more.
+	// The price follows the form, and a corrected field has no error any more.
 	v.enter("kind", "Darjeeling")
 	v.enter("tins", "2")
 	v.WantText("#price", "€ 31.50")
@@ -109,7 +108,8 @@ func TestInBrowser(t *testing.T) {
 	other.Goto(server.URL + "/check")
 	other.wantAt("/tea", "Which tea?")
 
-	// A double click orders once. What the page kept is out of the browser.
+	// A double click orders once. The browser no longer has what the page
+	// stored.
 	v.Goto(server.URL)
 	v.wantAt("/check", "Is everything right?")
 	v.DoubleClick("#place")

@@ -64,8 +64,8 @@ func changed(w http.ResponseWriter, r *http.Request, p *Poll) error {
 	return events.PatchElementTempl(votes(p, mine(r, p)))
 }
 
-// showError answers every error. Datastar shows nothing of an answer with an
-// error status, so it gets the status 200 and what to show on the page.
+// showError answers every error. Datastar ignores the body of an answer with an
+// error status, so it gets the status 200 and the text for the page.
 func showError(w http.ResponseWriter, r *http.Request, status int, err error) {
 	text := "That did not work. Please try again in a moment."
 	if status == http.StatusUnauthorized {

@@ -26,12 +26,12 @@ func wantEvents(t *testing.T, v *exampletest.Visitor, method, path, signals stri
 	}
 }
 
-// row is how the votes show an answer with so many of all votes.
+// row is the HTML of an answer with some of all votes.
 func row(n, all int) string {
 	return fmt.Sprintf(`<output>%d</output> <progress aria-hidden="true" max="%d" value="%d">`, n, all, n)
 }
 
-// Everybody sees all votes, and everybody has one.
+// Every visitor sees all votes, and has one vote.
 func TestEverybodyHasOneVote(t *testing.T) {
 	handler := newHandler(staytest.App(t, nil))
 	a, b := exampletest.Visit(t, handler), exampletest.Visit(t, handler)
@@ -60,8 +60,8 @@ func TestSuggest(t *testing.T) {
 	}
 }
 
-// What is refused is said on the page, with a status that Datastar shows, and
-// nothing changes.
+// The page shows why a vote is refused, with a status that Datastar accepts,
+// and nothing changes.
 func TestRefused(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	for _, test := range [][3]string{
@@ -87,7 +87,7 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// The page holds no script or style of its own. The policy forbids them.
+// The page contains no script or style. The policy forbids them.
 func TestPolicy(t *testing.T) {
 	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
 	resp, body := v.Send("GET", "/", nil, exampletest.Form...)
@@ -101,8 +101,8 @@ func TestPolicy(t *testing.T) {
 	}
 }
 
-// The Go code that templ makes of the components is that of the version in
-// go.mod, and up to date.
+// The Go code that templ generates is from the version in go.mod, and up to
+// date.
 func TestGeneratedCodeIsUpToDate(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "tool", "templ", "generate", "-check").CombinedOutput(); err != nil {
 		t.Errorf("run go generate ./examples/...: %v\n%s", err, out)

@@ -48,7 +48,7 @@ func page(p *Poll, mine string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "\"><main><header><b>Stay <span>poll</span></b></header><p id=\"failed\" role=\"alert\" hidden data-attr:hidden=\"!$_failed\">The server does not answer. What you did last is sent again by itself.</p><section class=\"card\" aria-labelledby=\"question\"><h1 id=\"question\">Which tea shall we have at four?</h1>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "\"><main><header><b>Stay <span>poll</span></b></header><p id=\"failed\" role=\"alert\" hidden data-attr:hidden=\"!$_failed\">The server does not answer. What you did last is sent again automatically.</p><section class=\"card\" aria-labelledby=\"question\"><h1 id=\"question\">Which tea shall we have at four?</h1>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

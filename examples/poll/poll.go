@@ -9,7 +9,7 @@ import (
 	"github.com/stay-go/stay"
 )
 
-// A Poll is one question with its answers, for everybody.
+// A Poll is one question with its answers, for all visitors.
 type Poll struct {
 	Answers []string `json:"answers"`
 	// Votes are the answers by the ID of the session that has chosen them.
@@ -34,8 +34,9 @@ var Module = stay.Module[Poll]{
 	},
 }
 
-// A Vote is the payload of "vote", a Suggestion that of "suggest". Their fields
-// are signals of the page; those that a payload does not have are left out.
+// A Vote is the payload of "vote", a Suggestion the payload of "suggest". Their
+// fields are signals of the page; those that a payload does not have are left
+// out.
 type (
 	Vote struct {
 		Choice string `json:"choice"`
@@ -45,13 +46,13 @@ type (
 	}
 )
 
-// vote sets the answer of a session. A session has one, however often the
-// browser repeats its request.
+// vote sets the answer of a session. A session has one answer, however often
+// the browser repeats its request.
 func vote(c *stay.Call, p *Poll, in Vote) error {
 	id := c.Session().ID()
 	switch _, again := p.Votes[id]; {
 	case id == "":
-		return stay.ErrEnded // nobody's vote would be kept under ""
+		return stay.ErrEnded // all such votes would be kept under ""
 	case !slices.Contains(p.Answers, in.Choice):
 		return stay.Invalid("choice", "Please choose one of the answers.")
 	case !again && len(p.Votes) >= maxVotes:

@@ -20,8 +20,8 @@ func (v visitor) wantVotes(answer, votes string) {
 	v.WantText(`label:has(input[value="`+answer+`"]) output`, votes)
 }
 
-// The program in a real browser with two visitors: votes, what is refused, a
-// text that looks like a program, kill -9, and a click while there is no server.
+// The program in a real browser with two visitors: votes, refusals, a text that
+// looks like a program, kill -9, and a click while there is no server.
 // STAY_SCREENSHOT=folder writes pictures of the page.
 func TestInBrowser(t *testing.T) {
 	server := exampletest.Build(t, "poll")
@@ -46,13 +46,12 @@ func TestInBrowser(t *testing.T) {
 	b.wantVotes("Earl Grey", "1")
 	b.WantText("#total", "2 votes")
 
-	// What somebody has chosen, and not yet sent, is left alone by the votes of
-	// others.
+	// The votes of others do not change a choice that was not sent yet.
 	a.choose("Darjeeling")
 	a.wantVotes("Earl Grey", "1")
 	a.WantValue("the choice", `document.querySelector("input:checked").value`, "Darjeeling")
 
-	// A suggestion is shown as it was written, whatever is in it.
+	// A suggestion is shown exactly as it was written.
 	const strange = "<i>${@post('/x')}</i> 'a' \"b\" $choice"
 	b.Click("#suggest")
 	b.WantText("#problem", "Please write which tea it should be.")
@@ -76,12 +75,12 @@ func TestInBrowser(t *testing.T) {
 	b.WantText("#total", "One vote")
 	b.WantValue("the number of choices", `String(document.querySelectorAll("input:checked").length)`, "0")
 
-	// Datastar repeats a request until there is a server, and a repeated vote is
-	// one.
+	// Datastar repeats a request until there is a server, and a repeated vote
+	// counts once.
 	server.Terminate()
 	b.choose("Sencha")
 	b.Click("#vote")
-	b.WantText("#failed:not([hidden])", "The server does not answer. What you did last is sent again by itself.")
+	b.WantText("#failed:not([hidden])", "The server does not answer. What you did last is sent again automatically.")
 	server.Start()
 	b.wantVotes("Sencha", "1")
 	b.WantText("#total", "2 votes")

@@ -21,7 +21,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	app := stay.New(store, &stay.Options{Development: true}) // shows what is wrong
+	app := stay.New(store, &stay.Options{Development: true}) // shows causes of errors; not for production
 
 	counter := stay.Register(app, stay.Module[Counter]{
 		Name:    "counter",

@@ -65,7 +65,7 @@ func TestInBrowser(t *testing.T) {
 	v.wantHeld(preserved)
 	v.wantFields("", "", "")
 
-	// What is asked for by htmx is what was left.
+	// A part for htmx has the state as it was left.
 	v.use()
 	v.Eval(`document.querySelector("#held-draft").innerText = "?"; ""`)
 	v.Click("#ask")
@@ -106,7 +106,7 @@ func TestInBrowser(t *testing.T) {
 	v.wantHeld(Settings{Theme: "auto", Language: "en"})
 	v.wantFields("", "", "")
 
-	// A closed question is closed; nobody else sees anything.
+	// A closed question is closed; no other visitor sees anything.
 	v.Click("#question-back")
 	v.WantAttribute("#question-back", "aria-expanded", "true")
 	v.Click("#question-back")
@@ -114,8 +114,8 @@ func TestInBrowser(t *testing.T) {
 	other.Goto(server.URL)
 	other.wantHeld(Settings{Theme: "auto", Language: "en"})
 
-	// What is refused says so, and so does a change without the server; the
-	// next one goes on.
+	// A refused change shows an error, and so does one without the server; the
+	// next change works.
 	v.Eval(`htmx.ajax("POST", "/", {source: "#ask", values: {theme: "pink"}}); ""`)
 	v.WantText("[data-failed] [role=alert]", texts["en"]["failed"])
 	v.Click("#ask")

@@ -18,8 +18,8 @@ var pageHTML string
 // tmpl holds the page and the parts of it that htmx replaces.
 var tmpl = template.Must(template.New("page").Parse(pageHTML))
 
-// A view is what the templates show: the list, and the forms, which may be shown
-// again with what was wrong.
+// A view is what the templates show: the list, and the forms, which may be
+// shown again with their errors.
 type view struct {
 	*Todos
 	New   *web.Form[NewItem]
@@ -103,8 +103,9 @@ func show(w http.ResponseWriter, r *http.Request, part string, t *Todos, item It
 	}{newView(t), item})
 }
 
-// showAgain returns a function that answers a form that was refused with the
-// form itself; without htmx as part of the whole page. put puts it into the view.
+// showAgain returns a function that answers a refused form with the form
+// itself; without htmx as part of the whole page. put stores the form in the
+// view.
 func showAgain(r *http.Request, todos *stay.State[Todos], part string, put func(*view)) func(http.ResponseWriter) error {
 	return func(w http.ResponseWriter) error {
 		t, err := todos.Get(r.Context())

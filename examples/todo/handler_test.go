@@ -65,8 +65,8 @@ func TestListsOfUsers(t *testing.T) {
 	wantJSON(t, other, `[{"title":"buy milk","done":false}]`)
 }
 
-// An old page on one device hits the item that it shows, whatever another
-// device has done to the list; one that is gone is 404 and changes nothing.
+// An old page on one device changes the item that it shows, whatever another
+// device has done to the list; a deleted item is 404 and changes nothing.
 func TestToggleHitsTheItemThatIsShown(t *testing.T) {
 	visit := newSite(t)
 	laptop, phone := visit(), visit()
@@ -175,8 +175,8 @@ func TestLoginAndLogoutSentTwice(t *testing.T) {
 	wantJSON(t, v, `[{"title":"buy milk","done":false}]`)
 }
 
-// Nobody becomes a user by sending the key field with another form, which has no
-// such field and leaves it out.
+// No guest becomes a user by sending the key field with another form, which has
+// no such field and leaves it out.
 //
 // Proves K6.
 func TestKeyFieldIsNotForClients(t *testing.T) {

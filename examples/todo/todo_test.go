@@ -54,7 +54,7 @@ func TestInBrowser(t *testing.T) {
 	}
 	laptop, phone, other := open(), open(), open()
 
-	// A guest's list is nobody else's, and outlives a reload and kill -9.
+	// A guest's list is private, and outlives a reload and kill -9.
 	laptop.WantText("#user", "guest")
 	laptop.add("buy milk")
 	laptop.wantList("buy milk")
@@ -102,7 +102,7 @@ func TestInBrowser(t *testing.T) {
 	phone.WantText("#summary", "1 of 2 to do")
 	laptop.Reload()
 	laptop.wantList("x water the plants", "call Ben")
-	// What it shows and is gone has it load the list anew.
+	// A click on an item that is gone loads the list again.
 	laptop.Click("#clear")
 	laptop.wantList("call Ben")
 	phone.toggle(1)
@@ -126,8 +126,8 @@ func TestInBrowser(t *testing.T) {
 	phone.Reload()
 	phone.wantList("x call Ben")
 
-	// What the guest had goes to whoever logs in next; a switch takes nothing
-	// along.
+	// The guest's items go to the user who logs in next; a switch moves
+	// nothing.
 	laptop.login("ben")
 	laptop.wantList("call Ann", "a guest's again")
 	laptop.logout()
@@ -165,8 +165,8 @@ func TestRefusedInBrowser(t *testing.T) {
 	page.WantText("#name-wrong", "Please say who you are.")
 	page.wantList("buy milk")
 
-	// So is a body that is too long, and a click without the server; the next one
-	// goes on.
+	// So is a body that is too long, and a click without the server; the next
+	// click works.
 	page.Eval(`htmx.ajax("POST", "/todos", {source: "#add", values: {title: "x".repeat(2 << 20)}}); ""`)
 	page.WantText("[data-failed] [role=alert]", "That did not work. What the list shows is safe: try again in a moment.")
 	page.toggle(1)

@@ -48,7 +48,7 @@ func (t *Todos) Finished() (n int) {
 	return n
 }
 
-// item returns the item with an ID, nil if there is none.
+// item returns the item with an ID, otherwise nil.
 func (t *Todos) item(id string) *Item {
 	i := slices.IndexFunc(t.Items, func(item Item) bool { return item.ID == id })
 	if i < 0 {
@@ -90,7 +90,7 @@ func (in Login) Validate() error {
 // login gives the list to a user: what is stored for the user is loaded before
 // anybody sees the result.
 func login(_ *stay.Call, t *Todos, in Login) error {
-	t.User = strings.TrimSpace(in.User) // no password is asked for, see main
+	t.User = strings.TrimSpace(in.User) // there is no password, see main
 	return nil
 }
 

@@ -38,8 +38,8 @@ func wantList(t *testing.T, ctx context.Context, todos *stay.State[Todos], user 
 	}
 }
 
-// A guest's list becomes that of a new user, and goes below that of one who has
-// a list. It happens once, however often the login is sent.
+// A new user gets the guest's list, and a user with a list gets it below their
+// own. It happens once, however often the login is sent.
 //
 // Proves K2.
 func TestGuestsListComesAlongOnce(t *testing.T) {
@@ -60,8 +60,8 @@ func TestGuestsListComesAlongOnce(t *testing.T) {
 	wantList(t, laptop, todos, "ann", "buy milk", "call Ben")
 }
 
-// A logout shows an empty list, a switch that of the other user, and nobody's
-// items reach anybody else's list.
+// A logout shows an empty list, a switch the list of the other user, and no
+// items reach the list of another user.
 //
 // Proves K3, K4.
 func TestLogoutAndSwitchMixNothing(t *testing.T) {

@@ -61,9 +61,10 @@ type App interface {
 	// Begin returns ctx with a session for one request: the one that token
 	// names, or a new one if the token is empty or not valid. If the browser has
 	// sent several cookies, token has their values with a semicolon between, and
-	// the one that is valid counts. If several are valid, or there are more than
-	// MaxCookies, the request has no session and begins none. Nothing is looked
-	// up, drawn or stored before the session is used.
+	// the one that is valid counts, or the latest of one session. If those of
+	// several sessions are valid, or there are more than MaxCookies, the request
+	// has no session and begins none. Nothing is looked up, drawn or stored before
+	// the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
 	// Again returns ctx with its session of this App in front of those of others.
 	Again(ctx context.Context) context.Context

@@ -1,6 +1,6 @@
 // Package bind reads what clients send, JSON or forms, into Go values. A name
 // that the destination does not have is an error unless the caller leaves it
-// out. Values that do not fit are all found, and reported together.
+// out. All values that do not fit are reported together.
 //
 // Fields tagged stay:"private" or stay:"key" are never bound, at any depth: for
 // a client they do not exist. What a program has filled in there stays, and a
@@ -34,8 +34,8 @@ import (
 // unknown name is left out.
 //
 // An error that is neither an [*Error] nor [*Errors] is a mistake of the
-// program: dst is no pointer, cannot hold what is bound, or has a type with a
-// part that has tags and decodes itself.
+// program: dst is not a pointer, cannot hold what is bound, or has a type with
+// a part that has tags and decodes itself.
 func (b *Binder) Value(src, dst any) error {
 	v, _, err := b.target(dst)
 	if err != nil {

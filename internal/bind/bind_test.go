@@ -12,8 +12,8 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 )
 
-// binder is one for all tests, as it is one for all requests: what it knows of a
-// type is used again.
+// binder is one for all tests, as it is one for all requests: it reuses what it
+// knows about a type.
 var binder bind.Binder
 
 type address struct {

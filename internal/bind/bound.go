@@ -41,14 +41,14 @@ func (a *allowance) take(n int, size uintptr) error {
 		return nil
 	}
 	if uintptr(n) > uintptr(*a)/size {
-		return &Error{Message: "the payload stands for more than fits in memory: send less", TooLarge: true}
+		return &Error{Message: "the payload takes more memory than is allowed: send less", TooLarge: true}
 	}
 	*a -= allowance(uintptr(n) * size)
 	return nil
 }
 
 // takeText takes the memory that a type may keep when it decodes n bytes
-// itself. The type has to bound everything else that it makes of them.
+// itself. The type has to bound everything else that it makes from them.
 func (a *allowance) takeText(n int) error { return a.take(1, uintptr(n)+16) }
 
 // A map keeps up to eight entries in one group, and more in tables that are

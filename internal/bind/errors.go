@@ -24,8 +24,8 @@ type Error struct {
 	Malformed bool
 	// TooLarge: the decoded payload would take more memory than it may.
 	TooLarge bool
-	// Misfit: the value of a field does not fit its type, which whoever fills
-	// in a form can mend. Other errors are mistakes of a client program.
+	// Misfit: the value of a field does not fit its type, which the person who
+	// fills in a form can fix. Other errors are mistakes of a client program.
 	Misfit bool
 	// Err is the cause if there is one, such as the error of a type's own
 	// UnmarshalText.
@@ -47,12 +47,12 @@ func about(field, message string) string {
 	return field + ": " + message
 }
 
-// Errors are all the fields of one payload whose values do not fit. Nothing of
-// the payload was bound.
+// Errors has all fields of one payload whose values do not fit. Nothing of the
+// payload was bound.
 type Errors struct {
 	List []*Error
-	// Partial points to what the destination would be with all values that fit.
-	// A field whose value does not fit has its zero value.
+	// Partial points to the destination's value with all values that fit. A
+	// field whose value does not fit has its zero value.
 	Partial any
 }
 
@@ -77,10 +77,10 @@ func (e *Errors) Unwrap() []error {
 	return all
 }
 
-// Explain returns what clients are told about a payload that was not bound: a
-// code in the words of package stay, a message, and messages by field. words
-// returns the message of one error. An error that is not the payload's fault
-// has the code "internal", and clients are told nothing about it.
+// Explain returns the answer for clients about a payload that was not bound: a
+// code of package stay, a message, and messages by field. words returns the
+// message of one error. An error that is not the payload's fault has the code
+// "internal", and no message.
 func Explain(err error, words func(*Error) string) (code, message string, fields map[string]string) {
 	var all *Errors
 	if errors.As(err, &all) {
@@ -115,11 +115,11 @@ func Validate(dst any) error {
 	return nil
 }
 
-// ValidateRest calls the Validate method of what could be bound, if err is of a
-// payload with values that do not fit, and adds what it says of other fields to
-// the message and the fields. What it says of the whole is left out: a value
-// that is missing may be the reason. fieldErrors returns the messages by field
-// of the error of Validate.
+// ValidateRest calls the Validate method of what could be bound, if err is
+// about values that do not fit, and adds its messages about other fields to the
+// message and the fields. Its message about the whole is left out: a missing
+// value may be the reason. fieldErrors returns the messages by field of the
+// error of Validate.
 func ValidateRest(err error, message string, fields map[string]string, fieldErrors func(error) map[string]string) (string, map[string]string) {
 	var all *Errors
 	if !errors.As(err, &all) {
@@ -175,8 +175,8 @@ func unfit(err error) *Error {
 // A collection has the misfits of one payload.
 type collection struct{ misfits []*Error }
 
-// collect keeps a misfit, so that binding can go on behind it. It returns every
-// other error, and misfits beyond [maxErrors].
+// collect keeps a misfit, so that binding can go on. It returns every other
+// error, and misfits beyond [maxErrors].
 func (c *collection) collect(err error) error {
 	e, ok := err.(*Error)
 	if !ok || !e.Misfit || len(c.misfits) == maxErrors {
@@ -186,7 +186,7 @@ func (c *collection) collect(err error) error {
 	return nil
 }
 
-// result returns the error of a payload: the one that has ended the binding,
+// result returns the error of a payload: the error that ended the binding,
 // unless it is one misfit of many.
 func (c *collection) result(end error, partial any) error {
 	if e, ok := end.(*Error); ok && e.Misfit && len(c.misfits) == maxErrors {

@@ -26,13 +26,13 @@ import (
 // type, times (RFC 3339 and the forms of HTML's inputs), types with
 // UnmarshalText, []byte for the text as it is, any for one string or a list of
 // strings, and lists of these for names that occur several times, with or
-// without [] behind the name. An empty value that is not a text means that there
-// is none: for a pointer and a field with omitempty or omitzero, which become
+// without [] behind the name. An empty value that is not a text means an absent
+// value: for a pointer and a field with omitempty or omitzero, which become
 // zero, and in a list, which leaves it out. Otherwise it does not fit.
 //
 // A name that leads to a field tagged stay:"private" or stay:"key" is an error.
 // So is a name that dst does not have, unless it is [Foreign] or ignore returns
-// true for it, and one that leads to something that a form cannot hold.
+// true for it, and a name that leads to something that a form cannot hold.
 //
 // The error is [*Errors] for values that do not fit, another [*Error], or the
 // program's; see [Binder.Value]. A form of more than [MaxValues] values is too
@@ -121,7 +121,7 @@ func (f *former) fields(n *node, values url.Values, ignore func(name string) boo
 	return nil
 }
 
-// locate makes what is on the way to a place.
+// locate makes the values on the way to a place.
 func (f *former) locate(p *place) (at reflect.Value, err error) {
 	at = f.to
 	for _, s := range p.steps {
@@ -157,7 +157,7 @@ func (f *former) item(v reflect.Value, s step) (reflect.Value, error) {
 	return v.Index(s.list.place(s.item)), nil
 }
 
-// entries binds a form to a map, which has every name.
+// entries binds a form to a map, in which every name is allowed.
 func (f *former) entries(n *node, values url.Values) error {
 	if !f.to.IsNil() {
 		if err := f.replace(n, f.to); err != nil {
@@ -263,8 +263,8 @@ func (n *node) fitsForm() bool {
 // isBool reports whether n is a boolean that does not read itself.
 func (n *node) isBool() bool { return n.typ.Kind() == reflect.Bool && !n.json && !n.text }
 
-// holdsEmpty reports whether an empty text can be a value of n. What a type that
-// reads itself takes it for is for the type to say.
+// holdsEmpty reports whether an empty text can be a value of n. A type that
+// reads itself decides about that itself.
 func (n *node) holdsEmpty() bool {
 	switch n.typ.Kind() {
 	case reflect.String:
@@ -312,8 +312,7 @@ func (f *former) setValue(n *node, v reflect.Value, value string) error {
 	return misfit(key, args...)
 }
 
-// Truth returns the boolean that a value of a form stands for, if it stands for
-// one.
+// Truth returns the boolean that a value of a form means, if it means one.
 func Truth(value string) (on, ok bool) {
 	switch value {
 	case "on", "yes", "true", "1":

@@ -47,9 +47,9 @@ func held() payload {
 	}
 }
 
-// overHeld binds to a destination that holds something of which others hold
-// parts, too. Whatever comes of it, they see no change; what is refused changes
-// nothing; and what only the program may set stays.
+// overHeld binds to a destination with parts that others hold, too. They never
+// see a change; a refused payload changes nothing; and fields that only the
+// program may set stay as they are.
 func overHeld(t *testing.T, bindTo func(dst any) error) {
 	t.Helper()
 	got, want := held(), held()
@@ -144,7 +144,7 @@ func FuzzForm(f *testing.F) {
 		if err := binder.Form(values, &lists, nil); err != nil {
 			t.Fatal(err)
 		}
-		// What is left out sets nothing more.
+		// Names that are left out set nothing.
 		got = payload{}
 		if err := binder.Form(values, &got, func(string) bool { return true }); err != nil {
 			t.Fatal(err)

@@ -181,7 +181,7 @@ func (s setOf) UnmarshalText(b []byte) error {
 	return nil
 }
 
-// tail keeps what is its own where nobody else can copy it.
+// tail has a field that only its own methods can copy.
 type tail struct{ last *int }
 
 func (t *tail) UnmarshalText(b []byte) error {
@@ -221,7 +221,7 @@ func TestTypesThatReadThemselvesWriteToACopy(t *testing.T) {
 		}
 	}
 
-	// One that cannot be copied is read only where there is nothing.
+	// A value that cannot be copied is read only into an empty destination.
 	var got struct {
 		T tail `json:"t"`
 	}
@@ -293,8 +293,8 @@ type selfAround struct{ Inner struct{ Lines []line } }
 
 func (s *selfAround) UnmarshalJSON([]byte) error { return nil }
 
-// The tags of a type that reads itself would be without effect: it is refused,
-// wherever it stands and before anything is read.
+// The tags of a type that reads itself would have no effect: the type is
+// refused, anywhere in the destination and before anything is read.
 func TestTagsWithoutEffectAreRefused(t *testing.T) {
 	for name, dst := range map[string]any{
 		"json":         new(self),

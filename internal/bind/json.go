@@ -20,7 +20,7 @@ import (
 // this machine; and that an integer that an any would round is an error.
 //
 // The error is [*Errors] for values that do not fit, another [*Error], or the
-// program's; see [Binder.Value]. It is malformed if data is empty, is no JSON,
+// program's; see [Binder.Value]. It is malformed if data is empty, is not JSON,
 // has something after the value or is nested deeper than 1000 levels.
 func (b *Binder) JSON(data []byte, dst any, ignore func(name string) bool) (err error) {
 	v, d, err := b.target(dst)
@@ -235,11 +235,11 @@ func (r *reader) object(n *node, v reflect.Value) error {
 }
 
 // member reads the next value into the field of a struct. If it does not fit,
-// that is noted, and reading goes on behind it.
+// the misfit is collected, and reading goes on behind it.
 func (r *reader) member(f *field, at reflect.Value) error {
 	start, ahead, before := *r.c, r.lengths, len(r.misfits)
 	if f.optional && f.isTime() && r.c.Kind() == '"' && string(r.c.Skip()) == `""` {
-		at.SetZero() // what an input of a page without a date is in JSON
+		at.SetZero() // an empty date input of a page, in JSON
 		return nil
 	}
 	*r.c = start
@@ -263,7 +263,7 @@ func (r *reader) member(f *field, at reflect.Value) error {
 	return err
 }
 
-// inside adds to the misfits from before on which part they are about.
+// inside adds the name of a part to the misfits from index before on.
 func (r *reader) inside(before int, part any) {
 	for _, e := range r.misfits[before:] {
 		e.path = append(e.path, part)
@@ -353,8 +353,8 @@ func setKey(key reflect.Value, name string) error {
 	return misfit(named+what, args...)
 }
 
-// part reads the next value, which is an item of a list or a value of a map. name
-// returns its name; most of the time nobody asks for it.
+// part reads the next value, which is an item of a list or a value of a map.
+// name returns its name, and is called only if that is needed.
 func (r *reader) part(n *node, v reflect.Value, name func() any) error {
 	before := len(r.misfits)
 	if r.ignore != nil {

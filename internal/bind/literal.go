@@ -51,9 +51,10 @@ func isNumber(s string) bool {
 	return s != "" && (s[0] == '-' || '0' <= s[0] && s[0] <= '9') && isLiteral([]byte(s))
 }
 
-// settleTime gives a time that has just read itself the zone that it was written
-// with. Package time gives it that of this machine where the two are the same at
-// that moment, and calculations would go by its rules.
+// settleTime gives a time that has just read itself the zone that it was
+// written with. Package time gives it the zone of this machine if the two have
+// the same offset at that moment, and calculations would use the rules of that
+// zone.
 func settleTime(v reflect.Value) {
 	if t, ok := v.Addr().Interface().(*time.Time); ok {
 		*t = normal.Time(*t)

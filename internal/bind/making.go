@@ -8,8 +8,8 @@ import (
 
 // A making makes the value of one payload. It begins with a copy of what the
 // destination holds, and copies everything that this points to before it
-// changes. So if the payload is refused, nothing has changed, neither here nor
-// for others who hold parts of it.
+// changes it. So a refused payload changes nothing, neither here nor for others
+// who hold parts of the value.
 type making struct {
 	allowance
 	b *Binder
@@ -88,8 +88,8 @@ func (m *making) keeps(n *node, v reflect.Value) bool {
 	return n.guarded && !v.IsZero()
 }
 
-// unshare replaces v, whose type decodes itself, by a copy that shares nothing
-// with anybody: the type's methods may write to whatever it points to.
+// unshare replaces v, whose type decodes itself, by a copy that shares nothing:
+// the type's methods may write to everything that it points to.
 func (m *making) unshare(v reflect.Value) error {
 	if v.IsZero() {
 		return nil
@@ -134,8 +134,8 @@ func located(err error) error {
 	return err
 }
 
-// join returns the name that a path stands for, whose last part comes first. It
-// is cut short if it is long.
+// join returns the name of a path whose last part comes first. It shortens a
+// long name.
 func join(path []any) string {
 	var name []byte
 	for i := len(path) - 1; i >= 0 && len(name) <= maxField; i-- {

@@ -53,12 +53,12 @@ func allocated(fn func()) int {
 	return int(after.TotalAlloc - before.TotalAlloc)
 }
 
-// Whatever is in a payload, to bind it takes a bounded multiple of its length:
-// counted is all that is allocated, also what is garbage at once.
+// To bind a payload takes a bounded multiple of its length, with any content.
+// The test counts all allocations, also short-lived ones.
 func TestMemoryIsBounded(t *testing.T) {
 	const megabyte = 1 << 20
-	// What may be asked for, and a quarter more for what is not counted: texts,
-	// and what an allocation is rounded up to.
+	// The limit, and a quarter more for what the limit does not count: texts,
+	// and the rounding of allocations.
 	const most = min(megabyte+64*large, 16*megabyte)*5/4 + 2*large
 	deep := strings.Repeat("[", 900) + strings.Repeat("]", 900)
 	for name, c := range map[string]struct {
@@ -169,7 +169,7 @@ func tooLarge(err error) bool {
 	return errors.As(err, &be) && be.TooLarge && !be.Malformed && be.Field == ""
 }
 
-// What takes too much is an error of its own, and binds nothing.
+// A payload that takes too much memory has its own error, and binds nothing.
 func TestPayloadsThatAreTooLarge(t *testing.T) {
 	var into []wide
 	if err := binder.JSON([]byte("["+strings.Repeat("{},", 300_000)+"{}]"), &into, nil); !tooLarge(err) || into != nil {

@@ -15,7 +15,7 @@ type place struct {
 	values []string
 	node   *node
 	steps  []step
-	// optional: an empty value means that there is none.
+	// optional: an empty value means an absent value.
 	optional bool
 }
 
@@ -26,7 +26,7 @@ type step struct {
 	item  int
 }
 
-// Items are those that a form has of one list.
+// Items are the items of one list that a form has.
 type items struct {
 	name    string
 	node    *node
@@ -56,7 +56,7 @@ func (f *finder) all(values url.Values) (places []*place, unknown []string, err 
 			names = append(names, name)
 		}
 	}
-	slices.Sort(names) // so that of several mistakes always the same one is reported
+	slices.Sort(names) // so that the same one of several mistakes is reported each time
 	places = make([]*place, 0, len(names))
 	var whole map[string]*place // lists, by their names
 	for _, name := range names {
@@ -115,9 +115,9 @@ func (p *place) renumber() {
 	}
 }
 
-// find returns the place that a name leads to; nil if it leads nowhere. It is an
-// error if the name leads to something that cannot be set, or that has another
-// name.
+// find returns the place that a name leads to; nil if it leads nowhere. It is
+// an error if the name leads to something that cannot be set, or that has
+// another name.
 func (f *finder) find(name string) (*place, error) {
 	p := &place{name: name, node: f.root}
 	for rest := name; len(p.steps) < maxDots; {
@@ -202,7 +202,7 @@ func (n *node) member(name string) (f *field, behind string) {
 	return f, name[len(head):]
 }
 
-// reserves reports whether a name begins with that of a field that only the
+// reserves reports whether a name begins with the name of a field that only the
 // program may set.
 func (n *node) reserves(name string) bool { return n.reserved[name] || n.reserved[head(name)] }
 
@@ -225,8 +225,7 @@ func cutNumber(text string) (number int, behind string, ok bool) {
 	return number, behind, err == nil && number >= 0 && digits == strconv.Itoa(number) && len(text) > len(digits)+1
 }
 
-// maxOther is how long a name may be for another way to write it to be looked
-// for.
+// maxOther is the longest name for which otherWay looks for another notation.
 const maxOther = 1000
 
 // otherWay returns an error that says how to write a name that front ends write
@@ -274,8 +273,8 @@ func (f *finder) otherWay(name string) error {
 	return nil
 }
 
-// Foreign reports whether a name of a form is known to belong to others than
-// the program: to frameworks, which begin theirs with an underscore, to tokens
+// Foreign reports whether a name of a form is known not to belong to the
+// program: to frameworks, which begin theirs with an underscore, to tokens
 // against forgery, to captchas, and to buttons with an image, which send where
 // it was clicked.
 func Foreign(name string) bool {

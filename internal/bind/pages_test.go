@@ -83,8 +83,8 @@ func TestTimesHaveTheFormsOfInputs(t *testing.T) {
 	}
 }
 
-// An empty value is none for what may be absent, and takes away what was there.
-// It is no value in a list of numbers, and does not fit what needs one.
+// An empty value makes an optional field absent. It is no item in a list of
+// numbers, and does not fit a field that needs a value.
 func TestEmptyValuesOfWhatMayBeAbsent(t *testing.T) {
 	now, yes := time.Now(), true
 	s := sheet{Until: &now, Since: now, Limit: 3, Maybe: &yes, Nums: []int{1}}
@@ -132,9 +132,9 @@ func TestListsInForms(t *testing.T) {
 	}
 }
 
-// A name in the notation of another library is not taken for one that nobody
-// knows: the error says how to write it, whatever is ignored. What only the
-// program may set is refused as well.
+// A name in the notation of another library does not count as unknown: the
+// error says how to write it, even if all names are ignored. Fields that only
+// the program may set are refused, too.
 //
 // Proves W7.
 func TestNamesInOtherNotations(t *testing.T) {
@@ -176,8 +176,8 @@ func TestNamesInOtherNotations(t *testing.T) {
 	}
 }
 
-// Every value that does not fit is reported, by its place; what fits is there to
-// be shown again, and is not bound.
+// Every value that does not fit is reported, by its place. The values that fit
+// are there to be shown again, and are not bound.
 //
 // Proves W7.
 func TestAllMisfitsAreReported(t *testing.T) {
@@ -228,7 +228,7 @@ func TestTheNumberOfMisfitsIsBounded(t *testing.T) {
 	}
 }
 
-// What is to be ignored is named as errors name it.
+// Names to be ignored are written as in errors.
 func TestIgnoredNames(t *testing.T) {
 	var names []string
 	note := func(name string) bool { names = append(names, name); return true }

@@ -22,10 +22,10 @@ func ParseForm(data []byte) (url.Values, error) {
 	return url.ParseQuery(string(data))
 }
 
-// ParseMultipart parses a form in parts, as it parses one by [ParseForm]. A part
-// with a file name that is empty, and nothing in it, is no value: browsers send
-// it if no file was chosen. files reports whether there are files; their content
-// is dropped.
+// ParseMultipart parses a form in parts, as it parses one by [ParseForm]. A
+// part with an empty file name and no content is no value: browsers send it if
+// no file was chosen. files reports whether there are files; their content is
+// dropped.
 func ParseMultipart(data []byte, boundary string) (values url.Values, files bool, err error) {
 	values = url.Values{}
 	parts := multipart.NewReader(bytes.NewReader(data), boundary)

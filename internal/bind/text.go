@@ -29,7 +29,7 @@ const (
 )
 
 // format is the table of messages. web.Options.Message documents the keys that
-// whoever fills in a form may see.
+// a person who fills in a form may see.
 func format(key string) string {
 	switch key {
 	case "text":

@@ -44,7 +44,7 @@ func (b *Binder) IsBool(src any, name string) bool {
 }
 
 // Texts returns the values that a form with the value that src points to would
-// send under a name; none if nothing has the name.
+// send under a name; nil if nothing has the name.
 func (b *Binder) Texts(src any, name string) []string {
 	v, d, err := b.target(src)
 	if err != nil || d.behind().index == nil {
@@ -99,7 +99,7 @@ func pointee(v reflect.Value) reflect.Value {
 	return v
 }
 
-// textOf returns the text that stands for v in a form.
+// textOf returns the text for v in a form.
 func textOf(v reflect.Value) string {
 	if t, ok := v.Interface().(time.Time); ok {
 		return timeText(t)
@@ -142,7 +142,7 @@ func timeText(t time.Time) string {
 }
 
 // JSONTexts returns the values that a form would send under a name, from what
-// JSON has under it. doc is JSON as an any holds it.
+// JSON has under it. doc is decoded JSON in an any.
 func JSONTexts(doc any, name string) []string {
 	for rest := name; rest != ""; {
 		switch v := doc.(type) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Times that are bound do not get the zone of this machine, whose rules would
-// make calculations differ from those of another.
+// make results differ between machines.
 //
 // Proves M5.
 func TestTimesHaveTheZoneTheyWereSentWith(t *testing.T) {

@@ -33,7 +33,7 @@ type destination struct {
 	mistake error
 }
 
-// A node is what binding knows of a type. Nodes form a graph, as types do.
+// A node is what binding knows about a type. Nodes form a graph, as types do.
 type node struct {
 	typ reflect.Type
 	// json, text: the values decode themselves from JSON, or from text.

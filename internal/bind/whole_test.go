@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Visitors are told that a number has to be whole, and of its range only where
-// that is why it was refused.
+// The message says that a number must be whole. It has the range only if that
+// is the reason.
 //
 // Proves B8.
 func TestTheRangeOfAWholeNumberIsToldOnlyWhereItIsTheReason(t *testing.T) {

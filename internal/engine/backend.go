@@ -29,7 +29,6 @@ type Backend struct {
 	// From the engine.
 	ctx           context.Context
 	start         func(func(context.Context)) bool // Engine.Go
-	now           func() time.Time
 	maxWait       time.Duration
 	commitTimeout time.Duration
 	stuck         *atomic.Int64 // see works
@@ -50,20 +49,20 @@ func (b *Backend) Features() store.Features { return b.features }
 // Store returns the store itself, for calls that are not about an instance.
 func (b *Backend) Store() store.Store { return b.checked.Store }
 
-// read returns one record as it is at a time.
-func (b *Backend) read(key string, at time.Time) (*store.Record, error) {
-	recs, err := b.readAll([]store.Read{{Key: key}}, at)
+// read returns one record.
+func (b *Backend) read(key string) (*store.Record, error) {
+	recs, err := b.readAll([]store.Read{{Key: key}})
 	if err != nil {
 		return nil, err
 	}
 	return &recs[0], nil
 }
 
-// readAll returns records as they are at a time, with one call.
-func (b *Backend) readAll(reads []store.Read, at time.Time) ([]store.Record, error) {
+// readAll returns records with one call.
+func (b *Backend) readAll(reads []store.Read) ([]store.Record, error) {
 	ctx, cancel := context.WithTimeout(b.ctx, b.maxWait)
 	defer cancel()
-	recs, err := b.checked.Load(ctx, at, reads)
+	recs, err := b.checked.Load(ctx, reads)
 	if err != nil {
 		return nil, storeError(phaseLoad, err)
 	}
@@ -96,7 +95,7 @@ func (b *Backend) send(o outgoing) {
 	}
 	if b.features.Immediate {
 		r.sent++
-		o.settle(b.checked.Commit(b.ctx, b.now(), r.writes[:])[0])
+		o.settle(b.checked.Commit(b.ctx, r.writes[:])[0])
 		return
 	}
 	if r.sent == 0 {
@@ -224,7 +223,7 @@ func (b *Backend) commit(some []outgoing) {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, b.commitTimeout)
 	began := time.Now()
-	res := b.checked.Commit(ctx, b.now(), groups)
+	res := b.checked.Commit(ctx, groups)
 	b.took.Store(int64(time.Since(began)))
 	cancel()
 	for i, o := range some {

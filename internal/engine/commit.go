@@ -33,13 +33,19 @@ func (e *Engine) commit(in *Instance) {
 // sendBatch sends the batch of in to the store.
 func (e *Engine) sendBatch(in *Instance) {
 	work, base := in.m.working, in.m.committed
+	if base.expires != 0 && base.expired(e.cfg.Now()) {
+		// The run began with a state that has expired since. The store does not
+		// look at that.
+		e.conclude(in, conflicted, nil)
+		return
+	}
 	b, _ := e.batches.Get().(*batch)
 	if b == nil {
 		b = &batch{engine: e}
 	}
 	b.in, b.backend, b.by = in, in.kind.Backend, e.node.nextWrite()
 	w := &b.one[0]
-	*w = store.Write{Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version}
+	*w = store.Write{Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.recordRevision(), Version: in.kind.Version}
 	if work.gone {
 		w.Op = store.Delete
 	} else {

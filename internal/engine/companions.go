@@ -10,7 +10,7 @@ import (
 func (e *Engine) accompany(r *request, list []Companion) (companions, error) {
 	left := make([]*Version, len(list))
 	for i, c := range list {
-		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base.Revision}
+		w := store.Write{Op: store.Check, Key: c.Kind.Prefix + c.Key, Base: c.Base.recordRevision()}
 		var next *Version
 		if c.Value != nil {
 			encoded, err := c.Kind.Type.Encode(c.Value, nil)

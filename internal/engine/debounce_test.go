@@ -78,7 +78,7 @@ func TestDebouncedChangeOfWhatLeavesRunsAgain(t *testing.T) {
 			if err := p.Flush(t.Context(), ref); err != nil {
 				t.Error(err)
 			}
-			recs, err := p.store.Load(t.Context(), time.Now(), []store.Read{{Key: "k/x"}})
+			recs, err := p.store.Load(t.Context(), []store.Read{{Key: "k/x"}})
 			if err != nil || string(recs[0].Value) != "ab" {
 				t.Errorf("%q is stored, %v", recs[0].Value, err)
 			}

@@ -115,7 +115,7 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b := &Backend{
 		checked: checked{s}, features: s.Features(),
-		ctx: e.ctx, start: e.Go, now: e.cfg.Now, maxWait: e.cfg.MaxWait, commitTimeout: e.cfg.CommitTimeout,
+		ctx: e.ctx, start: e.Go, maxWait: e.cfg.MaxWait, commitTimeout: e.cfg.CommitTimeout,
 		stuck: &e.stuck, signal: make(chan struct{}, 1),
 	}
 	if !b.features.Immediate && !e.stopped {

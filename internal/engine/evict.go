@@ -111,14 +111,15 @@ func (e *Engine) endExpired(in *Instance, now time.Time) bool {
 
 // EndKey ends the state of a key, for example when its record was deleted. It
 // does nothing if memory has a later revision by now, or one that will be
-// stored although the record has expired. It calls the hooks; with expired,
-// also the hook of an idle state. Revision 0 means the latest one.
+// stored although the record has expired, or knows already that the state is
+// absent. It calls the hooks; with expired, also the hook of an idle state. 0
+// stands for the latest revision.
 func (e *Engine) EndKey(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.peek(k, key)
 	if in == nil {
 		return
 	}
-	if v := in.snapshot.Load(); v != nil && rev != 0 && v.Revision > rev {
+	if v := in.snapshot.Load(); v != nil && rev != 0 && (v.Revision == 0 || v.Revision > rev) {
 		return
 	}
 	in.lock()

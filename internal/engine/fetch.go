@@ -1,9 +1,7 @@
 package engine
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -12,7 +10,8 @@ import (
 func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase string, err error) {
 	rec := &store.Record{}
 	if k.Backend != nil && !isNew {
-		if rec, err = e.read(k, key); err != nil {
+		e.observeMiss(k)
+		if rec, err = k.Backend.read(k.Prefix + key); err != nil {
 			return nil, "load", err
 		}
 	}
@@ -20,39 +19,24 @@ func (e *Engine) fetch(k *Kind, key string, isNew bool) (v *Version, phase strin
 	return v, "decode", err
 }
 
-// read returns the record of a state. After a state has expired, its next use
-// begins with a fresh one. If a hook must get the expired state, the expired
-// record is set aside before it can be overwritten.
-func (e *Engine) read(k *Kind, key string) (*store.Record, error) {
-	e.observeMiss(k)
-	if k.SetAside == nil {
-		return k.Backend.read(k.Prefix+key, e.cfg.Now())
-	}
-	// At that time nothing had expired.
-	rec, err := k.Backend.read(k.Prefix+key, time.UnixMilli(0))
-	if err != nil || !rec.Expired(e.cfg.Now()) {
-		return rec, err
-	}
-	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
-	defer cancel()
-	if err := k.SetAside(ctx, rec); err != nil {
-		return nil, storeError(phaseLoad, err)
-	}
-	return &store.Record{Key: rec.Key}, nil
-}
-
+// decode makes a version from a record. After a state has expired, its next use
+// begins with the initial state.
 func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fail(Internal, "panic while loading the state", fmt.Errorf("%v", p))
 		}
 	}()
+	var expired store.Revision
+	if !rec.Expires.IsZero() && rec.Expired(e.cfg.Now()) {
+		expired, rec = rec.Revision, &store.Record{Key: rec.Key}
+	}
 	l, err := k.Type.Load(e.ctx, key, rec)
 	if err != nil {
 		return nil, err
 	}
 	v = &Version{Value: l.Value, Revision: rec.Revision, weight: weigh(l.Bytes)}
-	v.setRare(l.Extra, nil)
+	v.setRare(rare{extra: l.Extra, expired: expired})
 	e.node.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
 	v.setExpires(rec.Expires)
 	v.setDigest(e.digest(l.Encoded))

@@ -64,7 +64,7 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 	for i := range refs {
 		p := &g.parts[i]
 		p.ref = refs[i]
-		if p.in, err = e.acquire(ctx, &p.ref); err != nil {
+		if p.in, err = e.acquireToChange(ctx, &p.ref); err != nil {
 			return nil, false, err
 		}
 	}
@@ -167,8 +167,8 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 	for i := range g.parts {
 		now[i] = g.parts[i].in.m.committed // does not change: the turn is taken
 	}
-	if clock := e.cfg.Now(); slices.ContainsFunc(now, func(v *Version) bool { return v.expired(clock) }) {
-		return nil, true, nil // it has expired since: the group is about another state
+	if g.expired() {
+		return nil, true, nil // the group is about another state
 	}
 	res, err := g.op.Run(now, birth)
 	switch {
@@ -202,6 +202,12 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 		}
 	}
 	return left, false, nil
+}
+
+// expired reports whether a state that the group is about has expired.
+func (g *group) expired() bool {
+	now := g.engine.cfg.Now()
+	return slices.ContainsFunc(g.parts, func(p part) bool { return p.in.m.committed.expired(now) })
 }
 
 // stage puts every part at the store at once. If one of the instances is dead,
@@ -238,7 +244,7 @@ func (g *group) commit() {
 		}
 		g.backend = p.in.kind.Backend
 		base := p.in.m.committed
-		w := store.Write{Op: store.Check, Key: p.in.kind.Prefix + p.in.key, Base: base.Revision}
+		w := store.Write{Op: store.Check, Key: p.in.kind.Prefix + p.in.key, Base: base.recordRevision()}
 		if next := p.next; next != nil {
 			changes = true
 			w.Op = store.Delete
@@ -253,11 +259,14 @@ func (g *group) commit() {
 	}
 	g.measure()
 	e.hold()
-	if !changes {
+	switch {
+	case g.expired(): // while Run ran
+		g.conclude(conflicted, nil)
+	case changes:
+		g.backend.send(g)
+	default:
 		g.conclude(applied, nil)
-		return
 	}
-	g.backend.send(g)
 }
 
 // base implements change.

@@ -54,9 +54,10 @@ type Kind struct {
 	// Keep is how long a record stays after it was last written, within
 	// Ref.Expires; 0 = until the Ref.Expires with which it was created.
 	Keep time.Duration
-	// SetAside, if set, is called with a record that has expired, before its key is
-	// used again, and sets the record aside.
-	SetAside func(ctx context.Context, rec *store.Record) error
+	// SetAside, if set, is called with a record that has expired, before a change
+	// may replace it. It sets the record aside if a hook must hear of it, and
+	// reports whether it did.
+	SetAside func(ctx context.Context, rec *store.Record) (did bool, err error)
 	// Destroyed, if set, is called with the last committed version when a state
 	// leaves memory, except when a later version is about to be loaded. It is
 	// called without locks, with no turn taken, for one state after another.

@@ -76,6 +76,46 @@ func (e *Engine) acquire(ctx context.Context, ref *Ref) (*Instance, error) {
 	return in, nil
 }
 
+// acquireToChange is acquire for a caller that may change the state. If the
+// state's record has expired, the change would replace it, so it is set aside
+// first if a hook must hear of it.
+func (e *Engine) acquireToChange(ctx context.Context, ref *Ref) (*Instance, error) {
+	for {
+		in, err := e.acquire(ctx, ref)
+		if err != nil || in.kind.SetAside == nil {
+			return in, err
+		}
+		v := in.snapshot.Load()
+		if v.overExpired() == 0 {
+			return in, nil
+		}
+		did, err := e.setAside(in, v)
+		if err == nil && !did {
+			return in, nil
+		}
+		e.discard(in)
+		e.release(in)
+		if err != nil {
+			return nil, err
+		}
+	}
+}
+
+// setAside sets the expired record aside over which v is absent, and reports
+// whether the instance has to be loaded again.
+func (e *Engine) setAside(in *Instance, v *Version) (did bool, err error) {
+	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
+	defer cancel()
+	rec, err := in.kind.Backend.read(in.kind.Prefix + in.key)
+	if err != nil || rec.Revision != v.overExpired() {
+		return true, err
+	}
+	if did, err = in.kind.SetAside(ctx, rec); err != nil {
+		err = storeError(phaseLoad, err)
+	}
+	return did, err
+}
+
 // makeRoom creates the instance of ref. If memory is full of instances that are
 // being saved, it waits until one can leave; the search for room has begun
 // these saves. It does not wait for instances whose saves have failed.

@@ -21,8 +21,7 @@ func (e *Engine) commitInMemory(in *Instance) {
 	work, base := in.m.working, in.m.committed
 	switch {
 	case base.expires != 0 && base.expired(e.cfg.Now()):
-		// The run began with a state that has expired since. A store would
-		// refuse it.
+		// The run began with a state that has expired since: see sendBatch.
 		in.lock()
 		in.ends, in.idle = true, true
 		e.concludeLocked(in, conflicted, nil)

@@ -54,7 +54,7 @@ func (n *node) readMeta(v *Version, meta []byte, alone bool) {
 			count++
 		}
 	}
-	v.setRare(v.extra(), others)
+	v.setRare(rare{v.extra(), others, v.overExpired()})
 }
 
 // birthOf returns the birth in Record.Meta, 0 if there is none.
@@ -71,7 +71,7 @@ func (v *Version) follows(base *Version, by writer) {
 	if base.Revision == 0 {
 		v.birth = by.newBirth()
 	}
-	v.setRare(v.extra(), base.others())
+	v.setRare(rare{extra: v.extra(), others: base.others()})
 }
 
 // encodeMeta returns Record.Meta for v, which a write stores. If there is room,

@@ -1,7 +1,5 @@
 package engine
 
-import "github.com/stay-go/stay/store"
-
 // postpone takes over the commit of in, whose turn is shut, if the store should
 // not be asked now.
 func (e *Engine) postpone(in *Instance) bool {
@@ -22,7 +20,7 @@ func (e *Engine) postpone(in *Instance) bool {
 			in.unlock()
 			return true
 		}
-		e.concludeLocked(in, conflicted, nil) // as the store would answer
+		e.concludeLocked(in, conflicted, nil) // see sendBatch
 		return true
 	}
 	if work.gone {
@@ -40,8 +38,8 @@ func (e *Engine) postpone(in *Instance) bool {
 		in.unlock()
 		return waiting
 	}
-	if err := e.refusal(in, work); err != nil {
-		e.concludeLocked(in, rejected, err)
+	if e.ctx.Err() != nil {
+		e.concludeLocked(in, rejected, errClosed())
 		return true
 	}
 	work.replaces(d.saved)
@@ -58,15 +56,4 @@ func (e *Engine) postpone(in *Instance) bool {
 	d.acking = true
 	e.concludeLocked(in, applied, nil) // in.mu stays locked, so nothing can doom it in between
 	return true
-}
-
-// refusal says why a version can certainly not be stored later.
-func (e *Engine) refusal(in *Instance, work *Version) error {
-	if e.ctx.Err() != nil {
-		return errClosed()
-	}
-	if most := in.kind.Backend.features.MaxValue; most > 0 && int(work.bytes) > most {
-		return storeError(phaseSave, store.ErrTooLarge)
-	}
-	return nil
 }

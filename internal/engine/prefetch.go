@@ -36,7 +36,6 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 		}
 		in := e.find(ref, true)
 		switch {
-		case in == nil && ref.Kind.SetAside != nil: // its load may have to write
 		case in == nil:
 			if errs[i] = e.awaitHooks(ctx, ref.Kind); errs[i] != nil {
 				break
@@ -231,7 +230,7 @@ func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Version, err error) {
 	v := have
 	switch {
-	case rec.Revision != have.Revision:
+	case rec.Revision != have.recordRevision():
 		if v, err = e.decode(in.kind, in.key, rec); err != nil {
 			e.discard(in)
 			e.cfg.Report(in.kind, in.key, "decode", err)
@@ -243,10 +242,10 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 	in.lock()
 	now = in.snapshot.Load()
 	switch {
-	case now != have && (v.Revision == 0) != (now.Revision == 0):
+	case now != have && (v.recordRevision() == 0) != (now.recordRevision() == 0):
 		in.unlock()
 		return now, nil
-	case now != have && now.Revision >= v.Revision:
+	case now != have && now.recordRevision() >= v.recordRevision():
 		in.unlock()
 		return nil, nil // it was brought up to date meanwhile
 	}
@@ -294,10 +293,10 @@ func (e *Engine) ask(b *Backend, reads []read) ([]store.Record, error) {
 	for i, r := range reads {
 		asked[i] = store.Read{Key: r.in.kind.Prefix + r.in.key}
 		if r.have != nil {
-			asked[i].Have = r.have.Revision
+			asked[i].Have = r.have.recordRevision()
 		} else {
 			e.observeMiss(r.in.kind)
 		}
 	}
-	return b.readAll(asked, e.cfg.Now())
+	return b.readAll(asked)
 }

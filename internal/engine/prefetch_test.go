@@ -76,7 +76,7 @@ func newPrefetchingOn(t *testing.T, st *storefault.Store, maxInstances int, crea
 
 func commit(t *testing.T, st store.Store, w store.Write) {
 	t.Helper()
-	if res := st.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+	if res := st.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0].Err)
 	}
 }
@@ -299,7 +299,7 @@ func (p *prefetching) changing(t *testing.T, op Op) (pass func()) {
 // remove deletes a record as another owner of the store does.
 func remove(t *testing.T, st store.Store, key string) {
 	t.Helper()
-	recs, err := st.Load(t.Context(), time.Now(), []store.Read{{Key: "k/" + key}})
+	recs, err := st.Load(t.Context(), []store.Read{{Key: "k/" + key}})
 	if err != nil {
 		t.Fatal(err)
 	}

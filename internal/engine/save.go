@@ -89,7 +89,7 @@ func (e *Engine) sendSave(s *save) {
 	}
 	v.unsaved = false
 	r.one[0] = store.Write{
-		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.Revision, Version: in.kind.Version,
+		Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.recordRevision(), Version: in.kind.Version,
 		Value: slices.Clip(encoded), Meta: encodeMeta(&v, encoded, r.by), Expires: v.Expires(),
 	}
 	r.writes[0] = r.one[:]
@@ -160,10 +160,10 @@ func (s *save) settle(res store.Result) {
 			e.sendSaveAgain(s)
 		case own.Revision == s.one[0].Base:
 			s.conclude(rejected, fail(Conflict, "the session kept changing", nil))
-		case own.Revision == 0 && s.base.expired(e.cfg.Now()):
-			// The record has expired, but the state has not: changes that were
-			// acknowledged before have postponed that. So it is created again,
-			// and no hook hears of an expiry.
+		case own.Revision == 0 && (s.base.Revision == 0 || s.base.expired(e.cfg.Now())):
+			// The record had expired and was removed, but the state has not:
+			// changes that were acknowledged have made it, or have postponed
+			// its expiry. So it is created again.
 			s.base = &Version{birth: s.base.birth}
 			e.sendSaveAgain(s)
 		default:

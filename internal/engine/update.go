@@ -58,7 +58,7 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 	if err != nil {
 		return nil, false, err
 	}
-	in, err := e.acquire(ctx, &ref)
+	in, err := e.acquireToChange(ctx, &ref)
 	if err != nil {
 		return nil, false, err
 	}
@@ -209,7 +209,7 @@ func (e *Engine) next(k *Kind, work *Version, res Result, force bool) (v any, ho
 		return nil, refused, nil, nil, err
 	}
 	next.weight = weigh(bytes)
-	next.setRare(extra, nil) // its writers are set when it is stored
+	next.setRare(rare{extra: extra}) // its writers are set when it is stored
 	return v, changed, next, encoded, nil
 }
 

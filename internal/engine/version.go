@@ -9,10 +9,13 @@ import (
 
 // A Version is one state of one instance. It never changes after others can see
 // it, except for Revision and its origin, which are set when it is committed.
+//
+// A record that has expired makes an absent version: Value is the initial state
+// and Revision is 0. Only recordRevision knows of the record then.
 type Version struct {
 	Value    any
-	Revision store.Revision
-	expires  int64 // in Unix milliseconds; 0 = never
+	Revision store.Revision // 0 = absent
+	expires  int64          // in Unix milliseconds; 0 = never
 	birth    Birth
 	rare     *rare  // fields that few versions have
 	hash     uint64 // with bytes, the digest of the encoded value, which is not kept
@@ -38,8 +41,9 @@ func (v *Version) Birth() Birth {
 
 // rare holds the fields of a version that few versions have. It never changes.
 type rare struct {
-	extra  any    // unknown fields of the record
-	others []byte // writers except this engine, as in Record.Meta
+	extra   any            // unknown fields of the record
+	others  []byte         // writers except this engine, as in Record.Meta
+	expired store.Revision // of an absent version: the revision of the expired record; 0 = no record
 }
 
 // A digest identifies the encoded form of a state: its length, and a hash with
@@ -79,11 +83,30 @@ func (v *Version) others() []byte {
 }
 
 // setRare sets the part of v that few versions have.
-func (v *Version) setRare(extra any, others []byte) {
+func (v *Version) setRare(r rare) {
 	v.rare = nil
-	if extra != nil || len(others) > 0 {
-		v.rare = &rare{extra, others}
+	if r.extra != nil || len(r.others) > 0 || r.expired != 0 {
+		some := r // only here, or each call would allocate
+		v.rare = &some
 	}
+}
+
+// overExpired returns the revision of the expired record that an absent version
+// replaces when it is stored; 0 = there is none.
+func (v *Version) overExpired() store.Revision {
+	if v.rare == nil {
+		return 0
+	}
+	return v.rare.expired
+}
+
+// recordRevision is the revision of the store's record, which a write over v
+// names as its base; 0 = there is no record.
+func (v *Version) recordRevision() store.Revision {
+	if v.Revision == 0 {
+		return v.overExpired()
+	}
+	return v.Revision
 }
 
 // Expires is when the record expires; the zero time = never.
@@ -128,7 +151,7 @@ func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> wei
 func (v *Version) hollow() *Version {
 	h := *v
 	h.Value, h.weight = nil, 0
-	h.setRare(nil, v.others())
+	h.setRare(rare{others: v.others(), expired: v.overExpired()})
 	return &h
 }
 

@@ -39,7 +39,7 @@ func (d *disk) committed() int {
 // put stores a record as if it had been there before the first step.
 func (d *disk) put(key string, value []byte) error {
 	d.note([]store.Group{{{Key: key}}})
-	res := d.inner.Commit(context.Background(), time.Now(), []store.Group{{{Key: key, Value: value, Version: 1}}})[0]
+	res := d.inner.Commit(context.Background(), []store.Group{{{Key: key, Value: value, Version: 1}}})[0]
 	if res.Outcome != store.Applied {
 		return fmt.Errorf("storing %q: %v: %w", key, res.Outcome, res.Err)
 	}
@@ -82,7 +82,7 @@ func (d *disk) records() (map[string][]byte, error) {
 	for i, key := range keys {
 		reads[i].Key = key
 	}
-	recs, err := d.inner.Load(context.Background(), time.Now(), reads)
+	recs, err := d.inner.Load(context.Background(), reads)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +155,7 @@ func (h *handle) enter() error {
 }
 
 // Load implements store.Store.
-func (h *handle) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (h *handle) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	f, touched := h.faults, false
 	var delay time.Duration
 	for _, r := range reads {
@@ -179,12 +179,12 @@ func (h *handle) Load(ctx context.Context, now time.Time, reads []store.Read) ([
 		return nil, err
 	}
 	defer h.mu.RUnlock()
-	return h.disk.inner.Load(ctx, now, reads)
+	return h.disk.inner.Load(ctx, reads)
 }
 
 // Commit implements store.Store. Of a commit that is to fail, the groups that
 // touch a state record are rejected.
-func (h *handle) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (h *handle) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	f, touched := h.faults, false
 	states := make([]bool, len(groups))
 	for i, g := range groups {
@@ -206,14 +206,14 @@ func (h *handle) Commit(ctx context.Context, now time.Time, groups []store.Group
 	defer h.mu.RUnlock()
 	h.disk.note(groups)
 	if n >= f.failSave {
-		results := h.disk.inner.Commit(ctx, now, groups)
+		results := h.disk.inner.Commit(ctx, groups)
 		h.disk.count(groups, results)
 		return results
 	}
 	results := rejected(groups, errInjected)
 	for i, g := range groups {
 		if !states[i] {
-			results[i] = h.disk.inner.Commit(ctx, now, []store.Group{g})[0]
+			results[i] = h.disk.inner.Commit(ctx, []store.Group{g})[0]
 		}
 	}
 	return results

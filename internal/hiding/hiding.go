@@ -23,8 +23,8 @@ import (
 type Store struct{ store.Store }
 
 // Load implements store.Store.
-func (s Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-	recs, err := s.Store.Load(ctx, now, reads)
+func (s Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	recs, err := s.Store.Load(ctx, reads)
 	if err != nil {
 		keys := make([]string, len(reads))
 		for i := range reads {
@@ -36,8 +36,8 @@ func (s Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]s
 }
 
 // Commit implements store.Store.
-func (s Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-	res := s.Store.Commit(ctx, now, groups)
+func (s Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
+	res := s.Store.Commit(ctx, groups)
 	var of *names
 	var last, hidden error // most often one error is that of all groups
 	for i := range res {

@@ -10,13 +10,14 @@
 //	stay/user/<user>               the record of a user
 //	stay/keys                      the signing keys
 //	stay/modules                   the modules of the programs on the store
-//	stay/claim/<hash>              a claim on what has expired
+//	stay/claim/<key>               a claim on what has expired
 //	stay/expired/<revision>/<key>  an expired record that was set aside
 //	stay/check                     never stored: what a readiness check reads
 //
 // A session is named by its ID, and a guest by [GuestID]. Names of modules have
 // no slash, and everything before the last part is fixed. So keys of different
 // modules, scopes and records never meet, whatever bytes the last part has.
+// [store.Home] says which of them belong together.
 package keyspace
 
 import (
@@ -108,7 +109,7 @@ func SessionOf(key string) string {
 // Owner returns the owner that a key names, with what stands before it. The
 // keys of sessions and of most of Stay's own records name nobody.
 func Owner(key string) (before, owner string) {
-	scope, module, owner := Split(Original(key))
+	scope, module, owner := Split(Original(strings.TrimPrefix(key, claimed)))
 	if scope == User || scope == Key || Module(scope, module)+"/" == Users {
 		return module + "/", owner
 	}
@@ -116,10 +117,8 @@ func Owner(key string) (before, owner string) {
 }
 
 // Claim names the record that claims an expired record, and what goes with it.
-func Claim(key string) string {
-	sum := sha256.Sum256([]byte(key))
-	return claimed + hex.EncodeToString(sum[:16])
-}
+// It has the home of what it claims, so that both can be in one group there.
+func Claim(key string) string { return claimed + key }
 
 // Aside names the record that an expired one becomes when it is set aside.
 func Aside(key string, revision store.Revision) string {

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/store"
 )
 
 // Keys of different modules, strategies and keys never meet, whatever bytes
@@ -71,6 +72,9 @@ func TestKeysNameSessionsAndOwners(t *testing.T) {
 		{keyspace.Users + "ann", "", "user/", "ann"},
 		{keyspace.SigningKeys, "", "", ""},
 		{keyspace.Claim("x"), "", "", ""},
+		{keyspace.Claim(keyspace.Sessions + id), "", "", ""},
+		{keyspace.Claim(keyspace.Prefix(keyspace.User, "m") + "ann"), "", "m/", "ann"},
+		{keyspace.Claim(keyspace.Aside(keyspace.Prefix(keyspace.Key, "m")+"a/b", 3)), "", "m/", "a/b"},
 	} {
 		if got := keyspace.SessionOf(c.key); got != c.session {
 			t.Errorf("%q belongs to session %q, want %q", c.key, got, c.session)
@@ -81,5 +85,36 @@ func TestKeysNameSessionsAndOwners(t *testing.T) {
 	}
 	if keyspace.GuestID(id, 1) == keyspace.GuestID(id, 11) {
 		t.Error("two guests of a session have one name")
+	}
+}
+
+// The layout of keys and store.Home agree: what belongs to a session or a user
+// has its home, also when it is claimed or set aside.
+//
+// Proves A17.
+func TestKeysHaveHomes(t *testing.T) {
+	id := keyspace.SessionID([16]byte{1})
+	session, ann := store.Home(keyspace.Sessions+id), store.Home(keyspace.Users+"ann")
+	for key, home := range map[string]string{
+		keyspace.Prefix(keyspace.Session, "m") + id:                     session,
+		keyspace.Prefix(keyspace.Guest, "m") + keyspace.GuestID(id, 0):  session,
+		keyspace.Prefix(keyspace.Guest, "m") + keyspace.GuestID(id, 12): session,
+		keyspace.Prefix(keyspace.User, "m") + "ann":                     ann,
+		keyspace.Prefix(keyspace.Key, "m") + "a/b":                      keyspace.Prefix(keyspace.Key, "m") + "a/b",
+		keyspace.Prefix(keyspace.Global, "m"):                           keyspace.Module(keyspace.Global, "m"),
+	} {
+		aside := keyspace.Aside(key, 1<<40)
+		for _, k := range []string{key, aside, keyspace.Claim(key), keyspace.Claim(aside)} {
+			if got := store.Home(k); got != home {
+				t.Errorf("the home of %q is %q, want %q", k, got, home)
+			}
+		}
+	}
+	if session == ann || session == store.Home(keyspace.Sessions+keyspace.SessionID([16]byte{2})) {
+		t.Error("homes are shared")
+	}
+	longest := strings.Repeat("k", 512)
+	if n := len(keyspace.Claim(keyspace.Aside(keyspace.Prefix(keyspace.Session, strings.Repeat("m", 64))+longest, 1<<63))); n > store.MaxKey {
+		t.Errorf("a claim may have a key of %d bytes", n)
 	}
 }

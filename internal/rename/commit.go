@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"slices"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -14,14 +13,15 @@ var errShort = errors.New("the store did not answer all of the call")
 
 // Commit implements store.Store. A write that replaces a record under a former
 // name creates one under the present name and deletes the other, in one group:
-// of two processes that do so one succeeds. A write that finds no record finds
-// none under any name, and one that deletes a record deletes it under all.
-func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+// of two processes that do so one succeeds. A write that requires no record
+// requires none under any name, and a write that deletes a record deletes it
+// under all names.
+func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	t := s.all.Load()
 	if t == nil || !slices.ContainsFunc(groups, t.writes) {
-		return s.Lister.Commit(ctx, now, groups)
+		return s.Lister.Commit(ctx, groups)
 	}
-	former, err := s.former(ctx, now, t, groups)
+	former, err := s.former(ctx, t, groups)
 	if err != nil {
 		return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, len(groups))
 	}
@@ -31,7 +31,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 		plans[i] = plan{table: t, former: former, group: g}
 		made[i] = plans[i].translate()
 	}
-	res := s.Lister.Commit(ctx, now, made)
+	res := s.Lister.Commit(ctx, made)
 	for i := range min(len(res), len(plans)) {
 		res[i] = plans[i].answer(res[i])
 	}
@@ -48,8 +48,8 @@ func (t *table) writes(g store.Group) bool {
 }
 
 // former returns the records under former names that the groups may have to
-// delete, by key. What has expired is left to the sweep.
-func (s *Store) former(ctx context.Context, now time.Time, t *table, groups []store.Group) (map[string]store.Record, error) {
+// delete, by key.
+func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map[string]store.Record, error) {
 	var reads []store.Read
 	for _, g := range groups {
 		for i := range g {
@@ -66,7 +66,7 @@ func (s *Store) former(ctx context.Context, now time.Time, t *table, groups []st
 	if len(reads) == 0 {
 		return nil, nil
 	}
-	recs, err := s.Lister.Load(ctx, now, reads)
+	recs, err := s.Lister.Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errShort
 	}
@@ -82,7 +82,7 @@ func (s *Store) former(ctx context.Context, now time.Time, t *table, groups []st
 	return found, nil
 }
 
-// A plan is what becomes of one group.
+// A plan is the translation of one group.
 type plan struct {
 	*table
 	former map[string]store.Record // under former names
@@ -91,12 +91,12 @@ type plan struct {
 	steps  []step // one for each write of the group
 }
 
-// A step is what becomes of one write: the writes of one state under several
+// A step is the translation of one write: the writes of one state under several
 // names.
 type step struct {
-	p     *Prefixes // nil: the write as it is
+	p     *Prefixes // nil: the write stays as it is
 	id    string
-	from  int   // where the writes begin in the group that is made
+	from  int   // index of the first write in the new group
 	names []int // of what they are about
 }
 
@@ -127,8 +127,7 @@ func (pl *plan) add(st *step, name int, w store.Write) {
 	st.names = append(st.names, name)
 }
 
-// create is for a write that finds no record. One under a former name that has
-// expired is left to the sweep.
+// create translates a write that requires no record.
 func (pl *plan) create(st *step, w store.Write) {
 	pl.add(st, 0, w)
 	for i := range st.p.Former {
@@ -136,12 +135,12 @@ func (pl *plan) create(st *step, w store.Write) {
 	}
 }
 
-// replace is for a write that finds a record, under the name that its base
-// tells. What a crash leaves of the group on a store without atomic ones is both
-// records, never none.
+// replace translates a write that replaces a record, under the name that its
+// base encodes. On a store without atomic groups a crash may leave both
+// records, never no record.
 func (pl *plan) replace(st *step, w store.Write) {
 	under, base := split(w.Base)
-	if under > len(st.p.Former) { // nobody was shown such a revision
+	if under > len(st.p.Former) { // no caller was given such a revision
 		under, base = 0, nameMask
 	}
 	w.Base = base
@@ -171,7 +170,7 @@ func (pl *plan) replace(st *step, w store.Write) {
 	}
 }
 
-// answer is what the caller is told of the group.
+// answer is the caller's result for the group.
 func (pl *plan) answer(res store.Result) store.Result {
 	switch {
 	case res.Outcome == store.Applied && len(res.Revisions) != len(pl.made):

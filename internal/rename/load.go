@@ -11,16 +11,16 @@ import (
 
 // Load implements store.Store: it reads a record under all names that its
 // module has had, and answers with the one under the newest.
-func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	t := s.all.Load()
 	if t == nil || !slices.ContainsFunc(reads, t.reads) {
-		return s.Lister.Load(ctx, now, reads)
+		return s.Lister.Load(ctx, reads)
 	}
 	asked := make([]store.Read, 0, 2*len(reads))
 	for _, r := range reads {
 		asked = t.ask(asked, r)
 	}
-	recs, err := s.Lister.Load(ctx, now, asked)
+	recs, err := s.Lister.Load(ctx, asked)
 	if err != nil || len(recs) != len(asked) {
 		return nil, err // without records: the caller sees that the answer is too short
 	}
@@ -32,7 +32,7 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 			continue
 		}
 		n := len(p.Former) + 1
-		if out[i], err = s.newest(ctx, now, p, id, recs[:n]); err != nil {
+		if out[i], err = s.newest(ctx, p, id, recs[:n]); err != nil {
 			return nil, err
 		}
 		recs = recs[n:]
@@ -65,19 +65,19 @@ func (t *table) ask(asked []store.Read, r store.Read) []store.Read {
 
 // newest returns the record under the newest of the names, as callers see it.
 // recs are those under all names.
-func (s *Store) newest(ctx context.Context, now time.Time, p *Prefixes, id string, recs []store.Record) (store.Record, error) {
+func (s *Store) newest(ctx context.Context, p *Prefixes, id string, recs []store.Record) (store.Record, error) {
 	for name, rec := range recs {
 		if rec.Revision == 0 {
 			continue
 		}
 		if !p.told.Load() {
-			if err := s.lookForBoth(ctx, now, p, id, name, recs); err != nil {
+			if err := s.lookForBoth(ctx, p, id, name, recs); err != nil {
 				return store.Record{}, err
 			}
 		}
 		return p.show(name, id, rec)
 	}
-	return s.lookAgain(ctx, now, p, id)
+	return s.lookAgain(ctx, p, id)
 }
 
 // show is a record under the name as callers see it.
@@ -92,11 +92,11 @@ func (p *Prefixes) show(name int, id string, rec store.Record) (store.Record, er
 // lookAgain looks once more for a record that was found under no name, one name
 // after the other. A store may read the records of one call at different times,
 // so another process may have moved it meanwhile, from a name that was not read
-// yet to one that was. Records move to newer names only, within one release.
-func (s *Store) lookAgain(ctx context.Context, now time.Time, p *Prefixes, id string) (store.Record, error) {
+// yet to a name that was. Within one release, records move only to newer names.
+func (s *Store) lookAgain(ctx context.Context, p *Prefixes, id string) (store.Record, error) {
 	if !s.Features().SoleOwner {
 		for name := len(p.Former) - 1; name >= 0; name-- {
-			rec, err := s.one(ctx, now, p.key(name, id))
+			rec, err := s.one(ctx, p.key(name, id))
 			if err != nil {
 				return store.Record{}, err
 			}
@@ -108,14 +108,14 @@ func (s *Store) lookAgain(ctx context.Context, now time.Time, p *Prefixes, id st
 	return store.Record{Key: p.key(0, id)}, nil
 }
 
-// lookForBoth tells of a record that is under an older name, too. It looks at
-// that one again, since it may have moved while the records were read.
-func (s *Store) lookForBoth(ctx context.Context, now time.Time, p *Prefixes, id string, newest int, recs []store.Record) error {
+// lookForBoth reports a record that is under an older name, too. It reads that
+// one again, because it may have moved while the records were read.
+func (s *Store) lookForBoth(ctx context.Context, p *Prefixes, id string, newest int, recs []store.Record) error {
 	for name := newest + 1; name < len(recs); name++ {
 		if recs[name].Revision == 0 {
 			continue
 		}
-		rec, err := s.one(ctx, now, p.key(name, id))
+		rec, err := s.one(ctx, p.key(name, id))
 		if err != nil {
 			return err
 		}
@@ -127,8 +127,8 @@ func (s *Store) lookForBoth(ctx context.Context, now time.Time, p *Prefixes, id 
 }
 
 // one reads one record of the store.
-func (s *Store) one(ctx context.Context, now time.Time, key string) (store.Record, error) {
-	recs, err := s.Lister.Load(ctx, now, []store.Read{{Key: key}})
+func (s *Store) one(ctx context.Context, key string) (store.Record, error) {
+	recs, err := s.Lister.Load(ctx, []store.Read{{Key: key}})
 	if err == nil && len(recs) != 1 {
 		err = errShort
 	}
@@ -151,11 +151,11 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	}
 	after, ok := strings.CutPrefix(after, p.Now)
 	if !ok {
-		after = "" // what comes before all keys, as nobody asks for what comes behind them
+		after = "" // the value before all keys, because no caller needs what comes behind them
 	}
 	var all []string
-	// The oldest first: what moves meanwhile is found under both names, and not
-	// under none.
+	// The oldest first: a record that moves meanwhile is found under both
+	// names, and never under neither.
 	for name := len(p.Former); name >= 0; name-- {
 		from := ""
 		if after != "" {

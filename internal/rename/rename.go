@@ -25,13 +25,13 @@ type Lister interface {
 	store.Lister
 }
 
-// Prefixes are what the keys of the states of a module begin with, for one of
-// its scopes, with the slash at the end.
+// Prefixes are the beginnings of the keys of a module's states, for one of its
+// scopes, with the slash at the end.
 type Prefixes struct {
 	Now    string
 	Former []string // the newest first
-	// Both is told, once, of a key that has records under several names. The
-	// one under the newest of them counts.
+	// Both is called once, with a key that has records under several names. The
+	// record under the newest name counts.
 	Both func(id string)
 
 	told atomic.Bool
@@ -45,9 +45,9 @@ func (p *Prefixes) key(name int, id string) string {
 	return p.Former[name-1] + id
 }
 
-// A Store shows records under the present names of modules. What it shows of
-// them has revisions of its own, which callers hand back with their writes. All
-// other records it leaves as they are. Its methods may be called concurrently.
+// A Store shows records under the present names of modules. It shows them with
+// its own revisions, which callers hand back with their writes. It leaves all
+// other records as they are. Its methods may be called concurrently.
 type Store struct {
 	Lister
 	all atomic.Pointer[table] // nil: no module has had another name
@@ -70,7 +70,7 @@ type place struct {
 	name int
 }
 
-// Add adds what the keys of a module begin with.
+// Add adds the prefixes of a module's keys.
 func (s *Store) Add(p *Prefixes) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -100,9 +100,9 @@ func cut(key string) (prefix, id string) {
 	return key[:i], key[i:]
 }
 
-// The revisions of different keys do not compare, and those of a state must
-// grow also where it moves to another key. So the two highest bits of a revision
-// say which name the record is under: the newer the name, the greater.
+// The revisions of different keys do not compare, and the revisions of a state
+// must grow even if it moves to another key. So the two highest bits of a
+// revision say under which name the record is: the newer the name, the greater.
 const (
 	nameShift = 62
 	nameMask  = 1<<nameShift - 1
@@ -119,13 +119,13 @@ func present(name int, rev store.Revision) store.Revision {
 	return rev | store.Revision(Most-name)<<nameShift
 }
 
-// split takes apart what present has made.
+// split is the reverse of present.
 func split(rev store.Revision) (name int, stored store.Revision) {
 	return Most - int(rev>>nameShift), rev & nameMask
 }
 
-// Revision is the revision that callers see of a record in the store that they
-// got under its own key, which may be one of a former name.
+// Revision is the revision that callers see for a record that they got under
+// its key in the store, which may be a key of a former name.
 func (s *Store) Revision(key string, rev store.Revision) store.Revision {
 	if t := s.all.Load(); t != nil {
 		prefix, _ := cut(key)
@@ -137,8 +137,8 @@ func (s *Store) Revision(key string, rev store.Revision) store.Revision {
 }
 
 // Expired implements store.Store. Records under former names come as they are,
-// with the keys and revisions that the store has: what has expired does not
-// move. A write of such a key is made as it is, too.
+// with the keys and revisions of the store: expired records do not move. A
+// write of such a key is made as it is, too.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
 	recs, err := s.Lister.Expired(ctx, now, limit)
 	if t := s.all.Load(); t != nil {

@@ -19,7 +19,7 @@ import (
 	"github.com/stay-go/stay/store/storetest"
 )
 
-// What a module with former names sees of a store keeps the rules of stores.
+// A store as seen by a module with former names keeps the rules of stores.
 //
 // Proves C1, C2, C3, C4, C6.
 func TestARenamedModuleSeesAStore(t *testing.T) {
@@ -52,8 +52,8 @@ func seen(t *testing.T, s rename.Lister) module {
 	return module{r, &sync.Map{}}
 }
 
-// down makes the key of a state of a key of the suite. The longest are shortened,
-// to leave room for the prefix.
+// down makes the key of a state from a key of the suite. The longest are
+// shortened, to leave room for the prefix.
 func (m module) down(key string) string {
 	switch n := len(key); {
 	case n == 0:
@@ -66,7 +66,7 @@ func (m module) down(key string) string {
 	return "u/n/" + key
 }
 
-// up is the other way round.
+// up is the reverse of down.
 func (m module) up(key string) string {
 	key = strings.TrimPrefix(key, "u/n/")
 	if long, ok := m.long.Load(key); ok {
@@ -75,19 +75,19 @@ func (m module) up(key string) string {
 	return key
 }
 
-func (m module) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (m module) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	below := slices.Clone(reads)
 	for i := range below {
 		below[i].Key = m.down(below[i].Key)
 	}
-	recs, err := m.Store.Load(ctx, now, below)
+	recs, err := m.Store.Load(ctx, below)
 	for i := range recs {
 		recs[i].Key = m.up(recs[i].Key)
 	}
 	return recs, err
 }
 
-func (m module) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (m module) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	below := make([]store.Group, len(groups))
 	for i, g := range groups {
 		below[i] = slices.Clone(g)
@@ -95,7 +95,7 @@ func (m module) Commit(ctx context.Context, now time.Time, groups []store.Group)
 			below[i][j].Key = m.down(g[j].Key)
 		}
 	}
-	res := m.Store.Commit(ctx, now, below)
+	res := m.Store.Commit(ctx, below)
 	for i := range res {
 		for j := range res[i].Current {
 			res[i].Current[j].Key = m.up(res[i].Current[j].Key)
@@ -123,12 +123,10 @@ func (m module) List(ctx context.Context, now time.Time, prefix, after string, l
 	return keys, err
 }
 
-var now = time.Date(2026, 11, 1, 12, 0, 0, 0, time.UTC)
-
 // raw puts a record into the store under a key.
 func raw(t *testing.T, s store.Store, key, value string) store.Revision {
 	t.Helper()
-	res := s.Commit(t.Context(), now, []store.Group{{{Op: store.Put, Key: key, Value: []byte(value)}}})
+	res := s.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: key, Value: []byte(value)}}})
 	if res[0].Outcome != store.Applied {
 		t.Fatalf("%+v", res[0])
 	}
@@ -137,28 +135,29 @@ func raw(t *testing.T, s store.Store, key, value string) store.Revision {
 
 func load(t *testing.T, s store.Store, key string) store.Record {
 	t.Helper()
-	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+	recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return recs[0]
 }
 
-// The revisions that are shown grow where a record moves, though the revisions
-// of the two keys do not compare, and an old one never fits what is there now.
+// The revisions that callers see grow when a record moves, although the
+// revisions of the two keys do not compare, and an old revision never fits the
+// present record.
 //
 // Proves C3.
 func TestRevisionsGrowAcrossAMove(t *testing.T) {
 	s := memstore.New()
 	for range 20 {
 		rev := raw(t, s, "u/p/ann", "")
-		s.Commit(t.Context(), now, []store.Group{{{Op: store.Delete, Key: "u/p/ann", Base: rev}}})
+		s.Commit(t.Context(), []store.Group{{{Op: store.Delete, Key: "u/p/ann", Base: rev}}})
 	}
 	raw(t, s, "u/p/ann", "one")
 	m := rename.New(perKey{s})
 	m.Add(&rename.Prefixes{Now: "u/n/", Former: []string{"u/o/", "u/p/"}, Both: func(string) {}})
 	before := load(t, m, "u/n/ann")
-	res := m.Commit(t.Context(), now, []store.Group{{{Op: store.Put, Key: "u/n/ann", Base: before.Revision, Value: []byte("two")}}})[0]
+	res := m.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: "u/n/ann", Base: before.Revision, Value: []byte("two")}}})[0]
 	if res.Outcome != store.Applied || res.Revisions[0] <= before.Revision {
 		t.Fatalf("after revision %d the move has %+v", before.Revision, res)
 	}
@@ -167,7 +166,7 @@ func TestRevisionsGrowAcrossAMove(t *testing.T) {
 		t.Errorf("after the move there is %+v", after)
 	}
 	for _, base := range []store.Revision{before.Revision, 0, res.Revisions[0] & (1<<62 - 1)} {
-		got := m.Commit(t.Context(), now, []store.Group{{{Op: store.Put, Key: "u/n/ann", Base: base}}})[0]
+		got := m.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: "u/n/ann", Base: base}}})[0]
 		if got.Outcome != store.Conflict || !reflect.DeepEqual(got.Current, []store.Record{after}) {
 			t.Errorf("on revision %d: %+v, want a conflict with %+v", base, got, after)
 		}
@@ -179,8 +178,8 @@ type perKey struct{ *memstore.Store }
 
 const older = 1 << 40
 
-func (s perKey) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-	recs, err := s.Store.Load(ctx, now, reads)
+func (s perKey) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	recs, err := s.Store.Load(ctx, reads)
 	for i := range recs {
 		if strings.HasPrefix(recs[i].Key, "u/p/") && recs[i].Revision != 0 {
 			recs[i].Revision += older
@@ -189,7 +188,7 @@ func (s perKey) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 	return recs, err
 }
 
-func (s perKey) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s perKey) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	groups = slices.Clone(groups)
 	for n, g := range groups {
 		g = slices.Clone(g)
@@ -200,11 +199,11 @@ func (s perKey) Commit(ctx context.Context, now time.Time, groups []store.Group)
 			}
 		}
 	}
-	return s.Store.Commit(ctx, now, groups)
+	return s.Store.Commit(ctx, groups)
 }
 
-// A check of a record under a former name fails where it has moved, and holds
-// where it has not.
+// A check of a record under a former name fails if the record has moved, and
+// otherwise holds.
 //
 // Proves C2.
 func TestAConditionHoldsWhereverTheRecordIs(t *testing.T) {
@@ -214,14 +213,14 @@ func TestAConditionHoldsWhereverTheRecordIs(t *testing.T) {
 	raw(t, s, "u/o/ann", "one")
 	rec := load(t, m, "u/n/ann")
 	check := func(base store.Revision) store.Outcome {
-		return m.Commit(t.Context(), now, []store.Group{{
+		return m.Commit(t.Context(), []store.Group{{
 			{Op: store.Check, Key: "u/n/ann", Base: base}, {Op: store.Check, Key: "other", Base: 0},
 		}})[0].Outcome
 	}
 	if got := [...]store.Outcome{check(rec.Revision), check(0)}; got != [...]store.Outcome{store.Applied, store.Conflict} {
 		t.Errorf("before the move the checks are %v", got)
 	}
-	m.Commit(t.Context(), now, []store.Group{{{Op: store.Put, Key: "u/n/ann", Base: rec.Revision}}})
+	m.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: "u/n/ann", Base: rec.Revision}}})
 	if got := [...]store.Outcome{check(rec.Revision), check(0)}; got != [...]store.Outcome{store.Conflict, store.Conflict} {
 		t.Errorf("after the move the checks are %v", got)
 	}
@@ -235,15 +234,15 @@ func TestRevisionsWithoutRoomAreRefused(t *testing.T) {
 	raw(t, s, "u/o/ann", "one")
 	m := rename.New(huge{s})
 	m.Add(&rename.Prefixes{Now: "u/n/", Former: []string{"u/o/"}, Both: func(string) {}})
-	if recs, err := m.Load(t.Context(), now, []store.Read{{Key: "u/n/ann"}}); !errors.Is(err, rename.ErrRevision) {
+	if recs, err := m.Load(t.Context(), []store.Read{{Key: "u/n/ann"}}); !errors.Is(err, rename.ErrRevision) {
 		t.Errorf("read: %+v, %v", recs, err)
 	}
 }
 
 type huge struct{ *memstore.Store }
 
-func (s huge) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-	recs, err := s.Store.Load(ctx, now, reads)
+func (s huge) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	recs, err := s.Store.Load(ctx, reads)
 	for i := range recs {
 		if recs[i].Revision != 0 {
 			recs[i].Revision |= 1 << 62
@@ -252,9 +251,9 @@ func (s huge) Load(ctx context.Context, now time.Time, reads []store.Read) ([]st
 	return recs, err
 }
 
-// Whatever name a record began under, what is seen of it is one record: a write
-// on the revision that was seen is applied, every other is not, and what was
-// deleted is gone.
+// A record is one record to its callers, under any name that it began with: a
+// write on the revision that was seen is applied, every other write is not, and
+// a deleted record is gone.
 //
 // Proves C1, C2, C3.
 func TestARecordIsOneUnderAllNames(t *testing.T) {
@@ -298,13 +297,13 @@ func TestARecordIsOneUnderAllNames(t *testing.T) {
 			if r.IntN(2) == 0 {
 				w.Base = rec.Revision
 			}
-			res := m.Commit(t.Context(), now, []store.Group{{w, {Op: store.Check, Key: "x"}}})[0]
+			res := m.Commit(t.Context(), []store.Group{{w, {Op: store.Check, Key: "x"}}})[0]
 			fits := w.Base == rec.Revision
 			switch {
 			case fits != (res.Outcome == store.Applied):
 				t.Fatalf("round %d: %+v on %+v: %+v", round, w, rec, res)
-			case !fits && res.Current[0].Revision != rec.Revision && (res.Current[0].Revision != 0 || rec.Revision > w.Base): // it may be under an older name than the one that was written
-				t.Fatalf("round %d: the conflict tells of %+v, want %+v", round, res.Current, rec)
+			case !fits && res.Current[0].Revision != rec.Revision && (res.Current[0].Revision != 0 || rec.Revision > w.Base): // it may be under an older name than the written one
+				t.Fatalf("round %d: the conflict has %+v, want %+v", round, res.Current, rec)
 			case fits && w.Op == store.Put:
 				want = string(w.Value)
 			case fits && w.Op == store.Delete:

@@ -112,7 +112,7 @@ func isBytes(t reflect.Type) bool {
 }
 
 // checkPointer refuses pointers to types that have their own null: after
-// reading null, nobody could tell which of the two is nil.
+// reading null, it is unknown which of the two is nil.
 func checkPointer(t reflect.Type, path string) error {
 	e := t.Elem()
 	switch e.Kind() {

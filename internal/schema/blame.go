@@ -11,7 +11,7 @@ import (
 const deepestBlame = 10
 
 // blame returns why v could not be written, which was err, with the name of the
-// field: one that cannot be written by itself either.
+// field: a field that alone cannot be written either.
 func (s *Schema) blame(v any, err error) (blamed error) {
 	defer func() {
 		if recover() != nil { // of the type's own methods

@@ -17,7 +17,7 @@ import (
 // merged over it (over zero if that is nil) if it is present, and nil if it is
 // null. Everything else is replaced as a whole, and null is the zero value.
 // Names must match exactly. Fields that S does not know are returned in extra,
-// which is nil if there are none.
+// otherwise nil.
 //
 // Anything except one JSON object whose values fit is an error. So are a name
 // that occurs twice in a struct, a list that is longer than its array and a

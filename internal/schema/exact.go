@@ -9,9 +9,9 @@ import (
 	"github.com/stay-go/stay/internal/normal"
 )
 
-// normalise puts the times into their normal form that are in a struct which
-// has read itself, unless it writes something else then: package time gives them
-// the zone of this machine where that happens to fit.
+// normalise puts the times of a struct that has read itself into their normal
+// form, unless the struct would then write something else: package time gives
+// such times the zone of this machine if it happens to fit.
 func (n *node) normalise(v reflect.Value) {
 	if len(n.times) == 0 {
 		return

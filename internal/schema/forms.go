@@ -33,9 +33,9 @@ func (s *Schema) normalized(v any, oddOnly bool) any {
 	return p.Interface()
 }
 
-// normalized returns v in its normal form, with new copies of what leads to a part
-// that changes: others may share the rest. With oddOnly it changes only times of
-// which encoding/json would make others.
+// normalized returns v in its normal form, with new copies of everything that
+// leads to a part that changes: others may share the rest. With oddOnly it
+// changes only times that encoding/json would change.
 func (n *node) normalized(v reflect.Value, oddOnly bool) (normalized reflect.Value, changed bool) {
 	if !n.formed {
 		return v, false

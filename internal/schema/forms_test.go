@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A negative zero that the tag leaves out is zero at once, wherever it is.
+// A negative zero that the tag leaves out is zero at once, at any place.
 //
 // Proves M5.
 func TestNegativeZerosThatAreLeftOut(t *testing.T) {

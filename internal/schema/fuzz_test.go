@@ -30,9 +30,9 @@ type fuzzTree struct {
 	Secret string      `json:"secret" stay:"private"`
 }
 
-// Whatever is stored is refused whole or read as a value that stays the same
-// when it is written, read, settled and copied, and keeps its unknown fields;
-// clients never see them nor what is private.
+// A stored value is refused as a whole, or read as a value that stays the same
+// when it is written, read, settled and copied, and keeps its unknown fields.
+// Clients see neither these nor private fields.
 //
 // Proves M1, M2, M3, M5.
 func FuzzDecode(f *testing.F) {

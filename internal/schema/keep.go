@@ -73,9 +73,9 @@ func members(b []byte) (map[string][]byte, error) {
 	return values, nil
 }
 
-// sameJSON reports whether two JSON texts stand for the same value, however
-// they are written. Numbers are compared as text, so a number that lost digits
-// on its way through a float is not the same.
+// sameJSON reports whether two JSON texts mean the same value, however they are
+// written. Numbers are compared as text, so a number that lost digits on its
+// way through a float is not the same.
 func sameJSON(a, b []byte) bool {
 	return bytes.Equal(a, b) || reflect.DeepEqual(parsed(a), parsed(b))
 }

@@ -90,7 +90,7 @@ func (a *analysis) checkKey(t reflect.Type, path string) error {
 	a.inexact = a.inexact || writes || reads
 	switch t.Kind() {
 	case reflect.String:
-		// encoding/json writes a string key as it is, whatever its methods are.
+		// encoding/json writes a string key as it is, and ignores its methods.
 		return nil
 	case reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:

@@ -54,7 +54,7 @@ func modelInitial() *modelState {
 	}
 }
 
-// A spec says what the model knows of a type. It is written by hand, so that
+// A spec says what the model knows about a type. It is written by hand, so that
 // model and code share nothing.
 type spec struct {
 	kind   string // int, string, bool, struct, pointer, list, map, any

@@ -59,8 +59,8 @@ func (*ptrText) UnmarshalText([]byte) error   { return nil }
 
 type named2 struct{ A int }
 
-// What would not read back as it was written is refused at registration, with
-// the path of the field and the fix.
+// A state that would not read back as it was written is refused at
+// registration, with the path of the field and the fix.
 //
 // Proves M5.
 func TestRefusals(t *testing.T) {

@@ -48,8 +48,8 @@ type loose struct {
 	T     time.Time
 }
 
-// What is read after an update equals what is read after an eviction, whatever
-// the run left.
+// A read after an update equals a read after an eviction, whatever the run has
+// stored.
 //
 // Proves M5.
 func TestSettledEqualsDecoded(t *testing.T) {
@@ -273,7 +273,7 @@ func (c *choice) UnmarshalJSON(b []byte) error {
 	return json.Unmarshal(b, &c.N)
 }
 
-// strict does not know null, and changes before it says so.
+// strict refuses null, and changes its value first.
 type strict struct{ N int }
 
 func (s strict) MarshalJSON() ([]byte, error) { return json.Marshal([]int{s.N}) }

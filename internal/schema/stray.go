@@ -9,8 +9,8 @@ import (
 )
 
 // A Stray is a member of a stored object that looks like the earlier name of a
-// field, which is not in that object: one from before the field got its json
-// tag, or lost it. It is not read.
+// field, which is not in that object: a member from before the field got its
+// json tag, or lost it. It is not read.
 type Stray struct {
 	// Stored is the name in the record.
 	Stored string

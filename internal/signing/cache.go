@@ -9,11 +9,11 @@ import (
 	"sync/atomic"
 )
 
-// A cache remembers what some of the cookies said that one key has verified: to
-// verify and read one is a quarter of what a read of state in memory costs
-// beside net/http. It is direct-mapped: each value has one place, which it shares
-// with others. What was not verified never gets into it, and it goes with its
-// key.
+// A cache remembers the content of some cookies that one key has verified: to
+// verify and read a cookie is a quarter of what a read of state in memory costs
+// beside net/http. It is direct-mapped: each value has one place, which it
+// shares with others. A cookie that was not verified never gets into it, and it
+// is dropped with its key.
 type cache struct {
 	once   sync.Once
 	seed   maphash.Seed

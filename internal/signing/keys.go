@@ -34,18 +34,18 @@ type Config struct {
 	Failed func(cause error) error
 }
 
-// Keys keeps the signing keys in a store, in one record that is
-// made when the first token is signed or read, and shared by all processes on
-// that store. It is read again at each sweep, and when a token names a key
-// that is not in it; each reading also does what is due (see storedKeys.next).
-// So a record that is deleted, because a key leaked, is replaced by one with a
-// new key, and what the old keys signed verifies no more. Whoever deletes it
-// does so by hand, with whatever tool the store has, so its revision is no
-// evidence: each reading asks for the keys themselves and compares them.
+// Keys keeps the signing keys in a store, in one record that is made when the
+// first token is signed or read, and shared by all processes on that store. It
+// is read again at each sweep, and when a token names a key that is not in it;
+// each reading also does what is due (see storedKeys.next). So a record that is
+// deleted, because a key leaked, is replaced by one with a new key, and what
+// the old keys signed is no longer valid. An operator deletes it by hand, with
+// any tool of the store, so its revision proves nothing: each reading loads the
+// keys themselves and compares them.
 type Keys struct {
 	Config
 	set   atomic.Pointer[keySet] // nil before first use
-	lasts atomic.Int64           // the longest that Outlast was asked for, in nanoseconds
+	lasts atomic.Int64           // the longest argument of Outlast, in nanoseconds
 
 	mu      sync.Mutex
 	reading *keyReading // under way
@@ -98,10 +98,10 @@ func (s *Keys) get(ctx context.Context) (*keySet, error) {
 	return s.again(ctx, nil, false)
 }
 
-// outlast keeps every key for so long after it has signed.
+// outlast keeps every key for at least d after it has signed.
 func (s *Keys) outlast(ctx context.Context, d time.Duration) error {
 	set, err := s.get(ctx)
-	for range 3 { // a reading that is under way may not know of d yet
+	for range 3 { // a reading that is under way may not know d yet
 		if err != nil || set.record.Lasts >= d.Milliseconds() {
 			return err
 		}
@@ -116,9 +116,9 @@ func (s *Keys) outlast(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// again returns newer keys than those seen, or these if there are none. Where
-// that cannot be found out it fails: a token with an unknown key may be good. It
-// does not wait for keyPause to be over if something is due.
+// again returns newer keys than those seen, or these if there are no newer
+// ones. If that cannot be found out, it fails: a token with an unknown key may
+// be good. It does not wait for keyPause to be over if something is due.
 func (s *Keys) again(ctx context.Context, seen *keySet, due bool) (*keySet, error) {
 	if err := s.Begin(); err != nil {
 		return nil, err
@@ -230,7 +230,7 @@ func (s *Keys) load(ctx context.Context) (*keySet, error) {
 	have := s.set.Load()
 	for range 4 {
 		now := s.Now()
-		recs, err := st.Load(ctx, now, []store.Read{{Key: keyspace.SigningKeys}})
+		recs, err := st.Load(ctx, []store.Read{{Key: keyspace.SigningKeys}})
 		if err == nil && len(recs) != 1 {
 			err = errors.New("the store did not answer the read")
 		}
@@ -260,7 +260,7 @@ func (s *Keys) load(ctx context.Context) (*keySet, error) {
 		if write.Value, err = json.Marshal(due); err != nil {
 			return set, err
 		}
-		res := st.Commit(ctx, now, []store.Group{{write}})
+		res := st.Commit(ctx, []store.Group{{write}})
 		switch {
 		case len(res) != 1:
 		case res[0].Outcome == store.Applied && len(res[0].Revisions) == 1:

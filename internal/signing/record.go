@@ -29,17 +29,17 @@ const (
 	maxKeys = 16
 )
 
-// keysVersion is that of records that this code reads and writes. Fields that
-// are only added leave it as it is.
+// keysVersion is the version of the records that this code reads and writes.
+// Fields that are only added leave it as it is.
 const keysVersion = 1
 
 // storedKeys is the record of the keys. Times are in Unix milliseconds.
 type storedKeys struct {
 	Keys []storedKey `json:"keys"` // in the order of Added
-	// Lasts is the longest that a cookie signed with one of them is good after
-	// it was signed: the longest IdleTimeout of any process, and the longest that
-	// a login was to last so far. It never falls, for cookies issued under a
-	// longer one are still out.
+	// Lasts is the longest time for which a cookie is valid after one of the
+	// keys has signed it: the longest IdleTimeout of any process, and the
+	// longest login so far. It never falls, because cookies that were issued
+	// under a longer one are still in use.
 	Lasts int64 `json:"lasts,omitempty"` // milliseconds
 }
 
@@ -67,7 +67,7 @@ func (s *keySet) is(rec *store.Record) bool {
 
 // What keeps the keys from being read.
 var (
-	ErrCorrupt     = errors.New("corrupt")     // nobody can read the record
+	ErrCorrupt     = errors.New("corrupt")     // the record cannot be read
 	ErrUnavailable = errors.New("unavailable") // the store has failed
 	ErrClosed      = errors.New("closed")      // nothing may begin any more
 )
@@ -106,7 +106,7 @@ func parseKeys(rec *store.Record) (*keySet, error) {
 }
 
 // signer returns the newest key that every process has had the time to read;
-// where there is none, as at the beginning, the oldest.
+// without one, as at the beginning, the oldest.
 func (s *keySet) signer(now time.Time) *signKey {
 	ms := now.Add(-keySettles).UnixMilli()
 	for i := len(s.keys) - 1; i > 0; i-- {
@@ -153,7 +153,7 @@ func (r *storedKeys) next(now time.Time, idle time.Duration) (storedKeys, bool) 
 	return out, added || len(out.Keys) != len(r.Keys) || out.Lasts != r.Lasts
 }
 
-// firstKeys is the record of an App that has none.
+// firstKeys is the first record of an App.
 func firstKeys(now time.Time, idle time.Duration) storedKeys {
 	return storedKeys{Keys: []storedKey{newStoredKey(now.UnixMilli())}, Lasts: idle.Milliseconds()}
 }

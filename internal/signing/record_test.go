@@ -120,8 +120,9 @@ func TestKeyFromTheFutureWaits(t *testing.T) {
 	}
 }
 
-// Every record is read or is corrupt, and what is made of one that is read can
-// be read again, keeps what may be needed and has a bound.
+// Every record is read or is corrupt. A record that is made from one that was
+// read can be read again, keeps every key that may be needed, and has a bounded
+// size.
 //
 // Proves M3, W1.
 func FuzzStoredKeys(f *testing.F) {

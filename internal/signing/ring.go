@@ -34,7 +34,7 @@ func newSignKey(secret []byte) *signKey {
 	return k
 }
 
-// What is signed in one domain is not in the other.
+// A signature in one domain is not valid in the other.
 var (
 	tokenDomain = []byte("stay session\x00")
 	labelDomain = []byte("stay label\x00")
@@ -61,8 +61,8 @@ type Ring struct {
 
 const (
 	minSecret = 32
-	// maxToken bounds, in bytes, what is looked at: whoever sends it may send
-	// anything. Tokens of ours have about 100.
+	// maxToken is the most bytes that are looked at: clients may send anything.
+	// Our tokens have about 100.
 	maxToken = 512
 )
 
@@ -158,8 +158,8 @@ func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
 	return nil, nil
 }
 
-// Outlast has what is signed from now on verify for so long, although keys
-// rotate. It is done by whoever sets the keys if the options name them.
+// Outlast keeps what is signed from now on valid for d, although keys rotate.
+// If the options name the keys, that is up to the program that sets them.
 func (r *Ring) Outlast(ctx context.Context, d time.Duration) error {
 	if r.fixed != nil {
 		return nil
@@ -170,9 +170,9 @@ func (r *Ring) Outlast(ctx context.Context, d time.Duration) error {
 // labelSize is how many bytes of a signature are a label.
 const labelSize = 12
 
-// Label returns a short text that names what is given, and tells it to nobody who
-// does not have the keys. A domain, which has no zero byte, keeps texts apart that
-// mean different things: a label of one domain is none of another.
+// Label returns a short text that names the given text, and does not reveal it
+// to anyone without the keys. A domain, which has no zero byte, separates texts
+// of different meanings: a label of one domain is not valid in another.
 func (r *Ring) Label(ctx context.Context, domain, text string) (string, error) {
 	k, err := r.signer(ctx)
 	if err != nil {
@@ -181,8 +181,8 @@ func (r *Ring) Label(ctx context.Context, domain, text string) (string, error) {
 	return k.label(domain, text), nil
 }
 
-// Labelled reports whether a label is one of the text in the domain, by any of the
-// keys.
+// Labelled reports whether a label belongs to the text in the domain, by any of
+// the keys.
 func (r *Ring) Labelled(ctx context.Context, label, domain, text string) (bool, error) {
 	keys := r.fixed
 	if keys == nil {
@@ -206,8 +206,8 @@ func (k *signKey) label(domain, text string) (label string) {
 }
 
 // Foreign reports whether the value of a cookie has the form of a token that is
-// good at now, and names a key that is not among those in memory: what Verify
-// did not take, and another program may have signed.
+// good at now, and names a key that is not among those in memory: Verify does
+// not accept it, and another program may have signed it.
 func (r *Ring) Foreign(value string, now time.Time) bool {
 	if len(value) > maxToken {
 		return false
@@ -221,6 +221,6 @@ func (r *Ring) Foreign(value string, now time.Time) bool {
 	return t != nil && t.IdleEnd.After(now) && !slices.ContainsFunc(r.known(), func(k *signKey) bool { return k.id == id })
 }
 
-// Of the forms that decode to the same bytes, only the one that was issued is
-// taken.
+// Several forms decode to the same bytes. Only the one that was issued is
+// accepted.
 var strictBase64 = base64.RawURLEncoding.Strict()

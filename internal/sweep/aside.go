@@ -13,42 +13,35 @@ import (
 // unreadTime is after how long a record that could not be read is tried again.
 const unreadTime = time.Hour
 
-// aside returns what sets a record aside, where it expires at the time given, and
-// a sweep finds it. One that was set aside before stays where it is.
+// aside returns the writes that set a record aside. There it expires at the
+// given time, and a sweep finds it. A record that was set aside before stays
+// where it is.
 //
 // A key that is used again before the sweep has come has its expired record set
-// aside. So has a record that cannot be read when it expires: there it is in
-// nobody's way, and is tried again from time to time.
+// aside. So has a record that cannot be read when it expires: there it does not
+// block the key, and is tried again from time to time.
 func aside(rec *store.Record, expires time.Time) store.Group {
 	put := store.Write{
 		Op: store.Put, Key: rec.Key,
 		Value: rec.Value, Meta: rec.Meta, Version: rec.Version, Expires: expires,
 	}
 	if keyspace.IsAside(rec.Key) {
+		put.Base = rec.Revision
 		return store.Group{put}
 	}
 	put.Key = keyspace.Aside(rec.Key, rec.Revision)
 	return store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}, put}
 }
 
-// SetAside sets records aside with their old expiry. Where somebody else was
-// quicker it does nothing.
-func SetAside(ctx context.Context, s store.Store, now time.Time, recs ...*store.Record) error {
-	if len(recs) == 0 {
-		return nil
-	}
-	groups := make([]store.Group, len(recs))
-	for i, rec := range recs {
-		groups[i] = aside(rec, rec.Expires)
-	}
-	res := s.Commit(ctx, now, groups)
-	if len(res) != len(groups) {
+// SetAside sets a record aside with its old expiry. If somebody else was quicker,
+// it does nothing.
+func SetAside(ctx context.Context, s store.Store, rec *store.Record) error {
+	res := s.Commit(ctx, []store.Group{aside(rec, rec.Expires)})
+	if len(res) != 1 {
 		return ErrSilent
 	}
-	for _, r := range res {
-		if r.Outcome != store.Applied && r.Outcome != store.Conflict {
-			return fmt.Errorf("an expired record could not be moved out of the way: %w", cmp.Or(r.Err, ErrSilent))
-		}
+	if r := res[0]; r.Outcome != store.Applied && r.Outcome != store.Conflict {
+		return fmt.Errorf("an expired record could not be moved out of the way: %w", cmp.Or(r.Err, ErrSilent))
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 
 // Where OnExpire is concerned, what is due is claimed by a record before the
 // hooks run, and removed together with the claim. So of several processes one
-// runs them; if it dies, the claim expires and another one takes over.
+// runs them; if it dies, the claim expires and is removed, and another one claims.
 const (
 	// claimTime is how long a claim holds: longer than hooks may run and the
 	// removal takes.
@@ -42,13 +42,14 @@ func (s *pass) expire(ctx context.Context, now time.Time, all []*Due) {
 	s.release(ctx, released)
 }
 
-// claim claims what nobody else has claimed.
+// claim claims what no other process has claimed. The claim of a process that
+// died is removed once it has expired, like any record.
 func (s *pass) claim(ctx context.Context, now time.Time, all []*Due) (mine []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {
 		groups[i] = store.Group{{Op: store.Put, Key: d.claimKey(), Version: 1, Expires: now.Add(claimTime)}}
 	}
-	for i, res := range s.commit(ctx, now, groups) {
+	for i, res := range s.commit(ctx, groups) {
 		switch {
 		case res.Outcome == store.Applied && len(res.Revisions) == 1:
 			all[i].claim = res.Revisions[0]
@@ -66,24 +67,19 @@ func (s *pass) release(ctx context.Context, all []*Due) {
 	for i, d := range all {
 		groups[i] = store.Group{{Op: store.Delete, Key: d.claimKey(), Base: d.claim}}
 	}
-	s.commit(ctx, s.Now(), groups)
+	s.commit(ctx, groups)
 }
 
 // verify looks again at the records of what is claimed: before the claim,
-// another process may have removed them, and hooks with them. It takes the
-// time back to when none of them had expired, so that Load finds them.
+// another process may have removed them, and hooks with them.
 func (s *pass) verify(ctx context.Context, mine []*Due) error {
-	before := mine[0].expired[0].Expires
 	var reads []store.Read
 	for _, d := range mine {
 		for rec := range d.records() {
 			reads = append(reads, store.Read{Key: rec.Key})
-			if !rec.Expires.IsZero() && rec.Expires.Before(before) {
-				before = rec.Expires
-			}
 		}
 	}
-	recs, err := s.load(ctx, before.Add(-time.Millisecond), reads)
+	recs, err := s.load(ctx, reads)
 	if err != nil {
 		return err
 	}

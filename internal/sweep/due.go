@@ -19,7 +19,7 @@ type Due struct {
 	ended   time.Time      // when it was ended, if it is a tombstone: then nothing expires but what had before
 	expired []store.Record // all records that have expired
 	states  []store.Record // of the session, and not expired themselves
-	unread  []store.Record // those of both that cannot be read: they are set aside
+	unread  []store.Record // records of both kinds that cannot be read: they are set aside
 	claim   store.Revision // of our claim; 0 = none
 
 	// hookElsewhere has the keys of those whose OnExpire other programs run. They

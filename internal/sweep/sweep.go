@@ -49,14 +49,14 @@ type Config struct {
 	Closing func() bool
 }
 
-// An Owner knows what the records are, and what is to happen when they expire. A
-// key is that of a state, as it is in the store. It is asked by
-// one goroutine, for one sweep.
+// An Owner knows what the records are, and what happens when they expire. A key
+// is the key of a state, as it is in the store. One goroutine calls the
+// methods, for one sweep.
 type Owner interface {
 	// Prepare is called before records are looked at. If it fails, all stay.
 	Prepare(ctx context.Context) error
-	// Ended is when somebody has ended the session with this record; the zero time
-	// if nobody has.
+	// Ended is when the session with this record was ended; the zero time if it
+	// was not.
 	Ended(session *store.Record) time.Time
 	// States are the keys of all states that the session with this ID and record
 	// may have in the store.
@@ -70,7 +70,7 @@ type Owner interface {
 	// Expire runs OnExpire with the state in the record, which may have been set
 	// aside. It fails if the record cannot be read.
 	Expire(ctx context.Context, rec *store.Record) error
-	// Gone is told of what was removed.
+	// Gone gets what was removed.
 	Gone(d *Due)
 }
 
@@ -127,8 +127,8 @@ func (s *pass) fail(err error) {
 var ErrSilent = fmt.Errorf("%w: the store returned no result for the call", store.ErrUnavailable)
 
 // look removes one batch of expired records and reports whether there is more
-// to do. What could not be removed is passed over from then on, so every look
-// gets on.
+// to do. A record that could not be removed is skipped afterwards, so every
+// look makes progress.
 func (s *pass) look(ctx context.Context) (more bool) {
 	if ctx.Err() != nil || !s.Begin() {
 		return false
@@ -187,7 +187,7 @@ func (s *pass) leaveToOthers(ctx context.Context, now time.Time, all []*Due) []*
 			return true
 		})
 	}
-	for i, res := range s.commit(ctx, now, groups) {
+	for i, res := range s.commit(ctx, groups) {
 		switch res.Outcome {
 		case store.Applied:
 			delete(s.stuck, keys[i])
@@ -230,8 +230,8 @@ func (s *pass) remove(ctx context.Context, now time.Time, all []*Due) {
 	}
 }
 
-// measure says how many records the next look may bring, by what those of this
-// one take.
+// measure computes how many records the next look may load, from the size of
+// those of this one.
 func (s *pass) measure(all []*Due) {
 	var n, size int64
 	for _, d := range all {
@@ -243,15 +243,15 @@ func (s *pass) measure(all []*Due) {
 	s.batch.Store(min(max(n*maxBytes/max(size, 1), 1), maxBatch))
 }
 
-// delete removes each of them as one group, which is the claim as well: of
-// several who try, one succeeds. It returns those that others have changed
-// meanwhile.
+// delete removes each of them as one group, which is also the claim: of several
+// processes that try, one succeeds. It returns the records that others have
+// changed meanwhile.
 func (s *pass) delete(ctx context.Context, now time.Time, all []*Due) (changed []*Due) {
 	groups := make([]store.Group, len(all))
 	for i, d := range all {
 		groups[i] = d.deletes(now)
 	}
-	for i, res := range s.commit(ctx, now, groups) {
+	for i, res := range s.commit(ctx, groups) {
 		switch res.Outcome {
 		case store.Applied:
 			s.gone(all[i])
@@ -264,7 +264,7 @@ func (s *pass) delete(ctx context.Context, now time.Time, all []*Due) (changed [
 	return changed
 }
 
-// gone tells the owner of what was removed.
+// gone reports to the owner what was removed.
 func (s *pass) gone(d *Due) {
 	s.removed = true
 	for _, recs := range [][]store.Record{d.expired, d.unread} {
@@ -276,13 +276,13 @@ func (s *pass) gone(d *Due) {
 }
 
 // commit is the store's, with a result for each group.
-func (s *pass) commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *pass) commit(ctx context.Context, groups []store.Group) []store.Result {
 	if len(groups) == 0 {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.CommitTimeout)
 	defer cancel()
-	res := s.Store.Commit(ctx, now, groups)
+	res := s.Store.Commit(ctx, groups)
 	for len(res) < len(groups) {
 		res = append(res, store.Result{Err: ErrSilent})
 	}
@@ -290,13 +290,13 @@ func (s *pass) commit(ctx context.Context, now time.Time, groups []store.Group) 
 }
 
 // load is the store's, in bounded calls.
-func (s *pass) load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *pass) load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.MaxWait)
 	defer cancel()
 	var recs []store.Record
 	for len(reads) > 0 {
 		n := min(len(reads), maxReads)
-		some, err := s.Store.Load(ctx, now, reads[:n])
+		some, err := s.Store.Load(ctx, reads[:n])
 		if err == nil && len(some) != n {
 			err = ErrSilent
 		}
@@ -324,12 +324,13 @@ func (s *pass) loadStates(ctx context.Context, now time.Time, all []*Due) error 
 	}
 	// What is not saved belongs to what expires; a failure reports itself.
 	s.owner.Save(ctx, unsaved)
-	recs, err := s.load(ctx, now, reads)
+	recs, err := s.load(ctx, reads)
 	if err != nil {
 		return err
 	}
 	for i := range recs {
-		if recs[i].Revision != 0 {
+		// An expired state is found by itself, maybe under a former name.
+		if recs[i].Revision != 0 && !recs[i].Expired(now) {
 			of[i].states = append(of[i].states, recs[i])
 		}
 	}

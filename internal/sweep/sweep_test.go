@@ -16,7 +16,7 @@ import (
 
 var now = time.UnixMilli(1_800_000_000_000)
 
-// An owner is that of one session, "s", whose states are those in states.
+// An owner is the Owner of one session, "s", with the states in states.
 type owner struct {
 	states  []string
 	hooked  map[string]bool // keys with a hook here
@@ -56,7 +56,7 @@ func keys(t *testing.T, s store.Store) map[string]time.Time {
 	}
 	out := map[string]time.Time{}
 	for _, key := range all {
-		recs, err := s.Load(t.Context(), time.UnixMilli(0), []store.Read{{Key: key}})
+		recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -77,7 +77,7 @@ func TestWhatIsDueGoesInOneStep(t *testing.T) {
 	other, broken, young := keyspace.Prefix(keyspace.Session, "other")+"s", keyspace.Prefix(keyspace.Session, "broken")+"s", keyspace.Prefix(keyspace.User, "m")+"ann"
 	old, later := now.Add(-time.Second), now.Add(time.Hour)
 	for key, expires := range map[string]time.Time{session: old, plain: old, hooked: old, other: later, broken: later, young: later} {
-		if res := s.Commit(t.Context(), now.Add(-time.Minute), []store.Group{{{Key: key, Value: []byte("{}"), Expires: expires}}}); res[0].Outcome != store.Applied {
+		if res := s.Commit(t.Context(), []store.Group{{{Key: key, Value: []byte("{}"), Expires: expires}}}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0].Err)
 		}
 	}

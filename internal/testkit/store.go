@@ -44,7 +44,7 @@ func Rows(t *testing.T, s store.Store) []string {
 // RecordOf returns the record of a key, as it is now.
 func RecordOf(t *testing.T, s store.Store, key string) store.Record {
 	t.Helper()
-	recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: key}})
+	recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func RecordOf(t *testing.T, s store.Store, key string) store.Record {
 // Commit writes one group to the store, which must apply it.
 func Commit(t *testing.T, s store.Store, writes ...store.Write) {
 	t.Helper()
-	if res := s.Commit(t.Context(), time.Now(), []store.Group{writes}); res[0].Outcome != store.Applied {
+	if res := s.Commit(t.Context(), []store.Group{writes}); res[0].Outcome != store.Applied {
 		t.Fatalf("%+v", res[0])
 	}
 }
@@ -105,7 +105,7 @@ func (Unclosed) Close() error { return nil }
 // StoredCounter returns the counter that the store has of a Global module.
 func StoredCounter(t *testing.T, s store.Store, module string) (c Counter, found bool) {
 	t.Helper()
-	recs, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: "global/" + module + "/"}})
+	recs, err := s.Load(context.Background(), []store.Read{{Key: "global/" + module + "/"}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -121,7 +121,7 @@ func StoredCounter(t *testing.T, s store.Store, module string) (c Counter, found
 // RecordAt returns the record of a key.
 func RecordAt(t *testing.T, s store.Store, now time.Time, key string) store.Record {
 	t.Helper()
-	recs, err := s.Load(t.Context(), now, []store.Read{{Key: key}})
+	recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ type records struct {
 // kept is a separate struct because package fmt, which follows at most one
 // pointer, then prints no keys when a Store is printed.
 type kept struct {
-	// byKey also holds expired records, until a Delete or a Put removes them.
+	// byKey also has the expired records.
 	byKey map[string]*store.Record
 	due   due
 }
@@ -84,7 +84,7 @@ func (s *Store) Features() store.Features {
 // Load implements store.Store. The records that it returns share their slices
 // with the writes that were given to Commit. It fails only when ctx has ended
 // or the store is closed.
-func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if err := s.enter(ctx); err != nil {
 		return nil, err
 	}
@@ -92,7 +92,7 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 	recs := make([]store.Record, len(reads))
 	for i, r := range reads {
 		recs[i].Key = r.Key
-		switch rec := s.data.present(now, r.Key); {
+		switch rec := s.data.byKey[r.Key]; {
 		case rec == nil:
 		case rec.Revision == r.Have:
 			recs[i].Revision = r.Have
@@ -104,9 +104,9 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 }
 
 // Commit implements store.Store. It keeps the slices of the writes. It never
-// answers Unknown: when ctx has ended before it begins, or the store is closed,
-// every group is Rejected; otherwise it runs to its end.
-func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+// answers Unknown: when ctx has ended before it begins, or the store is
+// closed, every group is Rejected; once begun it runs to its end.
+func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	var results []store.Result
 	var revs []store.Revision
 	if len(groups) == 1 && len(groups[0]) == 1 { // most calls: one allocation is enough
@@ -132,9 +132,9 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 			continue
 		}
 		if revs == nil {
-			results[i] = s.data.commit(now, g, make([]store.Revision, len(g)))
+			results[i] = s.data.commit(g, make([]store.Revision, len(g)))
 		} else {
-			results[i] = s.data.commit(now, g, revs)
+			results[i] = s.data.commit(g, revs)
 		}
 	}
 	return results
@@ -208,21 +208,12 @@ func (s *Store) enter(ctx context.Context) error {
 	return nil
 }
 
-// present returns the record of a key, nil if there is none at now (C4).
-func (d *records) present(now time.Time, key string) *store.Record {
-	rec := d.byKey[key]
-	if rec == nil || rec.Expired(now) {
-		return nil
-	}
-	return rec
-}
-
 // commit checks every condition of a group before it changes anything. Under
 // one lock, atomicity needs no more (C2).
-func (d *records) commit(now time.Time, g store.Group, revs []store.Revision) store.Result {
+func (d *records) commit(g store.Group, revs []store.Revision) store.Result {
 	for i := range g {
-		if !d.holds(now, &g[i]) {
-			return d.conflict(now, g)
+		if !d.holds(&g[i]) {
+			return d.conflict(g)
 		}
 	}
 	for i := range g {
@@ -232,22 +223,18 @@ func (d *records) commit(now time.Time, g store.Group, revs []store.Revision) st
 }
 
 // holds reports whether the condition of a write holds.
-func (d *records) holds(now time.Time, w *store.Write) bool {
-	rec := d.byKey[w.Key]
-	if rec != nil && w.Op == store.Delete && w.Base == rec.Revision {
-		return true // also when it has expired: this is the claim (C4)
+func (d *records) holds(w *store.Write) bool {
+	if rec := d.byKey[w.Key]; rec != nil {
+		return w.Base == rec.Revision
 	}
-	if rec == nil || rec.Expired(now) {
-		return w.Base == 0
-	}
-	return w.Base == rec.Revision
+	return w.Base == 0
 }
 
-func (d *records) conflict(now time.Time, g store.Group) store.Result {
+func (d *records) conflict(g store.Group) store.Result {
 	current := make([]store.Record, len(g))
 	for i := range g {
 		current[i].Key = g[i].Key
-		if rec := d.present(now, g[i].Key); rec != nil {
+		if rec := d.byKey[g[i].Key]; rec != nil {
 			current[i] = *rec
 		}
 	}
@@ -279,9 +266,7 @@ func (d *records) apply(w *store.Write) store.Revision {
 		}
 		return rec.Revision
 	case store.Delete:
-		// With Base 0 the record may be an expired one, which stays until
-		// somebody claims it.
-		if w.Base != 0 {
+		if w.Base != 0 { // otherwise there is no record
 			d.due.move(w.Key, d.byKey[w.Key].Expires, time.Time{})
 			delete(d.byKey, w.Key)
 		}

@@ -56,11 +56,11 @@ func TestCancelled(t *testing.T) {
 	s := memstore.New()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	res := s.Commit(ctx, now, []store.Group{{{Key: "key"}}})[0]
+	res := s.Commit(ctx, []store.Group{{{Key: "key"}}})[0]
 	if res.Outcome != store.Rejected || !errors.Is(res.Err, context.Canceled) || !errors.Is(res.Err, store.ErrUnavailable) {
 		t.Errorf("Commit: %v (%v), want rejected", res.Outcome, res.Err)
 	}
-	if _, err := s.Load(ctx, now, nil); !errors.Is(err, context.Canceled) {
+	if _, err := s.Load(ctx, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Load: %v", err)
 	}
 	if _, err := s.Expired(ctx, now, 1); !errors.Is(err, context.Canceled) {
@@ -83,12 +83,12 @@ func TestExpiredByMinute(t *testing.T) {
 	at := map[string]time.Time{}
 	put := func(key string, expires time.Time) {
 		t.Helper()
-		recs, err := s.Load(t.Context(), time.Time{}, []store.Read{{Key: key}})
+		recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := store.Write{Key: key, Base: recs[0].Revision, Expires: expires}
-		if res := s.Commit(t.Context(), time.Time{}, []store.Group{{w}})[0]; res.Outcome != store.Applied {
+		if res := s.Commit(t.Context(), []store.Group{{w}})[0]; res.Outcome != store.Applied {
 			t.Fatalf("put %q: %v", key, res.Outcome)
 		}
 		at[key] = expires
@@ -132,7 +132,7 @@ func TestExpiredMinuteAgain(t *testing.T) {
 	var rev store.Revision
 	for _, expires := range []time.Time{time.Unix(-30, 0), {}, time.Unix(600, 0), time.Unix(-30, 0)} {
 		w := store.Write{Key: "key", Base: rev, Expires: expires}
-		res := s.Commit(t.Context(), time.Unix(-3600, 0), []store.Group{{w}})[0]
+		res := s.Commit(t.Context(), []store.Group{{w}})[0]
 		if res.Outcome != store.Applied {
 			t.Fatalf("put: %v", res.Outcome)
 		}
@@ -150,7 +150,7 @@ func TestListWhileChanging(t *testing.T) {
 	const n = 20_000
 	s := memstore.New()
 	for i := range n {
-		s.Commit(t.Context(), now, []store.Group{{{Key: fmt.Sprintf("stays%05d", i)}}})
+		s.Commit(t.Context(), []store.Group{{{Key: fmt.Sprintf("stays%05d", i)}}})
 	}
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
@@ -162,8 +162,8 @@ func TestListWhileChanging(t *testing.T) {
 			default:
 			}
 			key := fmt.Sprintf("comes and goes%d", i%1000)
-			res := s.Commit(t.Context(), now, []store.Group{{{Key: key}}})[0]
-			s.Commit(t.Context(), now, []store.Group{{{Op: store.Delete, Key: key, Base: res.Revisions[0]}}})
+			res := s.Commit(t.Context(), []store.Group{{{Key: key}}})[0]
+			s.Commit(t.Context(), []store.Group{{{Op: store.Delete, Key: key, Base: res.Revisions[0]}}})
 		}
 	})
 	for range 5 {
@@ -182,7 +182,7 @@ func TestAllocations(t *testing.T) {
 	groups := []store.Group{{{Key: "key", Value: []byte("value")}}}
 	reads := []store.Read{{Key: "key"}}
 	commit := func() {
-		res := s.Commit(context.Background(), now, groups)
+		res := s.Commit(context.Background(), groups)
 		groups[0][0].Base = res[0].Revisions[0]
 	}
 	commit()
@@ -190,7 +190,7 @@ func TestAllocations(t *testing.T) {
 		t.Errorf("Commit makes %v allocations, want 2", n)
 	}
 	load := func() {
-		if _, err := s.Load(context.Background(), now, reads); err != nil {
+		if _, err := s.Load(context.Background(), reads); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -209,7 +209,7 @@ func BenchmarkCommit(b *testing.B) {
 			}
 			b.ReportAllocs()
 			for b.Loop() {
-				w.Base = s.Commit(context.Background(), now, []store.Group{{w}})[0].Revisions[0]
+				w.Base = s.Commit(context.Background(), []store.Group{{w}})[0].Revisions[0]
 			}
 		})
 	}
@@ -217,10 +217,10 @@ func BenchmarkCommit(b *testing.B) {
 
 func BenchmarkLoad(b *testing.B) {
 	s := memstore.New()
-	rev := s.Commit(context.Background(), now, []store.Group{{{Key: "key", Value: make([]byte, 100)}}})[0].Revisions[0]
+	rev := s.Commit(context.Background(), []store.Group{{{Key: "key", Value: make([]byte, 100)}}})[0].Revisions[0]
 	b.ReportAllocs()
 	for b.Loop() {
-		if _, err := s.Load(context.Background(), now, []store.Read{{Key: "key", Have: rev}}); err != nil {
+		if _, err := s.Load(context.Background(), []store.Read{{Key: "key", Have: rev}}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -238,7 +238,7 @@ func BenchmarkExpired(b *testing.B) {
 		}
 		groups = append(groups, store.Group{{Key: fmt.Sprint("key", i), Expires: expires}})
 		if len(groups) == cap(groups) {
-			s.Commit(context.Background(), now, groups)
+			s.Commit(context.Background(), groups)
 			groups = groups[:0]
 		}
 	}

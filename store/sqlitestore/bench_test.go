@@ -39,7 +39,7 @@ func BenchmarkCommit(b *testing.B) {
 				groups := make([]store.Group, 0, size)
 				chosen := make([]int, 0, size)
 				durations := make([]time.Duration, 0, b.N)
-				ctx, now := context.Background(), benchTime
+				ctx := context.Background()
 				before := cpu(b)
 				b.ReportAllocs()
 				b.ResetTimer()
@@ -54,7 +54,7 @@ func BenchmarkCommit(b *testing.B) {
 						groups = append(groups, store.Group{{Key: benchKey(i), Base: revisions[i], Value: value, Meta: meta, Expires: benchExpiry(i, expiring)}})
 					}
 					start := time.Now()
-					for j, r := range s.Commit(ctx, now, groups) {
+					for j, r := range s.Commit(ctx, groups) {
 						if r.Outcome != store.Applied {
 							b.Fatalf("%+v", r)
 						}
@@ -86,7 +86,7 @@ func BenchmarkCreate(b *testing.B) {
 					next++
 				}
 				start := time.Now()
-				for _, r := range s.Commit(context.Background(), benchTime, groups) {
+				for _, r := range s.Commit(context.Background(), groups) {
 					if r.Outcome != store.Applied {
 						b.Fatalf("%+v", r)
 					}
@@ -119,7 +119,7 @@ func BenchmarkLoad(b *testing.B) {
 	b.RunParallel(func(pb *testing.PB) {
 		random := rand.New(rand.NewPCG(seed.Add(1), 2))
 		for pb.Next() {
-			records, err := s.Load(ctx, benchTime, []store.Read{{Key: benchKey(random.IntN(*benchRows))}})
+			records, err := s.Load(ctx, []store.Read{{Key: benchKey(random.IntN(*benchRows))}})
 			if err != nil || records[0].Revision == 0 {
 				b.Error(records, err)
 				return
@@ -170,7 +170,7 @@ func filled(b *testing.B, expiring bool) (*sqlitestore.Store, []store.Revision) 
 		for ; at < len(revisions) && len(groups) < 1000; at++ {
 			groups = append(groups, store.Group{{Key: benchKey(at), Value: make([]byte, *benchValue), Meta: make([]byte, 20), Expires: benchExpiry(at, expiring)}})
 		}
-		for i, r := range s.Commit(context.Background(), benchTime, groups) {
+		for i, r := range s.Commit(context.Background(), groups) {
 			if r.Outcome != store.Applied {
 				b.Fatalf("%+v", r)
 			}

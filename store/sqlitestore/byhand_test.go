@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
@@ -61,7 +60,7 @@ func TestChangesByHandAreSeen(t *testing.T) {
 			if r.Revision <= held {
 				t.Errorf("revision %d, after %d was held", r.Revision, held)
 			}
-			got, err := a.Load(context.Background(), time.Now(), []store.Read{{Key: "k", Have: held}})
+			got, err := a.Load(context.Background(), []store.Read{{Key: "k", Have: held}})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -52,7 +51,7 @@ func damagedStore(t *testing.T, path string) *sqlitestore.Store {
 func TestDamagedPagesAreTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := damagedStore(t, path)
-	_, loadErr := s.Load(context.Background(), time.Now(), []store.Read{{Key: "damaged"}})
+	_, loadErr := s.Load(context.Background(), []store.Read{{Key: "damaged"}})
 	r := one(s, store.Write{Key: "damaged", Base: 1, Value: []byte("v")})
 	if r.Outcome != store.Rejected {
 		t.Errorf("%v", r.Outcome)

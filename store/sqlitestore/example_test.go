@@ -6,7 +6,6 @@ import (
 	"log"
 	"os"
 	"path/filepath"
-	"time"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -27,7 +26,7 @@ func Example() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	results := s.Commit(ctx, time.Now(), []store.Group{
+	results := s.Commit(ctx, []store.Group{
 		{{Key: "greeting", Value: []byte("hello")}},
 		{{Key: "farewell", Base: 7, Value: []byte("bye")}}, // nothing has revision 7
 	})
@@ -43,7 +42,7 @@ func Example() {
 		log.Fatal(err)
 	}
 	defer s.Close()
-	records, err := s.Load(ctx, time.Now(), []store.Read{{Key: "greeting"}, {Key: "farewell"}})
+	records, err := s.Load(ctx, []store.Read{{Key: "greeting"}, {Key: "farewell"}})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
-	"time"
 
 	sqlite3 "modernc.org/sqlite/lib"
 
@@ -38,7 +37,7 @@ func TestFullDatabase(t *testing.T) {
 		t.Fatalf("only %d values fit", len(revisions))
 	}
 
-	results := s.Commit(context.Background(), time.Now(), []store.Group{
+	results := s.Commit(context.Background(), []store.Group{
 		{{Key: "00", Base: revisions["00"], Value: []byte("small")}},
 		{{Key: "big", Value: make([]byte, 512<<10)}},
 		{{Key: "01", Base: revisions["01"], Value: []byte("small")}, {Key: "big2", Value: make([]byte, 512<<10)}},

@@ -85,7 +85,7 @@ func TestWritersWaitForTheLog(t *testing.T) {
 	write := func(n int, wait time.Duration) store.Result {
 		ctx, cancel := context.WithTimeout(context.Background(), wait)
 		defer cancel()
-		return s.Commit(ctx, time.Now(), []store.Group{{{Key: fmt.Sprint(n), Value: make([]byte, size)}}})[0]
+		return s.Commit(ctx, []store.Group{{{Key: fmt.Sprint(n), Value: make([]byte, size)}}})[0]
 	}
 	var written int
 	for ; written <= most; written++ {

@@ -90,7 +90,7 @@ func unavailable(t *testing.T, s *sqlitestore.Store, words []string) {
 	t.Helper()
 	ctx, now := context.Background(), time.Now()
 	r := one(s, store.Write{Key: "new", Value: []byte("v")})
-	_, loadErr := s.Load(ctx, now, []store.Read{{Key: "k"}})
+	_, loadErr := s.Load(ctx, []store.Read{{Key: "k"}})
 	_, listErr := s.List(ctx, now, "", "", 10)
 	_, expiredErr := s.Expired(ctx, now, 10)
 	if r.Outcome != store.Rejected {

@@ -109,7 +109,7 @@ func childWrite(path string, out io.Writer) error {
 	for w := range writers {
 		go func() {
 			key, pair := fmt.Sprint("k", w), fmt.Sprint("p", w)
-			records, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: key}, {Key: pair}})
+			records, err := s.Load(context.Background(), []store.Read{{Key: key}, {Key: pair}})
 			if err != nil {
 				failed <- err
 				return
@@ -191,7 +191,7 @@ func childIncrement(path string, out io.Writer) error {
 	ctx := context.Background()
 	for range increments {
 		for done := false; !done; {
-			records, err := s.Load(ctx, time.Now(), []store.Read{{Key: "sum"}})
+			records, err := s.Load(ctx, []store.Read{{Key: "sum"}})
 			if err != nil {
 				return err
 			}

@@ -12,7 +12,7 @@ import (
 // Load answers every read from one snapshot of the database, which has
 // everything that was applied before Load began. A key that the store does not
 // accept is absent.
-func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
@@ -20,14 +20,14 @@ func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]
 	records := make([]store.Record, len(reads))
 	err := s.read(ctx, func(c *conn) error {
 		if len(reads) == 1 {
-			return c.record(&records[0], reads[0].Key, reads[0].Have, now)
+			return c.record(&records[0], reads[0].Key, reads[0].Have)
 		}
 		return c.snapshot(func() error {
 			for i, r := range reads {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				if err := c.record(&records[i], r.Key, r.Have, now); err != nil {
+				if err := c.record(&records[i], r.Key, r.Have); err != nil {
 					return err
 				}
 			}
@@ -144,7 +144,7 @@ func (c *conn) snapshot(f func() error) error {
 
 // record reads the record of key k into r. If it has the revision have, only
 // Key and Revision are filled in.
-func (c *conn) record(r *store.Record, k string, have store.Revision, now time.Time) error {
+func (c *conn) record(r *store.Record, k string, have store.Revision) error {
 	*r = store.Record{Key: k}
 	if len(k) > store.MaxKey {
 		return nil
@@ -153,15 +153,10 @@ func (c *conn) record(r *store.Record, k string, have store.Revision, now time.T
 	if rows.next() {
 		fill(r, &rows, 0)
 	}
-	switch err := rows.close(); {
-	case err != nil:
-		return err
-	case r.Expired(now):
-		*r = store.Record{Key: k}
-	case have != 0 && r.Revision == have:
+	if have != 0 && r.Revision == have {
 		*r = store.Record{Key: k, Revision: have}
 	}
-	return nil
+	return rows.close()
 }
 
 // fill sets all of r except the key from revision, expires, version, meta and

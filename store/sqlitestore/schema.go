@@ -91,7 +91,7 @@ var statementText = [statements]string{
 	commit:     `COMMIT`,
 	rollback:   `ROLLBACK`,
 
-	look: `SELECT revision, expires FROM records WHERE key = ?`,
+	look: `SELECT revision FROM records WHERE key = ?`,
 	get: `SELECT revision, expires, version,
 		CASE WHEN revision = ?1 THEN NULL ELSE meta END,
 		CASE WHEN revision = ?1 THEN NULL ELSE value END

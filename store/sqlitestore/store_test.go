@@ -58,7 +58,7 @@ func open(t *testing.T, path string, options ...sqlitestore.Option) *sqlitestore
 
 // one commits one group.
 func one(s *sqlitestore.Store, writes ...store.Write) store.Result {
-	return s.Commit(context.Background(), time.Now(), []store.Group{writes})[0]
+	return s.Commit(context.Background(), []store.Group{writes})[0]
 }
 
 // apply commits one group that must be applied.
@@ -74,7 +74,7 @@ func apply(t *testing.T, s *sqlitestore.Store, writes ...store.Write) []store.Re
 // load loads one record.
 func load(t *testing.T, s *sqlitestore.Store, key string) store.Record {
 	t.Helper()
-	records, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: key}})
+	records, err := s.Load(context.Background(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -113,7 +113,7 @@ func TestLoadIsOneSnapshot(t *testing.T) {
 	for range 2 {
 		group.Go(func() {
 			for ctx.Err() == nil {
-				records, err := s.Load(context.Background(), time.Now(), reads)
+				records, err := s.Load(context.Background(), reads)
 				if err != nil {
 					t.Error(err)
 					return
@@ -141,7 +141,7 @@ func TestResultsAreSeparate(t *testing.T) {
 		{{Key: "e"}, {Key: "f"}, {Key: "g"}},
 		{{Key: "h"}},
 	}
-	results := s.Commit(context.Background(), time.Now(), groups)
+	results := s.Commit(context.Background(), groups)
 	for _, r := range results {
 		_ = append(r.Revisions, 0)
 	}
@@ -157,30 +157,28 @@ func TestResultsAreSeparate(t *testing.T) {
 	}
 }
 
-// TestCreateOverExpired proves that an expired record does not prevent a new
-// one under its key, that the new one continues its revisions, and that a live
-// record does prevent it.
+// TestReplaceExpired proves that a record that has expired is an obstacle to a
+// create, like any other, and that its revision replaces it, expiry included.
 //
 // Proves C2, C3, C4.
-func TestCreateOverExpired(t *testing.T) {
+func TestReplaceExpired(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
-	ctx, now := context.Background(), time.UnixMilli(1_800_000_000_000)
-	first := store.Write{Key: "k", Value: []byte("first"), Expires: now.Add(time.Second)}
+	commit := func(w store.Write) store.Result {
+		return s.Commit(t.Context(), []store.Group{{w}})[0]
+	}
+	first := commit(store.Write{Key: "k", Value: []byte("first"), Expires: time.Unix(1, 0)})
+	if first.Outcome != store.Applied {
+		t.Fatalf("%+v", first)
+	}
 	second := store.Write{Key: "k", Value: []byte("second")}
-	commit := func(now time.Time, w store.Write) store.Result {
-		return s.Commit(ctx, now, []store.Group{{w}})[0]
+	r := commit(second)
+	if r.Outcome != store.Conflict || string(r.Current[0].Value) != "first" || r.Current[0].Revision != first.Revisions[0] {
+		t.Fatalf("with base 0: %+v", r)
 	}
-	before := commit(now, first)
-	if before.Outcome != store.Applied {
-		t.Fatalf("%+v", before)
-	}
-	r := commit(now, second)
-	if r.Outcome != store.Conflict || string(r.Current[0].Value) != "first" {
-		t.Fatalf("over a live record: %+v", r)
-	}
-	r = commit(now.Add(time.Second), second)
-	if r.Outcome != store.Applied || r.Revisions[0] <= before.Revisions[0] {
-		t.Fatalf("over an expired record: %+v, it had %d", r, before.Revisions[0])
+	second.Base = first.Revisions[0]
+	r = commit(second)
+	if r.Outcome != store.Applied || r.Revisions[0] <= first.Revisions[0] {
+		t.Fatalf("with its revision: %+v, it had %d", r, first.Revisions[0])
 	}
 	if got := load(t, s, "k"); string(got.Value) != "second" || got.Revision != r.Revisions[0] || !got.Expires.IsZero() {
 		t.Errorf("%+v", got)
@@ -208,7 +206,7 @@ func TestBytesAreKept(t *testing.T) {
 			groups[i] = store.Group{{Key: key, Base: revisions[i], Value: content(i), Meta: content(i + 1)}}
 			reads[i] = store.Read{Key: key}
 		}
-		for i, r := range s.Commit(context.Background(), time.Now(), groups) {
+		for i, r := range s.Commit(context.Background(), groups) {
 			if r.Outcome != store.Applied {
 				t.Fatalf("%d: %v, %v", i, r.Outcome, r.Err)
 			}
@@ -220,7 +218,7 @@ func TestBytesAreKept(t *testing.T) {
 			clear(w.Value)
 			clear(w.Meta)
 		}
-		records, err := s.Load(context.Background(), time.Now(), reads)
+		records, err := s.Load(context.Background(), reads)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -276,7 +274,7 @@ func TestCloseAmidCalls(t *testing.T) {
 					return
 				}
 				base = r.Revisions[0]
-				if records, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: strconv.Itoa(g)}}); err == nil {
+				if records, err := s.Load(context.Background(), []store.Read{{Key: strconv.Itoa(g)}}); err == nil {
 					base = records[0].Revision
 				} else if !errors.Is(err, store.ErrClosed) {
 					t.Error(err)

@@ -15,8 +15,7 @@ import (
 // records that the transaction has read do not change.
 type tx struct {
 	conn *conn
-	now  time.Time
-	rows []row // of the current group, reused
+	had  []int64 // the revisions of the current group's records, 0 = there is none; reused
 
 	revisions []store.Revision // for the results of all groups, see revise
 
@@ -27,21 +26,6 @@ type tx struct {
 	// The first record that was changed, as it was before.
 	witness *store.Write
 	before  int64
-}
-
-// row holds the columns that decide about a write.
-type row struct {
-	revision int64 // 0 = there is no row
-	expires  int64 // in milliseconds
-	ends     bool  // whether it expires at all
-}
-
-// present returns the revision that counts at now: 0 once expired (C4).
-func (r row) present(now time.Time) int64 {
-	if r.ends && r.expires <= now.UnixMilli() {
-		return 0
-	}
-	return r.revision
 }
 
 // expiry returns the value of the expires column for a time.
@@ -60,22 +44,22 @@ func (t *tx) group(group store.Group, result *store.Result) error {
 			return err
 		}
 	}
-	t.rows = t.rows[:0]
+	t.had = t.had[:0]
 	hold := true
 	for i := range group {
-		r, err := t.look(group[i].Key)
+		revision, err := t.conn.number(look, key(group[i].Key))
 		if err != nil {
 			return err
 		}
-		t.rows = append(t.rows, r)
-		hold = hold && t.holds(&group[i], r)
+		t.had = append(t.had, revision)
+		hold = hold && uint64(revision) == uint64(group[i].Base)
 	}
 	if !hold {
 		return t.conflict(group, result)
 	}
 	revisions := t.revise(len(group))
 	for i := range group {
-		revision, err := t.apply(&group[i], t.rows[i])
+		revision, err := t.apply(&group[i], t.had[i])
 		if err != nil {
 			return err
 		}
@@ -86,8 +70,8 @@ func (t *tx) group(group store.Group, result *store.Result) error {
 }
 
 // single handles, in one statement, the form that most groups have: a new value
-// for a live record that keeps its expiry, or a record under a key that has no
-// row. If the group has another form, it reports false and has changed nothing.
+// for a record that keeps its expiry, or a record under a key that has no row.
+// If the group has another form, it reports false and has changed nothing.
 func (t *tx) single(w *store.Write, result *store.Result) (bool, error) {
 	if w.Op != store.Put {
 		return false, nil
@@ -101,9 +85,6 @@ func (t *tx) single(w *store.Write, result *store.Result) (bool, error) {
 		revision = t.floor + 1
 		n, err = t.insert(w, revision)
 	} else {
-		if !w.Expires.IsZero() && w.Expires.UnixMilli() <= t.now.UnixMilli() {
-			return false, nil
-		}
 		revision = int64(w.Base) + 1
 		n, err = t.conn.exec(replace, integer(int64(w.Version)), blob(w.Meta), blob(w.Value), key(w.Key), integer(int64(w.Base)), expiry(w.Expires))
 	}
@@ -133,26 +114,9 @@ func (t *tx) revise(n int) []store.Revision {
 	return t.revisions[from : from+n : from+n]
 }
 
-func (t *tx) look(k string) (row, error) {
-	var r row
-	rows := t.conn.query(look, key(k))
-	if rows.next() {
-		r = row{revision: rows.integer(0), expires: rows.integer(1), ends: !rows.null(1)}
-	}
-	return r, rows.close()
-}
-
-// holds reports whether the condition of a write holds.
-func (t *tx) holds(w *store.Write, r row) bool {
-	if w.Op == store.Delete && w.Base != 0 {
-		return uint64(r.revision) == uint64(w.Base) // also once expired
-	}
-	return uint64(r.present(t.now)) == uint64(w.Base)
-}
-
 // apply makes the change of a write whose condition holds and returns the
-// revision for its result.
-func (t *tx) apply(w *store.Write, r row) (int64, error) {
+// revision for its result. had is that of the record that there is.
+func (t *tx) apply(w *store.Write, had int64) (int64, error) {
 	var n int64
 	var err error
 	revision := int64(0)
@@ -160,12 +124,12 @@ func (t *tx) apply(w *store.Write, r row) (int64, error) {
 	case w.Op == store.Check || w.Op == store.Delete && w.Base == 0:
 		return int64(w.Base), nil
 	case w.Op == store.Delete:
-		if err := t.raiseFloor(r.revision); err != nil {
+		if err := t.raiseFloor(had); err != nil {
 			return 0, err
 		}
 		n, err = t.conn.exec(remove, key(w.Key))
-	case r.revision != 0:
-		revision = r.revision + 1
+	case had != 0:
+		revision = had + 1
 		n, err = t.conn.exec(update, integer(revision), expiry(w.Expires), integer(int64(w.Version)), blob(w.Meta), blob(w.Value), key(w.Key))
 	default:
 		if err := t.loadFloor(); err != nil {
@@ -177,7 +141,7 @@ func (t *tx) apply(w *store.Write, r row) (int64, error) {
 	if err == nil && n != 1 {
 		err = errors.New("sqlitestore: a write changed no record although its condition held")
 	}
-	t.changed(w, r.revision)
+	t.changed(w, had)
 	return revision, err
 }
 
@@ -192,7 +156,7 @@ func (t *tx) changed(w *store.Write, before int64) {
 func (t *tx) conflict(group store.Group, result *store.Result) error {
 	current := make([]store.Record, len(group))
 	for i := range group {
-		if err := t.conn.record(&current[i], group[i].Key, 0, t.now); err != nil {
+		if err := t.conn.record(&current[i], group[i].Key, 0); err != nil {
 			return err
 		}
 	}
@@ -281,13 +245,12 @@ func (b *batch) overwrite(t *tx) (err error) {
 	if err != nil {
 		return err
 	}
-	again := tx{conn: b.conn, now: t.now}
-	r, err := again.look(t.witness.Key)
+	revision, err := b.conn.number(look, key(t.witness.Key))
 	if err != nil {
 		return err
 	}
-	if r.revision != t.before {
-		return fmt.Errorf("expected revision %d, found %d", t.before, r.revision)
+	if revision != t.before {
+		return fmt.Errorf("expected revision %d, found %d", t.before, revision)
 	}
 	if _, err := b.conn.exec(settle); err != nil {
 		return err

@@ -3,7 +3,6 @@ package sqlitestore
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -17,7 +16,7 @@ import (
 // space, or of memory for one of them, the groups are first tried again one by
 // one, so that only those fail that do not fit. Groups are [store.Unknown] only
 // if a sync fails and the database cannot be written afterwards either.
-func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	results := make([]store.Result, len(groups))
 	if err := s.begin(); err != nil {
 		reject(results, err)
@@ -41,7 +40,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	if !s.started {
 		c = s.markStart(ctx, c)
 	}
-	b := batch{store: s, ctx: ctx, now: now, groups: groups, results: results, conn: c}
+	b := batch{store: s, ctx: ctx, groups: groups, results: results, conn: c}
 	b.commit(valid)
 	s.writer.put(b.conn)
 	if err := s.place.check(); err != nil {
@@ -89,7 +88,6 @@ func doubt(results []store.Result, err error) {
 type batch struct {
 	store   *Store
 	ctx     context.Context
-	now     time.Time
 	groups  []store.Group
 	results []store.Result
 	conn    *conn // nil after it failed, until it is needed again
@@ -137,7 +135,7 @@ func (b *batch) transaction(places []int) error {
 		b.abandon()
 		return err
 	}
-	t := tx{conn: b.conn, now: b.now, revisions: make([]store.Revision, 0, len(places))}
+	t := tx{conn: b.conn, revisions: make([]store.Revision, 0, len(places))}
 	for _, i := range places {
 		if err := t.group(b.groups[i], &b.results[i]); err != nil {
 			b.abandon()

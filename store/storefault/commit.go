@@ -3,7 +3,6 @@ package storefault
 import (
 	"context"
 	"slices"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -11,7 +10,7 @@ import (
 // Commit implements store.Store. Rules match each group separately. A fault
 // that decides an outcome decides it for the groups that it matches; a fault
 // that waits or hangs delays the whole call.
-func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	call := Call{Op: Commit, Groups: groups}
 	for _, g := range groups {
 		call.Keys = append(call.Keys, keysOf(g)...)
@@ -40,7 +39,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	var pass []store.Group
 	var place []int // of each group in pass
 	for i, g := range groups {
-		res, stopped := s.stop(ctx, now, call.N, g, faults[i])
+		res, stopped := s.stop(ctx, call.N, g, faults[i])
 		if stopped {
 			results[i] = res
 			continue
@@ -49,7 +48,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 	}
 	if len(pass) > 0 {
 		s.supersede(pass)
-		for j, res := range s.inner.Commit(ctx, now, pass) {
+		for j, res := range s.inner.Commit(ctx, pass) {
 			results[place[j]] = res
 		}
 	}
@@ -68,7 +67,7 @@ func (s *Store) Commit(ctx context.Context, now time.Time, groups []store.Group)
 
 // stop returns the answer for a group that a fault withholds from the wrapped
 // store, at least for now.
-func (s *Store) stop(ctx context.Context, now time.Time, n int, g store.Group, faults []Fault) (store.Result, bool) {
+func (s *Store) stop(ctx context.Context, n int, g store.Group, faults []Fault) (store.Result, bool) {
 	for _, f := range faults {
 		switch f.fate {
 		case failed:
@@ -76,7 +75,7 @@ func (s *Store) stop(ctx context.Context, now time.Time, n int, g store.Group, f
 		case dropped:
 			return store.Result{Outcome: store.Unknown, Err: f.err}, true
 		case late:
-			s.commitLate(context.WithoutCancel(ctx), now, Call{Op: Commit, N: n, Keys: keysOf(g), Groups: []store.Group{g}}, f.gate)
+			s.commitLate(context.WithoutCancel(ctx), Call{Op: Commit, N: n, Keys: keysOf(g), Groups: []store.Group{g}}, f.gate)
 			return store.Result{Outcome: store.Unknown, Err: f.err}, true
 		}
 	}
@@ -95,7 +94,7 @@ type lateGroup struct {
 // then, or when another group has superseded this one, or when the store is
 // closed; Close waits for it. It is started during a call, so underWay is not
 // zero.
-func (s *Store) commitLate(ctx context.Context, now time.Time, call Call, gate *Gate) {
+func (s *Store) commitLate(ctx context.Context, call Call, gate *Gate) {
 	ctx, stop := context.WithCancel(ctx)
 	l := &lateGroup{group: call.Groups[0], stop: stop, done: make(chan struct{})}
 	s.mu.Lock()
@@ -110,7 +109,7 @@ func (s *Store) commitLate(ctx context.Context, now time.Time, call Call, gate *
 		l.begun = passed && slices.Contains(s.late, l)
 		s.mu.Unlock()
 		if l.begun {
-			s.inner.Commit(context.WithoutCancel(ctx), now, call.Groups)
+			s.inner.Commit(context.WithoutCancel(ctx), call.Groups)
 		}
 		s.mu.Lock()
 		defer s.mu.Unlock()

@@ -3,7 +3,6 @@ package storefault_test
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -22,17 +21,17 @@ func Example() {
 		Fault: storefault.LoseAck(nil),
 	})
 
-	ctx, now := context.Background(), time.Now()
+	ctx := context.Background()
 	var base store.Revision
 	for n := range 3 {
 		w := store.Write{Key: "counter", Base: base, Value: fmt.Append(nil, n)}
-		res := s.Commit(ctx, now, []store.Group{{w}})[0]
+		res := s.Commit(ctx, []store.Group{{w}})[0]
 		fmt.Println(n, res.Outcome)
 		if res.Outcome == store.Applied {
 			base = res.Revisions[0]
 		}
 	}
-	recs, err := s.Load(ctx, now, []store.Read{{Key: "counter"}})
+	recs, err := s.Load(ctx, []store.Read{{Key: "counter"}})
 	if err != nil {
 		fmt.Println(err)
 		return

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -16,7 +15,7 @@ import (
 // commit makes a call in a separate goroutine.
 func commit(ctx context.Context, s store.Store, key string) <-chan store.Result {
 	done := make(chan store.Result, 1)
-	go func() { done <- s.Commit(ctx, now, []store.Group{put(key)})[0] }()
+	go func() { done <- s.Commit(ctx, []store.Group{put(key)})[0] }()
 	return done
 }
 
@@ -103,7 +102,7 @@ func TestLate(t *testing.T) {
 		g := storefault.NewGate()
 		s.Add(storefault.Rule{Op: storefault.Commit, Times: 2, Fault: storefault.Late(g, errTest)})
 		ctx, cancel := context.WithCancel(t.Context())
-		for i, res := range s.Commit(ctx, now, []store.Group{put("a"), put("b"), put("c")}) {
+		for i, res := range s.Commit(ctx, []store.Group{put("a"), put("b"), put("c")}) {
 			want := store.Unknown
 			if i == 2 {
 				want = store.Applied
@@ -113,7 +112,7 @@ func TestLate(t *testing.T) {
 			}
 		}
 		cancel()
-		b := s.Commit(t.Context(), now, []store.Group{put("b")})[0]
+		b := s.Commit(t.Context(), []store.Group{put("b")})[0]
 		if b.Outcome != store.Applied {
 			t.Fatalf("the second try: %v", b.Outcome)
 		}
@@ -140,12 +139,12 @@ func TestLateIsSuperseded(t *testing.T) {
 		s, inner := wrapped(t)
 		g := storefault.NewGate()
 		s.Add(storefault.Rule{Op: storefault.Commit, Times: 2, Fault: storefault.Late(g, errTest)})
-		s.Commit(t.Context(), now, []store.Group{put("a"), put("b")})
-		again := s.Commit(t.Context(), now, []store.Group{put("a"), {{Op: store.Check, Key: "b"}}})
+		s.Commit(t.Context(), []store.Group{put("a"), put("b")})
+		again := s.Commit(t.Context(), []store.Group{put("a"), {{Op: store.Check, Key: "b"}}})
 		if again[0].Outcome != store.Applied || again[1].Outcome != store.Applied {
 			t.Fatalf("once more, and a check: %v", again)
 		}
-		gone := s.Commit(t.Context(), now, []store.Group{{{Op: store.Delete, Key: "a", Base: again[0].Revisions[0]}}})
+		gone := s.Commit(t.Context(), []store.Group{{{Op: store.Delete, Key: "a", Base: again[0].Revisions[0]}}})
 		if gone[0].Outcome != store.Applied {
 			t.Fatalf("the deletion: %v", gone)
 		}
@@ -173,7 +172,7 @@ func TestCloseEndsWaits(t *testing.T) {
 	s.Add(storefault.Rule{Op: storefault.Commit, Key: "hang", Fault: storefault.Hang()})
 	want := map[string]store.Outcome{"before": store.Rejected, "after": store.Unknown, "hang": store.Unknown}
 	dones := map[string]<-chan store.Result{}
-	s.Commit(t.Context(), now, []store.Group{put("late")})
+	s.Commit(t.Context(), []store.Group{put("late")})
 	if _, err := late.Arrived(t.Context()); err != nil {
 		t.Fatal(err)
 	}
@@ -186,7 +185,7 @@ func TestCloseEndsWaits(t *testing.T) {
 		}
 	}
 	for s.Count(storefault.Commit) < 4 { // the one that hangs may not have begun
-		if _, err := s.Load(t.Context(), now, nil); err != nil {
+		if _, err := s.Load(t.Context(), nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -212,7 +211,7 @@ type stubborn struct {
 	release chan struct{}
 }
 
-func (s stubborn) Commit(context.Context, time.Time, []store.Group) []store.Result {
+func (s stubborn) Commit(context.Context, []store.Group) []store.Result {
 	<-s.release
 	return []store.Result{{Outcome: store.Applied, Revisions: []store.Revision{1}}}
 }
@@ -254,7 +253,7 @@ func TestCloseFaults(t *testing.T) {
 	if _, err := g.Arrived(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if res := s.Commit(t.Context(), now, []store.Group{put("a")})[0]; res.Outcome != store.Applied {
+	if res := s.Commit(t.Context(), []store.Group{put("a")})[0]; res.Outcome != store.Applied {
 		t.Errorf("a call before Close has passed the gate: %v", res.Outcome)
 	}
 	g.Open()
@@ -264,7 +263,7 @@ func TestCloseFaults(t *testing.T) {
 	if err := s.Close(); !errors.Is(err, errTest) {
 		t.Errorf("Close again: %v, want the same error", err)
 	}
-	if _, err := inner.Load(t.Context(), now, nil); !errors.Is(err, store.ErrClosed) {
+	if _, err := inner.Load(t.Context(), nil); !errors.Is(err, store.ErrClosed) {
 		t.Errorf("the wrapped store: %v, want it closed", err)
 	}
 }

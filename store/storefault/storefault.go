@@ -152,12 +152,12 @@ func (s *Store) begin(call *Call) error {
 }
 
 // Load implements store.Store.
-func (s *Store) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	call := Call{Op: Load, Keys: make([]string, len(reads))}
 	for i, r := range reads {
 		call.Keys[i] = r.Key
 	}
-	return read(ctx, s, call, func() ([]store.Record, error) { return s.inner.Load(ctx, now, reads) }, corruptAll)
+	return read(ctx, s, call, func() ([]store.Record, error) { return s.inner.Load(ctx, reads) }, corruptAll)
 }
 
 // Expired implements store.Store.

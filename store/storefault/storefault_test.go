@@ -57,7 +57,7 @@ func put(key string) store.Group {
 
 func revision(t *testing.T, s store.Store, key string) store.Revision {
 	t.Helper()
-	recs, err := s.Load(context.Background(), now, []store.Read{{Key: key}})
+	recs, err := s.Load(context.Background(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatalf("Load: %v", err)
 	}
@@ -83,7 +83,7 @@ func TestCommitOutcomes(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, inner := wrapped(t)
 			s.Add(storefault.Rule{Op: storefault.Commit, Key: "b", Fault: c.fault})
-			results := s.Commit(t.Context(), now, []store.Group{put("a"), put("b"), put("c")})
+			results := s.Commit(t.Context(), []store.Group{put("a"), put("b"), put("c")})
 			if results[1].Outcome != c.outcome || !errors.Is(results[1].Err, c.err) {
 				t.Errorf("matching group: %v (%v), want %v (%v)", results[1].Outcome, results[1].Err, c.outcome, c.err)
 			}
@@ -110,7 +110,7 @@ func TestReadsFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s, _ := wrapped(t)
 			s.Add(storefault.Rule{Match: func(c storefault.Call) bool { return c.Op != storefault.Close }, Fault: fault})
-			if _, err := s.Load(t.Context(), now, nil); !errors.Is(err, errTest) {
+			if _, err := s.Load(t.Context(), nil); !errors.Is(err, errTest) {
 				t.Errorf("Load: %v", err)
 			}
 			if _, err := s.Expired(t.Context(), now, 1); !errors.Is(err, errTest) {
@@ -127,7 +127,7 @@ func TestSkipAndTimes(t *testing.T) {
 	s, _ := wrapped(t)
 	rule := s.Add(storefault.Rule{Op: storefault.Load, Key: "b", Skip: 1, Times: 2, Fault: storefault.Fail(errTest)})
 	load := func(key string) error {
-		_, err := s.Load(t.Context(), now, []store.Read{{Key: "x"}, {Key: key}})
+		_, err := s.Load(t.Context(), []store.Read{{Key: "x"}, {Key: key}})
 		return err
 	}
 	for i, want := range []error{nil, errTest, errTest, nil} {
@@ -151,14 +151,14 @@ func TestMatchAndRemove(t *testing.T) {
 	})
 	every := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(nil)})
 	for i, key := range []string{"a", "b", "c", "d"} {
-		res := s.Commit(t.Context(), now, []store.Group{put(key)})[0]
+		res := s.Commit(t.Context(), []store.Group{put(key)})[0]
 		if rejected := res.Outcome == store.Rejected; rejected != (i == 2) {
 			t.Errorf("commit %d: %v", i+1, res.Outcome)
 		}
 	}
 	every.Remove()
 	every.Remove()
-	if _, err := s.Load(t.Context(), now, nil); err != nil {
+	if _, err := s.Load(t.Context(), nil); err != nil {
 		t.Errorf("Load after Remove: %v", err)
 	}
 	if third.Hits() != 1 || every.Hits() != 0 {
@@ -177,16 +177,16 @@ func TestHookAndCount(t *testing.T) {
 	}})
 	s.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Fail(nil)})
 	ctx := t.Context()
-	s.Commit(ctx, now, []store.Group{put("a"), append(put("b"), put("c")...)})
-	_, loaded := s.Load(ctx, now, []store.Read{{Key: "a"}, {Key: "b"}})
-	_, loadedNone := s.Load(ctx, now, nil)
+	s.Commit(ctx, []store.Group{put("a"), append(put("b"), put("c")...)})
+	_, loaded := s.Load(ctx, []store.Read{{Key: "a"}, {Key: "b"}})
+	_, loadedNone := s.Load(ctx, nil)
 	_, expired := s.Expired(ctx, now, 1)
 	_, listed := s.List(ctx, now, "prefix", "", 1)
 	if err := errors.Join(loaded, loadedNone, expired, listed, s.Close()); err != nil {
 		t.Fatal(err)
 	}
 	// After Close nothing is counted, nor does any rule apply.
-	if res := s.Commit(ctx, now, []store.Group{put("a")})[0]; res.Outcome != store.Rejected || !errors.Is(res.Err, store.ErrClosed) {
+	if res := s.Commit(ctx, []store.Group{put("a")})[0]; res.Outcome != store.Rejected || !errors.Is(res.Err, store.ErrClosed) {
 		t.Errorf("Commit after Close: %v (%v), want rejected", res.Outcome, res.Err)
 	}
 	want := []storefault.Call{
@@ -238,18 +238,18 @@ func TestFeatures(t *testing.T) {
 func TestCorrupt(t *testing.T) {
 	s, inner := wrapped(t)
 	rule := s.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Corrupt(func(r *store.Record) { r.Value[0] = '?' })})
-	s.Commit(t.Context(), now, []store.Group{put("a")})
+	s.Commit(t.Context(), []store.Group{put("a")})
 	for _, c := range []struct {
 		s    store.Store
 		want string
 	}{{s, "?alue of a"}, {inner, "value of a"}} {
-		recs, err := c.s.Load(t.Context(), now, []store.Read{{Key: "a"}, {Key: "absent"}})
+		recs, err := c.s.Load(t.Context(), []store.Read{{Key: "a"}, {Key: "absent"}})
 		if err != nil || string(recs[0].Value) != c.want || recs[1].Revision != 0 {
 			t.Errorf("Load = %q, %v; want %q", recs[0].Value, err, c.want)
 		}
 	}
 	rule.Remove()
-	if recs, _ := s.Load(t.Context(), now, []store.Read{{Key: "a"}}); string(recs[0].Value) != "value of a" {
+	if recs, _ := s.Load(t.Context(), []store.Read{{Key: "a"}}); string(recs[0].Value) != "value of a" {
 		t.Errorf("Load after Remove = %q", recs[0].Value)
 	}
 }
@@ -274,7 +274,7 @@ func TestDelay(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), c.timeout)
 				defer cancel()
 				start := time.Now()
-				res := s.Commit(ctx, now, []store.Group{put("a")})[0]
+				res := s.Commit(ctx, []store.Group{put("a")})[0]
 				if res.Outcome != c.outcome || time.Since(start) != c.took {
 					t.Errorf("%v after %v, want %v after %v", res.Outcome, time.Since(start), c.outcome, c.took)
 				}
@@ -303,7 +303,7 @@ func TestHang(t *testing.T) {
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				start := time.Now()
-				for i, res := range s.Commit(ctx, now, []store.Group{put("a"), put("b")}) {
+				for i, res := range s.Commit(ctx, []store.Group{put("a"), put("b")}) {
 					if res.Outcome != store.Unknown || !errors.Is(res.Err, context.DeadlineExceeded) {
 						t.Errorf("group %d: %v (%v), want unknown", i, res.Outcome, res.Err)
 					}
@@ -314,7 +314,7 @@ func TestHang(t *testing.T) {
 				if there := revision(t, inner, "a") != 0; there != c.there {
 					t.Errorf("record is there: %v, want %v", there, c.there)
 				}
-				if _, err := s.Load(ctx, now, nil); !errors.Is(err, context.DeadlineExceeded) {
+				if _, err := s.Load(ctx, nil); !errors.Is(err, context.DeadlineExceeded) {
 					t.Errorf("Load: %v", err)
 				}
 			})

@@ -17,7 +17,7 @@ var moreBreakages = []breakage{
 	{"lists are unsorted", editList(func(keys []string) []string { slices.Reverse(keys); return keys }), []string{"List order and paging"}},
 	{"a page starts with the key named", func(b *broken) {
 		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
-			recs, err := b.Store.Load(ctx, now, []store.Read{{Key: after}})
+			recs, err := b.Store.Load(ctx, []store.Read{{Key: after}})
 			keys, _ := b.Store.(store.Lister).List(ctx, now, prefix, after, limit)
 			if after != "" && recs[0].Revision != 0 {
 				keys = append([]string{after}, keys...)
@@ -51,7 +51,7 @@ var moreBreakages = []breakage{
 		b.list = func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 			keys, err := b.Store.(store.Lister).List(ctx, time.Time{}, prefix, after, limit)
 			return slices.DeleteFunc(keys, func(k string) bool {
-				recs, _ := b.Store.Load(ctx, now, []store.Read{{Key: k}})
+				recs, _ := b.Store.Load(ctx, []store.Read{{Key: k}})
 				return recs[0].Revision == 0
 			}), err
 		}

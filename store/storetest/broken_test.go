@@ -47,8 +47,8 @@ func editKeys(edit func(string) string) func(*broken) {
 	return func(b *broken) {
 		editWrites(func(w *store.Write) { w.Key = edit(w.Key) })(b)
 		commit := b.commit
-		b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-			results := commit(ctx, now, groups)
+		b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
+			results := commit(ctx, groups)
 			for i := range results {
 				for j := range results[i].Current {
 					results[i].Current[j].Key = groups[i][j].Key
@@ -56,12 +56,12 @@ func editKeys(edit func(string) string) func(*broken) {
 			}
 			return results
 		}
-		b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+		b.load = func(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 			edited := slices.Clone(reads)
 			for i := range edited {
 				edited[i].Key = edit(edited[i].Key)
 			}
-			recs, err := b.Store.Load(ctx, now, edited)
+			recs, err := b.Store.Load(ctx, edited)
 			for i := range recs {
 				recs[i].Key = reads[i].Key
 			}
@@ -83,8 +83,8 @@ func editList(edit func([]string) []string) func(*broken) {
 func lag(b *broken) {
 	var mu sync.Mutex
 	last := map[string]store.Record{}
-	b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-		recs, err := b.Store.Load(ctx, now, reads)
+	b.load = func(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+		recs, err := b.Store.Load(ctx, reads)
 		mu.Lock()
 		defer mu.Unlock()
 		for i := range recs {
@@ -101,16 +101,16 @@ func lag(b *broken) {
 // ignoreBase gives every write the base that makes it succeed.
 func ignoreBase(b *broken) {
 	var mu sync.Mutex
-	b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-		recs, err := b.Store.Load(ctx, now, reads)
+	b.load = func(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+		recs, err := b.Store.Load(ctx, reads)
 		runtime.Gosched() // lets others in between a read and the write that follows
 		return recs, err
 	}
-	b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
 		mu.Lock()
 		defer mu.Unlock()
-		return b.Store.Commit(ctx, now, cloneGroups(groups, func(w *store.Write) {
-			if recs, err := b.Store.Load(ctx, now, []store.Read{{Key: w.Key}}); err == nil {
+		return b.Store.Commit(ctx, cloneGroups(groups, func(w *store.Write) {
+			if recs, err := b.Store.Load(ctx, []store.Read{{Key: w.Key}}); err == nil {
 				w.Base = recs[0].Revision
 			}
 		}))
@@ -119,12 +119,12 @@ func ignoreBase(b *broken) {
 
 // writeAsItGoes makes each write of a group by itself, until one fails.
 func writeAsItGoes(b *broken) {
-	b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
 		results := make([]store.Result, len(groups))
 		for i, g := range groups {
 			res := store.Result{Outcome: store.Applied}
 			for j := range g {
-				one := b.Store.Commit(ctx, now, []store.Group{g[j : j+1]})[0]
+				one := b.Store.Commit(ctx, []store.Group{g[j : j+1]})[0]
 				runtime.Gosched()
 				if one.Outcome != store.Applied {
 					res = store.Result{Outcome: one.Outcome, Err: one.Err, Current: absent(g)}
@@ -138,12 +138,24 @@ func writeAsItGoes(b *broken) {
 	}
 }
 
-// reuseBuffer returns values that share one buffer.
+// atHome breaks a store that has groups at one home only.
+func atHome(how func(*broken)) func(*broken) {
+	return func(b *broken) {
+		how(b)
+		b.features = func() store.Features {
+			f := b.Store.Features()
+			f.Groups, f.GroupsAtHome = false, true
+			return f
+		}
+	}
+}
+
+// reuseBuffer hands out values that lie in one buffer.
 func reuseBuffer(b *broken) {
 	var mu sync.Mutex
 	buf := make([]byte, 0, 1<<10)
-	b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-		recs, err := b.Store.Load(ctx, now, reads)
+	b.load = func(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+		recs, err := b.Store.Load(ctx, reads)
 		mu.Lock()
 		defer mu.Unlock()
 		buf = buf[:0]
@@ -183,14 +195,14 @@ func (r *restart) show(key string, rev store.Revision) store.Revision {
 }
 
 func (r *restart) apply(b *broken, atDeletion bool) {
-	b.load = func(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+	b.load = func(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		inner := slices.Clone(reads)
 		for i := range inner {
 			inner[i].Have = 0
 		}
-		recs, err := b.Store.Load(ctx, now, inner)
+		recs, err := b.Store.Load(ctx, inner)
 		for i := range recs {
 			recs[i].Revision = r.show(recs[i].Key, recs[i].Revision)
 			if recs[i].Revision == reads[i].Have {
@@ -199,7 +211,7 @@ func (r *restart) apply(b *broken, atDeletion bool) {
 		}
 		return recs, err
 	}
-	b.commit = func(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+	b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
 		r.mu.Lock()
 		defer r.mu.Unlock()
 		inner := cloneGroups(groups, func(w *store.Write) {
@@ -207,7 +219,7 @@ func (r *restart) apply(b *broken, atDeletion bool) {
 				w.Base += r.offset[w.Key]
 			}
 		})
-		results := b.Store.Commit(ctx, now, inner)
+		results := b.Store.Commit(ctx, inner)
 		for i, g := range inner {
 			for j := range results[i].Current {
 				results[i].Current[j].Revision = r.show(g[j].Key, results[i].Current[j].Revision)

@@ -20,7 +20,7 @@ var cancelRules = []rule{
 				e.cancelledCommit(ctx, i)
 			}
 			rev := e.put1("key", 0, "value")
-			recs, err := e.store.Load(ctx, e.now, []store.Read{{Key: "key"}})
+			recs, err := e.store.Load(ctx, []store.Read{{Key: "key"}})
 			if err == nil && (len(recs) != 1 || recs[0].Revision != rev) {
 				e.t.Errorf("Load with a cancelled context returned something wrong instead of an error: %+v", recs)
 			}
@@ -71,7 +71,7 @@ var cancelRules = []rule{
 			r := e.rand(0)
 			for range 50 {
 				ctx, cancel := context.WithTimeout(e.ctx, time.Duration(r.IntN(200))*time.Microsecond)
-				_, _ = e.store.Load(ctx, e.now, []store.Read{{Key: "a"}, {Key: "b"}})
+				_, _ = e.store.Load(ctx, []store.Read{{Key: "a"}, {Key: "b"}})
 				_, _ = e.store.Expired(ctx, e.now, 10)
 				cancel()
 				e.put1("key", e.load("key").Revision, "x")
@@ -105,7 +105,7 @@ func (e *env) cancelledCommit(ctx context.Context, i int) {
 	if !e.f.Groups {
 		groups = []store.Group{{put(a, 0, "x")}, {put(b, 0, "x")}}
 	}
-	results := e.store.Commit(ctx, e.now, groups)
+	results := e.store.Commit(ctx, groups)
 	if err := wellFormed(groups, results); err != nil {
 		e.t.Fatalf("%v", err)
 	}

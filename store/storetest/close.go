@@ -54,7 +54,7 @@ func checkClosed(e *env) {
 	if err := e.store.Close(); err != nil {
 		e.t.Fatalf("Close: %v", err)
 	}
-	if _, err := e.store.Load(e.ctx, e.now, []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrClosed) {
+	if _, err := e.store.Load(e.ctx, []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrClosed) {
 		e.t.Errorf("Load after Close: %v, want ErrClosed", err)
 	}
 	if _, err := e.store.Expired(e.ctx, e.now, 10); e.f.Expire && !errors.Is(err, store.ErrClosed) {
@@ -88,7 +88,7 @@ func checkCloseUnderWay(e *env) {
 			defer warmed()
 			var rev store.Revision
 			for n := 1; time.Now().Before(deadline); n++ {
-				res := e.store.Commit(e.ctx, e.now, []store.Group{{put(fmt.Sprint("key", i), rev, fmt.Sprint(n))}})[0]
+				res := e.store.Commit(e.ctx, []store.Group{{put(fmt.Sprint("key", i), rev, fmt.Sprint(n))}})[0]
 				switch {
 				case res.Outcome == store.Applied:
 					rev, applied[i], unsure[i] = res.Revisions[0], n, n
@@ -113,7 +113,7 @@ func checkCloseUnderWay(e *env) {
 	for range readers {
 		done.Go(func() {
 			for time.Now().Before(deadline) {
-				if _, err := e.store.Load(e.ctx, e.now, []store.Read{{Key: "key0"}}); errors.Is(err, store.ErrClosed) {
+				if _, err := e.store.Load(e.ctx, []store.Read{{Key: "key0"}}); errors.Is(err, store.ErrClosed) {
 					return
 				}
 			}
@@ -145,7 +145,7 @@ func checkGoroutines(e *env) {
 		for i := range 4 {
 			wg.Go(func() {
 				for j := range 5 {
-					e.store.Commit(e.ctx, e.now, []store.Group{{put(fmt.Sprintf("key %d %d", i, j), 0, "x")}})
+					e.store.Commit(e.ctx, []store.Group{{put(fmt.Sprintf("key %d %d", i, j), 0, "x")}})
 				}
 			})
 		}

@@ -38,6 +38,13 @@ var durabilityRules = []rule{
 		check: checkReopenRevisions,
 	},
 	{
+		name: "C3 grows across lost writes",
+		why: "When a failover or an older copy has taken back writes that were applied, other processes still hold their revisions. " +
+			"If one is given again to another record, they hear that their copy is the latest, and their writes replace what they never saw.",
+		needs: needs{rewind: true},
+		check: checkLostWrites,
+	},
+	{
 		name:  "C5 groups survive reopening",
 		why:   "When the store is opened again, every group is stored completely or not at all.",
 		needs: needs{durable: true, groups: true},
@@ -65,7 +72,7 @@ func checkReopen(e *env) {
 	}
 	gone := e.put1("gone", 0, "x")
 	e.apply(del("gone", gone))
-	expired := expiring("expired", 0, "x", e.now.Add(time.Second))
+	expired := expiring("expired", 0, "x", e.past()[0])
 	expiredRev := e.apply(expired)[0]
 	for range 2 {
 		e.reopen()
@@ -78,19 +85,18 @@ func checkReopen(e *env) {
 		e.wantAbsent("gone")
 		e.wantRecord(expired, expiredRev)
 	}
-	e.advance(time.Second)
+	e.apply(del("expired", expiredRev))
 	e.reopen()
 	e.wantAbsent("expired")
-	e.apply(del("expired", expiredRev))
 }
 
 func checkReopenRevisions(e *env) {
 	highest := map[string]store.Revision{}
 	for range 5 {
-		// One key lives on, one is deleted, one expires, and one is written and
+		// One key lives on, one is there and has expired, and one is written and
 		// deleted last, so that no remaining record has its revision.
 		lives := e.put1("lives", e.load("lives").Revision, "x")
-		expires := e.apply(expiring("expires", 0, "x", e.now.Add(time.Second)))[0]
+		expires := e.apply(expiring("expires", e.load("expires").Revision, "x", e.past()[0]))[0]
 		deleted := e.put1("deleted", 0, "x")
 		for range 3 {
 			deleted = e.put1("deleted", deleted, "x")
@@ -102,10 +108,36 @@ func checkReopenRevisions(e *env) {
 			}
 			highest[key] = rev
 		}
-		e.advance(2 * time.Second)
 		e.reopen()
 	}
 	again := e.put1("deleted", 0, "again")
 	e.conflict(put("deleted", highest["deleted"], "stale"))
 	e.wantValue("deleted", again, "again")
+}
+
+// checkLostWrites writes what a restored copy does not have, and looks whether
+// the revisions of these writes come back with something else.
+func checkLostWrites(e *env) {
+	kept := e.put1("kept", 0, "kept")
+	e.reopenAfter(e.place.save)
+	lost := e.put1("kept", kept, "lost")
+	lost = e.put1("kept", lost, "lost too")
+	created := e.put1("new", 0, "x")
+	deleted := e.put1("deleted", 0, "x")
+	e.apply(del("deleted", deleted))
+	e.reopenAfter(e.place.restore)
+
+	rec := e.loadAll(store.Read{Key: "kept", Have: lost})[0]
+	if rec.Revision == lost || string(rec.Value) != "kept" {
+		e.t.Fatalf("Load with the revision of a lost write: %s, value %s", recordText(rec), bytesText(rec.Value))
+	}
+	e.conflict(put("kept", lost, "stale"))
+	if again := e.put1("kept", rec.Revision, "again"); again <= lost {
+		e.t.Errorf("put at revision %d, and the lost writes went up to %d", again, lost)
+	}
+	for key, rev := range map[string]store.Revision{"new": created, "deleted": deleted} {
+		if again := e.put1(key, 0, "again"); again <= rev {
+			e.t.Errorf("%q is created at revision %d, and the lost writes had %d", key, again, rev)
+		}
+	}
 }

@@ -22,6 +22,7 @@ type env struct {
 	seeded bool // whether the seed was used
 	open   func() store.Store
 	shared bool
+	place  place
 	// store is the handle in use; shared rules open others beside it.
 	store   store.Store
 	f       store.Features
@@ -35,8 +36,9 @@ func newEnv(t tb, seed uint64, open func() store.Store, shared bool) *env {
 		t:      t,
 		ctx:    ctx,
 		cancel: cancel,
-		// Near the present, and the same within the hour for every run.
-		now:    time.Now().Truncate(time.Hour),
+		// Near the present, and the same within the hour for every run. What
+		// expires after it has not expired by any clock.
+		now:    time.Now().Truncate(time.Hour).Add(2 * time.Hour),
 		seed:   seed,
 		open:   open,
 		shared: shared,
@@ -54,12 +56,16 @@ func (e *env) handle() store.Store {
 }
 
 // reopen closes the store and opens it again.
-func (e *env) reopen() {
+func (e *env) reopen() { e.reopenAfter(func() {}) }
+
+// reopenAfter closes the store, calls do, and opens the store again.
+func (e *env) reopenAfter(do func()) {
 	e.t.Helper()
 	if err := e.store.Close(); err != nil {
 		e.t.Fatalf("Close: %v", err)
 	}
 	e.handles = nil
+	do()
 	e.store = e.handle()
 }
 
@@ -113,7 +119,7 @@ func check(key string, base store.Revision) store.Write {
 // commit makes one call and checks the form of its results.
 func (e *env) commit(groups ...store.Group) []store.Result {
 	e.t.Helper()
-	results := e.store.Commit(e.ctx, e.now, groups)
+	results := e.store.Commit(e.ctx, groups)
 	if err := wellFormed(groups, results); err != nil {
 		e.t.Fatalf("%v", err)
 	}
@@ -168,7 +174,7 @@ func (e *env) rejected(res store.Result, target error, what string) {
 // loadAll makes one Load.
 func (e *env) loadAll(reads ...store.Read) []store.Record {
 	e.t.Helper()
-	recs, err := e.store.Load(e.ctx, e.now, reads)
+	recs, err := e.store.Load(e.ctx, reads)
 	if err != nil {
 		e.t.Fatalf("Load: %v", err)
 	}

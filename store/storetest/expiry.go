@@ -7,91 +7,88 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// grace is how far the clock of a call may be behind that of an earlier call,
-// for every store. Beyond that, a store that does not declare Expire may have
-// dropped records that it saw expired.
-const grace = 30 * time.Second
-
 var expiryRules = []rule{
 	{
-		name: "C4 expires at its time",
-		why:  "A record is present until the last moment before Expires and absent from Expires on, by the time of the call.",
+		name: "C4 expired records are read",
+		why: "The caller has the clock, so Load and a conflict return a record that has expired as it is. If a store hides it, " +
+			"the next create finds it in its way and never learns why.",
 		check: func(e *env) {
-			w := expiring("key", 0, "value", e.now.Add(time.Second))
-			rev := e.apply(w)[0]
-			e.advance(time.Second - time.Nanosecond)
-			e.wantRecord(w, rev)
-			e.apply(check("key", rev))
-			e.advance(time.Nanosecond)
-			e.wantAbsent("key")
-			rec := e.loadAll(store.Read{Key: "key", Have: rev})[0]
-			if rec.Revision != 0 {
-				e.t.Errorf("Load with the revision of an expired record: %s, want absent", recordText(rec))
-			}
-		},
-	},
-	{
-		name: "C4 absent for conditions",
-		why: "To every Put and Check an expired record is absent: a session that has ended is not brought back by a caller that " +
-			"still holds its revision.",
-		check: func(e *env) {
-			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
-			e.advance(time.Second)
-			e.conflict(put("key", rev, "back"))
-			e.conflict(check("key", rev))
-			e.apply(check("key", 0))
-			e.apply(del("key", 0))
-			again := e.put1("key", 0, "new")
-			e.wantValue("key", again, "new")
-		},
-	},
-	{
-		name:  "C4 absent for groups",
-		why:   "An expired record is absent for the conditions of a group, as for a single write.",
-		needs: needs{groups: true},
-		check: func(e *env) {
-			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
-			e.advance(time.Second)
-			e.conflict(put("other", 0, "x"), check("key", rev))
-			e.wantAbsent("key", "other")
-			revs := e.apply(put("other", 0, "other"), put("key", 0, "new"))
-			e.wantValue("other", revs[0], "other")
-			e.wantValue("key", revs[1], "new")
-		},
-	},
-	{
-		name: "C4 time goes backwards",
-		why: "Only the time of the call counts: a call with an earlier time, from a node whose clock is behind, " +
-			"finds the record that a call with a later time found expired.",
-		check: func(e *env) {
-			w := expiring("key", 0, "value", e.now.Add(10*time.Second))
-			rev := e.apply(w)[0]
-			step := grace
-			if e.f.Expire {
-				step = 1000 * time.Hour
-			}
-			for range 3 {
-				e.advance(step)
-				e.wantAbsent("key")
-				e.apply(check("key", 0))
-				e.advance(-step)
-				e.wantRecord(w, rev)
-				e.apply(check("key", rev))
-			}
-			e.put1("key", rev, "next")
-		},
-	},
-	{
-		name: "C4 the clock of the store plays no part",
-		why:  "A store that expires records by its own clock loses those of an application whose clock differs.",
-		check: func(e *env) {
-			for _, year := range []int{2001, 2100} {
-				e.now = time.Date(year, 2, 3, 4, 5, 6, 0, time.UTC)
-				w := expiring("key", e.load("key").Revision, "value", e.now.Add(time.Second))
+			for _, at := range e.past() {
+				w := expiring("key", e.load("key").Revision, "value", at)
 				rev := e.apply(w)[0]
 				e.wantRecord(w, rev)
-				e.advance(time.Second)
+				held := e.loadAll(store.Read{Key: "key", Have: rev})[0]
+				if held.Revision != rev || len(held.Value) != 0 {
+					e.t.Errorf("Load with the revision that the store has: %s, want that revision and no value", recordText(held))
+				}
+				if err := sameRecord(e.conflict(put("key", 0, "x")).Current[0], w, rev); err != nil {
+					e.t.Errorf("conflict with %v", err)
+				}
+			}
+		},
+	},
+	{
+		name: "C4 expired records are replaced",
+		why: "A condition is about the revision alone: an expired record is replaced, checked and deleted by its revision, and " +
+			"base 0 means that there is no record at all.",
+		check: func(e *env) {
+			for _, at := range e.past() {
+				rev := e.apply(expiring("key", 0, "old", at))[0]
+				for _, w := range []store.Write{
+					put("key", 0, "x"), check("key", 0), del("key", 0), put("key", rev+1, "x"), check("key", rev+1), del("key", rev+1),
+				} {
+					e.conflict(w)
+				}
+				e.apply(check("key", rev))
+				again := e.apply(expiring("key", rev, "again", at))[0]
+				rev = e.put1("key", again, "new")
+				e.wantValue("key", rev, "new")
+				rev = e.apply(expiring("key", rev, "old", at))[0]
+				e.apply(del("key", rev))
+				e.conflict(del("key", rev))
 				e.wantAbsent("key")
+			}
+		},
+	},
+	{
+		name:  "C4 expired records in groups",
+		why:   "What an expired record means to a single write it means to a group.",
+		needs: needs{groups: true},
+		check: func(e *env) {
+			at := e.past()[0]
+			rev := e.apply(expiring("key", 0, "old", at))[0]
+			e.conflict(put("other", 0, "x"), check("key", 0))
+			e.conflict(del("key", rev), check("other", 1))
+			e.wantAbsent("other")
+			revs := e.apply(put("other", 0, "other"), put("key", rev, "new"))
+			e.wantValue("other", revs[0], "other")
+			e.wantValue("key", revs[1], "new")
+			rev = e.apply(expiring("key", revs[1], "old", at))[0]
+			e.apply(del("key", rev), put("third", 0, "third"))
+			e.conflict(del("key", rev), put("fourth", 0, "fourth"))
+			e.wantAbsent("key", "fourth")
+		},
+	},
+	{
+		name:  "C4 expired records are deleted once",
+		why:   "Of many callers that delete an expired record at once exactly one is answered Applied: it runs what follows expiry.",
+		check: checkDeletedOnce,
+	},
+	{
+		name:  "C4 expired records stay",
+		why:   "A record stays until somebody replaces or deletes it: a state whose time is over may still have to be told to a hook.",
+		needs: needs{expire: true},
+		check: func(e *env) {
+			w := expiring("key", 0, "value", time.Now().Add(-24*time.Hour))
+			rev := e.apply(w)[0]
+			for range 3 {
+				e.advance(1000 * time.Hour)
+				e.wantExpired(map[string]store.Revision{"key": rev})
+				if e.f.List {
+					e.list("", "", 10)
+				}
+				e.put1("other", e.load("other").Revision, "x")
+				e.wantRecord(w, rev)
 			}
 		},
 	},
@@ -100,89 +97,57 @@ var expiryRules = []rule{
 		why:  "Expires is kept to the millisecond and truncated, the same in every store, and is returned as it is kept.",
 		check: func(e *env) {
 			w := expiring("key", 0, "value", e.now.Add(5*time.Millisecond+900*time.Microsecond))
-			rev := e.apply(w)[0]
-			e.wantRecord(w, rev)
-			e.advance(5*time.Millisecond - time.Nanosecond)
-			e.wantRecord(w, rev)
-			e.advance(time.Nanosecond)
-			e.wantAbsent("key")
+			e.wantRecord(w, e.apply(w)[0])
 		},
 	},
 	{
-		name: "C4 born expired",
-		why: "Expires may be in the past, even at the epoch of Unix time, which is not the zero time: the Put is applied and " +
-			"the record absent.",
+		name: "C4 long ago",
+		why:  "Expires may lie in the past, even at the epoch of Unix time, which is not the zero time and does not mean never.",
 		check: func(e *env) {
-			for _, at := range []time.Time{e.now, e.now.Add(-time.Hour), time.Unix(0, 0), time.Unix(-1, 0)} {
-				e.apply(expiring("key", 0, "value", at))
-				e.wantAbsent("key")
+			for _, at := range []time.Time{time.Now().Add(-time.Hour), time.Unix(0, 0), time.Unix(-1, 0)} {
+				key := at.UTC().String()
+				w := expiring(key, 0, "value", at)
+				rev := e.apply(w)[0]
+				if rec := e.load(key); e.f.Expire || rec.Revision != 0 { // a store without Expire may have dropped it
+					if err := sameRecord(rec, w, rev); err != nil {
+						e.t.Errorf("Load: %v", err)
+					}
+				}
 			}
 		},
 	},
 	{
 		name: "C4 other time zone",
-		why:  "Times are compared as instants, whatever their location.",
+		why:  "Times are kept as instants, whatever their location.",
 		check: func(e *env) {
-			east := time.FixedZone("east", 14*3600)
-			w := expiring("key", 0, "value", e.now.Add(time.Second).In(east))
-			rev := e.apply(w)[0]
-			e.now = e.now.UTC()
-			e.wantRecord(w, rev)
-			e.now = e.now.Add(time.Second).In(time.FixedZone("west", -11*3600))
-			e.wantAbsent("key")
-		},
-	},
-	{
-		name:  "C4 claim",
-		why:   "A Delete that names the revision of an expired record removes it; so exactly one caller runs the work that follows expiry.",
-		check: checkClaim,
-	},
-	{
-		name:  "C4 claimed once",
-		why:   "Of many callers that claim an expired record at once, exactly one gets Applied.",
-		check: checkClaimedOnce,
-	},
-	{
-		name:  "C4 claim in a group",
-		why:   "A claim is a write like others: a group with it is applied whole or not at all.",
-		needs: needs{groups: true},
-		check: func(e *env) {
-			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
-			e.advance(time.Second)
-			e.conflict(del("key", rev), check("other", 1))
-			revs := e.apply(del("key", rev), put("other", 0, "value"))
-			e.wantValue("other", revs[1], "value")
-			e.conflict(del("key", rev), put("third", 0, "value"))
-			e.wantAbsent("third")
+			w := expiring("key", 0, "value", e.now.Add(time.Second).In(time.FixedZone("east", 14*3600)))
+			e.wantRecord(w, e.apply(w)[0])
 		},
 	},
 }
 
-func checkClaim(e *env) {
-	rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
-	e.advance(time.Second)
-	e.conflict(del("key", rev+1))
-	e.apply(del("key", rev))
-	e.conflict(del("key", rev))
-	e.advance(-time.Second) // it is gone, not merely expired
-	e.wantAbsent("key")
-	again := e.put1("key", 0, "new")
-	e.conflict(del("key", rev))
-	e.wantValue("key", again, "new")
+// past returns times at which a record that the store must still have may have
+// expired: a store without Expire may drop what expired more than a minute ago.
+func (e *env) past() []time.Time {
+	now := time.Now()
+	times := []time.Time{now.Add(-10 * time.Second)}
+	if e.f.Expire {
+		times = append(times, now.Add(-time.Hour), time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
+	}
+	return times
 }
 
-func checkClaimedOnce(e *env) {
-	const rounds, claimers = 10, 8
+func checkDeletedOnce(e *env) {
+	const rounds, callers = 10, 8
 	for range rounds {
-		rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
-		e.advance(time.Second)
-		results := make([]store.Result, claimers)
+		rev := e.apply(expiring("key", 0, "old", e.past()[0]))[0]
+		results := make([]store.Result, callers)
 		var wg sync.WaitGroup
 		start := make(chan struct{})
 		for i := range results {
 			wg.Go(func() {
 				<-start
-				results[i] = e.store.Commit(e.ctx, e.now, []store.Group{{del("key", rev)}})[0]
+				results[i] = e.store.Commit(e.ctx, []store.Group{{del("key", rev)}})[0]
 			})
 		}
 		close(start)
@@ -194,11 +159,11 @@ func checkClaimedOnce(e *env) {
 				applied++
 			case store.Conflict:
 			default:
-				e.t.Errorf("claim: %s, want applied or conflict", resultText(res))
+				e.t.Errorf("delete: %s, want applied or conflict", resultText(res))
 			}
 		}
 		if applied != 1 {
-			e.t.Fatalf("%d of %d claims were applied, want exactly 1", applied, claimers)
+			e.t.Fatalf("%d of %d deletes were applied, want exactly 1", applied, callers)
 		}
 	}
 }
@@ -212,13 +177,13 @@ var expiredRules = []rule{
 	},
 	{
 		name:  "C4 Expired honours the limit",
-		why:   "A sweep takes a limited number of records at a time; after it has claimed them, Expired returns the rest, until none is left.",
+		why:   "A sweep takes a bounded number at a time; deleting what it got makes room for the rest, until nothing is left.",
 		needs: needs{expire: true},
 		check: checkExpiredLimit,
 	},
 	{
 		name:  "C4 Expired changes nothing",
-		why:   "A record that Expired returns stays in the store until it is claimed, so that a crash in between loses nothing.",
+		why:   "What Expired returns stays in the store until it is deleted, so that a crash between the two loses nothing.",
 		needs: needs{expire: true},
 		check: func(e *env) {
 			rev := e.apply(expiring("key", 0, "old", e.now.Add(time.Second)))[0]
@@ -232,6 +197,26 @@ var expiredRules = []rule{
 			if recs := e.expired(10); len(recs) != 0 {
 				e.t.Errorf("Expired returned %s after its deletion", recordText(recs[0]))
 			}
+		},
+	},
+	{
+		name: "C4 Expired by the time of the call",
+		why: "Only the time of the call counts, and it may go backwards: a node whose clock is behind must not be told to end " +
+			"what lives by its clock.",
+		needs: needs{expire: true},
+		check: func(e *env) {
+			start := e.now
+			for _, year := range []int{2001, 2100} {
+				e.now = time.Date(year, 2, 3, 4, 5, 6, 0, time.UTC)
+				rev := e.apply(expiring("key", e.load("key").Revision, "value", e.now.Add(time.Second)))[0]
+				e.wantExpired(nil)
+				e.advance(time.Second - time.Nanosecond)
+				e.wantExpired(nil)
+				e.advance(time.Minute + time.Second)
+				e.wantExpired(map[string]store.Revision{"key": rev})
+			}
+			e.now = start
+			e.wantExpired(nil)
 		},
 	},
 	{
@@ -250,7 +235,7 @@ var expiredRules = []rule{
 			e.wantExpired(map[string]store.Revision{"sooner": sooner})
 			e.now = start.Add(2 * time.Hour)
 			e.wantExpired(map[string]store.Revision{"sooner": sooner, "later": later})
-			again := e.apply(expiring("sooner", 0, "x", start.Add(3*time.Hour)))[0]
+			again := e.apply(expiring("sooner", sooner, "x", start.Add(3*time.Hour)))[0]
 			e.wantExpired(map[string]store.Revision{"later": later})
 			e.now = start.Add(4 * time.Hour)
 			e.wantExpired(map[string]store.Revision{"sooner": again, "later": later})

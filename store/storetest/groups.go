@@ -62,6 +62,21 @@ var groupRules = []rule{
 			e.wantAbsent("a", "b")
 		},
 	},
+	{
+		name: "C2 group at home",
+		why: "A store that declares GroupsAtHome applies a group at one home whole or not at all, and refuses one over several homes: " +
+			"a store of many places is built on that.",
+		needs: needs{groupsAtHome: true},
+		check: func(e *env) {
+			const session, state, user = "stay/session/s", "session/cart/s", "stay/user/ann"
+			revs := e.apply(put(session, 0, "session"), put(state, 0, "state"), check("guest/cart/s.1", 0))
+			e.conflict(put(state, revs[1], "x"), put(session, revs[0]+1, "x"))
+			e.wantValue(session, revs[0], "session")
+			e.wantValue(state, revs[1], "state")
+			e.rejected(e.one(put(user, 0, "x"), check(session, revs[0])), nil, "a group over two homes")
+			e.wantAbsent(user)
+		},
+	},
 }
 
 // checkGroupAtomic puts every kind of failing write at every place among writes

@@ -53,7 +53,7 @@ func randomChange(e *env, s store.Store, r *rand.Rand, keys []string, history ma
 	for i, k := range r.Perm(len(keys))[:len(reads)] {
 		reads[i].Key = keys[k]
 	}
-	recs, err := s.Load(e.ctx, e.now, reads)
+	recs, err := s.Load(e.ctx, reads)
 	if err != nil {
 		return fmt.Errorf("Load: %w", err)
 	}
@@ -72,7 +72,7 @@ func randomChange(e *env, s store.Store, r *rand.Rand, keys []string, history ma
 			groups = append(groups, store.Group{w})
 		}
 	}
-	results := s.Commit(e.ctx, e.now, groups)
+	results := s.Commit(e.ctx, groups)
 	if err := wellFormed(groups, results); err != nil {
 		return err
 	}

@@ -74,7 +74,7 @@ var listRules = []rule{
 			e.advance(-time.Nanosecond)
 			e.wantList("", []string{"a", "c"})
 			e.advance(time.Hour)
-			e.put1("c", 0, "x")
+			e.put1("c", e.load("c").Revision, "x")
 			e.wantList("", []string{"a", "c"})
 		},
 	},

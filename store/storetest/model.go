@@ -28,9 +28,8 @@ type model struct {
 	e       *env
 	r       *rand.Rand
 	keys    []string
-	records map[string]*store.Record // also expired ones
+	records map[string]*store.Record
 	given   map[string][]store.Revision
-	latest  time.Time // of all calls
 	trace   []string
 }
 
@@ -42,7 +41,6 @@ func checkModel(e *env) {
 			r:       e.rand(uint64(run)),
 			records: map[string]*store.Record{},
 			given:   map[string][]store.Revision{},
-			latest:  e.now,
 		}
 		for i := range 6 {
 			m.keys = append(m.keys, fmt.Sprintf("run%d\x00\xff%d", run, i))
@@ -82,24 +80,15 @@ func (m *model) step() error {
 }
 
 // tick moves the time, mostly forwards and often to the exact moment at which a
-// record expires. A store without Expire may drop what it saw expired some time
-// ago, so for such a store time never goes back by more than the grace.
+// record expires.
 func (m *model) tick() {
 	if rec := m.records[m.key()]; rec != nil && rec.Expires.After(m.e.now) && m.r.IntN(2) == 0 {
 		m.e.now = rec.Expires
 	} else if m.r.IntN(4) > 0 {
 		m.e.advance(time.Duration(m.r.IntN(20_000)) * time.Millisecond)
-	} else if back := time.Duration(m.r.IntN(30_000)) * time.Millisecond; m.e.f.Expire || m.latest.Sub(m.e.now)+back < grace {
-		m.e.advance(-back)
+	} else {
+		m.e.advance(-time.Duration(m.r.IntN(30_000)) * time.Millisecond)
 	}
-	m.latest = later(m.latest, m.e.now)
-}
-
-func later(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }
 
 // highest returns the last revision that a key was given.
@@ -111,9 +100,9 @@ func (m *model) highest(key string) store.Revision {
 	return given[len(given)-1]
 }
 
-// present returns the record that is present at the time of the call.
-func (m *model) present(key string) store.Record {
-	if rec := m.records[key]; rec != nil && !rec.Expired(m.e.now) {
+// record returns the record of a key.
+func (m *model) record(key string) store.Record {
+	if rec := m.records[key]; rec != nil {
 		return *rec
 	}
 	return store.Record{Key: key}
@@ -134,12 +123,8 @@ func (m *model) revision(key string) store.Revision {
 		if old := m.given[key]; len(old) > 0 {
 			return old[m.r.IntN(len(old))]
 		}
-	case 3:
-		if rec := m.records[key]; rec != nil { // maybe expired
-			return rec.Revision
-		}
 	}
-	return m.present(key).Revision
+	return m.record(key).Revision
 }
 
 func (m *model) load() error {
@@ -155,7 +140,7 @@ func (m *model) load() error {
 	}
 	m.call("load %d", len(reads))
 	for i, got := range m.e.loadAll(reads...) {
-		want := m.present(reads[i].Key)
+		want := m.record(reads[i].Key)
 		if want.Revision == reads[i].Have {
 			want = store.Record{Key: want.Key, Revision: want.Revision}
 		}
@@ -225,26 +210,21 @@ func (m *model) commit() error {
 // model.
 func (m *model) apply(g store.Group, bad bool, res store.Result) error {
 	want := store.Applied
-	unsure := false // whether an expired record that the store may drop is claimed
 	for _, w := range g {
-		present := m.present(w.Key).Revision
-		if rec := m.records[w.Key]; rec != nil && w.Op == store.Delete && w.Base == rec.Revision {
-			unsure = unsure || !m.e.f.Expire && rec.Expired(m.latest)
-		} else if w.Base != present {
+		if w.Base != m.record(w.Key).Revision {
 			want = store.Conflict
 		}
 	}
 	if bad {
 		want = store.Rejected
 	}
-	dropped := unsure && want == store.Applied && res.Outcome == store.Conflict
-	if res.Outcome != want && !dropped {
+	if res.Outcome != want {
 		return fmt.Errorf("%s, want %s", resultText(res), want)
 	}
 	if res.Outcome == store.Conflict {
 		for i, w := range g {
-			if present := m.present(w.Key); w.Base != present.Revision && w.Op != store.Delete {
-				if err := equalRecords(res.Current[i], present); err != nil {
+			if rec := m.record(w.Key); w.Base != rec.Revision {
+				if err := equalRecords(res.Current[i], rec); err != nil {
 					return fmt.Errorf("conflict: %w", err)
 				}
 			}
@@ -274,7 +254,6 @@ func (m *model) apply(g store.Group, bad bool, res store.Result) error {
 func (m *model) expired() error {
 	if m.r.IntN(2) == 0 {
 		m.e.advance(time.Duration(m.r.IntN(120)) * time.Second) // otherwise all would expire in the last minute
-		m.latest = later(m.latest, m.e.now)
 	}
 	m.call("expired")
 	found := map[string]bool{}
@@ -304,7 +283,7 @@ func (m *model) list() error {
 	m.call("list after %q, limit %d", bound, limit)
 	var want []string
 	for _, key := range m.keys {
-		if key > bound && m.present(key).Revision != 0 {
+		if rec := m.record(key); key > bound && rec.Revision != 0 && !rec.Expired(m.e.now) {
 			want = append(want, key)
 		}
 	}

@@ -32,7 +32,7 @@ var raceRules = []rule{
 				var wg sync.WaitGroup
 				for j := range results {
 					wg.Go(func() {
-						results[j] = e.store.Commit(e.ctx, e.now, []store.Group{{put(key, 0, fmt.Sprint(j))}})[0]
+						results[j] = e.store.Commit(e.ctx, []store.Group{{put(key, 0, fmt.Sprint(j))}})[0]
 					})
 				}
 				wg.Wait()
@@ -86,7 +86,7 @@ func checkIncrements(e *env, stores ...store.Store) {
 // increment adds one to the number under a key. After a conflict it goes on
 // from the record that the conflict returns, without another Load.
 func increment(e *env, s store.Store, key string) error {
-	recs, err := s.Load(e.ctx, e.now, []store.Read{{Key: key}})
+	recs, err := s.Load(e.ctx, []store.Read{{Key: key}})
 	if err != nil {
 		return fmt.Errorf("Load: %w", err)
 	}
@@ -96,7 +96,7 @@ func increment(e *env, s store.Store, key string) error {
 		if err != nil {
 			return err
 		}
-		res := s.Commit(e.ctx, e.now, []store.Group{{put(key, rec.Revision, strconv.Itoa(n+1))}})[0]
+		res := s.Commit(e.ctx, []store.Group{{put(key, rec.Revision, strconv.Itoa(n+1))}})[0]
 		switch {
 		case res.Outcome == store.Applied:
 			return nil
@@ -153,7 +153,7 @@ func checkTransfers(e *env, stores ...store.Store) {
 // transfer tries once to move one unit; false means that another goroutine was
 // faster.
 func transfer(e *env, s store.Store, from, to string) (bool, error) {
-	recs, err := s.Load(e.ctx, e.now, []store.Read{{Key: from}, {Key: to}})
+	recs, err := s.Load(e.ctx, []store.Read{{Key: from}, {Key: to}})
 	if err != nil {
 		return false, fmt.Errorf("Load: %w", err)
 	}
@@ -165,7 +165,7 @@ func transfer(e *env, s store.Store, from, to string) (bool, error) {
 		}
 		writes = append(writes, put(recs[i].Key, recs[i].Revision, strconv.Itoa(n+change)))
 	}
-	res := s.Commit(e.ctx, e.now, []store.Group{writes})[0]
+	res := s.Commit(e.ctx, []store.Group{writes})[0]
 	switch res.Outcome {
 	case store.Applied:
 		return true, nil

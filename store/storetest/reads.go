@@ -94,6 +94,7 @@ var readRules = []rule{
 	{
 		name:  "C1 linearizable",
 		why:   "A Load that begins after a write was answered as applied sees it, from whatever goroutine it comes.",
+		needs: needs{noStaleReads: true},
 		check: checkReadsFollowWrites,
 	},
 }
@@ -133,7 +134,7 @@ func checkReadsFollowWrites(e *env) {
 			var err error
 			var newest store.Revision
 			for rev := range acked[i] {
-				recs, loadErr := e.store.Load(e.ctx, e.now, []store.Read{{Key: "key"}})
+				recs, loadErr := e.store.Load(e.ctx, []store.Read{{Key: "key"}})
 				switch {
 				case err != nil:
 				case loadErr != nil:
@@ -151,7 +152,7 @@ func checkReadsFollowWrites(e *env) {
 	}
 	var rev store.Revision
 	for i := range rounds {
-		res := e.store.Commit(e.ctx, e.now, []store.Group{{put("key", rev, fmt.Sprint(i))}})[0]
+		res := e.store.Commit(e.ctx, []store.Group{{put("key", rev, fmt.Sprint(i))}})[0]
 		if res.Outcome != store.Applied {
 			e.t.Errorf("write %d: %s, want applied", i, resultText(res))
 			break

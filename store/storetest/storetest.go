@@ -51,6 +51,15 @@ type Harness struct {
 	// Shared does the same for handles that may be open at the same time; nil
 	// if the store has no such mode.
 	Shared func(t *testing.T) (open func(t *testing.T) store.Store)
+	// Remote does the same as New for a store that reaches its server only by
+	// dial; nil if it has no server. The suite uses it to hold up what the store
+	// has sent, and to let it arrive later.
+	Remote func(t *testing.T, dial Dialer) (open func(t *testing.T) store.Store)
+	// Rewind does the same as New for a place that may lose what was applied
+	// while programs go on, by a failover or when an older copy is restored; nil
+	// if it cannot. save keeps a copy of the place, and restore puts it back. No
+	// store is open then.
+	Rewind func(t *testing.T) (open func(t *testing.T) store.Store, save, restore func())
 }
 
 // Run checks every rule, each in a subtest with a separate place.
@@ -68,12 +77,8 @@ func Run(t *testing.T, h Harness) {
 			continue
 		}
 		t.Run(name, func(t *testing.T) {
-			place := h.New
-			if r.needs.shared {
-				place = h.Shared
-			}
-			open := place(t)
-			r.run(t, seed, func() store.Store { return open(t) })
+			p := r.place(t, h)
+			r.run(t, seed, p, func() store.Store { return p.open(t) })
 		})
 	}
 }
@@ -124,8 +129,9 @@ type rule struct {
 // needs says which stores a rule concerns.
 type needs struct {
 	groups, expire, list, durable, maxValue bool
-	noGroups, noExpire                      bool
-	shared                                  bool
+	groupsAtHome                            bool // and not groups
+	noGroups, noExpire, noStaleReads        bool
+	shared, remote, rewind                  bool
 }
 
 // missing names the feature that the rule needs and the store lacks, "" if
@@ -134,6 +140,8 @@ func (n needs) missing(f store.Features, h Harness) string {
 	switch {
 	case n.groups && !f.Groups:
 		return "no Groups"
+	case n.groupsAtHome && (f.Groups || !f.GroupsAtHome):
+		return "no GroupsAtHome without Groups"
 	case n.expire && !f.Expire:
 		return "no Expire"
 	case n.list && !f.List:
@@ -146,19 +154,52 @@ func (n needs) missing(f store.Features, h Harness) string {
 		return "has Groups"
 	case n.noExpire && f.Expire:
 		return "has Expire"
+	case n.noStaleReads && f.StaleReads > 0:
+		return "has StaleReads"
 	case n.shared && h.Shared == nil:
 		return "no Shared in the Harness"
+	case n.remote && h.Remote == nil:
+		return "no Remote in the Harness"
+	case n.rewind && h.Rewind == nil:
+		return "no Rewind in the Harness"
 	}
 	return ""
 }
 
+// A place is where a store is opened, and what a rule can do to it.
+type place struct {
+	open          func(*testing.T) store.Store
+	network       *network // in front of it; nil unless the rule needs it
+	save, restore func()   // nil unless the rule needs them
+}
+
+// place makes the place that the rule needs.
+func (r rule) place(t *testing.T, h Harness) (p place) {
+	switch {
+	case r.needs.remote:
+		p.network = &network{}
+		p.open = h.Remote(t, p.network.dial)
+	case r.needs.rewind:
+		p.open, p.save, p.restore = h.Rewind(t)
+	case r.needs.shared:
+		p.open = h.Shared(t)
+	default:
+		p.open = h.New(t)
+	}
+	return p
+}
+
 // run checks the rule on a separate place.
-func (r rule) run(t tb, seed uint64, open func() store.Store) {
+func (r rule) run(t tb, seed uint64, p place, open func() store.Store) {
 	t.Helper()
 	e := newEnv(t, seed, open, r.needs.shared)
+	e.place = p
 	// Deferred, because a failed check ends the goroutine.
 	defer func() {
 		e.closeAll()
+		if p.network != nil {
+			p.network.close()
+		}
 		if t.Failed() {
 			t.Logf("%s: %s", r.name, r.why)
 			if e.seeded {
@@ -173,7 +214,7 @@ func rules() []rule {
 	var all []rule
 	for _, rs := range [][]rule{
 		readRules, writeRules, groupRules, badWriteRules, revisionRules, expiryRules, expiredRules,
-		durabilityRules, listRules, byteRules, cancelRules, raceRules, modelRules, sharedRules, closeRules,
+		durabilityRules, listRules, byteRules, cancelRules, lateRules, raceRules, modelRules, sharedRules, closeRules,
 	} {
 		all = append(all, rs...)
 	}

@@ -1,5 +1,5 @@
 // Package frontends_test records what real front ends send, in a real browser,
-// and what Stay makes of it.
+// and how Stay reads it.
 package frontends_test
 
 import (
@@ -12,7 +12,7 @@ import (
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
-var update = flag.Bool("update", false, "write the table anew")
+var update = flag.Bool("update", false, "write the table again")
 
 // A request is one way to send something.
 type request struct {
@@ -63,8 +63,8 @@ func post(body, options string) string {
 	return `fetch("/bind", {method: "POST", body: ` + body + `, ` + options + `})`
 }
 
-// The table is what is recorded. Each row says what was sent and what the
-// program got of it.
+// The table is the recording. Each row has a request, and what the program got
+// from it.
 //
 // Proves B8.
 func TestWhatFrontEndsSend(t *testing.T) {

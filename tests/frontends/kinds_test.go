@@ -34,7 +34,7 @@ var kinds = []kind{
 		script("FormData of the form", fill+`; `+post(`new FormData(document.querySelector("#form"))`, ``)),
 		script("URLSearchParams", post(`new URLSearchParams({text: "t", number: 3, box: true})`, ``)),
 		script("JSON", post(`JSON.stringify({text: "t", number: 3, box: true, choices: ["a"], place: {city: "Bath"}, items: [{name: "cup", count: 2}]})`, `headers: {"Content-Type": "application/json"}`)),
-		script("JSON with a name that nobody knows", post(`JSON.stringify({text: "t", colour: "red"})`, `headers: {"Content-Type": "application/json"}`)),
+		script("JSON with an unknown name", post(`JSON.stringify({text: "t", colour: "red"})`, `headers: {"Content-Type": "application/json"}`)),
 		script("JSON with values that do not fit", post(`JSON.stringify({number: "3", date: "soon", box: "on"})`, `headers: {"Content-Type": "application/json"}`)),
 		script("JSON with a date of JavaScript", post(`JSON.stringify({date: new Date(Date.UTC(2026, 10, 28, 10, 30))})`, `headers: {"Content-Type": "application/json"}`)),
 		script("JSON without its type", post(`JSON.stringify({text: "t"})`, ``)),

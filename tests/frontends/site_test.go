@@ -31,7 +31,7 @@ var pageHTML string
 
 var page = template.Must(template.New("page").Parse(pageHTML))
 
-// Fields are what a program may want of a page.
+// Fields are the values that a program may want from a page.
 type Fields struct {
 	Text     string     `json:"text"`
 	Search   string     `json:"search"`
@@ -75,7 +75,7 @@ type Strict struct {
 	One    bool      `json:"one"`
 }
 
-// A site serves the pages and notes what it is sent.
+// A site serves the pages and notes the requests that it gets.
 type site struct {
 	t    *testing.T
 	url  string
@@ -140,7 +140,7 @@ func read[T any](r *http.Request) (T, error) {
 	return in, err
 }
 
-// note answers with what a function makes of a request, and notes both.
+// note answers with the result of a function for a request, and notes both.
 func (s *site) note(bind func(r *http.Request) (any, error)) http.Handler {
 	return web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		body, err := io.ReadAll(r.Body)
@@ -173,7 +173,7 @@ func (s *site) next(name string) string {
 
 var boundary = regexp.MustCompile(`----WebKitFormBoundary\w+`)
 
-// sent writes a request with what matters for its payload.
+// sent writes the parts of a request that matter for its payload.
 func sent(r *http.Request, body string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s %s\n", r.Method, r.URL)
@@ -198,11 +198,11 @@ func sent(r *http.Request, body string) string {
 	return b.String()
 }
 
-// disposition is how the header of each part begins; the table leaves it out.
+// disposition is the beginning of each part's header; the table leaves it out.
 const disposition = "Content-Disposition: form-data; "
 
-// got writes what a program gets: the fields that are not empty, or what its
-// user is told.
+// got writes what a program gets: the fields that are not empty, or the
+// messages for its user.
 func got(in any, err error) string {
 	if err != nil {
 		text := fmt.Sprintf("%d\n", web.Status(err))

@@ -120,6 +120,18 @@ var mutants = []mutant{
 		"if base.Revision == 0 {", "if true {", by("keys"),
 	},
 	{
+		"a record is shown after it has expired", "A15", "internal/engine/fetch.go",
+		"!rec.Expires.IsZero() && rec.Expired(e.cfg.Now())", "false", by("expiry"),
+	},
+	{
+		"a change overwrites an expired record that a hook must hear of", "A15", "internal/engine/load.go",
+		"v.overExpired() == 0", "true", by("expiry"),
+	},
+	{
+		"a change is stored although its state has expired while it ran", "A15", "internal/engine/commit.go",
+		"base.expires != 0 && base.expired(e.cfg.Now())", "false", by("expiry"),
+	},
+	{
 		"a state is shown after it has expired", "A15", "internal/engine/load.go",
 		"!v.expired(ref.Now) || ", "true || ", by("expiry"),
 	},
@@ -199,7 +211,7 @@ var mutants = []mutant{
 	},
 	{
 		"a deletion that is read counts as older than all else", "N1", "internal/engine/prefetch.go",
-		"(v.Revision == 0) != (now.Revision == 0)", "false", by("nodes"),
+		"(v.recordRevision() == 0) != (now.recordRevision() == 0)", "false", by("nodes"),
 	},
 	{
 		"a late answer brings an old record into memory", "N1", "internal/engine/companions.go",
@@ -280,7 +292,7 @@ var mutants = []mutant{
 	},
 	{
 		"a write on disk does not look at the revision", "C2", "store/sqlitestore/tx.go",
-		"return uint64(r.present(t.now)) == uint64(w.Base)", "return true", bySQLite,
+		"uint64(revision) == uint64(group[i].Base)", "true", bySQLite,
 	},
 	{
 		"commits are not synced to the disk", "C5", "store/sqlitestore/conn.go",

@@ -37,7 +37,7 @@ var checks = []check{
 // patience is how long an answer may take.
 const patience = 20 * time.Second
 
-// browser is a client with cookies of its own.
+// browser returns a client with its own cookies.
 type browser struct {
 	*trial
 	client *http.Client
@@ -91,9 +91,10 @@ func (b *browser) want(method, path string, status int, body string, header ...s
 	return a
 }
 
-// The cookie arrives with the first use, in handlers of package web and in those
-// of the router, with the headers that keep others from it. Later answers have no
-// cookie, and a handler that uses no session sends none of it.
+// The cookie arrives with the first use, in handlers of package web and in
+// those of the router, with the headers that keep it out of shared caches.
+// Later answers have no cookie, and a handler that uses no session sends
+// neither.
 func checkCookie(x *trial) {
 	for path, body := range map[string]string{"/": "0 ", "/own": "0"} {
 		b := x.browser()
@@ -116,9 +117,9 @@ func checkCookie(x *trial) {
 	}
 }
 
-// Each browser has a session of its own, however many use the router at a time,
-// and what they keep stays what it was when the router uses its memory again. A
-// login takes the state along and replaces the cookie.
+// Each browser has its own session, however many use the router at a time, and
+// their state stays as it was when the router reuses its memory. A login keeps
+// the state and replaces the cookie.
 func checkSessions(x *trial) {
 	var all sync.WaitGroup
 	for i := range 6 {
@@ -163,8 +164,8 @@ func checkSessions(x *trial) {
 	}
 }
 
-// The path's parameters reach the function of web.Update, decoded, and what it
-// keeps of them stays what it was.
+// The path's parameters reach the function of web.Update, decoded, and what the
+// function keeps of them does not change later.
 func checkPathValues(x *trial) {
 	a, b := x.browser(), x.browser()
 	a.want("POST", "/add/2", 200, "2 ")
@@ -177,8 +178,8 @@ func checkPathValues(x *trial) {
 }
 
 // Errors have the status and the text that package web gives them, with the
-// cookie: those of web.Update, and those that a handler of the router returns to
-// it. The router's own errors stay its own.
+// cookie: those of web.Update, and those that a handler of the router returns
+// to the router. The router's own errors stay as they are.
 func checkErrors(x *trial) {
 	for _, path := range []string{"/add/x", "/own/x"} {
 		b := x.browser()
@@ -208,9 +209,9 @@ func checkErrors(x *trial) {
 	}
 }
 
-// A stream sends each event as it is made, beside other requests of its session,
-// and its first use brings the cookie: that of a handler of net/http, and one in
-// the manner of the router.
+// A stream sends each event as it is made, beside other requests of its
+// session, and its first use brings the cookie. One stream is a handler of
+// net/http, the other is written for the router.
 func checkStreams(x *trial) {
 	for _, path := range []string{"/stream", "/own-stream"} {
 		x.checkStream(path)
@@ -255,7 +256,7 @@ func (x *trial) checkStream(path string) {
 }
 
 // A WebSocket changes the state of the session that a page began. Without a
-// session it can begin none, so it changes nothing.
+// session it cannot begin one, so it changes nothing.
 func checkSockets(x *trial) {
 	b := x.browser()
 	b.want("POST", "/own/5", 200, "5")
@@ -301,7 +302,8 @@ func (b *browser) exchange(conn *websocket.Conn) (string, error) {
 	return string(text), err
 }
 
-// A panic is answered with 500, tells the client nothing, and commits nothing.
+// A panic is answered with 500, reveals nothing to the client, and commits
+// nothing.
 func checkPanics(x *trial) {
 	b := x.browser()
 	b.want("POST", "/own/5", 200, "5")
@@ -314,7 +316,8 @@ func checkPanics(x *trial) {
 }
 
 // Requests of other origins that could change anything, or that begin a
-// WebSocket, are refused before a handler runs. Cookies of others do not count.
+// WebSocket, are refused before a handler runs. Cookies of other sites do not
+// count.
 func checkOrigins(x *trial) {
 	b := x.browser()
 	b.want("POST", "/own/5", 200, "5")
@@ -333,8 +336,8 @@ func checkOrigins(x *trial) {
 	checkPlanted(x)
 }
 
-// A second cookie of the same name has been planted by somebody, perhaps by another
-// site of the domain, so neither counts, and none is set.
+// If a second cookie of the same name comes, someone has planted it, perhaps
+// another site of the domain. So neither counts, and none is set.
 func checkPlanted(x *trial) {
 	cookies := make([]string, 2)
 	for i := range cookies {

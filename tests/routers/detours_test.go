@@ -15,8 +15,8 @@ import (
 	"github.com/stay-go/stay/web"
 )
 
-// The adaptor for middleware that fiber has returns before the next handler runs,
-// so a cookie of that handler could not be sent. The handler gets no session, and
+// Fiber's adaptor for middleware returns before the next handler runs, so a
+// cookie of that handler could not be sent. The handler gets no session, and
 // its change is refused.
 //
 // Proves B8, W2.

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
-// A way is one of serving the site with a router: of net/http, or of fasthttp.
+// A way is a way to serve the site with a router, of net/http or of fasthttp.
 type way struct {
 	name     string
 	standard func(*site.Site) http.Handler
@@ -113,8 +113,8 @@ func serveFast(t *testing.T, h fasthttp.RequestHandler, c *tls.Config) string {
 	return scheme + l.Addr().String()
 }
 
-// Each router serves the site in the way that docs/routers.md shows, and the table
-// there has what was checked. -update writes it.
+// Each router serves the site in the way that docs/routers.md shows, and the
+// table there has the results of the checks. -update writes it.
 //
 // Proves B8.
 func TestRouters(t *testing.T) {
@@ -140,7 +140,7 @@ func TestRouters(t *testing.T) {
 	}
 }
 
-// Over https the cookie is the one that only https may set.
+// Over https the cookie has the prefix that only https may set.
 //
 // Proves B2, B8.
 func TestRoutersOverTLS(t *testing.T) {

@@ -76,13 +76,18 @@ func TestCookiesNotIssuedAreNoCookies(t *testing.T) {
 	}
 	good.want("GET", "/", 200, "1")
 
-	// Of several the one that is valid counts; of several valid ones none does,
-	// and none is set.
+	// Of several the one that is valid counts, also if it comes twice; of the valid
+	// ones of several sessions none does, and none is set.
 	if a := raws(t, x, "/", "stay="+other.cookie+"; stay="+good.cookie); a.status != 200 || a.body != "1" || len(a.set) != 0 {
 		t.Errorf("beside a cookie of another: %v, want the good one's session", a)
 	}
-	if a := raws(t, x, "/", "stay="+good.cookie+"; stay="+good.cookie); a.status != 200 || a.body != "0" || len(a.set) != 0 {
-		t.Errorf("two that are valid: %v, want no session", a)
+	if a := raws(t, x, "/", "stay="+good.cookie+"; stay="+good.cookie); a.status != 200 || a.body != "1" || len(a.set) != 0 {
+		t.Errorf("twice: %v, want its session", a)
+	}
+	guest := x.browser()
+	guest.want("GET", "/", 200, "0")
+	if a := raws(t, x, "/", "stay="+good.cookie+"; stay="+guest.cookie); a.status != 200 || a.body != "0" || len(a.set) != 0 {
+		t.Errorf("of two sessions: %v, want no session", a)
 	}
 
 	// Expired: good for as long as it says, and no longer.

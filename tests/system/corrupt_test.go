@@ -19,7 +19,7 @@ import (
 // recordOf reads one record whole.
 func recordOf(t *testing.T, s store.Store, key string) store.Record {
 	t.Helper()
-	recs, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: key}})
+	recs, err := s.Load(context.Background(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func TestUndecodableRecordsStayAndHurtNobodyElse(t *testing.T) {
 			w := store.Write{Key: key, Base: good.Revision, Value: good.Value, Meta: good.Meta, Version: good.Version, Expires: good.Expires}
 			bad := w
 			tc.damage(&bad)
-			if res := db.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
+			if res := db.Commit(t.Context(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
 			damaged := recordOf(t, db, key)
@@ -112,7 +112,7 @@ func TestUndecodableRecordsStayAndHurtNobodyElse(t *testing.T) {
 			mu.Unlock()
 
 			w.Base = now.Revision
-			if res := db.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+			if res := db.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
 			b.want("GET", read, 200, "1")
@@ -248,7 +248,7 @@ func changeBehind(t *testing.T, s store.Store, key string) {
 	t.Helper()
 	rec := recordOf(t, s, key)
 	w := store.Write{Key: key, Base: rec.Revision, Value: rec.Value, Version: rec.Version, Expires: rec.Expires}
-	if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+	if res := s.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0])
 	}
 }

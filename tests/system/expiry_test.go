@@ -63,7 +63,7 @@ func TestSessionsSlideCoarsely(t *testing.T) {
 			b.want("POST", "/click", 200, "1")
 			key := sessionRows + b.id()
 			revision := func() store.Revision {
-				recs, err := s.Load(t.Context(), now.now(), []store.Read{{Key: key}})
+				recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 				if err != nil {
 					t.Fatal(err)
 				}

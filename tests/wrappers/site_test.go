@@ -1,5 +1,6 @@
-// Package wrappers_test puts web.Sessions among the middleware that Go programs
-// have around it and inside of it, and writes the table of docs/routers.md.
+// Package wrappers_test checks web.Sessions together with middleware that Go
+// programs have around it and inside of it, and writes the table of
+// docs/routers.md.
 package wrappers_test
 
 import (
@@ -42,7 +43,7 @@ type site struct {
 	state *stay.State[counter]
 	log   *lines
 	mux   *http.ServeMux
-	next  chan struct{} // tells the stream that an event has arrived
+	next  chan struct{} // signals to the stream that an event has arrived
 }
 
 // lines is what an App logs at the default level.
@@ -77,8 +78,7 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
-// routes serves each kind of handler in each way that it can end, below
-// /{kind}/{end}.
+// routes serves each kind of handler with each way to end, below /{kind}/{end}.
 func (s *site) routes() {
 	finish := func(w http.ResponseWriter, r *http.Request, c *counter) error {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
@@ -152,8 +152,8 @@ func serve(t *testing.T, h http.Handler) string {
 	return srv.URL
 }
 
-// browser returns a client with cookies of its own. A new connection for each
-// request keeps it from sending one again that was cut off.
+// browser returns a client with its own cookies. It makes a new connection for
+// each request, so it does not repeat a request that was cut off.
 func browser(t *testing.T) *http.Client {
 	t.Helper()
 	jar, err := cookiejar.New(nil)
@@ -166,7 +166,7 @@ func browser(t *testing.T) *http.Client {
 }
 
 // An answer is a response that has been read, and decompressed if its header
-// says that it has to be.
+// says so.
 type answer struct {
 	status int
 	header http.Header

@@ -21,7 +21,7 @@ import (
 )
 
 // upgrades are the ways from a request to a WebSocket, by library. sent says
-// that the answer carries what is in w.Header(): then the cookie arrives. Each
+// that the answer has the headers of w.Header(): then the cookie arrives. Each
 // returns when the connection was closed.
 var upgrades = []struct {
 	name    string
@@ -78,8 +78,8 @@ func dial(t *testing.T, c *http.Client, address string) http.Header {
 	return res.Header
 }
 
-// The first use of a session in a handler that goes over to WebSocket: with each
-// library the cookie arrives, or the log says how to mend that. A use afterwards
+// The first use of a session in a handler that switches to WebSocket: with each
+// library the cookie arrives, or the log says how to fix that. A use afterwards
 // is refused and stores nothing, and a known session can be used at any time.
 //
 // Proves W2.
@@ -200,8 +200,8 @@ func TestReverseProxyInside(t *testing.T) {
 	}
 }
 
-// Datastar's SDK answers with events in buffered handlers, where they come in one
-// piece when the change is durable, and streams in plain ones.
+// Datastar's SDK works in buffered handlers, whose events are sent together
+// when the change is durable, and streams from plain handlers.
 //
 // Proves W2, W5.
 func TestDatastar(t *testing.T) {

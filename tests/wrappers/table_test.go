@@ -15,10 +15,10 @@ const (
 	end   = "<!-- /wrappers -->\n"
 )
 
-// What stands before and behind the table.
+// The text before and after the table.
 const (
 	intro = "Written by `make wrappers`, from what the tests in `tests/wrappers` find. \"Outside\" is in front of `web.Sessions`, \"inside\" is between it and the\n" +
-		"handlers. Everywhere the session's cookie comes with the first use, errors arrive whole with their status, and what \"no\" says is no different\n" +
+		"handlers. Everywhere the session's cookie comes with the first use, errors arrive whole with their status, and a \"no\" is the same\n" +
 		"without `web.Sessions`. A panic in the function of `web.Update` is always a 500.\n\n"
 	outro = "\nA WebSocket may be the first use of a session if its answer carries the header of the `ResponseWriter`. `coder/websocket` sends that. Pass it to\n" +
 		"`gorilla/websocket`, `upgrader.Upgrade(w, r, w.Header())`, and to `gobwas/ws`, `ws.HTTPUpgrader{Header: w.Header()}`. Without it the cookie is lost, and the\n" +

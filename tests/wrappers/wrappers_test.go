@@ -21,11 +21,11 @@ import (
 	"go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp"
 )
 
-// A wrapper is a middleware of others.
+// A wrapper is a middleware of another project.
 type wrapper struct {
 	name string
 	wrap func(t *testing.T, next http.Handler) http.Handler
-	// outer says that it stands only in front of Sessions.
+	// outer says that it is used only in front of Sessions.
 	outer bool
 }
 
@@ -87,7 +87,7 @@ func traced(t *testing.T, next http.Handler) http.Handler {
 	})
 }
 
-// quiet keeps chi's Recoverer inside of it from printing what it recovers.
+// quiet stops chi's Recoverer inside of it from printing what it recovers.
 func quiet(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		next.ServeHTTP(w, middleware.WithLogEntry(r, entry{}))
@@ -99,7 +99,7 @@ type entry struct{}
 func (entry) Write(int, int, http.Header, time.Duration, any) {}
 func (entry) Panic(any, []byte)                               {}
 
-// proxied serves next by another server, behind a proxy.
+// proxied serves next on another server, behind a proxy.
 func proxied(t *testing.T, next http.Handler) http.Handler {
 	target, err := url.Parse(serve(t, next))
 	if err != nil {
@@ -111,7 +111,7 @@ func proxied(t *testing.T, next http.Handler) http.Handler {
 	}
 }
 
-// A stand is where a wrapper stands.
+// A stand is the place of a wrapper.
 type stand struct {
 	name  string
 	stack func(t *testing.T, sessions func(http.Handler) http.Handler, wrap func(*testing.T, http.Handler) http.Handler, h http.Handler) http.Handler
@@ -126,10 +126,10 @@ var stands = []stand{
 	}},
 }
 
-// Among the middleware that Go programs use, outside of it and inside,
-// web.Sessions serves pages, changes and errors as alone, and the cookie comes
-// with the first use. What else holds is in the table of docs/routers.md, which
-// is made of what happens here.
+// With the middleware that Go programs use, outside of it and inside,
+// web.Sessions serves pages, changes and errors as it does alone, and the
+// cookie comes with the first use. Other differences are in the table of
+// docs/routers.md, which this test writes.
 //
 // Proves W2, W5, W6.
 func TestWrappers(t *testing.T) {
@@ -185,7 +185,7 @@ func (s *site) answers(t *testing.T, address string) string {
 					t.Errorf("%s/%s: %v", kind, end, err)
 					continue
 				}
-				if end == "ok" || kind == "POST /plain" { // a plain handler's change stays made
+				if end == "ok" || kind == "POST /plain" { // a plain handler's change is not undone
 					want += count
 				}
 				status, body, etag := 200, fmt.Sprintf("%d %s", want, padding), `"of the page"`
@@ -205,7 +205,7 @@ func (s *site) answers(t *testing.T, address string) string {
 }
 
 // ended returns what a client sees if a handler panics, or gives up its answer.
-// The panic of web.Update's function is an error of the module, with 500.
+// A panic in the function of web.Update is an error of the module, with 500.
 func (s *site) ended(t *testing.T, address, end string) string {
 	seen := map[string]bool{}
 	for _, kind := range []string{"GET /view", "POST /update", "POST /plain"} {

@@ -100,8 +100,8 @@ func (p *Process) Kill() {
 	p.cmd = nil
 }
 
-// Refused runs the program again and checks that it ends by itself with a
-// message that contains want.
+// Refused runs the program again and checks that it exits with a message that
+// contains want.
 func (p *Process) Refused(want string, args ...string) {
 	p.t.Helper()
 	ctx, cancel := context.WithTimeout(p.t.Context(), time.Minute)

@@ -52,7 +52,7 @@ func Main(program string, opts *stay.Options, newHandler func(*stay.App) http.Ha
 func run(ctx context.Context, program string, args []string, stdout io.Writer, opts *stay.Options, newHandler func(*stay.App) http.Handler) (err error) {
 	flags := flag.NewFlagSet(program, flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
-	db := flags.String("db", program+".db", "SQLite `file`, made if there is none")
+	db := flags.String("db", program+".db", "SQLite `file`, created if it does not exist")
 	_ = flags.Parse(args) // it exits
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))

@@ -3,7 +3,6 @@ package changes_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -16,8 +15,8 @@ import (
 // revision.
 type terse struct{ *memstore.Store }
 
-func (s terse) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
-	res := s.Store.Commit(ctx, now, groups)
+func (s terse) Commit(ctx context.Context, groups []store.Group) []store.Result {
+	res := s.Store.Commit(ctx, groups)
 	for i := range res {
 		if len(res[i].Revisions) > 0 {
 			res[i].Revisions = res[i].Revisions[:len(res[i].Revisions)-1]

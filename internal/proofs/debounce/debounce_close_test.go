@@ -327,7 +327,7 @@ func (x *closing) compare(st store.Store, leavers []*leaver) {
 }
 
 func (x *closing) stored(st store.Store, key string) string {
-	recs, err := st.Load(context.Background(), x.clock.Now(), []store.Read{{Key: key}})
+	recs, err := st.Load(context.Background(), []store.Read{{Key: key}})
 	if err != nil {
 		x.t.Fatal(err)
 	}

@@ -19,7 +19,7 @@ import (
 // storedJSON returns the value that the store has for a key, "" for none.
 func storedJSON(t *testing.T, s store.Store, key string) string {
 	t.Helper()
-	recs, err := s.Load(context.Background(), time.Now(), []store.Read{{Key: key}})
+	recs, err := s.Load(context.Background(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
 	}

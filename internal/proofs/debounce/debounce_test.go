@@ -351,11 +351,11 @@ func TestRecordRemovedOutsideTakesItsChangesAlong(t *testing.T) {
 		s := testkit.Debounced(app)
 		testkit.MustUpdate(t, t.Context(), s)
 		testkit.Sleep(testkit.Debounce)
-		recs, err := mem.Load(t.Context(), time.Now(), []store.Read{{Key: "global/s/"}})
+		recs, err := mem.Load(t.Context(), []store.Read{{Key: "global/s/"}})
 		if err != nil {
 			t.Fatal(err)
 		}
-		mem.Commit(t.Context(), time.Now(), []store.Group{{{Op: store.Delete, Key: "global/s/", Base: recs[0].Revision}}})
+		mem.Commit(t.Context(), []store.Group{{{Op: store.Delete, Key: "global/s/", Base: recs[0].Revision}}})
 		testkit.MustUpdate(t, t.Context(), s)
 		testkit.Sleep(testkit.Debounce)
 		if told := log.take(); len(told) != 1 || told[0].Code != stay.ErrConflict || told[0].Phase != "save" || told[0].Module != "s" {
@@ -376,7 +376,7 @@ func TestChangeTooLargeIsRefusedWhenItIsMade(t *testing.T) {
 		f.MaxValue = 30
 		return f
 	}})
-	s := testkit.Debounced(testkit.NewApp(t, st, nil))
+	s := testkit.Debounced(testkit.NewApp(t, st, &stay.Options{MaxState: 30}))
 	testkit.MustUpdate(t, t.Context(), s)
 	_, err := s.Update(t.Context(), func(c *testkit.Counter) error { c.Label = "longer than the store takes"; return nil })
 	testkit.WantCode(t, err, stay.ErrTooLarge)

@@ -197,7 +197,7 @@ func TestStateExpiresWithItsSessionAtTheLatest(t *testing.T) {
 	born := c.Now()
 	expires := func(module string) time.Duration {
 		id := stay.SessionFrom(b.Ctx()).ID()
-		recs, err := s.Load(t.Context(), c.Now(), []store.Read{{Key: "session/" + module + "/" + id}})
+		recs, err := s.Load(t.Context(), []store.Read{{Key: "session/" + module + "/" + id}})
 		if err != nil {
 			t.Fatal(err)
 		}

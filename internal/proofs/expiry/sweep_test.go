@@ -100,8 +100,8 @@ func (s *measuringStore) Expired(ctx context.Context, now time.Time, limit int) 
 	return recs, err
 }
 
-func (s *measuringStore) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
-	recs, err := s.Store.Load(ctx, now, reads)
+func (s *measuringStore) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	recs, err := s.Store.Load(ctx, reads)
 	s.note(recs)
 	return recs, err
 }
@@ -131,7 +131,7 @@ func TestSweepOfLargeStatesLooksAtFewer(t *testing.T) {
 					}
 					puts = append(puts, g)
 				}
-				for _, res := range mem.Commit(t.Context(), c.Now(), puts) {
+				for _, res := range mem.Commit(t.Context(), puts) {
 					if res.Outcome != store.Applied {
 						t.Fatal(res)
 					}
@@ -271,7 +271,7 @@ func TestStatesThatCannotBeReadStayAsideUntilTheyCan(t *testing.T) {
 			now := app.Clock.Now()
 			rec := testkit.RecordAt(t, s, now, key)
 			w := store.Write{Key: key, Base: rec.Revision, Value: []byte(value), Meta: rec.Meta, Version: 1, Expires: rec.Expires}
-			if res := s.Commit(t.Context(), now, []store.Group{{w}}); res[0].Outcome != store.Applied {
+			if res := s.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
 			return testkit.RecordAt(t, s, now, key)
@@ -321,7 +321,7 @@ func TestUnreadableRecordsKeepNoOthersFromExpiring(t *testing.T) {
 					Expires: c.Now().Add(time.Minute),
 				}})
 			}
-			for _, res := range s.Commit(t.Context(), c.Now(), puts) {
+			for _, res := range s.Commit(t.Context(), puts) {
 				if res.Outcome != store.Applied {
 					t.Fatal(res)
 				}

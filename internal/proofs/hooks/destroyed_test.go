@@ -142,12 +142,12 @@ func TestNotDestroyed(t *testing.T) {
 		ev.Want(t, "error load unavailable")
 
 		testkit.MustUpdate(t, t.Context(), g)
-		recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: "global/g/"}})
+		recs, err := s.Load(t.Context(), []store.Read{{Key: "global/g/"}})
 		if err != nil {
 			t.Fatal(err)
 		}
 		w := store.Write{Key: "global/g/", Base: recs[0].Revision, Value: []byte(`{"count":7}`)}
-		if res := s.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+		if res := s.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
 		testkit.MustUpdate(t, t.Context(), g)

@@ -180,7 +180,7 @@ func TestGoroutinesThatEndInASweepKeepTheNextFromNothing(t *testing.T) {
 				stay.Register(app, m)
 				put := func(version int, value string) {
 					t.Helper()
-					res := s.Commit(t.Context(), time.Now(), []store.Group{{{
+					res := s.Commit(t.Context(), []store.Group{{{
 						Key: "global/offer/", Version: version, Value: []byte(value), Expires: time.Now().Add(time.Minute),
 					}}})
 					if res[0].Outcome != store.Applied {

@@ -241,7 +241,7 @@ func (w *world) scan(memory map[string]int) {
 			continue
 		}
 		w.mu.Unlock()
-		recs, err := w.st.Load(context.Background(), worldClock(), []store.Read{{Key: key}})
+		recs, err := w.st.Load(context.Background(), []store.Read{{Key: key}})
 		w.mu.Lock()
 		if err != nil {
 			w.wrong("load: %v", err)

@@ -239,7 +239,7 @@ func TestReadIsOfTheStateThatWasChecked(t *testing.T) {
 			{Op: store.Delete, Key: key, Base: rec.Revision},
 			{Op: store.Put, Key: key, Value: []byte(`{"owner":{"id":"ann"},"items":["of another ann"]}`), Version: 1},
 		} {
-			if res := mem.Commit(t.Context(), time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+			if res := mem.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 				t.Error(res[0])
 			}
 		}

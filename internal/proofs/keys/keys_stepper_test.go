@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -125,7 +124,7 @@ type stepped struct {
 	s *stepper
 }
 
-func (st *stepped) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (st *stepped) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	label := ""
 	for _, r := range reads {
 		label += " " + r.Key
@@ -134,14 +133,14 @@ func (st *stepped) Load(ctx context.Context, now time.Time, reads []store.Read) 
 	if f == refused || f == crashes {
 		return nil, errCrashed
 	}
-	recs, err := st.Store.Load(ctx, now, reads)
+	recs, err := st.Store.Load(ctx, reads)
 	if f == crashed {
 		st.s.crash()
 	}
 	return recs, err
 }
 
-func (st *stepped) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (st *stepped) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	label := ""
 	for _, g := range groups {
 		for _, w := range g {
@@ -159,7 +158,7 @@ func (st *stepped) Commit(ctx context.Context, now time.Time, groups []store.Gro
 	case dropped, crashes:
 		return unknown
 	}
-	res := st.Store.Commit(ctx, now, groups)
+	res := st.Store.Commit(ctx, groups)
 	switch f {
 	case unheard:
 		return unknown

@@ -7,7 +7,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -186,7 +185,7 @@ func TestRecordOfAnotherKeyIsAnError(t *testing.T) {
 	ctx := t.Context()
 	st := memstore.New()
 	put := func(key, value string) {
-		res := st.Commit(ctx, time.Now(), []store.Group{{{Op: store.Put, Key: "key/todos/" + key, Value: []byte(value), Version: 1}}})
+		res := st.Commit(ctx, []store.Group{{{Op: store.Put, Key: "key/todos/" + key, Value: []byte(value), Version: 1}}})
 		if res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}

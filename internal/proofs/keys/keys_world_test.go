@@ -129,22 +129,22 @@ func (m *mortal) Features() store.Features {
 
 var errCrashed = fmt.Errorf("crashed: %w", store.ErrUnavailable)
 
-func (m *mortal) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (m *mortal) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if m.dead.Load() {
 		return nil, errCrashed
 	}
-	recs, err := m.Store.Load(ctx, now, reads)
+	recs, err := m.Store.Load(ctx, reads)
 	if m.dead.Load() {
 		return nil, errCrashed
 	}
 	return recs, err
 }
 
-func (m *mortal) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (m *mortal) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if m.dead.Load() {
 		return make([]store.Result, len(groups))
 	}
-	res := m.Store.Commit(ctx, now, groups)
+	res := m.Store.Commit(ctx, groups)
 	if m.dead.Load() {
 		return make([]store.Result, len(groups))
 	}

@@ -40,7 +40,7 @@ func TestLoginBesideUnreadableStates(t *testing.T) {
 				testkit.Change(t, b.Ctx(), p, testkit.Name("Guest"))
 			}
 			bad := store.Write{Op: store.Put, Key: key, Value: []byte(`{"name":1}`), Version: 1}
-			if res := st.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
+			if res := st.Commit(t.Context(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
 				t.Fatal(res[0])
 			}
 			access.AppOf(app).Evict(false)
@@ -88,7 +88,7 @@ func TestLogoutBesideAGuestThatCannotBeRead(t *testing.T) {
 			if whose == "record" {
 				rec := testkit.RecordOf(t, st, key)
 				bad := store.Write{Op: store.Put, Key: key, Base: rec.Revision, Value: []byte(`{"items":1}`), Version: 1}
-				if res := st.Commit(t.Context(), time.Now(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
+				if res := st.Commit(t.Context(), []store.Group{{bad}}); res[0].Outcome != store.Applied {
 					t.Fatal(res[0])
 				}
 			}

@@ -177,14 +177,14 @@ func TestTheNextLoginReplacesHowLongTheLastOneLasts(t *testing.T) {
 }
 
 // A cookie until the browser closes has no end that the browser sees, also when it
-// is set again, and ends all the same.
+// is set again, and ends all the same. It has one from the next login or logout on.
 //
 // Proves S6.
 func TestALoginUntilTheBrowserCloses(t *testing.T) {
 	for name, keep := range map[string]bool{"": false, "with KeepCookieOnKeyChange": true} {
 		t.Run(name, func(t *testing.T) {
 			clock := testkit.NewClock()
-			a := newTermsApp(t, memstore.New(), clock, stay.Options{KeepCookieOnKeyChange: keep})
+			a := newTermsApp(t, memstore.New(), clock, stay.Options{KeepCookieOnKeyChange: keep, OnError: testkit.Loud(t)})
 			b := testkit.NewBrowser(a.App)
 			testkit.MustUpdate(t, b.Ctx(), a.own)
 			if answer := loginAs(t, b, "ann", stay.UntilBrowserCloses()); len(answer.Issued) == 0 || !answer.Expires.IsZero() {
@@ -203,8 +203,24 @@ func TestALoginUntilTheBrowserCloses(t *testing.T) {
 			loginAs(t, b, "ann", stay.UntilBrowserCloses(), stay.For(time.Hour))
 			ctx, out := b.Request()
 			testkit.NoError(t, stay.SessionFrom(ctx).Logout(ctx))
-			if !keep && out.Expires.IsZero() {
+			if len(out.Issued) == 0 || out.Expires.IsZero() {
 				t.Error("the guest's cookie has no end")
+			}
+			loginAs(t, b, "ann", stay.UntilBrowserCloses())
+			if answer := loginAs(t, b, "ann"); len(answer.Issued) == 0 || answer.Expires.IsZero() {
+				t.Error("after a login as every other the cookie has no end")
+			}
+			if keep { // then the header may have been sent: the cookie stays as it is
+				loginAs(t, b, "ann", stay.UntilBrowserCloses())
+				ctx, late := b.Request()
+				wantUser(t, b, "ann")
+				late.Sent = true
+				testkit.NoError(t, stay.SessionFrom(ctx).Logout(ctx))
+				loginAs(t, b, "ann", stay.UntilBrowserCloses())
+				loginAs(t, b, "ann")
+			}
+			if answer := loginAs(t, b, "ann"); keep && len(answer.Issued) > 0 {
+				t.Error("a cookie that says the same is set again")
 			}
 		})
 	}

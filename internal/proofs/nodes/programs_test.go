@@ -237,7 +237,7 @@ func TestModulesAreListedBeforeTheirFirstState(t *testing.T) {
 
 	late := stay.Register(app, stay.Module[testkit.Counter]{Name: "late", Persist: stay.PerUser})
 	testkit.MustUpdate(t, t.Context(), late.At("ann"))
-	recs, err := s.Load(t.Context(), time.Now(), []store.Read{{Key: "stay/modules"}})
+	recs, err := s.Load(t.Context(), []store.Read{{Key: "stay/modules"}})
 	testkit.NoError(t, err)
 	var list struct{ Modules map[string]any }
 	testkit.NoError(t, json.Unmarshal(recs[0].Value, &list))
@@ -253,7 +253,7 @@ func TestModulesAreListedBeforeTheirFirstState(t *testing.T) {
 func TestAListOfModulesThatCannotBeReadStopsNoChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, c := memstore.New(), testkit.NewClock()
-		res := s.Commit(t.Context(), c.Now(), []store.Group{{{Key: "stay/modules", Version: 1, Value: []byte("{")}}})
+		res := s.Commit(t.Context(), []store.Group{{{Key: "stay/modules", Version: 1, Value: []byte("{")}}})
 		if res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
@@ -269,10 +269,10 @@ func TestAListOfModulesThatCannotBeReadStopsNoChange(t *testing.T) {
 		if left := testkit.AllRows(t, s); len(left) != 3 {
 			t.Errorf("left: %q, want the session, its state and the user's list", left)
 		}
-		recs, err := s.Load(t.Context(), c.Now(), []store.Read{{Key: "stay/modules"}})
+		recs, err := s.Load(t.Context(), []store.Read{{Key: "stay/modules"}})
 		testkit.NoError(t, err)
 		del := store.Group{{Op: store.Delete, Key: "stay/modules", Base: recs[0].Revision}}
-		if res := s.Commit(t.Context(), c.Now(), []store.Group{del}); res[0].Outcome != store.Applied {
+		if res := s.Commit(t.Context(), []store.Group{del}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
 		app.Sweep(2 * time.Minute)

@@ -9,7 +9,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -203,9 +202,9 @@ type loads struct {
 	n atomic.Int64
 }
 
-func (l *loads) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (l *loads) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	l.n.Add(1)
-	return l.Store.Load(ctx, now, reads)
+	return l.Store.Load(ctx, reads)
 }
 
 // On a store that others use too guests are stored, ephemeral states as well,
@@ -342,7 +341,7 @@ func TestUnreadableGuestThatStayedBehind(t *testing.T) {
 	b := testkit.NewBrowser(apps[0])
 	ctx := b.Ctx()
 	testkit.Change(t, ctx, c0, testkit.Put("book"))
-	res := handles[1].Commit(t.Context(), time.Now(), []store.Group{{
+	res := handles[1].Commit(t.Context(), []store.Group{{
 		{Key: "guest/profile/" + stay.SessionFrom(ctx).ID(), Value: []byte("{"), Version: 1},
 	}})
 	if res[0].Outcome != store.Applied {

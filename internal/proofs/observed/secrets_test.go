@@ -125,7 +125,7 @@ func printsNoSecret(t *testing.T) {
 	token, err := b.Ring.Verify(t.Context(), b.Token)
 	testkit.NoError(t, err)
 	secrets["id"] = string(token.ID[:])
-	keys, err := mem.Load(t.Context(), testkit.NewClock().Now(), []store.Read{{Key: "stay/keys"}})
+	keys, err := mem.Load(t.Context(), []store.Read{{Key: "stay/keys"}})
 	testkit.NoError(t, err)
 	var stored struct{ Keys []struct{ Secret []byte } }
 	testkit.NoError(t, json.Unmarshal(keys[0].Value, &stored))
@@ -146,13 +146,13 @@ func printsNoSecret(t *testing.T) {
 		check("a session of a list", s)
 		check("a context with it", stay.WithSession(t.Context(), s))
 	}
-	recs, err := mem.Load(t.Context(), testkit.NewClock().Now(), []store.Read{{Key: "user/user/ann.smith"}})
+	recs, err := mem.Load(t.Context(), []store.Read{{Key: "user/user/ann.smith"}})
 	if err != nil || !strings.Contains(string(recs[0].Value), secrets["state"]) {
 		t.Fatal("the state is not there: ", err)
 	}
 	write := store.Write{Key: recs[0].Key, Value: recs[0].Value}
 	simple := store.FromSimple(files(t.TempDir()))
-	if res := simple.Commit(t.Context(), testkit.NewClock().Now(), []store.Group{{write}}); res[0].Outcome != store.Applied {
+	if res := simple.Commit(t.Context(), []store.Group{{write}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0])
 	}
 	for what, v := range map[string]any{

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -175,24 +174,24 @@ type apart struct {
 	between func()
 }
 
-func (s *apart) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s *apart) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if len(reads) < 3 || s.between == nil {
-		return s.Store.Load(ctx, now, reads)
+		return s.Store.Load(ctx, reads)
 	}
 	do := s.between
 	s.between = nil
 	var first, rest []store.Record
 	var err1, err2 error
 	if s.last {
-		rest, err2 = s.Store.Load(ctx, now, reads[1:])
+		rest, err2 = s.Store.Load(ctx, reads[1:])
 	} else {
-		first, err1 = s.Store.Load(ctx, now, reads[:1])
+		first, err1 = s.Store.Load(ctx, reads[:1])
 	}
 	do()
 	if s.last {
-		first, err1 = s.Store.Load(ctx, now, reads[:1])
+		first, err1 = s.Store.Load(ctx, reads[:1])
 	} else {
-		rest, err2 = s.Store.Load(ctx, now, reads[1:])
+		rest, err2 = s.Store.Load(ctx, reads[1:])
 	}
 	return append(first, rest...), errors.Join(err1, err2)
 }

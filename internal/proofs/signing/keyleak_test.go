@@ -4,7 +4,6 @@ import (
 	"context"
 	"testing"
 	"testing/synctest"
-	"time"
 
 	"github.com/stay-go/stay/internal/testkit"
 
@@ -17,14 +16,14 @@ import (
 // if somebody wrote each of its values by hand.
 type oneRevision struct{ store.Store }
 
-func (s oneRevision) Load(ctx context.Context, now time.Time, reads []store.Read) ([]store.Record, error) {
+func (s oneRevision) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	asked := append([]store.Read(nil), reads...)
 	for i := range asked {
 		if asked[i].Key == keysRecord {
 			asked[i].Have = 0
 		}
 	}
-	recs, err := s.Store.Load(ctx, now, asked)
+	recs, err := s.Store.Load(ctx, asked)
 	for i := range recs {
 		if recs[i].Key != keysRecord || recs[i].Revision == 0 {
 			continue
@@ -37,15 +36,15 @@ func (s oneRevision) Load(ctx context.Context, now time.Time, reads []store.Read
 	return recs, err
 }
 
-func (s oneRevision) Commit(ctx context.Context, now time.Time, groups []store.Group) []store.Result {
+func (s oneRevision) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if w := &groups[0][0]; w.Key == keysRecord && w.Base == 1 {
-		recs, err := s.Store.Load(ctx, now, []store.Read{{Key: keysRecord}})
+		recs, err := s.Store.Load(ctx, []store.Read{{Key: keysRecord}})
 		if err != nil {
 			return []store.Result{{Outcome: store.Rejected, Err: err}}
 		}
 		w.Base = recs[0].Revision
 	}
-	res := s.Store.Commit(ctx, now, groups)
+	res := s.Store.Commit(ctx, groups)
 	if groups[0][0].Key == keysRecord && len(res[0].Revisions) == 1 {
 		res[0].Revisions[0] = 1
 	}

@@ -106,7 +106,7 @@ func TestCorruptKeysStay(t *testing.T) {
 				other := newKeyNode(t, handles[1], opts)
 				_, err = other.ring.Sign(background, &someToken)
 				testkit.WantCode(t, err, stay.ErrCorrupt)
-				recs, err := handles[2].Load(background, time.Now(), []store.Read{{Key: keysRecord}})
+				recs, err := handles[2].Load(background, []store.Read{{Key: keysRecord}})
 				if err != nil || !bytes.Equal(recs[0].Value, rec.Value) || recs[0].Version != rec.Version {
 					t.Errorf("the record was overwritten: %v %v", recs, err)
 				}
@@ -243,7 +243,7 @@ func TestKeysAreGivenUpWhileAHookHangs(t *testing.T) {
 		token, _ := n.sign(t)
 		<-hanging
 		rec, _ := keysIn(t, mem)
-		if res := mem.Commit(background, time.Now(), []store.Group{{{Op: store.Delete, Key: keysRecord, Base: rec.Revision}}}); res[0].Outcome != store.Applied {
+		if res := mem.Commit(background, []store.Group{{{Op: store.Delete, Key: keysRecord, Base: rec.Revision}}}); res[0].Outcome != store.Applied {
 			t.Fatal(res[0])
 		}
 		testkit.Sleep(aSweep)

@@ -82,7 +82,7 @@ func (n *keyNode) wantVerify(t *testing.T, token string, want bool) {
 // keysIn returns the record of the keys and their number.
 func keysIn(t *testing.T, s store.Store) (store.Record, int) {
 	t.Helper()
-	recs, err := s.Load(background, time.Now(), []store.Read{{Key: keysRecord}})
+	recs, err := s.Load(background, []store.Read{{Key: keysRecord}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -106,7 +106,7 @@ func wantKeys(t *testing.T, s store.Store, want int) {
 
 func mustCommit(t *testing.T, s store.Store, w store.Write) {
 	t.Helper()
-	if res := s.Commit(background, time.Now(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+	if res := s.Commit(background, []store.Group{{w}}); res[0].Outcome != store.Applied {
 		t.Fatalf("commit: %v", res[0])
 	}
 }

@@ -168,8 +168,8 @@ func Unquote(quoted []byte) string {
 	return string(b)
 }
 
-// unescape returns the character that an escape sequence stands for, and how
-// long the sequence is.
+// unescape returns the character of an escape sequence, and the length of the
+// sequence.
 func unescape(text []byte) (r rune, size int) {
 	switch text[1] {
 	case 'b':

@@ -46,7 +46,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// A cursor agrees with encoding/json on whatever passes Check.
+// A cursor agrees with encoding/json on everything that passes Check.
 func FuzzCursor(f *testing.F) {
 	for _, seed := range []string{`{"a":[1,"b\\",{}],"":null}`, ` [ ] `, `"\ud800"`, `"\ud83d\ude00 \ud83dx \ud83d\u0041 \b\f\n\r\t\/\\\""`, `-0`, "\"\xff\"", `[[[]],{"x":{"y":[1]}}]`} {
 		f.Add([]byte(seed))
@@ -105,7 +105,8 @@ type Outer struct {
 	Y int
 }
 
-// Fields sees what encoding/json sees, and says what it does not.
+// Fields sees what encoding/json sees, and reports what encoding/json does not
+// see.
 func TestFields(t *testing.T) {
 	type sample struct {
 		Inner  `stay:"key, preserve"`

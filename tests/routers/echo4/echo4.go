@@ -29,8 +29,8 @@ func Inside(s *site.Site) http.Handler {
 	return e
 }
 
-// withPath makes a route of a handler of net/http, which finds the parameters of
-// the path with r.PathValue.
+// withPath makes a route from a handler of net/http, which finds the parameters
+// of the path with r.PathValue.
 func withPath(h http.Handler) echo.HandlerFunc {
 	return func(c echo.Context) error {
 		r := c.Request()
@@ -43,7 +43,7 @@ func withPath(h http.Handler) echo.HandlerFunc {
 	}
 }
 
-// answerErrors has web.Error answer all errors but those of echo.
+// answerErrors answers all errors but those of echo with web.Error.
 func answerErrors(e *echo.Echo) {
 	e.HTTPErrorHandler = func(err error, c echo.Context) {
 		var own *echo.HTTPError

@@ -29,7 +29,7 @@ func Inside(s *site.Site) http.Handler {
 	return e
 }
 
-// answerErrors has web.Error answer all errors but those of echo.
+// answerErrors answers all errors but those of echo with web.Error.
 func answerErrors(e *echo.Echo) {
 	standard := e.HTTPErrorHandler
 	e.HTTPErrorHandler = func(c *echo.Context, err error) {

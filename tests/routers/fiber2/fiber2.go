@@ -51,8 +51,8 @@ func sessions(app *stay.App) fiber.Handler {
 	}
 }
 
-// withPath makes a route of a handler of net/http, which finds the session, and
-// the parameters of the path with r.PathValue.
+// withPath makes a route from a handler of net/http, which finds the session,
+// and the parameters of the path with r.PathValue.
 func withPath(h http.Handler) fiber.Handler {
 	return func(c *fiber.Ctx) error {
 		return adaptor.HTTPHandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -68,7 +68,7 @@ func withPath(h http.Handler) fiber.Handler {
 	}
 }
 
-// answerError has web.Error answer all errors but those of fiber.
+// answerError answers all errors but those of fiber with web.Error.
 func answerError(c *fiber.Ctx, err error) error {
 	var own *fiber.Error
 	if errors.As(err, &own) {

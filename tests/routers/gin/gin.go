@@ -21,8 +21,8 @@ func New(s *site.Site) http.Handler {
 	return web.Sessions(s.App, nil)(e)
 }
 
-// withPath makes a route of a handler of net/http, which finds the parameters of
-// the path with r.PathValue.
+// withPath makes a route from a handler of net/http, which finds the parameters
+// of the path with r.PathValue.
 func withPath(h http.Handler) gin.HandlerFunc {
 	return func(c *gin.Context) {
 		c.Request.Pattern = c.FullPath()
@@ -33,8 +33,8 @@ func withPath(h http.Handler) gin.HandlerFunc {
 	}
 }
 
-// answerErrors is a middleware that has web.Error answer the last error of a
-// handler, unless the handler has answered.
+// answerErrors is a middleware that answers the last error of a handler with
+// web.Error, unless the handler has answered.
 func answerErrors(c *gin.Context) {
 	c.Next()
 	if err := c.Errors.Last(); err != nil && !c.Writer.Written() {

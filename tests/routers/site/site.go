@@ -1,5 +1,5 @@
 // Package site has the handlers that each router of the tests serves. They are
-// handlers of net/http and know nothing of routers.
+// handlers of net/http and do not know the router.
 package site
 
 import (
@@ -26,7 +26,7 @@ type Site struct {
 	Counter *stay.State[Counter]
 	// Docs are counters that are known by a name.
 	Docs *stay.State[Doc]
-	// Next has a stream send its next event, or end.
+	// Next makes a stream send its next event, or end.
 	Next chan bool
 	// Done ends all streams when it is closed.
 	Done chan struct{}
@@ -55,7 +55,7 @@ func New(app *stay.App) *Site {
 	}
 }
 
-// Count reads the count, for handlers in the manner of the router.
+// Count reads the count, for handlers that are written for the router.
 func (s *Site) Count(ctx context.Context) (int, error) {
 	c, err := s.Counter.Get(ctx)
 	if err != nil {
@@ -64,7 +64,7 @@ func (s *Site) Count(ctx context.Context) (int, error) {
 	return c.Count, nil
 }
 
-// AddText adds the number that text says.
+// AddText adds the number in text.
 func (s *Site) AddText(ctx context.Context, text string) (int, error) {
 	c, err := s.Counter.Update(ctx, func(c *Counter) error { return c.add(text) })
 	if err != nil {
@@ -140,7 +140,7 @@ func show(w http.ResponseWriter, _ *http.Request, c *Counter) error {
 	return err
 }
 
-// Stream sends the count as events until Next has it end.
+// Stream sends the count as events until Next ends it.
 func (s *Site) Stream(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	for n, err := s.Count(r.Context()); ; n, err = s.Count(r.Context()) {
