@@ -38,6 +38,11 @@ const (
 // page that was rendered for a guest is good for everyone: a user who logs in
 // after it was loaded counts as the same person. After a logout, pages of the
 // user are refused. The value is a keyed hash, which does not reveal the user.
+//
+// The check comes before the change. If another request logs in between them, the
+// session's cookie is renewed, and the change fails. With
+// stay.Options.KeepCookieOnKeyChange it does not fail: the new user's state
+// changes.
 func PageField(r *http.Request) template.HTML {
 	return template.HTML(hiddenInput(pageField, PageValue(r))) //nolint:gosec // it is escaped
 }
