@@ -169,14 +169,18 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 		slog.Int("status", status),
 		slog.String("code", string(stay.CodeOf(err))),
 		slog.String("method", r.Method),
-		slog.String("route", r.Pattern),
 	}
+	known := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	known("route", r.Pattern)
 	if e := (*stay.Error)(nil); errors.As(err, &e) {
-		attrs = append(attrs,
-			slog.String("module", e.Module),
-			slog.String("action", e.Action),
-			slog.String("phase", e.Phase),
-			slog.String("key_hash", e.KeyHash))
+		known("module", e.Module)
+		known("action", e.Action)
+		known("phase", e.Phase)
+		known("key_hash", e.KeyHash)
 	}
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
