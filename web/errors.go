@@ -91,6 +91,11 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		status = statusOf(stay.CodeOf(err))
 	}
 	logFailure(s, r, status, err)
+	answer(s, w, r, status, err)
+}
+
+// answer writes the answer to a request that failed.
+func answer(s *settings, w http.ResponseWriter, r *http.Request, status int, err error) {
 	if rec, ok := w.(*recorder); ok {
 		rec.reset()
 	} else if x := exchangeOf(r.Context()); x != nil && x.sent.Load() {
