@@ -62,7 +62,9 @@ func Status(err error) int {
 // Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
 // is JSON for a client that prefers it, in the form of RFC 9457, an HTML
 // fragment for htmx and plain text for all others, unless Options.Error writes
-// it, or [Form.Again] shows a page.
+// it, or [Form.Again] shows a page. With the fragment htmx is told to swap
+// nothing (HX-Reswap: none), unless HX-Reswap or HX-Retarget is set: listen to
+// its events to show it.
 //
 // Headers that describe a body, such as Etag and Cache-Control, are removed if
 // the handler has set them; what was there before Sessions stays, and so does
@@ -114,6 +116,9 @@ func answer(s *settings, w http.ResponseWriter, r *http.Request, status int, err
 	}
 	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
+	}
+	if preferred(r) == formatFragment {
+		keepPage(h)
 	}
 	contentType, body := errorBody(r, status, err, s.causes(status, err))
 	h.Set("Content-Type", contentType)
