@@ -110,7 +110,7 @@ func answer(s *settings, w http.ResponseWriter, r *http.Request, status int, err
 		h.Set("Retry-After", "1")
 	}
 	h.Del("Content-Type")
-	if again := (*shownAgain)(nil); errors.As(err, &again) {
+	if again := (*shownAgain)(nil); errors.As(err, &again) && !asksForJSON(r) {
 		s.showAgain(w, r, status, again)
 		return
 	}
@@ -313,16 +313,24 @@ const (
 // that asks for JSON gets it, even from htmx. A request that only sends JSON
 // gets it unless it comes from htmx, which always shows HTML.
 func preferred(r *http.Request) format {
-	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
 	sends, _, _ := mediaType(r) // kindOther if it cannot be parsed
-	takesHTML := strings.Contains(accept, "text/html")
 	switch {
-	case (strings.Contains(accept, "application/json") || strings.Contains(accept, problemType)) && !takesHTML:
+	case asksForJSON(r):
 		return formatJSON
 	case r.Header.Get("HX-Request") == "true":
 		return formatFragment
-	case sends == kindJSON && !takesHTML:
+	case sends == kindJSON && !accepts(r, "text/html"):
 		return formatJSON
 	}
 	return formatText
+}
+
+// asksForJSON reports whether the sender of r wants JSON and no page.
+func asksForJSON(r *http.Request) bool {
+	return (accepts(r, "application/json") || accepts(r, problemType)) && !accepts(r, "text/html")
+}
+
+// accepts reports whether the header Accept of r names a type.
+func accepts(r *http.Request, name string) bool {
+	return slices.ContainsFunc(r.Header["Accept"], func(line string) bool { return strings.Contains(strings.ToLower(line), name) })
 }
