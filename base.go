@@ -97,7 +97,12 @@ func (a *base) logCrowd(level slog.Level, key logKey, text string, attrs ...slog
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
-	log.LogAttrs(ctx, level, text, attrs...)
+	log.LogAttrs(ctx, level, text, filled(attrs...)...)
+}
+
+// filled returns attrs without those whose value is an empty text.
+func filled(attrs ...slog.Attr) []slog.Attr {
+	return slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })
 }
 
 // sync brings instances in memory up to date with stores that have other

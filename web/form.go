@@ -149,7 +149,9 @@ func (f *Form[T]) Errors() map[string]string { return maps.Clone(f.errors) }
 // If err is not stay.ErrInvalid, the visitor cannot fix it in the form, and
 // Again returns it as it is. show runs when nothing holds the state any more.
 // What it writes is HTML unless it says otherwise, and buffered, up to
-// Options.MaxResponse. It may set another status.
+// Options.MaxResponse. It may set another status. If the client's Accept asks
+// for JSON and not for HTML, show does not run, and the client gets what [Error]
+// writes.
 func (f *Form[T]) Again(err error, show func(w http.ResponseWriter) error) error {
 	if stay.CodeOf(err) != stay.ErrInvalid {
 		return err

@@ -285,7 +285,7 @@ func TestAFormIsShownWithItsOwnStatus(t *testing.T) {
 		})
 	}))
 	a := send(t, browser(h), "POST", "/", "tins=x&price=", "Content-Type", formType)
-	a.want(t, 200, "map[price:must be a number tins:must be a whole number]")
+	a.want(t, 200, "map[price:is required tins:must be a whole number]")
 	if a.header.Get("Content-Type") != "text/plain" {
 		t.Errorf("%v", a.header)
 	}

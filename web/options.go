@@ -113,11 +113,13 @@ type Options struct {
 	//
 	//	text, number, whole_number, boolean, date   what it must be
 	//	whole_number_between                        the same; args: least, greatest
-	//	list, object                                the same, in JSON
+	//	required                                    nothing was typed
+	//	too_large, too_small                        numbers beyond what 64 bits or a fraction can hold
+	//	list, object                                what it must be, in JSON
 	//	refused                                     a type that reads itself refuses it
 	//	several                                     too many values; args: their number
 	//	too_many                                    too many items; args: how many may be
-	//	digits, too_great, base64                   numbers and bytes in JSON
+	//	digits, base64                              numbers and bytes in JSON
 	//
 	// Other keys are about bodies that only a program can have made. A new
 	// version of Stay may have more keys. It may be called concurrently.

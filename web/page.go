@@ -49,9 +49,10 @@ func PageField(r *http.Request) template.HTML {
 
 // PageValue returns the value of [PageField] for requests that carry it as the
 // header Stay-Page, which Sessions and Visits check in all requests that could
-// change something. With htmx, on an element around all others:
+// change something. With htmx, on an element around all others, inside body,
+// which keeps its attributes when hx-boost shows another page:
 //
-//	<body hx-headers='{"Stay-Page": "{{.PageValue}}"}'>
+//	<body><div hx-headers='{"Stay-Page": "{{.PageValue}}"}'> ...
 //
 // It is "" outside of Sessions and if the session cannot be read; an empty
 // value counts as no value.

@@ -49,7 +49,7 @@ func TestGuideOfForms(t *testing.T) {
 		{"good", "/order", form, good, 200, []string{`value="Mint"`, `value="3"`, "checked", `value="Bath"`}},
 		{"refused", "/order", form, "tea=Mint&tins=99&address.street=Hill", 422, []string{`value="99"`, "1 to 20 tins", `value="Hill"`, "where does it go?"}},
 		{"no number", "/order", form, "tins=many&address.city=Bath", 422, []string{`value="many"> must be a whole number`, `value="Bath"`}},
-		{"nothing typed", "/order", form, "tins=", 422, []string{`value=""> must be a whole number`, "where does it go?"}},
+		{"nothing typed", "/order", form, "tins=", 422, []string{`value=""> is required`, "where does it go?"}},
 		{"a name of the page", "/order", form, "tins=1&address.city=Bath&colour=red", 200, []string{`value="Bath"`}},
 		{"another notation", "/order", form, "tins=1&address[city]=Bath", 400, []string{"<h1>Bad Request</h1>"}},
 		{"no form", "/order", "text/csv", "tins,1", 400, []string{"<h1>Bad Request</h1>"}},
