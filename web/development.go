@@ -2,7 +2,7 @@ package web
 
 import (
 	"fmt"
-	"log"
+	"log/slog"
 	"net/http"
 	"runtime/debug"
 
@@ -39,8 +39,8 @@ func (s *settings) inDevelopment(r *http.Request) *http.Request {
 }
 
 // answerPanic is deferred by handlers. In development it answers a panic with its
-// cause, and logs it as net/http does, where the browser of a developer would only
-// say that the connection was cut. In production the panic goes on as it is. So
+// cause, and logs it with its stack, as net/http does, where the browser of a
+// developer would only say that the connection was cut. In production the panic goes on as it is. So
 // does one after which no answer can be sent, and http.ErrAbortHandler, with which
 // a handler gives up its answer.
 func (s *settings) answerPanic(w http.ResponseWriter, r *http.Request) {
@@ -52,16 +52,8 @@ func (s *settings) answerPanic(w http.ResponseWriter, r *http.Request) {
 	case http.ErrAbortHandler:
 		panic(p)
 	default:
-		logPanic(r, p)
+		s.logger().LogAttrs(r.Context(), slog.LevelError, fmt.Sprintf("stay: a handler panicked: %v\n\n%s", p, debug.Stack()),
+			slog.String("method", r.Method), slog.String("route", r.Pattern))
 		answer(s, w, r, http.StatusInternalServerError, &stay.Error{Code: stay.ErrInternal, Err: fmt.Errorf("panic: %v", p)})
 	}
-}
-
-// logPanic logs a panic where the server of r would.
-func logPanic(r *http.Request, p any) {
-	printf := log.Printf
-	if server, ok := r.Context().Value(http.ServerContextKey).(*http.Server); ok && server.ErrorLog != nil {
-		printf = server.ErrorLog.Printf
-	}
-	printf("http: panic serving %v: %v\n%s", r.RemoteAddr, p, debug.Stack())
 }
