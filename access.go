@@ -54,6 +54,10 @@ func (a appDoor) Begin(ctx context.Context, ring access.Keyring, token string, c
 	return newVisit(ctx, &a.sessions, ring, token, c)
 }
 
+func (a appDoor) Again(ctx context.Context) context.Context {
+	return WithSession(ctx, sessionOf(ctx, a.base))
+}
+
 func (a appDoor) WithoutSession(ctx context.Context) context.Context {
 	return context.WithValue(ctx, withoutSessionKey{}, a.base)
 }

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stay-go/stay"
 )
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
@@ -39,6 +41,7 @@ type exchange struct {
 	sealed  bool // the header is complete: it has gone out, or is about to
 	used    bool
 	issued  bool
+	flashes bool    // the header has a cookie of messages
 	token   *string // issued; apart, since package fmt follows no pointer to a string
 	expires time.Time
 
@@ -67,20 +70,57 @@ type exchanging struct {
 	returned bool         // the handler has returned, without a panic
 }
 
-type exchangeKey struct{}
+// exchangeKey finds the exchange in a context: that of the given App, or of any.
+type exchangeKey struct{ app *stay.App }
 
 // exchangeOf returns what Sessions knows about the request, nil outside of it.
+// Behind that of several Apps, the inner one counts.
 func exchangeOf(ctx context.Context) *exchange {
 	x, _ := ctx.Value(exchangeKey{}).(*exchange)
 	return x
 }
 
+// exchange returns the exchange of the App that ctx has already, nil if it has
+// none.
+func (s *settings) exchange(ctx context.Context) *exchange {
+	x, _ := ctx.Value(exchangeKey{s.app}).(*exchange)
+	return x
+}
+
 // Value implements context.Context.
 func (x *exchange) Value(key any) any {
-	if key == (exchangeKey{}) {
+	if x.is(key) {
 		return x
 	}
 	return x.Context.Value(key)
+}
+
+func (x *exchange) is(key any) bool {
+	k, ok := key.(exchangeKey)
+	return ok && (k.app == nil || k.app == x.settings.app)
+}
+
+// again returns ctx, in which x is, with x and its session in front of those of
+// other Apps that came in between.
+func (x *exchange) again(ctx context.Context) context.Context {
+	if exchangeOf(ctx) == x {
+		return ctx
+	}
+	return x.settings.core.Again(&inFront{ctx, x})
+}
+
+// inFront is a context with an exchange in front of others.
+type inFront struct {
+	context.Context
+	x *exchange
+}
+
+// Value implements context.Context.
+func (c *inFront) Value(key any) any {
+	if c.x.is(key) {
+		return c.x
+	}
+	return c.Context.Value(key)
 }
 
 // Format implements fmt.Formatter. An exchange is printed as a ResponseWriter:

@@ -4,8 +4,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/web"
@@ -37,7 +39,7 @@ func TestFlashIsShownOnce(t *testing.T) {
 		a.want(t, 200, want)
 		return a
 	}
-	if a := get("[]"); len(a.header["Set-Cookie"]) > 0 || a.header.Get("Cache-Control") != "" {
+	if a := get("[]"); len(a.header["Set-Cookie"]) > 0 || a.header.Get("Cache-Control") != "private, no-store" || a.header.Get("Vary") != "Cookie" {
 		t.Errorf("a page without a message: %v", a.header)
 	}
 	send(t, guestOf(c), "POST", "http://shop.test/save", "say=Saved%3B+%3Cb%3Eäö", "Content-Type", form)
@@ -68,17 +70,10 @@ func TestFlashIsSigned(t *testing.T) {
 	h := flashing(s)
 	c := browser(h)
 	a := send(t, guestOf(c), "POST", "http://shop.test/save", "say=Saved", "Content-Type", form)
-	var value string
-	for _, line := range a.header["Set-Cookie"] {
-		if rest, ok := strings.CutPrefix(line, "stay-flash="); ok {
-			value, _, _ = strings.Cut(rest, ";")
-		}
-	}
-	label, _, _ := strings.Cut(value, ".")
-	if label == "" {
-		t.Fatalf("no message in %v", a.header)
-	}
-	for _, forged := range []string{label + ".RXZpbA", ".RXZpbA", "RXZpbA", "x.y.z", "%", strings.Repeat("x", 5000)} {
+	value := strings.TrimPrefix(flashOf(t, a), "stay-flash=")
+	label, rest, _ := strings.Cut(value, ".")
+	until, _, _ := strings.Cut(rest, ".")
+	for _, forged := range []string{label + ".RXZpbA", label + "." + until + ".RXZpbA", ".RXZpbA", "RXZpbA", "x.y.z", "%", strings.Repeat("x", 5000)} {
 		send(t, browser(h), "GET", "http://shop.test/", "", "Cookie", "stay-flash="+forged).want(t, 200, "[]")
 	}
 	send(t, browser(h), "GET", "http://shop.test/", "", "Cookie", "stay-flash="+value).want(t, 200, "[Saved]")
@@ -100,4 +95,64 @@ func TestFlashOutsideOfSessions(t *testing.T) {
 		io.WriteString(w, web.TakeFlash(w, r))
 	})
 	send(t, browser(h), "GET", "http://shop.test/", "").want(t, 200, "")
+}
+
+// The value of a page is no signature of a message, whatever the user is called.
+func TestTheValueOfAPageSignsNoFlash(t *testing.T) {
+	until := strconv.FormatInt(time.Now().Add(time.Minute).Unix(), 10)
+	for _, text := range []string{"Evil", "RXZpbA", until + ".RXZpbA"} {
+		for _, before := range []string{"", "flash", "flash\x00", "\x00flash\x00", "page\x00flash\x00"} {
+			s := newSite(t)
+			mux := http.NewServeMux()
+			mux.Handle("/", flashing(s))
+			mux.HandleFunc("GET /value", func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, web.PageValue(r)) })
+			mux.Handle("POST /login", web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+				return stay.SessionFrom(r.Context()).Login(r.Context(), before+text)
+			}))
+			h := web.Sessions(s.app, nil)(mux)
+			c := browser(h)
+			send(t, c, "POST", "http://shop.test/login", "").want(t, 200, "")
+			label := send(t, c, "GET", "http://shop.test/value", "").body
+			for _, forged := range []string{label + ".RXZpbA", label + "." + until + ".RXZpbA"} {
+				send(t, browser(h), "GET", "http://shop.test/", "", "Cookie", "stay-flash="+forged).want(t, 200, "[]")
+			}
+		}
+	}
+}
+
+// A cookie that somebody has kept shows its message for five minutes only.
+func TestFlashWaitsFiveMinutes(t *testing.T) {
+	now := time.Now()
+	s := newSite(t, func(o *stay.Options) { o.Clock = func() time.Time { return now } })
+	h := flashing(s)
+	a := send(t, guestOf(browser(h)), "POST", "http://shop.test/save", "say=Saved", "Content-Type", form)
+	kept := flashOf(t, a)
+	now = now.Add(5*time.Minute - time.Second)
+	send(t, browser(h), "GET", "http://shop.test/", "", "Cookie", kept).want(t, 200, "[Saved]")
+	now = now.Add(time.Second)
+	send(t, browser(h), "GET", "http://shop.test/", "", "Cookie", kept).want(t, 200, "[]")
+	label, rest, _ := strings.Cut(kept, ".")
+	until, message, _ := strings.Cut(rest, ".")
+	seconds, _ := strconv.Atoi(until)
+	later := fmt.Sprintf("%s.%d.%s", label, seconds+60, message)
+	send(t, browser(h), "GET", "http://shop.test/", "", "Cookie", later).want(t, 200, "[]")
+}
+
+// flashOf returns the cookie of the message that a response sets, as the browser
+// sends it.
+func flashOf(t *testing.T, a answer) string {
+	t.Helper()
+	found := ""
+	for _, line := range a.header["Set-Cookie"] {
+		if cookie, _, _ := strings.Cut(line, ";"); strings.HasPrefix(cookie, "stay-flash=") && cookie != "stay-flash=" {
+			if found != "" {
+				t.Errorf("two messages: %q", a.header["Set-Cookie"])
+			}
+			found = cookie
+		}
+	}
+	if found == "" {
+		t.Fatalf("no message in %q", a.header["Set-Cookie"])
+	}
+	return found
 }

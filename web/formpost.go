@@ -77,8 +77,9 @@ func FormPost(next http.Handler) http.Handler {
 }
 
 const (
-	againField  = "_stay_again"
-	againScript = "document.forms[0].submit()"
+	againField = "_stay_again"
+	// The method is that of all forms: a field named submit would be in its place.
+	againScript = "HTMLFormElement.prototype.submit.call(document.forms[0])"
 )
 
 // againPage returns a page that posts a form to the address that it came from.

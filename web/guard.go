@@ -11,7 +11,8 @@ import (
 
 // RequireUser returns a middleware that lets only logged-in users through, see
 // stay.Session.Login. It stands behind Sessions. The login page itself is open
-// to everyone.
+// to everyone; login is its path as browsers send it, also behind
+// http.StripPrefix.
 //
 // It sends others who load a page to the path login, with the page that they
 // wanted in the query parameter next, see [NextPath]. It sends htmx there as
@@ -25,20 +26,21 @@ func RequireUser(login string) func(http.Handler) http.Handler {
 	if !isLocal(login) {
 		panic("web: RequireUser needs the path of the login page, such as /login")
 	}
-	path, _, _ := strings.Cut(login, "?")
+	page, _ := url.Parse(login) // isLocal has parsed it
 	return func(next http.Handler) http.Handler {
 		return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			s := stay.SessionFrom(r.Context())
+			sent := addressOf(r)
 			switch {
 			case s == nil:
 				Error(w, r, &stay.Error{
 					Code: stay.ErrNoSession,
 					Err:  errors.New("web: RequireUser stands outside of web.Sessions: put it behind"),
 				})
-			case r.URL.Path == path, s.User() != "":
+			case samePath(sent, page), s.User() != "":
 				next.ServeHTTP(w, r)
 			case isPageLoad(r):
-				Redirect(w, r, withNext(login, r.URL.RequestURI()))
+				Redirect(w, r, withNext(login, sent.RequestURI()))
 			case r.Header.Get("HX-Request") == "true":
 				Redirect(w, r, withNext(login, currentPage(r)))
 			default:
@@ -46,6 +48,21 @@ func RequireUser(login string) func(http.Handler) http.Handler {
 			}
 		})
 	}
+}
+
+// addressOf returns the address that the browser has sent r to. r.URL may have lost
+// the beginning of it, as behind http.StripPrefix.
+func addressOf(r *http.Request) *url.URL {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil {
+		return u
+	}
+	return r.URL // of a request that came through no server
+}
+
+// samePath reports whether two addresses have the same path, however it is written.
+// A slash that is encoded is another one.
+func samePath(a, b *url.URL) bool {
+	return a.Path == b.Path && strings.Count(a.EscapedPath(), "/") == strings.Count(b.EscapedPath(), "/")
 }
 
 // NextPath returns the page to go to after a login: the form or query parameter

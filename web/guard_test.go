@@ -3,6 +3,7 @@ package web_test
 import (
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"testing"
 
@@ -148,5 +149,58 @@ func TestIsPartial(t *testing.T) {
 		if got := web.IsPartial(r); got != test.want {
 			t.Errorf("IsPartial of %v is %t", test.header, got)
 		}
+	}
+}
+
+// RequireUser goes by the address that the browser sent, not by what a middleware
+// has left of it: the page after the login is the whole one, and a path that is
+// the login page's once it was cut off is not open.
+//
+// Proves W7.
+func TestRequireUserBehindStripPrefix(t *testing.T) {
+	s := newSite(t)
+	inner := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { fmt.Fprint(w, "inside ", r.URL.Path) })
+	mux := http.NewServeMux()
+	mux.Handle("/account/", http.StripPrefix("/account", web.RequireUser("/login")(inner)))
+	mux.Handle("/user/", http.StripPrefix("/user", web.RequireUser("/user/login")(inner)))
+	h := web.Sessions(s.app, nil)(mux)
+	c := guest(h)
+	for path, next := range map[string]string{
+		"/account/orders?x=1": "/login?next=%2Faccount%2Forders%3Fx%3D1",
+		"/account/login":      "/login?next=%2Faccount%2Flogin",
+		"/user/a%2Fb":         "/user/login?next=%2Fuser%2Fa%252Fb",
+	} {
+		a := send(t, c, "GET", path, "", "Accept", "text/html")
+		if got := a.header.Get("Location"); a.status != http.StatusSeeOther || got != next {
+			t.Errorf("%s: %d %q, want %q", path, a.status, got, next)
+		}
+	}
+	send(t, c, "POST", "/account/login", "").want(t, http.StatusUnauthorized, "log in first\n")
+	send(t, c, "GET", "/user/login", "", "Accept", "text/html").want(t, 200, "inside /login")
+	send(t, c, "POST", "/user/login?next=%2Fuser%2Fx", "").want(t, 200, "inside /login")
+	a := send(t, guest(web.Sessions(s.app, nil)(web.RequireUser("/user/login")(inner))), "GET", "/user%2Flogin", "", "Accept", "text/html")
+	if a.status != http.StatusSeeOther {
+		t.Errorf("an encoded slash: %d %s", a.status, a.body)
+	}
+	r := httptest.NewRequest("GET", "/account/orders", nil) // as servers that are not net/http leave it
+	r.RequestURI = ""
+	r.Header.Set("Accept", "text/html")
+	w := httptest.NewRecorder()
+	web.Sessions(s.app, nil)(web.RequireUser("/login")(inner)).ServeHTTP(w, r)
+	if got := w.Header().Get("Location"); got != "/login?next=%2Faccount%2Forders" {
+		t.Errorf("without a RequestURI: %d %q", w.Code, got)
+	}
+}
+
+// A login page is open whatever its path has to be written with.
+func TestRequireUserOpensEachLoginPage(t *testing.T) {
+	s := newSite(t)
+	inner := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "log in here") })
+	for _, login := range []string{"/log%20in", "/log in", "/anmelden/für", "/anmelden/f%c3%bcr", "/a%2Fb", "/login?theme=dark", "/~login'(1)"} {
+		h := web.Sessions(s.app, nil)(web.RequireUser(login)(inner))
+		c := browser(h)
+		c.Jar = nil
+		a := send(t, c, "GET", "/orders", "", "Accept", "text/html") // follows the redirect
+		a.want(t, 200, "log in here")
 	}
 }

@@ -16,15 +16,19 @@ import (
 func (p *payload) ignore() func(name string) bool {
 	s := p.settings
 	fromPage := p.json == nil || p.request.Header.Get("HX-Request") != "" || p.request.Header.Get("Datastar-Request") != ""
-	if s.ignoreField == nil && !fromPage {
+	if s.ignoreField == nil && !fromPage && !p.paged {
 		return nil
 	}
 	return func(name string) bool {
 		switch {
+		case p.paged && name == pageField:
+			return true
 		case fromPage && (bind.Foreign(name) || p.wasNoFile(name)):
 			return true
 		case s.ignoreField != nil:
 			return s.ignoreField(p.request, name)
+		case !fromPage:
+			return false
 		}
 		s.warnIgnored(name, p.request.Pattern)
 		return true

@@ -2,12 +2,11 @@ package web
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"html/template"
 	"maps"
-	"mime/multipart"
 	"net/http"
-	"net/url"
 
 	"github.com/stay-go/stay"
 )
@@ -18,6 +17,8 @@ const (
 	pageHeader = "Stay-Page"
 	// guestPage is the value of a guest's page.
 	guestPage = "guest"
+	// pageDomain separates pages from the other texts that are labelled.
+	pageDomain = "page"
 )
 
 // PageField returns a hidden field for a form. If one user's page is sent after
@@ -27,22 +28,28 @@ const (
 //
 //	<form method="post">{{.PageField}} ...
 //
-// Update, Do, Payload, Bind and Actions check the field when they read the
-// body. Handlers that read the form in another way do not. A form without the
-// field is accepted.
+// Update, Do, Payload, Bind, ReadForm and Actions check the field when they read
+// the body, a form or the top level of JSON, or the address if the values are
+// sent there; see [Payload]. Handlers that read the form in another way do not.
+// A form without the field is accepted.
 //
 // The field names the user, not the session: a page stays good when the session
 // is renewed, and when the same user logs in again, in another session too. A
 // page that was rendered for a guest is good for everyone: a user who logs in
 // after it was loaded counts as the same person. After a logout, pages of the
 // user are refused. The value is a keyed hash, which does not reveal the user.
+//
+// The check comes before the change. If another request logs in between them, the
+// session's cookie is renewed, and the change fails. With
+// stay.Options.KeepCookieOnKeyChange it does not fail: the new user's state
+// changes.
 func PageField(r *http.Request) template.HTML {
 	return template.HTML(hiddenInput(pageField, PageValue(r))) //nolint:gosec // it is escaped
 }
 
 // PageValue returns the value of [PageField] for requests that carry it as the
-// header Stay-Page, which Sessions checks in all requests that could change
-// something. With htmx, on an element around all others:
+// header Stay-Page, which Sessions and Visits check in all requests that could
+// change something. With htmx, on an element around all others:
 //
 //	<body hx-headers='{"Stay-Page": "{{.PageValue}}"}'>
 //
@@ -60,7 +67,7 @@ func PageValue(r *http.Request) string {
 	case err != nil:
 		return ""
 	}
-	label, err := x.settings.ring.Label(r.Context(), user)
+	label, err := x.settings.ring.Label(r.Context(), pageDomain, user)
 	if err != nil {
 		return ""
 	}
@@ -79,7 +86,7 @@ func (s *settings) checkPage(r *http.Request, value string) error {
 	}
 	ok := false
 	if user != "" {
-		if ok, err = s.ring.Labelled(r.Context(), value, user); err != nil {
+		if ok, err = s.ring.Labelled(r.Context(), value, pageDomain, user); err != nil {
 			return err
 		}
 	}
@@ -102,40 +109,65 @@ func (s *settings) checkPageHeader(r *http.Request) error {
 	return s.checkPage(r, values[0])
 }
 
-// checkPageBody is checkPage for the form in a body that has been read.
+// checkPageBody is checkPage for a body that has been read. What cannot be parsed
+// here is no error: it is for the function of [Update] to say what it takes.
 func (s *settings) checkPageBody(r *http.Request, body []byte) error {
-	switch {
-	case r.MultipartForm != nil:
-		return s.checkPage(r, url.Values(r.MultipartForm.Value).Get(pageField))
-	case r.PostForm != nil:
-		return s.checkPage(r, r.PostForm.Get(pageField))
-	case !bytes.Contains(body, []byte(pageField)):
+	if len(body) > 0 && !bytes.Contains(body, []byte(pageField)) {
 		return nil
 	}
-	var form url.Values
-	switch kind, params, _ := mediaType(r); kind {
-	case kindForm:
-		form, _ = url.ParseQuery(string(body)) // what cannot be parsed, fn will not see either
-	case kindMultipart:
-		f, err := multipart.NewReader(bytes.NewReader(body), params["boundary"]).ReadForm(s.maxBody)
-		if err != nil {
-			return nil //nolint:nilerr // fn gets this error
-		}
-		form = f.Value
-		_ = f.RemoveAll()
+	kind, params, err := mediaType(r)
+	if err != nil {
+		return nil //nolint:nilerr // the function gets this error
 	}
-	return s.checkPage(r, form.Get(pageField))
+	p := &payload{settings: s, request: r}
+	if done, _ := p.takeParsed(kind, true); !done && p.form == nil {
+		_ = p.parseBody(kind, params, body, true)
+	}
+	return p.checkPages(p.pageValues())
 }
 
-// takePage removes the field of the page from the form, and checks it.
-func (p *payload) takePage() {
-	if !p.form.Has(pageField) {
-		return
+// takePage removes the field of the page from the payload, and checks it.
+func (p *payload) takePage() error {
+	values := p.pageValues()
+	if p.form.Has(pageField) {
+		p.form = maps.Clone(p.form) // the request may have it
+		delete(p.form, pageField)
 	}
-	value := p.form.Get(pageField)
-	p.form = maps.Clone(p.form) // the request may have it
-	delete(p.form, pageField)
-	if err := p.settings.checkPage(p.request, value); err != nil {
-		p.err = err
+	p.paged = p.json != nil && len(values) > 0
+	return p.checkPages(values)
+}
+
+// pageValues returns what the payload says of its page: the values of the field
+// in a form, or at the top level of JSON, where several make a list.
+func (p *payload) pageValues() []string {
+	if p.json == nil {
+		return p.form[pageField]
 	}
+	if !bytes.Contains(p.json, []byte(pageField)) {
+		return nil
+	}
+	var top struct {
+		Page json.RawMessage `json:"_stay_page"`
+	}
+	if json.Unmarshal(p.json, &top) != nil || top.Page == nil {
+		return nil
+	}
+	var one string
+	if json.Unmarshal(top.Page, &one) == nil {
+		return []string{one}
+	}
+	var several []string
+	if json.Unmarshal(top.Page, &several) == nil {
+		return several
+	}
+	return []string{string(top.Page)} // no page has such a value
+}
+
+func (p *payload) checkPages(values []string) error {
+	for _, value := range values {
+		if err := p.settings.checkPage(p.request, value); err != nil {
+			return err
+		}
+	}
+	return nil
 }

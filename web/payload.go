@@ -64,6 +64,7 @@ type payload struct {
 	json     []byte     // the body if it is JSON
 	form     url.Values // the body if it is a form
 	parsed   bool       // other code has parsed it from parts
+	paged    bool       // the JSON names its page
 }
 
 // Bind stores the payload in the value that dst points to.
@@ -135,7 +136,7 @@ func (p *payload) words(e *bind.Error) string {
 func readPayload(s *settings, r *http.Request, filesTaken bool) *payload {
 	p := &payload{settings: s, request: r}
 	if p.err = p.parse(filesTaken); p.err == nil {
-		p.takePage()
+		p.err = p.takePage()
 	}
 	return p
 }
@@ -154,6 +155,12 @@ func (p *payload) parse(filesTaken bool) error {
 		return err
 	}
 	r.Body = reopen(data)
+	return p.parseBody(kind, params, data, filesTaken)
+}
+
+// parseBody parses a body that has been read.
+func (p *payload) parseBody(kind kind, params map[string]string, data []byte, filesTaken bool) (err error) {
+	r := p.request
 	if len(data) == 0 {
 		if kind == kindMultipart || r.ContentLength > 0 {
 			return malformed("the body cannot be parsed", errors.New("web: it was read before Payload or Bind"))

@@ -14,7 +14,7 @@ func (x *exchange) mark(h http.Header) {
 		return
 	}
 	x.values = [2]string{"private, no-store", "Cookie"}
-	if x.issued {
+	if x.issued || x.flashes {
 		x.unshare(h)
 	}
 	if len(h["Cache-Control"]) == 0 {
@@ -29,8 +29,8 @@ func (x *exchange) mark(h http.Header) {
 }
 
 // unshare removes what lets shared caches keep the response. A cache that keeps
-// a session's cookie gives the session to strangers, so this is not for the
-// handler to decide.
+// a session's cookie gives the session to strangers, and one that keeps a
+// message shows it to them, so this is not for the handler to decide.
 func (x *exchange) unshare(h http.Header) {
 	var removed []string
 	control := strings.Join(h["Cache-Control"], ", ")
@@ -52,7 +52,7 @@ func (x *exchange) unshare(h http.Header) {
 		return
 	}
 	x.settings.logger().LogAttrs(x, slog.LevelWarn,
-		"stay: a response that sets the session's cookie was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session in a response for everyone",
+		"stay: a response that sets the session's cookie, or that of a message, was meant for shared caches, and is sent with \"Cache-Control: private\": use no state of a session in a response for everyone",
 		append(x.where(), slog.Any("removed", removed))...)
 }
 

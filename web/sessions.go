@@ -45,8 +45,9 @@ import (
 // the request is answered with the error, as by [Error].
 //
 // Sessions may stand inside and outside of other middleware. If it stands twice
-// for one App, the outer one counts. Handlers behind it may use Flush, Hijack,
-// ReadFrom and http.ResponseController as without it.
+// for one App, the outer one counts, also if that of another App stands in
+// between. Handlers behind it may use Flush, Hijack, ReadFrom and
+// http.ResponseController as without it.
 //
 // A session is lost if its first cookie does not reach the browser. So the log
 // has an error, which says how to fix it, if a connection is taken over while a
@@ -76,9 +77,14 @@ func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
 }
 
 func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
-	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
-		defer removeFiles(r, r.MultipartForm) // r may be a copy that no other code knows
-		next.ServeHTTP(w, r)
+	if x := s.exchange(r.Context()); x != nil {
+		run := r
+		if exchangeOf(r.Context()) != x {
+			run = r.WithContext(x.again(r.Context()))
+			defer handBack(run, r)
+		}
+		defer removeFiles(run, run.MultipartForm) // run may be a copy that nobody else knows
+		next.ServeHTTP(w, run)
 		return
 	}
 	if err := s.checkOrigin(r); err != nil {

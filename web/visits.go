@@ -22,9 +22,11 @@ import (
 //
 // What the comment of Sessions says about cookies, other origins, page loads
 // and costs is true here too. The errors are those that Sessions answers with:
-// stay.ErrDenied for a request from another origin, and the error of a reset on
-// a page load. [Status] has the status of each. If r has a session of the App
-// already, the outer visit counts.
+// stay.ErrDenied for a request from another origin, stay.ErrConflict for one
+// from a page of another login, see [PageValue], and the error of a reset on a
+// page load.
+// [Status] has the status of each. If r has a session of the App already, the
+// outer visit counts.
 func Visits(app *stay.App, o *Options) func(r *http.Request) (*Visit, error) {
 	s := newSettings(app, o)
 	return func(r *http.Request) (*Visit, error) { return newVisit(s, r) }
@@ -53,8 +55,8 @@ func (w *bareHeader) Write([]byte) (int, error) { return 0, http.ErrNotSupported
 
 func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	r = canonical(r)
-	if x := exchangeOf(r.Context()); x != nil && x.settings.app == s.app {
-		return &Visit{r.Context(), func() http.Header { return nil }}, nil
+	if x := s.exchange(r.Context()); x != nil {
+		return &Visit{x.again(r.Context()), func() http.Header { return nil }}, nil
 	}
 	if err := s.checkOrigin(r); err != nil {
 		return nil, &stay.Error{Code: stay.ErrDenied, Message: fromElsewhere, Err: err}
@@ -72,6 +74,12 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	end := func() http.Header {
 		x.seal()
 		return w.header
+	}
+	if len(r.Header[pageHeader]) > 0 {
+		if err := s.checkPageHeader(r.WithContext(ctx)); err != nil {
+			end()
+			return nil, err
+		}
 	}
 	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
 		if err := s.core.PageLoad(ctx); err != nil {

@@ -66,6 +66,8 @@ type App interface {
 	// has no session and begins none. Nothing is looked up, drawn or stored before
 	// the session is used.
 	Begin(ctx context.Context, ring Keyring, token string, c Carrier) context.Context
+	// Again returns ctx with its session of this App in front of those of others.
+	Again(ctx context.Context) context.Context
 	// WithoutSession returns ctx for a handler outside of web.Sessions, so that
 	// asking for its session is warned about. It is used in development only.
 	WithoutSession(ctx context.Context) context.Context
@@ -112,10 +114,12 @@ type Keyring interface {
 	// Outlast has tokens that are signed from now on verify for so long.
 	Outlast(ctx context.Context, d time.Duration) error
 	// Label returns a short text that names what is given, and tells it to nobody
-	// who does not have the keys.
-	Label(ctx context.Context, text string) (string, error)
-	// Labelled reports whether a label is one of the text, by any of the keys.
-	Labelled(ctx context.Context, label, text string) (bool, error)
+	// who does not have the keys. A label of one domain is none of another; a
+	// domain has no zero byte.
+	Label(ctx context.Context, domain, text string) (string, error)
+	// Labelled reports whether a label is one of the text in the domain, by any of
+	// the keys.
+	Labelled(ctx context.Context, label, domain, text string) (bool, error)
 	// Foreign reports whether the value of a cookie has the form of a token that
 	// is good at now, and names a key that this set does not have.
 	Foreign(value string, now time.Time) bool

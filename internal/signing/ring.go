@@ -171,17 +171,19 @@ func (r *Ring) Outlast(ctx context.Context, d time.Duration) error {
 const labelSize = 12
 
 // Label returns a short text that names the given text, and does not reveal it
-// to anyone without the keys.
-func (r *Ring) Label(ctx context.Context, text string) (string, error) {
+// to anyone without the keys. A domain, which has no zero byte, separates texts
+// of different meanings: a label of one domain is not valid in another.
+func (r *Ring) Label(ctx context.Context, domain, text string) (string, error) {
 	k, err := r.signer(ctx)
 	if err != nil {
 		return "", err
 	}
-	return k.label(text), nil
+	return k.label(domain, text), nil
 }
 
-// Labelled reports whether a label belongs to the text, by any of the keys.
-func (r *Ring) Labelled(ctx context.Context, label, text string) (bool, error) {
+// Labelled reports whether a label belongs to the text in the domain, by any of
+// the keys.
+func (r *Ring) Labelled(ctx context.Context, label, domain, text string) (bool, error) {
 	keys := r.fixed
 	if keys == nil {
 		set, err := r.keys.get(ctx)
@@ -191,15 +193,15 @@ func (r *Ring) Labelled(ctx context.Context, label, text string) (bool, error) {
 		keys = set.keys
 	}
 	for _, k := range keys {
-		if hmac.Equal([]byte(k.label(text)), []byte(label)) {
+		if hmac.Equal([]byte(k.label(domain, text)), []byte(label)) {
 			return true, nil
 		}
 	}
 	return false, nil
 }
 
-func (k *signKey) label(text string) (label string) {
-	k.signed(labelDomain, []byte(text), func(sum []byte) { label = base64.RawURLEncoding.EncodeToString(sum[:labelSize]) })
+func (k *signKey) label(domain, text string) (label string) {
+	k.signed(labelDomain, []byte(domain+"\x00"+text), func(sum []byte) { label = base64.RawURLEncoding.EncodeToString(sum[:labelSize]) })
 	return label
 }
 
