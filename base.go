@@ -2,7 +2,9 @@ package stay
 
 import (
 	"context"
+	"errors"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/loglimit"
 	"github.com/stay-go/stay/internal/running"
+	"github.com/stay-go/stay/store"
 )
 
 // A base holds what all parts of an App use: its options, the engine, and the
@@ -94,7 +97,12 @@ func (a *base) logCrowd(level slog.Level, key logKey, text string, attrs ...slog
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}
-	log.LogAttrs(ctx, level, text, attrs...)
+	log.LogAttrs(ctx, level, text, filled(attrs...)...)
+}
+
+// filled returns attrs without those whose value is an empty text.
+func filled(attrs ...slog.Attr) []slog.Attr {
+	return slices.DeleteFunc(attrs, func(a slog.Attr) bool { return a.Value.Equal(slog.StringValue("")) })
 }
 
 // sync brings instances in memory up to date with stores that have other
@@ -129,4 +137,51 @@ func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
 		all[of[i]] = err
 	}
 	return all
+}
+
+// listPage is how many keys one call of the store lists.
+const listPage = 256
+
+var errNoList = errors.New("the store has no list of its keys (Features.List)")
+
+// listKeys calls use with the keys of a kind that begin with a prefix and come
+// after the given one, page by page, until use returns false. The keys, the prefix
+// and after are without the prefix of the kind. Errors name the module, "" for
+// none.
+func (a *base) listKeys(ctx context.Context, module string, k *engine.Kind, prefix, after string, use func(keys []string, now time.Time) (more bool, err error)) error {
+	lister, ok := k.Backend.Store().(store.Lister)
+	if !ok || !k.Backend.Features().List {
+		return &Error{Code: ErrInvalid, Module: module, Phase: "load", Message: "the store cannot list its keys", Err: errNoList}
+	}
+	for {
+		now := a.opts.Clock()
+		keys, err := a.keyPage(ctx, module, k.Prefix, lister, prefix, after, now)
+		if err != nil || len(keys) == 0 {
+			return err
+		}
+		if more, err := use(keys, now); !more || err != nil || len(keys) < listPage {
+			return err
+		}
+		after = keys[len(keys)-1]
+	}
+}
+
+// keyPage returns one page of listKeys. The App closes the store only after it.
+func (a *base) keyPage(ctx context.Context, module, kind string, lister store.Lister, prefix, after string, now time.Time) ([]string, error) {
+	if !a.engine.Begin() {
+		return nil, closedError(module, "load", nil)
+	}
+	defer a.engine.End()
+	if after != "" {
+		after = kind + after
+	}
+	listed, err := lister.List(ctx, now, kind+prefix, after, listPage)
+	if err != nil {
+		return nil, &Error{Code: storeCode(err), Module: module, Phase: "load", Err: err}
+	}
+	keys := slices.Clone(listed)
+	for i, key := range keys {
+		keys[i] = key[len(kind):]
+	}
+	return keys, nil
 }

@@ -83,8 +83,8 @@ type Error struct {
 	Err error
 }
 
-// Error describes the failure for logs, cause included unless its text is
-// Message.
+// Error describes the failure for logs, cause included unless Message has its
+// text.
 func (e *Error) Error() string {
 	var b strings.Builder
 	b.WriteString("stay")
@@ -103,7 +103,7 @@ func (e *Error) Error() string {
 		b.WriteString(": " + e.Message)
 	}
 	if e.Err != nil {
-		if cause := e.Err.Error(); cause != e.Message { // else it has been said
+		if cause := e.Err.Error(); !strings.Contains(e.Message, cause) { // else it has been said
 			b.WriteString(": " + cause)
 		}
 	}

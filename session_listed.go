@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
-	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/store"
 )
 
@@ -193,7 +192,7 @@ func (*listing) join(context.Context, string, time.Time) (bool, error) { return 
 
 // all is App.AllSessions.
 func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, error) bool) {
-	err := ss.each(ctx, keyspace.Sessions, after, func(ids []string, recs []store.Record, now time.Time) (more bool, err error) {
+	err := ss.each(ctx, ss.kind, after, func(ids []string, recs []store.Record, now time.Time) (more bool, err error) {
 		read := make([]*sessionRecord, len(ids))
 		var names []string
 		for i := range recs {
@@ -203,7 +202,7 @@ func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, 
 		}
 		slices.Sort(names)
 		names = slices.Compact(names)
-		told, err := ss.load(ctx, keyspace.Users, names, now)
+		told, err := ss.load(ctx, ss.users, names, now)
 		if err != nil {
 			return false, err
 		}
@@ -254,7 +253,7 @@ func (ss *sessions) isOver(id string, rec *sessionRecord, users map[string]*user
 
 // allUsers is App.Users.
 func (ss *sessions) allUsers(ctx context.Context, after string, yield func(string, error) bool) {
-	err := ss.each(ctx, keyspace.Users, after, func(names []string, recs []store.Record, now time.Time) (more bool, err error) {
+	err := ss.each(ctx, ss.users, after, func(names []string, recs []store.Record, now time.Time) (more bool, err error) {
 		for i, name := range names {
 			u := storedUser(&recs[i])
 			var failed error
@@ -284,59 +283,23 @@ func (ss *sessions) unreadable(what, key string) error {
 	}
 }
 
-// listPage is how many records a list reads in one call.
-const listPage = 100
-
-// each calls use with the records whose keys begin with a prefix and come after
-// the given name, page by page, until use returns false. Names are keys without
-// the prefix. Lists do not load records into memory, which is for records in
-// use: the acknowledged changes of these records are in the store.
-func (ss *sessions) each(ctx context.Context, prefix, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
-	for {
-		now := ss.app.opts.Clock()
-		names, err := ss.list(ctx, prefix, after, now)
-		if err != nil || len(names) == 0 {
-			return err
-		}
-		after = names[len(names)-1]
-		recs, err := ss.load(ctx, prefix, names, now)
+// each calls use with the records of a kind that come after the given name, page
+// by page, until use returns false. Lists do not load records into memory, which
+// is for records in use: the acknowledged changes of these records are in the
+// store.
+func (ss *sessions) each(ctx context.Context, k *engine.Kind, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
+	return ss.app.listKeys(ctx, "", k, "", after, func(names []string, now time.Time) (more bool, err error) {
+		recs, err := ss.load(ctx, k, names, now)
 		if err != nil {
-			return err
+			return false, err
 		}
-		if more, err := use(names, recs, now); !more || err != nil || len(names) < listPage {
-			return err
-		}
-	}
-}
-
-// list returns a page of names.
-func (ss *sessions) list(ctx context.Context, prefix, after string, now time.Time) ([]string, error) {
-	b := ss.kind.Backend
-	lister, ok := b.Store().(store.Lister)
-	if !ok || !b.Features().List {
-		return nil, &Error{Code: ErrInvalid, Phase: "load", Message: "the sessions cannot be listed", Err: errNoList}
-	}
-	if !ss.app.engine.Begin() {
-		return nil, closedError("", "load", nil)
-	}
-	defer ss.app.engine.End()
-	if after != "" {
-		after = prefix + after
-	}
-	names, err := lister.List(ctx, now, prefix, after, listPage)
-	if err != nil {
-		return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
-	}
-	names = slices.Clone(names)
-	for i, key := range names {
-		names[i] = key[len(prefix):]
-	}
-	return names, nil
+		return use(names, recs, now)
+	})
 }
 
 // load returns the records with these names, as they are stored; expired ones
 // count as absent.
-func (ss *sessions) load(ctx context.Context, prefix string, names []string, now time.Time) ([]store.Record, error) {
+func (ss *sessions) load(ctx context.Context, k *engine.Kind, names []string, now time.Time) ([]store.Record, error) {
 	if len(names) == 0 {
 		return nil, nil
 	}
@@ -346,9 +309,9 @@ func (ss *sessions) load(ctx context.Context, prefix string, names []string, now
 	defer ss.app.engine.End()
 	reads := make([]store.Read, len(names))
 	for i, name := range names {
-		reads[i].Key = prefix + name
+		reads[i].Key = k.Prefix + name
 	}
-	recs, err := ss.kind.Backend.Store().Load(ctx, reads)
+	recs, err := k.Backend.Store().Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errors.New("the store did not answer every read")
 	}
@@ -362,8 +325,6 @@ func (ss *sessions) load(ctx context.Context, prefix string, names []string, now
 	}
 	return recs, nil
 }
-
-var errNoList = errors.New("the store has no list of its keys (Features.List)")
 
 // revoke is App.Revoke.
 func (ss *sessions) revoke(ctx context.Context, user string) error {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/store"
@@ -156,9 +157,6 @@ func (c untyped) initial(ctx context.Context) (any, error) {
 	return l.Value, err
 }
 
-// keysPage is the number of keys that one call of the store lists.
-const keysPage = 256
-
 // keys yields the keys that begin with a prefix and come after the one named.
 func (c untyped) keys(ctx context.Context, prefix, after string, yield func(string, error) bool) {
 	m := c.module
@@ -166,43 +164,15 @@ func (c untyped) keys(ctx context.Context, prefix, after string, yield func(stri
 		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "this state has no keys to list: call Keys on a state without At, of a module that is not ephemeral"})
 		return
 	}
-	lister, ok := m.kind.Backend.Store().(store.Lister)
-	if !ok || !m.kind.Backend.Features().List {
-		yield("", &Error{Code: ErrInvalid, Module: m.name, Message: "the keys of this state cannot be listed"})
-		return
-	}
-	prefix = m.kind.Prefix + prefix
-	if after != "" {
-		after = m.kind.Prefix + after
-	}
-	for {
-		keys, err := c.page(ctx, lister, prefix, after)
-		if err != nil {
-			yield("", err)
-			return
-		}
+	err := m.app.listKeys(ctx, m.name, m.kind, prefix, after, func(keys []string, _ time.Time) (more bool, err error) {
 		for _, key := range keys {
-			if !yield(key[len(m.kind.Prefix):], nil) {
-				return
+			if !yield(key, nil) {
+				return false, nil
 			}
 		}
-		if len(keys) < keysPage {
-			return
-		}
-		after = keys[len(keys)-1]
-	}
-}
-
-// page lists the keys in the store that come after the one named.
-func (c untyped) page(ctx context.Context, lister store.Lister, prefix, after string) ([]string, error) {
-	m := c.module
-	if !m.app.engine.Begin() {
-		return nil, closedError(m.name, "load", nil)
-	}
-	defer m.app.engine.End()
-	keys, err := lister.List(ctx, m.app.opts.Clock(), prefix, after, keysPage)
+		return true, nil
+	})
 	if err != nil {
-		return nil, &Error{Code: storeCode(err), Module: m.name, Phase: "load", Err: err}
+		yield("", err)
 	}
-	return keys, nil
 }

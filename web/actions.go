@@ -75,6 +75,7 @@ type module struct {
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w = through(w, r)
 	cfg := settingsOf(r, a.outside)
+	defer cfg.answerPanic(w, r)
 	name, action := a.find(r)
 	var v any
 	var err error

@@ -13,6 +13,11 @@ import (
 // answer can plant it.
 const hostPrefix = "__Host-"
 
+// embeddedPrefix stands before the name of the cookie for Embedded pages. A
+// browser keeps a cookie with the attribute Partitioned beside one without it.
+// With one name a request would send both.
+const embeddedPrefix = "embedded-"
+
 // https reports whether the browser that sent r speaks https.
 func (s *settings) https(r *http.Request) bool {
 	switch s.secure {
@@ -46,6 +51,18 @@ func (s *settings) cookieName(https bool) string {
 		return s.secureName
 	}
 	return s.plainName
+}
+
+// cookies returns the values of the session's cookie, as token does. A browser
+// from before Options.Embedded was switched has the cookie of the other name: that
+// one counts, and switched is true, until the browser gets one of this name.
+func (s *settings) cookies(h http.Header, https bool) (values string, switched bool) {
+	values = token(h, s.cookieName(https))
+	if values == "" && https {
+		values = token(h, s.otherName)
+		switched = values != ""
+	}
+	return values, switched
 }
 
 // token returns the values of all cookies of that name, of any length: the code
@@ -91,6 +108,14 @@ func (s *settings) setCookie(token string, expires, now time.Time, https bool) s
 			c.MaxAge = -1
 		}
 	}
+	return c.String()
+}
+
+// clearOther returns the Set-Cookie line that clears the cookie of the other
+// name.
+func (s *settings) clearOther() string {
+	c := s.newCookie(s.otherName, "", true)
+	c.Expires, c.MaxAge, c.Partitioned = time.Unix(1, 0), -1, !s.embedded
 	return c.String()
 }
 

@@ -1,6 +1,13 @@
 package web
 
-import "net/http"
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+
+	"github.com/stay-go/stay"
+)
 
 // causes returns the lines about an error that only a developer sees: what a
 // client must not learn about a failure of the program.
@@ -29,4 +36,24 @@ func (s *settings) inDevelopment(r *http.Request) *http.Request {
 		return r
 	}
 	return r.WithContext(s.core.WithoutSession(r.Context()))
+}
+
+// answerPanic is deferred by handlers. In development it answers a panic with its
+// cause, and logs it with its stack, as net/http does, where the browser of a
+// developer would only say that the connection was cut. In production the panic goes on as it is. So
+// does one after which no answer can be sent, and http.ErrAbortHandler, with which
+// a handler gives up its answer.
+func (s *settings) answerPanic(w http.ResponseWriter, r *http.Request) {
+	if x := exchangeOf(r.Context()); !s.development() || x != nil && x.sent.Load() {
+		return
+	}
+	switch p := recover(); p {
+	case nil:
+	case http.ErrAbortHandler:
+		panic(p)
+	default:
+		s.logger().LogAttrs(r.Context(), slog.LevelError, fmt.Sprintf("stay: a handler panicked: %v\n\n%s", p, debug.Stack()),
+			slog.String("method", r.Method), slog.String("route", r.Pattern))
+		answer(s, w, r, http.StatusInternalServerError, &stay.Error{Code: stay.ErrInternal, Err: fmt.Errorf("panic: %v", p)})
+	}
 }

@@ -62,7 +62,9 @@ func Status(err error) int {
 // Sessions. Outside of Sessions it goes to slog.Default(), each time. The body
 // is JSON for a client that prefers it, in the form of RFC 9457, an HTML
 // fragment for htmx and plain text for all others, unless Options.Error writes
-// it, or [Form.Again] shows a page.
+// it, or [Form.Again] shows a page. With the fragment htmx is told to swap
+// nothing (HX-Reswap: none), unless HX-Reswap or HX-Retarget is set: listen to
+// its events to show it.
 //
 // Headers that describe a body, such as Etag and Cache-Control, are removed if
 // the handler has set them; what was there before Sessions stays, and so does
@@ -91,6 +93,11 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		status = statusOf(stay.CodeOf(err))
 	}
 	logFailure(s, r, status, err)
+	answer(s, w, r, status, err)
+}
+
+// answer writes the answer to a request that failed.
+func answer(s *settings, w http.ResponseWriter, r *http.Request, status int, err error) {
 	if rec, ok := w.(*recorder); ok {
 		rec.reset()
 	} else if x := exchangeOf(r.Context()); x != nil && x.sent.Load() {
@@ -103,12 +110,15 @@ func fail(s *settings, w http.ResponseWriter, r *http.Request, status int, err e
 		h.Set("Retry-After", "1")
 	}
 	h.Del("Content-Type")
-	if again := (*shownAgain)(nil); errors.As(err, &again) {
+	if again := (*shownAgain)(nil); errors.As(err, &again) && !asksForJSON(r) {
 		s.showAgain(w, r, status, again)
 		return
 	}
 	if s.onError != nil && s.ownError(w, r, status, err) {
 		return
+	}
+	if preferred(r) == formatFragment {
+		keepPage(h)
 	}
 	contentType, body := errorBody(r, status, err, s.causes(status, err))
 	h.Set("Content-Type", contentType)
@@ -169,14 +179,18 @@ func logFailure(s *settings, r *http.Request, status int, err error) {
 		slog.Int("status", status),
 		slog.String("code", string(stay.CodeOf(err))),
 		slog.String("method", r.Method),
-		slog.String("route", r.Pattern),
 	}
+	known := func(key, value string) {
+		if value != "" {
+			attrs = append(attrs, slog.String(key, value))
+		}
+	}
+	known("route", r.Pattern)
 	if e := (*stay.Error)(nil); errors.As(err, &e) {
-		attrs = append(attrs,
-			slog.String("module", e.Module),
-			slog.String("action", e.Action),
-			slog.String("phase", e.Phase),
-			slog.String("key_hash", e.KeyHash))
+		known("module", e.Module)
+		known("action", e.Action)
+		known("phase", e.Phase)
+		known("key_hash", e.KeyHash)
 	}
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
@@ -300,16 +314,24 @@ const (
 // that asks for JSON gets it, even from htmx. A request that only sends JSON
 // gets it unless it comes from htmx, which always shows HTML.
 func preferred(r *http.Request) format {
-	accept := strings.ToLower(strings.Join(r.Header["Accept"], ","))
 	sends, _, _ := mediaType(r) // kindOther if it cannot be parsed
-	takesHTML := strings.Contains(accept, "text/html")
 	switch {
-	case (strings.Contains(accept, "application/json") || strings.Contains(accept, problemType)) && !takesHTML:
+	case asksForJSON(r):
 		return formatJSON
 	case r.Header.Get("HX-Request") == "true":
 		return formatFragment
-	case sends == kindJSON && !takesHTML:
+	case sends == kindJSON && !accepts(r, "text/html"):
 		return formatJSON
 	}
 	return formatText
+}
+
+// asksForJSON reports whether the sender of r wants JSON and no page.
+func asksForJSON(r *http.Request) bool {
+	return (accepts(r, "application/json") || accepts(r, problemType)) && !accepts(r, "text/html")
+}
+
+// accepts reports whether the header Accept of r names a type.
+func accepts(r *http.Request, name string) bool {
+	return slices.ContainsFunc(r.Header["Accept"], func(line string) bool { return strings.Contains(strings.ToLower(line), name) })
 }

@@ -32,6 +32,7 @@ type exchange struct {
 	settings *settings
 	https    bool
 	known    bool // the browser has sent a cookie
+	switched bool // with the name that it had before Embedded was switched
 
 	device  string // as the browser describes itself
 	strange bool   // a form of another site, without a cookie; in development mode
@@ -181,6 +182,9 @@ func (x *exchange) seal() {
 		s := x.settings
 		if x.strange {
 			s.warnOfStranger()
+		}
+		if x.switched {
+			h.Add("Set-Cookie", s.clearOther())
 		}
 		h.Add("Set-Cookie", s.setCookie(*x.token, x.expires, s.core.Now(), x.https))
 	}

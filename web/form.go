@@ -23,7 +23,8 @@ import (
 // that were sent. It has all values that were sent, passwords too: give an
 // input of that type no value.
 //
-// A Form is a payload of State.Do. It is not for concurrent use.
+// The zero Form is that of NewForm with the zero value. A Form is a payload of
+// State.Do. It is not for concurrent use.
 type Form[T any] struct {
 	// Data has the values that fit. If [Form.Error] has a message for a field,
 	// its value may mean nothing.
@@ -33,18 +34,20 @@ type Form[T any] struct {
 	texts  url.Values
 	json   any // in place of texts, if JSON was sent
 	errors map[string]string
-	binder *bind.Binder
+	binder *bind.Binder // nil: none was needed yet
 }
 
 // NewForm returns a form with the values of data, to be shown.
-func NewForm[T any](data T) *Form[T] { return &Form[T]{Data: data, binder: new(bind.Binder)} }
+func NewForm[T any](data T) *Form[T] { return &Form[T]{Data: data} }
 
 // ReadForm reads the body of r into a form, as [Bind] does, and returns the
 // error of Bind. The form is never nil: pass the error to [Form.Again] to show
 // it again.
 //
 // In an action, which has no request, declare a variable of type Form and pass
-// its address to Call.Bind. It takes payloads of this package.
+// its address to Call.Bind. It takes the payloads of this package: Go code passes
+// the form that NewForm returns to State.Do, and not the value in it. Without a
+// payload the form stays as it is.
 func ReadForm[T any](r *http.Request) (*Form[T], error) {
 	f := new(Form[T])
 	return f, f.read(readPayload(settingsOf(r, unknownApp), r, true))
@@ -82,7 +85,15 @@ func (f *Form[T]) Bind(dst any) error {
 		*other = *f
 		return nil
 	}
-	return (&payload{settings: unknownApp()}).error(f.binder.Value(f.Data, dst))
+	return (&payload{settings: unknownApp()}).error(f.fields().Value(f.Data, dst))
+}
+
+// fields returns what knows the fields of Data.
+func (f *Form[T]) fields() *bind.Binder {
+	if f.binder == nil {
+		f.binder = new(bind.Binder)
+	}
+	return f.binder
 }
 
 // Value returns the value of an input as it was typed, or the value in Data if
@@ -103,14 +114,14 @@ func (f *Form[T]) Values(name string) []string {
 	case f.json != nil:
 		return bind.JSONTexts(f.json, name)
 	}
-	return f.binder.Texts(&f.Data, name)
+	return f.fields().Texts(&f.Data, name)
 }
 
 // Checked reports whether a checkbox, radio button or option with a value is
 // chosen. For a boolean field, on, yes, true and 1 are the same.
 func (f *Form[T]) Checked(name, value string) bool {
 	values := f.Values(name)
-	if len(values) > 0 && f.binder.IsBool(&f.Data, name) {
+	if len(values) > 0 && f.fields().IsBool(&f.Data, name) {
 		on, isBool := bind.Truth(values[len(values)-1])
 		want, _ := bind.Truth(value)
 		return isBool && on == want
@@ -138,7 +149,9 @@ func (f *Form[T]) Errors() map[string]string { return maps.Clone(f.errors) }
 // If err is not stay.ErrInvalid, the visitor cannot fix it in the form, and
 // Again returns it as it is. show runs when nothing holds the state any more.
 // What it writes is HTML unless it says otherwise, and buffered, up to
-// Options.MaxResponse. It may set another status.
+// Options.MaxResponse. It may set another status. If the client's Accept asks
+// for JSON and not for HTML, show does not run, and the client gets what [Error]
+// writes.
 func (f *Form[T]) Again(err error, show func(w http.ResponseWriter) error) error {
 	if stay.CodeOf(err) != stay.ErrInvalid {
 		return err

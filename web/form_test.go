@@ -285,7 +285,7 @@ func TestAFormIsShownWithItsOwnStatus(t *testing.T) {
 		})
 	}))
 	a := send(t, browser(h), "POST", "/", "tins=x&price=", "Content-Type", formType)
-	a.want(t, 200, "map[price:must be a number tins:must be a whole number]")
+	a.want(t, 200, "map[price:is required tins:must be a whole number]")
 	if a.header.Get("Content-Type") != "text/plain" {
 		t.Errorf("%v", a.header)
 	}
@@ -309,6 +309,37 @@ func TestNewFormIsAPayload(t *testing.T) {
 		c, err := state.Do(t.Context(), action, web.NewForm(in{By: 2}))
 		if err != nil || c.Count != 2*(i+1) {
 			t.Errorf("%s: %+v, %v", action, c, err)
+		}
+	}
+}
+
+// A form that is only declared is one of the zero value, in an action that was
+// called without a payload too. Go code calls such an action with a form.
+func TestTheZeroFormIsOneOfTheZeroValue(t *testing.T) {
+	var zero web.Form[Step]
+	var bound Step
+	if zero.Value("by") != "0" || zero.Checked("by", "1") || zero.Error("by") != "" || len(zero.Errors()) != 0 || zero.Bind(&bound) != nil {
+		t.Errorf("%q %v", zero.Value("by"), zero.Errors())
+	}
+	var shown web.Form[Tray]
+	if shown.Checked("gift", "on") || shown.Value("tea") != "" || stay.CodeOf(shown.Again(stay.Invalid("tea", "is missing"), nil)) != stay.ErrInvalid || shown.Error("tea") != "is missing" {
+		t.Errorf("%q", shown.Errors())
+	}
+	s := newSite(t)
+	got := ""
+	list := stay.Register(s.app, stay.Module[Counter]{Name: "list", Persist: stay.Global, Actions: stay.Actions[Counter]{
+		"add": func(c *stay.Call, _ *Counter) error {
+			var form web.Form[Step]
+			if err := c.Bind(&form); err != nil {
+				return err
+			}
+			got = form.Value("by")
+			return nil
+		},
+	}})
+	for want, payload := range map[string]any{"0": nil, "2": web.NewForm(Step{By: 2})} {
+		if _, err := list.Do(t.Context(), "add", payload); err != nil || got != want {
+			t.Errorf("with %v: %q, %v", payload, got, err)
 		}
 	}
 }

@@ -43,7 +43,11 @@ func FormPost(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
-		if x == nil || r.Method != http.MethodPost || token(r.Header, x.settings.cookieName(x.https)) != "" || foreign(origins, r) == nil {
+		if x == nil || r.Method != http.MethodPost || foreign(origins, r) == nil {
+			next.ServeHTTP(w, r)
+			return
+		}
+		if cookie, _ := x.settings.cookies(r.Header, x.https); cookie != "" {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -73,8 +77,9 @@ func FormPost(next http.Handler) http.Handler {
 }
 
 const (
-	againField  = "_stay_again"
-	againScript = "document.forms[0].submit()"
+	againField = "_stay_again"
+	// The method is that of all forms: a field named submit would be in its place.
+	againScript = "HTMLFormElement.prototype.submit.call(document.forms[0])"
 )
 
 // againPage returns a page that posts a form to the address that it came from.

@@ -15,10 +15,10 @@ import (
 // http.StripPrefix.
 //
 // It sends others who load a page to the path login, with the page that they
-// wanted in the query parameter next, see [NextPath]. It sends htmx there as
-// [Redirect] does, with the page that the visitor sees. It answers all other
-// requests, such as those that change something or prefer JSON, with 401, as
-// [Error] does.
+// wanted in the query parameter next, see [NextPath]. It sends forms of the
+// browser and requests of htmx there too, with the page that the visitor sees:
+// what the form has is lost. It answers all other requests, such as those of
+// scripts, with 401, as [Error] does.
 //
 // A visitor whose session cannot be read, because the store does not answer,
 // counts as not logged in.
@@ -41,8 +41,10 @@ func RequireUser(login string) func(http.Handler) http.Handler {
 				next.ServeHTTP(w, r)
 			case isPageLoad(r):
 				Redirect(w, r, withNext(login, sent.RequestURI()))
+			case isFormPost(r):
+				Redirect(w, r, withNext(login, pageOf(r, "Referer")))
 			case r.Header.Get("HX-Request") == "true":
-				Redirect(w, r, withNext(login, currentPage(r)))
+				Redirect(w, r, withNext(login, pageOf(r, "HX-Current-URL")))
 			default:
 				fail(settingsOf(r, unknownApp), w, r, http.StatusUnauthorized, &stay.Error{Code: stay.ErrDenied, Message: "log in first"})
 			}
@@ -97,12 +99,18 @@ func withNext(login, page string) string {
 	return login + sep + "next=" + url.QueryEscape(page)
 }
 
-// currentPage returns the path of the page from which htmx sends its request,
-// "" if that is not known.
-func currentPage(r *http.Request) string {
-	u, err := url.Parse(r.Header.Get("HX-Current-URL"))
+// pageOf returns the path of the page that the request was made on, as a header
+// says; "" if it is not known or of another site.
+func pageOf(r *http.Request, header string) string {
+	u, err := url.Parse(r.Header.Get(header))
 	if err != nil || u.Host != r.Host {
 		return ""
 	}
 	return u.RequestURI()
+}
+
+// isFormPost reports whether a browser sends a form of a page and goes to the
+// answer.
+func isFormPost(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.Header.Get("Sec-Fetch-Mode") == "navigate"
 }

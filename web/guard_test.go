@@ -72,6 +72,23 @@ func TestRequireUserRedirectsHTMX(t *testing.T) {
 	}
 }
 
+// A form of the browser leads to the login page, and from there back to the page
+// that it is on.
+func TestRequireUserSendsFormsToTheLogin(t *testing.T) {
+	c := guest(guarded(t))
+	for referer, want := range map[string]string{
+		"http://shop.test/checkout?step=2": "/login?next=%2Fcheckout%3Fstep%3D2",
+		"http://evil.test/checkout":        "/login",
+		"":                                 "/login",
+	} {
+		a := send(t, c, "POST", "http://shop.test/account", "tins=2",
+			"Content-Type", form, "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Site", "same-origin", "Referer", referer)
+		if got := a.header.Get("Location"); a.status != http.StatusSeeOther || got != want {
+			t.Errorf("a form on %q: %d, Location %q", referer, a.status, got)
+		}
+	}
+}
+
 // A request that loads no page is answered with 401, in the format that the
 // client reads.
 func TestRequireUserRefusesTheRest(t *testing.T) {

@@ -28,6 +28,7 @@ func View[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.Re
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		defer cfg.answerPanic(w, r)
 		r = cfg.inDevelopment(r)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)
@@ -68,6 +69,7 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		defer cfg.answerPanic(w, r)
 		r = cfg.inDevelopment(r)
 		if refuseSafe(cfg, w, r) {
 			return
@@ -114,6 +116,7 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, mounted)
+		defer cfg.answerPanic(w, r)
 		r = cfg.inDevelopment(r)
 		if refuseSafe(cfg, w, r) {
 			return
@@ -209,6 +212,7 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 	return func(w http.ResponseWriter, r *http.Request) {
 		w = through(w, r)
 		cfg := settingsOf(r, unknownApp)
+		defer cfg.answerPanic(w, r)
 		if err := cfg.announced(r); err != nil {
 			fail(cfg, w, r, 0, err)
 			return

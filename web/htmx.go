@@ -36,3 +36,14 @@ func Redirect(w http.ResponseWriter, r *http.Request, address string) {
 	}
 	http.Redirect(w, r, address, http.StatusSeeOther)
 }
+
+// keepPage keeps htmx from putting the fragment of an error where the answer would
+// have gone, because nobody made it for that place. The page stays as it is, and
+// so does its address. A handler that has chosen a place itself is left alone.
+func keepPage(h http.Header) {
+	if h.Get("HX-Reswap") != "" || h.Get("HX-Retarget") != "" {
+		return
+	}
+	h.Set("HX-Reswap", "none")
+	h.Set("HX-Push-Url", "false") // otherwise a boosted link would change it
+}

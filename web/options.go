@@ -35,10 +35,10 @@ const (
 // defaults. Sessions copies them, so later changes have no effect.
 type Options struct {
 	// Cookie is the name of the session cookie, "stay" by default. On https the
-	// prefix __Host- is put before it. Several programs on one host need
-	// different names, even on different ports and paths: browsers keep one
-	// cookie of a name, so each would replace the other's. A cookie that
-	// another program may have signed is logged, once.
+	// prefix __Host- is put before it, with Embedded __Host-embedded-. Several
+	// programs on one host need different names, even on different ports and
+	// paths: browsers keep one cookie of a name, so each would replace the
+	// other's. A cookie that another program may have signed is logged, once.
 	Cookie string
 	// Keys sign the cookie: the first signs, all verify. Each has at least 32
 	// random bytes. To rotate them, add a new key at the end on every process,
@@ -63,10 +63,13 @@ type Options struct {
 	Secure Secure
 	// Embedded is for pages that other sites show in a frame: on https the
 	// cookie is SameSite=None and Partitioned, so it is sent there, and the
-	// visitor has another session below each site that shows the page. On plain
-	// http the cookie stays SameSite=Lax. Posts are still taken only from pages
-	// of this origin. Say with the header Content-Security-Policy which sites
-	// may show the page (frame-ancestors).
+	// visitor has another session below each site that shows the page. Its name is
+	// __Host-embedded-stay. On plain http the cookie stays as it is, SameSite=Lax.
+	// Posts are still taken only from pages of this origin. Say with the header
+	// Content-Security-Policy which sites may show the page (frame-ancestors).
+	//
+	// Where Embedded is switched on or off, sessions go on: a browser's earlier
+	// cookie counts until the browser gets one of the new name, which clears it.
 	Embedded bool
 	// TrustProxy believes the header X-Forwarded-Proto. Set it only behind a
 	// proxy that sets or removes the header itself; otherwise the client
@@ -110,11 +113,13 @@ type Options struct {
 	//
 	//	text, number, whole_number, boolean, date   what it must be
 	//	whole_number_between                        the same; args: least, greatest
-	//	list, object                                the same, in JSON
+	//	required                                    nothing was typed
+	//	too_large, too_small                        numbers beyond what 64 bits or a fraction can hold
+	//	list, object                                what it must be, in JSON
 	//	refused                                     a type that reads itself refuses it
 	//	several                                     too many values; args: their number
 	//	too_many                                    too many items; args: how many may be
-	//	digits, too_great, base64                   numbers and bytes in JSON
+	//	digits, base64                              numbers and bytes in JSON
 	//
 	// Other keys are about bodies that only a program can have made. A new
 	// version of Stay may have more keys. It may be called concurrently.
@@ -161,6 +166,7 @@ type settings struct {
 	ring        access.Keyring
 	plainName   string
 	secureName  string
+	otherName   string // secureName before Embedded was switched
 	secure      Secure
 	embedded    bool
 	trustProxy  bool
@@ -212,7 +218,10 @@ func newSettings(app *stay.App, o *Options) *settings {
 		s.plainName = defaultCookie
 	}
 	checkCookieName(s.plainName)
-	s.secureName = hostPrefix + s.plainName
+	s.secureName, s.otherName = hostPrefix+s.plainName, hostPrefix+embeddedPrefix+s.plainName
+	if s.embedded {
+		s.secureName, s.otherName = s.otherName, s.secureName
+	}
 	if s.secure > SecureNever {
 		panic("web: Options.Secure must be SecureAuto, SecureAlways or SecureNever")
 	}

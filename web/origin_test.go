@@ -155,7 +155,7 @@ func TestTheCookieOfEmbeddedPages(t *testing.T) {
 	s := newSite(t)
 	c := browser(s.routes(&web.Options{Embedded: true}))
 	line := send(t, c, "POST", "https://app.test/update", "").cookie(t)
-	for _, want := range []string{"__Host-stay=", "Path=/", "HttpOnly", "Secure", "SameSite=None", "Partitioned"} {
+	for _, want := range []string{"__Host-embedded-stay=", "Path=/", "HttpOnly", "Secure", "SameSite=None", "Partitioned"} {
 		if !strings.Contains(line, want) {
 			t.Errorf("no %s in %q", want, line)
 		}

@@ -38,15 +38,21 @@ const (
 // page that was rendered for a guest is good for everyone: a user who logs in
 // after it was loaded counts as the same person. After a logout, pages of the
 // user are refused. The value is a keyed hash, which does not reveal the user.
+//
+// The check comes before the change. If another request logs in between them, the
+// session's cookie is renewed, and the change fails. With
+// stay.Options.KeepCookieOnKeyChange it does not fail: the new user's state
+// changes.
 func PageField(r *http.Request) template.HTML {
 	return template.HTML(hiddenInput(pageField, PageValue(r))) //nolint:gosec // it is escaped
 }
 
 // PageValue returns the value of [PageField] for requests that carry it as the
 // header Stay-Page, which Sessions and Visits check in all requests that could
-// change something. With htmx, on an element around all others:
+// change something. With htmx, on an element around all others, inside body,
+// which keeps its attributes when hx-boost shows another page:
 //
-//	<body hx-headers='{"Stay-Page": "{{.PageValue}}"}'>
+//	<body><div hx-headers='{"Stay-Page": "{{.PageValue}}"}'> ...
 //
 // It is "" outside of Sessions and if the session cannot be read; an empty
 // value counts as no value.

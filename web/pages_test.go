@@ -133,7 +133,7 @@ func TestWordsOfTypesThatReadThemselves(t *testing.T) {
 // Proves W6.
 func TestMessagesOfTheProgram(t *testing.T) {
 	s := newSite(t)
-	german := map[string]string{"date": "%[1]s: bitte ein Datum", "whole_number_between": "%[1]s: von %[2]v bis %[3]v"}
+	german := map[string]string{"date": "%[1]s: bitte ein Datum", "too_large": "%[1]s: zu groß", "several": "%[1]s: %[2]v statt einem"}
 	h := s.boxes(&web.Options{Message: func(r *http.Request, field, key string, args ...any) string {
 		if r.Header.Get("Accept-Language") != "de" || german[key] == "" {
 			return ""
@@ -143,7 +143,9 @@ func TestMessagesOfTheProgram(t *testing.T) {
 	big := "99999999999999999999"
 	for _, path := range []string{"/bind", "/do"} {
 		send(t, browser(h), "POST", path, "until=x&tins="+big, "Content-Type", formType, "Accept-Language", "de").
-			want(t, 422, "tins: tins: von -9223372036854775808 bis 9223372036854775807; until: until: bitte ein Datum\n")
+			want(t, 422, "tins: tins: zu groß; until: until: bitte ein Datum\n")
+		send(t, browser(h), "POST", path, "until=1&until=2&tins=1", "Content-Type", formType, "Accept-Language", "de").
+			want(t, 422, "until: until: 2 statt einem\n")
 		send(t, browser(h), "POST", path, "until=x&tins=x", "Content-Type", formType, "Accept-Language", "de").
 			want(t, 422, "tins: must be a whole number; until: until: bitte ein Datum\n")
 		send(t, browser(h), "POST", path, "until=x&tins=1", "Content-Type", formType).want(t, 422, "until: must be a date\n")

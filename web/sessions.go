@@ -24,10 +24,10 @@ import (
 // for the whole site; see [Secure] for its name on http and https. A cookie
 // that is forged, altered, expired, malformed or too long counts as no cookie:
 // the request begins a new session. Of several cookies of that name the valid
-// one counts. If several are valid, someone may have planted one: then the
-// request has no session, as if its session had ended, and no cookie is set.
-// The content of a cookie is never stored or logged, only a hash of the
-// session's id.
+// one counts, and of several valid ones of one session the latest. If they name
+// several sessions, someone may have planted one: then the request has no
+// session, as if its session had ended, and no cookie is set. The content of a
+// cookie is never stored or logged, only a hash of the session's id.
 //
 // Requests from other origins that could change anything, or that begin a
 // WebSocket, are answered with 403 before the handler runs; see
@@ -99,8 +99,8 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
 	x := &all.exchange
 	x.token, x.request = &all.token, &all.request
-	cookie := token(r.Header, s.cookieName(https))
-	x.known = cookie != ""
+	cookie, switched := s.cookies(r.Header, https)
+	x.known, x.switched = cookie != "", switched
 	x.strange = cookie == "" && s.development() && s.isStranger(r)
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)

@@ -68,7 +68,8 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 		request: &http.Request{Method: strings.Clone(r.Method)}, // for logs
 		known:   true,                                           // nothing can be sent past a visit
 	}
-	cookie := strings.Clone(token(r.Header, s.cookieName(https)))
+	cookie, switched := s.cookies(r.Header, https)
+	cookie, x.switched = strings.Clone(cookie), switched
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	end := func() http.Header {
 		x.seal()

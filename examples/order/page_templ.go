@@ -22,7 +22,7 @@ import (
 const htmxConfig = `{
 	"responseHandling": [
 		{"code": "204", "swap": false},
-		{"code": "[23]..|422", "swap": true},
+		{"code": "[23]..", "swap": true}, {"code": "422", "swap": true, "error": true},
 		{"code": "[45]..", "swap": false, "error": true}
 	],
 	"includeIndicatorStyles": false,

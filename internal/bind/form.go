@@ -26,9 +26,10 @@ import (
 // type, times (RFC 3339 and the forms of HTML's inputs), types with
 // UnmarshalText, []byte for the text as it is, any for one string or a list of
 // strings, and lists of these for names that occur several times, with or
-// without [] behind the name. An empty value that is not a text means an absent
-// value: for a pointer and a field with omitempty or omitzero, which become
-// zero, and in a list, which leaves it out. Otherwise it does not fit.
+// without [] behind the name. The space around numbers and times is left out. An
+// empty value that is not a text means an absent value: for a pointer and a
+// field with omitempty or omitzero, which become zero, and in a list, which
+// leaves it out. Otherwise it does not fit, because the field is required.
 //
 // A name that leads to a field tagged stay:"private" or stay:"key" is an error.
 // So is a name that dst does not have, unless it is [Foreign] or ignore returns
@@ -196,6 +197,9 @@ func (f *former) entries(n *node, values url.Values) error {
 func (f *former) setField(n *node, v reflect.Value, values []string, optional bool) error {
 	t := n.typ
 	last := len(values) - 1
+	if n.trims() {
+		values = trimmed(values)
+	}
 	switch {
 	case !n.fitsForm():
 		return fault("as_json")
@@ -241,6 +245,28 @@ func (f *former) setList(n *node, v reflect.Value, values []string) error {
 	}
 	v.Set(list)
 	return nil
+}
+
+// trims reports whether the space around values of n means nothing, as around
+// numbers and times.
+func (n *node) trims() bool {
+	if n = n.behind(); n.isList() {
+		n = n.elem.behind()
+	}
+	return !n.holdsEmpty() && !n.isBool()
+}
+
+// trimmed returns values without the space around them.
+func trimmed(values []string) []string {
+	spaced := func(value string) bool { return len(value) != len(strings.TrimSpace(value)) }
+	if !slices.ContainsFunc(values, spaced) {
+		return values
+	}
+	trimmed := make([]string, len(values))
+	for i, value := range values {
+		trimmed[i] = strings.TrimSpace(value)
+	}
+	return trimmed
 }
 
 // fitsForm reports whether a form can hold n.
@@ -291,6 +317,9 @@ func (f *former) setValue(n *node, v reflect.Value, value string) error {
 		}
 		v.Set(p)
 		return nil
+	}
+	if value == "" && n.trims() {
+		return misfit("required")
 	}
 	if n.text {
 		if err := f.unshare(v); err != nil {

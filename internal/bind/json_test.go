@@ -140,7 +140,7 @@ func TestErrorsNameTheField(t *testing.T) {
 		`{"M":{"a":[{"pair":[1,2,3]}]}}`:               "M.a[0].pair: has more than 2 items",
 		`{"q":1}`:                                      "q: must be a whole number, in quotes",
 		`{"q":"x"}`:                                    "q: must be a whole number, in quotes",
-		`{"L":[{"a":1e999}]}`:                          "L[0].a: is a number that is too great",
+		`{"L":[{"a":1e999}]}`:                          "L[0].a: is too large",
 		`{"L":[9007199254740993]}`:                     "L[0]: is a number with more digits than can be kept here",
 		`{"P":{"level":"high"}}`:                       "P.level: is not valid",
 		`{"P":{"bytes":"!"}}`:                          "P.bytes: must be text in base64",

@@ -151,7 +151,8 @@ func (r *reader) generic() (any, error) {
 	f, err := strconv.ParseFloat(string(raw), 64)
 	switch {
 	case err != nil:
-		return nil, misfit("too_great")
+		key, args := keyFor(reflect.TypeFor[float64](), string(raw))
+		return nil, misfit(key, args...)
 	case !normal.ExactInteger(raw): // the id of one thing must not become that of another
 		return nil, misfit("digits")
 	}

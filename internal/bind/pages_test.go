@@ -200,11 +200,11 @@ func TestAllMisfitsAreReported(t *testing.T) {
 		for _, e := range all.List {
 			fields[e.Field] = e.Key
 		}
-		nums := "nums"
+		when, nums := "required", "nums"
 		if name == "json" {
-			nums = "nums[1]"
+			when, nums = "date", "nums[1]"
 		}
-		want := map[string]string{"when": "date", "limit": "whole_number", nums: "whole_number", "parts[0].count": "whole_number"}
+		want := map[string]string{"when": when, "limit": "whole_number", nums: "whole_number", "parts[0].count": "whole_number"}
 		if !reflect.DeepEqual(fields, want) {
 			t.Errorf("%s: %v", name, fields)
 		}

@@ -1,9 +1,11 @@
 package bind
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"reflect"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,7 +20,11 @@ func Text(key string, args ...any) string {
 		return Text(base, args...) + ", in quotes"
 	}
 	if base, ok := strings.CutPrefix(key, named); ok {
-		return "must have a name that is " + strings.TrimPrefix(Text(base, args...), "must be ")
+		text := Text(base, args...)
+		if must, ok := strings.CutPrefix(text, "must be "); ok {
+			return "must have a name that is " + must
+		}
+		return "has a name that " + text
 	}
 	return fmt.Sprintf(format(key), args...)
 }
@@ -60,8 +66,12 @@ func format(key string) string {
 		return "has more than %v items"
 	case "digits":
 		return "is a number with more digits than can be kept here: send it as a string"
-	case "too_great":
-		return "is a number that is too great"
+	case "too_large":
+		return "is too large"
+	case "too_small":
+		return "is too small"
+	case "required":
+		return "is required"
 	case "unknown":
 		return "is not a field"
 	case "twice":
@@ -82,20 +92,42 @@ func format(key string) string {
 	return key
 }
 
-// keyFor returns the key of the message about text, which does not fit t. The
-// message includes the range of t if text is a whole number, so that only its
-// size can be the reason.
+// keyFor returns the key of the message about text, which does not fit t. If
+// text is a number, only its size can be the reason. Then the message includes
+// the range of t, unless that is one of 64 bits or of fractions, whose ends tell
+// people nothing.
 func keyFor(t reflect.Type, text string) (key string, args []any) {
-	digits := strings.TrimPrefix(text, "-")
-	whole := digits != "" && strings.Trim(digits, "0123456789") == ""
-	switch v := reflect.Zero(t); {
-	case whole && v.CanInt():
+	v := reflect.Zero(t)
+	size := func(negative bool) string {
+		if negative {
+			return "too_small"
+		}
+		return "too_large"
+	}
+	switch {
+	case v.CanFloat():
+		if f, err := strconv.ParseFloat(text, t.Bits()); errors.Is(err, strconv.ErrRange) {
+			return size(f < 0), nil
+		}
+	case !isWhole(text):
+	case (v.CanInt() || v.CanUint()) && t.Bits() == 64:
+		return size(text[0] == '-'), nil
+	case v.CanInt():
 		most := int64(math.MaxInt64) >> (64 - t.Bits())
 		return "whole_number_between", []any{-most - 1, most}
-	case whole && v.CanUint():
+	case v.CanUint():
 		return "whole_number_between", []any{0, uint64(math.MaxUint64) >> (64 - t.Bits())}
 	}
 	return keyOf(t), nil
+}
+
+// isWhole reports whether text has digits only, behind a sign if there is one.
+func isWhole(text string) bool {
+	digits := text
+	if text != "" && (text[0] == '-' || text[0] == '+') {
+		digits = text[1:]
+	}
+	return digits != "" && strings.Trim(digits, "0123456789") == ""
 }
 
 // keyOf returns the key of the message that names what fits t.

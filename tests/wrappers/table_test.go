@@ -19,7 +19,7 @@ const (
 const (
 	intro = "Written by `make wrappers`, from what the tests in `tests/wrappers` find. \"Outside\" is in front of `web.Sessions`, \"inside\" is between it and the\n" +
 		"handlers. Everywhere the session's cookie comes with the first use, errors arrive whole with their status, and a \"no\" is the same\n" +
-		"without `web.Sessions`. A panic in the function of `web.Update` is always a 500.\n\n"
+		"without `web.Sessions`. With `stay.Options.Development` a panic in a handler of package web is a 500 with its cause; the table is without it.\n\n"
 	outro = "\nA WebSocket may be the first use of a session if its answer carries the header of the `ResponseWriter`. `coder/websocket` sends that. Pass it to\n" +
 		"`gorilla/websocket`, `upgrader.Upgrade(w, r, w.Header())`, and to `gobwas/ws`, `ws.HTTPUpgrader{Header: w.Header()}`. Without it the cookie is lost, and the\n" +
 		"log says so. Datastar's SDK works in `web.View`, `Update`, `Do` and `Handle`, where its events arrive together, and streams from plain handlers.\n"

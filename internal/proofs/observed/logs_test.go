@@ -105,6 +105,9 @@ func TestNothingSecretInTheLog(t *testing.T) {
 	if n := strings.Count(text, "level=ERROR"); n < 5 || !strings.Contains(text, "key_hash=") {
 		t.Errorf("the log has %d failures; it should have more to tell:\n%s", n, text)
 	}
+	if strings.Contains(text, `=""`) {
+		t.Errorf("the log has attributes without a value:\n%s", text)
+	}
 	for _, one := range m.All {
 		text += "\n" + one.Module + " " + string(one.Code) + " " + one.Phase
 	}

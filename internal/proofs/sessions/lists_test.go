@@ -3,6 +3,7 @@ package sessions_test
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -188,11 +189,30 @@ func TestListsWithWhatCannotBeRead(t *testing.T) {
 // Proves C5.
 func TestListsOfAStoreThatCannotList(t *testing.T) {
 	app := testkit.NewApp(t, store.FromSimple(testkit.NewSimple()), nil)
-	for _, err := range app.AllSessions(t.Context(), "") {
+	c := stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.PerUser})
+	want := func(err error, module string) {
+		t.Helper()
 		testkit.WantCode(t, err, stay.ErrInvalid)
+		var e *stay.Error
+		if !errors.As(err, &e) || e.Module != module || e.Message != "the store cannot list its keys" || !strings.Contains(err.Error(), "Features.List") {
+			t.Errorf("the error is %v", err)
+		}
+	}
+	n := 0
+	for _, err := range app.AllSessions(t.Context(), "") {
+		want(err, "")
+		n++
 	}
 	for _, err := range app.Users(t.Context(), "") {
-		testkit.WantCode(t, err, stay.ErrInvalid)
+		want(err, "")
+		n++
+	}
+	for _, err := range c.Keys(t.Context()) {
+		want(err, "c")
+		n++
+	}
+	if n != 3 {
+		t.Errorf("%d errors of three lists", n)
 	}
 }
 

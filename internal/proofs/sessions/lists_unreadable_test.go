@@ -58,8 +58,8 @@ func TestAListLeavesNoSessionOutThatCannotBeRead(t *testing.T) {
 				t.Errorf("%d sessions are listed", n)
 			}
 			if damage.prefix == "stay/user/" {
-				for s := range app.AllSessions(t.Context(), "") {
-					t.Errorf("%v is listed after its end", s)
+				for s, err := range app.AllSessions(t.Context(), "") {
+					t.Errorf("%v is listed after its end: %v", s, err)
 				}
 			}
 		})

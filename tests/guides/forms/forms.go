@@ -52,12 +52,13 @@ var Module = stay.Module[Order]{
 }
 
 var form = template.Must(template.New("").Parse(`<form method="post" action="/order" hx-post="/order" hx-swap="outerHTML">
+{{range $name, $message := .Errors}}<p role="alert">{{$name}} {{$message}}</p>{{end}}
 <input name="tea" value="{{.Value "tea"}}">
 <input name="tins" type="number" value="{{.Value "tins"}}"> {{.Error "tins"}}
 <input name="gift" type="checkbox" {{if .Checked "gift" "on"}}checked{{end}}>
 <input name="address.street" value="{{.Value "address.street"}}">
 <input name="address.city" value="{{.Value "address.city"}}"> {{.Error "address.city"}}
-<button>Change</button> {{.Error ""}}
+<button>Change</button>
 </form>
 `))
 
@@ -97,34 +98,51 @@ func routes(app *stay.App) http.Handler {
 	mux.HandleFunc("POST /photo", func(w http.ResponseWriter, r *http.Request) {
 		web.Error(w, r, takePhoto(w, r)) // does nothing for nil
 	})
+	pages(mux, order)
 	mux.Handle("/state/", web.Actions(order)) // for scripts: GET /state/order, POST /state/order/change
 	return mux
 }
+
+// A Photo is what a form with a file has besides the file.
+type Photo struct {
+	Title string `json:"title"`
+}
+
+var photoForm = template.Must(template.New("").Parse(`<form method="post" action="/photo" enctype="multipart/form-data">
+<input name="title" value="{{.Value "title"}}"> {{.Error "title"}}
+<input name="photo" type="file"> {{.Error "photo"}}
+<button>Send</button>
+</form>
+`))
 
 // takePhoto takes a file, which may be absent, and the other fields of its form.
 // It is no function of web.Handle, as those read no more than Options.MaxBody.
 func takePhoto(w http.ResponseWriter, r *http.Request) error {
 	r.Body = http.MaxBytesReader(w, r.Body, 10<<20)
 	photo, header, err := r.FormFile("photo")
+	if tooBig := (*http.MaxBytesError)(nil); errors.As(err, &tooBig) { // nothing of the form could be read
+		form := web.NewForm(Photo{})
+		return form.Again(stay.Invalid("photo", "10 MB at most"), func(w http.ResponseWriter) error { return photoForm.Execute(w, form) })
+	}
 	if err != nil && !errors.Is(err, http.ErrMissingFile) {
 		return err
 	}
-	var in struct {
-		Title string `json:"title"`
+	if photo != nil {
+		defer func() { _ = photo.Close() }()
 	}
-	if err := web.Bind(r, &in); err != nil { // all but the files
-		return err
+	form, err := web.ReadForm[Photo](r) // all but the files
+	if err != nil {
+		return form.Again(err, func(w http.ResponseWriter) error { return photoForm.Execute(w, form) })
 	}
 	if photo == nil {
-		_, err = fmt.Fprintf(w, "%s: no photo", in.Title)
+		_, err = fmt.Fprintf(w, "%s: no photo", form.Data.Title)
 		return err
 	}
-	defer func() { _ = photo.Close() }()
 	size, err := io.Copy(io.Discard, photo) // put it where your files are
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s: %s, %d bytes", in.Title, header.Filename, size)
+	_, err = fmt.Fprintf(w, "%s: %s, %d bytes", form.Data.Title, header.Filename, size)
 	return err
 }
 
@@ -140,6 +158,7 @@ func strict(r *http.Request, name string) bool {
 // german says in German what is wrong, as far as the table goes.
 func german(_ *http.Request, _, key string, args ...any) string {
 	format := map[string]string{
+		"required":             "bitte ausfüllen",
 		"whole_number":         "bitte eine ganze Zahl",
 		"whole_number_between": "bitte eine ganze Zahl von %d bis %d",
 		"date":                 "bitte ein Datum",
