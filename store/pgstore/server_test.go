@@ -41,7 +41,11 @@ var shared = sync.OnceValues(func() (*server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return newServer(dir)
+	s, err := newServer(dir)
+	if err != nil {
+		_ = os.RemoveAll(dir)
+	}
+	return s, err
 })
 
 var started atomic.Bool // whether a test has asked for the shared server
