@@ -56,8 +56,8 @@ func peek(path string) error {
 	case h.size == 0 || h.application == applicationID:
 		return nil
 	case !h.valid:
-		if hasLog(path) {
-			return nil // after a power cut; the log repairs it
+		if hasLog(path) || hasJournal(path) {
+			return nil // after a power cut; the log or the journal repairs it
 		}
 		return notADatabase(path)
 	case h.application != 0 || h.schema != 0:
@@ -73,17 +73,29 @@ func exists(path string) bool {
 	return !errors.Is(err, fs.ErrNotExist)
 }
 
-// hasLog reports whether there is a log with something in it. SQLite has no
-// locks on the log, so it may be opened by hand.
+// hasLog reports whether there is a log with something in it.
 func hasLog(path string) bool {
-	f, err := os.Open(path + "-wal")
+	var magic [4]byte
+	return begins(path+"-wal", magic[:]) && binary.BigEndian.Uint32(magic[:])&^1 == 0x377f0682
+}
+
+// hasJournal reports whether there is a rollback journal with something in it:
+// SQLite writes the first page of a new database with one.
+func hasJournal(path string) bool {
+	var magic [8]byte
+	return begins(path+"-journal", magic[:]) && binary.BigEndian.Uint64(magic[:]) == 0xd9d505f920a163d7
+}
+
+// begins reads the beginning of a file into b, and reports whether there is so
+// much. SQLite has no locks on logs and journals, so they may be opened by hand.
+func begins(name string, b []byte) bool {
+	f, err := os.Open(name)
 	if err != nil {
 		return false
 	}
 	defer func() { _ = f.Close() }()
-	var magic [4]byte
-	_, err = io.ReadFull(f, magic[:])
-	return err == nil && binary.BigEndian.Uint32(magic[:])&^1 == 0x377f0682
+	_, err = io.ReadFull(f, b)
+	return err == nil
 }
 
 // inspectBeside refuses anything that is not a regular file under the name of a
