@@ -22,10 +22,12 @@ func (v visitor) enter(id, value string) {
 	})(document.querySelector("#` + id + `"))`)
 }
 
-// wantAt waits until the page shows a step at its address.
+// wantAt waits until the page shows a step at its address, and until htmx has
+// taken over its links and forms: an earlier click would load a page.
 func (v visitor) wantAt(path, title string) {
 	v.WantText("h1", title)
 	v.WantValue("the address", "location.pathname", path)
+	v.WantValue("what htmx still does", `String(document.querySelectorAll(".htmx-request, .htmx-swapping, .htmx-settling").length)`, "0")
 }
 
 // The program in a real browser: the three steps, invalid forms, the way back,
