@@ -32,9 +32,9 @@ const (
 // browser share it. Shared caches may not keep the response, see [Sessions].
 //
 // It fails with stay.ErrTooLarge if the message is longer than 2 KiB, with
-// stay.ErrNoSession if the request did not come through Sessions, and with the
-// store's error if the keys that sign cookies cannot be read. Call it before the
-// header of the response is written; later it has no effect.
+// stay.ErrNoSession if the request did not come through Sessions, with
+// stay.ErrInternal if the header of the response was written, and with the
+// store's error if the keys that sign cookies cannot be read.
 func SetFlash(w http.ResponseWriter, r *http.Request, message string) error {
 	x := exchangeOf(r.Context())
 	if x == nil {
@@ -42,6 +42,9 @@ func SetFlash(w http.ResponseWriter, r *http.Request, message string) error {
 	}
 	if len(message) > maxFlash {
 		return &stay.Error{Code: stay.ErrTooLarge, Err: fmt.Errorf("web: a flash message of %d bytes, at most %d are allowed", len(message), maxFlash)}
+	}
+	if !x.Open() {
+		return &stay.Error{Code: stay.ErrInternal, Err: errors.New("web: SetFlash was called after the header of the response was written: call it before")}
 	}
 	s := x.settings
 	signed := strconv.FormatInt(s.core.Now().Add(flashAge).Unix(), 10) + "." + base64.RawURLEncoding.EncodeToString([]byte(message))

@@ -156,3 +156,14 @@ func flashOf(t *testing.T, a answer) string {
 	}
 	return found
 }
+
+func TestFlashAfterTheHeaderIsAnError(t *testing.T) {
+	s := newSite(t)
+	h := web.Sessions(s.app, nil)(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusOK)
+		if err := web.SetFlash(w, r, "Saved"); stay.CodeOf(err) != stay.ErrInternal {
+			t.Errorf("SetFlash after the header: %v", err)
+		}
+	}))
+	send(t, browser(h), "GET", "http://shop.test/", "").want(t, http.StatusOK, "")
+}
