@@ -32,15 +32,19 @@ func (s *Store) send(ctx context.Context, until time.Time, queue func(b *pgx.Bat
 	}
 	defer c.Release()
 	var b pgx.Batch
-	if s.foreign {
-		b.Queue(beginForeign)
-		b.Queue(setForeign)
+	if s.local != nil {
+		b.Queue(beginLocal)
+		s.local.queue(&b)
+		b.Queue(syncLocal)
 	}
 	queue(&b, deadline(c, until))
-	if s.foreign {
-		b.Queue(commitForeign)
+	if s.local != nil {
+		b.Queue(commitLocal)
 	}
 	err = c.SendBatch(ctx, &b).Close()
+	if notReplicated(c.Conn()) && err == nil {
+		return errNotReplicated
+	}
 	if err != nil && c.Conn().PgConn().TxStatus() == 'E' {
 		_, _ = c.Exec(ctx, `ROLLBACK`) // else Release closes the connection
 	}
