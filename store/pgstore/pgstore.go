@@ -116,9 +116,9 @@ func Attempt(d time.Duration) Option {
 // a plain error if the url cannot be parsed or the tables were written by a newer
 // version of this package.
 func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parse(url)
 	if err != nil {
-		return nil, parseError(url, err)
+		return nil, err
 	}
 	return openPool(ctx, cfg, options)
 }
