@@ -19,9 +19,9 @@ const (
 
 // A Backend is the way to one store: it reads records, and commits the writes
 // of all instances of the store. For a store that waits for a disk or a server,
-// one goroutine gathers the writes that are ready and commits them in one call.
-// An immediate store is called directly. A Backend knows nothing about
-// instances.
+// it joins the reads of callers that wait (see query), and one goroutine gathers
+// the writes that are ready and commits them in one call. An immediate store is
+// called directly. A Backend knows nothing about instances.
 type Backend struct {
 	checked  checked
 	features store.Features
@@ -32,6 +32,8 @@ type Backend struct {
 	maxWait       time.Duration
 	commitTimeout time.Duration
 	stuck         *atomic.Int64 // see works
+
+	queries queries
 
 	mu      sync.Mutex
 	queue   []outgoing
@@ -56,17 +58,6 @@ func (b *Backend) read(key string) (*store.Record, error) {
 		return nil, err
 	}
 	return &recs[0], nil
-}
-
-// readAll returns records with one call.
-func (b *Backend) readAll(reads []store.Read) ([]store.Record, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.maxWait)
-	defer cancel()
-	recs, err := b.checked.Load(ctx, reads)
-	if err != nil {
-		return nil, storeError(phaseLoad, err)
-	}
-	return recs, nil
 }
 
 // works records that the store has applied a group. This matters only while
