@@ -27,11 +27,13 @@ type Backend struct {
 
 	queries queries
 
-	mu      sync.Mutex
-	queue   []outgoing
-	stopped bool
-	signal  chan struct{}
-	took    atomic.Int64 // nanoseconds that the last call of Commit took
+	mu       sync.Mutex
+	queue    []outgoing
+	under    [][]outgoing // calls of Commit under way
+	standIns int          // committers beside the first
+	stopped  bool
+	signal   chan struct{}
+	took     atomic.Int64 // nanoseconds that the last call of Commit took
 
 	applied atomic.Uint64 // groups that the store has applied while saves failed
 	failed  atomic.Uint64 // 1 + applied, as it was when the store last caused a save to fail
@@ -77,11 +79,12 @@ func (b *Backend) send(o outgoing) {
 		return
 	}
 	if b.features.Immediate {
+		r.tries++
 		r.sent++
 		o.settle(b.checked.Commit(b.ctx, r.writes[:])[0])
 		return
 	}
-	if r.sent == 0 {
+	if r.tries == 0 {
 		r.queued = time.Now()
 	}
 	b.mu.Lock()

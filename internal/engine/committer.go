@@ -9,33 +9,56 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// Limits of one call of Store.Commit.
+// Limits of calls of Store.Commit.
 const (
 	maxGroups     = 512
 	maxGroupBytes = 8 << 20
+	// maxCommits is how many are under way, while the first ones take long.
+	maxCommits = 3
 )
 
-// run is the committer. It never waits for time to pass: it first lets every
-// runnable goroutine join, and writes that arrive during a commit go into the
-// next one.
+// A committer commits the writes in the queue, one call of Store.Commit after
+// the other. It never waits for time to pass: it first lets every runnable
+// goroutine join, and writes that arrive during a call go into the next one.
+//
+// One committer is enough while the store answers. When a call takes long,
+// another committer stands in until it ends: the connection of that call may be
+// broken, and the other writes must not wait for it. Calls under way never have
+// a key in common (C6).
+
+// run is the committer that lasts as long as the engine.
 func (b *Backend) run() {
-	done := b.ctx.Done()
+	b.commitUntil(nil)
+	b.refuseAll()
+}
+
+// commitUntil commits until the end, or that of the engine.
+func (b *Backend) commitUntil(end <-chan struct{}) {
 	for {
+		b.commitReady()
 		select {
 		case <-b.signal:
-		case <-done:
-			b.refuseAll()
+		case <-end:
+			return
+		case <-b.ctx.Done():
 			return
 		}
-		for {
-			b.gather()
-			some := b.take()
-			if len(some) == 0 {
-				break
-			}
-			if some = b.refuseLate(some); len(some) > 0 {
-				b.commit(some)
-			}
+	}
+}
+
+// commitReady commits until nothing is left in the queue that can be sent.
+func (b *Backend) commitReady() {
+	for {
+		b.gather()
+		some, late := b.take(time.Now())
+		for _, o := range late {
+			o.conclude(rejected, o.head().errLate())
+		}
+		switch {
+		case len(some) > 0:
+			b.commit(some)
+		case len(late) == 0:
+			return
 		}
 	}
 }
@@ -54,13 +77,13 @@ func (b *Backend) gather() {
 	}
 }
 
-// take removes the writes that fit into one call. Keys of one call are
-// distinct. Only a group of several writes can have a key that another group
-// has too; such a group then waits for the next call.
-func (b *Backend) take() []outgoing {
+// take removes the writes that fit into one call, and those that are late. Keys
+// of all calls under way are distinct. Only a group of several writes can have a
+// key that another group has too; such a group waits for a later call.
+func (b *Backend) take(now time.Time) (some, late []outgoing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	several := false
+	several := len(b.under) > 0
 	for _, o := range b.queue {
 		several = several || len(o.head().all()) > 1
 	}
@@ -68,10 +91,19 @@ func (b *Backend) take() []outgoing {
 	if several {
 		keys = make(map[string]bool, len(b.queue)+1)
 	}
-	var some, rest []outgoing
+	for _, call := range b.under {
+		for _, o := range call {
+			claim(keys, o.head().all())
+		}
+	}
+	var rest []outgoing
 	bytes := 0
 	for i, o := range b.queue {
 		r := o.head()
+		if r.late(now) {
+			late = append(late, o)
+			continue
+		}
 		if len(some) == maxGroups || (bytes+r.bytes > maxGroupBytes && len(some) > 0) {
 			rest = append(rest, b.queue[i:]...)
 			break
@@ -84,7 +116,10 @@ func (b *Backend) take() []outgoing {
 		some = append(some, o)
 	}
 	b.queue = rest
-	return some
+	if len(some) > 0 {
+		b.under = append(b.under, some)
+	}
+	return some, late
 }
 
 func claim(keys map[string]bool, g store.Group) bool {
@@ -99,36 +134,86 @@ func claim(keys map[string]bool, g store.Group) bool {
 	return true
 }
 
-// refuseLate refuses writes that have waited for longer than MaxWait without
-// being sent, and returns the rest. Otherwise, when the store hangs, the writes
-// in the queue would wait for one timeout after the other.
-func (b *Backend) refuseLate(some []outgoing) []outgoing {
-	now := time.Now()
-	return slices.DeleteFunc(some, func(o outgoing) bool {
-		r := o.head()
-		late := !r.patient && r.sent == 0 && now.Sub(r.queued) > b.maxWait
-		if late {
-			o.conclude(rejected, failAt(phaseSave, Busy, "too many changes wait to be stored", nil))
-		}
-		return late
-	})
+// late reports whether a write has waited for longer than MaxWait and was not
+// stored. Otherwise, when the store hangs, the writes in the queue would wait
+// for one attempt after the other.
+func (r *request) late(now time.Time) bool {
+	return !r.patient && r.sent == 0 && now.Sub(r.queued) > r.backend.maxWait
 }
 
+func (r *request) errLate() error {
+	if r.tries > 0 {
+		return storeError(phaseSave, context.DeadlineExceeded)
+	}
+	return failAt(phaseSave, Busy, "too many changes wait to be stored", nil)
+}
+
+// commit makes one call, and passes on its answer.
 func (b *Backend) commit(some []outgoing) {
+	began := time.Now()
 	groups := make([]store.Group, len(some))
+	var attempt time.Duration
+	bytes := 0
 	for i, o := range some {
 		r := o.head()
+		attempt = max(attempt, r.attempt(began))
+		r.tries++
 		r.sent++
-		groups[i] = r.all()
+		groups[i], bytes = r.all(), bytes+r.bytes
 	}
-	ctx, cancel := context.WithTimeout(b.ctx, b.commitTimeout)
-	began := time.Now()
+	attempt = min(attempt+time.Duration(bytes)*time.Second/bytesPerSecond, b.commitTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, attempt)
+	defer cancel()
+	ended := make(chan struct{})
+	help := time.AfterFunc(b.long(), func() { b.standIn(ended) })
 	res := b.checked.Commit(ctx, groups)
+	help.Stop()
+	close(ended)
 	b.took.Store(int64(time.Since(began)))
-	cancel()
+	b.arrived(some)
 	for i, o := range some {
+		if ctx.Err() != nil && o.head().untouched(res[i]) {
+			b.send(o)
+			continue
+		}
 		o.settle(res[i])
 	}
+}
+
+// long is after how long a call of Store.Commit takes long.
+func (b *Backend) long() time.Duration {
+	return min(max(100*time.Millisecond, 2*time.Duration(b.took.Load())), time.Second)
+}
+
+// standIn has another committer work until a call that takes long has ended.
+func (b *Backend) standIn(ended <-chan struct{}) {
+	b.mu.Lock()
+	more := b.standIns < maxCommits-1
+	if more {
+		b.standIns++
+	}
+	b.mu.Unlock()
+	if !more {
+		return
+	}
+	over := func() {
+		b.mu.Lock()
+		b.standIns--
+		b.mu.Unlock()
+	}
+	if !b.start(func(context.Context) {
+		defer over()
+		b.commitUntil(ended)
+	}) {
+		over()
+	}
+}
+
+// arrived takes a call that has ended out of those under way.
+func (b *Backend) arrived(some []outgoing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.under = slices.DeleteFunc(b.under, func(call []outgoing) bool { return &call[0] == &some[0] })
 }
 
 // refuseAll refuses the writes that are left in the queue when the engine

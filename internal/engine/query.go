@@ -1,8 +1,6 @@
 package engine
 
 import (
-	"context"
-	"errors"
 	"runtime"
 	"sync"
 
@@ -140,23 +138,6 @@ func (b *Backend) answer(all []*query) {
 			q.recs = q.pick(recs, at)
 		}
 	}
-}
-
-// unavailable reports whether an error is one of the store and not of a record.
-func unavailable(err error) bool {
-	for _, is := range []error{store.ErrUnavailable, store.ErrClosed, context.DeadlineExceeded, context.Canceled} {
-		if errors.Is(err, is) {
-			return true
-		}
-	}
-	return false
-}
-
-// load makes one call of Store.Load.
-func (b *Backend) load(reads []store.Read) ([]store.Record, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.maxWait)
-	defer cancel()
-	return b.checked.Load(ctx, reads)
 }
 
 // join returns the reads of all, each key once, and their places; no places for
