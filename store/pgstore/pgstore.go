@@ -85,7 +85,9 @@ const (
 // does; it need not be reopened.
 type Store struct {
 	pool    *pgxpool.Pool
-	foreign bool // the pool belongs to the user, and so do its settings
+	foreign bool    // the pool belongs to the user, and so do its settings
+	proxied bool    // a proxy lends a connection to each transaction
+	local   *locals // nil if the connections have the settings
 	attempt time.Duration
 	doubts  doubts
 
@@ -114,9 +116,9 @@ func Attempt(d time.Duration) Option {
 // a plain error if the url cannot be parsed or the tables were written by a newer
 // version of this package.
 func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parse(url)
 	if err != nil {
-		return nil, parseError(url, err)
+		return nil, err
 	}
 	return openPool(ctx, cfg, options)
 }
@@ -131,6 +133,14 @@ func New(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, er
 		return nil, err
 	}
 	s.pool, s.foreign = pool, true
+	s.local = newLocals(planning, transactionSettings)
+	err = pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		s.proxied, err = proxied(ctx, c.Conn())
+		return err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -143,7 +153,9 @@ func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Stor
 	if err != nil {
 		return nil, err
 	}
-	s.configure(cfg)
+	if err := s.configure(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, unavailable(err)
 	}

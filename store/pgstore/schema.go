@@ -62,6 +62,11 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	defer c.Release()
 	err = pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
+		if s.local != nil {
+			if _, err := tx.Exec(ctx, setLocal, s.local.names, s.local.values); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, schemaLock); err != nil {
 			return err
 		}
