@@ -1,4 +1,4 @@
-package main_test
+package copy_test
 
 import (
 	"bytes"
@@ -10,7 +10,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,15 +17,6 @@ import (
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
-
-// program builds the command once, in the folder that TestMain removes.
-var program = sync.OnceValues(func() (string, error) {
-	name := filepath.Join(folder, "stay")
-	if out, err := exec.Command("go", "build", "-o", name, ".").CombinedOutput(); err != nil {
-		return "", fmt.Errorf("go build: %w: %s", err, out)
-	}
-	return name, nil
-})
 
 // command is the program with these arguments.
 func command(t *testing.T, args ...string) *exec.Cmd {
@@ -55,27 +45,27 @@ func run(t *testing.T, code int, cmd *exec.Cmd) string {
 }
 
 func TestCopyFromSQLiteToPostgreSQLAndBack(t *testing.T) {
-	with, without := postgres(t).schema(t)
+	pg := newSchema(t)
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "app.db"), filepath.Join(dir, "back.db")
 	fill(t, first, 1000)
 
-	if out := run(t, 0, command(t, "copy", "--from", "sqlite:"+first, "--to", with, "--dry-run")); !strings.Contains(out, "0 there already, 1000 to copy; nothing was written") {
+	if out := run(t, 0, command(t, "copy", "--from", "sqlite:"+first, "--to", pg.url, "--dry-run")); !strings.Contains(out, "0 there already, 1000 to copy; nothing was written") {
 		t.Errorf("a dry run says %q", out)
 	}
-	cmd := command(t, "copy", "--from", "sqlite:"+first, "--to", without)
+	cmd := command(t, "copy", "--from", "sqlite:"+first, "--to", pg.unlocked)
 	cmd.Env = append(os.Environ(), "PGPASSWORD=open sesame")
 	if out := run(t, 0, cmd); !strings.Contains(out, "1000 records, ") || !strings.Contains(out, "1000 copied; all verified") {
 		t.Errorf("the copy says %q", out)
 	}
-	if out := run(t, 0, command(t, "copy", "--from", with, "--to", "sqlite:"+second, "--dry-run")); !strings.Contains(out, "1000 to copy") {
+	if out := run(t, 0, command(t, "copy", "--from", pg.url, "--to", "sqlite:"+second, "--dry-run")); !strings.Contains(out, "1000 to copy") {
 		t.Errorf("a dry run says %q", out)
 	}
 	if _, err := os.Stat(second); err == nil {
 		t.Error("a dry run has made a file")
 	}
-	run(t, 0, command(t, "copy", "--from", with, "--to", "sqlite:"+second))
-	if out := run(t, 0, command(t, "copy", "--from", with, "--to", "sqlite:"+second)); !strings.Contains(out, "1000 there already, 0 copied") {
+	run(t, 0, command(t, "copy", "--from", pg.url, "--to", "sqlite:"+second))
+	if out := run(t, 0, command(t, "copy", "--from", pg.url, "--to", "sqlite:"+second)); !strings.Contains(out, "1000 there already, 0 copied") {
 		t.Errorf("a second copy says %q", out)
 	}
 	wantCopy(t, openSQLite(t, first), openSQLite(t, second))
@@ -87,16 +77,15 @@ func TestCopyGoesOnAfterKill(t *testing.T) {
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0)) //nolint:gosec // a test
 	const records = 6000
-	pg := postgres(t)
-	url, _ := pg.schema(t)
+	pg := newSchema(t)
+	url := pg.url
 	dir := t.TempDir()
 	source, back := filepath.Join(dir, "app.db"), filepath.Join(dir, "back.db")
 	fill(t, source, records)
 
-	conn := pg.connect(t)
-	_, schema, _ := strings.Cut(url, "search_path=")
+	conn := connect(t, pg)
 	rows := func() (n int) {
-		_ = conn.QueryRow(t.Context(), "SELECT count(*) FROM "+schema+".stay_records").Scan(&n) // no table yet: 0
+		_ = conn.QueryRow(t.Context(), "SELECT count(*) FROM "+pg.name+".stay_records").Scan(&n) // no table yet: 0
 		return n
 	}
 	killed := 0
@@ -156,19 +145,18 @@ func kill(t *testing.T, cmd *exec.Cmd, now func(int) bool) bool {
 
 // Ctrl-C ends a copy cleanly and says how to go on.
 func TestCopyEndsAtCtrlC(t *testing.T) {
-	pg := postgres(t)
-	url, _ := pg.schema(t)
+	pg := newSchema(t)
+	url := pg.url
 	source := filepath.Join(t.TempDir(), "app.db")
 	fill(t, source, 2000)
 	// The table is locked, so the copy waits when the signal comes.
 	run(t, 1, command(t, "copy", "--from", "sqlite:"+emptySQLite(t), "--to", url))
-	conn := pg.connect(t)
-	_, schema, _ := strings.Cut(url, "search_path=")
+	conn := connect(t, pg)
 	tx, err := conn.Begin(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(t.Context(), "LOCK TABLE "+schema+".stay_records IN EXCLUSIVE MODE"); err != nil {
+	if _, err := tx.Exec(t.Context(), "LOCK TABLE "+pg.name+".stay_records IN EXCLUSIVE MODE"); err != nil {
 		t.Fatal(err)
 	}
 	cmd := command(t, "copy", "--from", "sqlite:"+source, "--to", url)
@@ -177,7 +165,7 @@ func TestCopyEndsAtCtrlC(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	other := pg.connect(t)
+	other := connect(t, pg)
 	for waiting := 0; waiting == 0; { // until a statement of the copy waits for the lock
 		if err := other.QueryRow(t.Context(), "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'").Scan(&waiting); err != nil {
 			t.Fatal(err)
@@ -199,12 +187,12 @@ func TestCopyEndsAtCtrlC(t *testing.T) {
 // What cannot be copied is said in plain words, without passwords, and with an
 // exit code of its own.
 func TestCopyRefuses(t *testing.T) {
-	with, without := postgres(t).schema(t)
+	pg := newSchema(t)
 	dir := t.TempDir()
 	source, other := filepath.Join(dir, "app.db"), filepath.Join(dir, "other.db")
 	fill(t, source, 3)
 	fill(t, other, 2)
-	bad := strings.Replace(with, "open%20", "wrong%20", 1)
+	bad := strings.Replace(pg.url, "open%20", "wrong%20", 1)
 	for _, c := range []struct {
 		code int
 		args []string
@@ -212,13 +200,13 @@ func TestCopyRefuses(t *testing.T) {
 	}{
 		{2, []string{"copy"}, "missing flags"},
 		{2, []string{"copy", "--from", "sqlite:" + source, "--to", "mysql://root:sesame@db"}, "a store is sqlite:PATH"},
-		{2, []string{"copy", "--from", "sqlite:" + source, with}, "unexpected argument"},
-		{2, []string{"copy", "--from", "sqlite://" + source, "--to", with}, "takes a path"},
+		{2, []string{"copy", "--from", "sqlite:" + source, pg.url}, "unexpected argument"},
+		{2, []string{"copy", "--from", "sqlite://" + source, "--to", pg.url}, "takes a path"},
 		{2, []string{"move"}, "unexpected argument"},
-		{1, []string{"copy", "--from", "sqlite:" + filepath.Join(dir, "absent.db"), "--to", with}, "no such file"},
+		{1, []string{"copy", "--from", "sqlite:" + filepath.Join(dir, "absent.db"), "--to", pg.url}, "no such file"},
 		{1, []string{"copy", "--from", "sqlite:" + source, "--to", bad}, "password authentication failed"},
 		{1, []string{"copy", "--from", "sqlite:" + source, "--to", "postgres://postgres:sesame@127.0.0.1:1/x"}, "refused"},
-		{1, []string{"copy", "--from", "sqlite:" + emptySQLite(t), "--to", with}, "the source has no records"},
+		{1, []string{"copy", "--from", "sqlite:" + emptySQLite(t), "--to", pg.url}, "the source has no records"},
 		{3, []string{"copy", "--from", "sqlite:" + other, "--to", "sqlite:" + source}, "nothing was written"},
 	} {
 		cmd := command(t, c.args...)
@@ -235,7 +223,7 @@ func TestCopyRefuses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer app.Close()
-	if out := run(t, 1, command(t, "copy", "--from", "sqlite:"+source, "--to", without)); !strings.Contains(out, "--from: sqlitestore: ") {
+	if out := run(t, 1, command(t, "copy", "--from", "sqlite:"+source, "--to", pg.unlocked)); !strings.Contains(out, "--from: sqlitestore: ") {
 		t.Errorf("while the program runs: %q", out)
 	}
 }

@@ -1,4 +1,4 @@
-package main_test
+package copy_test
 
 import (
 	"context"
@@ -199,7 +199,7 @@ func (v *visitor) want(text string) {
 // cookies, logins, pages, messages, guests, what has expired and is to be told.
 // So it goes from SQLite to PostgreSQL and back.
 func TestApplicationGoesOnOnACopy(t *testing.T) {
-	pgURL, _ := postgres(t).schema(t)
+	pgURL := newSchema(t).url
 	dir := t.TempDir()
 	clock := testkit.NewClock()
 	clock.Advance(time.Since(clock.Now()).Truncate(time.Second))
