@@ -16,6 +16,7 @@ import (
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/sqlitestore"
+	"github.com/stay-go/stay/tests/guides/moving"
 )
 
 // command is the program with these arguments.
@@ -69,6 +70,16 @@ func TestCopyFromSQLiteToPostgreSQLAndBack(t *testing.T) {
 		t.Errorf("a second copy says %q", out)
 	}
 	wantCopy(t, openSQLite(t, first), openSQLite(t, second))
+}
+
+// The program of the guide does what the command does.
+func TestCopyFromAProgram(t *testing.T) {
+	pg, name := newSchema(t), filepath.Join(t.TempDir(), "app.db")
+	fill(t, name, 10)
+	if err := moving.Move(t.Context(), name, pg.url); err != nil {
+		t.Fatal(err)
+	}
+	wantCopy(t, openSQLite(t, name), openPostgres(t, pg.url))
 }
 
 // However often a copy is killed, and wherever, the next ones finish it.
