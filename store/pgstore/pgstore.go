@@ -57,6 +57,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -76,7 +77,7 @@ const (
 	maxRead = 30 * time.Second
 )
 
-// A Store is a [store.Store] and [store.Lister] in a PostgreSQL database. Its
+// A Store is a [store.Store], [store.Lister] and [store.Watcher] in a PostgreSQL database. Its
 // methods may be called concurrently.
 //
 // If the server cannot be reached or refuses a statement, groups are rejected
@@ -90,6 +91,14 @@ type Store struct {
 	local   *locals // nil if the connections have the settings
 	attempt time.Duration
 	doubts  doubts
+
+	announcer   *announcer
+	heartbeat   time.Duration
+	watchURL    string
+	watchConfig *pgx.ConnConfig // where Watch listens; nil: where the pool leads
+
+	closing context.Context // ends when Close begins
+	close   context.CancelFunc
 
 	mu        sync.Mutex
 	closed    bool
@@ -167,20 +176,29 @@ func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Stor
 }
 
 func newStore(options []Option) (*Store, error) {
-	s := &Store{attempt: attempt}
+	s := &Store{attempt: attempt, heartbeat: heartbeat, announcer: newAnnouncer()}
+	s.closing, s.close = context.WithCancel(context.Background())
 	for _, option := range options {
 		option(s)
 	}
 	if s.attempt <= 0 {
 		return nil, fmt.Errorf("pgstore: Attempt(%v) must be positive", s.attempt)
 	}
+	if s.watchURL != "" {
+		cfg, err := parse(s.watchURL)
+		if err != nil {
+			return nil, err
+		}
+		s.watchConfig = cfg.ConnConfig
+	}
 	return s, nil
 }
 
 // Features returns what the store can do: everything except SoleOwner and
-// Immediate. MaxValue is 16 MiB, for Value and for Meta.
+// Immediate, and Watch behind a proxy without [WatchURL]. MaxValue is 16 MiB, for
+// Value and for Meta.
 func (s *Store) Features() store.Features {
-	return store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: maxValue}
+	return store.Features{Durable: true, Groups: true, Expire: true, List: true, Watch: s.watches(), MaxValue: maxValue}
 }
 
 // Close waits for calls under way and closes the connections, unless they belong
@@ -191,7 +209,9 @@ func (s *Store) Close() error {
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
+		s.close()
 		s.calls.Wait()
+		s.announcer.stop()
 		if !s.foreign {
 			s.pool.Close()
 		}

@@ -67,6 +67,7 @@ pool_mode = transaction
 default_pool_size = 6
 max_client_conn = 500
 server_login_retry = 0
+pkt_buf = 65536
 `, s.port, p.port, users),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {

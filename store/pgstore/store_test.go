@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -76,7 +77,17 @@ func TestContract(t *testing.T) {
 	t.Run("own connections", func(t *testing.T) { contract(t, own, direct) })
 	t.Run("pool", func(t *testing.T) { contract(t, onPool, direct) })
 	t.Run("behind a proxy", func(t *testing.T) {
-		contract(t, own, func(t *testing.T, s *server) address { return s.pooler(t).url })
+		watching := func(t *testing.T, cfg *pgxpool.Config) store.Store {
+			t.Helper()
+			s, err := pgstore.OpenPool(within(t), cfg, []pgstore.Option{
+				pgstore.WatchURL(theServer(t).url()), pgstore.Attempt(4 * time.Second), // large values pass slowly
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		contract(t, watching, func(t *testing.T, s *server) address { return s.pooler(t).url })
 	})
 }
 

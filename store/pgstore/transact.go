@@ -38,6 +38,7 @@ func (s *Store) send(ctx context.Context, until time.Time, queue func(b *pgx.Bat
 		b.Queue(syncLocal)
 	}
 	queue(&b, deadline(c, until))
+	s.announcer.ask(&b)
 	if s.local != nil {
 		b.Queue(commitLocal)
 	}

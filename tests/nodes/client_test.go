@@ -1,6 +1,7 @@
 package nodes_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,16 +21,19 @@ import (
 // A run is clients who use a cluster.
 type run struct {
 	*history
-	c       *cluster
-	http    *http.Client
-	stop    atomic.Bool
-	clients atomic.Int64
-	acks    []atomic.Int64 // by node
+	c    *cluster
+	http *http.Client
+	stop atomic.Bool
+	// impatient clients leave after a few milliseconds.
+	impatient atomic.Bool
+	clients   atomic.Int64
+	acks      []atomic.Int64 // by node
 }
 
 func newRun(c *cluster, h *history) *run {
 	transport := &http.Transport{MaxIdleConnsPerHost: 64}
 	c.t.Cleanup(transport.CloseIdleConnections)
+	h.began = time.Now()
 	return &run{
 		history: h, c: c, acks: make([]atomic.Int64, len(c.nodes)),
 		http: &http.Client{Transport: transport, Timeout: 4*c.s.commit + 10*time.Second},
@@ -43,7 +47,8 @@ type client struct {
 	life   int
 	random *rand.Rand
 	node   int
-	last   int // how many operations it has made
+	stays  bool // at this node
+	last   int  // how many operations it has made
 }
 
 func (r *run) newClient() *client {
@@ -70,8 +75,9 @@ type reply struct {
 
 // request makes a request with a cookie, which may be "".
 func (c *client) request(method, path, cookie string, form url.Values) reply {
-	n := len(c.r.c.nodes)
-	c.node = (c.node + 1 + c.random.IntN(max(n-1, 1))) % n
+	if n := len(c.r.c.nodes); !c.stays {
+		c.node = (c.node + 1 + c.random.IntN(max(n-1, 1))) % n
+	}
 	return c.r.request(c.node, method, path, cookie, form)
 }
 
@@ -87,7 +93,13 @@ func (r *run) request(node int, method, path, cookie string, form url.Values) re
 
 // send makes the request, and says what its caller knows about it then.
 func (r *run) send(q *reply, method, path, cookie string, form url.Values) (outcome, string) {
-	req, err := http.NewRequest(method, "http://"+*r.c.nodes[q.node].address.Load()+path, strings.NewReader(form.Encode()))
+	ctx := context.Background()
+	if r.impatient.Load() {
+		var leave context.CancelFunc
+		ctx, leave = context.WithTimeout(ctx, time.Duration(1+rand.IntN(40))*time.Millisecond)
+		defer leave()
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+*r.c.nodes[q.node].address.Load()+path, strings.NewReader(form.Encode()))
 	if err != nil {
 		return failed, err.Error()
 	}

@@ -26,7 +26,7 @@ type settings struct {
 }
 
 // brisk are settings with which doubts end soon, so that a short test has many.
-var brisk = settings{nodes: 3, attempt: 400 * time.Millisecond, commit: 3 * time.Second}
+var brisk = settings{nodes: 3, attempt: 400 * time.Millisecond, commit: 2 * time.Second}
 
 // A cluster is several nodes on one server.
 type cluster struct {
@@ -74,6 +74,16 @@ func newCluster(t *testing.T, s settings) *cluster {
 		n.start()
 	}
 	return c
+}
+
+// end ends all processes.
+func (c *cluster) end() {
+	for _, n := range c.nodes {
+		n.kill()
+	}
+	for _, s := range c.servers {
+		s.Kill()
+	}
 }
 
 // folder is an empty folder that PostgreSQL's user may enter: t.TempDir is below

@@ -36,65 +36,76 @@ func TestSoakNodes(t *testing.T) {
 func (r *run) use(happen func(random *rand.Rand)) {
 	const people, crowds, tabs = 10, 2, 4
 	var wg sync.WaitGroup
+	var looks []func()
 	for range people {
 		p := r.newPerson()
+		looks = append(looks, p.look)
 		wg.Go(func() {
 			for !r.stop.Load() {
 				p.step()
 			}
-			p.look()
 		})
 	}
 	for range crowds {
 		cr := r.newCrowd(tabs)
+		looks = append(looks, cr.look)
 		wg.Go(cr.use)
 	}
 	happen(rand.New(rand.NewPCG(r.Seed, 0)))
 	r.stop.Store(true)
 	wg.Wait()
-	watcher := r.newClient()
-	watcher.look("all", "/all", "")
+	for _, look := range looks {
+		wg.Go(look)
+	}
+	wg.Wait()
+	watcher := r.newPerson()
+	for range 1000 { // the first to ask finds out whether all is well
+		if watcher.session != "" {
+			break
+		}
+		watcher.step()
+	}
+	watcher.lookAt("all", "/all")
 	for _, user := range users {
-		watcher.look("user/"+user, "/at/user/"+user, "")
+		watcher.lookAt("user/"+user, "/at/user/"+user)
 	}
 	for _, key := range keys {
-		watcher.look("key/"+key, "/at/keyed/"+key, "")
-	}
-}
-
-// look reads a register at each node, when all is well again.
-func (c *client) look(register, path, cookie string) {
-	for node := range c.r.c.nodes {
-		late := time.After(patience)
-		for {
-			o := c.next(read, register)
-			q := c.r.request(node, "GET", path, cookie, nil)
-			c.r.record(o, q)
-			if q.outcome == ok {
-				break
-			}
-			select {
-			case <-late:
-				c.r.wrong("node %d does not answer any more: %s", node, q.text)
-				return
-			default:
-				c.rest()
-			}
-		}
+		watcher.lookAt("key/"+key, "/at/keyed/"+key)
 	}
 }
 
 // look reads what is the person's.
 func (p *person) look() {
-	if p.session == "" || !p.there() {
+	if p.session == "" {
 		return
 	}
-	p.client.look(p.ownRegister(), "/own", p.cookie)
-	if p.user == "" {
-		p.client.look(p.guest.register, "/user", p.cookie)
-	}
-	if p.key == "" {
-		p.client.look(p.keyGuest.register, "/keyed", p.cookie)
+	p.lookAt(p.ownRegister(), "/own")
+	p.lookAt(p.userRegister(), "/user")
+	p.lookAt(p.keyRegister(), "/keyed")
+}
+
+// lookAt reads a register at each node, when all is well again. A session that
+// ends meanwhile sees no more of it.
+func (p *person) lookAt(register, path string) {
+	p.stays = true
+	defer func() { p.stays = false }()
+	life := p.life
+	for node := range p.r.c.nodes {
+		p.node = node
+		for late := time.After(patience); p.life == life; {
+			o := p.next(read, register)
+			p.operate(o, path, nil)
+			if o.Outcome == ok {
+				break
+			}
+			select {
+			case <-late:
+				p.r.wrong("node %d does not answer any more: %s", node, o.Error)
+				return
+			default:
+				p.rest()
+			}
+		}
 	}
 }
 
@@ -126,9 +137,6 @@ func (c *crowd) use() {
 		})
 	}
 	wg.Wait()
-	if c.session != "" {
-		c.client.look(c.ownRegister(), "/own", c.cookie)
-	}
 }
 
 // step does one thing in a tab.

@@ -26,24 +26,30 @@ func main() {
 	log.SetFlags(log.Lmicroseconds)
 	attempt := flag.Duration("attempt", 2*time.Second, "how long one sending of a commit may take")
 	commit := flag.Duration("commit", 10*time.Second, "how long a change may be in doubt")
+	breakage := flag.String("broken", "", "break the contract of stores in this way")
+	early := flag.Bool("early", false, "answer before the change is stored")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log.Fatal("usage: nodeserver [-attempt d] [-commit d] URL")
+		log.Fatal("usage: nodeserver [-attempt d] [-commit d] [-broken name] [-early] URL")
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
 		os.Exit(1) // the test has gone
 	}()
-	o := nodesite.Options{CommitTimeout: *commit, MaxWait: *commit}
-	if err := serve(flag.Arg(0), *attempt, o, os.Stdout); err != nil {
+	o := nodesite.Options{CommitTimeout: *commit, MaxWait: *commit, Early: *early}
+	if err := serve(flag.Arg(0), *breakage, *attempt, o, os.Stdout); err != nil {
 		log.Fatal("nodeserver: ", err)
 	}
 }
 
-func serve(url string, attempt time.Duration, o nodesite.Options, out io.Writer) error {
+func serve(url, breakage string, attempt time.Duration, o nodesite.Options, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	store, err := pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	pg, err := pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	if err != nil {
+		return err
+	}
+	store, err := broken(breakage, pg)
 	if err != nil {
 		return err
 	}

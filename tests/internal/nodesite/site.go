@@ -35,9 +35,12 @@ type Refusal struct {
 type Options struct {
 	// CommitTimeout and MaxWait are those of the App.
 	CommitTimeout, MaxWait time.Duration
+	// Early answers before the change is stored, which must not be.
+	Early bool
 }
 
 type site struct {
+	early     bool
 	app       *stay.App
 	own, user *stay.State[Register]
 	all       *stay.State[Register]
@@ -46,7 +49,7 @@ type site struct {
 
 // New returns an App on the store, which it owns, and its site.
 func New(s store.Store, o Options) (*stay.App, http.Handler) {
-	x := &site{app: stay.New(s, &stay.Options{
+	x := &site{early: o.Early, app: stay.New(s, &stay.Options{
 		CommitTimeout: o.CommitTimeout, MaxWait: o.MaxWait,
 		MaxNewSessions: 1_000_000, // tests begin more at once than people do
 	})}
@@ -68,7 +71,7 @@ func (x *site) handler() http.Handler {
 	for name, state := range map[string]*stay.State[Register]{"own": x.own, "user": x.user, "all": x.all} {
 		handle(mux, "GET /"+name, func(ctx context.Context, _ *http.Request) (*Register, error) { return state.Get(ctx) })
 		handle(mux, "POST /"+name+"/add", func(ctx context.Context, r *http.Request) (*Register, error) {
-			return state.Update(ctx, func(s *Register) error { s.add(r.FormValue("op")); return nil })
+			return x.add(ctx, state, r.FormValue("op"))
 		})
 		handle(mux, "POST /"+name+"/reset", func(ctx context.Context, _ *http.Request) (*Register, error) { return state.Reset(ctx) })
 	}
@@ -87,6 +90,32 @@ func (x *site) handler() http.Handler {
 	})
 	x.handleSessions(mux)
 	return web.Sessions(x.app, &web.Options{Error: refuse})(mux)
+}
+
+// add counts a change.
+func (x *site) add(ctx context.Context, state *stay.State[Register], op string) (*Register, error) {
+	if !x.early || state != x.all {
+		return state.Update(ctx, func(s *Register) error { s.add(op); return nil })
+	}
+	seen, ended := make(chan *Register, 1), make(chan error, 1)
+	go func() {
+		_, err := state.Update(context.WithoutCancel(ctx), func(s *Register) error {
+			s.add(op)
+			after := *s
+			select {
+			case seen <- &after:
+			default: // it has run before
+			}
+			return nil
+		})
+		ended <- err
+	}()
+	select {
+	case s := <-seen:
+		return s, nil
+	case err := <-ended:
+		return nil, err
+	}
 }
 
 // stored is a state that nobody has stored yet as one that is initial.
