@@ -127,13 +127,15 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	n := startNodes(t)
 	browser := browsertest.Start(t)
 	ann, ben := come(t, browser, n.address, "ann"), come(t, browser, n.address, "ben")
-	said := 0
-	// exchange has each of them say something and checks what both see.
-	exchange := func() {
+	said, nothing := 0, func() {}
+	// exchange has each of them say something and checks what both see. Something
+	// else may happen while the first message is on its way.
+	exchange := func(meanwhile func()) {
 		t.Helper()
 		for _, p := range []person{ann, ben} {
 			said++
-			p.insist(fmt.Sprint("message ", said))
+			p.insist(fmt.Sprint("message ", said), meanwhile)
+			meanwhile = nothing
 		}
 		for _, p := range []person{ann, ben} {
 			p.wantLatest(fmt.Sprint("message ", said))
@@ -143,7 +145,7 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	}
 	// Both nodes answer, whoever asks.
 	for range 3 {
-		exchange()
+		exchange(nothing)
 	}
 	served := map[string]bool{}
 	for range 20 {
@@ -155,15 +157,15 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	}
 
 	for _, node := range []string{"1", "2"} {
-		n.tell("kill "+node, "node "+node+" was killed")
+		exchange(func() { n.tell("kill "+node, "node "+node+" was killed") })
 		for range 3 {
-			exchange()
+			exchange(nothing)
 		}
 		ben.Reload() // the session is good on the node that is left
 		ben.WantText("#user", "ben")
-		n.tell("start "+node, "node "+node+" runs")
+		exchange(func() { n.tell("start "+node, "node "+node+" runs") })
 		for range 3 {
-			exchange()
+			exchange(nothing)
 		}
 	}
 	ben.Click("#read")
@@ -174,11 +176,13 @@ func TestInBrowserTwoNodes(t *testing.T) {
 }
 
 // insist says something, and sends it again as long as the page says that it may
-// not have arrived.
-func (p person) insist(text string) {
+// not have arrived. Something happens after it was sent for the first time.
+func (p person) insist(text string, meanwhile func()) {
 	p.Type("#text", text)
 	for range 10 {
 		p.Click("#send")
+		meanwhile()
+		meanwhile = func() {}
 		p.WantValue("an answer", `String("failed" in document.body.dataset || document.querySelector("#text").value == "")`, "true")
 		if p.Eval(`String("failed" in document.body.dataset)`) == "false" {
 			break

@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
-# Usage: examples/chat/two-nodes.sh [POSTGRES-URL]
+# Usage: examples/chat/two-nodes.sh
 #
 # Serves the chat with two nodes behind nginx, which sends each request to
 # whichever node is next: http://127.0.0.1:3000, or PORT. The nodes are on the
-# two ports after it. Without a URL it starts a PostgreSQL server of its own, on
-# the third, whose data is gone when the script ends.
+# two ports after it. CHAT_STORE is the URL of a PostgreSQL database. Without it the
+# script starts a server of its own, on the third port, whose data is gone when it
+# ends.
 #
 # It takes commands from its input, one a line: "kill 1" ends node 1 as kill -9
 # does, "start 1" starts it again. Ctrl-C, "quit" or the end of the input end
 # everything.
 #
-# It needs nginx and, without a URL, PostgreSQL: Debian's packages nginx-light and
+# It needs nginx and, without CHAT_STORE, PostgreSQL: Debian's packages nginx-light and
 # postgresql.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -40,11 +41,11 @@ until_it_answers() {
 	return 1
 }
 
-# postgres starts a server that root may not run and sets its URL.
+# postgres starts a server and sets CHAT_STORE. PostgreSQL refuses to run as root.
 postgres() {
 	local bin as=()
 	bin=$(printf '%s\n' /usr/lib/postgresql/*/bin | sort -V | tail -n 1)
-	[ -x "$bin/initdb" ] || bin=$(dirname "$(command -v initdb)") || { echo "no PostgreSQL: apt-get install postgresql, or name the URL of a server" >&2; exit 1; }
+	[ -x "$bin/initdb" ] || bin=$(dirname "$(command -v initdb)") || { echo "no PostgreSQL: apt-get install postgresql, or set CHAT_STORE" >&2; exit 1; }
 	mkdir -m 700 "$dir/postgres"
 	if [ "$(id -u)" -eq 0 ]; then
 		as=(setpriv --reuid=postgres --regid=postgres --clear-groups)
@@ -56,10 +57,10 @@ postgres() {
 		>"$dir/postgres.log" 2>&1 </dev/null &
 	pids[postgres]=$!
 	until_it_answers $((port + 3))
-	url="postgres://chat@127.0.0.1:$((port + 3))/postgres?sslmode=disable"
+	CHAT_STORE="postgres://chat@127.0.0.1:$((port + 3))/postgres?sslmode=disable"
 }
 
-# start starts a node. The URL may have a password, so it is not in the command line.
+# start starts a node, which takes the URL from CHAT_STORE: it may have a password.
 start() {
 	[ -z "${pids[$1]:-}" ] || { echo "node $1 runs" >&2; return 0; }
 	"$dir/chat" -addr "127.0.0.1:$((port + $1))" -keys "$dir/keys" >"$dir/node$1.log" </dev/null &
@@ -121,9 +122,8 @@ proxy() {
 go build -o "$dir/chat" .
 head -c 32 /dev/urandom | od -An -tx1 -v | tr -d ' \n' >"$dir/keys"
 chmod 600 "$dir/keys"
-url=${1:-}
-[ -n "$url" ] || postgres
-export CHAT_STORE=$url
+[ -n "${CHAT_STORE:-}" ] || postgres
+export CHAT_STORE
 start 1
 start 2
 proxy
