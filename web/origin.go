@@ -6,16 +6,19 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/stay-go/stay"
 )
 
 // checkOrigin returns an error for a request from another origin that could
 // change anything, and logs it.
 func (s *settings) checkOrigin(r *http.Request) error {
 	err := foreign(s.crossOrigin, r)
-	if err != nil {
-		s.logRefusal(r)
+	if err == nil {
+		return nil
 	}
-	return err
+	s.logRefusal(r)
+	return &stay.Error{Code: stay.ErrDenied, Message: "this request came from another site", Err: err}
 }
 
 // foreign returns an error for a request from another origin that could change

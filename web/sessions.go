@@ -88,11 +88,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	if err := s.checkOrigin(r); err != nil {
-		fail(s, w, r, 0, &stay.Error{
-			Code:    stay.ErrDenied,
-			Message: fromElsewhere,
-			Err:     err,
-		})
+		fail(s, w, r, 0, err)
 		return
 	}
 	https := s.https(r)
@@ -108,16 +104,22 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	// that was stored, and nothing is issued once the request is over.
 	defer all.end(r)
 	r = &all.request
-	if err := s.checkPageHeader(r); err != nil {
+	if err := s.arrive(r, cookie); err != nil {
 		fail(s, x, r, 0, err)
 		return
 	}
-	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
-		if err := s.core.PageLoad(ctx); err != nil {
-			fail(s, x, r, 0, err)
-			return
-		}
-	}
 	next.ServeHTTP(x, r)
 	all.returned = true
+}
+
+// arrive does what a request brings about before its handler runs. r has the
+// context of its session, and cookie is the one that it brought.
+func (s *settings) arrive(r *http.Request, cookie string) error {
+	if err := s.checkPageHeader(r); err != nil {
+		return err
+	}
+	if cookie == "" || !s.core.ResetsOnPageLoad() || !isPageLoad(r) {
+		return nil
+	}
+	return s.core.PageLoad(r.Context())
 }

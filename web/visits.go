@@ -59,7 +59,7 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 		return &Visit{x.again(r.Context()), func() http.Header { return nil }}, nil
 	}
 	if err := s.checkOrigin(r); err != nil {
-		return nil, &stay.Error{Code: stay.ErrDenied, Message: fromElsewhere, Err: err}
+		return nil, err
 	}
 	https := s.https(r)
 	w := &bareHeader{}
@@ -75,24 +75,12 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 		x.seal()
 		return w.header
 	}
-	if len(r.Header[pageHeader]) > 0 {
-		if err := s.checkPageHeader(r.WithContext(ctx)); err != nil {
-			end()
-			return nil, err
-		}
-	}
-	if cookie != "" && s.core.ResetsOnPageLoad() && isPageLoad(r) {
-		if err := s.core.PageLoad(ctx); err != nil {
-			end()
-			return nil, err
-		}
+	if err := s.arrive(r.WithContext(ctx), cookie); err != nil {
+		end()
+		return nil, err
 	}
 	return &Visit{ctx, end}, nil
 }
-
-// fromElsewhere is the text for a client whose request came from another
-// origin.
-const fromElsewhere = "this request came from another site"
 
 // canonical returns a copy of r with a URL and with the names of the header in
 // the form that net/http gives them. Some servers keep names as they were sent:

@@ -22,6 +22,13 @@ func (v visitor) wantHeld(want Settings) {
 	} {
 		v.WantText("#held-"+id, value)
 	}
+	v.wantBound()
+}
+
+// wantBound waits until htmx has bound the parts that it brought. It does so
+// some 20 ms after it shows them, and until then a click or a key is lost.
+func (v visitor) wantBound() {
+	v.WantValue("what htmx still does", `String(document.querySelectorAll(".htmx-request, .htmx-swapping, .htmx-settling").length)`, "0")
 }
 
 // wantFields checks what the fields show.
@@ -35,8 +42,10 @@ func (v visitor) wantFields(filter, draft, open string) {
 func (v visitor) use() {
 	v.Type("#filter", "to")
 	v.WantText("#cities", "Quito\nTokyo\nToronto")
+	v.wantBound()
 	v.Type("#draft", "Dear")
 	v.WantText("#held-draft", "Dear")
+	v.wantBound()
 	v.Click("#question-part")
 	v.wantHeld(Settings{Theme: "dark", Language: "de", Filter: "to", Open: "part", Draft: "Dear"})
 	v.wantFields("to", "Dear", "question-part")
@@ -109,6 +118,7 @@ func TestInBrowser(t *testing.T) {
 	// A closed question is closed; no other visitor sees anything.
 	v.Click("#question-back")
 	v.WantAttribute("#question-back", "aria-expanded", "true")
+	v.wantBound()
 	v.Click("#question-back")
 	v.wantFields("", "", "")
 	other.Goto(server.URL)

@@ -103,6 +103,7 @@ func (b *batch) settle(res store.Result) {
 		switch {
 		case doubt:
 			sendAgain(b, res.Err)
+		case how == conflicted && b.movesOn(res):
 		case how == vanished && b.guard != nil:
 			b.confirm(how, b.lastWritten(res))
 		default:

@@ -34,6 +34,9 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	case conflicted:
 		eff = in.m.conflict()
 	case rejected:
+		if in.snapshot.Load().Revision > in.m.committed.Revision {
+			in.m.kill() // as above
+		}
 		eff = in.m.rejected()
 	case lost:
 		eff = in.m.lost()

@@ -31,6 +31,7 @@
 //	|       v
 //	+--- applied: publish
 //	     rejected: as before the batch
+//	     overtaken: publish, and the batch's members run again
 //	     conflict, lost: discard
 //	     deleted: end
 //

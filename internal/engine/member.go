@@ -8,8 +8,8 @@ import (
 
 // A member is one update that an instance processes.
 type member struct {
-	tell    chan verdict
-	told    verdict // the answer, once there is one
+	tell    chan verdict // has room for an answer, and for the turn after it
+	told    verdict      // the answer, once there is one
 	answer  atomic.Uint32
 	op      committer
 	ctx     context.Context
@@ -41,7 +41,7 @@ const (
 type verdict uint8
 
 const (
-	queued  verdict = iota // wait for one of the others
+	queued  verdict = iota // wait for one of the others; as an answer: wait for the turn, and run again
 	granted                // has the turn
 	busy                   // too many wait
 	done                   // the decision of the run holds and is durable
@@ -86,6 +86,24 @@ func (l *list) remove(w *member) bool {
 	w.in, w.prev, w.next = nil, nil, nil
 	l.n--
 	return true
+}
+
+// putBefore moves the members of other to the front, in their order.
+func (l *list) putBefore(other *list) {
+	if other.first == nil {
+		return
+	}
+	for w := other.first; w != nil; w = w.next {
+		w.in = l
+	}
+	if other.last.next = l.first; l.first != nil {
+		l.first.prev = other.last
+	} else {
+		l.last = other.last
+	}
+	l.first = other.first
+	l.n += other.n
+	*other = list{}
 }
 
 // take empties the list and returns its first member, which is linked to the

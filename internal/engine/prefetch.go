@@ -164,8 +164,6 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 	}
 }
 
-var errEnded = fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
-
 // failed ends the loading of an instance.
 func (r *read) failed(e *Engine, phase string, err error) {
 	if r.have == nil {
@@ -221,8 +219,8 @@ func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
 }
 
 // follow is overtake for one read of the store. A write of this engine that is
-// under way may have reached the store already. Then readers see it, and the
-// instance lives on to receive the answer.
+// under way may have reached the store already, or others have overtaken it.
+// Then readers see the record, and the instance lives on to receive the answer.
 //
 // An absent record has no revision that says whether it is earlier or later
 // than what the instance has received meanwhile. Then follow returns that
@@ -249,8 +247,9 @@ func (e *Engine) follow(in *Instance, have *Version, rec *store.Record) (now *Ve
 		in.unlock()
 		return nil, nil // it was brought up to date meanwhile
 	}
-	ok := v == have || in.m.shut && metaCarries(rec.Meta, in.writing) ||
-		v.Revision > have.Revision && in.m.advance(v)
+	later := v.Revision > have.Revision
+	ok := v == have || later && in.m.advance(v) ||
+		in.m.shut && (metaCarries(rec.Meta, in.writing) || later && v.birth == have.birth)
 	if in.m.shut && (!ok || v.Revision == 0) {
 		in.m.kill() // the write at the store may be out of date: see conclude
 	}

@@ -18,31 +18,56 @@ func (e *Engine) Pause(ctx context.Context, r *Retry) error {
 	if e.refuse.Load() && e.ctx.Err() != nil {
 		return errClosed()
 	}
-	if r.attempt == 0 {
+	if err := e.overdue(ctx, r); err != nil {
+		return err
+	}
+	r.attempt++
+	return e.spread(ctx, r.attempt-1)
+}
+
+// overdue fails when the change has been tried for as long as its caller's
+// context, or MaxWait, allows.
+func (e *Engine) overdue(ctx context.Context, r *Retry) error {
+	if r.deadline.IsZero() {
 		r.deadline = time.Now().Add(e.cfg.MaxWait)
 		if d, ok := ctx.Deadline(); ok {
 			r.deadline = d
 		}
 	}
-	r.attempt++
-	return pauseBeforeRetry(ctx, r.attempt-1, r.deadline)
+	if !time.Now().Before(r.deadline) {
+		return errOutrun(ctx)
+	}
+	return nil
 }
 
-// pauseBeforeRetry spreads changes that collide again and again.
-func pauseBeforeRetry(ctx context.Context, attempt int, deadline time.Time) error {
-	if !time.Now().Before(deadline) {
-		return fail(Conflict, "other callers kept changing the state", ctx.Err())
-	}
+func errOutrun(ctx context.Context) error {
+	return fail(Conflict, "other callers kept changing the state", ctx.Err())
+}
+
+// spread waits before a change that collides again and again: for one round
+// trip at most, because whoever waits for longer loses to those who do not.
+func (e *Engine) spread(ctx context.Context, attempt int) error {
 	if attempt < 3 {
 		return nil
 	}
-	most := time.Millisecond << min(attempt-3, 6)
+	most := min(time.Millisecond<<min(attempt-3, 6), max(e.roundTrip(), time.Millisecond))
 	t := time.NewTimer(rand.N(most))
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return nil
 	case <-ctx.Done():
-		return fail(Conflict, "other callers kept changing the state", ctx.Err())
+		return errOutrun(ctx)
 	}
+}
+
+// roundTrip is how long the last commit took, at the slowest store.
+func (e *Engine) roundTrip() time.Duration {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	var most time.Duration
+	for _, b := range e.backends {
+		most = max(most, time.Duration(b.took.Load()))
+	}
+	return most
 }

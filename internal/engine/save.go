@@ -119,7 +119,7 @@ func (e *Engine) sendSave(s *save) {
 func (e *Engine) sendSaveAgain(s *save) {
 	s.request, s.companions = nil, companions{}
 	if !e.Go(func(ctx context.Context) {
-		if err := pauseBeforeRetry(ctx, s.tries, time.Now().Add(e.cfg.MaxWait)); err != nil {
+		if err := e.spread(ctx, s.tries); err != nil {
 			e.saveFailed(s, errClosed())
 			return
 		}

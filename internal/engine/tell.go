@@ -7,7 +7,7 @@ import "context"
 func (e *Engine) newMember(ctx context.Context, op committer) *member {
 	w, _ := e.members.Get().(*member)
 	if w == nil {
-		w = &member{tell: make(chan verdict, 1)}
+		w = &member{tell: make(chan verdict, 2)}
 	}
 	w.op, w.ctx = op, ctx
 	return w

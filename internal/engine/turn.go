@@ -183,7 +183,23 @@ func (m *machine) rejected() effects {
 	return e
 }
 
-// conflict: the record is not the one that the batch started from.
+// overtaken: others have replaced the record that the batch started from, and v
+// is what they have stored. Nothing of the batch is kept. Its members wait for
+// the turn again, before everybody else.
+func (m *machine) overtaken(v *Version) effects {
+	if m.doomed {
+		return m.conflict()
+	}
+	var e effects
+	m.committed, m.working = v, v
+	m.waiting.putBefore(&m.batch)
+	m.shut = false
+	m.next(&e)
+	return e
+}
+
+// conflict: the record is not the one that the batch started from, and nobody
+// knows what it is now.
 func (m *machine) conflict() effects {
 	var e effects
 	m.doomed = true

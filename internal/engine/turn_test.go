@@ -23,6 +23,7 @@ type decider interface {
 	applied() effects
 	gone() effects
 	rejected() effects
+	overtaken(*Version) effects
 	conflict() effects
 	lost() effects
 	kill() effects
@@ -83,6 +84,7 @@ type flight struct {
 	content []int
 	sent    bool // an outcome was unknown before
 	check   bool // of a group in which the state only has to stay
+	group   bool
 }
 
 func (s *simulation) fail(rule, format string, args ...any) {
@@ -262,7 +264,7 @@ func (s *simulation) stage(w *member, t *try, next *Version) {
 		s.carry(s.d.rejected())
 	default:
 		s.nextID++
-		s.flight = &flight{id: s.nextID, base: m.committed.Revision, content: seen(m.working), check: next == nil}
+		s.flight = &flight{id: s.nextID, base: m.committed.Revision, content: seen(m.working), check: next == nil, group: true}
 		s.log("group %d on %d: %v", s.flight.id, s.flight.base, s.flight.content)
 	}
 }
@@ -386,12 +388,40 @@ func (s *simulation) answer(draining bool) {
 		s.carry(s.d.applied())
 	default:
 		s.flight = nil
-		s.log("conflict")
-		s.carry(s.d.conflict())
+		if f.group || what < 2 && !draining {
+			s.log("conflict")
+			s.carry(s.d.conflict())
+		} else {
+			s.overtake()
+		}
 		if m := s.d.core(); !m.dead && m.committed.Revision < s.rev {
 			s.fail("E3", "readers keep a state that is known to be overtaken")
 		}
 	}
+}
+
+// overtake tells the machine what others have stored. Some of the batch's
+// callers have left meanwhile, and the others wait again.
+func (s *simulation) overtake() {
+	m := s.d.core()
+	var back []*member
+	if !m.doomed {
+		for w, next := m.batch.first, (*member)(nil); w != nil; w = next {
+			next = w.next
+			if s.rng.IntN(5) == 0 {
+				s.log("left %d", s.open[w].id)
+				m.batch.remove(w)
+				s.told[s.open[w].id] = again
+				delete(s.open, w)
+				continue
+			}
+			s.open[w].waiting = true
+			back = append(back, w)
+		}
+		s.order = append(back, s.order...)
+	}
+	s.log("overtaken by rev %d, %d wait again", s.rev, len(back))
+	s.carry(s.d.overtaken(s.version()))
 }
 
 // arriveLate lets a write that was given up reach the store, or not.

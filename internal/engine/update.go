@@ -39,7 +39,7 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 	defer e.End()
 	var r Retry
 	for {
-		v, retry, err := e.try(ctx, op)
+		v, retry, err := e.try(ctx, op, &r)
 		if !retry {
 			return v, err
 		}
@@ -50,7 +50,7 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 }
 
 // try is one passage through an instance. retry means: start again.
-func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) {
+func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, fail(Busy, "the caller's context is done", err)
 	}
@@ -68,24 +68,25 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 	in.lock()
 	told := in.m.enter(w)
 	in.unlock()
-	if told == queued {
-		if told, err = e.await(in, w); err != nil {
-			return nil, false, err
+	for told == queued || told == granted {
+		if told == queued {
+			if told, err = e.await(in, w); err != nil {
+				return nil, false, err
+			}
+			continue
 		}
-	}
-	switch told {
-	case again:
-		e.free(w)
-		return nil, true, nil
-	case busy:
-		e.free(w)
-		return nil, false, fail(Busy, "too many changes wait for the same state", nil)
-	}
-
-	v, told = e.run(in, &ref, w, op)
-	if told == queued {
+		if v, told = e.run(in, &ref, w, op); told != queued {
+			break
+		}
 		if told, err = hear(ctx, w); err != nil {
 			return nil, false, err
+		}
+		if told == queued { // others were first
+			w.answer.Store(pending)
+			if err = e.overdue(ctx, r); err != nil {
+				e.quit(in, w)
+				return nil, false, err
+			}
 		}
 	}
 	err = w.err
@@ -98,6 +99,8 @@ func (e *Engine) try(ctx context.Context, op Op) (v any, retry bool, err error) 
 		}
 		op.Committed(ctx)
 		return v, false, nil
+	case busy:
+		return nil, false, fail(Busy, "too many changes wait for the same state", nil)
 	case failed, unknown:
 		if report {
 			e.cfg.Report(in.kind, in.key, "save", err)
@@ -125,18 +128,21 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 		err = fail(Busy, "another change of the same state has been running for too long", errSelf)
 	}
 	w.timer.Stop()
+	e.quit(in, w)
+	return queued, err
+}
+
+// quit ends the wait of w for the turn, and the use of w.
+func (e *Engine) quit(in *Instance, w *member) {
 	in.lock()
-	if in.m.leave(w) {
-		in.unlock()
-		e.free(w)
-		return queued, err
-	}
+	left := in.m.leave(w)
 	in.unlock()
-	if told := <-w.tell; told == granted {
-		e.finish(in, w, aborted, nil)
+	if !left {
+		if told := <-w.tell; told == granted {
+			e.finish(in, w, aborted, nil)
+		}
 	}
 	e.free(w)
-	return queued, err
 }
 
 var errSelf = errors.New("if that is the caller itself, a change was made inside a change, " +

@@ -9,6 +9,9 @@ var variants = map[string]func(*machine) decider{
 	"run while the batch is at the store":        func(m *machine) decider { return neverShut{m} },
 	"take a conflict for success":                func(m *machine) decider { return blindConflict{m} },
 	"go on with the same instance on a conflict": func(m *machine) decider { return staleConflict{m} },
+	"keep what was overtaken":                    func(m *machine) decider { return keepOvertaken{m} },
+	"forget those who were overtaken":            func(m *machine) decider { return forgetOvertaken{m} },
+	"let those who wait run before the batch":    func(m *machine) decider { return lateOvertaken{m} },
 	"take an unknown outcome for a rejection":    func(m *machine) decider { return unknownIsNo{m} },
 	"take an unknown outcome for success":        func(m *machine) decider { return unknownIsYes{m} },
 	"answer a no-op from an uncommitted state":   func(m *machine) decider { return eagerNoop{m} },
@@ -83,6 +86,33 @@ func (b blindConflict) conflict() effects { return b.applied() }
 type staleConflict struct{ *machine }
 
 func (b staleConflict) conflict() effects { return b.rejected() }
+
+type keepOvertaken struct{ *machine }
+
+func (b keepOvertaken) overtaken(v *Version) effects {
+	kept := b.working
+	e := b.machine.overtaken(v)
+	b.working = kept
+	return e
+}
+
+type forgetOvertaken struct{ *machine }
+
+func (b forgetOvertaken) overtaken(v *Version) effects {
+	if !b.doomed {
+		b.batch.take()
+	}
+	return b.machine.overtaken(v)
+}
+
+type lateOvertaken struct{ *machine }
+
+func (b lateOvertaken) overtaken(v *Version) effects {
+	if !b.doomed {
+		b.batch.putBefore(&b.waiting)
+	}
+	return b.machine.overtaken(v)
+}
 
 type unknownIsNo struct{ *machine }
 

@@ -222,6 +222,30 @@ var mutants = []mutant{
 		"in.snapshot.Load().Revision > in.m.working.Revision", "false", by("nodes"),
 	},
 	{
+		"what was overtaken is kept", "E1", "internal/engine/turn.go",
+		"m.committed, m.working = v, v\n\tm.waiting", "m.committed = v\n\tm.waiting", bySimulation,
+	},
+	{
+		"a batch runs again in another order", "E8", "internal/engine/member.go",
+		"if other.last.next = l.first; l.first != nil {", "for w := other.last; w != other.first; w = other.last {\n\t\tother.remove(w)\n\t\tl.push(w)\n\t\tw.in = l\n\t}\n\tif other.last.next = l.first; l.first != nil {", bySimulation,
+	},
+	{
+		"a conflict is a reason to read the record", "E4", "internal/engine/commit.go",
+		"how == conflicted && b.movesOn(res)", "how == conflicted && false", by("nodes"),
+	},
+	{
+		"a change whose caller has left runs again", "E4", "internal/engine/overtaken.go",
+		"case abandoned:\n\t\treturn false", "case abandoned:\n\t\tw.tell <- queued", by("nodes"),
+	},
+	{
+		"a refused change takes back what readers have seen", "E3", "internal/engine/conclude.go",
+		"in.snapshot.Load().Revision > in.m.committed.Revision", "false", by("nodes"),
+	},
+	{
+		"losers wait for longer than a round trip", "E4", "internal/engine/retry.go",
+		"max(e.roundTrip(), time.Millisecond)", "time.Minute", bySimulation,
+	},
+	{
 		"an ended cookie is refused until the clock has caught up", "S5", "session_visit.go",
 		"now.Sub(since).Abs() < grace", "now.Sub(since) < grace",
 		[]string{"./tests/faults"},

@@ -1,0 +1,96 @@
+package engine
+
+import (
+	"context"
+
+	"github.com/stay-go/stay/store"
+)
+
+// A batch that meets a later record of others has not failed: the store's
+// answer has that record. So the instance moves on to it, and the members of
+// the batch run again on it, in their order and before those that wait. That
+// costs no read, and the members stay together: the next commit has all of
+// them. Everybody starts again with a new instance only if the answer does not
+// show what the record has become.
+
+// movesOn reports whether the batch, whose write others have overtaken, goes on
+// with the record that the store has now.
+func (b *batch) movesOn(res store.Result) bool {
+	in, base := b.in, b.in.m.committed
+	if in.owed != nil || len(res.Current) != len(b.all()) || base.birth == 0 {
+		return false
+	}
+	rec := &res.Current[0]
+	if rec.Revision <= base.Revision || base.Revision == 0 || birthOf(rec.Meta) != base.birth {
+		return false
+	}
+	if !in.kind.RunsUserCode {
+		b.moveOn(rec)
+		return true
+	}
+	// User code may end its goroutine, and must not hold up the store.
+	return b.backend.start(func(context.Context) { b.moveOn(rec) })
+}
+
+// moveOn is movesOn once the record is known to be a later one of the same
+// state.
+func (b *batch) moveOn(rec *store.Record) {
+	var v *Version
+	var err error = errEnded
+	defer func() {
+		if err != nil || v.Revision == 0 { // the next load tells why
+			b.conclude(conflicted, nil)
+			return
+		}
+		b.engine.moveOn(b.in, v)
+		b.engine.End()
+	}()
+	v, err = b.engine.decode(b.in.kind, b.in.key, rec)
+}
+
+// moveOn ends the batch of in, and has its members run again on v.
+func (e *Engine) moveOn(in *Instance, v *Version) {
+	in.lock()
+	if in.m.doomed { // by a kill, whose reason the next instance will find
+		e.concludeLocked(in, conflicted, nil)
+		return
+	}
+	if now := in.snapshot.Load(); now.Revision > v.Revision {
+		v = now // readers have seen it already: see follow
+	}
+	var left *member
+	for w, next := in.m.batch.first, (*member)(nil); w != nil; w = next {
+		if next = w.next; !e.sendBack(w) {
+			in.m.batch.remove(w)
+			w.next, left = left, w
+		}
+	}
+	before := in.weigh(in.m.committed)
+	eff := in.m.overtaken(v)
+	in.publish(v)
+	in.guard, in.encoded = nil, nil
+	now := in.weigh(v)
+	in.unlock()
+	for w, next := left, (*member)(nil); w != nil; w = next {
+		next = w.next
+		e.free(w)
+	}
+	if now != before {
+		in.kind.cache.resize(in, nil)
+	}
+	e.tell(in, eff)
+}
+
+// sendBack tells a member that it waits for the turn again. It reports false if
+// the caller has left: then nothing of its change is kept. in.mu is locked, so
+// nothing else can be told to the member in between.
+func (e *Engine) sendBack(w *member) bool {
+	w.told = queued
+	switch w.answer.Swap(answered) {
+	case awaited:
+		w.tell <- queued
+	case abandoned:
+		return false
+	}
+	return true
+}
