@@ -19,8 +19,11 @@ type variant struct {
 
 var variants = []variant{
 	{name: "reads come from a follower", args: []string{"-broken", "stale"}, quick: true},
-	{name: "unknown is taken for rejected", args: []string{"-broken", "rejected"}, quick: true,
-		faults: []string{"answers to a node are lost"}},
+	{
+		name: "unknown is taken for rejected", args: []string{"-broken", "rejected"}, quick: true,
+		faults: []string{"answers to a node are lost"},
+	},
+	{name: "a creation arrives after the deletion", args: []string{"-broken", "late"}, quick: true},
 	{name: "a write does not ask what it replaces", args: []string{"-broken", "blind"}, quick: true},
 	{name: "revisions come again", server: "ALTER SEQUENCE stay_rev MAXVALUE 50 CYCLE", quick: true},
 	{name: "an answer does not wait for the commit", args: []string{"-early"}},

@@ -66,6 +66,7 @@ func (r *run) use(happen func(random *rand.Rand)) {
 		watcher.step()
 	}
 	watcher.lookAt("all", "/all")
+	watcher.lookAt(brief, "/brief")
 	for _, user := range users {
 		watcher.lookAt("user/"+user, "/at/user/"+user)
 	}
