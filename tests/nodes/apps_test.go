@@ -132,7 +132,7 @@ func TestReleasesSideBySide(t *testing.T) {
 //
 // Proves W1, N1.
 func TestKeysRotateOnSeveralNodes(t *testing.T) {
-	const days = 70 // keys rotate after 30
+	const days = 40 // keys rotate after 30
 	clock := testkit.NewClock()
 	var apps []*stay.App
 	var states []*stay.State[testkit.Counter]
