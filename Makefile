@@ -49,7 +49,7 @@ soak: ## Run the long tests (TestSoak...), without the race detector.
 	@.ci/require postgres strace
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
-outages: ## Measure for how long writes fail when a node or PostgreSQL fails (5 minutes).
+outages: ## Measure for how long writes fail when a node or PostgreSQL fails.
 	@.ci/require postgres
 	STAY_OUTAGES=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 30m -run '^TestOutages$$' ./tests/nodes
 
