@@ -152,6 +152,54 @@ func TestKeysRotateOnSeveralNodes(t *testing.T) {
 	}
 }
 
+// After a failover that has lost the latest writes, every node shows what the new
+// primary has, and goes on from there.
+//
+// Proves C3, E3, N1.
+func TestAFailoverThatLosesWritesIsSeenByEveryNode(t *testing.T) {
+	ctx := t.Context()
+	first, err := pgserver.New(folder(t))
+	check(t, err)
+	t.Cleanup(first.Kill)
+	second, err := first.Standby(folder(t))
+	check(t, err)
+	t.Cleanup(second.Kill)
+	var states []*stay.State[testkit.Counter]
+	for range 2 {
+		s, err := pgstore.Open(ctx, first.URL(first.Address()+","+second.Address(), ""))
+		check(t, err)
+		app := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet})
+		states = append(states, stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global}))
+	}
+	testkit.MustUpdate(t, ctx, states[0])
+	testkit.MustUpdate(t, ctx, states[1])
+	kept, err := first.Ask(ctx, "SELECT pg_current_wal_lsn()::text")
+	check(t, err)
+	check(t, second.Until(ctx, "pg_last_wal_replay_lsn() >= '"+kept+"'::pg_lsn"))
+	check(t, second.Exec(ctx, "ALTER SYSTEM SET primary_conninfo = ''"))
+	check(t, second.Exec(ctx, "SELECT pg_reload_conf()"))
+	check(t, second.Until(ctx, "NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"))
+	for range 3 {
+		testkit.MustUpdate(t, ctx, states[0])
+	}
+	testkit.WantCount(t, ctx, states[1], 5)
+
+	first.Kill()
+	check(t, second.Exec(ctx, "SELECT pg_promote()"))
+	for _, s := range states {
+		for late := time.Now().Add(patience); time.Now().Before(late); pause(10 * time.Millisecond) {
+			if _, err := s.Get(ctx); err == nil {
+				break
+			}
+		}
+		testkit.WantCount(t, ctx, s, 2)
+	}
+	for i := range 4 {
+		testkit.MustUpdate(t, ctx, states[i%2])
+		testkit.WantCount(t, ctx, states[1-i%2], 3+i)
+	}
+}
+
 // A node that has lost its way to the server says so with 503 and when to try
 // again, while the others go on. When the way is back it serves, without a
 // restart, what the others have done.

@@ -62,7 +62,7 @@ func (v variant) problems(t *testing.T, seed uint64) []string {
 	}
 	r := newRun(c, newHistory(t.Name(), seed))
 	var needed []fault
-	for _, f := range faults {
+	for _, f := range networkFaults {
 		for _, name := range v.faults {
 			if f.name == name {
 				needed = append(needed, f)

@@ -232,6 +232,16 @@ func (s *Server) Exec(ctx context.Context, statement string) error {
 	return errors.Join(err, c.Close(ctx))
 }
 
+// Ask reads one text as the superuser.
+func (s *Server) Ask(ctx context.Context, query string) (text string, err error) {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = c.QueryRow(ctx, query).Scan(&text)
+	return text, errors.Join(err, c.Close(ctx))
+}
+
 // Until asks the server again and again, as the superuser, until a condition
 // holds.
 func (s *Server) Until(ctx context.Context, condition string) error {
