@@ -20,7 +20,7 @@ demo: ## Run the counter on http://127.0.0.1:3000.
 # STAY_TEST_REQUIRE makes a missing browser, tool or server a failure: nothing is
 # skipped silently.
 test: ## Vet and test every module with the race detector.
-	@.ci/require cc chromium postgres strace
+	@.ci/require cc chromium postgres pgbouncer strace
 	go vet work
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 10m work
 

@@ -340,6 +340,7 @@ func (s measuredStore) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
 	f.List = f.List && lists
+	f.Watch = false
 	return f
 }
 

@@ -58,8 +58,9 @@ type Options struct {
 	MaxWait time.Duration
 	// CommitTimeout bounds each call that stores something, and how long the App
 	// asks again for an unknown outcome before the change is ErrUnknown; default
-	// 10 s. So with a store that hangs a change takes up to MaxWait plus three
-	// times CommitTimeout.
+	// 10 s. A call that is not answered is given up and made again after two
+	// seconds, then four, and so on. So with a store that hangs a change takes up
+	// to MaxWait plus three times CommitTimeout.
 	CommitTimeout time.Duration
 	// MaxNewSessions bounds how many new sessions this App stores in a second;
 	// default 1000. It slows down clients that send no cookies: they fill the

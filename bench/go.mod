@@ -3,9 +3,12 @@ module github.com/stay-go/stay/bench
 go 1.26.0
 
 require (
+	github.com/alexedwards/scs/pgxstore v0.0.0-20240316134038-7e11d57e8885
 	github.com/alexedwards/scs/sqlite3store v0.0.0-20251002162104-209de6e426de
 	github.com/alexedwards/scs/v2 v2.9.0
+	github.com/jackc/pgx/v5 v5.12.0
 	github.com/stay-go/stay v0.0.0
+	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	golang.org/x/image v0.46.0
 	gonum.org/v1/plot v0.17.0
@@ -22,10 +25,14 @@ require (
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
 	github.com/google/uuid v1.6.0 // indirect
+	github.com/jackc/pgpassfile v1.0.0 // indirect
+	github.com/jackc/pgservicefile v0.0.0-20240606120523-5a60cdf6a761 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	golang.org/x/perf v0.0.0-20260908200009-22c9c6c9d4da // indirect
+	golang.org/x/sync v0.24.0 // indirect
 	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 	modernc.org/libc v1.79.0 // indirect
@@ -35,6 +42,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ..
+	github.com/stay-go/stay/store/pgstore => ../store/pgstore
 	github.com/stay-go/stay/store/sqlitestore => ../store/sqlitestore
 )
 

@@ -43,6 +43,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ..
+	github.com/stay-go/stay/store/pgstore => ../store/pgstore
 	github.com/stay-go/stay/store/sqlitestore => ../store/sqlitestore
 	github.com/stay-go/stay/tests => ../tests
 )

@@ -18,7 +18,7 @@ import "strings"
 //	key/<module>/<key>                 key/<module>/<key>
 //	global/<module>/                   global/<module>
 //	stay/claim/<key>                   that of the key
-//	stay/expired/<revision>/<key>      that of the key
+//	stay/expired/<number>/<key>        that of the key
 //	all others                         the key itself
 //
 // A session is named without a dot and a module without a slash; users and keys

@@ -250,6 +250,9 @@ type Features struct {
 	// List: the store is a Lister. A wrapper that has the method while the
 	// wrapped store lacks it declares false.
 	List bool
+	// Watch: the store is a Watcher. A wrapper that has the method while the
+	// wrapped store lacks it declares false, and so does one without the method.
+	Watch bool
 	// Immediate: calls never wait for a disk, a server or another process. The
 	// engine then makes them from its caller's goroutine, and does not gather
 	// writes first.
@@ -288,4 +291,32 @@ type Lister interface {
 	// not expired at now that begin with prefix and come after the key after.
 	// If it returns fewer than limit keys, there are no more.
 	List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
+}
+
+// A Change says that a record may have changed. It is a hint: what is stored is
+// what Load answers.
+type Change struct {
+	Key string
+	// Revision is what the record had after the change: 0 if it was deleted, or if
+	// the store does not know.
+	Revision Revision
+}
+
+// A Watcher is a Store that announces changes. Stay itself does not call Watch
+// yet.
+type Watcher interface {
+	// Watch calls announce with the changes that any handle on the records
+	// applies, this one too. It returns when ctx ends, when the store is closed
+	// (C7), or when it cannot go on, always with an error.
+	//
+	// Announcements may be late, double and out of order. lost means that
+	// announcements may be missing: anything may have changed, and the caller
+	// compares revisions. The first call has it, and what is applied after that
+	// call is announced. If a process dies after a commit, nobody may get the
+	// announcement and nobody lost, so a caller compares from time to time too.
+	//
+	// There is one call of announce at a time. It may keep the changes. It may
+	// take its time: commits do not wait for it, and a store that cannot keep all
+	// changes meanwhile says lost. It must not call Close, which waits for it.
+	Watch(ctx context.Context, announce func(changes []Change, lost bool)) error
 }

@@ -15,9 +15,11 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/alexedwards/scs/pgxstore"
 	"github.com/alexedwards/scs/sqlite3store"
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
+	"github.com/jackc/pgx/v5/pgxpool"
 	_ "modernc.org/sqlite" // the driver for database/sql
 
 	"github.com/stay-go/stay/bench/internal/counter"
@@ -25,10 +27,11 @@ import (
 
 func main() {
 	flags := counter.NewFlags(flag.CommandLine)
-	kind := flag.String("kind", "bare", "bare, mapmutex, scs-mem or scs-sqlite")
+	kind := flag.String("kind", "bare", "bare, mapmutex, scs-mem, scs-sqlite or scs-postgres")
 	dir := flag.String("dir", "", "folder for the database of scs-sqlite, which is made")
+	url := flag.String("url", "", "`URL` of the database of scs-postgres")
 	flag.Parse()
-	app, err := open(*kind, *dir, flags)
+	app, err := open(*kind, *dir, *url, flags)
 	if err == nil {
 		err = counter.Serve(flags, app)
 	}
@@ -38,7 +41,7 @@ func main() {
 	}
 }
 
-func open(kind, dir string, flags *counter.Flags) (counter.App, error) {
+func open(kind, dir, url string, flags *counter.Flags) (counter.App, error) {
 	switch kind {
 	case "bare":
 		return bare(), nil
@@ -48,8 +51,10 @@ func open(kind, dir string, flags *counter.Flags) (counter.App, error) {
 		return scsOn(memstore.New(), flags), nil
 	case "scs-sqlite":
 		return scsOnSQLite(dir, flags)
+	case "scs-postgres":
+		return scsOnPostgres(url, flags)
 	}
-	return counter.App{}, fmt.Errorf("-kind is %q: want bare, mapmutex, scs-mem or scs-sqlite", kind)
+	return counter.App{}, fmt.Errorf("-kind is %q: want bare, mapmutex, scs-mem, scs-sqlite or scs-postgres", kind)
 }
 
 // page answers with a number that depends on nothing.
@@ -186,6 +191,38 @@ func scsOnSQLite(dir string, flags *counter.Flags) (counter.App, error) {
 	app.Close = func(context.Context) error {
 		st.StopCleanup()
 		return db.Close()
+	}
+	return app, nil
+}
+
+// scsOnPostgres has a pool of the size that was fastest for it with 64
+// connections.
+func scsOnPostgres(url string, flags *counter.Flags) (counter.App, error) {
+	ctx := context.Background()
+	config, err := pgxpool.ParseConfig(url)
+	if err != nil {
+		return counter.App{}, err
+	}
+	config.MaxConns = 16
+	db, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return counter.App{}, err
+	}
+	for _, statement := range []string{
+		`CREATE TABLE IF NOT EXISTS sessions (token TEXT PRIMARY KEY, data BYTEA NOT NULL, expiry TIMESTAMPTZ NOT NULL)`,
+		`CREATE INDEX IF NOT EXISTS sessions_expiry_idx ON sessions (expiry)`,
+	} {
+		if _, err := db.Exec(ctx, statement); err != nil {
+			db.Close()
+			return counter.App{}, err
+		}
+	}
+	st := pgxstore.New(db)
+	app := scsOn(st, flags)
+	app.Close = func(context.Context) error {
+		st.StopCleanup()
+		db.Close()
+		return nil
 	}
 	return app, nil
 }

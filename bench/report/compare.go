@@ -7,10 +7,12 @@ import (
 	"fmt"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
-// A kind is a server to measure. {dir} in its arguments is a folder of its own.
+// A kind is a server to measure. {dir} in its arguments is a folder of its own,
+// {url} that of a PostgreSQL database of its own.
 type kind struct {
 	name  string
 	build string // the program
@@ -18,7 +20,7 @@ type kind struct {
 	keeps bool // it counts
 }
 
-// baseline is the server that the others are compared with.
+// baseline is the server that most others are compared with.
 const baseline = "bare"
 
 var servers = []kind{
@@ -28,9 +30,12 @@ var servers = []kind{
 	{"stay-mem", "server", []string{"-store", "mem"}, true},
 	{"scs-sqlite", "peer", []string{"-kind", "scs-sqlite", "-dir", "{dir}"}, true},
 	{"stay-sqlite", "server", []string{"-store", "sqlite:{dir}"}, true},
+	{"scs-postgres", "peer", []string{"-kind", "scs-postgres", "-url", "{url}"}, true},
+	{"stay-postgres", "server", []string{"-store", "{url}"}, true},
 }
 
-// A scenario is a load.
+// A scenario is a load. The first of its servers is the one that the others are
+// compared with.
 type scenario struct {
 	name     string
 	title    string
@@ -40,9 +45,12 @@ type scenario struct {
 	servers  []string
 }
 
+func (s *scenario) baseline() string { return s.servers[0] }
+
 var (
 	inMemory = []string{baseline, "mapmutex", "scs-mem", "stay-mem"}
 	durable  = []string{baseline, "scs-sqlite", "stay-sqlite"}
+	remote   = []string{"scs-postgres", "stay-postgres"}
 )
 
 var scenarios = []scenario{
@@ -52,20 +60,27 @@ var scenarios = []scenario{
 	{"sqlite-10k", "increment, durable on SQLite, 10,000 sessions on 64 connections", increment, 10_000, 64, durable},
 	{"sqlite-one", "increment, durable on SQLite, 16 connections on one session", increment, 1, 16, durable},
 	{"read", "read, 64 sessions", read, 64, 64, []string{baseline, "mapmutex", "scs-mem", "stay-mem", "scs-sqlite", "stay-sqlite"}},
+	{"postgres", "increment, durable on PostgreSQL, 64 sessions", increment, 64, 64, remote},
+	{"postgres-one", "increment, durable on PostgreSQL, 16 connections on one session", increment, 1, 16, remote},
+	{"postgres-client", "increment, durable on PostgreSQL, one connection", increment, 1, 1, remote},
+	{"postgres-read", "read on PostgreSQL, 64 sessions", read, 64, 64, remote},
 }
 
-// A result is one measurement. Times are in microseconds, and those of the
-// CPU are the server's.
+// A result is one measurement. Times are in microseconds. CPU is that of the
+// server, and DBCPU that of the database, if it is a process of its own. The
+// ratios are to the load's first server in the same round.
 type result struct {
 	Scenario  string  `json:"scenario"`
 	Server    string  `json:"server"`
 	Round     int     `json:"round"`
 	Rate      float64 `json:"req_per_s"`
-	Ratio     float64 `json:"x_bare"`
+	Ratio     float64 `json:"x_base"`
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
 	CPU       float64 `json:"cpu_us_per_req"`
-	CPURatio  float64 `json:"cpu_x_bare"`
+	CPURatio  float64 `json:"cpu_x_base"`
+	DBCPU     float64 `json:"db_cpu_us_per_req,omitempty"`
+	DBRatio   float64 `json:"db_cpu_x_base,omitempty"`
 	Allocs    float64 `json:"allocs_per_req"`
 	Bytes     float64 `json:"bytes_per_req"`
 	Requests  int64   `json:"requests"`
@@ -83,8 +98,9 @@ type comparison struct {
 	loads   []scenario
 	record  *json.Encoder // nil = nowhere
 
-	running []*server
-	results []result
+	database *database // nil = no load needs it
+	running  []*server
+	results  []result
 }
 
 const (
@@ -109,7 +125,7 @@ func (c *comparison) start(ctx context.Context, kinds []kind) error {
 			if !slices.Contains(l.servers, k.name) {
 				continue
 			}
-			s, err := startServer(ctx, k, filepath.Join(c.dir, l.name), c.dir, c.pinning)
+			s, err := c.startServer(ctx, k, l)
 			if err != nil {
 				return err
 			}
@@ -123,32 +139,63 @@ func (c *comparison) start(ctx context.Context, kinds []kind) error {
 	return nil
 }
 
-// stop ends all servers.
+// startServer runs one server for one load.
+func (c *comparison) startServer(ctx context.Context, k kind, l *scenario) (*server, error) {
+	data := filepath.Join(c.dir, l.name, k.name)
+	args := slices.Clone(k.args)
+	for i, arg := range args {
+		switch {
+		case strings.Contains(arg, "{url}"):
+			if c.database == nil {
+				var err error
+				if c.database, err = startDatabase(ctx, c.dir, c.pinning); err != nil {
+					return nil, err
+				}
+			}
+			url, err := c.database.make(l.name + "_" + k.name)
+			if err != nil {
+				return nil, err
+			}
+			args[i] = strings.ReplaceAll(arg, "{url}", url)
+		default:
+			args[i] = strings.ReplaceAll(arg, "{dir}", data)
+		}
+	}
+	return startServer(ctx, k, args, c.dir, c.pinning)
+}
+
+// stop ends all servers, and then the database.
 func (c *comparison) stop() error {
 	var errs []error
 	for _, s := range c.running {
 		errs = append(errs, s.stop())
 	}
+	if c.database != nil {
+		c.database.server.Stop()
+	}
 	return errors.Join(errs...)
 }
 
-// measure runs all rounds. The baseline is measured again with each of the
-// others, in turn: on a machine that is not alone, what was measured a moment
-// ago says little.
+// measure runs all rounds. The first server of a load is measured again with
+// each of the others, in turn: on a machine that is not alone, what was measured
+// a moment ago says little.
 func (c *comparison) measure(ctx context.Context) error {
 	for round := range c.options.rounds {
-		var bare *server
+		var first *server
 		for _, s := range c.running {
-			if s.kind.name == baseline {
-				bare = s
+			if s.kind.name == s.load.baseline() {
+				first = s
 				continue
 			}
-			base, r, err := c.pair(ctx, bare, s)
+			base, r, err := c.pair(ctx, first, s)
 			if err != nil {
 				return err
 			}
 			base.Ratio, base.CPURatio = 1, 1
 			r.Ratio, r.CPURatio = r.Rate/base.Rate, r.CPU/base.CPU
+			if base.DBCPU > 0 {
+				base.DBRatio, r.DBRatio = 1, r.DBCPU/base.DBCPU
+			}
 			fmt.Printf("round %d  %-10s  %-11s  %6.0f/s  %.2f x %.0f/s\n", round+1, r.Scenario, r.Server, r.Rate, r.Ratio, base.Rate)
 			for _, m := range []result{base, r} {
 				m.Round = round
@@ -165,11 +212,11 @@ func (c *comparison) measure(ctx context.Context) error {
 	return nil
 }
 
-// pair measures a server in turn with the baseline under the same load.
-func (c *comparison) pair(ctx context.Context, bare, s *server) (base, r result, err error) {
+// pair measures a server in turn with the first one under the same load.
+func (c *comparison) pair(ctx context.Context, first, s *server) (base, r result, err error) {
 	var at [2]*measurement
-	for i, server := range []*server{bare, s} {
-		m := &measurement{server: server}
+	for i, server := range []*server{first, s} {
+		m := &measurement{server: server, database: c.databaseOf(server)}
 		at[i] = m
 		defer m.abandon()
 		if err := m.begin(ctx); err != nil {
@@ -184,7 +231,7 @@ func (c *comparison) pair(ctx context.Context, bare, s *server) (base, r result,
 	}
 	for left := c.options.duration; left > 0; left -= slice {
 		for _, m := range at {
-			if err := m.load.slice(ctx, min(left, slice)); err != nil {
+			if err := m.slice(ctx, min(left, slice)); err != nil {
 				return base, r, m.failed(err)
 			}
 		}

@@ -1,13 +1,15 @@
 // Command report compares a counter on Stay with a bare handler, with a map
-// and a mutex, and with the session library scs. Run it in the project's
-// folder:
+// and a mutex, and with the session library scs, in memory, on SQLite and on
+// PostgreSQL, of which it starts a server. Run it in the project's folder:
 //
 //	go run ./bench/report [-rounds N] [-dur D] [-only NAMES] [-scenarios NAMES] [-out FILE] [-dir DIR] [-profiles DIR] [-picture FILE]
 //
 // Each server is a process of its own on one CPU; the load comes from this
 // process, on the others. Within a round every server gets every load once,
 // one after the other, and ratios are taken to the bare handler in the same
-// round, so that what else the machine does falls on all of them. Shown are
+// round, on PostgreSQL to scs, so that what else the machine does falls on all
+// of them. The database may run on every CPU, and its CPU time is shown by
+// itself. Shown are
 // the medians of the rounds. An increment is acknowledged when its answer is
 // read; one that the counters lack afterwards is lost.
 package main
@@ -68,9 +70,7 @@ func run(ctx context.Context, o *options) (err error) {
 	if err != nil {
 		return err
 	}
-	if !slices.ContainsFunc(kinds, func(k kind) bool { return k.name == baseline }) {
-		kinds = append(slices.Clone(servers[:1]), kinds...)
-	}
+	kinds = withBaselines(loads, kinds)
 	if o.rounds < 1 || o.duration <= 0 {
 		return errors.New("-rounds and -dur must be positive")
 	}
@@ -118,6 +118,16 @@ func run(ctx context.Context, o *options) (err error) {
 		}
 	}
 	return printTables(loads, c.results)
+}
+
+// withBaselines adds the servers that the others of a load are compared with.
+func withBaselines(loads []scenario, chosen []kind) []kind {
+	return slices.DeleteFunc(slices.Clone(servers), func(k kind) bool {
+		return !slices.ContainsFunc(chosen, func(c kind) bool { return c.name == k.name }) &&
+			!slices.ContainsFunc(loads, func(l scenario) bool {
+				return l.baseline() == k.name && slices.ContainsFunc(chosen, func(c kind) bool { return slices.Contains(l.servers, c.name) })
+			})
+	})
 }
 
 // choose returns the items that a flag names, in their own order, all if it is

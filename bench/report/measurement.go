@@ -15,6 +15,26 @@ type measurement struct {
 	load   *load // nil once it has ended
 	before int64 // what the server had counted
 	mem    counter.Mem
+
+	database *database     // nil = it uses none
+	dbUsed   time.Duration // CPU of the database in all slices
+}
+
+// slice lets the load go on for a while.
+func (m *measurement) slice(ctx context.Context, d time.Duration) error {
+	if m.database == nil {
+		return m.load.slice(ctx, d)
+	}
+	before, err := m.database.server.CPU()
+	if err != nil {
+		return err
+	}
+	if err := m.load.slice(ctx, d); err != nil {
+		return err
+	}
+	after, err := m.database.server.CPU()
+	m.dbUsed += after - before
+	return err
 }
 
 // counts reports whether it can be told which increments were lost.
@@ -79,6 +99,7 @@ func (m *measurement) end(ctx context.Context) (result, error) {
 		Bytes:    float64(mem.AllocBytes-m.mem.AllocBytes) / float64(n),
 		Requests: int64(n),
 		Failed:   total.failed,
+		DBCPU:    micros(m.dbUsed) / float64(n),
 	}
 	if total.failure != nil {
 		r.FirstFail = total.failure.Error()

@@ -13,8 +13,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/stay-go/stay/bench/internal/counter"
@@ -77,20 +77,15 @@ type server struct {
 // stopTimeout bounds a clean end; then the process is killed.
 const stopTimeout = 15 * time.Second
 
-// startServer runs one of the programs, whose data goes below a folder, and
-// waits until it answers.
-func startServer(ctx context.Context, k kind, data, programs string, p pinning) (*server, error) {
+// startServer runs one of the programs with these arguments, and waits until it
+// answers.
+func startServer(ctx context.Context, k kind, args []string, programs string, p pinning) (*server, error) {
 	s := &server{kind: k, log: &bytes.Buffer{}, exited: make(chan struct{})}
 	var err error
 	if s.addr, s.admin, err = freeAddresses(); err != nil {
 		return nil, err
 	}
-	data = filepath.Join(data, k.name)
-	args := []string{filepath.Join(programs, k.build)}
-	for _, arg := range k.args {
-		args = append(args, strings.ReplaceAll(arg, "{dir}", data))
-	}
-	args = append(args, "-addr", s.addr, "-admin", s.admin, "-piped")
+	args = slices.Concat([]string{filepath.Join(programs, k.build)}, args, []string{"-addr", s.addr, "-admin", s.admin, "-piped"})
 	if p.taskset != "" {
 		args = append([]string{p.taskset, "-c", "0"}, args...)
 	}

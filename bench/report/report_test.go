@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/bench/internal/counter"
+	"github.com/stay-go/stay/internal/pgserver"
 )
 
 // A run measures every server and load it was asked for, next to the bare
@@ -53,6 +56,46 @@ func TestRun(t *testing.T) {
 	}
 	if len(seen) > 0 {
 		t.Errorf("measured unasked: %v", seen)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
+	}
+}
+
+// On PostgreSQL the time of the database is told apart, and Stay is compared
+// with scs.
+func TestRunOnPostgres(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	o := options{rounds: 1, duration: 300 * time.Millisecond, only: "stay-postgres", scenarios: "postgres,postgres-read", out: out, dir: dir}
+	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the server's user has to pass
+		t.Fatal(err)
+	}
+	err := run(t.Context(), &o)
+	if errors.Is(err, pgserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "" {
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	measured := 0
+	for line := range bytes.Lines(data) {
+		var r result
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		measured++
+		if r.Failed != 0 || r.Lost != 0 || r.Requests == 0 || r.Ratio <= 0 || r.DBCPU <= 0 || r.DBRatio <= 0 {
+			t.Errorf("a measurement that cannot be: %s", line)
+		}
+	}
+	if measured != 4 {
+		t.Errorf("%d measurements, want those of two servers for two loads", measured)
 	}
 	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
@@ -174,7 +217,7 @@ func TestServersEnd(t *testing.T) {
 		t.Errorf("the log of the database is there still, with %d bytes", log.Size())
 	}
 	wrong := kind{name: "wrong", build: "server", args: []string{"-store", "paper"}}
-	if _, err := startServer(t.Context(), wrong, dir, dir, pinning{}); err == nil || !strings.Contains(err.Error(), "paper") {
+	if _, err := startServer(t.Context(), wrong, wrong.args, dir, pinning{}); err == nil || !strings.Contains(err.Error(), "paper") {
 		t.Errorf("a server with a wrong flag: %v", err)
 	}
 }

@@ -16,7 +16,12 @@ func printTables(loads []scenario, results []result) error {
 	for _, l := range loads {
 		fmt.Printf("\n%s\n", l.title)
 		var rows strings.Builder
-		fmt.Fprintln(&rows, "server\treq/s\tx bare\tp50 ms\tp99 ms\tCPU us/req\tx bare\tallocs/req\tlost\tfailed\t")
+		first := l.baseline()
+		fmt.Fprintf(&rows, "server\treq/s\tx %s\tp50 ms\tp99 ms\tCPU us/req\tx %s\tallocs/req\tlost\tfailed\t", first, first)
+		if usesDatabase(l.servers) {
+			fmt.Fprintf(&rows, "database CPU us/req\tx %s\t", first)
+		}
+		fmt.Fprintln(&rows)
 		for _, name := range l.servers {
 			if mine := of(results, l.name, name); len(mine) > 0 {
 				fmt.Fprintln(&rows, row(name, mine))
@@ -43,7 +48,7 @@ func row(name string, rounds []result) string {
 		gone = fmt.Sprintf("%d (%.1f%%)", lost, 100*float64(lost)/float64(acked))
 	}
 	m := func(value func(*result) float64) float64 { return median(rounds, value) }
-	return fmt.Sprintf("%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.0f\t%s\t%d\t", name,
+	text := fmt.Sprintf("%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.0f\t%s\t%d\t", name,
 		m(func(r *result) float64 { return r.Rate }),
 		m(func(r *result) float64 { return r.Ratio }),
 		m(func(r *result) float64 { return r.P50 })/1000,
@@ -52,6 +57,12 @@ func row(name string, rounds []result) string {
 		m(func(r *result) float64 { return r.CPURatio }),
 		m(func(r *result) float64 { return r.Allocs }),
 		gone, failed)
+	if usesDatabase([]string{name}) {
+		text += fmt.Sprintf("%.1f\t%.2f\t",
+			m(func(r *result) float64 { return r.DBCPU }),
+			m(func(r *result) float64 { return r.DBRatio }))
+	}
+	return text
 }
 
 // median returns the middle value, the mean of two if there is no middle one.

@@ -2,8 +2,6 @@ package engine
 
 import (
 	"context"
-	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,17 +9,11 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// Limits of one call of Store.Commit.
-const (
-	maxGroups     = 512
-	maxGroupBytes = 8 << 20
-)
-
 // A Backend is the way to one store: it reads records, and commits the writes
 // of all instances of the store. For a store that waits for a disk or a server,
-// one goroutine gathers the writes that are ready and commits them in one call.
-// An immediate store is called directly. A Backend knows nothing about
-// instances.
+// it joins the reads of callers that wait (see query), and one goroutine gathers
+// the writes that are ready and commits them in one call. An immediate store is
+// called directly. A Backend knows nothing about instances.
 type Backend struct {
 	checked  checked
 	features store.Features
@@ -33,11 +25,15 @@ type Backend struct {
 	commitTimeout time.Duration
 	stuck         *atomic.Int64 // see works
 
-	mu      sync.Mutex
-	queue   []outgoing
-	stopped bool
-	signal  chan struct{}
-	took    atomic.Int64 // nanoseconds that the last call of Commit took
+	queries queries
+
+	mu       sync.Mutex
+	queue    []outgoing
+	under    [][]outgoing // calls of Commit under way
+	standIns int          // committers beside the first
+	stopped  bool
+	signal   chan struct{}
+	took     atomic.Int64 // nanoseconds that the last call of Commit took
 
 	applied atomic.Uint64 // groups that the store has applied while saves failed
 	failed  atomic.Uint64 // 1 + applied, as it was when the store last caused a save to fail
@@ -56,17 +52,6 @@ func (b *Backend) read(key string) (*store.Record, error) {
 		return nil, err
 	}
 	return &recs[0], nil
-}
-
-// readAll returns records with one call.
-func (b *Backend) readAll(reads []store.Read) ([]store.Record, error) {
-	ctx, cancel := context.WithTimeout(b.ctx, b.maxWait)
-	defer cancel()
-	recs, err := b.checked.Load(ctx, reads)
-	if err != nil {
-		return nil, storeError(phaseLoad, err)
-	}
-	return recs, nil
 }
 
 // works records that the store has applied a group. This matters only while
@@ -94,11 +79,12 @@ func (b *Backend) send(o outgoing) {
 		return
 	}
 	if b.features.Immediate {
+		r.tries++
 		r.sent++
 		o.settle(b.checked.Commit(b.ctx, r.writes[:])[0])
 		return
 	}
-	if r.sent == 0 {
+	if r.tries == 0 {
 		r.queued = time.Now()
 	}
 	b.mu.Lock()
@@ -112,133 +98,5 @@ func (b *Backend) send(o outgoing) {
 	select {
 	case b.signal <- struct{}{}:
 	default:
-	}
-}
-
-// run is the committer. It never waits for time to pass: it first lets every
-// runnable goroutine join, and writes that arrive during a commit go into the
-// next one.
-func (b *Backend) run() {
-	done := b.ctx.Done()
-	for {
-		select {
-		case <-b.signal:
-		case <-done:
-			b.refuseAll()
-			return
-		}
-		for {
-			b.gather()
-			some := b.take()
-			if len(some) == 0 {
-				break
-			}
-			if some = b.refuseLate(some); len(some) > 0 {
-				b.commit(some)
-			}
-		}
-	}
-}
-
-// gather yields until the queue stops growing.
-func (b *Backend) gather() {
-	for n := -1; ; {
-		b.mu.Lock()
-		now := len(b.queue)
-		b.mu.Unlock()
-		if now == n || now >= maxGroups {
-			return
-		}
-		n = now
-		runtime.Gosched()
-	}
-}
-
-// take removes the writes that fit into one call. Keys of one call are
-// distinct. Only a group of several writes can have a key that another group
-// has too; such a group then waits for the next call.
-func (b *Backend) take() []outgoing {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	several := false
-	for _, o := range b.queue {
-		several = several || len(o.head().all()) > 1
-	}
-	var keys map[string]bool
-	if several {
-		keys = make(map[string]bool, len(b.queue)+1)
-	}
-	var some, rest []outgoing
-	bytes := 0
-	for i, o := range b.queue {
-		r := o.head()
-		if len(some) == maxGroups || (bytes+r.bytes > maxGroupBytes && len(some) > 0) {
-			rest = append(rest, b.queue[i:]...)
-			break
-		}
-		if several && !claim(keys, r.all()) {
-			rest = append(rest, o)
-			continue
-		}
-		bytes += r.bytes
-		some = append(some, o)
-	}
-	b.queue = rest
-	return some
-}
-
-func claim(keys map[string]bool, g store.Group) bool {
-	for i := range g {
-		if keys[g[i].Key] {
-			return false
-		}
-	}
-	for i := range g {
-		keys[g[i].Key] = true
-	}
-	return true
-}
-
-// refuseLate refuses writes that have waited for longer than MaxWait without
-// being sent, and returns the rest. Otherwise, when the store hangs, the writes
-// in the queue would wait for one timeout after the other.
-func (b *Backend) refuseLate(some []outgoing) []outgoing {
-	now := time.Now()
-	return slices.DeleteFunc(some, func(o outgoing) bool {
-		r := o.head()
-		late := !r.patient && r.sent == 0 && now.Sub(r.queued) > b.maxWait
-		if late {
-			o.conclude(rejected, failAt(phaseSave, Busy, "too many changes wait to be stored", nil))
-		}
-		return late
-	})
-}
-
-func (b *Backend) commit(some []outgoing) {
-	groups := make([]store.Group, len(some))
-	for i, o := range some {
-		r := o.head()
-		r.sent++
-		groups[i] = r.all()
-	}
-	ctx, cancel := context.WithTimeout(b.ctx, b.commitTimeout)
-	began := time.Now()
-	res := b.checked.Commit(ctx, groups)
-	b.took.Store(int64(time.Since(began)))
-	cancel()
-	for i, o := range some {
-		o.settle(res[i])
-	}
-}
-
-// refuseAll refuses the writes that are left in the queue when the engine
-// stops.
-func (b *Backend) refuseAll() {
-	b.mu.Lock()
-	all := b.queue
-	b.queue, b.stopped = nil, true
-	b.mu.Unlock()
-	for _, o := range all {
-		refuse(o)
 	}
 }

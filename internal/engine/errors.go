@@ -43,6 +43,8 @@ func fail(c Class, text string, cause error) error { return &Error{Class: c, Tex
 
 func errClosed() error { return fail(Closed, "the app is closed", nil) }
 
+var errEnded = fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
+
 // The phases.
 const (
 	phaseLoad = "load"

@@ -42,14 +42,14 @@ const (
 type verdict uint8
 
 const (
-	queued  verdict = iota // wait for one of the others; as an answer: wait for the turn, and run again
-	granted                // has the turn
-	busy                   // too many wait
-	done                   // the decision of the run holds and is durable
-	unproven               // the run has changed nothing, and nobody has asked whether it saw the latest state
-	again                  // start again: nothing of the run was kept
-	failed                 // the commit was rejected: nothing of the run was kept
-	unknown                // nobody knows whether the run was kept
+	queued   verdict = iota // wait for one of the others; as an answer: wait for the turn, and run again
+	granted                 // has the turn
+	busy                    // too many wait
+	done                    // the decision of the run holds and is durable
+	unproven                // the run has changed nothing, and nobody has asked whether it saw the latest state
+	again                   // start again: nothing of the run was kept
+	failed                  // the commit was rejected: nothing of the run was kept
+	unknown                 // nobody knows whether the run was kept
 )
 
 // A list holds members in the order in which they came; a member is in one list

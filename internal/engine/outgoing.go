@@ -33,7 +33,8 @@ type request struct {
 	patient bool // it may wait for the store without a limit
 	queued  time.Time
 	doubted time.Time // when its outcome was first unknown
-	sent    int       // how often
+	tries   int       // how often it was sent
+	sent    int       // how often it was sent and may have been applied
 	bytes   int
 	writes  [1]store.Group
 	one     [1]store.Write // most often the group's array

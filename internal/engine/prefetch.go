@@ -164,8 +164,6 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 	}
 }
 
-var errEnded = fail(Internal, "the goroutine that loaded the state ended early (runtime.Goexit)", nil)
-
 // failed ends the loading of an instance.
 func (r *read) failed(e *Engine, phase string, err error) {
 	if r.have == nil {

@@ -54,7 +54,7 @@ func newPrefetching(t *testing.T, immediate bool, maxInstances int, created func
 	return newPrefetchingOn(t, st, maxInstances, created, records)
 }
 
-func newPrefetchingOn(t *testing.T, st *storefault.Store, maxInstances int, created func(string), records map[string]string) *prefetching {
+func newPrefetchingOn(t testing.TB, st *storefault.Store, maxInstances int, created func(string), records map[string]string) *prefetching {
 	t.Helper()
 	p := &prefetching{store: st}
 	p.Engine = New(Config{
@@ -74,7 +74,7 @@ func newPrefetchingOn(t *testing.T, st *storefault.Store, maxInstances int, crea
 	return p
 }
 
-func commit(t *testing.T, st store.Store, w store.Write) {
+func commit(t testing.TB, st store.Store, w store.Write) {
 	t.Helper()
 	if res := st.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
 		t.Fatal(res[0].Err)

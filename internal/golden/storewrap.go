@@ -134,11 +134,12 @@ type handle struct {
 
 var errInjected = fmt.Errorf("golden: injected: %w", store.ErrUnavailable)
 
-// Features are the store's, but for List, which handles have not, and for
+// Features are the store's, but for List and Watch, which handles have not, and for
 // Immediate where calls take their time.
 func (h *handle) Features() store.Features {
 	f := h.disk.inner.Features()
 	f.List = false
+	f.Watch = false
 	if h.faults.loadDelay != nil || h.faults.saveDelay != nil {
 		f.Immediate = false
 	}

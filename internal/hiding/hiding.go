@@ -71,6 +71,7 @@ func (s Store) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
 	f.List = f.List && lists
+	f.Watch = false
 	return f
 }
 

@@ -11,13 +11,13 @@
 //	stay/keys                      the signing keys
 //	stay/modules                   the modules of the programs on the store
 //	stay/claim/<key>               a claim on what has expired
-//	stay/expired/<revision>/<key>  an expired record that was set aside
+//	stay/expired/<number>/<key>    an expired record that was set aside
 //	stay/check                     never stored: what a readiness check reads
 //
 // A session is named by its ID, and a guest by [GuestID]. Names of modules have
 // no slash, and everything before the last part is fixed. So keys of different
 // modules, scopes and records never meet, whatever bytes the last part has.
-// [store.Home] says which of them belong together.
+// Home in package store says which of them belong together.
 package keyspace
 
 import (
@@ -26,8 +26,6 @@ import (
 	"encoding/hex"
 	"strconv"
 	"strings"
-
-	"github.com/stay-go/stay/store"
 )
 
 // The scopes of states: what their keys begin with.
@@ -120,9 +118,10 @@ func Owner(key string) (before, owner string) {
 // It has the home of what it claims, so that both can be in one group there.
 func Claim(key string) string { return claimed + key }
 
-// Aside names the record that an expired one becomes when it is set aside.
-func Aside(key string, revision store.Revision) string {
-	return setAside + strconv.FormatUint(uint64(revision), 10) + "/" + key
+// Aside names the record that an expired one becomes when it is set aside. The
+// number tells it from others of the same key.
+func Aside(key string, number uint64) string {
+	return setAside + strconv.FormatUint(number, 10) + "/" + key
 }
 
 // IsAside reports whether a record was set aside.

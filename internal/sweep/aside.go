@@ -3,7 +3,9 @@ package sweep
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
+	"hash/fnv"
 	"time"
 
 	"github.com/stay-go/stay/internal/keyspace"
@@ -29,8 +31,18 @@ func aside(rec *store.Record, expires time.Time) store.Group {
 		put.Base = rec.Revision
 		return store.Group{put}
 	}
-	put.Key = keyspace.Aside(rec.Key, rec.Revision)
+	put.Key = keyspace.Aside(rec.Key, asideNumber(rec))
 	return store.Group{{Op: store.Delete, Key: rec.Key, Base: rec.Revision}, put}
+}
+
+// asideNumber tells the records apart that are set aside from one key. The
+// revision alone does not: after a copy to another store, revisions begin anew,
+// and what was set aside before the copy is still there.
+func asideNumber(rec *store.Record) uint64 {
+	h := fnv.New64a()
+	_, _ = h.Write(rec.Meta)
+	_ = binary.Write(h, binary.BigEndian, uint64(rec.Revision))
+	return h.Sum64()
 }
 
 // SetAside sets a record aside with its old expiry. If somebody else was quicker,

@@ -27,6 +27,9 @@ type Store struct {
 	data   *records
 	shared bool
 	closed bool // guarded by data.mu
+
+	closing chan struct{}  // closed when Close begins
+	calls   sync.WaitGroup // of Watch; grows only under data.mu while not closed
 }
 
 // records is what the handles of one Shared call share.
@@ -43,13 +46,14 @@ type records struct {
 // pointer, then prints no keys when a Store is printed.
 type kept struct {
 	// byKey also has the expired records.
-	byKey map[string]*store.Record
-	due   due
+	byKey   map[string]*store.Record
+	due     due
+	watches map[*watch]struct{}
 }
 
 // New returns an empty store with one owner.
 func New() *Store {
-	return &Store{data: newRecords()}
+	return &Store{data: newRecords(), closing: make(chan struct{})}
 }
 
 // Shared returns n handles on one empty set of records, as if n processes had
@@ -59,16 +63,16 @@ func Shared(n int) []*Store {
 	data := newRecords()
 	handles := make([]*Store, n)
 	for i := range handles {
-		handles[i] = &Store{data: data, shared: true}
+		handles[i] = &Store{data: data, shared: true, closing: make(chan struct{})}
 	}
 	return handles
 }
 
 func newRecords() *records {
-	return &records{kept: &kept{byKey: make(map[string]*store.Record), due: newDue()}}
+	return &records{kept: &kept{byKey: make(map[string]*store.Record), due: newDue(), watches: make(map[*watch]struct{})}}
 }
 
-// Features declares groups, expiry and listing. A store made by New is also a
+// Features declares groups, expiry, listing and watching. A store made by New is also a
 // sole owner and Immediate; handles made by Shared are neither. Only memory
 // limits the size of values.
 func (s *Store) Features() store.Features {
@@ -77,6 +81,7 @@ func (s *Store) Features() store.Features {
 		Groups:    true,
 		Expire:    true,
 		List:      true,
+		Watch:     true,
 		Immediate: !s.shared,
 	}
 }
@@ -190,8 +195,12 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 // It never fails.
 func (s *Store) Close() error {
 	s.data.mu.Lock()
-	defer s.data.mu.Unlock()
-	s.closed = true
+	if !s.closed {
+		s.closed = true
+		close(s.closing)
+	}
+	s.data.mu.Unlock()
+	s.calls.Wait()
 	return nil
 }
 
@@ -218,6 +227,9 @@ func (d *records) commit(g store.Group, revs []store.Revision) store.Result {
 	}
 	for i := range g {
 		revs[i] = d.apply(&g[i])
+	}
+	if len(d.watches) > 0 {
+		d.tell(g, revs)
 	}
 	return store.Result{Outcome: store.Applied, Revisions: revs}
 }

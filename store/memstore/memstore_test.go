@@ -37,7 +37,7 @@ func TestConformance(t *testing.T) {
 
 // Proves C5.
 func TestFeatures(t *testing.T) {
-	want := store.Features{SoleOwner: true, Groups: true, Expire: true, List: true, Immediate: true}
+	want := store.Features{SoleOwner: true, Groups: true, Expire: true, List: true, Watch: true, Immediate: true}
 	if got := memstore.New().Features(); got != want {
 		t.Errorf("New: %+v, want %+v", got, want)
 	}

@@ -44,6 +44,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 		s.commit(ctx, groups, valid[:n], results, bytes)
 		valid = valid[n:]
 	}
+	s.announce(groups, results)
 	return results
 }
 

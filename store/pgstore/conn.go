@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"time"
 
@@ -12,70 +13,31 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 )
 
-// sessionSettings are those of connections of our own. The planner is to read
-// records in the order in which a statement names them, so that rows are locked
-// in one order: on a small table it would prefer a hash join and a scan of all.
-// The server is to notice within half a minute that a client has gone, as its
-// transaction may hold locks.
-var sessionSettings = map[string]string{
-	"enable_hashjoin":               "off",
-	"enable_mergejoin":              "off",
-	"enable_seqscan":                "off",
-	"jit":                           "off",
-	"plan_cache_mode":               "force_generic_plan",
-	"default_transaction_isolation": "read committed",
-	"default_transaction_read_only": "off",
-	"statement_timeout":             "0",
-	"lock_timeout":                  "0",
-	"tcp_keepalives_idle":           "10",
-	"tcp_keepalives_interval":       "5",
-	"tcp_keepalives_count":          "3",
-}
-
 const (
-	// beginForeign, setForeign and commitForeign do for one transaction on a
-	// user's connection what sessionSettings do for ours.
-	beginForeign = `BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE`
-	setForeign   = `SELECT set_config('enable_hashjoin', 'off', true), set_config('enable_mergejoin', 'off', true),
-	set_config('enable_seqscan', 'off', true), set_config('jit', 'off', true),
-	set_config('plan_cache_mode', 'force_generic_plan', true),
-	set_config('statement_timeout', '0', true), set_config('lock_timeout', '0', true),
-	set_config('synchronous_commit', CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on'
-		ELSE current_setting('synchronous_commit') END, true)`
-	commitForeign = `COMMIT`
-
-	// A server may ask for more than "on", but not for less.
-	setSync = `SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
-
 	// connectTimeout bounds connecting, unless the URL does: pgxpool's default is
 	// two minutes.
 	connectTimeout = 5 * time.Second
 
-	// clockAge is how old the reading of a server's clock may be.
-	clockAge = time.Minute
+	// clockAge is how old the reading of a server's clock may be. Behind a
+	// proxy the server of a connection may change.
+	clockAge        = time.Minute
+	clockAgeProxied = 5 * time.Second
 )
 
-// configure prepares the configuration of a pool of our own.
-func (s *Store) configure(cfg *pgxpool.Config) {
+// configure prepares the configuration of a pool of our own, and finds out
+// whether it leads to a proxy.
+func (s *Store) configure(ctx context.Context, cfg *pgxpool.Config) error {
 	conn := cfg.ConnConfig
-	for name, value := range sessionSettings {
-		conn.RuntimeParams[name] = value
-	}
 	if conn.RuntimeParams["application_name"] == "" {
 		conn.RuntimeParams["application_name"] = "stay"
 	}
+	conn.OnNotice = noteNotReplicated
 	if conn.ValidateConnect == nil {
 		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
 	}
 	if conn.ConnectTimeout == 0 {
 		conn.ConnectTimeout = connectTimeout
 	}
-	cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
-		_, err := c.Exec(ctx, setSync)
-		return err
-	}
-	cfg.PingTimeout = s.attempt / 2
-
 	// pgx gives a connection that has failed up to 15 seconds to end in good
 	// order, and meanwhile it takes a place in the pool.
 	dial := conn.DialFunc
@@ -84,6 +46,20 @@ func (s *Store) configure(cfg *pgxpool.Config) {
 		defer cancel()
 		return dial(ctx, network, address)
 	}
+	if err := s.probe(ctx, conn); err != nil {
+		return err
+	}
+	if s.proxied {
+		conn.DefaultQueryExecMode = pgx.QueryExecModeExec
+	} else {
+		maps.Copy(conn.RuntimeParams, planning)
+		maps.Copy(conn.RuntimeParams, sessionSettings)
+		cfg.AfterConnect = func(ctx context.Context, c *pgx.Conn) error {
+			_, err := c.Exec(ctx, syncSession)
+			return err
+		}
+	}
+	cfg.PingTimeout = s.attempt / 2
 	cfg.BeforeClose = func(c *pgx.Conn) {
 		if !c.IsClosed() {
 			return
@@ -96,10 +72,35 @@ func (s *Store) configure(cfg *pgxpool.Config) {
 			_ = c.PgConn().Conn().Close()
 		}
 	}
+	return nil
+}
+
+// probe connects as a proxy allows it, and takes from conn the settings that a
+// proxy refuses if there is one.
+func (s *Store) probe(ctx context.Context, conn *pgx.ConnConfig) error {
+	passes, others := split(conn.RuntimeParams)
+	cfg := conn.Copy()
+	cfg.RuntimeParams = passes
+	c, err := pgx.ConnectConfig(ctx, cfg)
+	if err != nil {
+		return unavailable(fmt.Errorf("%w: %w", errNotSent, err))
+	}
+	defer func() { _ = c.Close(ctx) }()
+	if s.proxied, err = proxied(ctx, c); err != nil {
+		return unavailable(err)
+	}
+	if s.proxied {
+		conn.RuntimeParams = passes
+		s.local = newLocals(others, planning, transactionSettings)
+	}
+	return nil
 }
 
 // errNotSent means that a transaction was not sent.
 var errNotSent = errors.New("no connection")
+
+// errStandby means that a server does not take writes, and reads what is late.
+var errStandby = errors.New("the server is a standby")
 
 // acquire takes a connection to a primary, whose clock was read not long ago. An
 // error wraps errNotSent.
@@ -109,7 +110,7 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 		return nil, fmt.Errorf("%w: %w", errNotSent, err)
 	}
 	data := c.Conn().PgConn().CustomData()
-	if known, ok := data[clockKey].(reading); ok && time.Since(known.at) < clockAge {
+	if known, ok := data[clockKey].(reading); ok && time.Since(known.at) < s.clockAge() {
 		return c, nil
 	}
 	read, err := readClock(ctx, c)
@@ -119,6 +120,13 @@ func (s *Store) acquire(ctx context.Context) (*pgxpool.Conn, error) {
 	}
 	data[clockKey] = read
 	return c, nil
+}
+
+func (s *Store) clockAge() time.Duration {
+	if s.proxied {
+		return clockAgeProxied
+	}
+	return clockAge
 }
 
 // clockKey is where a connection keeps the reading of its server's clock.
@@ -134,7 +142,7 @@ func readClock(ctx context.Context, c *pgxpool.Conn) (r reading, err error) {
 	}
 	if standby {
 		_ = c.Conn().Close(ctx) // it may be the primary next time
-		return r, errors.New("the server is a standby")
+		return r, errStandby
 	}
 	r.at = time.Now()
 	return r, nil
@@ -145,59 +153,4 @@ func readClock(ctx context.Context, c *pgxpool.Conn) (r reading, err error) {
 func deadline(c *pgxpool.Conn, until time.Time) time.Time {
 	r, _ := c.Conn().PgConn().CustomData()[clockKey].(reading)
 	return r.server.Add(until.Sub(r.at))
-}
-
-// transact sends the statements that queue adds as one transaction, which must
-// begin before until: queue gets this time by the server's clock. It repeats a
-// transaction that lost a conflict with another or that was not sent.
-func (s *Store) transact(ctx context.Context, until time.Time, queue func(b *pgx.Batch, deadline time.Time)) error {
-	const tries = 10
-	for try := 1; ; try++ {
-		err := s.send(ctx, until, queue)
-		if err == nil || try == tries || !repeatable(err) {
-			return err
-		}
-		if pause(ctx, time.Duration(try)*time.Millisecond) != nil {
-			return err
-		}
-	}
-}
-
-// send sends a transaction once. One round trip does: the statements of a batch
-// are one transaction.
-func (s *Store) send(ctx context.Context, until time.Time, queue func(b *pgx.Batch, deadline time.Time)) error {
-	c, err := s.acquire(ctx)
-	if err != nil {
-		return err
-	}
-	defer c.Release()
-	var b pgx.Batch
-	if s.foreign {
-		b.Queue(beginForeign)
-		b.Queue(setForeign)
-	}
-	queue(&b, deadline(c, until))
-	if s.foreign {
-		b.Queue(commitForeign)
-	}
-	err = c.SendBatch(ctx, &b).Close()
-	if err != nil && c.Conn().PgConn().TxStatus() == 'E' {
-		_, _ = c.Exec(ctx, `ROLLBACK`) // else Release closes the connection
-	}
-	return err
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) error {
-	if d <= 0 {
-		return nil
-	}
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
 }

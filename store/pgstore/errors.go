@@ -3,6 +3,7 @@ package pgstore
 import (
 	"errors"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/stay-go/stay/store"
@@ -47,4 +48,28 @@ func outcomeOf(err error) store.Outcome {
 		return store.Rejected
 	}
 	return store.Unknown
+}
+
+// errNotReplicated means that a transaction is committed on the server, which
+// then stopped waiting for a standby.
+var errNotReplicated = errors.New("the server stopped waiting for a synchronous standby")
+
+// notReplicatedKey is where a connection keeps that the server has said so.
+const notReplicatedKey = clockKey + " not replicated"
+
+// noteNotReplicated notes the warning with which a server reports success after
+// somebody has cancelled its wait for a standby. The text of the warning depends
+// on the server's language; the function that it comes from does not.
+func noteNotReplicated(c *pgconn.PgConn, n *pgconn.Notice) {
+	if n.Routine == "SyncRepWaitForLSN" {
+		c.CustomData()[notReplicatedKey] = true
+	}
+}
+
+// notReplicated reports whether there was this warning since the last call.
+func notReplicated(c *pgx.Conn) bool {
+	data := c.PgConn().CustomData()
+	_, noted := data[notReplicatedKey]
+	delete(data, notReplicatedKey)
+	return noted
 }

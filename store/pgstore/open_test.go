@@ -222,6 +222,9 @@ func TestErrorsHaveNoPassword(t *testing.T) {
 		"host=127.0.0.1 port=1 user=app password=hush sslmode=disable",
 		"postgres://app:hush@127.0.0.1:1/db?sslmode=disable",
 		"app:hush@127.0.0.1",
+		"app:hush@127.0.0.1:1/db?sslmode=disable",
+		"postgre://app:hush@127.0.0.1:1/db",
+		"postgre://app:hush@127.0.0.1:1/db?sslmode=disable",
 	} {
 		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 		st, err := pgstore.Open(ctx, url)

@@ -57,6 +57,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
@@ -76,7 +77,7 @@ const (
 	maxRead = 30 * time.Second
 )
 
-// A Store is a [store.Store] and [store.Lister] in a PostgreSQL database. Its
+// A Store is a [store.Store], [store.Lister] and [store.Watcher] in a PostgreSQL database. Its
 // methods may be called concurrently.
 //
 // If the server cannot be reached or refuses a statement, groups are rejected
@@ -85,9 +86,19 @@ const (
 // does; it need not be reopened.
 type Store struct {
 	pool    *pgxpool.Pool
-	foreign bool // the pool belongs to the user, and so do its settings
+	foreign bool    // the pool belongs to the user, and so do its settings
+	proxied bool    // a proxy lends a connection to each transaction
+	local   *locals // nil if the connections have the settings
 	attempt time.Duration
 	doubts  doubts
+
+	announcer   *announcer
+	heartbeat   time.Duration
+	watchURL    string
+	watchConfig *pgx.ConnConfig // where Watch listens; nil: where the pool leads
+
+	closing context.Context // ends when Close begins
+	close   context.CancelFunc
 
 	mu        sync.Mutex
 	closed    bool
@@ -114,9 +125,9 @@ func Attempt(d time.Duration) Option {
 // a plain error if the url cannot be parsed or the tables were written by a newer
 // version of this package.
 func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
-	cfg, err := pgxpool.ParseConfig(url)
+	cfg, err := parse(url)
 	if err != nil {
-		return nil, parseError(url, err)
+		return nil, err
 	}
 	return openPool(ctx, cfg, options)
 }
@@ -131,6 +142,14 @@ func New(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, er
 		return nil, err
 	}
 	s.pool, s.foreign = pool, true
+	s.local = newLocals(planning, transactionSettings)
+	err = pool.AcquireFunc(ctx, func(c *pgxpool.Conn) error {
+		s.proxied, err = proxied(ctx, c.Conn())
+		return err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
@@ -143,7 +162,9 @@ func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Stor
 	if err != nil {
 		return nil, err
 	}
-	s.configure(cfg)
+	if err := s.configure(ctx, cfg); err != nil {
+		return nil, err
+	}
 	if s.pool, err = pgxpool.NewWithConfig(ctx, cfg); err != nil {
 		return nil, unavailable(err)
 	}
@@ -155,20 +176,29 @@ func openPool(ctx context.Context, cfg *pgxpool.Config, options []Option) (*Stor
 }
 
 func newStore(options []Option) (*Store, error) {
-	s := &Store{attempt: attempt}
+	s := &Store{attempt: attempt, heartbeat: heartbeat, announcer: newAnnouncer()}
+	s.closing, s.close = context.WithCancel(context.Background())
 	for _, option := range options {
 		option(s)
 	}
 	if s.attempt <= 0 {
 		return nil, fmt.Errorf("pgstore: Attempt(%v) must be positive", s.attempt)
 	}
+	if s.watchURL != "" {
+		cfg, err := parse(s.watchURL)
+		if err != nil {
+			return nil, err
+		}
+		s.watchConfig = cfg.ConnConfig
+	}
 	return s, nil
 }
 
 // Features returns what the store can do: everything except SoleOwner and
-// Immediate. MaxValue is 16 MiB, for Value and for Meta.
+// Immediate, and Watch behind a proxy without [WatchURL]. MaxValue is 16 MiB, for
+// Value and for Meta.
 func (s *Store) Features() store.Features {
-	return store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: maxValue}
+	return store.Features{Durable: true, Groups: true, Expire: true, List: true, Watch: s.watches(), MaxValue: maxValue}
 }
 
 // Close waits for calls under way and closes the connections, unless they belong
@@ -179,7 +209,9 @@ func (s *Store) Close() error {
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
+		s.close()
 		s.calls.Wait()
+		s.announcer.stop()
 		if !s.foreign {
 			s.pool.Close()
 		}

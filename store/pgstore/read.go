@@ -6,6 +6,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgtype"
+	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stay-go/stay/store"
 )
@@ -151,6 +152,9 @@ func (s *Store) query(ctx context.Context, each func(pgx.Rows) error, query stri
 		return err
 	}
 	defer c.Release()
+	if s.proxied {
+		return s.queryLent(ctx, c, each, query, args)
+	}
 	rows, err := c.Query(ctx, query, args...)
 	if err != nil {
 		return err
@@ -160,6 +164,25 @@ func (s *Store) query(ctx context.Context, each func(pgx.Rows) error, query stri
 		return err
 	}
 	return rows.Err()
+}
+
+// queryLent is query on a connection that a proxy lends for this transaction. It
+// may lead to another server than before.
+func (s *Store) queryLent(ctx context.Context, c *pgxpool.Conn, each func(pgx.Rows) error, query string, args []any) error {
+	var b pgx.Batch
+	s.local.queue(&b)
+	b.Queue(`SELECT pg_is_in_recovery()`).QueryRow(func(row pgx.Row) error {
+		var standby bool
+		if err := row.Scan(&standby); err != nil {
+			return err
+		}
+		if standby {
+			return errStandby
+		}
+		return nil
+	})
+	b.Queue(query, args...).Query(each)
+	return c.SendBatch(ctx, &b).Close()
 }
 
 // A row is a record as the table has it.

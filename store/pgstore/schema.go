@@ -16,7 +16,9 @@ import (
 // change neither it nor the key, and pages keep some room, so that PostgreSQL
 // need not touch the indexes (HOT). Values are small or already compressed, so
 // the server does not try to compress them. The sequence must not be cached by
-// connections, or revisions of a key would not grow.
+// connections, or revisions of a key would not grow. The channel on which changes
+// are announced has a name that nobody can guess, because any role may listen to a
+// channel that it can name.
 var migrations = []string{
 	`
 CREATE TABLE stay_records (
@@ -33,7 +35,8 @@ CREATE SEQUENCE stay_rev CACHE 1;
 CREATE TABLE stay_meta (
 	id      integer NOT NULL PRIMARY KEY CHECK (id = 1),
 	version integer NOT NULL,
-	place   text    NOT NULL
+	place   text    NOT NULL,
+	channel text    NOT NULL DEFAULT 'stay_' || replace(gen_random_uuid()::text, '-', '')
 );
 INSERT INTO stay_meta (id, version, place) VALUES (1, 1, '');`,
 }
@@ -62,13 +65,21 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	defer c.Release()
 	err = pgx.BeginTxFunc(ctx, c, pgx.TxOptions{IsoLevel: pgx.ReadCommitted, AccessMode: pgx.ReadWrite}, func(tx pgx.Tx) error {
+		if s.local != nil {
+			if _, err := tx.Exec(ctx, setLocal, s.local.names, s.local.values); err != nil {
+				return err
+			}
+		}
 		if _, err := tx.Exec(ctx, `SELECT pg_advisory_xact_lock($1)`, schemaLock); err != nil {
 			return err
 		}
 		if err := migrate(ctx, tx); err != nil {
 			return err
 		}
-		return settle(ctx, tx)
+		if err := settle(ctx, tx); err != nil {
+			return err
+		}
+		return tx.QueryRow(ctx, `SELECT channel FROM stay_meta`).Scan(&s.announcer.channel)
 	})
 	var pg *pgconn.PgError
 	switch {

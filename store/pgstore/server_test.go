@@ -91,7 +91,7 @@ var errMissing = errors.New("no PostgreSQL found: install Debian's package postg
 func check(t *testing.T, err error) {
 	t.Helper()
 	switch {
-	case errors.Is(err, errMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+	case (errors.Is(err, errMissing) || errors.Is(err, errNoPooler)) && os.Getenv("STAY_TEST_REQUIRE") == "":
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 		t.Skip(err)
 	case err != nil:

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -66,41 +67,61 @@ func config(t *testing.T, url string) *pgxpool.Config {
 	return cfg
 }
 
-// TestContract runs the rules of a store, with connections of its own and with a
-// pool of the user's.
+// TestContract runs the rules of a store, with connections of its own, with a pool
+// of the user's, and behind a proxy that lends connections.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestContract(t *testing.T) {
 	theServer(t)
-	for name, open := range map[string]opener{"own connections": own, "pool": onPool} {
-		place := func(t *testing.T) func(*testing.T) store.Store {
-			s := theServer(t)
-			schema := s.schema(t)
-			return func(t *testing.T) store.Store { return open(t, config(t, s.url("search_path", schema))) }
-		}
-		t.Run(name, func(t *testing.T) {
-			storetest.Run(t, storetest.Harness{
-				Rewind: func(t *testing.T) (func(*testing.T) store.Store, func(), func()) { return rewind(t, open) },
-				New:    place,
-				Shared: place,
-				Remote: func(t *testing.T, dial storetest.Dialer) func(*testing.T) store.Store {
-					s := theServer(t)
-					schema := s.schema(t)
-					return func(t *testing.T) store.Store {
-						cfg := config(t, s.url("search_path", schema))
-						cfg.ConnConfig.DialFunc = pgconn.DialFunc(dial)
-						return open(t, cfg)
-					}
-				},
+	direct := func(_ *testing.T, s *server) address { return s.url }
+	t.Run("own connections", func(t *testing.T) { contract(t, own, direct) })
+	t.Run("pool", func(t *testing.T) { contract(t, onPool, direct) })
+	t.Run("behind a proxy", func(t *testing.T) {
+		watching := func(t *testing.T, cfg *pgxpool.Config) store.Store {
+			t.Helper()
+			s, err := pgstore.OpenPool(within(t), cfg, []pgstore.Option{
+				pgstore.WatchURL(theServer(t).url()), pgstore.Attempt(4 * time.Second), // large values pass slowly
 			})
-		})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s
+		}
+		contract(t, watching, func(t *testing.T, s *server) address { return s.pooler(t).url })
+	})
+}
+
+// An address names a database, with parameters.
+type address func(parameters ...string) string
+
+// contract runs the rules on the shared server, or what at puts in front of it.
+func contract(t *testing.T, open opener, at func(*testing.T, *server) address) {
+	shared := at(t, theServer(t))
+	place := func(t *testing.T) func(*testing.T) store.Store {
+		schema := theServer(t).schema(t)
+		return func(t *testing.T) store.Store { return open(t, config(t, shared("search_path", schema))) }
 	}
+	storetest.Run(t, storetest.Harness{
+		Rewind: func(t *testing.T) (func(*testing.T) store.Store, func(), func()) {
+			s := ownServer(t)
+			return rewind(t, s, open, at(t, s))
+		},
+		New:    place,
+		Shared: place,
+		Remote: func(t *testing.T, dial storetest.Dialer) func(*testing.T) store.Store {
+			schema := theServer(t).schema(t)
+			return func(t *testing.T) store.Store {
+				cfg := config(t, shared("search_path", schema))
+				cfg.ConnConfig.DialFunc = pgconn.DialFunc(dial)
+				return open(t, cfg)
+			}
+		},
+	})
 }
 
 // rewind makes a server that recovers to a copy of itself, as an operator has it
 // do it after an accident.
-func rewind(t *testing.T, open opener) (reopen func(*testing.T) store.Store, save, restore func()) {
-	s := ownServer(t)
+func rewind(t *testing.T, s *server, open opener, at address) (reopen func(*testing.T) store.Store, save, restore func()) {
 	schema := s.schema(t)
 	saved := filepath.Join(filepath.Dir(s.data), "saved")
 	move := func(from, to string) {
@@ -113,7 +134,7 @@ func rewind(t *testing.T, open opener) (reopen func(*testing.T) store.Store, sav
 			t.Fatal(err)
 		}
 	}
-	reopen = func(t *testing.T) store.Store { return open(t, config(t, s.url("search_path", schema))) }
+	reopen = func(t *testing.T) store.Store { return open(t, config(t, at("search_path", schema))) }
 	return reopen, func() { move(s.data, saved) }, func() { move(saved, s.data) }
 }
 

@@ -72,7 +72,7 @@ type Options struct {
 	// Features, if not nil, gets the features of the wrapped store and returns
 	// those of the wrapper. It is called once. It changes the declaration and
 	// nothing else. List cannot be declared for a store that is not a
-	// store.Lister.
+	// store.Lister, and Watch cannot be declared at all.
 	Features func(store.Features) store.Features
 	// Hook, if not nil, is called at the beginning of every call, in the
 	// goroutine of the caller and before any rule applies.
@@ -111,6 +111,7 @@ func Wrap(s store.Store, opts *Options) *Store {
 	if _, ok := s.(store.Lister); !ok {
 		w.features.List = false
 	}
+	w.features.Watch = false // it has no Watch
 	return w
 }
 

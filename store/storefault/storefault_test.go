@@ -213,13 +213,13 @@ func TestHookAndCount(t *testing.T) {
 // Proves C5.
 func TestFeatures(t *testing.T) {
 	override := &storefault.Options{Features: func(f store.Features) store.Features {
-		f.Immediate, f.Durable, f.List = false, true, true
+		f.Immediate, f.Durable, f.List, f.Watch = false, true, true, true
 		return f
 	}}
 	s := storefault.Wrap(memstore.New(), override)
 	defer s.Close()
 	want := memstore.New().Features()
-	want.Immediate, want.Durable = false, true
+	want.Immediate, want.Durable, want.Watch = false, true, false
 	if got := s.Features(); got != want {
 		t.Errorf("Features = %+v, want %+v", got, want)
 	}

@@ -308,6 +308,14 @@ var sharedBreakages = []placeBreakage{
 			return breakStore(s, lag)
 		}
 	}, []string{"Shared reads see writes of others"}},
+	{"a handle announces what it has changed itself", func() func(*testing.T) store.Store {
+		handles := memstore.Shared(8)
+		return func(*testing.T) store.Store {
+			s := handles[0]
+			handles = handles[1:]
+			return breakStore(s, ownChanges)
+		}
+	}, []string{"Watch announces what others change"}},
 	{"closing one handle closes all", func() func(*testing.T) store.Store {
 		one := memstore.Shared(1)[0]
 		return func(*testing.T) store.Store { return one }

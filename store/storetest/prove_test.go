@@ -61,6 +61,7 @@ func fails(name string, h Harness, f store.Features) (log string, failed bool, e
 		go func() { // a recorder's Fatalf ends it
 			defer close(done)
 			p := r.place(nil, h)
+			p.wait = time.Second
 			r.run(rec, 1, p, func() store.Store { return p.open(nil) })
 		}()
 		<-done
@@ -76,6 +77,7 @@ type broken struct {
 	commit   func(ctx context.Context, groups []store.Group) []store.Result
 	expired  func(ctx context.Context, now time.Time, limit int) ([]store.Record, error)
 	list     func(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
+	watch    func(ctx context.Context, announce func([]store.Change, bool)) error
 	features func() store.Features
 	close    func() error
 }
@@ -106,6 +108,13 @@ func (b *broken) List(ctx context.Context, now time.Time, prefix, after string, 
 		return b.list(ctx, now, prefix, after, limit)
 	}
 	return b.Store.(store.Lister).List(ctx, now, prefix, after, limit)
+}
+
+func (b *broken) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
+	if b.watch != nil {
+		return b.watch(ctx, announce)
+	}
+	return b.Store.(store.Watcher).Watch(ctx, announce)
 }
 
 func (b *broken) Features() store.Features {
@@ -188,7 +197,7 @@ type breakage struct {
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestSuiteCatches(t *testing.T) {
-	for _, c := range slices.Concat(breakages, moreBreakages) {
+	for _, c := range slices.Concat(breakages, moreBreakages, watchBreakages) {
 		t.Run(c.name, func(t *testing.T) {
 			wantCaught(t, c.caught, Harness{New: func(*testing.T) func(*testing.T) store.Store {
 				return func(*testing.T) store.Store { return breakStore(memstore.New(), c.how) }
@@ -301,7 +310,7 @@ func TestSuitePassesGroupsAtHome(t *testing.T) {
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestEveryRuleIsNeeded(t *testing.T) {
 	needed := map[string]bool{}
-	for _, c := range slices.Concat(breakages, moreBreakages) {
+	for _, c := range slices.Concat(breakages, moreBreakages, watchBreakages) {
 		for _, name := range c.caught {
 			needed[name] = true
 		}

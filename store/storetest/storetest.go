@@ -18,7 +18,7 @@
 //
 // Every rule is a separate subtest, named after the rule of the contract it
 // comes from, and prints the purpose of the rule when it fails. The rules about
-// groups, expiry, listing, durability and the size of values run according to
+// groups, expiry, listing, watching, durability and the size of values run according to
 // what the store declares in its Features. If a rule does not concern the
 // store, its subtest says so in its name.
 //
@@ -128,10 +128,10 @@ type rule struct {
 
 // needs says which stores a rule concerns.
 type needs struct {
-	groups, expire, list, durable, maxValue bool
-	groupsAtHome                            bool // and not groups
-	noGroups, noExpire, noStaleReads        bool
-	shared, remote, rewind                  bool
+	groups, expire, list, watch, durable, maxValue bool
+	groupsAtHome                                   bool // and not groups
+	noGroups, noExpire, noStaleReads               bool
+	shared, remote, rewind                         bool
 }
 
 // missing names the feature that the rule needs and the store lacks, "" if
@@ -146,6 +146,8 @@ func (n needs) missing(f store.Features, h Harness) string {
 		return "no Expire"
 	case n.list && !f.List:
 		return "no List"
+	case n.watch && !f.Watch:
+		return "no Watch"
 	case n.durable && !f.Durable:
 		return "not Durable"
 	case n.maxValue && f.MaxValue == 0:
@@ -171,6 +173,8 @@ type place struct {
 	open          func(*testing.T) store.Store
 	network       *network // in front of it; nil unless the rule needs it
 	save, restore func()   // nil unless the rule needs them
+	// wait bounds waits for announcements; 0 means patience.
+	wait time.Duration
 }
 
 // place makes the place that the rule needs.
@@ -214,7 +218,7 @@ func rules() []rule {
 	var all []rule
 	for _, rs := range [][]rule{
 		readRules, writeRules, groupRules, badWriteRules, revisionRules, expiryRules, expiredRules,
-		durabilityRules, listRules, byteRules, cancelRules, lateRules, raceRules, modelRules, sharedRules, closeRules,
+		durabilityRules, listRules, byteRules, cancelRules, lateRules, raceRules, modelRules, sharedRules, watchRules, closeRules,
 	} {
 		all = append(all, rs...)
 	}

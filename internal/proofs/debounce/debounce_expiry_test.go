@@ -168,7 +168,7 @@ func TestStateThatExpiresDuringItsSaveIsNotShown(t *testing.T) {
 		} {
 			testkit.MustUpdate(t, t.Context(), s)
 			gate := storefault.NewGate()
-			rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: storefault.Stop(gate)})
+			rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Stop(gate)})
 			testkit.Sleep(2 * time.Second)
 			ctx, cancel := context.WithTimeout(t.Context(), testkit.Debounce)
 			_, err := s.Get(ctx)

@@ -294,7 +294,7 @@ func TestSaveFollowsTheSessionsRecord(t *testing.T) {
 		synctest.Wait()
 		renewed := make(chan error)
 		go func() { renewed <- stay.SessionFrom(b.Ctx()).Renew(context.Background()) }()
-		testkit.Sleep(2 * testkit.Debounce) // the renewal and the save wait for the store
+		testkit.Sleep(testkit.Debounce * 3 / 2) // the renewal and the save wait for the store
 		wantStoredJSON(t, mem, "session/s/"+id, "")
 		rule.Remove()
 		gate.Open()

@@ -25,7 +25,7 @@ func TestStateThatExpiresDuringACommitIsNotShown(t *testing.T) {
 				testkit.MustUpdate(t, t.Context(), s)
 				testkit.Sleep(9 * time.Second)
 				gate := storefault.NewGate()
-				rule := st.Add(storefault.Rule{Op: storefault.Commit, Times: 1, Fault: fault(gate)})
+				rule := st.Add(storefault.Rule{Op: storefault.Commit, Fault: fault(gate)})
 				go func() { testkit.TryUpdate(t, t.Context(), s) }()
 				testkit.Sleep(2 * time.Second)
 				ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)

@@ -45,10 +45,10 @@ func TestChangesOnAStoreThatHangsAreBounded(t *testing.T) {
 			})
 		}
 		wg.Wait()
-		if codes[stay.ErrUnavailable] == 0 || codes[stay.ErrBusy] == 0 || codes[stay.ErrUnavailable]+codes[stay.ErrBusy] != callers {
+		if codes[stay.ErrUnavailable] == 0 || codes[stay.ErrUnavailable]+codes[stay.ErrBusy] != callers {
 			t.Errorf("the callers were told %v", codes)
 		}
-		if longest > 30*time.Second { // MaxWait and two commits
+		if longest > 20*time.Second { // MaxWait and the attempt under way
 			t.Errorf("the longest waited for %v", longest)
 		}
 		hang.Remove()

@@ -1,0 +1,229 @@
+package engine
+
+import (
+	"context"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+// Limits of calls of Store.Commit.
+const (
+	maxGroups     = 512
+	maxGroupBytes = 8 << 20
+	// maxCommits is how many are under way, while the first ones take long.
+	maxCommits = 3
+)
+
+// A committer commits the writes in the queue, one call of Store.Commit after
+// the other. It never waits for time to pass: it first lets every runnable
+// goroutine join, and writes that arrive during a call go into the next one.
+//
+// One committer is enough while the store answers. When a call takes long,
+// another committer stands in until it ends: the connection of that call may be
+// broken, and the other writes must not wait for it. Calls under way never have
+// a key in common (C6).
+
+// run is the committer that lasts as long as the engine.
+func (b *Backend) run() {
+	b.commitUntil(nil)
+	b.refuseAll()
+}
+
+// commitUntil commits until the end, or that of the engine.
+func (b *Backend) commitUntil(end <-chan struct{}) {
+	for {
+		b.commitReady()
+		select {
+		case <-b.signal:
+		case <-end:
+			return
+		case <-b.ctx.Done():
+			return
+		}
+	}
+}
+
+// commitReady commits until nothing is left in the queue that can be sent.
+func (b *Backend) commitReady() {
+	for {
+		b.gather()
+		some, late := b.take(time.Now())
+		for _, o := range late {
+			o.conclude(rejected, o.head().errLate())
+		}
+		switch {
+		case len(some) > 0:
+			b.commit(some)
+		case len(late) == 0:
+			return
+		}
+	}
+}
+
+// gather yields until the queue stops growing.
+func (b *Backend) gather() {
+	for n := -1; ; {
+		b.mu.Lock()
+		now := len(b.queue)
+		b.mu.Unlock()
+		if now == n || now >= maxGroups {
+			return
+		}
+		n = now
+		runtime.Gosched()
+	}
+}
+
+// take removes the writes that fit into one call, and those that are late. Keys
+// of all calls under way are distinct. Only a group of several writes can have a
+// key that another group has too; such a group waits for a later call.
+func (b *Backend) take(now time.Time) (some, late []outgoing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	several := len(b.under) > 0
+	for _, o := range b.queue {
+		several = several || len(o.head().all()) > 1
+	}
+	var keys map[string]bool
+	if several {
+		keys = make(map[string]bool, len(b.queue)+1)
+	}
+	for _, call := range b.under {
+		for _, o := range call {
+			claim(keys, o.head().all())
+		}
+	}
+	var rest []outgoing
+	bytes := 0
+	for i, o := range b.queue {
+		r := o.head()
+		if r.late(now) {
+			late = append(late, o)
+			continue
+		}
+		if len(some) == maxGroups || (bytes+r.bytes > maxGroupBytes && len(some) > 0) {
+			rest = append(rest, b.queue[i:]...)
+			break
+		}
+		if several && !claim(keys, r.all()) {
+			rest = append(rest, o)
+			continue
+		}
+		bytes += r.bytes
+		some = append(some, o)
+	}
+	b.queue = rest
+	if len(some) > 0 {
+		b.under = append(b.under, some)
+	}
+	return some, late
+}
+
+func claim(keys map[string]bool, g store.Group) bool {
+	for i := range g {
+		if keys[g[i].Key] {
+			return false
+		}
+	}
+	for i := range g {
+		keys[g[i].Key] = true
+	}
+	return true
+}
+
+// late reports whether a write has waited for longer than MaxWait and was not
+// stored. Otherwise, when the store hangs, the writes in the queue would wait
+// for one attempt after the other.
+func (r *request) late(now time.Time) bool {
+	return !r.patient && r.sent == 0 && now.Sub(r.queued) > r.backend.maxWait
+}
+
+func (r *request) errLate() error {
+	if r.tries > 0 {
+		return storeError(phaseSave, context.DeadlineExceeded)
+	}
+	return failAt(phaseSave, Busy, "too many changes wait to be stored", nil)
+}
+
+// commit makes one call, and passes on its answer.
+func (b *Backend) commit(some []outgoing) {
+	began := time.Now()
+	groups := make([]store.Group, len(some))
+	var attempt time.Duration
+	bytes := 0
+	for i, o := range some {
+		r := o.head()
+		attempt = max(attempt, r.attempt(began))
+		r.tries++
+		r.sent++
+		groups[i], bytes = r.all(), bytes+r.bytes
+	}
+	attempt = min(attempt+time.Duration(bytes)*time.Second/bytesPerSecond, b.commitTimeout)
+	ctx, cancel := context.WithTimeout(b.ctx, attempt)
+	defer cancel()
+	ended := make(chan struct{})
+	help := time.AfterFunc(b.long(), func() { b.standIn(ended) })
+	res := b.checked.Commit(ctx, groups)
+	help.Stop()
+	close(ended)
+	b.took.Store(int64(time.Since(began)))
+	b.arrived(some)
+	for i, o := range some {
+		if ctx.Err() != nil && o.head().untouched(res[i]) {
+			b.send(o)
+			continue
+		}
+		o.settle(res[i])
+	}
+}
+
+// long is after how long a call of Store.Commit takes long.
+func (b *Backend) long() time.Duration {
+	return min(max(100*time.Millisecond, 2*time.Duration(b.took.Load())), time.Second)
+}
+
+// standIn has another committer work until a call that takes long has ended.
+func (b *Backend) standIn(ended <-chan struct{}) {
+	b.mu.Lock()
+	more := b.standIns < maxCommits-1
+	if more {
+		b.standIns++
+	}
+	b.mu.Unlock()
+	if !more {
+		return
+	}
+	over := func() {
+		b.mu.Lock()
+		b.standIns--
+		b.mu.Unlock()
+	}
+	if !b.start(func(context.Context) {
+		defer over()
+		b.commitUntil(ended)
+	}) {
+		over()
+	}
+}
+
+// arrived takes a call that has ended out of those under way.
+func (b *Backend) arrived(some []outgoing) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.under = slices.DeleteFunc(b.under, func(call []outgoing) bool { return &call[0] == &some[0] })
+}
+
+// refuseAll refuses the writes that are left in the queue when the engine
+// stops.
+func (b *Backend) refuseAll() {
+	b.mu.Lock()
+	all := b.queue
+	b.queue, b.stopped = nil, true
+	b.mu.Unlock()
+	for _, o := range all {
+		refuse(o)
+	}
+}

@@ -1,0 +1,180 @@
+package engine
+
+import (
+	"runtime"
+	"sync"
+
+	"github.com/stay-go/stay/store"
+)
+
+// Limits of calls of Store.Load.
+const (
+	// maxLoads is how many are under way: one alone would let everybody wait
+	// for what is left of it, and with more of them fewer queries are joined.
+	maxLoads = 2
+	// maxReads is how many reads are joined into one.
+	maxReads = 512
+)
+
+// A query is what one caller reads from a store. Queries that wait while calls
+// are under way go into the next call together. No query joins a call that was
+// sent already: the store may have read before that caller asked (N1).
+type query struct {
+	reads []store.Read
+	recs  []store.Record
+	err   error
+	// lead tells one that waits: true, to make the next call; false, that it
+	// is answered.
+	lead chan bool
+}
+
+// queries are those of one Backend. Callers make the calls themselves: there is
+// no goroutine that a caller without company would have to wait for.
+type queries struct {
+	mu      sync.Mutex
+	waiting []*query
+	calls   int  // under way, or about to be sent
+	open    bool // one of them is about to be sent, and takes along who waits
+}
+
+// readAll returns records with one call, which may also be for others.
+func (b *Backend) readAll(reads []store.Read) ([]store.Record, error) {
+	q := &query{reads: reads, err: errEnded}
+	if b.features.Immediate {
+		q.recs, q.err = b.load(reads)
+	} else if b.queries.enter(q) || <-q.lead {
+		b.lead(q)
+	}
+	if q.err != nil {
+		return nil, storeError(phaseLoad, q.err)
+	}
+	return q.recs, nil
+}
+
+// enter reports whether q makes a call at once. Otherwise it waits.
+func (qs *queries) enter(q *query) bool {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	if !qs.open && qs.calls < maxLoads {
+		qs.calls++
+		qs.open = true
+		return true
+	}
+	q.lead = make(chan bool, 1)
+	qs.waiting = append(qs.waiting, q)
+	return false
+}
+
+// lead makes a call for q and for those that wait.
+func (b *Backend) lead(q *query) {
+	all := b.queries.gather(q)
+	defer func() {
+		b.queries.leave()
+		for _, other := range all[1:] {
+			other.lead <- false
+		}
+	}()
+	b.answer(all)
+}
+
+// gather yields until no more queries come, and returns those of one call.
+func (qs *queries) gather(q *query) []*query {
+	for before := -1; ; {
+		qs.mu.Lock()
+		now := len(qs.waiting)
+		if now == before || now >= maxReads {
+			break
+		}
+		before = now
+		qs.mu.Unlock()
+		runtime.Gosched()
+	}
+	defer qs.mu.Unlock()
+	all, n := []*query{q}, len(q.reads)
+	for _, other := range qs.waiting {
+		if n += len(other.reads); n > maxReads {
+			break
+		}
+		all = append(all, other)
+	}
+	qs.waiting = append([]*query(nil), qs.waiting[len(all)-1:]...)
+	qs.open = false
+	qs.next()
+	return all
+}
+
+// leave ends a call.
+func (qs *queries) leave() {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	qs.calls--
+	qs.next()
+}
+
+// next has the first that waits make a call, if there may be another one.
+func (qs *queries) next() {
+	if len(qs.waiting) == 0 || qs.open || qs.calls >= maxLoads {
+		return
+	}
+	qs.calls++
+	qs.open = true
+	qs.waiting[0].lead <- true
+	qs.waiting = qs.waiting[1:]
+}
+
+// answer asks the store for what all of them read. If the cause of an error can
+// be one of the records, the others are not to suffer from it.
+func (b *Backend) answer(all []*query) {
+	reads, at := join(all)
+	recs, err := b.load(reads)
+	if err != nil && len(all) > 1 && !unavailable(err) {
+		half := len(all) / 2
+		b.answer(all[:half])
+		b.answer(all[half:])
+		return
+	}
+	for _, q := range all {
+		if q.err = err; err == nil {
+			q.recs = q.pick(recs, at)
+		}
+	}
+}
+
+// join returns the reads of all, each key once, and their places; no places for
+// a single query. The record must be complete if not all have the same
+// revision.
+func join(all []*query) (reads []store.Read, at map[string]int) {
+	if len(all) == 1 {
+		return all[0].reads, nil
+	}
+	at = map[string]int{}
+	for _, q := range all {
+		for _, r := range q.reads {
+			i, ok := at[r.Key]
+			switch {
+			case !ok:
+				at[r.Key] = len(reads)
+				reads = append(reads, r)
+			case reads[i].Have != r.Have:
+				reads[i].Have = 0
+			}
+		}
+	}
+	return reads, at
+}
+
+// pick returns the records that q reads. Several queries may get one record, so
+// nobody modifies it.
+func (q *query) pick(recs []store.Record, at map[string]int) []store.Record {
+	if at == nil {
+		return recs
+	}
+	mine := make([]store.Record, len(q.reads))
+	for i, r := range q.reads {
+		mine[i] = recs[at[r.Key]]
+		if r.Have != 0 && mine[i].Revision == r.Have {
+			mine[i] = store.Record{Key: r.Key, Revision: r.Have}
+		}
+	}
+	return mine
+}

@@ -1,0 +1,211 @@
+package nodes_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/tests/internal/pgserver"
+	"github.com/stay-go/stay/tests/internal/process"
+)
+
+// Settings are those of the nodes of a cluster.
+type settings struct {
+	nodes   int
+	attempt time.Duration // of pgstore
+	commit  time.Duration // CommitTimeout and MaxWait
+	args    []string      // more arguments of the node's program
+	standby bool          // there is a standby, which has everything that is acknowledged
+}
+
+// brisk are settings with which doubts end soon, so that a short test has many.
+var brisk = settings{nodes: 3, attempt: 400 * time.Millisecond, commit: 2 * time.Second}
+
+// A cluster is several nodes on one server.
+type cluster struct {
+	t       *testing.T
+	s       settings
+	servers []*pgserver.Server // the primary, and its standby if there is one
+	nodes   []*node
+}
+
+// A node is a place where a process of the node's program runs, again and again.
+type node struct {
+	c       *cluster
+	proxies []*faultnet.Proxy // between the node and each server
+	address atomic.Pointer[string]
+	p       *process.Process
+	stdin   *os.File
+	log     *logged
+}
+
+// newCluster starts a server and the nodes, which end with the test.
+func newCluster(t *testing.T, s settings) *cluster {
+	t.Helper()
+	c := &cluster{t: t, s: s}
+	var more []string
+	if s.standby {
+		more = append(more, "wal_level=replica", "max_wal_senders=4")
+	}
+	first, err := pgserver.New(folder(t), more...)
+	check(t, err)
+	t.Cleanup(first.Kill)
+	c.servers = append(c.servers, first)
+	if s.standby {
+		c.addStandby()
+	}
+	for range s.nodes {
+		n := &node{c: c}
+		for _, server := range c.servers {
+			proxy, err := faultnet.Listen(server.Address())
+			check(t, err)
+			t.Cleanup(proxy.Close)
+			n.proxies = append(n.proxies, proxy)
+		}
+		c.nodes = append(c.nodes, n)
+		t.Cleanup(n.kill)
+		n.start()
+	}
+	return c
+}
+
+// end ends all processes.
+func (c *cluster) end() {
+	for _, n := range c.nodes {
+		n.kill()
+	}
+	for _, s := range c.servers {
+		s.Kill()
+	}
+}
+
+// folder is an empty folder that PostgreSQL's user may enter: t.TempDir is below
+// others that it may not.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "stay-nodes-pg-")
+	check(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return dir
+}
+
+// addStandby starts a standby for which every commit waits.
+func (c *cluster) addStandby() {
+	c.t.Helper()
+	first := c.servers[0]
+	second, err := first.Standby(folder(c.t))
+	check(c.t, err)
+	c.t.Cleanup(second.Kill)
+	c.servers = append(c.servers, second)
+	ctx := c.t.Context()
+	check(c.t, first.Exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = '*'"))
+	check(c.t, first.Exec(ctx, "SELECT pg_reload_conf()"))
+	check(c.t, first.Until(ctx, "EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')"))
+}
+
+// start starts the node's process and waits until it listens.
+func (n *node) start() {
+	n.c.t.Helper()
+	program, err := build()
+	check(n.c.t, err)
+	var addresses []string
+	for _, p := range n.proxies {
+		addresses = append(addresses, p.Address())
+	}
+	url := n.c.servers[0].URL(strings.Join(addresses, ","), "&connect_timeout=2")
+	args := append([]string{"-attempt", n.c.s.attempt.String(), "-commit", n.c.s.commit.String()}, n.c.s.args...)
+	cmd := exec.Command(program, append(args, url)...)
+	in, stdin, err := os.Pipe()
+	check(n.c.t, err)
+	n.stdin, cmd.Stdin = stdin, in
+	out := &firstLine{line: make(chan string, 1)}
+	n.log = &logged{}
+	cmd.Stdout, cmd.Stderr = out, n.log
+	n.p, err = process.Start(cmd, syscall.SIGKILL)
+	_ = in.Close()
+	check(n.c.t, err)
+	select {
+	case address := <-out.line:
+		n.address.Store(&address)
+	case <-n.p.Done():
+		n.c.t.Fatalf("the node has ended: %s", n.log)
+	case <-time.After(patience):
+		n.c.t.Fatalf("the node did not say where it listens: %s", n.log)
+	}
+}
+
+// kill is kill -9.
+func (n *node) kill() {
+	if n.p != nil {
+		_ = n.p.End(syscall.SIGKILL)
+		_ = n.stdin.Close()
+	}
+}
+
+// replace ends the node's process as a deployment does, and starts another one.
+func (n *node) replace() {
+	n.c.t.Helper()
+	if err := n.p.End(syscall.SIGTERM); err != nil {
+		n.c.t.Errorf("a node did not end well: %v: %s", err, n.log)
+	}
+	_ = n.stdin.Close()
+	n.start()
+}
+
+// network changes what happens between the node and the servers.
+func (n *node) network(change func(*faultnet.Proxy)) {
+	for _, p := range n.proxies {
+		change(p)
+	}
+}
+
+// firstLine hands on the first line that is written.
+type firstLine struct {
+	line chan string
+	text bytes.Buffer
+	done bool
+}
+
+// Write implements io.Writer.
+func (f *firstLine) Write(p []byte) (int, error) {
+	if !f.done {
+		f.text.Write(p)
+		if line, _, ok := strings.Cut(f.text.String(), "\n"); ok {
+			f.done = true
+			f.line <- line
+		}
+	}
+	return len(p), nil
+}
+
+// logged keeps the last of what a process logs.
+type logged struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write implements io.Writer.
+func (l *logged) Write(p []byte) (int, error) {
+	const most = 4 << 10
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.text = append(l.text, p...)
+	if over := len(l.text) - most; over > 0 {
+		l.text = append([]byte(nil), l.text[over:]...)
+	}
+	return len(p), nil
+}
+
+// String implements fmt.Stringer.
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return string(l.text)
+}
