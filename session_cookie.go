@@ -294,6 +294,34 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 	return is, nil
 }
 
+func (v *visit) recall(ctx context.Context, now time.Time) (is seen, ok bool) {
+	v.use()
+	if v.openAt(ctx, now) != nil || v.gone || v.drawn || v.begins {
+		return seen{}, false
+	}
+	ver := v.ss.app.engine.Recall(&engine.Ref{Kind: v.ss.kind, Key: v.key, Now: now})
+	if ver == nil {
+		return seen{}, false
+	}
+	rec := ver.Value.(*sessionRecord)
+	if ok, _ := v.matches(rec); !ok {
+		return seen{}, false
+	}
+	if over, _ := rec.over(now); over {
+		return seen{}, false
+	}
+	if due, late := v.due(rec, now); !v.carried && (due || late) {
+		return seen{}, false // it slides
+	}
+	return v.seen(ver), true
+}
+
+func (v *visit) used() {
+	v.lock()
+	defer v.unlock()
+	v.carried = true // as its cookie was good, and did not slide
+}
+
 // due reports whether the session is to slide. late says that its cookie is
 // valid for longer than a new one would be: because of a clock that was ahead,
 // or another IdleTimeout.

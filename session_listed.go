@@ -182,6 +182,10 @@ func (l *listing) follow(_ context.Context, _ uint32, _, rec *sessionRecord) err
 
 func (*listing) use() {}
 
+func (*listing) recall(context.Context, time.Time) (is seen, ok bool) { return seen{}, false }
+
+func (*listing) used() {}
+
 func (*listing) changes() {}
 
 func (*listing) neverStored(context.Context) bool { return false }

@@ -234,10 +234,16 @@ func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
 	if err == nil && !v.carried && !v.begins {
 		rec, err = v.carry(ctx, rec, now)
 	}
+	return v.seen(rec), err
+}
+
+// seen returns the session as the request sees it, with this version of its
+// record.
+func (v *visit) seen(rec *engine.Version) seen {
 	return seen{
 		session: v.key, gen: v.gen, created: v.created, idleEnd: v.idleEnd,
 		version: rec, isNew: v.unknown(), drawn: v.drawn, anew: v.begins, counted: &v.counted, carrier: v.carrier,
-	}, err
+	}
 }
 
 // standing returns the record of the session for which the cookie is valid, or
@@ -373,6 +379,13 @@ type bearer interface {
 	// current returns the valid session, or ErrEnded. At the first use it makes
 	// sure that the browser has a cookie.
 	current(ctx context.Context, now time.Time) (seen, error)
+	// recall is current without a question to the store and without a cookie. It
+	// reports false if memory does not have the session, or if it would take more
+	// than that.
+	recall(ctx context.Context, now time.Time) (is seen, ok bool)
+	// used notes that the session was used after all as recall has seen it. It
+	// takes the lock.
+	used()
 	// changes notes that something may be stored for the session from now on.
 	changes()
 	// matches reports whether the record is that of this session; if not, since

@@ -63,8 +63,14 @@ type replacement func(v any) engine.Result
 func (fn replacement) apply(v any) (engine.Result, error) { return fn(v), nil }
 
 // Resolve implements engine.Op.
-func (o *op) Resolve(ctx context.Context) (engine.Ref, error) {
-	ref, err := o.resolve(ctx, &o.res)
+func (o *op) Resolve(ctx context.Context, ask bool) (ref engine.Ref, err error) {
+	ref, ok := engine.Ref{}, false
+	if !ask {
+		ref, ok = o.recall(ctx, &o.res)
+	}
+	if !ok {
+		ref, err = o.resolve(ctx, &o.res)
+	}
 	o.kind, o.id = ref.Kind, ref.Key
 	return ref, err
 }
@@ -128,6 +134,9 @@ func (o *op) invoke(v any) (engine.Result, error) {
 // Committed implements engine.Op: it calls the functions that the run passed to
 // After.
 func (o *op) Committed(ctx context.Context) {
+	if o.res.recalled {
+		o.res.request.used()
+	}
 	if o.call == nil {
 		return
 	}

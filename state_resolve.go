@@ -18,7 +18,10 @@ type resolution struct {
 	ss      *sessions
 	of      *module
 	request bearer          // session that resolved it; nil for a Login and for At
+	latest  *engine.Version // version of its record, as Valid has seen it
 	user    *engine.Version // version of its user's record, as Valid has seen it; nil for a guest
+
+	recalled bool // the store was not asked
 }
 
 // Valid implements engine.Guard: the session has not been ended, renewed or
@@ -38,7 +41,8 @@ func (r *resolution) Valid(v *engine.Version) bool {
 			return false // the next resolution gets the error
 		}
 	}
-	if now != nil && now != r.version {
+	if r.latest = r.version; now != nil && now != r.version {
+		r.latest = now
 		seen := rec
 		rec = now.Value.(*sessionRecord)
 		switch {
@@ -64,6 +68,23 @@ func (r *resolution) Valid(v *engine.Version) bool {
 	}
 	r.user = u
 	return !revoked(rec, u)
+}
+
+// Checks implements engine.Guard: the session's record as Valid has seen it
+// says whose state that is, and the user's says that it is not revoked.
+func (r *resolution) Checks() ([]engine.Companion, bool) {
+	if r.elsewhere() || r.latest.Revision == 0 {
+		return nil, false
+	}
+	list := []engine.Companion{{Kind: r.ss.kind, Key: r.session, Base: r.latest}}
+	user := r.latest.Value.(*sessionRecord).user()
+	if user == "" {
+		return list, true
+	}
+	if r.user == nil {
+		return nil, false
+	}
+	return append(list, engine.Companion{Kind: r.ss.users, Key: user, Base: r.user}), true
 }
 
 // Create implements engine.Guard: a state is created together with the
@@ -233,6 +254,74 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 		ref.Guard = r
 	}
 	return ref, nil
+}
+
+// recall is resolve for a change of a state that is in memory, without a
+// question to the store: the commit checks what memory has. It reports false
+// where that is not enough. A state that does not exist yet may have been made
+// by others; a delayed change is not checked by a commit; and a function that
+// makes the key from a Call may ask for anything.
+func (c untyped) recall(ctx context.Context, r *resolution) (ref engine.Ref, ok bool) {
+	m := c.module
+	if !m.app.manyOwners.Load() || m.debounce > 0 || m.kind == nil && m.guest == nil {
+		return ref, false
+	}
+	now := m.app.opts.Clock()
+	switch {
+	case m.scope == scopeGlobal && !c.at:
+		ref = engine.Ref{Kind: m.kind}
+	case c.at && m.keyedScope() && c.of() != "":
+		ref = engine.Ref{Kind: m.kind, Key: c.of()}
+	case c.at || m.key != nil && m.key.calls:
+		return ref, false
+	default:
+		s := sessionOf(ctx, m.app.base)
+		if s == nil {
+			return ref, false
+		}
+		return c.app.sessions.recall(ctx, s.presence.(bearer), m, r, now)
+	}
+	ref.Now, ref.Unasked = now, true
+	return ref, recalls(m.app.engine, &ref) != nil
+}
+
+// recalls returns the state of ref if memory has it, and others may change it.
+func recalls(e *engine.Engine, ref *engine.Ref) *engine.Version {
+	if b := ref.Kind.Backend; b == nil || b.Features().SoleOwner {
+		return nil
+	}
+	return e.Recall(ref)
+}
+
+func (ss *sessions) recall(ctx context.Context, s bearer, m *module, r *resolution, now time.Time) (ref engine.Ref, ok bool) {
+	s.lock()
+	defer s.unlock()
+	is, ok := s.recall(ctx, now)
+	if !ok {
+		return ref, false
+	}
+	rec := is.record()
+	if user := rec.user(); user != "" {
+		u := ss.app.engine.Recall(&engine.Ref{Kind: ss.users, Key: user, Now: now})
+		if u == nil || revoked(rec, u) {
+			return ref, false
+		}
+	}
+	t := m.locate(is.session, rec)
+	if m.guestWaits(rec) || t.kind.Backend != ss.kind.Backend {
+		return ref, false
+	}
+	ref = engine.Ref{Kind: t.kind, Key: t.id, Now: now, Unasked: true}
+	if v := recalls(ss.app.engine, &ref); v == nil || !t.holds(v) {
+		return ref, false
+	}
+	if t.key == "" {
+		ref.Expires = ss.keepsUntil(is.created, rec)
+	}
+	*r = resolution{ss: ss, target: t, of: m, request: s, seen: is, recalled: true}
+	s.changes()
+	ref.Guard = r
+	return ref, true
 }
 
 // elsewhere reports whether the state is not in the store that has the session's

@@ -53,18 +53,19 @@ func (e *Engine) sendBatch(in *Instance) {
 		w.Value, w.Meta, w.Expires = slices.Clip(in.encoded), encodeMeta(work, in.encoded, b.by), work.Expires()
 	}
 	b.writes[0] = b.one[:]
+	var list []Companion
+	var err error
 	if base.Revision == 0 && !work.gone && in.guard != nil {
-		list, err := in.guard.Create()
-		if err == nil {
-			b.companions, err = e.accompany(&b.request, list)
-		}
-		if len(list) == 0 {
+		if list, err = in.guard.Create(); len(list) == 0 {
 			b.guard = in.guard
 		}
-		if err != nil {
-			e.conclude(in, rejected, err)
-			return
-		}
+	}
+	if list = withChecks(list, in.checks); err == nil && len(list) > 0 {
+		b.companions, err = e.accompany(&b.request, list)
+	}
+	if err != nil {
+		e.conclude(in, rejected, err)
+		return
 	}
 	b.measure()
 	e.hold() // until it is concluded

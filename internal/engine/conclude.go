@@ -41,7 +41,7 @@ func (e *Engine) concludeLocked(in *Instance, how conclusion, cause error) {
 	case lost:
 		eff = in.m.lost()
 	}
-	in.guard, in.encoded = nil, nil
+	in.guard, in.encoded, in.checks = nil, nil, nil
 	if in.owed != nil {
 		in.owed.concluded(e, in, how)
 	}

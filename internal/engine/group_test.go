@@ -19,8 +19,8 @@ type oneOp struct {
 	ref Ref
 }
 
-func (o oneOp) Resolve(context.Context) (Ref, error)  { return o.ref, nil }
-func (o oneOp) Run(v any, _ *Version) (Result, error) { return o.run(v) }
+func (o oneOp) Resolve(context.Context, bool) (Ref, error) { return o.ref, nil }
+func (o oneOp) Run(v any, _ *Version) (Result, error)      { return o.run(v) }
 
 type groupSays struct {
 	with func()

@@ -42,6 +42,7 @@ type active struct {
 	writing writer        // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
+	checks  []Companion   // what the commit of the batch has to check
 	left    chan struct{} // closed when it has left memory; nil = nobody waits
 }
 

@@ -102,6 +102,10 @@ type Ref struct {
 	// needed one. A reader gets this version, even if the instance has a later one
 	// by now.
 	Seen *Version
+	// Unasked: the store has other owners and was not asked whether memory is up
+	// to date. The commit of a change checks that, with what the Guard's Checks
+	// names. If there is nothing to commit, the store is asked after the run.
+	Unasked bool
 	// Now is the time by the clock, if the caller has already read it.
 	Now time.Time
 }
@@ -116,6 +120,10 @@ type Guard interface {
 	// created that cannot be in a group with the session's record. It may wait
 	// for loads.
 	Stands(v *Version) bool
+	// Checks returns the records that decided that this is the instance, for a
+	// commit that has to check them. It is called after Valid, with the turn taken,
+	// and must not wait. It reports false if no commit of the state can check them.
+	Checks() (list []Companion, ok bool)
 	// Create returns what must be part of the group that creates the instance's
 	// record. If it returns an error, the record is not created and the batch
 	// fails with the error. It is called with the turn taken and must not wait.

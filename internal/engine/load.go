@@ -269,6 +269,19 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 	return in.snapshot.Load(), nil
 }
 
+// Recall returns the committed version of a state that is stored and in memory,
+// whatever the store has by now. Otherwise it returns nil.
+func (e *Engine) Recall(ref *Ref) *Version {
+	in := e.find(ref, false)
+	if in == nil {
+		return nil
+	}
+	if v := in.snapshot.Load(); v != nil && v.Revision != 0 && !v.unsaved && !v.expired(ref.Now) {
+		return v
+	}
+	return nil
+}
+
 // Latest returns the same as Get for the only state of a kind with Single. It
 // returns nil if only Get can answer: the state is not in memory, or it
 // expires.

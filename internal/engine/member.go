@@ -16,6 +16,7 @@ type member struct {
 	err     error // the error of its run, or the reason why it failed
 	report  bool  // it is the one that reports the failure
 	alone   bool  // gets the turn only while no batch is open: it takes part in a group
+	unasked bool  // memory is trusted until the commit: see Ref.Unasked
 	grouped bool  // its turn has become its part of a group; the group answers its caller
 
 	timer *time.Timer // of its waiting; nil = has not waited yet
@@ -41,13 +42,14 @@ const (
 type verdict uint8
 
 const (
-	queued  verdict = iota // wait for one of the others; as an answer: wait for the turn, and run again
-	granted                // has the turn
-	busy                   // too many wait
-	done                   // the decision of the run holds and is durable
-	again                  // start again: nothing of the run was kept
-	failed                 // the commit was rejected: nothing of the run was kept
-	unknown                // nobody knows whether the run was kept
+	queued   verdict = iota // wait for one of the others; as an answer: wait for the turn, and run again
+	granted                 // has the turn
+	busy                    // too many wait
+	done                    // the decision of the run holds and is durable
+	unproven                // the run has changed nothing, and nobody has asked whether it saw the latest state
+	again                   // start again: nothing of the run was kept
+	failed                  // the commit was rejected: nothing of the run was kept
+	unknown                 // nobody knows whether the run was kept
 )
 
 // A list holds members in the order in which they came; a member is in one list

@@ -20,6 +20,11 @@ func (b *batch) movesOn(res store.Result) bool {
 	if in.owed != nil || len(res.Current) != len(b.all()) || base.birth == 0 {
 		return false
 	}
+	for i, w := range b.all()[1:] {
+		if res.Current[i+1].Revision != w.Base {
+			return false // what the members were resolved with has changed
+		}
+	}
 	rec := &res.Current[0]
 	if rec.Revision <= base.Revision || base.Revision == 0 || birthOf(rec.Meta) != base.birth {
 		return false
@@ -68,7 +73,7 @@ func (e *Engine) moveOn(in *Instance, v *Version) {
 	before := in.weigh(in.m.committed)
 	eff := in.m.overtaken(v)
 	in.publish(v)
-	in.guard, in.encoded = nil, nil
+	in.guard, in.encoded, in.checks = nil, nil, nil
 	now := in.weigh(v)
 	in.unlock()
 	for w, next := left, (*member)(nil); w != nil; w = next {

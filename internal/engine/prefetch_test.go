@@ -341,6 +341,7 @@ type withRecord struct{ Companion }
 func (withRecord) Valid(*Version) bool            { return true }
 func (g withRecord) Create() ([]Companion, error) { return []Companion{g.Companion}, nil }
 func (withRecord) Stands(*Version) bool           { return true }
+func (withRecord) Checks() ([]Companion, bool)    { return nil, false }
 func (withRecord) Later() (Later, error)          { return nil, nil }
 
 // A state that a group stores beside its own instance is not put into memory

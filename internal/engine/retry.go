@@ -10,6 +10,7 @@ import (
 type Retry struct {
 	attempt  int
 	deadline time.Time
+	asks     bool // the store is to be asked whether memory is up to date
 }
 
 // Pause is called before a change starts again. It spreads changes that

@@ -37,8 +37,8 @@ type writes struct {
 	err  error
 }
 
-func (w writes) Resolve(context.Context) (Ref, error) { return w.ref, nil }
-func (writes) Committed(context.Context)              {}
+func (w writes) Resolve(context.Context, bool) (Ref, error) { return w.ref, nil }
+func (writes) Committed(context.Context)                    {}
 
 func (w writes) Run(any, *Version) (Result, error) {
 	if w.text == "" && w.err == nil {
@@ -185,4 +185,5 @@ type creates []Companion
 func (creates) Valid(*Version) bool            { return true }
 func (creates) Stands(*Version) bool           { return true }
 func (c creates) Create() ([]Companion, error) { return c, nil }
+func (creates) Checks() ([]Companion, bool)    { return nil, false }
 func (creates) Later() (Later, error)          { return nil, nil }

@@ -16,7 +16,7 @@ func (e *Engine) newMember(ctx context.Context, op committer) *member {
 func (e *Engine) free(w *member) {
 	w.answer.Store(pending)
 	w.op, w.ctx, w.err, w.report, w.next, w.prev = nil, nil, nil, false, nil, nil
-	w.alone, w.grouped = false, false
+	w.alone, w.unasked, w.grouped = false, false, false
 	e.members.Put(w)
 }
 

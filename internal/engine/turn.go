@@ -85,11 +85,14 @@ func (m *machine) finish(w *member, how outcome, next *Version, late bool) effec
 		m.working = next
 		m.batch.push(w)
 	case same, refused:
-		if m.working == m.committed {
-			e.own = done
-		} else {
+		switch {
+		case m.working != m.committed:
 			// The run has seen a version that may still be rolled back.
 			m.batch.push(w)
+		case w.unasked:
+			e.own = unproven
+		default:
+			e.own = done
 		}
 	case aborted:
 		e.own = again

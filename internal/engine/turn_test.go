@@ -171,6 +171,7 @@ func (s *simulation) arrive() {
 		t.how = changed // a deletion is a change that closes the batch; the list of runs goes on
 	}
 	w := &member{alone: s.rng.IntN(5) == 0}
+	w.unasked = !w.alone && s.rng.IntN(2) == 0
 	v := d.enter(w)
 	s.log("enter %d alone %v: %d", t.id, w.alone, v)
 	switch v {
@@ -241,7 +242,14 @@ func (s *simulation) end() {
 	late := s.rng.IntN(8) == 0
 	s.log("finish %d how %d late %v", t.id, t.how, late)
 	eff := s.d.finish(w, t.how, next, late)
-	if eff.own != queued || t.how == aborted {
+	switch {
+	case eff.own == done && w.unasked:
+		s.fail("N1", "run %d is answered from memory, and nobody has asked the store", t.id)
+	case eff.own == unproven && slices.Equal(s.content, t.saw):
+		s.tell(w, done)
+	case eff.own == unproven:
+		s.tell(w, again)
+	case eff.own != queued || t.how == aborted:
 		s.tell(w, eff.own)
 	}
 	s.carry(eff)

@@ -10,8 +10,10 @@ import (
 // An Op is one change, as package stay describes it. Resolve and Run are called
 // again when the change has to start again.
 type Op interface {
-	// Resolve names the instance.
-	Resolve(ctx context.Context) (Ref, error)
+	// Resolve names the instance. With ask, it brings memory up to date with a
+	// store that has several owners; without, it may leave that to the commit:
+	// see Ref.Unasked.
+	Resolve(ctx context.Context, ask bool) (Ref, error)
 	// Run changes v, its own copy of the value of from, and returns v or a
 	// value that replaces it.
 	Run(v any, from *Version) (Result, error)
@@ -54,7 +56,8 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 	if err := ctx.Err(); err != nil {
 		return nil, false, fail(Busy, "the caller's context is done", err)
 	}
-	ref, err := op.Resolve(ctx)
+	ref, err := op.Resolve(ctx, r.asks)
+	r.asks = true // if memory was wrong
 	if err != nil {
 		return nil, false, err
 	}
@@ -75,7 +78,12 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 			}
 			continue
 		}
+		from := in.m.working // what the run begins with: the turn is taken
+		w.unasked = ref.Unasked
 		if v, told = e.run(in, &ref, w, op); told != queued {
+			if told == unproven {
+				return e.prove(ctx, op, in, from, &ref, w, v)
+			}
 			break
 		}
 		if told, err = hear(ctx, w); err != nil {
@@ -83,6 +91,9 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 		}
 		if told == queued { // others were first
 			w.answer.Store(pending)
+			// The answer has the state as it is now, but says nothing about what the
+			// Guard stands for.
+			ref.Unasked = ref.Guard != nil
 			if err = e.overdue(ctx, r); err != nil {
 				e.quit(in, w)
 				return nil, false, err
@@ -108,6 +119,24 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 		return nil, false, err
 	}
 	return nil, true, nil
+}
+
+// prove ends a run that has changed nothing and was not preceded by a question
+// to the store: its result stands if the store has the state that it saw.
+func (e *Engine) prove(ctx context.Context, op Op, in *Instance, from *Version, ref *Ref, w *member, v any) (any, bool, error) {
+	err := w.err
+	e.free(w)
+	now, askErr := op.Resolve(ctx, true)
+	switch {
+	case askErr != nil:
+		return nil, false, askErr
+	case now.Kind != ref.Kind || now.Key != ref.Key || e.Peek(ref.Kind, ref.Key) != from:
+		return nil, true, nil
+	case err != nil:
+		return nil, false, err
+	}
+	op.Committed(ctx)
+	return v, false, nil
 }
 
 // await waits for the turn. After an error the member is no longer in use.
@@ -163,10 +192,21 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verd
 		returned = true
 		return nil, again
 	}
+	checks := in.checks
+	if ref.Unasked && ref.Guard != nil {
+		list, ok := ref.Guard.Checks()
+		if checks, ok = joinChecks(checks, list, ok); !ok {
+			returned = true
+			return nil, again
+		}
+	}
 	var encoded []byte
 	v, how, next, encoded, w.err = e.apply(in, op)
 	if how == changed {
 		in.guard, in.expires, in.encoded = ref.Guard, ref.Expires, encoded
+	}
+	if how == changed || how == deleted || how != aborted && in.m.working != in.m.committed { // it joins the batch
+		in.checks = checks
 	}
 	returned = true
 	return v, queued

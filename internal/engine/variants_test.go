@@ -14,6 +14,7 @@ var variants = map[string]func(*machine) decider{
 	"let those who wait run before the batch":    func(m *machine) decider { return lateOvertaken{m} },
 	"take an unknown outcome for a rejection":    func(m *machine) decider { return unknownIsNo{m} },
 	"take an unknown outcome for success":        func(m *machine) decider { return unknownIsYes{m} },
+	"answer a no-op from memory":                 func(m *machine) decider { return trustingNoop{m} },
 	"answer a no-op from an uncommitted state":   func(m *machine) decider { return eagerNoop{m} },
 	"keep what a panicking run did":              func(m *machine) decider { return keepPanic{m} },
 	"give the turn to two":                       func(m *machine) decider { return twoTurns{m} },
@@ -129,6 +130,16 @@ func (b eagerNoop) finish(w *member, how outcome, v *Version, late bool) effects
 	if (how == same || how == refused) && e.own == queued {
 		e.own = done
 		b.batch.remove(w)
+	}
+	return e
+}
+
+type trustingNoop struct{ *machine }
+
+func (b trustingNoop) finish(w *member, how outcome, v *Version, late bool) effects {
+	e := b.machine.finish(w, how, v, late)
+	if e.own == unproven {
+		e.own = done
 	}
 	return e
 }

@@ -247,6 +247,30 @@ var mutants = []mutant{
 		"max(e.roundTrip(), time.Millisecond)", "time.Minute", bySimulation,
 	},
 	{
+		"a change does not check the session that it was made for", "N1", "state_resolve.go",
+		"list := []engine.Companion{{Kind: r.ss.kind, Key: r.session, Base: r.latest}}", "var list []engine.Companion", by("nodes"),
+	},
+	{
+		"a change does not check that its user has not revoked the session", "N1", "state_resolve.go",
+		"return append(list, engine.Companion{Kind: r.ss.users, Key: user, Base: r.user}), true", "return list, true", by("nodes"),
+	},
+	{
+		"what changes nothing is answered from memory", "N1", "internal/engine/turn.go",
+		"e.own = unproven", "e.own = done", bySimulation,
+	},
+	{
+		"what changed nothing stands although the store has moved on", "N1", "internal/engine/update.go",
+		"e.Peek(ref.Kind, ref.Key) != from", "from == nil", by("nodes"),
+	},
+	{
+		"a session that is to slide is taken from memory", "S5", "session_cookie.go",
+		"!v.carried && (due || late)", "false && (due || late)", by("nodes"),
+	},
+	{
+		"a session that was not asked about counts as used", "S5", "session_cookie.go",
+		"return v.seen(ver), true", "v.carried = true\n\treturn v.seen(ver), true", by("nodes"),
+	},
+	{
 		"an ended cookie is refused until the clock has caught up", "S5", "session_visit.go",
 		"now.Sub(since).Abs() < grace", "now.Sub(since) < grace",
 		[]string{"./tests/faults"},
