@@ -75,6 +75,7 @@ func TestInBrowser(t *testing.T) {
 	}
 	ann.say("At four.")
 	ben.WantText("#unread", "2 unread")
+	phone.WantText("#unread", "2 unread")
 	phone.Click("#read")
 	for _, p := range []person{phone, ben} {
 		p.WantText(".unread[hidden] #unread", "")
