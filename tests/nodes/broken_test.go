@@ -38,7 +38,7 @@ func TestSoakBrokenVariantsAreCaught(t *testing.T) {
 		}
 		t.Run(v.name, func(t *testing.T) {
 			seed := testseed.New(t)
-			const tries = 4
+			const tries = 6
 			for try := range tries {
 				bad := v.problems(t, seed+uint64(try))
 				if len(bad) > 0 {
