@@ -1,7 +1,7 @@
 # The commands of the project. Each works from a fresh clone with Go installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint api proofs routers wrappers fuzz mutate soak bench bench-compare bench-record
+.PHONY: help demo chat test lint api proofs routers wrappers fuzz mutate soak outages bench bench-compare bench-record
 
 # How long each fuzz target and each benchmark runs.
 FUZZTIME ?= 5m
@@ -17,10 +17,14 @@ help: ## Show this list.
 demo: ## Run the counter on http://127.0.0.1:3000.
 	go run ./examples/counter
 
+chat: ## Run the chat there, on two nodes behind nginx (CHAT_STORE names a database).
+	@.ci/require nginx $(if $(CHAT_STORE),,postgres)
+	@examples/chat/two-nodes.sh
+
 # STAY_TEST_REQUIRE makes a missing browser, tool or server a failure: nothing is
 # skipped silently.
 test: ## Vet and test every module with the race detector.
-	@.ci/require cc chromium postgres pgbouncer strace
+	@.ci/require cc chromium nginx postgres pgbouncer strace
 	go vet work
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 10m work
 
@@ -46,8 +50,12 @@ mutate: ## Break lines on purpose and see that tests notice (20 to 40 minutes).
 	go run ./tests/mutate
 
 soak: ## Run the long tests (TestSoak...), without the race detector.
-	@.ci/require strace
+	@.ci/require postgres strace
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
+
+outages: ## Measure for how long writes fail when a node or PostgreSQL fails.
+	@.ci/require postgres
+	STAY_OUTAGES=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 30m -run '^TestOutages$$' ./tests/nodes
 
 bench: ## Run the Go benchmarks (BENCH selects), compare with others, draw docs/speed.svg.
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work

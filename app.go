@@ -47,7 +47,7 @@ func New(s store.Store, opts *Options) *App {
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,
 		MaxInstances: o.MaxInstances, MaxBytes: o.MaxBytes, MaxGuests: o.MaxGuests, GuestIdle: o.IdleTimeout,
-		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout,
+		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout, Absent: keyspace.Check,
 		Report: app.reportFault, Observer: app.observer.engine(),
 	})
 	app.catalog = app.catalogOf(s)
@@ -119,7 +119,8 @@ func newKeys(a *App) *signing.Keys {
 // is ErrUnavailable, with the cause, when a store fails or has not answered
 // when ctx ends or Options.MaxWait is over, and when a store does not take
 // changes that Debounce has acknowledged. One state that cannot be stored,
-// while others can, does not make Check fail. It is ErrClosed once App.Close
+// while others can, does not make Check fail. When the App knows that a store
+// answers nobody, Check does not wait for it. It is ErrClosed once App.Close
 // has begun. Check writes nothing, so otherwise it does not show whether the
 // store takes writes.
 //
@@ -213,11 +214,7 @@ func (c *checking) wait(ctx context.Context) error {
 func (a *App) checkStore(ctx context.Context, b *engine.Backend) error {
 	ctx, cancel := context.WithTimeout(ctx, a.opts.MaxWait)
 	defer cancel()
-	recs, err := b.Store().Load(ctx, []store.Read{{Key: keyspace.Check}})
-	if err == nil && len(recs) != 1 {
-		err = sweep.ErrSilent
-	}
-	return err
+	return b.Check(ctx)
 }
 
 // Sessions yields the sessions in which the user is logged in, as they are

@@ -54,7 +54,9 @@ type Options struct {
 	MaxWaiters int
 	// MaxWait bounds how long a change waits for earlier changes, how long it
 	// waits to be stored when the store is slow, and how long it is repeated after
-	// conflicts if the caller's context has no deadline; default 10 s.
+	// conflicts if the caller's context has no deadline; default 10 s. When a store
+	// has answered nobody for that long, whoever needs it is told at once that it
+	// is not available, until it answers again. The App asks it about once a second.
 	MaxWait time.Duration
 	// CommitTimeout bounds each call that stores something, and how long the App
 	// asks again for an unknown outcome before the change is ErrUnknown; default

@@ -33,7 +33,11 @@ func (r *request) attempt(now time.Time) time.Duration {
 // with an unknown outcome.
 func (r *request) untouched(res store.Result) bool {
 	b := r.backend
-	if res.Outcome != store.Rejected || r.sent > 1 || !unavailable(res.Err) || b.ctx.Err() != nil || time.Since(r.queued) >= b.commitTimeout {
+	if res.Outcome != store.Rejected || r.sent > 1 || !unavailable(res.Err) || b.ctx.Err() != nil {
+		return false
+	}
+	if time.Since(r.queued) >= b.commitTimeout {
+		b.silent(r.answers, res.Err)
 		return false
 	}
 	r.sent--
@@ -43,23 +47,32 @@ func (r *request) untouched(res store.Result) bool {
 // load asks for records, again and again until MaxWait is over if the store
 // does not answer.
 func (b *Backend) load(reads []store.Read) ([]store.Record, error) {
-	end := time.Now().Add(b.maxWait)
+	ctx := b.queries.context()
+	end, answers := time.Now().Add(b.maxWait), b.pulse.answers.Load()
 	for d := firstAttempt; ; d *= 2 {
+		if err := b.pulse.gone(); err != nil {
+			return nil, err
+		}
 		left := time.Until(end)
 		last := d >= left || b.features.Immediate
 		if last {
 			d = left
 		}
-		recs, over, err := b.loadWithin(d, reads)
-		if err == nil || !over || last || !unavailable(err) {
+		recs, over, err := b.loadWithin(ctx, d, reads)
+		b.pulse.heard(err)
+		switch {
+		case err == nil || !over || !unavailable(err):
 			return recs, err
+		case last:
+			b.silent(answers, err)
+			return nil, err
 		}
 	}
 }
 
 // loadWithin makes one call of Store.Load. over means that its time was over.
-func (b *Backend) loadWithin(d time.Duration, reads []store.Read) (recs []store.Record, over bool, err error) {
-	ctx, cancel := context.WithTimeout(b.ctx, d)
+func (b *Backend) loadWithin(ctx context.Context, d time.Duration, reads []store.Read) (recs []store.Record, over bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	recs, err = b.checked.Load(ctx, reads)
 	return recs, ctx.Err() != nil && b.ctx.Err() == nil, err

@@ -24,7 +24,9 @@ type Backend struct {
 	maxWait       time.Duration
 	commitTimeout time.Duration
 	stuck         *atomic.Int64 // see works
+	absent        string        // the key of a record that does not exist
 
+	pulse   pulse
 	queries queries
 
 	mu       sync.Mutex
@@ -91,6 +93,11 @@ func (b *Backend) send(o outgoing) {
 	if b.stopped {
 		b.mu.Unlock()
 		refuse(o)
+		return
+	}
+	if err := b.pulse.gone(); err != nil && r.sent == 0 {
+		b.mu.Unlock()
+		o.conclude(rejected, storeError(phaseSave, err))
 		return
 	}
 	b.queue = append(b.queue, o)

@@ -157,6 +157,9 @@ func (b *Backend) commit(some []outgoing) {
 	for i, o := range some {
 		r := o.head()
 		attempt = max(attempt, r.attempt(began))
+		if r.tries == 0 {
+			r.answers = b.pulse.answers.Load()
+		}
 		r.tries++
 		r.sent++
 		groups[i], bytes = r.all(), bytes+r.bytes
@@ -171,6 +174,9 @@ func (b *Backend) commit(some []outgoing) {
 	close(ended)
 	b.took.Store(int64(time.Since(began)))
 	b.arrived(some)
+	if slices.ContainsFunc(res, answer) {
+		b.pulse.answered()
+	}
 	for i, o := range some {
 		if ctx.Err() != nil && o.head().untouched(res[i]) {
 			b.send(o)
@@ -178,6 +184,11 @@ func (b *Backend) commit(some []outgoing) {
 		}
 		o.settle(res[i])
 	}
+}
+
+// answer reports whether a result shows that the store works.
+func answer(res store.Result) bool {
+	return res.Outcome == store.Applied || res.Outcome == store.Conflict || res.Outcome == store.Rejected && !unavailable(res.Err)
 }
 
 // long is after how long a call of Store.Commit takes long.

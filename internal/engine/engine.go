@@ -24,6 +24,9 @@ type Config struct {
 	MaxWaiters    int
 	MaxWait       time.Duration
 	CommitTimeout time.Duration
+	// Absent is the key of a record that never exists, which is read to learn
+	// whether a store answers.
+	Absent string
 	// Report receives every failed load and save. It is called without locks.
 	Report func(k *Kind, key, phase string, err error)
 	// Observer, if set, receives the engine's events.
@@ -116,8 +119,9 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	b := &Backend{
 		checked: checked{s}, features: s.Features(),
 		ctx: e.ctx, start: e.Go, maxWait: e.cfg.MaxWait, commitTimeout: e.cfg.CommitTimeout,
-		stuck: &e.stuck, signal: make(chan struct{}, 1),
+		stuck: &e.stuck, absent: e.cfg.Absent, signal: make(chan struct{}, 1),
 	}
+	b.queries.begin(e.ctx)
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}

@@ -35,6 +35,7 @@ type request struct {
 	doubted time.Time // when its outcome was first unknown
 	tries   int       // how often it was sent
 	sent    int       // how often it was sent and may have been applied
+	answers uint64    // of the store, when it was first sent or first in doubt
 	bytes   int
 	writes  [1]store.Group
 	one     [1]store.Write // most often the group's array
@@ -78,7 +79,7 @@ func refuse(o outgoing) {
 func sendAgain(o outgoing, cause error) {
 	r := o.head()
 	if r.doubted.IsZero() {
-		r.doubted = time.Now()
+		r.doubted, r.answers = time.Now(), r.backend.pulse.answers.Load()
 	}
 	if time.Since(r.doubted) < r.backend.commitTimeout {
 		wait := time.Millisecond << min(r.sent, 8)
@@ -94,6 +95,8 @@ func sendAgain(o outgoing, cause error) {
 		}) {
 			return
 		}
+	} else {
+		r.backend.silent(r.answers, cause)
 	}
 	o.conclude(lost, errNoAnswer(cause))
 }

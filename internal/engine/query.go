@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"context"
 	"runtime"
 	"sync"
 
@@ -35,10 +36,16 @@ type queries struct {
 	waiting []*query
 	calls   int  // under way, or about to be sent
 	open    bool // one of them is about to be sent, and takes along who waits
+
+	engine, ctx context.Context // ctx is that of calls
+	cancel      context.CancelFunc
 }
 
 // readAll returns records with one call, which may also be for others.
 func (b *Backend) readAll(reads []store.Read) ([]store.Record, error) {
+	if err := b.pulse.gone(); err != nil {
+		return nil, storeError(phaseLoad, err)
+	}
 	q := &query{reads: reads, err: errEnded}
 	if b.features.Immediate {
 		q.recs, q.err = b.load(reads)
@@ -120,6 +127,32 @@ func (qs *queries) next() {
 	qs.open = true
 	qs.waiting[0].lead <- true
 	qs.waiting = qs.waiting[1:]
+}
+
+// stop ends all queries because of an outage: those that wait get its error, and
+// calls under way are given up.
+func (qs *queries) stop(err error) {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	for _, q := range qs.waiting {
+		q.err = err
+		q.lead <- false
+	}
+	qs.waiting = nil
+	qs.cancel()
+	qs.begin(qs.engine)
+}
+
+// begin makes the context of calls, which ends with an outage.
+func (qs *queries) begin(engine context.Context) {
+	qs.engine = engine
+	qs.ctx, qs.cancel = context.WithCancel(engine)
+}
+
+func (qs *queries) context() context.Context {
+	qs.mu.Lock()
+	defer qs.mu.Unlock()
+	return qs.ctx
 }
 
 // answer asks the store for what all of them read. If the cause of an error can

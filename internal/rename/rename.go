@@ -58,6 +58,13 @@ type Store struct {
 // New returns a Store over s.
 func New(s Lister) *Store { return &Store{Lister: s} }
 
+// Features are the store's, but for Watch, which would announce former names.
+func (s *Store) Features() store.Features {
+	f := s.Lister.Features()
+	f.Watch = false
+	return f
+}
+
 // A table is never changed.
 type table struct {
 	now    map[string]*Prefixes // by present prefix

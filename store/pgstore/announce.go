@@ -12,7 +12,7 @@ import (
 )
 
 const (
-	// freshness is how long it counts whether somebody watches.
+	// freshness is how long it counts that nobody watches.
 	freshness = 250 * time.Millisecond
 
 	// idleAnnouncer is how long the announcer keeps a connection that it does not
@@ -40,12 +40,13 @@ SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted AND 
 // would wait for each other. It does nothing while nobody watches, which commits
 // find out.
 type announcer struct {
-	channel string
-	backlog *backlog
-	started sync.Once
-	ended   chan struct{} // closed when the goroutine has ended; nil without one
-	closing context.Context
-	close   context.CancelFunc // ends the goroutine
+	channel   string
+	freshness time.Duration
+	backlog   *backlog
+	started   sync.Once
+	ended     chan struct{} // closed when the goroutine has ended; nil without one
+	closing   context.Context
+	close     context.CancelFunc // ends the goroutine
 
 	mu      sync.Mutex
 	asked   time.Time // when a commit was last sent to find out
@@ -54,7 +55,7 @@ type announcer struct {
 }
 
 func newAnnouncer() *announcer {
-	a := &announcer{backlog: newBacklog()}
+	a := &announcer{backlog: newBacklog(), freshness: freshness}
 	a.closing, a.close = context.WithCancel(context.Background())
 	return a
 }
@@ -80,7 +81,7 @@ func (a *announcer) ask(b *pgx.Batch) {
 	now := time.Now()
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if now.Sub(a.asked) < freshness/2 {
+	if now.Sub(a.asked) < a.freshness/2 {
 		return
 	}
 	a.asked = now
@@ -97,11 +98,12 @@ func (a *announcer) ask(b *pgx.Batch) {
 	})
 }
 
-// wanted reports whether somebody watches or may have begun to.
+// wanted reports whether somebody watches or may have begun to: whoever begins
+// waits for freshness before it relies on announcements.
 func (a *announcer) wanted() bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.watched || time.Since(a.known) > freshness
+	return a.watched || time.Since(a.known) > a.freshness
 }
 
 // announce notes what a call of Commit has changed, or may have.

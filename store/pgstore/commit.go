@@ -102,6 +102,7 @@ func (s *Store) commit(ctx context.Context, groups []store.Group, places []int, 
 	}
 	others = append(others, c.replace(ctx, plain)...)
 	c.apply(ctx, others)
+	s.doubts.answered(groups, places, results)
 }
 
 // A call is one attempt of Commit.

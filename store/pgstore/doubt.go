@@ -1,6 +1,8 @@
 package pgstore
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -9,17 +11,16 @@ import (
 
 // doubts are the groups whose outcome is unknown. The server may still begin
 // them until their time is over, so a later group that writes one of their keys
-// waits until then (C6).
+// waits until then (C6), unless its answer settles the doubt.
 type doubts struct {
 	mu    sync.Mutex
-	byKey map[string]doubt
+	byKey map[string][]*doubt
 }
 
+// A doubt is one group, or several with the same conditions.
 type doubt struct {
 	until time.Time
-	// base is what the group in doubt replaces under this key; 0 if it is a
-	// creation, or if there are several groups.
-	base store.Revision
+	bases map[string]store.Revision // what the group replaces or checks
 }
 
 // add notes that a group may begin until then.
@@ -27,29 +28,46 @@ func (d *doubts) add(g store.Group, until time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now := time.Now()
-	for key, known := range d.byKey {
+	for _, known := range d.all() {
 		if !known.until.After(now) {
-			delete(d.byKey, key)
+			d.drop(known)
 		}
 	}
 	if !until.After(now) {
 		return
 	}
-	if d.byKey == nil {
-		d.byKey = map[string]doubt{}
-	}
+	bases := make(map[string]store.Revision, len(g))
 	for i := range g {
-		w := &g[i]
-		next := doubt{until: until, base: w.Base}
-		if known, ok := d.byKey[w.Key]; ok {
-			if known.until.After(until) {
-				next.until = known.until
+		bases[g[i].Key] = g[i].Base
+	}
+	for _, known := range d.byKey[g[0].Key] {
+		if maps.Equal(known.bases, bases) {
+			if known.until.Before(until) {
+				known.until = until
 			}
-			if known.base != w.Base {
-				next.base = 0
-			}
+			return
 		}
-		d.byKey[w.Key] = next
+	}
+	if d.byKey == nil {
+		d.byKey = map[string][]*doubt{}
+	}
+	next := &doubt{until: until, bases: bases}
+	for key := range bases {
+		d.byKey[key] = append(d.byKey[key], next)
+	}
+}
+
+// all returns every doubt, those of several keys several times.
+func (d *doubts) all() []*doubt {
+	return slices.Concat(slices.Collect(maps.Values(d.byKey))...)
+}
+
+func (d *doubts) drop(over *doubt) {
+	for key := range over.bases {
+		d.byKey[key] = slices.DeleteFunc(d.byKey[key], func(known *doubt) bool { return known == over })
+		if len(d.byKey[key]) == 0 {
+			delete(d.byKey, key)
+		}
 	}
 }
 
@@ -62,19 +80,49 @@ func (d *doubts) until(groups []store.Group, places []int) (until time.Time) {
 	}
 	for _, i := range places {
 		for j := range groups[i] {
-			known, ok := d.byKey[groups[i][j].Key]
-			if ok && known.until.After(until) && !settles(groups[i], known) {
-				until = known.until
+			for _, known := range d.byKey[groups[i][j].Key] {
+				if known.until.After(until) && !known.settledBy(groups[i]) {
+					until = known.until
+				}
 			}
 		}
 	}
 	return until
 }
 
-// settles reports whether the answer to a group of one write says that the group
-// in doubt has been applied or never will be: whether the write is applied or its
-// condition fails, the record no longer has the revision that both name, and
-// never will have it again. So a change that is sent again does not wait.
-func settles(g store.Group, d doubt) bool {
-	return len(g) == 1 && g[0].Op != store.Check && g[0].Base != 0 && g[0].Base == d.base
+// answered notes that the server has said whether these groups are applied.
+func (d *doubts) answered(groups []store.Group, places []int, results []store.Result) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.byKey) == 0 {
+		return
+	}
+	for _, i := range places {
+		if results[i].Outcome != store.Applied && results[i].Outcome != store.Conflict {
+			continue
+		}
+		for _, known := range slices.Clone(d.byKey[groups[i][0].Key]) {
+			if known.settledBy(groups[i]) {
+				d.drop(known)
+			}
+		}
+	}
+}
+
+// settledBy reports whether the answer to a group says that the one in doubt has
+// been applied or never will be. Each condition of the group is one of those in
+// doubt, and names a revision. So whether the group is applied or one of its
+// conditions fails, a record no longer has a revision that both name, and never
+// will have it again. That is true of every group that is sent again and creates
+// nothing.
+func (d *doubt) settledBy(g store.Group) bool {
+	changes := false
+	for i := range g {
+		base, ok := d.bases[g[i].Key]
+		if !ok || base == 0 || base != g[i].Base {
+			return false
+		}
+		changes = changes || g[i].Op != store.Check
+	}
+	return changes
 }

@@ -3,6 +3,7 @@ package pgstore_test
 import (
 	"context"
 	"errors"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -118,6 +119,34 @@ func TestRestoredDump(t *testing.T) {
 	third := open(t, url)
 	if next := put(t, third, "key", again, "next"); next > again+100 {
 		t.Errorf("revision %d after %d: the sequence was raised once more", next, again)
+	}
+}
+
+// TestChangesByHand proves that the statement in docs/deployment.md changes a
+// record so that stores notice.
+//
+// Proves C3.
+func TestChangesByHand(t *testing.T) {
+	text, err := os.ReadFile("../../docs/deployment.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, statement, _ := strings.Cut(string(text), "```sql\nUPDATE")
+	statement, _, _ = strings.Cut(statement, "```")
+	s := theServer(t)
+	schema := s.schema(t)
+	st := open(t, s.url("search_path", schema))
+	rev := put(t, st, "global/counter/", 0, "x")
+	s.exec(t, "SET search_path = "+schema+"; UPDATE"+statement)
+	got := load(t, st, "global/counter/")
+	if got.Revision <= rev || string(got.Value) != `{"n":1}` {
+		t.Fatalf("%+v, want a revision above %d", got, rev)
+	}
+	if r := one(st, store.Write{Key: "global/counter/", Base: rev}); r.Outcome != store.Conflict {
+		t.Errorf("%v: %v", r.Outcome, r.Err)
+	}
+	if next := put(t, st, "global/counter/", got.Revision, "y"); next <= got.Revision {
+		t.Errorf("revision %d after %d", next, got.Revision)
 	}
 }
 

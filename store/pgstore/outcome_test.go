@@ -308,22 +308,37 @@ func TestGroupsInDoubtHoldUpOthers(t *testing.T) {
 	}
 }
 
-// TestReplacementsInDoubtAreSentAgainAtOnce proves that a lost connection does not
-// hold up the change that was on its way: if it arrives twice, its revision fits
-// once.
+// TestChangesInDoubtAreSentAgainAtOnce proves that a lost connection does not hold
+// up the change that was on its way, with what it checks, nor the changes after
+// it: if it arrives twice, its revisions fit once.
 //
 // Proves C6.
-func TestReplacementsInDoubtAreSentAgainAtOnce(t *testing.T) {
+func TestChangesInDoubtAreSentAgainAtOnce(t *testing.T) {
 	s := theServer(t)
-	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Minute))
-	warmUp(t, st)
-	write := store.Write{Key: "key", Base: put(t, st, "key", 0, "first"), Value: []byte("second")}
-	w.deafen()
-	began := time.Now()
-	if r := one(st, write); r.Outcome != store.Unknown {
-		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
-	}
-	if r := one(st, write); r.Outcome != store.Conflict || time.Since(began) > 30*time.Second {
-		t.Errorf("%v after %v: %v, want a conflict with itself at once", r.Outcome, time.Since(began), r.Err)
+	for name, checks := range map[string]bool{"replacement": false, "with a check": true} {
+		t.Run(name, func(t *testing.T) {
+			w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Minute))
+			warmUp(t, st)
+			g := store.Group{{Key: "key", Base: put(t, st, "key", 0, "first"), Value: []byte("second")}}
+			if checks {
+				g = append(g, store.Write{Op: store.Check, Key: "checked", Base: put(t, st, "checked", 0, "x")})
+			}
+			w.deafen()
+			began := time.Now()
+			if r := one(st, g...); r.Outcome != store.Unknown {
+				t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
+			}
+			r := one(st, g...)
+			if r.Outcome != store.Conflict {
+				t.Fatalf("%v: %v, want a conflict with itself", r.Outcome, r.Err)
+			}
+			g[0].Base = r.Current[0].Revision
+			if r := one(st, g...); r.Outcome != store.Applied {
+				t.Errorf("the next change: %v: %v", r.Outcome, r.Err)
+			}
+			if took := time.Since(began); took > 30*time.Second {
+				t.Errorf("it took %v", took)
+			}
+		})
 	}
 }

@@ -3,7 +3,8 @@
 //
 //	store, err := pgstore.Open(ctx, "postgres://app:secret@db.example.com/app?sslmode=verify-full")
 //
-// [New] uses a pool of connections that the program has already.
+// [New] uses a pool of connections that the program has already. Either may lead to
+// a proxy that lends a connection to each transaction, such as PgBouncer.
 //
 // Set sslmode=verify-full if others can reach the network in between: pgx's default
 // accepts any server, and goes on without TLS if that has none.
@@ -30,6 +31,12 @@
 // synchronous_standby_names: after a failover to a standby without it, the last
 // writes may be missing.
 //
+// A group that waits for a standby which does not answer is [store.Unknown] after
+// an attempt, and also if the wait is cancelled on the server, although the server
+// then says that it has committed. Until it is sent again and answered, others may
+// read what the standby lacks. On a pool given to [New], a wait that somebody
+// cancels on the server cannot be told from success.
+//
 // # Revisions
 //
 // A revision is the timeline of the server in the high bits, and a sequence below.
@@ -47,7 +54,8 @@
 //   - A group with more than about 5,000 new records is rejected by a server with
 //     its default max_locks_per_transaction.
 //   - Reads go to the primary. Connections to a standby are refused.
-//   - Open asks for settings that PgBouncer does not know: connect to the server.
+//   - Behind a proxy the clocks of a primary and of the standby that takes over
+//     must agree to within a second, as the server of a connection may change.
 package pgstore
 
 import (
@@ -121,6 +129,9 @@ func Attempt(d time.Duration) Option {
 // such as sslmode, search_path, pool_max_conns and several hosts, of which the
 // primary is chosen. Errors do not contain the password.
 //
+// If the url leads to a proxy that lends connections, Open notices: it makes its
+// settings, and those of the url, for each transaction, and prepares no statements.
+//
 // It fails with [store.ErrUnavailable] if the server cannot be reached, and with
 // a plain error if the url cannot be parsed or the tables were written by a newer
 // version of this package.
@@ -134,8 +145,11 @@ func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 
 // New opens the store in the database of a pool that the program uses for other
 // things too. It leaves the settings of the connections as they are: what a
-// commit needs is set for its transaction. Close does not close the pool. The
-// errors are those of [Open].
+// commit needs is set for its transaction. Close does not close the pool. A pool
+// that leads to a proxy must prepare no statements (default_query_exec_mode=exec),
+// unless the proxy can. Announcements for [Store.Watch] go through one more
+// connection, which is made as the pool's are but for AfterConnect. The errors are
+// those of [Open].
 func New(ctx context.Context, pool *pgxpool.Pool, options ...Option) (*Store, error) {
 	s, err := newStore(options)
 	if err != nil {

@@ -107,12 +107,13 @@ func TestChangesAreAnnouncedByName(t *testing.T) {
 }
 
 // TestNobodyWatches proves that a store whose changes nobody wants to know opens no
-// connection for announcements, and that it is told when somebody does.
+// connection for announcements.
 func TestNobodyWatches(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
 	name := "quiet_" + schema
-	writer := open(t, s.url("search_path", schema, "application_name", name, "pool_max_conns", "1"), pgstore.Attempt(30*time.Second))
+	url := s.url("search_path", schema, "application_name", name, "pool_max_conns", "1")
+	writer := open(t, url, pgstore.Attempt(30*time.Second), pgstore.Freshness(time.Hour))
 	var rev store.Revision
 	for range 20 {
 		rev = put(t, writer, "key", rev, "x")
@@ -120,9 +121,33 @@ func TestNobodyWatches(t *testing.T) {
 	if n := query[int](t, s, "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1", name); n != 1 {
 		t.Errorf("%d connections, want that of the pool", n)
 	}
+}
+
+// TestCommitsUnderWayAreAnnounced proves that a change is announced whose commit
+// was sent before anybody watched.
+func TestCommitsUnderWayAreAnnounced(t *testing.T) {
+	s := theServer(t)
+	schema := s.schema(t)
+	writer := open(t, s.url("search_path", schema, "application_name", schema), pgstore.Attempt(time.Minute))
+	rev := put(t, writer, "key", 0, "x")
+	tx, err := s.connect(t).Begin(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := tx.Exec(within(t), "SELECT 1 FROM "+schema+".stay_records FOR UPDATE"); err != nil {
+		t.Fatal(err)
+	}
+	result := begin(writer, store.Write{Key: "key", Base: rev})
+	s.until(t, "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = '"+schema+"' AND wait_event_type = 'Lock')")
 	w := watch(t, open(t, s.url("search_path", schema)))
-	rev = put(t, writer, "key", rev, "y")
-	w.want(t, "key", rev, 1)
+	if err := tx.Rollback(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	r := <-result
+	if r.Outcome != store.Applied {
+		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	}
+	w.want(t, "key", r.Revisions[0], 1)
 }
 
 // TestWatchConnectsAgain proves that after its connection has ended or stands

@@ -21,6 +21,9 @@ type weather struct {
 	// endless: for some writes nobody ever learns what became of them.
 	endless bool
 	jumps   bool // the clock is set back and forth
+	// outages: the store answers nobody for longer than anybody waits. Then it
+	// takes a moment until somebody notices that it is back.
+	outages bool
 	// begin adds the rules of one storm; nil if the store is not in trouble.
 	// What it returns lets go of what waits.
 	begin func(s *storm) (end func())
@@ -135,6 +138,40 @@ func hang(s *storm) func() {
 	return nil
 }
 
+// silence has the store answer nobody, again and again, for longer than anybody
+// waits.
+func silence(s *storm) func() {
+	var mu sync.Mutex
+	silent := true
+	for op, f := range map[storefault.Op]storefault.Fault{storefault.Load: storefault.Hang(), storefault.Commit: storefault.HangAfter()} {
+		s.add(op, f, func(storefault.Call) bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return silent
+		})
+	}
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			t := time.NewTimer(9 * time.Second)
+			select {
+			case <-t.C:
+				mu.Lock()
+				silent = !silent
+				mu.Unlock()
+			case <-stop:
+				t.Stop()
+				return
+			}
+		}
+	}()
+	return func() {
+		close(stop)
+		<-stopped
+	}
+}
+
 // late holds writes back that their callers have given up already, and lets
 // them go one by one.
 func late(s *storm) func() {
@@ -184,6 +221,7 @@ var weathers = []weather{
 	{name: "never answers for some keys", may: lost, endless: true, begin: neverAnswer},
 	{name: "loses requests", may: lost, begin: loseRequests},
 	{name: "hangs", may: lost, hangs: true, endless: true, begin: hang},
+	{name: "answers nobody for a while", may: lost, hangs: true, endless: true, outages: true, begin: silence},
 	{name: "writes arrive late", may: lost, begin: late},
 	{name: "reads come back damaged", may: append([]stay.Code{stay.ErrCorrupt}, fails...), begin: corrupt},
 	{name: "everything at once", may: append([]stay.Code{stay.ErrCorrupt}, lost...), hangs: true, endless: true, begin: everything},

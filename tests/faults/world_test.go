@@ -119,6 +119,15 @@ func (w *world) close() {
 	w.nodes = nil
 }
 
+// ready waits until every node knows that its store answers.
+func (w *world) ready() {
+	for _, n := range w.nodes {
+		for n.app.Check(context.Background()) != nil {
+			<-time.After(10 * time.Millisecond)
+		}
+	}
+}
+
 // limit is how long a request may take: it can wait for the signing keys, the
 // session's, the user's and its own record to be loaded, for its turn, for the
 // commit that is under way, and for its own to be sent until CommitTimeout is
@@ -129,7 +138,7 @@ func (w *world) limit() time.Duration { return 5*w.opts.MaxWait + 3*w.opts.Commi
 // are loaded again and again.
 func options() stay.Options {
 	return stay.Options{
-		MaxInstances: 24, MaxNewSessions: 1_000_000, MaxWait: 2 * time.Second, CommitTimeout: time.Second,
+		MaxInstances: 24, MaxNewSessions: 1_000_000, MaxWait: 5 * time.Second, CommitTimeout: 4 * time.Second,
 		Logger:  slog.New(slog.DiscardHandler),
 		OnError: func(*stay.Call, *stay.Error) {},
 	}

@@ -39,7 +39,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	flags := flag.NewFlagSet("mutate", flag.ContinueOnError)
 	only := flags.String("only", "", "run the mutants whose name matches this `pattern`")
 	write := flags.Bool("write", false, "write the table of results to docs/faults.md")
-	timeout := flags.Duration("timeout", 3*time.Minute, "how long the tests of one package may take")
+	timeout := flags.Duration("timeout", 10*time.Minute, "how long the tests of one package may take")
 	if err := flags.Parse(args); err != nil {
 		return err
 	}

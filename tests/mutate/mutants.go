@@ -19,6 +19,7 @@ var (
 	byWeb        = []string{"./web"}
 	byMemory     = []string{"./store/memstore"}
 	bySQLite     = []string{"./store/sqlitestore"}
+	byPostgres   = []string{"./store/pgstore"}
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
@@ -345,5 +346,53 @@ var mutants = []mutant{
 	{
 		"commits are not synced to the disk", "C5", "store/sqlitestore/conn.go",
 		`pragma("synchronous", "FULL")`, `pragma("synchronous", "OFF")`, bySQLite,
+	},
+	{
+		"a revision does not say which timeline it is of", "C3", "store/pgstore/write.go",
+		"::bigint << 40)", "::bigint * 0)", byPostgres,
+	},
+	{
+		"a group in PostgreSQL may begin at any time", "C6", "store/pgstore/write.go",
+		"clock_timestamp() < $9::timestamptz", "$9::timestamptz IS NOT NULL", byPostgres,
+	},
+	{
+		"a replacement in PostgreSQL may begin at any time", "C6", "store/pgstore/write.go",
+		"clock_timestamp() < $7::timestamptz", "$7::timestamptz IS NOT NULL", byPostgres,
+	},
+	{
+		"an error that ends the connection counts as a rollback", "C6", "store/pgstore/errors.go",
+		`pg.SeverityUnlocalized == "ERROR"`, `pg.SeverityUnlocalized != ""`, byPostgres,
+	},
+	{
+		"creations of one record do not wait for each other", "C2", "store/pgstore/commit.go",
+		"if len(locks) > 0", "if false", byPostgres,
+	},
+	{
+		"revisions of a restored dump go on where the dump ended", "C3", "store/pgstore/schema.go",
+		"1099511627776 + greatest", "0 + greatest", byPostgres,
+	},
+	{
+		"a commit that its standby does not have is acknowledged", "C5", "store/pgstore/errors.go",
+		`n.Routine == "SyncRepWaitForLSN"`, `n.Routine == ""`, byPostgres,
+	},
+	{
+		"a proxy is taken for the server", "C2", "store/pgstore/settings.go",
+		"pid != c.PgConn().PID()", "false", byPostgres,
+	},
+	{
+		"rows are locked in any order behind a proxy", "C2", "store/pgstore/conn.go",
+		"newLocals(others, planning, transactionSettings)", "newLocals(others, transactionSettings)", byPostgres,
+	},
+	{
+		"a standby answers reads behind a proxy", "C1", "store/pgstore/read.go",
+		"if standby", "if false", byPostgres,
+	},
+	{
+		"nobody is told that announcements were lost", "C5", "store/pgstore/watch.go",
+		"inbox.add(nil, true)", "inbox.add(nil, false)", byPostgres,
+	},
+	{
+		"a watch that has just begun misses the first changes", "C5", "store/pgstore/announce.go",
+		"return a.watched || time.Since(a.known) > a.freshness", "return a.watched", byPostgres,
 	},
 }

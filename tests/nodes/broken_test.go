@@ -19,16 +19,19 @@ type variant struct {
 
 var variants = []variant{
 	{name: "reads come from a follower", args: []string{"-broken", "stale"}, quick: true},
-	{name: "unknown is taken for rejected", args: []string{"-broken", "rejected"}, quick: true,
-		faults: []string{"answers to a node are lost"}},
-	{name: "a write does not ask what it replaces", args: []string{"-broken", "blind"}, quick: true},
+	{
+		name: "unknown is taken for rejected", args: []string{"-broken", "rejected"}, quick: true,
+		faults: []string{"answers to a node are lost"},
+	},
+	{name: "a creation arrives after the deletion", args: []string{"-broken", "late"}, quick: true},
+	{name: "a write does not ask what it replaces", args: []string{"-broken", "blind"}},
 	{name: "revisions come again", server: "ALTER SEQUENCE stay_rev MAXVALUE 50 CYCLE", quick: true},
 	{name: "an answer does not wait for the commit", args: []string{"-early"}},
 	{name: "groups without their checks", args: []string{"-broken", "unchecked"}},
 }
 
 // The tests of nodes notice programs and servers that break a promise.
-func TestBrokenVariantsAreCaught(t *testing.T) {
+func TestSoakBrokenVariantsAreCaught(t *testing.T) {
 	for _, v := range variants {
 		if !v.quick && !soak() {
 			continue
@@ -59,7 +62,7 @@ func (v variant) problems(t *testing.T, seed uint64) []string {
 	}
 	r := newRun(c, newHistory(t.Name(), seed))
 	var needed []fault
-	for _, f := range faults {
+	for _, f := range networkFaults {
 		for _, name := range v.faults {
 			if f.name == name {
 				needed = append(needed, f)

@@ -14,7 +14,7 @@ func (h *history) problems() []string {
 	c := &checker{h: h, ops: map[string]*op{}, registers: map[string]*register{}, problems: slices.Clone(h.Wrong)}
 	for _, o := range h.Ops {
 		c.ops[o.ID] = o
-		if o.Register != "nobody" {
+		if o.Register != "nobody" && o.Register != brief {
 			c.register(o.Register).ops = append(c.register(o.Register).ops, o)
 		}
 	}
@@ -25,6 +25,7 @@ func (h *history) problems() []string {
 		c.checkOrder(r)
 		c.checkLinear(r)
 	}
+	c.checkBrief()
 	c.checkEnds()
 	c.checkRevocations()
 	return c.problems

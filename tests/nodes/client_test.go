@@ -65,6 +65,7 @@ func (c *client) next(k kind, register string) *op {
 // A reply is what became of a request.
 type reply struct {
 	outcome   outcome
+	status    int
 	code      stay.Code // of an error
 	text      string
 	answer    nodesite.Answer
@@ -116,6 +117,7 @@ func (r *run) send(q *reply, method, path, cookie string, form url.Values) (outc
 		return unknown, err.Error()
 	}
 	defer res.Body.Close()
+	q.status = res.StatusCode
 	for _, c := range res.Cookies() {
 		if c.Name == "stay" {
 			q.cookie = c
@@ -138,6 +140,10 @@ func (r *run) send(q *reply, method, path, cookie string, form url.Values) (outc
 		return unknown, string(body)
 	}
 	q.code = stay.Code(refusal.Code)
+	again := res.Header.Get("Retry-After") != ""
+	if unsure := q.code == stay.ErrUnknown; res.StatusCode == http.StatusServiceUnavailable && again == unsure {
+		r.wrong("%s answers %s, and whether to try again: %t", path, q.code, again)
+	}
 	switch q.code {
 	case stay.ErrUnknown:
 		return unknown, refusal.Text

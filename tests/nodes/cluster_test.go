@@ -110,8 +110,19 @@ func (c *cluster) addStandby() {
 	check(c.t, first.Until(ctx, "EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')"))
 }
 
-// start starts the node's process and waits until it listens.
+// start starts the node's process and waits until it listens. A process that does
+// not reach the server ends, and is started again.
 func (n *node) start() {
+	n.c.t.Helper()
+	for late := time.Now().Add(patience); !n.listens(); {
+		if time.Now().After(late) {
+			n.c.t.Fatalf("the node does not start: %s", n.log)
+		}
+	}
+}
+
+// listens starts a process and reports whether it has come to listen.
+func (n *node) listens() bool {
 	n.c.t.Helper()
 	program, err := build()
 	check(n.c.t, err)
@@ -134,10 +145,13 @@ func (n *node) start() {
 	select {
 	case address := <-out.line:
 		n.address.Store(&address)
+		return true
 	case <-n.p.Done():
-		n.c.t.Fatalf("the node has ended: %s", n.log)
+		_ = n.stdin.Close()
+		return false
 	case <-time.After(patience):
-		n.c.t.Fatalf("the node did not say where it listens: %s", n.log)
+		n.kill()
+		return false
 	}
 }
 

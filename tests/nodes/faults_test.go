@@ -15,9 +15,8 @@ type fault struct {
 	do   func(r *run, n *node, random *rand.Rand)
 }
 
-// faults are those that need no standby. Each is done to one node, or to the
-// server.
-var faults = []fault{
+// machineFaults are those of nodes and of the server.
+var machineFaults = []fault{
 	{"a node is killed", func(_ *run, n *node, random *rand.Rand) {
 		n.kill()
 		pause(between(random, 0, 300))
@@ -33,6 +32,25 @@ var faults = []fault{
 		pause(between(random, 200, 1200))
 		r.c.servers[0].Resume()
 	}},
+	{"the server is restarted", func(r *run, _ *node, _ *rand.Rand) {
+		r.c.servers[0].Stop()
+		check(r.c.t, r.c.servers[0].Start())
+	}},
+	{"the server crashes", func(r *run, _ *node, random *rand.Rand) {
+		r.c.servers[0].Kill()
+		pause(between(random, 0, 300))
+		check(r.c.t, r.c.servers[0].Start())
+	}},
+	{"the nodes are replaced one by one", func(r *run, _ *node, _ *rand.Rand) {
+		for _, n := range r.c.nodes {
+			n.replace()
+		}
+	}},
+}
+
+// networkFaults are those between nodes, the server and visitors. They come while
+// machines fail, too.
+var networkFaults = []fault{
 	{"what a node sends is held up", hold(faultnet.ToServer)},
 	{"what a node gets is held up", hold(faultnet.ToClient)},
 	{"a node is cut off", hold(faultnet.ToServer | faultnet.ToClient)},
@@ -60,20 +78,6 @@ var faults = []fault{
 		r.impatient.Store(true)
 		pause(between(random, 200, 600))
 		r.impatient.Store(false)
-	}},
-	{"the server is restarted", func(r *run, _ *node, _ *rand.Rand) {
-		r.c.servers[0].Stop()
-		check(r.c.t, r.c.servers[0].Start())
-	}},
-	{"the server crashes", func(r *run, _ *node, random *rand.Rand) {
-		r.c.servers[0].Kill()
-		pause(between(random, 0, 300))
-		check(r.c.t, r.c.servers[0].Start())
-	}},
-	{"the nodes are replaced one by one", func(r *run, _ *node, _ *rand.Rand) {
-		for _, n := range r.c.nodes {
-			n.replace()
-		}
 	}},
 }
 

@@ -15,10 +15,11 @@ import (
 type kind string
 
 const (
-	add   kind = "add"   // one change more
-	read  kind = "read"  // shows the register
-	reset kind = "reset" // the count begins again
-	merge kind = "merge" // what a guest has counted comes along
+	add    kind = "add"    // one change more
+	read   kind = "read"   // shows the register
+	reset  kind = "reset"  // the count begins again
+	remove kind = "remove" // the register begins anew
+	merge  kind = "merge"  // what a guest has counted comes along
 )
 
 // An outcome is what the caller of an operation knows about it.

@@ -93,7 +93,7 @@ func (p *person) step() {
 		p.change(add, p.ownRegister(), "/own", nil)
 		return
 	}
-	switch n := p.random.IntN(112); {
+	switch n := p.random.IntN(124); {
 	case n < 16:
 		p.change(add, p.ownRegister(), "/own", nil)
 	case n < 24:
@@ -126,8 +126,14 @@ func (p *person) step() {
 		p.revoke()
 	case n < 104:
 		p.revokeOthers()
-	default:
+	case n < 112:
 		p.haunt()
+	case n < 118:
+		p.change(add, brief, "/brief", nil)
+	case n < 122:
+		p.change(read, brief, "/brief", nil)
+	default:
+		p.change(remove, brief, "/brief", nil)
 	}
 }
 
@@ -170,7 +176,7 @@ func (p *person) operate(o *op, path string, form url.Values) reply {
 	}
 	life := p.life
 	q := p.send(method, path, form)
-	if q.outcome == ok && o.Register != "all" && p.session != "" && q.answer.Session != p.session && !p.there() {
+	if q.outcome == ok && !everybodys(o.Register) && p.session != "" && q.answer.Session != p.session && !p.there() {
 		// What it shows may still be what the session saw before its end.
 		if q.answer.Seq == 0 || q.answer.Session != "" {
 			q.outcome, q.text = failed, "the session had ended"
@@ -188,6 +194,9 @@ func (p *person) operate(o *op, path string, form url.Values) reply {
 	}
 	return q
 }
+
+// everybodys reports whether a register has nothing to do with sessions.
+func everybodys(register string) bool { return register == "all" || register == brief }
 
 // there reports whether the session is still there, after an answer that did not
 // have its ID. Such an answer may also mean that the store could not be asked.

@@ -20,14 +20,19 @@ import (
 //
 // Proves A5, B11, C1, C2, C6, E1, E5, K2, K3, K4, S4, S5, S7, N1.
 func TestSoakNodes(t *testing.T) {
-	length := 10 * time.Second
+	length := 8 * time.Second
 	if soak() {
 		length = 10 * time.Minute
 	}
 	h := newHistory(t.Name(), testseed.New(t))
 	c := newCluster(t, brisk)
 	r := newRun(c, h)
-	r.use(func(random *rand.Rand) { r.suffer(faults, random, length) })
+	r.use(func(random *rand.Rand) {
+		var network sync.WaitGroup
+		network.Go(func() { r.suffer(networkFaults, rand.New(rand.NewPCG(h.Seed, 1<<32)), length) })
+		r.suffer(machineFaults, random, length)
+		network.Wait()
+	})
 	r.judge()
 }
 
@@ -66,6 +71,7 @@ func (r *run) use(happen func(random *rand.Rand)) {
 		watcher.step()
 	}
 	watcher.lookAt("all", "/all")
+	watcher.lookAt(brief, "/brief")
 	for _, user := range users {
 		watcher.lookAt("user/"+user, "/at/user/"+user)
 	}

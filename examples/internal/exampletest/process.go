@@ -22,6 +22,8 @@ type Process struct {
 	URL string
 	// Program is the program's file, DB its database.
 	Program, DB string
+	// Args are the program's flags besides -addr; by default -db DB.
+	Args []string
 
 	t      *testing.T
 	cmd    *exec.Cmd
@@ -35,6 +37,7 @@ func Build(t *testing.T, name string) *Process {
 	t.Helper()
 	dir := t.TempDir()
 	p := &Process{t: t, Program: filepath.Join(dir, name), DB: filepath.Join(dir, name+".db")}
+	p.Args = []string{"-db", p.DB}
 	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.Program, ".").CombinedOutput(); err != nil {
 		t.Fatalf("go build: %v\n%s", err, out)
 	}
@@ -55,7 +58,7 @@ func (p *Process) Start() {
 		addr = strings.TrimPrefix(p.URL, "http://")
 	}
 	p.stderr = &bytes.Buffer{}
-	p.cmd = exec.Command(p.Program, "-addr", addr, "-db", p.DB)
+	p.cmd = exec.Command(p.Program, append([]string{"-addr", addr}, p.Args...)...)
 	p.cmd.Stderr = p.stderr
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {

@@ -38,18 +38,25 @@ const (
 // SIGTERM tells the program to end. A second signal ends it at once. Errors are
 // written to stderr and end the program with exit code 1.
 func Main(program string, opts *stay.Options, newHandler func(*stay.App) http.Handler) {
+	Run(program, func(ctx context.Context) error {
+		return run(ctx, program, os.Args[1:], os.Stdout, opts, newHandler)
+	})
+}
+
+// Run is the part of Main for programs with flags of their own: it runs program
+// with a context that an interrupt or SIGTERM ends.
+func Run(name string, program func(ctx context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
 
-	if err := run(ctx, program, os.Args[1:], os.Stdout, opts, newHandler); err != nil {
-		fmt.Fprintf(os.Stderr, "%s: %v\n", program, err)
+	if err := program(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 		os.Exit(1)
 	}
 }
 
-// run serves until ctx ends, then shuts down cleanly. The address it listens
-// on is the first line written to stdout.
-func run(ctx context.Context, program string, args []string, stdout io.Writer, opts *stay.Options, newHandler func(*stay.App) http.Handler) (err error) {
+// run opens the database and serves the handler on it.
+func run(ctx context.Context, program string, args []string, stdout io.Writer, opts *stay.Options, newHandler func(*stay.App) http.Handler) error {
 	flags := flag.NewFlagSet(program, flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
 	db := flags.String("db", program+".db", "SQLite `file`, created if it does not exist")
@@ -63,6 +70,12 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 		return fmt.Errorf("open the database: %w", err)
 	}
 	app := stay.New(store, opts)
+	return Serve(ctx, *addr, stdout, app, newHandler(app))
+}
+
+// Serve serves until ctx ends, then shuts down cleanly and closes the App. The
+// address it listens on is the first line written to stdout.
+func Serve(ctx context.Context, addr string, stdout io.Writer, app *stay.App, handler http.Handler) (err error) {
 	defer func() {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 		defer cancel()
@@ -71,12 +84,12 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 		}
 	}()
 
-	listener, err := net.Listen("tcp", *addr)
+	listener, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
 	server := &http.Server{
-		Handler:           newHandler(app),
+		Handler:           handler,
 		ReadHeaderTimeout: readHeaderTimeout,
 		ReadTimeout:       readTimeout,
 		WriteTimeout:      writeTimeout,

@@ -22,6 +22,7 @@ var breakages = map[string]func(listing) store.Store{
 	"rejected":  func(s listing) store.Store { return rejected{s} },
 	"unchecked": func(s listing) store.Store { return unchecked{s} },
 	"blind":     func(s listing) store.Store { return blind{s} },
+	"late":      func(s listing) store.Store { return &late{listing: s, held: map[string]store.Group{}} },
 }
 
 // broken returns the store as the breakage of this name leaves it.
@@ -167,4 +168,52 @@ func (s blind) Commit(ctx context.Context, groups []store.Group) []store.Result 
 		}
 	}
 	return results
+}
+
+// late loses the first sending of a creation on the way, and delivers it when the
+// record has been deleted.
+type late struct {
+	listing
+	mu   sync.Mutex
+	held map[string]store.Group
+}
+
+// Commit implements store.Store.
+func (s *late) Commit(ctx context.Context, groups []store.Group) []store.Result {
+	results := make([]store.Result, len(groups))
+	for i, g := range groups {
+		if s.hold(g) {
+			results[i].Err = store.ErrUnavailable
+			continue
+		}
+		results[i] = s.Store.Commit(ctx, []store.Group{g})[0]
+		if results[i].Outcome == store.Applied && g[0].Op == store.Delete {
+			s.deliver(ctx, g[0].Key)
+		}
+	}
+	return results
+}
+
+// hold reports whether it keeps the group.
+func (s *late) hold(g store.Group) bool {
+	if len(g) > 1 || g[0].Op != store.Put || g[0].Base != 0 {
+		return false
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, again := s.held[g[0].Key]; again {
+		return false
+	}
+	s.held[g[0].Key] = append(store.Group(nil), g...)
+	return true
+}
+
+func (s *late) deliver(ctx context.Context, key string) {
+	s.mu.Lock()
+	g, ok := s.held[key]
+	delete(s.held, key)
+	s.mu.Unlock()
+	if ok {
+		s.Store.Commit(ctx, []store.Group{g})
+	}
 }

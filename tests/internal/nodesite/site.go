@@ -44,6 +44,7 @@ type site struct {
 	app       *stay.App
 	own, user *stay.State[Register]
 	all       *stay.State[Register]
+	brief     *stay.State[Register] // of everybody, and often deleted
 	keyed     *stay.State[Keyed]
 }
 
@@ -55,6 +56,7 @@ func New(s store.Store, o Options) (*stay.App, http.Handler) {
 	})}
 	x.own = stay.Register(x.app, stay.Module[Register]{Name: "own", Persist: stay.PerSession})
 	x.all = stay.Register(x.app, stay.Module[Register]{Name: "all", Persist: stay.Global})
+	x.brief = stay.Register(x.app, stay.Module[Register]{Name: "brief", Persist: stay.Global})
 	x.user = stay.Register(x.app, stay.Module[Register]{
 		Name: "user", Persist: stay.PerUser,
 		Adopt: func(stored, guest *Register) error { stored.merge(guest); return nil },
@@ -68,13 +70,16 @@ func New(s store.Store, o Options) (*stay.App, http.Handler) {
 
 func (x *site) handler() http.Handler {
 	mux := http.NewServeMux()
-	for name, state := range map[string]*stay.State[Register]{"own": x.own, "user": x.user, "all": x.all} {
+	for name, state := range map[string]*stay.State[Register]{"own": x.own, "user": x.user, "all": x.all, "brief": x.brief} {
 		handle(mux, "GET /"+name, func(ctx context.Context, _ *http.Request) (*Register, error) { return state.Get(ctx) })
 		handle(mux, "POST /"+name+"/add", func(ctx context.Context, r *http.Request) (*Register, error) {
 			return x.add(ctx, state, r.FormValue("op"))
 		})
 		handle(mux, "POST /"+name+"/reset", func(ctx context.Context, _ *http.Request) (*Register, error) { return state.Reset(ctx) })
 	}
+	handle(mux, "POST /brief/remove", func(ctx context.Context, _ *http.Request) (*Register, error) {
+		return &Register{}, x.brief.Delete(ctx)
+	})
 	handle(mux, "GET /keyed", func(ctx context.Context, _ *http.Request) (*Keyed, error) { return x.keyed.Get(ctx) })
 	handle(mux, "POST /keyed/add", func(ctx context.Context, r *http.Request) (*Keyed, error) {
 		return x.keyed.Update(ctx, func(s *Keyed) error { s.add(r.FormValue("op")); return nil })

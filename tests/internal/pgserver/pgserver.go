@@ -36,6 +36,7 @@ type Server struct {
 	settings []string
 	p        *process.Process
 	out      *output
+	alarm    *exec.Cmd // wakes a server that is paused
 }
 
 // New makes a server in an empty folder and starts it, with settings such as
@@ -163,11 +164,19 @@ func (s *Server) Kill() {
 	}
 }
 
-// Pause stops all of the server's processes where they are, until Resume.
+// Pause stops all of the server's processes where they are, until Resume, or for
+// a minute if the test ends before that.
 func (s *Server) Pause() {
 	s.p.Signal(syscall.SIGSTOP) // it starts no others from now on
+	wake := fmt.Sprintf("sleep 60; kill -CONT %d", s.p.Pid())
 	for _, pid := range s.children() {
 		_ = syscall.Kill(pid, syscall.SIGSTOP)
+		wake += fmt.Sprintf(" %d", pid)
+	}
+	s.alarm = exec.Command("sh", "-c", wake)
+	s.alarm.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it outlives the test
+	if err := s.alarm.Start(); err != nil {
+		s.alarm = nil
 	}
 }
 
@@ -177,6 +186,11 @@ func (s *Server) Resume() {
 		_ = syscall.Kill(pid, syscall.SIGCONT)
 	}
 	s.p.Signal(syscall.SIGCONT)
+	if s.alarm != nil {
+		_ = syscall.Kill(-s.alarm.Process.Pid, syscall.SIGKILL)
+		_ = s.alarm.Wait()
+		s.alarm = nil
+	}
 }
 
 // children are the processes that serve connections, and the server's helpers.
@@ -216,6 +230,16 @@ func (s *Server) Exec(ctx context.Context, statement string) error {
 	}
 	_, err = c.Exec(ctx, statement)
 	return errors.Join(err, c.Close(ctx))
+}
+
+// Ask reads one text as the superuser.
+func (s *Server) Ask(ctx context.Context, query string) (text string, err error) {
+	c, err := s.connect(ctx)
+	if err != nil {
+		return "", err
+	}
+	err = c.QueryRow(ctx, query).Scan(&text)
+	return text, errors.Join(err, c.Close(ctx))
 }
 
 // Until asks the server again and again, as the superuser, until a condition

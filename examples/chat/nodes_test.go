@@ -1,0 +1,202 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stay-go/stay/tests/browsertest"
+)
+
+// nodes are what two-nodes.sh has started.
+type nodes struct {
+	t       *testing.T
+	address string
+	input   io.Writer
+	lines   chan string
+	log     *strings.Builder
+}
+
+// startNodes runs the script. It skips the test if nginx or PostgreSQL is
+// missing, or fails it if they must not be.
+func startNodes(t *testing.T) *nodes {
+	t.Helper()
+	for program, pattern := range map[string]string{"nginx": "/usr/sbin/nginx", "initdb": "/usr/lib/postgresql/*/bin/initdb"} {
+		found, _ := filepath.Glob(pattern)
+		if _, err := exec.LookPath(program); err == nil || len(found) > 0 {
+			continue
+		}
+		missing := "no " + program + " found: install Debian's packages nginx-light and postgresql"
+		if os.Getenv("STAY_TEST_REQUIRE") != "" {
+			t.Fatal(missing)
+		}
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %s\n", t.Name(), missing)
+		t.Skip(missing)
+	}
+	port := freePorts(t, 4)
+	cmd := exec.Command("./two-nodes.sh")
+	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port))
+	n := &nodes{t: t, address: fmt.Sprintf("http://127.0.0.1:%d", port), lines: make(chan string, 100), log: &strings.Builder{}}
+	cmd.Stderr = n.log
+	input, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.input = input
+	output, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(n.lines)
+		for lines := bufio.NewScanner(output); lines.Scan(); {
+			n.lines <- lines.Text()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = input.Close() // the script ends everything
+		for range n.lines {
+		}
+		if err := cmd.Wait(); err != nil {
+			t.Errorf("the script: %v\n%s", err, n.log)
+		}
+	})
+	n.wantLine("listening on " + n.address)
+	return n
+}
+
+// freePorts returns the first of so many ports that nobody listens on.
+func freePorts(t *testing.T, n int) int {
+	t.Helper()
+search:
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer first.Close() //nolint:gocritic // until the search ends
+		port := first.Addr().(*net.TCPAddr).Port
+		for i := 1; i < n; i++ {
+			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
+			if err != nil {
+				continue search
+			}
+			_ = l.Close()
+		}
+		return port
+	}
+	t.Fatal("no free ports")
+	return 0
+}
+
+func (n *nodes) wantLine(begin string) {
+	n.t.Helper()
+	for line := range n.lines {
+		if strings.HasPrefix(line, begin) {
+			return
+		}
+	}
+	n.t.Fatalf("the script ended before it said %q:\n%s", begin, n.log)
+}
+
+// tell gives the script a command and waits for its answer.
+func (n *nodes) tell(command, answer string) {
+	n.t.Helper()
+	if _, err := io.WriteString(n.input, command+"\n"); err != nil {
+		n.t.Fatal(err)
+	}
+	n.wantLine(answer)
+}
+
+// Two nodes on one PostgreSQL database serve one room, behind a proxy that sends
+// every request to another one. While one of them is killed and started again,
+// no message is lost and none comes twice, and everybody's unread messages are
+// right.
+//
+// Proves A5, B11, N1.
+func TestInBrowserTwoNodes(t *testing.T) {
+	n := startNodes(t)
+	browser := browsertest.Start(t)
+	ann, ben := come(t, browser, n.address, "ann"), come(t, browser, n.address, "ben")
+	said, nothing := 0, func() {}
+	// exchange has each of them say something and checks what both see. Something
+	// else may happen while the first message is on its way.
+	exchange := func(meanwhile func()) {
+		t.Helper()
+		for _, p := range []person{ann, ben} {
+			said++
+			p.insist(fmt.Sprint("message ", said), meanwhile)
+			meanwhile = nothing
+		}
+		for _, p := range []person{ann, ben} {
+			p.wantLatest(fmt.Sprint("message ", said))
+			p.WantValue("the messages", `[...document.querySelectorAll("#messages .text")].map(m => m.textContent.replace("message ", "")).reverse().join()`, numbers(said))
+			p.WantText("#unread", fmt.Sprint(said/2, " unread"))
+		}
+	}
+	// Both nodes answer, whoever asks.
+	for range 3 {
+		exchange(nothing)
+	}
+	served := map[string]bool{}
+	for range 20 {
+		ann.Reload()
+		served[ann.Text("#node")] = true
+	}
+	if len(served) != 2 {
+		t.Errorf("the pages come from %v, want both nodes", served)
+	}
+
+	for _, node := range []string{"1", "2"} {
+		exchange(func() { n.tell("kill "+node, "node "+node+" was killed") })
+		for range 3 {
+			exchange(nothing)
+		}
+		ben.Reload() // the session is good on the node that is left
+		ben.WantText("#user", "ben")
+		exchange(func() { n.tell("start "+node, "node "+node+" runs") })
+		for range 3 {
+			exchange(nothing)
+		}
+	}
+	ben.Click("#read")
+	ben.WantText(".unread[hidden] #unread", "")
+	ann.WantText("#unread", fmt.Sprint(said/2, " unread"))
+	ben.Reload()
+	ben.WantText(".unread[hidden] #unread", "")
+}
+
+// insist says something, and sends it again as long as the page says that it may
+// not have arrived. Something happens after it was sent for the first time.
+func (p person) insist(text string, meanwhile func()) {
+	p.Type("#text", text)
+	for range 10 {
+		p.Click("#send")
+		meanwhile()
+		meanwhile = func() {}
+		p.WantValue("an answer", `String("failed" in document.body.dataset || document.querySelector("#text").value == "")`, "true")
+		if p.Eval(`String("failed" in document.body.dataset)`) == "false" {
+			break
+		}
+		p.Eval(`delete document.body.dataset.failed, ""`)
+	}
+	p.wantCount(text, 1)
+}
+
+// numbers are those from 1 to n.
+func numbers(n int) string {
+	all := make([]string, n)
+	for i := range all {
+		all[i] = fmt.Sprint(i + 1)
+	}
+	return strings.Join(all, ",")
+}
