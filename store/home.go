@@ -22,12 +22,13 @@ import "strings"
 //	all others                         the key itself
 //
 // A session is named without a dot and a module without a slash; users and keys
-// are any bytes. Most of what a session does is a group at one home: each change
-// of a state, a reset, a renewal, the expiry and the end; without a user also
+// are any bytes. Most of what a session does is a group at one home: a change of
+// a state, a reset, a renewal, the expiry and the end; without a user also
 // the creation of a state. Groups over several homes have one session at most,
 // with users and computed keys: a login, a logout, a change of the key, and the
 // creation of a state by a session that has a user, which is created only if
-// the user has not revoked the session.
+// the user has not revoked the session. On a store with other owners, also each
+// change of a user's or a key's state checks the session and its user.
 //
 // Home depends on the key alone, and keys keep their homes in later versions.
 func Home(key string) string {

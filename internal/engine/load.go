@@ -270,8 +270,12 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 }
 
 // Recall returns the committed version of a state that is stored and in memory,
-// whatever the store has by now. Otherwise it returns nil.
+// whatever the store has by now. Otherwise it returns nil, also while nobody
+// knows whether the store answers: a read that fails leaves no doubt.
 func (e *Engine) Recall(ref *Ref) *Version {
+	if b := ref.Kind.Backend; b == nil || b.pulse.probed.Load() {
+		return nil
+	}
 	in := e.find(ref, false)
 	if in == nil {
 		return nil

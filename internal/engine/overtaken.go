@@ -41,7 +41,7 @@ func (b *batch) movesOn(res store.Result) bool {
 // state.
 func (b *batch) moveOn(rec *store.Record) {
 	var v *Version
-	var err error = errEnded
+	err := errEnded
 	defer func() {
 		if err != nil || v.Revision == 0 { // the next load tells why
 			b.conclude(conflicted, nil)
