@@ -12,6 +12,7 @@
 //	stay/modules                   the modules of the programs on the store
 //	stay/claim/<key>               a claim on what has expired
 //	stay/expired/<number>/<key>    an expired record that was set aside
+//	stay/sweep                     says that a node removes what has expired
 //	stay/check                     never stored: what a readiness check reads
 //
 // A session is named by its ID, and a guest by [GuestID]. Names of modules have
@@ -43,6 +44,7 @@ const (
 	Users       = system + "user/"
 	SigningKeys = system + "keys"
 	Modules     = system + "modules"
+	Sweep       = system + "sweep"
 	Check       = system + "check"
 )
 

@@ -92,6 +92,7 @@ func New(c Config) *Sweeper {
 type pass struct {
 	*Sweeper
 	owner   Owner
+	hint    hint
 	stuck   map[string]bool // keys of expired records that stay for now
 	left    int             // how many of them are left to other programs
 	removed bool            // something was, since the last look
@@ -107,6 +108,7 @@ func (w *Sweeper) Sweep(ctx context.Context, owner Owner) error {
 	for more := w.Store.Features().Expire; more; {
 		more = s.look(ctx)
 	}
+	s.end(ctx)
 	if s.failed > 1 {
 		return fmt.Errorf("%d failures, the first: %w", s.failed, s.err)
 	}
@@ -142,6 +144,15 @@ func (s *pass) look(ctx context.Context) (more bool) {
 	if err != nil {
 		s.fail(err)
 		return false
+	}
+	if len(recs) > 0 && !s.Store.Features().SoleOwner && now.Add(hintTime/2).After(s.hint.expires) {
+		first := s.hint.rev == 0
+		if !s.begin(ctx, now) {
+			return false
+		}
+		if first {
+			return true // what is due now: another node may just have removed this
+		}
 	}
 	more = len(recs) >= limit
 	fresh := recs[:0:0]

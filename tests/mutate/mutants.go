@@ -113,6 +113,46 @@ var mutants = []mutant{
 		"\treturn lost\n", "\treturn conflicted\n", by("nodes"),
 	},
 	{
+		"a call that hangs holds up all other writes", "E8", "internal/engine/committer.go",
+		"more := b.standIns < maxCommits-1", "more := false", by("nodes"),
+	},
+	{
+		"any number of calls is made while the store hangs", "E6", "internal/engine/committer.go",
+		"more := b.standIns < maxCommits-1", "more := true", by("nodes"),
+	},
+	{
+		"two calls under way write the same key", "E5", "internal/engine/committer.go",
+		"range b.under {", "range b.under[:0] {", by("nodes"),
+	},
+	{
+		"a call that hangs is waited for until all patience is over", "E8", "internal/engine/attempt.go",
+		"firstAttempt = 2 * time.Second", "firstAttempt = time.Hour", by("nodes"),
+	},
+	{
+		"a slow store is taken for a broken one", "E8", "internal/engine/attempt.go",
+		"firstAttempt << min(r.tries, 8)", "firstAttempt", by("nodes"),
+	},
+	{
+		"a write that the store had no time for fails", "E8", "internal/engine/attempt.go",
+		"if res.Outcome != store.Rejected ||", "if true ||", by("nodes"),
+	},
+	{
+		"everybody waits for a store that is gone", "E6", "internal/engine/outage.go",
+		"b.features.Immediate || b.pulse.probed.Swap(true)", "true", by("nodes"),
+	},
+	{
+		"an outage never ends", "E8", "internal/engine/outage.go",
+		"o != nil && p.outage.CompareAndSwap(o, nil)", "o != nil && false", by("nodes"),
+	},
+	{
+		"one write without an answer is an outage", "E8", "internal/engine/outage.go",
+		"b.askWithin(ctx, firstAttempt)\n\tif b.pulse", "b.askWithin(ctx, firstAttempt)\n\tif false && b.pulse", by("nodes"),
+	},
+	{
+		"a write in doubt is given up in an outage", "E5", "internal/engine/backend.go",
+		"err != nil && r.sent == 0", "err != nil", by("nodes"),
+	},
+	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
 		"v.birth = by.newBirth()", "v.birth = 1", by("keys"),
 	},
@@ -199,6 +239,14 @@ var mutants = []mutant{
 		"return engine.Loaded{}, t.corrupt(key, err)\n\t\t}\n\t\tif", "l.Value, err = t.schema.Initial(), nil\n\t\t}\n\t\tif", byRoot,
 	},
 	{
+		"all nodes sweep at once", "A15", "internal/sweep/sweep.go",
+		"if len(recs) > 0 && !s.Store", "if len(recs) < 0 && !s.Store", by("nodes"),
+	},
+	{
+		"a node that died keeps the others from sweeping", "A15", "internal/sweep/hint.go",
+		"|| !res.Current[0].Expired(now)", "|| true", by("nodes"),
+	},
+	{
 		"a sweep does not look again once it has claimed", "A15", "internal/sweep/due.go",
 		"case rec.Revision == d.expired[i].Revision:", "case true:", by("expiry"),
 	},
@@ -209,6 +257,20 @@ var mutants = []mutant{
 	{
 		"a read takes over a load that began before it", "N1", "internal/engine/prefetch.go",
 		"joined[b] = append(joined[b], read{in: in, ref: i})", "_ = joined[b]", by("nodes"),
+	},
+	{
+		"a read takes the answer of a call that was sent before it", "N1", "internal/engine/query.go",
+		"b.answer(all)\n}",
+		"b.answer(all)\n\tfor _, late := range b.queries.gather(q)[1:] {\n\t\tif len(late.reads) == 1 && late.reads[0] == q.reads[0] {\n\t\t\tlate.recs, late.err = q.recs, q.err\n\t\t} else {\n\t\t\tb.answer([]*query{late})\n\t\t}\n\t\tall = append(all, late)\n\t}\n}",
+		bySimulation,
+	},
+	{
+		"a record that two callers read with different revisions is left out", "N1", "internal/engine/query.go",
+		"case reads[i].Have != r.Have:", "case false:", bySimulation,
+	},
+	{
+		"a record that cannot be read fails those who read others", "E8", "internal/engine/query.go",
+		"len(all) > 1 && !unavailable(err)", "false", bySimulation,
 	},
 	{
 		"a deletion that is read counts as older than all else", "N1", "internal/engine/prefetch.go",
