@@ -166,15 +166,16 @@ func (c *call) replace(ctx context.Context, places []int) (rest []int) {
 			parts = append(parts, part{i, &g[j], &revs[j]})
 		}
 	}
-	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(a.write.Key, b.write.Key) })
+	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(b.write.Key, a.write.Key) })
 	var w writes
 	for _, p := range parts {
 		w.add(p.group, p.write)
 	}
+	first := lockFrom(c.groups, places)
 	err := c.store.transact(ctx, c.until, func(b *pgx.Batch, deadline time.Time) {
 		query, args := replace, []any{w.keys, w.bases, w.expires, w.versions, w.metas, w.values, deadline}
 		if len(parts) > len(places) {
-			query, args = replaceChecked, append(args, w.groups, w.ops)
+			query, args = replaceChecked, append(args, w.groups, w.ops, first)
 		}
 		for _, p := range parts {
 			*p.rev = 0

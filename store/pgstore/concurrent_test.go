@@ -45,11 +45,14 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 		}
 		return sum
 	}
+	checked := store.Write{Op: store.Check, Key: "what all check", Base: put(t, stores[0], "what all check", 0, "x")}
 	seed := rand.Uint64()
 	var group sync.WaitGroup
 	for worker := range workers {
 		group.Go(func() {
 			random, st := rand.New(rand.NewPCG(seed, uint64(worker))), stores[worker%len(stores)]
+			mine := store.Write{Key: fmt.Sprint("worker ", worker)}
+			mine.Base = put(t, st, mine.Key, 0, "x")
 			for range rounds {
 				records, err := st.Load(context.Background(), reads)
 				if err != nil {
@@ -74,22 +77,39 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 					g = append(g, w)
 				}
 				g[0].Value = []byte(strconv.Itoa(sum))
-				// And others are written as they are, each for itself.
+				// And others are written as they are: each for itself, two together,
+				// or one while the other is only checked.
 				groups := []store.Group{g}
+				together := random.IntN(2) == 0
 				for _, i := range random.Perm(accounts) {
 					named := false
 					for _, w := range g {
 						named = named || w.Key == records[i].Key
 					}
 					if r := records[i]; !named && r.Revision != 0 {
-						groups = append(groups, store.Group{{Key: r.Key, Base: r.Revision, Value: r.Value}})
+						w := store.Write{Key: r.Key, Base: r.Revision, Value: r.Value, Op: store.Op(2 * random.IntN(2))} // Put or Check
+						if last := len(groups) - 1; together && last > 0 && len(groups[last]) == 1 && random.IntN(2) == 0 {
+							groups[last] = append(groups[last], w)
+							continue
+						}
+						w.Op = store.Put
+						groups = append(groups, store.Group{w})
 					}
 				}
-				for _, r := range st.Commit(context.Background(), groups) {
+				mine.Value = []byte(strconv.Itoa(sum))
+				groups = append(groups, store.Group{mine, checked})
+				results := st.Commit(context.Background(), groups)
+				for _, r := range results {
 					if r.Outcome != store.Applied && r.Outcome != store.Conflict {
 						t.Errorf("%v: %v", r.Outcome, r.Err)
 					}
 				}
+				last := results[len(results)-1]
+				if last.Outcome != store.Applied {
+					t.Errorf("what nobody else changes: %v: %v", last.Outcome, last.Err)
+					return
+				}
+				mine.Base = last.Revisions[0]
 			}
 		})
 	}

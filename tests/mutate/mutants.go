@@ -426,6 +426,10 @@ var mutants = []mutant{
 		" FOR NO KEY UPDATE OF r", "", byPostgres,
 	},
 	{
+		"two transactions in PostgreSQL wait for each other's records", "C2", "store/pgstore/write.go",
+		"ORDER BY key DESC FOR UPDATE", "ORDER BY key FOR UPDATE", byPostgres,
+	},
+	{
 		"an error that ends the connection counts as a rollback", "C6", "store/pgstore/errors.go",
 		`pg.SeverityUnlocalized == "ERROR"`, `pg.SeverityUnlocalized != ""`, byPostgres,
 	},
