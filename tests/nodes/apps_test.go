@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/internal/testkit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
-	"github.com/stay-go/stay/tests/internal/faultnet"
 	"github.com/stay-go/stay/tests/internal/pgserver"
 )
 

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/tests/internal/pgserver"
 	"github.com/stay-go/stay/tests/internal/process"
 )

@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/internal/faultnet"
 )
 
 // A fault is something that goes wrong in a cluster, from which it has recovered

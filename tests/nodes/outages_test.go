@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/internal/faultnet"
 )
 
 // An outage is a fault whose effect on writers is measured.
