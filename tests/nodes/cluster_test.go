@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/process"
 	"github.com/stay-go/stay/tests/internal/pgserver"
-	"github.com/stay-go/stay/tests/internal/process"
 )
 
 // Settings are those of the nodes of a cluster.

@@ -20,7 +20,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stay-go/stay/tests/internal/process"
+	"github.com/stay-go/stay/internal/process"
 )
 
 // ErrMissing means that there is no PostgreSQL on this machine.
