@@ -28,7 +28,7 @@ var machineFaults = []fault{
 		n.p.Signal(syscall.SIGCONT)
 	}},
 	{"the server stops and goes on", func(r *run, _ *node, random *rand.Rand) {
-		r.c.servers[0].Pause()
+		check(r.c.t, r.c.servers[0].Pause())
 		pause(between(random, 200, 1200))
 		r.c.servers[0].Resume()
 	}},
