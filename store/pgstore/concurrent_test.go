@@ -168,3 +168,58 @@ func TestTwoApps(t *testing.T) {
 		}
 	}
 }
+
+// TestWhatIsCheckedDoesNotChangeBeforeTheCommit proves that of two groups which
+// each change what the other one checks, one fails, whatever else is on its way.
+//
+// Proves C2.
+func TestWhatIsCheckedDoesNotChangeBeforeTheCommit(t *testing.T) {
+	const pairs, rounds = 4, 60
+	s := theServer(t)
+	schema := s.schema(t)
+	before := s.logged(t, "deadlock detected")
+	var stores []store.Store
+	for _, open := range []opener{own, onPool} {
+		st := open(t, config(t, s.URL("search_path", schema)))
+		defer st.Close()
+		stores = append(stores, st)
+	}
+	var all sync.WaitGroup
+	for pair := range pairs {
+		all.Go(func() {
+			keys := []string{fmt.Sprint("a ", pair), fmt.Sprint("b ", pair)}
+			revs := []store.Revision{put(t, stores[0], keys[0], 0, "x"), put(t, stores[0], keys[1], 0, "x")}
+			for range rounds {
+				var results [2]store.Result
+				var both sync.WaitGroup
+				for i := range results {
+					both.Go(func() {
+						results[i] = one(stores[i],
+							store.Write{Key: keys[i], Base: revs[i], Value: []byte("y")},
+							store.Write{Op: store.Check, Key: keys[1-i], Base: revs[1-i]})
+					})
+				}
+				both.Wait()
+				applied := -1
+				for i, r := range results {
+					switch {
+					case r.Outcome == store.Applied && applied < 0:
+						applied = i
+					case r.Outcome != store.Conflict:
+						t.Errorf("%v, %v: want one applied and one conflict", results[0], results[1])
+						return
+					}
+				}
+				if applied < 0 {
+					t.Errorf("%v, %v: none was applied", results[0], results[1])
+					return
+				}
+				revs[applied] = results[applied].Revisions[0]
+			}
+		})
+	}
+	all.Wait()
+	if after := s.logged(t, "deadlock detected"); after > before {
+		t.Errorf("%d deadlocks", after-before)
+	}
+}

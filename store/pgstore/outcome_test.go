@@ -20,8 +20,14 @@ func warmUp(t *testing.T, s store.Store) {
 	t.Helper()
 	key := "warm up " + t.Name()
 	rev := put(t, s, key, put(t, s, key, 0, "x"), "y")
-	if r := one(s, store.Write{Op: store.Delete, Key: key, Base: rev}); r.Outcome != store.Applied {
-		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	other := put(t, s, key+" too", 0, "x")
+	for _, g := range []store.Group{
+		{{Key: key + " too", Base: other, Value: []byte("y")}, {Op: store.Check, Key: key, Base: rev}},
+		{{Op: store.Delete, Key: key, Base: rev}},
+	} {
+		if r := one(s, g...); r.Outcome != store.Applied {
+			t.Fatalf("%v: %v", r.Outcome, r.Err)
+		}
 	}
 }
 

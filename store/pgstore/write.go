@@ -26,6 +26,25 @@ UPDATE stay_records r SET rev = ` + timeline + ` + nextval('stay_rev'),
 FROM w WHERE r.key = w.key AND r.rev = w.base AND clock_timestamp() < $7::timestamptz
 RETURNING w.i, r.rev`
 
+	// replaceChecked is replace for groups that also check records. It locks what
+	// they name, again in the order of the keys, and compares the revisions of the
+	// rows that it has locked: those are the latest, whatever its snapshot has.
+	// What is locked does not change until the update, so that need not compare.
+	replaceChecked = `
+WITH w AS MATERIALIZED (
+	SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::bytea[], $8::int4[], $9::int2[])
+		WITH ORDINALITY AS t(key, base, expires, version, meta, value, grp, op, i)
+), locked AS MATERIALIZED (
+	SELECT w.i, r.rev FROM w JOIN stay_records r ON r.key = w.key FOR NO KEY UPDATE OF r
+), c AS MATERIALIZED (
+	SELECT w.*, bool_and(locked.rev IS NOT DISTINCT FROM w.base AND clock_timestamp() < $7::timestamptz) OVER (PARTITION BY w.grp) AS ok
+	FROM w LEFT JOIN locked ON locked.i = w.i
+)
+UPDATE stay_records r SET rev = ` + timeline + ` + nextval('stay_rev'),
+	expires = c.expires, version = c.version, meta = c.meta, value = c.value
+FROM c WHERE c.ok AND c.op = 0 AND r.key = c.key
+RETURNING c.i, r.rev`
+
 	// A record that is not there cannot be locked, so whoever needs its absence
 	// takes a lock in its place.
 	lockCreations = `SELECT pg_advisory_xact_lock(h) FROM unnest($1::int8[]) h`
