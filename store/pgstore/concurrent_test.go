@@ -24,7 +24,7 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 	before := s.logged(t, "deadlock detected")
 	var stores []store.Store
 	for _, open := range []opener{own, onPool, own} {
-		st := open(t, config(t, s.url("search_path", schema)))
+		st := open(t, config(t, s.URL("search_path", schema)))
 		defer st.Close()
 		stores = append(stores, st)
 	}
@@ -126,7 +126,7 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 func TestAbsenceIsACondition(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	stores := []store.Store{own(t, config(t, s.url("search_path", schema))), onPool(t, config(t, s.url("search_path", schema)))}
+	stores := []store.Store{own(t, config(t, s.URL("search_path", schema))), onPool(t, config(t, s.URL("search_path", schema)))}
 	for _, st := range stores {
 		defer st.Close()
 		load(t, st, "a") // connects
@@ -161,7 +161,7 @@ func TestTwoApps(t *testing.T) {
 	schema := s.schema(t)
 	var counters []*stay.State[counter]
 	for _, open := range []opener{own, onPool} {
-		st := open(t, config(t, s.url("search_path", schema)))
+		st := open(t, config(t, s.URL("search_path", schema)))
 		defer st.Close()
 		app := stay.New(st, nil)
 		defer app.Close(context.Background())
@@ -200,7 +200,7 @@ func TestWhatIsCheckedDoesNotChangeBeforeTheCommit(t *testing.T) {
 	before := s.logged(t, "deadlock detected")
 	var stores []store.Store
 	for _, open := range []opener{own, onPool} {
-		st := open(t, config(t, s.url("search_path", schema)))
+		st := open(t, config(t, s.URL("search_path", schema)))
 		defer st.Close()
 		stores = append(stores, st)
 	}
