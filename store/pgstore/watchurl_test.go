@@ -1,10 +1,14 @@
 package pgstore_test
 
 import (
+	"bytes"
+	"context"
 	"fmt"
 	"net"
 	"net/url"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -31,6 +35,48 @@ func TestWatchFindsThePrimary(t *testing.T) {
 			st := open(t, pooler.url(), pgstore.WatchURL(hosts.String()))
 			w := watch(t, st)
 			w.want(t, name, put(t, st, name, 0, "x"), 1)
+		})
+	}
+}
+
+// A mute is a connection that is cut off, without a word to either end, as soon as
+// it sends a text.
+type mute struct {
+	net.Conn
+	text string
+	once *sync.Once
+	cut  bool
+}
+
+func (m *mute) Write(b []byte) (int, error) {
+	if bytes.Contains(b, []byte(m.text)) {
+		m.once.Do(func() { m.cut = true })
+	}
+	if m.cut {
+		return len(b), nil
+	}
+	return m.Conn.Write(b)
+}
+
+// TestWatchThatIsCutOffBeginsAgain proves that Watch connects again if the network
+// breaks without a word before it listens.
+func TestWatchThatIsCutOffBeginsAgain(t *testing.T) {
+	s := theServer(t)
+	for _, text := range []string{"pg_advisory_lock_shared", "LISTEN"} {
+		t.Run(text, func(t *testing.T) {
+			cfg := config(t, s.url("search_path", s.schema(t)))
+			var once sync.Once
+			cfg.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+				c, err := new(net.Dialer).DialContext(ctx, network, address)
+				return &mute{Conn: c, text: text, once: &once}, err
+			}
+			st, err := pgstore.OpenPool(within(t), cfg, []pgstore.Option{pgstore.Attempt(time.Second)})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = st.Close() })
+			w := watch(t, st)
+			w.want(t, "key", put(t, st, "key", 0, "x"), 1)
 		})
 	}
 }
