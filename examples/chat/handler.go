@@ -49,9 +49,25 @@ func newHandler(c *chat, options *web.Options) http.Handler {
 	return secure(web.Sessions(c.app, options)(mux))
 }
 
+// user returns who is signed in, "" for a guest. To Session.User everybody is a
+// guest while the store does not answer; a state that everybody has says so.
+func (c *chat) user(r *http.Request) (string, error) {
+	s := stay.SessionFrom(r.Context())
+	if user := s.User(); user != "" {
+		return user, nil
+	}
+	if _, err := c.room.Get(r.Context()); err != nil {
+		return "", err
+	}
+	return s.User(), nil
+}
+
 // home shows the room, or to a guest the form to sign in.
 func (c *chat) home(w http.ResponseWriter, r *http.Request) error {
-	if stay.SessionFrom(r.Context()).User() == "" {
+	switch user, err := c.user(r); {
+	case err != nil:
+		return err
+	case user == "":
 		return render(w, "welcome", &page{Request: r})
 	}
 	p, err := c.page(r)
@@ -64,7 +80,11 @@ func (c *chat) home(w http.ResponseWriter, r *http.Request) error {
 // live answers the question of a page whether there is something new: with the
 // messages, or with nothing.
 func (c *chat) live(w http.ResponseWriter, r *http.Request) error {
-	if stay.SessionFrom(r.Context()).User() != r.FormValue("user") {
+	user, err := c.user(r)
+	if err != nil {
+		return err
+	}
+	if user != r.FormValue("user") {
 		w.Header().Set("HX-Refresh", "true") // signed out, or in as somebody else
 		return nil
 	}
@@ -82,8 +102,11 @@ func (c *chat) live(w http.ResponseWriter, r *http.Request) error {
 // say adds a message to the room.
 func (c *chat) say(w http.ResponseWriter, r *http.Request) error {
 	form, err := web.ReadForm[Say](r)
-	user := stay.SessionFrom(r.Context()).User()
-	if user == "" {
+	user, userErr := c.user(r)
+	switch {
+	case userErr != nil:
+		return userErr
+	case user == "":
 		return stay.ErrDenied
 	}
 	if err == nil {
@@ -111,7 +134,10 @@ func (c *chat) read(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx := r.Context()
-	if stay.SessionFrom(ctx).User() == "" {
+	switch user, err := c.user(r); {
+	case err != nil:
+		return err
+	case user == "":
 		return stay.ErrDenied
 	}
 	room, err := c.room.Get(ctx)

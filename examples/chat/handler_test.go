@@ -1,14 +1,19 @@
 package main
 
 import (
+	"context"
 	"net/http"
 	"net/url"
 	"regexp"
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/examples/internal/exampletest"
 	"github.com/stay-go/stay/staytest"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
 	"github.com/stay-go/stay/web"
 )
 
@@ -79,6 +84,27 @@ func (v *visitor) want(parts ...string) {
 			v.t.Errorf("the page lacks %q:\n%s", part, v.page)
 		}
 	}
+}
+
+// TestNobodyIsAGuestWhileTheStoreIsGone proves that a page stays in the browser
+// while the store does not answer, with the form that may have to be sent again.
+func TestNobodyIsAGuestWhileTheStoreIsGone(t *testing.T) {
+	st := storefault.Wrap(memstore.Shared(1)[0], nil)
+	app := stay.New(st, nil)
+	t.Cleanup(func() { _ = app.Close(context.Background()) })
+	site := newHandler(newChat(app), &web.Options{Cookie: "chat"})
+	ann := visit(t, site, "ann")
+	ann.say(http.StatusSeeOther, "hello")
+	gone := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(store.ErrUnavailable)})
+	for _, path := range []string{"/", "/live?user=ann"} {
+		if res, body := ann.Send("GET", path, nil, exampletest.Form...); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("HX-Refresh") != "" {
+			t.Errorf("GET %s: %d, %v, %s", path, res.StatusCode, res.Header, body)
+		}
+	}
+	ann.post(http.StatusServiceUnavailable, "/read", "number", "1")
+	ann.post(http.StatusServiceUnavailable, "/say", "id", "1", "text", "again")
+	gone.Remove()
+	ann.want("hello", "Signed in as")
 }
 
 func TestGuestsSeeAndSayNothing(t *testing.T) {

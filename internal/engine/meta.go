@@ -3,6 +3,7 @@ package engine
 import (
 	"encoding/binary"
 	"iter"
+	"slices"
 	"sync/atomic"
 )
 
@@ -93,11 +94,16 @@ func (w writer) append(b []byte) []byte {
 
 // writersOf yields the writers in Record.Meta, up to the first empty one.
 func writersOf(meta []byte) iter.Seq[writer] {
+	if len(meta) < metaHeader || meta[0] != metaFormat {
+		return writersIn(nil)
+	}
+	return writersIn(meta[metaHeader:])
+}
+
+// writersIn is writersOf for the part of Record.Meta behind the header.
+func writersIn(list []byte) iter.Seq[writer] {
 	return func(yield func(writer) bool) {
-		if len(meta) < metaHeader || meta[0] != metaFormat {
-			return
-		}
-		for b := meta[metaHeader:]; len(b) > 8; {
+		for b := list; len(b) > 8; {
 			var w writer
 			copy(w.node[:], b)
 			seq, n := binary.Uvarint(b[8:])
@@ -121,4 +127,19 @@ func metaCarries(meta []byte, by writer) bool {
 		}
 	}
 	return false
+}
+
+// metaGoesBackTo reports whether the writers in Record.Meta go back to base,
+// over which this node has sent a write: then it carries that write if it was
+// applied. Otherwise later writers may have pushed it out.
+func metaGoesBackTo(meta []byte, base *Version, node [8]byte) bool {
+	known := slices.Collect(writersIn(base.others()))
+	count := 0
+	for w := range writersOf(meta) {
+		if w.node == node || slices.Contains(known, w) {
+			return true
+		}
+		count++
+	}
+	return count < metaWriters
 }

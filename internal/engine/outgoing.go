@@ -105,7 +105,7 @@ func errNoAnswer(cause error) error {
 	return failAt(phaseSave, Unknown, "the store did not say whether the change was stored", cause)
 }
 
-var errReplaced = errors.New("the record was deleted or created again before the store was asked again")
+var errReplaced = errors.New("the record was deleted, created again or changed by many others before the store was asked again")
 
 // notApplied says what an answer other than Applied means for a change. doubt:
 // the outcome is not known, so the change has to be sent again.
@@ -133,8 +133,9 @@ func notApplied(c change, res store.Result) (how conclusion, cause error, doubt 
 // conflictOrOwn tells a conflict with others from a conflict with an earlier
 // sending of the same request. The earlier sending was not applied if a record
 // that it would have changed still exists without the write's id. If others
-// have deleted the records since, or created them again, the outcome is
-// unknown: starting again could make the same change twice.
+// have deleted the records since, or created them again, or if so many have
+// written them that the id may have been pushed out, the outcome is unknown:
+// starting again could make the same change twice.
 func conflictOrOwn(c change, res store.Result) conclusion {
 	r := c.head()
 	for _, rec := range res.Current {
@@ -148,10 +149,13 @@ func conflictOrOwn(c change, res store.Result) conclusion {
 	g := r.all()
 	for i := range min(len(g), len(res.Current)) {
 		w, rec := &g[i], &res.Current[i]
-		was, is := c.base(i).Birth(), birthOf(rec.Meta)
+		base := c.base(i)
+		was, is := base.Birth(), birthOf(rec.Meta)
 		switch {
 		case w.Op == store.Check: // does not show whether the group was applied
-		case w.Base != 0 && rec.Revision == w.Base, is != 0 && is == was:
+		case w.Base != 0 && rec.Revision == w.Base:
+			return conflicted
+		case is != 0 && is == was && (w.Op == store.Delete || metaGoesBackTo(rec.Meta, base, r.by.node)):
 			return conflicted
 		case w.Op == store.Delete && len(g) == 1 && (rec.Revision == 0 || is != 0 && was != 0):
 			return vanished // the record that it should delete is gone

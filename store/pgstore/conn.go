@@ -32,20 +32,7 @@ func (s *Store) configure(ctx context.Context, cfg *pgxpool.Config) error {
 		conn.RuntimeParams["application_name"] = "stay"
 	}
 	conn.OnNotice = noteNotReplicated
-	if conn.ValidateConnect == nil {
-		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
-	}
-	if conn.ConnectTimeout == 0 {
-		conn.ConnectTimeout = connectTimeout
-	}
-	// pgx gives a connection that has failed up to 15 seconds to end in good
-	// order, and meanwhile it takes a place in the pool.
-	dial := conn.DialFunc
-	conn.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, conn.ConnectTimeout)
-		defer cancel()
-		return dial(ctx, network, address)
-	}
+	findPrimary(conn)
 	if err := s.probe(ctx, conn); err != nil {
 		return err
 	}
@@ -73,6 +60,25 @@ func (s *Store) configure(ctx context.Context, cfg *pgxpool.Config) error {
 		}
 	}
 	return nil
+}
+
+// findPrimary makes the connection one to the primary of several hosts, and bounds
+// how long each of them may take.
+func findPrimary(conn *pgx.ConnConfig) {
+	if conn.ValidateConnect == nil {
+		conn.ValidateConnect = pgconn.ValidateConnectTargetSessionAttrsPrimary
+	}
+	if conn.ConnectTimeout == 0 {
+		conn.ConnectTimeout = connectTimeout
+	}
+	// pgx gives a connection that has failed up to 15 seconds to end in good
+	// order, and meanwhile it takes a place in the pool.
+	dial := conn.DialFunc
+	conn.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, conn.ConnectTimeout)
+		defer cancel()
+		return dial(ctx, network, address)
+	}
 }
 
 // probe connects as a proxy allows it, and takes from conn the settings that a

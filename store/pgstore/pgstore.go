@@ -204,6 +204,7 @@ func newStore(options []Option) (*Store, error) {
 			return nil, err
 		}
 		s.watchConfig = cfg.ConnConfig
+		findPrimary(s.watchConfig)
 	}
 	return s, nil
 }

@@ -90,10 +90,7 @@ func (s *Store) listen(ctx context.Context, inbox *backlog) error {
 		return err
 	}
 	defer s.hangUp(c)
-	if _, err := c.Exec(ctx, lockWatching, int64(watchLock(s.announcer.channel))); err != nil {
-		return err
-	}
-	if _, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{s.announcer.channel}.Sanitize()); err != nil {
+	if err := s.startListening(ctx, c); err != nil {
 		return err
 	}
 	// Everybody has found out by then.
@@ -119,6 +116,17 @@ func (s *Store) listen(ctx context.Context, inbox *backlog) error {
 			}
 		}
 	}
+}
+
+// startListening tells those who commit that somebody watches, and listens.
+func (s *Store) startListening(ctx context.Context, c *pgx.Conn) error {
+	ctx, cancel := context.WithTimeout(ctx, s.attempt)
+	defer cancel()
+	if _, err := c.Exec(ctx, lockWatching, int64(watchLock(s.announcer.channel))); err != nil {
+		return err
+	}
+	_, err := c.Exec(ctx, "LISTEN "+pgx.Identifier{s.announcer.channel}.Sanitize())
+	return err
 }
 
 // connectToWatch opens a connection for listen.
