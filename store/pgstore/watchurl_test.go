@@ -25,7 +25,7 @@ func TestWatchFindsThePrimary(t *testing.T) {
 	}
 	defer silent.Close()
 	pooler := primary.pooler(t)
-	for name, port := range map[string]int{"a standby": standby.port, "a silent host": silent.Addr().(*net.TCPAddr).Port} {
+	for name, port := range map[string]int{"a standby": standby.Port(), "a silent host": silent.Addr().(*net.TCPAddr).Port} {
 		t.Run(name, func(t *testing.T) {
 			hosts, err := url.Parse(primary.url())
 			if err != nil {
