@@ -289,8 +289,8 @@ var mutants = []mutant{
 		"m.committed, m.working = v, v\n\tm.waiting", "m.committed = v\n\tm.waiting", bySimulation,
 	},
 	{
-		"a batch runs again in another order", "E8", "internal/engine/member.go",
-		"if other.last.next = l.first; l.first != nil {", "for w := other.last; w != other.first; w = other.last {\n\t\tother.remove(w)\n\t\tl.push(w)\n\t\tw.in = l\n\t}\n\tif other.last.next = l.first; l.first != nil {", bySimulation,
+		"a batch that runs again waits behind the others", "E8", "internal/engine/turn.go",
+		"m.waiting.putBefore(&m.batch)\n\tm.shut", "for w := m.batch.take(); w != nil; {\n\t\tnext := w.next\n\t\tw.next, w.prev = nil, nil\n\t\tm.waiting.push(w)\n\t\tw = next\n\t}\n\tm.shut", bySimulation,
 	},
 	{
 		"a conflict is a reason to read the record", "E4", "internal/engine/commit.go",
