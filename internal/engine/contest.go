@@ -33,10 +33,10 @@ type contests struct {
 	mu  sync.Mutex
 	all map[string]*contest // by the key of the state
 
-	// The instances that were written in the present time of sampling, and in
-	// the one before it.
+	// The keys that were written in the present time of sampling, and in the one
+	// before it.
 	began       time.Time
-	now, before map[*Instance]struct{}
+	now, before map[string]struct{}
 }
 
 // A contest is what this node knows about others at one state.
@@ -50,12 +50,24 @@ type contest struct {
 	since  time.Time // when this node, as one of the rota, first saw that
 	mine   bool      // it is this node's turn
 
-	attended bool      // a goroutine waits for the turn: see attend
-	waiting  *Instance // stands back; nil = none
+	attended bool   // a goroutine waits for the turn: see attendant
+	waiting  waiter // for the turn; nil = nobody
+}
+
+// A waiter is an instance that waits for its node's turn.
+type waiter interface {
+	// state reports whether the instance has to go out of use, and whether members
+	// still wait.
+	state() (doomed, wanted bool)
+	// restart ends the wait without a turn: all members start again.
+	restart()
+	// resume ends the wait: the members run on the state in rec, nil if it is as it
+	// was. If turn is set, the instance calls it when it has nothing to write.
+	resume(rec *store.Record, turn func())
 }
 
 func newContests(node [8]byte, turn func(string) string) *contests {
-	return &contests{node: node, turn: turn, all: map[string]*contest{}, now: map[*Instance]struct{}{}, before: map[*Instance]struct{}{}}
+	return &contests{node: node, turn: turn, all: map[string]*contest{}, now: map[string]struct{}{}, before: map[string]struct{}{}}
 }
 
 // A ticket is the part of a batch that is about the rota.
@@ -67,15 +79,14 @@ type ticket struct {
 // writes reports whether the commit has a write that is about the rota.
 func (t *ticket) writes() bool { return t != nil && t.write.Key != "" }
 
-// ticket returns what the commit of in has to do with the rota, nil if nothing.
-// It reports false if it is not this node's turn.
-func (cs *contests) ticket(in *Instance, now time.Time) (t *ticket, ok bool) {
-	key := in.kind.Prefix + in.key
+// ticket returns what a commit of a state has to do with the rota, nil if
+// nothing. It reports false if it is not this node's turn.
+func (cs *contests) ticket(key string, now time.Time) (t *ticket, ok bool) {
 	at := time.Now()
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.at(key, at)
-	if c == nil && !cs.samples(in, at) {
+	if c == nil && !cs.samples(key, at) {
 		return nil, true
 	}
 	turn := cs.turn(key)
@@ -109,10 +120,10 @@ func (cs *contests) at(key string, now time.Time) *contest {
 	return c
 }
 
-// samples notes a commit of in, and reports whether it is one that looks for a
+// samples notes a commit of a state, and reports whether it is one that looks for a
 // rota: the first one in a time of sampling, if there was one in the time before
 // it. cs.mu is locked.
-func (cs *contests) samples(in *Instance, now time.Time) bool {
+func (cs *contests) samples(key string, now time.Time) bool {
 	if age := now.Sub(cs.began); age >= sampleTime {
 		cs.now, cs.before = cs.before, cs.now
 		clear(cs.now)
@@ -121,11 +132,11 @@ func (cs *contests) samples(in *Instance, now time.Time) bool {
 		}
 		cs.began = now
 	}
-	if _, ok := cs.now[in]; ok {
+	if _, ok := cs.now[key]; ok {
 		return false
 	}
-	cs.now[in] = struct{}{}
-	_, ok := cs.before[in]
+	cs.now[key] = struct{}{}
+	_, ok := cs.before[key]
 	return ok
 }
 
@@ -194,9 +205,8 @@ func (cs *contests) won(t *ticket) (attend bool) {
 	return cs.attends(c)
 }
 
-// stand has in wait for the node's turn, and reports as won does.
-func (cs *contests) stand(in *Instance) (attend bool) {
-	key := in.kind.Prefix + in.key
+// wait has w wait for the node's turn, and reports as won does.
+func (cs *contests) wait(key string, w waiter) (attend bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.met(key, time.Now())
@@ -204,7 +214,7 @@ func (cs *contests) stand(in *Instance) (attend bool) {
 		c = &contest{last: -1}
 		cs.all[key] = c
 	}
-	c.waiting, c.mine = in, false
+	c.waiting, c.mine = w, false
 	return cs.attends(c)
 }
 
@@ -228,9 +238,4 @@ func (cs *contests) attends(c *contest) bool {
 	}
 	c.attended = true
 	return true
-}
-
-// place is this node's place in a rota.
-func (b *Backend) place() place {
-	return place{b.contests.node, min(max(20*time.Duration(b.took.Load()), minPatience), maxPatience)}
 }

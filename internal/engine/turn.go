@@ -202,10 +202,10 @@ func (m *machine) overtaken(v *Version) effects {
 	return e
 }
 
-// standBack: it is another node's turn, so the batch was not sent. Nothing of it
+// standAside: it is another node's turn, so the batch was not sent. Nothing of it
 // is kept. Its members wait for the turn again, before everybody else, and nobody
 // gets it until another event ends the batch, as if it was at the store.
-func (m *machine) standBack() {
+func (m *machine) standAside() {
 	m.working, m.aside = m.committed, true
 	m.waiting.putBefore(&m.batch)
 }
