@@ -6,27 +6,47 @@ import "github.com/stay-go/stay/store"
 // wait again, before everybody else, and the instance stays shut until its node
 // has its turn.
 
+// takesTurns reports whether changes of in may have to wait for its node's turn.
+func (in *Instance) takesTurns() bool {
+	f := &in.kind.Backend.features
+	return !f.SoleOwner && !f.Immediate && in.owed == nil && in.m.committed.Revision != 0
+}
+
 // ticket returns what the commit of in's batch has to do with the rota, nil if
 // nothing. It reports false if it is not this node's turn.
 func (e *Engine) ticket(in *Instance, key string) (t *ticket, ok bool) {
-	b := in.kind.Backend
-	if b.features.SoleOwner || b.features.Immediate || in.owed != nil || in.m.committed.Revision == 0 || in.m.working.gone {
+	if !in.takesTurns() || in.m.working.gone {
 		return nil, true
 	}
-	return b.contests.ticket(key, e.cfg.Now())
+	return in.kind.Backend.contests.ticket(key, e.cfg.Now())
 }
 
-// standAside has the members of in's batch wait until it is this node's turn.
-func (e *Engine) standAside(in *Instance, key string) {
+// mustWait has w, which has the turn of in and has not run, wait until it is this
+// node's turn. It reports false if w need not wait.
+func (e *Engine) mustWait(in *Instance, w *member) bool {
+	b := in.kind.Backend
+	if b == nil || !b.contests.some.Load() || !in.takesTurns() || in.m.batch.n > 0 {
+		return false
+	}
+	key := in.kind.Prefix + in.key
+	return b.contests.aside(key) && e.standAside(in, key, w)
+}
+
+// standAside has the members of in's batch, or w, wait until it is this node's
+// turn.
+func (e *Engine) standAside(in *Instance, key string, w *member) bool {
 	in.lock()
 	left := e.sendAllBack(in)
-	in.m.standAside()
-	in.guard, in.encoded, in.checks = nil, nil, nil
+	ok := in.m.standAside(w)
+	if ok {
+		in.guard, in.encoded, in.checks = nil, nil, nil
+	}
 	in.unlock()
 	e.freeAll(left)
-	if b := in.kind.Backend; b.contests.wait(key, &standing{e, in}) {
+	if b := in.kind.Backend; ok && b.contests.wait(key, &standing{e, in}) {
 		e.attend(b, key)
 	}
+	return ok
 }
 
 // endTurn ends the turn of this node at the state of in: it has written it.

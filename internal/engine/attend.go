@@ -58,7 +58,7 @@ func (a *attendant) contest() (c *contest, unlock func()) {
 func (a *attendant) fail() {
 	c, unlock := a.contest()
 	w := c.waiting
-	delete(a.contests.all, a.key)
+	a.contests.drop(a.key)
 	unlock()
 	if w != nil {
 		w.restart()

@@ -43,7 +43,7 @@ func (e *Engine) sendBatch(in *Instance) {
 	key := in.kind.Prefix + in.key
 	ticket, ok := e.ticket(in, key)
 	if !ok {
-		e.standAside(in, key)
+		e.standAside(in, key, nil)
 		return
 	}
 	b, _ := e.batches.Get().(*batch)

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -30,8 +31,9 @@ type contests struct {
 	node [8]byte
 	turn func(key string) string // names the record with the rota
 
-	mu  sync.Mutex
-	all map[string]*contest // by the key of the state
+	some atomic.Bool // there are contests
+	mu   sync.Mutex
+	all  map[string]*contest // by the key of the state
 
 	// The keys that were written in the present time of sampling, and in the one
 	// before it.
@@ -89,8 +91,8 @@ func (cs *contests) ticket(key string, now time.Time) (t *ticket, ok bool) {
 	if c == nil && !cs.samples(key, at) {
 		return nil, true
 	}
-	turn := cs.turn(key)
-	if len(turn) > store.MaxKey {
+	turn, ok := cs.record(key)
+	if !ok {
 		return nil, true
 	}
 	t = &ticket{key: key}
@@ -99,13 +101,35 @@ func (cs *contests) ticket(key string, now time.Time) (t *ticket, ok bool) {
 		t.write = store.Write{Op: store.Check, Key: turn}
 	case !c.contested():
 		t.write = store.Write{Op: store.Check, Key: turn, Base: c.rev}
-	case !c.mine || c.rota.at(cs.node) < 0:
+	case cs.others(c):
 		return nil, false
 	case len(c.rota) == 1: // nobody else wants a turn
 		t.write = rota(nil).write(turn, c.rev, now)
 	}
 	return t, true
 }
+
+// record names the record with the rota. It reports false if no store has to take
+// that name.
+func (cs *contests) record(key string) (turn string, ok bool) {
+	turn = cs.turn(key)
+	return turn, len(turn) <= store.MaxKey
+}
+
+// aside reports whether it is another node's turn to write the state.
+func (cs *contests) aside(key string) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.at(key, time.Now())
+	if c == nil || !c.contested() || !cs.others(c) {
+		return false
+	}
+	_, ok := cs.record(key)
+	return ok
+}
+
+// others reports whether it is not this node's turn in c. cs.mu is locked.
+func (cs *contests) others(c *contest) bool { return !c.mine || c.rota.at(cs.node) < 0 }
 
 // contested reports whether the state is written in turns.
 func (c *contest) contested() bool { return len(c.rota) > 0 || c.losses >= maxLosses }
@@ -114,10 +138,24 @@ func (c *contest) contested() bool { return len(c.rota) > 0 || c.losses >= maxLo
 func (cs *contests) at(key string, now time.Time) *contest {
 	c := cs.all[key]
 	if c != nil && now.After(c.until) && !c.attended {
-		delete(cs.all, key)
+		cs.drop(key)
 		return nil
 	}
 	return c
+}
+
+// add begins a contest. cs.mu is locked.
+func (cs *contests) add(key string) *contest {
+	c := &contest{last: -1}
+	cs.all[key] = c
+	cs.some.Store(true)
+	return c
+}
+
+// drop ends a contest. cs.mu is locked.
+func (cs *contests) drop(key string) {
+	delete(cs.all, key)
+	cs.some.Store(len(cs.all) > 0)
 }
 
 // samples notes a commit of a state, and reports whether it is one that looks for a
@@ -153,8 +191,7 @@ func (cs *contests) met(key string, now time.Time) *contest {
 		if len(cs.all) >= maxContests {
 			return nil
 		}
-		c = &contest{last: -1}
-		cs.all[key] = c
+		c = cs.add(key)
 	}
 	c.until = now.Add(contestTime)
 	return c
@@ -211,8 +248,7 @@ func (cs *contests) wait(key string, w waiter) (attend bool) {
 	defer cs.mu.Unlock()
 	c := cs.met(key, time.Now())
 	if c == nil {
-		c = &contest{last: -1}
-		cs.all[key] = c
+		c = cs.add(key)
 	}
 	c.waiting, c.mine = w, false
 	return cs.attends(c)
