@@ -129,7 +129,9 @@ func (cs *contests) aside(key string) bool {
 }
 
 // others reports whether it is not this node's turn in c. cs.mu is locked.
-func (cs *contests) others(c *contest) bool { return !c.mine || c.rota.at(cs.node) < 0 }
+func (cs *contests) others(c *contest) bool {
+	return !c.mine || c.rota.at(cs.node) < 0
+}
 
 // contested reports whether the state is written in turns.
 func (c *contest) contested() bool { return len(c.rota) > 0 || c.losses >= maxLosses }

@@ -318,7 +318,7 @@ var mutants = []mutant{
 	},
 	{
 		"a node writes in another node's turn", "E4", "internal/engine/contest.go",
-		"case !c.mine || c.rota.at(cs.node) < 0:", "case false:", by("nodes"),
+		"return !c.mine || c.rota.at(cs.node) < 0", "return false", by("nodes"),
 	},
 	{
 		"a dead node keeps its turn", "E4", "internal/engine/attend.go",
@@ -327,6 +327,10 @@ var mutants = []mutant{
 	{
 		"a node that has what it wants stays in the rota", "E4", "internal/engine/attend.go",
 		"next := c.rota.without(a.contests.node)", "next := c.rota", by("nodes"),
+	},
+	{
+		"a change runs in vain before its turn", "E4", "internal/engine/update.go",
+		"if e.mustWait(in, w) {", "if false {", by("observed"),
 	},
 	{
 		"a turn in which nothing is written does not end", "E4", "internal/engine/instance.go",
