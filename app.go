@@ -47,7 +47,7 @@ func New(s store.Store, opts *Options) *App {
 	app.engine = engine.New(engine.Config{
 		Now: o.Clock, Logger: o.Logger,
 		MaxInstances: o.MaxInstances, MaxBytes: o.MaxBytes, MaxGuests: o.MaxGuests, GuestIdle: o.IdleTimeout,
-		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout, Absent: keyspace.Check,
+		MaxState: o.MaxState, MaxWaiters: o.MaxWaiters, MaxWait: o.MaxWait, CommitTimeout: o.CommitTimeout, Absent: keyspace.Check, Turn: keyspace.Turn,
 		Report: app.reportFault, Observer: app.observer.engine(),
 	})
 	app.catalog = app.catalogOf(s)

@@ -18,6 +18,7 @@ import "strings"
 //	key/<module>/<key>                 key/<module>/<key>
 //	global/<module>/                   global/<module>
 //	stay/claim/<key>                   that of the key
+//	stay/turn/<key>                    that of the key
 //	stay/expired/<number>/<key>        that of the key
 //	all others                         the key itself
 //
@@ -49,7 +50,7 @@ func Home(key string) string {
 		switch name {
 		case "session", "user":
 			return name + "/" + id
-		case "claim":
+		case "claim", "turn":
 			return Home(id)
 		case "expired":
 			if _, key, ok := strings.Cut(id, "/"); ok {

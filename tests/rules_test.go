@@ -31,12 +31,9 @@ func ruleIDs() (ids []string) {
 // it waits for. Everything else has to be proven now.
 var mayBeLater = map[string]string{
 	"A2":  "live streams, which resume after a lost connection",
-	"A5":  "stores that several machines share",
 	"A17": "the store on Durable Objects",
 	"A18": "deployment, which comes after the stores that it provisions",
 	"A20": "live streams: without them a session has no connections",
-	"B11": "stores that several machines share",
-	"N1":  "stores that several machines share",
 }
 
 // A ruleRow is a row of the table.

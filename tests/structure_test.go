@@ -91,6 +91,11 @@ var rules = []rule{
 		because: "testkit is what tests share; no program is built with it",
 	},
 	{
+		from: stay + "/...", not: []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/process"},
+		except:  []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/process", stay + "/bench/report"},
+		because: "networks that fail and servers that are killed are for tests, and for the comparison with others",
+	},
+	{
 		from:    stay + "/...",
 		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed", stay + "/tests/routers/fiber2"},
 		not:     []string{"testing"},

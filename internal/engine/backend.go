@@ -29,6 +29,8 @@ type Backend struct {
 	pulse   pulse
 	queries queries
 
+	contests *contests
+
 	mu       sync.Mutex
 	queue    []outgoing
 	under    [][]outgoing // calls of Commit under way

@@ -14,8 +14,9 @@ type batch struct {
 	engine     *Engine
 	in         *Instance
 	companions companions
-	guard      Guard // of a record that is created without companions: see confirm
-	undo       bool  // it removes that record again
+	ticket     *ticket // nil if the commit says nothing about the rota
+	guard      Guard   // of a record that is created without companions: see confirm
+	undo       bool    // it removes that record again
 }
 
 // commit makes sure that the batch of in, whose turn is shut, is concluded: in
@@ -39,11 +40,16 @@ func (e *Engine) sendBatch(in *Instance) {
 		e.conclude(in, conflicted, nil)
 		return
 	}
+	ticket, ok := e.ticket(in)
+	if !ok {
+		e.standBack(in)
+		return
+	}
 	b, _ := e.batches.Get().(*batch)
 	if b == nil {
 		b = &batch{engine: e}
 	}
-	b.in, b.backend, b.by = in, in.kind.Backend, e.node.nextWrite()
+	b.in, b.backend, b.ticket, b.by = in, in.kind.Backend, ticket, e.node.nextWrite()
 	w := &b.one[0]
 	*w = store.Write{Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.recordRevision(), Version: in.kind.Version}
 	if work.gone {
@@ -67,6 +73,9 @@ func (e *Engine) sendBatch(in *Instance) {
 		e.conclude(in, rejected, err)
 		return
 	}
+	if ticket.writes() {
+		b.writes[0] = append(b.writes[0], ticket.write)
+	}
 	b.measure()
 	e.hold() // until it is concluded
 	b.backend.send(b)
@@ -86,10 +95,13 @@ func (e *Engine) stamp(in *Instance, base, v *Version, by writer, expires time.T
 
 // base implements change.
 func (b *batch) base(i int) *Version {
-	if i > 0 {
-		return b.companions.list[i-1].Base
+	switch {
+	case i == 0:
+		return b.in.m.committed
+	case i > len(b.companions.list): // the rota
+		return &Version{}
 	}
-	return b.in.m.committed
+	return b.companions.list[i-1].Base
 }
 
 // settle implements outgoing.
@@ -123,6 +135,9 @@ func (b *batch) applied(revs []store.Revision) {
 		return
 	}
 	e.advanceAll(&b.companions, revs)
+	if b.ticket != nil {
+		e.endTurn(b.in, b.ticket)
+	}
 	b.conclude(work.applied(), nil)
 	if b.sent == 1 { // nobody else can still hold it
 		*b = batch{engine: e}

@@ -27,6 +27,9 @@ type Config struct {
 	// Absent is the key of a record that never exists, which is read to learn
 	// whether a store answers.
 	Absent string
+	// Turn names the record with the nodes that take turns at the state with this
+	// key.
+	Turn func(key string) string
 	// Report receives every failed load and save. It is called without locks.
 	Report func(k *Kind, key, phase string, err error)
 	// Observer, if set, receives the engine's events.
@@ -122,6 +125,7 @@ func (e *Engine) Backend(s store.Store) *Backend {
 		stuck: &e.stuck, absent: e.cfg.Absent, signal: make(chan struct{}, 1),
 	}
 	b.queries.begin(e.ctx)
+	b.contests = newContests(e.node.id, e.cfg.Turn)
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}

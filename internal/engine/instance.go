@@ -43,6 +43,7 @@ type active struct {
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	checks  []Companion   // what the commit of the batch has to check
+	turn    bool          // it is this node's turn to write the state: see rota
 	left    chan struct{} // closed when it has left memory; nil = nobody waits
 }
 
@@ -69,6 +70,9 @@ func (in *Instance) lock() {
 // unlock puts the instance to rest if nothing is under way, and unlocks in.mu.
 func (in *Instance) unlock() {
 	if a := in.active; a.m.idle() && a.loading == nil && a.left == nil {
+		if a.turn {
+			in.passTurn()
+		}
 		in.active = nil
 		*a = active{}
 		in.kind.cache.engine.actives.Put(a)

@@ -14,19 +14,28 @@ import (
 // show what the record has become.
 
 // movesOn reports whether the batch, whose write others have overtaken, goes on
-// with the record that the store has now.
+// with the record that the store has now. That may be the one which it started
+// from, if the batch was refused because of the rota.
 func (b *batch) movesOn(res store.Result) bool {
-	in, base := b.in, b.in.m.committed
+	in, base, n := b.in, b.in.m.committed, len(b.companions.list)
 	if in.owed != nil || len(res.Current) != len(b.all()) || base.birth == 0 {
 		return false
 	}
-	for i, w := range b.all()[1:] {
+	for i, w := range b.all()[1 : n+1] {
 		if res.Current[i+1].Revision != w.Base {
 			return false // what the members were resolved with has changed
 		}
 	}
-	rec := &res.Current[0]
-	if rec.Revision <= base.Revision || base.Revision == 0 || birthOf(rec.Meta) != base.birth {
+	cs, rec := b.backend.contests, &res.Current[0]
+	if b.ticket.writes() {
+		cs.saw(b.ticket.key, &res.Current[n+1])
+	}
+	switch {
+	case base.Revision == 0 || birthOf(rec.Meta) != base.birth:
+		return false
+	case rec.Revision > base.Revision:
+		cs.lost(in.kind.Prefix + in.key)
+	case rec.Revision < base.Revision || !b.ticket.writes():
 		return false
 	}
 	if !in.kind.RunsUserCode {
@@ -37,20 +46,30 @@ func (b *batch) movesOn(res store.Result) bool {
 	return b.backend.start(func(context.Context) { b.moveOn(rec) })
 }
 
-// moveOn is movesOn once the record is known to be a later one of the same
-// state.
+// moveOn is movesOn once the record is known to be of the same state.
 func (b *batch) moveOn(rec *store.Record) {
+	defer b.engine.End()
+	if rec.Revision == b.in.m.committed.Revision {
+		b.engine.moveOn(b.in, b.in.m.committed)
+		return
+	}
+	b.engine.moveOnTo(b.in, rec, &b.companions)
+}
+
+// moveOnTo ends the batch of in, and has its members run again on a later record
+// of the state.
+func (e *Engine) moveOnTo(in *Instance, rec *store.Record, cs *companions) {
 	var v *Version
 	err := errEnded
 	defer func() {
 		if err != nil || v.Revision == 0 { // the next load tells why
-			b.conclude(conflicted, nil)
+			e.discardAll(cs)
+			e.conclude(in, conflicted, nil)
 			return
 		}
-		b.engine.moveOn(b.in, v)
-		b.engine.End()
+		e.moveOn(in, v)
 	}()
-	v, err = b.engine.decode(b.in.kind, b.in.key, rec)
+	v, err = e.decode(in.kind, in.key, rec)
 }
 
 // moveOn ends the batch of in, and has its members run again on v.
@@ -63,27 +82,38 @@ func (e *Engine) moveOn(in *Instance, v *Version) {
 	if now := in.snapshot.Load(); now.Revision > v.Revision {
 		v = now // readers have seen it already: see follow
 	}
-	var left *member
-	for w, next := in.m.batch.first, (*member)(nil); w != nil; w = next {
-		if next = w.next; !e.sendBack(w) {
-			in.m.batch.remove(w)
-			w.next, left = left, w
-		}
-	}
+	left := e.sendAllBack(in)
 	before := in.weigh(in.m.committed)
 	eff := in.m.overtaken(v)
 	in.publish(v)
 	in.guard, in.encoded, in.checks = nil, nil, nil
 	now := in.weigh(v)
 	in.unlock()
-	for w, next := left, (*member)(nil); w != nil; w = next {
-		next = w.next
-		e.free(w)
-	}
+	e.freeAll(left)
 	if now != before {
 		in.kind.cache.resize(in, nil)
 	}
 	e.tell(in, eff)
+}
+
+// sendAllBack tells the members of in's batch that they wait for the turn again.
+// It takes those whose callers have left out of the batch, and returns the first
+// of them.
+func (e *Engine) sendAllBack(in *Instance) (left *member) {
+	for w, next := in.m.batch.first, (*member)(nil); w != nil; w = next {
+		if next = w.next; !e.sendBack(w) {
+			in.m.batch.remove(w)
+			w.next, left = left, w
+		}
+	}
+	return left
+}
+
+func (e *Engine) freeAll(w *member) {
+	for next := w; w != nil; w = next {
+		next = w.next
+		e.free(w)
+	}
 }
 
 // sendBack tells a member that it waits for the turn again. It reports false if

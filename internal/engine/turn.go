@@ -18,6 +18,7 @@ type machine struct {
 	waiting   list
 	batch     list // those that ran, and wait for the commit of working
 	shut      bool // the batch is at the store
+	aside     bool // shut because it is another node's turn, and nothing is at the store
 	doomed    bool // it dies with the answer to the batch
 	dead      bool // out of use: everybody starts again with a new instance
 }
@@ -152,7 +153,7 @@ func (m *machine) next(e *effects) {
 // nothing prevents that.
 func (m *machine) open(e *effects, v verdict) {
 	e.members, e.told = m.batch.take(), v
-	m.shut = false
+	m.shut, m.aside = false, false
 	switch {
 	case m.doomed:
 		m.die(e)
@@ -196,9 +197,17 @@ func (m *machine) overtaken(v *Version) effects {
 	var e effects
 	m.committed, m.working = v, v
 	m.waiting.putBefore(&m.batch)
-	m.shut = false
+	m.shut, m.aside = false, false
 	m.next(&e)
 	return e
+}
+
+// standBack: it is another node's turn, so the batch was not sent. Nothing of it
+// is kept. Its members wait for the turn again, before everybody else, and nobody
+// gets it until another event ends the batch, as if it was at the store.
+func (m *machine) standBack() {
+	m.working, m.aside = m.committed, true
+	m.waiting.putBefore(&m.batch)
 }
 
 // conflict: the record is not the one that the batch started from, and nobody

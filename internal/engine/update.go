@@ -157,6 +157,11 @@ func (e *Engine) await(in *Instance, w *member) (verdict, error) {
 		err = fail(Busy, "another change of the same state has been running for too long", errSelf)
 	}
 	w.timer.Stop()
+	in.lock()
+	if in.m.aside {
+		err = errOutrun(w.ctx)
+	}
+	in.unlock()
 	e.quit(in, w)
 	return queued, err
 }

@@ -13,6 +13,7 @@
 //	stay/claim/<key>               a claim on what has expired
 //	stay/expired/<number>/<key>    an expired record that was set aside
 //	stay/sweep                     says that a node removes what has expired
+//	stay/turn/<key>                the nodes that take turns at a state
 //	stay/check                     never stored: what a readiness check reads
 //
 // A session is named by its ID, and a guest by [GuestID]. Names of modules have
@@ -52,6 +53,7 @@ const (
 	system   = "stay/"
 	claimed  = system + "claim/"
 	setAside = system + "expired/"
+	turns    = system + "turn/"
 )
 
 // Module is what the keys of a module's states begin with, without the slash
@@ -119,6 +121,10 @@ func Owner(key string) (before, owner string) {
 // Claim names the record that claims an expired record, and what goes with it.
 // It has the home of what it claims, so that both can be in one group there.
 func Claim(key string) string { return claimed + key }
+
+// Turn names the record with the nodes that take turns at a state. It has the
+// state's home, so that both can be in one group there.
+func Turn(key string) string { return turns + key }
 
 // Aside names the record that an expired one becomes when it is set aside. The
 // number tells it from others of the same key.

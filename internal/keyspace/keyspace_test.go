@@ -30,7 +30,7 @@ func FuzzKeys(f *testing.F) {
 		if (full1 == full2) != same {
 			t.Errorf("session %q %q and %s %q %q give %q and %q", name1, key1, scope2, name2, key2, full1, full2)
 		}
-		for _, system := range []string{keyspace.Sessions + key1, keyspace.Users + key1, keyspace.SigningKeys, keyspace.Modules, keyspace.Sweep, keyspace.Check, keyspace.Claim(key1), keyspace.Aside(full1, 1)} {
+		for _, system := range []string{keyspace.Sessions + key1, keyspace.Users + key1, keyspace.SigningKeys, keyspace.Modules, keyspace.Sweep, keyspace.Check, keyspace.Claim(key1), keyspace.Turn(key1), keyspace.Aside(full1, 1)} {
 			if full1 == system || full2 == system {
 				t.Errorf("a state has the key %q of a system record", system)
 			}

@@ -1,23 +1,23 @@
 // Package pgserver runs PostgreSQL servers for tests and benchmarks, each with
-// a data folder of its own, on a port that was free. A server ends with the
-// process that started it.
+// a data folder of its own, on a port that was free. On Linux a server ends with
+// the process that started it, however that one ends.
 package pgserver
 
 import (
-	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"net"
-	"net/url"
 	"os"
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
+	"syscall"
+
+	"github.com/stay-go/stay/internal/process"
 )
 
 // ErrMissing means that the machine has no PostgreSQL.
@@ -26,14 +26,15 @@ var ErrMissing = errors.New("no PostgreSQL found: install Debian's package postg
 // A Server is one PostgreSQL server. Its methods are called by one goroutine at
 // a time.
 type Server struct {
-	bin      string     // the folder of PostgreSQL's programs
-	user     *user.User // who runs it; nil: whoever runs this process
+	bin      string // the folder of PostgreSQL's programs
+	uid, gid int    // who runs it; uid -1: whoever runs this process
 	data     string
 	settings []string
 	port     int
-	cmd      *exec.Cmd
-	end      chan struct{} // closed when the process has ended
-	log      journal
+	p        *process.Process
+	log      process.Log
+	paused   []int     // the processes that Pause has stopped
+	alarm    *exec.Cmd // wakes them; nil if there are none
 }
 
 // New makes a data folder in dir, which it gives to the user postgres if this
@@ -45,28 +46,31 @@ func New(dir string, settings ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{bin: bin, data: filepath.Join(dir, "data"), settings: settings}
+	s := &Server{bin: bin, uid: -1, data: filepath.Join(dir, "data"), settings: settings}
 	if os.Getuid() == 0 { // PostgreSQL refuses to run as root
-		if s.user, err = user.Lookup("postgres"); err != nil {
-			return nil, err
-		}
-		if err := s.Own(dir); err != nil {
+		if err := s.become("postgres"); err != nil {
 			return nil, err
 		}
 	}
-	cmd := s.Command("initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
+	if err := s.Own(dir); err != nil {
+		return nil, err
+	}
+	_, err = s.run(context.Background(), "initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
+	if err != nil {
+		return nil, err
 	}
 	return s, s.Start()
 }
 
 // programs returns the folder with PostgreSQL's programs of the newest version.
 func programs() (string, error) {
+	version := func(name string) int {
+		v, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(name))))
+		return v
+	}
 	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	slices.SortFunc(found, func(a, b string) int { return versionIn(b) - versionIn(a) })
 	if len(found) > 0 {
-		return filepath.Dir(found[0]), nil
+		return filepath.Dir(slices.MaxFunc(found, func(a, b string) int { return version(a) - version(b) })), nil
 	}
 	name, err := exec.LookPath("initdb")
 	if err != nil {
@@ -78,33 +82,50 @@ func programs() (string, error) {
 	return filepath.Dir(name), nil
 }
 
-func versionIn(initdb string) int {
-	v, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
-	return v
-}
-
-// Command is a program of PostgreSQL, run by the server's user.
-func (s *Server) Command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
-	cmd.Dir = filepath.Dir(s.data)
-	attach(cmd, s.user)
-	return cmd
+// become has another user run the server.
+func (s *Server) become(name string) error {
+	u, err := user.Lookup(name)
+	if err != nil {
+		return err
+	}
+	if s.uid, err = strconv.Atoi(u.Uid); err != nil {
+		return err
+	}
+	s.gid, err = strconv.Atoi(u.Gid)
+	return err
 }
 
 // Own gives a file or folder to the server's user.
 func (s *Server) Own(path string) error {
-	if s.user == nil {
+	if s.uid < 0 {
 		return nil
 	}
-	uid, err := strconv.Atoi(s.user.Uid)
-	if err != nil {
-		return err
+	return os.Chown(path, s.uid, s.gid)
+}
+
+// Command is a program of PostgreSQL, or another one that is named with its
+// path, run by the server's user.
+func (s *Server) Command(ctx context.Context, name string, args ...string) *exec.Cmd {
+	if filepath.Base(name) == name {
+		name = filepath.Join(s.bin, name)
 	}
-	gid, err := strconv.Atoi(s.user.Gid)
-	if err != nil {
-		return err
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = filepath.Dir(s.data)
+	if s.uid >= 0 {
+		process.RunAs(cmd, s.uid, s.gid)
 	}
-	return os.Chown(path, uid, gid)
+	return cmd
+}
+
+// run runs a program of PostgreSQL and returns what it writes.
+func (s *Server) run(ctx context.Context, name string, args ...string) (string, error) {
+	var out, complaint strings.Builder
+	cmd := s.Command(ctx, name, args...)
+	cmd.Stdout, cmd.Stderr = &out, &complaint
+	if err := cmd.Run(); err != nil {
+		return "", fmt.Errorf("%s: %w: %s", name, err, &complaint)
+	}
+	return out.String(), nil
 }
 
 // Start starts the server again and waits until it takes connections. It always
@@ -125,102 +146,48 @@ func (s *Server) Start() error {
 	}, s.settings) {
 		args = append(args, "-c", setting)
 	}
-	s.cmd = s.Command("postgres", args...)
-	stderr, err := s.cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
 	sign := "database system is ready to accept connections"
 	if _, err := os.Stat(filepath.Join(s.data, "standby.signal")); err == nil {
 		sign = "database system is ready to accept read" // read-only, or read only
 	}
-	ready := make(chan error, 1)
-	s.end = make(chan struct{})
-	go func() {
-		defer close(s.end)
-		// The server ends with the thread that started it, so that it does not
-		// outlive this process.
-		runtime.LockOSThread()
-		if err := s.cmd.Start(); err != nil {
-			ready <- err
-			return
-		}
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			s.log.add(lines.Text())
-			if strings.Contains(lines.Text(), sign) {
-				select {
-				case ready <- nil:
-				default:
-				}
-			}
-		}
-		_ = s.cmd.Wait()
-		select {
-		case ready <- fmt.Errorf("postgres ended: %s", s.log.text()):
-		default:
-		}
-	}()
-	return <-ready
+	before := s.log.Count(sign)
+	cmd := s.Command(context.Background(), "postgres", args...)
+	cmd.Stderr = &s.log
+	var err error
+	if s.p, err = process.Start(cmd, syscall.SIGQUIT); err != nil {
+		return err
+	}
+	if !s.log.Await(s.p.Done(), sign, before) {
+		return fmt.Errorf("postgres ended: %s", &s.log)
+	}
+	return nil
 }
 
-// Kill ends the server as a crash does.
-func (s *Server) Kill() { s.finish(quit) }
-
 // Stop ends the server in good order, and its connections with it.
-func (s *Server) Stop() { s.finish(os.Interrupt) }
+func (s *Server) Stop() { s.end(syscall.SIGINT) }
 
-func (s *Server) finish(how os.Signal) {
-	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Signal(how) // it may have ended
-		<-s.end
+// Kill ends the server as a crash does.
+func (s *Server) Kill() { s.end(syscall.SIGQUIT) }
+
+func (s *Server) end(how syscall.Signal) {
+	if s.p != nil {
+		s.Resume()
+		_ = s.p.End(how) // it may have ended
 	}
 }
 
 // Data is the server's data folder.
 func (s *Server) Data() string { return s.data }
 
-// Log is what the server has logged.
-func (s *Server) Log() string { return s.log.text() }
+// Log is what the server has logged since New, over all its starts.
+func (s *Server) Log() *process.Log { return &s.log }
+
+// Port is the one that the server listens on.
+func (s *Server) Port() int { return s.port }
+
+// TakePort has the server listen on a port from its next start on, such as that
+// of a server whose place it takes.
+func (s *Server) TakePort(port int) { s.port = port }
 
 // Address is the host and port that the server listens on.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
-
-// URL names the database. parameters are names and values in turn, such as
-// search_path and a schema.
-func (s *Server) URL(parameters ...string) string { return s.urlOf("postgres", parameters) }
-
-func (s *Server) urlOf(database string, parameters []string) string {
-	query := url.Values{"sslmode": {"disable"}}
-	for i := 0; i+1 < len(parameters); i += 2 {
-		query.Set(parameters[i], parameters[i+1])
-	}
-	return "postgres://postgres@" + s.Address() + "/" + database + "?" + query.Encode()
-}
-
-// NewDatabase makes a database with a name of small letters, and returns its URL.
-func (s *Server) NewDatabase(name string, parameters ...string) (string, error) {
-	cmd := s.Command("createdb", "-h", "127.0.0.1", "-p", strconv.Itoa(s.port), "-U", "postgres", name)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("createdb: %w: %s", err, out)
-	}
-	return s.urlOf(name, parameters), nil
-}
-
-// A journal is what a server has logged. Its methods may be called
-// concurrently.
-type journal struct {
-	mu    sync.Mutex
-	lines []string
-}
-
-func (j *journal) add(line string) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	j.lines = append(j.lines, line)
-}
-
-func (j *journal) text() string {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Join(j.lines, "\n")
-}

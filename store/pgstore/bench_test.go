@@ -17,7 +17,7 @@ func BenchmarkCommit(b *testing.B) {
 	if err != nil {
 		b.Skip(err)
 	}
-	s, err := pgstore.Open(b.Context(), server.url())
+	s, err := pgstore.Open(b.Context(), server.URL())
 	if err != nil {
 		b.Fatal(err)
 	}

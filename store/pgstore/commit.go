@@ -92,17 +92,32 @@ func (s *Store) commit(ctx context.Context, groups []store.Group, places []int, 
 	defer cancel()
 	c := call{store: s, groups: groups, results: results}
 	c.until, _ = ctx.Deadline()
-	var plain, others []int
+	var replacing, others []int
 	for _, i := range places {
-		if g := groups[i]; len(g) == 1 && g[0].Op == store.Put && g[0].Base != 0 {
-			plain = append(plain, i)
+		if replaces(groups[i]) {
+			replacing = append(replacing, i)
 		} else {
 			others = append(others, i)
 		}
 	}
-	others = append(others, c.replace(ctx, plain)...)
+	others = append(others, c.replace(ctx, replacing)...)
 	c.apply(ctx, others)
 	s.doubts.answered(groups, places, results)
+}
+
+// replaces reports whether a group only replaces records that are there, and
+// checks others that are there. Nearly all groups do.
+func replaces(g store.Group) bool {
+	puts := 0
+	for i := range g {
+		switch {
+		case g[i].Base == 0 || g[i].Op == store.Delete:
+			return false
+		case g[i].Op == store.Put:
+			puts++
+		}
+	}
+	return puts > 0
 }
 
 // A call is one attempt of Commit.
@@ -128,27 +143,50 @@ func (c *call) failed(places []int, err error) {
 // changed, but as Unknown they are sent again.
 var errLate = errors.New("the server got the transaction too late")
 
-// replace applies groups of one Put that replaces a record, in one statement. It
-// returns the places of those that it did not apply, since their condition fails.
+// A part is one write of a group, and the revision that it got; 0 if it was not
+// applied.
+type part struct {
+	group int
+	write *store.Write
+	rev   *store.Revision
+}
+
+// replace applies groups that only replace and check records, in one statement.
+// It returns the places of those that it did not apply, since a condition fails.
 func (c *call) replace(ctx context.Context, places []int) (rest []int) {
 	if len(places) == 0 {
 		return nil
 	}
-	slices.SortFunc(places, func(a, b int) int { return strings.Compare(c.groups[a][0].Key, c.groups[b][0].Key) })
-	var w writes
+	parts := make([]part, 0, len(places))
 	for _, i := range places {
-		w.add(i, &c.groups[i][0])
+		g := c.groups[i]
+		revs := make([]store.Revision, len(g))
+		c.results[i] = store.Result{Outcome: store.Applied, Revisions: revs}
+		for j := range g {
+			parts = append(parts, part{i, &g[j], &revs[j]})
+		}
 	}
-	revs := make([]store.Revision, len(places)) // 0 if not applied
+	slices.SortFunc(parts, func(a, b part) int { return strings.Compare(b.write.Key, a.write.Key) })
+	var w writes
+	for _, p := range parts {
+		w.add(p.group, p.write)
+	}
+	first := lockFrom(c.groups, places)
 	err := c.store.transact(ctx, c.until, func(b *pgx.Batch, deadline time.Time) {
-		clear(revs)
-		b.Queue(replace, w.keys, w.bases, w.expires, w.versions, w.metas, w.values, deadline).Query(func(rows pgx.Rows) error {
+		query, args := replace, []any{w.keys, w.bases, w.expires, w.versions, w.metas, w.values, deadline}
+		if len(parts) > len(places) {
+			query, args = replaceChecked, append(args, w.groups, w.ops, first)
+		}
+		for _, p := range parts {
+			*p.rev = 0
+		}
+		b.Queue(query, args...).Query(func(rows pgx.Rows) error {
 			for rows.Next() {
 				var i, rev int64
 				if err := rows.Scan(&i, &rev); err != nil {
 					return err
 				}
-				revs[i-1] = store.Revision(rev)
+				*parts[i-1].rev = store.Revision(rev)
 			}
 			return rows.Err()
 		})
@@ -157,14 +195,26 @@ func (c *call) replace(ctx context.Context, places []int) (rest []int) {
 		c.failed(places, err)
 		return nil
 	}
-	for n, i := range places {
-		if revs[n] == 0 {
+	for _, i := range places {
+		if revs := c.results[i].Revisions; !complete(c.groups[i], revs) {
 			rest = append(rest, i)
-			continue
 		}
-		c.results[i] = store.Result{Outcome: store.Applied, Revisions: revs[n : n+1 : n+1]}
 	}
 	return rest
+}
+
+// complete adds to the revisions of a group that only replaces and checks
+// records those of its checks. It reports false if the group was not
+// applied.
+func complete(g store.Group, revs []store.Revision) bool {
+	for i := range g {
+		if g[i].Op == store.Check {
+			revs[i] = g[i].Base
+		} else if revs[i] == 0 {
+			return false
+		}
+	}
+	return true
 }
 
 // apply applies groups of any kind, or says why not.

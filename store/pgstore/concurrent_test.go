@@ -24,7 +24,7 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 	before := s.logged(t, "deadlock detected")
 	var stores []store.Store
 	for _, open := range []opener{own, onPool, own} {
-		st := open(t, config(t, s.url("search_path", schema)))
+		st := open(t, config(t, s.URL("search_path", schema)))
 		defer st.Close()
 		stores = append(stores, st)
 	}
@@ -45,11 +45,14 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 		}
 		return sum
 	}
+	checked := store.Write{Op: store.Check, Key: "what all check", Base: put(t, stores[0], "what all check", 0, "x")}
 	seed := rand.Uint64()
 	var group sync.WaitGroup
 	for worker := range workers {
 		group.Go(func() {
 			random, st := rand.New(rand.NewPCG(seed, uint64(worker))), stores[worker%len(stores)]
+			mine := store.Write{Key: fmt.Sprint("worker ", worker)}
+			mine.Base = put(t, st, mine.Key, 0, "x")
 			for range rounds {
 				records, err := st.Load(context.Background(), reads)
 				if err != nil {
@@ -74,22 +77,39 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 					g = append(g, w)
 				}
 				g[0].Value = []byte(strconv.Itoa(sum))
-				// And others are written as they are, each for itself.
+				// And others are written as they are: each for itself, two together,
+				// or one while the other is only checked.
 				groups := []store.Group{g}
+				together := random.IntN(2) == 0
 				for _, i := range random.Perm(accounts) {
 					named := false
 					for _, w := range g {
 						named = named || w.Key == records[i].Key
 					}
 					if r := records[i]; !named && r.Revision != 0 {
-						groups = append(groups, store.Group{{Key: r.Key, Base: r.Revision, Value: r.Value}})
+						w := store.Write{Key: r.Key, Base: r.Revision, Value: r.Value, Op: store.Op(2 * random.IntN(2))} // Put or Check
+						if last := len(groups) - 1; together && last > 0 && len(groups[last]) == 1 && random.IntN(2) == 0 {
+							groups[last] = append(groups[last], w)
+							continue
+						}
+						w.Op = store.Put
+						groups = append(groups, store.Group{w})
 					}
 				}
-				for _, r := range st.Commit(context.Background(), groups) {
+				mine.Value = []byte(strconv.Itoa(sum))
+				groups = append(groups, store.Group{mine, checked})
+				results := st.Commit(context.Background(), groups)
+				for _, r := range results {
 					if r.Outcome != store.Applied && r.Outcome != store.Conflict {
 						t.Errorf("%v: %v", r.Outcome, r.Err)
 					}
 				}
+				last := results[len(results)-1]
+				if last.Outcome != store.Applied {
+					t.Errorf("what nobody else changes: %v: %v", last.Outcome, last.Err)
+					return
+				}
+				mine.Base = last.Revisions[0]
 			}
 		})
 	}
@@ -106,7 +126,7 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 func TestAbsenceIsACondition(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	stores := []store.Store{own(t, config(t, s.url("search_path", schema))), onPool(t, config(t, s.url("search_path", schema)))}
+	stores := []store.Store{own(t, config(t, s.URL("search_path", schema))), onPool(t, config(t, s.URL("search_path", schema)))}
 	for _, st := range stores {
 		defer st.Close()
 		load(t, st, "a") // connects
@@ -141,7 +161,7 @@ func TestTwoApps(t *testing.T) {
 	schema := s.schema(t)
 	var counters []*stay.State[counter]
 	for _, open := range []opener{own, onPool} {
-		st := open(t, config(t, s.url("search_path", schema)))
+		st := open(t, config(t, s.URL("search_path", schema)))
 		defer st.Close()
 		app := stay.New(st, nil)
 		defer app.Close(context.Background())
@@ -166,5 +186,60 @@ func TestTwoApps(t *testing.T) {
 		if got, err := c.Get(context.Background()); err != nil || got.N != workers*rounds {
 			t.Errorf("app %d has %+v, %v, want %d", i, got, err, workers*rounds)
 		}
+	}
+}
+
+// TestWhatIsCheckedDoesNotChangeBeforeTheCommit proves that of two groups which
+// each change what the other one checks, one fails, whatever else is on its way.
+//
+// Proves C2.
+func TestWhatIsCheckedDoesNotChangeBeforeTheCommit(t *testing.T) {
+	const pairs, rounds = 4, 60
+	s := theServer(t)
+	schema := s.schema(t)
+	before := s.logged(t, "deadlock detected")
+	var stores []store.Store
+	for _, open := range []opener{own, onPool} {
+		st := open(t, config(t, s.URL("search_path", schema)))
+		defer st.Close()
+		stores = append(stores, st)
+	}
+	var all sync.WaitGroup
+	for pair := range pairs {
+		all.Go(func() {
+			keys := []string{fmt.Sprint("a ", pair), fmt.Sprint("b ", pair)}
+			revs := []store.Revision{put(t, stores[0], keys[0], 0, "x"), put(t, stores[0], keys[1], 0, "x")}
+			for range rounds {
+				var results [2]store.Result
+				var both sync.WaitGroup
+				for i := range results {
+					both.Go(func() {
+						results[i] = one(stores[i],
+							store.Write{Key: keys[i], Base: revs[i], Value: []byte("y")},
+							store.Write{Op: store.Check, Key: keys[1-i], Base: revs[1-i]})
+					})
+				}
+				both.Wait()
+				applied := -1
+				for i, r := range results {
+					switch {
+					case r.Outcome == store.Applied && applied < 0:
+						applied = i
+					case r.Outcome != store.Conflict:
+						t.Errorf("%v, %v: want one applied and one conflict", results[0], results[1])
+						return
+					}
+				}
+				if applied < 0 {
+					t.Errorf("%v, %v: none was applied", results[0], results[1])
+					return
+				}
+				revs[applied] = results[applied].Revisions[0]
+			}
+		})
+	}
+	all.Wait()
+	if after := s.logged(t, "deadlock detected"); after > before {
+		t.Errorf("%d deadlocks", after-before)
 	}
 }

@@ -3,10 +3,6 @@ package pgstore_test
 import (
 	"context"
 	"errors"
-	"fmt"
-	"net/url"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgxpool"
@@ -14,37 +10,6 @@ import (
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
-
-// standby makes a standby of the server and starts it.
-func (s *server) standby(t *testing.T) *server {
-	t.Helper()
-	b := &server{bin: s.bin, user: s.user, data: filepath.Join(filepath.Dir(s.data), "standby")}
-	primary := fmt.Sprintf("host=127.0.0.1 port=%d user=postgres sslmode=disable", s.port)
-	var out []byte
-	var err error
-	if out, err = s.command("pg_basebackup", "-D", b.data, "-d", primary, "-R", "-c", "fast").CombinedOutput(); err != nil {
-		if errors.Is(err, exec.ErrNotFound) {
-			check(t, errMissing)
-		}
-		t.Fatalf("pg_basebackup: %v: %s", err, out)
-	}
-	if err := b.start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(b.kill)
-	return b
-}
-
-// until waits until the server says that a condition holds.
-func (s *server) until(t *testing.T, condition string) {
-	t.Helper()
-	ctx := within(t)
-	for !query[bool](t, s, "SELECT pg_sleep(0.02)::text = '' AND "+condition) {
-		if ctx.Err() != nil {
-			t.Fatalf("not after a minute: %s", condition)
-		}
-	}
-}
 
 // TestFailover proves that a store connects to the primary of several hosts, that
 // it goes on with a standby that takes over, and that no revision of a write that
@@ -55,10 +20,10 @@ func TestFailover(t *testing.T) {
 	first := ownServer(t)
 	second := first.standby(t)
 
-	if st, err := pgstore.Open(within(t), second.url()); !errors.Is(err, store.ErrUnavailable) {
+	if st, err := pgstore.Open(within(t), second.URL()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Open on a standby: %v, %v", st, err)
 	}
-	pool, err := pgxpool.New(within(t), second.url())
+	pool, err := pgxpool.New(within(t), second.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,28 +32,21 @@ func TestFailover(t *testing.T) {
 		t.Errorf("New on a standby: %v, %v", st, err)
 	}
 
-	both, err := url.Parse(first.url())
-	if err != nil {
-		t.Fatal(err)
-	}
-	both.Host = fmt.Sprintf("127.0.0.1:%d,127.0.0.1:%d", second.port, first.port)
-	st := open(t, both.String())
+	st := open(t, first.URLBy(second.Address()+","+first.Address()))
 	kept := put(t, st, "key", 0, "kept")
 
 	// The standby has this write, and not the next ones.
-	lsn := query[string](t, first, "SELECT pg_current_wal_lsn()::text")
-	second.until(t, "pg_last_wal_replay_lsn() >= '"+lsn+"'::pg_lsn")
-	second.exec(t, "ALTER SYSTEM SET primary_conninfo = ''")
-	second.exec(t, "SELECT pg_reload_conf()")
-	second.until(t, "NOT EXISTS (SELECT FROM pg_stat_wal_receiver)")
+	if err := errors.Join(second.CatchUp(within(t), first.Server), second.Detach(within(t))); err != nil {
+		t.Fatal(err)
+	}
 	lost := kept
 	for range 100 { // a standby is ahead of the values of a sequence that it has seen used
 		lost = put(t, st, "key", lost, "lost")
 	}
 
-	first.kill()
-	if !query[bool](t, second, "SELECT pg_promote()") {
-		t.Fatal("the standby was not promoted")
+	first.Kill()
+	if err := second.Promote(within(t)); err != nil {
+		t.Fatal(err)
 	}
 	ctx := within(t)
 	var records []store.Record

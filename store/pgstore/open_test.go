@@ -19,7 +19,7 @@ import (
 // same time.
 func TestOpenAtOnce(t *testing.T) {
 	s := theServer(t)
-	url := s.url("search_path", s.schema(t))
+	url := s.URL("search_path", s.schema(t))
 	var group sync.WaitGroup
 	for range 6 {
 		group.Go(func() {
@@ -40,7 +40,7 @@ func TestOpenAtOnce(t *testing.T) {
 func TestNewerTablesAreRefused(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	url := s.url("search_path", schema)
+	url := s.URL("search_path", schema)
 	put(t, open(t, url), "key", 0, "x")
 	s.exec(t, "UPDATE "+schema+".stay_meta SET version = 99")
 	st, err := pgstore.Open(within(t), url)
@@ -64,7 +64,7 @@ func TestRights(t *testing.T) {
 	role := "role_" + schema
 	s.exec(t, "CREATE ROLE "+role+" LOGIN; GRANT USAGE ON SCHEMA "+schema+" TO "+role)
 	t.Cleanup(func() { s.exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
-	url := s.url("search_path", schema)
+	url := s.URL("search_path", schema)
 	asRole := strings.Replace(url, "postgres@", role+"@", 1)
 	st, err := pgstore.Open(within(t), asRole)
 	if err == nil {
@@ -92,17 +92,17 @@ func TestRights(t *testing.T) {
 func TestRestoredDump(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	url := s.url("search_path", schema)
+	url := s.URL("search_path", schema)
 	first := open(t, url)
 	kept := put(t, first, "key", 0, "kept")
-	dump, err := s.command("pg_dump", "-d", s.url(), "-n", schema).Output()
+	dump, err := s.Command(within(t), "pg_dump", "-d", s.URL(), "-n", schema).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
 	lost := put(t, first, "key", kept, "lost")
 	_ = first.Close()
 	s.exec(t, "DROP SCHEMA "+schema+" CASCADE")
-	psql := s.command("psql", "-d", s.url(), "-q", "-v", "ON_ERROR_STOP=1")
+	psql := s.Command(within(t), "psql", "-d", s.URL(), "-q", "-v", "ON_ERROR_STOP=1")
 	psql.Stdin = strings.NewReader(string(dump))
 	if out, err := psql.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
@@ -135,7 +135,7 @@ func TestChangesByHand(t *testing.T) {
 	statement, _, _ = strings.Cut(statement, "```")
 	s := theServer(t)
 	schema := s.schema(t)
-	st := open(t, s.url("search_path", schema))
+	st := open(t, s.URL("search_path", schema))
 	rev := put(t, st, "global/counter/", 0, "x")
 	s.exec(t, "SET search_path = "+schema+"; UPDATE"+statement)
 	got := load(t, st, "global/counter/")
@@ -154,7 +154,7 @@ func TestChangesByHand(t *testing.T) {
 // connections as they were, and the pool open.
 func TestPoolKeepsItsSettings(t *testing.T) {
 	s := theServer(t)
-	cfg := config(t, s.url("search_path", s.schema(t)))
+	cfg := config(t, s.URL("search_path", s.schema(t)))
 	cfg.MaxConns = 1
 	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "54321"
 	pool, err := pgxpool.NewWithConfig(within(t), cfg)
@@ -191,7 +191,7 @@ func TestCommitsAreSynced(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := theServer(t)
 			schema := s.schema(t)
-			st := open(t, config(t, s.url("search_path", schema, "synchronous_commit", "off")))
+			st := open(t, config(t, s.URL("search_path", schema, "synchronous_commit", "off")))
 			defer st.Close()
 			rev := put(t, st, "key", 0, "x")
 			s.exec(t, `CREATE TABLE `+schema+`.seen (setting text);
@@ -214,7 +214,7 @@ func TestModesOfAPool(t *testing.T) {
 	for _, mode := range []string{"cache_statement", "cache_describe", "describe_exec", "exec", "simple_protocol"} {
 		t.Run(mode, func(t *testing.T) {
 			s := theServer(t)
-			st := onPool(t, config(t, s.url("search_path", s.schema(t), "default_query_exec_mode", mode)))
+			st := onPool(t, config(t, s.URL("search_path", s.schema(t), "default_query_exec_mode", mode)))
 			defer st.Close()
 			value := "\x00\xff'\\"
 			rev := put(t, st, "key'\\\xff", put(t, st, "key'\\\xff", 0, value), value+"2")
@@ -273,7 +273,7 @@ func TestErrorsHaveNoPassword(t *testing.T) {
 // TestAttemptMustBePositive proves that a mistake is found when the store opens.
 func TestAttemptMustBePositive(t *testing.T) {
 	s := theServer(t)
-	if _, err := pgstore.Open(within(t), s.url("search_path", s.schema(t)), pgstore.Attempt(0)); err == nil || !strings.Contains(err.Error(), "Attempt(0s)") {
+	if _, err := pgstore.Open(within(t), s.URL("search_path", s.schema(t)), pgstore.Attempt(0)); err == nil || !strings.Contains(err.Error(), "Attempt(0s)") {
 		t.Error(err)
 	}
 }

@@ -20,8 +20,14 @@ func warmUp(t *testing.T, s store.Store) {
 	t.Helper()
 	key := "warm up " + t.Name()
 	rev := put(t, s, key, put(t, s, key, 0, "x"), "y")
-	if r := one(s, store.Write{Op: store.Delete, Key: key, Base: rev}); r.Outcome != store.Applied {
-		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	other := put(t, s, key+" too", 0, "x")
+	for _, g := range []store.Group{
+		{{Key: key + " too", Base: other, Value: []byte("y")}, {Op: store.Check, Key: key, Base: rev}},
+		{{Op: store.Delete, Key: key, Base: rev}},
+	} {
+		if r := one(s, g...); r.Outcome != store.Applied {
+			t.Fatalf("%v: %v", r.Outcome, r.Err)
+		}
 	}
 }
 
@@ -32,7 +38,7 @@ func warmUp(t *testing.T, s store.Store) {
 // Proves C2, C6.
 func TestLostAnswerIsUnknown(t *testing.T) {
 	s := theServer(t)
-	url := s.url("search_path", s.schema(t))
+	url := s.URL("search_path", s.schema(t))
 	other := open(t, url)
 	rev := put(t, other, "kept", 0, "first")
 	for name, g := range map[string]store.Group{
@@ -67,7 +73,7 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 func TestBackendEndsDuringCommit(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	st := open(t, s.url("search_path", schema, "application_name", schema), pgstore.Attempt(30*time.Second))
+	st := open(t, s.URL("search_path", schema, "application_name", schema), pgstore.Attempt(30*time.Second))
 	rev := put(t, st, "key", 0, "first")
 
 	// Somebody holds the record, so that the commit waits.
@@ -101,7 +107,7 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 		t.Errorf("%+v, want the first value", got)
 	}
 	// The store itself would wait until the first one can no longer begin.
-	again := open(t, s.url("search_path", schema))
+	again := open(t, s.URL("search_path", schema))
 	if r := one(again, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"}); r.Outcome != store.Applied {
 		t.Errorf("again: %v: %v, want applied", r.Outcome, r.Err)
 	}
@@ -115,7 +121,7 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 func TestServerCrash(t *testing.T) {
 	const writers = 4
 	s := ownServer(t)
-	st := open(t, s.url())
+	st := open(t, s.URL())
 	var warm, done sync.WaitGroup
 	var applied, sure [writers]int // by each writer: the last that was applied, and the last that may be there
 	var revs [writers]store.Revision
@@ -143,7 +149,7 @@ func TestServerCrash(t *testing.T) {
 		})
 	}
 	warm.Wait()
-	s.kill()
+	s.Kill()
 	done.Wait()
 	if r := one(st, store.Write{Key: "down"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
 		t.Errorf("without a server: %v: %v, want rejected", r.Outcome, r.Err)
@@ -151,9 +157,7 @@ func TestServerCrash(t *testing.T) {
 	if _, err := st.Load(within(t), []store.Read{{Key: "0"}}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Load without a server: %v", err)
 	}
-	if err := s.start(); err != nil {
-		t.Fatal(err)
-	}
+	s.start(t)
 	for i := range writers {
 		got := load(t, st, strconv.Itoa(i))
 		if n, _ := strconv.Atoi(string(got.Value)); n < applied[i] || n > sure[i] {
@@ -192,9 +196,9 @@ func TestErrorsOfTheServer(t *testing.T) {
 				schema := s.schema(t)
 				var st store.Store
 				if foreign {
-					st = onPool(t, config(t, s.url("search_path", schema)))
+					st = onPool(t, config(t, s.URL("search_path", schema)))
 				} else {
-					st = own(t, config(t, s.url("search_path", schema)))
+					st = own(t, config(t, s.URL("search_path", schema)))
 				}
 				t.Cleanup(func() { _ = st.Close() })
 				first := put(t, st, "key", 0, "first")
@@ -230,7 +234,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 // Proves C6.
 func TestAttemptsAreBounded(t *testing.T) {
 	s := theServer(t)
-	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Second))
+	w, st := wired(t, s.URL("search_path", s.schema(t)), pgstore.Attempt(time.Second))
 	warmUp(t, st)
 	rev := put(t, st, "key", 0, "first")
 	w.hold()
@@ -259,7 +263,7 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 	s := theServer(t)
 	for name, single := range map[string]bool{"replacement": true, "group": false} {
 		t.Run(name, func(t *testing.T) {
-			url := s.url("search_path", s.schema(t))
+			url := s.URL("search_path", s.schema(t))
 			other := open(t, url)
 			w, st := wired(t, url, pgstore.Attempt(time.Second))
 			warmUp(t, st)
@@ -295,7 +299,7 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 // Proves C6.
 func TestGroupsInDoubtHoldUpOthers(t *testing.T) {
 	s := theServer(t)
-	w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Second))
+	w, st := wired(t, s.URL("search_path", s.schema(t)), pgstore.Attempt(time.Second))
 	warmUp(t, st)
 	w.deafen()
 	began := time.Now()
@@ -317,7 +321,7 @@ func TestChangesInDoubtAreSentAgainAtOnce(t *testing.T) {
 	s := theServer(t)
 	for name, checks := range map[string]bool{"replacement": false, "with a check": true} {
 		t.Run(name, func(t *testing.T) {
-			w, st := wired(t, s.url("search_path", s.schema(t)), pgstore.Attempt(time.Minute))
+			w, st := wired(t, s.URL("search_path", s.schema(t)), pgstore.Attempt(time.Minute))
 			warmUp(t, st)
 			g := store.Group{{Key: "key", Base: put(t, st, "key", 0, "first"), Value: []byte("second")}}
 			if checks {

@@ -1,7 +1,6 @@
 package pgstore_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +8,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
-	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stay-go/stay/internal/process"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -29,7 +28,6 @@ var errNoPooler = errors.New("no PgBouncer found: install Debian's package pgbou
 type pooler struct {
 	server *server
 	port   int
-	log    journal
 }
 
 // pooler starts a PgBouncer in front of the server. It ends with the test.
@@ -41,11 +39,7 @@ func (s *server) pooler(t *testing.T) *pooler {
 			check(t, errNoPooler)
 		}
 	}
-	dir, err := os.MkdirTemp("", "pgbouncer")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	dir := folder(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -68,16 +62,14 @@ default_pool_size = 6
 max_client_conn = 500
 server_login_retry = 0
 pkt_buf = 65536
-`, s.port, p.port, users),
+`, s.Port(), p.port, users),
 	} {
 		if err := os.WriteFile(name, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if s.user != nil {
-		if err := chown(dir, s.user); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.Own(dir); err != nil {
+		t.Fatal(err)
 	}
 	p.run(t, bin, config)
 	return p
@@ -86,45 +78,22 @@ pkt_buf = 65536
 // run starts the program and waits until it takes connections.
 func (p *pooler) run(t *testing.T, bin, config string) {
 	t.Helper()
-	cmd := exec.Command(bin, config)
-	cmd.Dir = filepath.Dir(config)
-	attach(cmd, p.server.user)
-	stderr, err := cmd.StderrPipe()
+	cmd := p.server.Command(context.Background(), bin, config)
+	var log process.Log
+	cmd.Dir, cmd.Stderr = filepath.Dir(config), &log
+	running, err := process.Start(cmd, syscall.SIGQUIT)
 	if err != nil {
 		t.Fatal(err)
 	}
-	ready, end := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(end)
-		runtime.LockOSThread() // as for the server
-		if err := cmd.Start(); err != nil {
-			ready <- err
-			return
-		}
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			p.log.add(lines.Text())
-			if strings.Contains(lines.Text(), "process up") {
-				ready <- nil
-			}
-		}
-		_ = cmd.Wait()
-		select {
-		case ready <- fmt.Errorf("pgbouncer ended: %s", p.log.text()):
-		default:
-		}
-	}()
-	if err := <-ready; err != nil {
-		t.Fatal(err)
+	t.Cleanup(func() { _ = running.End(syscall.SIGKILL) })
+	if !log.Await(running.Done(), "process up", 0) {
+		t.Fatalf("pgbouncer ended: %s", &log)
 	}
-	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
-		<-end
-	})
 }
 
 // url names the database behind the pooler.
 func (p *pooler) url(parameters ...string) string {
-	return strings.Replace(p.server.url(parameters...), fmt.Sprintf(":%d/", p.server.port), fmt.Sprintf(":%d/", p.port), 1)
+	return p.server.URLBy(fmt.Sprintf("127.0.0.1:%d", p.port), parameters...)
 }
 
 // TestPooler proves that a store works through a proxy that lends a connection to
@@ -174,14 +143,13 @@ func TestPoolerChangesServer(t *testing.T) {
 	p := primary.pooler(t)
 	st := open(t, p.url())
 	put(t, st, "key", 0, "x")
-	lsn := query[string](t, primary, "SELECT pg_current_wal_lsn()::text")
-	standby.until(t, "pg_last_wal_replay_lsn() >= '"+lsn+"'::pg_lsn")
-	primary.stop(t)
-	standby.stop(t)
-	standby.port = primary.port
-	if err := standby.start(); err != nil {
+	if err := standby.CatchUp(within(t), primary.Server); err != nil {
 		t.Fatal(err)
 	}
+	primary.Stop()
+	standby.Stop()
+	standby.TakePort(primary.Port())
+	standby.start(t)
 	for range 10 {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		if got, err := st.Load(ctx, []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrUnavailable) {

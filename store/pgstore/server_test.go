@@ -1,39 +1,24 @@
 package pgstore_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
-	"net"
-	"net/url"
 	"os"
-	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
-	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/stay-go/stay/internal/pgserver"
 )
 
-// A server is a PostgreSQL server with a data folder of its own.
-type server struct {
-	bin  string // the folder of PostgreSQL's programs
-	data string
-	user *user.User // who runs it; nil: whoever runs the tests
-	port int
-	cmd  *exec.Cmd
-	end  chan struct{} // closed when the process has ended
-	log  journal
-}
+// A server is a PostgreSQL server of a test.
+type server struct{ *pgserver.Server }
 
 // shared is the server of all tests that do not stop it. TestMain stops it.
 var shared = sync.OnceValues(func() (*server, error) {
@@ -54,8 +39,8 @@ func TestMain(m *testing.M) {
 	code := m.Run()
 	if started.Load() {
 		if s, err := shared(); err == nil {
-			s.kill()
-			_ = os.RemoveAll(filepath.Dir(s.data))
+			s.Kill()
+			_ = os.RemoveAll(filepath.Dir(s.Data()))
 		}
 	}
 	os.Exit(code)
@@ -73,25 +58,34 @@ func theServer(t *testing.T) *server {
 // ownServer returns a server that is for this test alone.
 func ownServer(t *testing.T) *server {
 	t.Helper()
-	dir, err := os.MkdirTemp("", "pgstore") // t.TempDir is below folders that the server's user may not enter
+	s, err := newServer(folder(t))
+	check(t, err)
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// folder returns an empty folder that is removed after the test. The server's
+// user may not enter those above t.TempDir.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "pgstore")
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
-	s, err := newServer(dir)
-	check(t, err)
-	t.Cleanup(s.kill)
-	return s
+	return dir
 }
 
-// errMissing means that there is no PostgreSQL to test with.
-var errMissing = errors.New("no PostgreSQL found: install Debian's package postgresql")
+func newServer(dir string) (*server, error) {
+	s, err := pgserver.New(dir)
+	return &server{s}, err
+}
 
 // check skips the test if PostgreSQL is missing, or fails it if it must not be.
 func check(t *testing.T, err error) {
 	t.Helper()
 	switch {
-	case (errors.Is(err, errMissing) || errors.Is(err, errNoPooler)) && os.Getenv("STAY_TEST_REQUIRE") == "":
+	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, errNoPooler)) && os.Getenv("STAY_TEST_REQUIRE") == "":
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 		t.Skip(err)
 	case err != nil:
@@ -99,130 +93,23 @@ func check(t *testing.T, err error) {
 	}
 }
 
-// newServer makes a data folder in dir and starts a server on it.
-func newServer(dir string) (*server, error) {
-	bin, err := programs()
-	if err != nil {
-		return nil, err
-	}
-	s := &server{bin: bin, data: filepath.Join(dir, "data")}
-	if os.Getuid() == 0 { // PostgreSQL refuses to run as root
-		if s.user, err = user.Lookup("postgres"); err != nil {
-			return nil, err
-		}
-		if err := chown(dir, s.user); err != nil {
-			return nil, err
-		}
-	}
-	cmd := s.command("initdb", "-D", s.data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("initdb: %w: %s", err, out)
-	}
-	return s, s.start()
-}
-
-// programs returns the folder with PostgreSQL's programs of the newest version.
-func programs() (string, error) {
-	found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb")
-	slices.SortFunc(found, func(a, b string) int { return versionIn(b) - versionIn(a) })
-	if len(found) > 0 {
-		return filepath.Dir(found[0]), nil
-	}
-	name, err := exec.LookPath("initdb")
-	if err != nil {
-		return "", errMissing
-	}
-	if name, err = filepath.EvalSymlinks(name); err != nil {
-		return "", err
-	}
-	return filepath.Dir(name), nil
-}
-
-func versionIn(initdb string) int {
-	v, _ := strconv.Atoi(filepath.Base(filepath.Dir(filepath.Dir(initdb))))
-	return v
-}
-
-// command is a program of PostgreSQL, run by the server's user.
-func (s *server) command(name string, args ...string) *exec.Cmd {
-	cmd := exec.Command(filepath.Join(s.bin, name), args...)
-	cmd.Dir = filepath.Dir(s.data)
-	attach(cmd, s.user)
-	return cmd
-}
-
-// start starts the server and waits until it takes connections. It always gets
-// the same port, so that a store finds it again.
-func (s *server) start() error {
-	if s.port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.port = l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
-	}
-	s.cmd = s.command("postgres", "-D", s.data, "-p", strconv.Itoa(s.port),
-		"-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories=", "-c", "fsync=off",
-		"-c", "max_connections=200", "-c", "shared_buffers=64MB", "-c", "lc_messages=C", "-c", "logging_collector=off")
-	stderr, err := s.cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
-	sign := "database system is ready to accept connections"
-	if _, err := os.Stat(filepath.Join(s.data, "standby.signal")); err == nil {
-		sign = "database system is ready to accept read" // read-only, or read only
-	}
-	ready := make(chan error, 1)
-	s.end = make(chan struct{})
-	go func() {
-		defer close(s.end)
-		// The server ends with the thread that started it, so that it does not
-		// outlive the tests.
-		runtime.LockOSThread()
-		if err := s.cmd.Start(); err != nil {
-			ready <- err
-			return
-		}
-		for lines := bufio.NewScanner(stderr); lines.Scan(); {
-			s.log.add(lines.Text())
-			if strings.Contains(lines.Text(), sign) {
-				ready <- nil
-			}
-		}
-		_ = s.cmd.Wait()
-		select {
-		case ready <- fmt.Errorf("postgres ended: %s", s.log.text()):
-		default:
-		}
-	}()
-	return <-ready
-}
-
-// kill ends the server as a crash does.
-func (s *server) kill() {
-	if s.cmd != nil && s.cmd.Process != nil {
-		_ = s.cmd.Process.Signal(quit)
-		<-s.end
-	}
-}
-
-// stop ends the server in good order.
-func (s *server) stop(t *testing.T) {
+// start starts the server again.
+func (s *server) start(t *testing.T) {
 	t.Helper()
-	if err := s.cmd.Process.Signal(os.Interrupt); err != nil {
+	if err := s.Start(); err != nil {
 		t.Fatal(err)
 	}
-	<-s.end
 }
 
-// url names the database, with parameters such as search_path.
-func (s *server) url(parameters ...string) string {
-	query := url.Values{"sslmode": {"disable"}}
-	for i := 0; i < len(parameters); i += 2 {
-		query.Set(parameters[i], parameters[i+1])
+// standby makes a standby of the server and starts it.
+func (s *server) standby(t *testing.T) *server {
+	t.Helper()
+	b, err := s.Standby(folder(t))
+	if err != nil {
+		t.Fatal(err)
 	}
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?%s", s.port, query.Encode())
+	t.Cleanup(b.Kill)
+	return &server{b}
 }
 
 // exec runs a statement as the superuser.
@@ -238,7 +125,7 @@ func (s *server) exec(t *testing.T, statement string, args ...any) {
 func query[T any](t *testing.T, s *server, statement string, args ...any) (value T) {
 	t.Helper()
 	ctx := within(t)
-	c, err := pgx.Connect(ctx, s.url())
+	c, err := pgx.Connect(ctx, s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -249,10 +136,29 @@ func query[T any](t *testing.T, s *server, statement string, args ...any) (value
 	return value
 }
 
+// until waits until the server says that a condition holds.
+func (s *server) until(t *testing.T, condition string) {
+	t.Helper()
+	if err := s.Until(within(t), condition); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// logged returns how often the server has logged the text so far.
+func (s *server) logged(t *testing.T, text string) int {
+	t.Helper()
+	marker := fmt.Sprintf("marker %d of %s", schemas.Add(1), t.Name())
+	s.exec(t, "DO $$ BEGIN RAISE LOG '"+marker+"'; END $$")
+	if !s.Log().Await(within(t).Done(), marker, 0) {
+		t.Fatalf("the marker is not in the log of the server:\n%s", s.Log())
+	}
+	return s.Log().Count(text)
+}
+
 // connect opens a connection that ends with the test.
 func (s *server) connect(t *testing.T) *pgx.Conn {
 	t.Helper()
-	c, err := pgx.Connect(context.Background(), s.url())
+	c, err := pgx.Connect(context.Background(), s.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,7 +174,7 @@ func (s *server) schema(t *testing.T) string {
 	name := fmt.Sprintf("test%d", schemas.Add(1))
 	s.exec(t, "CREATE SCHEMA "+name)
 	t.Cleanup(func() {
-		c, err := pgx.Connect(context.Background(), s.url())
+		c, err := pgx.Connect(context.Background(), s.URL())
 		if err != nil {
 			return // the server is gone, and its folder too
 		}
@@ -289,8 +195,8 @@ func (s *server) copyData(t *testing.T, from, to string) {
 		t.Fatal(err)
 	}
 	err := filepath.WalkDir(to, func(path string, d fs.DirEntry, err error) error {
-		if err == nil && s.user != nil {
-			err = chown(path, s.user)
+		if err == nil {
+			err = s.Own(path)
 		}
 		if err == nil && d.IsDir() {
 			err = os.Chmod(path, 0o700)
@@ -306,16 +212,14 @@ func (s *server) copyData(t *testing.T, from, to string) {
 // server begins a new timeline then.
 func (s *server) recover(t *testing.T) {
 	t.Helper()
-	signal := filepath.Join(s.data, "recovery.signal")
+	signal := filepath.Join(s.Data(), "recovery.signal")
 	if err := os.WriteFile(signal, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if s.user != nil {
-		if err := chown(signal, s.user); err != nil {
-			t.Fatal(err)
-		}
+	if err := s.Own(signal); err != nil {
+		t.Fatal(err)
 	}
-	conf, err := os.OpenFile(filepath.Join(s.data, "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
+	conf, err := os.OpenFile(filepath.Join(s.Data(), "postgresql.auto.conf"), os.O_APPEND|os.O_WRONLY, 0)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -323,18 +227,6 @@ func (s *server) recover(t *testing.T) {
 	if err := errors.Join(err, conf.Close()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-func chown(path string, u *user.User) error {
-	uid, err := strconv.Atoi(u.Uid)
-	if err != nil {
-		return err
-	}
-	gid, err := strconv.Atoi(u.Gid)
-	if err != nil {
-		return err
-	}
-	return os.Chown(path, uid, gid)
 }
 
 // within returns a context that ends the test if it hangs.

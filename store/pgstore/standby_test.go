@@ -14,9 +14,9 @@ func replicated(t *testing.T) (primary, standby *server) {
 	t.Helper()
 	primary = ownServer(t)
 	standby = primary.standby(t)
-	primary.exec(t, "ALTER SYSTEM SET synchronous_standby_names = '*'")
-	primary.exec(t, "SELECT pg_reload_conf()")
-	primary.until(t, "EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')")
+	if err := primary.AwaitStandby(within(t)); err != nil {
+		t.Fatal(err)
+	}
 	return primary, standby
 }
 
@@ -46,10 +46,10 @@ func TestStoppedStandby(t *testing.T) {
 		url string
 		end string // what ends the wait; "": the attempt
 	}{
-		"the attempt is over":                {primary.url(), ""},
-		"the wait is cancelled":              {primary.url(), "pg_cancel_backend"},
+		"the attempt is over":                {primary.URL(), ""},
+		"the wait is cancelled":              {primary.URL(), "pg_cancel_backend"},
 		"the wait is cancelled behind proxy": {poolerURL, "pg_cancel_backend"},
-		"the connection ends":                {primary.url(), "pg_terminate_backend"},
+		"the connection ends":                {primary.URL(), "pg_terminate_backend"},
 	} {
 		for kind, single := range map[string]bool{"replacement": true, "group": false} {
 			t.Run(name+" of a "+kind, func(t *testing.T) {
@@ -58,14 +58,14 @@ func TestStoppedStandby(t *testing.T) {
 					attempt = time.Second
 				}
 				st := open(t, c.url, pgstore.Attempt(attempt))
-				again := open(t, primary.url(), pgstore.Attempt(time.Minute))
+				again := open(t, primary.URL(), pgstore.Attempt(time.Minute))
 				w := store.Write{Key: name + kind, Base: put(t, st, name+kind, 0, "first"), Value: []byte("second")}
 				writes := []store.Write{w}
 				if !single {
 					writes = append(writes, store.Write{Key: name + kind + " new"})
 				}
 
-				standby.kill()
+				standby.Kill()
 				first := begin(st, writes...)
 				if c.end != "" {
 					primary.waiting(t, c.end)
@@ -80,9 +80,7 @@ func TestStoppedStandby(t *testing.T) {
 				}
 				second := begin(again, writes...)
 				primary.waiting(t, "0 < ")
-				if err := standby.start(); err != nil {
-					t.Fatal(err)
-				}
+				standby.start(t)
 				if r := <-second; r.Outcome != store.Conflict || string(r.Current[0].Value) != "second" {
 					t.Errorf("again: %v: %v %+v, want a conflict with itself", r.Outcome, r.Err, r.Current)
 				}

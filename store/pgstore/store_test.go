@@ -73,14 +73,14 @@ func config(t *testing.T, url string) *pgxpool.Config {
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestContract(t *testing.T) {
 	theServer(t)
-	direct := func(_ *testing.T, s *server) address { return s.url }
+	direct := func(_ *testing.T, s *server) address { return s.URL }
 	t.Run("own connections", func(t *testing.T) { contract(t, own, direct) })
 	t.Run("pool", func(t *testing.T) { contract(t, onPool, direct) })
 	t.Run("behind a proxy", func(t *testing.T) {
 		watching := func(t *testing.T, cfg *pgxpool.Config) store.Store {
 			t.Helper()
 			s, err := pgstore.OpenPool(within(t), cfg, []pgstore.Option{
-				pgstore.WatchURL(theServer(t).url()), pgstore.Attempt(4 * time.Second), // large values pass slowly
+				pgstore.WatchURL(theServer(t).URL()), pgstore.Attempt(4 * time.Second), // large values pass slowly
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -123,19 +123,17 @@ func contract(t *testing.T, open opener, at func(*testing.T, *server) address) {
 // do it after an accident.
 func rewind(t *testing.T, s *server, open opener, at address) (reopen func(*testing.T) store.Store, save, restore func()) {
 	schema := s.schema(t)
-	saved := filepath.Join(filepath.Dir(s.data), "saved")
+	saved := filepath.Join(filepath.Dir(s.Data()), "saved")
 	move := func(from, to string) {
-		s.stop(t)
+		s.Stop()
 		s.copyData(t, from, to)
-		if to == s.data {
+		if to == s.Data() {
 			s.recover(t)
 		}
-		if err := s.start(); err != nil {
-			t.Fatal(err)
-		}
+		s.start(t)
 	}
 	reopen = func(t *testing.T) store.Store { return open(t, config(t, at("search_path", schema))) }
-	return reopen, func() { move(s.data, saved) }, func() { move(saved, s.data) }
+	return reopen, func() { move(s.Data(), saved) }, func() { move(saved, s.Data()) }
 }
 
 // open opens a store with connections of its own.
@@ -180,7 +178,7 @@ func load(t *testing.T, s store.Store, key string) store.Record {
 // Proves C2.
 func TestLargeCalls(t *testing.T) {
 	s := theServer(t)
-	st := open(t, s.url("search_path", s.schema(t)))
+	st := open(t, s.URL("search_path", s.schema(t)))
 	big := bytes.Repeat([]byte("x"), 1<<20)
 	var groups []store.Group
 	for i := range 1200 {

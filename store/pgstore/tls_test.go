@@ -80,15 +80,13 @@ func writePEM(t *testing.T, file, kind string, der []byte) {
 // only.
 func (s *server) secure(t *testing.T, a *authority) {
 	t.Helper()
-	cert, key := filepath.Join(s.data, "server.crt"), filepath.Join(s.data, "server.key")
+	cert, key := filepath.Join(s.Data(), "server.crt"), filepath.Join(s.Data(), "server.key")
 	a.sign(t, cert, key)
-	if s.user != nil {
-		if err := errors.Join(chown(cert, s.user), chown(key, s.user)); err != nil {
-			t.Fatal(err)
-		}
+	if err := errors.Join(s.Own(cert), s.Own(key)); err != nil {
+		t.Fatal(err)
 	}
 	hba := "hostssl all app 127.0.0.1/32 scram-sha-256\nhost all postgres 127.0.0.1/32 trust\n"
-	if err := os.WriteFile(filepath.Join(s.data, "pg_hba.conf"), []byte(hba), 0); err != nil {
+	if err := os.WriteFile(filepath.Join(s.Data(), "pg_hba.conf"), []byte(hba), 0); err != nil {
 		t.Fatal(err)
 	}
 	s.exec(t, "SET password_encryption = 'scram-sha-256'; CREATE ROLE app LOGIN PASSWORD 'hush'; CREATE SCHEMA app AUTHORIZATION app")
@@ -108,7 +106,7 @@ func TestTLS(t *testing.T) {
 		for i := 0; i < len(parameters); i += 2 {
 			query.Set(parameters[i], parameters[i+1])
 		}
-		return fmt.Sprintf("postgres://app:%s@%s:%d/%s?%s", password, host, s.port, database, query.Encode())
+		return fmt.Sprintf("postgres://app:%s@%s:%d/%s?%s", password, host, s.Port(), database, query.Encode())
 	}
 	full := []string{"sslmode", "verify-full", "sslrootcert", ca.file}
 
@@ -146,7 +144,7 @@ func TestTLS(t *testing.T) {
 			}
 		})
 	}
-	if log := s.log.text(); strings.Contains(log, "hush") {
+	if log := s.Log().String(); strings.Contains(log, "hush") {
 		// Statements that fail are logged, and none has the password.
 		t.Errorf("the server has logged the password: %s", log)
 	}
@@ -158,7 +156,7 @@ func TestPasswordChanges(t *testing.T) {
 	s := ownServer(t)
 	ca := newAuthority(t)
 	s.secure(t, ca)
-	st := open(t, fmt.Sprintf("postgres://app:hush@127.0.0.1:%d/postgres?sslmode=verify-full&sslrootcert=%s", s.port, url.QueryEscape(ca.file)))
+	st := open(t, fmt.Sprintf("postgres://app:hush@127.0.0.1:%d/postgres?sslmode=verify-full&sslrootcert=%s", s.Port(), url.QueryEscape(ca.file)))
 	rev := put(t, st, "key", 0, "x")
 	s.exec(t, "ALTER ROLE app PASSWORD 'other'")
 	s.exec(t, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'")

@@ -87,8 +87,8 @@ func (w *watching) want(t *testing.T, key string, rev store.Revision, lost int) 
 func TestChangesAreAnnouncedByName(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	writer, reader := open(t, s.url("search_path", schema)), open(t, s.url("search_path", schema))
-	other := open(t, s.url("search_path", s.schema(t)))
+	writer, reader := open(t, s.URL("search_path", schema)), open(t, s.URL("search_path", schema))
+	other := open(t, s.URL("search_path", s.schema(t)))
 	a, b, c := watch(t, writer), watch(t, reader), watch(t, other)
 	key := "any \x00\xff key, " + strings.Repeat("x", 900)
 	rev := put(t, writer, key, 0, "x")
@@ -112,7 +112,7 @@ func TestNobodyWatches(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
 	name := "quiet_" + schema
-	url := s.url("search_path", schema, "application_name", name, "pool_max_conns", "1")
+	url := s.URL("search_path", schema, "application_name", name, "pool_max_conns", "1")
 	writer := open(t, url, pgstore.Attempt(30*time.Second), pgstore.Freshness(time.Hour))
 	var rev store.Revision
 	for range 20 {
@@ -128,7 +128,7 @@ func TestNobodyWatches(t *testing.T) {
 func TestCommitsUnderWayAreAnnounced(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
-	writer := open(t, s.url("search_path", schema, "application_name", schema), pgstore.Attempt(time.Minute))
+	writer := open(t, s.URL("search_path", schema, "application_name", schema), pgstore.Attempt(time.Minute))
 	rev := put(t, writer, "key", 0, "x")
 	tx, err := s.connect(t).Begin(within(t))
 	if err != nil {
@@ -139,7 +139,7 @@ func TestCommitsUnderWayAreAnnounced(t *testing.T) {
 	}
 	result := begin(writer, store.Write{Key: "key", Base: rev})
 	s.until(t, "EXISTS (SELECT FROM pg_stat_activity WHERE application_name = '"+schema+"' AND wait_event_type = 'Lock')")
-	w := watch(t, open(t, s.url("search_path", schema)))
+	w := watch(t, open(t, s.URL("search_path", schema)))
 	if err := tx.Rollback(within(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestCommitsUnderWayAreAnnounced(t *testing.T) {
 // still Watch says that announcements may be lost, and that they go on.
 func TestWatchConnectsAgain(t *testing.T) {
 	s := theServer(t)
-	url := s.url("search_path", s.schema(t))
+	url := s.URL("search_path", s.schema(t))
 	writer := open(t, url)
 	wire, st := wired(t, url, pgstore.Attempt(time.Second), pgstore.Heartbeat(50*time.Millisecond))
 	w := watch(t, st.(*pgstore.Store))
@@ -185,10 +185,10 @@ func TestWatchThroughPooler(t *testing.T) {
 			t.Errorf("%s: declared %v", name, declared)
 		}
 	}
-	st := open(t, p.url("search_path", schema), pgstore.WatchURL(s.url()))
+	st := open(t, p.url("search_path", schema), pgstore.WatchURL(s.URL()))
 	w := watch(t, st)
 	w.want(t, "key", put(t, st, "key", 0, "x"), 1)
-	if st, err := pgstore.Open(within(t), s.url("search_path", schema), pgstore.WatchURL("postgres://app:hush@host:port/db")); err == nil || strings.Contains(err.Error(), "hush") {
+	if st, err := pgstore.Open(within(t), s.URL("search_path", schema), pgstore.WatchURL("postgres://app:hush@host:port/db")); err == nil || strings.Contains(err.Error(), "hush") {
 		t.Errorf("%v, %v", st, err)
 	}
 }
@@ -197,7 +197,7 @@ func TestWatchThroughPooler(t *testing.T) {
 // the store does not know.
 func TestUnknownChangesAreAnnounced(t *testing.T) {
 	s := theServer(t)
-	url := s.url("search_path", s.schema(t))
+	url := s.URL("search_path", s.schema(t))
 	w := watch(t, open(t, url))
 	wire, st := wired(t, url, pgstore.Attempt(time.Second))
 	warmUp(t, st)

@@ -14,8 +14,8 @@ const (
 	// added to the sequence, so a sequence of more than 40 bits does no harm.
 	timeline = `(SELECT ('x' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8))::bit(32)::bigint << 40)`
 
-	// replace takes its writes in the order of their keys and locks them in this
-	// order.
+	// All statements lock records in one order, the greatest key first, so that they
+	// do not wait for each other in a circle. replace takes its writes in this order.
 	replace = `
 WITH w AS MATERIALIZED (
 	SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::bytea[])
@@ -26,10 +26,31 @@ UPDATE stay_records r SET rev = ` + timeline + ` + nextval('stay_rev'),
 FROM w WHERE r.key = w.key AND r.rev = w.base AND clock_timestamp() < $7::timestamptz
 RETURNING w.i, r.rev`
 
+	// replaceChecked is replace for groups that also check records. First it locks
+	// those, with all records from the smallest of them on, and compares the
+	// revisions that they have now, whatever its snapshot has. What is locked does
+	// not change until the update. The update itself locks the others, which are
+	// one in each group: to lock them twice would cost a fifth more.
+	replaceChecked = `
+WITH w AS MATERIALIZED (
+	SELECT * FROM unnest($1::bytea[], $2::int8[], $3::int8[], $4::int8[], $5::bytea[], $6::bytea[], $8::int4[], $9::int2[])
+		WITH ORDINALITY AS t(key, base, expires, version, meta, value, grp, op, i)
+), locked AS MATERIALIZED (
+	SELECT w.i, r.rev FROM w JOIN stay_records r ON r.key = w.key WHERE w.key >= $10 FOR NO KEY UPDATE OF r
+), c AS MATERIALIZED (
+	SELECT w.*, bool_and((w.key < $10 OR locked.rev IS NOT DISTINCT FROM w.base)
+		AND clock_timestamp() < $7::timestamptz) OVER (PARTITION BY w.grp) AS ok
+	FROM w LEFT JOIN locked ON locked.i = w.i ORDER BY w.i
+)
+UPDATE stay_records r SET rev = ` + timeline + ` + nextval('stay_rev'),
+	expires = c.expires, version = c.version, meta = c.meta, value = c.value
+FROM c WHERE c.ok AND c.op = 0 AND r.key = c.key AND (c.key >= $10 OR r.rev = c.base)
+RETURNING c.i, r.rev`
+
 	// A record that is not there cannot be locked, so whoever needs its absence
 	// takes a lock in its place.
 	lockCreations = `SELECT pg_advisory_xact_lock(h) FROM unnest($1::int8[]) h`
-	lockRecords   = `SELECT 1 FROM stay_records WHERE key = ANY($1::bytea[]) ORDER BY key FOR UPDATE`
+	lockRecords   = `SELECT 1 FROM stay_records WHERE key = ANY($1::bytea[]) ORDER BY key DESC FOR UPDATE`
 
 	// apply sees what the locks have waited for, since each statement has its own
 	// snapshot. The time is compared inside the window, because it may be over
@@ -78,6 +99,28 @@ func (ws *writes) add(group int, w *store.Write) {
 	ws.expires = append(ws.expires, pgtype.Int8{Int64: w.Expires.UnixMilli(), Valid: !w.Expires.IsZero()})
 	ws.metas = append(ws.metas, notNil(w.Meta))
 	ws.values = append(ws.values, notNil(w.Value))
+}
+
+// lockFrom returns the smallest key that must be locked before anything is
+// replaced: of what is checked, and of groups that replace several records, as
+// these are replaced all or none.
+func lockFrom(groups []store.Group, places []int) []byte {
+	var least string
+	for _, i := range places {
+		g := groups[i]
+		puts := 0
+		for j := range g {
+			if g[j].Op == store.Put {
+				puts++
+			}
+		}
+		for j := range g {
+			if (puts > 1 || g[j].Op == store.Check) && (least == "" || g[j].Key < least) {
+				least = g[j].Key
+			}
+		}
+	}
+	return []byte(least)
 }
 
 // notNil returns b, or no bytes instead of nil, which would be NULL.

@@ -17,7 +17,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
-	"github.com/stay-go/stay/tests/internal/pgserver"
+	"github.com/stay-go/stay/internal/pgserver"
 )
 
 // folder has what all tests share: the command and the server.
@@ -70,7 +70,7 @@ var server = sync.OnceValues(func() (*pgserver.Server, error) {
 	rules := `E'host all locked 127.0.0.1/32 scram-sha-256\nhost all all 127.0.0.1/32 trust'`
 	for _, statement := range []string{
 		"CREATE ROLE locked SUPERUSER LOGIN PASSWORD 'open sesame'",
-		"COPY (SELECT " + rules + ") TO '" + filepath.Join(dir, "data", "pg_hba.conf") + "' WITH (FORMAT csv, QUOTE ' ', DELIMITER '|')",
+		"COPY (SELECT " + rules + ") TO '" + filepath.Join(s.Data(), "pg_hba.conf") + "' WITH (FORMAT csv, QUOTE ' ', DELIMITER '|')",
 		"SELECT pg_reload_conf()",
 	} {
 		if err := s.Exec(context.Background(), statement); err != nil {
@@ -105,7 +105,7 @@ func newSchema(t *testing.T) schema {
 	if err := s.Exec(t.Context(), "CREATE SCHEMA "+name); err != nil {
 		t.Fatal(err)
 	}
-	url := strings.Replace(s.URL(s.Address(), "&search_path="+name), "postgres@", "locked@", 1)
+	url := strings.Replace(s.URL("search_path", name), "postgres@", "locked@", 1)
 	return schema{name: name, unlocked: url, url: strings.Replace(url, "locked@", "locked:open%20sesame@", 1)}
 }
 

@@ -419,7 +419,15 @@ var mutants = []mutant{
 	},
 	{
 		"a replacement in PostgreSQL may begin at any time", "C6", "store/pgstore/write.go",
-		"clock_timestamp() < $7::timestamptz", "$7::timestamptz IS NOT NULL", byPostgres,
+		"r.rev = w.base AND clock_timestamp() < $7::timestamptz", "r.rev = w.base AND $7::timestamptz IS NOT NULL", byPostgres,
+	},
+	{
+		"what a group in PostgreSQL checks may change before its commit", "C2", "store/pgstore/write.go",
+		" FOR NO KEY UPDATE OF r", "", byPostgres,
+	},
+	{
+		"two transactions in PostgreSQL wait for each other's records", "C2", "store/pgstore/write.go",
+		"ORDER BY key DESC FOR UPDATE", "ORDER BY key FOR UPDATE", byPostgres,
 	},
 	{
 		"an error that ends the connection counts as a rollback", "C6", "store/pgstore/errors.go",

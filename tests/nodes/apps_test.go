@@ -9,11 +9,11 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/testkit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
-	"github.com/stay-go/stay/tests/internal/faultnet"
-	"github.com/stay-go/stay/tests/internal/pgserver"
 )
 
 // onPostgres returns stores on one database, as several processes have them.
@@ -23,7 +23,7 @@ func onPostgres(t *testing.T, n int) (stores []store.Store) {
 	check(t, err)
 	t.Cleanup(server.Kill)
 	for range n {
-		s, err := pgstore.Open(t.Context(), server.URL(server.Address(), ""))
+		s, err := pgstore.Open(t.Context(), server.URL())
 		check(t, err)
 		t.Cleanup(func() { _ = s.Close() })
 		stores = append(stores, s)
@@ -166,26 +166,22 @@ func TestAFailoverThatLosesWritesIsSeenByEveryNode(t *testing.T) {
 	t.Cleanup(second.Kill)
 	var states []*stay.State[testkit.Counter]
 	for range 2 {
-		s, err := pgstore.Open(ctx, first.URL(first.Address()+","+second.Address(), ""))
+		s, err := pgstore.Open(ctx, first.URLBy(first.Address()+","+second.Address()))
 		check(t, err)
 		app := testkit.NewApp(t, s, &stay.Options{OnError: testkit.Quiet})
 		states = append(states, stay.Register(app, stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global}))
 	}
 	testkit.MustUpdate(t, ctx, states[0])
 	testkit.MustUpdate(t, ctx, states[1])
-	kept, err := first.Ask(ctx, "SELECT pg_current_wal_lsn()::text")
-	check(t, err)
-	check(t, second.Until(ctx, "pg_last_wal_replay_lsn() >= '"+kept+"'::pg_lsn"))
-	check(t, second.Exec(ctx, "ALTER SYSTEM SET primary_conninfo = ''"))
-	check(t, second.Exec(ctx, "SELECT pg_reload_conf()"))
-	check(t, second.Until(ctx, "NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"))
+	check(t, second.CatchUp(ctx, first))
+	check(t, second.Detach(ctx))
 	for range 3 {
 		testkit.MustUpdate(t, ctx, states[0])
 	}
 	testkit.WantCount(t, ctx, states[1], 5)
 
 	first.Kill()
-	check(t, second.Exec(ctx, "SELECT pg_promote()"))
+	check(t, second.Promote(ctx))
 	for _, s := range states {
 		for late := time.Now().Add(patience); time.Now().Before(late); pause(10 * time.Millisecond) {
 			if _, err := s.Get(ctx); err == nil {

@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
-	"github.com/stay-go/stay/tests/internal/pgserver"
-	"github.com/stay-go/stay/tests/internal/process"
+	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/pgserver"
+	"github.com/stay-go/stay/internal/process"
 )
 
 // Settings are those of the nodes of a cluster.
@@ -104,10 +104,7 @@ func (c *cluster) addStandby() {
 	check(c.t, err)
 	c.t.Cleanup(second.Kill)
 	c.servers = append(c.servers, second)
-	ctx := c.t.Context()
-	check(c.t, first.Exec(ctx, "ALTER SYSTEM SET synchronous_standby_names = '*'"))
-	check(c.t, first.Exec(ctx, "SELECT pg_reload_conf()"))
-	check(c.t, first.Until(ctx, "EXISTS (SELECT FROM pg_stat_replication WHERE sync_state = 'sync')"))
+	check(c.t, first.AwaitStandby(c.t.Context()))
 }
 
 // start starts the node's process and waits until it listens. A process that does
@@ -130,7 +127,7 @@ func (n *node) listens() bool {
 	for _, p := range n.proxies {
 		addresses = append(addresses, p.Address())
 	}
-	url := n.c.servers[0].URL(strings.Join(addresses, ","), "&connect_timeout=2")
+	url := n.c.servers[0].URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
 	args := append([]string{"-attempt", n.c.s.attempt.String(), "-commit", n.c.s.commit.String()}, n.c.s.args...)
 	cmd := exec.Command(program, append(args, url)...)
 	in, stdin, err := os.Pipe()

@@ -14,12 +14,12 @@ import (
 var failover = fault{"the standby takes over", func(r *run, _ *node, random *rand.Rand) {
 	first, second := r.c.servers[0], r.c.servers[1]
 	if random.IntN(2) == 0 {
-		first.Pause() // some connections hang before they end
+		check(r.c.t, first.Pause()) // some connections hang before they end
 		pause(between(random, 0, 500))
 	}
 	first.Kill()
 	pause(between(random, 0, 500))
-	check(r.c.t, second.Exec(r.c.t.Context(), "SELECT pg_promote()"))
+	check(r.c.t, second.Promote(r.c.t.Context()))
 }}
 
 // A standby that has everything that was acknowledged takes over, and nodes that

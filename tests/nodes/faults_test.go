@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/internal/faultnet"
 )
 
 // A fault is something that goes wrong in a cluster, from which it has recovered
@@ -28,7 +28,7 @@ var machineFaults = []fault{
 		n.p.Signal(syscall.SIGCONT)
 	}},
 	{"the server stops and goes on", func(r *run, _ *node, random *rand.Rand) {
-		r.c.servers[0].Pause()
+		check(r.c.t, r.c.servers[0].Pause())
 		pause(between(random, 200, 1200))
 		r.c.servers[0].Resume()
 	}},

@@ -16,7 +16,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/pgserver"
+	"github.com/stay-go/stay/internal/pgserver"
 )
 
 // patience is how long anything may take before it counts as stuck. It is

@@ -10,7 +10,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/internal/faultnet"
 )
 
 // An outage is a fault whose effect on writers is measured.
@@ -47,7 +47,7 @@ var outages = []outage{
 		check(c.t, c.servers[0].Start())
 	}, false},
 	{"PostgreSQL stops for 3 s", 3, func(c *cluster) {
-		c.servers[0].Pause()
+		check(c.t, c.servers[0].Pause())
 		pause(3 * time.Second)
 		c.servers[0].Resume()
 	}, false},
@@ -58,7 +58,7 @@ var outages = []outage{
 	}, false},
 	{"PostgreSQL fails, and its standby is promoted at once", 3, func(c *cluster) {
 		c.servers[0].Kill()
-		check(c.t, c.servers[1].Exec(c.t.Context(), "SELECT pg_promote()"))
+		check(c.t, c.servers[1].Promote(c.t.Context()))
 	}, true},
 }
 

@@ -209,7 +209,7 @@ func TestConflictsEndAfterMaxWait(t *testing.T) {
 			return note("mine")(j)
 		})
 		testkit.WantCode(t, err, stay.ErrConflict)
-		if d := time.Since(began); runs < 50 || d > 1100*time.Millisecond {
+		if d := time.Since(began); runs < 10 || d > 1200*time.Millisecond {
 			t.Errorf("it was tried %d times in %v", runs, d)
 		}
 	})

@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -14,23 +13,9 @@ import (
 	"time"
 )
 
-// quit makes the server end at once, with its children.
-const quit = syscall.SIGQUIT
-
-// attach makes a user run the program, which ends with this process.
-func attach(cmd *exec.Cmd, u *user.User) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: quit}
-	if u == nil {
-		return
-	}
-	uid, _ := strconv.ParseUint(u.Uid, 10, 32)
-	gid, _ := strconv.ParseUint(u.Gid, 10, 32)
-	cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-}
-
 // Processes returns the server's process and its children.
 func (s *Server) Processes() ([]int, error) {
-	parent := s.cmd.Process.Pid
+	parent := s.p.Pid()
 	all := []int{parent}
 	stats, err := filepath.Glob("/proc/[0-9]*/stat")
 	if err != nil {
@@ -84,6 +69,44 @@ func (s *Server) CPU() (time.Duration, error) {
 		}
 	}
 	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+}
+
+// Pause stops all of the server's processes where they are, until Resume, or for
+// a minute if this process ends before that.
+func (s *Server) Pause() error {
+	s.p.Signal(syscall.SIGSTOP) // it starts no others from now on
+	pids, err := s.Processes()
+	if err != nil {
+		s.p.Signal(syscall.SIGCONT)
+		return err
+	}
+	s.paused = pids
+	wake := "sleep 60; kill -CONT"
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGSTOP) // it may have ended
+		wake += fmt.Sprintf(" %d", pid)
+	}
+	alarm := exec.Command("sh", "-c", wake)
+	alarm.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it outlives this process
+	if err := alarm.Start(); err != nil {
+		s.Resume()
+		return err
+	}
+	s.alarm = alarm
+	return nil
+}
+
+// Resume lets the server's processes go on.
+func (s *Server) Resume() {
+	for _, pid := range s.paused {
+		_ = syscall.Kill(pid, syscall.SIGCONT)
+	}
+	s.paused = nil
+	if s.alarm != nil {
+		_ = syscall.Kill(-s.alarm.Process.Pid, syscall.SIGKILL)
+		_ = s.alarm.Wait() // it was killed
+		s.alarm = nil
+	}
 }
 
 // ticksPerSecond is the unit of the times in stat: USER_HZ, which is 100 on

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/tests/internal/faultnet"
+	"github.com/stay-go/stay/internal/faultnet"
 )
 
 // echo is a server that answers with what it gets, and hands on what each

@@ -4,17 +4,8 @@ package pgserver
 
 import (
 	"errors"
-	"os"
-	"os/exec"
-	"os/user"
 	"time"
 )
-
-// quit makes the server end at once.
-var quit = os.Kill
-
-// attach does nothing: run this process as the user who may run the server.
-func attach(*exec.Cmd, *user.User) {}
 
 var errNotLinux = errors.New("only Linux tells which processes a server has")
 
@@ -23,3 +14,9 @@ func (s *Server) Processes() ([]int, error) { return nil, errNotLinux }
 
 // CPU returns the processor time of the server and its children, on Linux.
 func (s *Server) CPU() (time.Duration, error) { return 0, errNotLinux }
+
+// Pause stops the server's processes where they are, on Linux.
+func (s *Server) Pause() error { return errNotLinux }
+
+// Resume lets the server's processes go on, on Linux.
+func (s *Server) Resume() {}

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// A Process is a program that runs.
+// A Process is a program that runs. Its methods may be called concurrently.
 type Process struct {
 	cmd  *exec.Cmd
 	done chan struct{}
@@ -52,14 +52,16 @@ func (p *Process) Signal(s syscall.Signal) {
 	}
 }
 
-// Done is closed when the process has ended.
+// Done is closed when the process has ended and all of its output was written.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
 // End sends a signal, waits for the end, and returns what the process has ended
 // with. A process that is stopped goes on first.
 func (p *Process) End(s syscall.Signal) error {
-	p.Signal(s)
-	p.Signal(syscall.SIGCONT)
+	if p.cmd.Process.Signal(s) != nil {
+		_ = p.cmd.Process.Kill() // not every system knows the signal
+	}
+	p.resume()
 	<-p.done
 	return p.err
 }

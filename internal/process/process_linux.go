@@ -12,6 +12,8 @@ func attach(cmd *exec.Cmd, last syscall.Signal) {
 	cmd.SysProcAttr.Pdeathsig = last
 }
 
+func (p *Process) resume() { p.Signal(syscall.SIGCONT) }
+
 // RunAs has a user run the command.
 func RunAs(cmd *exec.Cmd, uid, gid int) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
