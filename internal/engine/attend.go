@@ -159,10 +159,14 @@ func (a *attendant) look(state, turns *store.Record) (n int, free bool) {
 	if who := c.rota[next].node; who != c.whose || me < 0 && len(c.rota) < maxRota {
 		c.whose, c.since = who, time.Now()
 	}
-	if me < 0 {
+	switch {
+	case me >= 0:
+		return (me - next + len(c.rota)) % len(c.rota), false
+	case len(c.rota) < maxRota:
+		return 1, false // to join before others change the rota again
+	default:
 		return len(c.rota), false
 	}
-	return (me - next + len(c.rota)) % len(c.rota), false
 }
 
 // takeTurn has the waiter go on with the state in rec. If there is none, the node

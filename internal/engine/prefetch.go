@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/stay-go/stay/store"
 )
@@ -156,11 +157,15 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 	if !slices.ContainsFunc(reads, func(r read) bool { return r.have != nil }) {
 		return nil
 	}
+	t := time.NewTimer(e.cfg.MaxWait) // it may first wait for other calls
+	defer t.Stop()
 	select {
 	case errs := <-got:
 		return errs
 	case <-ctx.Done():
 		return slices.Repeat([]error{fail(Unavailable, "gave up waiting for the state to be read", ctx.Err())}, len(reads))
+	case <-t.C:
+		return slices.Repeat([]error{failAt(phaseLoad, Unavailable, "the state could not be read in time", nil)}, len(reads))
 	}
 }
 
