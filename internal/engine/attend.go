@@ -198,6 +198,6 @@ func (a *attendant) pass() {
 
 // place is this node's place in a rota; turn is how long its last turn took.
 func (a *attendant) place(turn time.Duration) place {
-	trips := 20 * time.Duration(a.Backend.took.Load())
+	trips := 20 * time.Duration(a.took.Load())
 	return place{a.contests.node, min(max(trips, 2*turn, minPatience), maxPatience)}
 }
