@@ -99,7 +99,7 @@ func (a *attendant) wish() rota {
 	defer unlock()
 	switch {
 	case c.waiting != nil && c.contested() && c.rota.at(a.contests.node) < 0 && len(c.rota) < maxRota:
-		return c.rota.with(a.place(), c.last)
+		return c.rota.with(a.place(c.took), c.last)
 	case c.late(a.contests.node):
 		return c.rota.without(c.whose)
 	}
@@ -183,7 +183,7 @@ func (a *attendant) takeTurn(ctx context.Context, rec *store.Record, free bool) 
 		}
 		return false
 	}
-	c.waiting, c.mine, c.attended = nil, !free, false
+	c.waiting, c.mine, c.attended, c.began = nil, !free, false, time.Now()
 	unlock()
 	if free {
 		w.resume(rec, nil)
@@ -200,7 +200,8 @@ func (a *attendant) pass() {
 	}
 }
 
-// place is this node's place in a rota.
-func (a *attendant) place() place {
-	return place{a.contests.node, min(max(20*time.Duration(a.took.Load()), minPatience), maxPatience)}
+// place is this node's place in a rota; turn is how long its last turn took.
+func (a *attendant) place(turn time.Duration) place {
+	trips := 20 * time.Duration(a.took.Load())
+	return place{a.contests.node, min(max(trips, 2*turn, minPatience), maxPatience)}
 }

@@ -13,9 +13,10 @@ const (
 	contestTime = time.Second
 	// maxLosses in a row make a node ask for its turn.
 	maxLosses = 2
-	// sampleTime is the time in which a node that keeps writing a state looks once
+	// A node that writes a state again within hotTime looks, once in lookTime,
 	// whether others wait for it.
-	sampleTime = 50 * time.Millisecond
+	hotTime  = 250 * time.Millisecond
+	lookTime = 50 * time.Millisecond
 	// maxContests bounds the memory that they take.
 	maxContests = 1024
 )
@@ -35,22 +36,25 @@ type contests struct {
 	mu   sync.Mutex
 	all  map[string]*contest // by the key of the state
 
-	// The keys that were written in the present time of sampling, and in the one
-	// before it.
+	// When the node last looked for a rota of the keys that were written in the
+	// present hotTime, and in the one before it.
 	began       time.Time
-	now, before map[string]struct{}
+	now, before map[string]time.Time
 }
 
 // A contest is what this node knows about others at one state.
 type contest struct {
 	losses int       // in a row
+	known  bool      // that others want the state: this node has lost often enough, or seen a rota
 	until  time.Time // when it is forgotten
 	rev    store.Revision
 	rota   rota
-	last   int       // see rota.last
-	whose  [8]byte   // the node whose turn it is
-	since  time.Time // when this node, as one of the rota, first saw that
-	mine   bool      // it is this node's turn
+	last   int           // see rota.last
+	whose  [8]byte       // the node whose turn it is
+	since  time.Time     // when this node, as one of the rota, first saw that
+	mine   bool          // it is this node's turn
+	began  time.Time     // when its last turn did
+	took   time.Duration // how long that was
 
 	attended bool   // a goroutine waits for the turn: see attendant
 	waiting  waiter // for the turn; nil = nobody
@@ -69,7 +73,7 @@ type waiter interface {
 }
 
 func newContests(node [8]byte, turn func(string) string) *contests {
-	return &contests{node: node, turn: turn, all: map[string]*contest{}, now: map[string]struct{}{}, before: map[string]struct{}{}}
+	return &contests{node: node, turn: turn, all: map[string]*contest{}, now: map[string]time.Time{}, before: map[string]time.Time{}}
 }
 
 // A ticket is the part of a batch that is about the rota.
@@ -88,7 +92,8 @@ func (cs *contests) ticket(key string, now time.Time) (t *ticket, ok bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.at(key, at)
-	if c == nil && !cs.samples(key, at) {
+	looks := c != nil && c.known || cs.samples(key, at)
+	if c == nil && !looks {
 		return nil, true
 	}
 	turn, ok := cs.record(key)
@@ -99,8 +104,9 @@ func (cs *contests) ticket(key string, now time.Time) (t *ticket, ok bool) {
 	switch {
 	case c == nil:
 		t.write = store.Write{Op: store.Check, Key: turn}
-	case !c.contested():
+	case !c.contested() && looks:
 		t.write = store.Write{Op: store.Check, Key: turn, Base: c.rev}
+	case !c.contested():
 	case cs.others(c):
 		return nil, false
 	case len(c.rota) == 1: // nobody else wants a turn
@@ -160,24 +166,32 @@ func (cs *contests) drop(key string) {
 	cs.some.Store(len(cs.all) > 0)
 }
 
-// samples notes a commit of a state, and reports whether it is one that looks for a
-// rota: the first one in a time of sampling, if there was one in the time before
-// it. cs.mu is locked.
+// samples notes a commit of a state, and reports whether it is one that looks for
+// a rota. cs.mu is locked.
 func (cs *contests) samples(key string, now time.Time) bool {
-	if age := now.Sub(cs.began); age >= sampleTime {
+	if age := now.Sub(cs.began); age >= hotTime {
 		cs.now, cs.before = cs.before, cs.now
 		clear(cs.now)
-		if age >= 2*sampleTime {
+		if age >= 2*hotTime {
 			clear(cs.before)
 		}
 		cs.began = now
+		for other := range cs.all {
+			cs.at(other, now)
+		}
 	}
-	if _, ok := cs.now[key]; ok {
+	last, hot := cs.now[key]
+	if !hot {
+		if last, hot = cs.before[key]; !hot {
+			last = now
+		}
+		cs.now[key] = last
+	}
+	if now.Sub(last) < lookTime {
 		return false
 	}
-	cs.now[key] = struct{}{}
-	_, ok := cs.before[key]
-	return ok
+	cs.now[key] = now
+	return true
 }
 
 // met is called after a sign of others at a state. It returns nil if no more
@@ -185,11 +199,6 @@ func (cs *contests) samples(key string, now time.Time) bool {
 func (cs *contests) met(key string, now time.Time) *contest {
 	c := cs.at(key, now)
 	if c == nil {
-		if len(cs.all) >= maxContests {
-			for other := range cs.all {
-				cs.at(other, now)
-			}
-		}
 		if len(cs.all) >= maxContests {
 			return nil
 		}
@@ -205,6 +214,8 @@ func (cs *contests) lost(key string) {
 	defer cs.mu.Unlock()
 	if c := cs.met(key, time.Now()); c != nil {
 		c.losses++
+		c.known = c.known || c.losses >= maxLosses
+		c.end() // others may have taken this node for dead
 	}
 }
 
@@ -220,12 +231,21 @@ func (cs *contests) learn(key string, rec *store.Record) *contest {
 	now := time.Now()
 	c := cs.at(key, now)
 	if rec.Revision != 0 {
-		c = cs.met(key, now)
+		if c = cs.met(key, now); c != nil {
+			c.known = true
+		}
 	}
 	if c != nil && c.rev != rec.Revision {
 		c.rev, c.rota, c.last = rec.Revision, readRota(rec), -1
 	}
 	return c
+}
+
+// end ends this node's turn.
+func (c *contest) end() {
+	if c.mine {
+		c.mine, c.took = false, time.Since(c.began)
+	}
 }
 
 // won notes that a commit with a ticket was applied, and reports whether a
@@ -237,7 +257,8 @@ func (cs *contests) won(t *ticket) (attend bool) {
 	if c == nil {
 		return false
 	}
-	c.losses, c.mine = 0, false
+	c.losses = 0
+	c.end()
 	if t.writes() && t.write.Op == store.Delete {
 		c.rev, c.rota = 0, nil
 	}

@@ -110,9 +110,10 @@ func (e *Engine) sendAllBack(in *Instance) (left *member) {
 }
 
 func (e *Engine) freeAll(w *member) {
-	for next := w; w != nil; w = next {
-		next = w.next
+	for w != nil {
+		next := w.next
 		e.free(w)
+		w = next
 	}
 }
 

@@ -310,11 +310,11 @@ var mutants = []mutant{
 	},
 	{
 		"a node that always wins does not look for others", "E4", "internal/engine/contest.go",
-		"_, ok := cs.before[key]\n\treturn ok", "return false", by("nodes"),
+		"if now.Sub(last) < lookTime {", "if true {", by("nodes"),
 	},
 	{
 		"each commit looks for others", "E4", "internal/engine/contest.go",
-		"_, ok := cs.before[key]\n\treturn ok", "return true", by("nodes"),
+		"if now.Sub(last) < lookTime {", "if false {", by("nodes"),
 	},
 	{
 		"a node writes in another node's turn", "E4", "internal/engine/contest.go",

@@ -148,12 +148,12 @@ func TestNodesTakeTurns(t *testing.T) {
 //
 // Proves E4.
 func TestDeadNodeLosesItsTurn(t *testing.T) {
-	for _, after := range []int{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11} {
+	for _, after := range []int{0, 1, 3, 5, 7, 9} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				const ms = time.Millisecond
 				r := newRace(t, ms, ms, 4*ms)
-				long, life := timeout(t, 4*time.Second), timeout(t, 500*ms+time.Duration(after)*ms)
+				long, life := timeout(t, 2*time.Second), timeout(t, 500*ms+time.Duration(after)*ms)
 				r.run(long, 0, 8)
 				r.run(long, 2, 8)
 				for range 8 {
@@ -169,7 +169,7 @@ func TestDeadNodeLosesItsTurn(t *testing.T) {
 				dead.Remove()
 				for _, node := range []int{0, 2} {
 					w := r.waits[node]
-					if slices.Sort(w); w[len(w)-1] > 1200*ms || len(w) < 1000 {
+					if slices.Sort(w); w[len(w)-1] > 1200*ms || len(w) < 500 {
 						t.Errorf("node %d has made %d changes, and one took %v", node, len(w), w[len(w)-1])
 					}
 				}
@@ -211,6 +211,59 @@ func TestLoneNodePaysNothingForTurns(t *testing.T) {
 	})
 }
 
+// Nodes whose changes overtake each other now and then, as when one caller's
+// requests go to one node after the other, do not look for a rota.
+//
+// Proves E4.
+func TestSingleConflictIsNoContest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRace(t, time.Millisecond, time.Millisecond)
+		var looks atomic.Int64
+		for _, st := range r.stores {
+			st.Add(storefault.Rule{Key: turnKey, Match: func(storefault.Call) bool { looks.Add(1); return false }})
+		}
+		for range 20 {
+			for i := range r.states {
+				testkit.MustUpdate(t, t.Context(), r.states[i])
+				<-time.After(600 * time.Millisecond) // not often enough to look for others
+			}
+		}
+		if n := looks.Load(); n > 0 {
+			t.Errorf("there were %d looks for a rota", n)
+		}
+	})
+}
+
+// Changes that take longer than a node has patience at first get their turns all
+// the same.
+//
+// Proves E4.
+func TestSlowChangesTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const ms = time.Millisecond
+		r := newRace(t, ms, 4*ms)
+		ctx := timeout(t, 10*time.Second)
+		for i, state := range r.states {
+			for range 2 {
+				r.all.Go(func() {
+					for ctx.Err() == nil {
+						if _, err := state.Update(context.Background(), func(c *testkit.Counter) error {
+							<-time.After(80 * ms)
+							return testkit.Increment(c)
+						}); err != nil {
+							t.Error(err)
+						}
+						r.mu.Lock()
+						r.waits[i] = append(r.waits[i], ms)
+						r.mu.Unlock()
+					}
+				})
+			}
+		}
+		r.fair()
+	})
+}
+
 // A record in the place of the rota that this release cannot read does no harm.
 //
 // Proves E4.
@@ -232,7 +285,7 @@ func TestUnreadableTurns(t *testing.T) {
 				testkit.Commit(t, r.store, w)
 				r.run(timeout(t, 200*time.Millisecond), 0, 8)
 				r.end()
-				ctx := timeout(t, 5*time.Second)
+				ctx := timeout(t, 4*time.Second)
 				r.run(ctx, 0, 8)
 				r.run(ctx, 1, 8)
 				r.fair()
@@ -285,34 +338,27 @@ func TestTurnWithoutAChangePasses(t *testing.T) {
 		const ms = time.Millisecond
 		r := newRace(t, ms, 4*ms)
 		refused := errors.New("refused")
-		ctx := timeout(t, 2*time.Second)
+		ctx := timeout(t, 3*time.Second)
 		r.run(ctx, 0, 8)
-		var others sync.WaitGroup
-		for range 8 {
-			others.Go(func() {
-				for ctx.Err() == nil {
-					runs := 0
-					_, err := r.states[1].Update(context.Background(), func(c *testkit.Counter) error {
-						if runs++; runs > 3 {
-							return refused
-						}
-						c.Count--
-						return nil
-					})
-					if err == nil {
-						r.mu.Lock()
-						r.waits[1] = append(r.waits[1], 0)
-						r.mu.Unlock()
-					}
+		in := 0 // turns in which nothing was changed
+		for ctx.Err() == nil {
+			runs := 0
+			_, err := r.states[1].Update(context.Background(), func(c *testkit.Counter) error {
+				if runs++; runs > 2 { // now it is this node's turn
+					return refused
 				}
+				return testkit.Increment(c)
 			})
+			if err == nil { // it was the first by chance
+				r.waits[1] = append(r.waits[1], 0)
+			} else if in++; !errors.Is(err, refused) {
+				t.Errorf("the change ended with %v", err)
+			}
+			<-time.After(50 * ms)
 		}
-		r.all.Wait()
-		others.Wait()
-		w := r.waits[0]
-		if slices.Sort(w); len(w) < 1000 || w[len(w)-1] > 40*ms {
-			t.Errorf("the other node has made %d changes, and one took %v", len(w), w[len(w)-1])
+		r.end()
+		if w := r.waits[0]; in < 5 || len(w) < 1000 || w[len(w)-1] > 40*ms {
+			t.Errorf("in %d turns nothing was changed; the other node has made %d changes, and one took %v", in, len(w), w[len(w)-1])
 		}
-		testkit.WantCount(t, t.Context(), r.states[0], 1+len(w)-len(r.waits[1]))
 	})
 }
