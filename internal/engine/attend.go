@@ -8,63 +8,16 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// A batch that comes when it is another node's turn is not sent. Its members
-// wait again, before everybody else, and the instance stays shut until its node
-// has its turn. A goroutine looks at the rota, together with the state: when the
-// turn has come, the members run on what the store has then. A node that has
-// nothing to write in its turn leaves the rota.
-
-// ticket returns what the commit of in's batch has to do with the rota, nil if
-// nothing. It reports false if it is not this node's turn.
-func (e *Engine) ticket(in *Instance) (t *ticket, ok bool) {
-	b := in.kind.Backend
-	if b.features.SoleOwner || b.features.Immediate || in.owed != nil || in.m.committed.Revision == 0 || in.m.working.gone {
-		return nil, true
-	}
-	return b.contests.ticket(in, e.cfg.Now())
-}
-
-// standBack has the members of in's batch wait until it is this node's turn.
-func (e *Engine) standBack(in *Instance) {
-	in.lock()
-	left := e.sendAllBack(in)
-	in.m.standBack()
-	in.guard, in.encoded, in.checks = nil, nil, nil
-	in.unlock()
-	e.freeAll(left)
-	e.attend(in, in.kind.Backend.contests.stand(in))
-}
-
-// endTurn ends the turn of this node at the state of in: it has written it.
-func (e *Engine) endTurn(in *Instance, t *ticket) {
-	in.lock()
-	in.turn = false
-	in.unlock()
-	e.attend(in, in.kind.Backend.contests.won(t))
-}
-
-// passTurn ends the turn of this node at the state of in, which has nothing to
-// write. in.mu is locked.
-func (in *Instance) passTurn() {
-	in.kind.cache.engine.attend(in, in.kind.Backend.contests.pass(in.kind.Prefix+in.key))
-}
-
-// attend starts the goroutine that attends to this node's turns at the state of in.
-func (e *Engine) attend(in *Instance, begin bool) {
-	if !begin {
-		return
-	}
-	a := &attendant{Backend: in.kind.Backend, engine: e, key: in.kind.Prefix + in.key}
-	if !a.start(a.run) {
-		a.fail()
-	}
-}
-
-// An attendant waits for this node's turn at one state.
+// An attendant is the goroutine of a node that waits for its turn at a state. It
+// reads the rota, together with the state: when the turn has come, the waiter
+// goes on with what the store has then. A node that has nothing to write in its
+// turn leaves the rota.
 type attendant struct {
 	*Backend
-	engine *Engine
-	key    string // of the state
+	key string           // of the state
+	now func() time.Time // the clock
+	// again begins another attendant.
+	again func()
 }
 
 // run asks the store until it is this node's turn.
@@ -106,41 +59,39 @@ func (a *attendant) contest() (c *contest, unlock func()) {
 	return a.contests.all[a.key], a.contests.mu.Unlock
 }
 
-// fail ends the wait without a turn: everybody starts again.
+// fail ends the wait without a turn.
 func (a *attendant) fail() {
 	c, unlock := a.contest()
-	in := c.waiting
-	delete(a.contests.all, a.key)
+	w := c.waiting
+	a.contests.drop(a.key)
 	unlock()
-	if in != nil {
-		a.engine.conclude(in, conflicted, nil)
+	if w != nil {
+		w.restart()
 	}
 }
 
-// wanted reports whether a has something to do: to wait for a turn, or to take
-// the node out of the rota. Otherwise a ends.
+// wanted reports whether a has something to do: somebody waits, or the node is in
+// the rota. Otherwise a ends.
 func (a *attendant) wanted() bool {
 	c, unlock := a.contest()
-	in := c.waiting
-	c.attended = in != nil || c.rota.at(a.contests.node) >= 0
+	w := c.waiting
+	c.attended = w != nil || c.rota.at(a.contests.node) >= 0
 	on := c.attended
 	unlock()
-	if in == nil {
+	if w == nil {
 		return on
 	}
-	in.lock()
-	doomed, alone := in.m.doomed, in.m.waiting.n == 0
-	in.unlock()
-	if !doomed && !alone {
+	doomed, wanted := w.state()
+	if !doomed && wanted {
 		return true
 	}
 	c, unlock = a.contest()
 	c.waiting = nil
 	unlock()
 	if doomed {
-		a.engine.conclude(in, conflicted, nil)
+		w.restart()
 	} else { // every caller has left
-		a.engine.moveOn(in, in.m.committed)
+		w.resume(nil, nil)
 	}
 	return a.wanted()
 }
@@ -172,7 +123,7 @@ func (c *contest) late(node [8]byte) bool {
 func (a *attendant) change(ctx context.Context, next rota) bool {
 	c, unlock := a.contest()
 	same := slices.Equal(next, c.rota)
-	w := next.write(a.contests.turn(a.key), c.rev, a.engine.cfg.Now())
+	w := next.write(a.contests.turn(a.key), c.rev, a.now())
 	unlock()
 	if same {
 		return true
@@ -223,12 +174,12 @@ func (a *attendant) look(state, turns *store.Record) (n int, free bool) {
 	}
 }
 
-// takeTurn has the members of the instance that stands back run on the state in
-// rec. If there is none, the node leaves the rota, and takeTurn reports false.
+// takeTurn has the waiter go on with the state in rec. If there is none, the node
+// leaves the rota, and takeTurn reports false.
 func (a *attendant) takeTurn(ctx context.Context, rec *store.Record, free bool) bool {
 	c, unlock := a.contest()
-	in := c.waiting
-	if in == nil {
+	w := c.waiting
+	if w == nil {
 		next := c.rota.without(a.contests.node)
 		unlock()
 		if !a.change(ctx, next) {
@@ -239,17 +190,22 @@ func (a *attendant) takeTurn(ctx context.Context, rec *store.Record, free bool) 
 	}
 	c.waiting, c.mine, c.attended = nil, !free, false
 	unlock()
-	in.lock()
-	in.turn = !free
-	in.unlock()
-	base := in.m.committed // does not change while in is shut
-	switch {
-	case rec.Revision == base.Revision:
-		a.engine.moveOn(in, base)
-	case rec.Revision > base.Revision && birthOf(rec.Meta) == base.birth:
-		a.engine.moveOnTo(in, rec, &companions{})
-	default:
-		a.engine.conclude(in, conflicted, nil)
+	if free {
+		w.resume(rec, nil)
+	} else {
+		w.resume(rec, a.pass)
 	}
 	return true
+}
+
+// pass ends the turn of this node because it has nothing to write.
+func (a *attendant) pass() {
+	if a.contests.pass(a.key) {
+		a.again()
+	}
+}
+
+// place is this node's place in a rota.
+func (a *attendant) place() place {
+	return place{a.contests.node, min(max(20*time.Duration(a.took.Load()), minPatience), maxPatience)}
 }

@@ -40,9 +40,10 @@ func (e *Engine) sendBatch(in *Instance) {
 		e.conclude(in, conflicted, nil)
 		return
 	}
-	ticket, ok := e.ticket(in)
+	key := in.kind.Prefix + in.key
+	ticket, ok := e.ticket(in, key)
 	if !ok {
-		e.standBack(in)
+		e.standAside(in, key, nil)
 		return
 	}
 	b, _ := e.batches.Get().(*batch)
@@ -51,7 +52,7 @@ func (e *Engine) sendBatch(in *Instance) {
 	}
 	b.in, b.backend, b.ticket, b.by = in, in.kind.Backend, ticket, e.node.nextWrite()
 	w := &b.one[0]
-	*w = store.Write{Op: store.Put, Key: in.kind.Prefix + in.key, Base: base.recordRevision(), Version: in.kind.Version}
+	*w = store.Write{Op: store.Put, Key: key, Base: base.recordRevision(), Version: in.kind.Version}
 	if work.gone {
 		w.Op = store.Delete
 	} else {

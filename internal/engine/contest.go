@@ -2,6 +2,7 @@ package engine
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -30,13 +31,14 @@ type contests struct {
 	node [8]byte
 	turn func(key string) string // names the record with the rota
 
-	mu  sync.Mutex
-	all map[string]*contest // by the key of the state
+	some atomic.Bool // there are contests
+	mu   sync.Mutex
+	all  map[string]*contest // by the key of the state
 
-	// The instances that were written in the present time of sampling, and in
-	// the one before it.
+	// The keys that were written in the present time of sampling, and in the one
+	// before it.
 	began       time.Time
-	now, before map[*Instance]struct{}
+	now, before map[string]struct{}
 }
 
 // A contest is what this node knows about others at one state.
@@ -50,12 +52,24 @@ type contest struct {
 	since  time.Time // when this node, as one of the rota, first saw that
 	mine   bool      // it is this node's turn
 
-	attended bool      // a goroutine waits for the turn: see attend
-	waiting  *Instance // stands back; nil = none
+	attended bool   // a goroutine waits for the turn: see attendant
+	waiting  waiter // for the turn; nil = nobody
+}
+
+// A waiter is an instance that waits for its node's turn.
+type waiter interface {
+	// state reports whether the instance has to go out of use, and whether members
+	// still wait.
+	state() (doomed, wanted bool)
+	// restart ends the wait without a turn: all members start again.
+	restart()
+	// resume ends the wait: the members run on the state in rec, nil if it is as it
+	// was. If turn is set, the instance calls it when it has nothing to write.
+	resume(rec *store.Record, turn func())
 }
 
 func newContests(node [8]byte, turn func(string) string) *contests {
-	return &contests{node: node, turn: turn, all: map[string]*contest{}, now: map[*Instance]struct{}{}, before: map[*Instance]struct{}{}}
+	return &contests{node: node, turn: turn, all: map[string]*contest{}, now: map[string]struct{}{}, before: map[string]struct{}{}}
 }
 
 // A ticket is the part of a batch that is about the rota.
@@ -67,19 +81,18 @@ type ticket struct {
 // writes reports whether the commit has a write that is about the rota.
 func (t *ticket) writes() bool { return t != nil && t.write.Key != "" }
 
-// ticket returns what the commit of in has to do with the rota, nil if nothing.
-// It reports false if it is not this node's turn.
-func (cs *contests) ticket(in *Instance, now time.Time) (t *ticket, ok bool) {
-	key := in.kind.Prefix + in.key
+// ticket returns what a commit of a state has to do with the rota, nil if
+// nothing. It reports false if it is not this node's turn.
+func (cs *contests) ticket(key string, now time.Time) (t *ticket, ok bool) {
 	at := time.Now()
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.at(key, at)
-	if c == nil && !cs.samples(in, at) {
+	if c == nil && !cs.samples(key, at) {
 		return nil, true
 	}
-	turn := cs.turn(key)
-	if len(turn) > store.MaxKey {
+	turn, ok := cs.record(key)
+	if !ok {
 		return nil, true
 	}
 	t = &ticket{key: key}
@@ -88,12 +101,36 @@ func (cs *contests) ticket(in *Instance, now time.Time) (t *ticket, ok bool) {
 		t.write = store.Write{Op: store.Check, Key: turn}
 	case !c.contested():
 		t.write = store.Write{Op: store.Check, Key: turn, Base: c.rev}
-	case !c.mine || c.rota.at(cs.node) < 0:
+	case cs.others(c):
 		return nil, false
 	case len(c.rota) == 1: // nobody else wants a turn
 		t.write = rota(nil).write(turn, c.rev, now)
 	}
 	return t, true
+}
+
+// record names the record with the rota. It reports false if no store has to take
+// that name.
+func (cs *contests) record(key string) (turn string, ok bool) {
+	turn = cs.turn(key)
+	return turn, len(turn) <= store.MaxKey
+}
+
+// aside reports whether it is another node's turn to write the state.
+func (cs *contests) aside(key string) bool {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	c := cs.at(key, time.Now())
+	if c == nil || !c.contested() || !cs.others(c) {
+		return false
+	}
+	_, ok := cs.record(key)
+	return ok
+}
+
+// others reports whether it is not this node's turn in c. cs.mu is locked.
+func (cs *contests) others(c *contest) bool {
+	return !c.mine || c.rota.at(cs.node) < 0
 }
 
 // contested reports whether the state is written in turns.
@@ -103,16 +140,30 @@ func (c *contest) contested() bool { return len(c.rota) > 0 || c.losses >= maxLo
 func (cs *contests) at(key string, now time.Time) *contest {
 	c := cs.all[key]
 	if c != nil && now.After(c.until) && !c.attended {
-		delete(cs.all, key)
+		cs.drop(key)
 		return nil
 	}
 	return c
 }
 
-// samples notes a commit of in, and reports whether it is one that looks for a
+// add begins a contest. cs.mu is locked.
+func (cs *contests) add(key string) *contest {
+	c := &contest{last: -1}
+	cs.all[key] = c
+	cs.some.Store(true)
+	return c
+}
+
+// drop ends a contest. cs.mu is locked.
+func (cs *contests) drop(key string) {
+	delete(cs.all, key)
+	cs.some.Store(len(cs.all) > 0)
+}
+
+// samples notes a commit of a state, and reports whether it is one that looks for a
 // rota: the first one in a time of sampling, if there was one in the time before
 // it. cs.mu is locked.
-func (cs *contests) samples(in *Instance, now time.Time) bool {
+func (cs *contests) samples(key string, now time.Time) bool {
 	if age := now.Sub(cs.began); age >= sampleTime {
 		cs.now, cs.before = cs.before, cs.now
 		clear(cs.now)
@@ -121,11 +172,11 @@ func (cs *contests) samples(in *Instance, now time.Time) bool {
 		}
 		cs.began = now
 	}
-	if _, ok := cs.now[in]; ok {
+	if _, ok := cs.now[key]; ok {
 		return false
 	}
-	cs.now[in] = struct{}{}
-	_, ok := cs.before[in]
+	cs.now[key] = struct{}{}
+	_, ok := cs.before[key]
 	return ok
 }
 
@@ -142,8 +193,7 @@ func (cs *contests) met(key string, now time.Time) *contest {
 		if len(cs.all) >= maxContests {
 			return nil
 		}
-		c = &contest{last: -1}
-		cs.all[key] = c
+		c = cs.add(key)
 	}
 	c.until = now.Add(contestTime)
 	return c
@@ -194,17 +244,15 @@ func (cs *contests) won(t *ticket) (attend bool) {
 	return cs.attends(c)
 }
 
-// stand has in wait for the node's turn, and reports as won does.
-func (cs *contests) stand(in *Instance) (attend bool) {
-	key := in.kind.Prefix + in.key
+// wait has w wait for the node's turn, and reports as won does.
+func (cs *contests) wait(key string, w waiter) (attend bool) {
 	cs.mu.Lock()
 	defer cs.mu.Unlock()
 	c := cs.met(key, time.Now())
 	if c == nil {
-		c = &contest{last: -1}
-		cs.all[key] = c
+		c = cs.add(key)
 	}
-	c.waiting, c.mine = in, false
+	c.waiting, c.mine = w, false
 	return cs.attends(c)
 }
 
@@ -228,9 +276,4 @@ func (cs *contests) attends(c *contest) bool {
 	}
 	c.attended = true
 	return true
-}
-
-// place is this node's place in a rota.
-func (b *Backend) place() place {
-	return place{b.contests.node, min(max(20*time.Duration(b.took.Load()), minPatience), maxPatience)}
 }

@@ -37,8 +37,10 @@
 //
 // A group (group.go) has the turns of several instances, and their batches are
 // one write. An instance with Debounce (debounce.go, postpone.go) is concluded
-// at once, and its saves (save.go) go to the store beside it. State that is
-// only in memory (memory.go) has no store. evict.go has all ways out of memory.
+// at once, and its saves (save.go) go to the store beside it. An instance that
+// other nodes want too stands aside (aside.go) until it is its node's turn, for
+// which an attendant waits (attend.go); contest.go and rota.go know whose turn it
+// is. State that is only in memory (memory.go) has no store. evict.go has all ways out of memory.
 // departures.go calls the hooks of states that have left.
 //
 // # Locks
@@ -58,6 +60,7 @@
 //	Instance.mu   the machine, the active part, what is owed; one instance at a
 //	              time, and under shard.mu by TryLock only
 //	departures.mu the queue of hooks
+//	contests.mu   what is known of other nodes
 //	Engine.mu     goroutines that start, backends, the end
 //
 // Backend.mu, the queue of a store, is taken alone. Readers see one atomic

@@ -43,7 +43,7 @@ type active struct {
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	checks  []Companion   // what the commit of the batch has to check
-	turn    bool          // it is this node's turn to write the state: see rota
+	pass    func()        // ends this node's turn to write the state; nil = it has none
 	left    chan struct{} // closed when it has left memory; nil = nobody waits
 }
 
@@ -70,8 +70,8 @@ func (in *Instance) lock() {
 // unlock puts the instance to rest if nothing is under way, and unlocks in.mu.
 func (in *Instance) unlock() {
 	if a := in.active; a.m.idle() && a.loading == nil && a.left == nil {
-		if a.turn {
-			in.passTurn()
+		if a.pass != nil { // it has written nothing
+			a.pass()
 		}
 		in.active = nil
 		*a = active{}

@@ -202,12 +202,21 @@ func (m *machine) overtaken(v *Version) effects {
 	return e
 }
 
-// standBack: it is another node's turn, so the batch was not sent. Nothing of it
-// is kept. Its members wait for the turn again, before everybody else, and nobody
-// gets it until another event ends the batch, as if it was at the store.
-func (m *machine) standBack() {
+// standAside: it is another node's turn, so the holder w has not run, or if w is
+// nil, the batch was not sent. Nothing of it is kept. They wait for the turn
+// again, before everybody else, and nobody gets it until another event ends the
+// batch, as if it was at the store. It reports false if the instance is dead.
+func (m *machine) standAside(w *member) bool {
+	if m.dead {
+		return false
+	}
+	if w != nil {
+		m.holder, m.shut = nil, true
+		m.batch.push(w)
+	}
 	m.working, m.aside = m.committed, true
 	m.waiting.putBefore(&m.batch)
+	return true
 }
 
 // conflict: the record is not the one that the batch started from, and nobody

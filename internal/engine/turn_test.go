@@ -24,6 +24,7 @@ type decider interface {
 	gone() effects
 	rejected() effects
 	overtaken(*Version) effects
+	standAside(*member) bool
 	conflict() effects
 	lost() effects
 	kill() effects
@@ -46,6 +47,7 @@ type simulation struct {
 	broken string
 
 	tracing bool
+	aside   bool     // the instance waits for its node's turn
 	checked *Version // readers may see it
 
 	// the store
@@ -137,6 +139,8 @@ func (s *simulation) step(draining bool) bool {
 	alive := !d.core().dead
 	add(8, !draining, s.arrive)
 	add(10, s.running != nil, s.end)
+	add(2, s.running != nil && alive && !draining, s.wait)
+	add(4, s.aside, func() { s.aside = false; s.overtake() })
 	add(2, len(s.order) > 0 && !draining, s.cancel)
 	add(6, s.paused, func() { s.paused = false; s.log("settle"); s.carry(d.endPause()) })
 	add(8, s.flight != nil, func() { s.answer(draining) })
@@ -176,7 +180,7 @@ func (s *simulation) arrive() {
 	s.log("enter %d alone %v: %d", t.id, w.alone, v)
 	switch v {
 	case granted:
-		if s.running != nil || s.flight != nil {
+		if s.running != nil || s.flight != nil || s.aside {
 			s.fail("E8", "two have the turn, or one while a batch is at the store")
 			return
 		}
@@ -201,7 +205,7 @@ func (s *simulation) grant(w *member) {
 		s.fail("E8", "the turn was given to somebody who is not there")
 		return
 	}
-	if s.running != nil || s.flight != nil {
+	if s.running != nil || s.flight != nil || s.aside {
 		s.fail("E8", "two have the turn, or one while a batch is at the store")
 		return
 	}
@@ -217,6 +221,31 @@ func (s *simulation) grant(w *member) {
 	}
 	t.saw = slices.Clone(seen(s.d.core().working))
 	s.running = t
+}
+
+// wait has the holder, which has not run, wait for its node's turn.
+func (s *simulation) wait() {
+	w, t := s.holder(), s.running
+	if w.alone || s.d.core().batch.n > 0 {
+		return
+	}
+	s.log("aside %d", t.id)
+	s.running, s.aside, t.waiting = nil, true, true
+	s.order = append([]*member{w}, s.order...)
+	s.d.standAside(w)
+}
+
+// unsent has a batch that was not sent wait for its node's turn.
+func (s *simulation) unsent() {
+	var back []*member
+	for w := s.d.core().batch.first; w != nil; w = w.next {
+		s.open[w].waiting = true
+		back = append(back, w)
+	}
+	s.log("aside, %d wait again", len(back))
+	s.order = append(back, s.order...)
+	s.aside = true
+	s.d.standAside(nil)
 }
 
 func (s *simulation) holder() *member {
@@ -296,9 +325,12 @@ func (s *simulation) carry(eff effects) {
 		if m.batch.n > s.limits.members {
 			s.fail("E6", "a batch of %d", m.batch.n)
 		}
-		s.nextID++
-		s.flight = &flight{id: s.nextID, base: m.committed.Revision, content: seen(m.working)}
-		s.log("commit %d on %d: %v", s.flight.id, s.flight.base, s.flight.content)
+		if s.nextID++; s.rng.IntN(6) == 0 {
+			s.unsent()
+		} else {
+			s.flight = &flight{id: s.nextID, base: m.committed.Revision, content: seen(m.working)}
+			s.log("commit %d on %d: %v", s.flight.id, s.flight.base, s.flight.content)
+		}
 	}
 	if eff.grant != nil {
 		s.log("grant")
@@ -465,13 +497,13 @@ func (s *simulation) publish() {
 
 func (s *simulation) check() {
 	m := s.d.core()
-	if m.dead && s.flight != nil {
+	if m.dead && (s.flight != nil || s.aside) {
 		s.fail("E5", "another instance may be loaded while a write of this one is under way")
 	}
 	if m.dead {
 		return
 	}
-	if s.flight == nil && m.committed.Revision < s.published {
+	if s.flight == nil && !s.aside && m.committed.Revision < s.published {
 		s.fail("E3", "readers keep a state that was replaced in the group of another instance")
 	}
 	if m.committed.Revision < s.lastRev {

@@ -78,6 +78,10 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 			}
 			continue
 		}
+		if e.mustWait(in, w) {
+			told = queued
+			continue
+		}
 		from := in.m.working // what the run begins with: the turn is taken
 		w.unasked = ref.Unasked
 		if v, told = e.run(in, &ref, w, op); told != queued {

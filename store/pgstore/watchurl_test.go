@@ -25,9 +25,9 @@ func TestWatchFindsThePrimary(t *testing.T) {
 	}
 	defer silent.Close()
 	pooler := primary.pooler(t)
-	for name, port := range map[string]int{"a standby": standby.port, "a silent host": silent.Addr().(*net.TCPAddr).Port} {
+	for name, port := range map[string]int{"a standby": standby.Port(), "a silent host": silent.Addr().(*net.TCPAddr).Port} {
 		t.Run(name, func(t *testing.T) {
-			hosts, err := url.Parse(primary.url())
+			hosts, err := url.Parse(primary.URL())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,7 +64,7 @@ func TestWatchThatIsCutOffBeginsAgain(t *testing.T) {
 	s := theServer(t)
 	for _, text := range []string{"pg_advisory_lock_shared", "LISTEN"} {
 		t.Run(text, func(t *testing.T) {
-			cfg := config(t, s.url("search_path", s.schema(t)))
+			cfg := config(t, s.URL("search_path", s.schema(t)))
 			var once sync.Once
 			cfg.ConnConfig.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
 				c, err := new(net.Dialer).DialContext(ctx, network, address)

@@ -289,8 +289,8 @@ var mutants = []mutant{
 		"m.committed, m.working = v, v\n\tm.waiting", "m.committed = v\n\tm.waiting", bySimulation,
 	},
 	{
-		"a batch runs again in another order", "E8", "internal/engine/member.go",
-		"if other.last.next = l.first; l.first != nil {", "for w := other.last; w != other.first; w = other.last {\n\t\tother.remove(w)\n\t\tl.push(w)\n\t\tw.in = l\n\t}\n\tif other.last.next = l.first; l.first != nil {", bySimulation,
+		"a batch that runs again waits behind the others", "E8", "internal/engine/turn.go",
+		"m.waiting.putBefore(&m.batch)\n\tm.shut", "for w := m.batch.take(); w != nil; {\n\t\tnext := w.next\n\t\tw.next, w.prev = nil, nil\n\t\tm.waiting.push(w)\n\t\tw = next\n\t}\n\tm.shut", bySimulation,
 	},
 	{
 		"a conflict is a reason to read the record", "E4", "internal/engine/commit.go",
@@ -303,6 +303,46 @@ var mutants = []mutant{
 	{
 		"a refused change takes back what readers have seen", "E3", "internal/engine/conclude.go",
 		"in.snapshot.Load().Revision > in.m.committed.Revision", "false", by("nodes"),
+	},
+	{
+		"who has lost twice does not join", "E4", "internal/engine/contest.go",
+		"|| c.losses >= maxLosses", "", by("nodes"),
+	},
+	{
+		"a node that always wins does not look for others", "E4", "internal/engine/contest.go",
+		"_, ok := cs.before[key]\n\treturn ok", "return false", by("nodes"),
+	},
+	{
+		"each commit looks for others", "E4", "internal/engine/contest.go",
+		"_, ok := cs.before[key]\n\treturn ok", "return true", by("nodes"),
+	},
+	{
+		"a node writes in another node's turn", "E4", "internal/engine/contest.go",
+		"return !c.mine || c.rota.at(cs.node) < 0", "return false", by("nodes"),
+	},
+	{
+		"a dead node keeps its turn", "E4", "internal/engine/attend.go",
+		"case c.late(a.contests.node):", "case false:", by("nodes"),
+	},
+	{
+		"a node that has what it wants stays in the rota", "E4", "internal/engine/attend.go",
+		"next := c.rota.without(a.contests.node)", "next := c.rota", by("nodes"),
+	},
+	{
+		"a change runs in vain before its turn", "E4", "internal/engine/update.go",
+		"if e.mustWait(in, w) {", "if false {", by("observed"),
+	},
+	{
+		"a turn in which nothing is written does not end", "E4", "internal/engine/instance.go",
+		"if a.pass != nil {", "if false {", by("nodes"),
+	},
+	{
+		"a rota that cannot be read is not replaced", "E4", "internal/engine/contest.go",
+		"c.rev, c.rota, c.last = rec.Revision, readRota(rec), -1", "c.rota, c.last = readRota(rec), -1\n\t\tif c.rota != nil {\n\t\t\tc.rev = rec.Revision\n\t\t}", by("nodes"),
+	},
+	{
+		"a change waits for a turn after its context is over", "E4", "internal/engine/update.go",
+		"if in.m.aside {", "if false {", by("nodes"),
 	},
 	{
 		"losers wait for longer than a round trip", "E4", "internal/engine/retry.go",
