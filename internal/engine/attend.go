@@ -27,7 +27,8 @@ func (a *attendant) run(ctx context.Context) {
 	defer t.Stop()
 	for a.wanted() {
 		began := time.Now()
-		if ctx.Err() != nil || !a.change(ctx, a.wish()) {
+		next, late := a.wish()
+		if ctx.Err() != nil || !a.change(ctx, next) {
 			a.fail()
 			return
 		}
@@ -37,10 +38,14 @@ func (a *attendant) run(ctx context.Context) {
 			return
 		}
 		n, free := a.look(&recs[0], &recs[1])
+		if late {
+			n = 0 // everybody may go on: the base of each write decides
+		}
 		if n == 0 && a.takeTurn(ctx, &recs[0], free) {
 			return
 		}
-		t.Reset(max(time.Millisecond, time.Duration(n-1)*time.Since(began)))
+		// Not long after another node is late it has to be noticed.
+		t.Reset(min(max(time.Millisecond, time.Duration(n-1)*time.Since(began)), minPatience))
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -91,19 +96,19 @@ func (a *attendant) wanted() bool {
 	return a.wanted()
 }
 
-// wish returns how the rota is to change while this node waits, nil if not at
-// all: it joins, and it removes the node whose turn it is if that has not done
-// anything for longer than its patience.
-func (a *attendant) wish() rota {
+// wish returns how the rota is to change while this node waits: it joins, and it
+// removes the node whose turn it is if that has not done anything for longer than
+// its patience. late reports the second.
+func (a *attendant) wish() (next rota, late bool) {
 	c, unlock := a.contest()
 	defer unlock()
 	switch {
 	case c.waiting != nil && c.contested() && c.rota.at(a.contests.node) < 0 && len(c.rota) < maxRota:
-		return c.rota.with(a.place(c.took), c.last)
+		return c.rota.with(a.place(c.took), c.last), false
 	case c.late(a.contests.node):
-		return c.rota.without(c.whose)
+		return c.rota.without(c.whose), true
 	}
-	return c.rota
+	return c.rota, false
 }
 
 // late reports whether the node whose turn it is, another one, has not done

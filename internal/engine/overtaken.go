@@ -31,11 +31,17 @@ func (b *batch) movesOn(res store.Result) bool {
 		cs.saw(b.ticket.key, &res.Current[n+1])
 	}
 	switch {
-	case base.Revision == 0 || birthOf(rec.Meta) != base.birth:
+	case base.Revision == 0:
 		return false
-	case rec.Revision > base.Revision:
+	case rec.Revision == base.Revision && b.ticket.writes():
+		// It is another node's turn. The store need not tell more of a record that
+		// is as it was.
+		b.engine.moveOn(in, base)
+		b.engine.End()
+		return true
+	case rec.Revision > base.Revision && birthOf(rec.Meta) == base.birth:
 		cs.lost(in.kind.Prefix + in.key)
-	case rec.Revision < base.Revision || !b.ticket.writes():
+	default:
 		return false
 	}
 	if !in.kind.RunsUserCode {
