@@ -306,7 +306,7 @@ var mutants = []mutant{
 	},
 	{
 		"who has lost twice does not join", "E4", "internal/engine/contest.go",
-		"|| c.losses >= maxLosses", "", by("nodes"),
+		"len(c.rota) > 0 || c.losses >= maxLosses", "len(c.rota) > 0", by("nodes"),
 	},
 	{
 		"a node that always wins does not look for others", "E4", "internal/engine/contest.go",
