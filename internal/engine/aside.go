@@ -25,11 +25,14 @@ func (e *Engine) ticket(in *Instance, key string) (t *ticket, ok bool) {
 // node's turn. It reports false if w need not wait.
 func (e *Engine) mustWait(in *Instance, w *member) bool {
 	b := in.kind.Backend
-	if b == nil || !b.contests.some.Load() || !in.takesTurns() || in.m.batch.n > 0 {
+	if b == nil || !b.contests.some.Load() || !in.takesTurns() {
 		return false
 	}
+	in.lock()
+	first := in.m.batch.n == 0
+	in.unlock()
 	key := in.kind.Prefix + in.key
-	return b.contests.aside(key) && e.standAside(in, key, w)
+	return first && b.contests.aside(key) && e.standAside(in, key, w)
 }
 
 // standAside has the members of in's batch, or w, wait until it is this node's
