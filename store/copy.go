@@ -59,7 +59,8 @@ type CopyCount struct {
 // not find expired records ([Features].Expire) does not get them.
 //
 // Copy reads each store two or three times. It keeps a few batches of records in
-// memory, each of some MiB or of a single record.
+// memory, each of some MiB; of 64 records at most where the sizes in one module
+// differ widely.
 func Copy(ctx context.Context, from, to Store, options CopyOptions) (CopyCount, error) {
 	lister, ok := from.(Lister)
 	if !ok || !from.Features().List {

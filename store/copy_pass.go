@@ -17,7 +17,7 @@ const (
 	// many records. The first batches of a module have copyFirst records, since
 	// nobody knows yet how large they are.
 	copyBytes = 4 << 20
-	copyMost  = 256
+	copyMost  = 64
 	copyFirst = 8
 	// copyPage is how many keys are listed at once.
 	copyPage = 1024
