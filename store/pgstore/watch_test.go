@@ -84,6 +84,8 @@ func (w *watching) want(t *testing.T, key string, rev store.Revision, lost int) 
 
 // TestChangesAreAnnouncedByName proves that changes are named, not lost, in the
 // ordinary case, to every store on the schema and to no other.
+//
+// Proves N2.
 func TestChangesAreAnnouncedByName(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
@@ -125,6 +127,8 @@ func TestNobodyWatches(t *testing.T) {
 
 // TestCommitsUnderWayAreAnnounced proves that a change is announced whose commit
 // was sent before anybody watched.
+//
+// Proves N2.
 func TestCommitsUnderWayAreAnnounced(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
@@ -152,6 +156,8 @@ func TestCommitsUnderWayAreAnnounced(t *testing.T) {
 
 // TestWatchConnectsAgain proves that after its connection has ended or stands
 // still Watch says that announcements may be lost, and that they go on.
+//
+// Proves N2.
 func TestWatchConnectsAgain(t *testing.T) {
 	s := theServer(t)
 	url := s.URL("search_path", s.schema(t))
@@ -195,6 +201,8 @@ func TestWatchThroughPooler(t *testing.T) {
 
 // TestUnknownChangesAreAnnounced proves that a change is announced whose outcome
 // the store does not know.
+//
+// Proves N2.
 func TestUnknownChangesAreAnnounced(t *testing.T) {
 	s := theServer(t)
 	url := s.URL("search_path", s.schema(t))

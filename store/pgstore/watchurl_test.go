@@ -16,6 +16,8 @@ import (
 // TestWatchFindsThePrimary proves that Watch listens at the primary of several
 // hosts that WatchURL names, also if the first of them is a standby, or takes
 // connections and says nothing.
+//
+// Proves N2.
 func TestWatchFindsThePrimary(t *testing.T) {
 	primary := ownServer(t)
 	standby := primary.standby(t)
@@ -60,6 +62,8 @@ func (m *mute) Write(b []byte) (int, error) {
 
 // TestWatchThatIsCutOffBeginsAgain proves that Watch connects again if the network
 // breaks without a word before it listens.
+//
+// Proves N2.
 func TestWatchThatIsCutOffBeginsAgain(t *testing.T) {
 	s := theServer(t)
 	for _, text := range []string{"pg_advisory_lock_shared", "LISTEN"} {

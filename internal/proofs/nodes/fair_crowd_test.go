@@ -18,7 +18,7 @@ import (
 // Many nodes that want a state at once all get their turns, about as often, and
 // none of their changes fails.
 //
-// Proves E4.
+// Proves N3.
 func TestManyNodesThatComeAtOnceAllGetTheirTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const trip = 20 * time.Millisecond

@@ -20,7 +20,7 @@ import (
 // are left go on: none of their changes fails, or waits for the turns of many
 // dead nodes.
 //
-// Proves E4.
+// Proves N3.
 func TestManyDeadNodesDoNotHoldUpTheOthers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const trip = 60 * time.Millisecond

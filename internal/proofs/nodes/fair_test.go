@@ -116,7 +116,7 @@ func timeout(t *testing.T, d time.Duration) context.Context {
 // is farther from the store. When they have what they want, nothing of that is
 // left in the store.
 //
-// Proves E4, N1.
+// Proves N3, E4.
 func TestNodesTakeTurns(t *testing.T) {
 	const ms = time.Millisecond
 	for what, trips := range map[string][]time.Duration{
@@ -146,7 +146,7 @@ func TestNodesTakeTurns(t *testing.T) {
 
 // A node that dies holds the others up for a second at most, whenever it dies.
 //
-// Proves E4.
+// Proves N3.
 func TestDeadNodeLosesItsTurn(t *testing.T) {
 	for _, after := range []int{0, 1, 3, 5, 7, 9} {
 		t.Run(fmt.Sprint(after), func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestDeadNodeLosesItsTurn(t *testing.T) {
 // A state that one node alone changes costs no call of the store and no record
 // more, however often. Now and then a commit looks for others.
 //
-// Proves E4.
+// Proves N3.
 func TestLoneNodePaysNothingForTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRace(t, time.Millisecond)
@@ -214,7 +214,7 @@ func TestLoneNodePaysNothingForTurns(t *testing.T) {
 // Nodes whose changes overtake each other now and then, as when one caller's
 // requests go to one node after the other, do not look for a rota.
 //
-// Proves E4.
+// Proves N3.
 func TestSingleConflictIsNoContest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRace(t, time.Millisecond, time.Millisecond)
@@ -237,7 +237,7 @@ func TestSingleConflictIsNoContest(t *testing.T) {
 // Changes that take longer than a node has patience at first get their turns all
 // the same.
 //
-// Proves E4.
+// Proves N3.
 func TestSlowChangesTakeTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ms = time.Millisecond
@@ -266,7 +266,7 @@ func TestSlowChangesTakeTurns(t *testing.T) {
 
 // A record in the place of the rota that this release cannot read does no harm.
 //
-// Proves E4.
+// Proves N3.
 func TestUnreadableTurns(t *testing.T) {
 	for what, w := range map[string]store.Write{
 		"garbage":     {Version: 1, Value: []byte("\x01garbage")},
@@ -305,7 +305,7 @@ func many(n int) string {
 
 // A change that waits for its node's turn ends with its context.
 //
-// Proves E4.
+// Proves N3.
 func TestWaitForATurnEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ms = time.Millisecond
@@ -332,7 +332,7 @@ func TestWaitForATurnEnds(t *testing.T) {
 
 // A node whose changes come to nothing gives its turn away at once.
 //
-// Proves E4.
+// Proves N3.
 func TestTurnWithoutAChangePasses(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const ms = time.Millisecond
