@@ -301,10 +301,6 @@ var mutants = []mutant{
 		"case abandoned:\n\t\treturn false", "case abandoned:\n\t\tw.tell <- queued", by("nodes"),
 	},
 	{
-		"a refused change takes back what readers have seen", "E3", "internal/engine/conclude.go",
-		"in.snapshot.Load().Revision > in.m.committed.Revision", "false", by("nodes"),
-	},
-	{
 		"who has lost twice does not join", "E4", "internal/engine/contest.go",
 		"len(c.rota) > 0 || c.losses >= maxLosses", "len(c.rota) > 0", by("nodes"),
 	},
