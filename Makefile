@@ -26,7 +26,7 @@ chat: ## Run the chat there, on two nodes behind nginx (CHAT_STORE names a datab
 test: ## Vet and test every module with the race detector.
 	@.ci/require cc chromium nginx postgres pgbouncer strace
 	go vet work
-	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 10m work
+	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 30m work
 
 lint: ## Lint every module and check that each go.mod is tidy.
 	@.ci/lint
@@ -58,6 +58,7 @@ outages: ## Measure for how long writes fail when a node or PostgreSQL fails.
 	STAY_OUTAGES=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 30m -run '^TestOutages$$' ./tests/nodes
 
 bench: ## Run the Go benchmarks (BENCH selects), compare with others, draw docs/speed.svg.
+	@.ci/require postgres
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work
 	go run ./bench/report -picture $(PICTURE)
 
