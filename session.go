@@ -338,7 +338,8 @@ func (s *Session) Confirm(ctx context.Context) error {
 // creates none. A state that cannot be deleted before ctx ends is out of reach
 // anyway, and is removed from a store with Features.Expire later. Destroying a
 // session twice does nothing. It fails with ErrNested inside a change of state,
-// and with ErrEnded if the browser sends cookies of several sessions.
+// and with ErrEnded if the browser sends cookies of several sessions, or if s is
+// from [App.Sessions] and belongs to that user no more.
 func (s *Session) Destroy(ctx context.Context) error {
 	return s.observer().change(ctx, "destroy", func(ctx context.Context) error {
 		if err := s.refusal(ctx); err != nil {
