@@ -83,16 +83,20 @@ func TestRunOnPostgres(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	measured := 0
+	measured, database := 0, 0.0
 	for line := range bytes.Lines(data) {
 		var r result
 		if err := json.Unmarshal(line, &r); err != nil {
 			t.Fatal(err)
 		}
 		measured++
-		if r.Failed != 0 || r.Lost != 0 || r.Requests == 0 || r.Ratio <= 0 || r.DBCPU <= 0 || r.DBRatio <= 0 {
+		if r.Failed != 0 || r.Lost != 0 || r.Requests == 0 || r.Ratio <= 0 || r.DBCPU < 0 {
 			t.Errorf("a measurement that cannot be: %s", line)
 		}
+		database += r.DBCPU
+	}
+	if database == 0 { // one measurement alone may be too short for the system's clock ticks
+		t.Error("the database has used no CPU")
 	}
 	if measured != 4 {
 		t.Errorf("%d measurements, want those of two servers for two loads", measured)
