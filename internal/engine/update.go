@@ -211,6 +211,12 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verd
 	}
 	var encoded []byte
 	v, how, next, encoded, w.err = e.apply(in, op)
+	if how == deleted && ref.Unasked {
+		// If the store does not say whether it deleted the record, and there is a
+		// later one then, the deletion counts as done: see conflictOrOwn. So the
+		// record must be one that was there after the caller came.
+		how, next = aborted, nil
+	}
 	if how == changed {
 		in.guard, in.expires, in.encoded = ref.Guard, ref.Expires, encoded
 	}

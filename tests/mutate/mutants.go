@@ -293,6 +293,10 @@ var mutants = []mutant{
 		"m.waiting.putBefore(&m.batch)\n\tm.shut", "for w := m.batch.take(); w != nil; {\n\t\tnext := w.next\n\t\tw.next, w.prev = nil, nil\n\t\tm.waiting.push(w)\n\t\tw = next\n\t}\n\tm.shut", bySimulation,
 	},
 	{
+		"a deletion does not ask for the record", "E5", "internal/engine/update.go",
+		"how == deleted && ref.Unasked", "false", by("nodes"),
+	},
+	{
 		"a conflict is a reason to read the record", "E4", "internal/engine/commit.go",
 		"how == conflicted && b.movesOn(res)", "how == conflicted && false", by("nodes"),
 	},
