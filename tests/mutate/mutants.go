@@ -450,7 +450,7 @@ var mutants = []mutant{
 	},
 	{
 		"a load that finds a later version wakes nobody", "L5", "internal/engine/instance.go",
-		"case was == nil:\n\t\te.loaded(in, v)", "case was == nil:", by("watching"),
+		"!b.features.SoleOwner && !in.m.dead", "false", by("watching"),
 	},
 	{
 		"a wake is lost while nobody waits for it", "L1", "internal/engine/watch.go",
@@ -486,7 +486,7 @@ var mutants = []mutant{
 	},
 	{
 		"the same content is yielded again", "L6", "state_follow.go",
-		"case first || v.Content() != last:", "default:", by("watching"),
+		"v.Content() != last:", "v.Content() != last || true:", by("watching"),
 	},
 	{
 		"a watch goes on after Close has begun", "L6", "state_follow.go",
