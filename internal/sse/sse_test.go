@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/sse"
+	"github.com/stay-go/stay/internal/sse/ssetest"
 )
 
 var all = []sse.Dialect{sse.Plain, sse.HTMX, sse.Datastar, sse.Fragments}
@@ -36,7 +37,7 @@ func FuzzPartsReachThePage(f *testing.F) {
 		f.Add(html, uint8(7))
 	}
 	f.Fuzz(func(t *testing.T, html string, size uint8) {
-		lines := lineEnd.ReplaceAllString(html, "\n")
+		lines := lineEnd.Replace(html)
 		for _, d := range all {
 			stream := d.AppendRetry(nil, time.Second)
 			stream = d.AppendPart(stream, "before", []byte("1"))
@@ -44,35 +45,53 @@ func FuzzPartsReachThePage(f *testing.F) {
 			stream = d.AppendPart(stream, "after", []byte("2"))
 			stream = sse.ID{1, 2, 3}.Append(stream)
 			stream = append(stream, sse.Heartbeat...)
-			c := newClient(d)
+			c := ssetest.New(d)
 			for n := max(int(size), 1); len(stream) > 0; {
 				n = min(n, len(stream))
-				c.feed(stream[:n])
+				c.Feed(stream[:n])
 				stream = stream[n:]
 			}
-			got := patches(t, d, c.read().messages)
+			got := patches(t, d, c.Read().Messages)
 			if len(got) != 3 {
 				t.Fatalf("dialect %d: %d patches, want 3: %+v", d, len(got), got)
 			}
-			want(t, got[0].html, "1")
-			want(t, got[2].html, "2")
+			want(t, got[0].HTML, "1")
+			want(t, got[2].HTML, "2")
 			wanted := lines
 			if d == sse.Fragments { // it trims each line; that of the template's tags it does not
-				wanted = trimmed(lines, got[1].inner)
+				wanted = trimmed(lines, got[1].Inner)
 			}
-			if d == sse.Plain || got[1].inner {
-				want(t, got[1].id, "part")
+			if d == sse.Plain || got[1].Inner {
+				want(t, got[1].ID, "part")
 			}
-			if got[1].html != wanted {
-				t.Errorf("dialect %d: the page has %q, want %q", d, got[1].html, wanted)
+			if got[1].HTML != wanted {
+				t.Errorf("dialect %d: the page has %q, want %q", d, got[1].HTML, wanted)
 			}
-			want(t, c.read().retry, 1000)
+			want(t, c.Read().Retry, 1000)
 			have := make(sse.ID, 3)
-			if !have.Parse(c.read().id) || have[0] != 1 || have[2] != 3 {
-				t.Errorf("dialect %d: the client comes back with %q", d, c.read().id)
+			if !have.Parse(c.Read().ID) || have[0] != 1 || have[2] != 3 {
+				t.Errorf("dialect %d: the client comes back with %q", d, c.Read().ID)
 			}
 		}
 	})
+}
+
+var lineEnd = strings.NewReplacer("\r\n", "\n", "\r", "\n")
+
+func patches(t *testing.T, d sse.Dialect, messages []ssetest.Message) []ssetest.Patch {
+	t.Helper()
+	out, err := ssetest.Patches(d, messages)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return out
+}
+
+func want[T comparable](t *testing.T, got, want T) {
+	t.Helper()
+	if got != want {
+		t.Errorf("got %#v, want %#v", got, want)
+	}
 }
 
 // trimmed is a text as Datastar 0.21 reads it, in a template or not.
@@ -114,9 +133,9 @@ func TestWholeElementsAreToldFromTheirInside(t *testing.T) {
 		`<p id="other" id="part">`:          false,
 	} {
 		for _, d := range all[1:] {
-			c := newClient(d)
-			c.feed(d.AppendPart(nil, "part", []byte(html)))
-			if got := patches(t, d, c.read().messages); len(got) != 1 || got[0].inner == whole {
+			c := ssetest.New(d)
+			c.Feed(d.AppendPart(nil, "part", []byte(html)))
+			if got := patches(t, d, c.Read().Messages); len(got) != 1 || got[0].Inner == whole {
 				t.Errorf("dialect %d: %q: %+v, want the whole element: %t", d, html, got, whole)
 			}
 		}
@@ -138,23 +157,23 @@ func TestIdsOfPartsAreChecked(t *testing.T) {
 // Each client is told in its own language when to come back, and to stay away.
 func TestClientsAreToldWhenToComeBack(t *testing.T) {
 	for _, d := range all {
-		c := newClient(d)
-		c.feed(d.AppendRetry(nil, 1234*time.Millisecond))
-		want(t, c.read().retry, 1234)
-		c.feed(d.AppendRetry(nil, time.Nanosecond)) // at once is never what is meant
-		want(t, c.read().retry, 1)
-		want(t, len(patches(t, d, c.read().messages)), 0)
+		c := ssetest.New(d)
+		c.Feed(d.AppendRetry(nil, 1234*time.Millisecond))
+		want(t, c.Read().Retry, 1234)
+		c.Feed(d.AppendRetry(nil, time.Nanosecond)) // at once is never what is meant
+		want(t, c.Read().Retry, 1)
+		want(t, len(patches(t, d, c.Read().Messages)), 0)
 	}
 	for d, breaks := range map[sse.Dialect]bool{sse.Plain: false, sse.HTMX: false, sse.Datastar: true, sse.Fragments: true} {
 		want(t, d.Breaks(), breaks)
-		c := newClient(d)
-		c.feed(d.AppendStop(nil))
+		c := ssetest.New(d)
+		c.Feed(d.AppendStop(nil))
 		if breaks { // a clean end is what tells it
-			want(t, len(c.read().messages), 0)
+			want(t, len(c.Read().Messages), 0)
 			continue
 		}
-		want(t, c.read().id, sse.Stop)
-		want(t, c.read().messages[0], message{sse.Stop, ""})
+		want(t, c.Read().ID, sse.Stop)
+		want(t, c.Read().Messages[0], ssetest.Message{Event: sse.Stop})
 	}
 	want(t, sse.Plain.StopStatus(), http.StatusNoContent)
 	want(t, sse.HTMX.StopStatus(), http.StatusConflict)

@@ -1,36 +1,39 @@
-package sse_test
+// Package ssetest reads event streams as the clients do that package sse writes
+// for: each reader follows the source of its client, not that of the writer. It is
+// for tests.
+package ssetest
 
 import (
 	"bytes"
+	"fmt"
 	"regexp"
 	"strconv"
 	"strings"
-	"testing"
 
 	"github.com/stay-go/stay/internal/sse"
 )
 
-// A message is what a client makes of a block of a stream.
-type message struct{ event, data string }
+// A Message is what a client makes of a block of a stream.
+type Message struct{ Event, Data string }
 
-// A client reads a stream as one of those that this package writes for does,
-// after its own source. It gets the bytes in any pieces.
-type client interface {
-	feed(chunk []byte)
-	read() *reading
+// A Client reads one stream. It gets the bytes in any pieces.
+type Client interface {
+	Feed(chunk []byte)
+	Read() *Reading
 }
 
-// A reading is what a client knows.
-type reading struct {
-	messages []message
-	id       string // that it sends when it comes back
-	retry    int    // milliseconds; 0: it was never told
+// A Reading is what a client knows.
+type Reading struct {
+	Messages []Message
+	ID       string // that it sends when it comes back
+	Retry    int    // milliseconds; 0: it was never told
 }
 
-func (r *reading) read() *reading { return r }
+// Read implements Client.
+func (r *Reading) Read() *Reading { return r }
 
-// clients are one for each dialect.
-func newClient(d sse.Dialect) client {
+// New returns the client of a dialect.
+func New(d sse.Dialect) Client {
 	switch d {
 	case sse.HTMX:
 		return &htmx{}
@@ -42,14 +45,14 @@ func newClient(d sse.Dialect) client {
 
 // eventSource follows the HTML standard, section 9.2.6.
 type eventSource struct {
-	reading
+	Reading
 	line             []byte
 	afterCR          bool
 	data, event, buf string
 	id               string
 }
 
-func (c *eventSource) feed(chunk []byte) {
+func (c *eventSource) Feed(chunk []byte) {
 	for _, b := range chunk {
 		if c.afterCR && b == '\n' {
 			c.afterCR = false
@@ -67,13 +70,13 @@ func (c *eventSource) feed(chunk []byte) {
 
 func (c *eventSource) process(line string) {
 	if line == "" {
-		c.reading.id = c.id
+		c.ID = c.id
 		if c.data != "" {
 			name := c.event
 			if name == "" {
 				name = "message"
 			}
-			c.messages = append(c.messages, message{name, strings.TrimSuffix(c.data, "\n")})
+			c.Messages = append(c.Messages, Message{name, strings.TrimSuffix(c.data, "\n")})
 		}
 		c.data, c.event = "", ""
 		return
@@ -94,23 +97,24 @@ func (c *eventSource) process(line string) {
 		}
 	case "retry":
 		if n, err := strconv.ParseUint(value, 10, 31); err == nil {
-			c.retry = int(n)
+			c.Retry = int(n)
 		}
 	}
 }
 
 // htmx follows parseSSE and handleSSEResponse of hx-sse in htmx 4.0.1.
 type htmx struct {
-	reading
+	Reading
 	buffer         string
 	event, data    string
 	hasData, hasID bool
 	msgRetry       int
 }
 
+// lineEnd is what htmx splits at.
 var lineEnd = regexp.MustCompile(`\r\n|\r|\n`)
 
-func (c *htmx) feed(chunk []byte) {
+func (c *htmx) Feed(chunk []byte) {
 	lines := lineEnd.Split(c.buffer+string(chunk), -1)
 	c.buffer = lines[len(lines)-1]
 	for _, line := range lines[:len(lines)-1] {
@@ -134,7 +138,7 @@ func (c *htmx) feed(chunk []byte) {
 			c.event = value
 		case "id":
 			if !strings.Contains(value, "\x00") {
-				c.id, c.hasID = value, true
+				c.ID, c.hasID = value, true
 			}
 		case "retry":
 			if n, err := strconv.Atoi(value); err == nil {
@@ -147,9 +151,9 @@ func (c *htmx) feed(chunk []byte) {
 func (c *htmx) dispatch() {
 	if c.hasData || c.event != "" { // of a message with an id alone only the id counts
 		if c.msgRetry != 0 {
-			c.retry = c.msgRetry
+			c.Retry = c.msgRetry
 		}
-		c.messages = append(c.messages, message{c.event, c.data})
+		c.Messages = append(c.Messages, Message{c.event, c.data})
 	}
 	c.event, c.data, c.hasData, c.hasID, c.msgRetry = "", "", false, false, 0
 }
@@ -157,13 +161,13 @@ func (c *htmx) dispatch() {
 // datastar follows getLines and getMessages of Datastar 0.21.4, with which 1.0.2
 // agrees.
 type datastar struct {
-	reading
+	Reading
 	line    []byte
 	afterCR bool
-	msg     message
+	msg     Message
 }
 
-func (c *datastar) feed(chunk []byte) {
+func (c *datastar) Feed(chunk []byte) {
 	for _, b := range chunk {
 		if c.afterCR {
 			c.afterCR = false
@@ -183,8 +187,8 @@ func (c *datastar) feed(chunk []byte) {
 
 func (c *datastar) process(line []byte) {
 	if len(line) == 0 {
-		c.messages = append(c.messages, c.msg)
-		c.msg = message{}
+		c.Messages = append(c.Messages, c.msg)
+		c.msg = Message{}
 		return
 	}
 	colon := bytes.IndexByte(line, ':')
@@ -194,72 +198,74 @@ func (c *datastar) process(line []byte) {
 	value := strings.TrimPrefix(string(line[colon+1:]), " ")
 	switch string(line[:colon]) {
 	case "data":
-		if c.msg.data != "" {
-			c.msg.data += "\n"
+		if c.msg.Data != "" {
+			c.msg.Data += "\n"
 		}
-		c.msg.data += value
+		c.msg.Data += value
 	case "event":
-		c.msg.event = value
+		c.msg.Event = value
 	case "id":
-		c.id = value
+		c.ID = value
 	case "retry":
 		if n, err := strconv.Atoi(value); err == nil {
-			c.retry = n
+			c.Retry = n
 		}
 	}
 }
 
-// A patch is what a client does to its page.
-type patch struct {
-	id    string
-	inner bool
-	html  string
+// A Patch is what a client does to its page.
+type Patch struct {
+	ID    string // of the element; "" = that of the first tag
+	Inner bool   // HTML is the inside of the element
+	HTML  string
 }
 
-// patches returns what the messages of a client do.
-func patches(t *testing.T, d sse.Dialect, messages []message) []patch {
-	t.Helper()
-	var out []patch
+// Patches returns what the messages of a client do. An error is about a message
+// that the client would not take for what was meant.
+func Patches(d sse.Dialect, messages []Message) ([]Patch, error) {
+	var out []Patch
 	for _, m := range messages {
+		var p Patch
+		var err error
 		switch {
-		case d == sse.Plain:
-			if !strings.Contains(m.event, ":") && m.event != sse.Stop {
-				out = append(out, patch{id: m.event, html: m.data})
-			}
-		case d == sse.HTMX:
-			if m.event == "" {
-				out = append(out, partial(t, m.data))
-			}
-		case strings.HasPrefix(m.event, "datastar"):
-			out = append(out, arguments(t, d, m))
-		case m.data != "" || m.event != "":
-			t.Errorf("Datastar leaves a message out: %+v", m)
+		case d == sse.Plain && !strings.Contains(m.Event, ":") && m.Event != sse.Stop:
+			p = Patch{ID: m.Event, HTML: m.Data}
+		case d == sse.HTMX && m.Event == "":
+			p, err = partial(m.Data)
+		case d.Breaks() && strings.HasPrefix(m.Event, "datastar"):
+			p, err = arguments(d, m)
+		case d.Breaks() && (m.Data != "" || m.Event != ""):
+			err = fmt.Errorf("ssetest: Datastar leaves a message out: %+v", m)
+		default:
+			continue
 		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, p)
 	}
-	return out
+	return out, nil
 }
 
 var opening = regexp.MustCompile(`^<hx-partial hx-target="#([\w-]+)" hx-swap="(inner|outer)HTML">`)
 
 // partial reads a message of htmx 4.
-func partial(t *testing.T, data string) patch {
-	t.Helper()
+func partial(data string) (Patch, error) {
 	m := opening.FindStringSubmatch(data)
 	inner, ok := strings.CutSuffix(data, "</hx-partial>")
 	if m == nil || !ok {
-		t.Fatalf("htmx 4 would swap %q into the element that has the stream", data)
+		return Patch{}, fmt.Errorf("ssetest: htmx 4 would swap %q into the element that has the stream", data)
 	}
-	return patch{m[1], m[2] == "inner", inner[len(m[0]):]}
+	return Patch{m[1], m[2] == "inner", inner[len(m[0]):]}, nil
 }
 
 // arguments reads a message as the actions of Datastar do.
-func arguments(t *testing.T, d sse.Dialect, m message) patch {
-	t.Helper()
+func arguments(d sse.Dialect, m Message) (Patch, error) {
 	lines := map[string][]string{}
-	for line := range strings.SplitSeq(m.data, "\n") {
+	for line := range strings.SplitSeq(m.Data, "\n") {
 		name, value, ok := strings.Cut(line, " ")
 		if !ok {
-			t.Fatalf("Datastar takes %q for another argument than it is", line)
+			return Patch{}, fmt.Errorf("ssetest: Datastar takes %q for another argument than it is", line)
 		}
 		if d == sse.Fragments {
 			value = strings.TrimSpace(value)
@@ -267,22 +273,16 @@ func arguments(t *testing.T, d sse.Dialect, m message) patch {
 		lines[name] = append(lines[name], value)
 	}
 	get := func(name string) string { return strings.Join(lines[name], "\n") }
-	id, _ := strings.CutPrefix(get("selector"), "#")
-	if d == sse.Datastar {
-		want(t, m.event, "datastar-patch-elements")
-		return patch{id, get("mode") == "inner", get("elements")}
+	event, mode, text := "datastar-patch-elements", "mode", "elements"
+	if d == sse.Fragments {
+		event, mode, text = "datastar-merge-fragments", "mergeMode", "fragments"
 	}
-	want(t, m.event, "datastar-merge-fragments")
-	html := get("fragments")
-	if get("mergeMode") == "inner" {
-		html = strings.TrimSuffix(strings.TrimPrefix(html, "<template>"), "</template>")
+	if m.Event != event {
+		return Patch{}, fmt.Errorf("ssetest: %q is not for this Datastar", m.Event)
 	}
-	return patch{id, get("mergeMode") == "inner", html}
-}
-
-func want[T comparable](t *testing.T, got, want T) {
-	t.Helper()
-	if got != want {
-		t.Errorf("got %#v, want %#v", got, want)
+	p := Patch{ID: strings.TrimPrefix(get("selector"), "#"), Inner: get(mode) == "inner", HTML: get(text)}
+	if d == sse.Fragments && p.Inner { // the inside of the first element is what counts
+		p.HTML = strings.TrimSuffix(strings.TrimPrefix(p.HTML, "<template>"), "</template>")
 	}
+	return p, nil
 }
