@@ -46,7 +46,7 @@ func left(r *http.Request) (rest, last string) {
 // takes for none, because of how it is written, is not.
 func atMount(r *http.Request) bool {
 	sent, _, _ := strings.Cut(r.RequestURI, "?")
-	if path := r.URL.EscapedPath(); strings.Contains(path+sent, "%") || strings.Contains(path, "//") || strings.Contains(sent, "//") {
+	if path := r.URL.EscapedPath(); strings.Contains(path+sent, "%") || strings.Contains(path, "//") || strings.HasSuffix(sent, "//") {
 		return false
 	}
 	rest, last := left(r)
