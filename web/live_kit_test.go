@@ -187,15 +187,17 @@ type tab struct {
 	header  http.Header
 	proto   int // of HTTP; 0 = 1
 
-	page   map[string]string // what it shows
-	id     string            // that it comes back with
-	retry  time.Duration     // after which it comes back
-	wire   *wire
-	client ssetest.Client
-	seen   int  // messages of client
-	broken bool // the stream did not end cleanly
-	cancel context.CancelFunc
-	done   chan struct{}
+	page    map[string]string // what it shows
+	changed []string          // the parts that were sent, in order
+	raw     []byte            // what has arrived on the stream
+	id      string            // that it comes back with
+	retry   time.Duration     // after which it comes back
+	wire    *wire
+	client  ssetest.Client
+	seen    int  // messages of client
+	broken  bool // the stream did not end cleanly
+	cancel  context.CancelFunc
+	done    chan struct{}
 }
 
 // clientHeaders are what the client of each dialect sends.
@@ -243,7 +245,7 @@ func (p *tab) open() {
 	}
 	w := &wire{header: http.Header{}}
 	done := make(chan struct{})
-	p.wire, p.client, p.seen, p.cancel, p.done, p.broken = w, ssetest.New(p.dialect), 0, cancel, done, false
+	p.wire, p.client, p.seen, p.cancel, p.done, p.broken, p.raw = w, ssetest.New(p.dialect), 0, cancel, done, false, nil
 	go func() {
 		defer close(done)
 		defer func() {
@@ -271,7 +273,9 @@ func settle() { sleep(time.Second) }
 func (p *tab) read() []string {
 	p.t.Helper()
 	synctest.Wait()
-	p.client.Feed(p.wire.take())
+	arrived := p.wire.take()
+	p.raw = append(p.raw, arrived...)
+	p.client.Feed(arrived)
 	got := p.client.Read()
 	patches, err := ssetest.Patches(p.dialect, got.Messages[p.seen:])
 	if err != nil {
@@ -294,6 +298,7 @@ func (p *tab) read() []string {
 		p.page[id] = patch.HTML
 		ids = append(ids, id)
 	}
+	p.changed = append(p.changed, ids...)
 	return ids
 }
 

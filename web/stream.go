@@ -230,16 +230,25 @@ func (s *stream) send() bool {
 	case ended:
 		return s.later(300*time.Millisecond, 600*time.Millisecond)
 	}
-	var frames [2*maxParts + 3][]byte
+	var frames [maxParts + 3][]byte
 	n := 0
 	add := func(b []byte) { frames[n] = b; n++ }
 	if !s.opened {
 		add(s.dialect.AppendRetry(nil, s.settings.streams.soon()))
 	}
-	changed := false
+	changed, known := false, false
 	for i, r := range news {
 		if r != nil {
-			s.have[i], changed = r.print, true
+			changed, known = true, known || s.have[i] != 0
+			s.have[i] = 0
+		}
+	}
+	if known {
+		add(s.have.Append(nil)) // until the burst is through, nobody knows what the page has
+	}
+	for i, r := range news {
+		if r != nil {
+			s.have[i] = r.print
 			add(r.frame)
 		}
 	}
