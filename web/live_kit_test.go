@@ -249,16 +249,16 @@ func (p *tab) open() {
 	go func() {
 		defer close(done)
 		defer func() {
-			switch e := recover(); {
-			case e == nil:
-			case e == http.ErrAbortHandler:
+			switch e := recover(); e {
+			case nil:
+			case http.ErrAbortHandler:
 				p.broken = true
 			default:
 				p.t.Errorf("the stream panicked: %v", e)
 			}
 		}()
 		p.h.ServeHTTP(w, r)
-		w.FlushError()
+		_ = w.FlushError()
 	}()
 	p.t.Cleanup(func() { cancel(); <-done })
 	p.read()
