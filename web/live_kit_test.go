@@ -109,7 +109,6 @@ type wire struct {
 	sent     []byte // flushed
 	held     []byte // not flushed
 	deadline time.Time
-	read     time.Time
 	full     chan struct{} // not nil: writes wait until it is closed
 }
 
@@ -158,14 +157,6 @@ func (w *wire) SetWriteDeadline(at time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deadline = at
-	return nil
-}
-
-// SetReadDeadline is what http.ResponseController calls.
-func (w *wire) SetReadDeadline(at time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.read = at
 	return nil
 }
 
