@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/internal/meta"
 )
 
 // An Instance is the state of one module under one key, in memory. Most
@@ -39,7 +40,7 @@ type active struct {
 	m       machine
 	encoded []byte        // the encoded state that the open batch leaves
 	joined  time.Time     // when the first member joined the open batch
-	writing writer        // the write that is at the store
+	writing meta.Writer   // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	checks  []Companion   // what the commit of the batch has to check

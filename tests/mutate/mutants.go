@@ -154,7 +154,7 @@ var mutants = []mutant{
 	},
 	{
 		"a state created anew has the birth of the one before", "K8", "internal/engine/meta.go",
-		"v.birth = by.newBirth()", "v.birth = 1", by("keys"),
+		"v.birth = Birth(by.Birth())", "v.birth = 1", by("keys"),
 	},
 	{
 		"a record keeps no birth when it is written again", "K7", "internal/engine/meta.go",
@@ -295,6 +295,18 @@ var mutants = []mutant{
 	{
 		"a deletion does not ask for the record", "E5", "internal/engine/update.go",
 		"how == deleted && ref.Unasked", "false", by("nodes"),
+	},
+	{
+		"a deletion leaves no tombstone", "E5", "internal/engine/meta.go",
+		"base.Revision == 0 || !base.inDoubt()", "true", by("nodes"),
+	},
+	{
+		"a tombstone leaves with the next sweep", "E5", "internal/sweep/tombstone.go",
+		"rec.Expired(until)", "rec.Expired(until) || true", by("nodes"),
+	},
+	{
+		"a node whose clock is behind reads a tombstone", "E5", "internal/engine/fetch.go",
+		" || meta.Deleted(rec.Meta)", "", by("nodes"),
 	},
 	{
 		"a conflict is a reason to read the record", "E4", "internal/engine/commit.go",
