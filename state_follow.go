@@ -19,13 +19,13 @@ import (
 // in memory: a state that it watches may be evicted, and comes back when it has
 // changed.
 //
-// The state is that of the session in ctx, whatever becomes of it. After a change
-// of the key that keeps the session's cookie, and after one by ctx's own request,
-// it is the state of the other key. Watch ends with ErrEnded when the session is
-// over for that cookie: when another request has logged it in or out, renewed or
-// destroyed it, when it was revoked, and when it expires. It does not keep the
-// session from that: only requests do. If the session is over at the beginning,
-// ErrEnded is all that it yields.
+// The state is that of the session in ctx, as long as its cookie stays the same.
+// After a change of the key that keeps the cookie, it is the state of the other
+// key. Watch ends with ErrEnded when the session is over for that cookie: when any
+// request, that of ctx included, has logged it in or out, renewed or destroyed it,
+// when it was revoked, and when it expires. Watch does not keep it from expiring:
+// only requests do. If the session is over at the beginning, ErrEnded is all that
+// it yields.
 //
 // The state of a key that has none is the initial one, also with At. Other errors
 // are those of Get. Each error is the last that is yielded. When App.Close begins,
@@ -50,15 +50,19 @@ func (c untyped) watch(ctx context.Context, yield func(any, error) bool) {
 	ending := c.app.engine.Ending()
 	var last engine.Content
 	for first := true; ; first = false {
-		v, _, err := f.look(c)
-		if c.app.engine.Closing() {
-			err = closedError(c.module.name, "load", nil)
-		}
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil: // before it looks: nobody waits for that any more
 			return
+		case c.app.engine.Closing():
+			yield(nil, closedError(c.module.name, "load", nil))
+			return
+		}
+		v, _, err := f.look(c)
+		switch {
 		case err != nil:
-			yield(nil, err)
+			if ctx.Err() == nil {
+				yield(nil, err)
+			}
 			return
 		case first || v.Content() != last:
 			last = v.Content()
@@ -80,6 +84,7 @@ type follower struct {
 	app      *App
 	ctx      context.Context
 	watch    *engine.Watch
+	cookie   *seen // the session as it was at the first look; nil: none was wanted
 	watched  []*watched
 	followed []*followed
 	timer    *time.Timer // wakes when something expires; nil until something can
@@ -148,6 +153,9 @@ func (f *follower) look(c untyped) (v *engine.Version, ref engine.Ref, err error
 		if ref, err = c.resolve(ctx, &r); err != nil {
 			return nil, ref, err
 		}
+		if !f.same(&r) {
+			return nil, ref, ended()
+		}
 		at := r.places(ref)
 		moved := f.enter(s, at)
 		if moved && n < maxPlaces {
@@ -165,6 +173,19 @@ func (f *follower) look(c untyped) (v *engine.Version, ref engine.Ref, err error
 		f.expect(s, v, &r)
 		return v, ref, nil
 	}
+}
+
+// same reports whether the session has the cookie that it had at the first look.
+// A change by the request of f's context gives it another one, after a moment in
+// which it has none. A session of App.Sessions has no cookie.
+func (f *follower) same(r *resolution) bool {
+	if r.request == nil || r.keeps {
+		return true
+	}
+	if f.cookie == nil {
+		f.cookie = &seen{session: r.session, gen: r.gen}
+	}
+	return f.cookie.session == r.session && f.cookie.gen == r.gen
 }
 
 // of returns the followed state.

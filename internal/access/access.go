@@ -206,7 +206,7 @@ type Follower interface {
 	//
 	// The state of a key that has none is the initial one. ErrEnded means that the
 	// session of ctx is over: it was ended, or revoked, has expired, or has
-	// another cookie by now. Other errors are those of a read; a failed look that
+	// another cookie than at the first look. Other errors are those of a read; a failed look that
 	// can succeed later causes no wake by itself.
 	Look(s State) (Sight, error)
 	// Wake has at most one value.

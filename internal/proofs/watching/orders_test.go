@@ -323,14 +323,14 @@ func (w *watcher) check(t *testing.T, who string) {
 // it has heard of the end.
 //
 // Proves L3, L4, L5, L6.
-func TestEveryOrderOfAWatch(t *testing.T) { playAll(t, 400) }
+func TestEveryOrderOfAWatch(t *testing.T) { playAll(t, 250) }
 
 // The same, with a hundred times as many.
 func TestSoakOrdersOfAWatch(t *testing.T) {
 	if os.Getenv("STAY_SOAK") == "" {
 		t.Skip("a long test: set STAY_SOAK=1")
 	}
-	playAll(t, 40_000)
+	playAll(t, 25_000)
 }
 
 func playAll(t *testing.T, limit int) {
