@@ -511,7 +511,7 @@ var mutants = []mutant{
 	},
 	{
 		"memory is read for each announcement, newer or not", "L34", "internal/engine/nodes.go",
-		"if _, have, known := n.have(s); !known || rev == 0 || rev > have.Have {", "{", by("watching"),
+		"if _, have, known := n.have(s); !known || rev == 0 || rev > have.Have {", "if _, have, known := n.have(s); true || known || rev > have.Have {", by("watching"),
 	},
 	{
 		"a round compares nothing", "L35", "internal/engine/nodes.go",
@@ -527,7 +527,7 @@ var mutants = []mutant{
 	},
 	{
 		"announcements that end do not begin again", "L36", "internal/engine/nodes.go",
-		"if errors.Is(err, errors.ErrUnsupported) {", "{", by("watching"),
+		"if errors.Is(err, errors.ErrUnsupported) {", "if true || errors.Is(err, errors.ErrUnsupported) {", by("watching"),
 	},
 	{
 		"lost announcements are overlooked", "L36", "internal/engine/nodes.go",
