@@ -297,7 +297,7 @@ var mutants = []mutant{
 		"how == deleted && ref.Unasked", "false", by("nodes"),
 	},
 	{
-		"a deletion leaves no tombstone", "E5", "internal/engine/meta.go",
+		"a deletion leaves no tombstone", "E5", "internal/engine/removal.go",
 		"base.Revision == 0 || !base.inDoubt()", "true", by("nodes"),
 	},
 	{
