@@ -77,7 +77,7 @@ func (w *watching) until(t *testing.T, what string, holds func() bool) {
 // itself, and only that, with others on the file and without, so that nobody has
 // to look at everything because of it.
 //
-// Proves N2.
+// Proves N2, L36.
 func TestOwnChangesAreAnnouncedByName(t *testing.T) {
 	for name, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		t.Run(name, func(t *testing.T) {
@@ -115,7 +115,7 @@ func TestOwnChangesAreAnnouncedByName(t *testing.T) {
 // TestChangesOfOthersAreSeen proves that lost stands for the changes of another
 // handle, of another process and of a program that uses SQL.
 //
-// Proves N2.
+// Proves N2, L36.
 func TestChangesOfOthersAreSeen(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := open(t, path, sqlitestore.Shared())
@@ -143,7 +143,7 @@ func TestChangesOfOthersAreSeen(t *testing.T) {
 // TestWatchOfALostFile proves that Watch ends and says so when the database is not
 // where it was.
 //
-// Proves N2.
+// Proves N2, L36.
 func TestWatchOfALostFile(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, dbName)
