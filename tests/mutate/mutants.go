@@ -572,10 +572,6 @@ var mutants = []mutant{
 		`pragma("synchronous", "FULL")`, `pragma("synchronous", "OFF")`, bySQLite,
 	},
 	{
-		"a watch of a file takes its own commits for those of others", "L36", "store/sqlitestore/watch.go",
-		"c, err = s.writer.take(ctx) // may have to open it", "c, err = s.keeper.take(ctx)", bySQLite,
-	},
-	{
 		"a revision does not say which timeline it is of", "C3", "store/pgstore/write.go",
 		"::bigint << 40)", "::bigint * 0)", byPostgres,
 	},
