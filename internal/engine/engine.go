@@ -92,7 +92,7 @@ func New(cfg Config) *Engine {
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
 	e.departures.start = e.Go
-	e.topics.init(e.Go)
+	e.topics.init(e.Go, begunToWatch, endedToWatch)
 	return e
 }
 
@@ -130,6 +130,9 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b.queries.begin(e.ctx)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
+	if !b.features.SoleOwner {
+		b.nodes = newNodes(e, b)
+	}
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}

@@ -56,6 +56,8 @@ type Watched struct {
 // topics are the states that somebody watches. They know nothing of instances.
 type topics struct {
 	start  func(func(context.Context)) bool // Engine.Go
+	begun  func(topicKey)                   // called when somebody begins to watch a state,
+	ended  func(topicKey)                   // and when nobody watches it any more
 	seed   maphash.Seed
 	n      atomic.Int64 // the number of Watched
 	shards [topicShards]topicShard
@@ -83,8 +85,8 @@ type topic struct {
 	told   bool     // by a goroutine, which is under way
 }
 
-func (ts *topics) init(start func(func(context.Context)) bool) {
-	ts.start, ts.seed = start, maphash.MakeSeed()
+func (ts *topics) init(start func(func(context.Context)) bool, begun, ended func(topicKey)) {
+	ts.start, ts.begun, ts.ended, ts.seed = start, begun, ended, maphash.MakeSeed()
 }
 
 func (ts *topics) shard(k topicKey) *topicShard {
@@ -108,6 +110,7 @@ func (ts *topics) watch(w *Watch, k topicKey) *Watched {
 			s.all = map[topicKey]*topic{}
 		}
 		s.all[k] = t
+		ts.begun(k)
 	}
 	d := &Watched{watch: w, topic: t, at: len(t.all)}
 	t.all = append(t.all, d)
@@ -126,6 +129,7 @@ func (ts *topics) unwatch(d *Watched) {
 	t.all[last] = nil
 	if t.all = t.all[:last]; last == 0 {
 		delete(t.shard.all, t.key)
+		ts.ended(t.key)
 	}
 	ts.n.Add(-1)
 }
