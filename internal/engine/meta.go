@@ -66,6 +66,9 @@ func birthOf(meta []byte) Birth {
 	return Birth(binary.BigEndian.Uint64(meta[1:]))
 }
 
+// BirthOf is the birth of the record with this Meta.
+func BirthOf(meta []byte) Birth { return birthOf(meta) }
+
 // follows turns v into the version that a write stores over base.
 func (v *Version) follows(base *Version, by writer) {
 	v.birth = base.birth
