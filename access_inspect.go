@@ -242,6 +242,52 @@ func (l *looked) masked() ([]byte, error) {
 	return l.module.schema.Masked(encoded, extra)
 }
 
+func (a inspectDoor) SessionsOf(ctx context.Context, user string, most int) (sessions []any, more bool, err error) {
+	ss, now := &a.sessions, a.opts.Clock()
+	users, err := a.usersNamed(ctx, []string{user}, now)
+	u := users[user]
+	if err != nil || len(users) == 0 {
+		return nil, false, err
+	}
+	if u == nil {
+		return nil, false, ss.unreadable("list of a user's sessions", user)
+	}
+	ids := make([]string, len(u.Sessions))
+	for i, s := range u.Sessions {
+		ids[i] = s.ID
+	}
+	recs, err := ss.load(ctx, ss.kind, ids, now)
+	if err != nil {
+		return nil, false, err
+	}
+	for i := range recs {
+		if recs[i].Revision == 0 {
+			continue
+		}
+		rec := ss.stored(&recs[i])
+		if over, err := ss.isOver(ids[i], rec, users, now); over || err != nil || rec.user() != user {
+			continue // one that cannot be read may be anybody's
+		}
+		if more = len(sessions) == most; more {
+			break
+		}
+		sessions = append(sessions, ss.listed(ids[i], rec))
+	}
+	return sessions, more, nil
+}
+
+// usersNamed returns the stored records of users, as sessions.isOver needs them.
+func (a inspectDoor) usersNamed(ctx context.Context, names []string, now time.Time) (map[string]*userRecord, error) {
+	recs, err := a.sessions.load(ctx, a.sessions.users, names, now)
+	users := map[string]*userRecord{}
+	for i := range recs {
+		if recs[i].Revision != 0 {
+			users[names[i]] = storedUser(&recs[i])
+		}
+	}
+	return users, err
+}
+
 func (a inspectDoor) Session(ctx context.Context, id string) (session any, states []access.Place, err error) {
 	ss, now := &a.sessions, a.opts.Clock()
 	gone := &Error{Code: ErrNotFound, Phase: "resolve", KeyHash: keyHash(id), Message: "the session has ended"}
@@ -256,14 +302,10 @@ func (a inspectDoor) Session(ctx context.Context, id string) (session any, state
 		return nil, nil, gone
 	}
 	rec := ss.stored(&recs[0])
-	users := map[string]*userRecord{}
+	var users map[string]*userRecord
 	if user := rec.user(); user != "" {
-		told, err := ss.load(ctx, ss.users, []string{user}, now)
-		if err != nil {
+		if users, err = a.usersNamed(ctx, []string{user}, now); err != nil {
 			return nil, nil, err
-		}
-		if told[0].Revision != 0 {
-			users[user] = storedUser(&told[0])
 		}
 	}
 	switch over, err := ss.isOver(id, rec, users, now); {

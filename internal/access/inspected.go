@@ -29,6 +29,9 @@ type Inspected interface {
 	Show(ctx context.Context, p Place) (Found, []byte, error)
 	// Users is stay.App.Users for names that begin with a prefix.
 	Users(ctx context.Context, prefix, after string) iter.Seq2[string, error]
+	// SessionsOf returns the first of the *stay.Session in which a user is logged
+	// in, as App.Sessions yields them, and whether there are more.
+	SessionsOf(ctx context.Context, user string, most int) (sessions []any, more bool, err error)
 	// Session returns the *stay.Session with this ID, as App.AllSessions yields
 	// it, and the places of its states, whether there is something or not. If it
 	// is not stored, or has ended, it is ErrNotFound.
@@ -102,4 +105,4 @@ type Found struct {
 }
 
 // Exists reports whether anybody would find a state.
-func (f *Found) Exists() bool { return f.InMemory || f.Revision != 0 && !f.Expired }
+func (f Found) Exists() bool { return f.InMemory || f.Revision != 0 && !f.Expired }
