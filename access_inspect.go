@@ -11,6 +11,7 @@ import (
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/recent"
+	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
 )
@@ -172,6 +173,9 @@ func (a inspectDoor) look(ctx context.Context, places []access.Place) ([]looked,
 func (l *looked) compare(v *engine.Version, now time.Time) {
 	rec := &l.rec
 	l.Revision, l.Version, l.Size, l.Expires, l.Expired = uint64(rec.Revision), max(1, rec.Version), len(rec.Value), rec.Expires, rec.Expired(now)
+	if len(l.module.formerly) > 0 {
+		defer func() { l.Revision = uint64(rename.Stored(store.Revision(l.Revision))) }()
+	}
 	if v == nil || !v.Exists() || !v.Expires().IsZero() && !v.Expires().After(now) {
 		return
 	}

@@ -34,7 +34,12 @@ func (h *handler) charts() []chart {
 	slots := h.recent.Last(time.Now())
 	seconds := recent.Step.Seconds()
 	perSecond := func(f float64) string { return rate(f) + "/s" }
-	millis := func(f float64) string { return took(time.Duration(f)) }
+	millis := func(f float64) string {
+		if f == 0 { // no call is not a short one
+			return "–"
+		}
+		return took(time.Duration(f))
+	}
 	each := func(of func(recent.Slot) float64) []float64 {
 		values := make([]float64, len(slots))
 		for i, s := range slots {

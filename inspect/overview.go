@@ -46,9 +46,9 @@ func (h *handler) summary(ctx context.Context) *summary {
 	}
 	s.Cards = []card{
 		bounded("States in memory", number(about.States), number(about.MaxStates), about.States, about.MaxStates),
-		bounded("Their memory", size(about.Bytes), size(about.MaxBytes), about.Bytes, about.MaxBytes),
-		bounded("Ephemeral and guests", number(about.Guests), number(about.MaxGuests), about.Guests, about.MaxGuests),
-		bounded("Their memory", size(about.GuestsBytes), size(about.MaxGuestsBytes), about.GuestsBytes, about.MaxGuestsBytes),
+		bounded("Memory of states", size(about.Bytes), size(about.MaxBytes), about.Bytes, about.MaxBytes),
+		bounded("Guests in memory", number(about.Guests), number(about.MaxGuests), about.Guests, about.MaxGuests),
+		bounded("Memory of guests", size(about.GuestsBytes), size(about.MaxGuestsBytes), about.GuestsBytes, about.MaxGuestsBytes),
 		{Name: "Not stored yet", Value: number(about.Unsaved)},
 	}
 	return s

@@ -221,6 +221,10 @@ func (h *handler) state(r *http.Request) *page {
 	return &page{Title: m.Name + ", " + s.Name, Here: "overview", Parts: []part{{"state", "state", s}}}
 }
 
+// forScripts are the escapes that encoding/json writes for pages with scripts. They are
+// told from an escaped backslash before the same letters, which stays.
+var forScripts = strings.NewReplacer(`\\`, `\\`, `\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
+
 // pretty indents JSON, and cuts what is too long. What could deceive the eye is
 // written as an escape, as [printable] does.
 func pretty(text []byte) (s string, cut bool) {
@@ -237,7 +241,7 @@ func pretty(text []byte) (s string, cut bool) {
 		out = out[:end]
 	}
 	var shown strings.Builder
-	for _, r := range string(out) {
+	for _, r := range forScripts.Replace(string(out)) {
 		switch {
 		case r == '\n' || unicode.IsPrint(r):
 			shown.WriteRune(r)

@@ -32,9 +32,9 @@ func printable(s string) string {
 	return s + cut
 }
 
-// number writes a number with commas.
+// number writes a number, which is not negative, with commas.
 func number[T int | int64 | uint64](n T) string {
-	s := strconv.FormatInt(int64(n), 10) // revisions are below 2^63
+	s := strconv.FormatUint(uint64(n), 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
