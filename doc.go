@@ -89,7 +89,7 @@ package stay
 //	app sweep                                  New, Close, Check, Revoke; what is done each minute
 //	state state_read _change _move _resolve    the typed face; reading, changing, changing the key; which
 //	                                           instance a call is about
-//	access                                     the door of packages web, staytest and others
+//	access access_inspect                      the door of packages web, inspect, staytest and others
 //
 // Below it are internal/keyspace (the keys in a store), signing (cookies), sweep
 // (what has expired), rename (states under former names of modules), hiding

@@ -42,10 +42,6 @@ type Options struct {
 // answer is 404, as if there was nothing. It may be called concurrently. Handler
 // panics if app or allow is nil: nobody sees the pages by accident.
 //
-//	isAdmin := func(r *http.Request) bool {
-//		return admins[stay.SessionFrom(r.Context()).User()] // behind web.Sessions
-//	}
-//
 // The pages are about one process: its memory, its calls of the store, its
 // failures since Handler was called. What is stored is that of all processes.
 // Links to states, sessions and users are sealed, and good in this process only,
