@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io"
 	"net/http"
+	"strings"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/web"
@@ -116,7 +117,7 @@ func problem(err error) string {
 	}
 	var e *stay.Error
 	if errors.As(err, &e) && e.Message != "" {
-		return "This cannot be shown: " + e.Message + " (" + string(e.Code) + ")."
+		return strings.ToUpper(e.Message[:1]) + e.Message[1:] + " (" + string(e.Code) + ")."
 	}
 	switch code := stay.CodeOf(err); code {
 	case stay.ErrUnavailable:

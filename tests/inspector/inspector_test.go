@@ -168,7 +168,6 @@ func TestInBrowser(t *testing.T) {
 	page.Click("form[action=end-session] button")
 	page.WantText(".notice", "The session has ended, with its states.")
 	page.WantText("#sessions p:last-of-type", "No session is stored. A visitor who only reads has none.")
-	ben.Reload()
 	ben.Goto(s.URL + "/")
 	ben.WantText("#user", "")
 }
