@@ -10,6 +10,7 @@ import (
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/internal/recent"
 	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/schema"
@@ -40,7 +41,7 @@ func (c *catalog) about() access.Store {
 }
 
 func (a inspectDoor) Modules() []access.Module {
-	uses := a.engine.Uses()
+	uses, watchers := a.engine.Uses(), a.engine.AllWatchers()
 	held := func(k *engine.Kind) access.Held {
 		u := uses[k]
 		return access.Held{States: u.States, Bytes: u.Bytes, Unsaved: u.Unsaved}
@@ -51,6 +52,7 @@ func (a inspectDoor) Modules() []access.Module {
 			Name: m.name, Formerly: m.formerly, Strategy: m.strategyName(), Store: m.catalog.about(),
 			Version: m.version, Oldest: m.oldest(), Debounce: m.debounce, Expiry: m.expiry, ResetOnPageLoad: m.pageReset,
 			Actions: m.actionNames(), Hooks: m.hookNames(), Stored: held(m.kind), Guests: held(m.guest),
+			Watchers: watchers[m.kind] + watchers[m.guest],
 		})
 	}
 	return all
@@ -157,12 +159,16 @@ func (a inspectDoor) look(ctx context.Context, places []access.Place) ([]looked,
 			return nil, &Error{Code: storeCode(err), Phase: "load", Err: err}
 		}
 		for n, i := range of[b] {
-			all[i].rec = recs[n]
+			if all[i].rec = recs[n]; meta.Deleted(recs[n].Meta) {
+				all[i].rec = store.Record{Key: recs[n].Key}
+			}
 		}
 	}
 	now := a.opts.Clock()
 	for i := range all {
-		all[i].compare(a.engine.Peek(all[i].kind, all[i].Key), now)
+		l := &all[i]
+		l.compare(a.engine.Peek(l.kind, l.Key), now)
+		l.Watchers = a.engine.Watchers(l.kind, l.Key)
 	}
 	return all, nil
 }
@@ -337,7 +343,7 @@ func (a inspectDoor) placesOf(ctx context.Context, id string, rec *sessionRecord
 			if err != nil {
 				return nil, err
 			}
-			if all[0].rec.Revision == 0 || engine.BirthOf(all[0].rec.Meta) != t.birth {
+			if all[0].rec.Revision == 0 || engine.Birth(meta.Birth(all[0].rec.Meta)) != t.birth {
 				t = m.detached(id, rec)
 			}
 		}

@@ -81,6 +81,32 @@ func TestUnsavedStatesAreShown(t *testing.T) {
 	})
 }
 
+// The pages say how many watch a state, and a module's states.
+func TestWatchersAreCounted(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	docs := stay.Register(app, stay.Module[Doc]{Name: "doc", Persist: stay.WithKey(func(d *Doc) string { return d.ID })})
+	if _, err := docs.At("a").Update(t.Context(), func(d *Doc) error { d.ID = "a"; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	pages := inspect.Handler(app, everybody, nil)
+	page := "state?at=" + refOf(t, show(t, pages, "module?name=doc"), "state")
+	watched := func(state, module string) {
+		t.Helper()
+		wantIn(t, "the state", show(t, pages, page), "<dt>Watched by</dt><dd>"+state+"</dd>")
+		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">`+module+`</td><td></td></tr>`, "<span>Watchers</span><b>"+module+"</b>")
+	}
+	watched("nobody", "0")
+	for range docs.At("a").Watch(t.Context()) {
+		for range docs.At("a").Watch(t.Context()) {
+			watched("2 streams in this process", "2")
+			break
+		}
+		watched("1 stream in this process", "1")
+		break
+	}
+	watched("nobody", "0")
+}
+
 // On a store with several owners a page shows what is stored, and not what this
 // process remembers.
 func TestAnotherProcessIsSeen(t *testing.T) {

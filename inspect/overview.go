@@ -44,12 +44,17 @@ func (h *handler) summary(ctx context.Context) *summary {
 	if about.GuestsStored {
 		s.Guests = "in the store"
 	}
+	watchers := 0
+	for _, m := range h.core.Modules() {
+		watchers += m.Watchers
+	}
 	s.Cards = []card{
 		bounded("States in memory", number(about.States), number(about.MaxStates), about.States, about.MaxStates),
 		bounded("Memory of states", size(about.Bytes), size(about.MaxBytes), about.Bytes, about.MaxBytes),
 		bounded("Guests in memory", number(about.Guests), number(about.MaxGuests), about.Guests, about.MaxGuests),
 		bounded("Memory of guests", size(about.GuestsBytes), size(about.MaxGuestsBytes), about.GuestsBytes, about.MaxGuestsBytes),
 		{Name: "Not stored yet", Value: number(about.Unsaved)},
+		{Name: "Watchers", Value: number(watchers)},
 	}
 	return s
 }

@@ -55,11 +55,11 @@ var rules = []rule{
 		because: "who signs cookies is handed what it needs: it knows no engine",
 	},
 	{
-		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/sweep"},
+		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/meta", stay + "/internal/sweep"},
 		because: "what has expired are records and keys; what they are its owner tells",
 	},
 	{
-		from: stay + "/internal/rename", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/rename"},
+		from: stay + "/internal/rename", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/meta", stay + "/internal/rename"},
 		because: "what stands between a store and its users knows prefixes of keys, and nothing of what is stored",
 	},
 	{
@@ -255,7 +255,7 @@ func TestFilesOfAPackageFormSmallCycles(t *testing.T) {
 // The folder of package stay is its table of contents: few files, and the
 // methods of an exported type in few of them.
 func TestTheRootIsATableOfContents(t *testing.T) {
-	const mostFiles, mostProduct, mostOfAType = 65, 30, 4
+	const mostFiles, mostProduct, mostOfAType = 65, 31, 4
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)

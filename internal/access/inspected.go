@@ -72,6 +72,7 @@ type Module struct {
 
 	// What memory holds: states under keys, and those of guests and ephemeral ones.
 	Stored, Guests Held
+	Watchers       int // of all its states: streams and calls of State.Watch
 }
 
 // Held is what memory holds.
@@ -102,6 +103,7 @@ type Found struct {
 	InMemory bool
 	Memory   int64 // about how many bytes it takes there
 	Unsaved  bool  // the store has an older one, or none
+	Watchers int   // streams and calls of State.Watch
 }
 
 // Exists reports whether anybody would find a state.

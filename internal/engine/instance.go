@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/internal/meta"
 )
 
 // An Instance is the state of one module under one key, in memory. Most
@@ -39,7 +40,7 @@ type active struct {
 	m       machine
 	encoded []byte        // the encoded state that the open batch leaves
 	joined  time.Time     // when the first member joined the open batch
-	writing writer        // the write that is at the store
+	writing meta.Writer   // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	checks  []Companion   // what the commit of the batch has to check
@@ -85,7 +86,18 @@ func (in *Instance) unlock() {
 // another owner has written, and a version that only carries the revision of a
 // save (see rebase). Readers may already see v. A deletion is not published:
 // the instance ends. in.mu is locked, or nobody else knows in yet.
-func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
+//
+// publish wakes whoever watches the state, unless the content is the same.
+func (in *Instance) publish(v *Version) {
+	was, e := in.snapshot.Swap(v), in.kind.cache.engine
+	switch {
+	case !e.watched():
+	case was == nil:
+		e.loaded(in, v)
+	case !was.alike(v):
+		e.changed(in.kind, in.key)
+	}
+}
 
 // start sets the first version.
 func (in *Instance) start(v *Version) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -55,7 +56,7 @@ func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map
 		for i := range g {
 			w := &g[i]
 			p, id := t.of(w.Key)
-			if p == nil || w.Op != store.Delete || w.Base == 0 {
+			if p == nil || !meta.Removes(w) || w.Base == 0 {
 				continue
 			}
 			for name := range p.Former {
@@ -158,7 +159,7 @@ func (pl *plan) replace(st *step, w store.Write) {
 	for name := 1; name < under; name++ {
 		pl.add(st, name, store.Write{Op: store.Check})
 	}
-	if w.Op != store.Delete {
+	if !meta.Removes(&w) { // a tombstone would hide the others for a while only
 		return
 	}
 	for name := under + 1; name <= len(st.p.Former); name++ {
