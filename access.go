@@ -14,9 +14,10 @@ import (
 // through this door.
 func init() { //nolint:gochecknoinits // the one place that provides the door
 	access.Provide(access.Door{
-		App:    func(app any) access.App { return appDoor{app.(*App)} },
-		State:  func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
-		Define: func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
+		App:     func(app any) access.App { return appDoor{app.(*App)} },
+		State:   func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
+		Define:  func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
+		Inspect: func(app any) access.Inspected { return inspectDoor{app.(*App)} },
 	})
 }
 

@@ -14,9 +14,10 @@ import (
 
 // A Door is what package stay provides.
 type Door struct {
-	App    func(app any) App
-	State  func(state any) State
-	Define func(app any, d Definition) State
+	App     func(app any) App
+	State   func(state any) State
+	Define  func(app any, d Definition) State
+	Inspect func(app any) Inspected
 }
 
 var door atomic.Pointer[Door]
@@ -37,6 +38,9 @@ func StateOf(state any) State { return door.Load().State(state) }
 // Define registers a module with a *stay.App, for states whose type is known at
 // run time only, as those of the golden cases. It panics as stay.Register does.
 func Define(app any, d Definition) State { return door.Load().Define(app, d) }
+
+// Inspect shows a *stay.App to package inspect.
+func Inspect(app any) Inspected { return door.Load().Inspect(app) }
 
 // A Definition is a stay.Module without its type. Values are pointers to the
 // state's struct.

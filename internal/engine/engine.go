@@ -175,6 +175,17 @@ func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
 // Unwatch ends what Watch began. It is called once.
 func (e *Engine) Unwatch(d *Watched) { e.topics.unwatch(d) }
 
+// Watchers returns how many watch a state.
+func (e *Engine) Watchers(k *Kind, key string) int { return e.topics.watchers(topicKey{k, key}) }
+
+// AllWatchers returns how many watch states of each kind. It looks at every state
+// that somebody watches, so it is for people and not for each request.
+func (e *Engine) AllWatchers() map[*Kind]int {
+	all := map[*Kind]int{}
+	e.topics.each(func(k topicKey, n int) { all[k.kind.(*Kind)] += n })
+	return all
+}
+
 // changed wakes all who watch the state. It does not wait, so locks may be held.
 func (e *Engine) changed(k *Kind, key string) {
 	if e.topics.any() {

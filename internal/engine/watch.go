@@ -134,6 +134,29 @@ func (ts *topics) unwatch(d *Watched) {
 	ts.n.Add(-1)
 }
 
+// watchers returns how many watch a state.
+func (ts *topics) watchers(k topicKey) int {
+	s := ts.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.all[k]; t != nil {
+		return len(t.all)
+	}
+	return 0
+}
+
+// each calls f for every state that somebody watches, with how many do.
+func (ts *topics) each(f func(k topicKey, n int)) {
+	for i := range ts.shards {
+		s := &ts.shards[i]
+		s.mu.Lock()
+		for key, t := range s.all {
+			f(key, len(t.all))
+		}
+		s.mu.Unlock()
+	}
+}
+
 // changed wakes all who watch the state. It does not wait, so locks may be held.
 func (ts *topics) changed(k topicKey) {
 	s := ts.shard(k)
