@@ -55,11 +55,11 @@ var rules = []rule{
 		because: "who signs cookies is handed what it needs: it knows no engine",
 	},
 	{
-		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/sweep"},
+		from: stay + "/internal/sweep", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/keyspace", stay + "/internal/meta", stay + "/internal/sweep"},
 		because: "what has expired are records and keys; what they are its owner tells",
 	},
 	{
-		from: stay + "/internal/rename", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/rename"},
+		from: stay + "/internal/rename", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/meta", stay + "/internal/rename"},
 		because: "what stands between a store and its users knows prefixes of keys, and nothing of what is stored",
 	},
 	{

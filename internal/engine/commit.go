@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -54,7 +55,7 @@ func (e *Engine) sendBatch(in *Instance) {
 	w := &b.one[0]
 	*w = store.Write{Op: store.Put, Key: key, Base: base.recordRevision(), Version: in.kind.Version}
 	if work.gone {
-		w.Op = store.Delete
+		e.removal(w, base, b.by)
 	} else {
 		e.stamp(in, base, work, b.by, in.expires)
 		w.Value, w.Meta, w.Expires = slices.Clip(in.encoded), encodeMeta(work, in.encoded, b.by), work.Expires()
@@ -84,7 +85,7 @@ func (e *Engine) sendBatch(in *Instance) {
 
 // stamp completes a version that a write is about to store over base. expires
 // is for a record that the write creates.
-func (e *Engine) stamp(in *Instance, base, v *Version, by writer, expires time.Time) {
+func (e *Engine) stamp(in *Instance, base, v *Version, by meta.Writer, expires time.Time) {
 	if !in.kind.Backend.features.SoleOwner {
 		in.lock()
 		in.writing = by
@@ -119,7 +120,7 @@ func (b *batch) settle(res store.Result) {
 			sendAgain(b, res.Err)
 		case how == conflicted && b.movesOn(res):
 		case how == vanished && b.guard != nil:
-			b.confirm(how, b.lastWritten(res))
+			b.confirm(how, &res.Current[0])
 		default:
 			b.conclude(how, cause)
 		}
@@ -130,9 +131,11 @@ func (b *batch) settle(res store.Result) {
 func (b *batch) applied(revs []store.Revision) {
 	e, work := b.engine, b.in.m.working
 	b.backend.works()
-	work.Revision = revs[0]
+	if !work.gone {
+		work.Revision = revs[0]
+	}
 	if b.guard != nil {
-		b.confirm(applied, revs[0])
+		b.confirm(applied, &store.Record{Revision: revs[0], Meta: b.one[0].Meta})
 		return
 	}
 	e.advanceAll(&b.companions, revs)

@@ -3,6 +3,7 @@ package engine
 import (
 	"testing"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -13,7 +14,7 @@ import (
 //
 // Proves E5.
 func TestConflictOfARepeatedGroupIsToldFromItsRecords(t *testing.T) {
-	self, other := writer{node: [8]byte{1}, seq: 2}, writer{node: [8]byte{1}, seq: 1}
+	self, other := meta.Writer{Node: [8]byte{1}, Seq: 2}, meta.Writer{Node: [8]byte{1}, Seq: 1}
 	base, checked := &Version{Revision: 5, birth: 7}, &Version{Revision: 3, birth: 9}
 	later := encodeMeta(base, nil, other)
 	for name, c := range map[string]struct {

@@ -2,9 +2,9 @@ package engine
 
 import (
 	"context"
-	"slices"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -15,20 +15,22 @@ import (
 // session is no longer valid, the record is removed again, and the change
 // starts again, and its caller gets the error.
 
-// confirm concludes a batch that has created a record without companions. mine
-// is the record's revision if nobody else has written it since, otherwise 0.
-func (b *batch) confirm(how conclusion, mine store.Revision) {
+// confirm concludes a batch that has created a record without companions. rec is
+// what the store has now.
+func (b *batch) confirm(how conclusion, rec *store.Record) {
 	decide := func(context.Context) {
 		switch {
 		case b.guard.Stands(b.in.m.committed):
 			b.conclude(how, nil)
-		case mine == 0:
+		case meta.Deleted(rec.Meta):
+			b.conclude(conflicted, nil) // the code that ended the session has removed it
+		case !b.wroteLast(rec):
 			b.conclude(lost, errBuiltOn())
 		default:
 			// It still counts as sent: if the removal cannot be sent, the
 			// batch must not be taken for one that has changed nothing.
 			b.undo, b.doubted = true, time.Time{}
-			b.one[0] = store.Write{Op: store.Delete, Key: b.one[0].Key, Base: mine}
+			b.one[0] = store.Write{Op: store.Delete, Key: b.one[0].Key, Base: rec.Revision}
 			b.writes[0], b.bytes = b.one[:], 0
 			b.backend.send(b)
 		}
@@ -46,7 +48,7 @@ func (b *batch) undone(res store.Result) {
 	case res.Outcome == store.Applied:
 		b.conclude(conflicted, nil)
 	case res.Outcome == store.Conflict && len(res.Current) == 1:
-		if rec := &res.Current[0]; rec.Revision != 0 && birthOf(rec.Meta) == b.in.m.working.birth {
+		if rec := &res.Current[0]; rec.Revision != 0 && birthOf(rec.Meta) == b.in.m.working.birth && !meta.Deleted(rec.Meta) {
 			b.conclude(lost, errBuiltOn())
 			return
 		}
@@ -56,16 +58,12 @@ func (b *batch) undone(res store.Result) {
 	}
 }
 
-// lastWritten returns the revision of the only record that the batch writes, 0
-// if others have written it since.
-func (b *batch) lastWritten(res store.Result) store.Revision {
-	if len(res.Current) == 1 {
-		rec := &res.Current[0]
-		if w := slices.Collect(writersOf(rec.Meta)); len(w) > 0 && w[0] == b.by { // the latest writer
-			return rec.Revision
-		}
+// wroteLast reports whether nobody has written the record after the batch.
+func (b *batch) wroteLast(rec *store.Record) bool {
+	for w := range meta.WritersOf(rec.Meta) {
+		return w == b.by // the latest writer
 	}
-	return 0
+	return false
 }
 
 func errBuiltOn() error {

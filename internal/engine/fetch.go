@@ -3,6 +3,7 @@ package engine
 import (
 	"fmt"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -27,8 +28,11 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 			err = fail(Internal, "panic while loading the state", fmt.Errorf("%v", p))
 		}
 	}()
+	if !meta.Usable(rec.Meta) {
+		return nil, fail(Corrupt, "the record was written by a later release, and this one must not use it", nil)
+	}
 	var expired store.Revision
-	if !rec.Expires.IsZero() && rec.Expired(e.cfg.Now()) {
+	if !rec.Expires.IsZero() && rec.Expired(e.cfg.Now()) || meta.Deleted(rec.Meta) { // clocks differ
 		expired, rec = rec.Revision, &store.Record{Key: rec.Key}
 	}
 	l, err := k.Type.Load(e.ctx, key, rec)

@@ -72,7 +72,7 @@ func (e *Engine) UpdateGroup(ctx context.Context, refs []Ref, op GroupOp) (left 
 		return nil, again, err
 	}
 	g.by = e.node.nextWrite()
-	left, again, err = g.run(g.by.newBirth())
+	left, again, err = g.run(Birth(g.by.Birth()))
 	if again || err != nil {
 		return nil, again, err
 	}
@@ -247,8 +247,9 @@ func (g *group) commit() {
 		w := store.Write{Op: store.Check, Key: p.in.kind.Prefix + p.in.key, Base: base.recordRevision()}
 		if next := p.next; next != nil {
 			changes = true
-			w.Op = store.Delete
-			if !next.gone {
+			if next.gone {
+				e.removal(&w, base, g.by)
+			} else {
 				e.stamp(p.in, base, next, g.by, p.ref.Expires)
 				w.Op, w.Version = store.Put, p.in.kind.Version
 				w.Value, w.Meta, w.Expires = slices.Clip(p.encoded), encodeMeta(next, p.encoded, g.by), next.Expires()

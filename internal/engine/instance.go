@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/internal/meta"
 )
 
 // An Instance is the state of one module under one key, in memory. Most
@@ -39,7 +40,7 @@ type active struct {
 	m       machine
 	encoded []byte        // the encoded state that the open batch leaves
 	joined  time.Time     // when the first member joined the open batch
-	writing writer        // the write that is at the store
+	writing meta.Writer   // the write that is at the store
 	guard   Guard         // of the latest member that changed the state
 	expires time.Time     // for the record that the batch creates
 	checks  []Companion   // what the commit of the batch has to check
@@ -86,15 +87,19 @@ func (in *Instance) unlock() {
 // save (see rebase). Readers may already see v. A deletion is not published:
 // the instance ends. in.mu is locked, or nobody else knows in yet.
 //
-// publish wakes whoever watches the state, unless the content is the same.
+// publish wakes whoever watches the state, unless the content is the same. The
+// first version of an instance is news only where the store has other owners,
+// who may have changed the state since it was evicted.
 func (in *Instance) publish(v *Version) {
-	was, e := in.snapshot.Swap(v), in.kind.cache.engine
+	was, ts := in.snapshot.Swap(v), &in.kind.cache.engine.topics
 	switch {
-	case !e.watched():
+	case !ts.any():
 	case was == nil:
-		e.loaded(in, v)
+		if b := in.kind.Backend; b != nil && !b.features.SoleOwner && !in.m.dead {
+			ts.found(topicKey{in.kind, in.key}, v)
+		}
 	case !was.alike(v):
-		e.changed(in.kind, in.key)
+		ts.changed(topicKey{in.kind, in.key})
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/stay-go/stay/internal/meta"
 )
 
 // find returns the instance of ref if it is in memory. Expired instances are
@@ -107,8 +109,11 @@ func (e *Engine) setAside(in *Instance, v *Version) (did bool, err error) {
 	ctx, cancel := context.WithTimeout(e.ctx, e.cfg.MaxWait)
 	defer cancel()
 	rec, err := in.kind.Backend.read(in.kind.Prefix + in.key)
-	if err != nil || rec.Revision != v.overExpired() {
+	switch {
+	case err != nil || rec.Revision != v.overExpired():
 		return true, err
+	case meta.Deleted(rec.Meta):
+		return false, nil // it has not expired
 	}
 	if did, err = in.kind.SetAside(ctx, rec); err != nil {
 		err = storeError(phaseLoad, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -29,7 +30,7 @@ type change interface {
 // A request is the part of an outgoing that all kinds have.
 type request struct {
 	backend *Backend
-	by      writer
+	by      meta.Writer
 	patient bool // it may wait for the store without a limit
 	queued  time.Time
 	doubted time.Time // when its outcome was first unknown
@@ -155,10 +156,10 @@ func conflictOrOwn(c change, res store.Result) conclusion {
 		case w.Op == store.Check: // does not show whether the group was applied
 		case w.Base != 0 && rec.Revision == w.Base:
 			return conflicted
-		case is != 0 && is == was && (w.Op == store.Delete || metaGoesBackTo(rec.Meta, base, r.by.node)):
+		case meta.Removes(w) && len(g) == 1 && (rec.Revision == 0 || meta.Deleted(rec.Meta) || is != 0 && was != 0 && is != was):
+			return vanished // the record that it should remove is gone
+		case is != 0 && is == was && (meta.Removes(w) || metaGoesBackTo(rec.Meta, base, r.by.Node)):
 			return conflicted
-		case w.Op == store.Delete && len(g) == 1 && (rec.Revision == 0 || is != 0 && was != 0):
-			return vanished // the record that it should delete is gone
 		}
 	}
 	return lost

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -84,11 +85,11 @@ func (r rota) at(node [8]byte) int {
 }
 
 // last returns the index of the node that wrote the state last, -1 if none of
-// them is among the last writers; meta is that of the state's record. It is the
+// them is among the last writers; b is Meta of the state's record. It is the
 // turn of the node after it.
-func (r rota) last(meta []byte) int {
-	for w := range writersOf(meta) {
-		if i := r.at(w.node); i >= 0 {
+func (r rota) last(b []byte) int {
+	for w := range meta.WritersOf(b) {
+		if i := r.at(w.Node); i >= 0 {
 			return i
 		}
 	}

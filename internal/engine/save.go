@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -152,6 +153,8 @@ func (s *save) settle(res store.Result) {
 	case res.Outcome == store.Conflict && len(res.Current) == len(s.all()):
 		e.discardAll(&s.companions)
 		switch own := &res.Current[0]; {
+		case meta.Deleted(own.Meta):
+			e.discardUnsaved(s, conflicted, errRemoved())
 		case metaCarries(own.Meta, s.by):
 			s.backend.works()
 			s.version.Revision = own.Revision // an earlier sending was applied
@@ -167,13 +170,17 @@ func (s *save) settle(res store.Result) {
 			s.base = &Version{birth: s.base.birth}
 			e.sendSaveAgain(s)
 		default:
-			e.discardUnsaved(s, conflicted, fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil))
+			e.discardUnsaved(s, conflicted, errRemoved())
 		}
 	case res.Outcome == store.Rejected && s.sent == 1:
 		s.conclude(rejected, storeError(phaseSave, res.Err))
 	default:
 		sendAgain(s, res.Err)
 	}
+}
+
+func errRemoved() error {
+	return fail(Conflict, "the stored state was removed or replaced from outside: changes that were not stored yet are lost", nil)
 }
 
 // conclude implements outgoing: the save has failed.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -19,7 +20,7 @@ var errShort = errors.New("the store did not answer all of the call")
 func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	t := s.all.Load()
 	if t == nil || !slices.ContainsFunc(groups, t.writes) {
-		return s.Lister.Commit(ctx, groups)
+		return s.Whole.Commit(ctx, groups)
 	}
 	former, err := s.former(ctx, t, groups)
 	if err != nil {
@@ -31,7 +32,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 		plans[i] = plan{table: t, former: former, group: g}
 		made[i] = plans[i].translate()
 	}
-	res := s.Lister.Commit(ctx, made)
+	res := s.Whole.Commit(ctx, made)
 	for i := range min(len(res), len(plans)) {
 		res[i] = plans[i].answer(res[i])
 	}
@@ -55,7 +56,7 @@ func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map
 		for i := range g {
 			w := &g[i]
 			p, id := t.of(w.Key)
-			if p == nil || w.Op != store.Delete || w.Base == 0 {
+			if p == nil || !meta.Removes(w) || w.Base == 0 {
 				continue
 			}
 			for name := range p.Former {
@@ -66,7 +67,7 @@ func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map
 	if len(reads) == 0 {
 		return nil, nil
 	}
-	recs, err := s.Lister.Load(ctx, reads)
+	recs, err := s.Whole.Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errShort
 	}
@@ -158,7 +159,7 @@ func (pl *plan) replace(st *step, w store.Write) {
 	for name := 1; name < under; name++ {
 		pl.add(st, name, store.Write{Op: store.Check})
 	}
-	if w.Op != store.Delete {
+	if !meta.Removes(&w) { // a tombstone would hide the others for a while only
 		return
 	}
 	for name := under + 1; name <= len(st.p.Former); name++ {

@@ -162,8 +162,9 @@ func (s *pass) look(ctx context.Context) (more bool) {
 			fresh = append(fresh, rec)
 		}
 	}
-	if len(fresh) == 0 {
-		return false
+	some := len(fresh)
+	if fresh = s.removeTombstones(ctx, now, fresh); len(fresh) == 0 {
+		return more && some > 0 && len(s.stuck) < maxStuck
 	}
 	if err := s.owner.Prepare(ctx); err != nil {
 		s.fail(err)

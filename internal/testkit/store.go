@@ -9,19 +9,29 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/storefault"
 )
 
 // AllRows returns the keys in the store, expired ones included, but for the
-// records of all programs.
+// records of all programs and the tombstones of deleted states.
 func AllRows(t *testing.T, s store.Store) []string {
 	t.Helper()
 	keys, err := s.(store.Lister).List(context.Background(), time.Time{}, "", "", 1<<20)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return slices.DeleteFunc(keys, OfAllPrograms)
+	return slices.DeleteFunc(keys, func(key string) bool {
+		if OfAllPrograms(key) {
+			return true
+		}
+		recs, err := s.Load(context.Background(), []store.Read{{Key: key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return meta.Deleted(recs[0].Meta)
+	})
 }
 
 // OfAllPrograms reports whether a key belongs to a record of all programs: the
@@ -118,12 +128,15 @@ func StoredCounter(t *testing.T, s store.Store, module string) (c Counter, found
 	return c, true
 }
 
-// RecordAt returns the record of a key.
+// RecordAt returns the record of a key. A tombstone counts as none.
 func RecordAt(t *testing.T, s store.Store, now time.Time, key string) store.Record {
 	t.Helper()
 	recs, err := s.Load(t.Context(), []store.Read{{Key: key}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if meta.Deleted(recs[0].Meta) {
+		return store.Record{Key: key}
 	}
 	return recs[0]
 }

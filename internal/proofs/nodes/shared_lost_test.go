@@ -30,14 +30,14 @@ func TestLostAnswerBesideADeletion(t *testing.T) {
 		code   stay.Code // "" = success
 		want   int
 	}{
-		"changed, deleted":             {true, update, lost, []func(node) error{remove}, stay.ErrUnknown, 0},
-		"changed, deleted and created": {true, update, lost, []func(node) error{remove, update}, stay.ErrUnknown, 1},
-		"changed, changed":             {true, update, lost, []func(node) error{update}, "", 3},
-		"not yet changed, deleted":     {true, update, dropped, []func(node) error{remove}, stay.ErrUnknown, 0},
-		"not yet changed, changed":     {true, update, dropped, []func(node) error{update}, "", 3},
-		"created, deleted and created": {false, update, lost, []func(node) error{remove, update}, stay.ErrUnknown, 1},
-		// A create finds nothing both times: the one change that comes back.
-		"created, deleted":                  {false, update, lost, []func(node) error{remove}, "", 1},
+		"changed, deleted":                  {true, update, lost, []func(node) error{remove}, stay.ErrUnknown, 0},
+		"changed, deleted and created":      {true, update, lost, []func(node) error{remove, update}, stay.ErrUnknown, 1},
+		"changed, changed":                  {true, update, lost, []func(node) error{update}, "", 3},
+		"not yet changed, deleted":          {true, update, dropped, []func(node) error{remove}, "", 1},
+		"not yet changed, changed":          {true, update, dropped, []func(node) error{update}, "", 3},
+		"created, deleted and created":      {false, update, lost, []func(node) error{remove, update}, stay.ErrUnknown, 1},
+		"created, deleted":                  {false, update, lost, []func(node) error{remove}, "", 0},
+		"not yet created, then and deleted": {false, update, dropped, []func(node) error{update, remove}, "", 1},
 		"created, changed":                  {false, update, lost, []func(node) error{update}, "", 2},
 		"deleted":                           {true, remove, lost, nil, "", 0},
 		"deleted, created":                  {true, remove, lost, []func(node) error{update}, "", 1},

@@ -1,0 +1,135 @@
+package meta_test
+
+import (
+	"bytes"
+	"encoding/hex"
+	"flag"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stay-go/stay/internal/meta"
+)
+
+var update = flag.Bool("update", false, "write the golden files")
+
+var (
+	first  = meta.Writer{Node: [8]byte{1, 2, 3, 4, 5, 6, 7, 8}, Seq: 1}
+	second = meta.Writer{Node: [8]byte{9, 9, 9, 9, 9, 9, 9, 9}, Seq: 300}
+)
+
+// forms are one of each form that records in stores have.
+var forms = map[string]meta.Meta{
+	"created": {Birth: first.Birth(), By: first},
+	"changed": {Birth: first.Birth(), By: second, Others: first.Append(nil)},
+	"deleted": {Birth: first.Birth(), By: second, Others: first.Append(nil), Deleted: true},
+}
+
+// What releases have written stays readable, so these bytes never change.
+//
+// Proves E5.
+func TestFormsOfTheGoldenFilesAreWrittenAndRead(t *testing.T) {
+	for name, want := range forms {
+		file := filepath.Join("testdata", name+".hex")
+		got := want.Append(nil)
+		if *update {
+			if err := os.WriteFile(file, []byte(hex.EncodeToString(got)+"\n"), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		text, err := os.ReadFile(file) //nolint:gosec // a golden file
+		if err != nil {
+			t.Fatal(err)
+		}
+		golden, err := hex.DecodeString(strings.TrimSpace(string(text)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, golden) {
+			t.Errorf("%s is written as %x, want %x", name, got, golden)
+		}
+		if len(got) > want.MaxLen() {
+			t.Errorf("%s has %d bytes, at most %d were announced", name, len(got), want.MaxLen())
+		}
+		same(t, name, golden, want)
+	}
+}
+
+// A section of a later release is skipped, unless it says that who does not know
+// it must not use the record.
+//
+// Proves E5.
+func TestSectionsOfLaterReleasesAreSkippedUnlessTheyForbidIt(t *testing.T) {
+	for name, want := range forms {
+		b := want.Append(nil)
+		for tag, usable := range map[byte]bool{0x70: true, 0x80: false, 0xff: false} {
+			later := append(slices.Clone(b), tag, 3, 1, 2, 3)
+			same(t, name, later, want)
+			if got := meta.Usable(later); got != usable {
+				t.Errorf("%s with section %#x: usable is %v", name, tag, got)
+			}
+		}
+		if !meta.Usable(b) {
+			t.Errorf("%s is not usable", name)
+		}
+	}
+}
+
+// Bytes that no engine wrote say nothing: those of other programs, and those of
+// stores that stand on other stores.
+//
+// Proves E5.
+func TestBytesOfOthersSayNothing(t *testing.T) {
+	all := forms["deleted"]
+	for _, b := range [][]byte{nil, []byte("hello, world"), {3}, append([]byte{0x83}, all.Append(nil)[1:]...)} {
+		same(t, string(b), b, meta.Meta{})
+		if !meta.Usable(b) {
+			t.Errorf("%x forbids the use of the record", b)
+		}
+	}
+}
+
+func same(t *testing.T, name string, b []byte, want meta.Meta) {
+	t.Helper()
+	var writers []meta.Writer
+	if want.By.Seq != 0 {
+		writers = append(writers, want.By)
+	}
+	writers = slices.AppendSeq(writers, meta.Writers(want.Others))
+	if got := slices.Collect(meta.WritersOf(b)); !slices.Equal(got, writers) {
+		t.Errorf("%s: writers %v, want %v", name, got, writers)
+	}
+	if got := meta.Birth(b); got != want.Birth {
+		t.Errorf("%s: birth %d, want %d", name, got, want.Birth)
+	}
+	if got := meta.Deleted(b); got != want.Deleted {
+		t.Errorf("%s: deleted is %v", name, got)
+	}
+}
+
+// No bytes of a store make a reader fail or read beyond them.
+//
+// Proves E5.
+func FuzzMeta(f *testing.F) {
+	for _, m := range forms {
+		f.Add(m.Append(nil))
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		whole := slices.Clip(slices.Clone(b))
+		n := 0
+		for w := range meta.WritersOf(whole) {
+			if n += len(w.Node) + 1; n > len(b) {
+				t.Fatal("more writers than bytes")
+			}
+		}
+		if meta.Deleted(whole) && meta.Birth(whole) != meta.Birth(append(whole, 0x70, 0)) {
+			t.Error("a later section changes what the earlier say")
+		}
+		_ = meta.Usable(whole)
+		if !bytes.Equal(b, whole) {
+			t.Error("the bytes were changed")
+		}
+	})
+}
