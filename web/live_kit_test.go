@@ -160,6 +160,13 @@ func (w *wire) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
+// fill has writes wait until full is closed; nil lets them pass.
+func (w *wire) fill(full chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.full = full
+}
+
 func (w *wire) take() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
