@@ -92,7 +92,7 @@ func New(cfg Config) *Engine {
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
 	e.departures.start = e.Go
-	e.topics.init(e.Go, begunToWatch, endedToWatch)
+	e.topics.init(e.Go)
 	return e
 }
 
@@ -130,9 +130,6 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b.queries.begin(e.ctx)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
-	if !b.features.SoleOwner {
-		b.nodes = newNodes(e, b)
-	}
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}
@@ -165,15 +162,6 @@ func (e *Engine) End() {
 		}
 	}
 }
-
-// Watch has w woken, until Unwatch, by everything after which Get may return
-// another version of the state than before. It does not wait.
-func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
-	return e.topics.watch(w, topicKey{k, key})
-}
-
-// Unwatch ends what Watch began. It is called once.
-func (e *Engine) Unwatch(d *Watched) { e.topics.unwatch(d) }
 
 // Watchers returns how many watch a state.
 func (e *Engine) Watchers(k *Kind, key string) int { return e.topics.watchers(topicKey{k, key}) }

@@ -56,8 +56,6 @@ type Watched struct {
 // topics are the states that somebody watches. They know nothing of instances.
 type topics struct {
 	start  func(func(context.Context)) bool // Engine.Go
-	begun  func(topicKey)                   // called when somebody begins to watch a state,
-	ended  func(topicKey)                   // and when nobody watches it any more
 	seed   maphash.Seed
 	n      atomic.Int64 // the number of Watched
 	shards [topicShards]topicShard
@@ -85,8 +83,8 @@ type topic struct {
 	told   bool     // by a goroutine, which is under way
 }
 
-func (ts *topics) init(start func(func(context.Context)) bool, begun, ended func(topicKey)) {
-	ts.start, ts.begun, ts.ended, ts.seed = start, begun, ended, maphash.MakeSeed()
+func (ts *topics) init(start func(func(context.Context)) bool) {
+	ts.start, ts.seed = start, maphash.MakeSeed()
 }
 
 func (ts *topics) shard(k topicKey) *topicShard {
@@ -96,9 +94,9 @@ func (ts *topics) shard(k topicKey) *topicShard {
 // any reports whether anybody watches anything.
 func (ts *topics) any() bool { return ts.n.Load() != 0 }
 
-// watch is Engine.Watch. The caller's key may be a small part of a large text,
+// watch is Engine.Watch. begun is called if nobody has watched the state. The caller's key may be a small part of a large text,
 // which must not stay in memory with it.
-func (ts *topics) watch(w *Watch, k topicKey) *Watched {
+func (ts *topics) watch(w *Watch, k topicKey, begun func(topicKey)) *Watched {
 	s := ts.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -110,7 +108,7 @@ func (ts *topics) watch(w *Watch, k topicKey) *Watched {
 			s.all = map[topicKey]*topic{}
 		}
 		s.all[k] = t
-		ts.begun(k)
+		begun(k)
 	}
 	d := &Watched{watch: w, topic: t, at: len(t.all)}
 	t.all = append(t.all, d)
@@ -118,8 +116,8 @@ func (ts *topics) watch(w *Watch, k topicKey) *Watched {
 	return d
 }
 
-// unwatch is Engine.Unwatch.
-func (ts *topics) unwatch(d *Watched) {
+// unwatch is Engine.Unwatch. ended is called if nobody watches the state any more.
+func (ts *topics) unwatch(d *Watched, ended func(topicKey)) {
 	t := d.topic
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
@@ -129,7 +127,7 @@ func (ts *topics) unwatch(d *Watched) {
 	t.all[last] = nil
 	if t.all = t.all[:last]; last == 0 {
 		delete(t.shard.all, t.key)
-		ts.ended(t.key)
+		ended(t.key)
 	}
 	ts.n.Add(-1)
 }
