@@ -127,6 +127,8 @@ func (s stateDoor) Public(v any) ([]byte, error) {
 	return s.module.schema.Public(b, nil)
 }
 
+func (s stateDoor) Clone(v any) any { return s.module.schema.Clone(v) }
+
 func (s stateDoor) At(key string) access.State {
 	return stateDoor{untyped{app: s.app, module: s.module, key: &key, at: true}}
 }
@@ -153,6 +155,8 @@ func (f followerDoor) Look(s access.State) (access.Sight, error) {
 }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
+
+func (f followerDoor) Until() time.Time { return f.until() }
 
 func (f followerDoor) Close() { f.close() }
 

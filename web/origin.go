@@ -13,7 +13,23 @@ import (
 // checkOrigin returns an error for a request from another origin that could
 // change anything, and logs it.
 func (s *settings) checkOrigin(r *http.Request) error {
-	err := origin.Check(s.crossOrigin, r)
+	return s.refuse(r, origin.Check(s.crossOrigin, r))
+}
+
+// checkStream returns an error for a request of an event stream from another
+// origin, and logs it. It changes no state, and a page of another origin cannot
+// read the answer. But it holds a place of those that the visitor's session has,
+// and with a middleware that adds CORS headers the page could read it.
+func (s *settings) checkStream(r *http.Request) error {
+	c := s.crossOrigin
+	if c == nil { // outside of Sessions
+		c = http.NewCrossOriginProtection()
+	}
+	return s.refuse(r, origin.CheckAny(c, r))
+}
+
+// refuse returns the error for a request that a check has refused, and logs it.
+func (s *settings) refuse(r *http.Request, err error) error {
 	if err == nil {
 		return nil
 	}

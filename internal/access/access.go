@@ -180,6 +180,8 @@ type State interface {
 	Actions() []string
 	// Public returns the JSON of a state without its private fields.
 	Public(v any) ([]byte, error)
+	// Clone returns a copy of a state that the caller owns.
+	Clone(v any) any
 	// At returns the state of one key, as State.At does.
 	At(key string) State
 	// Shared reports whether everybody has the same state: that of a Global
@@ -215,6 +217,9 @@ type Follower interface {
 	Look(s State) (Sight, error)
 	// Wake has at most one value.
 	Wake() <-chan struct{}
+	// Until is when the session is over, as of the last looks, if no request uses
+	// it until then; zero if they have looked at no state of a session.
+	Until() time.Time
 	// Close ends it. It may be called again.
 	Close()
 }

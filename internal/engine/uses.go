@@ -35,27 +35,12 @@ func (e *Engine) Uses() map[*Kind]Use {
 }
 
 // Watchers returns how many watch a state.
-func (e *Engine) Watchers(k *Kind, key string) int {
-	s := e.topics.shard(k, key)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t := s.all[cacheKey{k, key}]; t != nil {
-		return len(t.all)
-	}
-	return 0
-}
+func (e *Engine) Watchers(k *Kind, key string) int { return e.topics.watchers(topicKey{k, key}) }
 
 // AllWatchers returns how many watch states of each kind. It looks at every state
 // that somebody watches, so it is for people and not for each request.
 func (e *Engine) AllWatchers() map[*Kind]int {
 	all := map[*Kind]int{}
-	for i := range e.topics.shards {
-		s := &e.topics.shards[i]
-		s.mu.Lock()
-		for key, t := range s.all {
-			all[key.kind] += len(t.all)
-		}
-		s.mu.Unlock()
-	}
+	e.topics.each(func(k topicKey, n int) { all[k.kind.(*Kind)] += n })
 	return all
 }

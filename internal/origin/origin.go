@@ -13,21 +13,31 @@ import (
 // a WebSocket sends and reads what it likes, with the cookies of its visitor,
 // although the request is a GET.
 func Check(c *http.CrossOriginProtection, r *http.Request) error {
-	checked := r
 	if len(r.Header["Upgrade"]) > 0 {
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			upgrade := *r
-			upgrade.Method = "UPGRADE" // a method that the check does not consider safe
-			checked = &upgrade
-		}
+		return CheckAny(c, r)
 	}
-	err := c.Check(checked)
+	return check(c, r)
+}
+
+// CheckAny returns an error for every request from another origin, whatever its
+// method.
+func CheckAny(c *http.CrossOriginProtection, r *http.Request) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		unsafe := *r
+		unsafe.Method = "UPGRADE" // a method that the check does not consider safe
+		r = &unsafe
+	}
+	return check(c, r)
+}
+
+func check(c *http.CrossOriginProtection, r *http.Request) error {
+	err := c.Check(r)
 	if err == nil {
 		return nil
 	}
 	if host, ok := withoutDefaultPort(r); ok {
-		named := *checked
+		named := *r
 		named.Host = host
 		if c.Check(&named) == nil {
 			return nil
