@@ -163,17 +163,6 @@ func (e *Engine) End() {
 	}
 }
 
-// Watchers returns how many watch a state.
-func (e *Engine) Watchers(k *Kind, key string) int { return e.topics.watchers(topicKey{k, key}) }
-
-// AllWatchers returns how many watch states of each kind. It looks at every state
-// that somebody watches, so it is for people and not for each request.
-func (e *Engine) AllWatchers() map[*Kind]int {
-	all := map[*Kind]int{}
-	e.topics.each(func(k topicKey, n int) { all[k.kind.(*Kind)] += n })
-	return all
-}
-
 // changed wakes all who watch the state. It does not wait, so locks may be held.
 func (e *Engine) changed(k *Kind, key string) {
 	if e.topics.any() {
