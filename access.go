@@ -68,7 +68,7 @@ func (a appDoor) User(ctx context.Context) (string, error) {
 	if s == nil {
 		return "", &Error{Code: ErrNoSession, Phase: "resolve"}
 	}
-	return s.presence.(bearer).who(ctx)
+	return s.guise.(bearer).who(ctx)
 }
 
 func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
