@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/access"
-	"github.com/stay-go/stay/internal/engine"
 )
 
 // Package web and other packages of this project reach the unexported parts
@@ -146,11 +145,11 @@ func (s stateDoor) Decode(version int, value []byte) (any, error) {
 type followerDoor struct{ *follower }
 
 func (f followerDoor) Look(s access.State) (access.Sight, error) {
-	v, ref, err := f.look(s.(stateDoor).untyped)
+	v, err := f.look(s.(stateDoor).untyped)
 	if err != nil {
 		return access.Sight{}, err
 	}
-	return access.Sight{Value: v.Value, Version: sighted{ref.Kind, ref.Key, v.Content()}}, nil
+	return access.Sight{Value: v.value, Version: v.is}, nil
 }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
@@ -158,10 +157,3 @@ func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
 func (f followerDoor) Until() time.Time { return f.until() }
 
 func (f followerDoor) Close() { f.close() }
-
-// A sighted version is the identity of what a Follower has seen.
-type sighted struct {
-	kind    *engine.Kind
-	key     string
-	content engine.Content
-}

@@ -133,6 +133,20 @@ func (e *Engine) changed(k *Kind, key string) {
 	}
 }
 
+// Tell wakes all who watch the state, although it is as it was: something else that
+// they see with it has changed. It does not wait, so locks may be held.
+func (e *Engine) Tell(k *Kind, key string) {
+	if !e.watched() {
+		return
+	}
+	s := e.topics.shard(k, key)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.all[cacheKey{k, key}]; t != nil {
+		e.wake(t)
+	}
+}
+
 // loaded is changed for the first version of an instance. Where the store has a
 // sole owner, a load shows nobody anything new. Elsewhere others may have changed
 // the state since it was evicted. It wakes nobody if the load before found the
