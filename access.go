@@ -70,6 +70,19 @@ func (a appDoor) User(ctx context.Context) (string, error) {
 	return s.guise.(bearer).who(ctx)
 }
 
+func (a appDoor) SessionOf(ctx context.Context) (string, error) {
+	s := sessionOf(ctx, a.base)
+	if s == nil {
+		return "", nil
+	}
+	request, ok := s.guise.(*visit)
+	if !ok {
+		return "", nil
+	}
+	v, err := request.visitor(ctx)
+	return v.Session, err
+}
+
 func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
 
 func (a appDoor) PageLoad(ctx context.Context) error { return a.pageLoad(ctx) }

@@ -145,7 +145,8 @@ type session struct {
 // parts are pages that have gone at about the same time.
 type parts struct {
 	n     int
-	until time.Time
+	from  time.Time // when the first of them is over
+	until time.Time // when all are
 }
 
 func (s *session) shown() int {
@@ -233,10 +234,11 @@ func (t *Table) Leave(pg *Page, atOnce bool) {
 		return
 	}
 	until := time.Now().Add(Grace)
-	if n := len(s.gone) - 1; n >= 0 && until.Sub(s.gone[n].until) < together {
+	if n := len(s.gone) - 1; n >= 0 && until.Sub(s.gone[n].from) < together {
 		s.gone[n].n++
+		s.gone[n].until = until
 	} else {
-		s.gone = append(s.gone, parts{1, until})
+		s.gone = append(s.gone, parts{1, until, until})
 	}
 	t.going[s] = true
 	t.later(s.gone[0].until)
