@@ -115,37 +115,27 @@ func (a *registry) pagesCrowded(at presence.Place) {
 	}
 }
 
-// callVisitHook calls a hook of pages.
+// callVisitHook calls a hook of pages. What cannot be loaded has been reported.
 func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presence.Visitor, event presence.Event) {
 	hook, phase := m.visits.hook(event)
 	if hook == nil {
 		return
 	}
-	err := m.visited(ctx, at, v, hook)
-	if err == nil || m.app.engine.Closing() && errors.Is(err, ErrClosed) {
-		return
-	}
-	e := toError(err)
-	e.Module, e.Phase, e.KeyHash = m.name, phase, keyHash(at.Key)
-	m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), e)
-}
-
-func (m *module) visited(ctx context.Context, at presence.Place, v presence.Visitor, hook func(*Call, any)) error {
 	ref := engine.Ref{Kind: at.Kind, Key: at.Key, Now: m.app.opts.Clock()}
 	if err := m.app.sync(ctx, ref); err != nil {
-		return err
+		return
 	}
-	is, err := m.app.engine.Get(ctx, &ref)
+	state, err := m.app.engine.Get(ctx, &ref)
 	if err != nil {
-		return err
+		return
 	}
 	session, err := m.app.visitor(ctx, v)
 	if err != nil {
-		return err
+		return
 	}
 	call := m.app.newCall(ctx, m.name, "")
 	call.ctx, call.session = ctx, session // outside of changes, so it may make some
-	return isolated(func() { hook(call, m.schema.Clone(is.Value)) })
+	m.isolate(call, phase, at.Key, state.Value, hook)
 }
 
 // count counts the follower as a page of the session with which it follows a state.

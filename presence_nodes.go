@@ -343,17 +343,20 @@ func (l *leases) renew(ctx context.Context, due []*lease) {
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			if err := one.renew(ctx, l.node()); err != nil && ctx.Err() == nil && !l.app.engine.Closing() {
-				once.Do(func() { one.failed(ctx, err) })
+			err := one.renew(ctx, l.node())
+			if err == nil || l.app.engine.Closing() {
+				return
+			}
+			if e := toError(err); e.Phase != "load" { // which has been reported
+				once.Do(func() { one.failed(ctx, e) })
 			}
 		})
 	}
 	wg.Wait()
 }
 
-func (one *lease) failed(ctx context.Context, err error) {
+func (one *lease) failed(ctx context.Context, e *Error) {
 	m := one.module
-	e := toError(err)
 	e.Module, e.Phase, e.KeyHash = m.name, "presence", keyHash(one.Key)
 	m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), e)
 }
