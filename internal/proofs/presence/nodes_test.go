@@ -91,6 +91,7 @@ func TestWhatADeadNodeSaidIsForgotten(t *testing.T) {
 		ann, bob := newVisitor(t, a.app, "ann"), newVisitor(t, a.app, "bob")
 		open(t, bob.On(b.app).Ctx(), b.news)
 		open(t, bob.On(b.app).Ctx(), b.tasks)
+		testkit.Sleep(time.Second)
 		shows := open(t, ann.Ctx(), a.news)
 		testkit.Sleep(15 * time.Second)
 		wantPresent(t, t.Context(), a.news, "bob/1", "ann/1")
