@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 
@@ -139,18 +140,26 @@ func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presenc
 }
 
 // count counts the follower as a page of the session with which it follows a state.
+// A state of everybody does not say which session that is, and another one of the
+// same page may.
 func (f *follower) count(s *followed, ref engine.Ref, r *resolution) {
-	if s.module.rules == nil || !f.known(r) {
+	counts := s.module.rules != nil
+	if !counts && !slices.ContainsFunc(f.followed, (*followed).counted) || !f.known(r) {
 		return
 	}
-	f.appear(s, presence.Place{Kind: ref.Kind, Key: ref.Key})
-	for _, s := range f.followed { // before, it may have been nobody's page
-		if s.page != nil {
+	if counts {
+		f.appear(s, presence.Place{Kind: ref.Kind, Key: ref.Key})
+	}
+	for _, s := range f.followed {
+		if s.counted() {
 			f.appear(s, s.where)
 		}
 	}
 }
 
+func (s *followed) counted() bool { return s.page != nil }
+
+// appear counts the page at a place, instead of where it was before.
 func (f *follower) appear(s *followed, at presence.Place) {
 	before, moved := s.page, s.where != at
 	switch {
