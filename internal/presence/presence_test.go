@@ -111,6 +111,8 @@ func (h *house) changes() int {
 // A session is there with its first page, and for ten seconds after its last. In
 // that time another page takes the place of the one that has gone, and nobody sees
 // a change.
+//
+// Proves L24, L25.
 func TestPagesCountForAWhileAfterTheyHaveGone(t *testing.T) {
 	inHouse(t, func(h *house) {
 		a := h.enter("s1", "ann")
@@ -156,6 +158,8 @@ func TestPagesCountForAWhileAfterTheyHaveGone(t *testing.T) {
 
 // A page that becomes another session's, or another user's, counts no longer as what
 // it was.
+//
+// Proves L24.
 func TestPagesThatGoAtOnce(t *testing.T) {
 	inHouse(t, func(h *house) {
 		nobody := h.enter("", "")
@@ -174,6 +178,8 @@ func TestPagesThatGoAtOnce(t *testing.T) {
 
 // Sessions beyond the bound are a number, without hooks. Those without a session are
 // a part of it, and come last.
+//
+// Proves L24.
 func TestSessionsBeyondTheBoundAreANumber(t *testing.T) {
 	inHouse(t, func(h *house) {
 		for i := range presence.MaxSessions + 5 {
@@ -207,6 +213,8 @@ func (h *house) heardMany(n int) {
 
 // While a hook is slow, nothing queues up: when it has returned, the session gets
 // the hook for what has become of it, if there is one.
+//
+// Proves L25.
 func TestSlowHooksHearWhatHasBecome(t *testing.T) {
 	inHouse(t, func(h *house) {
 		h.slow = make(chan struct{})
@@ -243,6 +251,8 @@ func TestSlowHooksHearWhatHasBecome(t *testing.T) {
 }
 
 // However many hooks are due, only some run at once.
+//
+// Proves L25.
 func TestHooksRunSomeAtOnce(t *testing.T) {
 	inHouse(t, func(h *house) {
 		var running, most int
@@ -270,6 +280,8 @@ func sleep(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the bubble's
 
 // A thousand pages that come within a second are told a few times, and the last is
 // told always.
+//
+// Proves L24.
 func TestChangesAreToldAtAPace(t *testing.T) {
 	inHouse(t, func(h *house) {
 		var pages []*presence.Page
@@ -300,6 +312,8 @@ func TestChangesAreToldAtAPace(t *testing.T) {
 
 // Whatever happens, a page that is open counts, one that has gone does not after
 // eleven seconds, and each session hears Connect and Disconnect in turn.
+//
+// Proves L24, L25.
 func TestPagesOfManySessionsAtRandom(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(testseed.New(t), 0))
 	inHouse(t, func(h *house) {
@@ -356,6 +370,8 @@ func TestPagesOfManySessionsAtRandom(t *testing.T) {
 }
 
 // The counts of nodes are added: a session that has pages on two is one.
+//
+// Proves L26.
 func TestCountsOfNodesAreAdded(t *testing.T) {
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	v := func(id, user string) presence.Visitor { return presence.Visitor{Session: id, User: user} }

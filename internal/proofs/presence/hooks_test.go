@@ -19,6 +19,8 @@ type storefaultStore = storefault.Store
 
 // The hooks hear of the first page of a session, of ten seconds without one, and
 // of its coming back. They get a copy of the state as it is, and the session.
+//
+// Proves A20, L25.
 func TestHooksOfPages(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, st store.Store) {
 		app := testkit.NewApp(t, st, nil)
@@ -55,6 +57,8 @@ func TestHooksOfPages(t *testing.T) {
 
 // The state may be gone when OnDisconnect is called, and the user too: the hook
 // gets the initial state, and the user who was there.
+//
+// Proves L25.
 func TestOnDisconnectAfterTheEnd(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		var d diary
@@ -75,6 +79,8 @@ func TestOnDisconnectAfterTheEnd(t *testing.T) {
 
 // A hook may change state, its own module's included, with the context of its Call.
 // What it does to the copy changes nothing.
+//
+// Proves L25.
 func TestHooksOfPagesMayChangeState(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		var news *stay.State[counter]
@@ -96,6 +102,8 @@ func TestHooksOfPagesMayChangeState(t *testing.T) {
 
 // Without OnReconnect, OnConnect is called each time, so that it and OnDisconnect
 // are called in turn.
+//
+// Proves L25.
 func TestOnConnectStandsInForOnReconnect(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		var d diary
@@ -115,6 +123,8 @@ func TestOnConnectStandsInForOnReconnect(t *testing.T) {
 
 // A hook that panics or ends its goroutine, and a state that cannot be read, are
 // told to OnError, and later hooks are called.
+//
+// Proves A21, L25.
 func TestHooksOfPagesThatFail(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, st *storefaultStore, _ store.Store) {
 		var mu sync.Mutex

@@ -12,6 +12,8 @@ import (
 // Who has pages open that follow a state is listed by session, with the user: for
 // a state of everybody, of a key, of a user and of a session. A page that has gone
 // counts for ten seconds more.
+//
+// Proves A20, L24.
 func TestPresentListsWhoHasPagesOpen(t *testing.T) {
 	testkit.OnEachStoreInBubble(t, func(t *testing.T, st store.Store) {
 		app := testkit.NewApp(t, st, nil)
@@ -58,6 +60,8 @@ func TestPresentListsWhoHasPagesOpen(t *testing.T) {
 
 // A session of App.Sessions has no page, so that an administrator who looks at a
 // user's state does not make the user present.
+//
+// Proves L24.
 func TestListedSessionsHaveNoPages(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		news := stay.Register(app, stay.Module[counter]{Name: "news", Persist: stay.Global, Presence: true})
@@ -75,6 +79,8 @@ func TestListedSessionsHaveNoPages(t *testing.T) {
 
 // A session that logs in and keeps its cookie goes on as the user's, in the state
 // that it had on the page and in the one that it has now.
+//
+// Proves L24.
 func TestALoginChangesWhoIsPresent(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{KeepCookieOnKeyChange: true}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		notes := stay.Register(app, stay.Module[counter]{Name: "notes", Persist: stay.PerUser, Presence: true})
@@ -94,6 +100,8 @@ func TestALoginChangesWhoIsPresent(t *testing.T) {
 
 // A watch of a state whose presence counts sees it again when somebody has come or
 // gone, and not when a page was loaded again. Of another state it does not.
+//
+// Proves L6, L24.
 func TestAChangeOfWhoIsPresentIsSeen(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		var d diary
@@ -126,6 +134,8 @@ func TestAChangeOfWhoIsPresentIsSeen(t *testing.T) {
 }
 
 // What makes no sense is an error.
+//
+// Proves L24, L26.
 func TestPresentFails(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, mem store.Store) {
 		plain := stay.Register(app, stay.Module[counter]{Name: "plain", Persist: stay.Global})

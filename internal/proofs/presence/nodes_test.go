@@ -53,6 +53,8 @@ func records(t *testing.T, s store.Store) (keys []string) {
 // The pages of all nodes are shown together, a session with pages on two as one. A
 // page that comes or goes elsewhere is seen after ten seconds at most, and what
 // shows who is present is woken.
+//
+// Proves L24, L26.
 func TestNodesSayWhoIsPresent(t *testing.T) {
 	inNodes(t, 2, func(t *testing.T, nodes []*node) {
 		a, b := nodes[0], nodes[1]
@@ -85,6 +87,8 @@ func TestNodesSayWhoIsPresent(t *testing.T) {
 // What a node that has died, or has lost its store, has said is believed for thirty
 // seconds. The record goes with the last who is in it: it is deleted, or has expired
 // and is swept.
+//
+// Proves L26.
 func TestWhatADeadNodeSaidIsForgotten(t *testing.T) {
 	inNodes(t, 2, func(t *testing.T, nodes []*node) {
 		a, b := nodes[0], nodes[1]
@@ -119,6 +123,8 @@ func TestWhatADeadNodeSaidIsForgotten(t *testing.T) {
 // Nobody is asked or told without need: a page costs a write each ten seconds for
 // each state, however many pages there are, and none when nobody is there any more
 // or the module does not show who is present.
+//
+// Proves L26.
 func TestWhatPresenceCostsTheStore(t *testing.T) {
 	inNodes(t, 1, func(t *testing.T, nodes []*node) {
 		a := nodes[0]
@@ -151,6 +157,8 @@ func TestWhatPresenceCostsTheStore(t *testing.T) {
 }
 
 // The part of a node has a bound: sessions that do not fit are a number.
+//
+// Proves L26.
 func TestWhatANodeSaysHasABound(t *testing.T) {
 	inNodes(t, 2, func(t *testing.T, nodes []*node) {
 		a, b := nodes[0], nodes[1]
@@ -177,6 +185,8 @@ func TestWhatANodeSaysHasABound(t *testing.T) {
 
 // The records of presence are no states: Keys does not list them, and the end of a
 // session leaves none behind.
+//
+// Proves L26.
 func TestRecordsOfPresenceAreNoStates(t *testing.T) {
 	inNodes(t, 2, func(t *testing.T, nodes []*node) {
 		a := nodes[0]
