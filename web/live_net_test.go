@@ -249,12 +249,16 @@ func TestEndsOfStreamsOnTheWire(t *testing.T) {
 		if err := srv.Shutdown(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Error(err)
+		}
 	})
 }
 
 // A middleware that holds the response back gets a stream that ends, and the log
 // says why.
+//
+// Proves L21.
 func TestStreamsThatCannotFlushEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newLiveSite(t, nil)
