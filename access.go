@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/access"
-	"github.com/stay-go/stay/internal/engine"
 )
 
 // Package web and other packages of this project reach the unexported parts
@@ -69,7 +68,20 @@ func (a appDoor) User(ctx context.Context) (string, error) {
 	if s == nil {
 		return "", &Error{Code: ErrNoSession, Phase: "resolve"}
 	}
-	return s.presence.(bearer).who(ctx)
+	return s.guise.(bearer).who(ctx)
+}
+
+func (a appDoor) SessionOf(ctx context.Context) (string, error) {
+	s := sessionOf(ctx, a.base)
+	if s == nil {
+		return "", nil
+	}
+	request, ok := s.guise.(*visit)
+	if !ok {
+		return "", nil
+	}
+	v, err := request.visitor(ctx)
+	return v.Session, err
 }
 
 func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
@@ -147,11 +159,11 @@ func (s stateDoor) Decode(version int, value []byte) (any, error) {
 type followerDoor struct{ *follower }
 
 func (f followerDoor) Look(s access.State) (access.Sight, error) {
-	v, ref, err := f.look(s.(stateDoor).untyped)
+	v, err := f.look(s.(stateDoor).untyped)
 	if err != nil {
 		return access.Sight{}, err
 	}
-	return access.Sight{Value: v.Value, Version: sighted{ref.Kind, ref.Key, v.Content()}}, nil
+	return access.Sight{Value: v.value, Version: v.is}, nil
 }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
@@ -159,10 +171,3 @@ func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
 func (f followerDoor) Until() time.Time { return f.until() }
 
 func (f followerDoor) Close() { f.close() }
-
-// A sighted version is the identity of what a Follower has seen.
-type sighted struct {
-	kind    *engine.Kind
-	key     string
-	content engine.Content
-}

@@ -34,7 +34,7 @@ func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	if rec != nil {
 		all.listing.gen, all.listing.created = rec.Gen, time.UnixMilli(rec.Created)
 	}
-	all.session = Session{app: ss.app.base, presence: &all.listing}
+	all.session = Session{app: ss.app.base, guise: &all.listing}
 	return &all.session
 }
 

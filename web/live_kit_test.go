@@ -260,7 +260,11 @@ func (p *tab) open() {
 	}()
 	p.t.Cleanup(func() { cancel(); <-done })
 	p.read()
-	p.browser.Jar.SetCookies(at, (&http.Response{Header: w.header}).Cookies())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status != 0 {
+		p.browser.Jar.SetCookies(at, (&http.Response{Header: w.header}).Cookies())
+	}
 }
 
 // settle lets so much time pass that the next change is sent at once.

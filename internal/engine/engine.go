@@ -170,6 +170,14 @@ func (e *Engine) changed(k *Kind, key string) {
 	}
 }
 
+// Tell wakes all who watch the state, although it is as it was: something else that
+// they see with it has changed. It does not wait, so locks may be held.
+func (e *Engine) Tell(k *Kind, key string) {
+	if e.topics.any() {
+		e.topics.tell(topicKey{k, key})
+	}
+}
+
 // hold makes Close wait for work that was begun before it.
 func (e *Engine) hold() { e.inflight.Add(1) }
 

@@ -166,6 +166,16 @@ func (ts *topics) changed(k topicKey) {
 	}
 }
 
+// tell is Engine.Tell.
+func (ts *topics) tell(k topicKey) {
+	s := ts.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.all[k]; t != nil {
+		t.wake()
+	}
+}
+
 // found is changed for a load that may have found a version of other owners. It
 // wakes nobody if the load before found the same and nothing has happened since:
 // otherwise whoever looks, loads the state and has it evicted would wake itself
