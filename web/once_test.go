@@ -45,6 +45,8 @@ const key = "Idempotency-Key"
 
 // Do, Actions, and a handler that changes state itself, answer what is sent again
 // with the state as it is now, and say so.
+//
+// Proves L29.
 func TestHandlersAnswerWhatWasMadeWithTheStateAsItIs(t *testing.T) {
 	s := newSite(t)
 	c := still(t, s.routes(nil))
@@ -61,6 +63,8 @@ func TestHandlersAnswerWhatWasMadeWithTheStateAsItIs(t *testing.T) {
 
 // Update has nothing to render for what is sent again: a form goes to the page
 // that it is on, htmx loads its page again, and a script gets 204.
+//
+// Proves L29.
 func TestUpdateAnswersWhatWasMadeByWhoAsks(t *testing.T) {
 	s := newSite(t)
 	c := still(t, s.routes(nil))
@@ -98,6 +102,8 @@ func TestUpdateAnswersWhatWasMadeByWhoAsks(t *testing.T) {
 
 // The id of a form is in its address, where every handler sees it before it reads
 // the body; it is drawn anew each time.
+//
+// Proves L33.
 func TestTheIDOfAFormIsInItsAddress(t *testing.T) {
 	for path, want := range map[string]string{
 		"/add": "/add?_stay_once=", "/add?a=b": "/add?a=b&_stay_once=", "": "?_stay_once=",
@@ -134,10 +140,12 @@ func TestTheIDOfAFormIsInItsAddress(t *testing.T) {
 	first(t, send(t, c, "POST", web.Once("/early"), "text=hello", form...), 200, "2hello")
 	first(t, send(t, c, "POST", increment, "", form...), 200, "3")
 	again(t, send(t, c, "POST", increment, "", form...), 200, "3")
-	first(t, send(t, c, "POST", increment, "", append(form, key, "the header counts")...), 200, "4")
+	first(t, send(t, c, "POST", increment, "", append(form, key, "header")...), 200, "4")
 }
 
 // An id is of no use to others: the same of another session is another change.
+//
+// Proves L27, L33.
 func TestAnIDIsOfOneSession(t *testing.T) {
 	s := newSite(t)
 	h := s.routes(nil)
@@ -150,6 +158,8 @@ func TestAnIDIsOfOneSession(t *testing.T) {
 
 // What has the id of an earlier change and another body, address or method is
 // refused, whoever reads the body.
+//
+// Proves L29.
 func TestAnotherContentWithTheSameIDIsRefused(t *testing.T) {
 	s := newSite(t)
 	mux := http.NewServeMux()
@@ -185,6 +195,8 @@ func TestAnotherContentWithTheSameIDIsRefused(t *testing.T) {
 }
 
 // The boundary of a form with parts is drawn for each sending, and no content.
+//
+// Proves L29.
 func TestTheBoundaryOfAFormIsNoContent(t *testing.T) {
 	s := newSite(t)
 	c := still(t, s.routes(nil))
@@ -213,6 +225,8 @@ func TestTheBoundaryOfAFormIsNoContent(t *testing.T) {
 
 // A body that is not read beforehand, because it is long or its length is not
 // announced, is not compared, and reaches the handler as it is.
+//
+// Proves L29.
 func TestABodyOfUnknownLengthIsNotCompared(t *testing.T) {
 	s := newSite(t)
 	mux := http.NewServeMux()
@@ -257,6 +271,8 @@ func TestABodyOfUnknownLengthIsNotCompared(t *testing.T) {
 
 // A header or an address whose id cannot be one is the client's mistake, and
 // nothing runs.
+//
+// Proves L33.
 func TestAMalformedIDIsRefused(t *testing.T) {
 	s := newSite(t)
 	c := still(t, s.routes(nil))
@@ -280,6 +296,8 @@ func TestAMalformedIDIsRefused(t *testing.T) {
 }
 
 // What fails is not remembered: the same id may be sent again.
+//
+// Proves L30.
 func TestWhatFailedMayBeSentAgain(t *testing.T) {
 	s := newSite(t)
 	failing := true
@@ -299,6 +317,8 @@ func TestWhatFailedMayBeSentAgain(t *testing.T) {
 }
 
 // Outside of Sessions the handlers know ids, too.
+//
+// Proves L29.
 func TestHandlersOutsideOfSessionsKnowIDs(t *testing.T) {
 	s := newSite(t)
 	global := stay.Register(s.app, stay.Module[Counter]{Name: "global", Persist: stay.Global, Actions: counterModule.Actions})
@@ -334,6 +354,8 @@ func TestHandlersOutsideOfSessionsKnowIDs(t *testing.T) {
 
 // A visit knows the id of its request, and says in its header what was made
 // before.
+//
+// Proves L29.
 func TestVisitsKnowIDs(t *testing.T) {
 	s := newSite(t)
 	begin := web.Visits(s.app, nil)
@@ -360,6 +382,8 @@ func TestVisitsKnowIDs(t *testing.T) {
 }
 
 // The id of a form that is sent with DELETE is none of its values.
+//
+// Proves L33.
 func TestTheIDIsNoneOfTheValuesOfAnAddress(t *testing.T) {
 	s := newSite(t)
 	c := still(t, s.routes(nil))
@@ -371,6 +395,8 @@ func TestTheIDIsNoneOfTheValuesOfAnAddress(t *testing.T) {
 
 // Every header is an id or the client's mistake, and an id is one that is sent
 // again as it is.
+//
+// Proves L33.
 func FuzzIdempotencyKey(f *testing.F) {
 	for _, seed := range []string{"a", `"a"`, `"\\\""`, `"`, "", "a;b", "8e03978e-40d5-43dd-bc93-6894a57f9324"} {
 		f.Add(seed)

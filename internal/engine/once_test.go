@@ -28,6 +28,8 @@ func upTo(n int) (all []int) {
 // A version's names stay as they are, whatever is made of it: if a run is dropped
 // whose version shared the memory, the next has names of its own. Readers of all
 // of them may be at work meanwhile.
+//
+// Proves L28, L30.
 func TestTheNamesOfADroppedRunAreNotThoseOfTheNext(t *testing.T) {
 	var readers sync.WaitGroup
 	read := func(n names, want []int) {
@@ -48,6 +50,8 @@ func TestTheNamesOfADroppedRunAreNotThoseOfTheNext(t *testing.T) {
 }
 
 // Two that go on from one version at the same time do not get the same memory.
+//
+// Proves L28.
 func TestTwoWhoAddToTheSameNames(t *testing.T) {
 	n := names{}.add(action(0)).add(action(1)).add(action(2)) // with room for more
 	var both [8]names
@@ -65,6 +69,8 @@ func TestTwoWhoAddToTheSameNames(t *testing.T) {
 
 // To add a name copies the others only once in a while, and what is kept is
 // bounded.
+//
+// Proves L31.
 func TestNamesTakeBoundedMemory(t *testing.T) {
 	var n names
 	copies := 0
@@ -90,6 +96,8 @@ func TestNamesTakeBoundedMemory(t *testing.T) {
 
 // The names of two states come together in the order of their times, and both
 // stay as they are.
+//
+// Proves L31, L32.
 func TestNamesOfTwoStatesAreJoined(t *testing.T) {
 	a := names{}.add(action(1)).add(action(4)).add(action(6))
 	b := names{}.add(action(2)).add(action(4)).add(action(9))
@@ -114,6 +122,8 @@ func TestNamesOfTwoStatesAreJoined(t *testing.T) {
 
 // What a record says is taken over, its latest names if there are too many, and
 // does not stay tied to the bytes of the store.
+//
+// Proves L27, L31.
 func TestNamesAreReadFromARecord(t *testing.T) {
 	list := make([]byte, 0)
 	for i := range maxNames + 3 {

@@ -41,6 +41,8 @@ func actions(all ...meta.Action) []byte {
 
 // The latest action of a name counts, and names that are not in the list are
 // not found.
+//
+// Proves L27.
 func TestActionsAreFoundByName(t *testing.T) {
 	old, last := meta.Action{Name: 7, Print: 1, Minute: 5}, meta.Action{Name: 7, Print: 2, Minute: 6}
 	list := actions(meta.Action{Name: 3}, old, last, meta.Action{Name: 9})

@@ -8,6 +8,8 @@ import (
 
 // No two changes that differ in anything have the same name, however their parts
 // are put together, and no name is 0.
+//
+// Proves L27.
 func TestNamesDiffer(t *testing.T) {
 	seen := map[uint64]string{}
 	parts := []string{"", "a", "b", "ab", "a\x00", "\x00b"}
@@ -31,6 +33,8 @@ func TestNamesDiffer(t *testing.T) {
 }
 
 // Changes are counted for each state.
+//
+// Proves L27.
 func TestChangesAreNumberedByState(t *testing.T) {
 	r := New("a", 0)
 	for n := range uint32(4) {
@@ -45,6 +49,8 @@ func TestChangesAreNumberedByState(t *testing.T) {
 }
 
 // The innermost Request of a context counts, and none may be put in front of one.
+//
+// Proves L27.
 func TestTheInnermostRequestCounts(t *testing.T) {
 	a, b := New("a", 0), New("b", 0)
 	ctx := With(context.Background(), a)

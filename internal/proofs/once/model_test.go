@@ -158,6 +158,8 @@ func (r *rounds) run(seed uint64, n, each int, open func() []store.Store) {
 // again, each action takes effect once, in the order in which its sender has sent
 // it. The long test sends more
 // than a million times again.
+//
+// Proves L28, L30.
 func TestSoakActionsThatAreSentUntilTheyAreAnswered(t *testing.T) {
 	seed := testseed.New(t)
 	n, each := 4, 40

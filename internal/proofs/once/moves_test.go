@@ -47,6 +47,8 @@ func add(item string) func(*account) error {
 
 // What a guest has done is not done again after a login, whether the user had a
 // state already or not, and whichever way the guest's state goes there.
+//
+// Proves L32.
 func TestALoginTakesTheNamesAlong(t *testing.T) {
 	for name, guests := range map[string]stay.GuestMode{"guests in memory": stay.GuestMemory, "guests stored": stay.GuestStored} {
 		for _, had := range []bool{false, true} {
@@ -85,6 +87,8 @@ func TestALoginTakesTheNamesAlong(t *testing.T) {
 
 // A change that changes the key is remembered where it has led to, with what the
 // guest had done before: a login, a switch and a logout.
+//
+// Proves L32.
 func TestAChangeOfTheKeyIsRememberedAtTheOther(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := accounts(app)
@@ -123,6 +127,8 @@ func TestAChangeOfTheKeyIsRememberedAtTheOther(t *testing.T) {
 
 // A login by an action whose answer was lost is known, whatever the login has left
 // of the state.
+//
+// Proves L30, L32.
 func TestALoginWhoseAnswerIsLostIsKnown(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		st := testkit.BehindCommitter(memstore.New())
@@ -147,6 +153,8 @@ func TestALoginWhoseAnswerIsLostIsKnown(t *testing.T) {
 
 // What is saved later is remembered from the moment it is acknowledged, and its
 // name is saved with it, also if the state is the same as before in the end.
+//
+// Proves L27, L32.
 func TestNamesAreSavedWithDelayedChanges(t *testing.T) {
 	testkit.InBubbles(t, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefault.Store, mem store.Store) {
 		s := testkit.Debounced(app)

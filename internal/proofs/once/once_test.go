@@ -56,6 +56,8 @@ func eachOwner(t *testing.T, test func(t *testing.T, app *stay.App, s *stay.Stat
 
 // The change of an id is made once. Afterwards its function does not run, and the
 // result is the state as it is now, with what came later.
+//
+// Proves L27, L29.
 func TestAChangeThatIsSentAgainIsMadeOnce(t *testing.T) {
 	eachOwner(t, func(t *testing.T, _ *stay.App, s *stay.State[testkit.Counter], b *testkit.Browser) {
 		send(t, b.Ctx(), s, "a")
@@ -77,6 +79,8 @@ func TestAChangeThatIsSentAgainIsMadeOnce(t *testing.T) {
 
 // A name is of the id, the session, the module, the action, and of the place of
 // the change among those of the request: whatever differs is another change.
+//
+// Proves L27.
 func TestANameIsOfAllThatAChangeIs(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := counterOf(app, stay.PerUser)
@@ -105,6 +109,8 @@ func TestANameIsOfAllThatAChangeIs(t *testing.T) {
 }
 
 // The changes of several keys by one request may come in any order.
+//
+// Proves L27.
 func TestChangesOfDifferentKeysHaveNoOrder(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := counterOf(app, stay.PerUser)
@@ -121,6 +127,8 @@ func TestChangesOfDifferentKeysHaveNoOrder(t *testing.T) {
 }
 
 // An id that cannot be one is a typed error of the change, and changes nothing.
+//
+// Proves L27.
 func TestAnIDOfAWrongLengthIsRefused(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s := counterOf(app, stay.Global)
@@ -138,6 +146,8 @@ func TestAnIDOfAWrongLengthIsRefused(t *testing.T) {
 // What comes again while the first is at the store waits for it: it is answered
 // when the first is durable, and if the first is not stored after all, it is
 // made.
+//
+// Proves L28.
 func TestAChangeThatComesWhileTheFirstIsOnItsWayWaits(t *testing.T) {
 	for name, stored := range map[string]bool{"stored": true, "rejected": false} {
 		t.Run(name, func(t *testing.T) {
@@ -177,6 +187,8 @@ func TestAChangeThatComesWhileTheFirstIsOnItsWayWaits(t *testing.T) {
 
 // Many senders of the same ids, at once: each id counts once, also where their
 // changes come into one batch.
+//
+// Proves L28.
 func TestManyWhoSendTheSameAtOnce(t *testing.T) {
 	eachOwner(t, func(t *testing.T, _ *stay.App, s *stay.State[testkit.Counter], b *testkit.Browser) {
 		testkit.MustUpdate(t, b.Ctx(), s) // the session is known
@@ -199,6 +211,8 @@ func TestManyWhoSendTheSameAtOnce(t *testing.T) {
 
 // What is called after a change is not called for one that was made before, and
 // what it changes takes no place among the changes of the request.
+//
+// Proves L29.
 func TestAfterIsNotCalledAgain(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		stats := stay.Register(app, stay.Module[testkit.Counter]{Name: "stats", Persist: stay.Global})
@@ -227,6 +241,8 @@ func TestAfterIsNotCalledAgain(t *testing.T) {
 
 // The same id with another content is an error that changes nothing; where one of
 // the contents is not known, they are not compared.
+//
+// Proves L29.
 func TestAnotherContentIsRefused(t *testing.T) {
 	eachOwner(t, func(t *testing.T, _ *stay.App, s *stay.State[testkit.Counter], b *testkit.Browser) {
 		with := func(content uint32) error {
@@ -243,6 +259,8 @@ func TestAnotherContentIsRefused(t *testing.T) {
 
 // An error, a panic and a run without a change leave nothing behind: what comes
 // again is made.
+//
+// Proves L30.
 func TestOnlyChangesAreRemembered(t *testing.T) {
 	eachOwner(t, func(t *testing.T, _ *stay.App, s *stay.State[testkit.Counter], b *testkit.Browser) {
 		refused := errors.New("refused")
@@ -265,6 +283,8 @@ func TestOnlyChangesAreRemembered(t *testing.T) {
 
 // After ErrUnknown the same id gives the answer, whether the change was stored or
 // not.
+//
+// Proves L28, L30.
 func TestTheSameIDAgainAnswersAnUnknownOutcome(t *testing.T) {
 	for name, hang := range map[string]func() storefault.Fault{"stored": storefault.HangAfter, "not stored": storefault.Hang} {
 		t.Run(name, func(t *testing.T) {
@@ -284,6 +304,8 @@ func TestTheSameIDAgainAnswersAnUnknownOutcome(t *testing.T) {
 }
 
 // An answer that one node has lost is given by the other.
+//
+// Proves L28, L30.
 func TestAnAnswerThatOneNodeHasLostIsGivenByAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var apps []*stay.App
@@ -312,6 +334,8 @@ func TestAnAnswerThatOneNodeHasLostIsGivenByAnother(t *testing.T) {
 
 // A state keeps the latest 256 names for 24 hours, and what it forgets before is
 // measured.
+//
+// Proves L31.
 func TestNamesAreBounded(t *testing.T) {
 	for name, persist := range map[string]stay.Strategy{"stored": stay.PerSession, "in memory": nil} {
 		t.Run(name, func(t *testing.T) {
@@ -346,6 +370,8 @@ func TestNamesAreBounded(t *testing.T) {
 
 // A change without an id keeps the names of those before it, and drops what is
 // too old. A state that has no names has none in its record.
+//
+// Proves L27, L31.
 func TestNamesStayWithTheRecord(t *testing.T) {
 	clock := testkit.NewClock()
 	mem := memstore.New()
@@ -372,6 +398,8 @@ func TestNamesStayWithTheRecord(t *testing.T) {
 }
 
 // A record that is loaded again knows its names.
+//
+// Proves L27.
 func TestNamesAreLoadedWithTheState(t *testing.T) {
 	testkit.OnEachApp(t, func(t *testing.T, app *stay.App) {
 		s, b := counterOf(app, stay.PerSession), testkit.NewBrowser(app)
@@ -386,6 +414,8 @@ func TestNamesAreLoadedWithTheState(t *testing.T) {
 
 // A state that was deleted, or has expired, is another one when it comes back: it
 // knows nothing of what had changed it.
+//
+// Proves L32.
 func TestTheNextStateDoesNotKnowTheNamesOfTheLast(t *testing.T) {
 	testkit.OnEachStore(t, func(t *testing.T, st store.Store) {
 		clock := testkit.NewClock()
