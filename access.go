@@ -14,9 +14,10 @@ import (
 // through this door.
 func init() { //nolint:gochecknoinits // the one place that provides the door
 	access.Provide(access.Door{
-		App:    func(app any) access.App { return appDoor{app.(*App)} },
-		State:  func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
-		Define: func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
+		App:     func(app any) access.App { return appDoor{app.(*App)} },
+		State:   func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
+		Define:  func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
+		Inspect: func(app any) access.Inspected { return inspectDoor{app.(*App)} },
 	})
 }
 
@@ -126,6 +127,8 @@ func (s stateDoor) Public(v any) ([]byte, error) {
 	return s.module.schema.Public(b, nil)
 }
 
+func (s stateDoor) Clone(v any) any { return s.module.schema.Clone(v) }
+
 func (s stateDoor) At(key string) access.State {
 	return stateDoor{untyped{app: s.app, module: s.module, key: &key, at: true}}
 }
@@ -152,6 +155,8 @@ func (f followerDoor) Look(s access.State) (access.Sight, error) {
 }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
+
+func (f followerDoor) Until() time.Time { return f.until() }
 
 func (f followerDoor) Close() { f.close() }
 

@@ -95,7 +95,8 @@ type followed struct {
 	untyped
 	places  []place   // what is watched for it
 	settled bool      // it was read with all of places watched
-	due     time.Time // when the first of them expires; zero = never
+	until   time.Time // when its session is over; zero = never
+	due     time.Time // when the first of all that expires; zero = never
 }
 
 // A place is where an instance is, or would be.
@@ -245,17 +246,11 @@ const leastWait = 100 * time.Millisecond
 // wake f then. If the App's clock is set forward, the sweep wakes f within a minute.
 func (f *follower) expect(s *followed, v *engine.Version, r *resolution) {
 	now := f.app.opts.Clock()
-	s.due = time.Time{}
-	for _, t := range append(r.ends(), v.Expires()) {
-		if t.After(now) && (s.due.IsZero() || t.Before(s.due)) {
-			s.due = t
-		}
-	}
+	s.until = earliest(now, r.ends()...)
+	s.due = earliest(now, s.until, v.Expires())
 	var due time.Time
 	for _, s := range f.followed {
-		if !s.due.IsZero() && (due.IsZero() || s.due.Before(due)) {
-			due = s.due
-		}
+		due = earliest(time.Time{}, due, s.due)
 	}
 	switch wait := max(due.Sub(now), leastWait); {
 	case due.IsZero():
@@ -267,6 +262,24 @@ func (f *follower) expect(s *followed, v *engine.Version, r *resolution) {
 	default:
 		f.timer.Reset(wait)
 	}
+}
+
+// until is when the session is over if no request uses it.
+func (f *follower) until() (t time.Time) {
+	for _, s := range f.followed {
+		t = earliest(time.Time{}, t, s.until)
+	}
+	return t
+}
+
+// earliest returns the first of the times that are after now; zero if none is.
+func earliest(now time.Time, times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if t.After(now) && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
 }
 
 // places are those on which it depends which state the resolution has, and the

@@ -14,9 +14,10 @@ import (
 
 // A Door is what package stay provides.
 type Door struct {
-	App    func(app any) App
-	State  func(state any) State
-	Define func(app any, d Definition) State
+	App     func(app any) App
+	State   func(state any) State
+	Define  func(app any, d Definition) State
+	Inspect func(app any) Inspected
 }
 
 var door atomic.Pointer[Door]
@@ -37,6 +38,9 @@ func StateOf(state any) State { return door.Load().State(state) }
 // Define registers a module with a *stay.App, for states whose type is known at
 // run time only, as those of the golden cases. It panics as stay.Register does.
 func Define(app any, d Definition) State { return door.Load().Define(app, d) }
+
+// Inspect shows a *stay.App to package inspect.
+func Inspect(app any) Inspected { return door.Load().Inspect(app) }
 
 // A Definition is a stay.Module without its type. Values are pointers to the
 // state's struct.
@@ -179,6 +183,8 @@ type State interface {
 	Actions() []string
 	// Public returns the JSON of a state without its private fields.
 	Public(v any) ([]byte, error)
+	// Clone returns a copy of a state that the caller owns.
+	Clone(v any) any
 	// At returns the state of one key, as State.At does.
 	At(key string) State
 	// Shared reports whether everybody has the same state: that of a Global
@@ -214,6 +220,9 @@ type Follower interface {
 	Look(s State) (Sight, error)
 	// Wake has at most one value.
 	Wake() <-chan struct{}
+	// Until is when the session is over, as of the last looks, if no request uses
+	// it until then; zero if they have looked at no state of a session.
+	Until() time.Time
 	// Close ends it. It may be called again.
 	Close()
 }

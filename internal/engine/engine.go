@@ -92,6 +92,7 @@ func New(cfg Config) *Engine {
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
 	e.departures.start = e.Go
+	e.topics.init(e.Go, begunToWatch, endedToWatch)
 	return e
 }
 
@@ -129,6 +130,9 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b.queries.begin(e.ctx)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
+	if !b.features.SoleOwner {
+		b.nodes = newNodes(e, b)
+	}
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}
@@ -159,6 +163,33 @@ func (e *Engine) End() {
 				close(e.drained)
 			}
 		}
+	}
+}
+
+// Watch has w woken, until Unwatch, by everything after which Get may return
+// another version of the state than before. It does not wait.
+func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
+	return e.topics.watch(w, topicKey{k, key})
+}
+
+// Unwatch ends what Watch began. It is called once.
+func (e *Engine) Unwatch(d *Watched) { e.topics.unwatch(d) }
+
+// Watchers returns how many watch a state.
+func (e *Engine) Watchers(k *Kind, key string) int { return e.topics.watchers(topicKey{k, key}) }
+
+// AllWatchers returns how many watch states of each kind. It looks at every state
+// that somebody watches, so it is for people and not for each request.
+func (e *Engine) AllWatchers() map[*Kind]int {
+	all := map[*Kind]int{}
+	e.topics.each(func(k topicKey, n int) { all[k.kind.(*Kind)] += n })
+	return all
+}
+
+// changed wakes all who watch the state. It does not wait, so locks may be held.
+func (e *Engine) changed(k *Kind, key string) {
+	if e.topics.any() {
+		e.topics.changed(topicKey{k, key})
 	}
 }
 
