@@ -30,10 +30,8 @@ func ruleIDs() (ids []string) {
 // mayBeLater are the rules of which something may be missing, each with what
 // it waits for. Everything else has to be proven now.
 var mayBeLater = map[string]string{
-	"A2":  "live streams, which resume after a lost connection",
 	"A17": "the store on Durable Objects",
 	"A18": "deployment, which comes after the stores that it provisions",
-	"N2":  "live streams, which announcements wake",
 }
 
 // A ruleRow is a row of the table.
