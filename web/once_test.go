@@ -278,8 +278,19 @@ func TestAMalformedIDIsRefused(t *testing.T) {
 	c := still(t, s.routes(nil))
 	long := strings.Repeat("k", 256)
 	for _, header := range [][]string{
-		{key, ""}, {key, `""`}, {key, `"a`}, {key, `a"`}, {key, `"a" "b"`}, {key, `"a";p`}, {key, "a b"}, {key, "a,b"},
-		{key, `"\x"`}, {key, long}, {key, `"` + long + `"`}, {key, "ü"}, {key, "a", key, "a"},
+		{key, ""},
+		{key, `""`},
+		{key, `"a`},
+		{key, `a"`},
+		{key, `"a" "b"`},
+		{key, `"a";p`},
+		{key, "a b"},
+		{key, "a,b"},
+		{key, `"\x"`},
+		{key, long},
+		{key, `"` + long + `"`},
+		{key, "ü"},
+		{key, "a", key, "a"},
 	} {
 		if a := send(t, c, "POST", "/increment", "", header...); a.status != 400 {
 			t.Errorf("%q: %d %s", header, a.status, a.body)

@@ -540,7 +540,7 @@ var mutants = []mutant{
 	// Changes that take effect once.
 	{
 		"what came again is made again", "L28", "internal/engine/update.go",
-		"\tcase known:\n\t\top.(NamedOp).Known()", "\tcase false:\n\t\top.(NamedOp).Known()", by("once"),
+		"\tcase known:\n\t\top.(NamedOp).Known()", "\tcase known && false:\n\t\top.(NamedOp).Known()", by("once"),
 	},
 	{
 		"a name is looked up in what is stored, not in what is on its way", "L28", "internal/engine/update.go",
