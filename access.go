@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/engine"
 )
 
 // Package web and other packages of this project reach the unexported parts
@@ -90,6 +91,10 @@ func (a appDoor) Sweep() {
 
 func (a appDoor) NameOf(session any) string { return session.(*Session).name() }
 
+func (a appDoor) Follow(ctx context.Context) access.Follower { return followerDoor{a.follow(ctx)} }
+
+func (a appDoor) Ending() <-chan struct{} { return a.engine.Ending() }
+
 func (a appDoor) Logger() *slog.Logger { return a.logger() }
 func (a appDoor) Development() bool    { return a.opts.Development }
 func (a appDoor) Now() time.Time       { return a.opts.Clock() }
@@ -121,9 +126,42 @@ func (s stateDoor) Public(v any) ([]byte, error) {
 	return s.module.schema.Public(b, nil)
 }
 
+func (s stateDoor) Clone(v any) any { return s.module.schema.Clone(v) }
+
+func (s stateDoor) At(key string) access.State {
+	return stateDoor{untyped{app: s.app, module: s.module, key: &key, at: true}}
+}
+
+func (s stateDoor) Shared() bool { return s.shared() }
+
+func (s stateDoor) Initial(ctx context.Context) (any, error) { return s.initial(ctx) }
+
 func (s stateDoor) Version() int { return s.module.version }
 
 func (s stateDoor) Decode(version int, value []byte) (any, error) {
 	v, _, err := s.module.decode(version, value)
 	return v, err
+}
+
+type followerDoor struct{ *follower }
+
+func (f followerDoor) Look(s access.State) (access.Sight, error) {
+	v, ref, err := f.look(s.(stateDoor).untyped)
+	if err != nil {
+		return access.Sight{}, err
+	}
+	return access.Sight{Value: v.Value, Version: sighted{ref.Kind, ref.Key, v.Content()}}, nil
+}
+
+func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
+
+func (f followerDoor) Until() time.Time { return f.until() }
+
+func (f followerDoor) Close() { f.close() }
+
+// A sighted version is the identity of what a Follower has seen.
+type sighted struct {
+	kind    *engine.Kind
+	key     string
+	content engine.Content
 }

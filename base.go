@@ -127,7 +127,7 @@ func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
 			shared, of = append(shared, ref), append(of, i)
 		}
 	}
-	if len(shared) == 0 {
+	if len(shared) == 0 || ctx.Value(remembered{}) != nil {
 		return nil
 	}
 	errs, release := a.engine.Prefetch(ctx, shared)
@@ -138,6 +138,10 @@ func (a *base) syncEach(ctx context.Context, refs []engine.Ref) []error {
 	}
 	return all
 }
+
+// remembered marks a context in which memory counts as it is: sync does not ask
+// the store.
+type remembered struct{}
 
 // listPage is how many keys one call of the store lists.
 const listPage = 256

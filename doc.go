@@ -14,9 +14,10 @@
 // application. [Register] brings them together in a [State], which is used from
 // handlers behind web.Sessions with the request's context, or through the
 // handlers of package web: [State.Get] reads, [State.Update] and [State.Do]
-// change. Every change runs as an all-or-nothing, serial transaction on a copy;
-// what a change returns is durable, unless the module sets Debounce or the
-// state is kept in memory. State is restored before anybody sees it.
+// change, [State.Watch] waits for changes. Every change runs as an
+// all-or-nothing, serial transaction on a copy; what a change returns is
+// durable, unless the module sets Debounce or the state is kept in memory. State
+// is restored before anybody sees it.
 //
 // # Who owns the state
 //
@@ -87,8 +88,9 @@ package stay
 //	                                           who: records, a request's session, its cookie, App.Sessions,
 //	                                           logins, guests that wait for a program
 //	app sweep                                  New, Close, Check, Revoke; what is done each minute
-//	state state_read _change _move _resolve    the typed face; reading, changing, changing the key; which
-//	                                           instance a call is about
+//	state state_read _change _move _follow _resolve
+//	                                           the typed face; reading, changing, changing the key, seeing
+//	                                           changes; which instance a call is about
 //	access                                     the door of packages web, staytest and others
 //
 // Below it are internal/keyspace (the keys in a store), signing (cookies), sweep

@@ -358,7 +358,7 @@ func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error)
 	m := c.module
 	switch {
 	case m.scope == scopeGlobal && !c.at:
-		return c.shared(ctx, "")
+		return c.common(ctx, "")
 	case m.scope == scopeSession && c.at:
 		return c.app.sessions.resolveID(ctx, m, c.of(), r)
 	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
@@ -368,7 +368,7 @@ func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error)
 	case c.at && len(c.of()) > maxKey:
 		return engine.Ref{}, m.longKey(c.of())
 	case c.at:
-		return c.shared(ctx, c.of())
+		return c.common(ctx, c.of())
 	}
 	s := sessionOf(ctx, m.app.base)
 	if s == nil {
@@ -383,14 +383,19 @@ func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error)
 		if !errors.Is(err, errGuestWaits) {
 			return ref, err
 		}
-		if err := c.app.sessions.takeAlong(ctx, b, m); err != nil {
+		if err := c.app.sessions.takeAlong(context.WithValue(ctx, remembered{}, nil), b, m); err != nil {
 			return engine.Ref{}, err
 		}
 	}
 }
 
-// shared names an instance that belongs to no session.
-func (c untyped) shared(ctx context.Context, key string) (engine.Ref, error) {
+// shared reports whether everybody has the same state.
+func (c untyped) shared() bool {
+	return c.module.scope == scopeGlobal || c.at && c.module.scope != scopeSession
+}
+
+// common names an instance that belongs to no session.
+func (c untyped) common(ctx context.Context, key string) (engine.Ref, error) {
 	m := c.module
 	ref := engine.Ref{Kind: m.kind, Key: key}
 	if !m.app.manyOwners.Load() {

@@ -103,7 +103,7 @@ func findProofs(t *testing.T) map[string][]proof {
 
 var (
 	testName  = regexp.MustCompile(`^(Test|Fuzz)([A-Z0-9_]|$)`)
-	codedName = regexp.MustCompile(`^(?:Test|Fuzz|Example)(?:[ABKMESCWN][0-9]+)+(?:[A-Z_]|$)`)
+	codedName = regexp.MustCompile(`^(?:Test|Fuzz|Example)(?:[ABKMESCWNL][0-9]+)+(?:[A-Z_]|$)`)
 	// provesLine is a paragraph of a comment, or what was meant to be one.
 	provesLine = regexp.MustCompile(`(?m)^Proves .*$`)
 	provesText = regexp.MustCompile(`^Proves ([A-Z][0-9]+(?:, [A-Z][0-9]+)*)\.$`)

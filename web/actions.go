@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -18,6 +19,10 @@ import (
 //	POST {mount}/{module}/{action}  runs the action with the body as its
 //	                                payload, see Payload, and answers with the
 //	                                state
+//	GET  {mount}/                   with "Accept: text/event-stream", as
+//	                                EventSource sends it: a stream of all the
+//	                                states, see [Live]. Each message has the name
+//	                                of the module and its state
 //
 // Fields tagged stay:"private" are left out. Every client can call every action
 // of these states: an action that not everyone may use must itself check who
@@ -41,8 +46,9 @@ import (
 // even a slash at the end, and nothing may be encoded that need not be.
 //
 // Any other path is answered with 404 (in development mode with the nearest
-// name), other methods with 405, and errors as [Error] answers them. Actions
-// panics on a nil state and on two states of one name.
+// name), other methods with 405, and errors as [Error] answers them. There is no
+// stream of more than 32 states, and none of states of two Apps. Actions panics on
+// a nil state and on two states of one name.
 func Actions(states ...stay.AnyState) http.Handler {
 	a := &actions{modules: make(map[string]*module)}
 	var app access.App // nil if there are no states
@@ -58,12 +64,39 @@ func Actions(states ...stay.AnyState) http.Handler {
 		app = access.AppOf(state.App())
 	}
 	a.outside = sync.OnceValue(func() *settings { return outside(app) })
+	a.live = liveJSON(states)
 	return a
+}
+
+// liveJSON returns the stream of the states, nil if there cannot be one.
+func liveJSON(states []stay.AnyState) *live {
+	if len(states) == 0 || len(states) > maxParts {
+		return nil
+	}
+	parts := make([]LivePart, 0, len(states))
+	for _, state := range states {
+		if state.App() != states[0].App() {
+			return nil
+		}
+		core := access.StateOf(state)
+		parts = append(parts, LivePart{
+			id: core.Name(), app: state.App(), core: core, data: true,
+			render: func(w io.Writer, _ *http.Request, v any) error {
+				b, err := core.Public(v)
+				if err == nil {
+					_, err = w.Write(b)
+				}
+				return err
+			},
+		})
+	}
+	return newLive(parts)
 }
 
 type actions struct {
 	modules map[string]*module
 	outside func() *settings // for requests that do not come through Sessions
+	live    *live            // the stream of all states; nil: there is none
 }
 
 type module struct {
@@ -73,6 +106,14 @@ type module struct {
 
 // ServeHTTP implements http.Handler.
 func (a *actions) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if a.live != nil && (r.Method == http.MethodGet || r.Method == http.MethodHead) && accepts(r, "text/event-stream") && atMount(r) {
+		a.live.ServeHTTP(w, r)
+		return
+	}
+	a.serve(w, r)
+}
+
+func (a *actions) serve(w http.ResponseWriter, r *http.Request) {
 	w = through(w, r)
 	cfg := settingsOf(r, a.outside)
 	defer cfg.answerPanic(w, r)

@@ -42,6 +42,17 @@ func left(r *http.Request) (rest, last string) {
 	return path, ""
 }
 
+// atMount reports whether the path of r is the mount itself. A path that left
+// takes for none, because of how it is written, is not.
+func atMount(r *http.Request) bool {
+	sent, _, _ := strings.Cut(r.RequestURI, "?")
+	if path := r.URL.EscapedPath(); strings.Contains(path+sent, "%") || strings.Contains(path, "//") || strings.HasSuffix(sent, "//") {
+		return false
+	}
+	rest, last := left(r)
+	return rest == "" && last == ""
+}
+
 // cutOff reports whether something was cut off the path since the route was
 // found: then the route fits the path together with some of the first bytes
 // that were sent.

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
@@ -128,6 +130,8 @@ type Options struct {
 	// buffer, 4 MiB by default. A longer response is answered with 500, and an
 	// Update that wrote it commits nothing.
 	MaxResponse int
+	// Live is about the event streams of [Live] and [Actions].
+	Live LiveOptions
 	// Error writes the body for an error in place of the built-in text, HTML
 	// fragment or JSON. If it writes more than MaxResponse, the built-in body
 	// is sent instead. w is buffered. Headers that the failed handler set to
@@ -137,10 +141,50 @@ type Options struct {
 	Error func(w http.ResponseWriter, r *http.Request, status int, err error)
 }
 
+// LiveOptions change what the event streams of [Live] and [Actions] do. Zero
+// values mean the defaults.
+type LiveOptions struct {
+	// Every is the least time between two messages of one stream, 50 ms by
+	// default. The first change after a pause is sent at once, and the last
+	// always.
+	Every time.Duration
+	// Heartbeat is about how long nothing is sent before a comment is, which keeps
+	// proxies from closing the connection; 20 s by default.
+	Heartbeat time.Duration
+	// MaxAge is about how long a stream lasts, 30 min by default. Then the client
+	// comes back, and gets what is different.
+	MaxAge time.Duration
+	// Max is how many streams may be open at once, 10,000 by default: those of all
+	// handlers behind one Sessions, or of one handler elsewhere. Further clients
+	// are told to come back in 10 to 30 s. A stream takes about 30 KB.
+	Max int
+	// PerBrowser is how many streams one session may have open, 4 by default: a
+	// browser has six connections for one host, and with all of them taken by
+	// streams a further tab would hang. If there are more, the oldest is told to
+	// come back in about 5 s. It is at least 32 where the browser has HTTP/2: if
+	// the request has come with it, or through a trusted proxy and https. See
+	// TrustProxy. Streams without a session are not counted.
+	PerBrowser int
+}
+
+// withDefaults fills in what is zero. It panics on what makes no sense.
+func (o LiveOptions) withDefaults() LiveOptions {
+	if o.Every < 0 || o.Heartbeat < 0 || o.MaxAge < 0 || o.Max < 0 || o.PerBrowser < 0 {
+		panic("web: the fields of Options.Live must not be negative; 0 is the default")
+	}
+	return LiveOptions{
+		Every:      cmp.Or(o.Every, 50*time.Millisecond),
+		Heartbeat:  cmp.Or(o.Heartbeat, 20*time.Second),
+		MaxAge:     cmp.Or(o.MaxAge, 30*time.Minute),
+		Max:        cmp.Or(o.Max, 10_000),
+		PerBrowser: cmp.Or(o.PerBrowser, 4),
+	}
+}
+
 // String describes the options for logs. It counts the Keys and shows none.
 func (o Options) String() string {
-	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t}",
-		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil)
+	return fmt.Sprintf("web.Options{Cookie:%q Keys:(%d hidden) Secure:%d Embedded:%t TrustProxy:%t CrossOrigin:%t MaxBody:%d MaxResponse:%d Error:%t IgnoreField:%t Message:%t Live:%+v}",
+		o.Cookie, len(o.Keys), o.Secure, o.Embedded, o.TrustProxy, o.CrossOrigin != nil, o.MaxBody, o.MaxResponse, o.Error != nil, o.IgnoreField != nil, o.Message != nil, o.Live)
 }
 
 // Format implements fmt.Formatter: with every verb, Options are printed as
@@ -176,7 +220,9 @@ type settings struct {
 	onError     func(http.ResponseWriter, *http.Request, int, error)
 	ignoreField func(*http.Request, string) bool
 	message     func(*http.Request, string, string, ...any) string
+	live        LiveOptions
 
+	streams streams
 	binder  bind.Binder
 	buffers sync.Pool      // of *[]byte, for responses
 	crowds  loglimit.Limit // of log lines
@@ -213,6 +259,7 @@ func newSettings(app *stay.App, o *Options) *settings {
 		onError:     o.Error,
 		ignoreField: o.IgnoreField,
 		message:     o.Message,
+		live:        o.Live.withDefaults(),
 	}
 	if s.plainName == "" {
 		s.plainName = defaultCookie
@@ -254,7 +301,7 @@ func checkCookieName(name string) {
 // outside returns the settings of handlers that do not stand behind Sessions.
 // core is nil if no App is known.
 func outside(core access.App) *settings {
-	return &settings{core: core, maxBody: defaultMaxBody, maxResponse: defaultMaxResponse}
+	return &settings{core: core, maxBody: defaultMaxBody, maxResponse: defaultMaxResponse, live: LiveOptions{}.withDefaults()}
 }
 
 // settingsOf returns the settings of the Sessions that r came through, or those

@@ -13,7 +13,23 @@ import (
 // checkOrigin returns an error for a request from another origin that could
 // change anything, and logs it.
 func (s *settings) checkOrigin(r *http.Request) error {
-	err := foreign(s.crossOrigin, r)
+	return s.refuse(r, foreign(s.crossOrigin, r))
+}
+
+// checkStream returns an error for a request of an event stream from another
+// origin, and logs it. It changes no state, and a page of another origin cannot
+// read the answer. But it holds a place of those that the visitor's session has,
+// and with a middleware that adds CORS headers the page could read it.
+func (s *settings) checkStream(r *http.Request) error {
+	c := s.crossOrigin
+	if c == nil { // outside of Sessions
+		c = http.NewCrossOriginProtection()
+	}
+	return s.refuse(r, strange(c, r))
+}
+
+// refuse returns the error for a request that a check has refused, and logs it.
+func (s *settings) refuse(r *http.Request, err error) error {
 	if err == nil {
 		return nil
 	}
@@ -26,20 +42,30 @@ func (s *settings) checkOrigin(r *http.Request) error {
 // a WebSocket sends and reads what it likes, with the cookies of its visitor,
 // although the request is a GET.
 func foreign(c *http.CrossOriginProtection, r *http.Request) error {
-	checked := r
 	if len(r.Header["Upgrade"]) > 0 {
-		switch r.Method {
-		case http.MethodGet, http.MethodHead, http.MethodOptions:
-			upgrade := *r
-			upgrade.Method = "UPGRADE" // a method that the check does not consider safe
-			checked = &upgrade
-		}
+		return strange(c, r)
 	}
+	return check(c, r)
+}
+
+// strange returns an error for every request from another origin, whatever its
+// method.
+func strange(c *http.CrossOriginProtection, r *http.Request) error {
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		unsafe := *r
+		unsafe.Method = "UPGRADE" // a method that the check does not consider safe
+		r = &unsafe
+	}
+	return check(c, r)
+}
+
+func check(c *http.CrossOriginProtection, checked *http.Request) error {
 	err := c.Check(checked)
 	if err == nil {
 		return nil
 	}
-	if host, ok := withoutDefaultPort(r); ok {
+	if host, ok := withoutDefaultPort(checked); ok {
 		named := *checked
 		named.Host = host
 		if c.Check(&named) == nil {

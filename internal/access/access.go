@@ -88,6 +88,12 @@ type App interface {
 	// NameOf is the key of the states of a *stay.Session as it was last used,
 	// whether the session stands or not.
 	NameOf(session any) string
+	// Follow begins to follow states as ctx sees them: with the session that it
+	// carries. The caller must close the Follower.
+	Follow(ctx context.Context) Follower
+	// Ending is closed when Close of the App begins: what waits for changes must
+	// come to an end.
+	Ending() <-chan struct{}
 	// Logger is where causes that are not shown to clients go.
 	Logger() *slog.Logger
 	// Development reports whether answers may help a developer.
@@ -170,9 +176,56 @@ type State interface {
 	Actions() []string
 	// Public returns the JSON of a state without its private fields.
 	Public(v any) ([]byte, error)
+	// Clone returns a copy of a state that the caller owns.
+	Clone(v any) any
+	// At returns the state of one key, as State.At does.
+	At(key string) State
+	// Shared reports whether everybody has the same state: that of a Global
+	// module, or of one key.
+	Shared() bool
+	// Initial returns the state that a request of an ended session reads.
+	Initial(ctx context.Context) (any, error)
 	// Version returns that of the schema.
 	Version() int
 	// Decode returns what loading a record of this schema version and value
 	// gives, before OnCreated runs. The value stays as it is.
 	Decode(version int, value []byte) (any, error)
+}
+
+// A Follower sees states, and whether they have changed since. A wake says only
+// that something may have: whoever follows looks again, and sees what there is
+// by then, so that nothing is missed and nothing queues up. It does not keep
+// what it follows in memory, and has no goroutine.
+//
+// One goroutine at a time uses a Follower.
+type Follower interface {
+	// Look returns the committed state as it is now, and follows it from now on:
+	// Wake has a value once the state may have changed, or may belong to somebody
+	// else, or no longer to this session. After a wake the caller has to look
+	// again at all states that it follows. A change by somebody else is seen at
+	// the same key or, after a change of the key that keeps the session's cookie,
+	// at the other one, never an earlier version of one key after a later one.
+	//
+	// The state of a key that has none is the initial one. ErrEnded means that the
+	// session of ctx is over: it was ended, or revoked, has expired, or has
+	// another cookie than at the first look. Other errors are those of a read; a failed look that
+	// can succeed later causes no wake by itself.
+	Look(s State) (Sight, error)
+	// Wake has at most one value.
+	Wake() <-chan struct{}
+	// Until is when the session is over, as of the last looks, if no request uses
+	// it until then; zero if they have looked at no state of a session.
+	Until() time.Time
+	// Close ends it. It may be called again.
+	Close()
+}
+
+// A Sight is a committed version of a state.
+type Sight struct {
+	// Value is a pointer to the state's struct. It belongs to all who look, and
+	// must not be changed.
+	Value any
+	// Version is comparable, and names what was seen: of one App, equal ones have
+	// the same kind, key and content. It keeps nothing of the state in memory.
+	Version any
 }

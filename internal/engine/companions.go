@@ -51,6 +51,7 @@ func (e *Engine) advanceAll(cs *companions, revs []store.Revision) {
 }
 
 func (e *Engine) advance(k *Kind, key string, v *Version) {
+	defer e.changed(k, key) // also if it is not in memory
 	if !k.Backend.features.SoleOwner {
 		// Another owner may have replaced or deleted the record by now, and a
 		// reader may have asked the store already. An instance that is new to

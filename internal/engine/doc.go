@@ -41,7 +41,8 @@
 // other nodes want too stands aside (aside.go) until it is its node's turn, for
 // which an attendant waits (attend.go); contest.go and rota.go know whose turn it
 // is. State that is only in memory (memory.go) has no store. evict.go has all ways out of memory.
-// departures.go calls the hooks of states that have left.
+// departures.go calls the hooks of states that have left. watch.go wakes those who
+// watch a state when publish shows another version, and when its instance dies.
 //
 // # Locks
 //
@@ -61,6 +62,7 @@
 //	              time, and under shard.mu by TryLock only
 //	departures.mu the queue of hooks
 //	contests.mu   what is known of other nodes
+//	topics.mu     who watches which states; one shard at a time
 //	Engine.mu     goroutines that start, backends, the end
 //
 // Backend.mu, the queue of a store, is taken alone. Readers see one atomic

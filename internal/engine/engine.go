@@ -52,6 +52,7 @@ type Engine struct {
 	actives   sync.Pool // of *active
 
 	departures departures
+	topics     topics
 
 	ctx    context.Context // loads, commits and hooks run under it
 	cancel context.CancelFunc
@@ -68,6 +69,7 @@ type Engine struct {
 	inflight    atomic.Int64
 	refuse      atomic.Bool   // mirrors closed
 	evictAtOnce atomic.Bool   // evict unused states at once
+	ending      chan struct{} // closed when Close begins
 	closeDone   chan struct{} // closed when Close has returned
 	lost        atomic.Int64  // guests that were evicted to make room
 	lostLogged  atomic.Int64  // when that was last logged, in Unix seconds
@@ -80,6 +82,7 @@ func New(cfg Config) *Engine {
 		limits:    limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
 		single:    limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
 		drained:   make(chan struct{}),
+		ending:    make(chan struct{}),
 		closeDone: make(chan struct{}),
 		seed:      maphash.MakeSeed(),
 		backends:  map[store.Store]*Backend{},

@@ -11,7 +11,8 @@ import (
 //
 //   - It is evicted when nobody uses it: to make room, because its time is
 //     over, or on request. The store has the state, so it can be loaded again;
-//     state that is only in memory is lost. Its hooks are called.
+//     state that is only in memory is lost, and those who watch it are woken.
+//     Its hooks are called.
 //   - It is discarded when memory may be wrong: after a conflict, a failure, or
 //     a write by others. Changes under way start again with what the store has.
 //     Hooks are not called, because the state lives on.
@@ -21,7 +22,8 @@ import (
 //
 // The last two do not depend on whether the instance is in use. They wait only
 // for an answer of the store that is still to come: before it is known what
-// this instance wrote, another one must not be loaded, and write.
+// this instance wrote, another one must not be loaded, and write. They wake
+// those who watch the state: see remove.
 
 // evict removes in, if nobody uses it and nothing of it must be saved, and
 // calls its hooks; idle = also the hooks of a state whose time is over. The
@@ -45,6 +47,9 @@ func (c *cache) removeUnused(s *shard, in *Instance) bool {
 	}
 	in.dead = true
 	c.unlinkLocked(s, in)
+	if !in.again() {
+		c.engine.changed(in.kind, in.key)
+	}
 	return true
 }
 
@@ -117,6 +122,7 @@ func (e *Engine) endExpired(in *Instance, now time.Time) bool {
 func (e *Engine) EndKey(k *Kind, key string, rev store.Revision, expired bool) {
 	in := k.cache.peek(k, key)
 	if in == nil {
+		e.changed(k, key) // whoever saw the state before it was evicted
 		return
 	}
 	if v := in.snapshot.Load(); v != nil && rev != 0 && (v.Revision == 0 || v.Revision > rev) {
@@ -156,11 +162,15 @@ func (e *Engine) killLocked(in *Instance, ends bool) bool {
 	return dead
 }
 
-// remove removes a dead instance from the cache. If its state ends, its hooks
-// are called with last, which is nil if the state was never loaded.
+// remove removes a dead instance from the cache, and wakes whoever watches its
+// state. If the state ends, its hooks are called with last, which is nil if the
+// state was never loaded.
 func (e *Engine) remove(in *Instance, last *Version, ends, idle bool) {
 	if in.kind.cache.remove(in) && ends && last != nil {
 		e.callHooks(in, last, idle)
+	}
+	if last != nil { // a load that has failed has shown nobody anything
+		e.changed(in.kind, in.key)
 	}
 	in.tellLeft()
 }

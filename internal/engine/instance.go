@@ -86,7 +86,18 @@ func (in *Instance) unlock() {
 // another owner has written, and a version that only carries the revision of a
 // save (see rebase). Readers may already see v. A deletion is not published:
 // the instance ends. in.mu is locked, or nobody else knows in yet.
-func (in *Instance) publish(v *Version) { in.snapshot.Store(v) }
+//
+// publish wakes whoever watches the state, unless the content is the same.
+func (in *Instance) publish(v *Version) {
+	was, e := in.snapshot.Swap(v), in.kind.cache.engine
+	switch {
+	case !e.watched():
+	case was == nil:
+		e.loaded(in, v)
+	case !was.alike(v):
+		e.changed(in.kind, in.key)
+	}
+}
 
 // start sets the first version.
 func (in *Instance) start(v *Version) {

@@ -23,7 +23,7 @@ var (
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
-var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory"}
+var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory", "watching"}
 
 // by are the packages that prove what package stay promises: first that of the
 // subject which the mutant is about, if there is one, then the root and the
@@ -426,6 +426,71 @@ var mutants = []mutant{
 	{
 		"a session loses its key when the module is renamed", "S3", "session_store.go",
 		"rec.rename(r.former, r.now)", "_ = r", by("renames"),
+	},
+	// Watches.
+	{
+		"a state is read before it is watched", "L3", "state_follow.go",
+		"\t\tmoved := f.enter(s, at)\n", "\t\tmoved := false\n\t\tdefer f.enter(s, at)\n", by("watching"),
+	},
+	{
+		"a commit wakes nobody", "L5", "internal/engine/instance.go",
+		"case !was.alike(v):", "case false:", by("watching"),
+	},
+	{
+		"a deleted state wakes nobody", "L5", "internal/engine/evict.go",
+		"if last != nil { // a load", "if false { // a load", by("watching"),
+	},
+	{
+		"a state that is lost with the memory wakes nobody", "L5", "internal/engine/evict.go",
+		"if !in.again() {", "if false {", by("watching"),
+	},
+	{
+		"what is swept after its eviction wakes nobody", "L5", "internal/engine/evict.go",
+		"e.changed(k, key) // whoever saw", "// whoever saw", by("watching"),
+	},
+	{
+		"a load that finds a later version wakes nobody", "L5", "internal/engine/instance.go",
+		"case was == nil:\n\t\te.loaded(in, v)", "case was == nil:", by("watching"),
+	},
+	{
+		"a wake is lost while nobody waits for it", "L1", "internal/engine/watch.go",
+		"make(chan struct{}, 1)", "make(chan struct{})", by("watching"),
+	},
+	{
+		"a goroutine wakes many once, and never again", "L2", "internal/engine/watch.go",
+		"t.told = false", "t.told = true", bySimulation,
+	},
+	{
+		"who ends a watch ends those of others", "L5", "internal/engine/watch.go",
+		"last == 0 {", "true {", bySimulation,
+	},
+	{
+		"a watch outlives its session", "L4", "state_follow.go",
+		"at = append(at, place{r.ss.kind, r.session})\n", "", by("watching"),
+	},
+	{
+		"a watch outlives a revocation", "L4", "state_follow.go",
+		`user != "" {`, `user == "?" {`, by("watching"),
+	},
+	{
+		"a request goes on to watch after its own login", "L4", "state_follow.go",
+		"f.cookie.gen == r.gen", "true", by("watching"),
+	},
+	{
+		"a state expires unseen", "L5", "state_follow.go",
+		"\t\tf.expect(s, v, &r)\n", "", by("watching"),
+	},
+	{
+		"a watch begins with what memory remembers", "L3", "state_follow.go",
+		"if s.settled || n == 1 && c.shared() {", "if true {", by("watching"),
+	},
+	{
+		"the same content is yielded again", "L6", "state_follow.go",
+		"case first || v.Content() != last:", "default:", by("watching"),
+	},
+	{
+		"a watch goes on after Close has begun", "L6", "state_follow.go",
+		"ending := c.app.engine.Ending()", "ending := make(chan struct{})", by("watching"),
 	},
 	// HTTP.
 	{

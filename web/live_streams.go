@@ -1,0 +1,115 @@
+package web
+
+import (
+	"math/rand/v2"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+)
+
+// streams are those that are open, of all handlers that share it. It has no
+// goroutine: each stream ends itself when it is told.
+type streams struct {
+	mu        sync.Mutex
+	open      int
+	byBrowser map[string][]chan struct{} // by session, the oldest first: closed to end it
+	// servers are closed when the server begins to shut down. One that has done so
+	// stays: a request that was on its way must find it closed. A program has few.
+	servers map[*http.Server]chan struct{}
+}
+
+// enter counts one more stream. It reports false, and counts nothing, if there are
+// max already.
+func (t *streams) enter(max int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.open >= max {
+		return false
+	}
+	t.open++
+	return true
+}
+
+// leave ends what enter began.
+func (t *streams) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open--
+}
+
+// join counts a stream as one of a browser's, and tells the oldest of more than
+// max to end. The result is closed when this one is told.
+func (t *streams) join(browser string, max int) chan struct{} {
+	told := make(chan struct{})
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byBrowser == nil {
+		t.byBrowser = map[string][]chan struct{}{}
+	}
+	all := append(t.byBrowser[browser], told)
+	for len(all) > max {
+		close(all[0])
+		all = slices.Delete(all, 0, 1)
+	}
+	t.byBrowser[browser] = all
+	return told
+}
+
+// part ends what join began.
+func (t *streams) part(browser string, told chan struct{}) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	all := t.byBrowser[browser]
+	if i := slices.Index(all, told); i >= 0 {
+		all = slices.Delete(all, i, i+1)
+	}
+	if len(all) == 0 {
+		delete(t.byBrowser, browser)
+		return
+	}
+	t.byBrowser[browser] = all
+}
+
+// shutdown returns what is closed when the server that serves r begins to shut
+// down: http.Server waits for streams and does not end their requests. It is nil,
+// which is never closed, if nothing is known of a server.
+func (t *streams) shutdown(r *http.Request) <-chan struct{} {
+	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	if server == nil {
+		return nil
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	down := t.servers[server]
+	if down == nil {
+		down = make(chan struct{})
+		if t.servers == nil {
+			t.servers = map[*http.Server]chan struct{}{}
+		}
+		t.servers[server] = down
+		server.RegisterOnShutdown(sync.OnceFunc(func() { close(down) })) // Shutdown may be called again
+	}
+	return down
+}
+
+// soon is when a client comes back after an end that has nothing to do with it.
+// All clients may have been told at once: to come back costs a fifth of a
+// millisecond, so they are spread over a time in which that is a tenth of a core.
+func (t *streams) soon() time.Duration {
+	t.mu.Lock()
+	window := time.Duration(t.open) * 2 * time.Millisecond
+	t.mu.Unlock()
+	return between(100*time.Millisecond, 100*time.Millisecond+max(time.Second, window))
+}
+
+// between is a random duration.
+func between(least, most time.Duration) time.Duration {
+	return least + rand.N(most-least)
+}
+
+// about is a random duration near d, so that what begins together does not go on
+// together.
+func about(d time.Duration) time.Duration {
+	return d - d/8 + rand.N(d/4+1)
+}

@@ -1,0 +1,442 @@
+package web
+
+import (
+	"errors"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/sse"
+)
+
+// A stream keeps the parts of one page up to date. It has the goroutine of its
+// request and no other, and no queue: it is woken, looks at the states, and sends
+// what is different from what its page has.
+type stream struct {
+	live     *live
+	settings *settings
+	w        http.ResponseWriter
+	conn     *http.ResponseController
+	r        *http.Request
+	dialect  sse.Dialect
+	follower access.Follower
+	parts    []followedPart
+	have     sse.ID // what the page has
+	opened   bool   // the header has been sent
+	retry    bool   // a part could not be read: ask again at the next heartbeat
+
+	down    <-chan struct{} // closed when the server shuts down
+	told    chan struct{}   // closed when the browser has too many streams
+	browser string          // by which its streams are counted; "" = they are not
+
+	timer *time.Timer
+	beat  time.Time // when the next heartbeat is due
+	end   time.Time // when the stream is old
+	due   time.Time // when the next look is due; zero = after the next wake
+	sent  time.Time // when something was sent that had changed
+}
+
+// A followedPart is the state that a stream follows for a part.
+type followedPart struct {
+	core   access.State
+	seen   any  // its version; nil = none yet
+	failed bool // it could not be read, which is in the log
+}
+
+// writeTimeout is how long a client may take nothing.
+const writeTimeout = 30 * time.Second
+
+// ServeHTTP implements http.Handler. It is small, and so are the functions that
+// wait: their frames are all that the stack of an idle stream needs.
+func (l *live) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s := l.begin(w, r)
+	if s == nil {
+		return
+	}
+	defer s.close()
+	for s.send() && s.wait() {
+	}
+}
+
+// begin returns a stream, or answers r and returns nil.
+func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
+	w = through(w, r)
+	cfg := settingsOf(r, l.outside)
+	s := &stream{
+		live: l, settings: cfg, w: w, conn: http.NewResponseController(w), r: r,
+		dialect: sse.DialectOf(r.Header), parts: make([]followedPart, len(l.parts)), have: make(sse.ID, len(l.parts)),
+	}
+	switch id := r.Header.Get("Last-Event-ID"); {
+	case r.Method != http.MethodGet && r.Method != http.MethodHead:
+		refuseMethod(cfg, w, r, "GET, HEAD")
+		return nil
+	case id == sse.Stop:
+		w.WriteHeader(s.dialect.StopStatus())
+		return nil
+	default:
+		s.have.Parse(id)
+	}
+	if err := s.locate(); err != nil {
+		fail(cfg, w, r, 0, err)
+		return nil
+	}
+	if r.Method == http.MethodHead {
+		s.sendHeader()
+		return nil
+	}
+	_ = s.conn.SetReadDeadline(time.Time{}) // it would end the request while nothing is wrong
+	if !cfg.streams.enter(cfg.live.Max) {
+		s.later(10*time.Second, 30*time.Second)
+		return nil
+	}
+	s.down = cfg.streams.shutdown(r)
+	s.follower = l.app.Follow(r.Context())
+	return s
+}
+
+// locate finds out whose states the stream is about, and whether the client may
+// ask.
+func (s *stream) locate() error {
+	if err := s.settings.checkStream(s.r); err != nil {
+		return err
+	}
+	for i := range s.parts {
+		p := &s.live.parts[i]
+		s.parts[i].core = p.core
+		if p.key == nil {
+			continue
+		}
+		key, err := p.key(s.r)
+		if err != nil {
+			return err
+		}
+		s.parts[i].core = p.core.At(key)
+	}
+	return nil
+}
+
+// begun does what has to be done when the first look has succeeded: until then it
+// is not known whose stream this is.
+func (s *stream) begun() {
+	now := time.Now()
+	s.end = now.Add(about(s.settings.live.MaxAge))
+	if until := s.follower.Until(); !until.IsZero() {
+		// The request with which the client comes back keeps the session alive, if
+		// it comes in time.
+		if left := until.Sub(s.live.app.Now()); left > 10*time.Second {
+			s.end = earlier(s.end, now.Add(left/10*9))
+		}
+	}
+	s.timer = time.NewTimer(time.Hour)
+	for i := range s.parts {
+		if s.parts[i].core.Shared() {
+			continue
+		}
+		if session := stay.SessionFrom(s.r.Context()); session != nil {
+			s.browser = s.live.app.NameOf(session)
+		}
+		break
+	}
+	if s.browser != "" {
+		s.told = s.settings.streams.join(s.browser, s.settings.perBrowser(s.r))
+	}
+}
+
+// perBrowser is how many streams the browser that sent r may have. With HTTP/2 they
+// share one connection.
+func (s *settings) perBrowser(r *http.Request) int {
+	if r.ProtoMajor >= 2 || r.TLS == nil && s.https(r) {
+		return max(s.live.PerBrowser, 32)
+	}
+	return s.live.PerBrowser
+}
+
+func (s *stream) close() {
+	s.follower.Close()
+	s.settings.streams.leave()
+	if s.told != nil {
+		s.settings.streams.part(s.browser, s.told)
+	}
+	if s.timer != nil {
+		s.timer.Stop()
+	}
+}
+
+// wait waits until there may be something to send. It reports false when the
+// stream is over.
+func (s *stream) wait() bool {
+	for {
+		wake, next := s.follower.Wake(), earlier(s.beat, s.end)
+		if !s.due.IsZero() {
+			wake, next = nil, earlier(next, s.due)
+		}
+		s.timer.Reset(time.Until(next))
+		select {
+		case <-wake:
+			s.due = s.sent.Add(s.settings.live.Every)
+		case <-s.timer.C:
+		case <-s.told:
+			return s.later(4*time.Second, 6*time.Second)
+		case <-s.down:
+			return s.soon()
+		case <-s.live.app.Ending():
+			return s.soon()
+		case <-s.r.Context().Done():
+			return false
+		}
+		switch now := time.Now(); {
+		case !s.end.After(now):
+			return s.soon()
+		case !s.due.IsZero() && !s.due.After(now):
+			s.due = time.Time{}
+			s.drain()
+			return true
+		case !s.beat.After(now):
+			if s.retry {
+				return true
+			}
+			if !s.write(heartbeat) {
+				return false
+			}
+		}
+	}
+}
+
+var heartbeat = []byte(sse.Heartbeat)
+
+// drain takes the wake that has come since the last one: the look that follows
+// sees it too.
+func (s *stream) drain() {
+	select {
+	case <-s.follower.Wake():
+	default:
+	}
+}
+
+// send brings the page up to date. It reports false when the stream is over.
+func (s *stream) send() bool {
+	var news [maxParts]*rendering
+	verdict, err := s.look(&news)
+	switch verdict {
+	case over:
+		if !s.opened {
+			fail(s.settings, s.w, s.r, 0, err)
+		}
+		return false
+	case closed:
+		return s.soon()
+	case ended:
+		return s.later(300*time.Millisecond, 600*time.Millisecond)
+	}
+	var frames [maxParts + 3][]byte
+	n := 0
+	add := func(b []byte) { frames[n] = b; n++ }
+	if !s.opened {
+		add(s.dialect.AppendRetry(nil, s.settings.streams.soon()))
+	}
+	changed, known := false, false
+	for i, r := range news {
+		if r != nil {
+			changed, known = true, known || s.have[i] != 0
+			s.have[i] = 0
+		}
+	}
+	if known {
+		add(s.have.Append(nil)) // until the burst is through, nobody knows what the page has
+	}
+	for i, r := range news {
+		if r != nil {
+			s.have[i] = r.print
+			add(r.frame)
+		}
+	}
+	switch {
+	case changed:
+		add(s.have.Append(nil))
+	case !s.opened:
+	case !s.beat.After(time.Now()):
+		add(heartbeat)
+	default:
+		return true
+	}
+	if !s.write(frames[:n]...) {
+		return false
+	}
+	if changed {
+		s.sent = time.Now()
+	}
+	if verdict == gone {
+		return s.later(5*time.Second, 10*time.Second)
+	}
+	return true
+}
+
+// A verdict is what a look says of the stream.
+type verdict uint8
+
+const (
+	good   verdict = iota
+	gone           // the session is over at the first look, and the page gets what everybody gets
+	ended          // the session has come to an end
+	closed         // the App is closed
+	over           // nothing more is to be sent
+)
+
+// look fills in the parts whose bytes are different from those that the page has.
+// All are looked at before anything is sent.
+func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
+	v := good
+	s.retry = false
+	for i := range s.parts {
+		p := &s.parts[i]
+		sight, err := s.follower.Look(p.core)
+		if errors.Is(err, stay.ErrEnded) {
+			if s.opened {
+				return ended, nil
+			}
+			v = gone
+			sight.Value, err = p.core.Initial(s.r.Context())
+		}
+		if s.r.Context().Err() != nil {
+			return over, s.r.Context().Err()
+		}
+		if err == nil {
+			p.failed = false
+			if sight.Version != nil && sight.Version == p.seen {
+				continue
+			}
+			if r := s.rendering(i, sight); r != nil && r.print != s.have[i] {
+				news[i] = r
+			}
+			continue
+		}
+		switch code := stay.CodeOf(err); code {
+		case stay.ErrClosed:
+			return closed, nil
+		case stay.ErrCorrupt:
+		case stay.ErrUnavailable, stay.ErrBusy, stay.ErrInternal, stay.ErrUnknown, stay.ErrTooLarge:
+			s.retry = true
+		default:
+			if !s.opened {
+				return over, err
+			}
+		}
+		if !p.failed {
+			p.failed = true
+			s.report(i, err)
+		}
+	}
+	if !s.opened {
+		s.begun()
+	}
+	return v, nil
+}
+
+// rendering returns a version of a part, or nil if it failed, which is reported:
+// the page keeps what it has.
+func (s *stream) rendering(i int, sight access.Sight) *rendering {
+	p := &s.live.parts[i]
+	if p.own || sight.Version == nil {
+		r := new(rendering)
+		p.fill(r, s.settings, s.r, s.dialect, sight.Value)
+		s.parts[i].seen = sight.Version
+		if r.err != nil {
+			s.report(i, r.err)
+			return nil
+		}
+		return r
+	}
+	key := renderKey{i, s.dialect, sight.Version}
+	if p.data {
+		key.dialect = sse.Plain
+	}
+	r, first, err := s.live.rendered.get(s.r.Context(), key, s.settings.live.Heartbeat, func(to *rendering) {
+		p.fill(to, s.settings, s.r, s.dialect, sight.Value)
+	})
+	if first {
+		s.report(i, err)
+	}
+	if err != nil {
+		s.retry = true // it may have failed for a reason beside the state
+		return nil
+	}
+	s.parts[i].seen = sight.Version
+	return r
+}
+
+// report logs why a part stays as it is on the page. Many streams may fail at once:
+// only some of them are logged.
+func (s *stream) report(i int, err error) {
+	ok, leftOut := s.settings.crowds.Take(time.Now())
+	if !ok {
+		return
+	}
+	attrs := []slog.Attr{slog.String("part", s.live.parts[i].id), slog.String("module", s.parts[i].core.Name()), slog.String("code", string(stay.CodeOf(err)))}
+	if leftOut > 0 {
+		attrs = append(attrs, slog.Int("left_out", leftOut))
+	}
+	s.settings.logger().LogAttrs(s.r.Context(), slog.LevelError, "stay: a part of a live page stays as it is, because it could not be read or rendered",
+		append(attrs, slog.Any("error", err))...)
+}
+
+// soon ends the stream, and has the client come back soon.
+func (s *stream) soon() bool {
+	after := s.settings.streams.soon()
+	return s.later(after, after+1)
+}
+
+// later ends the stream, and has the client come back after a time between the
+// two. It returns false.
+func (s *stream) later(least, most time.Duration) bool {
+	s.write(s.dialect.AppendRetry(nil, between(least, most)))
+	if s.dialect.Breaks() {
+		panic(http.ErrAbortHandler) // Datastar takes a clean end for good
+	}
+	return false
+}
+
+// sendHeader sends the header.
+func (s *stream) sendHeader() {
+	h := s.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "private, no-store, no-transform")
+	h.Set("X-Accel-Buffering", "no") // for nginx
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Del("Content-Length")
+	s.w.WriteHeader(http.StatusOK)
+	s.opened = true
+}
+
+// write sends the frames at once, after the header if it was not sent. It reports
+// false when the client is gone.
+func (s *stream) write(frames ...[]byte) bool {
+	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // in place of the server's
+	if !s.opened {
+		s.sendHeader()
+	}
+	for _, b := range frames {
+		if _, err := s.w.Write(b); err != nil {
+			return false
+		}
+	}
+	if err := s.conn.Flush(); err != nil {
+		if errors.Is(err, http.ErrNotSupported) {
+			s.settings.logger().LogAttrs(s.r.Context(), slog.LevelError, "stay: an event stream cannot be sent, because a middleware holds the response back: "+
+				"its ResponseWriter needs a method Flush or Unwrap, and http.TimeoutHandler cannot stand before a stream", slog.String("route", s.r.Pattern))
+			_, _ = s.w.Write(s.dialect.AppendRetry(nil, 30*time.Second))
+		}
+		return false
+	}
+	_ = s.conn.SetWriteDeadline(time.Time{}) // on HTTP/2 it would end the stream although nothing is written
+	s.beat = time.Now().Add(about(s.settings.live.Heartbeat))
+	return true
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
