@@ -10,9 +10,10 @@
 //   - [Update] changes and renders in one transaction,
 //   - [Do] runs an action and renders what was committed,
 //   - [Handle] is any handler that returns an error,
-//   - [Actions] is a JSON interface to the given states.
+//   - [Actions] is a JSON interface to the given states,
+//   - [Live] keeps parts of a page up to date, with event streams.
 //
-// All of these buffer the response: it is sent when the function has returned
+// All of these but Live buffer the response: it is sent when the function has returned
 // and its change is durable, and an error never follows half a page. Streams,
 // WebSockets and uploads are plain handlers behind Sessions, which use the
 // methods of stay.State and, for errors, [Error].

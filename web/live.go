@@ -82,9 +82,16 @@ func newPart[S any](what, id string, state *stay.State[S], noFunc bool) LivePart
 
 // Live returns a handler of event streams that keep parts of a page up to date.
 // One stream brings all parts: first those that the page does not have as they
-// are, and then each that has changed. It works with EventSource, htmx 2 (with its
-// extension sse), htmx 4 (hx-sse) and Datastar, which it tells apart by their
-// headers; the guide to live pages shows what the page says for each.
+// are, and then each that has changed. Clients are told apart by their headers. So
+// a page opens the stream at /live, with a part "count", where it has
+//
+//	new EventSource("/live").addEventListener("count", e => ...)     // no library
+//	<div hx-ext="sse" sse-connect="/live"><b sse-swap="count"></b></div> // htmx 2, with its extension
+//	<i hx-sse:connect="/live"></i> <b id="count"></b>                // htmx 4, with hx-sse
+//	<i data-init="@get('/live')"></i> <b id="count"></b>             // Datastar 1
+//	<i data-on-load="sse('/live')"></i> <b id="count"></b>           // Datastar 0.21
+//
+// Datastar gives up after ten attempts, 0.21 after ten in all: set retryMaxCount.
 //
 // A stream shows committed states, and the newest only: what was between is left
 // out, if the client is slow or a state changes more often than

@@ -255,6 +255,8 @@ func TestEndsOfStreamsOnTheWire(t *testing.T) {
 
 // A middleware that holds the response back gets a stream that ends, and the log
 // says why.
+//
+// Proves L21.
 func TestStreamsThatCannotFlushEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newLiveSite(t, nil)

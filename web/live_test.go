@@ -49,6 +49,8 @@ func TestLiveKeepsAPageUpToDate(t *testing.T) {
 }
 
 // A part that writes its whole element replaces it.
+//
+// Proves L16.
 func TestLivePartsMayBeWholeElements(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newLiveSite(t, nil)
@@ -67,6 +69,8 @@ func TestLivePartsMayBeWholeElements(t *testing.T) {
 
 // A state of a key is that which the request names, and its function decides who
 // sees it.
+//
+// Proves L9.
 func TestLivePartAtHasAKey(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newLiveSite(t, nil)

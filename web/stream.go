@@ -243,18 +243,20 @@ func (s *stream) send() bool {
 			s.have[i] = 0
 		}
 	}
-	if known {
-		add(s.have.Append(nil)) // until the burst is through, nobody knows what the page has
-	}
-	for i, r := range news {
-		if r != nil {
-			s.have[i] = r.print
-			add(r.frame)
-		}
-	}
 	switch {
 	case changed:
-		add(s.have.Append(nil))
+		ids := make([]byte, 0, 2*s.have.Size())
+		if known { // until the burst is through, nobody knows what the page has
+			ids = s.have.Append(ids)
+			add(ids)
+		}
+		for i, r := range news {
+			if r != nil {
+				s.have[i] = r.print
+				add(r.frame)
+			}
+		}
+		add(s.have.Append(ids)[len(ids):])
 	case !s.opened:
 	case !s.beat.After(time.Now()):
 		add(heartbeat)
@@ -271,114 +273,6 @@ func (s *stream) send() bool {
 		return s.later(5*time.Second, 10*time.Second)
 	}
 	return true
-}
-
-// A verdict is what a look says of the stream.
-type verdict uint8
-
-const (
-	good   verdict = iota
-	gone           // the session is over at the first look, and the page gets what everybody gets
-	ended          // the session has come to an end
-	closed         // the App is closed
-	over           // nothing more is to be sent
-)
-
-// look fills in the parts whose bytes are different from those that the page has.
-// All are looked at before anything is sent.
-func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
-	v := good
-	s.retry = false
-	for i := range s.parts {
-		p := &s.parts[i]
-		sight, err := s.follower.Look(p.core)
-		if errors.Is(err, stay.ErrEnded) {
-			if s.opened {
-				return ended, nil
-			}
-			v = gone
-			sight.Value, err = p.core.Initial(s.r.Context())
-		}
-		if s.r.Context().Err() != nil {
-			return over, s.r.Context().Err()
-		}
-		if err == nil {
-			p.failed = false
-			if sight.Version != nil && sight.Version == p.seen {
-				continue
-			}
-			if r := s.rendering(i, sight); r != nil && r.print != s.have[i] {
-				news[i] = r
-			}
-			continue
-		}
-		switch code := stay.CodeOf(err); code {
-		case stay.ErrClosed:
-			return closed, nil
-		case stay.ErrCorrupt:
-		case stay.ErrUnavailable, stay.ErrBusy, stay.ErrInternal, stay.ErrUnknown, stay.ErrTooLarge:
-			s.retry = true
-		default:
-			if !s.opened {
-				return over, err
-			}
-		}
-		if !p.failed {
-			p.failed = true
-			s.report(i, err)
-		}
-	}
-	if !s.opened {
-		s.begun()
-	}
-	return v, nil
-}
-
-// rendering returns a version of a part, or nil if it failed, which is reported:
-// the page keeps what it has.
-func (s *stream) rendering(i int, sight access.Sight) *rendering {
-	p := &s.live.parts[i]
-	if p.own || sight.Version == nil {
-		r := new(rendering)
-		p.fill(r, s.settings, s.r, s.dialect, sight.Value)
-		s.parts[i].seen = sight.Version
-		if r.err != nil {
-			s.report(i, r.err)
-			return nil
-		}
-		return r
-	}
-	key := renderKey{i, s.dialect, sight.Version}
-	if p.data {
-		key.dialect = sse.Plain
-	}
-	r, first, err := s.live.rendered.get(s.r.Context(), key, s.settings.live.Heartbeat, func(to *rendering) {
-		p.fill(to, s.settings, s.r, s.dialect, sight.Value)
-	})
-	if first {
-		s.report(i, err)
-	}
-	if err != nil {
-		s.retry = true // it may have failed for a reason beside the state
-		return nil
-	}
-	s.parts[i].seen = sight.Version
-	return r
-}
-
-// report logs why a part stays as it is on the page. Many streams may fail at once:
-// only some of them are logged.
-func (s *stream) report(i int, err error) {
-	ok, leftOut := s.settings.crowds.Take(time.Now())
-	if !ok {
-		return
-	}
-	attrs := []slog.Attr{slog.String("part", s.live.parts[i].id), slog.String("module", s.parts[i].core.Name()), slog.String("code", string(stay.CodeOf(err)))}
-	if leftOut > 0 {
-		attrs = append(attrs, slog.Int("left_out", leftOut))
-	}
-	s.settings.logger().LogAttrs(s.r.Context(), slog.LevelError, "stay: a part of a live page stays as it is, because it could not be read or rendered",
-		append(attrs, slog.Any("error", err))...)
 }
 
 // soon ends the stream, and has the client come back soon.

@@ -30,6 +30,9 @@ const width = 11 // 64 bits in base64
 
 var encoding = base64.RawURLEncoding.Strict()
 
+// Size is how many bytes Append appends.
+func (v ID) Size() int { return len("id: \n\n") + width*len(v) }
+
 // Append appends the block that ends a burst.
 func (v ID) Append(dst []byte) []byte {
 	dst = append(dst, "id: "...)

@@ -13,6 +13,8 @@ import (
 var all = []sse.Dialect{sse.Plain, sse.HTMX, sse.Datastar, sse.Fragments}
 
 // What each client sends tells which it is.
+//
+// Proves L16.
 func TestClientsAreToldByTheirHeaders(t *testing.T) {
 	for d, headers := range map[sse.Dialect]http.Header{
 		sse.Plain:     {"Accept": {"text/event-stream"}},
@@ -27,6 +29,8 @@ func TestClientsAreToldByTheirHeaders(t *testing.T) {
 // A part reaches the page of each client as it is, whatever ends its lines,
 // between two other parts and in pieces of any length. Its place is the inside of
 // its element, or the element if the part is the whole of it.
+//
+// Proves L16, L20.
 func FuzzPartsReachThePage(f *testing.F) {
 	for _, html := range []string{
 		"", "7", "<b>7</b>", "<li>a</li>\n<li>b</li>\n", "a\rb", "a\r\nb", "\r", "\n\n", "\r\r\n\n", " a\n b",
@@ -111,6 +115,8 @@ func trimmed(text string, inner bool) string {
 }
 
 // A part is the whole element if its first tag has the id, however it is written.
+//
+// Proves L20.
 func TestWholeElementsAreToldFromTheirInside(t *testing.T) {
 	for html, whole := range map[string]bool{
 		`<p id="part">x</p>`:                true,
@@ -143,6 +149,8 @@ func TestWholeElementsAreToldFromTheirInside(t *testing.T) {
 }
 
 // Ids of parts need no escapes anywhere, and are no names that have a meaning.
+//
+// Proves L20.
 func TestIdsOfPartsAreChecked(t *testing.T) {
 	for _, id := range []string{"said", "room-7", "a_b", "Z", strings.Repeat("a", 64)} {
 		want(t, sse.ValidPart(id), true)
@@ -155,6 +163,8 @@ func TestIdsOfPartsAreChecked(t *testing.T) {
 }
 
 // Each client is told in its own language when to come back, and to stay away.
+//
+// Proves L16.
 func TestClientsAreToldWhenToComeBack(t *testing.T) {
 	for _, d := range all {
 		c := ssetest.New(d)
@@ -180,6 +190,8 @@ func TestClientsAreToldWhenToComeBack(t *testing.T) {
 }
 
 // An id is read back as it was written, and nothing else is taken for one.
+//
+// Proves L7.
 func FuzzIDs(f *testing.F) {
 	f.Add("")
 	f.Add("AAAAAAAAAAA")
@@ -208,6 +220,8 @@ func FuzzIDs(f *testing.F) {
 
 // A print tells parts and bytes apart, is never that of nothing, and stays what it
 // is: pages that are open have it.
+//
+// Proves L7.
 func TestPrints(t *testing.T) {
 	a := sse.PrintOf("a", []byte("1"))
 	if a == sse.PrintOf("b", []byte("1")) || a == sse.PrintOf("a", []byte("2")) || sse.PrintOf("ab", nil) == sse.PrintOf("a", []byte("b")) {
