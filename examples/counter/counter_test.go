@@ -12,8 +12,9 @@ import (
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
-// The program in a real browser: two visitors, a reload, a restart and kill -9,
-// the cookie as the browser stored it, and a reset that keeps the theme.
+// The program in a real browser: two visitors, one of them in two tabs, a reload, a
+// restart and kill -9, the cookie as the browser stored it, and a reset that keeps
+// the theme.
 // STAY_SCREENSHOT=file.png writes a picture of the page at the end.
 //
 // Proves A2, A3, B2, B4, B7, B8.
@@ -28,6 +29,12 @@ func TestInBrowser(t *testing.T) {
 	// Clicks: each visitor has their own number, and no click is lost, however
 	// fast they come.
 	a.Eval(`for (let i = 0; i < 3; i++) document.querySelector("#increment").click(); ""`)
+	a.WantText("#count", "3")
+	tab := a.NewTab()
+	tab.Goto(server.URL)
+	tab.Click("#increment") // and the first tab shows it
+	a.WantText("#count", "4")
+	tab.Click("#decrement")
 	a.WantText("#count", "3")
 	b.WantText("#count", "0")
 	b.Click("#increment")
@@ -64,6 +71,7 @@ func TestInBrowser(t *testing.T) {
 		server.Start()
 		a.Reload()
 		a.WantText("#count", n)
+		tab.WantText("#count", n) // without a reload
 	}
 	b.Reload()
 	b.WantText("#count", "1")

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -126,4 +127,34 @@ func (s *server) do(method, path string) string {
 		s.t.Fatalf("%s %s: %s %s %v", method, path, resp.Status, text, err)
 	}
 	return string(text)
+}
+
+// refuse answers in place of the server, as a proxy does while there is none, until
+// each client has asked in vain.
+func (s *server) refuse() {
+	s.t.Helper()
+	var mu sync.Mutex
+	var once sync.Once
+	asked, all := map[string]bool{}, make(chan struct{})
+	proxy := &http.Server{Addr: s.addr, ReadHeaderTimeout: time.Minute, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.WriteHeader(http.StatusBadGateway)
+		mu.Lock()
+		defer mu.Unlock()
+		if asked[r.FormValue("client")] = true; len(asked) == len(clients) {
+			once.Do(func() { close(all) })
+		}
+	})}
+	ended := make(chan error, 1)
+	go func() { ended <- proxy.ListenAndServe() }()
+	select {
+	case <-all:
+	case <-time.After(45 * time.Second):
+		mu.Lock()
+		s.t.Errorf("only %v have asked again", asked)
+		mu.Unlock()
+	case err := <-ended:
+		s.t.Fatal(err)
+	}
+	_ = proxy.Close()
+	<-ended
 }

@@ -119,7 +119,7 @@ var clients = map[string]client{
 	},
 	"datastar": {
 		head:   `<script type="module" src="/scripts/datastar.js"></script>`,
-		stream: `data-init="@get('/live?client=datastar', {retryMaxCount: Infinity})"`,
+		stream: `data-init="@get('/live?client=datastar', {retry: 'error', retryMaxCount: Infinity})"`,
 		click:  `data-on:click="@post('%s')"`,
 	},
 	"datastar0": {
