@@ -109,7 +109,6 @@ type wire struct {
 	sent     []byte // flushed
 	held     []byte // not flushed
 	deadline time.Time
-	read     time.Time
 	full     chan struct{} // not nil: writes wait until it is closed
 }
 
@@ -158,14 +157,6 @@ func (w *wire) SetWriteDeadline(at time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.deadline = at
-	return nil
-}
-
-// SetReadDeadline is what http.ResponseController calls.
-func (w *wire) SetReadDeadline(at time.Time) error {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.read = at
 	return nil
 }
 
@@ -249,16 +240,16 @@ func (p *tab) open() {
 	go func() {
 		defer close(done)
 		defer func() {
-			switch e := recover(); {
-			case e == nil:
-			case e == http.ErrAbortHandler:
+			switch e := recover(); e {
+			case nil:
+			case http.ErrAbortHandler:
 				p.broken = true
 			default:
 				p.t.Errorf("the stream panicked: %v", e)
 			}
 		}()
 		p.h.ServeHTTP(w, r)
-		w.FlushError()
+		_ = w.FlushError()
 	}()
 	p.t.Cleanup(func() { cancel(); <-done })
 	p.read()

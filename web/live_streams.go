@@ -13,6 +13,8 @@ import (
 type streams struct {
 	mu        sync.Mutex
 	open      int
+	crowd     int                        // open when the first of those left that have left lately
+	left      time.Time                  // when that was
 	byBrowser map[string][]chan struct{} // by session, the oldest first: closed to end it
 	// servers are closed when the server begins to shut down. One that has done so
 	// stays: a request that was on its way must find it closed. A program has few.
@@ -35,8 +37,14 @@ func (t *streams) enter(max int) bool {
 func (t *streams) leave() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if now := time.Now(); now.Sub(t.left) > lately {
+		t.left, t.crowd = now, t.open
+	}
 	t.open--
 }
+
+// lately is how long streams that end count as having ended together.
+const lately = 10 * time.Second
 
 // join counts a stream as one of a browser's, and tells the oldest of more than
 // max to end. The result is closed when this one is told.
@@ -98,9 +106,12 @@ func (t *streams) shutdown(r *http.Request) <-chan struct{} {
 // millisecond, so they are spread over a time in which that is a tenth of a core.
 func (t *streams) soon() time.Duration {
 	t.mu.Lock()
-	window := time.Duration(t.open) * 2 * time.Millisecond
+	n := t.open
+	if time.Since(t.left) <= lately {
+		n = max(n, t.crowd)
+	}
 	t.mu.Unlock()
-	return between(100*time.Millisecond, 100*time.Millisecond+max(time.Second, window))
+	return between(100*time.Millisecond, 100*time.Millisecond+max(time.Second, time.Duration(n)*2*time.Millisecond))
 }
 
 // between is a random duration.

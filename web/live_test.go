@@ -167,6 +167,39 @@ func TestLiveRendersOnceForAll(t *testing.T) {
 	})
 }
 
+// What is kept of renderings is bounded, in number and in bytes: the oldest go.
+//
+// Proves L11.
+func TestLiveKeepsFewRenderings(t *testing.T) {
+	for name, tc := range map[string]struct{ states, size int }{"many": {1100, 1}, "large": {12, 1 << 20}} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				s := newLiveSite(t, nil)
+				n := 0
+				text := strings.Repeat("x", tc.size)
+				key := func(r *http.Request) (string, error) { return r.PathValue("room"), nil }
+				s.mux.Handle("GET /room/{room}", web.Live(web.PartAt("room", s.rooms, key, func(w io.Writer, _ *Note) error {
+					n++
+					_, err := io.WriteString(w, text)
+					return err
+				})))
+				look := func(i, renderings int) {
+					t.Helper()
+					s.tab(t, fmt.Sprint("/room/", i)).close()
+					if n != renderings {
+						t.Fatalf("%d renderings, want %d", n, renderings)
+					}
+				}
+				for i := range tc.states {
+					look(i, i+1)
+				}
+				look(tc.states-1, tc.states)
+				look(0, tc.states+1)
+			})
+		})
+	}
+}
+
 // A client that comes back gets what differs from what it has, and nothing else:
 // also from a process that has never seen it, and after an id that is no id.
 //

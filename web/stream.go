@@ -86,7 +86,6 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		s.sendHeader()
 		return nil
 	}
-	_ = s.conn.SetReadDeadline(time.Time{}) // it would end the request while nothing is wrong
 	if !cfg.streams.enter(cfg.live.Max) {
 		s.later(10*time.Second, 30*time.Second)
 		return nil

@@ -46,10 +46,10 @@ func New(d sse.Dialect) Client {
 // eventSource follows the HTML standard, section 9.2.6.
 type eventSource struct {
 	Reading
-	line             []byte
-	afterCR          bool
-	data, event, buf string
-	id               string
+	line        []byte
+	afterCR     bool
+	data, event string
+	id          string
 }
 
 func (c *eventSource) Feed(chunk []byte) {
