@@ -339,9 +339,14 @@ func commitCode(groups []store.Group, res []store.Result) (code Code) {
 func (s measuredStore) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
-	f.List = f.List && lists
-	f.Watch = false
+	_, watches := s.Store.(store.Watcher)
+	f.List, f.Watch = f.List && lists, f.Watch && watches
 	return f
+}
+
+// Watch implements store.Watcher, if the features say so.
+func (s measuredStore) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
+	return s.Store.(store.Watcher).Watch(ctx, announce)
 }
 
 // List implements store.Lister, if the features say so.

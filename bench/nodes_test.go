@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/url"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -15,7 +17,9 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/internal/pgserver"
+	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // newPostgres starts a PostgreSQL server that syncs each commit.
@@ -59,6 +63,12 @@ func newNode(b *testing.B, database string, farther time.Duration) *stay.State[s
 	if err != nil {
 		b.Fatal(err)
 	}
+	return onNode(b, st)
+}
+
+// onNode opens an App on a store.
+func onNode(b *testing.B, st store.Store) *stay.State[state] {
+	b.Helper()
 	app := stay.New(st, nil)
 	b.Cleanup(func() {
 		if err := app.Close(context.Background()); err != nil {
@@ -162,4 +172,83 @@ func BenchmarkNodesVisible(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)/2].Microseconds()), "p50-us")
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds()), "p99-us")
+}
+
+// BenchmarkNodesWatched takes the time from the beginning of a change on one node
+// to a loop over Watch on another that has it, and from its answer. The changes come
+// at moments that have nothing to do with when a store looks.
+func BenchmarkNodesWatched(b *testing.B) {
+	for name, open := range map[string]func(b *testing.B) (writer, reader *stay.State[state]){
+		"postgres": func(b *testing.B) (writer, reader *stay.State[state]) {
+			database, err := newPostgres(b).NewDatabase("watched")
+			if err != nil {
+				b.Fatal(err)
+			}
+			return newNode(b, database, 0), newNode(b, database, 0)
+		},
+		"sqlite": func(b *testing.B) (writer, reader *stay.State[state]) {
+			path := filepath.Join(b.TempDir(), "app.db")
+			var nodes [2]*stay.State[state]
+			for i := range nodes {
+				st, err := sqlitestore.Open(path, sqlitestore.Shared())
+				if err != nil {
+					b.Fatal(err)
+				}
+				nodes[i] = onNode(b, st)
+			}
+			return nodes[0], nodes[1]
+		},
+	} {
+		b.Run(name, func(b *testing.B) {
+			writer, reader := open(b)
+			watched(b, writer, reader)
+		})
+	}
+}
+
+func watched(b *testing.B, writer, reader *stay.State[state]) {
+	ctx, cancel := context.WithCancel(b.Context())
+	seen, ended := make(chan int, 1), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for s, err := range reader.Watch(ctx) {
+			if err != nil {
+				b.Error(err)
+				return
+			}
+			seen <- s.Count
+		}
+	}()
+	defer func() {
+		cancel()
+		<-ended
+	}()
+	<-seen
+	for range 3 { // until changes are announced
+		if _, err := writer.Update(ctx, increment); err != nil {
+			b.Fatal(err)
+		}
+		<-seen
+	}
+	whole, answered := make([]time.Duration, 0, b.N), make([]time.Duration, 0, b.N)
+	b.ResetTimer()
+	for range b.N {
+		<-time.After(rand.N(60 * time.Millisecond))
+		began := time.Now()
+		s, err := writer.Update(ctx, increment)
+		if err != nil {
+			b.Fatal(err)
+		}
+		answer := time.Now()
+		for count := <-seen; count < s.Count; count = <-seen {
+		}
+		whole, answered = append(whole, time.Since(began)), append(answered, time.Since(answer))
+	}
+	b.StopTimer()
+	slices.Sort(whole)
+	slices.Sort(answered)
+	for name, took := range map[string][]time.Duration{"": whole, "answered-": answered} {
+		b.ReportMetric(float64(took[len(took)/2].Microseconds())/1000, name+"p50-ms")
+		b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, name+"p99-ms")
+	}
 }

@@ -302,8 +302,9 @@ type Change struct {
 	Revision Revision
 }
 
-// A Watcher is a Store that announces changes. Stay itself does not call Watch
-// yet.
+// A Watcher is a Store that announces changes. Stay calls Watch while somebody
+// watches a state (State.Watch) of a store with several owners, and compares
+// revisions from time to time whatever is announced.
 type Watcher interface {
 	// Watch calls announce with the changes that any handle on the records
 	// applies, this one too. It returns when ctx ends, when the store is closed

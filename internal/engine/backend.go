@@ -30,6 +30,7 @@ type Backend struct {
 	queries queries
 
 	contests *contests
+	nodes    *nodes // nil where the store has a sole owner
 
 	mu       sync.Mutex
 	queue    []outgoing

@@ -129,6 +129,9 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b.queries.begin(e.ctx)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
+	if !b.features.SoleOwner {
+		b.nodes = newNodes(e, b)
+	}
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}

@@ -94,6 +94,9 @@ func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
 			s.all = map[cacheKey]*topic{}
 		}
 		s.all[t.key] = t
+		if b := k.Backend; b != nil && b.nodes != nil {
+			b.nodes.add(k, key)
+		}
 	}
 	d := &Watched{watch: w, topic: t, at: len(t.all)}
 	t.all = append(t.all, d)
@@ -112,6 +115,9 @@ func (e *Engine) Unwatch(d *Watched) {
 	t.all[last] = nil
 	if t.all = t.all[:last]; last == 0 {
 		delete(t.shard.all, t.key)
+		if b := t.key.kind.Backend; b != nil && b.nodes != nil {
+			b.nodes.remove(t.key.kind, t.key.key)
+		}
 	}
 	e.topics.n.Add(-1)
 }

@@ -70,9 +70,14 @@ func sameError(a, b error) bool {
 func (s Store) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
-	f.List = f.List && lists
-	f.Watch = false
+	_, watches := s.Store.(store.Watcher)
+	f.List, f.Watch = f.List && lists, f.Watch && watches
 	return f
+}
+
+// Watch implements store.Watcher, where the features say so.
+func (s Store) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
+	return s.Store.(store.Watcher).Watch(ctx, announce)
 }
 
 // List implements store.Lister, where the features say so.

@@ -20,7 +20,7 @@ var errShort = errors.New("the store did not answer all of the call")
 func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	t := s.all.Load()
 	if t == nil || !slices.ContainsFunc(groups, t.writes) {
-		return s.Lister.Commit(ctx, groups)
+		return s.Whole.Commit(ctx, groups)
 	}
 	former, err := s.former(ctx, t, groups)
 	if err != nil {
@@ -32,7 +32,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 		plans[i] = plan{table: t, former: former, group: g}
 		made[i] = plans[i].translate()
 	}
-	res := s.Lister.Commit(ctx, made)
+	res := s.Whole.Commit(ctx, made)
 	for i := range min(len(res), len(plans)) {
 		res[i] = plans[i].answer(res[i])
 	}
@@ -67,7 +67,7 @@ func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map
 	if len(reads) == 0 {
 		return nil, nil
 	}
-	recs, err := s.Lister.Load(ctx, reads)
+	recs, err := s.Whole.Load(ctx, reads)
 	if err == nil && len(recs) != len(reads) {
 		err = errShort
 	}

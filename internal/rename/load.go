@@ -14,13 +14,13 @@ import (
 func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	t := s.all.Load()
 	if t == nil || !slices.ContainsFunc(reads, t.reads) {
-		return s.Lister.Load(ctx, reads)
+		return s.Whole.Load(ctx, reads)
 	}
 	asked := make([]store.Read, 0, 2*len(reads))
 	for _, r := range reads {
 		asked = t.ask(asked, r)
 	}
-	recs, err := s.Lister.Load(ctx, asked)
+	recs, err := s.Whole.Load(ctx, asked)
 	if err != nil || len(recs) != len(asked) {
 		return nil, err // without records: the caller sees that the answer is too short
 	}
@@ -128,7 +128,7 @@ func (s *Store) lookForBoth(ctx context.Context, p *Prefixes, id string, newest 
 
 // one reads one record of the store.
 func (s *Store) one(ctx context.Context, key string) (store.Record, error) {
-	recs, err := s.Lister.Load(ctx, []store.Read{{Key: key}})
+	recs, err := s.Whole.Load(ctx, []store.Read{{Key: key}})
 	if err == nil && len(recs) != 1 {
 		err = errShort
 	}
@@ -143,11 +143,11 @@ func (s *Store) one(ctx context.Context, key string) (store.Record, error) {
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	t := s.all.Load()
 	if t == nil {
-		return s.Lister.List(ctx, now, prefix, after, limit)
+		return s.Whole.List(ctx, now, prefix, after, limit)
 	}
 	p, begin := t.of(prefix)
 	if p == nil {
-		return s.Lister.List(ctx, now, prefix, after, limit)
+		return s.Whole.List(ctx, now, prefix, after, limit)
 	}
 	after, ok := strings.CutPrefix(after, p.Now)
 	if !ok {
@@ -161,7 +161,7 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 		if after != "" {
 			from = p.key(name, after)
 		}
-		keys, err := s.Lister.List(ctx, now, p.key(name, begin), from, limit)
+		keys, err := s.Whole.List(ctx, now, p.key(name, begin), from, limit)
 		if err != nil {
 			return nil, err
 		}

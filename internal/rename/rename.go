@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -19,10 +20,12 @@ import (
 // the name that a record is under; see [present].
 const Most = 3
 
-// A Lister is a store that may list its keys, as its features say.
-type Lister interface {
+// A Whole is a store that may list its keys and announce changes, as its features
+// say.
+type Whole interface {
 	store.Store
 	store.Lister
+	store.Watcher
 }
 
 // Prefixes are the beginnings of the keys of a module's states, for one of its
@@ -49,21 +52,14 @@ func (p *Prefixes) key(name int, id string) string {
 // its own revisions, which callers hand back with their writes. It leaves all
 // other records as they are. Its methods may be called concurrently.
 type Store struct {
-	Lister
+	Whole
 	all atomic.Pointer[table] // nil: no module has had another name
 
 	mu sync.Mutex // held by Add
 }
 
 // New returns a Store over s.
-func New(s Lister) *Store { return &Store{Lister: s} }
-
-// Features are the store's, but for Watch, which would announce former names.
-func (s *Store) Features() store.Features {
-	f := s.Lister.Features()
-	f.Watch = false
-	return f
-}
+func New(s Whole) *Store { return &Store{Whole: s} }
 
 // A table is never changed.
 type table struct {
@@ -143,11 +139,42 @@ func (s *Store) Revision(key string, rev store.Revision) store.Revision {
 	return rev
 }
 
+// Watch implements store.Watcher. A change of a record under a former name is one of
+// the record that callers see.
+func (s *Store) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
+	return s.Whole.Watch(ctx, func(changes []store.Change, lost bool) {
+		if t := s.all.Load(); t != nil {
+			changes = slices.Clone(changes)
+			for i := range changes {
+				changes[i] = t.shown(changes[i])
+			}
+		}
+		announce(changes, lost)
+	})
+}
+
+// shown is a change as callers see it.
+func (t *table) shown(c store.Change) store.Change {
+	prefix, id := cut(c.Key)
+	at, former := t.former[prefix]
+	switch {
+	case former:
+		c.Key = at.p.key(0, id)
+	case t.now[prefix] == nil:
+		return c
+	}
+	if c.Revision > nameMask {
+		c.Revision = 0
+	}
+	c.Revision = present(at.name, c.Revision)
+	return c
+}
+
 // Expired implements store.Store. Records under former names come as they are,
 // with the keys and revisions of the store: expired records do not move. A
 // write of such a key is made as it is, too.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
-	recs, err := s.Lister.Expired(ctx, now, limit)
+	recs, err := s.Whole.Expired(ctx, now, limit)
 	if t := s.all.Load(); t != nil {
 		for i := range recs {
 			if p, _ := t.of(recs[i].Key); p != nil {

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stay-go/stay/internal/rename"
@@ -44,7 +45,7 @@ type module struct {
 	long *sync.Map
 }
 
-func seen(t *testing.T, s rename.Lister) module {
+func seen(t *testing.T, s rename.Whole) module {
 	r := rename.New(s)
 	r.Add(&rename.Prefixes{Now: "u/n/", Former: []string{"u/o/", "u/p/"}, Both: func(id string) {
 		t.Errorf("%q is under several names", id)
@@ -121,6 +122,55 @@ func (m module) List(ctx context.Context, now time.Time, prefix, after string, l
 		keys[i] = m.up(keys[i])
 	}
 	return keys, err
+}
+
+func (m module) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
+	return m.Store.Watch(ctx, func(changes []store.Change, lost bool) {
+		for i := range changes {
+			changes[i].Key = m.up(changes[i].Key)
+		}
+		announce(changes, lost)
+	})
+}
+
+// A change of a record under a former name is announced as one of the record that
+// a read finds.
+//
+// Proves M6, N2.
+func TestChangesUnderFormerNamesAreAnnounced(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		inner := memstore.New()
+		s := rename.New(inner)
+		s.Add(&rename.Prefixes{Now: "u/n/", Former: []string{"u/o/", "u/p/"}, Both: func(string) {}})
+		defer s.Close()
+		var mu sync.Mutex
+		var got []store.Change
+		go s.Watch(t.Context(), func(changes []store.Change, _ bool) {
+			mu.Lock()
+			defer mu.Unlock()
+			got = append(got, changes...)
+		})
+		synctest.Wait()
+		want := []store.Change{}
+		raw(t, inner, "u/p/x", "oldest")
+		want = append(want, store.Change{Key: "u/n/x", Revision: load(t, s, "u/n/x").Revision})
+		old := raw(t, inner, "u/o/x", "old")
+		want = append(want, store.Change{Key: "u/n/x", Revision: load(t, s, "u/n/x").Revision})
+		raw(t, inner, "u/n/x", "new")
+		want = append(want, store.Change{Key: "u/n/x", Revision: load(t, s, "u/n/x").Revision})
+		other := raw(t, inner, "u/other/x", "another module")
+		want = append(want, store.Change{Key: "u/other/x", Revision: other})
+		if res := inner.Commit(t.Context(), []store.Group{{{Op: store.Delete, Key: "u/o/x", Base: old}}}); res[0].Outcome != store.Applied {
+			t.Fatalf("%+v", res[0])
+		}
+		want = append(want, store.Change{Key: "u/n/x"})
+		synctest.Wait()
+		mu.Lock()
+		defer mu.Unlock()
+		if !slices.Equal(got, want) {
+			t.Errorf("announced %v, want %v", got, want)
+		}
+	})
 }
 
 // raw puts a record into the store under a key.

@@ -9,6 +9,7 @@ const (
 	PageSize    = pageSize
 	LogPages    = logPages
 	MaxLogPages = maxLogPages
+	WatchEvery  = watchEvery
 )
 
 // FailCommit makes the next COMMIT fail with one of SQLite's result codes,

@@ -46,6 +46,7 @@ const (
 	settle
 	listExpired
 	listKeys
+	dataVersion
 	checkpointPassive
 	checkpointRestart
 	getApplication
@@ -111,6 +112,8 @@ var statementText = [statements]string{
 		WHERE expires <= ? ORDER BY expires LIMIT ?`,
 	listKeys: `SELECT key FROM records
 		WHERE key >= ? AND key < ? AND (expires IS NULL OR expires > ?) ORDER BY key LIMIT ?`,
+
+	dataVersion: `PRAGMA data_version`,
 
 	checkpointPassive: `PRAGMA wal_checkpoint(PASSIVE)`,
 	checkpointRestart: `PRAGMA wal_checkpoint(RESTART)`,

@@ -80,7 +80,7 @@ const (
 	busyWait = 5 * time.Second
 )
 
-// A Store is a [store.Store] and [store.Lister] in an SQLite file. Its methods
+// A Store is a [store.Store], [store.Lister] and [store.Watcher] in an SQLite file. Its methods
 // may be called concurrently. Writes take turns, and reads run at the same
 // time.
 //
@@ -107,6 +107,8 @@ type Store struct {
 	owned     *os.File // holds the lock of the file
 	mu        sync.Mutex
 	closed    bool
+	watches   map[*watch]struct{}
+	closing   chan struct{}  // closed when Close begins
 	calls     sync.WaitGroup // under way; grows only under mu while not closed
 	closeOnce sync.Once
 	closeErr  error
@@ -123,8 +125,9 @@ type Option func(*config)
 
 // Shared lets several stores, in this process or in others on the same machine,
 // have the file open at the same time. All of them must use it. The store then
-// does not declare SoleOwner, so records are read again at every use. A write
-// waits up to five seconds for those of other stores.
+// does not declare SoleOwner, so records are read again at every use, and pages
+// that show them follow within a tenth of a second what other stores write. A
+// write waits up to five seconds for those of other stores.
 func Shared() Option {
 	return func(c *config) { c.shared = true }
 }
@@ -186,12 +189,15 @@ func Open(path string, options ...Option) (*Store, error) {
 			Groups:    true,
 			Expire:    true,
 			List:      true,
+			Watch:     true,
 			MaxValue:  maxValue,
 		},
 		due:     logPages,
 		wake:    make(chan struct{}, 1),
 		stop:    make(chan struct{}),
 		stopped: make(chan struct{}),
+		watches: map[*watch]struct{}{},
+		closing: make(chan struct{}),
 		owned:   owned,
 	}
 	s.writer = newPool(1, sourceOf(path, &s.place, "max_page_count", cfg.maxSize/pageSize, "cache_size", -writerCache))
@@ -234,6 +240,7 @@ func (s *Store) Close() error {
 		s.mu.Lock()
 		s.closed = true
 		s.mu.Unlock()
+		close(s.closing)
 		s.calls.Wait()
 		close(s.stop)
 		<-s.stopped

@@ -46,6 +46,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 	if err := s.place.check(); err != nil {
 		doubt(results, err)
 	}
+	s.tell(groups, results)
 	return results
 }
 

@@ -19,6 +19,7 @@ type Fault struct {
 	// The call waits for these before and after the work of the wrapped store.
 	waitBefore, waitAfter func(w waiting) error
 	hang                  bool // waitBefore means a lost request
+	twice                 bool
 }
 
 // A fate is the way in which a fault decides an outcome.
@@ -98,6 +99,9 @@ func Stop(g *Gate) Fault {
 func StopAfter(g *Gate) Fault {
 	return Fault{waitAfter: func(w waiting) error { return w.at(g) }}
 }
+
+// Twice lets an announcement come twice. It does nothing to calls.
+func Twice() Fault { return Fault{twice: true} }
 
 // Corrupt lets change modify the records that Load and Expired return, all
 // records of the call whichever keys the rule names. change gets copies, and is

@@ -30,7 +30,7 @@ import (
 // store.ErrUnavailable.
 var ErrInjected = fmt.Errorf("storefault: injected: %w", store.ErrUnavailable)
 
-// An Op names a method of a store.
+// An Op names a method of a store, or what one of them calls.
 type Op uint8
 
 // The operations. Any, the zero value, means all of them in a Rule.
@@ -41,12 +41,14 @@ const (
 	Expired
 	List
 	Close
-	ops // the number of operations
+	Watch
+	Announce // a change that Watch announces, see Store.Watch
+	ops      // the number of operations
 )
 
 // String returns the name of the method in lower case.
 func (op Op) String() string {
-	names := [...]string{"any", "load", "commit", "expired", "list", "close"}
+	names := [...]string{"any", "load", "commit", "expired", "list", "close", "watch", "announce"}
 	if int(op) < len(names) {
 		return names[op]
 	}
@@ -60,7 +62,7 @@ type Call struct {
 	// N is the number of the call among the calls of its Op, counted from 1.
 	N int
 	// Keys are the keys of the reads or of the writes, in order; the prefix for
-	// List.
+	// List, and the key of the change for Announce, none if announcements are lost.
 	Keys []string
 	// Groups are the groups of a Commit: all of them for Options.Hook, only the
 	// matched one for a Rule. Neither may modify them.
@@ -72,10 +74,10 @@ type Options struct {
 	// Features, if not nil, gets the features of the wrapped store and returns
 	// those of the wrapper. It is called once. It changes the declaration and
 	// nothing else. List cannot be declared for a store that is not a
-	// store.Lister, and Watch cannot be declared at all.
+	// store.Lister, and Watch for one that is not a store.Watcher.
 	Features func(store.Features) store.Features
 	// Hook, if not nil, is called at the beginning of every call, in the
-	// goroutine of the caller and before any rule applies.
+	// goroutine of the caller and before any rule applies. An Announce is no call.
 	Hook func(Call)
 }
 
@@ -111,7 +113,9 @@ func Wrap(s store.Store, opts *Options) *Store {
 	if _, ok := s.(store.Lister); !ok {
 		w.features.List = false
 	}
-	w.features.Watch = false // it has no Watch
+	if _, ok := s.(store.Watcher); !ok {
+		w.features.Watch = false
+	}
 	return w
 }
 

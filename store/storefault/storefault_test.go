@@ -219,15 +219,18 @@ func TestFeatures(t *testing.T) {
 	s := storefault.Wrap(memstore.New(), override)
 	defer s.Close()
 	want := memstore.New().Features()
-	want.Immediate, want.Durable, want.Watch = false, true, false
+	want.Immediate, want.Durable = false, true
 	if got := s.Features(); got != want {
 		t.Errorf("Features = %+v, want %+v", got, want)
 	}
 	// A store without List cannot be made to declare it.
 	bare := storefault.Wrap(struct{ store.Store }{memstore.New()}, override)
 	defer bare.Close()
-	if bare.Features().List {
-		t.Error("a wrapper around a store without List declares it")
+	if bare.Features().List || bare.Features().Watch {
+		t.Error("a wrapper around a store without List and Watch declares them")
+	}
+	if err := bare.Watch(t.Context(), nil); !errors.Is(err, errors.ErrUnsupported) {
+		t.Errorf("Watch: %v, want ErrUnsupported", err)
 	}
 	if _, err := bare.List(t.Context(), now, "", "", 1); !errors.Is(err, errors.ErrUnsupported) {
 		t.Errorf("List: %v, want ErrUnsupported", err)

@@ -315,7 +315,7 @@ var sharedBreakages = []placeBreakage{
 			handles = handles[1:]
 			return breakStore(s, ownChanges)
 		}
-	}, []string{"Watch announces what others change"}},
+	}, []string{"Watch announces what others change", "Watch lets a reader follow others"}},
 	{"closing one handle closes all", func() func(*testing.T) store.Store {
 		one := memstore.Shared(1)[0]
 		return func(*testing.T) store.Store { return one }

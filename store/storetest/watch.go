@@ -77,8 +77,30 @@ var watchRules = []rule{
 			second.stop(e)
 			rev = e.put1("key", rev, "y")
 			first.want("key", rev)
+			first.forget()
+			e.apply(del("key", rev))
+			first.want("key", 0)
+			first.forget()
+			rev = e.put1("last", 0, "a handle that closes has announced, or does")
+			if err := e.store.Close(); err != nil {
+				e.t.Errorf("Close: %v", err)
+			}
+			first.want("last", rev)
 			first.stop(e)
 		},
+	},
+	{
+		name: "Watch lets a reader follow",
+		why: "Whoever reads what is announced, once it is announced, and everything when announcements are lost, ends with what is stored: " +
+			"an announcement comes after the change that it is about, and so does one of what is lost.",
+		needs: needs{watch: true, noStaleReads: true},
+		check: func(e *env) { checkFollowing(e, e.store, e.store) },
+	},
+	{
+		name:  "Watch lets a reader follow others",
+		why:   "The same holds for what others change.",
+		needs: needs{watch: true, shared: true, noStaleReads: true},
+		check: func(e *env) { checkFollowing(e, e.store, e.handle(), e.handle()) },
 	},
 	{
 		name: "Watch does not hold up commits",

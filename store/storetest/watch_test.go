@@ -69,6 +69,28 @@ var watchBreakages = []breakage{
 			return b.Store.Commit(ctx, groups)
 		}
 	}, []string{"Watch does not hold up commits"}},
+	{"changes are announced before they are made", func(b *broken) {
+		var mu sync.Mutex
+		var all []func([]store.Change, bool)
+		b.watch = func(ctx context.Context, announce func([]store.Change, bool)) error {
+			return b.Store.(store.Watcher).Watch(ctx, func(changes []store.Change, lost bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				if len(changes) == 0 { // the beginning
+					all = append(all, announce)
+					announce(nil, lost)
+				}
+			})
+		}
+		b.commit = func(ctx context.Context, groups []store.Group) []store.Result {
+			mu.Lock()
+			defer mu.Unlock()
+			for _, announce := range all {
+				announce(nil, true)
+			}
+			return b.Store.Commit(ctx, groups)
+		}
+	}, []string{"Watch lets a reader follow"}},
 	{"a watch goes on without its context", func(b *broken) {
 		b.watch = func(ctx context.Context, announce func([]store.Change, bool)) error {
 			return b.Store.(store.Watcher).Watch(context.WithoutCancel(ctx), announce)

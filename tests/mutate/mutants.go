@@ -492,6 +492,51 @@ var mutants = []mutant{
 		"a watch goes on after Close has begun", "L6", "state_follow.go",
 		"ending := c.app.engine.Ending()", "ending := make(chan struct{})", by("watching"),
 	},
+	// What other nodes change.
+	{
+		"what another node has changed is not read", "L34", "internal/engine/nodes.go",
+		"n.due[s] = c.Revision", "_ = rev", by("watching"),
+	},
+	{
+		"a load under way hides what another node has changed", "L34", "internal/engine/nodes.go",
+		"if in == was.in && was.have != nil {", "if true {", by("watching"),
+	},
+	{
+		"what another node has changed wakes nobody while it is not in memory", "L34", "internal/engine/nodes.go",
+		"n.engine.changed(s.kind, s.key)", "_ = s", by("watching"),
+	},
+	{
+		"a record that cannot be read hides what is watched beside it", "L34", "internal/engine/nodes.go",
+		"(len(some) == 1 ||", "(true ||", by("watching"),
+	},
+	{
+		"memory is read for each announcement, newer or not", "L34", "internal/engine/nodes.go",
+		"if _, have, known := n.have(s); !known || rev == 0 || rev > have.Have {", "if _, have, known := n.have(s); true || known || rev > have.Have {", by("watching"),
+	},
+	{
+		"a round compares nothing", "L35", "internal/engine/nodes.go",
+		"err := n.compare(ctx, some)", "if round {\n\t\t\tsome = nil\n\t\t}\n\t\terr := n.compare(ctx, some)", by("watching"),
+	},
+	{
+		"rounds go on when nobody watches", "L35", "internal/engine/nodes.go",
+		"if len(n.watched) == 0 {", "if false {", by("watching"),
+	},
+	{
+		"rounds take all the time", "L35", "internal/engine/nodes.go",
+		"roundShare * time.Since(began)", "0", by("watching"),
+	},
+	{
+		"announcements that end do not begin again", "L36", "internal/engine/nodes.go",
+		"if errors.Is(err, errors.ErrUnsupported) {", "if true || errors.Is(err, errors.ErrUnsupported) {", by("watching"),
+	},
+	{
+		"lost announcements are overlooked", "L36", "internal/engine/nodes.go",
+		"n.lost = n.lost || lost", "_ = lost", by("watching"),
+	},
+	{
+		"a change under a former name wakes nobody", "M6", "internal/rename/rename.go",
+		"c.Key = at.p.key(0, id)", "_ = id", []string{"./internal/rename"},
+	},
 	// HTTP.
 	{
 		"a request of another site is served", "W7", "web/sessions.go",
@@ -525,6 +570,10 @@ var mutants = []mutant{
 	{
 		"commits are not synced to the disk", "C5", "store/sqlitestore/conn.go",
 		`pragma("synchronous", "FULL")`, `pragma("synchronous", "OFF")`, bySQLite,
+	},
+	{
+		"a watch of a file takes its own commits for those of others", "L36", "store/sqlitestore/watch.go",
+		"c, err = s.writer.take(ctx) // may have to open it", "c, err = s.keeper.take(ctx)", bySQLite,
 	},
 	{
 		"a revision does not say which timeline it is of", "C3", "store/pgstore/write.go",

@@ -1,0 +1,363 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/stay-go/stay/store"
+)
+
+const (
+	// roundEvery is how often memory is compared with the store, whatever is
+	// announced: so long at most a change by another node stays unseen.
+	roundEvery = 15 * time.Second
+	// roundShare bounds the time of rounds after lost announcements: a round that
+	// has taken d is followed by roundShare times d without one.
+	roundShare = 9
+	// listenMin is the pause before a store is asked again to announce changes. It
+	// doubles with each failure, up to roundEvery.
+	listenMin = 50 * time.Millisecond
+)
+
+// nodes brings what is watched forward when other owners of a store have changed
+// it. Announcements of the store wake this node, not those who watch: one call of
+// Load brings an instance forward, which wakes them, and they read memory. So a
+// change costs one call, however many watch.
+//
+// An announcement may be late, double or lost, so a round compares the revisions of
+// all that is watched from time to time, and so it does for a store that announces
+// nothing. The store is asked for nothing while nobody watches.
+type nodes struct {
+	engine  *Engine
+	backend *Backend
+	signal  chan struct{} // has room for one: due or lost was set
+
+	mu      sync.Mutex
+	watched map[string]*sharedKey         // by key in the store
+	due     map[*sharedKey]store.Revision // announced; 0 = the revision is not known
+	lost    bool                          // announcements were
+	running bool                          // a goroutine is there
+}
+
+// A sharedKey is the key of a state that is watched, and that others may change.
+type sharedKey struct {
+	kind *Kind
+	key  string
+
+	// nodes.mu guards these.
+	seen  store.Revision // what the store had when the state was last not in memory
+	known bool           // seen is set
+	busy  bool           // a goroutine waits for its load, or runs its hooks
+}
+
+func newNodes(e *Engine, b *Backend) *nodes {
+	return &nodes{
+		engine: e, backend: b, signal: make(chan struct{}, 1),
+		watched: map[string]*sharedKey{}, due: map[*sharedKey]store.Revision{},
+	}
+}
+
+// add is called when somebody begins to watch the state, before it is read.
+func (n *nodes) add(k *Kind, key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.watched[k.Prefix+key] = &sharedKey{kind: k, key: key}
+	if !n.running {
+		n.running = n.engine.Go(n.run)
+	}
+}
+
+// remove is called when nobody watches the state any more.
+func (n *nodes) remove(k *Kind, key string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.due, n.watched[k.Prefix+key])
+	delete(n.watched, k.Prefix+key)
+}
+
+// run compares until a round finds that nobody watches. It goes on until then, so
+// that a page that is loaded again does not end and begin it.
+func (n *nodes) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	if n.backend.features.Watch {
+		n.engine.Go(func(context.Context) { n.listen(ctx) })
+	}
+	t := time.NewTimer(roundEvery)
+	defer t.Stop()
+	next := time.Now().Add(roundEvery) // round
+	var rest time.Time                 // no round before it
+	for failures := 0; ; {
+		some, lost := n.take()
+		if lost && rest.Before(next) {
+			next = rest
+		}
+		began := time.Now()
+		round := !began.Before(next)
+		if round {
+			if some = n.all(); some == nil {
+				return
+			}
+		}
+		err := n.compare(ctx, some)
+		if round {
+			rest = time.Now().Add(roundShare * time.Since(began))
+			next, failures = time.Now().Add(roundEvery), 0
+		}
+		if err != nil {
+			failures++
+			rest = time.Now().Add(min(listenMin<<min(failures, 16), roundEvery))
+			next = rest
+		}
+		t.Reset(time.Until(next))
+		select {
+		case <-n.signal:
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// listen has the store announce changes, again and again when that ends.
+func (n *nodes) listen(ctx context.Context) {
+	for pause := listenMin; ; pause = min(2*pause, roundEvery) {
+		began := time.Now()
+		err := n.backend.checked.Store.(store.Watcher).Watch(ctx, n.announced)
+		if ctx.Err() != nil {
+			return
+		}
+		if time.Since(began) > roundEvery {
+			pause = listenMin
+		}
+		if pause == listenMin { // the first failure of several
+			n.engine.cfg.Logger.Warn("stay: the store does not announce what other nodes change: until it does, pages that are open show it up to a quarter of a minute later", "error", err)
+		}
+		if errors.Is(err, errors.ErrUnsupported) {
+			return // it never will
+		}
+		t := time.NewTimer(pause)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+	}
+}
+
+// announced is called by the store. It does not wait.
+func (n *nodes) announced(changes []store.Change, lost bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.lost = n.lost || lost
+	for _, c := range changes {
+		s := n.watched[c.Key]
+		if s == nil {
+			continue
+		}
+		if rev, ok := n.due[s]; !ok || rev != 0 && (c.Revision == 0 || c.Revision > rev) {
+			n.due[s] = c.Revision
+		}
+	}
+	if n.lost || len(n.due) > 0 {
+		n.wake()
+	}
+}
+
+func (n *nodes) wake() {
+	select {
+	case n.signal <- struct{}{}:
+	default:
+	}
+}
+
+// take takes what was announced and is newer than memory.
+func (n *nodes) take() (some []*sharedKey, lost bool) {
+	n.mu.Lock()
+	due := n.due
+	n.due = map[*sharedKey]store.Revision{}
+	for s, rev := range due {
+		if s.busy {
+			n.due[s] = rev
+			delete(due, s)
+		}
+	}
+	lost, n.lost = n.lost, false
+	n.mu.Unlock()
+	for s, rev := range due {
+		if _, have, known := n.have(s); !known || rev == 0 || rev > have.Have {
+			some = append(some, s)
+		}
+	}
+	return some, lost
+}
+
+// all returns all that is watched; nil ends the goroutine, because nobody watches.
+func (n *nodes) all() []*sharedKey {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.watched) == 0 {
+		n.running = false
+		return nil
+	}
+	all := make([]*sharedKey, 0, len(n.watched))
+	for _, s := range n.watched {
+		if s.busy {
+			n.due[s] = 0
+		} else {
+			delete(n.due, s)
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// have is what this node has of the state: the instance with its version, if it is
+// in memory, and the revision. The lock of nodes is not held: whoever evicts has
+// locked the cache, and wakes.
+func (n *nodes) have(s *sharedKey) (in read, have store.Read, known bool) {
+	have.Key = s.kind.Prefix + s.key
+	if in.in = s.kind.cache.peek(s.kind, s.key); in.in != nil {
+		in.have = in.in.snapshot.Load()
+	}
+	if in.have != nil {
+		have.Have = in.have.recordRevision()
+		return in, have, true
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	have.Have = s.seen
+	return in, have, s.known
+}
+
+// compare brings the states forward.
+func (n *nodes) compare(ctx context.Context, some []*sharedKey) error {
+	for part := range slices.Chunk(some, maxReads) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err := n.bring(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// bring is compare for one call of Load. If a record is the cause of an error, the
+// others do not suffer from it, and whoever reads it is told.
+func (n *nodes) bring(some []*sharedKey) error {
+	ins, reads := make([]read, len(some)), make([]store.Read, len(some))
+	for i, s := range some {
+		ins[i], reads[i], _ = n.have(s)
+	}
+	recs, err := n.backend.readAll(reads)
+	switch {
+	case err != nil && unavailable(err):
+		return err
+	case err != nil && (len(some) == 1 || n.engine.ctx.Err() != nil):
+		return nil
+	case err != nil:
+		half := len(some) / 2
+		return errors.Join(n.bring(some[:half]), n.bring(some[half:]))
+	}
+	for i, s := range some {
+		n.settle(s, ins[i], &reads[i], &recs[i])
+	}
+	return nil
+}
+
+// settle brings one state forward to the record that a read has found. was is the
+// instance as it was before the read.
+func (n *nodes) settle(s *sharedKey, was read, asked *store.Read, rec *store.Record) {
+	switch {
+	case was.have == nil && n.another(s, was) != nil: // it is being loaded, or was
+	case was.have == nil:
+		if n.saw(s, rec) {
+			n.engine.changed(s.kind, s.key) // those who watch load it
+		}
+	case rec.Revision == asked.Have:
+		n.saw(s, rec)
+	case s.kind.RunsUserCode:
+		n.apart(s, func(context.Context) {
+			n.overtake(s, was, rec)
+			if n.another(s, was) != nil {
+				n.put(s)
+			}
+		})
+		return
+	default:
+		n.overtake(s, was, rec)
+	}
+	switch in := n.another(s, was); {
+	case in == nil:
+	case in.snapshot.Load() != nil:
+		n.put(s)
+	default:
+		n.apart(s, func(ctx context.Context) {
+			if l := in.underway(); l != nil {
+				select {
+				case <-l.done:
+				case <-ctx.Done():
+				}
+			}
+			n.put(s)
+		})
+	}
+}
+
+// overtake brings an instance forward, or takes it out of use, which wakes those
+// who watch.
+func (n *nodes) overtake(s *sharedKey, in read, rec *store.Record) {
+	_ = n.engine.overtake(n.backend, in, rec) // which has reported it
+	n.saw(s, rec)
+}
+
+// saw notes that those who watch have been told of a revision, or are about to be.
+// It reports whether it is a new one.
+func (n *nodes) saw(s *sharedKey, rec *store.Record) (news bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	news = !s.known || s.seen != rec.Revision
+	s.seen, s.known = rec.Revision, true
+	return news
+}
+
+// another returns the instance of the state if it is another one than was compared.
+// It may be from an earlier read, so the state must be compared once more.
+func (n *nodes) another(s *sharedKey, was read) *Instance {
+	in := s.kind.cache.peek(s.kind, s.key)
+	if in == was.in && was.have != nil {
+		return nil
+	}
+	return in
+}
+
+// put has the state compared once more.
+func (n *nodes) put(s *sharedKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.watched[s.kind.Prefix+s.key] == s {
+		n.due[s] = 0
+		n.wake()
+	}
+}
+
+// apart runs f in its own goroutine, one for each state. The state is not compared
+// meanwhile.
+func (n *nodes) apart(s *sharedKey, f func(context.Context)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s.busy = n.engine.Go(func(ctx context.Context) {
+		defer func() {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			s.busy = false
+			n.wake()
+		}()
+		f(ctx)
+	})
+}
