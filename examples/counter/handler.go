@@ -98,15 +98,17 @@ func newHandler(app *stay.App) http.Handler {
 		return nil
 	}))
 	mux.Handle("POST /reset", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		reset := counter.Reset // keeps the theme
 		if r.URL.Query().Get("all") == "1" {
-			reset = counter.ResetAll
+			if _, err := counter.ResetAll(r.Context()); err != nil {
+				return err
+			}
+			reload(w, r)
+			return nil
 		}
-		if _, err := reset(r.Context()); err != nil {
+		if _, err := counter.Reset(r.Context()); err != nil { // keeps the theme
 			return err
 		}
-		reload(w, r)
-		return nil
+		return web.Done(w, r, "/")
 	}))
 	mux.Handle("POST /logout", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := stay.SessionFrom(r.Context()).Destroy(r.Context()); err != nil {

@@ -42,6 +42,7 @@ func TestInBrowser(t *testing.T) {
 	const strange = `<b>4 o'clock</b> & "${cake}"`
 	ann.Type("#write", strange+"\r")
 	tab.WantText("#note", strange)
+	ann.WantValue("the field", `document.querySelector("#write").value`, "")
 	ben.WantText("#note", "Nothing yet.")
 
 	// A mistake is said where it was made.
