@@ -7,16 +7,16 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/access"
-	"github.com/stay-go/stay/internal/engine"
 )
 
 // Package web and other packages of this project reach the unexported parts
 // through this door.
 func init() { //nolint:gochecknoinits // the one place that provides the door
 	access.Provide(access.Door{
-		App:    func(app any) access.App { return appDoor{app.(*App)} },
-		State:  func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
-		Define: func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
+		App:     func(app any) access.App { return appDoor{app.(*App)} },
+		State:   func(state any) access.State { return stateDoor{state.(AnyState).bare()} },
+		Define:  func(app any, d access.Definition) access.State { return stateDoor{define(app.(*App), d)} },
+		Inspect: func(app any) access.Inspected { return inspectDoor{app.(*App)} },
 	})
 }
 
@@ -68,7 +68,20 @@ func (a appDoor) User(ctx context.Context) (string, error) {
 	if s == nil {
 		return "", &Error{Code: ErrNoSession, Phase: "resolve"}
 	}
-	return s.presence.(bearer).who(ctx)
+	return s.guise.(bearer).who(ctx)
+}
+
+func (a appDoor) SessionOf(ctx context.Context) (string, error) {
+	s := sessionOf(ctx, a.base)
+	if s == nil {
+		return "", nil
+	}
+	request, ok := s.guise.(*visit)
+	if !ok {
+		return "", nil
+	}
+	v, err := request.visitor(ctx)
+	return v.Session, err
 }
 
 func (a appDoor) ResetsOnPageLoad() bool { return len(a.pageResets.all()) > 0 }
@@ -146,11 +159,11 @@ func (s stateDoor) Decode(version int, value []byte) (any, error) {
 type followerDoor struct{ *follower }
 
 func (f followerDoor) Look(s access.State) (access.Sight, error) {
-	v, ref, err := f.look(s.(stateDoor).untyped)
+	v, err := f.look(s.(stateDoor).untyped)
 	if err != nil {
 		return access.Sight{}, err
 	}
-	return access.Sight{Value: v.Value, Version: sighted{ref.Kind, ref.Key, v.Content()}}, nil
+	return access.Sight{Value: v.value, Version: v.is}, nil
 }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
@@ -158,10 +171,3 @@ func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
 func (f followerDoor) Until() time.Time { return f.until() }
 
 func (f followerDoor) Close() { f.close() }
-
-// A sighted version is the identity of what a Follower has seen.
-type sighted struct {
-	kind    *engine.Kind
-	key     string
-	content engine.Content
-}

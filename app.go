@@ -282,7 +282,7 @@ func (a *App) AllSessions(ctx context.Context, after string) iter.Seq2[*Session,
 // would have expired: [App.Sessions] then yields none. Errors are as in
 // AllSessions.
 func (a *App) Users(ctx context.Context, after string) iter.Seq2[string, error] {
-	return func(yield func(string, error) bool) { a.sessions.allUsers(ctx, after, yield) }
+	return func(yield func(string, error) bool) { a.sessions.allUsers(ctx, "", after, yield) }
 }
 
 // Revoke ends every session in which the user is logged in, in one step,

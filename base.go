@@ -12,6 +12,7 @@ import (
 	"github.com/stay-go/stay/internal/bind"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/loglimit"
+	"github.com/stay-go/stay/internal/recent"
 	"github.com/stay-go/stay/internal/running"
 	"github.com/stay-go/stay/store"
 )
@@ -21,8 +22,9 @@ import (
 type base struct {
 	opts       Options
 	engine     *engine.Engine
-	observer   *observer   // nil: neither Metrics nor Tracer is set
-	manyOwners atomic.Bool // some store has other owners
+	observer   *observer                  // nil: neither Metrics nor Tracer is set
+	recent     atomic.Pointer[recent.Log] // nil: nobody inspects the App
+	manyOwners atomic.Bool                // some store has other owners
 	limits     map[logKey]*loglimit.Limit
 	binder     bind.Binder
 	ops        sync.Pool    // of *op
@@ -37,6 +39,7 @@ func (a *base) logger() *slog.Logger { return a.opts.Logger }
 // end. A hook that fails is logged. The Call is invalid after report returns.
 func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
 	a.observer.failed(e)
+	a.recent.Load().Failed(recent.Failure{Code: string(e.Code), Module: e.Module, Action: e.Action, Phase: e.Phase, KeyHash: e.KeyHash})
 	if hook == nil {
 		hook = a.opts.OnError
 	}

@@ -2,6 +2,8 @@ package stay_test
 
 import (
 	"context"
+	"strconv"
+	"sync"
 	"testing"
 
 	"github.com/stay-go/stay/internal/testkit"
@@ -59,5 +61,38 @@ func BenchmarkGetSession(b *testing.B) {
 		if _, err := s.Get(ctx); err != nil {
 			b.Fatal(err)
 		}
+	}
+}
+
+// BenchmarkUpdateWatched is an Update of a state that many watch, each in its own
+// goroutine. They share the processor with it.
+func BenchmarkUpdateWatched(b *testing.B) {
+	for _, watchers := range []int{1, 8, 100, 5000} {
+		b.Run(strconv.Itoa(watchers), func(b *testing.B) {
+			s := benchState(b, stay.Global)
+			ctx, cancel := context.WithCancel(context.Background())
+			var all, begun sync.WaitGroup
+			begun.Add(watchers)
+			for range watchers {
+				all.Go(func() {
+					first := sync.OnceFunc(begun.Done)
+					for _, err := range s.Watch(ctx) {
+						if err != nil {
+							b.Error(err)
+						}
+						first()
+					}
+				})
+			}
+			begun.Wait()
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Update(ctx, testkit.Increment); err != nil {
+					b.Fatal(err)
+				}
+			}
+			cancel()
+			all.Wait()
+		})
 	}
 }

@@ -30,8 +30,10 @@ type Call struct {
 // of state made with it are refused with ErrNested.
 func (c *Call) Context() context.Context { return c.ctx }
 
-// Session is the caller's session; nil where there is none, as in hooks and
-// in background work.
+// Session is the caller's session; nil where there is none, as in background work
+// and in hooks. In Module.OnConnect, OnReconnect and OnDisconnect it is the session
+// that they are about, which has the ID and the user; as one of [App.Sessions] has
+// no response, it has none.
 func (c *Call) Session() *Session { return c.session }
 
 // Module is the name of the module; "" when none is concerned.

@@ -91,7 +91,7 @@ package stay
 //	state state_read _change _move _follow _resolve
 //	                                           the typed face; reading, changing, changing the key, seeing
 //	                                           changes; which instance a call is about
-//	access                                     the door of packages web, staytest and others
+//	access access_inspect                      the door of packages web, inspect, staytest and others
 //
 // Below it are internal/keyspace (the keys in a store), signing (cookies), sweep
 // (what has expired), rename (states under former names of modules), hiding

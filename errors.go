@@ -68,8 +68,8 @@ type Error struct {
 	Module string // "" when no module was concerned
 	Action string // "" when it was not one of the module's actions
 	// Phase is the step that failed: "resolve", "load", "decode", "onCreated",
-	// "run", "save", "expire", "onExpire", "onDestroyed", "after", "destroy",
-	// "sign" or "".
+	// "run", "save", "expire", "onExpire", "onDestroyed", "onConnect",
+	// "onReconnect", "onDisconnect", "presence", "after", "destroy", "sign" or "".
 	Phase string
 	// KeyHash names the instance without telling its key: the first 12 digits
 	// of its SHA-256. Anybody who can guess the key can check the guess.

@@ -71,6 +71,37 @@ type Module[S any] struct {
 	// need a store that finds what has expired. Otherwise the rules of
 	// OnDestroyed hold.
 	OnExpire func(*Call, *S)
+	// Presence has [State.Present] say who has pages open that follow a state, and
+	// has what follows it see when that changes. It costs the memory of the list
+	// and, on a store with other owners, a write each ten seconds for each state
+	// that somebody follows on this node.
+	Presence bool
+	// OnConnect is called when a session gets its first page that follows the
+	// state: a stream of web.Live, or a loop of [State.Watch], with the session of
+	// a request. A page that was there less than ten seconds ago counts as there,
+	// so a reload calls nothing.
+	//
+	// It gets a copy of the state as it is when it is called. Call.Session has the
+	// ID and the user of the session. It runs in a goroutine of its own, outside of
+	// changes, and may change state with the Call's context, which ends with the
+	// App. The hooks of one session and state are called one after another, those
+	// of others concurrently, at most eight at once. If a hook is slow, and the
+	// session has come and gone meanwhile, neither is told. A panic goes to
+	// OnError, and so does a state that cannot be read; then the hook is not called.
+	//
+	// Each process counts its own pages: when a page moves to another node, both
+	// call their hooks. App.Close and a crash call none. Of more than 1000 sessions
+	// with pages of one state at once, further ones have no hooks.
+	OnConnect func(*Call, *S)
+	// OnDisconnect is called ten seconds after the session's last page of the
+	// state has gone. If the state is gone too, it gets the initial one. Otherwise
+	// the rules of OnConnect hold.
+	OnDisconnect func(*Call, *S)
+	// OnReconnect is called in place of OnConnect if OnDisconnect was called
+	// before, in this process, and the session has not expired since. Of all
+	// modules together, the last 10,000 sessions that have gone are known, each
+	// with its state. Nil means OnConnect.
+	OnReconnect func(*Call, *S)
 	// OnError gets the module's failures instead of Options.OnError, by the same
 	// rules.
 	OnError func(*Call, *Error)

@@ -61,6 +61,7 @@ func catalogDay(now time.Time) int64 { return now.Unix() / int64(24*time.Hour/ti
 type catalog struct {
 	app     *registry
 	of      hiding.Store  // the store itself
+	typ     string        // the store's type, for people
 	store   *rename.Store // the same, which shows states under the present names of modules
 	backend *engine.Backend
 	sweeper *sweep.Sweeper
@@ -84,7 +85,7 @@ func (a *registry) catalogOf(s store.Store) *catalog {
 	if i >= 0 {
 		return a.catalogs[i]
 	}
-	c := &catalog{app: a, of: key, store: rename.New(key), turn: make(chan struct{}, 1), told: map[string]bool{}}
+	c := &catalog{app: a, of: key, typ: fmt.Sprintf("%T", s), store: rename.New(key), turn: make(chan struct{}, 1), told: map[string]bool{}}
 	c.backend = a.engine.Backend(catalogStore{c.store, c})
 	c.sweeper = newSweeper(a.base, c.backend.Store())
 	a.catalogs = append(a.catalogs, c)
@@ -117,7 +118,22 @@ func (s catalogStore) Commit(ctx context.Context, groups []store.Group) []store.
 			return res
 		}
 	}
-	return s.Store.Commit(ctx, groups)
+	log := s.catalog.app.recent.Load()
+	began := log.Now()
+	res := s.Store.Commit(ctx, groups)
+	if log != nil {
+		log.Committed(began, commitCode(groups, res) != "")
+	}
+	return res
+}
+
+// Load implements store.Store.
+func (s catalogStore) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	log := s.catalog.app.recent.Load()
+	began := log.Now()
+	recs, err := s.Store.Load(ctx, reads)
+	log.Loaded(began, err != nil)
+	return recs, err
 }
 
 func storesState(groups []store.Group) bool {

@@ -28,10 +28,14 @@ func (m *module) installHooks(k *engine.Kind) {
 	}
 }
 
-// runHook calls OnDestroyed or OnExpire with a copy of a state, and reports a
-// hook that fails.
+// runHook calls OnDestroyed or OnExpire.
 func (m *module) runHook(ctx context.Context, phase, key string, v any, hook func(*Call, any)) {
-	call := m.app.newCall(ctx, m.name, "")
+	m.isolate(m.app.newCall(ctx, m.name, ""), phase, key, v, hook)
+}
+
+// isolate calls a hook with a copy of a state, and reports one that fails.
+func (m *module) isolate(call *Call, phase, key string, v any, hook func(*Call, any)) {
+	ctx := call.run.Context
 	failure := isolated(func() { hook(call, m.schema.Clone(v)) })
 	call.run.over.Store(true)
 	if failure != nil {

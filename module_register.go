@@ -12,6 +12,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/presence"
 	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/store"
@@ -29,6 +30,8 @@ type definition struct {
 	created   func(*Call, any) error
 	destroyed func(*Call, any)
 	expired   func(*Call, any)
+	presence  bool
+	visits    visitHooks
 	onError   func(*Call, *Error)
 	adopt     func(stored, result any) error
 	pageReset bool
@@ -46,12 +49,15 @@ type module struct {
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
-	kind    *engine.Kind // kind of the states under keys; nil for ephemeral modules
-	guest   *engine.Kind // kind of the states of guests, and of ephemeral modules
-	catalog *catalog     // catalog of the store that has the states
-	encoded []byte       // the initial state
-	strays  sync.Map     // Go fields for which the warning was logged
-	both    atomic.Bool  // the warning about states under several names was logged
+	kind    *engine.Kind                  // kind of the states under keys; nil for ephemeral modules
+	guest   *engine.Kind                  // kind of the states of guests, and of ephemeral modules
+	catalog *catalog                      // catalog of the store that has the states
+	leases  map[*engine.Kind]*engine.Kind // kinds of the records that say who is present, by those of the states
+	rules   *presence.Rules               // of pages that follow the states; nil = they do not count
+	encoded []byte                        // the initial state
+	strays  sync.Map                      // Go fields for which the warning was logged
+	crowded atomic.Bool                   // the warning about too many sessions was logged
+	both    atomic.Bool                   // the warning about states under several names was logged
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)

@@ -1,6 +1,7 @@
 package stay
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/presence"
 	"github.com/stay-go/stay/internal/running"
 )
 
@@ -28,9 +30,13 @@ type registry struct {
 	catalogs []*catalog         // of all stores that hold the App's states, the sessions' store first
 
 	pageResets pageResets
+	pages      *presence.Table // that follow states
+	leases     leases
 
 	// listed returns the session with this ID, as its record says.
 	listed func(id string, rec *sessionRecord) *Session
+	// visitor returns the session of a visitor, for hooks.
+	visitor func(context.Context, presence.Visitor) (*Session, error)
 }
 
 func newRegistry(o Options) *registry {
@@ -38,7 +44,14 @@ func newRegistry(o Options) *registry {
 	if o.Development {
 		b.running = new(running.Set)
 	}
-	return &registry{base: b, modules: map[string]*module{}, former: map[string]*module{}}
+	a := &registry{base: b, modules: map[string]*module{}, former: map[string]*module{}}
+	a.leases.app = a
+	a.pages = presence.New(presence.Config{
+		Go:      func(fn func(context.Context)) bool { return a.engine.Go(fn) },
+		Now:     o.Clock,
+		Changed: a.pagesChanged, Crowded: a.pagesCrowded,
+	})
+	return a
 }
 
 func (a *registry) add(m *module) {
@@ -62,13 +75,11 @@ func (a *registry) reportFault(k *engine.Kind, key, phase string, err error) {
 	if errors.Is(err, errNewSessions) {
 		return
 	}
-	a.mu.RLock()
-	m := a.modules[k.Name]
-	a.mu.RUnlock()
+	m := a.moduleOf(k)
 	call := a.newCall(a.engine.Context(), "", "")
 	e := toError(err)
 	var hook func(*Call, *Error)
-	if m != nil && (m.kind == k || m.guest == k) { // and not the record of a session
+	if m != nil { // and it is not the record of a session
 		call.module, e.Module, hook = m.name, m.name, m.onError
 	}
 	if e.Phase == "" || phase == "save" { // whatever made it fail
@@ -100,6 +111,17 @@ func (a *registry) stateOf(key string) (*module, *engine.Kind, string) {
 		}
 	}
 	return nil, nil, ""
+}
+
+// moduleOf returns the module that has the kind of state; nil for Stay's own.
+func (a *registry) moduleOf(k *engine.Kind) *module {
+	a.mu.RLock()
+	m := a.modules[k.Name]
+	a.mu.RUnlock()
+	if m != nil && (m.kind == k || m.guest == k) {
+		return m
+	}
+	return nil
 }
 
 // kinds returns the kinds of state that the module has.
@@ -188,6 +210,7 @@ func (a *registry) register(d definition) *module {
 	m.checkTimes()
 	m.checkVersions()
 	m.makeKinds()
+	m.countPages()
 	a.add(m)
 	return m
 }

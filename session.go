@@ -30,11 +30,11 @@ import (
 // cookie.
 type Session struct {
 	app *base
-	presence
+	guise
 }
 
-// A presence implements a Session: the visit of a request, or a listing.
-type presence interface {
+// A guise implements a Session: the visit of a request, or a listing.
+type guise interface {
 	// text is Session.String.
 	text() string
 	// id is Session.ID.
@@ -233,12 +233,12 @@ func For(d time.Duration) LoginOption {
 // session, or when [For] says. The option holds until the next Login or Logout.
 func UntilBrowserCloses() LoginOption { return func(t *loginTerms) { t.closes = true } }
 
-// look calls look of the presence; a nil Session has no record.
+// look calls look of the guise; a nil Session has no record.
 func (s *Session) look() (rec *sessionRecord, created time.Time) {
 	if s == nil {
 		return nil, time.Time{}
 	}
-	return s.presence.look()
+	return s.guise.look()
 }
 
 // Login attaches the session to a user and gives it a new cookie: the old one

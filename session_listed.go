@@ -34,7 +34,7 @@ func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	if rec != nil {
 		all.listing.gen, all.listing.created = rec.Gen, time.UnixMilli(rec.Created)
 	}
-	all.session = Session{app: ss.app.base, presence: &all.listing}
+	all.session = Session{app: ss.app.base, guise: &all.listing}
 	return &all.session
 }
 
@@ -196,7 +196,7 @@ func (*listing) join(context.Context, string, time.Time) (bool, error) { return 
 
 // all is App.AllSessions.
 func (ss *sessions) all(ctx context.Context, after string, yield func(*Session, error) bool) {
-	err := ss.each(ctx, ss.kind, after, func(ids []string, recs []store.Record, now time.Time) (more bool, err error) {
+	err := ss.each(ctx, ss.kind, "", after, func(ids []string, recs []store.Record, now time.Time) (more bool, err error) {
 		read := make([]*sessionRecord, len(ids))
 		var names []string
 		for i := range recs {
@@ -255,9 +255,9 @@ func (ss *sessions) isOver(id string, rec *sessionRecord, users map[string]*user
 	return !ok || u.Epoch != rec.past().Epoch, nil
 }
 
-// allUsers is App.Users.
-func (ss *sessions) allUsers(ctx context.Context, after string, yield func(string, error) bool) {
-	err := ss.each(ctx, ss.users, after, func(names []string, recs []store.Record, now time.Time) (more bool, err error) {
+// allUsers is App.Users, for names that begin with a prefix.
+func (ss *sessions) allUsers(ctx context.Context, prefix, after string, yield func(string, error) bool) {
+	err := ss.each(ctx, ss.users, prefix, after, func(names []string, recs []store.Record, now time.Time) (more bool, err error) {
 		for i, name := range names {
 			u := storedUser(&recs[i])
 			var failed error
@@ -287,12 +287,12 @@ func (ss *sessions) unreadable(what, key string) error {
 	}
 }
 
-// each calls use with the records of a kind that come after the given name, page
-// by page, until use returns false. Lists do not load records into memory, which
+// each calls use with the records of a kind whose names begin with a prefix and
+// come after the given one, page by page, until use returns false. Lists do not load records into memory, which
 // is for records in use: the acknowledged changes of these records are in the
 // store.
-func (ss *sessions) each(ctx context.Context, k *engine.Kind, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
-	return ss.app.listKeys(ctx, "", k, "", after, func(names []string, now time.Time) (more bool, err error) {
+func (ss *sessions) each(ctx context.Context, k *engine.Kind, prefix, after string, use func(names []string, recs []store.Record, now time.Time) (more bool, err error)) error {
+	return ss.app.listKeys(ctx, "", k, prefix, after, func(names []string, now time.Time) (more bool, err error) {
 		recs, err := ss.load(ctx, k, names, now)
 		if err != nil {
 			return false, err

@@ -28,7 +28,7 @@ type sessions struct {
 
 func (ss *sessions) init(app *registry) {
 	ss.app = app
-	app.listed = ss.listed
+	app.listed, app.visitor = ss.listed, ss.visitor
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,

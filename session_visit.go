@@ -61,7 +61,7 @@ func newVisit(ctx context.Context, ss *sessions, ring keyring, token string, c a
 		secrets secrets
 	}{visit: visit{ss: ss, ring: ring, carrier: c}, secrets: secrets{token: token}}
 	r.visit.secrets = &r.secrets
-	r.session = Session{app: ss.app.base, presence: &r.visit}
+	r.session = Session{app: ss.app.base, guise: &r.visit}
 	r.context = sessionContext{ctx, &r.session}
 	return &r.context
 }
@@ -358,10 +358,10 @@ type keyring interface {
 	Foreign(value string, now time.Time) bool
 }
 
-// A bearer is a presence for code that changes the session. The methods of a
-// presence and known take the lock; callers of the others hold it.
+// A bearer is a guise for code that changes the session. The methods of a
+// guise and known take the lock; callers of the others hold it.
 type bearer interface {
-	presence
+	guise
 	// known reports whether the session exists and has neither ended nor been
 	// renewed meanwhile. It begins no session.
 	known(ctx context.Context) (bool, error)

@@ -185,6 +185,7 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 	d := definition{
 		name: m.Name, formerly: m.Formerly, initial: &m.Initial, assign: assign[S], persist: m.Persist, onError: m.OnError,
 		actions: make(map[string]func(*Call, any) error, len(m.Actions)), pageReset: m.ResetOnPageLoad,
+		presence: m.Presence,
 		debounce: m.Debounce, expiry: m.Expiry, version: m.Version, migrate: m.Migrate, store: m.Store,
 	}
 	for name, action := range m.Actions {
@@ -196,16 +197,20 @@ func Register[S any](app *App, m Module[S]) *State[S] {
 	if fn := m.OnCreated; fn != nil {
 		d.created = func(c *Call, v any) error { return fn(c, v.(*S)) }
 	}
-	if fn := m.OnDestroyed; fn != nil {
-		d.destroyed = func(c *Call, v any) { fn(c, v.(*S)) }
-	}
-	if fn := m.OnExpire; fn != nil {
-		d.expired = func(c *Call, v any) { fn(c, v.(*S)) }
-	}
+	d.destroyed, d.expired = hook(m.OnDestroyed), hook(m.OnExpire)
+	d.visits = visitHooks{hook(m.OnConnect), hook(m.OnReconnect), hook(m.OnDisconnect)}
 	if fn := m.Adopt; fn != nil {
 		d.adopt = func(stored, result any) error { return fn(stored.(*S), result.(*S)) }
 	}
 	return &State[S]{untyped: untyped{app: app, module: app.register(d)}}
+}
+
+// hook returns a hook without its type; nil if it is nil.
+func hook[S any](fn func(*Call, *S)) func(*Call, any) {
+	if fn == nil {
+		return nil
+	}
+	return func(c *Call, v any) { fn(c, v.(*S)) }
 }
 
 func assign[S any](v any) any {

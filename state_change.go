@@ -184,6 +184,7 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 		}
 	}()
 	v, err := c.change(ctx, o)
+	m.app.recent.Load().Changed(err != nil)
 	if err != nil {
 		return nil, m.error(err, o.action, o.id)
 	}

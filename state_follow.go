@@ -7,12 +7,15 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/presence"
 )
 
 // Watch yields the committed state, and then what it has become, each time that
 // it has changed: the newest version only, so whoever is slow skips what was
 // between. Each is a copy that the caller owns. One with the same content as the
-// last is left out, and of one key none is older than one before it.
+// last is left out, and of one key none is older than one before it. With
+// Module.Presence, a change of who is present is seen as well, and the state comes
+// once more.
 //
 // Watch runs in its caller's goroutine. It waits between two versions, has no
 // goroutine of its own, and leaves nothing when the loop ends. It keeps nothing
@@ -48,7 +51,7 @@ func (c untyped) watch(ctx context.Context, yield func(any, error) bool) {
 	f := c.app.follow(ctx)
 	defer f.close()
 	ending := c.app.engine.Ending()
-	var last engine.Content
+	var last sighted
 	for first := true; ; first = false {
 		switch {
 		case ctx.Err() != nil: // before it looks: nobody waits for that any more
@@ -57,16 +60,16 @@ func (c untyped) watch(ctx context.Context, yield func(any, error) bool) {
 			yield(nil, closedError(c.module.name, "load", nil))
 			return
 		}
-		v, _, err := f.look(c)
+		v, err := f.look(c)
 		switch {
 		case err != nil:
 			if ctx.Err() == nil {
 				yield(nil, err)
 			}
 			return
-		case first || v.Content() != last:
-			last = v.Content()
-			if !yield(v.Value, nil) {
+		case first || !v.is.alike(last):
+			last = v.is
+			if !yield(v.value, nil) {
 				return
 			}
 		}
@@ -84,7 +87,8 @@ type follower struct {
 	app      *App
 	ctx      context.Context
 	watch    *engine.Watch
-	cookie   *seen // the session as it was at the first look; nil: none was wanted
+	cookie   *seen             // the session as it was at the first look; nil: none was wanted
+	visitor  *presence.Visitor // whose page it is; nil: not known
 	watched  []*watched
 	followed []*followed
 	timer    *time.Timer // wakes when something expires; nil until something can
@@ -93,10 +97,13 @@ type follower struct {
 // A followed state is one that a follower has looked at.
 type followed struct {
 	untyped
-	places  []place   // what is watched for it
-	settled bool      // it was read with all of places watched
-	until   time.Time // when its session is over; zero = never
-	due     time.Time // when the first of all that expires; zero = never
+	places  []place // what is watched for it
+	page    *presence.Page
+	where   presence.Place   // of page
+	visitor presence.Visitor // whose page it was said to be
+	settled bool             // it was read with all of places watched
+	until   time.Time        // when its session is over; zero = never
+	due     time.Time        // when the first of all that expires; zero = never
 }
 
 // A place is where an instance is, or would be.
@@ -123,7 +130,39 @@ func (f *follower) close() {
 	for _, w := range f.watched {
 		f.app.engine.Unwatch(w.by)
 	}
+	for _, s := range f.followed {
+		if s.page != nil {
+			f.app.pages.Leave(s.page, false)
+		}
+	}
 	f.watched, f.followed = nil, nil
+}
+
+// A sight is what a follower sees of a state.
+type sight struct {
+	value any
+	is    sighted
+}
+
+// A sighted version is the identity of what a follower has seen.
+type sighted struct {
+	kind    *engine.Kind
+	key     string
+	content engine.Content
+	present uint64 // names who is present, if that counts
+}
+
+func (f *follower) sight(c untyped, v *engine.Version, ref engine.Ref) sight {
+	s := sight{v.Value, sighted{kind: ref.Kind, key: ref.Key, content: v.Content()}}
+	if c.module.presence {
+		s.is.present = f.app.pages.Number(presence.Place{Kind: ref.Kind, Key: ref.Key})
+	}
+	return s
+}
+
+// alike reports whether two versions look the same, whatever their keys are.
+func (s sighted) alike(other sighted) bool {
+	return s.content == other.content && s.present == other.present
 }
 
 // maxPlaces is how often a look may find the state at another place than before.
@@ -134,7 +173,7 @@ const maxPlaces = 8
 // before it reads: what changes earlier is seen, and what changes later wakes. So
 // when it finds out where the state is, it watches that place and finds out again;
 // only after the read it leaves the places that do not count any more.
-func (f *follower) look(c untyped) (v *engine.Version, ref engine.Ref, err error) {
+func (f *follower) look(c untyped) (sight, error) {
 	if c.module.key != nil { // its function is the user's code
 		defer func() {
 			if p := recover(); p != nil {
@@ -151,20 +190,22 @@ func (f *follower) look(c untyped) (v *engine.Version, ref engine.Ref, err error
 			ctx = context.WithValue(ctx, remembered{}, true)
 		}
 		var r resolution
-		if ref, err = c.resolve(ctx, &r); err != nil {
-			return nil, ref, err
+		ref, err := c.resolve(ctx, &r)
+		if err != nil {
+			return sight{}, err
 		}
 		if !f.same(&r) {
-			return nil, ref, ended()
+			return sight{}, ended()
 		}
 		at := r.places(ref)
 		moved := f.enter(s, at)
 		if moved && n < maxPlaces {
 			continue
 		}
-		if v = ref.Seen; v == nil {
+		v := ref.Seen
+		if v == nil {
 			if v, err = c.app.engine.Get(ctx, &ref); err != nil {
-				return nil, ref, c.module.error(err, "", ref.Key)
+				return sight{}, c.module.error(err, "", ref.Key)
 			}
 		}
 		if s.settled = !moved; moved {
@@ -172,7 +213,8 @@ func (f *follower) look(c untyped) (v *engine.Version, ref engine.Ref, err error
 		}
 		f.leave(s, at)
 		f.expect(s, v, &r)
-		return v, ref, nil
+		f.count(s, ref, &r)
+		return f.sight(c, v, ref), nil
 	}
 }
 

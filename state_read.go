@@ -25,7 +25,7 @@ func (a *App) pageLoad(ctx context.Context) error {
 	if len(modules) == 0 || s == nil {
 		return nil
 	}
-	known, err := s.presence.(bearer).known(ctx)
+	known, err := s.guise.(bearer).known(ctx)
 	if err != nil || !known {
 		return unlessUnreadable(err)
 	}

@@ -279,7 +279,7 @@ func (c untyped) recall(ctx context.Context, r *resolution) (ref engine.Ref, ok 
 		if s == nil {
 			return ref, false
 		}
-		return c.app.sessions.recall(ctx, s.presence.(bearer), m, r, now)
+		return c.app.sessions.recall(ctx, s.guise.(bearer), m, r, now)
 	}
 	ref.Now, ref.Unasked = now, true
 	return ref, recalls(m.app.engine, &ref) != nil
@@ -377,7 +377,7 @@ func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error)
 			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
 		}
 	}
-	b := s.presence.(bearer)
+	b := s.guise.(bearer)
 	for {
 		ref, err := c.app.sessions.resolve(ctx, b, m, r)
 		if !errors.Is(err, errGuestWaits) {

@@ -19,6 +19,7 @@ import "strings"
 //	global/<module>/                   global/<module>
 //	stay/claim/<key>                   that of the key
 //	stay/turn/<key>                    that of the key
+//	stay/present/<key>                 that of the key
 //	stay/expired/<number>/<key>        that of the key
 //	all others                         the key itself
 //
@@ -50,7 +51,7 @@ func Home(key string) string {
 		switch name {
 		case "session", "user":
 			return name + "/" + id
-		case "claim", "turn":
+		case "claim", "turn", "present":
 			return Home(id)
 		case "expired":
 			if _, key, ok := strings.Cut(id, "/"); ok {

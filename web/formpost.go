@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+
+	"github.com/stay-go/stay/internal/origin"
 )
 
 // FormPost returns a handler for the address to which an identity provider
@@ -43,7 +45,7 @@ func FormPost(next http.Handler) http.Handler {
 	origins := http.NewCrossOriginProtection()
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := exchangeOf(r.Context())
-		if x == nil || r.Method != http.MethodPost || foreign(origins, r) == nil {
+		if x == nil || r.Method != http.MethodPost || origin.Check(origins, r) == nil {
 			next.ServeHTTP(w, r)
 			return
 		}
@@ -104,7 +106,7 @@ func hiddenInput(name, value string) string {
 // isStranger reports whether r is a form of another site. Browsers send no cookie
 // with it.
 func (s *settings) isStranger(r *http.Request) bool {
-	return r.Method == http.MethodPost && !s.strangers.Load() && foreign(http.NewCrossOriginProtection(), r) != nil
+	return r.Method == http.MethodPost && !s.strangers.Load() && origin.Check(http.NewCrossOriginProtection(), r) != nil
 }
 
 // warnOfStranger logs, once, that a form of another site has begun a session,

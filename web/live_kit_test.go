@@ -160,6 +160,13 @@ func (w *wire) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
+// fill has writes wait until full is closed; nil lets them pass.
+func (w *wire) fill(full chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.full = full
+}
+
 func (w *wire) take() []byte {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -253,7 +260,11 @@ func (p *tab) open() {
 	}()
 	p.t.Cleanup(func() { cancel(); <-done })
 	p.read()
-	p.browser.Jar.SetCookies(at, (&http.Response{Header: w.header}).Cookies())
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.status != 0 {
+		p.browser.Jar.SetCookies(at, (&http.Response{Header: w.header}).Cookies())
+	}
 }
 
 // settle lets so much time pass that the next change is sent at once.

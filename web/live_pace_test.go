@@ -198,7 +198,8 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		slow, stuck, other := s.tab(t, "/public"), s.tab(t, "/public"), s.tab(t, "/public")
 		settle()
 		full := make(chan struct{})
-		slow.wire.full, stuck.wire.full = full, make(chan struct{})
+		slow.wire.fill(full)
+		stuck.wire.fill(make(chan struct{}))
 		before := time.Now()
 		s.publish(t, "0")
 		if time.Since(before) != 0 {
@@ -212,7 +213,7 @@ func TestSlowClientsAreCutOff(t *testing.T) {
 		}
 		slow.want()
 		close(full)
-		slow.wire.full = nil
+		slow.wire.fill(nil)
 		sleep(time.Second)
 		if got := slow.read(); len(got) != 2 { // the one that was under way, and the newest
 			t.Errorf("a slow client got %d versions", len(got))

@@ -13,9 +13,10 @@ import (
 type streams struct {
 	mu        sync.Mutex
 	open      int
-	crowd     int                        // open when the first of those left that have left lately
-	left      time.Time                  // when that was
-	byBrowser map[string][]chan struct{} // by session, the oldest first: closed to end it
+	crowd     int                // open when the first of those left that have left lately
+	left      time.Time          // when that was
+	byBrowser map[string][]*seat // by session, the oldest first
+	byPage    map[pageKey][]*seat
 	// servers are closed when the server begins to shut down. One that has done so
 	// stays: a request that was on its way must find it closed. A program has few.
 	servers map[*http.Server]chan struct{}
@@ -46,37 +47,62 @@ func (t *streams) leave() {
 // lately is how long streams that end count as having ended together.
 const lately = 10 * time.Second
 
+// A seat is what a stream has among those of its browser.
+type seat struct {
+	told chan struct{} // closed to end the stream
+	good bool          // its client is to stay away; set before told is closed
+	left chan struct{} // closed when the stream has ended
+	page pageKey       // see claim; zero: of none
+}
+
+func newSeat() *seat { return &seat{told: make(chan struct{}), left: make(chan struct{})} }
+
+// tell ends the stream, if it was not told before. The streams are locked.
+func (s *seat) tell(forGood bool) {
+	select {
+	case <-s.told:
+	default:
+		s.good = forGood
+		close(s.told)
+	}
+}
+
 // join counts a stream as one of a browser's, and tells the oldest of more than
-// max to end. The result is closed when this one is told.
-func (t *streams) join(browser string, max int) chan struct{} {
-	told := make(chan struct{})
+// max to end.
+func (t *streams) join(s *seat, browser string, max int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.byBrowser == nil {
-		t.byBrowser = map[string][]chan struct{}{}
+		t.byBrowser = map[string][]*seat{}
 	}
-	all := append(t.byBrowser[browser], told)
+	all := append(t.byBrowser[browser], s)
 	for len(all) > max {
-		close(all[0])
+		all[0].tell(false)
 		all = slices.Delete(all, 0, 1)
 	}
 	t.byBrowser[browser] = all
-	return told
 }
 
-// part ends what join began.
-func (t *streams) part(browser string, told chan struct{}) {
+// part ends what join and claim began.
+func (t *streams) part(s *seat, browser string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	all := t.byBrowser[browser]
-	if i := slices.Index(all, told); i >= 0 {
-		all = slices.Delete(all, i, i+1)
+	close(s.left)
+	without(t.byBrowser, browser, s)
+	without(t.byPage, s.page, s)
+}
+
+// without takes a seat out.
+func without[K comparable](seats map[K][]*seat, of K, s *seat) {
+	all := seats[of]
+	i := slices.Index(all, s)
+	switch {
+	case i < 0:
+	case len(all) == 1:
+		delete(seats, of)
+	default:
+		seats[of] = slices.Delete(all, i, i+1)
 	}
-	if len(all) == 0 {
-		delete(t.byBrowser, browser)
-		return
-	}
-	t.byBrowser[browser] = all
 }
 
 // shutdown returns what is closed when the server that serves r begins to shut

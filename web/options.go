@@ -165,12 +165,37 @@ type LiveOptions struct {
 	// the request has come with it, or through a trusted proxy and https. See
 	// TrustProxy. Streams without a session are not counted.
 	PerBrowser int
+	// Several says what happens when a page of a session opens a stream while
+	// another one has it open: by default both do. See [Several].
+	Several Several
 }
+
+// Several says how many pages of one session may have the same stream open: that of
+// one handler and, for [PartAt], of the same keys. It counts streams and not
+// requests, so a page that is loaded again, or a client that comes back, takes the
+// place of its own stream before. A stream without a session is not counted.
+type Several uint8
+
+const (
+	// AllowMultiple lets every page have it: several tabs are normal.
+	AllowMultiple Several = iota
+	// KickOld ends the stream of the page before, which does not come back until it
+	// is loaded again.
+	KickOld
+	// RejectNew ends the new stream at once, and the page does not come back until
+	// it is loaded again. If the page before is about to go, as when it is loaded
+	// again, the new one gets its place: it waits for that for 3 seconds. A client
+	// whose network has vanished may keep its place for minutes.
+	RejectNew
+)
 
 // withDefaults fills in what is zero. It panics on what makes no sense.
 func (o LiveOptions) withDefaults() LiveOptions {
 	if o.Every < 0 || o.Heartbeat < 0 || o.MaxAge < 0 || o.Max < 0 || o.PerBrowser < 0 {
 		panic("web: the fields of Options.Live must not be negative; 0 is the default")
+	}
+	if o.Several > RejectNew {
+		panic("web: Options.Live.Several must be AllowMultiple, KickOld or RejectNew")
 	}
 	return LiveOptions{
 		Every:      cmp.Or(o.Every, 50*time.Millisecond),
@@ -178,6 +203,7 @@ func (o LiveOptions) withDefaults() LiveOptions {
 		MaxAge:     cmp.Or(o.MaxAge, 30*time.Minute),
 		Max:        cmp.Or(o.Max, 10_000),
 		PerBrowser: cmp.Or(o.PerBrowser, 4),
+		Several:    o.Several,
 	}
 }
 

@@ -3,17 +3,17 @@ package web
 import (
 	"log/slog"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/origin"
 )
 
 // checkOrigin returns an error for a request from another origin that could
 // change anything, and logs it.
 func (s *settings) checkOrigin(r *http.Request) error {
-	return s.refuse(r, foreign(s.crossOrigin, r))
+	return s.refuse(r, origin.Check(s.crossOrigin, r))
 }
 
 // checkStream returns an error for a request of an event stream from another
@@ -25,7 +25,7 @@ func (s *settings) checkStream(r *http.Request) error {
 	if c == nil { // outside of Sessions
 		c = http.NewCrossOriginProtection()
 	}
-	return s.refuse(r, strange(c, r))
+	return s.refuse(r, origin.CheckAny(c, r))
 }
 
 // refuse returns the error for a request that a check has refused, and logs it.
@@ -35,61 +35,6 @@ func (s *settings) refuse(r *http.Request, err error) error {
 	}
 	s.logRefusal(r)
 	return &stay.Error{Code: stay.ErrDenied, Message: "this request came from another site", Err: err}
-}
-
-// foreign returns an error for a request from another origin that could change
-// anything. A request to switch protocols is such a request: a page that opens
-// a WebSocket sends and reads what it likes, with the cookies of its visitor,
-// although the request is a GET.
-func foreign(c *http.CrossOriginProtection, r *http.Request) error {
-	if len(r.Header["Upgrade"]) > 0 {
-		return strange(c, r)
-	}
-	return check(c, r)
-}
-
-// strange returns an error for every request from another origin, whatever its
-// method.
-func strange(c *http.CrossOriginProtection, r *http.Request) error {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
-		unsafe := *r
-		unsafe.Method = "UPGRADE" // a method that the check does not consider safe
-		r = &unsafe
-	}
-	return check(c, r)
-}
-
-func check(c *http.CrossOriginProtection, checked *http.Request) error {
-	err := c.Check(checked)
-	if err == nil {
-		return nil
-	}
-	if host, ok := withoutDefaultPort(checked); ok {
-		named := *checked
-		named.Host = host
-		if c.Check(&named) == nil {
-			return nil
-		}
-	}
-	return err
-}
-
-// withoutDefaultPort returns the host of r without its port, if that is the
-// default of the scheme that r comes from: some proxies add the port to Host,
-// and browsers leave it out of Origin.
-func withoutDefaultPort(r *http.Request) (host string, ok bool) {
-	origin, err := url.Parse(r.Header.Get("Origin"))
-	if err != nil {
-		return "", false
-	}
-	switch origin.Scheme {
-	case "http":
-		return strings.CutSuffix(r.Host, ":80")
-	case "https":
-		return strings.CutSuffix(r.Host, ":443")
-	}
-	return "", false
 }
 
 // maxLogged bounds what a log line shows of a header: clients write what they

@@ -2,6 +2,7 @@ package web
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"time"
@@ -24,12 +25,13 @@ type stream struct {
 	follower access.Follower
 	parts    []followedPart
 	have     sse.ID // what the page has
+	keys     string // of the parts that have one
 	opened   bool   // the header has been sent
 	retry    bool   // a part could not be read: ask again at the next heartbeat
 
 	down    <-chan struct{} // closed when the server shuts down
-	told    chan struct{}   // closed when the browser has too many streams
-	browser string          // by which its streams are counted; "" = they are not
+	seat    *seat
+	browser string // by which its streams are counted; "" = they are not
 
 	timer *time.Timer
 	beat  time.Time // when the next heartbeat is due
@@ -91,6 +93,13 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		return nil
 	}
 	s.down = cfg.streams.shutdown(r)
+	s.seat = newSeat()
+	if !s.alone() {
+		cfg.streams.part(s.seat, "")
+		cfg.streams.leave()
+		s.stop()
+		return nil
+	}
 	s.follower = l.app.Follow(r.Context())
 	return s
 }
@@ -112,6 +121,7 @@ func (s *stream) locate() error {
 			return err
 		}
 		s.parts[i].core = p.core.At(key)
+		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(key), key) // no two lists give one text
 	}
 	return nil
 }
@@ -139,7 +149,8 @@ func (s *stream) begun() {
 		break
 	}
 	if s.browser != "" {
-		s.told = s.settings.streams.join(s.browser, s.settings.perBrowser(s.r))
+		s.settings.streams.join(s.seat, s.browser, s.settings.perBrowser(s.r))
+		s.claim(s.browser)
 	}
 }
 
@@ -155,9 +166,7 @@ func (s *settings) perBrowser(r *http.Request) int {
 func (s *stream) close() {
 	s.follower.Close()
 	s.settings.streams.leave()
-	if s.told != nil {
-		s.settings.streams.part(s.browser, s.told)
-	}
+	s.settings.streams.part(s.seat, s.browser)
 	if s.timer != nil {
 		s.timer.Stop()
 	}
@@ -176,7 +185,10 @@ func (s *stream) wait() bool {
 		case <-wake:
 			s.due = s.sent.Add(s.settings.live.Every)
 		case <-s.timer.C:
-		case <-s.told:
+		case <-s.seat.told:
+			if s.seat.good {
+				return s.stop()
+			}
 			return s.later(4*time.Second, 6*time.Second)
 		case <-s.down:
 			return s.soon()

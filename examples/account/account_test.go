@@ -298,3 +298,35 @@ func picture(t *testing.T, page *browsertest.Page, file string) {
 		t.Fatal(err)
 	}
 }
+
+// With -inspect the program shows what it has, to browsers on this machine only,
+// and otherwise there is nothing.
+func TestInspectorIsForThisMachine(t *testing.T) {
+	server := exampletest.Build(t, "account")
+	status := func(host string) int {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), "GET", server.URL+"/debug/stay/", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = host
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	server.Start()
+	if got := status(""); got != http.StatusNotFound {
+		t.Errorf("without -inspect: %d", got)
+	}
+	server.Terminate()
+	server.Args = append(server.Args, "-inspect")
+	server.Start()
+	for host, want := range map[string]int{"": 200, "localhost:3000": 200, "localhost": 200, "[::1]:3000": 200, "evil.test": 404, "evil.test:3000": 404, "127.0.0.1.evil.test": 404, "localhost.evil.test:80": 404} {
+		if got := status(host); got != want {
+			t.Errorf("to %q: %d, want %d", host, got, want)
+		}
+	}
+}

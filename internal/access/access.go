@@ -14,9 +14,10 @@ import (
 
 // A Door is what package stay provides.
 type Door struct {
-	App    func(app any) App
-	State  func(state any) State
-	Define func(app any, d Definition) State
+	App     func(app any) App
+	State   func(state any) State
+	Define  func(app any, d Definition) State
+	Inspect func(app any) Inspected
 }
 
 var door atomic.Pointer[Door]
@@ -37,6 +38,9 @@ func StateOf(state any) State { return door.Load().State(state) }
 // Define registers a module with a *stay.App, for states whose type is known at
 // run time only, as those of the golden cases. It panics as stay.Register does.
 func Define(app any, d Definition) State { return door.Load().Define(app, d) }
+
+// Inspect shows a *stay.App to package inspect.
+func Inspect(app any) Inspected { return door.Load().Inspect(app) }
 
 // A Definition is a stay.Module without its type. Values are pointers to the
 // state's struct.
@@ -74,6 +78,9 @@ type App interface {
 	// User returns the user of the session in ctx, "" for a guest. It begins no
 	// session. An error means that the session is over, or cannot be read.
 	User(ctx context.Context) (string, error)
+	// SessionOf returns the key of the states of the session in ctx, "" if it has
+	// none that a cookie of its browser names. It begins no session.
+	SessionOf(ctx context.Context) (string, error)
 	// ResetsOnPageLoad reports whether PageLoad may have anything to do.
 	ResetsOnPageLoad() bool
 	// PageLoad resets the states of the session in ctx that are to be reset
@@ -195,7 +202,8 @@ type State interface {
 // A Follower sees states, and whether they have changed since. A wake says only
 // that something may have: whoever follows looks again, and sees what there is
 // by then, so that nothing is missed and nothing queues up. It does not keep
-// what it follows in memory, and has no goroutine.
+// what it follows in memory, and has no goroutine. It counts as a page of its
+// session, until it is closed.
 //
 // One goroutine at a time uses a Follower.
 type Follower interface {

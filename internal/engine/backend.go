@@ -30,7 +30,12 @@ type Backend struct {
 	queries queries
 
 	contests *contests
-	nodes    *nodes // nil where the store has a sole owner
+
+	watching sync.Once // sets nodes
+	nodes    interface {
+		add(t topicKey)
+		remove(t topicKey)
+	} // nil until somebody watches, and where the store has a sole owner
 
 	mu       sync.Mutex
 	queue    []outgoing

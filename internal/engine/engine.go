@@ -92,6 +92,7 @@ func New(cfg Config) *Engine {
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
 	e.departures.start = e.Go
+	e.topics.init(e.Go)
 	return e
 }
 
@@ -129,9 +130,6 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b.queries.begin(e.ctx)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
-	if !b.features.SoleOwner {
-		b.nodes = newNodes(e, b)
-	}
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
 	}
@@ -162,6 +160,21 @@ func (e *Engine) End() {
 				close(e.drained)
 			}
 		}
+	}
+}
+
+// changed wakes all who watch the state. It does not wait, so locks may be held.
+func (e *Engine) changed(k *Kind, key string) {
+	if e.topics.any() {
+		e.topics.changed(topicKey{k, key})
+	}
+}
+
+// Tell wakes all who watch the state, although it is as it was: something else that
+// they see with it has changed. It does not wait, so locks may be held.
+func (e *Engine) Tell(k *Kind, key string) {
+	if e.topics.any() {
+		e.topics.tell(topicKey{k, key})
 	}
 }
 

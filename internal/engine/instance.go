@@ -87,15 +87,19 @@ func (in *Instance) unlock() {
 // save (see rebase). Readers may already see v. A deletion is not published:
 // the instance ends. in.mu is locked, or nobody else knows in yet.
 //
-// publish wakes whoever watches the state, unless the content is the same.
+// publish wakes whoever watches the state, unless the content is the same. The
+// first version of an instance is news only where the store has other owners,
+// who may have changed the state since it was evicted.
 func (in *Instance) publish(v *Version) {
-	was, e := in.snapshot.Swap(v), in.kind.cache.engine
+	was, ts := in.snapshot.Swap(v), &in.kind.cache.engine.topics
 	switch {
-	case !e.watched():
+	case !ts.any():
 	case was == nil:
-		e.loaded(in, v)
+		if b := in.kind.Backend; b != nil && !b.features.SoleOwner && !in.m.dead {
+			ts.found(topicKey{in.kind, in.key}, v)
+		}
 	case !was.alike(v):
-		e.changed(in.kind, in.key)
+		ts.changed(topicKey{in.kind, in.key})
 	}
 }
 

@@ -60,22 +60,48 @@ func newNodes(e *Engine, b *Backend) *nodes {
 	}
 }
 
+// Watch has w woken, until Unwatch, by everything after which Get may return
+// another version of the state than before. It does not wait.
+func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
+	return e.topics.watch(w, topicKey{k, key}, e.begunToWatch)
+}
+
+// Unwatch ends what Watch began. It is called once.
+func (e *Engine) Unwatch(d *Watched) { e.topics.unwatch(d, endedToWatch) }
+
+func (e *Engine) begunToWatch(t topicKey) {
+	b := t.kind.(*Kind).Backend
+	if b == nil || b.features.SoleOwner {
+		return
+	}
+	b.watching.Do(func() { b.nodes = newNodes(e, b) })
+	b.nodes.add(t)
+}
+
+func endedToWatch(t topicKey) {
+	if b := t.kind.(*Kind).Backend; b != nil && b.nodes != nil {
+		b.nodes.remove(t)
+	}
+}
+
 // add is called when somebody begins to watch the state, before it is read.
-func (n *nodes) add(k *Kind, key string) {
+func (n *nodes) add(t topicKey) {
+	k := t.kind.(*Kind)
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.watched[k.Prefix+key] = &sharedKey{kind: k, key: key}
+	n.watched[k.Prefix+t.key] = &sharedKey{kind: k, key: t.key}
 	if !n.running {
 		n.running = n.engine.Go(n.run)
 	}
 }
 
 // remove is called when nobody watches the state any more.
-func (n *nodes) remove(k *Kind, key string) {
+func (n *nodes) remove(t topicKey) {
+	key := t.kind.(*Kind).Prefix + t.key
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.due, n.watched[k.Prefix+key])
-	delete(n.watched, k.Prefix+key)
+	delete(n.due, n.watched[key])
+	delete(n.watched, key)
 }
 
 // run compares until a round finds that nobody watches. It goes on until then, so

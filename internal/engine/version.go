@@ -62,6 +62,16 @@ func (v *Version) setDigest(d digest) { v.hash, v.bytes = d.hash, d.bytes }
 // Exists reports whether there is a record, or will be one after the next save.
 func (v *Version) Exists() bool { return v.Revision != 0 || v.unsaved }
 
+// Unsaved reports whether the store has an older version, or none.
+func (v *Version) Unsaved() bool { return v.unsaved }
+
+// Size is how many bytes the encoded value has, and about how much memory the
+// value takes.
+func (v *Version) Size() (encoded int, memory int64) { return int(v.bytes), v.weight.bytes() }
+
+// Extra returns the unknown fields of the record.
+func (v *Version) Extra() any { return v.extra() }
+
 // Same reports whether both are the same state of a record.
 func (v *Version) Same(w *Version) bool {
 	return v == w || v.Exists() == w.Exists() && v.digest() == w.digest()

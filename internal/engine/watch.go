@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"hash/maphash"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -52,60 +53,71 @@ type Watched struct {
 	at    int // in topic.all
 }
 
-// topics are the states that somebody watches.
+// topics are the states that somebody watches. They know nothing of instances.
 type topics struct {
+	start  func(func(context.Context)) bool // Engine.Go
+	seed   maphash.Seed
 	n      atomic.Int64 // the number of Watched
 	shards [topicShards]topicShard
 }
 
 type topicShard struct {
 	mu  sync.Mutex
-	all map[cacheKey]*topic
+	all map[topicKey]*topic
+}
+
+// A topicKey is the kind of a state, a *Kind, and its key.
+type topicKey struct {
+	kind any
+	key  string
 }
 
 // A topic is one state that somebody watches; the lock of its shard guards it.
 type topic struct {
+	of     *topics
 	shard  *topicShard
-	key    cacheKey
+	key    topicKey
 	all    []*Watched
-	loaded *Version // see Engine.loaded; without its value
+	loaded *Version // see topics.found; without its value
 	dirty  bool     // all must be woken
 	told   bool     // by a goroutine, which is under way
 }
 
-func (ts *topics) shard(k *Kind, key string) *topicShard {
-	_, h := k.cache.place(k, key)
-	return &ts.shards[h>>32%topicShards]
+func (ts *topics) init(start func(func(context.Context)) bool) {
+	ts.start, ts.seed = start, maphash.MakeSeed()
 }
 
-// Watch has w woken, until Unwatch, by everything after which Get may return
-// another version of the state than before. It does not wait.
-func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
-	s := e.topics.shard(k, key)
+func (ts *topics) shard(k topicKey) *topicShard {
+	return &ts.shards[maphash.Comparable(ts.seed, k)%topicShards]
+}
+
+// any reports whether anybody watches anything.
+func (ts *topics) any() bool { return ts.n.Load() != 0 }
+
+// watch is Engine.Watch. begun is called if nobody has watched the state. The caller's key may be a small part of a large text,
+// which must not stay in memory with it.
+func (ts *topics) watch(w *Watch, k topicKey, begun func(topicKey)) *Watched {
+	s := ts.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t := s.all[cacheKey{k, key}]
+	t := s.all[k]
 	if t == nil {
-		if !k.OwnKeys {
-			key = strings.Clone(key) // see cache.add
-		}
-		t = &topic{shard: s, key: cacheKey{k, key}}
+		k.key = strings.Clone(k.key)
+		t = &topic{of: ts, shard: s, key: k}
 		if s.all == nil {
-			s.all = map[cacheKey]*topic{}
+			s.all = map[topicKey]*topic{}
 		}
-		s.all[t.key] = t
-		if b := k.Backend; b != nil && b.nodes != nil {
-			b.nodes.add(k, key)
-		}
+		s.all[k] = t
+		begun(k)
 	}
 	d := &Watched{watch: w, topic: t, at: len(t.all)}
 	t.all = append(t.all, d)
-	e.topics.n.Add(1)
+	ts.n.Add(1)
 	return d
 }
 
-// Unwatch ends what Watch began. It is called once.
-func (e *Engine) Unwatch(d *Watched) {
+// unwatch is Engine.Unwatch. ended is called if nobody watches the state any more.
+func (ts *topics) unwatch(d *Watched, ended func(topicKey)) {
 	t := d.topic
 	t.shard.mu.Lock()
 	defer t.shard.mu.Unlock()
@@ -115,50 +127,71 @@ func (e *Engine) Unwatch(d *Watched) {
 	t.all[last] = nil
 	if t.all = t.all[:last]; last == 0 {
 		delete(t.shard.all, t.key)
-		if b := t.key.kind.Backend; b != nil && b.nodes != nil {
-			b.nodes.remove(t.key.kind, t.key.key)
-		}
+		ended(t.key)
 	}
-	e.topics.n.Add(-1)
+	ts.n.Add(-1)
 }
 
-// watched reports whether anybody watches anything.
-func (e *Engine) watched() bool { return e.topics.n.Load() != 0 }
+// watchers returns how many watch a state.
+func (ts *topics) watchers(k topicKey) int {
+	s := ts.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.all[k]; t != nil {
+		return len(t.all)
+	}
+	return 0
+}
+
+// each calls f for every state that somebody watches, with how many do.
+func (ts *topics) each(f func(k topicKey, n int)) {
+	for i := range ts.shards {
+		s := &ts.shards[i]
+		s.mu.Lock()
+		for key, t := range s.all {
+			f(key, len(t.all))
+		}
+		s.mu.Unlock()
+	}
+}
 
 // changed wakes all who watch the state. It does not wait, so locks may be held.
-func (e *Engine) changed(k *Kind, key string) {
-	if !e.watched() {
-		return
-	}
-	s := e.topics.shard(k, key)
+func (ts *topics) changed(k topicKey) {
+	s := ts.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.all[cacheKey{k, key}]; t != nil {
+	if t := s.all[k]; t != nil {
 		t.loaded = nil
-		e.wake(t)
+		t.wake()
 	}
 }
 
-// loaded is changed for the first version of an instance. Where the store has a
-// sole owner, a load shows nobody anything new. Elsewhere others may have changed
-// the state since it was evicted. It wakes nobody if the load before found the
-// same and nothing has happened since: otherwise whoever looks, loads the state
-// and has it evicted would wake itself for ever.
-func (e *Engine) loaded(in *Instance, v *Version) {
-	if b := in.kind.Backend; b == nil || b.features.SoleOwner || in.m.dead {
-		return
-	}
-	s := e.topics.shard(in.kind, in.key)
+// tell is Engine.Tell.
+func (ts *topics) tell(k topicKey) {
+	s := ts.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t := s.all[cacheKey{in.kind, in.key}]; t != nil && (t.loaded == nil || !t.loaded.alike(v)) {
+	if t := s.all[k]; t != nil {
+		t.wake()
+	}
+}
+
+// found is changed for a load that may have found a version of other owners. It
+// wakes nobody if the load before found the same and nothing has happened since:
+// otherwise whoever looks, loads the state and has it evicted would wake itself
+// for ever.
+func (ts *topics) found(k topicKey, v *Version) {
+	s := ts.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.all[k]; t != nil && (t.loaded == nil || !t.loaded.alike(v)) {
 		t.loaded = v.hollow()
-		e.wake(t)
+		t.wake()
 	}
 }
 
 // wake wakes all of a topic, or has a goroutine do it. The shard is locked.
-func (e *Engine) wake(t *topic) {
+func (t *topic) wake() {
 	if len(t.all) <= toldInPlace {
 		for _, d := range t.all {
 			d.watch.Wake()
@@ -167,7 +200,7 @@ func (e *Engine) wake(t *topic) {
 	}
 	t.dirty = true
 	if !t.told {
-		t.told = e.Go(func(context.Context) { t.tell() })
+		t.told = t.of.start(func(context.Context) { t.tell() })
 	}
 }
 

@@ -105,8 +105,8 @@ func TestATopicEndsWithItsLastWatch(t *testing.T) {
 		if told(w) {
 			t.Error("a watch that has ended was woken")
 		}
-		if n := len(e.topics.shard(k, "key").all); n != 0 || e.watched() {
-			t.Errorf("%d topics are left, watched: %v", n, e.watched())
+		if n := len(e.topics.shard(topicKey{k, "key"}).all); n != 0 || e.topics.any() {
+			t.Errorf("%d topics are left, watched: %v", n, e.topics.any())
 		}
 	})
 }

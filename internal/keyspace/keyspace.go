@@ -14,6 +14,7 @@
 //	stay/expired/<number>/<key>    an expired record that was set aside
 //	stay/sweep                     says that a node removes what has expired
 //	stay/turn/<key>                the nodes that take turns at a state
+//	stay/present/<key>             who has pages open on the nodes that follow a state
 //	stay/check                     never stored: what a readiness check reads
 //
 // A session is named by its ID, and a guest by [GuestID]. Names of modules have
@@ -54,6 +55,7 @@ const (
 	claimed  = system + "claim/"
 	setAside = system + "expired/"
 	turns    = system + "turn/"
+	present  = system + "present/"
 )
 
 // Module is what the keys of a module's states begin with, without the slash
@@ -111,7 +113,10 @@ func SessionOf(key string) string {
 // Owner returns the owner that a key names, with what stands before it. The
 // keys of sessions and of most of Stay's own records name nobody.
 func Owner(key string) (before, owner string) {
-	scope, module, owner := Split(Original(strings.TrimPrefix(key, claimed)))
+	for _, prefix := range []string{claimed, turns, present} {
+		key = strings.TrimPrefix(key, prefix)
+	}
+	scope, module, owner := Split(Original(key))
 	if scope == User || scope == Key || Module(scope, module)+"/" == Users {
 		return module + "/", owner
 	}
@@ -125,6 +130,10 @@ func Claim(key string) string { return claimed + key }
 // Turn names the record with the nodes that take turns at a state. It has the
 // state's home, so that both can be in one group there.
 func Turn(key string) string { return turns + key }
+
+// Present names the record that says who has pages open which follow a state. It
+// has the state's home.
+func Present(key string) string { return present + key }
 
 // Aside names the record that an expired one becomes when it is set aside. The
 // number tells it from others of the same key.

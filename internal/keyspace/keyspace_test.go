@@ -30,7 +30,7 @@ func FuzzKeys(f *testing.F) {
 		if (full1 == full2) != same {
 			t.Errorf("session %q %q and %s %q %q give %q and %q", name1, key1, scope2, name2, key2, full1, full2)
 		}
-		for _, system := range []string{keyspace.Sessions + key1, keyspace.Users + key1, keyspace.SigningKeys, keyspace.Modules, keyspace.Sweep, keyspace.Check, keyspace.Claim(key1), keyspace.Turn(key1), keyspace.Aside(full1, 1)} {
+		for _, system := range []string{keyspace.Sessions + key1, keyspace.Users + key1, keyspace.SigningKeys, keyspace.Modules, keyspace.Sweep, keyspace.Check, keyspace.Claim(key1), keyspace.Turn(key1), keyspace.Present(key1), keyspace.Aside(full1, 1)} {
 			if full1 == system || full2 == system {
 				t.Errorf("a state has the key %q of a system record", system)
 			}
@@ -72,6 +72,9 @@ func TestKeysNameSessionsAndOwners(t *testing.T) {
 		{keyspace.Users + "ann", "", "user/", "ann"},
 		{keyspace.SigningKeys, "", "", ""},
 		{keyspace.Claim("x"), "", "", ""},
+		{keyspace.Turn(keyspace.Prefix(keyspace.User, "m") + "ann"), "", "m/", "ann"},
+		{keyspace.Present(keyspace.Prefix(keyspace.Key, "m") + "a/b"), "", "m/", "a/b"},
+		{keyspace.Present(keyspace.Prefix(keyspace.Session, "m") + id), "", "", ""},
 		{keyspace.Claim(keyspace.Sessions + id), "", "", ""},
 		{keyspace.Claim(keyspace.Prefix(keyspace.User, "m") + "ann"), "", "m/", "ann"},
 		{keyspace.Claim(keyspace.Aside(keyspace.Prefix(keyspace.Key, "m")+"a/b", 3)), "", "m/", "a/b"},
@@ -104,7 +107,7 @@ func TestKeysHaveHomes(t *testing.T) {
 		keyspace.Prefix(keyspace.Global, "m"):                           keyspace.Module(keyspace.Global, "m"),
 	} {
 		aside := keyspace.Aside(key, 1<<40)
-		for _, k := range []string{key, aside, keyspace.Claim(key), keyspace.Claim(aside)} {
+		for _, k := range []string{key, aside, keyspace.Claim(key), keyspace.Claim(aside), keyspace.Turn(key), keyspace.Present(key)} {
 			if got := store.Home(k); got != home {
 				t.Errorf("the home of %q is %q, want %q", k, got, home)
 			}

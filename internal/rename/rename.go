@@ -127,6 +127,13 @@ func split(rev store.Revision) (name int, stored store.Revision) {
 	return Most - int(rev>>nameShift), rev & nameMask
 }
 
+// Stored is the revision that the store has of the record of a module that has had
+// another name, of which callers see this one.
+func Stored(rev store.Revision) store.Revision {
+	_, stored := split(rev)
+	return stored
+}
+
 // Revision is the revision that callers see for a record that they got under
 // its key in the store, which may be a key of a former name.
 func (s *Store) Revision(key string, rev store.Revision) store.Revision {

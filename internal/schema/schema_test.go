@@ -395,3 +395,34 @@ func TestInitialAndEmptyStruct(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+// For people who look after a program, what clients may not see is masked: names
+// stay, at any depth, also those of fields that the type does not know.
+func TestMaskedKeepsNames(t *testing.T) {
+	type item struct {
+		Name string `json:"name"`
+		Cost int    `json:"cost" stay:"private"`
+	}
+	type state struct {
+		Items  []item          `json:"items"`
+		ByName map[string]item `json:"byName"`
+		Secret *item           `json:"secret" stay:"private"`
+	}
+	sch, err := schema.Of(&state{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v, extra, err := sch.Decode([]byte(`{"items":[{"name":"tea","cost":3}],"byName":{"a":{"name":"b","cost":4}},"secret":{"name":"x","cost":5},"later":"hidden"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	encoded, err := sch.Encode(v, extra)
+	if err != nil {
+		t.Fatal(err)
+	}
+	masked, err := sch.Masked(encoded, extra)
+	const m = schema.Mask
+	if want := `{"items":[{"name":"tea","cost":` + m + `}],"byName":{"a":{"name":"b","cost":` + m + `}},"secret":` + m + `,"later":` + m + `}`; err != nil || string(masked) != want {
+		t.Errorf("%s, %v, want %s", masked, err, want)
+	}
+}

@@ -450,7 +450,7 @@ var mutants = []mutant{
 	},
 	{
 		"a load that finds a later version wakes nobody", "L5", "internal/engine/instance.go",
-		"case was == nil:\n\t\te.loaded(in, v)", "case was == nil:", by("watching"),
+		"!b.features.SoleOwner && !in.m.dead", "false", by("watching"),
 	},
 	{
 		"a wake is lost while nobody waits for it", "L1", "internal/engine/watch.go",
@@ -486,7 +486,7 @@ var mutants = []mutant{
 	},
 	{
 		"the same content is yielded again", "L6", "state_follow.go",
-		"case first || v.Content() != last:", "default:", by("watching"),
+		"v.Content() != last:", "v.Content() != last || true:", by("watching"),
 	},
 	{
 		"a watch goes on after Close has begun", "L6", "state_follow.go",
@@ -570,10 +570,6 @@ var mutants = []mutant{
 	{
 		"commits are not synced to the disk", "C5", "store/sqlitestore/conn.go",
 		`pragma("synchronous", "FULL")`, `pragma("synchronous", "OFF")`, bySQLite,
-	},
-	{
-		"a watch of a file takes its own commits for those of others", "L36", "store/sqlitestore/watch.go",
-		"c, err = s.writer.take(ctx) // may have to open it", "c, err = s.keeper.take(ctx)", bySQLite,
 	},
 	{
 		"a revision does not say which timeline it is of", "C3", "store/pgstore/write.go",

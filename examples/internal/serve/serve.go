@@ -1,5 +1,5 @@
 // Package serve is what the examples have in common: a program with the flags
-// -addr and -db that serves one App on an SQLite file and shuts down cleanly,
+// -addr, -db and -inspect that serves one App on an SQLite file and shuts down cleanly,
 // and the files that every page needs.
 package serve
 
@@ -59,6 +59,7 @@ func Run(name string, program func(ctx context.Context) error) {
 func run(ctx context.Context, program string, args []string, stdout io.Writer, opts *stay.Options, newHandler func(*stay.App) http.Handler) error {
 	flags := flag.NewFlagSet(program, flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
+	inspector := flags.Bool("inspect", false, "show what the app has at /debug/stay/, to browsers on this machine; not behind a proxy")
 	db := flags.String("db", program+".db", "SQLite `file`, created if it does not exist")
 	_ = flags.Parse(args) // it exits
 	if flags.NArg() > 0 {
@@ -70,7 +71,11 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 		return fmt.Errorf("open the database: %w", err)
 	}
 	app := stay.New(store, opts)
-	return Serve(ctx, *addr, stdout, app, newHandler(app))
+	handler := newHandler(app)
+	if *inspector {
+		handler = withInspector(app, handler)
+	}
+	return Serve(ctx, *addr, stdout, app, handler)
 }
 
 // Serve serves until ctx ends, then shuts down cleanly and closes the App. The

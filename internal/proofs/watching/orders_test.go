@@ -31,9 +31,8 @@ type scene struct {
 
 // A node is one App, with a module of each kind.
 type node struct {
-	app *stay.App
-	global, late, own, notes, tasks,
-	rooms *stay.State[testkit.Counter]
+	app                             *stay.App
+	global, late, own, notes, tasks *stay.State[testkit.Counter]
 }
 
 // A watcher is a loop over Watch, and the same state as a new request reads it.

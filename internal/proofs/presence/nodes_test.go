@@ -1,0 +1,213 @@
+package presence_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/testkit"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
+)
+
+// A node is one of several on one store.
+type node struct {
+	app   *stay.App
+	store *storefault.Store
+	news  *stay.State[counter]
+	tasks *stay.State[counter]
+}
+
+func inNodes(t *testing.T, n int, test func(t *testing.T, nodes []*node)) {
+	synctest.Test(t, func(t *testing.T) {
+		var nodes []*node
+		for _, s := range memstore.Shared(n) {
+			st := storefault.Wrap(s, nil)
+			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet, MaxWait: 5 * time.Second})
+			nodes = append(nodes, &node{
+				app: app, store: st,
+				news:  stay.Register(app, stay.Module[counter]{Name: "news", Persist: stay.Global, Presence: true}),
+				tasks: stay.Register(app, stay.Module[counter]{Name: "tasks", Persist: stay.PerUser, Presence: true}),
+			})
+		}
+		test(t, nodes)
+	})
+}
+
+// records returns the keys of the records that say who is present.
+func records(t *testing.T, s store.Store) (keys []string) {
+	t.Helper()
+	for _, row := range testkit.AllRows(t, s) {
+		if strings.HasPrefix(row, "stay/present/") {
+			keys = append(keys, strings.Fields(row)[0])
+		}
+	}
+	return keys
+}
+
+// The pages of all nodes are shown together, a session with pages on two as one. A
+// page that comes or goes elsewhere is seen after ten seconds at most, and what
+// shows who is present is woken.
+//
+// Proves L24, L26.
+func TestNodesSayWhoIsPresent(t *testing.T) {
+	inNodes(t, 2, func(t *testing.T, nodes []*node) {
+		a, b := nodes[0], nodes[1]
+		ann, bob := newVisitor(t, a.app, "ann"), newVisitor(t, a.app, "bob")
+		shows := open(t, ann.Ctx(), a.news)
+		testkit.Sleep(15 * time.Second)
+		shows.yields()
+		onB := open(t, bob.On(b.app).Ctx(), b.news)
+		testkit.Sleep(time.Second) // to ask is to know
+		wantPresent(t, t.Context(), a.news, "ann/1", "bob/1")
+		wantPresent(t, t.Context(), b.news, "ann/1", "bob/1")
+		testkit.Sleep(10 * time.Second)
+		testkit.WantEqual(t, "yields at A as bob comes to B", shows.yields(), 1)
+		open(t, bob.Ctx(), a.news)
+		testkit.Sleep(2 * time.Second)
+		wantPresent(t, t.Context(), b.news, "ann/1", "bob/2")
+		testkit.Sleep(time.Minute)
+		shows.yields()
+		testkit.Sleep(time.Minute)
+		testkit.WantEqual(t, "yields while nothing happens", shows.yields(), 0)
+		onB.close()
+		testkit.Sleep(12 * time.Second)
+		wantPresent(t, t.Context(), a.news, "ann/1", "bob/1")
+		testkit.Sleep(10 * time.Second)
+		testkit.WantEqual(t, "yields at A as bob leaves B", shows.yields(), 1)
+		wantPresent(t, ann.Ctx(), a.tasks)
+	})
+}
+
+// What a node that has died, or has lost its store, has said is believed for thirty
+// seconds. The record goes with the last who is in it: it is deleted, or has expired
+// and is swept.
+//
+// Proves L26.
+func TestWhatADeadNodeSaidIsForgotten(t *testing.T) {
+	inNodes(t, 2, func(t *testing.T, nodes []*node) {
+		a, b := nodes[0], nodes[1]
+		ann, bob := newVisitor(t, a.app, "ann"), newVisitor(t, a.app, "bob")
+		open(t, bob.On(b.app).Ctx(), b.news)
+		open(t, bob.On(b.app).Ctx(), b.tasks)
+		testkit.Sleep(time.Second)
+		shows := open(t, ann.Ctx(), a.news)
+		testkit.Sleep(15 * time.Second)
+		wantPresent(t, t.Context(), a.news, "bob/1", "ann/1")
+		wantPresent(t, t.Context(), a.tasks.At("bob"), "bob/1")
+		shows.yields()
+
+		gone := b.store.Add(storefault.Rule{Fault: storefault.Fail(errors.New("no network"))})
+		testkit.Sleep(19 * time.Second)
+		wantPresent(t, t.Context(), a.news, "bob/1", "ann/1")
+		testkit.Sleep(12 * time.Second)
+		wantPresent(t, t.Context(), a.news, "ann/1")
+		wantPresent(t, t.Context(), a.tasks.At("bob"))
+		testkit.Sleep(10 * time.Second)
+		testkit.WantEqual(t, "yields as the node is forgotten", shows.yields(), 1)
+		testkit.WantEqual(t, "records", fmt.Sprint(records(t, a.store)), "[stay/present/global/news/ stay/present/user/tasks/bob]")
+		testkit.Sleep(3 * time.Minute)
+		testkit.WantEqual(t, "records after a sweep", fmt.Sprint(records(t, a.store)), "[stay/present/global/news/]")
+		shows.close()
+		testkit.Sleep(15 * time.Second)
+		testkit.WantEqual(t, "records of nobody", fmt.Sprint(records(t, a.store)), "[]")
+		gone.Remove() // so that the App can be closed
+	})
+}
+
+// Nobody is asked or told without need: a page costs a write each ten seconds for
+// each state, however many pages there are, and none when nobody is there any more
+// or the module does not show who is present.
+//
+// Proves L26.
+func TestWhatPresenceCostsTheStore(t *testing.T) {
+	inNodes(t, 1, func(t *testing.T, nodes []*node) {
+		a := nodes[0]
+		var d diary
+		m := d.module("hooked", stay.Global)
+		hooked := stay.Register(a.app, m)
+		ann := newVisitor(t, a.app, "ann")
+		var pages []*page
+		for range 20 {
+			pages = append(pages, open(t, ann.Ctx(), a.news), open(t, ann.Ctx(), hooked))
+		}
+		testkit.Sleep(time.Minute)
+		written := func(of time.Duration) int {
+			n := a.store.Count(storefault.Commit)
+			testkit.Sleep(of)
+			return a.store.Count(storefault.Commit) - n
+		}
+		if n := written(100 * time.Second); n < 9 || n > 11 {
+			t.Errorf("%d writes in 100 seconds", n)
+		}
+		for _, p := range pages {
+			p.close()
+		}
+		testkit.Sleep(time.Minute)
+		if n := written(time.Hour); n != 0 {
+			t.Errorf("%d writes after all have gone", n)
+		}
+		testkit.WantEqual(t, "records", len(records(t, a.store)), 0)
+	})
+}
+
+// The part of a node has a bound: sessions that do not fit are a number.
+//
+// Proves L26.
+func TestWhatANodeSaysHasABound(t *testing.T) {
+	inNodes(t, 2, func(t *testing.T, nodes []*node) {
+		a, b := nodes[0], nodes[1]
+		long := strings.Repeat("u", 500)
+		for i := range 200 {
+			v := newVisitor(t, a.app, fmt.Sprint(long, i))
+			open(t, v.Ctx(), a.news)
+		}
+		testkit.Sleep(2 * time.Second)
+		all, err := b.news.Present(t.Context())
+		testkit.NoError(t, err)
+		pages := 0
+		for _, p := range all {
+			pages += p.Pages
+		}
+		if last := all[len(all)-1]; pages != 200 || last.Session != "" || last.Pages < 100 || len(all) < 30 {
+			t.Errorf("%d pages in %d lines, the last with %d", pages, len(all), last.Pages)
+		}
+		if n := len(testkit.RecordOf(t, a.store, "stay/present/global/news/").Value); n > 100<<10 {
+			t.Errorf("the record has %d bytes", n)
+		}
+	})
+}
+
+// The records of presence are no states: Keys does not list them, and the end of a
+// session leaves none behind.
+//
+// Proves L26.
+func TestRecordsOfPresenceAreNoStates(t *testing.T) {
+	inNodes(t, 2, func(t *testing.T, nodes []*node) {
+		a := nodes[0]
+		ann := newVisitor(t, a.app, "ann")
+		testkit.MustUpdate(t, ann.Ctx(), a.tasks)
+		open(t, ann.Ctx(), a.tasks)
+		testkit.Sleep(2 * time.Second)
+		var keys []string
+		for key, err := range a.tasks.Keys(t.Context()) {
+			testkit.NoError(t, err)
+			keys = append(keys, key)
+		}
+		testkit.WantEqual(t, "keys", fmt.Sprint(keys), "[ann]")
+		sessions := 0
+		for _, err := range a.app.AllSessions(t.Context(), "") {
+			testkit.NoError(t, err)
+			sessions++
+		}
+		testkit.WantEqual(t, "sessions", sessions, 1)
+		testkit.NoError(t, stay.SessionFrom(ann.Ctx()).Destroy(ann.Ctx()))
+		testkit.Sleep(15 * time.Second)
+		testkit.WantEqual(t, "records", len(records(t, a.store)), 0)
+	})
+}

@@ -1,0 +1,234 @@
+package stay
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/presence"
+)
+
+// A Presence is a session that has pages open which follow a state.
+type Presence struct {
+	// Session is [Session.ID]. "" stands for all pages without a session, and for
+	// those of sessions beyond the first 1000.
+	Session string
+	// User is who was logged in when the latest page was opened; "" for a guest.
+	User string
+	// Pages is how many there are. A page that has gone counts for ten seconds
+	// more, unless another of the session takes its place.
+	Pages int
+	// Since is when the first of them was opened.
+	Since time.Time
+}
+
+// Present returns the sessions that have pages open which follow the state: with a
+// stream of web.Live or web.Actions, or in a loop of [State.Watch] with the context
+// of a request behind web.Sessions. They are in the order in which they came, at
+// most 1000; what is beyond that, and pages that have no session, is a number: the
+// last one, without a Session. It is ErrInvalid if Module.Presence is not set.
+//
+// A part of a page may call Present in the function that renders it, for the state
+// that it shows: when somebody comes or goes, the part is rendered again, within a
+// tenth of a second or, with thousands of pages, a second or two. State.Watch yields
+// the state again.
+//
+// On a store with other owners the pages of other nodes are among them, as of ten
+// seconds ago or less, and those of a node that has stopped or died for up to
+// thirty seconds. That needs clocks which agree to a few seconds.
+func (s *State[S]) Present(ctx context.Context) ([]Presence, error) { return s.present(ctx) }
+
+var errNotCounted = errors.New("who has pages open is not counted: set Module.Presence")
+
+func (c untyped) present(ctx context.Context) ([]Presence, error) {
+	m := c.module
+	switch {
+	case !m.presence:
+		return nil, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the module does not count who is present", Err: errNotCounted}
+	case c.app.engine.Closing():
+		return nil, closedError(m.name, "resolve", nil)
+	}
+	resolving := ctx
+	if c.shared() { // where the state is needs no store
+		resolving = context.WithValue(ctx, remembered{}, true)
+	}
+	ref, err := c.resolve(resolving, nil)
+	if err != nil {
+		return nil, err
+	}
+	at := presence.Place{Kind: ref.Kind, Key: ref.Key}
+	others, err := m.elsewhere(ctx, at)
+	if err != nil {
+		return nil, err
+	}
+	counts := presence.Sum(m.app.pages.Show(at), others)
+	all := make([]Presence, len(counts))
+	for i, n := range counts {
+		all[i] = Presence{Session: n.Session, User: n.User, Pages: n.Pages, Since: n.Since}
+	}
+	return all, nil
+}
+
+// visitHooks are the hooks of pages.
+type visitHooks struct{ connected, reconnected, disconnected func(*Call, any) }
+
+// hook returns the hook for an event, and its name; nil if there is none.
+func (h *visitHooks) hook(event presence.Event) (hook func(*Call, any), phase string) {
+	switch {
+	case event == presence.Disconnect:
+		return h.disconnected, "onDisconnect"
+	case event == presence.Reconnect && h.reconnected != nil:
+		return h.reconnected, "onReconnect"
+	}
+	return h.connected, "onConnect"
+}
+
+// countPages has the pages that follow the module's states count, if anybody wants
+// to know.
+func (m *module) countPages() {
+	hooks := m.visits.connected != nil || m.visits.reconnected != nil || m.visits.disconnected != nil
+	if !m.presence && !hooks {
+		return
+	}
+	m.rules = &presence.Rules{Shown: m.presence, Remembers: m.visits.reconnected != nil}
+	if hooks {
+		m.rules.Hook = m.callVisitHook
+	}
+	if m.presence {
+		m.makeLeases()
+	}
+}
+
+// pagesChanged is told of changes by the table of pages.
+func (a *registry) pagesChanged(at presence.Place) {
+	a.engine.Tell(at.Kind, at.Key)
+	a.leases.changed(at)
+}
+
+func (a *registry) pagesCrowded(at presence.Place) {
+	if m := a.moduleOf(at.Kind); m != nil && !m.crowded.Swap(true) {
+		a.logger().Warn("stay: more sessions have pages of one state open than are told apart: further ones are a number, and have no hooks",
+			slog.String("module", m.name), slog.String("key_hash", keyHash(at.Key)), slog.Int("sessions", presence.MaxSessions))
+	}
+}
+
+// callVisitHook calls a hook of pages. What cannot be loaded has been reported.
+func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presence.Visitor, event presence.Event) {
+	hook, phase := m.visits.hook(event)
+	if hook == nil {
+		return
+	}
+	ref := engine.Ref{Kind: at.Kind, Key: at.Key, Now: m.app.opts.Clock()}
+	if err := m.app.sync(ctx, ref); err != nil {
+		return
+	}
+	state, err := m.app.engine.Get(ctx, &ref)
+	if err != nil {
+		return
+	}
+	session, err := m.app.visitor(ctx, v)
+	if err != nil {
+		return
+	}
+	call := m.app.newCall(ctx, m.name, "")
+	call.ctx, call.session = ctx, session // outside of changes, so it may make some
+	m.isolate(call, phase, at.Key, state.Value, hook)
+}
+
+// count counts the follower as a page of the session with which it follows a state.
+// A state of everybody does not say which session that is, and another one of the
+// same page may.
+func (f *follower) count(s *followed, ref engine.Ref, r *resolution) {
+	counts := s.module.rules != nil
+	if !counts && !slices.ContainsFunc(f.followed, (*followed).counted) || !f.known(r) {
+		return
+	}
+	if counts {
+		f.appear(s, presence.Place{Kind: ref.Kind, Key: ref.Key})
+	}
+	for _, s := range f.followed {
+		if s.counted() {
+			f.appear(s, s.where)
+		}
+	}
+}
+
+func (s *followed) counted() bool { return s.page != nil }
+
+// appear counts the page at a place, instead of where it was before.
+func (f *follower) appear(s *followed, at presence.Place) {
+	before, moved := s.page, s.where != at
+	switch {
+	case before != nil && !moved && s.visitor == *f.visitor:
+		return
+	case moved && !at.Kind.OwnKeys:
+		at.Key = strings.Clone(at.Key)
+	}
+	s.visitor, s.where = *f.visitor, at
+	s.page = f.app.pages.Enter(at, s.visitor, s.module.rules)
+	if before != nil {
+		f.app.pages.Leave(before, !moved)
+	}
+}
+
+// known finds out whose page the follower is. It reports false if it is nobody's: a
+// session of App.Sessions has none, and neither has a context without a session.
+func (f *follower) known(r *resolution) bool {
+	switch {
+	case r.request != nil && r.keeps:
+		return false
+	case r.request != nil:
+		f.visitor = &presence.Visitor{Session: r.session, User: r.record().user()}
+	case f.visitor == nil:
+		s := sessionOf(f.ctx, f.app.base)
+		if s == nil {
+			return false
+		}
+		request, ok := s.guise.(*visit)
+		if !ok {
+			return false
+		}
+		v, err := request.visitor(f.ctx)
+		if err != nil {
+			return false // the next look asks again
+		}
+		f.visitor = &v
+	}
+	return true
+}
+
+// visitor returns the session and the user of the request, without using the
+// session. One that nobody has used yet is none.
+func (v *visit) visitor(ctx context.Context) (is presence.Visitor, err error) {
+	v.lock()
+	defer v.unlock()
+	if err := v.open(ctx); err != nil || v.gone || v.drawn && !v.carried {
+		return is, err
+	}
+	rec, ok, err := v.fresh(ctx)
+	if !ok || err != nil {
+		return is, err
+	}
+	return presence.Visitor{Session: v.key, User: rec.user()}, nil
+}
+
+// visitor returns the session of a visitor for a hook: as its record says, with the
+// user that it had as a visitor.
+func (ss *sessions) visitor(ctx context.Context, v presence.Visitor) (*Session, error) {
+	is, _, err := ss.fresh(ctx, v.Session, ss.app.opts.Clock())
+	if err != nil {
+		return nil, err
+	}
+	rec := is.Value.(*sessionRecord)
+	if rec.user() != v.User {
+		if rec = rec.clone(); rec == nil {
+			rec = new(sessionRecord)
+		}
+		rec.event().User = []byte(v.User)
+	}
+	return ss.listed(v.Session, rec), nil
+}
