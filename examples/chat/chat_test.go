@@ -105,8 +105,13 @@ func TestInBrowser(t *testing.T) {
 	ben.WantText("#unread", "1 unread") // of "Bring a cup."
 
 	// The page of a browser that signs out elsewhere notices.
+	tab := person{ben.NewTab()}
+	tab.Goto(server.URL)
+	tab.wantLatest("Gladly")
 	ben.Click("#sign-out")
 	ben.WantText("h1", "Come in")
+	tab.WantText("#messages", "You have signed out. Sign in to go on.")
+	tab.WantValue("the title", "document.title", "Stay chat")
 	phone.wantLatest("Gladly")
 
 	if folder := os.Getenv("STAY_SCREENSHOT"); folder != "" {

@@ -2,8 +2,8 @@ package main
 
 import (
 	"embed"
+	"io"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -34,14 +34,13 @@ func newChat(app *stay.App) *chat {
 }
 
 // newHandler returns the whole site. The buttons of the page are forms, so it
-// works with and without JavaScript; with it, htmx replaces the parts that
-// change and asks for what is new.
+// works with and without JavaScript; with it, a stream brings what is new.
 func newHandler(c *chat, options *web.Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/{file}", serve.Static())
 	mux.Handle("GET /assets/{file}", http.FileServerFS(assets))
 	mux.Handle("GET /{$}", web.Handle(c.home))
-	mux.Handle("GET /live", web.Handle(c.live))
+	mux.Handle("GET /live", c.live())
 	mux.Handle("POST /say", web.Handle(c.say))
 	mux.Handle("POST /read", web.Handle(c.read))
 	mux.Handle("POST /sign-in", web.Handle(c.signIn))
@@ -77,26 +76,28 @@ func (c *chat) home(w http.ResponseWriter, r *http.Request) error {
 	return render(w, "room", p)
 }
 
-// live answers the question of a page whether there is something new: with the
-// messages, or with nothing.
-func (c *chat) live(w http.ResponseWriter, r *http.Request) error {
-	user, err := c.user(r)
-	if err != nil {
-		return err
-	}
-	if user != r.FormValue("user") {
-		w.Header().Set("HX-Refresh", "true") // signed out, or in as somebody else
-		return nil
-	}
-	p, err := c.page(r)
-	if err != nil {
-		return err
-	}
-	if r.FormValue("at") == p.At() {
-		w.WriteHeader(http.StatusNoContent)
-		return nil
-	}
-	return render(w, "live", p)
+// live returns the streams of the room: what everybody sees of it, which is made
+// once for all, and how far the user has read. The page puts the two together, see
+// chat.js. The second one belongs to the session, so a stream ends when that is
+// over, and what comes back as a guest gets the other stream.
+func (c *chat) live() http.Handler {
+	seen := web.Part("seen", c.seen, func(w io.Writer, s *Seen) error { return pages.ExecuteTemplate(w, "seen", s) })
+	room := web.Live(seen, web.Part("messages", c.room, func(w io.Writer, room *Room) error {
+		return pages.ExecuteTemplate(w, "messages", &page{Room: room, Seen: &Seen{Last: room.Last}})
+	}))
+	outside := web.Live(seen, web.Part("messages", c.seen, func(w io.Writer, _ *Seen) error {
+		return pages.ExecuteTemplate(w, "outside", nil)
+	}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch user, err := c.user(r); {
+		case err != nil:
+			web.Error(w, r, err)
+		case user == "":
+			outside(w, r)
+		default:
+			room(w, r)
+		}
+	})
 }
 
 // say adds a message to the room.
@@ -119,10 +120,26 @@ func (c *chat) say(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 			p.Say = form
-			return render(w, p.part("room", "talk"), p)
+			return render(w, say(r, "room"), p)
 		})
 	}
-	return c.show(w, r, "talk")
+	if !web.IsPartial(r) {
+		http.Redirect(w, r, "/", http.StatusSeeOther)
+		return nil
+	}
+	p, err := c.page(r) // an empty form; the stream brings the message
+	if err != nil {
+		return err
+	}
+	return render(w, "say", p)
+}
+
+// say is the template for an answer to the form: the form alone if htmx asks.
+func say(r *http.Request, whole string) string {
+	if web.IsPartial(r) {
+		return "say"
+	}
+	return whole
 }
 
 // read notes that the user has read up to the message that the form names.
@@ -150,21 +167,7 @@ func (c *chat) read(w http.ResponseWriter, r *http.Request) error {
 	}); err != nil {
 		return err
 	}
-	return c.show(w, r, "live")
-}
-
-// show answers a change: htmx with the part of the page that it replaces, and a
-// browser with the whole page.
-func (c *chat) show(w http.ResponseWriter, r *http.Request, part string) error {
-	if !web.IsPartial(r) {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return nil
-	}
-	p, err := c.page(r)
-	if err != nil {
-		return err
-	}
-	return render(w, part, p)
+	return web.Done(w, r, "/")
 }
 
 // signIn signs the browser in as the user that the form names.
@@ -208,11 +211,6 @@ func (c *chat) signOut(w http.ResponseWriter, r *http.Request) error {
 	}
 	http.Redirect(w, r, "/", http.StatusSeeOther)
 	return nil
-}
-
-// At says what a page shows, so that the next question can name it.
-func (p *page) At() string {
-	return url.Values{"room": {itoa(p.Room.Last)}, "seen": {itoa(p.Seen.Last)}}.Encode()
 }
 
 // secure sends the policy with every answer.

@@ -96,8 +96,8 @@ func TestNobodyIsAGuestWhileTheStoreIsGone(t *testing.T) {
 	ann := visit(t, site, "ann")
 	ann.say(http.StatusSeeOther, "hello")
 	gone := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(store.ErrUnavailable)})
-	for _, path := range []string{"/", "/live?user=ann"} {
-		if res, body := ann.Send("GET", path, nil, exampletest.Form...); res.StatusCode != http.StatusServiceUnavailable || res.Header.Get("HX-Refresh") != "" {
+	for _, path := range []string{"/", "/live"} {
+		if res, body := ann.Send("GET", path, nil, exampletest.Form...); res.StatusCode != http.StatusServiceUnavailable {
 			t.Errorf("GET %s: %d, %v, %s", path, res.StatusCode, res.Header, body)
 		}
 	}
@@ -117,8 +117,8 @@ func TestGuestsSeeAndSayNothing(t *testing.T) {
 	}
 	guest.post(http.StatusForbidden, "/say", "id", "x", "text", "hello")
 	guest.post(http.StatusForbidden, "/read", "number", "1")
-	if res, body := guest.Send("GET", "/live?user=ann&at=", nil, exampletest.HTMX...); res.Header.Get("HX-Refresh") != "true" || body != "" {
-		t.Errorf("a guest with ann's page gets %v %q", res.Header, body)
+	if got := guest.Stream("/live").Message("messages"); !strings.Contains(got, "signed out") || strings.Contains(got, "hello") {
+		t.Errorf("a guest with ann's page gets %q", got)
 	}
 	guest.post(http.StatusUnprocessableEntity, "/sign-in", "user", strings.Repeat("x", 21))
 }
@@ -145,29 +145,31 @@ func TestUnreadBelongsToTheUser(t *testing.T) {
 	ann.want(`role="status"></output>`)
 }
 
-// A page asks whether there is something new, and gets nothing if not.
-func TestLiveAnswersOnlyWhatIsNew(t *testing.T) {
+// A page is told what is said, and what was read on another device. It is over with
+// the session.
+func TestStreamsBringWhatIsNew(t *testing.T) {
 	site := newSite(t)
 	ann, ben := visit(t, site, "ann"), visit(t, site, "ben")
-	question := func() string {
-		ben.load()
-		_, rest, _ := strings.Cut(ben.page, `hx-get="`)
-		at, _, _ := strings.Cut(rest, `"`)
-		return strings.ReplaceAll(at, "&amp;", "&")
+	stream := ben.Stream("/live")
+	if got := stream.Message("seen"); got != "0" {
+		t.Errorf("ben has read up to %q", got)
 	}
-	at := question()
-	if res, body := ben.Send("GET", at, nil, exampletest.HTMX...); res.StatusCode != http.StatusNoContent || body != "" {
-		t.Errorf("nothing new: %d %q", res.StatusCode, body)
-	}
+	stream.Message("messages")
 	ann.say(http.StatusSeeOther, "hello")
-	if res, body := ben.Send("GET", at, nil, exampletest.HTMX...); res.StatusCode != http.StatusOK || !strings.Contains(body, "hello") || strings.Contains(body, "<html") {
-		t.Errorf("something new: %d %q", res.StatusCode, body)
+	if got := stream.Message("messages"); !strings.Contains(got, "hello") || strings.Contains(got, "<html") {
+		t.Errorf("something new: %q", got)
 	}
-	at = question()
-	ben.post(http.StatusSeeOther, "/read", "number", "1")
-	if res, body := ben.Send("GET", at, nil, exampletest.HTMX...); res.StatusCode != http.StatusOK || strings.Contains(body, "1 unread") {
-		t.Errorf("read elsewhere: %d %q", res.StatusCode, body)
+	visit(t, site, "ben").post(http.StatusSeeOther, "/read", "number", "1")
+	if got := stream.Message("seen"); got != "1" {
+		t.Errorf("read elsewhere: %q", got)
 	}
+	if res, body := ben.Send("POST", "/read", nil, exampletest.HTMX...); res.StatusCode != http.StatusNoContent || body != "" {
+		t.Errorf("read, as htmx asks: %d %q", res.StatusCode, body)
+	}
+	ben.post(http.StatusSeeOther, "/sign-out")
+	ann.load()
+	ann.say(http.StatusSeeOther, "not for ben")
+	stream.Ends()
 }
 
 // A message that is refused stays in its field, and a form that is sent again

@@ -1,5 +1,5 @@
 // Command chat is one room for everybody, with a number of unread messages for
-// each user. Any number of processes serve it together: with -store they keep
+// each user: all pages that are open show what is said at once. Any number of processes serve it together: with -store they keep
 // their state in one PostgreSQL database, and every request may reach another
 // process. two-nodes.sh starts two of them behind a proxy.
 //

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -149,6 +150,8 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	}
 	served := map[string]bool{}
 	for range 20 {
+		// The proxy takes the nodes in turn, and a page with its stream is two requests.
+		n.ask()
 		ann.Reload()
 		served[ann.Text("#node")] = true
 	}
@@ -173,6 +176,20 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	ann.WantText("#unread", fmt.Sprint(said/2, " unread"))
 	ben.Reload()
 	ben.WantText(".unread[hidden] #unread", "")
+}
+
+// ask makes a request of nobody's browser.
+func (n *nodes) ask() {
+	n.t.Helper()
+	r, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.address, nil)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	_ = resp.Body.Close()
 }
 
 // insist says something, and sends it again as long as the page says that it may

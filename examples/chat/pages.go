@@ -44,14 +44,6 @@ func (c *chat) page(r *http.Request) (*page, error) {
 	return p, err
 }
 
-// part chooses what an answer shows: the whole page, or with htmx a part.
-func (p *page) part(whole, part string) string {
-	if web.IsPartial(p.Request) {
-		return part
-	}
-	return whole
-}
-
 // PageField keeps a page of one user from being sent after another one has
 // signed in.
 func (p *page) PageField() template.HTML { return web.PageField(p.Request) }

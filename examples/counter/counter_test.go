@@ -1,6 +1,10 @@
 package main
 
 import (
+	"bytes"
+	"image"
+	"image/draw"
+	"image/png"
 	"net"
 	"net/http"
 	"os"
@@ -12,9 +16,10 @@ import (
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
-// The program in a real browser: two visitors, a reload, a restart and kill -9,
-// the cookie as the browser stored it, and a reset that keeps the theme.
-// STAY_SCREENSHOT=file.png writes a picture of the page at the end.
+// The program in a real browser: two visitors, one of them in two tabs, a reload, a
+// restart and kill -9, the cookie as the browser stored it, and a reset that keeps
+// the theme.
+// STAY_SCREENSHOT=file.png writes a picture of two browsers at the end.
 //
 // Proves A2, A3, B2, B4, B7, B8.
 func TestInBrowser(t *testing.T) {
@@ -30,6 +35,15 @@ func TestInBrowser(t *testing.T) {
 	a.Eval(`for (let i = 0; i < 3; i++) document.querySelector("#increment").click(); ""`)
 	a.WantText("#count", "3")
 	b.WantText("#count", "0")
+
+	// Another tab of the first visitor is in step with it.
+	tab := a.NewTab()
+	tab.Goto(server.URL)
+	tab.Click("#increment") // and the first tab shows it
+	a.WantText("#count", "4")
+	tab.Click("#decrement")
+	a.WantText("#count", "3")
+
 	b.Click("#increment")
 	b.WantText("#count", "1")
 	a.WantText("#count", "3")
@@ -64,6 +78,7 @@ func TestInBrowser(t *testing.T) {
 		server.Start()
 		a.Reload()
 		a.WantText("#count", n)
+		tab.WantText("#count", n) // without a reload
 	}
 	b.Reload()
 	b.WantText("#count", "1")
@@ -95,8 +110,9 @@ func TestInBrowser(t *testing.T) {
 	a.Click("#increment")
 	a.WantText("#count", "1")
 	before := a.Cookies(server.URL)
+	a.Eval(`document.body.dataset.before = ""`) // the stream may show it before the page is loaded again
 	a.Click("#logout")
-	a.WantText("#count", "0")
+	a.WantText("body:not([data-before]) #count", "0")
 	a.Click("#increment")
 	a.WantText("#count", "1")
 	after := a.Cookies(server.URL)
@@ -106,7 +122,7 @@ func TestInBrowser(t *testing.T) {
 	b.WantText("#count", "1")
 
 	if file := os.Getenv("STAY_SCREENSHOT"); file != "" {
-		picture(t, a, file)
+		picture(t, a, b, file)
 	}
 }
 
@@ -165,23 +181,43 @@ func TestRefusesWhatIsTaken(t *testing.T) {
 	server.Terminate()
 }
 
-// picture writes what the README shows: a page that has been used.
-func picture(t *testing.T, page *browsertest.Page, file string) {
+// picture writes what the README shows: two browsers, each with its own number, and
+// both with the one for all.
+func picture(t *testing.T, a, b *browsertest.Page, file string) {
 	t.Helper()
-	page.Click("button[value=light]")
-	page.WantAttribute("html", "data-theme", "light")
-	page.Click("#reset")
-	page.WantText("#count", "0")
-	for range 7 {
-		page.Click("#increment")
+	use := func(page *browsertest.Page, theme, count string) {
+		page.Look(820, 600, theme)
+		page.Click("button[value=" + theme + "]")
+		page.WantAttribute("html", "data-theme", theme)
+		page.Click("#reset")
+		page.WantText("#count", "0")
+		page.Eval(`for (let i = 0; i < ` + count + `; i++) document.querySelector("#increment").click(); ""`)
+		page.WantText("#count", count)
 	}
-	page.WantText("#count", "7")
-	for range 40 {
-		page.Click("#total-increment")
+	use(a, "light", "7")
+	use(b, "dark", "3")
+	a.Eval(`for (let i = document.querySelector("#total").textContent; i < 42; i++) document.querySelector("#total-increment").click(); ""`)
+	const gap = 20
+	var both *image.RGBA
+	for i, page := range []*browsertest.Page{a, b} {
+		page.WantText("#total", "42") // which a has clicked, and b is told
+		page.Reload()                 // takes the focus from the button
+		page.WantText("#total", "42")
+		shot, err := png.Decode(bytes.NewReader(page.Screenshot()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := shot.Bounds().Size()
+		if both == nil {
+			both = image.NewRGBA(image.Rect(0, 0, 2*size.X+gap, size.Y))
+		}
+		draw.Draw(both, image.Rect(i*(size.X+gap), 0, i*(size.X+gap)+size.X, size.Y), shot, image.Point{}, draw.Src)
 	}
-	page.WantText("#total", "42")
-	page.Reload() // takes the focus from the button
-	if err := os.WriteFile(file, page.Screenshot(), 0o644); err != nil {
+	var out bytes.Buffer
+	if err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&out, both); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, out.Bytes(), 0o644); err != nil {
 		t.Fatal(err)
 	}
 }

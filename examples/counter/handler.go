@@ -4,6 +4,7 @@ import (
 	_ "embed"
 	"fmt"
 	"html/template"
+	"io"
 	"net/http"
 	"slices"
 	"strings"
@@ -35,8 +36,8 @@ var page = template.Must(template.New("page").Parse(pageHTML))
 
 // newHandler registers the two modules with app and returns the whole site.
 // The buttons of the page are forms, so it works with and without JavaScript:
-// a request by htmx or a script gets a fragment, a plain form is sent back to
-// the page.
+// without it, a form is sent back to the page; with it, the stream brings what a
+// click has changed, to all pages that show it.
 func newHandler(app *stay.App) http.Handler {
 	counter := stay.Register(app, stay.Module[Counter]{
 		Name:    "counter",
@@ -63,20 +64,28 @@ func newHandler(app *stay.App) http.Handler {
 		return page.Execute(w, map[string]any{"Counter": c, "Total": t, "Themes": themes})
 	}))
 
-	mux.Handle("GET /count", web.View(counter, showCount))
+	mux.Handle("GET /live", web.Live(
+		web.Part("count", counter, func(w io.Writer, c *Counter) error {
+			_, err := fmt.Fprint(w, c.Count)
+			return err
+		}),
+		web.Part("total", total, func(w io.Writer, t *Total) error {
+			_, err := fmt.Fprint(w, t.Count)
+			return err
+		}),
+	))
+
 	mux.Handle("POST /increment", web.Update(counter, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
 		c.Count++
-		return showCount(w, r, c)
+		return web.Done(w, r, "/")
 	}))
 	mux.Handle("POST /decrement", web.Update(counter, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
 		c.Count--
-		return showCount(w, r, c)
+		return web.Done(w, r, "/")
 	}))
-
-	mux.Handle("GET /total", web.View(total, showTotal))
 	mux.Handle("POST /total/increment", web.Update(total, func(w http.ResponseWriter, r *http.Request, t *Total) error {
 		t.Count++
-		return showTotal(w, r, t)
+		return web.Done(w, r, "/")
 	}))
 
 	mux.Handle("POST /theme", web.Update(counter, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
@@ -89,15 +98,17 @@ func newHandler(app *stay.App) http.Handler {
 		return nil
 	}))
 	mux.Handle("POST /reset", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
-		reset := counter.Reset // keeps the theme
 		if r.URL.Query().Get("all") == "1" {
-			reset = counter.ResetAll
+			if _, err := counter.ResetAll(r.Context()); err != nil {
+				return err
+			}
+			reload(w, r)
+			return nil
 		}
-		if _, err := reset(r.Context()); err != nil {
+		if _, err := counter.Reset(r.Context()); err != nil { // keeps the theme
 			return err
 		}
-		reload(w, r)
-		return nil
+		return web.Done(w, r, "/")
 	}))
 	mux.Handle("POST /logout", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		if err := stay.SessionFrom(r.Context()).Destroy(r.Context()); err != nil {
@@ -113,26 +124,6 @@ func newHandler(app *stay.App) http.Handler {
 	return web.Sessions(app, &web.Options{Cookie: "counter"})(mux)
 }
 
-func showCount(w http.ResponseWriter, r *http.Request, c *Counter) error {
-	return fragment(w, r, "count", c.Count)
-}
-
-func showTotal(w http.ResponseWriter, r *http.Request, t *Total) error {
-	return fragment(w, r, "total", t.Count)
-}
-
-// fragment answers with a number in its element, the part of the page that
-// htmx replaces.
-func fragment(w http.ResponseWriter, r *http.Request, id string, n int) error {
-	if r.Method == http.MethodPost && isPlainForm(r) {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return nil
-	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	_, err := fmt.Fprintf(w, `<span id="%s">%d</span>`, id, n)
-	return err
-}
-
 // reload makes the browser load the page again, for changes that touch more of
 // it than one element.
 func reload(w http.ResponseWriter, r *http.Request) {
@@ -145,11 +136,4 @@ func reload(w http.ResponseWriter, r *http.Request) {
 
 func isHTMX(r *http.Request) bool {
 	return r.Header.Get("HX-Request") == "true"
-}
-
-// isPlainForm reports whether the browser will show the answer as a separate
-// page: a browser that submits a form asks for HTML by name, htmx and scripts
-// do not.
-func isPlainForm(r *http.Request) bool {
-	return !isHTMX(r) && strings.Contains(r.Header.Get("Accept"), "text/html")
 }

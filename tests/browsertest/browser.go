@@ -100,7 +100,19 @@ func find(t testing.TB) string {
 // is closed at the end of t, which may be a subtest.
 func (b *Browser) NewPage(t testing.TB) *Page {
 	t.Helper()
-	ctx, cancel := chromedp.NewContext(b.ctx, chromedp.WithNewBrowserContext())
+	return newPage(t, b.ctx, chromedp.WithNewBrowserContext())
+}
+
+// NewTab opens another page of the same visitor. It is closed at the end of the
+// test of the first one, and before that.
+func (p *Page) NewTab() *Page {
+	p.t.Helper()
+	return newPage(p.t, p.ctx)
+}
+
+func newPage(t testing.TB, parent context.Context, options ...chromedp.ContextOption) *Page {
+	t.Helper()
+	ctx, cancel := chromedp.NewContext(parent, options...)
 	t.Cleanup(cancel)
 	// The page lives as long as the context of its first call: no timeout.
 	if err := chromedp.Do(ctx, chromedp.EmulateViewport(1200, 800)); err != nil {

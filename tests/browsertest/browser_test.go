@@ -45,3 +45,21 @@ func TestPagesAreIsolated(t *testing.T) {
 		t.Errorf("a screenshot of %d bytes is no PNG", len(png))
 	}
 }
+
+// Tabs are of one visitor.
+func TestTabsShareTheirCookies(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := r.Cookie("name"); err != nil {
+			http.SetCookie(w, &http.Cookie{Name: "name", Value: "ann"})
+		}
+		w.Header().Set("Content-Type", "text/html")
+		fmt.Fprintf(w, `<p>%s</p>`, r.Header.Get("Cookie"))
+	}))
+	defer server.Close()
+	a := browsertest.Start(t).NewPage(t)
+	a.Goto(server.URL)
+	b := a.NewTab()
+	b.Goto(server.URL)
+	b.WantText("p", "name=ann")
+	a.WantText("p", "")
+}

@@ -33,6 +33,7 @@ func NewHandler(board *stay.State[Board]) http.Handler {
 		return err
 	}))
 	mux.HandleFunc("GET /socket", func(w http.ResponseWriter, r *http.Request) { serve(w, r, board) })
+	mux.HandleFunc("GET /watch", func(w http.ResponseWriter, r *http.Request) { watch(w, r, board) })
 	return mux
 }
 
@@ -50,14 +51,19 @@ func serve(w http.ResponseWriter, r *http.Request, board *stay.State[Board]) {
 	conn.SetReadLimit(4 << 10)
 	for {
 		if err := message(r.Context(), conn, board); err != nil {
-			status := websocket.StatusInternalError
-			if errors.Is(err, stay.ErrEnded) { // logged out, or logged in, elsewhere
-				status = websocket.StatusPolicyViolation
-			}
-			_ = conn.Close(status, "load the page again")
+			end(conn, err)
 			return
 		}
 	}
+}
+
+// end tells the client why the socket ends.
+func end(conn *websocket.Conn, err error) {
+	status := websocket.StatusInternalError
+	if errors.Is(err, stay.ErrEnded) { // logged out, or logged in, elsewhere
+		status = websocket.StatusPolicyViolation
+	}
+	_ = conn.Close(status, "load the page again")
 }
 
 func message(ctx context.Context, conn *websocket.Conn, board *stay.State[Board]) error {
@@ -75,4 +81,33 @@ func message(ctx context.Context, conn *websocket.Conn, board *stay.State[Board]
 		return err
 	}
 	return wsjson.Write(ctx, conn, len(b.Points)) // it is on disk
+}
+
+// watch sends the board, and again when it has changed.
+func watch(w http.ResponseWriter, r *http.Request, board *stay.State[Board]) {
+	if stay.SessionFrom(r.Context()).ID() == "" {
+		web.Error(w, r, stay.ErrEnded)
+		return
+	}
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return
+	}
+	defer func() { _ = conn.CloseNow() }()
+	ctx := conn.CloseRead(r.Context()) // ends when the client goes
+	for b, err := range board.Watch(ctx) {
+		if err == nil {
+			err = send(ctx, conn, b)
+		}
+		if err != nil {
+			end(conn, err)
+			return
+		}
+	}
+}
+
+func send(ctx context.Context, conn *websocket.Conn, b *Board) error {
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	defer cancel()
+	return wsjson.Write(ctx, conn, b)
 }

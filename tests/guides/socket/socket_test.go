@@ -17,7 +17,10 @@ import (
 )
 
 // The socket of docs/websockets.md stores what comes through it in the session
-// whose cookie came with the handshake, and is closed when the session is over.
+// whose cookie came with the handshake, and the other one sends what is stored. Both
+// are closed when the session is over.
+//
+// Proves L4.
 func TestGuideOfWebSockets(t *testing.T) {
 	app := staytest.App(t, nil)
 	board := stay.Register(app, stay.Module[socket.Board]{Name: "board", Persist: stay.PerSession})
@@ -34,8 +37,8 @@ func TestGuideOfWebSockets(t *testing.T) {
 	}
 	client := &http.Client{Jar: jar}
 	ctx := t.Context()
-	dial := func() *websocket.Conn {
-		conn, resp, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(server.URL, "http")+"/socket", &websocket.DialOptions{HTTPClient: client})
+	dial := func(path string) *websocket.Conn {
+		conn, resp, err := websocket.Dial(ctx, "ws"+strings.TrimPrefix(server.URL, "http")+path, &websocket.DialOptions{HTTPClient: client})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -58,24 +61,46 @@ func TestGuideOfWebSockets(t *testing.T) {
 		return nil
 	}
 	// The first request of this browser is the handshake.
-	first := dial()
+	first := dial("/socket")
 	defer func() { _ = first.CloseNow() }()
 	for n := 1; n <= 2; n++ {
 		if err := point(first, n); err != nil {
 			t.Fatal(err)
 		}
 	}
-	second := dial()
+	second := dial("/socket")
 	defer func() { _ = second.CloseNow() }()
 	if err := point(second, 3); err != nil {
 		t.Fatal(err)
+	}
+	// Another tab sees each point, the newest board is the last it sees.
+	tab := dial("/watch")
+	defer func() { _ = tab.CloseNow() }()
+	sees := func(n int) error {
+		for {
+			var b socket.Board
+			if err := wsjson.Read(ctx, tab, &b); err != nil || len(b.Points) == n {
+				return err
+			}
+		}
+	}
+	for n := 3; n <= 5; n++ {
+		if err := sees(n); err != nil {
+			t.Fatalf("a tab that watches: %v", err)
+		}
+		if err := point(first, n+1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	resp, err := client.Post(server.URL+"/leave", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	resp.Body.Close()
-	if err := point(second, 4); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+	if err := point(second, 7); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
 		t.Errorf("a message of a session that is over: %v", err)
+	}
+	if err := sees(100); websocket.CloseStatus(err) != websocket.StatusPolicyViolation {
+		t.Errorf("a tab of a session that is over: %v", err)
 	}
 }
