@@ -46,18 +46,18 @@ type naming struct {
 }
 
 // begin takes the number of the change among those that are made with ctx.
-func (n *naming) begin(ctx context.Context, c untyped) error {
+func (n *naming) begin(ctx context.Context, module, at string) error {
 	r := once.Of(ctx)
 	if r == nil {
 		return nil
 	}
 	if !r.Valid() {
 		return &Error{
-			Code: ErrInvalid, Module: c.module.name, Phase: "resolve", Message: "the id of the request has a wrong length",
+			Code: ErrInvalid, Module: module, Phase: "resolve", Message: "the id of the request has a wrong length",
 			Err: fmt.Errorf("the id that Once got must have 1 to %d bytes", once.MaxID),
 		}
 	}
-	n.request, n.number = r, r.Number(c.module.name, c.of())
+	n.request, n.number = r, r.Number(module, at)
 	return nil
 }
 
@@ -68,12 +68,4 @@ func (n *naming) of(session, module, action string) engine.Name {
 		n.name = engine.Name{ID: n.request.Name(session, module, action, n.number), Print: n.request.Print()}
 	}
 	return n.name
-}
-
-// Known implements engine.NamedOp.
-func (o *op) Known() {
-	o.naming.known, o.call = true, nil
-	if o.change != nil {
-		o.change.Replayed()
-	}
 }

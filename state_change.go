@@ -188,7 +188,7 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 		m.warnOfForeignContext(ctx)
 	}
 	o.untyped = c
-	if err := o.naming.begin(ctx, c); err != nil {
+	if err := o.naming.begin(ctx, c.module.name, c.of()); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -261,4 +261,12 @@ func (c untyped) do(ctx context.Context, action string, payload any) (any, error
 	o.ctx, o.act, o.action, o.payload = ctx, fn, action, payload
 	v, err := c.update(ctx, o)
 	return c.module.app.finish(o, v, err)
+}
+
+// Known implements engine.NamedOp.
+func (o *op) Known() {
+	o.naming.known, o.call = true, nil
+	if o.change != nil {
+		o.change.Replayed()
+	}
 }

@@ -55,7 +55,7 @@ func (v *Version) follows(base *Version, by meta.Writer) {
 func encodeMeta(v *Version, encoded []byte, by meta.Writer) []byte {
 	m := meta.Meta{Birth: uint64(v.birth), By: by, Others: v.others(), Actions: v.names().list()}
 	b := encoded[len(encoded):]
-	if n := m.MaxLen(); cap(b) < n {
+	if n := m.Len(); cap(b) < n {
 		b = make([]byte, 0, n)
 	}
 	return m.Append(b)

@@ -30,17 +30,6 @@ type Name struct {
 	Print uint32 // of what the change is made of; 0 = not known: it fits every other
 }
 
-// A NamedOp is an Op that may have a [Ref].Name.
-type NamedOp interface {
-	Op
-	// Known is called in place of Run if the change was made before. The op
-	// gets the state as it is now. A Run may still follow, if nothing was kept
-	// of the change after all.
-	Known()
-}
-
-var errReused = fail(Reused, "this was sent before with other content", nil)
-
 // names are those that a version keeps, the oldest first: the bytes between from
 // and to of a roll that the versions of an instance share, since each of them has
 // the names of the one before it, and one more.
@@ -148,61 +137,6 @@ func (n names) join(other names) names {
 	}
 	list = append(append(list, a...), b...)
 	return names{roll: newRoll(list), to: int32(len(list))} //nolint:gosec // bounded
-}
-
-// names returns the names that the version keeps.
-func (v *Version) names() names {
-	if v.rare == nil {
-		return names{}
-	}
-	return v.rare.names
-}
-
-// knows reports whether a change of that name has made the version or an earlier
-// one. It is an error if that one was made of something else.
-func (v *Version) knows(name Name) (bool, error) {
-	if v.rare == nil || name.ID == 0 {
-		return false, nil
-	}
-	a, ok := meta.Find(v.rare.names.list(), name.ID)
-	if ok && a.Print != name.Print && a.Print != 0 && name.Print != 0 {
-		return false, errReused
-	}
-	return ok, nil
-}
-
-// namesAfter returns the names of the version that res makes of work.
-func (e *Engine) namesAfter(k *Kind, work *Version, res *Result) names {
-	n := work.names()
-	if res.From != nil {
-		n = n.join(res.From.names())
-	}
-	if n.roll == nil && res.Name.ID == 0 {
-		return n
-	}
-	minute := uint32(e.cfg.Now().Unix() / 60) //nolint:gosec // good for some thousand years
-	n = n.since(minute)
-	if res.Name.ID != 0 {
-		n = n.add(meta.Action{Name: res.Name.ID, Print: res.Name.Print, Minute: minute})
-	}
-	n, forgotten := n.bounded()
-	if forgotten > 0 {
-		e.forgot(k, forgotten)
-	}
-	return n
-}
-
-// forgot counts names that made room for others before their time, and warns of
-// it once a minute for each module.
-func (e *Engine) forgot(k *Kind, n int) {
-	if e.cfg.Observer != nil {
-		e.cfg.Observer.Forgotten(k, n)
-	}
-	if k.forgot.due(e.cfg.Now()) {
-		e.cfg.Logger.Warn("a state gets so many actions with ids that it forgets the oldest before their time: "+
-			"one that is sent again later takes effect again; keep the ids in the state if that may happen",
-			"module", k.Name, "ids", maxNames, "within", time.Duration(nameMinutes)*time.Minute)
-	}
 }
 
 // An hourglass says when something may be logged again: once a minute.

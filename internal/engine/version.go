@@ -4,6 +4,7 @@ import (
 	"math/bits"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -188,4 +189,27 @@ func (v *Version) deleted() *Version {
 		d.setRare(rare{extra: v.extra(), others: v.others(), expired: v.overExpired()})
 	}
 	return d
+}
+
+var errReused = fail(Reused, "this was sent before with other content", nil)
+
+// names returns the names that the version keeps.
+func (v *Version) names() names {
+	if v.rare == nil {
+		return names{}
+	}
+	return v.rare.names
+}
+
+// knows reports whether a change of that name has made the version or an earlier
+// one. It is an error if that one was made of something else.
+func (v *Version) knows(name Name) (bool, error) {
+	if v.rare == nil || name.ID == 0 {
+		return false, nil
+	}
+	a, ok := meta.Find(v.rare.names.list(), name.ID)
+	if ok && a.Print != name.Print && a.Print != 0 && name.Print != 0 {
+		return false, errReused
+	}
+	return ok, nil
 }

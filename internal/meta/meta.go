@@ -16,6 +16,7 @@ package meta
 import (
 	"encoding/binary"
 	"iter"
+	"math/bits"
 
 	"github.com/stay-go/stay/store"
 )
@@ -84,15 +85,20 @@ type Meta struct {
 	Actions []byte // the list of the actions that made it, the oldest first
 }
 
-// MaxLen returns how long the encoded form is at most.
-func (m *Meta) MaxLen() int {
-	const section = 1 + binary.MaxVarintLen64
-	n := header + section + len(m.By.Node) + binary.MaxVarintLen64 + len(m.Others) + section
-	if len(m.Actions) > 0 {
-		n += section + len(m.Actions)
+// Len returns how long the encoded form is.
+func (m *Meta) Len() int {
+	writers := len(m.By.Node) + uvarintLen(m.By.Seq) + len(m.Others)
+	n := header + 1 + uvarintLen(uint64(writers)) + writers
+	if m.Deleted {
+		n += 2
+	}
+	if k := len(m.Actions); k > 0 {
+		n += 1 + uvarintLen(uint64(k)) + k
 	}
 	return n
 }
+
+func uvarintLen(n uint64) int { return (bits.Len64(n|1) + 6) / 7 }
 
 // Append appends the encoded form.
 func (m *Meta) Append(b []byte) []byte {
