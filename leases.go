@@ -52,7 +52,7 @@ type visitor struct {
 
 func (v *visitor) size() int { return 96 + 2*len(v.Session) + 2*len(v.User) }
 
-func (r *presenceRecord) clone() *presenceRecord {
+func (r *presenceRecord) clone() *presenceRecord { //nolint:unused // systemType calls it by its constraint
 	if r == nil {
 		return nil
 	}
