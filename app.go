@@ -20,6 +20,7 @@ import (
 type App struct {
 	*registry
 	sessions sessions
+	leases   leases
 	keys     *signing.Keys
 	checks   checks
 }
@@ -53,6 +54,7 @@ func New(s store.Store, opts *Options) *App {
 	app.catalog = app.catalogOf(s)
 	app.backend = app.catalog.backend
 	app.sessions.init(app.registry)
+	app.leases.init(app.registry)
 	app.keys = newKeys(app)
 	app.observer.begin()
 	// A separate goroutine reads the keys, because a user's hook may hold up a

@@ -49,15 +49,14 @@ type module struct {
 	scope   scope
 	key     *keyStrategy // nil unless the key is computed
 	schema  *schema.Schema
-	kind    *engine.Kind                  // kind of the states under keys; nil for ephemeral modules
-	guest   *engine.Kind                  // kind of the states of guests, and of ephemeral modules
-	catalog *catalog                      // catalog of the store that has the states
-	leases  map[*engine.Kind]*engine.Kind // kinds of the records that say who is present, by those of the states
-	rules   *presence.Rules               // of pages that follow the states; nil = they do not count
-	encoded []byte                        // the initial state
-	strays  sync.Map                      // Go fields for which the warning was logged
-	crowded atomic.Bool                   // the warning about too many sessions was logged
-	both    atomic.Bool                   // the warning about states under several names was logged
+	kind    *engine.Kind    // kind of the states under keys; nil for ephemeral modules
+	guest   *engine.Kind    // kind of the states of guests, and of ephemeral modules
+	catalog *catalog        // catalog of the store that has the states
+	rules   *presence.Rules // of pages that follow the states; nil = they do not count
+	encoded []byte          // the initial state
+	strays  sync.Map        // Go fields for which the warning was logged
+	crowded atomic.Bool     // the warning about too many sessions was logged
+	both    atomic.Bool     // the warning about states under several names was logged
 }
 
 var validName = regexp.MustCompile(`^[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}$`)

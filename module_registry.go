@@ -30,8 +30,8 @@ type registry struct {
 	catalogs []*catalog         // of all stores that hold the App's states, the sessions' store first
 
 	pageResets pageResets
-	pages      *presence.Table // that follow states
-	leases     leases
+	pages      *presence.Table      // that follow states
+	told       func(presence.Place) // of changes of who is present
 
 	// listed returns the session with this ID, as its record says.
 	listed func(id string, rec *sessionRecord) *Session
@@ -45,7 +45,6 @@ func newRegistry(o Options) *registry {
 		b.running = new(running.Set)
 	}
 	a := &registry{base: b, modules: map[string]*module{}, former: map[string]*module{}}
-	a.leases.app = a
 	a.pages = presence.New(presence.Config{
 		Go:      func(fn func(context.Context)) bool { return a.engine.Go(fn) },
 		Now:     o.Clock,

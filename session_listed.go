@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/presence"
 	"github.com/stay-go/stay/store"
 )
 
@@ -36,6 +37,23 @@ func (ss *sessions) listed(id string, rec *sessionRecord) *Session {
 	}
 	all.session = Session{app: ss.app.base, guise: &all.listing}
 	return &all.session
+}
+
+// visitor returns the session of a visitor for a hook: as its record says, with the
+// user that it had as a visitor.
+func (ss *sessions) visitor(ctx context.Context, v presence.Visitor) (*Session, error) {
+	is, _, err := ss.fresh(ctx, v.Session, ss.app.opts.Clock())
+	if err != nil {
+		return nil, err
+	}
+	rec := is.Value.(*sessionRecord)
+	if rec.user() != v.User {
+		if rec = rec.clone(); rec == nil {
+			rec = new(sessionRecord)
+		}
+		rec.event().User = []byte(v.User)
+	}
+	return ss.listed(v.Session, rec), nil
 }
 
 func (l *listing) lock() { l.mu.Lock() }

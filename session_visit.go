@@ -10,6 +10,7 @@ import (
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/presence"
 	"github.com/stay-go/stay/internal/signing"
 )
 
@@ -169,6 +170,21 @@ func (v *visit) who(ctx context.Context) (user string, err error) {
 		err = ended()
 	}
 	return rec.user(), err
+}
+
+// visitor returns the session and the user of the request, without using the
+// session. One that nobody has used yet is none.
+func (v *visit) visitor(ctx context.Context) (is presence.Visitor, err error) {
+	v.lock()
+	defer v.unlock()
+	if err := v.open(ctx); err != nil || v.gone || v.drawn && !v.carried {
+		return is, err
+	}
+	rec, ok, err := v.fresh(ctx)
+	if !ok || err != nil {
+		return is, err
+	}
+	return presence.Visitor{Session: v.key, User: rec.user()}, nil
 }
 
 func (v *visit) use() { v.carrier.Used() }

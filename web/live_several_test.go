@@ -219,6 +219,29 @@ func TestAPartShowsWhoIsPresent(t *testing.T) {
 	})
 }
 
+// A page whose first part belongs to nobody is its session's, which another part
+// begins, for hooks as well.
+//
+// Proves L25.
+func TestHooksHearOfASessionThatAPageBegins(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newSite(t)
+		var heard []string
+		board := stay.Register(s.app, stay.Module[Board]{
+			Name: "board", Persist: stay.Global,
+			OnConnect: func(c *stay.Call, _ *Board) { heard = append(heard, c.Session().ID()) },
+		})
+		h := web.Sessions(s.app, nil)(web.Live(web.Part("board", board, showBoard),
+			web.Part("count", s.counter, func(w io.Writer, c *Counter) error { _, err := fmt.Fprint(w, c.Count); return err })))
+		p := newTab(t, h, browser(h), "/live")
+		p.open()
+		settle()
+		if len(heard) != 1 || len(heard[0]) != 32 {
+			t.Errorf("OnConnect heard of %q", heard)
+		}
+	})
+}
+
 // Over real connections a page that is loaded again gets its stream, and one that is
 // kicked is told so; the hooks hear of the first page, and nothing stays behind.
 //

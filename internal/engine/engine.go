@@ -170,11 +170,11 @@ func (e *Engine) changed(k *Kind, key string) {
 	}
 }
 
-// Tell wakes all who watch the state, although it is as it was: something else that
+// Nudge wakes all who watch the state, although it is as it was: something else that
 // they see with it has changed. It does not wait, so locks may be held.
-func (e *Engine) Tell(k *Kind, key string) {
+func (e *Engine) Nudge(k *Kind, key string) {
 	if e.topics.any() {
-		e.topics.tell(topicKey{k, key})
+		e.topics.nudge(topicKey{k, key})
 	}
 }
 

@@ -166,8 +166,8 @@ func (ts *topics) changed(k topicKey) {
 	}
 }
 
-// tell is Engine.Tell.
-func (ts *topics) tell(k topicKey) {
+// nudge is Engine.Nudge.
+func (ts *topics) nudge(k topicKey) {
 	s := ts.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()

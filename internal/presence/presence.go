@@ -61,10 +61,11 @@ type Count struct {
 // An Event is what a hook is told.
 type Event uint8
 
+// The events of a session at a place.
 const (
-	Connect    Event = iota // the first page of a session
-	Reconnect               // the first page after a Disconnect
-	Disconnect              // the session has no page any more
+	Connect    Event = iota // its first page
+	Reconnect               // its first page after a Disconnect
+	Disconnect              // it has no page any more
 )
 
 // A Config is what a Table needs of the program that it is part of.

@@ -31,7 +31,10 @@ func TestPresenceOnPostgres(t *testing.T) {
 		here, ended := make(chan struct{}, 1), make(chan struct{})
 		go func() {
 			defer close(ended)
-			for range news[n].Watch(ctx) {
+			for _, err := range news[n].Watch(ctx) {
+				if err != nil {
+					return // the App is closed
+				}
 				select {
 				case here <- struct{}{}:
 				default:

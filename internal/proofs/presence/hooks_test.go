@@ -74,6 +74,14 @@ func TestOnDisconnectAfterTheEnd(t *testing.T) {
 		q.close()
 		testkit.Sleep(gone)
 		d.want(t, "disconnect ann 0", "disconnect ann 0")
+
+		bob := newVisitor(t, app, "bob")
+		p = open(t, bob.Ctx(), news)
+		d.want(t, "connect bob 0")
+		testkit.Logout(t, bob.Browser)
+		p.close()
+		testkit.Sleep(gone)
+		d.want(t, "disconnect bob 0")
 	})
 }
 
@@ -156,7 +164,8 @@ func TestHooksOfPagesThatFail(t *testing.T) {
 			ended := make(chan struct{})
 			go func() {
 				defer close(ended)
-				for range rooms.At("tea").Watch(ctx) {
+				for _, err := range rooms.At("tea").Watch(ctx) {
+					testkit.NoError(t, err)
 				}
 			}()
 			return func() { cancel(); <-ended }

@@ -31,7 +31,10 @@ func open(t *testing.T, ctx context.Context, s *stay.State[counter]) *page {
 	p := &page{cancel: cancel, ended: make(chan struct{})}
 	go func() {
 		defer close(p.ended)
-		for range s.Watch(ctx) {
+		for _, err := range s.Watch(ctx) {
+			if err != nil {
+				return
+			}
 			p.mu.Lock()
 			p.seen++
 			p.mu.Unlock()

@@ -105,7 +105,7 @@ func TestWhatADeadNodeSaidIsForgotten(t *testing.T) {
 		gone := b.store.Add(storefault.Rule{Fault: storefault.Fail(errors.New("no network"))})
 		testkit.Sleep(19 * time.Second)
 		wantPresent(t, t.Context(), a.news, "bob/1", "ann/1")
-		testkit.Sleep(12 * time.Second)
+		testkit.Sleep(5600 * time.Millisecond) // before it is written again
 		wantPresent(t, t.Context(), a.news, "ann/1")
 		wantPresent(t, t.Context(), a.tasks.At("bob"))
 		testkit.Sleep(10 * time.Second)
@@ -153,6 +153,26 @@ func TestWhatPresenceCostsTheStore(t *testing.T) {
 			t.Errorf("%d writes after all have gone", n)
 		}
 		testkit.WantEqual(t, "records", len(records(t, a.store)), 0)
+	})
+}
+
+// What happens on one node has the others write nothing.
+//
+// Proves L26.
+func TestNodesDoNotAnswerEachOther(t *testing.T) {
+	inNodes(t, 2, func(t *testing.T, nodes []*node) {
+		a, b := nodes[0], nodes[1]
+		open(t, newVisitor(t, a.app, "bob").On(b.app).Ctx(), b.news)
+		testkit.Sleep(15 * time.Second)
+		n := b.store.Count(storefault.Commit)
+		for i := range 8 {
+			open(t, newVisitor(t, a.app, fmt.Sprint("ann", i)).Ctx(), a.news)
+			testkit.Sleep(12500 * time.Millisecond)
+		}
+		wantPresent(t, t.Context(), b.news, "bob/1", "ann0/1", "ann1/1", "ann2/1", "ann3/1", "ann4/1", "ann5/1", "ann6/1", "ann7/1")
+		if n = b.store.Count(storefault.Commit) - n; n > 11 {
+			t.Errorf("%d writes in 100 seconds", n)
+		}
 	})
 }
 

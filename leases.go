@@ -52,7 +52,7 @@ type visitor struct {
 
 func (v *visitor) size() int { return 96 + 2*len(v.Session) + 2*len(v.User) }
 
-func (r *presenceRecord) clone() *presenceRecord {
+func (r *presenceRecord) clone() *presenceRecord { //nolint:unused // systemType calls it by its constraint
 	if r == nil {
 		return nil
 	}
@@ -139,51 +139,14 @@ func fitting(counts []presence.Count, most int) []presence.Count {
 	return counts
 }
 
-// makeLeases makes the kinds of the records that say who is present at the module's
-// states. Where no other node has the state, there are none.
-func (m *module) makeLeases() {
-	for _, k := range m.kinds() {
-		if k.Backend == nil || k.Backend.Features().SoleOwner {
-			continue
-		}
-		if m.leases == nil {
-			m.leases = map[*engine.Kind]*engine.Kind{}
-		}
-		m.leases[k] = m.app.engine.Kind(engine.Kind{
-			Name: "presence", Prefix: keyspace.Present(k.Prefix), Backend: k.Backend, Version: 1, OwnKeys: k.OwnKeys,
-			Type:   systemType[*presenceRecord, presenceRecord]{what: "list of who is present"},
-			Expiry: func(v any) time.Time { return v.(*presenceRecord).until() },
-		})
-	}
-}
-
-// elsewhere returns who has pages of the state open on other nodes.
-func (m *module) elsewhere(ctx context.Context, at presence.Place) ([]presence.Count, error) {
-	kind := m.leases[at.Kind]
-	if kind == nil {
-		return nil, nil
-	}
-	now := m.app.opts.Clock()
-	ref := engine.Ref{Kind: kind, Key: at.Key, Now: now}
-	err := m.app.sync(ctx, ref)
-	var v *engine.Version
-	if err == nil {
-		v, err = m.app.engine.Get(ctx, &ref)
-	}
-	if err != nil {
-		return nil, m.error(err, "", at.Key)
-	}
-	return v.Value.(*presenceRecord).others(m.app.leases.node(), now), nil
-}
-
 // leases are what this node says in stores that others use. A goroutine says it
 // again and again while there is somebody to speak of.
 type leases struct {
 	app  *registry
-	name sync.Once
-	self string
+	node string // the name of this node in the records
 
 	mu      sync.Mutex
+	kinds   map[*engine.Kind]*engine.Kind // of the records, by those of the states
 	all     map[presence.Place]*lease
 	working bool
 	poke    chan struct{} // has the goroutine look earlier
@@ -192,6 +155,7 @@ type leases struct {
 
 // A lease is what this node says of one state. The goroutine has all but changed.
 type lease struct {
+	*leases
 	presence.Place
 	module  *module
 	kind    *engine.Kind // of the record
@@ -204,27 +168,61 @@ type lease struct {
 	as      store.Revision   // of the record that says so
 }
 
-// node is the name of this node in the records.
-func (l *leases) node() string {
-	l.name.Do(func() { l.self = rand.Text() })
-	return l.self
+func (l *leases) init(app *registry) {
+	l.app, l.node = app, rand.Text()
+	l.kinds = map[*engine.Kind]*engine.Kind{}
+	l.all, l.poke, l.watch = map[presence.Place]*lease{}, make(chan struct{}, 1), engine.NewWatch()
+	app.told = l.changed
+}
+
+// kind returns that of the records that say who is present at states of a kind. It is
+// nil where no other node has these states.
+func (l *leases) kind(k *engine.Kind) *engine.Kind {
+	if k.Backend == nil || k.Backend.Features().SoleOwner {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kinds[k] == nil {
+		l.kinds[k] = l.app.engine.Kind(engine.Kind{
+			Name: "presence", Prefix: keyspace.Present(k.Prefix), Backend: k.Backend, Version: 1, OwnKeys: k.OwnKeys,
+			Type:   systemType[*presenceRecord, presenceRecord]{what: "list of who is present"},
+			Expiry: func(v any) time.Time { return v.(*presenceRecord).until() },
+		})
+	}
+	return l.kinds[k]
+}
+
+// elsewhere returns who has pages of a state open on other nodes.
+func (l *leases) elsewhere(ctx context.Context, at presence.Place) ([]presence.Count, error) {
+	kind := l.kind(at.Kind)
+	if kind == nil {
+		return nil, nil
+	}
+	now := l.app.opts.Clock()
+	ref := engine.Ref{Kind: kind, Key: at.Key, Now: now}
+	if err := l.app.sync(ctx, ref); err != nil {
+		return nil, err
+	}
+	v, err := l.app.engine.Get(ctx, &ref)
+	if err != nil {
+		return nil, err
+	}
+	return v.Value.(*presenceRecord).others(l.node, now), nil
 }
 
 // changed notes that who is present at a place of this node may have changed. It
 // does not wait.
 func (l *leases) changed(at presence.Place) {
-	m := l.app.moduleOf(at.Kind)
-	if m == nil || m.leases[at.Kind] == nil {
+	m, kind := l.app.moduleOf(at.Kind), l.kind(at.Kind)
+	if m == nil || kind == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all, l.poke, l.watch = map[presence.Place]*lease{}, make(chan struct{}, 1), engine.NewWatch()
-	}
 	one := l.all[at]
 	if one == nil {
-		one = &lease{Place: at, module: m, kind: m.leases[at.Kind]}
+		one = &lease{leases: l, Place: at, module: m, kind: kind}
 		l.all[at] = one
 	}
 	one.changed = true
@@ -343,7 +341,7 @@ func (l *leases) renew(ctx context.Context, due []*lease) {
 		places <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-places }()
-			err := one.renew(ctx, l.node())
+			err := one.write(ctx)
 			if err == nil || l.app.engine.Closing() {
 				return
 			}
@@ -361,16 +359,16 @@ func (one *lease) failed(ctx context.Context, e *Error) {
 	m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), e)
 }
 
-// renew writes the lease, unless it says what it said less than leaseEvery ago.
-func (one *lease) renew(ctx context.Context, node string) error {
-	app := one.module.app
+// write writes the lease, unless it says what it said less than leaseEvery ago.
+func (one *lease) write(ctx context.Context) error {
+	app := one.app
 	counts := fitting(app.pages.Show(one.Place), min(maxLease, app.opts.MaxState/8))
 	now := time.Now()
 	if slices.Equal(counts, one.said) && now.Sub(one.tried) < leaseEvery {
 		return nil
 	}
 	if one.watched == nil {
-		one.watched = app.engine.Watch(app.leases.watch, one.kind, one.Key)
+		one.watched = app.engine.Watch(one.watch, one.kind, one.Key)
 	}
 	one.tried = now
 	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
@@ -380,7 +378,7 @@ func (one *lease) renew(ctx context.Context, node string) error {
 		app: app.base, ref: engine.Ref{Kind: one.kind, Key: one.Key},
 		fn: func(v any) (engine.Result, error) {
 			rec := v.(*presenceRecord)
-			next := rec.with(node, counts, app.opts.Clock())
+			next := rec.with(one.node, counts, app.opts.Clock())
 			return engine.Result{Value: next, Delete: next == nil && rec != nil}, nil
 		},
 	})
@@ -404,13 +402,13 @@ func (l *leases) look(over bool) {
 }
 
 func (one *lease) look(over bool) {
-	app := one.module.app
+	app := one.app
 	v := app.engine.Peek(one.kind, one.Key)
 	if v == nil || v.Revision == one.as && !over {
 		return
 	}
 	one.as = v.Revision
-	others := v.Value.(*presenceRecord).others(app.leases.node(), app.opts.Clock())
+	others := v.Value.(*presenceRecord).others(one.node, app.opts.Clock())
 	if slices.Equal(others, one.others) {
 		return
 	}

@@ -3,7 +3,6 @@ package stay
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"strings"
 	"time"
@@ -61,9 +60,9 @@ func (c untyped) present(ctx context.Context) ([]Presence, error) {
 		return nil, err
 	}
 	at := presence.Place{Kind: ref.Kind, Key: ref.Key}
-	others, err := m.elsewhere(ctx, at)
+	others, err := c.app.leases.elsewhere(ctx, at)
 	if err != nil {
-		return nil, err
+		return nil, m.error(err, "", at.Key)
 	}
 	counts := presence.Sum(m.app.pages.Show(at), others)
 	all := make([]Presence, len(counts))
@@ -71,72 +70,6 @@ func (c untyped) present(ctx context.Context) ([]Presence, error) {
 		all[i] = Presence{Session: n.Session, User: n.User, Pages: n.Pages, Since: n.Since}
 	}
 	return all, nil
-}
-
-// visitHooks are the hooks of pages.
-type visitHooks struct{ connected, reconnected, disconnected func(*Call, any) }
-
-// hook returns the hook for an event, and its name; nil if there is none.
-func (h *visitHooks) hook(event presence.Event) (hook func(*Call, any), phase string) {
-	switch {
-	case event == presence.Disconnect:
-		return h.disconnected, "onDisconnect"
-	case event == presence.Reconnect && h.reconnected != nil:
-		return h.reconnected, "onReconnect"
-	}
-	return h.connected, "onConnect"
-}
-
-// countPages has the pages that follow the module's states count, if anybody wants
-// to know.
-func (m *module) countPages() {
-	hooks := m.visits.connected != nil || m.visits.reconnected != nil || m.visits.disconnected != nil
-	if !m.presence && !hooks {
-		return
-	}
-	m.rules = &presence.Rules{Shown: m.presence, Remembers: m.visits.reconnected != nil}
-	if hooks {
-		m.rules.Hook = m.callVisitHook
-	}
-	if m.presence {
-		m.makeLeases()
-	}
-}
-
-// pagesChanged is told of changes by the table of pages.
-func (a *registry) pagesChanged(at presence.Place) {
-	a.engine.Tell(at.Kind, at.Key)
-	a.leases.changed(at)
-}
-
-func (a *registry) pagesCrowded(at presence.Place) {
-	if m := a.moduleOf(at.Kind); m != nil && !m.crowded.Swap(true) {
-		a.logger().Warn("stay: more sessions have pages of one state open than are told apart: further ones are a number, and have no hooks",
-			slog.String("module", m.name), slog.String("key_hash", keyHash(at.Key)), slog.Int("sessions", presence.MaxSessions))
-	}
-}
-
-// callVisitHook calls a hook of pages. What cannot be loaded has been reported.
-func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presence.Visitor, event presence.Event) {
-	hook, phase := m.visits.hook(event)
-	if hook == nil {
-		return
-	}
-	ref := engine.Ref{Kind: at.Kind, Key: at.Key, Now: m.app.opts.Clock()}
-	if err := m.app.sync(ctx, ref); err != nil {
-		return
-	}
-	state, err := m.app.engine.Get(ctx, &ref)
-	if err != nil {
-		return
-	}
-	session, err := m.app.visitor(ctx, v)
-	if err != nil {
-		return
-	}
-	call := m.app.newCall(ctx, m.name, "")
-	call.ctx, call.session = ctx, session // outside of changes, so it may make some
-	m.isolate(call, phase, at.Key, state.Value, hook)
 }
 
 // count counts the follower as a page of the session with which it follows a state.
@@ -199,36 +132,4 @@ func (f *follower) known(r *resolution) bool {
 		f.visitor = &v
 	}
 	return true
-}
-
-// visitor returns the session and the user of the request, without using the
-// session. One that nobody has used yet is none.
-func (v *visit) visitor(ctx context.Context) (is presence.Visitor, err error) {
-	v.lock()
-	defer v.unlock()
-	if err := v.open(ctx); err != nil || v.gone || v.drawn && !v.carried {
-		return is, err
-	}
-	rec, ok, err := v.fresh(ctx)
-	if !ok || err != nil {
-		return is, err
-	}
-	return presence.Visitor{Session: v.key, User: rec.user()}, nil
-}
-
-// visitor returns the session of a visitor for a hook: as its record says, with the
-// user that it had as a visitor.
-func (ss *sessions) visitor(ctx context.Context, v presence.Visitor) (*Session, error) {
-	is, _, err := ss.fresh(ctx, v.Session, ss.app.opts.Clock())
-	if err != nil {
-		return nil, err
-	}
-	rec := is.Value.(*sessionRecord)
-	if rec.user() != v.User {
-		if rec = rec.clone(); rec == nil {
-			rec = new(sessionRecord)
-		}
-		rec.event().User = []byte(v.User)
-	}
-	return ss.listed(v.Session, rec), nil
 }
