@@ -86,12 +86,26 @@ type Meta struct {
 
 // MaxLen returns how long the encoded form is at most.
 func (m *Meta) MaxLen() int {
-	const section = 1 + binary.MaxVarintLen64
-	n := header + section + len(m.By.Node) + binary.MaxVarintLen64 + len(m.Others) + section
+	n := header + sectionLen(len(m.By.Node)+binary.MaxVarintLen64+len(m.Others))
+	if m.Deleted {
+		n += sectionLen(0)
+	}
 	if len(m.Actions) > 0 {
-		n += section + len(m.Actions)
+		n += sectionLen(len(m.Actions))
 	}
 	return n
+}
+
+// sectionLen returns how long a section is at most with contents of n bytes, of
+// which a record has less than 2 MB.
+func sectionLen(n int) int {
+	switch {
+	case n < 1<<7:
+		return 2 + n
+	case n < 1<<14:
+		return 3 + n
+	}
+	return 4 + n
 }
 
 // Append appends the encoded form.
