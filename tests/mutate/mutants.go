@@ -584,7 +584,7 @@ var mutants = []mutant{
 	},
 	{
 		"the boundary of a form is content", "L29", "web/once.go",
-		"kind == kindMultipart {", "kind == kindOther {", byWeb,
+		`boundary := []byte(params["boundary"])`, `boundary := []byte("?")`, byWeb,
 	},
 	// HTTP.
 	{
