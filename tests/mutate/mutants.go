@@ -584,7 +584,7 @@ var mutants = []mutant{
 	},
 	{
 		"the boundary of a form is content", "L29", "web/once.go",
-		`boundary := []byte(params["boundary"])`, `boundary := []byte("?")`, byWeb,
+		`boundary := []byte(params["boundary"])`, `boundary := []byte("?" + params["boundary"])`, byWeb,
 	},
 	// HTTP.
 	{
