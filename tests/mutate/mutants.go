@@ -535,7 +535,8 @@ var mutants = []mutant{
 	},
 	{
 		"a change under a former name wakes nobody", "M6", "internal/rename/rename.go",
-		"c.Key = at.p.key(0, id)", "_ = id", []string{"./internal/rename"},
+		"c.Key = at.p.key(0, id)", "_ = id",
+		[]string{"./internal/rename"},
 	},
 	// Changes that take effect once.
 	{
