@@ -535,7 +535,8 @@ var mutants = []mutant{
 	},
 	{
 		"a change under a former name wakes nobody", "M6", "internal/rename/rename.go",
-		"c.Key = at.p.key(0, id)", "_ = id", []string{"./internal/rename"},
+		"c.Key = at.p.key(0, id)", "_ = id",
+		[]string{"./internal/rename"},
 	},
 	// Changes that take effect once.
 	{
@@ -584,7 +585,7 @@ var mutants = []mutant{
 	},
 	{
 		"the boundary of a form is content", "L29", "web/once.go",
-		"kind == kindMultipart {", "kind == kindOther {", byWeb,
+		`boundary := []byte(params["boundary"])`, `boundary := []byte("?" + params["boundary"])`, byWeb,
 	},
 	// HTTP.
 	{

@@ -239,6 +239,32 @@ func TestAfterIsNotCalledAgain(t *testing.T) {
 	})
 }
 
+// A run on what memory had, before it shows that another node has made the change,
+// leaves nothing to be called.
+//
+// Proves L28, L29.
+func TestAfterIsNotCalledForARunThatCameTooLate(t *testing.T) {
+	runs, called := 0, 0
+	var states []*stay.State[testkit.Counter]
+	for _, app := range testkit.Nodes(t, 2, nil) {
+		states = append(states, stay.Register(app, stay.Module[testkit.Counter]{
+			Name: "counter", Persist: stay.Global,
+			Actions: stay.Actions[testkit.Counter]{"add": func(call *stay.Call, c *testkit.Counter) error {
+				runs++
+				call.After(func(context.Context) { called++ })
+				return testkit.Increment(c)
+			}},
+		}))
+	}
+	testkit.MustUpdate(t, t.Context(), states[0])
+	testkit.WantCount(t, t.Context(), states[1], 1) // it is in the memory of both
+	for _, s := range states {
+		must(t)(s.Do(stay.Once(t.Context(), "a"), "add", nil))
+	}
+	testkit.WantEqual(t, "runs, calls", []int{runs, called}, []int{2, 1})
+	testkit.WantCount(t, t.Context(), states[1], 2)
+}
+
 // The same id with another content is an error that changes nothing; where one of
 // the contents is not known, they are not compared.
 //
