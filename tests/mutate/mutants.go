@@ -23,7 +23,7 @@ var (
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
-var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory", "watching", "once"}
+var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory", "watching", "once", "presence"}
 
 // by are the packages that prove what package stay promises: first that of the
 // subject which the mutant is about, if there is one, then the root and the
@@ -486,7 +486,7 @@ var mutants = []mutant{
 	},
 	{
 		"the same content is yielded again", "L6", "state_follow.go",
-		"v.Content() != last:", "v.Content() != last || true:", by("watching"),
+		"first || !v.is.alike(last)", "true", by("watching"),
 	},
 	{
 		"a watch goes on after Close has begun", "L6", "state_follow.go",
@@ -568,11 +568,11 @@ var mutants = []mutant{
 		` && mv.naming.request == nil {`, " {", by("once"),
 	},
 	{
-		"another content passes for the same", "L29", "internal/engine/once.go",
+		"another content passes for the same", "L29", "internal/engine/version.go",
 		"return false, errReused", "return true, nil", by("once"),
 	},
 	{
-		"what is called after a change is called again", "L29", "once.go",
+		"what is called after a change is called again", "L29", "state_change.go",
 		"o.naming.known, o.call = true, nil", "o.naming.known = true", by("once"),
 	},
 	{
