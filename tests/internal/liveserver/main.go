@@ -19,6 +19,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/sqlitestore"
+	"github.com/stay-go/stay/web"
 )
 
 func main() {
@@ -26,14 +27,15 @@ func main() {
 	db := flag.String("db", "", "SQLite `file`")
 	scripts := flag.String("scripts", "", "`folder` of the repository, for the scripts of the clients")
 	release := flag.String("release", "1", "`text` that some of the templates show")
+	several := flag.Int("several", 0, "web.LiveOptions.Several, as a `number`")
 	change := flag.Bool("change", false, "change what all visitors share before anybody can see it")
 	flag.Parse()
-	if err := run(*addr, *db, *scripts, *release, *change); err != nil {
+	if err := run(*addr, *db, *scripts, *release, *change, web.Several(*several)); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(addr, db, scripts, release string, change bool) (err error) {
+func run(addr, db, scripts, release string, change bool, several web.Several) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() {
@@ -56,7 +58,7 @@ func run(addr, db, scripts, release string, change bool) (err error) {
 		return err
 	}
 	// Streams outlast these timeouts.
-	server := &http.Server{Handler: s.handler(scripts), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
+	server := &http.Server{Handler: s.handler(scripts, several), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
 	if _, err := fmt.Println(listener.Addr()); err != nil {
 		return err
 	}
@@ -100,6 +102,7 @@ var clients = map[string]client{
 				const stream = new EventSource("/live?client=eventsource")
 				for (const id of ["all", "mine", "rows"]) stream.addEventListener(id, e => document.getElementById(id).innerHTML = e.data)
 				stream.addEventListener("cart", e => document.getElementById("cart").outerHTML = e.data)
+				stream.addEventListener("stop", () => stream.close())
 				stream.onerror = () => { if (stream.readyState == EventSource.CLOSED) setTimeout(listen, 500) }
 			}
 			addEventListener("DOMContentLoaded", listen)
