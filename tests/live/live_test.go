@@ -1,6 +1,7 @@
 package live_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -159,13 +160,17 @@ func TestClientsKeepTheirPagesUpToDate(t *testing.T) {
 // wantOpened waits until each client has opened so many streams.
 func wantOpened(s *server, n int) {
 	s.t.Helper()
-	deadline := time.Now().Add(45 * time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 45*time.Second)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for _, client := range clients {
 		for s.number("/opened?client="+client) < n {
-			if time.Now().After(deadline) {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
 				s.t.Fatalf("%s has opened %d streams, want %d", client, s.number("/opened?client="+client), n)
 			}
-			time.Sleep(20 * time.Millisecond) // as browsertest asks
 		}
 	}
 }

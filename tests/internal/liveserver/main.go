@@ -59,7 +59,7 @@ func run(addr, db, scripts, release string, change bool, several web.Several) er
 	}
 	// Streams outlast these timeouts.
 	server := &http.Server{Handler: s.handler(scripts, several), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
-	if _, err := fmt.Println(listener.Addr()); err != nil {
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
 		return err
 	}
 	served := make(chan error, 1)
