@@ -29,6 +29,9 @@ const (
 	ErrMalformed Code = "malformed"
 	// ErrInvalid: a value that is refused (422); see [FieldErrors].
 	ErrInvalid Code = "invalid"
+	// ErrReused: a request has the id of an earlier one, and another content (422).
+	// It names a change that was made; see [Once].
+	ErrReused Code = "reused"
 	// ErrNotFound: no such module, action or key (404).
 	ErrNotFound Code = "not_found"
 	// ErrDenied: the caller may not do this (403).
@@ -237,6 +240,8 @@ func toError(err error) *Error {
 		e.Code = ErrTooLarge
 	case engine.Closed:
 		e.Code = ErrClosed
+	case engine.Reused:
+		e.Code = ErrReused
 	case engine.Corrupt:
 		e.Code = ErrCorrupt
 	default:

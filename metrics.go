@@ -90,6 +90,7 @@ const (
 	guestsDropped   = "stay.ephemeral.dropped"
 	guestsStates    = "stay.ephemeral.states"
 	guestsSize      = "stay.ephemeral.size"
+	onceForgotten   = "stay.once.forgotten"
 	errorsReported  = "stay.errors"
 	sessionDuration = "stay.session.change.duration"
 	sessionsBegun   = "stay.sessions.begun"
@@ -129,6 +130,7 @@ func AllMetrics() []Metric {
 		{guestsDropped, "counter", "{state}", "Ephemeral states that were dropped to make room for others.", []string{byModule}, nil},
 		{guestsStates, "gauge", "{state}", "Ephemeral states in memory.", nil, nil},
 		{guestsSize, "gauge", "By", "Estimated memory that these states take.", nil, nil},
+		{onceForgotten, "counter", "{action}", "Actions with an id that a state forgot before 24 hours were over, to make room for others: if one is sent again, it takes effect again.", []string{byModule}, nil},
 		{errorsReported, "counter", "{error}", "Failures reported to OnError.", []string{byModule, byCode, byPhase}, nil},
 		{sessionDuration, "histogram", "s", "Time from the call of a Login, Logout, Renew, Destroy or Revoke until it returns.", []string{byAction, byCode}, seconds()},
 		{sessionsBegun, "counter", "{session}", "Sessions that were stored for the first time.", nil, nil},
@@ -240,6 +242,11 @@ func (ob *observer) Evicted(k *engine.Kind) {
 // Stored implements engine.Observer.
 func (ob *observer) Stored(k *engine.Kind, updates int) {
 	ob.measure(Measurement{Name: batchSize, Value: float64(updates), Module: moduleOf(k)})
+}
+
+// Forgotten implements engine.Observer.
+func (ob *observer) Forgotten(k *engine.Kind, n int) {
+	ob.measure(Measurement{Name: onceForgotten, Value: float64(n), Module: moduleOf(k)})
 }
 
 // updated measures a finished change.

@@ -161,7 +161,7 @@ func (m *module) warnBoth(key string) {
 func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	s := m.schema
 	if there.Revision == 0 {
-		return engine.Result{Value: s.Clone(guest.Value), Fresh: true}, nil
+		return engine.Result{Value: s.Clone(guest.Value), Fresh: true, From: guest}, nil
 	}
 	v := s.Clone(there.Value)
 	if err := m.adoptInto(v, s.Clone(guest.Value)); err != nil {
@@ -170,7 +170,7 @@ func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
 	if fits, err := m.fits(v); !fits || err != nil {
 		return engine.Result{}, err
 	}
-	return engine.Result{Value: v}, nil
+	return engine.Result{Value: v, From: guest}, nil
 }
 
 // setAside sets an expired record aside if some program runs OnExpire for the

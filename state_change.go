@@ -7,6 +7,7 @@ import (
 
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
+	"github.com/stay-go/stay/internal/once"
 )
 
 // op is one change that the engine runs: a function of the value alone, an
@@ -29,6 +30,7 @@ type op struct {
 	payload  any
 	call     *Call     // of the last run; each run has its own
 	measured *measured // nil: not measured
+	naming   naming
 }
 
 // newOp returns an op to be completed.
@@ -72,11 +74,13 @@ func (o *op) Resolve(ctx context.Context, ask bool) (ref engine.Ref, err error) 
 		ref, err = o.resolve(ctx, &o.res)
 	}
 	o.kind, o.id = ref.Kind, ref.Key
+	ref.Name = o.naming.of(o.res.session, o.module.name, o.action)
 	return ref, err
 }
 
 // Run implements engine.Op.
 func (o *op) Run(v any, from *engine.Version) (engine.Result, error) {
+	o.naming.known = false
 	res, err := o.invoke(v)
 	if err == nil {
 		err = o.checkKey(res, from)
@@ -137,8 +141,14 @@ func (o *op) Committed(ctx context.Context) {
 	if o.res.recalled {
 		o.res.request.used()
 	}
+	if o.naming.known {
+		o.naming.request.Replay()
+	}
 	if o.call == nil {
 		return
+	}
+	if o.naming.request != nil { // no function is called again, so what it changes needs no name
+		ctx = once.With(ctx, nil)
 	}
 	for _, fn := range o.call.after {
 		o.module.after(ctx, o.call, o.id, fn)
@@ -178,6 +188,9 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 		m.warnOfForeignContext(ctx)
 	}
 	o.untyped = c
+	if err := o.naming.begin(ctx, c); err != nil {
+		return nil, err
+	}
 	defer func() {
 		if p := recover(); p != nil {
 			m.panicked(ctx, o.action, "run", o.id, p)

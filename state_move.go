@@ -115,7 +115,13 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 	if out[mv.target], err = mv.land(now[mv.target]); err != nil {
 		return nil, err
 	}
+	if !out[mv.target].None() { // what made the guest's state goes with it
+		out[mv.target].Name = mv.naming.name
+	}
 	if mv.guest >= 0 {
+		if !mv.tooLarge {
+			out[mv.target].From = now[mv.guest]
+		}
 		out[mv.guest] = engine.Result{Delete: true}
 	}
 	if mv.left.key != "" && now[mv.target].Revision != 0 {
@@ -172,10 +178,10 @@ func (mv *move) land(there *engine.Version) (engine.Result, error) {
 				"the state stored under the key has another key: %s must read only fields tagged stay:\"key\", and Adopt must not change them", m.key.name),
 		}
 	}
-	if there.Revision == 0 && mv.left.key == "" {
+	if there.Revision == 0 && mv.left.key == "" && mv.naming.request == nil {
 		encoded, err := m.schema.Encode(v, nil)
 		if err == nil && m.app.engine.Encodes(there, encoded) {
-			return engine.Result{}, nil // a guest with the initial state needs no instance
+			return engine.Result{}, nil // a guest with the initial state needs no instance, unless for a name
 		}
 	}
 	return engine.Result{Value: v}, nil

@@ -10,6 +10,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/once"
 )
 
 // Actions returns a handler that serves the given states, and no others, as
@@ -130,6 +131,9 @@ func (a *actions) serve(w http.ResponseWriter, r *http.Request) {
 		refuseMethod(cfg, w, r, "GET, HEAD")
 		return
 	case r.Method == http.MethodPost:
+		if r, err = cfg.named(r); err != nil {
+			break
+		}
 		p := readPayload(cfg, r, false)
 		if err = p.err; err == nil {
 			v, err = m.core.Do(r.Context(), action, p)
@@ -147,6 +151,7 @@ func (a *actions) serve(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	h := w.Header()
+	markReplayed(h, once.Of(r.Context()))
 	h.Set("Content-Type", jsonType)
 	h.Set("X-Content-Type-Options", "nosniff")
 	w.WriteHeader(http.StatusOK)

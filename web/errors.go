@@ -31,7 +31,7 @@ func statusOf(code stay.Code) int {
 		return http.StatusConflict
 	case stay.ErrTooLarge:
 		return http.StatusRequestEntityTooLarge
-	case stay.ErrInvalid:
+	case stay.ErrInvalid, stay.ErrReused:
 		return http.StatusUnprocessableEntity
 	case stay.ErrUnknown, stay.ErrBusy, stay.ErrUnavailable, stay.ErrClosed:
 		return http.StatusServiceUnavailable
@@ -53,7 +53,7 @@ func Status(err error) int {
 //
 // The status follows from stay.CodeOf(err): ErrMalformed 400, ErrEnded 401,
 // ErrDenied 403, ErrNotFound 404, ErrConflict 409, ErrTooLarge 413, ErrInvalid
-// 422, ErrBusy, ErrUnavailable and ErrClosed 503 with "Retry-After: 1",
+// and ErrReused 422, ErrBusy, ErrUnavailable and ErrClosed 503 with "Retry-After: 1",
 // ErrUnknown 503 without it, all others 500. The error of http.MaxBytesReader
 // is ErrTooLarge, those of r.FormFile for a file that is not there are
 // ErrMalformed. The client sees the Message and Fields of a stay.Error, or

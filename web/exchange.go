@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/once"
 )
 
 // An exchange is one request behind Sessions: the ResponseWriter that its
@@ -57,6 +58,8 @@ type exchange struct {
 	hints      bool // informational answers were sent
 	unanswered bool // the connection was taken over, and the cookie waits
 
+	once *once.Request // names the changes of the request; nil: nothing does
+
 	// values are the values of Cache-Control and Vary in the header.
 	values [2]string
 }
@@ -91,6 +94,9 @@ func (s *settings) exchange(ctx context.Context) *exchange {
 func (x *exchange) Value(key any) any {
 	if x.is(key) {
 		return x
+	}
+	if x.once != nil && key == (once.Key{}) {
+		return x.once
 	}
 	return x.Context.Value(key)
 }
@@ -174,6 +180,9 @@ func (x *exchange) seal() {
 		return
 	}
 	x.sealed = true
+	if x.once != nil && x.once.Replayed() {
+		markReplayed(x.next.Header(), x.once)
+	}
 	if !x.used && !x.issued {
 		return
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/once"
 )
 
 // View returns a handler that renders the committed state: it waits for no
@@ -74,6 +75,11 @@ func Do[S any](state *stay.State[S], action string, view func(w http.ResponseWri
 		if refuseSafe(cfg, w, r) {
 			return
 		}
+		r, err := cfg.named(r)
+		if err != nil {
+			fail(cfg, w, r, 0, err)
+			return
+		}
 		p := readPayload(cfg, r, false)
 		if p.err != nil {
 			fail(cfg, w, r, 0, p.err)
@@ -121,7 +127,11 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 		if refuseSafe(cfg, w, r) {
 			return
 		}
-		body, err := readBody(cfg, r)
+		r, err := cfg.named(r)
+		var body []byte
+		if err == nil {
+			body, err = readBody(cfg, r)
+		}
 		if err == nil {
 			err = cfg.checkPageBody(r, body)
 		}
@@ -140,6 +150,11 @@ func Update[S any](state *stay.State[S], fn func(w http.ResponseWriter, r *http.
 			fail(cfg, w, r, 0, err)
 			return
 		}
+		if u.replayed {
+			u.recorder.drop()
+			answerReplayed(w, r)
+			return
+		}
 		handBack(u.run, r)
 		cfg.warnCommitted(r, u.name, u.recorder.status)
 		u.recorder.send()
@@ -154,12 +169,14 @@ type updating[S any] struct {
 	run      *http.Request // of the last run; nil: none
 	firstRun http.Request
 	body     []byte
+	replayed bool // the change was made before
 	name     string
 	fn       func(http.ResponseWriter, *http.Request, *S) error
 }
 
 // Run implements access.Change.
 func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
+	u.replayed = false
 	run := &u.firstRun
 	if u.run != nil {
 		u.recorder, run = u.recorder.again(), new(http.Request)
@@ -185,6 +202,9 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 // errAborted is the error of a run that panicked with http.ErrAbortHandler,
 // with which a handler gives up its answer.
 var errAborted = errors.New("web: the function aborted the response")
+
+// Replayed implements access.Change.
+func (u *updating[S]) Replayed() { u.replayed = true }
 
 // Moving implements access.Change.
 func (u *updating[S]) Moving() error { return u.recorder.moved(u.name) }
@@ -213,7 +233,11 @@ func Handle(fn func(w http.ResponseWriter, r *http.Request) error) http.HandlerF
 		w = through(w, r)
 		cfg := settingsOf(r, unknownApp)
 		defer cfg.answerPanic(w, r)
-		if err := cfg.announced(r); err != nil {
+		err := cfg.announced(r)
+		if err == nil {
+			r, err = cfg.named(r)
+		}
+		if err != nil {
 			fail(cfg, w, r, 0, err)
 			return
 		}
@@ -237,6 +261,7 @@ func (s *settings) render(w http.ResponseWriter, fn func(*recorder) error, r *ht
 		fail(s, w, r, 0, err)
 		return
 	}
+	markReplayed(w.Header(), once.Of(r.Context()))
 	rec.send()
 }
 
@@ -252,8 +277,7 @@ func mount[S any](what string, state *stay.State[S], noFunc bool) (access.State,
 
 // refuseSafe answers requests with a method that must not change anything.
 func refuseSafe(s *settings, w http.ResponseWriter, r *http.Request) bool {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	if isSafe(r.Method) {
 		refuseMethod(s, w, r, "POST, PUT, PATCH, DELETE")
 		return true
 	}

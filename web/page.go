@@ -103,8 +103,7 @@ func (s *settings) checkPageHeader(r *http.Request) error {
 	if len(values) == 0 {
 		return nil
 	}
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace:
+	if isSafe(r.Method) {
 		return nil // a link of an old page leads to a new one
 	}
 	return s.checkPage(r, values[0])

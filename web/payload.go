@@ -231,6 +231,7 @@ func (p *payload) takeAddress() error {
 		p.json = []byte(signals[0])
 		return nil
 	}
+	delete(form, onceField) // the id of a form is none of its values
 	p.form = form
 	return p.formError(err)
 }

@@ -104,7 +104,11 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	// that was stored, and nothing is issued once the request is over.
 	defer all.end(r)
 	r = &all.request
-	if err := s.arrive(r, cookie); err != nil {
+	var err error
+	if x.once, err = s.requestOnce(r); err == nil {
+		err = s.arrive(r, cookie)
+	}
+	if err != nil {
 		fail(s, x, r, 0, err)
 		return
 	}

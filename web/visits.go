@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/once"
 )
 
 // Visits is [Sessions] for servers that have no http.ResponseWriter, such as
@@ -75,7 +76,16 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 		x.seal()
 		return w.header
 	}
-	if err := s.arrive(r.WithContext(ctx), cookie); err != nil {
+	id, err := "", error(nil)
+	if !isSafe(r.Method) {
+		if id, err = onceID(r); id != "" {
+			x.once = once.New(strings.Clone(id), 0)
+		}
+	}
+	if err == nil {
+		err = s.arrive(r.WithContext(ctx), cookie)
+	}
+	if err != nil {
 		end()
 		return nil, err
 	}

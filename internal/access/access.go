@@ -163,6 +163,9 @@ type Change interface {
 	// Run changes v. It is called again after a conflict. Its context marks the
 	// run: changes of state made with it are refused as nested.
 	Run(ctx context.Context, v any) error
+	// Replayed is called in place of Run if the change was made before, by a
+	// request with the same id. A Run may still follow.
+	Replayed()
 	// Moving is asked after a run that has changed the state's key, and may
 	// refuse that.
 	Moving() error

@@ -18,6 +18,7 @@ const (
 	TooLarge
 	Closed
 	Corrupt
+	Reused
 	Internal
 )
 

@@ -121,7 +121,7 @@ func (in *Instance) start(v *Version) {
 const (
 	restBytes     = 200
 	debounceBytes = 400
-	rareBytes     = 48
+	rareBytes     = 64
 )
 
 // weigh returns the memory that the instance takes with this version.
@@ -131,7 +131,7 @@ func (in *Instance) weigh(v *Version) weight {
 		n += debounceBytes
 	}
 	if v.rare != nil {
-		n += rareBytes + footprint.Bytes(cap(v.rare.others))
+		n += rareBytes + footprint.Bytes(cap(v.rare.others)) + footprint.Bytes(v.rare.names.bytes())
 	}
 	return weigh(n)
 }

@@ -69,8 +69,9 @@ type Kind struct {
 	// after the first change the engine begins to store them; 0 = never. The
 	// store has a sole owner.
 	Debounce time.Duration
-	warned   *atomic.Int64
-	single   *single // nil unless Single
+	warned   *hourglass // that a state is large
+	forgot   *hourglass // that names were
+	single   *single    // nil unless Single
 	cache    *cache
 	salt     uint64 // makes the hashes of its keys differ from those of other kinds
 }
@@ -106,6 +107,8 @@ type Ref struct {
 	// to date. The commit of a change checks that, with what the Guard's Checks
 	// names. If there is nothing to commit, the store is asked after the run.
 	Unasked bool
+	// Name is that of the change, if it is to take effect once.
+	Name Name
 	// Now is the time by the clock, if the caller has already read it.
 	Now time.Time
 }
@@ -154,7 +157,7 @@ type companions struct {
 // Kind returns a copy of k that belongs to this engine. Only such a copy may be
 // used.
 func (e *Engine) Kind(k Kind) *Kind {
-	k.warned = new(atomic.Int64)
+	k.warned, k.forgot = new(hourglass), new(hourglass)
 	k.salt = rand.Uint64()
 	if k.Single {
 		k.single = new(single)

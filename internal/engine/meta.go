@@ -17,10 +17,15 @@ type node struct {
 func (n *node) nextWrite() meta.Writer { return meta.Writer{Node: n.id, Seq: n.writes.Add(1)} }
 
 // readMeta copies the contents of Record.Meta to v, without the writers if none
-// of them can be at work any more.
+// of them can be at work any more. The names of a state that has expired are not
+// those of the next one.
 func (n *node) readMeta(v *Version, b []byte, alone bool) {
 	v.birth = birthOf(b)
+	known := loadedNames(b)
 	if alone {
+		if known.roll != nil {
+			v.setRare(rare{extra: v.extra(), expired: v.overExpired(), names: known})
+		}
 		return
 	}
 	var others []byte
@@ -31,7 +36,7 @@ func (n *node) readMeta(v *Version, b []byte, alone bool) {
 			count++
 		}
 	}
-	v.setRare(rare{v.extra(), others, v.overExpired()})
+	v.setRare(rare{v.extra(), others, v.overExpired(), known})
 }
 
 func birthOf(b []byte) Birth { return Birth(meta.Birth(b)) }
@@ -42,13 +47,13 @@ func (v *Version) follows(base *Version, by meta.Writer) {
 	if base.Revision == 0 {
 		v.birth = Birth(by.Birth())
 	}
-	v.setRare(rare{extra: v.extra(), others: base.others()})
+	v.setRare(rare{extra: v.extra(), others: base.others(), names: v.names()})
 }
 
 // encodeMeta returns Record.Meta for v, which a write stores. If there is room,
 // it is put behind the encoded value, which saves an allocation.
 func encodeMeta(v *Version, encoded []byte, by meta.Writer) []byte {
-	m := meta.Meta{Birth: uint64(v.birth), By: by, Others: v.others()}
+	m := meta.Meta{Birth: uint64(v.birth), By: by, Others: v.others(), Actions: v.names().list()}
 	b := encoded[len(encoded):]
 	if n := m.MaxLen(); cap(b) < n {
 		b = make([]byte, 0, n)

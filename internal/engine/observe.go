@@ -12,6 +12,9 @@ type Observer interface {
 	Evicted(k *Kind)
 	// Stored: a record was written that holds the results of this many updates.
 	Stored(k *Kind, updates int)
+	// Forgotten: a state has dropped n names of changes before their time, to
+	// make room for others.
+	Forgotten(k *Kind, n int)
 }
 
 func (e *Engine) observeHit(k *Kind) {

@@ -74,7 +74,7 @@ func (e *Engine) sendSave(s *save) {
 		return
 	}
 	in, v, base := s.in, *s.version, s.base
-	if base.Revision != 0 && v.Same(base) && v.expires == base.expires {
+	if base.Revision != 0 && v.Same(base) && v.expires == base.expires && v.names() == base.names() {
 		e.saved(s, base)
 		return
 	}

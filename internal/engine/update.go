@@ -27,6 +27,10 @@ type Result struct {
 	Value  any  // the new state
 	Fresh  bool // it does not inherit the unknown fields of the record
 	Delete bool // the record is removed; Value is ignored
+	// Of a group, which has no [Ref].Name: the name of the change, and the version
+	// whose names the new state takes over.
+	Name Name
+	From *Version
 }
 
 // None reports whether r is the zero Result.
@@ -210,7 +214,7 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verd
 		}
 	}
 	var encoded []byte
-	v, how, next, encoded, w.err = e.apply(in, op)
+	v, how, next, encoded, w.err = e.apply(in, op, ref.Name)
 	if how == deleted && ref.Unasked {
 		// If the store does not say whether it deleted the record, and there is a
 		// later one then, the deletion counts as done: see conflictOrOwn. So the
@@ -227,13 +231,22 @@ func (e *Engine) run(in *Instance, ref *Ref, w *member, op Op) (v any, told verd
 	return v, queued
 }
 
-// apply runs the op on a copy of the working state and returns how that ended.
-func (e *Engine) apply(in *Instance, op Op) (v any, how outcome, next *Version, encoded []byte, err error) {
+// apply runs the op on a copy of the working state, unless the state knows its
+// name, and returns how that ended.
+func (e *Engine) apply(in *Instance, op Op, name Name) (v any, how outcome, next *Version, encoded []byte, err error) {
 	k, work := in.kind, in.m.working
+	switch known, err := work.knows(name); {
+	case err != nil:
+		return nil, refused, nil, nil, err
+	case known:
+		op.(NamedOp).Known()
+		return k.Type.Clone(work.Value), same, nil, nil, nil
+	}
 	res, err := op.Run(k.Type.Clone(work.Value), work)
 	if err != nil {
 		return nil, refused, nil, nil, err
 	}
+	res.Name = name
 	if res.Delete {
 		if work == in.m.committed && !work.Exists() {
 			return nil, same, nil, nil, nil
@@ -270,15 +283,14 @@ func (e *Engine) next(k *Kind, work *Version, res Result, force bool) (v any, ho
 		return nil, refused, nil, nil, err
 	}
 	next.weight = weigh(bytes)
-	next.setRare(rare{extra: extra}) // its writers are set when it is stored
+	next.setRare(rare{extra: extra, names: e.namesAfter(k, work, &res)}) // its writers are set when it is stored
 	return v, changed, next, encoded, nil
 }
 
 // warnSize warns, once a minute for each module, that states come near the
 // limit.
 func (e *Engine) warnSize(k *Kind, n int) {
-	now := e.cfg.Now().Unix()
-	if last := k.warned.Load(); now-last >= 60 && k.warned.CompareAndSwap(last, now) {
+	if k.warned.due(e.cfg.Now()) {
 		e.cfg.Logger.Warn("a state is larger than half of MaxState", "module", k.Name, "bytes", n, "max", e.cfg.MaxState)
 	}
 }

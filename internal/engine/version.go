@@ -44,6 +44,7 @@ type rare struct {
 	extra   any            // unknown fields of the record
 	others  []byte         // writers except this engine, as in Record.Meta
 	expired store.Revision // of an absent version: the revision of the expired record; 0 = no record
+	names   names          // of changes that take effect once
 }
 
 // A digest identifies the encoded form of a state: its length, and a hash with
@@ -108,7 +109,7 @@ func (v *Version) others() []byte {
 // setRare sets the part of v that few versions have.
 func (v *Version) setRare(r rare) {
 	v.rare = nil
-	if r.extra != nil || len(r.others) > 0 || r.expired != 0 {
+	if r.extra != nil || len(r.others) > 0 || r.expired != 0 || r.names.roll != nil {
 		some := r // only here, or each call would allocate
 		v.rare = &some
 	}
@@ -170,15 +171,21 @@ func weigh(n int) weight {
 
 func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> weightDigits) }
 
-// hollow returns v without the fields that take memory, to be compared only.
+// hollow returns v without the fields that take memory, to be compared only. The
+// names share their memory with those of later versions.
 func (v *Version) hollow() *Version {
 	h := *v
 	h.Value, h.weight = nil, 0
-	h.setRare(rare{others: v.others(), expired: v.overExpired()})
+	h.setRare(rare{others: v.others(), expired: v.overExpired(), names: v.names()})
 	return &h
 }
 
-// deleted returns the version that removes v's record.
+// deleted returns the version that removes v's record. It keeps no names: the
+// changes that made the state are gone with it.
 func (v *Version) deleted() *Version {
-	return &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, weight: v.weight, birth: v.birth, rare: v.rare}
+	d := &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, weight: v.weight, birth: v.birth, rare: v.rare}
+	if v.names().roll != nil {
+		d.setRare(rare{extra: v.extra(), others: v.others(), expired: v.overExpired()})
+	}
+	return d
 }

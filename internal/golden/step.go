@@ -267,6 +267,9 @@ type mutation func(ctx context.Context, v any) error
 // Run implements access.Change.
 func (fn mutation) Run(ctx context.Context, v any) error { return fn(ctx, v) }
 
+// Replayed implements access.Change.
+func (mutation) Replayed() {}
+
 // Moving implements access.Change.
 func (mutation) Moving() error { return nil }
 

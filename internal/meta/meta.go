@@ -29,6 +29,7 @@ const (
 const (
 	tagWriters = 1
 	tagDeleted = 2
+	tagActions = 3
 	// unknown sections from here on forbid the use of the record
 	mandatory = 0x80
 )
@@ -80,12 +81,17 @@ type Meta struct {
 	Deleted bool   // the record is a tombstone: what was there is deleted
 	By      Writer // the last writer
 	Others  []byte // the list of the writers before it
+	Actions []byte // the list of the actions that made it, the oldest first
 }
 
 // MaxLen returns how long the encoded form is at most.
 func (m *Meta) MaxLen() int {
 	const section = 1 + binary.MaxVarintLen64
-	return header + section + len(m.By.Node) + binary.MaxVarintLen64 + len(m.Others) + section
+	n := header + section + len(m.By.Node) + binary.MaxVarintLen64 + len(m.Others) + section
+	if len(m.Actions) > 0 {
+		n += section + len(m.Actions)
+	}
+	return n
 }
 
 // Append appends the encoded form.
@@ -99,6 +105,11 @@ func (m *Meta) Append(b []byte) []byte {
 	b = append(append(b, by...), m.Others...)
 	if m.Deleted {
 		b = append(b, tagDeleted, 0)
+	}
+	if len(m.Actions) > 0 {
+		b = append(b, tagActions)
+		b = binary.AppendUvarint(b, uint64(len(m.Actions)))
+		b = append(b, m.Actions...)
 	}
 	return b
 }
@@ -119,6 +130,16 @@ func WritersOf(b []byte) iter.Seq[Writer] { return Writers(section(b, tagWriters
 
 // Deleted reports whether the record is a tombstone.
 func Deleted(b []byte) bool { return section(b, tagDeleted) != nil }
+
+// ActionsOf returns the list of the actions that made a record. It is part of b.
+// A list whose length is damaged says nothing.
+func ActionsOf(b []byte) []byte {
+	list := section(b, tagActions)
+	if len(list)%ActionSize != 0 {
+		return nil
+	}
+	return list
+}
 
 // Removes reports whether a write removes a record, or leaves a tombstone.
 func Removes(w *store.Write) bool { return w.Op == store.Delete || Deleted(w.Meta) }

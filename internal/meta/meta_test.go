@@ -25,6 +25,33 @@ var forms = map[string]meta.Meta{
 	"created": {Birth: first.Birth(), By: first},
 	"changed": {Birth: first.Birth(), By: second, Others: first.Append(nil)},
 	"deleted": {Birth: first.Birth(), By: second, Others: first.Append(nil), Deleted: true},
+	"actions": {Birth: first.Birth(), By: second, Others: first.Append(nil), Actions: actions(
+		meta.Action{Name: 0x0102030405060708, Print: 0x11121314, Minute: 30_000_000},
+		meta.Action{Name: 1 << 63, Minute: 30_000_001},
+	)},
+}
+
+func actions(all ...meta.Action) []byte {
+	list := make([]byte, len(all)*meta.ActionSize)
+	for i, a := range all {
+		a.Put(list[i*meta.ActionSize:])
+	}
+	return list
+}
+
+// The latest action of a name counts, and names that are not in the list are
+// not found.
+//
+// Proves L27.
+func TestActionsAreFoundByName(t *testing.T) {
+	old, last := meta.Action{Name: 7, Print: 1, Minute: 5}, meta.Action{Name: 7, Print: 2, Minute: 6}
+	list := actions(meta.Action{Name: 3}, old, last, meta.Action{Name: 9})
+	if got, ok := meta.Find(list, 7); !ok || got != last {
+		t.Errorf("found %v %v, want %v", got, ok, last)
+	}
+	if got, ok := meta.Find(list, 8); ok {
+		t.Errorf("found %v of a name that is not there", got)
+	}
 }
 
 // What releases have written stays readable, so these bytes never change.
@@ -107,6 +134,9 @@ func same(t *testing.T, name string, b []byte, want meta.Meta) {
 	if got := meta.Deleted(b); got != want.Deleted {
 		t.Errorf("%s: deleted is %v", name, got)
 	}
+	if got := meta.ActionsOf(b); !bytes.Equal(got, want.Actions) {
+		t.Errorf("%s: actions %x, want %x", name, got, want.Actions)
+	}
 }
 
 // No bytes of a store make a reader fail or read beyond them.
@@ -128,6 +158,15 @@ func FuzzMeta(f *testing.F) {
 			t.Error("a later section changes what the earlier say")
 		}
 		_ = meta.Usable(whole)
+		list := meta.ActionsOf(whole)
+		if len(list)%meta.ActionSize != 0 || len(list) > len(b) {
+			t.Fatal("a list of actions that is none")
+		}
+		for i := 0; i < len(list); i += meta.ActionSize {
+			if _, ok := meta.Find(list, meta.ActionAt(list[i:]).Name); !ok {
+				t.Error("an action is not found by its name")
+			}
+		}
 		if !bytes.Equal(b, whole) {
 			t.Error("the bytes were changed")
 		}

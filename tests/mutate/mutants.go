@@ -23,7 +23,7 @@ var (
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
-var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory", "watching"}
+var subjects = []string{"signing", "values", "renames", "hooks", "observed", "logins", "nodes", "expiry", "changes", "keys", "sessions", "debounce", "memory", "watching", "once"}
 
 // by are the packages that prove what package stay promises: first that of the
 // subject which the mutant is about, if there is one, then the root and the
@@ -536,6 +536,55 @@ var mutants = []mutant{
 	{
 		"a change under a former name wakes nobody", "M6", "internal/rename/rename.go",
 		"c.Key = at.p.key(0, id)", "_ = id", []string{"./internal/rename"},
+	},
+	// Changes that take effect once.
+	{
+		"what came again is made again", "L28", "internal/engine/update.go",
+		"\tcase known:\n\t\top.(NamedOp).Known()", "\tcase known && false:\n\t\top.(NamedOp).Known()", by("once"),
+	},
+	{
+		"a name is looked up in what is stored, not in what is on its way", "L28", "internal/engine/update.go",
+		"work.knows(name)", "in.m.committed.knows(name)", by("once"),
+	},
+	{
+		"a dropped run and the next write to the same memory", "L28", "internal/engine/once.go",
+		"r.used.CompareAndSwap(n.to, n.to+meta.ActionSize)", "n.to >= 0", bySimulation,
+	},
+	{
+		"names are not part of what is written", "L27", "internal/engine/meta.go",
+		", Actions: v.names().list()}", "}", by("once"),
+	},
+	{
+		"a save does not count names as a change", "L32", "internal/engine/save.go",
+		" && v.names() == base.names()", "", by("once"),
+	},
+	{
+		"a login leaves the guest's names behind", "L32", "module_hooks.go",
+		"return engine.Result{Value: v, From: guest}, nil", "return engine.Result{Value: v}, nil", by("once"),
+	},
+	{
+		"a logout with an id leaves no trace", "L32", "state_move.go",
+		` && mv.naming.request == nil {`, " {", by("once"),
+	},
+	{
+		"another content passes for the same", "L29", "internal/engine/once.go",
+		"return false, errReused", "return true, nil", by("once"),
+	},
+	{
+		"what is called after a change is called again", "L29", "once.go",
+		"o.naming.known, o.call = true, nil", "o.naming.known = true", by("once"),
+	},
+	{
+		"names stay for ever", "L31", "internal/engine/once.go",
+		"nameMinutes = 24 * 60", "nameMinutes = 24 * 60 * 60", by("once"),
+	},
+	{
+		"a redirect of what was made leads to other sites", "L29", "web/once.go",
+		"isLocal(page) && navigates(r)", `page != "" && navigates(r)`, byWeb,
+	},
+	{
+		"the boundary of a form is content", "L29", "web/once.go",
+		"kind == kindMultipart {", "kind == kindOther {", byWeb,
 	},
 	// HTTP.
 	{

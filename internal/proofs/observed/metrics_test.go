@@ -441,6 +441,9 @@ func TestMetricsAreThoseOfTheList(t *testing.T) {
 		defer func() { _ = recover() }()
 		_, _ = total.Update(t.Context(), func(*testkit.Counter) error { panic("no") })
 	}()
+	for i := range 257 { // one more than a state remembers
+		testkit.MustUpdate(t, stay.Once(t.Context(), fmt.Sprint(i)), total)
+	}
 
 	seen := map[string]bool{}
 	for name := range m.Gauges {
