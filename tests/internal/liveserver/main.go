@@ -134,7 +134,8 @@ var clients = map[string]client{
 
 // page returns the page of a client. Nothing of it comes from a state: what it
 // shows, a stream has brought. It counts the nodes that change in its parts, by
-// part, and can be told to look hidden.
+// part, and can be told to look hidden. Its buttons stand above the parts: nothing
+// moves them between a look and a click.
 func (c client) page() string {
 	around, beside := "", c.stream
 	if c.around {
@@ -154,13 +155,13 @@ func (c client) page() string {
 		Object.defineProperty(document, "visibilityState", {get: () => hidden ? "hidden" : "visible"})
 		function hide(value) { hidden = value; document.dispatchEvent(new Event("visibilitychange")) }
 		</script>` + c.head + `</head><body>
+		<button id="do-all" ` + fmt.Sprintf(c.click, "/all") + `>all</button><button id="do-mine" ` + fmt.Sprintf(c.click, "/mine") + `>mine</button>
+		<button id="do-cart" ` + fmt.Sprintf(c.click, "/cart") + `>cart</button><a id="away" href="/away">away</a>
 		<div id="stream" ` + beside + `></div>
 		<div id="parts" ` + around + `>
 			<p id="all" sse-swap="all">?</p><p id="mine" sse-swap="mine">?</p>
 			<table><tbody id="rows" sse-swap="rows"><tr><td>?</td></tr></tbody></table>
 			<ul id="cart" sse-swap="cart" hx-swap="outerHTML"><li>?</li></ul>
 		</div>
-		<button id="do-all" ` + fmt.Sprintf(c.click, "/all") + `>all</button><button id="do-mine" ` + fmt.Sprintf(c.click, "/mine") + `>mine</button>
-		<button id="do-cart" ` + fmt.Sprintf(c.click, "/cart") + `>cart</button><a id="away" href="/away">away</a>
 		</body></html>`
 }
