@@ -109,8 +109,6 @@ func initial(name string) string {
 	return string(unicode.ToUpper(r))
 }
 
-func itoa(n int64) string { return strconv.FormatInt(n, 10) }
-
 func render(w http.ResponseWriter, name string, p *page) error {
 	w.Header().Set("Content-Type", "text/html; charset=utf-8")
 	return pages.ExecuteTemplate(w, name, p)

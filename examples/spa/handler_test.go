@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"strings"
 	"testing"
 
@@ -28,6 +29,23 @@ func TestStreamBringsTheList(t *testing.T) {
 	}
 	if _, body := other.Send("GET", "/state/list", nil); body != `{"items":[]}` {
 		t.Errorf("another browser has %s", body)
+	}
+}
+
+// An action that is sent again under its name, because nobody knows whether it
+// arrived, counts once.
+//
+// Proves L27, L29.
+func TestActionsThatAreSentAgainCountOnce(t *testing.T) {
+	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
+	v.Send("GET", "/", nil)
+	for _, id := range []string{"0b41", "0b41", "7c02", "0b41"} {
+		if resp, body := v.Send("POST", "/state/list/add", url.Values{"item": {"tea"}}, "Idempotency-Key", "spa-test-"+id+"-0123456789abcdef"); resp.StatusCode != http.StatusOK {
+			t.Errorf("%s: %d %s", id, resp.StatusCode, body)
+		}
+	}
+	if _, body := v.Send("GET", "/state/list", nil); body != `{"items":[{"name":"tea","count":2}]}` {
+		t.Errorf("the browser has %s", body)
 	}
 }
 

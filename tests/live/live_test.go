@@ -1,10 +1,17 @@
 package live_test
 
 import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/tests/browsertest"
+	"github.com/stay-go/stay/web"
 )
 
 // A visitor has two tabs with the page of one client.
@@ -153,13 +160,17 @@ func TestClientsKeepTheirPagesUpToDate(t *testing.T) {
 // wantOpened waits until each client has opened so many streams.
 func wantOpened(s *server, n int) {
 	s.t.Helper()
-	deadline := time.Now().Add(45 * time.Second)
+	ctx, cancel := context.WithTimeout(s.t.Context(), 45*time.Second)
+	defer cancel()
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
 	for _, client := range clients {
 		for s.number("/opened?client="+client) < n {
-			if time.Now().After(deadline) {
+			select {
+			case <-again.C:
+			case <-ctx.Done():
 				s.t.Fatalf("%s has opened %d streams, want %d", client, s.number("/opened?client="+client), n)
 			}
-			time.Sleep(20 * time.Millisecond) // as browsertest asks
 		}
 	}
 }
@@ -171,7 +182,7 @@ func wantOpened(s *server, n int) {
 func TestManyTabsOnPlainHTTP(t *testing.T) {
 	s := newServer(t)
 	browser := browsertest.Start(t)
-	for i, client := range []string{"eventsource", "htmx4", "datastar"} {
+	for i, client := range []string{"eventsource", "datastar"} {
 		page := browser.NewPage(t)
 		var tabs []*tab
 		for n := range 9 {
@@ -206,5 +217,109 @@ func TestBackToALivePage(t *testing.T) {
 		p.want(2*i+1, 0, "1", 0)
 		s.do("POST", "/all")
 		p.want(2*i+2, 0, "1", 0)
+	}
+}
+
+// If one page of a session may have its stream, the other one stays away for good,
+// whichever of them it is, and keeps what it shows.
+//
+// Proves L16, L23.
+func TestOnePageOfASession(t *testing.T) {
+	s := newServer(t)
+	s.terminate()
+	browser := browsertest.Start(t)
+	all := 0
+	for several, name := range map[web.Several]string{web.KickOld: "the newest", web.RejectNew: "the first"} {
+		s.start("-several", fmt.Sprint(int(several)))
+		type pair struct {
+			live, away *tab
+			opened     int
+		}
+		var pairs []pair
+		for _, client := range clients {
+			first := open(t, s, client, browser.NewPage(t))
+			first.wantPart("mine", "0")
+			opened := s.number("/opened?client=" + client)
+			second := open(t, s, client, first.NewTab())
+			if several == web.KickOld {
+				second.wantPart("mine", "0")
+				pairs = append(pairs, pair{second, first, opened})
+			} else {
+				pairs = append(pairs, pair{first, second, opened})
+			}
+		}
+		before := all
+		// The changes take longer than a client waits before it comes back.
+		for begin := time.Now(); time.Since(begin) < 4*time.Second; {
+			s.do("POST", "/all")
+			all++
+			for _, p := range pairs {
+				p.live.wantPart("all", fmt.Sprintf("is <b>%d</b>\n<i>release 1</i>", all))
+			}
+		}
+		want := "?"
+		if several == web.KickOld {
+			want = fmt.Sprintf("is %d release 1", before)
+		}
+		for _, p := range pairs {
+			if got := strings.Join(strings.Fields(p.away.Text("#all")), " "); got != want {
+				t.Errorf("%s has its stream, with %s the other one shows %q, want %q", name, p.away.client, got, want)
+			}
+			// That of the second page, and of one that asks once more.
+			if n := s.number("/opened?client=" + p.away.client); n > p.opened+2 {
+				t.Errorf("%s has its stream, with %s the other one has asked %d times", name, p.away.client, n-p.opened)
+			}
+		}
+		s.terminate()
+	}
+}
+
+// Pages that stay open through many restarts, each with a change before, while or
+// after the server is away, show what it has in the end, and are never loaded again.
+//
+// Proves L7, L9, L17.
+func TestSoakPagesThroughRestarts(t *testing.T) {
+	rounds := 2
+	if os.Getenv("STAY_SOAK") != "" {
+		rounds = 60
+	}
+	seed := testseed.New(t)
+	random := rand.New(rand.NewPCG(seed, 1))
+	s := newServer(t)
+	browser := browsertest.Start(t)
+	var tabs []*tab
+	for _, client := range clients {
+		tabs = append(tabs, open(t, s, client, browser.NewPage(t)))
+	}
+	all, release := 0, "1"
+	for round := range rounds {
+		if random.IntN(2) == 0 {
+			s.do("POST", "/all")
+			all++
+		}
+		if random.IntN(2) == 0 {
+			s.terminate()
+		} else {
+			s.kill()
+		}
+		args := []string{}
+		if random.IntN(2) == 0 {
+			release = fmt.Sprint(round + 2)
+		}
+		if random.IntN(2) == 0 {
+			args = append(args, "-change")
+			all++
+		}
+		s.start(append(args, "-release", release)...)
+		if random.IntN(2) == 0 {
+			s.do("POST", "/all")
+			all++
+		}
+		for _, p := range tabs {
+			p.want(all, 0, release, 0)
+			if p.Eval("window.first ?? ''") != "yes" {
+				t.Fatalf("%s: the page was loaded again", p.client)
+			}
+		}
 	}
 }

@@ -3,6 +3,7 @@ package live_test
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -156,5 +157,7 @@ func (s *server) refuse() {
 		s.t.Fatal(err)
 	}
 	_ = proxy.Close()
-	<-ended
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		s.t.Error(err)
+	}
 }

@@ -486,7 +486,7 @@ var mutants = []mutant{
 	},
 	{
 		"the same content is yielded again", "L6", "state_follow.go",
-		"first || !v.is.alike(last)", "true", by("watching"),
+		"first || !v.is.alike(last)", "first || !v.is.alike(last) || true", by("watching"),
 	},
 	{
 		"a watch goes on after Close has begun", "L6", "state_follow.go",

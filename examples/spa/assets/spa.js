@@ -2,6 +2,7 @@
 function listen() {
 	const stream = new EventSource("/state/")
 	stream.addEventListener("list", e => show(JSON.parse(e.data)))
+	stream.addEventListener("stop", () => stream.close()) // another page has taken its place
 	// A browser comes back by itself after a lost connection, and not after an error
 	// that a proxy answers while the server is away.
 	stream.addEventListener("error", () => {

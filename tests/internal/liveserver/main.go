@@ -19,6 +19,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/sqlitestore"
+	"github.com/stay-go/stay/web"
 )
 
 func main() {
@@ -26,14 +27,15 @@ func main() {
 	db := flag.String("db", "", "SQLite `file`")
 	scripts := flag.String("scripts", "", "`folder` of the repository, for the scripts of the clients")
 	release := flag.String("release", "1", "`text` that some of the templates show")
+	several := flag.Int("several", 0, "web.LiveOptions.Several, as a `number`")
 	change := flag.Bool("change", false, "change what all visitors share before anybody can see it")
 	flag.Parse()
-	if err := run(*addr, *db, *scripts, *release, *change); err != nil {
+	if err := run(*addr, *db, *scripts, *release, *change, web.Several(*several)); err != nil {
 		log.Fatal(err)
 	}
 }
 
-func run(addr, db, scripts, release string, change bool) (err error) {
+func run(addr, db, scripts, release string, change bool, several web.Several) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	go func() {
@@ -56,8 +58,8 @@ func run(addr, db, scripts, release string, change bool) (err error) {
 		return err
 	}
 	// Streams outlast these timeouts.
-	server := &http.Server{Handler: s.handler(scripts), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
-	if _, err := fmt.Println(listener.Addr()); err != nil {
+	server := &http.Server{Handler: s.handler(scripts, several), ReadTimeout: 5 * time.Second, WriteTimeout: 5 * time.Second}
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
 		return err
 	}
 	served := make(chan error, 1)
@@ -100,6 +102,7 @@ var clients = map[string]client{
 				const stream = new EventSource("/live?client=eventsource")
 				for (const id of ["all", "mine", "rows"]) stream.addEventListener(id, e => document.getElementById(id).innerHTML = e.data)
 				stream.addEventListener("cart", e => document.getElementById("cart").outerHTML = e.data)
+				stream.addEventListener("stop", () => stream.close())
 				stream.onerror = () => { if (stream.readyState == EventSource.CLOSED) setTimeout(listen, 500) }
 			}
 			addEventListener("DOMContentLoaded", listen)
@@ -131,7 +134,8 @@ var clients = map[string]client{
 
 // page returns the page of a client. Nothing of it comes from a state: what it
 // shows, a stream has brought. It counts the nodes that change in its parts, by
-// part, and can be told to look hidden.
+// part, and can be told to look hidden. Its buttons stand above the parts: nothing
+// moves them between a look and a click.
 func (c client) page() string {
 	around, beside := "", c.stream
 	if c.around {
@@ -151,13 +155,13 @@ func (c client) page() string {
 		Object.defineProperty(document, "visibilityState", {get: () => hidden ? "hidden" : "visible"})
 		function hide(value) { hidden = value; document.dispatchEvent(new Event("visibilitychange")) }
 		</script>` + c.head + `</head><body>
+		<button id="do-all" ` + fmt.Sprintf(c.click, "/all") + `>all</button><button id="do-mine" ` + fmt.Sprintf(c.click, "/mine") + `>mine</button>
+		<button id="do-cart" ` + fmt.Sprintf(c.click, "/cart") + `>cart</button><a id="away" href="/away">away</a>
 		<div id="stream" ` + beside + `></div>
 		<div id="parts" ` + around + `>
 			<p id="all" sse-swap="all">?</p><p id="mine" sse-swap="mine">?</p>
 			<table><tbody id="rows" sse-swap="rows"><tr><td>?</td></tr></tbody></table>
 			<ul id="cart" sse-swap="cart" hx-swap="outerHTML"><li>?</li></ul>
 		</div>
-		<button id="do-all" ` + fmt.Sprintf(c.click, "/all") + `>all</button><button id="do-mine" ` + fmt.Sprintf(c.click, "/mine") + `>mine</button>
-		<button id="do-cart" ` + fmt.Sprintf(c.click, "/cart") + `>cart</button><a id="away" href="/away">away</a>
 		</body></html>`
 }

@@ -46,7 +46,7 @@ func newSite(app *stay.App, release string) *site {
 	}
 }
 
-func (s *site) handler(folder string) http.Handler {
+func (s *site) handler(folder string, several web.Several) http.Handler {
 	mux := http.NewServeMux()
 	live := web.Live(
 		// Text and elements; text alone; rows of a table; the whole element.
@@ -110,7 +110,7 @@ func (s *site) handler(folder string) http.Handler {
 		http.ServeFile(w, r, filepath.Join(folder, scripts[r.PathValue("name")]))
 	})
 	s.actions(mux)
-	return web.Sessions(s.app, nil)(mux)
+	return web.Sessions(s.app, &web.Options{Live: web.LiveOptions{Several: several}})(mux)
 }
 
 // actions are what a page, or another tab of it, asks for.
