@@ -286,3 +286,15 @@ func TestWhatCannotBeShownIsSaid(t *testing.T) {
 	}
 	wantNotIn(t, "the overview", show(t, pages, ""), `role="alert"`)
 }
+
+// All hooks of a module are on its page.
+func TestHooksAreShown(t *testing.T) {
+	app := testkit.NewApp(t, memstore.New(), nil)
+	hook := func(*stay.Call, *Doc) {}
+	stay.Register(app, stay.Module[Doc]{
+		Name: "doc", Persist: stay.WithKey(func(d *Doc) string { return d.ID }),
+		OnDestroyed: hook, OnConnect: hook, OnReconnect: hook, OnDisconnect: hook,
+	})
+	wantIn(t, "the module", show(t, inspect.Handler(app, everybody, nil), "module?name=doc"),
+		"OnDestroyed", "OnConnect", "OnReconnect", "OnDisconnect")
+}

@@ -189,8 +189,9 @@ func (g *group) run(birth Birth) (left []*Version, again bool, err error) {
 				p.next = now[i].deleted()
 			}
 		default:
-			// A change of the key is one of the session, even if this state stays.
-			force := now[i].Revision == 0 || res[i].Name.ID != 0
+			// A change of the key is one of the session, even if this state stays; and
+			// what has made the other state must be known here from now on.
+			force := now[i].Revision == 0 || res[i].Name.ID != 0 || res[i].From != nil && res[i].From.names().len() > 0
 			_, how, next, encoded, err := e.next(p.in.kind, now[i], res[i], force)
 			if err != nil {
 				return nil, false, err

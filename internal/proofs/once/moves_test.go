@@ -85,6 +85,47 @@ func TestALoginTakesTheNamesAlong(t *testing.T) {
 	}
 }
 
+// What a guest has done is not done again after a login either if the user's state
+// stays as it was: because it wins, or because both come to the same.
+//
+// Proves L32.
+func TestALoginThatLeavesTheStateTakesTheNamesAlong(t *testing.T) {
+	for name, adopt := range map[string]func(stored, guest *testkit.Cart) error{
+		"the user's wins": nil,
+		"both are the same": func(stored, guest *testkit.Cart) error {
+			stored.Items = guest.Items
+			return nil
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			testkit.OnEachStore(t, func(t *testing.T, st store.Store) {
+				app := testkit.NewApp(t, st, nil)
+				s := stay.Register(app, stay.Module[testkit.Cart]{Name: "cart", Persist: stay.PerUser, Adopt: adopt})
+				tea := func(c *testkit.Cart) error {
+					c.Items = append(c.Items, "tea")
+					return nil
+				}
+				testkit.Change(t, t.Context(), s.At("ann"), tea)
+				b := testkit.NewBrowser(app)
+				runs := 0
+				buy := func() {
+					t.Helper()
+					testkit.Change(t, stay.Once(b.Ctx(), "a"), s, func(c *testkit.Cart) error {
+						runs++
+						return tea(c)
+					})
+				}
+				buy()
+				ctx := b.Ctx()
+				testkit.NoError(t, stay.SessionFrom(ctx).Login(ctx, "ann"))
+				buy()
+				testkit.WantEqual(t, "runs", runs, 1)
+				testkit.WantState(t, b.Ctx(), s, `{"items":["tea"]}`)
+			})
+		})
+	}
+}
+
 // A change that changes the key is remembered where it has led to, with what the
 // guest had done before: a login, a switch and a logout.
 //
