@@ -186,6 +186,7 @@ func (ts *topics) found(k topicKey, v *Version) {
 	defer s.mu.Unlock()
 	if t := s.all[k]; t != nil && (t.loaded == nil || !t.loaded.alike(v)) {
 		t.loaded = v.hollow()
+		t.loaded.rare = nil // which takes memory, too, and says nothing of this
 		t.wake()
 	}
 }
