@@ -123,7 +123,7 @@ func (in *Instance) start(v *Version) {
 const (
 	restBytes     = 200
 	debounceBytes = 400
-	rareBytes     = 64
+	rareBytes     = 80
 )
 
 // weigh returns the memory that the instance takes with this version.
