@@ -166,6 +166,16 @@ func (ts *topics) changed(k topicKey) {
 	}
 }
 
+// with calls f if somebody watches the state, as long as nobody begins or ends to.
+func (ts *topics) with(k topicKey, f func()) {
+	s := ts.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[k] != nil {
+		f()
+	}
+}
+
 // tell is Engine.Tell.
 func (ts *topics) tell(k topicKey) {
 	s := ts.shard(k)
