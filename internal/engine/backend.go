@@ -35,6 +35,7 @@ type Backend struct {
 	nodes    interface {
 		add(t topicKey)
 		remove(t topicKey)
+		left(key string, rev store.Revision)
 	} // nil until somebody watches, and where the store has a sole owner
 
 	mu       sync.Mutex

@@ -129,7 +129,7 @@ func (d *debounce) blames(b *Backend, err error) bool {
 // that comparisons need.
 func (v *Version) replaces(saved *Version) {
 	v.Revision, v.birth = saved.Revision, saved.birth
-	v.setRare(rare{extra: v.extra(), others: saved.others(), names: v.names()})
+	v.setRare(rare{extra: v.extra(), others: saved.others(), names: v.names(), again: saved.again()})
 }
 
 // rebase gives the committed version the revision that the store has given to

@@ -47,7 +47,9 @@ func (c *cache) removeUnused(s *shard, in *Instance) bool {
 	}
 	in.dead = true
 	c.unlinkLocked(s, in)
-	if !in.again() {
+	if in.again() {
+		c.engine.evicted(in)
+	} else {
 		c.engine.changed(in.kind, in.key)
 	}
 	return true

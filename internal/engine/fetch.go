@@ -32,7 +32,8 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 		return nil, fail(Corrupt, "the record was written by a later release, and this one must not use it", nil)
 	}
 	var expired store.Revision
-	if !rec.Expires.IsZero() && rec.Expired(e.cfg.Now()) || meta.Deleted(rec.Meta) { // clocks differ
+	deleted := meta.Deleted(rec.Meta)
+	if !rec.Expires.IsZero() && rec.Expired(e.cfg.Now()) || deleted { // clocks differ
 		expired, rec = rec.Revision, &store.Record{Key: rec.Key}
 	}
 	l, err := k.Type.Load(e.ctx, key, rec)
@@ -40,7 +41,7 @@ func (e *Engine) decode(k *Kind, key string, rec *store.Record) (v *Version, err
 		return nil, err
 	}
 	v = &Version{Value: l.Value, Revision: rec.Revision, weight: weigh(l.Bytes)}
-	v.setRare(rare{extra: l.Extra, expired: expired})
+	v.setRare(rare{extra: l.Extra, expired: expired, again: deleted})
 	e.node.readMeta(v, rec.Meta, k.Backend == nil || k.Backend.features.SoleOwner)
 	v.setExpires(rec.Expires)
 	v.setDigest(e.digest(l.Encoded))

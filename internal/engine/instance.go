@@ -94,8 +94,10 @@ func (in *Instance) publish(v *Version) {
 	was, ts := in.snapshot.Swap(v), &in.kind.cache.engine.topics
 	switch {
 	case !ts.any():
+	case was == nil && in.m.dead:
+		ts.changed(topicKey{in.kind, in.key}) // it has ended since it was read
 	case was == nil:
-		if b := in.kind.Backend; b != nil && !b.features.SoleOwner && !in.m.dead {
+		if b := in.kind.Backend; b != nil && !b.features.SoleOwner {
 			ts.found(topicKey{in.kind, in.key}, v)
 		}
 	case !was.alike(v):
@@ -121,7 +123,7 @@ func (in *Instance) start(v *Version) {
 const (
 	restBytes     = 200
 	debounceBytes = 400
-	rareBytes     = 64
+	rareBytes     = 80
 )
 
 // weigh returns the memory that the instance takes with this version.

@@ -24,7 +24,7 @@ func (n *node) readMeta(v *Version, b []byte, alone bool) {
 	known := loadedNames(b)
 	if alone {
 		if known.roll != nil {
-			v.setRare(rare{extra: v.extra(), expired: v.overExpired(), names: known})
+			v.setRare(rare{extra: v.extra(), expired: v.overExpired(), names: known, again: v.again()})
 		}
 		return
 	}
@@ -36,7 +36,7 @@ func (n *node) readMeta(v *Version, b []byte, alone bool) {
 			count++
 		}
 	}
-	v.setRare(rare{v.extra(), others, v.overExpired(), known})
+	v.setRare(rare{v.extra(), others, v.overExpired(), known, v.again() || meta.Again(b)})
 }
 
 func birthOf(b []byte) Birth { return Birth(meta.Birth(b)) }
@@ -47,13 +47,13 @@ func (v *Version) follows(base *Version, by meta.Writer) {
 	if base.Revision == 0 {
 		v.birth = Birth(by.Birth())
 	}
-	v.setRare(rare{extra: v.extra(), others: base.others(), names: v.names()})
+	v.setRare(rare{extra: v.extra(), others: base.others(), names: v.names(), again: base.again()})
 }
 
 // encodeMeta returns Record.Meta for v, which a write stores. If there is room,
 // it is put behind the encoded value, which saves an allocation.
 func encodeMeta(v *Version, encoded []byte, by meta.Writer) []byte {
-	m := meta.Meta{Birth: uint64(v.birth), By: by, Others: v.others(), Actions: v.names().list()}
+	m := meta.Meta{Birth: uint64(v.birth), By: by, Others: v.others(), Actions: v.names().list(), Again: v.again()}
 	b := encoded[len(encoded):]
 	if n := m.Len(); cap(b) < n {
 		b = make([]byte, 0, n)

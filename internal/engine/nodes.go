@@ -48,7 +48,7 @@ type sharedKey struct {
 	key  string
 
 	// nodes.mu guards these.
-	seen  store.Revision // what the store had when the state was last not in memory
+	seen  store.Revision // what those who watch know, while the state is not in memory
 	known bool           // seen is set
 	busy  bool           // a goroutine waits for its load, or runs its hooks
 }
@@ -81,6 +81,27 @@ func (e *Engine) begunToWatch(t topicKey) {
 func endedToWatch(t topicKey) {
 	if b := t.kind.(*Kind).Backend; b != nil && b.nodes != nil {
 		b.nodes.remove(t)
+	}
+}
+
+// evicted notes what those who watch have seen of a state that leaves memory: it
+// may be absent later, as it was when it was compared last.
+func (e *Engine) evicted(in *Instance) {
+	b := in.kind.Backend
+	if b == nil || b.features.SoleOwner || !e.topics.any() {
+		return
+	}
+	e.topics.with(topicKey{in.kind, in.key}, func() {
+		b.nodes.left(in.kind.Prefix+in.key, in.snapshot.Load().recordRevision())
+	})
+}
+
+// left is called when a state that is watched leaves memory.
+func (n *nodes) left(key string, rev store.Revision) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if s := n.watched[key]; s != nil {
+		s.seen, s.known = rev, true
 	}
 }
 

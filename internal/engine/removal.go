@@ -14,10 +14,11 @@ import (
 // its writer may not know yet that the record was created, a tombstone stays for
 // a while, and the creation meets it and finds its own name there. A tombstone
 // is a record that has expired at once: everybody takes it for absent, the next
-// creation replaces it, and a sweep removes it.
+// creation replaces it, and a sweep removes it. The record that replaces it says
+// so, and leaves a tombstone too: the creation of the first may still be in doubt.
 func (e *Engine) removal(w *store.Write, base *Version, by meta.Writer) {
 	w.Op = store.Delete
-	if base.Revision == 0 || !base.inDoubt() {
+	if base.Revision == 0 || !base.inDoubt() && !base.again() {
 		return
 	}
 	m := meta.Meta{Birth: uint64(base.birth), Deleted: true, By: by, Others: base.others()}

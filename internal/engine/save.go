@@ -153,7 +153,7 @@ func (s *save) settle(res store.Result) {
 	case res.Outcome == store.Conflict && len(res.Current) == len(s.all()):
 		e.discardAll(&s.companions)
 		switch own := &res.Current[0]; {
-		case meta.Deleted(own.Meta):
+		case meta.Deleted(own.Meta) && own.Revision != s.one[0].Base:
 			e.discardUnsaved(s, conflicted, errRemoved())
 		case metaCarries(own.Meta, s.by):
 			s.backend.works()

@@ -46,6 +46,7 @@ type rare struct {
 	others  []byte         // writers except this engine, as in Record.Meta
 	expired store.Revision // of an absent version: the revision of the expired record; 0 = no record
 	names   names          // of changes that take effect once
+	again   bool           // a tombstone was there, or is, of an earlier state
 }
 
 // A digest identifies the encoded form of a state: its length, and a hash with
@@ -107,10 +108,12 @@ func (v *Version) others() []byte {
 	return v.rare.others
 }
 
+func (v *Version) again() bool { return v.rare != nil && v.rare.again }
+
 // setRare sets the part of v that few versions have.
 func (v *Version) setRare(r rare) {
 	v.rare = nil
-	if r.extra != nil || len(r.others) > 0 || r.expired != 0 || r.names.roll != nil {
+	if r.extra != nil || len(r.others) > 0 || r.expired != 0 || r.names.roll != nil || r.again {
 		some := r // only here, or each call would allocate
 		v.rare = &some
 	}
@@ -177,7 +180,7 @@ func (w weight) bytes() int64 { return int64(w&(1<<weightDigits-1)) << (w >> wei
 func (v *Version) hollow() *Version {
 	h := *v
 	h.Value, h.weight = nil, 0
-	h.setRare(rare{others: v.others(), expired: v.overExpired(), names: v.names()})
+	h.setRare(rare{others: v.others(), expired: v.overExpired(), names: v.names(), again: v.again()})
 	return &h
 }
 
@@ -186,7 +189,7 @@ func (v *Version) hollow() *Version {
 func (v *Version) deleted() *Version {
 	d := &Version{gone: true, Value: v.Value, hash: v.hash, bytes: v.bytes, weight: v.weight, birth: v.birth, rare: v.rare}
 	if v.names().roll != nil {
-		d.setRare(rare{extra: v.extra(), others: v.others(), expired: v.overExpired()})
+		d.setRare(rare{extra: v.extra(), others: v.others(), expired: v.overExpired(), again: v.again()})
 	}
 	return d
 }

@@ -166,6 +166,16 @@ func (ts *topics) changed(k topicKey) {
 	}
 }
 
+// with calls f if somebody watches the state, as long as nobody begins or ends to.
+func (ts *topics) with(k topicKey, f func()) {
+	s := ts.shard(k)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all[k] != nil {
+		f()
+	}
+}
+
 // nudge is Engine.Nudge.
 func (ts *topics) nudge(k topicKey) {
 	s := ts.shard(k)
@@ -186,6 +196,7 @@ func (ts *topics) found(k topicKey, v *Version) {
 	defer s.mu.Unlock()
 	if t := s.all[k]; t != nil && (t.loaded == nil || !t.loaded.alike(v)) {
 		t.loaded = v.hollow()
+		t.loaded.rare = nil // which takes memory, too, and says nothing of this
 		t.wake()
 	}
 }

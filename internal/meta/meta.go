@@ -31,6 +31,7 @@ const (
 	tagWriters = 1
 	tagDeleted = 2
 	tagActions = 3
+	tagAgain   = 4
 	// unknown sections from here on forbid the use of the record
 	mandatory = 0x80
 )
@@ -83,6 +84,7 @@ type Meta struct {
 	By      Writer // the last writer
 	Others  []byte // the list of the writers before it
 	Actions []byte // the list of the actions that made it, the oldest first
+	Again   bool   // the record was created in the place of a tombstone
 }
 
 // Len returns how long the encoded form is.
@@ -94,6 +96,9 @@ func (m *Meta) Len() int {
 	}
 	if k := len(m.Actions); k > 0 {
 		n += 1 + uvarintLen(uint64(k)) + k
+	}
+	if m.Again {
+		n += section
 	}
 	return n
 }
@@ -117,6 +122,9 @@ func (m *Meta) Append(b []byte) []byte {
 		b = binary.AppendUvarint(b, uint64(len(m.Actions)))
 		b = append(b, m.Actions...)
 	}
+	if m.Again {
+		b = append(b, tagAgain, 0)
+	}
 	return b
 }
 
@@ -136,6 +144,9 @@ func WritersOf(b []byte) iter.Seq[Writer] { return Writers(section(b, tagWriters
 
 // Deleted reports whether the record is a tombstone.
 func Deleted(b []byte) bool { return section(b, tagDeleted) != nil }
+
+// Again reports whether the record was created in the place of a tombstone.
+func Again(b []byte) bool { return section(b, tagAgain) != nil }
 
 // ActionsOf returns the list of the actions that made a record. It is part of b.
 // A list whose length is damaged says nothing.

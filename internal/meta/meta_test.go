@@ -25,6 +25,7 @@ var forms = map[string]meta.Meta{
 	"created": {Birth: first.Birth(), By: first},
 	"changed": {Birth: first.Birth(), By: second, Others: first.Append(nil)},
 	"deleted": {Birth: first.Birth(), By: second, Others: first.Append(nil), Deleted: true},
+	"again":   {Birth: second.Birth(), By: second, Again: true},
 	"actions": {Birth: first.Birth(), By: second, Others: first.Append(nil), Actions: actions(
 		meta.Action{Name: 0x0102030405060708, Print: 0x11121314, Minute: 30_000_000},
 		meta.Action{Name: 1 << 63, Minute: 30_000_001},
@@ -123,6 +124,9 @@ func same(t *testing.T, name string, b []byte, want meta.Meta) {
 	var writers []meta.Writer
 	if want.By.Seq != 0 {
 		writers = append(writers, want.By)
+	}
+	if got := meta.Again(b); got != want.Again {
+		t.Errorf("%s: again is %v", name, got)
 	}
 	writers = slices.AppendSeq(writers, meta.Writers(want.Others))
 	if got := slices.Collect(meta.WritersOf(b)); !slices.Equal(got, writers) {

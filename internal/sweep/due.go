@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -106,6 +107,10 @@ func (s *pass) statesOf(d *Due) []string {
 	})
 }
 
+// isState reports whether the store has the state: a tombstone, which by the clock
+// of another node has not expired yet, or came just now, is none.
+func isState(rec *store.Record) bool { return rec.Revision != 0 && !meta.Deleted(rec.Meta) }
+
 // confirm leaves what the store has still. States that are not expired may have
 // been changed, and belong to d as they are now.
 func (d *Due) confirm(expired, states []store.Record) {
@@ -120,7 +125,7 @@ func (d *Due) confirm(expired, states []store.Record) {
 	}
 	d.expired, d.states = kept, nil
 	for _, rec := range states {
-		if rec.Revision != 0 && d.over != nil {
+		if d.over != nil && isState(&rec) {
 			d.states = append(d.states, rec)
 		}
 	}

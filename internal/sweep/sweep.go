@@ -342,7 +342,7 @@ func (s *pass) loadStates(ctx context.Context, now time.Time, all []*Due) error 
 	}
 	for i := range recs {
 		// An expired state is found by itself, maybe under a former name.
-		if recs[i].Revision != 0 && !recs[i].Expired(now) {
+		if isState(&recs[i]) && !recs[i].Expired(now) {
 			of[i].states = append(of[i].states, recs[i])
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/internal/sweep"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -45,6 +46,13 @@ func (o *owner) Gone(d *sweep.Due) {
 	for rec := range d.Removed() {
 		o.gone = append(o.gone, rec.Key)
 	}
+}
+
+func sweeper(s store.Store) *sweep.Sweeper {
+	return sweep.New(sweep.Config{
+		Store: s, Now: func() time.Time { return now }, MaxWait: time.Minute, CommitTimeout: time.Minute, MaxState: 1 << 20,
+		Begin: func() bool { return true }, End: func() {}, Closing: func() bool { return false },
+	})
 }
 
 // keys returns what is stored, with the time at which it expires.
@@ -85,10 +93,7 @@ func TestWhatIsDueGoesInOneStep(t *testing.T) {
 		states: []string{plain, hooked, other, broken},
 		hooked: map[string]bool{hooked: true, broken: true}, others: map[string]bool{other: true}, broken: map[string]bool{broken: true},
 	}
-	err := sweep.New(sweep.Config{
-		Store: s, Now: func() time.Time { return now }, MaxWait: time.Minute, CommitTimeout: time.Minute, MaxState: 1 << 20,
-		Begin: func() bool { return true }, End: func() {}, Closing: func() bool { return false },
-	}).Sweep(t.Context(), o)
+	err := sweeper(s).Sweep(t.Context(), o)
 	if err == nil || err.Error() != "cannot be read" {
 		t.Errorf("the sweep failed with %v", err)
 	}
@@ -108,5 +113,34 @@ func TestWhatIsDueGoesInOneStep(t *testing.T) {
 	}
 	if !slices.Equal(o.expired, []string{hooked}) || len(o.gone) != 5 {
 		t.Errorf("hooks ran for %q, gone is %q", o.expired, o.gone)
+	}
+}
+
+// A tombstone among the states of a session that is over, of a node whose clock
+// is ahead, is none of them: no hook hears of it.
+//
+// Proves A15.
+func TestATombstoneDoesNotExpireWithItsSession(t *testing.T) {
+	s := memstore.New()
+	t.Cleanup(func() { _ = s.Close() })
+	session, gone := keyspace.Sessions+"s", keyspace.Prefix(keyspace.Session, "gone")+"s"
+	tombstone := meta.Meta{Birth: 1, Deleted: true, By: meta.Writer{Seq: 1}}
+	for _, w := range []store.Write{
+		{Key: session, Value: []byte("{}"), Expires: now.Add(-time.Second)},
+		{Key: gone, Meta: tombstone.Append(nil), Expires: now.Add(time.Second)},
+	} {
+		if res := s.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+			t.Fatal(res[0].Err)
+		}
+	}
+	o := &owner{states: []string{gone}, hooked: map[string]bool{gone: true}}
+	if err := sweeper(s).Sweep(t.Context(), o); err != nil {
+		t.Fatal(err)
+	}
+	if len(o.expired) > 0 {
+		t.Errorf("hooks ran for %q", o.expired)
+	}
+	if left := slices.Collect(maps.Keys(keys(t, s))); !slices.Equal(left, []string{gone}) {
+		t.Errorf("left: %q, want the tombstone", left)
 	}
 }

@@ -139,6 +139,46 @@ func TestDeletionInDoubtThatLeavesATombstoneHappensOnce(t *testing.T) {
 	}
 }
 
+// A creation in doubt does not come back either after the state was deleted,
+// created again and deleted once more, by whomever.
+//
+// Proves E5.
+func TestCreationInDoubtDoesNotComeBackAfterTwoDeletions(t *testing.T) {
+	for name, changes := range map[string]int{"by its creator": 1, "after a change of its creator": 2} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				shared := memstore.Shared(3)
+				st := storefault.Wrap(shared[0], nil)
+				module := stay.Module[testkit.Counter]{Name: "c", Persist: stay.Global}
+				here := stay.Register(testkit.NewApp(t, st, nil), module)
+				there := stay.Register(testkit.NewApp(t, shared[1], nil), module)
+				third := stay.Register(testkit.NewApp(t, shared[2], nil), module)
+				st.Add(storefault.Rule{Op: storefault.Commit, Key: "global/c/", Times: 1, Fault: storefault.HangAfter()})
+				told := make(chan error, 1)
+				go func() {
+					_, err := here.Update(context.Background(), testkit.Increment)
+					told <- err
+				}()
+				synctest.Wait() // it is stored, and the answer hangs
+				testkit.NoError(t, there.Delete(t.Context()))
+				for range changes {
+					testkit.MustUpdate(t, t.Context(), third)
+				}
+				deletes := third
+				if changes > 1 {
+					deletes = there
+				}
+				testkit.NoError(t, deletes.Delete(t.Context()))
+				if err := <-told; err != nil {
+					testkit.WantCode(t, err, stay.ErrUnknown)
+				}
+				testkit.WantCount(t, t.Context(), there, 0)
+				testkit.WantCount(t, t.Context(), here, 0)
+			})
+		})
+	}
+}
+
 // load returns what the store has under a key.
 func load(t *testing.T, s store.Store, key string) store.Record {
 	t.Helper()
