@@ -98,7 +98,7 @@ func (m *Meta) Len() int {
 		n += 1 + uvarintLen(uint64(k)) + k
 	}
 	if m.Again {
-		n += section
+		n += 2
 	}
 	return n
 }

@@ -306,7 +306,7 @@ var mutants = []mutant{
 	},
 	{
 		"a node whose clock is behind reads a tombstone", "E5", "internal/engine/fetch.go",
-		" || meta.Deleted(rec.Meta)", "", by("nodes"),
+		" || deleted {", " {", by("nodes"),
 	},
 	{
 		"a conflict is a reason to read the record", "E4", "internal/engine/commit.go",
@@ -442,7 +442,7 @@ var mutants = []mutant{
 	},
 	{
 		"a state that is lost with the memory wakes nobody", "L5", "internal/engine/evict.go",
-		"if !in.again() {", "if false {", by("watching"),
+		"if in.again() {", "if true {", by("watching"),
 	},
 	{
 		"what is swept after its eviction wakes nobody", "L5", "internal/engine/evict.go",
@@ -450,7 +450,7 @@ var mutants = []mutant{
 	},
 	{
 		"a load that finds a later version wakes nobody", "L5", "internal/engine/instance.go",
-		"!b.features.SoleOwner && !in.m.dead", "false", by("watching"),
+		"b != nil && !b.features.SoleOwner {", "false && b != nil {", by("watching"),
 	},
 	{
 		"a wake is lost while nobody waits for it", "L1", "internal/engine/watch.go",
@@ -553,7 +553,7 @@ var mutants = []mutant{
 	},
 	{
 		"names are not part of what is written", "L27", "internal/engine/meta.go",
-		", Actions: v.names().list()}", "}", by("once"),
+		", Actions: v.names().list()", "", by("once"),
 	},
 	{
 		"a save does not count names as a change", "L32", "internal/engine/save.go",
