@@ -55,6 +55,18 @@ func (c *cache) removeUnused(s *shard, in *Instance) bool {
 	return true
 }
 
+// evicted notes what those who watch have seen of a state that leaves memory: it
+// may be absent later, as it was when it was compared last.
+func (e *Engine) evicted(in *Instance) {
+	b := in.kind.Backend
+	if b == nil || b.features.SoleOwner || !e.topics.any() {
+		return
+	}
+	e.topics.with(topicKey{in.kind, in.key}, func() {
+		b.nodes.left(in.kind.Prefix+in.key, in.snapshot.Load().recordRevision())
+	})
+}
+
 // evictUnused evicts in if that loses nothing: see again.
 func (c *cache) evictUnused(in *Instance) {
 	s, h := c.place(in.kind, in.key)

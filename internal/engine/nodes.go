@@ -84,18 +84,6 @@ func endedToWatch(t topicKey) {
 	}
 }
 
-// evicted notes what those who watch have seen of a state that leaves memory: it
-// may be absent later, as it was when it was compared last.
-func (e *Engine) evicted(in *Instance) {
-	b := in.kind.Backend
-	if b == nil || b.features.SoleOwner || !e.topics.any() {
-		return
-	}
-	e.topics.with(topicKey{in.kind, in.key}, func() {
-		b.nodes.left(in.kind.Prefix+in.key, in.snapshot.Load().recordRevision())
-	})
-}
-
 // left is called when a state that is watched leaves memory.
 func (n *nodes) left(key string, rev store.Revision) {
 	n.mu.Lock()
