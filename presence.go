@@ -202,18 +202,13 @@ func (f *follower) known(r *resolution) bool {
 }
 
 // visitor returns the session and the user of the request, without using the
-// session. One that nobody has used yet is none.
-func (v *visit) visitor(ctx context.Context) (is presence.Visitor, err error) {
-	v.lock()
-	defer v.unlock()
-	if err := v.open(ctx); err != nil || v.gone || v.drawn && !v.carried {
-		return is, err
+// session. One that nobody has used yet is none, and so is one that is over.
+func (v *visit) visitor(ctx context.Context) (presence.Visitor, error) {
+	is, _, err := v.attend(ctx)
+	if errors.Is(err, ErrEnded) {
+		err = nil
 	}
-	rec, ok, err := v.fresh(ctx)
-	if !ok || err != nil {
-		return is, err
-	}
-	return presence.Visitor{Session: v.key, User: rec.user()}, nil
+	return is, err
 }
 
 // visitor returns the session of a visitor for a hook: as its record says, with the
