@@ -91,6 +91,7 @@ type follower struct {
 	visitor  *presence.Visitor // whose page it is; nil: not known
 	watched  []*watched
 	followed []*followed
+	attended *attended   // the session itself; nil: nobody wants to know
 	timer    *time.Timer // wakes when something expires; nil until something can
 }
 
@@ -212,7 +213,7 @@ func (f *follower) look(c untyped) (sight, error) {
 			f.watch.Wake()
 		}
 		f.leave(s, at)
-		f.expect(s, v, &r)
+		f.expect(s, v.Expires(), r.ends()...)
 		f.count(s, ref, &r)
 		return f.sight(c, v, ref), nil
 	}
@@ -286,10 +287,10 @@ const leastWait = 100 * time.Millisecond
 // expect has f wake when the state expires, or the session that it belongs to. A
 // record that has expired stays as it is until somebody looks, so nothing else may
 // wake f then. If the App's clock is set forward, the sweep wakes f within a minute.
-func (f *follower) expect(s *followed, v *engine.Version, r *resolution) {
+func (f *follower) expect(s *followed, expires time.Time, ends ...time.Time) {
 	now := f.app.opts.Clock()
-	s.until = earliest(now, r.ends()...)
-	s.due = earliest(now, s.until, v.Expires())
+	s.until = earliest(now, ends...)
+	s.due = earliest(now, s.until, expires)
 	var due time.Time
 	for _, s := range f.followed {
 		due = earliest(time.Time{}, due, s.due)

@@ -152,6 +152,13 @@ func (x *exchange) Used() {
 	x.used = true
 }
 
+// hasUsed reports whether anything has used the session.
+func (x *exchange) hasUsed() bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.used
+}
+
 // Open implements access.Carrier.
 func (x *exchange) Open() bool {
 	x.mu.Lock()

@@ -50,7 +50,10 @@ func Part[S any](id string, state *stay.State[S], fn func(w io.Writer, s *S) err
 
 // PartAt is [Part] for the state of a key, as stay.State.At has it, which the
 // request names. key is called when a stream begins, once for each. Its error is
-// the answer to the request, as by [Error]: it decides who may see that state.
+// the answer to the request, as by [Error]: it decides who may see that state. If
+// it has asked for the session, as for the user, the stream ends with that session,
+// and it is called again when the client comes back. What else it asks, such as a
+// list of members, it asks again after [LiveOptions].MaxAge at the latest.
 func PartAt[S any](id string, state *stay.State[S], key func(r *http.Request) (string, error), fn func(w io.Writer, s *S) error) LivePart {
 	if key == nil {
 		panic("web: PartAt needs a function that returns the key")

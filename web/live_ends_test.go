@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -483,4 +484,139 @@ func TestPartsThatFailStayAsTheyAre(t *testing.T) {
 			})
 		}
 	}
+}
+
+// A part that failed for a reason beside its state is tried again, also if it is
+// rendered for one stream alone.
+//
+// Proves L19.
+func TestPartsThatFailAreTriedAgain(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newLiveSite(t, nil)
+		var broken atomic.Bool
+		var calls atomic.Int32
+		show := func(w io.Writer, b *Board) error {
+			if calls.Add(1); broken.Load() {
+				return errBroken
+			}
+			return showBoard(w, b)
+		}
+		s.mux.Handle("GET /shared", web.Live(web.Part("part", s.news, show)))
+		s.mux.Handle("GET /own", web.Live(web.PartFor("part", s.news, func(w io.Writer, _ *http.Request, b *Board) error { return show(w, b) }), s.countPart()))
+		s.publish(t, "news")
+		for _, path := range []string{"/shared", "/own"} {
+			broken.Store(true)
+			calls.Store(0)
+			p := s.tab(t, path)
+			for range 20 { // a look for another part of the page
+				p.post("/count")
+				settle()
+			}
+			p.read()
+			if n := calls.Load(); n > 3 {
+				t.Errorf("%s: rendered %d times in 20 s", path, n)
+			}
+			broken.Store(false)
+			sleep(time.Minute)
+			p.read()
+			p.shows("part", "news")
+		}
+	})
+}
+
+// What a function of PartAt has allowed to a session ends with it: when it is
+// logged out, revoked or destroyed, has another user, or another cookie. A function
+// that asks for no session allows it for good.
+//
+// Proves L4, L14.
+func TestStreamsOfKeysEndWithTheSessionThatMaySeeThem(t *testing.T) {
+	for name, end := range map[string]func(s *liveSite, p *tab){
+		"logout":       func(_ *liveSite, p *tab) { p.post("/logout") },
+		"another user": func(_ *liveSite, p *tab) { p.post("/login?user=bob") },
+		"destruction":  func(_ *liveSite, p *tab) { p.post("/destroy") },
+		"expiry":       func(*liveSite, *tab) { sleep(90 * time.Minute) },
+		"revocation": func(s *liveSite, p *tab) {
+			if err := s.app.Revoke(p.t.Context(), "ann"); err != nil {
+				p.t.Fatal(err)
+			}
+		},
+	} {
+		for _, keeps := range []bool{false, true} {
+			t.Run(fmt.Sprint(name, keeps), func(t *testing.T) {
+				inBubble(t, func(t *testing.T) {
+					s := newLiveSite(t, &web.Options{Live: web.LiveOptions{MaxAge: 24 * time.Hour}}, func(o *stay.Options) {
+						o.KeepCookieOnKeyChange, o.IdleTimeout = keeps, time.Hour
+					})
+					room := func(r *http.Request) (string, error) { return r.PathValue("room"), nil }
+					members := func(r *http.Request) (string, error) {
+						if stay.SessionFrom(r.Context()).User() != "ann" {
+							return "", &stay.Error{Code: stay.ErrDenied, Message: "members only"}
+						}
+						return room(r)
+					}
+					show := func(w io.Writer, n *Note) error { _, err := fmt.Fprint(w, n.Text); return err }
+					s.mux.Handle("GET /private/{room}", web.Live(web.PartAt("room", s.rooms, members, show)))
+					s.mux.Handle("GET /room/{room}", web.Live(web.PartAt("room", s.rooms, room, show)))
+					write := func(text string) {
+						t.Helper()
+						if _, err := s.rooms.At("tea").Update(t.Context(), func(n *Note) error { n.Name, n.Text = "tea", text; return nil }); err != nil {
+							t.Fatal(err)
+						}
+						settle()
+					}
+					c := browser(s.h)
+					send(t, c, "POST", "/login?user=ann", "")
+					private, public := newTab(t, s.h, c, "/private/tea"), newTab(t, s.h, c, "/room/tea")
+					private.open()
+					public.open()
+					write("welcome")
+					private.read()
+					private.shows("room", "welcome")
+
+					end(s, private)
+					settle()
+					write("secret")
+					private.read()
+					private.shows("room", "welcome")
+					if !private.over() {
+						t.Fatal("the stream goes on")
+					}
+					private.open()
+					if !private.over() || private.wire.status != http.StatusForbidden {
+						t.Errorf("the client that came back was answered with %d", private.wire.status)
+					}
+					public.read()
+					public.shows("room", "secret")
+				})
+			})
+		}
+	}
+}
+
+// A stream of a key that a session may see keeps that session alive as others do.
+//
+// Proves L15.
+func TestStreamsOfKeysKeepTheirSessionAlive(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newLiveSite(t, nil, func(o *stay.Options) { o.IdleTimeout = 10 * time.Minute; o.Lifetime = 24 * time.Hour })
+		s.mux.Handle("GET /private", web.Live(web.PartAt("room", s.rooms, func(r *http.Request) (string, error) {
+			if user := stay.SessionFrom(r.Context()).User(); user != "" {
+				return user, nil
+			}
+			return "", stay.ErrDenied
+		}, func(w io.Writer, n *Note) error { _, err := fmt.Fprint(w, n.Text); return err })))
+		c := browser(s.h)
+		send(t, c, "POST", "/login?user=ann", "")
+		p := newTab(t, s.h, c, "/private")
+		p.open()
+		for range 5 {
+			sleep(10*time.Minute - time.Second)
+			p.read()
+			p.ended(100*time.Millisecond, 1200*time.Millisecond)
+			p.open()
+			if p.over() {
+				t.Fatalf("the client that came back was answered with %d", p.wire.status)
+			}
+		}
+	})
 }

@@ -26,8 +26,9 @@ type stream struct {
 	parts    []followedPart
 	have     sse.ID // what the page has
 	keys     string // of the parts that have one
+	attends  bool   // they were allowed to a session, and the stream ends with it
 	opened   bool   // the header has been sent
-	retry    bool   // a part could not be read: ask again at the next heartbeat
+	retry    bool   // a part could not be read or rendered: try again at the next heartbeat
 
 	down    <-chan struct{} // closed when the server shuts down
 	seat    *seat
@@ -45,6 +46,9 @@ type followedPart struct {
 	core   access.State
 	seen   any  // its version; nil = none yet
 	failed bool // it could not be read, which is in the log
+
+	broken any       // its version that could not be rendered for this stream alone
+	again  time.Time // when that is tried again
 }
 
 // writeTimeout is how long a client may take nothing.
@@ -110,6 +114,7 @@ func (s *stream) locate() error {
 	if err := s.settings.checkStream(s.r); err != nil {
 		return err
 	}
+	s.keys = ""
 	for i := range s.parts {
 		p := &s.live.parts[i]
 		s.parts[i].core = p.core
@@ -122,6 +127,9 @@ func (s *stream) locate() error {
 		}
 		s.parts[i].core = p.core.At(key)
 		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(key), key) // no two lists give one text
+	}
+	if x := exchangeOf(s.r.Context()); x != nil && s.keys != "" {
+		s.attends = x.hasUsed()
 	}
 	return nil
 }

@@ -17,7 +17,7 @@ const (
 	good   verdict = iota
 	gone           // the session is over at the first look, and the page gets what everybody gets
 	ended          // the session has come to an end
-	closed         // the App is closed
+	closed         // the App is closed, or cannot say whose stream it is: the client is to come back
 	over           // nothing more is to be sent
 )
 
@@ -26,6 +26,27 @@ const (
 func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
 	v := good
 	s.retry = false
+	if s.attends {
+		switch err := s.follower.Attend(); {
+		case err == nil:
+		case s.opened && errors.Is(err, stay.ErrEnded):
+			return ended, nil
+		case s.opened: // nobody knows whether the page may still have what is new
+			s.retry = true
+			return good, nil
+		case errors.Is(err, stay.ErrEnded): // already, or since it was asked: what it may see is decided anew
+			if err := s.locate(); err != nil {
+				return over, err
+			}
+			s.attends = false
+		default:
+			switch stay.CodeOf(err) {
+			case stay.ErrClosed, stay.ErrUnavailable, stay.ErrBusy:
+				return closed, nil
+			}
+			return over, err
+		}
+	}
 	for i := range s.parts {
 		p := &s.parts[i]
 		sight, err := s.follower.Look(p.core)
@@ -76,14 +97,7 @@ func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
 func (s *stream) rendering(i int, sight access.Sight) *rendering {
 	p := &s.live.parts[i]
 	if p.own || sight.Version == nil {
-		r := new(rendering)
-		p.fill(r, s.settings, s.r, s.dialect, sight.Value)
-		s.parts[i].seen = sight.Version
-		if r.err != nil {
-			s.report(i, r.err)
-			return nil
-		}
-		return r
+		return s.ownRendering(i, sight)
 	}
 	key := renderKey{i, s.dialect, sight.Version}
 	if p.data {
@@ -101,6 +115,29 @@ func (s *stream) rendering(i int, sight access.Sight) *rendering {
 	}
 	s.parts[i].seen = sight.Version
 	return r
+}
+
+// ownRendering is rendering for a part that no other stream has. One that fails is
+// tried again as often as the others are.
+func (s *stream) ownRendering(i int, sight access.Sight) *rendering {
+	f := &s.parts[i]
+	known := sight.Version != nil && sight.Version == f.broken
+	if known && f.again.After(time.Now()) {
+		s.retry = true
+		return nil
+	}
+	r := new(rendering)
+	s.live.parts[i].fill(r, s.settings, s.r, s.dialect, sight.Value)
+	if r.err == nil {
+		f.seen, f.broken = sight.Version, nil
+		return r
+	}
+	if !known {
+		s.report(i, r.err)
+	}
+	s.retry = true // it may have failed for a reason beside the state
+	f.broken, f.again = sight.Version, time.Now().Add(s.settings.live.Heartbeat)
+	return nil
 }
 
 // report logs why a part stays as it is on the page. Many streams may fail at once:

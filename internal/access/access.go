@@ -222,6 +222,11 @@ type Follower interface {
 	// another cookie than at the first look. Other errors are those of a read; a failed look that
 	// can succeed later causes no wake by itself.
 	Look(s State) (Sight, error)
+	// Attend follows the session of ctx itself, for a caller that shows what was
+	// allowed to it: Wake has a value once it may be over, or of another user.
+	// ErrEnded means that it is, as for Look. The first call uses the session. It does
+	// nothing if the request has brought none.
+	Attend() error
 	// Wake has at most one value.
 	Wake() <-chan struct{}
 	// Until is when the session is over, as of the last looks, if no request uses
