@@ -3,6 +3,7 @@ package stay
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -173,18 +174,46 @@ func (v *visit) who(ctx context.Context) (user string, err error) {
 }
 
 // visitor returns the session and the user of the request, without using the
-// session. One that nobody has used yet is none.
-func (v *visit) visitor(ctx context.Context) (is presence.Visitor, err error) {
+// session. One that nobody has used yet is none, and so is one that is over.
+func (v *visit) visitor(ctx context.Context) (presence.Visitor, error) {
+	is, _, err := v.attend(ctx)
+	if errors.Is(err, ErrEnded) {
+		err = nil
+	}
+	return is, err
+}
+
+// attend is visitor with the times after which the session may be over. It is
+// ErrEnded if it is.
+func (v *visit) attend(ctx context.Context) (is presence.Visitor, ends []time.Time, err error) {
 	v.lock()
 	defer v.unlock()
 	if err := v.open(ctx); err != nil || v.gone || v.drawn && !v.carried {
-		return is, err
+		return is, nil, err
 	}
 	rec, ok, err := v.fresh(ctx)
-	if !ok || err != nil {
-		return is, err
+	switch {
+	case err != nil:
+		return is, nil, err
+	case !ok:
+		return is, nil, ended()
 	}
-	return presence.Visitor{Session: v.key, User: rec.user()}, nil
+	ends = []time.Time{timeOf(rec.past().Until), v.idleEnd}
+	if rec != nil {
+		ends = append(ends, timeOf(rec.Expires))
+	}
+	return presence.Visitor{Session: v.key, User: rec.user()}, ends, nil
+}
+
+// keep uses a session that its browser has brought, so that it slides.
+func (v *visit) keep(ctx context.Context) error {
+	v.lock()
+	defer v.unlock()
+	if err := v.open(ctx); err != nil || v.gone || v.drawn {
+		return err
+	}
+	_, err := v.current(ctx, v.ss.app.opts.Clock())
+	return err
 }
 
 func (v *visit) use() { v.carrier.Used() }

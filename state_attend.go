@@ -3,8 +3,6 @@ package stay
 import (
 	"context"
 	"time"
-
-	"github.com/stay-go/stay/internal/presence"
 )
 
 // An attended session is one that a follower follows for itself: what it may see
@@ -62,37 +60,4 @@ func (f *follower) attend() error {
 		f.expect(a.followed, time.Time{}, ends...)
 		return nil
 	}
-}
-
-// attend is visitor with the times after which the session may be over. It is
-// ErrEnded if it is.
-func (v *visit) attend(ctx context.Context) (is presence.Visitor, ends []time.Time, err error) {
-	v.lock()
-	defer v.unlock()
-	if err := v.open(ctx); err != nil || v.gone || v.drawn && !v.carried {
-		return is, nil, err
-	}
-	rec, ok, err := v.fresh(ctx)
-	switch {
-	case err != nil:
-		return is, nil, err
-	case !ok:
-		return is, nil, ended()
-	}
-	ends = []time.Time{timeOf(rec.past().Until), v.idleEnd}
-	if rec != nil {
-		ends = append(ends, timeOf(rec.Expires))
-	}
-	return presence.Visitor{Session: v.key, User: rec.user()}, ends, nil
-}
-
-// keep uses a session that its browser has brought, so that it slides.
-func (v *visit) keep(ctx context.Context) error {
-	v.lock()
-	defer v.unlock()
-	if err := v.open(ctx); err != nil || v.gone || v.drawn {
-		return err
-	}
-	_, err := v.current(ctx, v.ss.app.opts.Clock())
-	return err
 }

@@ -133,33 +133,3 @@ func (f *follower) known(r *resolution) bool {
 	}
 	return true
 }
-<<<<<<< HEAD:state_present.go
-=======
-
-// visitor returns the session and the user of the request, without using the
-// session. One that nobody has used yet is none, and so is one that is over.
-func (v *visit) visitor(ctx context.Context) (presence.Visitor, error) {
-	is, _, err := v.attend(ctx)
-	if errors.Is(err, ErrEnded) {
-		err = nil
-	}
-	return is, err
-}
-
-// visitor returns the session of a visitor for a hook: as its record says, with the
-// user that it had as a visitor.
-func (ss *sessions) visitor(ctx context.Context, v presence.Visitor) (*Session, error) {
-	is, _, err := ss.fresh(ctx, v.Session, ss.app.opts.Clock())
-	if err != nil {
-		return nil, err
-	}
-	rec := is.Value.(*sessionRecord)
-	if rec.user() != v.User {
-		if rec = rec.clone(); rec == nil {
-			rec = new(sessionRecord)
-		}
-		rec.event().User = []byte(v.User)
-	}
-	return ss.listed(v.Session, rec), nil
-}
->>>>>>> lane-review1:presence.go

@@ -255,7 +255,7 @@ func TestFilesOfAPackageFormSmallCycles(t *testing.T) {
 // The folder of package stay is its table of contents: few files, and the
 // methods of an exported type in few of them.
 func TestTheRootIsATableOfContents(t *testing.T) {
-	const mostFiles, mostProduct, mostOfAType = 69, 35, 4
+	const mostFiles, mostProduct, mostOfAType = 70, 36, 4
 	entries, err := os.ReadDir(root)
 	if err != nil {
 		t.Fatal(err)
