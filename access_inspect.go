@@ -78,9 +78,14 @@ func (m *module) hookNames() (names []string) {
 		name string
 		set  bool
 	}{
-		{"OnCreated", m.created != nil}, {"OnDestroyed", m.destroyed != nil}, {"OnExpire", m.expired != nil},
-		{"OnConnect", m.visits.connected != nil}, {"OnReconnect", m.visits.reconnected != nil},
-		{"OnDisconnect", m.visits.disconnected != nil}, {"OnError", m.onError != nil}, {"Adopt", m.adopt != nil},
+		{"OnCreated", m.created != nil},
+		{"OnDestroyed", m.destroyed != nil},
+		{"OnExpire", m.expired != nil},
+		{"OnConnect", m.visits.connected != nil},
+		{"OnReconnect", m.visits.reconnected != nil},
+		{"OnDisconnect", m.visits.disconnected != nil},
+		{"OnError", m.onError != nil},
+		{"Adopt", m.adopt != nil},
 	} {
 		if hook.set {
 			names = append(names, hook.name)
