@@ -31,12 +31,12 @@ func TestAnEvictedStateThatAnotherNodeDeletesWakes(t *testing.T) {
 			p.kind.cache.evictUnused(p.kind.cache.peek(p.kind, "a"))
 			told(w)
 		}
-		time.Sleep(roundEvery + time.Second)
+		<-time.After(roundEvery + time.Second)
 		look("")
 		res := shared[1].Commit(t.Context(), []store.Group{{{Op: store.Put, Key: "k/a", Value: []byte("x"), Version: 1}}})
 		look("x")
 		commit(t, shared[1], store.Write{Op: store.Delete, Key: "k/a", Base: res[0].Revisions[0]})
-		time.Sleep(roundEvery + time.Second)
+		<-time.After(roundEvery + time.Second)
 		if !told(w) {
 			t.Error("nobody was told that the state was deleted")
 		}
