@@ -127,7 +127,8 @@ func (r *presenceRecord) with(node string, counts []presence.Count, now time.Tim
 	return out
 }
 
-// fitting returns as many of the counts as a record takes; the others are a number.
+// fitting returns as many of the counts as have room for most bytes; the others are
+// a number, for which there is always room.
 func fitting(counts []presence.Count, most int) []presence.Count {
 	size := 0
 	for i, c := range counts {
@@ -377,8 +378,9 @@ func (one *lease) write(ctx context.Context) error {
 	_, err := app.engine.Update(ctx, &systemOp{
 		app: app.base, ref: engine.Ref{Kind: one.kind, Key: one.Key},
 		fn: func(v any) (engine.Result, error) {
-			rec := v.(*presenceRecord)
-			next := rec.with(one.node, counts, app.opts.Clock())
+			rec, at := v.(*presenceRecord), app.opts.Clock()
+			room := app.opts.MaxState*3/4 - rec.with(one.node, nil, at).memory()
+			next := rec.with(one.node, fitting(counts, room), at)
 			return engine.Result{Value: next, Delete: next == nil && rec != nil}, nil
 		},
 	})

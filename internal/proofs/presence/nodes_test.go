@@ -24,11 +24,16 @@ type node struct {
 }
 
 func inNodes(t *testing.T, n int, test func(t *testing.T, nodes []*node)) {
+	inSmallNodes(t, n, 0, test)
+}
+
+// inSmallNodes is inNodes with a bound on the size of states; 0 = the default.
+func inSmallNodes(t *testing.T, n, maxState int, test func(t *testing.T, nodes []*node)) {
 	synctest.Test(t, func(t *testing.T) {
 		var nodes []*node
 		for _, s := range memstore.Shared(n) {
 			st := storefault.Wrap(s, nil)
-			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet, MaxWait: 5 * time.Second})
+			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet, MaxWait: 5 * time.Second, MaxState: maxState})
 			nodes = append(nodes, &node{
 				app: app, store: st,
 				news:  stay.Register(app, stay.Module[counter]{Name: "news", Persist: stay.Global, Presence: true}),
@@ -199,6 +204,32 @@ func TestWhatANodeSaysHasABound(t *testing.T) {
 		}
 		if n := len(testkit.RecordOf(t, a.store, "stay/present/global/news/").Value); n > 100<<10 {
 			t.Errorf("the record has %d bytes", n)
+		}
+	})
+}
+
+// What all nodes say together has a bound, too: beyond it the pages of a node are a
+// number, and no node is left out.
+//
+// Proves L26.
+func TestWhatAllNodesSayHasABound(t *testing.T) {
+	const many, each = 24, 8
+	inSmallNodes(t, many, 32<<10, func(t *testing.T, nodes []*node) {
+		long := strings.Repeat("u", 500)
+		for n, node := range nodes {
+			for i := range each {
+				open(t, newVisitor(t, node.app, fmt.Sprint(long, n, "-", i)).Ctx(), node.news)
+			}
+		}
+		testkit.Sleep(15 * time.Second)
+		all, err := nodes[0].news.Present(t.Context())
+		testkit.NoError(t, err)
+		pages := 0
+		for _, p := range all {
+			pages += p.Pages
+		}
+		if pages != many*each {
+			t.Errorf("%d pages, want %d", pages, many*each)
 		}
 	})
 }
