@@ -48,6 +48,26 @@ func (t *table) writes(g store.Group) bool {
 	})
 }
 
+// withoutTombstones returns the groups with deletions in place of tombstones. A
+// tombstone under the present name would hide what a release before creates under
+// a former one, and who removes it would remove that, too.
+func (t *table) withoutTombstones(groups []store.Group) []store.Group {
+	groups = slices.Clone(groups)
+	for i, g := range groups {
+		if !slices.ContainsFunc(g, func(w store.Write) bool { return meta.Deleted(w.Meta) }) {
+			continue
+		}
+		groups[i] = slices.Clone(g)
+		for j := range groups[i] {
+			w := &groups[i][j]
+			if p, _ := t.of(w.Key); p != nil && meta.Deleted(w.Meta) {
+				*w = store.Write{Op: store.Delete, Key: w.Key, Base: w.Base}
+			}
+		}
+	}
+	return groups
+}
+
 // former returns the records under former names that the groups may have to
 // delete, by key.
 func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map[string]store.Record, error) {
@@ -56,7 +76,7 @@ func (s *Store) former(ctx context.Context, t *table, groups []store.Group) (map
 		for i := range g {
 			w := &g[i]
 			p, id := t.of(w.Key)
-			if p == nil || !meta.Removes(w) || w.Base == 0 {
+			if p == nil || w.Op != store.Delete || w.Base == 0 {
 				continue
 			}
 			for name := range p.Former {
@@ -159,7 +179,7 @@ func (pl *plan) replace(st *step, w store.Write) {
 	for name := 1; name < under; name++ {
 		pl.add(st, name, store.Write{Op: store.Check})
 	}
-	if !meta.Removes(&w) { // a tombstone would hide the others for a while only
+	if w.Op != store.Delete {
 		return
 	}
 	for name := under + 1; name <= len(st.p.Former); name++ {

@@ -13,6 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
@@ -131,6 +132,32 @@ func (m module) Watch(ctx context.Context, announce func([]store.Change, bool)) 
 		}
 		announce(changes, lost)
 	})
+}
+
+// A tombstone of a renamed module would hide what a release before creates, so
+// the deletion is plain, under all names.
+//
+// Proves E5, M6.
+func TestADeletionOfARenamedModuleLeavesNoTombstone(t *testing.T) {
+	inner := memstore.New()
+	s := rename.New(inner)
+	s.Add(&rename.Prefixes{Now: "u/n/", Former: []string{"u/o/"}, Both: func(string) {}})
+	defer s.Close()
+	raw(t, inner, "u/o/x", "old")
+	raw(t, inner, "u/n/x", "new")
+	m := meta.Meta{Birth: 1, Deleted: true, By: meta.Writer{Seq: 1}}
+	w := store.Write{Op: store.Put, Key: "u/n/x", Base: load(t, s, "u/n/x").Revision, Meta: m.Append(nil), Expires: time.Unix(1, 0)}
+	if res := s.Commit(t.Context(), []store.Group{{w}}); res[0].Outcome != store.Applied {
+		t.Fatalf("%+v", res[0])
+	}
+	for _, key := range []string{"u/o/x", "u/n/x"} {
+		if rec := load(t, inner, key); rec.Revision != 0 {
+			t.Errorf("%s has %+v", key, rec)
+		}
+	}
+	if w.Op != store.Put {
+		t.Error("the caller's write was changed")
+	}
 }
 
 // A change of a record under a former name is announced as one of the record that
