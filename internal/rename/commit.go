@@ -22,6 +22,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 	if t == nil || !slices.ContainsFunc(groups, t.writes) {
 		return s.Whole.Commit(ctx, groups)
 	}
+	groups = t.withoutTombstones(groups)
 	former, err := s.former(ctx, t, groups)
 	if err != nil {
 		return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, len(groups))
