@@ -64,17 +64,29 @@ func Start(t testing.TB, flags ...string) *Browser {
 		name, value, _ := strings.Cut(flag, "=")
 		options = append(options, chromedp.Flag(name, value))
 	}
-	allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
-	t.Cleanup(stop)
-	ctx, cancel := chromedp.NewContext(allocator)
-	t.Cleanup(cancel)
-	// The browser lives as long as the context of this call, so it has no
-	// timeout of its own.
-	if err := chromedp.Do(ctx); err != nil {
-		t.Fatalf("start %s: %v", program, err)
+	for tries := 1; ; tries++ {
+		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		ctx, cancel := chromedp.NewContext(allocator)
+		// The browser lives as long as the context of this call, so it has no
+		// timeout of its own.
+		err := chromedp.Do(ctx)
+		if err == nil {
+			t.Cleanup(stop)
+			t.Cleanup(cancel)
+			return &Browser{ctx: ctx}
+		}
+		cancel()
+		stop()
+		// Chromium itself crashes now and then as it starts on a busy machine.
+		if tries == mostTries {
+			t.Fatalf("start %s: %v", program, err)
+		}
+		t.Logf("start %s, try %d: %v", program, tries, err)
 	}
-	return &Browser{ctx: ctx}
 }
+
+// mostTries is how often a browser that does not start is started.
+const mostTries = 3
 
 func find(t testing.TB) string {
 	t.Helper()
