@@ -59,7 +59,7 @@ func (r *presenceRecord) clone() *presenceRecord { //nolint:unused // systemType
 	return &presenceRecord{Nodes: maps.Clone(r.Nodes)}
 }
 
-func (r *presenceRecord) memory() int { //nolint:unused // systemType calls it by its constraint
+func (r *presenceRecord) memory() int {
 	if r == nil {
 		return 0
 	}

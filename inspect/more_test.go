@@ -96,8 +96,10 @@ func TestWatchersAreCounted(t *testing.T) {
 		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">`+module+`</td><td></td></tr>`, "<span>Watchers</span><b>"+module+"</b>")
 	}
 	watched("nobody", "0")
-	for range docs.At("a").Watch(t.Context()) {
-		for range docs.At("a").Watch(t.Context()) {
+	for _, err := range docs.At("a").Watch(t.Context()) {
+		testkit.NoError(t, err)
+		for _, err := range docs.At("a").Watch(t.Context()) {
+			testkit.NoError(t, err)
 			watched("2 streams in this process", "2")
 			break
 		}

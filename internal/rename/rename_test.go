@@ -172,11 +172,13 @@ func TestChangesUnderFormerNamesAreAnnounced(t *testing.T) {
 		defer s.Close()
 		var mu sync.Mutex
 		var got []store.Change
-		go s.Watch(t.Context(), func(changes []store.Change, _ bool) {
-			mu.Lock()
-			defer mu.Unlock()
-			got = append(got, changes...)
-		})
+		go func() {
+			_ = s.Watch(t.Context(), func(changes []store.Change, _ bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				got = append(got, changes...)
+			})
+		}()
 		synctest.Wait()
 		want := []store.Change{}
 		raw(t, inner, "u/p/x", "oldest")

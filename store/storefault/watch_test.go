@@ -82,7 +82,7 @@ func TestAnnouncements(t *testing.T) {
 		}
 		s.Commit(t.Context(), all)
 		want("twice", "twice", "plain")
-		time.Sleep(time.Second)
+		<-time.After(time.Second)
 		want("slow")
 		gate.Open()
 		if got := got(); len(got) != 2 || !slices.Contains(got, "late") || !slices.Contains(got, "stopped") {

@@ -40,8 +40,8 @@ func TestTombstoneOfADeletedStateIsSeenByNobody(t *testing.T) {
 				t.Errorf("the deleted state is read: %v", err)
 			}
 		}
-		for key := range b.Keys(t.Context()) {
-			t.Errorf("the deleted state is listed: %q", key)
+		for key, err := range b.Keys(t.Context()) {
+			t.Errorf("the deleted state is listed: %q %v", key, err)
 		}
 		there.Sweep(time.Minute)
 		if load(t, shared[2], "user/c/ann").Revision == 0 {
