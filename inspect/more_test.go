@@ -35,6 +35,8 @@ func show(t *testing.T, pages http.Handler, page string) string {
 
 // Looking changes nothing: nothing is stored, no state is taken into memory, and
 // no session begins or is used.
+//
+// Proves X11.
 func TestLookingLeavesNoTrace(t *testing.T) {
 	s := newSite(t, setup{})
 	s.comes("ann", "tea")
@@ -290,6 +292,8 @@ func TestWhatCannotBeShownIsSaid(t *testing.T) {
 }
 
 // All hooks of a module are on its page.
+//
+// Proves X11.
 func TestHooksAreShown(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	hook := func(*stay.Call, *Doc) {}

@@ -96,6 +96,8 @@ func TestPagesShowWhatTheAppHas(t *testing.T) {
 
 // No page, no address and no line of the log has a private field, a cookie, a
 // signing key or the id of a session.
+//
+// Proves X11.
 func TestSecretsAreNowhere(t *testing.T) {
 	s := newSite(t, setup{inspect: &inspect.Options{AllowChanges: true}})
 	secrets := append([]string(nil), private...)
@@ -204,6 +206,8 @@ func post(t *testing.T, s *site, v *visitor, page, action string) {
 
 // Where the program refuses, there is nothing: no page, no style sheet, no header
 // that shows what is there.
+//
+// Proves X11.
 func TestRefusedVisitorsSeeNothing(t *testing.T) {
 	s := newSite(t, setup{refuses: true, inspect: &inspect.Options{AllowChanges: true}})
 	s.comes("ann", "tea")
@@ -225,6 +229,8 @@ func TestRefusedVisitorsSeeNothing(t *testing.T) {
 }
 
 // Without a function that says who may see them, there are no pages.
+//
+// Proves X11.
 func TestNobodySeesPagesByAccident(t *testing.T) {
 	app := testkit.NewApp(t, memstore.New(), nil)
 	testkit.WantPanic(t, func() { inspect.Handler(app, nil, nil) }, "who may see")
@@ -232,6 +238,8 @@ func TestNobodySeesPagesByAccident(t *testing.T) {
 }
 
 // Pages that only show refuse every change, and have no form that makes one.
+//
+// Proves X11.
 func TestReadOnlyUnlessChangesAreAllowed(t *testing.T) {
 	s := newSite(t, setup{})
 	ann := s.comes("ann", "tea")
@@ -264,6 +272,8 @@ func refOf(t *testing.T, page, kind string) string {
 
 // A change comes from the inspector's own page: neither from other sites, nor by a
 // link, nor with something else than a link of this process names.
+//
+// Proves X11.
 func TestChangesComeFromOwnPages(t *testing.T) {
 	for name, outside := range map[string]bool{"inside of Sessions": false, "outside of Sessions": true} {
 		t.Run(name, func(t *testing.T) {
@@ -318,6 +328,8 @@ func TestChangesComeFromOwnPages(t *testing.T) {
 }
 
 // What visitors write is text: in keys, values, names of users and of browsers.
+//
+// Proves X11.
 func TestNamesAreText(t *testing.T) {
 	const evil = `"><img src=x onerror=alert(1)><script>alert(2)</script>'&amp;{{.}}`
 	const bidi = "a\u202eb\x00c\xff"
@@ -352,6 +364,8 @@ func TestNamesAreText(t *testing.T) {
 
 // Every page has a policy that allows its own style sheet and forms only, and is
 // kept by no cache.
+//
+// Proves X11.
 func TestHeadersKeepPagesToThemselves(t *testing.T) {
 	s := newSite(t, setup{inspect: &inspect.Options{AllowChanges: true}})
 	s.comes("ann", "tea")
@@ -381,6 +395,8 @@ func TestMountsAnywhere(t *testing.T) {
 }
 
 // Lists are shown page by page, each item once, also when others come and go.
+//
+// Proves X11.
 func TestListsArePaged(t *testing.T) {
 	s := newSite(t, setup{})
 	for i := range 60 {
@@ -439,6 +455,8 @@ func TestListsArePaged(t *testing.T) {
 }
 
 // What a link names is good in this process only.
+//
+// Proves X11.
 func TestLinksAreOfOneProcess(t *testing.T) {
 	s, other := newSite(t, setup{}), newSite(t, setup{})
 	s.comes("ann", "tea")
@@ -458,6 +476,8 @@ func TestLinksAreOfOneProcess(t *testing.T) {
 var errDisk = errors.New("the disk of ann is gone")
 
 // When the store fails, pages say so and show the rest.
+//
+// Proves X11.
 func TestAFailingStoreIsSaid(t *testing.T) {
 	s := newSite(t, setup{})
 	s.comes("ann", "tea")
@@ -487,6 +507,8 @@ func TestAFailingStoreIsSaid(t *testing.T) {
 }
 
 // A store that hangs holds a page up for two seconds.
+//
+// Proves X11.
 func TestAStoreThatHangsIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newApp(t, stay.Options{})
@@ -509,6 +531,8 @@ func TestAStoreThatHangsIsSaid(t *testing.T) {
 }
 
 // A record that cannot be read is said to be so, and nothing of it is shown.
+//
+// Proves X11.
 func TestAnUnreadableStateIsSaid(t *testing.T) {
 	s := newSite(t, setup{})
 	for key, value := range map[string]string{"doc/broken": `{"id":"note-4242`, "doc/newer": `{"id":"newer","text":"note-4242"}`} {
