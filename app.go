@@ -62,7 +62,7 @@ func New(s store.Store, opts *Options) *App {
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepKeys) })
 	app.engine.Go(func(ctx context.Context) { everyMinute(ctx, app.sweepOnce) })
 	if !f.Expire {
-		o.Logger.Warn("stay: the store cannot find expired records (Features.Expire), so records of ended sessions stay in it until something else deletes them")
+		o.Logger.Warn("stay: the store cannot find expired records (Features.Expire), so records of ended sessions, and marks of deleted states, stay in it until something else deletes them")
 	}
 	return app
 }

@@ -3,10 +3,15 @@ package stay
 import (
 	"context"
 	"log/slog"
+	"time"
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/presence"
 )
+
+// visitHookTime is when the context of a hook of pages ends: few run at once, and
+// one that waits for ever would hold up the others.
+const visitHookTime = time.Minute
 
 // visitHooks are the hooks of pages.
 type visitHooks struct{ connected, reconnected, disconnected func(*Call, any) }
@@ -54,6 +59,8 @@ func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presenc
 	if hook == nil {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, visitHookTime)
+	defer cancel()
 	ref := engine.Ref{Kind: at.Kind, Key: at.Key, Now: m.app.opts.Clock()}
 	if err := m.app.sync(ctx, ref); err != nil {
 		return

@@ -82,7 +82,7 @@ func TestAnnouncements(t *testing.T) {
 		}
 		s.Commit(t.Context(), all)
 		want("twice", "twice", "plain")
-		<-time.After(time.Second)
+		time.Sleep(time.Second) //nolint:forbidigo // the bubble's time
 		want("slow")
 		gate.Open()
 		if got := got(); len(got) != 2 || !slices.Contains(got, "late") || !slices.Contains(got, "stopped") {

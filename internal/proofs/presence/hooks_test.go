@@ -55,6 +55,41 @@ func TestHooksOfPages(t *testing.T) {
 	})
 }
 
+// The context of a hook ends after a minute, so hooks that wait for ever do not
+// keep those of others from being called.
+//
+// Proves A20, L25.
+func TestHooksOfPagesThatWaitHoldNobodyUpForLong(t *testing.T) {
+	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
+		var mu sync.Mutex
+		begun := 0
+		rooms := stay.Register(app, stay.Module[Room]{
+			Name: "rooms", Persist: stay.PerSession,
+			OnConnect: func(c *stay.Call, _ *Room) {
+				mu.Lock()
+				begun++
+				mu.Unlock()
+				<-c.Context().Done()
+			},
+		})
+		want := func(n int) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if begun != n {
+				t.Errorf("%d hooks have begun, want %d", begun, n)
+			}
+		}
+		for i := range 9 {
+			open(t, newVisitor(t, app, string(rune('a'+i))).Ctx(), rooms)
+		}
+		testkit.Sleep(59 * time.Second)
+		want(8)
+		testkit.Sleep(2 * time.Second)
+		want(9)
+	})
+}
+
 // The state may be gone when OnDisconnect is called, and the user too: the hook
 // gets the initial state, and the user who was there.
 //
