@@ -63,9 +63,9 @@ func TestHooksOfPagesThatWaitHoldNobodyUpForLong(t *testing.T) {
 	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, _ *storefaultStore, _ store.Store) {
 		var mu sync.Mutex
 		begun := 0
-		rooms := stay.Register(app, stay.Module[Room]{
+		rooms := stay.Register(app, stay.Module[counter]{
 			Name: "rooms", Persist: stay.PerSession,
-			OnConnect: func(c *stay.Call, _ *Room) {
+			OnConnect: func(c *stay.Call, _ *counter) {
 				mu.Lock()
 				begun++
 				mu.Unlock()
