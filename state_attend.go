@@ -38,6 +38,7 @@ func (f *follower) attend() error {
 				return err
 			}
 		}
+		now := f.app.opts.Clock()
 		is, ends, err := request.attend(ctx)
 		if err != nil || is.Session == "" {
 			return err
@@ -57,7 +58,7 @@ func (f *follower) attend() error {
 			continue
 		}
 		a.settled = true
-		f.expect(a.followed, time.Time{}, ends...)
+		f.expect(a.followed, now, time.Time{}, ends...)
 		return nil
 	}
 }

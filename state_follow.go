@@ -184,6 +184,7 @@ func (f *follower) look(c untyped) (sight, error) {
 	}
 	s := f.of(c)
 	for n := 1; ; n++ {
+		now := f.app.opts.Clock() // before the read: what expires after it has to wake
 		ctx := f.ctx
 		// Once the store was asked with all of it watched, memory is brought forward
 		// for all who watch. The place of a shared state is known without the store.
@@ -213,7 +214,7 @@ func (f *follower) look(c untyped) (sight, error) {
 			f.watch.Wake()
 		}
 		f.leave(s, at)
-		f.expect(s, v.Expires(), r.ends()...)
+		f.expect(s, now, v.Expires(), r.ends()...)
 		f.count(s, ref, &r)
 		return f.sight(c, v, ref), nil
 	}
@@ -284,11 +285,11 @@ func (f *follower) index(p place) int {
 // leastWait keeps a clock that stands still from waking a follower all the time.
 const leastWait = 100 * time.Millisecond
 
-// expect has f wake when the state expires, or the session that it belongs to. A
-// record that has expired stays as it is until somebody looks, so nothing else may
-// wake f then. If the App's clock is set forward, the sweep wakes f within a minute.
-func (f *follower) expect(s *followed, expires time.Time, ends ...time.Time) {
-	now := f.app.opts.Clock()
+// expect has f wake when the state expires, or the session that it belongs to; now
+// is when the look began. A record that has expired stays as it is until somebody
+// looks, so nothing else may wake f then. If the App's clock is set forward, the
+// sweep wakes f within a minute.
+func (f *follower) expect(s *followed, now, expires time.Time, ends ...time.Time) {
 	s.until = earliest(now, ends...)
 	s.due = earliest(now, s.until, expires)
 	var due time.Time
