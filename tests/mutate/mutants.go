@@ -478,7 +478,7 @@ var mutants = []mutant{
 	},
 	{
 		"a state expires unseen", "L5", "state_follow.go",
-		"\t\tf.expect(s, now, v.Expires(), r.ends()...)\n", "", by("watching"),
+		"\t\tf.expect(s, now, v.Expires(), r.ends()...)\n", "\t\t_ = now\n", by("watching"),
 	},
 	{
 		"a watch begins with what memory remembers", "L3", "state_follow.go",
