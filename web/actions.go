@@ -48,8 +48,10 @@ import (
 //
 // Any other path is answered with 404 (in development mode with the nearest
 // name), other methods with 405, and errors as [Error] answers them. There is no
-// stream of more than 32 states, and none of states of two Apps. Actions panics on
-// a nil state and on two states of one name.
+// stream of more than 32 states, and none of states of two Apps. A module whose
+// states are streamed should not be named error, open or stop: clients give these
+// names of messages a meaning of their own. Actions panics on a nil state and on
+// two states of one name.
 func Actions(states ...stay.AnyState) http.Handler {
 	a := &actions{modules: make(map[string]*module)}
 	var app access.App // nil if there are no states
