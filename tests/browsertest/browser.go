@@ -57,8 +57,10 @@ func Start(t testing.TB, flags ...string) *Browser {
 		chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true),
 		// With a page that comes back from the back/forward cache the
-		// debugging protocol never answers.
-		chromedp.Flag("disable-features", "Translate,BackForwardCache"),
+		// debugging protocol never answers. Pages are prerendered however
+		// little memory the machine has left.
+		chromedp.Flag("disable-features", "Translate,BackForwardCache,Prerender2MemoryControls"),
+		chromedp.Flag("memory-pressure-off", true),
 	)
 	for _, flag := range flags {
 		name, value, _ := strings.Cut(flag, "=")

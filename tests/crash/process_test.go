@@ -124,12 +124,14 @@ func (p *process) stop(t *testing.T) {
 }
 
 // complain fails the test if the server has logged anything but that it
-// refused requests because it was about to end, and what it leaves to programs
-// with other modules.
+// refused requests because it was about to end, what it leaves to programs
+// with other modules, and that a state forgets the oldest of many actions: a
+// fast machine sends more than a state keeps, and only the latest is sent again.
 func (p *process) complain(t *testing.T) {
 	t.Helper()
 	for line := range strings.Lines(p.stderr.String()) {
-		if !strings.Contains(line, "closed: the app is closed") && !strings.HasPrefix(line, "INFO ") {
+		if !strings.Contains(line, "closed: the app is closed") && !strings.HasPrefix(line, "INFO ") &&
+			!strings.HasPrefix(line, "WARN a state gets so many actions with ids") {
 			t.Errorf("the server logged: %s", line)
 		}
 	}

@@ -23,7 +23,12 @@ func script(js string) func(*browsertest.Page) {
 // Proves B6, W4.
 func TestPlainRequestsReset(t *testing.T) {
 	s := newSite(t)
-	s.run(browsertest.Start(t), s.url, []kind{
+	b := browsertest.Start(t)
+	prerender := script(speculate("prerender", "/page/prerendered"))
+	if !s.prerenders(b) {
+		prerender = s.sendPrerender
+	}
+	s.run(b, s.url, []kind{
 		{
 			name: "typed address", path: "/page/typed", headers: append(navigation, "Sec-Fetch-Site: none"), load: true,
 			do: func(p *browsertest.Page) { p.Goto(s.url + "/page/typed") },
@@ -81,7 +86,7 @@ func TestPlainRequestsReset(t *testing.T) {
 		},
 		{
 			name: "prerender", path: "/page/prerendered", headers: []string{"Sec-Purpose: prefetch;prerender", "Sec-Fetch-Mode: navigate", "Sec-Fetch-Dest: document"},
-			do: script(speculate("prerender", "/page/prerendered")),
+			do: prerender,
 		},
 		// The last one: a tab in the background prefetches nothing.
 		{name: "new tab", path: "/page/tab", headers: navigation, load: true, apart: true, do: click("#tab")},
@@ -285,7 +290,11 @@ func TestBackAndForwardWithoutCache(t *testing.T) {
 func TestSpeculatedPageIsShownWithoutReset(t *testing.T) {
 	s := newSite(t)
 	b := browsertest.Start(t)
-	for _, how := range []string{"prefetch", "prerender"} {
+	ways := []string{"prefetch"}
+	if s.prerenders(b) {
+		ways = append(ways, "prerender")
+	}
+	for _, how := range ways {
 		p := s.visit(b, s.url+"/page/start?v=0")
 		s.fill()
 		p.Eval(speculate(how, "/page/link?v=0") + `; ""`)

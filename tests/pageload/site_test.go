@@ -165,6 +165,49 @@ func (s *site) forget() {
 	s.seen = nil
 }
 
+// prerenders tells whether the browser prerenders pages at all. It does not on
+// a machine that it takes to be short of memory, whatever the server does.
+func (s *site) prerenders(b *browsertest.Browser) bool {
+	s.t.Helper()
+	p := s.visit(b, s.url+"/page/start?v=0")
+	p.Eval(speculate("prerender", "/page/probe") + `; ""`)
+	end := time.NewTimer(patience / 3)
+	defer end.Stop()
+	for s.find("/page/probe") == nil {
+		select {
+		case <-s.arrived:
+		case <-end.C:
+			s.t.Log("the browser does not prerender here: what it sends elsewhere is sent for it, and that it shows the page is not checked")
+			return false
+		}
+	}
+	return true
+}
+
+// sendPrerender sends what Chromium 156 sends to prerender a page.
+func (s *site) sendPrerender(p *browsertest.Page) {
+	s.t.Helper()
+	r, err := http.NewRequest(http.MethodGet, s.url+"/page/prerendered", nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	for _, c := range p.Cookies(s.url) {
+		r.AddCookie(c)
+	}
+	r.Header.Set("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8")
+	r.Header.Set("Sec-Purpose", "prefetch;prerender")
+	r.Header.Set("Sec-Fetch-Dest", "document")
+	r.Header.Set("Sec-Fetch-Mode", "navigate")
+	r.Header.Set("Sec-Fetch-Site", "none")
+	res, err := http.DefaultClient.Do(r)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := res.Body.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 // visit opens a page in a profile of its own and begins a session there.
 func (s *site) visit(b *browsertest.Browser, url string) *browsertest.Page {
 	s.t.Helper()
