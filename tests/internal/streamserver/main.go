@@ -13,6 +13,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -61,7 +62,7 @@ func run() error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	fmt.Println(listener.Addr())
+	fmt.Fprintln(os.Stdout, listener.Addr())
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		var count int
@@ -71,7 +72,7 @@ func run() error {
 			if err != nil {
 				return err
 			}
-			fmt.Println(used)
+			fmt.Fprintln(os.Stdout, used)
 		} else if _, err := fmt.Sscanf(in.Text(), "burst %d %s", &count, &period); err != nil {
 			return fmt.Errorf("%q: %w", in.Text(), err)
 		} else if err := burst(board, count, period); err != nil {
@@ -81,7 +82,9 @@ func run() error {
 	if err := server.Close(); err != nil {
 		return err
 	}
-	<-served
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
 	return app.Close(context.Background())
 }
 
@@ -102,7 +105,7 @@ func burst(board *stay.State[Board], count int, period string) error {
 		took[i] = time.Since(begin)
 	}
 	slices.Sort(took)
-	_, err = fmt.Println(took[count/2], took[count*99/100], took[count-1])
+	_, err = fmt.Fprintln(os.Stdout, took[count/2], took[count*99/100], took[count-1])
 	return err
 }
 
