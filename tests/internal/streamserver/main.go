@@ -62,20 +62,12 @@ func run() error {
 	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
-	fmt.Fprintln(os.Stdout, listener.Addr())
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr()); err != nil {
+		return err
+	}
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
-		var count int
-		var period string
-		if in.Text() == "cpu" {
-			used, err := cpu()
-			if err != nil {
-				return err
-			}
-			fmt.Fprintln(os.Stdout, used)
-		} else if _, err := fmt.Sscanf(in.Text(), "burst %d %s", &count, &period); err != nil {
-			return fmt.Errorf("%q: %w", in.Text(), err)
-		} else if err := burst(board, count, period); err != nil {
+		if err := answer(board, in.Text()); err != nil {
 			return err
 		}
 	}
@@ -86,6 +78,23 @@ func run() error {
 		return err
 	}
 	return app.Close(context.Background())
+}
+
+func answer(board *stay.State[Board], question string) error {
+	if question == "cpu" {
+		used, err := cpu()
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintln(os.Stdout, used)
+		return err
+	}
+	var count int
+	var period string
+	if _, err := fmt.Sscanf(question, "burst %d %s", &count, &period); err != nil {
+		return fmt.Errorf("%q: %w", question, err)
+	}
+	return burst(board, count, period)
 }
 
 func burst(board *stay.State[Board], count int, period string) error {
