@@ -561,7 +561,15 @@ var mutants = []mutant{
 	},
 	{
 		"a login leaves the guest's names behind", "L32", "module_hooks.go",
-		"return engine.Result{Value: v, From: guest}, nil", "return engine.Result{Value: v}, nil", by("once"),
+		"return engine.Result{Value: v, From: guest}, !fits, nil", "return engine.Result{Value: v}, !fits, nil", by("once"),
+	},
+	{
+		"a guest who is too large keeps the names", "L32", "module_hooks.go",
+		"if writable, err := m.fits(v); !writable || err != nil {", "if err == nil {", by("once"),
+	},
+	{
+		"a guest who is too large for a key keeps the names", "L32", "state_move.go",
+		"mv.unwritable = !fits", "mv.unwritable = true", by("once"),
 	},
 	{
 		"a logout with an id leaves no trace", "L32", "state_move.go",
