@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -79,7 +80,8 @@ var byteRules = []rule{
 	},
 	{
 		name: "C6 large value",
-		why:  "A value of a mebibyte, or of the declared limit if that is less, is returned unchanged.",
+		why: "A value of a mebibyte, or of the declared limit if that is less, is returned unchanged, and so is the longest " +
+			"Meta that Stay writes beside it.",
 		check: func(e *env) {
 			n := 1 << 20
 			if e.f.MaxValue > 0 {
@@ -89,7 +91,11 @@ var byteRules = []rule{
 			for i := range value {
 				value[i] = byte(i * i >> 8)
 			}
-			w := store.Write{Key: "key", Value: value, Meta: value[:min(n, 4096)]}
+			longest := make([]byte, meta.Max)
+			for i := range longest {
+				longest[i] = byte(i * i >> 4)
+			}
+			w := store.Write{Key: "key", Value: value, Meta: longest}
 			e.wantRecord(w, e.apply(w)[0])
 		},
 	},
