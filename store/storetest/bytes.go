@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stay-go/stay/internal/meta"
 	"github.com/stay-go/stay/store"
 )
 
@@ -18,6 +17,9 @@ var awkward = []string{
 	"\r\n", "\n", "\t", "'", "''", `"`, `\`, `\x00`, "%", "%00", "%2f", "_", "*", "?", "[a]", "$1", "{a}", ":", "/", "//", "../a", ".", "..",
 	"a/b", "a.b", "a.b.c", ">", "a>", "null", "0", "-1", "1e3", "con", "日本語", "🙂", "\u202e", "~", "~a", "=", "+", "-", "=00",
 }
+
+// longestMeta is how many bytes of Meta Stay writes at most.
+const longestMeta = 4259
 
 var byteRules = []rule{
 	{
@@ -91,7 +93,7 @@ var byteRules = []rule{
 			for i := range value {
 				value[i] = byte(i * i >> 8)
 			}
-			longest := make([]byte, meta.Max)
+			longest := make([]byte, longestMeta)
 			for i := range longest {
 				longest[i] = byte(i * i >> 4)
 			}

@@ -556,6 +556,10 @@ var mutants = []mutant{
 		", Actions: v.names().list()", "", by("once"),
 	},
 	{
+		"a node does not look at the names that others have kept", "L28", "internal/engine/meta.go",
+		"known := loadedNames(b)", "known := names{}", by("once"),
+	},
+	{
 		"a save does not count names as a change", "L32", "internal/engine/save.go",
 		" && v.names() == base.names()", "", by("once"),
 	},

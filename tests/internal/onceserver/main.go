@@ -62,7 +62,7 @@ func serve(path string) error {
 	server := &http.Server{Handler: handler(app), ReadHeaderTimeout: time.Minute}
 	serving := make(chan error, 1)
 	go func() { serving <- server.Serve(listener) }()
-	if _, err := fmt.Println(listener.Addr(), os.Getpid()); err != nil {
+	if _, err := fmt.Fprintln(os.Stdout, listener.Addr(), os.Getpid()); err != nil {
 		return err
 	}
 	if _, err := bufio.NewReader(os.Stdin).ReadString('\n'); err != nil {
