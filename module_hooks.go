@@ -156,21 +156,30 @@ func (m *module) warnBoth(key string) {
 	})
 }
 
-// bring returns the user's state after it has adopted the guest's; nil if the
-// two together are too large.
-func (m *module) bring(guest, there *engine.Version) (engine.Result, error) {
+// bring returns the user's state after it has adopted the guest's. If the two
+// together are too large, the user's stays as it was. The guest's names come along
+// nevertheless, so that what was sent to the guest and comes again is not made
+// again, unless the user's state alone is too large to be written.
+func (m *module) bring(guest, there *engine.Version) (res engine.Result, tooLarge bool, err error) {
 	s := m.schema
 	if there.Revision == 0 {
-		return engine.Result{Value: s.Clone(guest.Value), Fresh: true, From: guest}, nil
+		return engine.Result{Value: s.Clone(guest.Value), Fresh: true, From: guest}, false, nil
 	}
 	v := s.Clone(there.Value)
 	if err := m.adoptInto(v, s.Clone(guest.Value)); err != nil {
-		return engine.Result{}, err
+		return engine.Result{}, false, err
 	}
-	if fits, err := m.fits(v); !fits || err != nil {
-		return engine.Result{}, err
+	fits, err := m.fits(v)
+	if err != nil {
+		return engine.Result{}, false, err
 	}
-	return engine.Result{Value: v, From: guest}, nil
+	if !fits {
+		v = s.Clone(there.Value)
+		if writable, err := m.fits(v); !writable || err != nil {
+			return engine.Result{}, true, err
+		}
+	}
+	return engine.Result{Value: v, From: guest}, !fits, nil
 }
 
 // setAside sets an expired record aside if some program runs OnExpire for the

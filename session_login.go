@@ -321,14 +321,12 @@ func (l *login) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, err
 			continue // deleted meanwhile
 		}
 		l.asking, l.asked = c.m, c.to
-		res, err := c.m.bring(guest, now[c.target])
-		if err != nil {
+		if out[c.target], c.tooLarge, err = c.m.bring(guest, now[c.target]); err != nil {
 			return nil, err
 		}
-		if c.tooLarge = res.None(); c.tooLarge {
-			continue
+		if !c.tooLarge {
+			out[c.guest] = engine.Result{Delete: true}
 		}
-		out[c.target], out[c.guest] = res, engine.Result{Delete: true}
 	}
 	for _, i := range l.dropped {
 		if now[i].Exists() {

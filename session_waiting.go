@@ -123,18 +123,18 @@ func (t *arrival) Run(now []*engine.Version, _ engine.Birth) ([]engine.Result, e
 	case t.drop:
 		out[t.guest] = engine.Result{Delete: true}
 	default:
-		var res engine.Result
+		var tooLarge bool
 		var err error
-		if failure := isolated(func() { res, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
+		if failure := isolated(func() { out[t.target], tooLarge, err = t.m.bring(now[t.guest], now[t.target]) }); failure != nil {
 			err = failure
 		}
 		switch {
 		case err != nil:
 			t.failed = &Error{Code: CodeOf(err), Module: t.m.name, Phase: "adopt", Err: err}
-		case res.None():
+		case tooLarge:
 			t.failed = t.m.tooLargeToAdopt("", "")
 		default:
-			out[t.target], out[t.guest] = res, engine.Result{Delete: true}
+			out[t.guest] = engine.Result{Delete: true}
 		}
 	}
 	return out, nil

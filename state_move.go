@@ -42,6 +42,7 @@ type move struct {
 	rec                      *sessionRecord
 	foreign                  *Error // the state stored under the key belongs to another key
 	tooLarge                 bool   // both states together exceed MaxState, so the guest's is dropped
+	unwritable               bool   // the state alone does, so it cannot even get the guest's names
 }
 
 // carryOut moves the session to the key of the result. It returns the state
@@ -119,7 +120,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 		out[mv.target].Name = mv.naming.name
 	}
 	if mv.guest >= 0 {
-		if !mv.tooLarge {
+		if !mv.unwritable {
 			out[mv.target].From = now[mv.guest]
 		}
 		out[mv.guest] = engine.Result{Delete: true}
@@ -148,6 +149,7 @@ func sameGuest(now, then *engine.Version) bool {
 // it stays as it is.
 func (mv *move) land(there *engine.Version) (engine.Result, error) {
 	m := mv.module
+	mv.tooLarge, mv.unwritable = false, false
 	login := mv.guest >= 0
 	if login && there.Revision == 0 { // K2: nothing is stored, the guest's state is adopted whole
 		return engine.Result{Value: mv.left.result, Fresh: true}, nil
@@ -168,6 +170,10 @@ func (mv *move) land(there *engine.Version) (engine.Result, error) {
 		}
 		if mv.tooLarge = !fits; mv.tooLarge {
 			v = stored
+			if fits, err = m.fits(v); err != nil {
+				return engine.Result{}, err
+			}
+			mv.unwritable = !fits
 		}
 	} else if m.app.opts.Development {
 		mv.reportDropped()

@@ -127,7 +127,8 @@ type Record struct {
 	Revision Revision
 	// Value is the encoded state.
 	Value []byte
-	// Meta belongs to the engine: it says who wrote the record.
+	// Meta belongs to the engine: it says who wrote the record, and which of its
+	// changes must not be made again. It has some kilobytes at most.
 	Meta []byte
 	// Version is the version of the schema of Value.
 	Version int

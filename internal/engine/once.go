@@ -19,7 +19,7 @@ import (
 
 const (
 	// maxNames is how many names a state keeps.
-	maxNames = 256
+	maxNames = meta.MaxActions
 	// nameMinutes is for how long.
 	nameMinutes = 24 * 60
 )

@@ -36,8 +36,15 @@ const (
 	mandatory = 0x80
 )
 
-// MaxWriters is how many writers a record names.
-const MaxWriters = 8
+// What a record names.
+const (
+	MaxWriters = 8
+	MaxActions = 256
+)
+
+// Max is how many bytes the encoded form has at most: with all that a record may
+// name, and each section with the two bytes of a length that it then has at most.
+const Max = header + 1 + 2 + MaxWriters*(8+binary.MaxVarintLen64) + 2 + 1 + 2 + MaxActions*ActionSize + 2
 
 // A Writer is a node and the number of its last write. A node has one write
 // under way for a key, and sends it again until it knows the outcome, so its

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"flag"
+	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -52,6 +54,29 @@ func TestActionsAreFoundByName(t *testing.T) {
 	}
 	if got, ok := meta.Find(list, 8); ok {
 		t.Errorf("found %v of a name that is not there", got)
+	}
+}
+
+// Max is exactly the length of what names as much as a record may name: package
+// storetest tries it with every store, and the guide to stores says it.
+//
+// Proves C6.
+func TestNoFormIsLongerThanMax(t *testing.T) {
+	most := meta.Writer{Node: first.Node, Seq: math.MaxUint64}
+	m := meta.Meta{Birth: first.Birth(), By: most, Deleted: true, Again: true}
+	for range meta.MaxWriters - 1 {
+		m.Others = most.Append(m.Others)
+	}
+	m.Actions = actions(make([]meta.Action, meta.MaxActions)...)
+	if n := len(m.Append(nil)); n != meta.Max {
+		t.Errorf("the longest form has %d bytes, Max is %d", n, meta.Max)
+	}
+	guide, err := os.ReadFile("../../docs/store-contract.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if says := fmt.Sprintf("at present to %d,%03d bytes", meta.Max/1000, meta.Max%1000); !bytes.Contains(guide, []byte(says)) {
+		t.Errorf("the guide to stores does not say %q", says)
 	}
 }
 

@@ -310,6 +310,7 @@ var breakages = []breakage{
 	{"keys are folded", editKeys(strings.ToLower), []string{"C6 any key"}},
 	{"keys are made valid text", editKeys(func(key string) string { return strings.ToValidUTF8(key, "?") }), []string{"C6 any key"}},
 	{"values are trimmed", editWrites(func(w *store.Write) { w.Value = bytes.TrimSpace(w.Value) }), []string{"C6 any value"}},
+	{"meta ends at 4 KiB", editWrites(func(w *store.Write) { w.Meta = w.Meta[:min(len(w.Meta), 1<<12)] }), []string{"C6 large value"}},
 	{"values end at 64 KiB", editWrites(func(w *store.Write) { w.Value = w.Value[:min(len(w.Value), 1<<16)] }), []string{"C6 large value"}},
 	{"versions have eight bits", editWrites(func(w *store.Write) { w.Version &= 255 }), []string{"C6 any version"}},
 	{"a buffer is reused", reuseBuffer, []string{"C6 slices stay as they are"}},

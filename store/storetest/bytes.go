@@ -18,6 +18,9 @@ var awkward = []string{
 	"a/b", "a.b", "a.b.c", ">", "a>", "null", "0", "-1", "1e3", "con", "日本語", "🙂", "\u202e", "~", "~a", "=", "+", "-", "=00",
 }
 
+// longestMeta is how many bytes of Meta Stay writes at most.
+const longestMeta = 4259
+
 var byteRules = []rule{
 	{
 		name: "C6 any key",
@@ -79,7 +82,8 @@ var byteRules = []rule{
 	},
 	{
 		name: "C6 large value",
-		why:  "A value of a mebibyte, or of the declared limit if that is less, is returned unchanged.",
+		why: "A value of a mebibyte, or of the declared limit if that is less, is returned unchanged, and so is the longest " +
+			"Meta that Stay writes beside it.",
 		check: func(e *env) {
 			n := 1 << 20
 			if e.f.MaxValue > 0 {
@@ -89,7 +93,11 @@ var byteRules = []rule{
 			for i := range value {
 				value[i] = byte(i * i >> 8)
 			}
-			w := store.Write{Key: "key", Value: value, Meta: value[:min(n, 4096)]}
+			longest := make([]byte, longestMeta)
+			for i := range longest {
+				longest[i] = byte(i * i >> 4)
+			}
+			w := store.Write{Key: "key", Value: value, Meta: longest}
 			e.wantRecord(w, e.apply(w)[0])
 		},
 	},

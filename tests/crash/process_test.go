@@ -25,20 +25,25 @@ import (
 // generous because the machine may be busy; nothing waits for it to pass.
 const patience = 2 * time.Minute
 
-// build compiles the server once, without the race detector, and returns its
-// program. TestMain removes it.
-var build = sync.OnceValues(func() (string, error) {
-	program := filepath.Join(binaries, "crashserver")
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
-	defer cancel()
-	out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../internal/crashserver").CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	return program, nil
-})
+// The servers. Each is compiled once, without the race detector; TestMain removes
+// the programs.
+var crashserver, onceserver = builder("crashserver"), builder("onceserver")
 
-// binaries is where the server is built.
+// builder returns what compiles the server of this name and returns its program.
+func builder(name string) func() (string, error) {
+	return sync.OnceValues(func() (string, error) {
+		program := filepath.Join(binaries, name)
+		ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+		defer cancel()
+		out, err := exec.CommandContext(ctx, "go", "build", "-o", program, "../internal/"+name).CombinedOutput()
+		if err != nil {
+			return "", fmt.Errorf("go build: %w\n%s", err, out)
+		}
+		return program, nil
+	})
+}
+
+// binaries is where the servers are built.
 var binaries string
 
 func TestMain(m *testing.M) {
@@ -62,9 +67,15 @@ type process struct {
 	stderr bytes.Buffer
 }
 
-// start runs the server, behind the program and arguments that watch it if
-// there are any, and waits until it listens.
+// start runs the server of the crash tests, behind the program and arguments that
+// watch it if there are any, and waits until it listens.
 func start(t *testing.T, watcher []string, args ...string) *process {
+	t.Helper()
+	return startServer(t, crashserver, watcher, args...)
+}
+
+// startServer is start for any of the servers.
+func startServer(t *testing.T, build func() (string, error), watcher []string, args ...string) *process {
 	t.Helper()
 	program, err := build()
 	if err != nil {

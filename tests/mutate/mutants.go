@@ -556,12 +556,24 @@ var mutants = []mutant{
 		", Actions: v.names().list()", "", by("once"),
 	},
 	{
+		"a node does not look at the names that others have kept", "L28", "internal/engine/meta.go",
+		"known := loadedNames(b)", "known := names{}", by("once"),
+	},
+	{
 		"a save does not count names as a change", "L32", "internal/engine/save.go",
 		" && v.names() == base.names()", "", by("once"),
 	},
 	{
 		"a login leaves the guest's names behind", "L32", "module_hooks.go",
-		"return engine.Result{Value: v, From: guest}, nil", "return engine.Result{Value: v}, nil", by("once"),
+		"return engine.Result{Value: v, From: guest}, !fits, nil", "return engine.Result{Value: v}, !fits, nil", by("once"),
+	},
+	{
+		"a guest who is too large keeps the names", "L32", "module_hooks.go",
+		"if writable, err := m.fits(v); !writable || err != nil {", "if err == nil {", by("once"),
+	},
+	{
+		"a guest who is too large for a key keeps the names", "L32", "state_move.go",
+		"mv.unwritable = !fits", "mv.unwritable = true", by("once"),
 	},
 	{
 		"a logout with an id leaves no trace", "L32", "state_move.go",

@@ -15,6 +15,7 @@ type variant struct {
 	server string   // what breaks the server
 	faults []string // what it takes to notice; none: use is enough
 	quick  bool     // it is part of make test
+	resend bool     // actions are sent again, on an SQLite file
 }
 
 var variants = []variant{
@@ -28,6 +29,8 @@ var variants = []variant{
 	{name: "revisions come again", server: "ALTER SEQUENCE stay_rev MAXVALUE 50 CYCLE", quick: true},
 	{name: "an answer does not wait for the commit", args: []string{"-early"}},
 	{name: "groups without their checks", args: []string{"-broken", "unchecked"}},
+	{name: "a name is not kept with its change", args: []string{"-broken", "forgetful"}, quick: true, resend: true},
+	{name: "a name is not looked up on another node", args: []string{"-broken", "blinkered"}, quick: true, resend: true},
 }
 
 // The tests of nodes notice programs and servers that break a promise.
@@ -54,7 +57,7 @@ func TestSoakBrokenVariantsAreCaught(t *testing.T) {
 // problems are what is found wrong with a run of the variant.
 func (v variant) problems(t *testing.T, seed uint64) []string {
 	s := brisk
-	s.args = v.args
+	s.args, s.sqlite = v.args, v.resend
 	c := newCluster(t, s)
 	defer c.end()
 	if v.server != "" {
@@ -68,6 +71,10 @@ func (v variant) problems(t *testing.T, seed uint64) []string {
 				needed = append(needed, f)
 			}
 		}
+	}
+	if v.resend {
+		r.resendDuring(func() { pause(time.Second) })
+		return r.problems()
 	}
 	r.use(func(random *rand.Rand) {
 		const enough = 3 * time.Second

@@ -28,6 +28,7 @@ func (h *history) problems() []string {
 	c.checkBrief()
 	c.checkEnds()
 	c.checkRevocations()
+	c.checkSendings()
 	return c.problems
 }
 
@@ -237,6 +238,12 @@ func (h *history) summary() string {
 			length = max(length, o.Return)
 		}
 	}
+	for _, s := range h.Sendings {
+		if s.Return != never {
+			length = max(length, s.Return)
+		}
+	}
+	lines = append(lines, sendingsOf(h.Sendings))
 	return fmt.Sprintf("%s, %d operations (%v), %d logins, %d revocations, %d ended, %d faults\n%s",
 		length.Round(time.Millisecond), len(h.Ops), h.counts(), len(h.Logins), len(h.Revocations), len(h.Ends), len(h.Faults), strings.Join(lines, "\n"))
 }

@@ -70,6 +70,7 @@ type reply struct {
 	text      string
 	answer    nodesite.Answer
 	cookie    *http.Cookie // nil if the answer sets none
+	replayed  bool         // what was asked for had been made before
 	call, ret time.Duration
 	node      int
 }
@@ -83,8 +84,13 @@ func (c *client) request(method, path, cookie string, form url.Values) reply {
 }
 
 func (r *run) request(node int, method, path, cookie string, form url.Values) reply {
+	return r.named("", node, method, path, cookie, form)
+}
+
+// named makes a request with an id, which may be "".
+func (r *run) named(id string, node int, method, path, cookie string, form url.Values) reply {
 	q := reply{node: node, call: r.now()}
-	q.outcome, q.text = r.send(&q, method, path, cookie, form)
+	q.outcome, q.text = r.send(&q, id, method, path, cookie, form)
 	q.ret = r.now()
 	if q.outcome == ok {
 		r.acks[node].Add(1)
@@ -93,7 +99,7 @@ func (r *run) request(node int, method, path, cookie string, form url.Values) re
 }
 
 // send makes the request, and says what its caller knows about it then.
-func (r *run) send(q *reply, method, path, cookie string, form url.Values) (outcome, string) {
+func (r *run) send(q *reply, id, method, path, cookie string, form url.Values) (outcome, string) {
 	ctx := context.Background()
 	if r.impatient.Load() {
 		var leave context.CancelFunc
@@ -108,16 +114,19 @@ func (r *run) send(q *reply, method, path, cookie string, form url.Values) (outc
 	if cookie != "" {
 		req.Header.Set("Cookie", "stay="+cookie)
 	}
+	if id != "" {
+		req.Header.Set("Idempotency-Key", `"`+id+`"`)
+	}
 	res, err := r.http.Do(req)
 	var dial *net.OpError
 	switch {
-	case errors.As(err, &dial) && dial.Op == "dial":
+	case errors.As(err, &dial) && dial.Op == "dial" && id == "": // with an id, net/http may have sent it before, and again
 		return failed, err.Error()
 	case err != nil:
 		return unknown, err.Error()
 	}
 	defer res.Body.Close()
-	q.status = res.StatusCode
+	q.status, q.replayed = res.StatusCode, res.Header.Get("Idempotency-Replayed") == "true"
 	for _, c := range res.Cookies() {
 		if c.Name == "stay" {
 			q.cookie = c

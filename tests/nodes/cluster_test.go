@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ type settings struct {
 	commit  time.Duration // CommitTimeout and MaxWait
 	args    []string      // more arguments of the node's program
 	standby bool          // there is a standby, which has everything that is acknowledged
+	sqlite  bool          // the nodes share an SQLite file, and there is no server
 }
 
 // brisk are settings with which doubts end soon, so that a short test has many.
@@ -33,6 +35,7 @@ type cluster struct {
 	t       *testing.T
 	s       settings
 	servers []*pgserver.Server // the primary, and its standby if there is one
+	file    string             // of SQLite
 	nodes   []*node
 }
 
@@ -46,20 +49,14 @@ type node struct {
 	log     *logged
 }
 
-// newCluster starts a server and the nodes, which end with the test.
+// newCluster starts what the nodes store in and the nodes, which end with the test.
 func newCluster(t *testing.T, s settings) *cluster {
 	t.Helper()
 	c := &cluster{t: t, s: s}
-	var more []string
-	if s.standby {
-		more = append(more, "wal_level=replica", "max_wal_senders=4")
-	}
-	first, err := pgserver.New(folder(t), more...)
-	check(t, err)
-	t.Cleanup(first.Kill)
-	c.servers = append(c.servers, first)
-	if s.standby {
-		c.addStandby()
+	if s.sqlite {
+		c.file = filepath.Join(t.TempDir(), "app.db")
+	} else {
+		c.addServer()
 	}
 	for range s.nodes {
 		n := &node{c: c}
@@ -74,6 +71,22 @@ func newCluster(t *testing.T, s settings) *cluster {
 		n.start()
 	}
 	return c
+}
+
+// addServer starts the primary, and its standby if there is one.
+func (c *cluster) addServer() {
+	c.t.Helper()
+	var more []string
+	if c.s.standby {
+		more = append(more, "wal_level=replica", "max_wal_senders=4")
+	}
+	first, err := pgserver.New(folder(c.t), more...)
+	check(c.t, err)
+	c.t.Cleanup(first.Kill)
+	c.servers = append(c.servers, first)
+	if c.s.standby {
+		c.addStandby()
+	}
 }
 
 // end ends all processes.
@@ -123,11 +136,14 @@ func (n *node) listens() bool {
 	n.c.t.Helper()
 	program, err := build()
 	check(n.c.t, err)
-	var addresses []string
-	for _, p := range n.proxies {
-		addresses = append(addresses, p.Address())
+	url := n.c.file
+	if !n.c.s.sqlite {
+		var addresses []string
+		for _, p := range n.proxies {
+			addresses = append(addresses, p.Address())
+		}
+		url = n.c.servers[0].URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
 	}
-	url := n.c.servers[0].URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
 	args := append([]string{"-attempt", n.c.s.attempt.String(), "-commit", n.c.s.commit.String()}, n.c.s.args...)
 	cmd := exec.Command(program, append(args, url)...)
 	in, stdin, err := os.Pipe()

@@ -2,6 +2,7 @@ package nodes_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"syscall"
 	"time"
 
@@ -15,8 +16,8 @@ type fault struct {
 	do   func(r *run, n *node, random *rand.Rand)
 }
 
-// machineFaults are those of nodes and of the server.
-var machineFaults = []fault{
+// nodeFaults are those of nodes.
+var nodeFaults = []fault{
 	{"a node is killed", func(_ *run, n *node, random *rand.Rand) {
 		n.kill()
 		pause(between(random, 0, 300))
@@ -27,6 +28,15 @@ var machineFaults = []fault{
 		pause(between(random, 300, 1500))
 		n.p.Signal(syscall.SIGCONT)
 	}},
+	{"the nodes are replaced one by one", func(r *run, _ *node, _ *rand.Rand) {
+		for _, n := range r.c.nodes {
+			n.replace()
+		}
+	}},
+}
+
+// machineFaults are those of nodes and of the server.
+var machineFaults = append(slices.Clone(nodeFaults), []fault{
 	{"the server stops and goes on", func(r *run, _ *node, random *rand.Rand) {
 		check(r.c.t, r.c.servers[0].Pause())
 		pause(between(random, 200, 1200))
@@ -41,16 +51,20 @@ var machineFaults = []fault{
 		pause(between(random, 0, 300))
 		check(r.c.t, r.c.servers[0].Start())
 	}},
-	{"the nodes are replaced one by one", func(r *run, _ *node, _ *rand.Rand) {
-		for _, n := range r.c.nodes {
-			n.replace()
-		}
+}...)
+
+// visitorFaults are those of the people who use the site.
+var visitorFaults = []fault{
+	{"visitors do not wait for answers", func(r *run, _ *node, random *rand.Rand) {
+		r.impatient.Store(true)
+		pause(between(random, 200, 600))
+		r.impatient.Store(false)
 	}},
 }
 
 // networkFaults are those between nodes, the server and visitors. They come while
 // machines fail, too.
-var networkFaults = []fault{
+var networkFaults = append(slices.Clone(visitorFaults), []fault{
 	{"what a node sends is held up", hold(faultnet.ToServer)},
 	{"what a node gets is held up", hold(faultnet.ToClient)},
 	{"a node is cut off", hold(faultnet.ToServer | faultnet.ToClient)},
@@ -74,12 +88,7 @@ var networkFaults = []fault{
 			pause(between(random, 20, 150))
 		}
 	}},
-	{"visitors do not wait for answers", func(r *run, _ *node, random *rand.Rand) {
-		r.impatient.Store(true)
-		pause(between(random, 200, 600))
-		r.impatient.Store(false)
-	}},
-}
+}...)
 
 // hold is the fault that what is sent in a direction arrives late, and after
 // attempts of the store have ended.

@@ -137,6 +137,7 @@ type history struct {
 	Logins      []*login      `json:"logins"`
 	Revocations []*revocation `json:"revocations"`
 	Ends        []end         `json:"ends"`
+	Sendings    []*sending    `json:"sendings"`
 	// Wrong is what a client has seen that must not be.
 	Wrong []string `json:"wrong"`
 

@@ -110,20 +110,20 @@ func stuck(history []porcupine.Operation, info porcupine.LinearizationInfo) stri
 			}
 		}
 	}
-	placed := map[*op]bool{}
+	placed := map[any]bool{}
 	for _, p := range longest {
-		placed[p.Input.(*op)] = true
+		placed[p.Input] = true
 	}
 	text := fmt.Sprintf("%d of %d operations can be put in order", len(longest), len(history))
 	for _, p := range longest[max(len(longest)-3, 0):] {
-		text += "\n\tplaced: " + p.Input.(*op).String()
+		text += fmt.Sprint("\n\tplaced: ", p.Input)
 	}
 	slices.SortFunc(history, func(a, b porcupine.Operation) int { return int(a.Call - b.Call) })
 	left := 0
 	for _, p := range history {
-		if o := p.Input.(*op); !placed[o] && left < 5 {
+		if !placed[p.Input] && left < 5 {
 			left++
-			text += "\n\tnot placed: " + o.String()
+			text += fmt.Sprint("\n\tnot placed: ", p.Input)
 		}
 	}
 	return text

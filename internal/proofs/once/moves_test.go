@@ -2,6 +2,8 @@ package once_test
 
 import (
 	"context"
+	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -121,6 +123,63 @@ func TestALoginThatLeavesTheStateTakesTheNamesAlong(t *testing.T) {
 				buy()
 				testkit.WantEqual(t, "runs", runs, 1)
 				testkit.WantState(t, b.Ctx(), s, `{"items":["tea"]}`)
+			})
+		})
+	}
+}
+
+// What a guest has done is not done again after a login either if the guest's
+// state is too large to come along, whichever way it would go: what the change has
+// called may not be called again. A user whose own state is too large to be
+// written gets no names, and is let in.
+//
+// Proves L32.
+func TestALoginThatLeavesAFullGuestBehindTakesTheNamesAlong(t *testing.T) {
+	const full = 600
+	for name, most := range map[string]int{"the user's can be written": 1000, "the user's cannot be written": full - 100} {
+		t.Run(name, func(t *testing.T) {
+			testkit.OnEachStore(t, func(t *testing.T, st store.Store) {
+				before := testkit.NewApp(t, testkit.Unclosed{Store: st}, nil) // whose states may be larger
+				_, cart := testkit.UserModules(before)
+				testkit.Change(t, t.Context(), cart.At("ann"), testkit.Put(strings.Repeat("u", full)))
+				testkit.Change(t, t.Context(), accounts(before).At("ann"), func(a *account) error {
+					a.User = "ann"
+					return add(strings.Repeat("u", full))(a)
+				})
+				testkit.NoError(t, before.Close(t.Context()))
+
+				app := testkit.NewApp(t, st, &stay.Options{MaxState: most, OnError: testkit.Quiet})
+				_, cart = testkit.UserModules(app)
+				s := accounts(app)
+				b := testkit.NewBrowser(app)
+				runs := 0
+				buy := func() (err1, err2 error) {
+					_, err1 = cart.Update(stay.Once(b.Ctx(), "a"), func(c *testkit.Cart) error {
+						runs++
+						return testkit.Put(strings.Repeat("g", most/2))(c)
+					})
+					_, err2 = s.Update(stay.Once(b.Ctx(), "a"), func(a *account) error {
+						runs++
+						return add(strings.Repeat("g", most/2))(a)
+					})
+					return err1, err2
+				}
+				err1, err2 := buy()
+				testkit.NoError(t, errors.Join(err1, err2))
+				testkit.Login(t, b, "ann")
+				testkit.Change(t, b.Ctx(), s, func(a *account) error {
+					a.User = "ann"
+					return nil
+				})
+				if err1, err2 = buy(); most > full {
+					testkit.NoError(t, errors.Join(err1, err2))
+					testkit.WantEqual(t, "runs", runs, 2)
+				} else {
+					testkit.WantCode(t, err1, stay.ErrTooLarge)
+					testkit.WantCode(t, err2, stay.ErrTooLarge)
+				}
+				testkit.WantState(t, b.Ctx(), cart, `{"items":["`+strings.Repeat("u", full)+`"]}`)
+				testkit.WantState(t, b.Ctx(), s, `{"user":"ann","items":["`+strings.Repeat("u", full)+`"]}`)
 			})
 		})
 	}

@@ -9,6 +9,12 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
+// A whole store is what every node opens.
+type whole interface {
+	store.Store
+	store.Lister
+}
+
 // A listing is what every broken store passes on.
 type listing struct {
 	store.Store
@@ -23,14 +29,12 @@ var breakages = map[string]func(listing) store.Store{
 	"unchecked": func(s listing) store.Store { return unchecked{s} },
 	"blind":     func(s listing) store.Store { return blind{s} },
 	"late":      func(s listing) store.Store { return &late{listing: s, held: map[string]store.Group{}} },
+	"forgetful": func(s listing) store.Store { return forgetful{s} },
+	"blinkered": func(s listing) store.Store { return blinkered{s} },
 }
 
 // broken returns the store as the breakage of this name leaves it.
-func broken(name string, s interface {
-	store.Store
-	store.Lister
-},
-) (store.Store, error) {
+func broken(name string, s whole) (store.Store, error) {
 	if name == "" {
 		return s, nil
 	}
@@ -118,13 +122,13 @@ func (s unchecked) Commit(ctx context.Context, groups []store.Group) []store.Res
 	}
 	results := s.Store.Commit(ctx, less)
 	for i := range results {
-		results[i] = whole(groups[i], less[i], results[i])
+		results[i] = complete(groups[i], less[i], results[i])
 	}
 	return results
 }
 
-// whole is the result of a group, given that of its writes without the checks.
-func whole(g, less store.Group, r store.Result) store.Result {
+// complete is the result of a group, given that of its writes without the checks.
+func complete(g, less store.Group, r store.Result) store.Result {
 	if len(g) == len(less) {
 		return r
 	}

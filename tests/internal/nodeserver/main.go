@@ -1,5 +1,5 @@
 // Command nodeserver is one node of the site of tests/internal/nodesite, on a
-// PostgreSQL database. The first line that it writes is the address it listens
+// PostgreSQL database or on an SQLite file that it shares with others. The first line that it writes is the address it listens
 // on. SIGTERM has it end as a node does that is replaced; the end of its
 // standard input ends it at once, so that it does not outlive the test.
 package main
@@ -15,10 +15,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/tests/internal/nodesite"
 )
 
@@ -30,7 +32,7 @@ func main() {
 	early := flag.Bool("early", false, "answer before the change is stored")
 	flag.Parse()
 	if flag.NArg() != 1 {
-		log.Fatal("usage: nodeserver [-attempt d] [-commit d] [-broken name] [-early] URL")
+		log.Fatal("usage: nodeserver [-attempt d] [-commit d] [-broken name] [-early] URL|FILE")
 	}
 	go func() {
 		_, _ = io.Copy(io.Discard, os.Stdin)
@@ -42,14 +44,22 @@ func main() {
 	}
 }
 
+// open opens the store that every node has.
+func open(ctx context.Context, url string, attempt time.Duration) (whole, error) {
+	if strings.Contains(url, "://") {
+		return pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	}
+	return sqlitestore.Open(url, sqlitestore.Shared())
+}
+
 func serve(url, breakage string, attempt time.Duration, o nodesite.Options, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	pg, err := pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	all, err := open(ctx, url, attempt)
 	if err != nil {
 		return err
 	}
-	store, err := broken(breakage, pg)
+	store, err := broken(breakage, all)
 	if err != nil {
 		return err
 	}

@@ -90,6 +90,9 @@ func (x *site) handler() http.Handler {
 	handle(mux, "GET /at/user/{key}", func(ctx context.Context, r *http.Request) (*Register, error) {
 		return stored(x.user.At(r.PathValue("key")).Get(ctx))
 	})
+	handle(mux, "POST /at/user/{key}/add", func(ctx context.Context, r *http.Request) (*Register, error) {
+		return x.user.At(r.PathValue("key")).Update(ctx, func(s *Register) error { s.add(r.FormValue("op")); return nil })
+	})
 	handle(mux, "GET /at/keyed/{key}", func(ctx context.Context, r *http.Request) (*Keyed, error) {
 		return stored(x.keyed.At(r.PathValue("key")).Get(ctx))
 	})
