@@ -41,6 +41,30 @@ func TestPublishedModulesBuildTheQuickStart(t *testing.T) {
 	}
 }
 
+// The command is installed as users do it, and the project that it begins builds
+// and passes its tests.
+//
+// Proves A1.
+func TestPublishedCommandBeginsAProject(t *testing.T) {
+	user := newUser(t, publish(t))
+	bin := t.TempDir()
+	user.env = append(user.env, "GOBIN="+bin)
+	user.run("go", "install", stay+"/cmd/stay@"+version)
+	command := filepath.Join(bin, "stay")
+	if got := user.run(command, "version"); !strings.Contains(got, version) {
+		t.Errorf("the version is %q, want %s", got, version)
+	}
+	user.run(command, "init", "--module", "example.com/shop")
+	user.run("go", "vet", ".")
+	user.run("go", "test", ".")
+	if list := user.run("gofmt", "-l", "."); list != "" {
+		t.Errorf("not formatted: %s", list)
+	}
+	if got := user.run("go", "list", "-m", stay, stay+"/store/sqlitestore"); got != stay+" "+version+"\n"+stay+"/store/sqlitestore "+version+"\n" {
+		t.Errorf("the project uses %s", got)
+	}
+}
+
 // A program that imports only the core has two modules: itself and Stay.
 func TestCoreBringsNoOtherModule(t *testing.T) {
 	user := newUser(t, publish(t))

@@ -9,40 +9,51 @@ import (
 
 	"github.com/dustin/go-humanize"
 	"github.com/schollz/progressbar/v3"
+	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
 	"github.com/stay-go/stay/store"
 )
 
-// A copyCommand copies a store.
-type copyCommand struct {
-	From   string `required:"" placeholder:"STORE" help:"The store to copy: sqlite:PATH or postgres://URL."`
-	To     string `required:"" placeholder:"STORE" help:"The store to copy to. It has to be empty, or to have an earlier copy of the same records."`
-	DryRun bool   `help:"Compare the stores and write no records."`
+func newCopy() *cobra.Command {
+	var from, to string
+	var dryRun bool
+	c := &cobra.Command{
+		Use:   "copy --from STORE --to STORE",
+		Short: "Copy every record of a store into another one",
+		Long: "Copy every record of a store into another one, which has to be empty, or to have an earlier copy of the same records.\n\n" +
+			"Stop all programs that use the stores first. Nothing is overwritten and nothing is deleted. " +
+			"When the command was interrupted, run it again: it goes on where it was.\n\n" + storeHelp,
+		Example: "  stay copy --from sqlite:app.db --to postgres://app@db.example.com/app?sslmode=verify-full",
+		Args:    arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			if from == "" || to == "" {
+				return &usageError{fmt.Errorf("missing flags: %s", c.UseLine())}
+			}
+			return copyStore(c.Context(), from, to, dryRun, c.OutOrStdout(), c.ErrOrStderr())
+		},
+	}
+	c.Flags().StringVar(&from, "from", "", "the `STORE` to copy")
+	c.Flags().StringVar(&to, "to", "", "the `STORE` to copy to")
+	c.Flags().BoolVar(&dryRun, "dry-run", false, "compare the stores and write no records")
+	return c
 }
 
-// Help is what stay copy --help adds.
-func (copyCommand) Help() string {
-	return "Stop all programs that use the stores first. Nothing is overwritten and nothing is deleted. " +
-		"When the command was interrupted, run it again: it goes on where it was. " +
-		"Passwords may stand in PGPASSWORD, in the passfile or in a service file instead of the URL."
-}
-
-// Run copies the store and says what was done.
-func (c copyCommand) Run(ctx context.Context, stdout io.Writer, stderr errorWriter) (err error) {
-	from, err := openSource(ctx, c.From)
+// copyStore copies the store and says what was done.
+func copyStore(ctx context.Context, source, target string, dryRun bool, stdout, stderr io.Writer) (err error) {
+	from, err := openSource(ctx, source)
 	if err != nil {
 		return fmt.Errorf("--from: %w", err)
 	}
 	defer func() { err = errors.Join(err, from.Close()) }()
-	to, err := openTarget(ctx, c.To, c.DryRun)
+	to, err := openTarget(ctx, target, dryRun)
 	if err != nil {
 		return fmt.Errorf("--to: %w", err)
 	}
 	defer func() { err = errors.Join(err, to.Close()) }()
 
 	bar := newProgress(stderr)
-	count, err := store.Copy(ctx, from, to, store.CopyOptions{DryRun: c.DryRun, Progress: bar.show})
+	count, err := store.Copy(ctx, from, to, store.CopyOptions{DryRun: dryRun, Progress: bar.show})
 	bar.end()
 	switch {
 	case err != nil && ctx.Err() != nil:
@@ -52,7 +63,7 @@ func (c copyCommand) Run(ctx context.Context, stdout io.Writer, stderr errorWrit
 	case count.Records == 0:
 		return errors.New("the source has no records: is it the right store?")
 	}
-	return report(stdout, count, c.DryRun)
+	return report(stdout, count, dryRun)
 }
 
 // report says what was done.

@@ -1,18 +1,21 @@
-// Command stay looks after the stores of programs that use Stay.
+// Command stay looks after programs that use Stay and their stores.
 //
-//	stay copy --from sqlite:app.db --to postgres://app@db.example.com/app?sslmode=verify-full
+//	stay init shop --module example.com/shop
+//	stay inspect list sqlite:app.db session/
+//	stay inspect show sqlite:app.db global/visits/
+//	stay inspect history postgres://app@db.example.com/app global/visits/
+//	stay doctor postgres://app@db.example.com/app
+//	stay copy --from sqlite:app.db --to postgres://app@db.example.com/app
+//	stay completion bash
 //
-// copies every record from one store into another, see [store.Copy]. A store is
-// sqlite:PATH or the postgres:// URL of pgstore. If the URL has no password, it
-// is taken from PGPASSWORD, from the passfile or from a service file, as psql
-// does. The command never prints passwords.
+// A store is sqlite:PATH or the postgres:// URL of pgstore. If the URL has no
+// password, it is taken from PGPASSWORD, from the passfile or from a service
+// file, as psql does. The command never prints passwords, cookies or signing keys.
 //
-// The exit code is 0 when everything was copied, 1 when something failed, 2 when
-// the command line is wrong, 3 when the stores have different records, so that
-// nothing was overwritten, and 130 when the command was interrupted. After 1 and
-// 130, the same command goes on where it was.
-//
-// [store.Copy]: https://pkg.go.dev/github.com/stay-go/stay/store#Copy
+// The exit code is 0 when all went well, 1 when something failed, 2 when the
+// command line is wrong, 3 when copy found different records, so that nothing was
+// overwritten, or doctor found something wrong, and 130 when the command was
+// interrupted.
 package main
 
 import (
@@ -28,7 +31,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/alecthomas/kong"
+	"github.com/spf13/cobra"
 
 	"github.com/stay-go/stay/store"
 )
@@ -43,56 +46,84 @@ func main() {
 const (
 	exitFailed      = 1
 	exitUsage       = 2
-	exitDifferent   = 3
+	exitFound       = 3
 	exitInterrupted = 130
 )
 
-// commands are the commands and their flags.
-type commands struct {
-	Copy    copyCommand    `cmd:"" help:"Copy every record of a store into another one."`
-	Version versionCommand `cmd:"" help:"Print the version."`
-}
-
 // run runs the command and returns its exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	exited := -1 // after --help
-	parser, err := kong.New(&commands{}, kong.Name("stay"), kong.Description("Look after the stores of programs that use Stay."),
-		kong.Writers(stdout, stderr), kong.Exit(func(code int) { exited = code }), kong.UsageOnError(),
-		kong.BindTo(ctx, (*context.Context)(nil)), kong.BindTo(stderr, (*errorWriter)(nil)), kong.BindTo(stdout, (*io.Writer)(nil)))
-	if err != nil {
-		panic(err) // the flags above are wrong
-	}
-	if len(args) == 0 {
-		args = []string{"--help"}
-	}
-	command, err := parser.Parse(args)
-	if exited >= 0 {
-		return exited
-	}
-	if err == nil {
-		err = command.Run()
-	} else {
-		err = &usageError{err}
-	}
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
 	_, _ = fmt.Fprintf(stderr, "stay: %s\n", plain(err))
-	return exitCode(ctx, err)
+	code := exitCode(ctx, err)
+	if code == exitUsage {
+		_, _ = fmt.Fprintln(stderr, `Run "stay help" or add --help to a command to see what it takes.`)
+	}
+	return code
 }
 
-// errorWriter is where progress and errors go.
-type errorWriter io.Writer
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "stay",
+		Short: "Look after programs that use Stay and their stores",
+		Long:  "Look after programs that use Stay and their stores.\n\n" + storeHelp,
+		Args:  group,
+		RunE:  func(c *cobra.Command, _ []string) error { return c.Help() },
+		// Errors are printed by run, without passwords.
+		SilenceErrors: true,
+		SilenceUsage:  true,
+
+		SuggestionsMinimumDistance: 2,
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
+	root.AddCommand(newInit(), newInspect(), newDoctor(), newCopy(), newVersion())
+	return root
+}
+
+// group takes the arguments of a command that has subcommands: what is there is
+// none of them.
+func group(c *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	hint := ""
+	if close := c.SuggestionsFor(args[0]); len(close) > 0 {
+		hint = fmt.Sprintf(": did you mean %q?", close[0])
+	}
+	return &usageError{fmt.Errorf("%q is no command of %s%s", args[0], c.CommandPath(), hint)}
+}
+
+// arguments takes at least low and at most high arguments.
+func arguments(low, high int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < low:
+			return &usageError{fmt.Errorf("an argument is missing: %s", c.UseLine())}
+		case len(args) > high:
+			return &usageError{fmt.Errorf("unexpected argument %q: %s", args[high], c.UseLine())}
+		}
+		return nil
+	}
+}
 
 // A usageError is a mistake in the command line.
 type usageError struct{ error }
+
+// errFound says that doctor has found something wrong, and has told it.
+var errFound = errors.New("something is wrong")
 
 func exitCode(ctx context.Context, err error) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
-	if _, ok := errors.AsType[*store.CopyConflict](err); ok {
-		return exitDifferent
+	if _, ok := errors.AsType[*store.CopyConflict](err); ok || errors.Is(err, errFound) {
+		return exitFound
 	}
 	if ctx.Err() != nil {
 		return exitInterrupted
@@ -116,14 +147,22 @@ func plain(err error) string {
 	})
 }
 
-type versionCommand struct{}
-
-// Run prints the version of the module, as go install has recorded it.
-func (versionCommand) Run(stdout io.Writer) error {
-	version := "unknown"
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		version = info.Main.Version
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Print the version",
+		Args:  arguments(0, 0),
+		RunE: func(c *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintf(c.OutOrStdout(), "stay %s, %s\n", version(), runtime.Version())
+			return err
+		},
 	}
-	_, err := fmt.Fprintf(stdout, "stay %s, %s\n", version, runtime.Version())
-	return err
+}
+
+// version is that of the module, as go install has recorded it.
+func version() string {
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "unknown"
 }

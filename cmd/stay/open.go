@@ -7,12 +7,19 @@ import (
 	"io/fs"
 	"os"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
+
+// storeHelp says how stores are named.
+const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE. " +
+	"Passwords may stand in PGPASSWORD, in the passfile or in a service file instead of the URL."
 
 // errForm does not repeat what was given, because it may have a password.
 var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE")}
@@ -25,6 +32,40 @@ func openSource(ctx context.Context, name string) (store.Store, error) {
 		}
 	}
 	return open(ctx, name)
+}
+
+// openReader opens a store that has to be there, beside programs that use it if
+// that is possible: a SQLite file that they share, or any server.
+func openReader(ctx context.Context, name string) (store.Store, error) {
+	path, ok := strings.CutPrefix(name, "sqlite:")
+	if !ok || path == "" || strings.HasPrefix(path, "//") {
+		return open(ctx, name)
+	}
+	if _, err := os.Stat(path); err != nil {
+		return nil, err
+	}
+	s, err := sqlitestore.Open(path, sqlitestore.Shared(), sqlitestore.OwnerWait(0))
+	if errors.Is(err, store.ErrUnavailable) {
+		return nil, fmt.Errorf("a program has the file for itself; stop it, or have it show its states with package inspect: %w", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// serverTime asks a server what time it is; ok is false if the store has none.
+func serverTime(ctx context.Context, name string) (now time.Time, ok bool, err error) {
+	if scheme, _, _ := strings.Cut(name, ":"); scheme != "postgres" && scheme != "postgresql" {
+		return time.Time{}, false, nil
+	}
+	conn, err := pgx.Connect(ctx, name)
+	if err != nil {
+		return time.Time{}, false, err
+	}
+	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
+	err = conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+	return now, true, err
 }
 
 // openTarget opens a store, which is made if it is not there. For a dry run,

@@ -213,7 +213,7 @@ func TestCopyRefuses(t *testing.T) {
 		{2, []string{"copy", "--from", "sqlite:" + source, "--to", "mysql://root:sesame@db"}, "a store is sqlite:PATH"},
 		{2, []string{"copy", "--from", "sqlite:" + source, pg.url}, "unexpected argument"},
 		{2, []string{"copy", "--from", "sqlite://" + source, "--to", pg.url}, "takes a path"},
-		{2, []string{"move"}, "unexpected argument"},
+		{2, []string{"move"}, "is no command of stay"},
 		{1, []string{"copy", "--from", "sqlite:" + filepath.Join(dir, "absent.db"), "--to", pg.url}, "no such file"},
 		{1, []string{"copy", "--from", "sqlite:" + source, "--to", bad}, "password authentication failed"},
 		{1, []string{"copy", "--from", "sqlite:" + source, "--to", "postgres://postgres:sesame@127.0.0.1:1/x"}, "refused"},

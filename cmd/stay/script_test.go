@@ -1,0 +1,153 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/sqlitestore"
+	"github.com/stay-go/stay/web"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){
+		"stay":    main,
+		"visit":   func() { end(visit()) },
+		"put":     func() { end(put()) },
+		"hold":    func() { end(hold()) },
+		"change":  func() { end(change()) },
+		"scratch": func() { end(os.RemoveAll("app.db")) },
+	})
+}
+
+func end(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// What the command says and how it ends.
+func TestScripts(t *testing.T) {
+	testscript.Run(t, testscript.Params{
+		Dir: "testdata",
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// waitfor NAME returns when a file exists.
+			"waitfor": func(ts *testscript.TestScript, _ bool, args []string) {
+				tick := time.NewTicker(10 * time.Millisecond)
+				defer tick.Stop()
+				for range 1000 {
+					if _, err := os.Stat(ts.MkAbs(args[0])); err == nil {
+						return
+					}
+					<-tick.C
+				}
+				ts.Fatalf("%s is not there after 10 s", args[0])
+			},
+		},
+	})
+}
+
+type visits struct {
+	N int `json:"n"`
+}
+
+type cart struct {
+	Items []string `json:"items"`
+	Note  string   `json:"note" stay:"private"`
+}
+
+// visit is an application that a browser has used once.
+func visit() error {
+	s, err := sqlitestore.Open("app.db")
+	if err != nil {
+		return err
+	}
+	app := stay.New(s, nil)
+	all := stay.Register(app, stay.Module[visits]{Name: "visits", Persist: stay.Global})
+	own := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerSession, Version: 3})
+	h := web.Sessions(app, nil)(web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		if _, err := all.Update(r.Context(), func(v *visits) error { v.N++; return nil }); err != nil {
+			return err
+		}
+		_, err := own.Update(r.Context(), func(c *cart) error { c.Items = append(c.Items, "pear"); return nil })
+		return err
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	return app.Close(context.Background())
+}
+
+// put writes a record: put KEY VALUE [VERSION [EXPIRED-SINCE]].
+func put() (err error) {
+	s, err := sqlitestore.Open("app.db")
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if cerr := s.Close(); err == nil {
+			err = cerr
+		}
+	}()
+	w := store.Write{Key: os.Args[1], Value: []byte(os.Args[2]), Version: 1}
+	if len(os.Args) > 3 {
+		if w.Version, err = strconv.Atoi(os.Args[3]); err != nil {
+			return err
+		}
+	}
+	if len(os.Args) > 4 {
+		since, err := time.ParseDuration(os.Args[4])
+		if err != nil {
+			return err
+		}
+		w.Expires = time.Now().Add(-since)
+	}
+	old, err := s.Load(context.Background(), []store.Read{{Key: w.Key}})
+	if err != nil {
+		return err
+	}
+	w.Base = old[0].Revision
+	return s.Commit(context.Background(), []store.Group{{w}})[0].Err
+}
+
+// hold has the file for itself until it is interrupted.
+func hold() error {
+	s, err := sqlitestore.Open("app.db")
+	if err != nil {
+		return err
+	}
+	if err := os.WriteFile("held", nil, 0o600); err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	select {}
+}
+
+// change changes a record that stay inspect history shows, until it is killed.
+func change() error {
+	s, err := sqlitestore.Open("app.db", sqlitestore.Shared(), sqlitestore.OwnerWait(10*time.Second))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	var rev store.Revision
+	for n := 0; ; n++ {
+		res := s.Commit(context.Background(), []store.Group{{{Key: "global/n/", Base: rev, Value: fmt.Appendf(nil, `{"n":%d}`, n)}}})[0]
+		if res.Outcome != store.Applied {
+			return fmt.Errorf("%v: %w", res.Outcome, res.Err)
+		}
+		rev = res.Revisions[0]
+		if err := os.WriteFile("changed", nil, 0o600); err != nil {
+			return err
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
