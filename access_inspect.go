@@ -41,7 +41,7 @@ func (c *catalog) about() access.Store {
 }
 
 func (a inspectDoor) Modules() []access.Module {
-	uses, watchers := a.engine.Uses(), a.engine.AllWatchers()
+	uses := a.engine.Uses()
 	held := func(k *engine.Kind) access.Held {
 		u := uses[k]
 		return access.Held{States: u.States, Bytes: u.Bytes, Unsaved: u.Unsaved}
@@ -52,7 +52,6 @@ func (a inspectDoor) Modules() []access.Module {
 			Name: m.name, Formerly: m.formerly, Strategy: m.strategyName(), Store: m.catalog.about(),
 			Version: m.version, Oldest: m.oldest(), Debounce: m.debounce, Expiry: m.expiry, ResetOnPageLoad: m.pageReset,
 			Actions: m.actionNames(), Hooks: m.hookNames(), Stored: held(m.kind), Guests: held(m.guest),
-			Watchers: watchers[m.kind] + watchers[m.guest],
 		})
 	}
 	return all
@@ -144,12 +143,9 @@ func (a inspectDoor) look(ctx context.Context, places []access.Place) ([]looked,
 		if m == nil {
 			return nil, noModule(p.Module)
 		}
-		k := m.kind
-		if p.Guest {
-			k = m.guest
-		}
-		if k == nil {
-			return nil, &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", Message: "the module has no such states"}
+		k, err := m.kindAt(p)
+		if err != nil {
+			return nil, err
 		}
 		all[i] = looked{Found: access.Found{Place: p}, module: m, kind: k}
 		if b := k.Backend; b != nil {
@@ -174,7 +170,7 @@ func (a inspectDoor) look(ctx context.Context, places []access.Place) ([]looked,
 	for i := range all {
 		l := &all[i]
 		l.compare(a.engine.Peek(l.kind, l.Key), now)
-		l.Watchers = a.engine.Watchers(l.kind, l.Key)
+		a.engine.Watchers(l.kind, l.Key, func(w *engine.Watch) { l.Watched.Add(w.Stream, time.Now()) })
 	}
 	return all, nil
 }

@@ -197,6 +197,8 @@ type shown struct {
 	Cut     bool
 	Problem string
 	Old     bool // it was stored with another version of the schema
+	Viewers []viewer
+	More    bool // there are more Viewers
 }
 
 // state shows one state.
@@ -218,6 +220,7 @@ func (h *handler) state(r *http.Request) *page {
 		s.Problem = "Nothing is stored here: the owner has the initial state."
 	}
 	s.JSON, s.Cut = pretty(text)
+	s.Viewers, s.More = h.viewers(place)
 	return &page{Title: m.Name + ", " + s.Name, Here: "overview", Parts: []part{{"state", "state", s}}}
 }
 

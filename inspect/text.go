@@ -92,6 +92,17 @@ func took(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", ms)
 }
 
+// coarse leaves out what is small: a live page would be another one each second.
+func coarse(d time.Duration) time.Duration {
+	switch {
+	case d >= 24*time.Hour:
+		return d.Truncate(time.Hour)
+	case d >= time.Minute:
+		return d.Truncate(time.Minute)
+	}
+	return d.Truncate(time.Second)
+}
+
 // A moment is a time and how far away it is.
 type moment struct{ Time, Text string }
 
@@ -105,9 +116,9 @@ func momentOf(t, now time.Time) *moment {
 	case d == 0:
 		m.Text = "now"
 	case d > 0:
-		m.Text = lasts(d) + " ago"
+		m.Text = lasts(coarse(d)) + " ago"
 	default:
-		m.Text = "in " + lasts(-d)
+		m.Text = "in " + lasts(coarse(-d))
 	}
 	return m
 }
