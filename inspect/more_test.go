@@ -95,7 +95,8 @@ func TestWatchersAreCounted(t *testing.T) {
 	watched := func(state, module string) {
 		t.Helper()
 		wantIn(t, "the state", show(t, pages, page), "<dt>Watched by</dt><dd>"+state+"</dd>")
-		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">0</td><td class="n">`+module+`</td><td></td></tr>`, "<span>Open streams</span><b>0</b>")
+		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">0</td><td></td></tr>`, "<span>Open streams</span><b>0</b>")
+		wantIn(t, "the module", show(t, pages, "module?name=doc"), "<dt>Watched by</dt><dd>"+state+"</dd>")
 		wantIn(t, "the streams", show(t, pages, "streams"), "<span>Loops of Watch</span><b>"+module+"</b>")
 	}
 	watched("nobody", "0")

@@ -49,7 +49,7 @@ func TestStreamsAreShown(t *testing.T) {
 		testkit.Sleep(10 * time.Second)
 
 		wantIn(t, "the overview", show(t, pages, ""), "<span>Open streams</span><b>2</b>",
-			`>doc</a></th>`, `<td class="n">2</td><td class="n">0</td><td></td></tr>`)
+			`>doc</a></th>`, `<td class="n">2</td><td></td></tr>`)
 		list := show(t, pages, "streams")
 		wantIn(t, "the streams", list, "<span>Open streams</span><b>2</b>", "<span>The oldest</span><b>3 min</b>", "<span>Slow readers</span><b>0</b>", "<span>Loops of Watch</span><b>0</b>")
 		if got := strings.Join(rowsOf(list), " "); got != "doc cart doc" {
@@ -83,6 +83,7 @@ func TestStreamsAreShown(t *testing.T) {
 		first.take()
 		wantIn(t, "the state at last", show(t, pages, page), "2 streams, the oldest 3 min (in this process)")
 
+		wantIn(t, "the module", show(t, pages, "module?name=doc"), "<dt>Watched by</dt><dd>2 streams, the oldest 3 min (in this process)</dd>")
 		first.gone()
 		wantIn(t, "the state without the first", show(t, pages, page), "1 stream, the oldest 11 s (in this process)")
 		second.gone()

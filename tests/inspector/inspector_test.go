@@ -194,6 +194,13 @@ func TestFitsAPhone(t *testing.T) {
 	browser := browsertest.Start(t)
 	s.fill(t, browser)
 	page := browser.NewPage(t)
+	for _, user := range []string{"ann@example.com", "ben@example.com", "dan@example.com"} {
+		visitor := browser.NewPage(t)
+		visitor.Goto(s.URL + "/work/" + user)
+		visitor.WantText("#done", "done")
+		visitor.Goto(s.URL + "/hits")
+		visitor.WantValue("the stream", `String(document.querySelector("#hits").textContent != "")`, "true")
+	}
 	for _, look := range []struct {
 		width  int64
 		scheme string
@@ -221,6 +228,10 @@ func TestFitsAPhone(t *testing.T) {
 		page.WantText("#session h2", "States")
 		wantFits(t, page, look.width)
 		picture(t, page, "session", look.width, look.scheme)
+		page.Click("nav a:nth-child(4)")
+		page.WantText("#streams h2", "Watched states")
+		wantFits(t, page, look.width)
+		picture(t, page, "streams", look.width, look.scheme)
 		page.Click("nav a:nth-child(3)")
 		page.WantText("h1", "Users")
 		page.Click("#users tbody a")
@@ -300,6 +311,7 @@ func picture(t *testing.T, page *browsertest.Page, name string, width int64, sch
 	if folder == "" {
 		return
 	}
+	page.WantText("#live", "live")
 	name = fmt.Sprintf("%s-%d-%s.png", name, width, scheme)
 	if err := os.WriteFile(filepath.Join(folder, name), page.Screenshot(), 0o600); err != nil {
 		t.Fatal(err)
