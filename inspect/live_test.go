@@ -43,7 +43,7 @@ func TestAStateIsLive(t *testing.T) {
 		wantIn(t, "the page", show(t, pages, page), ownScript, `id="live"`)
 		w := listen(t, pages, page)
 		_, parts := w.take()
-		wantIn(t, "the first part", parts["state"], `"text": "one"`, `"note": "(private)"`, "<dt>Watched by</dt><dd>nobody</dd>")
+		wantIn(t, "the first part", parts["state"], `"text": "one"`, `"note": "(private)"`, "<dt>Watched in this process by</dt><dd>nobody</dd>")
 		if got, live := parts["live"]; got != "" || !live {
 			t.Errorf("the stream says %q, %v", got, live)
 		}

@@ -94,9 +94,9 @@ func TestWatchersAreCounted(t *testing.T) {
 	page := "state?at=" + refOf(t, show(t, pages, "module?name=doc"), "state")
 	watched := func(state, module string) {
 		t.Helper()
-		wantIn(t, "the state", show(t, pages, page), "<dt>Watched by</dt><dd>"+state+"</dd>")
+		wantIn(t, "the state", show(t, pages, page), "<dt>Watched in this process by</dt><dd>"+state+"</dd>")
 		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">0</td><td></td></tr>`, "<span>Open streams</span><b>0</b>")
-		wantIn(t, "the module", show(t, pages, "module?name=doc"), "<dt>Watched by</dt><dd>"+state+"</dd>")
+		wantIn(t, "the module", show(t, pages, "module?name=doc"), "<dt>Watched in this process by</dt><dd>"+state+"</dd>")
 		wantIn(t, "the streams", show(t, pages, "streams"), "<span>Loops of Watch</span><b>"+module+"</b>")
 	}
 	watched("nobody", "0")
@@ -104,10 +104,10 @@ func TestWatchersAreCounted(t *testing.T) {
 		testkit.NoError(t, err)
 		for _, err := range docs.At("a").Watch(t.Context()) {
 			testkit.NoError(t, err)
-			watched("2 loops of Watch (in this process)", "2")
+			watched("2 loops of Watch", "2")
 			break
 		}
-		watched("1 loop of Watch (in this process)", "1")
+		watched("1 loop of Watch", "1")
 		break
 	}
 	watched("nobody", "0")

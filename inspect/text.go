@@ -93,14 +93,14 @@ func took(d time.Duration) string {
 }
 
 // coarse leaves out what is small: a live page would be another one each second.
-func coarse(d time.Duration) time.Duration {
+func coarse(d time.Duration, to func(d, unit time.Duration) time.Duration) time.Duration {
 	switch {
 	case d >= 24*time.Hour:
-		return d.Truncate(time.Hour)
+		return to(d, time.Hour)
 	case d >= time.Minute:
-		return d.Truncate(time.Minute)
+		return to(d, time.Minute)
 	}
-	return d.Truncate(time.Second)
+	return to(d, time.Second)
 }
 
 // A moment is a time and how far away it is.
@@ -116,9 +116,9 @@ func momentOf(t, now time.Time) *moment {
 	case d == 0:
 		m.Text = "now"
 	case d > 0:
-		m.Text = lasts(coarse(d)) + " ago"
+		m.Text = lasts(coarse(d, time.Duration.Truncate)) + " ago"
 	default:
-		m.Text = "in " + lasts(coarse(-d))
+		m.Text = "in " + lasts(coarse(-d, time.Duration.Round))
 	}
 	return m
 }

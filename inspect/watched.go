@@ -73,11 +73,14 @@ func (h *handler) viewers(p access.Place) (viewers []viewer, more bool) {
 	return viewers, more
 }
 
-// watching says how many watch something in this process.
+// watching says how many watch something.
 func watching(n streaming.Count) string {
 	var all []string
 	if n.Streams > 0 {
-		text := counted(n.Streams, "stream") + ", the oldest " + age(n.Oldest, time.Now())
+		text := counted(n.Streams, "stream") + ", open for " + age(n.Oldest, time.Now())
+		if n.Streams > 1 {
+			text = counted(n.Streams, "stream") + ", the oldest for " + age(n.Oldest, time.Now())
+		}
 		if n.Slow > 0 {
 			text += ", " + number(n.Slow) + " slow"
 		}
@@ -89,7 +92,7 @@ func watching(n streaming.Count) string {
 	if len(all) == 0 {
 		return "nobody"
 	}
-	return strings.Join(all, "; ") + " (in this process)"
+	return strings.Join(all, "; ")
 }
 
 func counted(n int, what string) string {
@@ -104,5 +107,5 @@ func age(t, now time.Time) string {
 	if t.IsZero() {
 		return "–"
 	}
-	return lasts(coarse(now.Sub(t)))
+	return lasts(coarse(now.Sub(t), time.Duration.Truncate))
 }
