@@ -55,9 +55,17 @@ type Options struct {
 // App counts its changes and measures its calls of the store, which costs less
 // than a microsecond each.
 //
-// Posts from other origins are refused as web.Sessions does. The pages have a
-// Content-Security-Policy that allows their own style sheet and forms and nothing
-// else, cannot be framed, and are not kept by caches.
+// Pages are live: a stream makes a page again every two to five seconds, and sends
+// what is different. allow is asked again before each look, with the request that
+// began the stream, and when its session is over; if it returns false, or the session
+// of that request has ended, the stream ends. There are 32 streams at most. They
+// last about ten minutes, and end when the App is closed and when their http.Server
+// begins to shut down. A middleware around Handler must not hold them back, as for
+// web.Live. Without JavaScript a page stays as it is.
+//
+// Posts and streams from other origins are refused as web.Sessions does. The pages
+// have a Content-Security-Policy that allows their own style sheet, script, forms and
+// streams and nothing else, cannot be framed, and are not kept by caches.
 func Handler(app *stay.App, allow func(*http.Request) bool, o *Options) http.Handler {
 	if app == nil {
 		panic("inspect.Handler needs an App: make one with stay.New")

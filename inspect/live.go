@@ -127,10 +127,16 @@ func (s *stream) may() error {
 		}
 	}
 	s.begin()
-	if !s.h.allow(s.r) {
-		return errOver
+	if s.h.allow(s.r) {
+		return nil
 	}
-	return nil
+	if s.attends { // for allow, a session that cannot be read has no user
+		switch _, err := s.h.door.User(s.r.Context()); stay.CodeOf(err) {
+		case stay.ErrUnavailable, stay.ErrBusy:
+			return err
+		}
+	}
+	return errOver
 }
 
 // begin decides how long the stream lasts, once: also not longer than its session

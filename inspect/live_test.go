@@ -16,8 +16,10 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/inspect"
 	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/keyspace"
 	"github.com/stay-go/stay/internal/testkit"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
 	"github.com/stay-go/stay/web"
 )
@@ -209,13 +211,7 @@ func TestStreamsEndWithTheRightToLook(t *testing.T) {
 			t.Errorf("afterwards: %d", again.code())
 		}
 
-		// A session.
-		mux := http.NewServeMux()
-		mux.Handle("/login", web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
-			return stay.SessionFrom(r.Context()).Login(r.Context(), r.FormValue("user"))
-		}))
-		mux.Handle("/", inspect.Handler(s.app, func(r *http.Request) bool { return stay.SessionFrom(r.Context()).User() == "root" }, nil))
-		handler := web.Sessions(s.app, nil)(mux)
+		handler := withLogin(s.app, inspect.Handler(s.app, isRoot, nil))
 		for what, ends := range map[string]func(cookie string){
 			"a revocation": func(string) { testkit.NoError(t, s.app.Revoke(t.Context(), "root")) },
 			"a login": func(cookie string) {
@@ -238,6 +234,19 @@ func TestStreamsEndWithTheRightToLook(t *testing.T) {
 			}
 		}
 	})
+}
+
+// isRoot lets one user see the pages.
+func isRoot(r *http.Request) bool { return stay.SessionFrom(r.Context()).User() == "root" }
+
+// withLogin serves a handler behind web.Sessions, with a place to log in.
+func withLogin(app *stay.App, h http.Handler) http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("/login", web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		return stay.SessionFrom(r.Context()).Login(r.Context(), r.FormValue("user"))
+	}))
+	mux.Handle("/", h)
+	return web.Sessions(app, nil)(mux)
 }
 
 // login logs in, and returns the cookie.
@@ -356,6 +365,48 @@ func TestLivePagesSayWhatIsWrong(t *testing.T) {
 		hang.Remove()
 		w.gone()
 		late.gone()
+	})
+}
+
+// While nobody can say whether a session still has the right to look, its stream
+// sends nothing new, and goes on later.
+//
+// Proves X11.
+func TestNothingNewWhileTheRightIsNotKnown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		faulty := storefault.Wrap(memstore.Shared(2)[0], nil)
+		app := testkit.NewApp(t, faulty, nil)
+		docs := stay.Register(app, stay.Module[Doc]{Name: "doc", Persist: stay.WithKey(func(d *Doc) string { return d.ID })})
+		set := func(text string) {
+			testkit.NoError(t, second(docs.At("a").Update(t.Context(), func(d *Doc) error { d.ID, d.Text = "a", text; return nil })))
+		}
+		set("one")
+		pages := inspect.Handler(app, isRoot, nil)
+		handler := withLogin(app, pages)
+		cookie := login(t, handler, "root", "")
+		r := httptest.NewRequestWithContext(t.Context(), "GET", "/module?name=doc", nil)
+		r.Header.Set("Cookie", cookie)
+		list := httptest.NewRecorder()
+		handler.ServeHTTP(list, r)
+		w := listen(t, handler, "state?at="+refOf(t, list.Body.String(), "state"), "Cookie", cookie)
+		_, parts := w.take()
+		wantIn(t, "the stream", parts["state"], `"text": "one"`)
+		rule := faulty.Add(storefault.Rule{Op: storefault.Load, Match: func(c storefault.Call) bool {
+			return slices.ContainsFunc(c.Keys, func(key string) bool { return strings.HasPrefix(key, keyspace.Sessions) })
+		}, Fault: storefault.Fail(store.ErrUnavailable)})
+		set("two")
+		testkit.Sleep(3 * time.Second)
+		text, parts := w.take()
+		wantIn(t, "the stream", parts["live"], "The store is not available")
+		wantNotIn(t, "the stream", text, "two")
+		if w.over() {
+			t.Error("the stream has ended")
+		}
+		rule.Remove()
+		testkit.Sleep(3 * time.Second)
+		_, parts = w.take()
+		wantIn(t, "the stream later", parts["state"], `"text": "two"`)
+		w.gone()
 	})
 }
 

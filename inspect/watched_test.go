@@ -26,9 +26,6 @@ func TestStreamsAreShown(t *testing.T) {
 		s := newApp(t, stay.Options{})
 		s.write(t, "one")
 		mux := http.NewServeMux()
-		mux.Handle("/login", web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
-			return stay.SessionFrom(r.Context()).Login(r.Context(), r.FormValue("user"))
-		}))
 		tea := func(*http.Request) (string, error) { return "tea", nil }
 		cake := func(*http.Request) (string, error) { return "cake", nil }
 		doc := func(w io.Writer, d *Doc) error { _, err := io.WriteString(w, strings.Repeat(d.Text, 2)); return err }
@@ -37,7 +34,7 @@ func TestStreamsAreShown(t *testing.T) {
 			web.Part("cart", s.carts, func(w io.Writer, c *Cart) error { _, err := fmt.Fprint(w, len(c.Items)); return err }),
 			web.PartAt("tea", s.docs, tea, doc),
 		))
-		handler := web.Sessions(s.app, nil)(mux)
+		handler := withLogin(s.app, mux)
 		pages := inspect.Handler(s.app, everybody, nil)
 		page := "state?at=" + refOf(t, show(t, pages, "module?name=doc"), "state")
 
@@ -98,14 +95,11 @@ func TestListsOfStreamsAreBounded(t *testing.T) {
 		s := newApp(t, stay.Options{})
 		s.write(t, "one")
 		mux := http.NewServeMux()
-		mux.Handle("/login", web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
-			return stay.SessionFrom(r.Context()).Login(r.Context(), r.FormValue("user"))
-		}))
 		mux.Handle("/doc", web.Live(web.PartAt("doc", s.docs, func(r *http.Request) (string, error) {
 			stay.SessionFrom(r.Context()).User()
 			return r.FormValue("key"), nil
 		}, func(io.Writer, *Doc) error { return nil })))
-		handler := web.Sessions(s.app, nil)(mux)
+		handler := withLogin(s.app, mux)
 		pages := inspect.Handler(s.app, everybody, nil)
 		var all []*tube
 		for i := range 110 {
