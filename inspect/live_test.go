@@ -135,8 +135,11 @@ func TestStreamsShowWhatPagesShow(t *testing.T) {
 			if len(parts) != strings.Count(whole, "<section id=")+1 {
 				t.Errorf("%q: %d parts", page, len(parts))
 			}
-			for id := range parts {
-				wantIn(t, page, whole, `id="`+id+`"`)
+			delete(parts, "live")
+			for id, part := range parts { // to the byte: the page changes only where it is different
+				if !strings.Contains(whole, `<section id="`+id+`">`+part+"</section>") {
+					t.Errorf("%q has not the part %s:\n%s", page, id, part)
+				}
 			}
 		}
 		for _, page := range []string{"module?name=doc&q=te", "sessions?q=abc", "users?q=a", "style.css", "x", "state?at=x", "module?name=x"} {
