@@ -268,6 +268,26 @@ func login(t *testing.T, h http.Handler, user, cookie string) string {
 	return ""
 }
 
+// A stream ends a while before its session would expire, so that the page comes back
+// in time, and that request keeps the session.
+//
+// Proves X11.
+func TestStreamsEndBeforeTheirSession(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newApp(t, stay.Options{IdleTimeout: 3 * time.Minute})
+		handler := withLogin(s.app, inspect.Handler(s.app, isRoot, nil))
+		w := listen(t, handler, "", "Cookie", login(t, handler, "root", ""))
+		testkit.Sleep(2 * time.Minute)
+		if _, parts := w.take(); w.over() || parts["summary"] == "" {
+			t.Errorf("after two minutes the stream has sent %q", parts)
+		}
+		testkit.Sleep(50 * time.Second)
+		if text, _ := w.take(); !w.over() || !strings.Contains(text, "retry: ") {
+			t.Errorf("shortly before the end of the session the stream says %q", text)
+		}
+	})
+}
+
 // There are 32 streams at most, and none for other sites. Each ends after ten
 // minutes, when its visitor leaves, when the App is closed, and when the server
 // shuts down.

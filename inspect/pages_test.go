@@ -215,13 +215,15 @@ func TestRefusedVisitorsSeeNothing(t *testing.T) {
 	nothing, want := v.send("GET", s.url+"/nothing", nil)
 	for _, path := range []string{"", "module?name=cart", "state?at=x", "sessions", "session?at=x", "users", "user?at=x", "streams", "style.css", "icon.svg", "live.js", "end-session", "sign-out", "x"} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
-			resp, body := v.send(method, s.at+path, nil, "Sec-Fetch-Site", "same-origin")
-			if resp.StatusCode != http.StatusNotFound || method != "HEAD" && body != want {
-				t.Errorf("%s %q: %s, %q", method, path, resp.Status, body)
-			}
-			for name := range resp.Header {
-				if _, also := nothing.Header[name]; !also {
-					t.Errorf("%s %q: the header has %s", method, path, name)
+			for _, accept := range []string{"*/*", "text/event-stream"} {
+				resp, body := v.send(method, s.at+path, nil, "Sec-Fetch-Site", "same-origin", "Accept", accept)
+				if resp.StatusCode != http.StatusNotFound || method != "HEAD" && body != want {
+					t.Errorf("%s %q: %s, %q", method, path, resp.Status, body)
+				}
+				for name := range resp.Header {
+					if _, also := nothing.Header[name]; !also {
+						t.Errorf("%s %q: the header has %s", method, path, name)
+					}
 				}
 			}
 		}
