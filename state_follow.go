@@ -8,6 +8,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/presence"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // Watch yields the committed state, and then what it has become, each time that
@@ -198,6 +199,9 @@ func (f *follower) look(c untyped) (sight, error) {
 		}
 		if !f.same(&r) {
 			return sight{}, ended()
+		}
+		if f.watch.Stream != nil && r.request != nil {
+			f.watch.Stream.Is(streaming.Who{Session: r.session, User: r.record().user()})
 		}
 		at := r.places(ref)
 		moved := f.enter(s, at)

@@ -99,6 +99,10 @@ var rules = []rule{
 		because: "what has happened lately are numbers and codes, whoever tells of them",
 	},
 	{
+		from: stay + "/internal/streaming", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/streaming"},
+		because: "what is known of an open stream are times and names, whoever serves it and whoever asks",
+	},
+	{
 		from: stay + "/internal/origin", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/origin"},
 		because: "where a request comes from is known by its header alone",
 	},
