@@ -31,9 +31,9 @@
 // that nobody's records share storage with those of a stranger. The choice is kept
 // with the records, and cannot change later.
 //
-// Several writes are atomic if they have one home: the store declares GroupsAtHome
-// and not Groups, which stay.New needs. It is the ground for a store that makes
-// groups of several homes.
+// Several writes are atomic if they have one home, or with one object for all of
+// them, Shards(1). Otherwise the store declares GroupsAtHome and not Groups, which
+// stay.New needs: it is the ground for a store that makes groups of several homes.
 //
 // # Durability and revisions
 //
@@ -133,9 +133,9 @@ func Name(name string) Option {
 	return func(s *Store) { s.places.name = name }
 }
 
-// Shards divides the records among n objects, 1 to 1024; the default is 64. One
-// object does some hundred commits a second, and up to a thousand if they come
-// together.
+// Shards divides the records among n objects, 1 to 1024; the default is 64. An object
+// takes about a thousand requests a second and 10 GB at most. With one object, groups
+// of any writes are atomic.
 func Shards(n int) Option {
 	return func(s *Store) { s.places.shards = n }
 }
@@ -220,10 +220,12 @@ func (s *Store) prepare(ctx context.Context) error {
 
 // Features returns what the store can do: it is Durable, has GroupsAtHome and a
 // MaxValue of 4 MiB for Value and for Meta; with shards it has Expire, List and
-// Watch, too.
+// Watch, and with a single one Groups.
 func (s *Store) Features() store.Features {
 	known := s.places.shards > 0
-	return store.Features{Durable: true, GroupsAtHome: true, Expire: known, List: known, Watch: known, MaxValue: maxValue}
+	return store.Features{
+		Durable: true, Groups: s.places.shards == 1, GroupsAtHome: true, Expire: known, List: known, Watch: known, MaxValue: maxValue,
+	}
 }
 
 // Close ends reads and waits for commits under way, each for up to an attempt. Calls

@@ -19,6 +19,10 @@ const (
 	// bytesPerSecond is the rate at which an attempt with large values must get on.
 	bytesPerSecond = 2 << 20
 
+	// objectTime is what an attempt gets more for each object that it asks: it may
+	// have to be started, and to make its tables.
+	objectTime = 20 * time.Millisecond
+
 	// maxRefused is how often groups are sent again because another call has raised
 	// the fence meanwhile.
 	maxRefused = 10
@@ -89,7 +93,7 @@ func (s *Store) commit(ctx context.Context, groups []store.Group, jobs []*job, r
 		call.Epoch, call.Raise = s.fences.begin(call.Object)
 		call.Room, call.Sole = maxRoom/len(sent), len(sent) == 1
 	}
-	limit := s.attempt + time.Duration(size)*time.Second/bytesPerSecond
+	limit := s.attempt + time.Duration(len(calls)-1)*objectTime + time.Duration(size)*time.Second/bytesPerSecond
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	answers, err := s.ask(ctx, "commit", calls)
