@@ -9,6 +9,7 @@ require (
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
 	github.com/stay-go/stay v0.0.0
+	github.com/stay-go/stay/store/cloudflarestore v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	golang.org/x/term v0.48.0
@@ -17,6 +18,7 @@ require (
 require golang.org/x/tools v0.52.0 // indirect
 
 require (
+	github.com/coder/websocket v1.8.15 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -39,6 +41,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ../..
+	github.com/stay-go/stay/store/cloudflarestore => ../../store/cloudflarestore
 	github.com/stay-go/stay/store/pgstore => ../../store/pgstore
 	github.com/stay-go/stay/store/sqlitestore => ../../store/sqlitestore
 )

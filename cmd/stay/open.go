@@ -5,24 +5,28 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/cloudflarestore"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // storeHelp says how stores are named.
-const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE. " +
-	"Passwords may stand in PGPASSWORD, in the passfile or in a service file instead of the URL."
+const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, or cloudflare:URL with the URL of a Worker. " +
+	"Passwords may stand in PGPASSWORD, in the passfile or in a service file instead of the URL; the secret of the Worker stands in STAY_SECRET. " +
+	"If it is not named stay, or has not 64 objects, the URL says so, as in cloudflare:https://stay.example.workers.dev?name=shop&shards=8."
 
 // errForm does not repeat what was given, because it may have a password.
-var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE")}
+var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE or cloudflare:https://HOST")}
 
 // openSource opens a store that has to be there.
 func openSource(ctx context.Context, name string) (store.Store, error) {
@@ -99,6 +103,46 @@ func open(ctx context.Context, name string) (store.Store, error) {
 			return nil, err
 		}
 		return s, nil
+	case scheme == "cloudflare":
+		return openCloudflare(ctx, path)
 	}
 	return nil, errForm
+}
+
+// openCloudflare opens the store of a Worker. Its objects must be a known number, or
+// there is nothing to list.
+func openCloudflare(ctx context.Context, name string) (store.Store, error) {
+	u, err := url.Parse(name)
+	if err != nil {
+		return nil, errForm
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return nil, errForm
+	}
+	var options []cloudflarestore.Option
+	for parameter, values := range query {
+		switch parameter {
+		case "name":
+			options = append(options, cloudflarestore.Name(values[0]))
+		case "shards":
+			n, err := strconv.Atoi(values[0])
+			if err != nil || n < 1 {
+				return nil, &usageError{errors.New("the shards of the store are a number of objects, as in shards=64")}
+			}
+			options = append(options, cloudflarestore.Shards(n))
+		default:
+			return nil, &usageError{errors.New("the URL of a Worker takes the parameters name and shards")}
+		}
+	}
+	u.RawQuery = ""
+	secret := os.Getenv("STAY_SECRET")
+	if secret == "" {
+		return nil, &usageError{errors.New("the secret of the Worker is missing: put it into the environment as STAY_SECRET")}
+	}
+	s, err := cloudflarestore.Open(ctx, u.String(), secret, options...)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
 }
