@@ -49,7 +49,8 @@
 //
 // Each call of Load or Commit is one request to the Worker, and one to each object
 // that it is about. A change writes one row, and one more if its expiry changes. A
-// deletion writes two. Every call pays for the way to the object, which is created
+// deletion writes two. With [ObjectPerHome] a home's first record that expires is one
+// request and four rows more. Every call pays for the way to the object, which is created
 // near where it is first used: keep the programs near there.
 package cloudflarestore
 
@@ -144,11 +145,10 @@ func Shards(n int) Option {
 // and Global module. No record shares storage with one of another home. As many
 // objects as there are homes answer at the same time.
 //
-// Nothing knows all objects, so there is no Expire, no List and no Watch. An object
-// deletes records by itself a minute after they have expired, by the clock of
-// Cloudflare's machines, and all of its storage when it has no more records; the
-// clocks of programs must not be more than a minute behind. OnExpire is not called
-// for what nobody asks for. Stores that need Expire below them refuse this one.
+// An object is called by a hash of its home, and nothing knows all of them, so there
+// is no List and no Watch. Expired finds what has expired by 64 more objects, which
+// have no records, and are told by the others when to ask them. An object without
+// records gives its storage back a minute later.
 func ObjectPerHome() Option {
 	return func(s *Store) { s.places.shards = 0 }
 }
@@ -218,13 +218,13 @@ func (s *Store) prepare(ctx context.Context) error {
 	return nil
 }
 
-// Features returns what the store can do: it is Durable, has GroupsAtHome and a
-// MaxValue of 4 MiB for Value and for Meta; with shards it has Expire, List and
-// Watch, and with a single one Groups.
+// Features returns what the store can do: it is Durable, has GroupsAtHome, Expire and
+// a MaxValue of 4 MiB for Value and for Meta; with shards it has List and Watch, and
+// with a single one Groups.
 func (s *Store) Features() store.Features {
 	known := s.places.shards > 0
 	return store.Features{
-		Durable: true, Groups: s.places.shards == 1, GroupsAtHome: true, Expire: known, List: known, Watch: known, MaxValue: maxValue,
+		Durable: true, Groups: s.places.shards == 1, GroupsAtHome: true, Expire: true, List: known, Watch: known, MaxValue: maxValue,
 	}
 }
 

@@ -76,7 +76,7 @@ func (s *Store) commit(ctx context.Context, groups []store.Group, jobs []*job, r
 	asked := make([]*job, 0, len(jobs))
 	size := 0
 	for _, j := range jobs {
-		call := &commitCall{Object: j.object, Node: s.fences.node, Alone: s.places.shards == 0}
+		call := &commitCall{Object: j.object, Node: s.fences.node, Book: s.places.book(j.object)}
 		for _, i := range j.places {
 			more := sizeOf(groups[i])
 			if size > 0 && size+more > maxBytes {

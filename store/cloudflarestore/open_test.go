@@ -238,4 +238,3 @@ func TestTwoApps(t *testing.T) {
 		}
 	}
 }
-

@@ -36,6 +36,33 @@ func (p places) all() []string {
 	return names
 }
 
+// books is how many objects know when those of homes have to be asked for expired
+// records.
+const books = 64
+
+// book returns the name of the book of an object, "" if all objects are asked.
+func (p places) book(object string) string {
+	if p.shards > 0 {
+		return ""
+	}
+	sum := sha256.Sum256([]byte(object))
+	return p.bookAt(int(sum[0]) % books)
+}
+
+func (p places) bookAt(i int) string { return fmt.Sprintf("%s/book/%d", p.name, i) }
+
+// allBooks returns the names of all books, none if all objects are asked.
+func (p places) allBooks() []string {
+	if p.shards > 0 {
+		return nil
+	}
+	names := make([]string, books)
+	for i := range names {
+		names[i] = p.bookAt(i)
+	}
+	return names
+}
+
 // first returns the name of the object that keeps the layout.
 func (p places) first() string { return p.name + "/layout" }
 

@@ -9,8 +9,13 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// maxNames is how many keys one object is asked for at a time.
-const maxNames = 1000
+const (
+	// maxNames is how many keys one object is asked for at a time.
+	maxNames = 1000
+
+	// maxPages is how often Expired asks for objects that have something expired.
+	maxPages = 10
+)
 
 // Load answers reads with one request, unless they are of more than 128 objects or
 // their records are large. The reads of one object are from one moment.
@@ -77,10 +82,10 @@ func answersTo[T any](ctx context.Context, s *Store, method string, calls []any)
 	return decoded, nil
 }
 
-// fromAll asks all objects for something that changes nothing.
-func fromAll[T any](ctx context.Context, s *Store, method string, call func(object string) any) ([]T, error) {
+// askAll asks many objects for something that changes nothing.
+func askAll[T any](ctx context.Context, s *Store, objects []string, method string, call func(object string) any) ([]T, error) {
 	var all []T
-	for names := range slices.Chunk(s.places.all(), maxCalls) {
+	for names := range slices.Chunk(objects, maxCalls) {
 		calls := make([]any, len(names))
 		for i, name := range names {
 			calls[i] = call(name)
@@ -94,9 +99,9 @@ func fromAll[T any](ctx context.Context, s *Store, method string, call func(obje
 	return all, nil
 }
 
-// Expired asks all objects for expired records, and returns up to limit of them as
-// they are a moment later, those that expired first. It misses none. With
-// [ObjectPerHome] it returns none.
+// Expired asks for expired records, and returns up to limit of them as they are a
+// moment later, mostly those that expired first. It asks all objects, and with
+// [ObjectPerHome] those that have been said to have some. It misses none.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
@@ -105,12 +110,53 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 	if limit <= 0 {
 		return nil, nil
 	}
+	if s.places.shards > 0 {
+		return s.expired(ctx, s.places.all(), now, limit)
+	}
+	for page := 1; ; page++ {
+		objects, err := s.due(ctx, now, limit)
+		if err != nil {
+			return nil, err
+		}
+		records, err := s.expired(ctx, objects, now, limit)
+		// Objects that had none, since it was changed when their records expire, are
+		// not due any more, and there may be others.
+		if err != nil || len(records) == limit || len(objects) < limit || page == maxPages {
+			return records, err
+		}
+	}
+}
+
+// due names up to limit objects that may have something expired, the first ones first.
+func (s *Store) due(ctx context.Context, now time.Time, limit int) ([]string, error) {
+	type home struct {
+		Object string `json:"object"`
+		At     int64  `json:"at"`
+	}
+	found, err := askAll[[]home](ctx, s, s.places.allBooks(), "due", func(object string) any {
+		return dueCall{Object: object, Now: now.UnixMilli(), Limit: limit}
+	})
+	if err != nil {
+		return nil, err
+	}
+	homes := slices.Concat(found...)
+	slices.SortFunc(homes, func(a, b home) int { return cmp.Compare(a.At, b.At) })
+	homes = homes[:min(limit, len(homes))]
+	objects := make([]string, len(homes))
+	for i := range homes {
+		objects[i] = homes[i].Object
+	}
+	return objects, nil
+}
+
+// expired asks some objects for expired records.
+func (s *Store) expired(ctx context.Context, objects []string, now time.Time, limit int) ([]store.Record, error) {
 	type name struct {
 		Key     []byte `json:"key"`
 		Expires int64  `json:"expires"`
 	}
-	found, err := fromAll[[]name](ctx, s, "expired", func(object string) any {
-		return expiredCall{Object: object, Now: now.UnixMilli(), Limit: limit}
+	found, err := askAll[[]name](ctx, s, objects, "expired", func(object string) any {
+		return expiredCall{Object: object, Book: s.places.book(object), Now: now.UnixMilli(), Limit: limit}
 	})
 	if err != nil {
 		return nil, err
@@ -144,7 +190,7 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	var keys []string
 	for len(keys) < limit && s.places.shards > 0 {
 		page := min(maxNames, (limit-len(keys))/s.places.shards+16)
-		found, err := fromAll[[][]byte](ctx, s, "list", func(object string) any {
+		found, err := askAll[[][]byte](ctx, s, s.places.all(), "list", func(object string) any {
 			return listCall{Object: object, Now: now.UnixMilli(), From: []byte(from), Below: below, Limit: page}
 		})
 		if err != nil {

@@ -28,7 +28,7 @@ type commitCall struct {
 	Node   string        `json:"node"`
 	Epoch  uint64        `json:"epoch"`
 	Raise  bool          `json:"raise"`
-	Alone  bool          `json:"alone"`
+	Book   string        `json:"book,omitempty"`
 	Groups [][]wireWrite `json:"groups"`
 	Room   int           `json:"room"`
 	Sole   bool          `json:"sole"`
@@ -44,6 +44,13 @@ type commitAnswer struct {
 }
 
 type expiredCall struct {
+	Object string `json:"object"`
+	Book   string `json:"book,omitempty"`
+	Now    int64  `json:"now"`
+	Limit  int    `json:"limit"`
+}
+
+type dueCall struct {
 	Object string `json:"object"`
 	Now    int64  `json:"now"`
 	Limit  int    `json:"limit"`

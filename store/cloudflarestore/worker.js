@@ -54,7 +54,7 @@ const minSecret = 16;
 /** Bounds the bytes of a body in one row; a row has 2 MB at most. */
 const maxRow = 1 << 20;
 
-/** How long a record is kept after it has expired, where nobody else sweeps. */
+/** How long an object is kept when it has no more records, in milliseconds. */
 const grace = 60_000;
 
 /** How long a fence is kept, in milliseconds. Nothing is under way for so long. */
@@ -65,6 +65,26 @@ const maxAnnounced = 256;
 
 const PUT = 0, DELETE = 1, CHECK = 2;
 
+/**
+ * The tables, which an object makes when it needs them: each takes room. Marks are
+ * the floor, which is at least the revision of every record that was deleted, and
+ * told, which is when a book knows that the first record expires. Homes is that book.
+ * About says how the store divides its records, or what the object and its book are
+ * called.
+ * @type {Record<string, string>}
+ */
+const tables = {
+  records: `CREATE TABLE records (key BLOB PRIMARY KEY, revision INTEGER NOT NULL, expires INTEGER, version INTEGER NOT NULL,
+    meta INTEGER NOT NULL, size INTEGER NOT NULL, parts INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID;
+    CREATE INDEX expires ON records (expires) WHERE expires IS NOT NULL`,
+  parts: `CREATE TABLE parts (key BLOB, n INTEGER, body BLOB NOT NULL, PRIMARY KEY (key, n)) WITHOUT ROWID`,
+  marks: `CREATE TABLE marks (name TEXT PRIMARY KEY, n INTEGER NOT NULL) WITHOUT ROWID`,
+  fences: `CREATE TABLE fences (node TEXT PRIMARY KEY, epoch INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID`,
+  about: `CREATE TABLE about (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)`,
+  homes: `CREATE TABLE homes (object TEXT PRIMARY KEY, at INTEGER NOT NULL, number INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX at ON homes (at)`,
+};
+
 /** An object keeps the records of one home, or those of many. */
 export class StayRecords extends DurableObject {
   /** @param {DurableObjectState} ctx @param {Env} env */
@@ -73,9 +93,12 @@ export class StayRecords extends DurableObject {
     this.sql = ctx.storage.sql;
     // An object that nobody has written to has no tables: to ask for a record that
     // does not exist must not fill the account.
-    this.ready = this.rows(`SELECT 1 FROM sqlite_master WHERE name = 'records'`).length > 0;
+    this.tables = new Set(this.rows(`SELECT name FROM sqlite_master WHERE type = 'table'`).map((row) => row.name));
     /** @type {number | null | undefined} when the alarm rings; undefined = not known */
     this.alarmAt = undefined;
+    /** @type {Set<{at: number}>} when records expire that are about to be put */
+    this.coming = new Set();
+    this.number = 0;
     ctx.setWebSocketAutoResponse(new WebSocketRequestResponsePair("ping", "pong"));
   }
 
@@ -89,19 +112,31 @@ export class StayRecords extends DurableObject {
     return this.sql.exec(text, ...values).toArray();
   }
 
-  /** Prepare makes the tables. */
-  prepare() {
-    if (this.ready) return;
-    this.ctx.storage.transactionSync(() => {
-      this.sql.exec(`CREATE TABLE records (key BLOB PRIMARY KEY, revision INTEGER NOT NULL, expires INTEGER, version INTEGER NOT NULL,
-        meta INTEGER NOT NULL, size INTEGER NOT NULL, parts INTEGER NOT NULL, body BLOB NOT NULL) WITHOUT ROWID`);
-      this.sql.exec(`CREATE INDEX expires ON records (expires) WHERE expires IS NOT NULL`);
-      this.sql.exec(`CREATE TABLE parts (key BLOB, n INTEGER, body BLOB NOT NULL, PRIMARY KEY (key, n)) WITHOUT ROWID`);
-      this.sql.exec(`CREATE TABLE floor (id INTEGER PRIMARY KEY CHECK (id = 1), revision INTEGER NOT NULL)`);
-      this.sql.exec(`CREATE TABLE fences (node TEXT PRIMARY KEY, epoch INTEGER NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID`);
-      this.sql.exec(`CREATE TABLE layout (id INTEGER PRIMARY KEY CHECK (id = 1), text TEXT NOT NULL)`);
-    });
-    this.ready = true;
+  /**
+   * Need makes a table, unless it is there.
+   * @param {string} name
+   */
+  need(name) {
+    if (this.tables.has(name)) return;
+    this.sql.exec(tables[name]);
+    this.tables.add(name);
+  }
+
+  /**
+   * @param {string} name
+   * @returns {number | undefined}
+   */
+  mark(name) {
+    return this.tables.has("marks") ? this.rows(`SELECT n FROM marks WHERE name = ?`, name)[0]?.n : undefined;
+  }
+
+  /**
+   * @param {string} name
+   * @param {number} n
+   */
+  setMark(name, n) {
+    this.need("marks");
+    this.sql.exec(`INSERT INTO marks VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET n = excluded.n`, name, n);
   }
 
   /**
@@ -110,9 +145,9 @@ export class StayRecords extends DurableObject {
    * @param {{text: string}} call
    */
   layout({ text }) {
-    this.prepare();
-    this.sql.exec(`INSERT INTO layout VALUES (1, ?) ON CONFLICT DO NOTHING`, text);
-    return this.rows(`SELECT text FROM layout`)[0].text;
+    this.need("about");
+    this.sql.exec(`INSERT INTO about VALUES (1, ?) ON CONFLICT DO NOTHING`, text);
+    return this.rows(`SELECT text FROM about`)[0].text;
   }
 
   /**
@@ -141,11 +176,34 @@ export class StayRecords extends DurableObject {
    * What comes late is refused: a program names its epoch, raises its fence to it
    * after one whose answer did not come, and nothing with a lower epoch is applied
    * from then on.
-   * @param {{node: string, epoch: number, raise: boolean, alone: boolean, groups: Write[][], room: number, sole: boolean}} call
+   *
+   * An object for one home has a book, which knows when it has to be asked for expired
+   * records. The book is told before they are stored.
+   * @param {{object: string, book?: string, node: string, epoch: number, raise: boolean, groups: Write[][], room: number, sole: boolean}} call
    */
-  async commit({ node, epoch, raise, alone, groups, room, sole }) {
-    if (alone && this.alarmAt === undefined) this.alarmAt = await this.ctx.storage.getAlarm();
-    if (this.ready) {
+  async commit({ object, book, node, epoch, raise, groups, room, sole }) {
+    if (!book) return this.commitNow({ node, epoch, raise, groups, room, sole });
+    if (this.alarmAt === undefined) this.alarmAt = await this.ctx.storage.getAlarm();
+    const coming = { at: Math.min(...groups.flat().map((w) => w.expires ?? Infinity)) };
+    this.coming.add(coming);
+    try {
+      if (coming.at < (this.mark("told") ?? Infinity)) {
+        const at = await this.tell(object, book);
+        this.setMark("told", Math.min(at ?? Infinity, this.mark("told") ?? Infinity));
+      }
+      const done = this.commitNow({ node, epoch, raise, groups, room, sole });
+      this.remind(object, book);
+      return done;
+    } catch (e) {
+      return { results: groups.map(() => ({ failed: String(e) })) }; // the book could not be told
+    } finally {
+      this.coming.delete(coming);
+    }
+  }
+
+  /** @param {{node: string, epoch: number, raise: boolean, groups: Write[][], room: number, sole: boolean}} call */
+  commitNow({ node, epoch, raise, groups, room, sole }) {
+    if (this.tables.has("fences")) {
       const [fence] = this.rows(`SELECT epoch FROM fences WHERE node = ?`, node);
       if (fence && fence.epoch > epoch) return { fenced: true };
     }
@@ -167,7 +225,6 @@ export class StayRecords extends DurableObject {
       if (room < 0 && !(sole && results.length === 0)) break;
       results.push({ current: group.map((w, i) => (fits[i] ? { rev: w.base } : this.record(bytes(w.key)))) });
     }
-    if (alone && this.ready) this.remind();
     this.announce(changes);
     return { results };
   }
@@ -178,7 +235,7 @@ export class StayRecords extends DurableObject {
    * @param {number} epoch
    */
   raise(node, epoch) {
-    this.prepare();
+    this.need("fences");
     const now = Date.now();
     this.sql.exec(`DELETE FROM fences WHERE at < ?`, now - fenceTime);
     this.sql.exec(`INSERT INTO fences VALUES (?, ?, ?) ON CONFLICT (node) DO UPDATE SET epoch = excluded.epoch, at = excluded.at`, node, epoch, now);
@@ -192,7 +249,9 @@ export class StayRecords extends DurableObject {
    */
   apply(group, heads) {
     try {
-      if (group.some((w) => w.op === PUT)) this.prepare();
+      if (group.some((w) => w.op === PUT)) this.need("records");
+      if (group.some((w) => w.op === DELETE && w.base !== 0)) this.need("marks");
+      if (group.some((w) => (w.meta?.length ?? 0) + (w.value?.length ?? 0) > maxRow)) this.need("parts");
       return { revs: this.ctx.storage.transactionSync(() => group.map((w, i) => this.write(w, heads[i]))) };
     } catch (e) {
       return { failed: String(e) }; // and everything is as it was before
@@ -247,14 +306,12 @@ export class StayRecords extends DurableObject {
 
   /** Floor is at least the revision of every record that was deleted. */
   floor() {
-    return this.rows(`SELECT revision FROM floor`)[0]?.revision ?? 0;
+    return this.mark("floor") ?? 0;
   }
 
   /** @param {number} revision */
   raiseFloor(revision) {
-    if (revision > this.floor()) {
-      this.sql.exec(`INSERT INTO floor VALUES (1, ?) ON CONFLICT (id) DO UPDATE SET revision = excluded.revision`, revision);
-    }
+    if (revision > this.floor()) this.setMark("floor", revision);
   }
 
   /**
@@ -262,7 +319,7 @@ export class StayRecords extends DurableObject {
    * @returns {Head | null}
    */
   head(key) {
-    if (!this.ready) return null;
+    if (!this.tables.has("records")) return null;
     return this.rows(`SELECT revision, expires, size, parts FROM records WHERE key = ?`, key)[0] ?? null;
   }
 
@@ -271,7 +328,7 @@ export class StayRecords extends DurableObject {
    * @returns {Rec}
    */
   record(key) {
-    const row = this.ready && this.rows(`SELECT * FROM records WHERE key = ?`, key)[0];
+    const row = this.tables.has("records") && this.rows(`SELECT * FROM records WHERE key = ?`, key)[0];
     if (!row) return { rev: 0 };
     let body = new Uint8Array(row.body);
     if (row.parts > 0) {
@@ -289,13 +346,73 @@ export class StayRecords extends DurableObject {
   }
 
   /**
-   * Expired names records that have expired, the first ones first.
+   * Expired names records that have expired, the first ones first. An object with a
+   * book corrects what the book knows, if nothing has expired.
+   * @param {{object: string, book?: string, now: number, limit: number}} call
+   */
+  async expired({ object, book, now, limit }) {
+    const found = this.tables.has("records")
+      ? this.rows(`SELECT key, expires FROM records WHERE expires <= ? ORDER BY expires LIMIT ?`, now, limit)
+      : [];
+    if (book && found.length === 0) await this.correct(object, book);
+    return found.map((row) => ({ key: new Uint8Array(row.key).toBase64(), expires: row.expires }));
+  }
+
+  /** First returns when the first record expires, of those that are there or come; null = none does. */
+  first() {
+    const stored = this.tables.has("records") ? this.rows(`SELECT min(expires) AS first FROM records WHERE expires IS NOT NULL`)[0].first : null;
+    const first = Math.min(stored ?? Infinity, ...[...this.coming].map((coming) => coming.at));
+    return first === Infinity ? null : first;
+  }
+
+  /**
+   * Tell tells the book when the first record expires. What is told later counts,
+   * whatever arrives last.
+   * @param {string} object
+   * @param {string} book
+   */
+  async tell(object, book) {
+    const at = this.first();
+    this.number = Math.max(this.number + 1, Date.now() * 1000);
+    await /** @type {any} */ (this.env.STAY.getByName(book)).note({ object, at, number: this.number });
+    return at;
+  }
+
+  /**
+   * Correct tells the book that the first record expires later than the book knows.
+   * The book may know a time that is too early, and never one that is too late: so
+   * what it is told, it is told before the mark is lower, and after the mark is higher.
+   * @param {string} object
+   * @param {string} book
+   */
+  async correct(object, book) {
+    const first = this.first(), told = this.mark("told");
+    if (told !== undefined && first === null) this.sql.exec(`DELETE FROM marks WHERE name = 'told'`);
+    if (told !== undefined && first !== null && first > told) this.setMark("told", first);
+    await this.tell(object, book);
+  }
+
+  /**
+   * Note keeps, in a book, when an object has to be asked.
+   * @param {{object: string, at: number | null, number: number}} call
+   */
+  note({ object, at, number }) {
+    this.need("homes");
+    if (at === null) {
+      this.sql.exec(`DELETE FROM homes WHERE object = ? AND number < ?`, object, number);
+    } else {
+      this.sql.exec(`INSERT INTO homes VALUES (?, ?, ?) ON CONFLICT (object) DO UPDATE SET at = excluded.at, number = excluded.number
+        WHERE excluded.number > homes.number`, object, at, number);
+    }
+  }
+
+  /**
+   * Due names the objects of a book that may have something expired.
    * @param {{now: number, limit: number}} call
    */
-  expired({ now, limit }) {
-    if (!this.ready) return [];
-    return this.rows(`SELECT key, expires FROM records WHERE expires <= ? ORDER BY expires LIMIT ?`, now, limit)
-      .map((row) => ({ key: new Uint8Array(row.key).toBase64(), expires: row.expires }));
+  due({ now, limit }) {
+    if (!this.tables.has("homes")) return [];
+    return this.rows(`SELECT object, at FROM homes WHERE at <= ? ORDER BY at LIMIT ?`, now, limit);
   }
 
   /**
@@ -304,58 +421,48 @@ export class StayRecords extends DurableObject {
    * @param {{now: number, from: string, below: string | null, limit: number}} call
    */
   list({ now, from, below, limit }) {
-    if (!this.ready) return [];
+    if (!this.tables.has("records")) return [];
     const end = below === null ? null : bytes(below);
     return this.rows(`SELECT key FROM records WHERE key >= ? AND (?2 IS NULL OR key < ?2) AND (expires IS NULL OR expires > ?3) ORDER BY key LIMIT ?4`,
       bytes(from), end, now, limit).map((row) => new Uint8Array(row.key).toBase64());
   }
 
-  /** Remind sets the alarm, unless it rings early enough. */
-  remind() {
-    const due = this.due();
-    if (due !== null && (this.alarmAt == null || due < this.alarmAt)) {
-      this.alarmAt = due;
-      this.ctx.storage.setAlarm(due);
-    }
+  /**
+   * Remind sets the alarm of an object without records.
+   * @param {string} object
+   * @param {string} book
+   */
+  remind(object, book) {
+    if (this.alarmAt != null || this.tables.size === 0 || !this.empty()) return;
+    this.need("about");
+    this.sql.exec(`INSERT INTO about VALUES (1, ?) ON CONFLICT DO NOTHING`, JSON.stringify([object, book]));
+    this.alarmAt = this.ends();
+    this.ctx.storage.setAlarm(this.alarmAt);
+  }
+
+  empty() {
+    return !this.tables.has("records") || this.rows(`SELECT 1 FROM records LIMIT 1`).length === 0;
   }
 
   /**
-   * Due returns when there is something to clean up. An object without records is
-   * kept as long as its fences count, and until its revisions are certainly older
-   * than the time.
-   * @returns {number | null}
+   * Ends returns when an object without records may go: when its fences do not count
+   * any more, and its revisions are certainly older than the time.
    */
-  due() {
-    if (this.rows(`SELECT 1 FROM records LIMIT 1`).length > 0) {
-      const [first] = this.rows(`SELECT min(expires) AS expires FROM records WHERE expires IS NOT NULL`);
-      return first.expires === null ? null : first.expires + grace;
-    }
-    const [fence] = this.rows(`SELECT max(at) AS at FROM fences`);
-    return Math.max(Math.ceil(this.floor() / 1000) + grace, (fence.at ?? 0) + fenceTime, 0);
+  ends() {
+    const fence = this.tables.has("fences") ? this.rows(`SELECT max(at) AS at FROM fences`)[0].at : null;
+    return Math.max(Math.ceil(this.floor() / 1000) + grace, fence === null ? 0 : fence + fenceTime);
   }
 
-  /**
-   * Alarm deletes what has expired long enough ago, and everything when nothing is
-   * left.
-   */
+  /** Alarm deletes all storage of an object without records. */
   async alarm() {
     this.alarmAt = null;
-    if (!this.ready) return;
-    const now = Date.now();
-    this.ctx.storage.transactionSync(() => {
-      for (const row of this.rows(`SELECT key, revision FROM records WHERE expires <= ?`, now - grace)) {
-        this.raiseFloor(row.revision);
-        this.sql.exec(`DELETE FROM parts WHERE key = ?`, row.key);
-        this.sql.exec(`DELETE FROM records WHERE key = ?`, row.key);
-      }
-    });
-    const due = this.due();
-    if (due !== null && due <= now) {
-      this.ready = false;
-      await this.ctx.storage.deleteAll();
-    } else {
-      this.remind();
-    }
+    if (!this.empty() || this.tables.size === 0) return;
+    const [object, book] = JSON.parse(this.rows(`SELECT text FROM about`)[0].text);
+    if (this.ends() > Date.now()) return this.remind(object, book);
+    await this.correct(object, book);
+    if (!this.empty() || this.coming.size > 0) return; // something has come meanwhile
+    this.tables.clear();
+    await this.ctx.storage.deleteAll();
   }
 
   /**
@@ -441,6 +548,7 @@ function ask(env, method, call) {
     case "commit": return object.commit(call);
     case "expired": return object.expired(call);
     case "list": return object.list(call);
+    case "due": return object.due(call);
   }
 }
 
@@ -473,7 +581,7 @@ export default {
       return refuse(400, "the request is not JSON");
     }
     const { method, calls } = body;
-    if (!["layout", "load", "commit", "expired", "list"].includes(method) || !Array.isArray(calls)) {
+    if (!["layout", "load", "commit", "expired", "list", "due"].includes(method) || !Array.isArray(calls)) {
       return refuse(400, "the request has no method of this Worker");
     }
     return answer(await Promise.all(calls.map(async (call) => {
