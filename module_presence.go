@@ -53,27 +53,46 @@ func (a *registry) pagesCrowded(at presence.Place) {
 	}
 }
 
-// callVisitHook calls a hook of pages. What cannot be loaded has been reported.
-func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presence.Visitor, event presence.Event) {
+// callVisitHook calls a hook of pages. If the state or its session cannot be read,
+// which may pass, it is called later; after the last try OnError is told that it
+// was not called.
+func (m *module) callVisitHook(ctx context.Context, at presence.Place, v presence.Visitor, event presence.Event, last bool) presence.Outcome {
 	hook, phase := m.visits.hook(event)
 	if hook == nil {
-		return
+		return presence.Called
 	}
 	ctx, cancel := context.WithTimeout(ctx, visitHookTime)
 	defer cancel()
-	ref := engine.Ref{Kind: at.Kind, Key: at.Key, Now: m.app.opts.Clock()}
-	if err := m.app.sync(ctx, ref); err != nil {
-		return
-	}
-	state, err := m.app.engine.Get(ctx, &ref)
-	if err != nil {
-		return
-	}
-	session, err := m.app.visitor(ctx, v)
-	if err != nil {
-		return
+	state, session, err := m.visited(ctx, at, v)
+	switch code := CodeOf(err); {
+	case err == nil:
+	case m.app.engine.Closing():
+		return presence.Missed // as at any end of the process
+	case !last && (code == ErrUnavailable || code == ErrBusy || code == ErrUnknown):
+		return presence.Again
+	default:
+		m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), &Error{
+			Code: code, Module: m.name, Phase: phase, KeyHash: keyHash(at.Key),
+			Message: "the hook was not called, because the state or the session of the page cannot be read", Err: err,
+		})
+		return presence.Missed
 	}
 	call := m.app.newCall(ctx, m.name, "")
 	call.ctx, call.session = ctx, session // outside of changes, so it may make some
-	m.isolate(call, phase, at.Key, state.Value, hook)
+	m.isolate(call, phase, at.Key, state, hook)
+	return presence.Called
+}
+
+// visited returns the state and the session for a hook of pages.
+func (m *module) visited(ctx context.Context, at presence.Place, v presence.Visitor) (state any, session *Session, err error) {
+	ref := engine.Ref{Kind: at.Kind, Key: at.Key, Now: m.app.opts.Clock()}
+	if err := m.app.sync(ctx, ref); err != nil {
+		return nil, nil, m.error(err, "", at.Key)
+	}
+	is, err := m.app.engine.Get(ctx, &ref)
+	if err != nil {
+		return nil, nil, m.error(err, "", at.Key)
+	}
+	session, err = m.app.visitor(ctx, v)
+	return is.Value, session, err
 }
