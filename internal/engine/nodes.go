@@ -73,6 +73,17 @@ func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
 // Unwatch ends what Watch began. It is called once.
 func (e *Engine) Unwatch(d *Watched) { e.topics.unwatch(d, endedToWatch) }
 
+// Noticed returns the revision of the record that is watched as this node knows it,
+// whether the state is in memory or not; 0 = there is none, or it is not known. It
+// asks nobody.
+func (e *Engine) Noticed(d *Watched) store.Revision {
+	k := d.topic.key.kind.(*Kind)
+	if b := k.Backend; b != nil && b.nodes != nil {
+		return b.nodes.noticed(k.Prefix + d.topic.key.key)
+	}
+	return 0
+}
+
 func (e *Engine) begunToWatch(t topicKey) {
 	b := t.kind.(*Kind).Backend
 	if b == nil || b.features.SoleOwner {
@@ -291,6 +302,18 @@ func (n *nodes) have(s *sharedKey) (in read, have store.Read, known bool) {
 	defer n.mu.Unlock()
 	have.Have = s.seen
 	return in, have, s.known
+}
+
+// noticed is Engine.Noticed.
+func (n *nodes) noticed(key string) store.Revision {
+	n.mu.Lock()
+	s := n.watched[key]
+	n.mu.Unlock()
+	if s == nil {
+		return 0
+	}
+	_, have, _ := n.have(s)
+	return have.Have
 }
 
 // compare brings the states forward.
