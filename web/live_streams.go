@@ -1,10 +1,13 @@
 package web
 
 import (
+	"errors"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -20,6 +23,7 @@ type streams struct {
 	// servers are closed when the server begins to shut down. One that has done so
 	// stays: a request that was on its way must find it closed. A program has few.
 	servers map[*http.Server]chan struct{}
+	met     atomic.Pointer[http.Server] // the last of those that meet has seen
 }
 
 // enter counts one more stream. It reports false, and counts nothing, if there are
@@ -105,11 +109,24 @@ func without[K comparable](seats map[K][]*seat, of K, s *seat) {
 	}
 }
 
-// shutdown returns what is closed when the server that serves r begins to shut
-// down: http.Server waits for streams and does not end their requests. It is nil,
-// which is never closed, if nothing is known of a server.
-func (t *streams) shutdown(r *http.Request) <-chan struct{} {
+// meet notes the server that serves r, if that cannot be asked later whether it
+// shuts down.
+func (t *streams) meet(r *http.Request) {
+	if server := serverOf(r); server != nil && server.BaseContext != nil && t.met.Swap(server) != server {
+		t.shutdown(r)
+	}
+}
+
+func serverOf(r *http.Request) *http.Server {
 	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
+	return server
+}
+
+// shutdown returns what is closed when the server that serves r begins to shut
+// down, or has begun to: http.Server waits for streams and does not end their
+// requests. It is nil, which is never closed, if nothing is known of a server.
+func (t *streams) shutdown(r *http.Request) <-chan struct{} {
+	server := serverOf(r)
 	if server == nil {
 		return nil
 	}
@@ -122,10 +139,35 @@ func (t *streams) shutdown(r *http.Request) <-chan struct{} {
 			t.servers = map[*http.Server]chan struct{}{}
 		}
 		t.servers[server] = down
-		server.RegisterOnShutdown(sync.OnceFunc(func() { close(down) })) // Shutdown may be called again
+		end := sync.OnceFunc(func() { close(down) }) // Shutdown may be called again
+		server.RegisterOnShutdown(end)
+		if shutsDown(server) {
+			end()
+		}
 	}
 	return down
 }
+
+// shutsDown reports whether a server has begun to shut down. It has then called all
+// that was registered, and tells those who come later in one way only: it does not
+// serve. A connection that it had accepted may still bring a request. A BaseContext
+// would be called for nothing, and may be anything, so a server that has one is not
+// asked: see meet.
+func shutsDown(server *http.Server) bool {
+	return server.BaseContext == nil && errors.Is(server.Serve(noListener{}), http.ErrServerClosed)
+}
+
+// noListener has no connections.
+type noListener struct{}
+
+// Accept implements net.Listener.
+func (noListener) Accept() (net.Conn, error) { return nil, net.ErrClosed }
+
+// Close implements net.Listener.
+func (noListener) Close() error { return nil }
+
+// Addr implements net.Listener.
+func (noListener) Addr() net.Addr { return &net.TCPAddr{} }
 
 // soon is when a client comes back after an end that has nothing to do with it.
 // All clients may have been told at once: to come back costs a fifth of a
