@@ -316,8 +316,12 @@ func (n *nodes) noticed(key string) store.Revision {
 	return have.Have
 }
 
-// compare brings the states forward.
+// compare brings the states forward, those that say whose others are before these:
+// what was changed after the end of a session must not be seen before that end.
 func (n *nodes) compare(ctx context.Context, some []*sharedKey) error {
+	if len(some) > 1 {
+		slices.SortFunc(some, func(a, b *sharedKey) int { return rank(a) - rank(b) })
+	}
 	for part := range slices.Chunk(some, maxReads) {
 		if ctx.Err() != nil {
 			return nil
@@ -327,6 +331,13 @@ func (n *nodes) compare(ctx context.Context, some []*sharedKey) error {
 		}
 	}
 	return nil
+}
+
+func rank(s *sharedKey) int {
+	if s.kind.Rights {
+		return 0
+	}
+	return 1
 }
 
 // bring is compare for one call of Load. If a record is the cause of an error, the
