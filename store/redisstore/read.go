@@ -1,0 +1,175 @@
+package redisstore
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/rueidis"
+
+	"github.com/stay-go/stay/store"
+)
+
+const (
+	// maxReads bounds a script that reads.
+	maxReads = 512
+
+	// maxNames is how many names a script looks at for List.
+	maxNames = 1000
+)
+
+// Load answers up to 512 reads from one snapshot of the primary, in one round trip.
+func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	records := make([]store.Record, 0, len(reads))
+	for len(reads) > 0 {
+		n := min(len(reads), maxReads)
+		more, err := s.load(ctx, reads[:n])
+		if err != nil {
+			return nil, err
+		}
+		records, reads = append(records, more...), reads[n:]
+	}
+	return records, nil
+}
+
+func (s *Store) load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+	record := s.key(ofRecord)
+	keys, held := make([]string, len(reads)), make([]string, len(reads))
+	for i, r := range reads {
+		keys[i], held[i] = record+r.Key, revisionText(r.Have)
+	}
+	answers, err := s.read(ctx, loadScript, keys, held)
+	if err != nil {
+		return nil, err
+	}
+	if len(answers) != len(reads) {
+		return nil, unavailable(errAnswer)
+	}
+	records := make([]store.Record, len(reads))
+	for i := range answers {
+		switch {
+		case answers[i].IsNil():
+			records[i] = store.Record{Key: reads[i].Key}
+		case answers[i].IsInt64():
+			records[i] = store.Record{Key: reads[i].Key, Revision: reads[i].Have}
+		default:
+			text, err := answers[i].ToString()
+			if err != nil {
+				return nil, unavailable(err)
+			}
+			if records[i], err = decode(reads[i].Key, text); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return records, nil
+}
+
+// Expired returns up to limit expired records, in the order in which they expired.
+// It misses none.
+func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	if limit <= 0 {
+		return nil, nil
+	}
+	texts, err := s.texts(ctx, expiredScript, []string{s.key(ofExpires), s.key(ofNames)},
+		[]string{strconv.FormatInt(now.UnixMilli(), 10), strconv.Itoa(limit), s.key(ofRecord)})
+	if err != nil {
+		return nil, err
+	}
+	var records []store.Record
+	for i := 0; i+1 < len(texts); i += 2 {
+		rec, err := decode(texts[i], texts[i+1])
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, rec)
+	}
+	return records, nil
+}
+
+// List returns keys as described in [store.Lister]. It looks at 1,000 keys in each
+// round trip.
+func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
+	if err := s.begin(); err != nil {
+		return nil, err
+	}
+	defer s.calls.Done()
+	from, to := "["+prefix, "+"
+	if after >= prefix {
+		from = "(" + after
+	}
+	if end := endOf(prefix); end != "" {
+		to = "(" + end
+	}
+	var names []string
+	for len(names) < limit {
+		texts, err := s.texts(ctx, listScript, []string{s.key(ofNames)},
+			[]string{from, to, strconv.FormatInt(now.UnixMilli(), 10), strconv.Itoa(min(limit-len(names), maxNames)), s.key(ofRecord)})
+		if err != nil {
+			return nil, err
+		}
+		if len(texts) == 0 {
+			return nil, unavailable(errAnswer)
+		}
+		names = append(names, texts[1:]...)
+		if texts[0] == "" {
+			break
+		}
+		from = "(" + texts[0]
+	}
+	return names, nil
+}
+
+// endOf returns the first key after all keys that begin with prefix, "" if there
+// is none.
+func endOf(prefix string) string {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			return prefix[:i] + string([]byte{prefix[i] + 1})
+		}
+	}
+	return ""
+}
+
+// texts runs a script that answers with texts.
+func (s *Store) texts(ctx context.Context, script *rueidis.Lua, keys, args []string) ([]string, error) {
+	answers, err := s.read(ctx, script, keys, args)
+	if err != nil {
+		return nil, err
+	}
+	texts := make([]string, len(answers))
+	for i := range answers {
+		if texts[i], err = answers[i].ToString(); err != nil {
+			return nil, unavailable(err)
+		}
+	}
+	return texts, nil
+}
+
+// read runs a script that reads. If the first attempt is not answered in time, or
+// its connection breaks, a second one on another connection has much more time: the
+// answer may be long.
+func (s *Store) read(ctx context.Context, script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
+	ctx, cancel := context.WithTimeout(ctx, maxRead)
+	defer cancel()
+	send := func(ctx context.Context) rueidis.RedisResult { return script.Exec(ctx, s.client, keys, args) }
+	first, end := context.WithTimeout(ctx, s.attempt)
+	answers, err := s.do(first, send).ToArray()
+	end()
+	if err != nil && code(err) == "" && !errors.Is(err, errNotSent) && ctx.Err() == nil {
+		answers, err = s.do(ctx, send).ToArray()
+	}
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return answers, nil
+}
