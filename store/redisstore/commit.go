@@ -80,26 +80,21 @@ func sizeOf(g store.Group) (size int) {
 // commit makes one attempt to apply the groups at the given places. If the server's
 // memory is full, those that put nothing are sent once more without the others.
 func (s *Store) commit(ctx context.Context, groups []store.Group, places []int, results []store.Result) {
-	if err := ctx.Err(); err != nil {
-		fail(results, places, store.Rejected, err)
-		return
-	}
 	bytes := 0
 	for _, i := range places {
 		bytes += sizeOf(groups[i])
 	}
-	ctx, cancel := context.WithTimeout(ctx, s.attempt+time.Duration(bytes)*time.Second/bytesPerSecond)
-	defer cancel()
+	limit := s.attempt + time.Duration(bytes)*time.Second/bytesPerSecond
 	putting, others := split(groups, places)
 	script := commitScript
 	if len(putting) == 0 {
 		script = freeScript
 	}
-	err := s.run(ctx, script, groups, places, results)
+	err := s.run(ctx, limit, script, groups, places, results)
 	if code(err) == "OOM" && len(others) > 0 {
 		fail(results, putting, store.Rejected, err)
 		places = others
-		err = s.run(ctx, freeScript, groups, places, results)
+		err = s.run(ctx, limit, freeScript, groups, places, results)
 	}
 	if err != nil {
 		fail(results, places, outcomeOf(err), err)
@@ -134,7 +129,7 @@ var errRefused = errors.New("other calls of this process have raised its fence")
 
 // run sends groups as one script and fills in their results, unless there is an
 // error.
-func (s *Store) run(ctx context.Context, script *rueidis.Lua, groups []store.Group, places []int, results []store.Result) error {
+func (s *Store) run(ctx context.Context, limit time.Duration, script *rueidis.Lua, groups []store.Group, places []int, results []store.Result) error {
 	keys, args := s.arguments(groups, places)
 	for range maxRefused {
 		epoch, raise := s.fence.begin()
@@ -144,7 +139,7 @@ func (s *Store) run(ctx context.Context, script *rueidis.Lua, groups []store.Gro
 		}
 		// An earlier sending may have these slices still.
 		sent := append([]string(nil), args...)
-		answer, err := parseAnswer(s.do(ctx, func(ctx context.Context) rueidis.RedisResult {
+		answer, err := parseAnswer(s.do(ctx, limit, func(ctx context.Context) rueidis.RedisResult {
 			return script.Exec(ctx, s.client, keys, sent)
 		}))
 		if err != nil {

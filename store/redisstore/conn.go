@@ -63,9 +63,7 @@ func (s *Store) connections(o rueidis.ClientOption) rueidis.ClientOption {
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", errNotSent, err)
 		}
-		k := &conn{Conn: c}
-		k.used.Store(time.Now().UnixNano())
-		return k, nil
+		return s.conns.add(c), nil
 	}
 	return o
 }
@@ -140,7 +138,43 @@ var (
 // was done.
 type conn struct {
 	net.Conn
+	all  *conns
 	used atomic.Int64 // when something was last read or written, in nanoseconds
+}
+
+// conns are the connections that are open.
+type conns struct {
+	mu   sync.Mutex
+	open map[*conn]struct{}
+}
+
+func (cs *conns) add(inner net.Conn) net.Conn {
+	c := &conn{Conn: inner, all: cs}
+	c.used.Store(time.Now().UnixNano())
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	if cs.open == nil {
+		cs.open = map[*conn]struct{}{}
+	}
+	cs.open[c] = struct{}{}
+	return c
+}
+
+// close closes all of them.
+func (cs *conns) close() {
+	cs.mu.Lock()
+	defer cs.mu.Unlock()
+	for c := range cs.open {
+		_ = c.Conn.Close()
+	}
+}
+
+// Close implements net.Conn.
+func (c *conn) Close() error {
+	c.all.mu.Lock()
+	delete(c.all.open, c)
+	c.all.mu.Unlock()
+	return c.Conn.Close()
 }
 
 // Write implements net.Conn.
@@ -161,30 +195,34 @@ func (c *conn) Read(b []byte) (int, error) {
 }
 
 // do sends a command, and returns when ctx ends even if nothing has been answered.
-// The caller has called begin.
-func (s *Store) do(ctx context.Context, send func(context.Context) rueidis.RedisResult) rueidis.RedisResult {
+// The command itself goes on for limit at most: to end it with ctx would break a
+// connection, which others may use too. The caller has called begin.
+func (s *Store) do(ctx context.Context, limit time.Duration, send func(context.Context) rueidis.RedisResult) rueidis.RedisResult {
+	if err := ctx.Err(); err != nil {
+		return rueidis.NewErrorResult(fmt.Errorf("%w: %w", errNotSent, err))
+	}
 	answer := make(chan rueidis.RedisResult, 1)
-	s.calls.Add(1) // at least one call is under way
-	go func() {
-		defer s.calls.Done()
+	sending, cancel := context.WithTimeout(s.waiting, limit)
+	s.sends.Go(func() {
+		defer cancel()
 		for {
-			r := send(ctx)
+			r := send(sending)
 			// Each connection is stale once.
 			if !errors.Is(r.Error(), errStale) {
 				answer <- r
 				return
 			}
 		}
-	}()
+	})
 	select {
 	case r := <-answer:
 		return r
 	case <-ctx.Done():
-		select {
-		case r := <-answer:
-			return r
-		default:
-			return rueidis.NewErrorResult(ctx.Err())
-		}
+	}
+	select {
+	case r := <-answer:
+		return r
+	default:
+		return rueidis.NewErrorResult(ctx.Err())
 	}
 }

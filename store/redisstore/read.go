@@ -2,7 +2,6 @@ package redisstore
 
 import (
 	"context"
-	"errors"
 	"strconv"
 	"time"
 
@@ -14,6 +13,10 @@ import (
 const (
 	// maxReads bounds a script that reads.
 	maxReads = 512
+
+	// maxTries is how often a read is sent. On a client that is not ours, others
+	// break connections too.
+	maxTries = 5
 
 	// maxNames is how many names a script looks at for List.
 	maxNames = 1000
@@ -155,21 +158,23 @@ func (s *Store) texts(ctx context.Context, script *rueidis.Lua, keys, args []str
 	return texts, nil
 }
 
-// read runs a script that reads. If the first attempt is not answered in time, or
-// its connection breaks, a second one on another connection has much more time: the
-// answer may be long.
+// read runs a script that reads. If an attempt is not answered in time, or its
+// connection breaks, it is sent again on another connection, with much more time:
+// the answer may be long.
 func (s *Store) read(ctx context.Context, script *rueidis.Lua, keys, args []string) ([]rueidis.RedisMessage, error) {
 	ctx, cancel := context.WithTimeout(ctx, maxRead)
 	defer cancel()
-	send := func(ctx context.Context) rueidis.RedisResult { return script.Exec(ctx, s.client, keys, args) }
-	first, end := context.WithTimeout(ctx, s.attempt)
-	answers, err := s.do(first, send).ToArray()
-	end()
-	if err != nil && code(err) == "" && !errors.Is(err, errNotSent) && ctx.Err() == nil {
-		answers, err = s.do(ctx, send).ToArray()
+	limit := s.attempt
+	for try := 1; ; try++ {
+		answers, err := s.do(ctx, limit, func(ctx context.Context) rueidis.RedisResult {
+			return script.Exec(ctx, s.client, keys, args)
+		}).ToArray()
+		if err == nil {
+			return answers, nil
+		}
+		if code(err) != "" || notSent(err) || ctx.Err() != nil || try == maxTries {
+			return nil, unavailable(err)
+		}
+		limit = maxRead
 	}
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return answers, nil
 }

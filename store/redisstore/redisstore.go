@@ -108,10 +108,14 @@ type Store struct {
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
+	waiting context.Context // ends when Close waits for no caller any more
+	abandon context.CancelFunc
+	conns   conns
 
 	mu        sync.Mutex
 	closed    bool
 	calls     sync.WaitGroup // under way; grows only under mu while not closed
+	sends     sync.WaitGroup // commands under way, of calls or of callers that have left
 	closeOnce sync.Once
 }
 
@@ -170,7 +174,7 @@ func openWith(ctx context.Context, o rueidis.ClientOption, options []Option) (*S
 	}
 	s.listener = func(ctx context.Context) (rueidis.Client, error) { return connect(ctx, s.listening(o)) }
 	if err := s.prepare(ctx); err != nil {
-		s.client.Close()
+		s.disconnect()
 		return nil, err
 	}
 	return s, nil
@@ -188,6 +192,7 @@ func New(ctx context.Context, client rueidis.Client, options ...Option) (*Store,
 	s.client, s.foreign = client, true
 	s.listener = func(context.Context) (rueidis.Client, error) { return client, nil }
 	if err := s.prepare(ctx); err != nil {
+		s.disconnect()
 		return nil, err
 	}
 	return s, nil
@@ -205,6 +210,7 @@ func newStore(options []Option) (*Store, error) {
 		return nil, fmt.Errorf("redisstore: Name(%q) must have characters, and no braces", s.name)
 	}
 	s.closing, s.close = context.WithCancel(context.Background())
+	s.waiting, s.abandon = context.WithCancel(context.Background())
 	return s, nil
 }
 
@@ -239,11 +245,19 @@ func (s *Store) Close() error {
 		s.mu.Unlock()
 		s.close()
 		s.calls.Wait()
-		if !s.foreign {
-			s.client.Close()
-		}
+		s.disconnect()
 	})
 	return nil
+}
+
+// disconnect ends what callers have not waited for, and the connections.
+func (s *Store) disconnect() {
+	s.abandon()
+	if !s.foreign {
+		s.conns.close()
+		s.client.Close()
+	}
+	s.sends.Wait()
 }
 
 // begin counts a call as under way, unless the store is closed. If the error is

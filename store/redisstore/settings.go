@@ -123,17 +123,13 @@ func (s *Store) mark(ctx context.Context) error {
 // rehearse makes and deletes a record that is not among the others, so that what
 // the user may not do shows before a real script has done a part of its work.
 func (s *Store) rehearse(ctx context.Context) error {
-	stage := &Store{client: s.client, name: s.name + "}:rehearsal{" + s.node, node: s.node, attempt: s.attempt, fence: newFence()}
-	stage.calls.Add(1) // do counts on it
-	stage.fence.doubt(1)
-	var made store.Revision
+	stage := &Store{client: s.client, name: s.name + "}:rehearsal{" + s.node, node: s.node, attempt: s.attempt, fence: newFence(), waiting: s.waiting}
+	stage.fence.doubt(1) // so that it is raised
+	defer stage.sends.Wait()
 	defer func() {
-		_ = s.do(ctx, func(ctx context.Context) rueidis.RedisResult {
-			return s.client.Do(ctx, s.client.B().Del().Key(stage.key(ofFences), stage.key(ofFloor)).Build())
-		}).Error()
-		stage.calls.Done()
-		stage.calls.Wait()
+		_ = s.ask(ctx, "DEL", stage.key(ofFences), stage.key(ofFloor)).Error() // they take little room
 	}()
+	var made store.Revision
 	for _, w := range []*store.Write{
 		{Key: "x", Expires: time.UnixMilli(0)},
 		{Key: "x"},
@@ -141,7 +137,7 @@ func (s *Store) rehearse(ctx context.Context) error {
 	} {
 		w.Base = made
 		results := make([]store.Result, 1)
-		if err := stage.run(ctx, commitScript, []store.Group{{*w}}, []int{0}, results); err != nil {
+		if err := stage.run(ctx, s.attempt, commitScript, []store.Group{{*w}}, []int{0}, results); err != nil {
 			return unavailable(fmt.Errorf("a rehearsal: %w", err))
 		}
 		if results[0].Outcome != store.Applied {
@@ -154,9 +150,7 @@ func (s *Store) rehearse(ctx context.Context) error {
 
 // ask runs a command that may be sent twice.
 func (s *Store) ask(ctx context.Context, words ...string) rueidis.RedisResult {
-	s.calls.Add(1) // nobody closes a store that is being opened
-	defer s.calls.Done()
-	return s.do(ctx, func(ctx context.Context) rueidis.RedisResult {
+	return s.do(ctx, maxRead, func(ctx context.Context) rueidis.RedisResult {
 		return s.client.Do(ctx, s.client.B().Arbitrary(words...).Build())
 	})
 }
