@@ -8,7 +8,9 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +28,8 @@ type Server struct {
 	dir      string
 	settings []string
 	port     int
-	p        *process.Process
+	p        *process.Process // the program
+	server   *os.Process      // the server, if something runs it; nil if it is the program
 	log      process.Log
 }
 
@@ -37,7 +40,8 @@ func New(dir string, settings ...string) (*Server, error) {
 	return NewUnder(nil, dir, settings...)
 }
 
-// NewUnder is New with a program that runs the server, such as strace.
+// NewUnder is New with a program that runs the server and ends with it, such as
+// strace, and ends it when it gets SIGTERM.
 func NewUnder(runner []string, dir string, settings ...string) (*Server, error) {
 	name, err := exec.LookPath("redis-server")
 	if err != nil {
@@ -59,8 +63,9 @@ func (s *Server) Start() error {
 		_ = l.Close()
 	}
 	args := slices.Concat(s.program[1:], []string{"-"})
+	pidfile := filepath.Join(s.dir, "pid")
 	config := slices.Concat([]string{
-		"bind 127.0.0.1", "port " + strconv.Itoa(s.port), "dir " + s.dir, "save \"\"",
+		"bind 127.0.0.1", "pidfile " + pidfile, "port " + strconv.Itoa(s.port), "dir " + s.dir, "save \"\"",
 		"appendonly yes", "appendfsync always", "daemonize no",
 	}, s.settings)
 	const sign = "Ready to accept connections"
@@ -70,13 +75,34 @@ func (s *Server) Start() error {
 	cmd.Stdin = strings.NewReader(strings.Join(config, "\n") + "\n")
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
 	var err error
-	if s.p, err = process.Start(cmd, syscall.SIGKILL); err != nil {
+	last := syscall.SIGKILL
+	if len(s.program) > 1 {
+		last = syscall.SIGTERM
+	}
+	if s.p, err = process.Start(cmd, last); err != nil {
 		return err
 	}
 	if !s.log.Await(s.p.Done(), sign, before) {
 		return fmt.Errorf("redis-server ended: %s", &s.log)
 	}
+	if len(s.program) > 1 {
+		return s.find(pidfile)
+	}
 	return nil
+}
+
+// find finds the server that another program runs.
+func (s *Server) find(pidfile string) error {
+	text, err := os.ReadFile(pidfile)
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	s.server, err = os.FindProcess(pid)
+	return err
 }
 
 // Stop ends the server in good order.
@@ -86,8 +112,12 @@ func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 func (s *Server) end(how syscall.Signal) {
-	if s.p != nil {
-		_ = s.p.End(how) // it may have ended
+	switch {
+	case s.server != nil:
+		_ = s.server.Signal(how) // it may have ended
+		<-s.p.Done()
+	case s.p != nil:
+		_ = s.p.End(how)
 	}
 }
 

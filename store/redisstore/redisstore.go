@@ -58,7 +58,7 @@
 // hand is not possible.
 //
 // A user of Redis needs the rights +@read +@write +@scripting +@connection
-// +@pubsub +info +config|get, ~{stay}* and &{stay}*.
+// +@pubsub +time +info +config|get, ~{stay}* and &{stay}*.
 package redisstore
 
 import (

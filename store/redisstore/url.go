@@ -17,6 +17,8 @@ var errForm = errors.New("redisstore: the URL cannot be parsed; its form is redi
 // parameters are those that a URL may have. rueidis would ignore a misspelt one.
 var parameters = []string{"addr", "client_name", "db", "dial_timeout", "master_set", "skip_verify"}
 
+var errParameter = fmt.Errorf("redisstore: the URL has a parameter that does not exist; there are %q", parameters)
+
 func parse(given string) (rueidis.ClientOption, error) {
 	u, err := url.Parse(given)
 	if err != nil {
@@ -28,7 +30,7 @@ func parse(given string) (rueidis.ClientOption, error) {
 	}
 	for name := range query {
 		if !slices.Contains(parameters, name) {
-			return rueidis.ClientOption{}, fmt.Errorf("redisstore: the URL has a parameter that does not exist; there are %q", parameters)
+			return rueidis.ClientOption{}, errParameter
 		}
 	}
 	o, err := rueidis.ParseURL(given)
