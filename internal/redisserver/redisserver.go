@@ -121,12 +121,6 @@ func (s *Server) end(how syscall.Signal) {
 	}
 }
 
-// Pause stops the server where it is, until Resume.
-func (s *Server) Pause() { s.p.Signal(syscall.SIGSTOP) }
-
-// Resume lets the server go on.
-func (s *Server) Resume() { s.p.Signal(syscall.SIGCONT) }
-
 // Pid is the number of the process that was started.
 func (s *Server) Pid() int { return s.p.Pid() }
 

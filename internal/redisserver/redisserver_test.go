@@ -51,7 +51,9 @@ func TestAServerStartsAgain(t *testing.T) {
 		}
 		want(t, s, fmt.Sprint(i+2), "INCR", "n")
 	}
-	s.Pause()
+	if err := s.Pause(); err != nil {
+		t.Fatal(err)
+	}
 	s.Resume()
 	want(t, s, "3", "GET", "n")
 	if _, err := s.Ask(t.Context(), "NONSENSE"); err == nil {

@@ -216,7 +216,12 @@ func TestAttemptsAreBounded(t *testing.T) {
 	s := ownServer(t)
 	st := open(t, s.URL(), redisstore.Attempt(brief))
 	rev := put(t, st, "key", 0, "first")
-	s.Pause()
+	pause := func() {
+		if err := s.Pause(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pause()
 	t.Cleanup(s.Resume)
 	began := time.Now()
 	if r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}); r.Outcome != store.Unknown || time.Since(began) > 20*time.Second {
@@ -233,7 +238,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	if want := load(t, st, "key"); r.Outcome == store.Unknown || r.Outcome == store.Applied && string(want.Value) != "third" {
 		t.Errorf("%v: %v, and the value is %q", r.Outcome, r.Err, want.Value)
 	}
-	s.Pause()
+	pause()
 	hangs, end := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer end()
 	_, _ = st.Load(hangs, []store.Read{{Key: "key"}}) // goes on

@@ -25,12 +25,14 @@ var breakages = map[string]func(listing) store.Store{
 	"late":      func(s listing) store.Store { return &late{listing: s, held: map[string]store.Group{}} },
 }
 
-// broken returns the store as the breakage of this name leaves it.
-func broken(name string, s interface {
+// A place is a store that lists its keys.
+type place interface {
 	store.Store
 	store.Lister
-},
-) (store.Store, error) {
+}
+
+// broken returns the store as the breakage of this name leaves it.
+func broken(name string, s place) (store.Store, error) {
 	if name == "" {
 		return s, nil
 	}

@@ -1,5 +1,5 @@
-// Command nodeserver is one node of the site of tests/internal/nodesite, on a
-// PostgreSQL database. The first line that it writes is the address it listens
+// Command nodeserver is one node of the site of tests/internal/nodesite, on
+// PostgreSQL or Redis. The first line that it writes is the address it listens
 // on. SIGTERM has it end as a node does that is replaced; the end of its
 // standard input ends it at once, so that it does not outlive the test.
 package main
@@ -15,10 +15,12 @@ import (
 	"net/http"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/tests/internal/nodesite"
 )
 
@@ -45,11 +47,11 @@ func main() {
 func serve(url, breakage string, attempt time.Duration, o nodesite.Options, out io.Writer) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	pg, err := pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	place, err := open(ctx, url, attempt)
 	if err != nil {
 		return err
 	}
-	store, err := broken(breakage, pg)
+	store, err := broken(breakage, place)
 	if err != nil {
 		return err
 	}
@@ -72,4 +74,12 @@ func serve(url, breakage string, attempt time.Duration, o nodesite.Options, out 
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	return errors.Join(server.Shutdown(ctx), app.Close(ctx))
+}
+
+// open opens the store that a URL names.
+func open(ctx context.Context, url string, attempt time.Duration) (place, error) {
+	if strings.HasPrefix(url, "redis://") {
+		return redisstore.Open(ctx, url, redisstore.Attempt(attempt))
+	}
+	return pgstore.Open(ctx, url, pgstore.Attempt(attempt))
 }
