@@ -8,6 +8,7 @@ require (
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/stay-go/stay v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
+	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	golang.org/x/term v0.48.0
 )
@@ -21,6 +22,7 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	golang.org/x/sync v0.24.0 // indirect
@@ -35,5 +37,6 @@ require (
 replace (
 	github.com/stay-go/stay => ../..
 	github.com/stay-go/stay/store/pgstore => ../../store/pgstore
+	github.com/stay-go/stay/store/redisstore => ../../store/redisstore
 	github.com/stay-go/stay/store/sqlitestore => ../../store/sqlitestore
 )

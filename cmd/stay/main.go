@@ -3,9 +3,10 @@
 //	stay copy --from sqlite:app.db --to postgres://app@db.example.com/app?sslmode=verify-full
 //
 // copies every record from one store into another, see [store.Copy]. A store is
-// sqlite:PATH or the postgres:// URL of pgstore. If the URL has no password, it
-// is taken from PGPASSWORD, from the passfile or from a service file, as psql
-// does. The command never prints passwords.
+// sqlite:PATH, the postgres:// URL of pgstore, or the redis:// or rediss:// URL of
+// redisstore. If the URL has no password, it is taken from PGPASSWORD, from the
+// passfile or from a service file, as psql does, or from REDISCLI_AUTH, as
+// redis-cli does. The command never prints passwords.
 //
 // The exit code is 0 when everything was copied, 1 when something failed, 2 when
 // the command line is wrong, 3 when the stores have different records, so that

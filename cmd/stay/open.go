@@ -5,17 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // errForm does not repeat what was given, because it may have a password.
-var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE")}
+var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, or redis://USER@HOST")}
 
 // openSource opens a store that has to be there.
 func openSource(ctx context.Context, name string) (store.Store, error) {
@@ -58,6 +60,26 @@ func open(ctx context.Context, name string) (store.Store, error) {
 			return nil, err
 		}
 		return s, nil
+	case scheme == "redis" || scheme == "rediss":
+		s, err := redisstore.Open(ctx, withPassword(name))
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	return nil, errForm
+}
+
+// withPassword adds the password of REDISCLI_AUTH to a URL that has none, as
+// redis-cli does.
+func withPassword(name string) string {
+	u, err := url.Parse(name)
+	password := os.Getenv("REDISCLI_AUTH")
+	if err != nil || password == "" {
+		return name
+	}
+	if _, has := u.User.Password(); !has {
+		u.User = url.UserPassword(u.User.Username(), password)
+	}
+	return u.String()
 }
