@@ -3,6 +3,7 @@ package redisstore_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -27,11 +28,19 @@ func inSync(t *testing.T, s *redisserver.Server) {
 }
 
 // caughtUp waits until a replica has everything that its primary has now.
-func caughtUp(t *testing.T, s *redisserver.Server) {
+func caughtUp(t *testing.T, replica, primary *redisserver.Server) {
 	t.Helper()
-	if n := ask(t, s, "WAIT", "1", "30000"); n != "1" {
-		t.Fatalf("%s replicas have caught up", n)
+	offset := func(s *redisserver.Server, of string) int {
+		_, text, _ := strings.Cut(ask(t, s, "INFO", "replication"), of+":")
+		text, _, _ = strings.Cut(text, "\r")
+		n, err := strconv.Atoi(strings.TrimSpace(strings.SplitN(text, "\n", 2)[0]))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
 	}
+	written := offset(primary, "master_repl_offset")
+	await(t, "the replica to catch up", func() bool { return offset(replica, "slave_repl_offset") >= written })
 }
 
 // TestFailoverThatLosesWrites proves that after a failover to a replica that lacks
@@ -47,7 +56,7 @@ func TestFailoverThatLosesWrites(t *testing.T) {
 	gone := put(t, st, "gone", 0, "x")
 	one(st, store.Write{Op: store.Delete, Key: "gone", Base: gone})
 	w := watch(t, st)
-	caughtUp(t, first)
+	caughtUp(t, second, first)
 	ask(t, second, "REPLICAOF", "NO", "ONE")
 	lost := put(t, st, "key", kept, "lost")
 	lost = put(t, st, "key", lost, "lost too")
@@ -94,7 +103,7 @@ func TestReplicasAreRefused(t *testing.T) {
 			}
 		}
 	}
-	caughtUp(t, first)
+	caughtUp(t, second, first)
 	ask(t, second, "REPLICAOF", "NO", "ONE")
 	ask(t, first, "CONFIG", "SET", "min-replicas-to-write", "1")
 	refused("without replicas")
