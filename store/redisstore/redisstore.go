@@ -40,15 +40,14 @@
 // noeviction. When the memory is full, groups that put something are rejected, and
 // those that only delete go on.
 //
-// A record takes its value and about 350 bytes for its key, which is there
-// three times if it expires: two indexes find what has expired and what begins
-// with a prefix.
+// A record takes its value and about 450 bytes, since its key is there three times
+// if it expires: two indexes find what has expired and what begins with a prefix.
 //
 // # Revisions
 //
 // A revision is the server's time in microseconds, or one more than the one before,
 // if that is greater. So no revision is given twice after a loss (C3), unless the
-// server's clock was set back by more than what was lost.
+// server's clock was set back in the meantime.
 //
 // # Keys
 //
