@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -47,11 +48,25 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 		}
 		valid = append(valid, i)
 	}
-	for len(valid) > 0 {
-		n := chunk(groups, valid)
-		s.commit(ctx, groups, valid[:n], results)
-		valid = valid[n:]
+	var all sync.WaitGroup
+	for i, places := range s.divide(len(valid), func(i int) string { return groups[valid[i]][0].Key }) {
+		for j := range places {
+			places[j] = valid[places[j]]
+		}
+		work := func() {
+			for len(places) > 0 {
+				n := chunk(groups, places)
+				s.commit(ctx, s.parts[i], groups, places[:n], results)
+				places = places[n:]
+			}
+		}
+		if len(s.parts) == 1 {
+			work()
+		} else if len(places) > 0 {
+			all.Go(work)
+		}
 	}
+	all.Wait()
 	return results
 }
 
@@ -79,7 +94,7 @@ func sizeOf(g store.Group) (size int) {
 
 // commit makes one attempt to apply the groups at the given places. If the server's
 // memory is full, those that put nothing are sent once more without the others.
-func (s *Store) commit(ctx context.Context, groups []store.Group, places []int, results []store.Result) {
+func (s *Store) commit(ctx context.Context, p *part, groups []store.Group, places []int, results []store.Result) {
 	bytes := 0
 	for _, i := range places {
 		bytes += sizeOf(groups[i])
@@ -90,11 +105,11 @@ func (s *Store) commit(ctx context.Context, groups []store.Group, places []int, 
 	if len(putting) == 0 {
 		script = freeScript
 	}
-	err := s.run(ctx, limit, script, groups, places, results)
+	err := s.run(ctx, p, limit, script, groups, places, results)
 	if code(err) == "OOM" && len(others) > 0 {
 		fail(results, putting, store.Rejected, err)
 		places = others
-		err = s.run(ctx, limit, freeScript, groups, places, results)
+		err = s.run(ctx, p, limit, freeScript, groups, places, results)
 	}
 	if err != nil {
 		fail(results, places, outcomeOf(err), err)
@@ -129,10 +144,10 @@ var errRefused = errors.New("other calls of this process have raised its fence")
 
 // run sends groups as one script and fills in their results, unless there is an
 // error.
-func (s *Store) run(ctx context.Context, limit time.Duration, script *rueidis.Lua, groups []store.Group, places []int, results []store.Result) error {
-	keys, args := s.arguments(groups, places)
+func (s *Store) run(ctx context.Context, p *part, limit time.Duration, script *rueidis.Lua, groups []store.Group, places []int, results []store.Result) error {
+	keys, args := s.arguments(p, groups, places)
 	for range maxRefused {
-		epoch, raise := s.fence.begin()
+		epoch, raise := p.fence.begin()
 		args[1], args[2] = strconv.FormatUint(epoch, 10), ""
 		if raise {
 			args[2] = "1"
@@ -144,14 +159,14 @@ func (s *Store) run(ctx context.Context, limit time.Duration, script *rueidis.Lu
 		}))
 		if err != nil {
 			if outcomeOf(err) == store.Unknown {
-				s.fence.doubt(epoch)
+				p.fence.doubt(epoch)
 			}
 			return err
 		}
 		if answer.refused {
 			continue
 		}
-		s.fence.answered(epoch)
+		p.fence.answered(epoch)
 		answer.fill(groups, places, results)
 		return nil
 	}
@@ -162,14 +177,14 @@ func (s *Store) run(ctx context.Context, limit time.Duration, script *rueidis.Lu
 const headArgs = 7
 
 // arguments returns the keys and arguments of the script, without the epoch.
-func (s *Store) arguments(groups []store.Group, places []int) (keys, args []string) {
+func (s *Store) arguments(p *part, groups []store.Group, places []int) (keys, args []string) {
 	n := 0
 	for _, i := range places {
 		n += len(groups[i])
 	}
-	record := s.key(ofRecord)
-	keys = append(make([]string, 0, 4+n), s.key(ofFences), s.key(ofFloor), s.key(ofExpires), s.key(ofNames))
-	args = append(make([]string, 0, headArgs+2*n), s.node, "", "", s.key(ofChanges), "", strconv.Itoa(len(record)), "")
+	record := p.key(ofRecord)
+	keys = append(make([]string, 0, 4+n), p.key(ofFences), p.key(ofFloor), p.key(ofExpires), p.key(ofNames))
+	args = append(make([]string, 0, headArgs+2*n), s.node, "", "", p.key(ofChanges), "", strconv.Itoa(len(record)), "")
 	codes := make([]byte, 0, n)
 	var highest store.Revision
 	for _, i := range places {

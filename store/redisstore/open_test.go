@@ -276,30 +276,6 @@ func TestOptionsAreChecked(t *testing.T) {
 	}
 }
 
-// TestCluster proves that a store works in a cluster, where all its keys are in one
-// slot.
-//
-// Proves C2, C4.
-func TestCluster(t *testing.T) {
-	s := ownServer(t, "cluster-enabled yes")
-	ask(t, s, "CLUSTER", "ADDSLOTSRANGE", "0", "16383")
-	await(t, "the cluster", func() bool { return strings.Contains(ask(t, s, "CLUSTER", "INFO"), "cluster_state:ok") })
-	st := open(t, s.URL())
-	w := watch(t, st)
-	rev := put(t, st, "a", 0, "x")
-	r := one(st, store.Write{Key: "a", Base: rev}, store.Write{Key: "b", Expires: time.UnixMilli(1)})
-	if r.Outcome != store.Applied {
-		t.Fatal(r.Outcome, r.Err)
-	}
-	w.want(t, "b", r.Revisions[1], 1)
-	if expired, err := st.Expired(within(t), time.Now(), 10); err != nil || len(expired) != 1 {
-		t.Errorf("%+v, %v", expired, err)
-	}
-	if keys, err := st.List(within(t), time.UnixMilli(0), "", "", 10); err != nil || len(keys) != 2 {
-		t.Errorf("%q, %v", keys, err)
-	}
-}
-
 // TestClientIsLeftOpen proves that closing a store leaves the program's client as it
 // is.
 //

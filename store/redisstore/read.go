@@ -2,7 +2,9 @@ package redisstore
 
 import (
 	"context"
+	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -22,16 +24,62 @@ const (
 	maxNames = 1000
 )
 
-// Load answers up to 512 reads from one snapshot of the primary, in one round trip.
+// Load answers up to 512 reads from one snapshot of the primary, in one round trip;
+// with [Spread], those of each part.
 func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
 	defer s.calls.Done()
+	if len(s.parts) == 1 {
+		return s.loadFrom(ctx, s.parts[0], reads)
+	}
+	records := make([]store.Record, len(reads))
+	divided := s.divide(len(reads), func(i int) string { return reads[i].Key })
+	err := s.each(func(i int, p *part) error {
+		its := make([]store.Read, len(divided[i]))
+		for j, place := range divided[i] {
+			its[j] = reads[place]
+		}
+		found, err := s.loadFrom(ctx, p, its)
+		for j := range found {
+			records[divided[i][j]] = found[j]
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, nil
+}
+
+// each does something with all parts, several at a time, and returns one of their
+// errors.
+func (s *Store) each(do func(i int, p *part) error) error {
+	errs := make([]error, len(s.parts))
+	room := make(chan struct{}, maxConns)
+	var all sync.WaitGroup
+	for i, p := range s.parts {
+		room <- struct{}{}
+		all.Go(func() {
+			errs[i] = do(i, p)
+			<-room
+		})
+	}
+	all.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) loadFrom(ctx context.Context, p *part, reads []store.Read) ([]store.Record, error) {
 	records := make([]store.Record, 0, len(reads))
 	for len(reads) > 0 {
 		n := min(len(reads), maxReads)
-		more, err := s.load(ctx, reads[:n])
+		more, err := s.load(ctx, p, reads[:n])
 		if err != nil {
 			return nil, err
 		}
@@ -40,8 +88,8 @@ func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, e
 	return records, nil
 }
 
-func (s *Store) load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
-	record := s.key(ofRecord)
+func (s *Store) load(ctx context.Context, p *part, reads []store.Read) ([]store.Record, error) {
+	record := p.key(ofRecord)
 	keys, held := make([]string, len(reads)), make([]string, len(reads))
 	for i, r := range reads {
 		keys[i], held[i] = record+r.Key, revisionText(r.Have)
@@ -73,22 +121,33 @@ func (s *Store) load(ctx context.Context, reads []store.Read) ([]store.Record, e
 	return records, nil
 }
 
-// Expired returns up to limit expired records, in the order in which they expired.
-// It misses none.
+// Expired returns up to limit expired records, in the order in which they expired;
+// with [Spread], those of each part. It misses none.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
 	defer s.calls.Done()
-	if limit <= 0 {
-		return nil, nil
+	var records []store.Record
+	for _, p := range s.parts {
+		if len(records) >= limit {
+			break
+		}
+		more, err := s.expired(ctx, p, now, limit-len(records))
+		if err != nil {
+			return nil, err
+		}
+		records = append(records, more...)
 	}
-	texts, err := s.texts(ctx, expiredScript, []string{s.key(ofExpires), s.key(ofNames)},
-		[]string{strconv.FormatInt(now.UnixMilli(), 10), strconv.Itoa(limit), s.key(ofRecord)})
+	return records, nil
+}
+
+func (s *Store) expired(ctx context.Context, p *part, now time.Time, limit int) (records []store.Record, err error) {
+	texts, err := s.texts(ctx, expiredScript, []string{p.key(ofExpires), p.key(ofNames)},
+		[]string{strconv.FormatInt(now.UnixMilli(), 10), strconv.Itoa(limit), p.key(ofRecord)})
 	if err != nil {
 		return nil, err
 	}
-	var records []store.Record
 	for i := 0; i+1 < len(texts); i += 2 {
 		rec, err := decode(texts[i], texts[i+1])
 		if err != nil {
@@ -100,12 +159,29 @@ func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.
 }
 
 // List returns keys as described in [store.Lister]. It looks at 1,000 keys in each
-// round trip.
+// round trip; with [Spread], in each part.
 func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {
 	if err := s.begin(); err != nil {
 		return nil, err
 	}
 	defer s.calls.Done()
+	if len(s.parts) == 1 {
+		return s.list(ctx, s.parts[0], now, prefix, after, limit)
+	}
+	found := make([][]string, len(s.parts))
+	err := s.each(func(i int, p *part) (err error) {
+		found[i], err = s.list(ctx, p, now, prefix, after, limit)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Concat(found...)
+	slices.Sort(names)
+	return names[:min(len(names), max(limit, 0))], nil
+}
+
+func (s *Store) list(ctx context.Context, p *part, now time.Time, prefix, after string, limit int) ([]string, error) {
 	from, to := "["+prefix, "+"
 	if after >= prefix {
 		from = "(" + after
@@ -115,8 +191,8 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 	}
 	var names []string
 	for len(names) < limit {
-		texts, err := s.texts(ctx, listScript, []string{s.key(ofNames)},
-			[]string{from, to, strconv.FormatInt(now.UnixMilli(), 10), strconv.Itoa(min(limit-len(names), maxNames)), s.key(ofRecord)})
+		texts, err := s.texts(ctx, listScript, []string{p.key(ofNames)},
+			[]string{from, to, strconv.FormatInt(now.UnixMilli(), 10), strconv.Itoa(min(limit-len(names), maxNames)), p.key(ofRecord)})
 		if err != nil {
 			return nil, err
 		}

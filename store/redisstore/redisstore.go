@@ -16,6 +16,7 @@
 //     and that of its machine the last second or two. Durable is false.
 //   - anything else: what was written since the last snapshot may be lost.
 //
+// In a cluster, one of the servers is asked: all must have the same configuration.
 // Many services do not let a program read the configuration. Then Durable is false,
 // unless [AssumeDurable] says what the operator knows.
 //
@@ -52,8 +53,8 @@
 // # Keys
 //
 // The keys of a store begin with its name in braces, which is "stay" unless [Name]
-// says otherwise, so in a cluster all of them are in one slot. Records are below
-// {stay}:r:. Whoever deletes one by hand may do so with DEL. To change a record by
+// says otherwise, so in a cluster all of them are in one slot, unless the store is
+// [Spread]. Records are below {stay}:r:. Whoever deletes one by hand may do so with DEL. To change a record by
 // hand is not possible.
 //
 // A user of Redis needs the rights +@read +@write +@scripting +@connection
@@ -85,6 +86,9 @@ const (
 
 	// maxRead is how long a read may take, whatever its caller says.
 	maxRead = 30 * time.Second
+
+	// maxSpread bounds how many scripts one call of List or Watch is.
+	maxSpread = 1024
 )
 
 // A Store is a [store.Store], [store.Lister] and [store.Watcher] in Redis. Its
@@ -99,11 +103,12 @@ type Store struct {
 	foreign  bool                                          // the client belongs to the user
 	listener func(context.Context) (rueidis.Client, error) // for Watch
 	name     string
+	spread   int
+	parts    []*part
 	node     string // names this store among those that write to the place
 	assumed  bool
 	durable  bool
 	attempt  time.Duration
-	fence    *fence
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
@@ -139,6 +144,15 @@ func Name(name string) Option {
 // configuration; what can be read counts.
 func AssumeDurable() Option {
 	return func(s *Store) { s.assumed = true }
+}
+
+// Spread divides the records among n hash tags, 1 to 1024, so that a cluster has them
+// on several servers. Records with one [store.Home] stay together, and a group must
+// have one home: the store declares GroupsAtHome and not Groups, which stay.New
+// needs. It is the ground for a store that makes groups of several homes. The
+// number cannot change once there are records.
+func Spread(n int) Option {
+	return func(s *Store) { s.spread = n }
 }
 
 // Open opens the store on the server that url names, with connections of its own:
@@ -198,7 +212,7 @@ func New(ctx context.Context, client rueidis.Client, options ...Option) (*Store,
 }
 
 func newStore(options []Option) (*Store, error) {
-	s := &Store{name: "stay", attempt: attempt, fence: newFence(), node: rand.Text()}
+	s := &Store{name: "stay", spread: 1, attempt: attempt, node: rand.Text()}
 	for _, option := range options {
 		option(s)
 	}
@@ -208,30 +222,20 @@ func newStore(options []Option) (*Store, error) {
 	if s.name == "" || strings.ContainsAny(s.name, "{}") {
 		return nil, fmt.Errorf("redisstore: Name(%q) must have characters, and no braces", s.name)
 	}
+	if s.spread < 1 || s.spread > maxSpread {
+		return nil, fmt.Errorf("redisstore: Spread(%d) must be from 1 to %d", s.spread, maxSpread)
+	}
+	s.parts = newParts(s.name, s.spread)
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.waiting, s.abandon = context.WithCancel(context.Background())
 	return s, nil
 }
 
-// key is a key of the store. All of them have one hash tag, and so one slot.
-func (s *Store) key(of string) string { return "{" + s.name + "}:" + of }
-
-// Parts of keys.
-const (
-	ofFences  = "fences"  // hash: process -> epoch and when it was raised
-	ofFloor   = "floor"   // the highest revision of what was deleted
-	ofExpires = "expires" // index of what expires: milliseconds -> name
-	ofNames   = "names"   // index of all records, in the order of their names
-	ofChanges = "changes" // the channel on which changes are announced
-	ofFormat  = "format"  // which version of this package wrote the keys
-	ofRecord  = "r:"      // and the name: a record
-)
-
 // Features returns what the store can do: everything except SoleOwner and
-// Immediate, and Durable if the server is not. MaxValue is 16 MiB, for Value and
-// for Meta.
+// Immediate, Durable if the server is not, and Groups with [Spread]. MaxValue is
+// 16 MiB, for Value and for Meta.
 func (s *Store) Features() store.Features {
-	return store.Features{Durable: s.durable, Groups: true, Expire: true, List: true, Watch: true, MaxValue: maxValue}
+	return store.Features{Durable: s.durable, Groups: s.spread == 1, GroupsAtHome: true, Expire: true, List: true, Watch: true, MaxValue: maxValue}
 }
 
 // Close waits for calls under way and closes the connections, unless they belong

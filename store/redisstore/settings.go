@@ -44,7 +44,7 @@ func (s *Store) prepare(ctx context.Context) error {
 	if err := s.judge(info, config); err != nil {
 		return err
 	}
-	if err := s.mark(ctx); err != nil {
+	if err := s.each(func(_ int, p *part) error { return s.mark(ctx, p) }); err != nil {
 		return err
 	}
 	return s.rehearse(ctx)
@@ -108,14 +108,21 @@ func denied(err error) bool {
 	return c == "NOPERM" || c == "ERR"
 }
 
-// mark leaves a mark of the format of the keys, or refuses those of a newer one.
-func (s *Store) mark(ctx context.Context) error {
-	known, err := s.ask(ctx, "SET", s.key(ofFormat), format, "NX", "GET").ToString()
+// mark leaves a mark of the format of the keys of a part, or refuses those of a newer
+// one.
+func (s *Store) mark(ctx context.Context, p *part) error {
+	mark := format
+	if s.spread > 1 {
+		mark += "/" + strconv.Itoa(s.spread)
+	}
+	known, err := s.ask(ctx, "SET", p.key(ofFormat), mark, "NX", "GET").ToString()
 	switch {
-	case rueidis.IsRedisNil(err) || err == nil && known == format:
+	case rueidis.IsRedisNil(err) || err == nil && known == mark:
 		return nil
 	case err != nil:
 		return unavailable(fmt.Errorf("preparing the keys: %w", err))
+	case strings.HasPrefix(known, format+"/"):
+		return fmt.Errorf("redisstore: the records are spread over %s tags, and not %d", known[len(format)+1:], s.spread)
 	}
 	return fmt.Errorf("redisstore: the keys have format %q, and this package knows %s: written by a newer version of this package, so use that one", known, format)
 }
@@ -123,9 +130,8 @@ func (s *Store) mark(ctx context.Context) error {
 // rehearse makes and deletes a record that is not among the others, so that what
 // the user may not do shows before a real script has done a part of its work.
 func (s *Store) rehearse(ctx context.Context) error {
-	stage := &Store{client: s.client, name: s.name + "}:rehearsal{" + s.node, node: s.node, attempt: s.attempt, fence: newFence(), waiting: s.waiting}
+	stage := &part{prefix: s.parts[0].key("rehearsal:" + s.node + ":"), fence: newFence()}
 	stage.fence.doubt(1) // so that it is raised
-	defer stage.sends.Wait()
 	defer func() {
 		_ = s.ask(ctx, "DEL", stage.key(ofFences), stage.key(ofFloor)).Error() // they take little room
 	}()
@@ -137,7 +143,7 @@ func (s *Store) rehearse(ctx context.Context) error {
 	} {
 		w.Base = made
 		results := make([]store.Result, 1)
-		if err := stage.run(ctx, s.attempt, commitScript, []store.Group{{*w}}, []int{0}, results); err != nil {
+		if err := s.run(ctx, stage, s.attempt, commitScript, []store.Group{{*w}}, []int{0}, results); err != nil {
 			return unavailable(fmt.Errorf("a rehearsal: %w", err))
 		}
 		if results[0].Outcome != store.Applied {

@@ -28,6 +28,12 @@ func own(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option) sto
 	return s
 }
 
+// spread opens a store with several parts.
+func spread(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option) store.Store {
+	t.Helper()
+	return own(t, o, append([]redisstore.Option{redisstore.Spread(5)}, options...)...)
+}
+
 // onClient opens a store on a client as programs have one, which sends commands of
 // all its users over the same connections.
 func onClient(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option) store.Store {
@@ -67,14 +73,19 @@ func at(t *testing.T, s *redisserver.Server) rueidis.ClientOption {
 }
 
 // TestContract runs the rules of a store, with connections of its own and with a
-// client of the user's, on a server that syncs always and on one that syncs now and
-// then.
+// client of the user's, on a server that syncs always, on a cluster, and on a server
+// that syncs now and then.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestContract(t *testing.T) {
 	server := theServer(t)
 	t.Run("own connections", func(t *testing.T) { contract(t, own, server) })
 	t.Run("client", func(t *testing.T) { contract(t, onClient, server) })
+	t.Run("cluster", func(t *testing.T) {
+		s, _ := cluster(t)
+		contract(t, spread, s)
+	})
+	t.Run("spread", func(t *testing.T) { contract(t, spread, server) })
 	t.Run("everysec", func(t *testing.T) { contract(t, own, ownServer(t, "appendfsync everysec"), "appendfsync everysec") })
 }
 

@@ -3,6 +3,8 @@ package redisstore
 import (
 	"context"
 	"errors"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/rueidis"
@@ -55,9 +57,11 @@ func (s *Store) Watch(ctx context.Context, announce func(changes []store.Change,
 	return unavailable(context.Cause(ctx))
 }
 
-// listen puts what is announced into the inbox until the connection breaks or ctx
+// listen puts what is announced into the inbox until a connection breaks or ctx
 // ends.
 func (s *Store) listen(ctx context.Context, in *inbox) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	client, err := s.listener(ctx)
 	if err != nil {
 		return err
@@ -65,15 +69,26 @@ func (s *Store) listen(ctx context.Context, in *inbox) error {
 	if !s.foreign {
 		defer client.Close()
 	}
-	begun := rueidis.WithOnSubscriptionHook(ctx, func(sub rueidis.PubSubSubscription) {
-		if sub.Kind == "ssubscribe" {
-			in.add(nil, true) // what is applied from now on is announced
-		}
-	})
-	subscribe := client.B().Ssubscribe().Channel(s.key(ofChanges)).Build()
-	return client.Receive(begun, subscribe, func(m rueidis.PubSubMessage) {
-		in.add(parseChanges(m.Message))
-	})
+	var missing atomic.Int64 // how many parts nobody listens to yet
+	missing.Store(int64(len(s.parts)))
+	var all sync.WaitGroup
+	for _, p := range s.parts {
+		all.Go(func() {
+			begun := rueidis.WithOnSubscriptionHook(ctx, func(sub rueidis.PubSubSubscription) {
+				if sub.Kind == "ssubscribe" && missing.Add(-1) == 0 {
+					in.add(nil, true) // what is applied from now on is announced
+				}
+			})
+			subscribe := client.B().Ssubscribe().Channel(p.key(ofChanges)).Build()
+			cancel(client.Receive(begun, subscribe, func(m rueidis.PubSubMessage) {
+				if missing.Load() <= 0 {
+					in.add(parseChanges(m.Message))
+				}
+			}))
+		})
+	}
+	all.Wait()
+	return context.Cause(ctx)
 }
 
 // pause waits for d, or until ctx ends.
