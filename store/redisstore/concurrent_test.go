@@ -4,9 +4,8 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"testing"
-
 	"sync"
+	"testing"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
