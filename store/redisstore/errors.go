@@ -26,7 +26,8 @@ func outcomeOf(err error) store.Outcome {
 	return store.Unknown
 }
 
-// code returns the first word of what the server says, "" if the error is not its.
+// code returns the first word of what the server says, which rueidis gives without
+// ERR, and "" if the error is not its.
 func code(err error) string {
 	said, ok := rueidis.IsRedisErr(err)
 	if !ok {

@@ -96,6 +96,24 @@ func TestSettingsDecideWhatIsPromised(t *testing.T) {
 	}
 }
 
+// TestServiceWithoutConfig proves that a server without the command CONFIG is asked for
+// what it shows, and one that evicts records is found out all the same.
+//
+// Proves C5.
+func TestServiceWithoutConfig(t *testing.T) {
+	s := ownServer(t, `rename-command CONFIG ""`)
+	if st := open(t, s.URL()); st.Features().Durable {
+		t.Error("durable, and nobody has said so")
+	}
+	if st := open(t, s.URL(), redisstore.AssumeDurable()); !st.Features().Durable {
+		t.Error("not durable, although the operator says so")
+	}
+	evicting := ownServer(t, `rename-command CONFIG ""`, "maxmemory-policy allkeys-random")
+	if st, err := redisstore.Open(within(t), evicting.URL(), redisstore.AssumeDurable()); err == nil || !strings.Contains(err.Error(), "allkeys-random") {
+		t.Errorf("%v, %v", st, err)
+	}
+}
+
 // merge puts settings in the place of others with the same name.
 func merge(defaults, settings string) string {
 	merged := strings.Fields(defaults)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -101,11 +102,11 @@ func (s *Store) config(ctx context.Context) (map[string]string, error) {
 	return config, nil
 }
 
-// denied reports whether the server does not let us use a command: services take
-// some out, or rename them.
+// denied reports whether the server does not let us use a command. Services that take
+// one out say so in words of their own.
 func denied(err error) bool {
 	c := code(err)
-	return c == "NOPERM" || c == "ERR"
+	return c == "NOPERM" || c != "" && !slices.Contains(refusals, c)
 }
 
 // mark leaves a mark of the format of the keys of a part, or refuses those of a newer

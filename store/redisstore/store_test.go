@@ -35,11 +35,12 @@ func spread(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option) 
 }
 
 // onClient opens a store on a client as programs have one, which sends commands of
-// all its users over the same connections.
+// all its users over the same connection.
 func onClient(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option) store.Store {
 	t.Helper()
 	o.DisableCache = true
 	o.ForceSingleClient = true
+	o.PipelineMultiplex = -1 // one connection, so that a rule knows which is used
 	client, err := rueidis.NewClient(o)
 	if err != nil {
 		t.Fatal(err)

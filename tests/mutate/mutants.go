@@ -688,7 +688,7 @@ var mutants = []mutant{
 	},
 	{
 		"what got no answer does not raise the fence", "C6", "store/redisstore/commit.go",
-		"s.fence.doubt(epoch)", "_ = epoch", byRedis,
+		"p.fence.doubt(epoch)", "_ = epoch", byRedis,
 	},
 	{
 		"an answer from Redis that did not come is a refusal", "C6", "store/redisstore/errors.go",
