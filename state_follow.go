@@ -320,16 +320,6 @@ func (f *follower) until() (t time.Time) {
 	return t
 }
 
-// earliest returns the first of the times that are after now; zero if none is.
-func earliest(now time.Time, times ...time.Time) (first time.Time) {
-	for _, t := range times {
-		if t.After(now) && (first.IsZero() || t.Before(first)) {
-			first = t
-		}
-	}
-	return first
-}
-
 // places are those on which it depends which state the resolution has, and the
 // state's.
 func (r *resolution) places(ref engine.Ref) []place {

@@ -94,11 +94,14 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		s.sendHeader()
 		return nil
 	}
+	if s.down = cfg.streams.servers.Down(r); s.closing() {
+		s.soon() // before it asks a store, which may take long
+		return nil
+	}
 	if !cfg.streams.enter(cfg.live.Max) {
 		s.later(10*time.Second, 30*time.Second)
 		return nil
 	}
-	s.down = cfg.streams.servers.Down(r)
 	s.seat = newSeat()
 	if !s.alone() {
 		cfg.streams.part(s.seat, "")
@@ -109,6 +112,18 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 	s.told = streaming.New()
 	s.follower = l.app.Follow(r.Context(), s.told)
 	return s
+}
+
+// closing reports whether the server shuts down, or the App is closed.
+func (s *stream) closing() bool {
+	select {
+	case <-s.down:
+		return true
+	case <-s.live.app.Ending():
+		return true
+	default:
+		return false
+	}
 }
 
 // locate finds out whose states the stream is about, and whether the client may
