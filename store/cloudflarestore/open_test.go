@@ -88,6 +88,7 @@ func TestOpenRefuses(t *testing.T) {
 		"a query":        {"https://example.com/?secret=" + secret, secret, nil, "is not one of a Worker"},
 		"another scheme": {"redis://example.com", secret, nil, "is not one of a Worker"},
 		"plain text":     {"http://example.com", secret, nil, "use https"},
+		"plain address":  {"http://192.0.2.1", secret, nil, "use https"},
 		"short secret":   {url, "short", nil, "16 or more"},
 		"line end":       {url, secret + "\n", nil, "spaces"},
 		"no shards":      {url, secret, []cloudflarestore.Option{cloudflarestore.Shards(-1)}, "Shards(-1)"},

@@ -257,3 +257,25 @@ func until(t *testing.T, what string, holds func() bool) {
 		}
 	}
 }
+
+// TestClockSetBack has the clock of an object go back with each commit. Revisions
+// grow nevertheless, also those of records that were deleted.
+//
+// Proves C3.
+func TestClockSetBack(t *testing.T) {
+	server := ownServer(t, failing(`const time = Date.now() - 10_000; Date.now = () => time;`))
+	for name, mode := range map[string]cloudflarestore.Option{"shards": cloudflarestore.Shards(1), "homes": cloudflarestore.ObjectPerHome()} {
+		s := open(t, server, mode, cloudflarestore.Name(name))
+		var last store.Revision
+		for i := range 10 {
+			rev := put(t, s, "key", 0, "x")
+			if rev <= last {
+				t.Errorf("round %d: revision %d comes after %d, which was deleted", i, rev, last)
+			}
+			if last = put(t, s, "key", rev, "y"); last <= rev {
+				t.Errorf("round %d: revision %d comes after %d", i, last, rev)
+			}
+			want(t, one(s, store.Write{Key: "key", Op: store.Delete, Base: last}), store.Applied)
+		}
+	}
+}
