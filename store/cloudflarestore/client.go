@@ -154,7 +154,7 @@ func (s *Store) ask(ctx context.Context, method string, calls []any) ([]answer, 
 		}
 		return nil, err
 	}
-	defer resp.Body.Close()
+	defer func() { _ = resp.Body.Close() }()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
 	if err != nil {
 		return nil, err

@@ -4,8 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"net/http"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -130,15 +128,8 @@ func (s *Store) dial(ctx context.Context, object string) (*websocket.Conn, error
 	defer cancel()
 	header := s.header()
 	header.Set("Stay-Object", object)
-	conn, resp, err := websocket.Dial(ctx, s.url.String(), &websocket.DialOptions{HTTPClient: s.client, HTTPHeader: header})
-	if err != nil {
-		return nil, err
-	}
-	if resp.StatusCode != http.StatusSwitchingProtocols {
-		_ = conn.CloseNow()
-		return nil, fmt.Errorf("the answer is %s", resp.Status)
-	}
-	return conn, nil
+	conn, _, err := websocket.Dial(ctx, s.url.String(), &websocket.DialOptions{HTTPClient: s.client, HTTPHeader: header}) //nolint:bodyclose // the library does it
+	return conn, err
 }
 
 // hear returns the next announcement, or nothing if the object shows that it is

@@ -34,7 +34,9 @@ func watching(t *testing.T, s *cloudflarestore.Store) *watch {
 	}()
 	t.Cleanup(func() {
 		cancel()
-		<-w.ended
+		if err := <-w.ended; err == nil {
+			t.Error("Watch ends without an error")
+		}
 	})
 	return w
 }
