@@ -24,8 +24,10 @@ const (
 	// maxAnswer bounds an answer of the Worker.
 	maxAnswer = 128 << 20
 
-	// maxTries is how often a read is sent.
-	maxTries = 5
+	// maxTries is how often a read is sent, and retryPause is waited before the second
+	// time, twice that before the third, and so on.
+	maxTries   = 5
+	retryPause = 20 * time.Millisecond
 
 	// maxIdle is how many connections are kept that nobody uses.
 	maxIdle = 64
@@ -206,6 +208,9 @@ func (s *Store) retry(ctx context.Context, do func(ctx context.Context) error) e
 		err := do(attempt)
 		cancel()
 		if err == nil || !done(err) || ctx.Err() != nil || try == maxTries {
+			return err
+		}
+		if pause(ctx, time.Duration(try)*retryPause) != nil {
 			return err
 		}
 		limit *= 3

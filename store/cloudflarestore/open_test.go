@@ -206,9 +206,10 @@ func TestWorkerRefusesRequests(t *testing.T) {
 
 type counter struct{ N int }
 
-// TestTwoApps counts one number in two apps, which share one object.
+// TestTwoApps proves that changes by two programs that share an object do not get
+// lost.
 //
-// Proves A2.
+// Proves C1, C2.
 func TestTwoApps(t *testing.T) {
 	const workers, rounds = 4, 10
 	name := place()

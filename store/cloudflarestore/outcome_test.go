@@ -203,7 +203,9 @@ if (keys.includes("open")) this.open?.();
 if (keys.includes("slow") && !this.slow) { this.slow = true; await new Promise((open) => { this.open = open; }); }`))
 	s := open(t, server, cloudflarestore.Shards(1), cloudflarestore.Attempt(300*time.Millisecond))
 	begun := time.Now()
-	want(t, one(s, store.Write{Key: "slow", Value: []byte("late")}), store.Unknown)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	want(t, s.Commit(ctx, []store.Group{{{Key: "slow", Value: []byte("late")}}})[0], store.Unknown)
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("an attempt of 300ms took %v", took)
 	}
