@@ -47,7 +47,7 @@ func want(t *testing.T, r store.Result, outcome store.Outcome) {
 //
 // Proves C6.
 func TestLostAnswersAreUnknown(t *testing.T) {
-	s, proxy := behind(t, theServer(t), place(), cloudflarestore.Attempt(time.Second))
+	s, proxy := behind(t, theServer(t), place(), cloudflarestore.Attempt(300*time.Millisecond))
 	for i := range 3 {
 		key := fmt.Sprint("key", i)
 		put(t, s, "other", load(t, s, "other").Revision, "x") // there is a connection
@@ -238,7 +238,7 @@ func TestCancelledCallsReturn(t *testing.T) {
 // Proves C6.
 func TestLargeCalls(t *testing.T) {
 	s := open(t, theServer(t), place(), cloudflarestore.Shards(3))
-	const n = 9
+	const n = 5
 	value := []byte(strings.Repeat("0123456789abcdef", 1<<18)) // 4 MiB
 	groups, reads := make([]store.Group, n), make([]store.Read, n)
 	for i := range groups {

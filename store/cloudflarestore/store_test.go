@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
@@ -32,7 +33,9 @@ func contract(t *testing.T, mode cloudflarestore.Option) {
 		Shared: fresh,
 		Remote: func(t *testing.T, dial storetest.Dialer) func(*testing.T) store.Store {
 			name := place()
-			return func(t *testing.T) store.Store { return opened(t, server, dial, mode, name) }
+			return func(t *testing.T) store.Store {
+				return opened(t, server, dial, mode, name, cloudflarestore.Attempt(time.Second))
+			}
 		},
 		Rewind: func(t *testing.T) (func(*testing.T) store.Store, func(), func()) {
 			s := ownServer(t, deployed())
