@@ -141,7 +141,7 @@ func TestInBrowserTwoNodes(t *testing.T) {
 		for _, p := range []person{ann, ben} {
 			p.wantLatest(fmt.Sprint("message ", said))
 			p.WantValue("the messages", `[...document.querySelectorAll("#messages .text")].map(m => m.textContent.replace("message ", "")).reverse().join()`, numbers(said))
-			p.WantText("#unread", fmt.Sprint(said/2, " unread"))
+			p.wantUnread(fmt.Sprint(said / 2))
 		}
 	}
 	// Both nodes answer, whoever asks.
@@ -172,10 +172,24 @@ func TestInBrowserTwoNodes(t *testing.T) {
 		}
 	}
 	ben.Click("#read")
-	ben.WantText(".unread[hidden] #unread", "")
-	ann.WantText("#unread", fmt.Sprint(said/2, " unread"))
+	ben.wantUnread("")
+	ann.wantUnread(fmt.Sprint(said / 2))
 	ben.Reload()
-	ben.WantText(".unread[hidden] #unread", "")
+	ben.wantUnread("")
+
+	// What is said in one room is unread in all, whichever nodes the pages come from,
+	// and who is there is known.
+	ben.Click("#to-garden")
+	ben.WantText("#here", "Nobody else is here.")
+	ben.insist("in the garden", nothing)
+	ann.wantCountOf("garden", "1")
+	ann.Click("#to-garden")
+	ann.wantLatest("in the garden")
+	ann.wantUnread("1")
+	ann.Click("#read")
+	ann.wantCountOf("garden", "")
+	ben.WantText("#here", "Here: ann and you.") // the nodes tell each other every ten seconds
+	ann.WantText("#here", "Here: ben and you.")
 }
 
 // ask makes a request of nobody's browser.

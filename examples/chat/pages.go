@@ -1,7 +1,7 @@
 package main
 
 import (
-	"crypto/rand"
+	"context"
 	_ "embed"
 	"fmt"
 	"hash/fnv"
@@ -21,27 +21,67 @@ import (
 //go:embed page.html
 var pageHTML string
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{"colour": colour, "initial": initial}).Parse(pageHTML))
+var pages = template.Must(template.New("").Funcs(template.FuncMap{"colour": colour, "initial": initial, "once": web.Once}).Parse(pageHTML))
 
 // A page is what the templates show.
 type page struct {
 	*http.Request
-	User string
 	Room *Room
+	All  []*Room // as in rooms
 	Seen *Seen
+	Here []string // who else has the room open
 	Say  *web.Form[Say]
 }
 
-// page reads everything that the room shows.
+// page looks at everything that the room shows. It is one function for the page and
+// for the parts that a stream brings.
 func (c *chat) page(r *http.Request) (*page, error) {
 	ctx := r.Context()
-	p := &page{Request: r, User: stay.SessionFrom(ctx).User(), Say: web.NewForm(Say{ID: rand.Text()})}
-	var err error
-	if p.Room, err = c.room.Get(ctx); err != nil {
+	i := slices.Index(rooms, r.PathValue("room"))
+	if i < 0 {
+		return nil, stay.ErrNotFound
+	}
+	seen, err := web.Look(ctx, c.seen)
+	if err != nil {
 		return nil, err
 	}
-	p.Seen, err = c.seen.Get(ctx)
+	p := &page{Request: r, Seen: seen, Room: &Room{Name: rooms[i]}, Say: web.NewForm(Say{})}
+	if seen.User == "" {
+		return p, nil
+	}
+	if p.All, err = c.all(ctx); err == nil {
+		p.Room = p.All[i]
+	}
 	return p, err
+}
+
+// all looks at all rooms.
+func (c *chat) all(ctx context.Context) ([]*Room, error) {
+	all := make([]*Room, len(rooms))
+	for i, name := range rooms {
+		var err error
+		if all[i], err = web.Look(ctx, c.rooms.At(name)); err != nil {
+			return nil, err
+		}
+		all[i].Name = name // also if nobody has said anything there
+	}
+	return all, nil
+}
+
+// others returns who has the room open, other than the user.
+func (c *chat) others(r *http.Request, user string) ([]string, error) {
+	present, err := c.here.At(r.PathValue("room")).Present(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range present {
+		if p.User != user && p.User != "" {
+			names = append(names, p.User)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil // somebody may have several devices
 }
 
 // PageField keeps a page of one user from being sent after another one has
@@ -51,16 +91,44 @@ func (p *page) PageField() template.HTML { return web.PageField(p.Request) }
 // MaxText is the greatest length of a message.
 func (p *page) MaxText() int { return maxText }
 
-// Unread says how many messages the user has not read, "" if there are none.
-func (p *page) Unread() string {
-	n, more := p.Seen.Unread(p.Room, p.User)
+// A tab is a room as the user may choose it.
+type tab struct {
+	Name    string
+	Unread  string // "" if there is nothing
+	Current bool
+}
+
+// Tabs returns all rooms.
+func (p *page) Tabs() []tab {
+	tabs := make([]tab, len(p.All))
+	for i, room := range p.All {
+		tabs[i] = tab{room.Name, p.unread(room), room.Name == p.Room.Name}
+	}
+	return tabs
+}
+
+// unread says how many messages of a room the user has not read, "" if there are none.
+func (p *page) unread(room *Room) string {
+	n, more := p.Seen.unread(room)
 	switch {
 	case n == 0:
 		return ""
 	case more:
-		return fmt.Sprintf("%d+ unread", n)
+		return fmt.Sprint(n, "+")
 	}
-	return fmt.Sprintf("%d unread", n)
+	return fmt.Sprint(n)
+}
+
+// Unread is that of the page's room.
+func (p *page) Unread() string { return p.unread(p.Room) }
+
+// Title is that of the browser's tab.
+func (p *page) Title() string {
+	title := p.Room.Name + " · Stay chat"
+	if n := p.Unread(); n != "" {
+		title = "(" + n + ") " + title
+	}
+	return title
 }
 
 // A line is a message as the user sees it.
@@ -76,9 +144,7 @@ type line struct {
 func (p *page) Lines() []line {
 	lines := make([]line, len(p.Room.Messages))
 	for i, m := range p.Room.Messages {
-		l := line{Message: m, Mine: m.From == p.User, First: true}
-		l.New = !l.Mine && m.Number > p.Seen.Last
-		lines[i] = l
+		lines[i] = line{Message: m, Mine: m.From == p.Seen.User, New: p.Seen.isNew(p.Room.Name, m), First: true}
 	}
 	slices.Reverse(lines)
 	for i := 1; i < len(lines); i++ {
