@@ -195,7 +195,7 @@ func TestInBrowserTwoNodes(t *testing.T) {
 // ask makes a request of nobody's browser.
 func (n *nodes) ask() {
 	n.t.Helper()
-	r, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.address, nil)
+	r, err := http.NewRequestWithContext(n.t.Context(), http.MethodGet, n.address+"/room/kitchen", nil)
 	if err != nil {
 		n.t.Fatal(err)
 	}
@@ -207,10 +207,11 @@ func (n *nodes) ask() {
 }
 
 // insist says something, and sends it again as long as the page says that it may
-// not have arrived. Something happens after it was sent for the first time.
+// not have arrived: for some seconds the proxy may think that no node answers.
+// Something else happens after it was sent for the first time.
 func (p person) insist(text string, meanwhile func()) {
 	p.Type("#text", text)
-	for range 10 {
+	for range 300 {
 		p.Click("#send")
 		meanwhile()
 		meanwhile = func() {}

@@ -154,3 +154,19 @@ func TestGeneratedCodeIsUpToDate(t *testing.T) {
 		t.Errorf("run go generate ./examples/...: %v\n%s", err, out)
 	}
 }
+
+// The forms that place an order, and that begin another one, count once: one that is
+// sent again after the next order has begun does not touch that.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
+	for range 2 {
+		wantRedirect(t, v, "POST", "/tea", tea, "/delivery")
+		wantRedirect(t, v, "POST", "/delivery", delivery, "/check")
+		v.Twice("/check", "/place", nil)
+		_, page := v.Send("GET", "/placed", nil, exampletest.Form...)
+		v.TwiceFrom("/placed", page, "/again", nil)
+		wantRedirect(t, v, "POST", "/tea", tea, "/delivery")
+		again, _, _ := strings.Cut(page[strings.Index(page, "/again?"):], `"`)
+		wantRedirect(t, v, "POST", again, nil, "/delivery") // its answer was lost
+	}
+}
