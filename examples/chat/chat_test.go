@@ -49,7 +49,7 @@ func (p person) wantUnread(n string) {
 
 // wantCountOf waits until the page shows how many messages of a room are unread.
 func (p person) wantCountOf(room, n string) {
-	p.WantValue("the unread messages of "+room, `document.querySelector("#to-`+room+` .count")?.firstChild.textContent ?? ""`, n)
+	p.WantValue("the unread messages of "+room, `document.querySelector("#count-`+room+` b")?.firstChild.textContent ?? ""`, n)
 }
 
 func (p person) wantLatest(text string) { p.WantText("#messages li:first-child .text", text) }
@@ -145,7 +145,7 @@ func TestInBrowser(t *testing.T) {
 	ben.WantText("h1", "Come in")
 	tab.WantText("#messages", "You have signed out. Sign in to go on.")
 	tab.WantValue("the title", "document.title", "Stay chat")
-	tab.WantText("#rooms", "")
+	tab.wantCountOf("kitchen", "")
 	phone.wantLatest("The tea is ready.")
 	phone.Click("#to-kitchen")
 	phone.wantLatest("Gladly")

@@ -44,7 +44,7 @@ func newHandler(c *chat, options *web.Options) http.Handler {
 	mux.Handle("GET /assets/{file}", http.FileServerFS(assets))
 	mux.Handle("GET /{$}", http.RedirectHandler("/room/"+rooms[0], http.StatusSeeOther))
 	mux.Handle("GET /room/{room}", web.Handle(c.room))
-	mux.Handle("GET /room/{room}/live", web.Live(c.part("rooms"), c.part("unread"), c.part("messages"), c.present()))
+	mux.Handle("GET /room/{room}/live", c.live())
 	mux.Handle("POST /room/{room}/say", web.Handle(c.say))
 	mux.Handle("POST /room/{room}/read", web.Handle(c.read))
 	mux.Handle("POST /room/{room}/sign-in", web.Handle(c.signIn))
@@ -66,14 +66,27 @@ func (c *chat) room(w http.ResponseWriter, r *http.Request) error {
 
 // whole answers with the whole page.
 func (c *chat) whole(w http.ResponseWriter, p *page) (err error) {
+	if p.All, err = c.all(p.Context()); err != nil {
+		return err
+	}
 	if p.Here, err = c.others(p.Request, p.Seen.User); err != nil {
 		return err
 	}
 	return render(w, "room", p)
 }
 
+// live returns the streams of a room. Links and buttons are in no part: a part that is
+// replaced takes a click with it.
+func (c *chat) live() http.Handler {
+	parts := []web.LivePart{c.part("unread"), c.part("messages"), c.present()}
+	for _, name := range rooms {
+		parts = append(parts, c.count(name))
+	}
+	return web.Live(parts...)
+}
+
 // part is a live part of the page: the template and the element have its name. It
-// follows the rooms and how far the user has read.
+// follows the room and how far the user has read.
 func (c *chat) part(name string) web.LivePart {
 	return web.PartOf(c.app, name, func(w io.Writer, r *http.Request) error {
 		p, err := c.page(r)
@@ -84,6 +97,21 @@ func (c *chat) part(name string) web.LivePart {
 			return pages.ExecuteTemplate(w, "outside-"+name, p)
 		}
 		return pages.ExecuteTemplate(w, name, p)
+	})
+}
+
+// count is the live part with the number of unread messages of a room.
+func (c *chat) count(name string) web.LivePart {
+	return web.PartOf(c.app, "count-"+name, func(w io.Writer, r *http.Request) error {
+		seen, err := web.Look(r.Context(), c.seen)
+		if err != nil || seen.User == "" {
+			return err
+		}
+		room, err := c.at(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		return pages.ExecuteTemplate(w, "count", seen.Unread(room))
 	})
 }
 
@@ -176,7 +204,7 @@ func (c *chat) read(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	ctx, name := r.Context(), r.PathValue("room")
-	room, err := web.Look(ctx, c.rooms.At(name))
+	room, err := c.at(ctx, name)
 	if err != nil {
 		return err
 	}

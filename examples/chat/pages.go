@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	_ "embed"
-	"fmt"
 	"hash/fnv"
 	"html/template"
 	"net"
@@ -27,43 +26,48 @@ var pages = template.Must(template.New("").Funcs(template.FuncMap{"colour": colo
 type page struct {
 	*http.Request
 	Room *Room
-	All  []*Room // as in rooms
 	Seen *Seen
+	All  []*Room
 	Here []string // who else has the room open
 	Say  *web.Form[Say]
 }
 
-// page looks at everything that the room shows. It is one function for the page and
-// for the parts that a stream brings.
+// page looks at the room and at how far the user has read. It is one function for the
+// page and for the parts that a stream brings.
 func (c *chat) page(r *http.Request) (*page, error) {
-	ctx := r.Context()
-	i := slices.Index(rooms, r.PathValue("room"))
-	if i < 0 {
+	name := r.PathValue("room")
+	if !slices.Contains(rooms, name) {
 		return nil, stay.ErrNotFound
 	}
-	seen, err := web.Look(ctx, c.seen)
+	seen, err := web.Look(r.Context(), c.seen)
 	if err != nil {
 		return nil, err
 	}
-	p := &page{Request: r, Seen: seen, Room: &Room{Name: rooms[i]}, Say: web.NewForm(Say{})}
-	if seen.User == "" {
-		return p, nil
-	}
-	if p.All, err = c.all(ctx); err == nil {
-		p.Room = p.All[i]
+	p := &page{Request: r, Seen: seen, Room: &Room{Name: name}, Say: web.NewForm(Say{})}
+	if seen.User != "" {
+		p.Room, err = c.at(r.Context(), name)
 	}
 	return p, err
 }
 
+// at looks at a room.
+func (c *chat) at(ctx context.Context, name string) (*Room, error) {
+	room, err := web.Look(ctx, c.rooms.At(name))
+	if err != nil {
+		return nil, err
+	}
+	room.Name = name // also if nobody has said anything there
+	return room, nil
+}
+
 // all looks at all rooms.
-func (c *chat) all(ctx context.Context) ([]*Room, error) {
-	all := make([]*Room, len(rooms))
-	for i, name := range rooms {
-		var err error
-		if all[i], err = web.Look(ctx, c.rooms.At(name)); err != nil {
+func (c *chat) all(ctx context.Context) (all []*Room, err error) {
+	for _, name := range rooms {
+		room, err := c.at(ctx, name)
+		if err != nil {
 			return nil, err
 		}
-		all[i].Name = name // also if nobody has said anything there
+		all = append(all, room)
 	}
 	return all, nil
 }
@@ -91,36 +95,8 @@ func (p *page) PageField() template.HTML { return web.PageField(p.Request) }
 // MaxText is the greatest length of a message.
 func (p *page) MaxText() int { return maxText }
 
-// A tab is a room as the user may choose it.
-type tab struct {
-	Name    string
-	Unread  string // "" if there is nothing
-	Current bool
-}
-
-// Tabs returns all rooms.
-func (p *page) Tabs() []tab {
-	tabs := make([]tab, len(p.All))
-	for i, room := range p.All {
-		tabs[i] = tab{room.Name, p.unread(room), room.Name == p.Room.Name}
-	}
-	return tabs
-}
-
-// unread says how many messages of a room the user has not read, "" if there are none.
-func (p *page) unread(room *Room) string {
-	n, more := p.Seen.unread(room)
-	switch {
-	case n == 0:
-		return ""
-	case more:
-		return fmt.Sprint(n, "+")
-	}
-	return fmt.Sprint(n)
-}
-
-// Unread is that of the page's room.
-func (p *page) Unread() string { return p.unread(p.Room) }
+// Unread is the number of unread messages of the page's room.
+func (p *page) Unread() string { return p.Seen.Unread(p.Room) }
 
 // Title is that of the browser's tab.
 func (p *page) Title() string {

@@ -88,14 +88,26 @@ var seenModule = stay.Module[Seen]{
 	Persist: stay.PerUser,
 }
 
+// Unread says how many messages the user has not read, "" if there are none.
+func (s *Seen) Unread(r *Room) string {
+	n, more := s.unread(r)
+	switch {
+	case n == 0:
+		return ""
+	case more:
+		return fmt.Sprint(n, "+")
+	}
+	return fmt.Sprint(n)
+}
+
 // join notes who the user is. What was said before the first login is not unread.
 func (s *Seen) join(user string, all []*Room) {
 	if s.User != "" {
 		return
 	}
 	s.User = user
-	for i, r := range all {
-		s.read(rooms[i], r.Last)
+	for _, r := range all {
+		s.read(r.Name, r.Last)
 	}
 }
 

@@ -71,7 +71,7 @@ func TestUnreadAreTheMessagesOfOthers(t *testing.T) {
 func TestNothingIsUnreadAtTheFirstLogin(t *testing.T) {
 	all := make([]*Room, len(rooms))
 	for i := range all {
-		all[i] = &Room{Last: int64(i + 5)}
+		all[i] = &Room{Name: rooms[i], Last: int64(i + 5)}
 	}
 	var s Seen
 	s.join("ann", all)

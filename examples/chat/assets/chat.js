@@ -6,7 +6,7 @@ addEventListener("htmx:afterOnLoad", e => { if (e.detail.xhr.status < 400 || e.d
 
 // The stream brings the page; the title of the tab stands outside of it.
 addEventListener("htmx:sseMessage", () => {
-	const title = document.querySelector("#rooms [data-title]")?.dataset.title
+	const title = document.querySelector("#unread [data-title]")?.dataset.title
 	if (title) document.title = title
 })
 
