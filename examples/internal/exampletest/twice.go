@@ -16,7 +16,7 @@ import (
 // its id.
 func (v *Visitor) Twice(page, action string, fields url.Values) {
 	v.t.Helper()
-	res, text := v.Send(http.MethodGet, page, nil, Form...)
+	res, text := v.Send(http.MethodGet, page, nil, Form...) //nolint:bodyclose // it is closed already
 	if res.StatusCode != http.StatusOK {
 		v.t.Fatalf("GET %s: %s", page, res.Status)
 	}
@@ -38,8 +38,8 @@ func (v *Visitor) TwiceFrom(page, text, action string, fields url.Values) {
 		all.Set("_stay_page", field[1])
 	}
 	headers := append([]string{"Referer", v.server + page}, Form...)
-	first, _ := v.Send(http.MethodPost, address, all, headers...)
-	second, _ := v.Send(http.MethodPost, address, all, headers...)
+	first, _ := v.Send(http.MethodPost, address, all, headers...)  //nolint:bodyclose // it is closed already
+	second, _ := v.Send(http.MethodPost, address, all, headers...) //nolint:bodyclose // it is closed already
 	v.replayed(address, first, second)
 	to := first.Header.Get("Location")
 	if first.StatusCode != http.StatusSeeOther || to == "" || second.StatusCode != first.StatusCode || second.Header.Get("Location") != to {
@@ -52,8 +52,8 @@ func (v *Visitor) TwiceFrom(page, text, action string, fields url.Values) {
 func (v *Visitor) TwiceByScript(path, body string, headers ...string) {
 	v.t.Helper()
 	headers = append([]string{"Content-Type", "application/json", "Idempotency-Key", rand.Text()}, headers...)
-	first, _ := v.send(http.MethodPost, path, strings.NewReader(body), headers)
-	second, _ := v.send(http.MethodPost, path, strings.NewReader(body), headers)
+	first, _ := v.send(http.MethodPost, path, strings.NewReader(body), headers)  //nolint:bodyclose // it is closed already
+	second, _ := v.send(http.MethodPost, path, strings.NewReader(body), headers) //nolint:bodyclose // it is closed already
 	v.replayed(path, first, second)
 	if first.StatusCode >= 400 || second.StatusCode >= 400 {
 		v.t.Errorf("POST %s: %s, and then %s", path, first.Status, second.Status)
