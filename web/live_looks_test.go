@@ -51,7 +51,7 @@ func (s *liveSite) writeRoom(t *testing.T, room, text string) {
 // A part of several states is sent when one of them has changed what it shows, once
 // for several changes, and not when nothing is different.
 //
-// Proves L9, L12.
+// Proves L9, L11, L12.
 func TestLivePartOfFollowsEachState(t *testing.T) {
 	for _, d := range dialects {
 		t.Run(fmt.Sprint(d), func(t *testing.T) {
@@ -360,6 +360,30 @@ func TestLivePartOfEndsWithItsSessionWhileItIsMade(t *testing.T) {
 		s.publish(t, "news")
 		p.want()
 		p.ended(300*time.Millisecond, 600*time.Millisecond)
+	})
+}
+
+// A part that looks at no state of a session begins none and sets no cookie.
+//
+// Proves L22.
+func TestLivePartOfBeginsNoSessionByItself(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newLiveSite(t, nil)
+		s.mux.Handle("GET /all", web.Live(web.PartOf(s.app, "all", func(w io.Writer, r *http.Request) error {
+			news, err := web.Look(r.Context(), s.news)
+			if err != nil {
+				return err
+			}
+			return showBoard(w, news)
+		})))
+		p := s.tab(t, "/all")
+		if cookie := p.wire.header.Get("Set-Cookie"); cookie != "" {
+			t.Errorf("the stream sets %q", cookie)
+		}
+		s.publish(t, "news")
+		settle()
+		p.read()
+		p.shows("all", "news")
 	})
 }
 
