@@ -3,10 +3,8 @@ package sharded
 import (
 	"cmp"
 	"context"
-	"crypto/rand"
-	"encoding/base64"
 	"fmt"
-	mathrand "math/rand/v2"
+	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -35,7 +33,7 @@ func (s *Store) across(ctx context.Context, g store.Group) store.Result {
 		if !again || ctx.Err() != nil || time.Since(began) > finishTime {
 			return res
 		}
-		if err := s.pause(ctx, mathrand.N(time.Millisecond<<min(try, 6))); err != nil {
+		if err := s.pause(ctx, rand.N(time.Millisecond<<min(try, 6))); err != nil {
 			return rejected(err)
 		}
 	}
@@ -94,9 +92,7 @@ func (t *attempt) plan() error {
 			key = t.g[i].Key
 		}
 	}
-	var id [16]byte
-	_, _ = rand.Read(id[:]) // it never fails
-	t.tx = transactions + base64.RawURLEncoding.EncodeToString(id[:]) + "/" + key
+	t.tx = transactions + newID() + "/" + key
 	if len(t.tx) > store.MaxKey {
 		return fmt.Errorf("sharded: %w: a key of %d bytes in a group over several homes, the limit is %d",
 			store.ErrTooLarge, len(key), store.MaxKey-len(t.tx)+len(key))

@@ -2,6 +2,7 @@ package sharded_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/stay-go/stay/store"
@@ -38,37 +39,105 @@ func (s atHome) Commit(ctx context.Context, groups []store.Group) []store.Result
 }
 
 // handles is how many handles a test opens on one place at most.
-const handles = 64
+const handles = 16
 
-// sharing returns a function that opens handles on one set of records.
-func sharing() func(t *testing.T) store.Store {
+// sharing returns a function that opens handles on one set of records, as open
+// does with each memstore.
+func sharing(open func(s *memstore.Store) store.Store) func(t *testing.T) store.Store {
 	all := memstore.Shared(handles)
 	return func(t *testing.T) store.Store {
+		if len(all) == 0 {
+			fatal(t, "a rule opened more handles than the harness has")
+		}
 		s := all[0]
 		all = all[1:]
-		return over(t, atHome{s})
+		return open(s)
 	}
 }
 
+func home(s *memstore.Store) store.Store  { return atHome{s} }
+func whole(s *memstore.Store) store.Store { return s }
+
+// fatal fails the test, which may be nil.
+func fatal(t *testing.T, args ...any) {
+	if t == nil {
+		panic(args)
+	}
+	t.Helper()
+	t.Fatal(args...)
+}
+
+// over returns a store on another one.
 func over(t *testing.T, inner store.Store) *sharded.Store {
 	s, err := sharded.New(inner)
 	if err != nil {
-		if t == nil {
-			panic(err)
-		}
-		t.Fatal(err)
+		fatal(t, err)
 	}
 	return s
 }
 
-// Groups over homes keep the contract on a store that has them at one home.
+// routed returns a router over stores that are named by their numbers.
+func routed(t *testing.T, places ...store.Store) *sharded.Router {
+	names := map[string]store.Store{}
+	for i, s := range places {
+		names[fmt.Sprint("place", i)] = s
+	}
+	r, err := sharded.OpenRouter(context.Background(), names)
+	if err != nil {
+		fatal(t, err)
+	}
+	return r
+}
+
+// three opens handles on three places.
+func three(open func(s *memstore.Store) store.Store) func(t *testing.T) []store.Store {
+	a, b, c := sharing(open), sharing(open), sharing(open)
+	return func(t *testing.T) []store.Store { return []store.Store{a(t), b(t), c(t)} }
+}
+
+// Groups over homes keep the contract: on a store that has them at one home, and
+// on a router over stores with and without them.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestConformance(t *testing.T) {
+	for name, place := range map[string]func() func(t *testing.T) store.Store{
+		"one store": func() func(t *testing.T) store.Store { return sharing(home) },
+		"a router over homes": func() func(t *testing.T) store.Store {
+			open := three(home)
+			return func(t *testing.T) store.Store { return routed(t, open(t)...) }
+		},
+		"a router over stores": func() func(t *testing.T) store.Store {
+			open := three(whole)
+			return func(t *testing.T) store.Store { return routed(t, open(t)...) }
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			storetest.Run(t, storetest.Harness{
+				New: func(*testing.T) func(*testing.T) store.Store {
+					open := place()
+					return func(t *testing.T) store.Store { return over(t, open(t)) }
+				},
+				Shared: func(*testing.T) func(*testing.T) store.Store {
+					open := place()
+					return func(t *testing.T) store.Store { return over(t, open(t)) }
+				},
+			})
+		})
+	}
+}
+
+// A router alone keeps the contract for groups at one home.
+//
+// Proves C1, C2, C3, C4, C5, C6, C7.
+func TestConformanceOfRouter(t *testing.T) {
+	place := func(*testing.T) func(*testing.T) store.Store {
+		open := three(whole)
+		return func(t *testing.T) store.Store { return routed(t, open(t)...) }
+	}
 	storetest.Run(t, storetest.Harness{
 		New: func(*testing.T) func(*testing.T) store.Store {
-			return func(t *testing.T) store.Store { return over(t, atHome{memstore.New()}) }
+			return func(t *testing.T) store.Store { return routed(t, memstore.New(), memstore.New(), memstore.New()) }
 		},
-		Shared: func(*testing.T) func(*testing.T) store.Store { return sharing() },
+		Shared: place,
 	})
 }
