@@ -194,11 +194,19 @@ var (
 	errSlow  = fmt.Errorf("sharded: %w: the group has taken too long to be decided", store.ErrUnavailable)
 )
 
+// late reports whether the attempt has taken so long that others may have removed
+// the record of its transaction. Some clocks stand still while a machine sleeps, so
+// both are asked.
+func (t *attempt) late() bool {
+	now := time.Now()
+	return max(now.Sub(t.began), now.Round(0).Sub(t.began.Round(0))) > decideTime
+}
+
 // decide makes the changes of the last place, with the record that commits the
 // transaction.
 func (t *attempt) decide(part []int) (res store.Result, again bool) {
 	for range tries {
-		if time.Since(t.began) > decideTime || time.Now().Round(0).Sub(t.began.Round(0)) > decideTime {
+		if t.late() {
 			t.undo(0)
 			return store.Result{Outcome: store.Unknown, Err: errSlow}, true
 		}
@@ -206,7 +214,7 @@ func (t *attempt) decide(part []int) (res store.Result, again bool) {
 		for i, j := range part {
 			put[i] = t.views[j].on(t.g[j])
 		}
-		put = append(put, decision(t.tx, committed, t.locks, longAgo))
+		put = append(put, decision(t.tx, committed, t.locks))
 		res := t.one(put)
 		switch {
 		case res.Outcome == store.Applied:
@@ -239,8 +247,11 @@ func (t *attempt) decide(part []int) (res store.Result, again bool) {
 func (t *attempt) resolve(part []int, lost store.Result) (res store.Result, again bool) {
 	ctx, cancel := finishing(t.ctx)
 	defer cancel()
-	group := store.Group{decision(t.tx, aborted, nil, time.Now().Add(abortTime))}
+	group := store.Group{decision(t.tx, aborted, nil)}
 	results := t.s.inner.Commit(ctx, []store.Group{group})
+	if t.late() {
+		return lost, false
+	}
 	if len(results) == 1 {
 		switch res := results[0]; {
 		case res.Outcome == store.Applied:

@@ -167,12 +167,12 @@ func parseLock(key string, meta, value []byte) (*lock, bool) {
 }
 
 // decision returns the Put that creates the record of a transaction.
-func decision(tx string, f fate, locks []held, expires time.Time) store.Write {
+func decision(tx string, f fate, locks []held) store.Write {
 	v := binary.AppendUvarint([]byte{byte(f)}, uint64(len(locks)))
 	for _, h := range locks {
 		v = appendText(v, h.lock.old.Key)
 	}
-	return store.Write{Op: store.Put, Key: tx, Value: v, Meta: []byte{decided}, Expires: expires}
+	return store.Write{Op: store.Put, Key: tx, Value: v, Meta: []byte{decided}, Expires: time.Now().Add(recordTime)}
 }
 
 // fateOf reads the record of a transaction: what became of it, and which keys it

@@ -218,7 +218,7 @@ func (s *Store) abort(ctx context.Context, txs []string) (fates []fate, err erro
 	}
 	groups := make([]store.Group, len(txs))
 	for i, tx := range txs {
-		groups[i] = store.Group{decision(tx, aborted, nil, time.Now().Add(abortTime))}
+		groups[i] = store.Group{decision(tx, aborted, nil)}
 	}
 	results := s.inner.Commit(ctx, groups)
 	if len(results) != len(groups) {

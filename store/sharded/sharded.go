@@ -58,11 +58,11 @@ const (
 	pushTime = 200 * time.Millisecond
 	// finishTime bounds what is done for a group once it is decided.
 	finishTime = 2 * time.Second
-	// abortTime is how long the record of an aborted group is kept. A process that
-	// still wants to commit the group meets it.
-	abortTime = 24 * time.Hour
+	// recordTime is how long the record of a group is kept when its process has
+	// stopped: whoever may still ask for it, or want to commit the group, meets it.
+	recordTime = 24 * time.Hour
 	// decideTime is how long a process goes on to decide a group that it has begun,
-	// and with abortTime makes sure that it does not come too late.
+	// and relies on its record. It leaves much of recordTime to clocks that differ.
 	decideTime = time.Minute
 	// tries bounds how often a group is tried again.
 	tries = 100

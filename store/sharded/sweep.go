@@ -13,12 +13,17 @@ import (
 const rounds = 8
 
 // Expired implements store.Store. It also finishes groups of processes that have
-// stopped, and removes what they have left.
+// stopped, and removes what they have left, which takes a call more.
 func (s *Store) Expired(ctx context.Context, now time.Time, limit int) ([]store.Record, error) {
 	if err := s.enter(ctx, &s.calls); err != nil {
 		return nil, err
 	}
 	defer s.calls.Done()
+	if lister, ok := s.inner.(store.Lister); ok && s.features.List {
+		if err := s.finishAll(ctx, lister); err != nil {
+			return nil, err
+		}
+	}
 	var recs []store.Record
 	stuck := 0
 	for range rounds {
@@ -86,7 +91,7 @@ func (s *Store) clean(ctx context.Context, raw store.Record) bool {
 	if err != nil {
 		return false
 	}
-	if f == aborted && time.Now().Before(raw.Expires) {
+	if time.Now().Before(raw.Expires) {
 		return false // by this process's clock, whatever the caller's says
 	}
 	if f == committed && s.finish(ctx, raw.Key, keys) != nil {
@@ -161,7 +166,7 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 }
 
 // finishAll finishes all groups that are committed. Their records are there until
-// their locks are gone.
+// their locks are gone, and those of processes that have stopped for longer.
 func (s *Store) finishAll(ctx context.Context, lister store.Lister) error {
 	for after := ""; ; {
 		// By the beginning of time nothing has expired.
