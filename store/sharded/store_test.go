@@ -39,21 +39,33 @@ func (s atHome) Commit(ctx context.Context, groups []store.Group) []store.Result
 }
 
 // handles is how many handles a test opens on one place at most.
-const handles = 16
+const handles = 128
 
-// sharing returns a function that opens handles on one set of records, as open
-// does with each memstore.
-func sharing(open func(s *memstore.Store) store.Store) func(t *testing.T) store.Store {
+// An opener opens handles on one place, on wrapped stores.
+type opener func(t *testing.T, wrap func(store.Store) store.Store) store.Store
+
+// sharing opens handles on one set of records, as what open makes of a memstore.
+func sharing(open func(s *memstore.Store) store.Store) opener {
 	all := memstore.Shared(handles)
-	return func(t *testing.T) store.Store {
+	return func(t *testing.T, wrap func(store.Store) store.Store) store.Store {
 		if len(all) == 0 {
 			fatal(t, "a rule opened more handles than the harness has")
 		}
 		s := all[0]
 		all = all[1:]
-		return open(s)
+		return wrap(open(s))
 	}
 }
+
+// routing opens routers over three places.
+func routing(open func(s *memstore.Store) store.Store) opener {
+	a, b, c := sharing(open), sharing(open), sharing(open)
+	return func(t *testing.T, wrap func(store.Store) store.Store) store.Store {
+		return routed(t, a(t, wrap), b(t, wrap), c(t, wrap))
+	}
+}
+
+func unwrapped(s store.Store) store.Store { return s }
 
 func home(s *memstore.Store) store.Store  { return atHome{s} }
 func whole(s *memstore.Store) store.Store { return s }
@@ -89,37 +101,26 @@ func routed(t *testing.T, places ...store.Store) *sharded.Router {
 	return r
 }
 
-// three opens handles on three places.
-func three(open func(s *memstore.Store) store.Store) func(t *testing.T) []store.Store {
-	a, b, c := sharing(open), sharing(open), sharing(open)
-	return func(t *testing.T) []store.Store { return []store.Store{a(t), b(t), c(t)} }
-}
-
 // Groups over homes keep the contract: on a store that has them at one home, and
 // on a router over stores with and without them.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestConformance(t *testing.T) {
-	for name, place := range map[string]func() func(t *testing.T) store.Store{
-		"one store": func() func(t *testing.T) store.Store { return sharing(home) },
-		"a router over homes": func() func(t *testing.T) store.Store {
-			open := three(home)
-			return func(t *testing.T) store.Store { return routed(t, open(t)...) }
-		},
-		"a router over stores": func() func(t *testing.T) store.Store {
-			open := three(whole)
-			return func(t *testing.T) store.Store { return routed(t, open(t)...) }
-		},
+	for name, place := range map[string]func() opener{
+		"one store":            func() opener { return sharing(home) },
+		"a router over homes":  func() opener { return routing(home) },
+		"a router over stores": func() opener { return routing(whole) },
 	} {
 		t.Run(name, func(t *testing.T) {
+			open := func(*testing.T) func(*testing.T) store.Store {
+				open := place()
+				return func(t *testing.T) store.Store { return over(t, open(t, unwrapped)) }
+			}
 			storetest.Run(t, storetest.Harness{
-				New: func(*testing.T) func(*testing.T) store.Store {
+				New: open, Shared: open,
+				Over: func(*testing.T) func(*testing.T, func(store.Store) store.Store) store.Store {
 					open := place()
-					return func(t *testing.T) store.Store { return over(t, open(t)) }
-				},
-				Shared: func(*testing.T) func(*testing.T) store.Store {
-					open := place()
-					return func(t *testing.T) store.Store { return over(t, open(t)) }
+					return func(t *testing.T, wrap func(store.Store) store.Store) store.Store { return over(t, open(t, wrap)) }
 				},
 			})
 		})
@@ -130,14 +131,13 @@ func TestConformance(t *testing.T) {
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestConformanceOfRouter(t *testing.T) {
-	place := func(*testing.T) func(*testing.T) store.Store {
-		open := three(whole)
-		return func(t *testing.T) store.Store { return routed(t, open(t)...) }
-	}
 	storetest.Run(t, storetest.Harness{
 		New: func(*testing.T) func(*testing.T) store.Store {
 			return func(t *testing.T) store.Store { return routed(t, memstore.New(), memstore.New(), memstore.New()) }
 		},
-		Shared: place,
+		Shared: func(*testing.T) func(*testing.T) store.Store {
+			open := routing(whole)
+			return func(t *testing.T) store.Store { return open(t, unwrapped) }
+		},
 	})
 }
