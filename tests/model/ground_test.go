@@ -152,7 +152,6 @@ var grounds = []ground{
 	{name: "sqlite, two nodes", roles: []role{full, full}, slow: true, open: inFile(sqlitestore.Shared())},
 	{name: "sqlite, three programs", roles: []role{full, older, job}, slow: true, open: inFile(sqlitestore.Shared())},
 	{name: "three stores, two nodes", roles: []role{full, full}, open: onStores},
-	{name: "three stores, three programs", roles: []role{full, older, job}, open: onStores},
 	{name: "simple, guests in memory", open: onShelf},
 	{name: "simple, guests stored", guests: stay.GuestStored, open: onShelf},
 }
