@@ -161,10 +161,10 @@ func (t *attempt) lock(part []int) store.Result {
 
 func newLock(tx string, w store.Write, old store.Record) *lock {
 	l := &lock{tx: tx, old: old, next: keep, put: store.Write{Key: w.Key}}
-	switch {
-	case w.Op == store.Put:
+	switch w.Op {
+	case store.Put:
 		l.next, l.put = replace, w
-	case w.Op == store.Delete:
+	case store.Delete:
 		l.next = remove
 	}
 	return l
@@ -225,9 +225,12 @@ func (t *attempt) decide(part []int) (res store.Result, again bool) {
 			return store.Result{Outcome: store.Applied, Revisions: t.revs}, false
 		case res.Outcome == store.Unknown:
 			return t.resolve(part, res)
-		case res.Outcome != store.Conflict || len(res.Current) != len(put):
+		case res.Outcome != store.Conflict:
 			t.undo(0)
 			return res, false
+		case len(res.Current) != len(put):
+			t.undo(0)
+			return rejected(errSilent), false
 		}
 		if at := res.Current[len(part)].Revision; at != 0 { // only somebody else has made it
 			t.undo(at)
@@ -249,10 +252,7 @@ func (t *attempt) resolve(part []int, lost store.Result) (res store.Result, agai
 	defer cancel()
 	group := store.Group{decision(t.tx, aborted, nil)}
 	results := t.s.inner.Commit(ctx, []store.Group{group})
-	if t.late() {
-		return lost, false
-	}
-	if len(results) == 1 {
+	if len(results) == 1 && !t.late() {
 		switch res := results[0]; {
 		case res.Outcome == store.Applied:
 			t.undo(res.Revisions[0])

@@ -10,9 +10,16 @@ import (
 )
 
 // Commit implements store.Store. All groups at one home are one call of the store
-// below; those whose records are locked, or whose revisions had to be kept, take a
-// second one. A group over n homes takes n+3 calls and a writer that meets locks
-// of a process that has stopped waits a fifth of a second for them.
+// below; those whose records are locked, or whose revisions had to be kept, may take
+// a second one. A group over n homes takes n+3 calls, one after the other: one
+// reads, n-1 lock, one decides, one makes of the locks the new records, and one
+// deletes the record about the group. A writer that meets a lock waits until its
+// group is decided, at most a fifth of a second from when this process first saw it.
+//
+// A group over several homes is Rejected with [store.ErrTooLarge] if all keys at
+// its last home are longer than [store.MaxKey] less 31 bytes. If others have ended
+// it again and again, or an answer was lost, it may be Unknown although it was not
+// applied.
 func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	results := make([]store.Result, len(groups))
 	if err := s.enter(ctx, &s.calls); err != nil {
@@ -26,6 +33,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 	var at, over []int // one place, several
 	bad := store.CheckGroups(groups, s.features)
 	open := s.settle(ctx, groups)
+	full := len(open) > 0 && s.doubts.full()
 	for i, g := range groups {
 		switch {
 		case bad != nil && bad[i] != nil:
@@ -34,6 +42,8 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 			results[i] = rejected(errReserved)
 		case len(open) > 0 && doubtful(g, open):
 			results[i] = store.Result{Outcome: store.Unknown, Err: errDoubt}
+		case full:
+			results[i] = rejected(errDoubts)
 		case s.together(g):
 			at = append(at, i)
 		default:

@@ -9,7 +9,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// mostDoubts is how many keys may be in doubt before all of them are settled.
+// mostDoubts is how many keys may be in doubt before all of them are settled, and
+// no group is taken until some are.
 const mostDoubts = 4096
 
 // doubts are keys of groups whose outcome is not known and that may still be
@@ -55,6 +56,13 @@ func (d *doubts) of(groups []store.Group) map[string]string {
 		}
 	}
 	return found
+}
+
+// full reports whether too many keys are in doubt.
+func (d *doubts) full() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.byKey) > mostDoubts
 }
 
 // remove forgets the doubts about keys, as they were when somebody looked.
@@ -118,7 +126,10 @@ func (s *Store) settle(ctx context.Context, groups []store.Group) (open map[stri
 	return open
 }
 
-var errDoubt = fmt.Errorf("sharded: %w: it is not known yet what became of an earlier group with this key", store.ErrUnavailable)
+var (
+	errDoubts = fmt.Errorf("sharded: %w: it is not known what became of many earlier groups", store.ErrUnavailable)
+	errDoubt  = fmt.Errorf("sharded: %w: it is not known yet what became of an earlier group with this key", store.ErrUnavailable)
+)
 
 // doubtful reports whether one of the keys of a group is open.
 func doubtful(g store.Group, open map[string]string) bool {

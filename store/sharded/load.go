@@ -10,6 +10,7 @@ import (
 
 // Load implements store.Store, with one call of the store below unless a record
 // is locked. It finishes the group that has locked a record, if that is decided.
+// A record of this package's own form that is damaged fails the call.
 func (s *Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	if err := s.enter(ctx, &s.calls); err != nil {
 		return nil, err

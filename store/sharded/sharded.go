@@ -96,8 +96,8 @@ type locality interface {
 
 // New returns a store with groups over several homes on a store that has groups,
 // at one home at least ([store.Features].GroupsAtHome), finds expired records and
-// has no stale reads. It fails if the store below has not, or if values that long
-// make no sense: of a store with MaxValue, values may have a bit less than half.
+// has no stale reads. It fails if the store below does not. Values may have a bit
+// less than half of what the store below takes, since a lock holds two.
 //
 // The store below belongs to the returned one, which closes it.
 func New(inner store.Store) (*Store, error) {

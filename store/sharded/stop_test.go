@@ -53,7 +53,7 @@ func TestSweepsFinishGroups(t *testing.T) {
 					stopped, other := over(t, budgeted{place(all[0]), left}), over(t, place(all[1]))
 					stopped.Commit(t.Context(), []store.Group{login(1)})
 					for range 3 {
-						time.Sleep(25 * time.Hour)
+						sleep(25 * time.Hour)
 						if _, err := other.Expired(t.Context(), time.Now(), 10); err != nil {
 							t.Fatal(err)
 						}
@@ -111,7 +111,7 @@ func TestGroupThatWasEndedIsNotCommitted(t *testing.T) {
 				if res.Outcome != store.Applied {
 					t.Fatalf("%v (%v)", res.Outcome, res.Err)
 				}
-				time.Sleep(held)
+				sleep(held)
 				for range 2 {
 					if _, err := other.Expired(t.Context(), time.Now().Add(48*time.Hour), 10); err != nil {
 						t.Fatal(err)
@@ -170,7 +170,7 @@ func TestReadersEndWhatHasStopped(t *testing.T) {
 		other := over(t, count)
 		stopped.Commit(t.Context(), []store.Group{login(1)})
 		load(t, other, "stay/session/s1")
-		time.Sleep(time.Second)
+		sleep(time.Second)
 		load(t, other, "stay/session/s1")
 		before := count.loads.Load()
 		load(t, other, "stay/session/s1")
@@ -371,12 +371,12 @@ type slowStore struct {
 }
 
 func (s slowStore) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
-	time.Sleep(time.Millisecond)
+	sleep(time.Millisecond)
 	return s.Store.Load(ctx, reads)
 }
 
 func (s slowStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
-	time.Sleep(time.Millisecond)
+	sleep(time.Millisecond)
 	for _, g := range groups {
 		for _, w := range g {
 			if strings.HasPrefix(w.Key, "stay/tx/") && w.Op == store.Put && w.Value[0] == 'a' {
