@@ -19,6 +19,9 @@ func open(ctx context.Context, first, second store.Store) (store.Store, error) {
 	return sharded.New(router)
 }
 
+// Visits is how often somebody has come.
+type Visits struct{ N int }
+
 // Each state is in one of two databases. The App closes both.
 func Example() {
 	ctx := context.Background()
@@ -29,8 +32,8 @@ func Example() {
 	}
 	app := stay.New(s, nil)
 	defer app.Close(ctx)
-	visits := stay.Register(app, stay.Module[int]{Name: "visits", Persist: stay.Global})
-	n, err := visits.Update(ctx, func(n *int) error { *n++; return nil })
-	fmt.Println(n, err)
+	visits := stay.Register(app, stay.Module[Visits]{Name: "visits", Persist: stay.Global})
+	v, err := visits.Update(ctx, func(v *Visits) error { v.N++; return nil })
+	fmt.Println(v.N, err)
 	// Output: 1 <nil>
 }

@@ -700,8 +700,8 @@ var mutants = []mutant{
 		"put[i] = l.write(t.views[j].at)", "if put[i] = l.write(t.views[j].at); l.next == keep {\n\t\t\t\tput[i] = t.views[j].on(t.g[j])\n\t\t\t}", bySharded,
 	},
 	{
-		"what a group over homes says is absent is not locked", "C2", "store/sharded/across.go",
-		"put[i] = l.write(t.views[j].at)", "if put[i] = l.write(t.views[j].at); l.next != replace && l.old.Revision == 0 {\n\t\t\t\tput[i] = t.views[j].on(t.g[j])\n\t\t\t}", bySharded,
+		"what a group over homes says is absent is not locked", "C2", "store/sharded/form.go",
+		"if l.old.Revision == 0 {\n\t\tw.Expires", "if l.old.Revision == 0 && l.next != replace {\n\t\treturn store.Write{Op: store.Check, Key: l.old.Key}\n\t}\n\tif l.old.Revision == 0 {\n\t\tw.Expires", bySharded,
 	},
 	{
 		"a group is forgotten while a lock of it may be left", "C2", "store/sharded/across.go",
