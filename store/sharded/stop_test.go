@@ -2,6 +2,7 @@ package sharded_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -423,4 +424,62 @@ func TestGroupsDoNotWaitInACircle(t *testing.T) {
 			t.Errorf("%d groups were ended, because others had waited for them", n)
 		}
 	})
+}
+
+// A store that is in use can be given to New: its records are there, and are
+// replaced by the revisions that they have now.
+//
+// Proves C1, C2, C3.
+func TestRecordsFromBeforeAreThere(t *testing.T) {
+	all := memstore.Shared(3)
+	for i := range 5 { // so that revisions are not those of the first records
+		all[0].Commit(t.Context(), []store.Group{{{Key: fmt.Sprint("key/m/", i)}}})
+	}
+	all[0].Commit(t.Context(), []store.Group{{{Key: "stay/session/s1", Value: []byte("before"), Meta: []byte{3, 1, 2}, Version: 4}}})
+	first, second := over(t, atHome{all[1]}), over(t, atHome{all[2]})
+	rec := load(t, first, "stay/session/s1")
+	if rec.Revision == 0 || string(rec.Value) != "before" || string(rec.Meta) != "\x03\x01\x02" || rec.Version != 4 {
+		t.Fatalf("a record from before: %v", rec)
+	}
+	g := login(1)
+	g[0].Base = rec.Revision
+	if res := first.Commit(t.Context(), []store.Group{g})[0]; res.Outcome != store.Applied {
+		t.Fatalf("%v (%v)", res.Outcome, res.Err)
+	}
+	if res := second.Commit(t.Context(), []store.Group{g})[0]; res.Outcome != store.Conflict {
+		t.Errorf("the revision from before, once more: %v (%v)", res.Outcome, res.Err)
+	}
+}
+
+// What a process does not know the outcome of has a bound: beyond it, nothing is
+// taken until the store answers.
+//
+// Proves C6.
+func TestDoubtsAreBounded(t *testing.T) {
+	faulty := storefault.Wrap(memstore.New(), nil)
+	s := over(t, faulty)
+	groups := func(from int) []store.Group {
+		all := make([]store.Group, 5000)
+		for i := range all {
+			all[i] = store.Group{{Key: fmt.Sprint("key/m/", from+i)}}
+		}
+		return all
+	}
+	lost := faulty.Add(storefault.Rule{Op: storefault.Commit, Fault: storefault.Drop(nil)})
+	for _, res := range s.Commit(t.Context(), groups(0)) {
+		if res.Outcome != store.Unknown {
+			t.Fatalf("a call that is lost: %v (%v)", res.Outcome, res.Err)
+		}
+	}
+	for _, res := range s.Commit(t.Context(), groups(5000)) {
+		if res.Outcome != store.Rejected || !errors.Is(res.Err, store.ErrUnavailable) {
+			t.Fatalf("with too much in doubt: %v (%v)", res.Outcome, res.Err)
+		}
+	}
+	lost.Remove()
+	for _, res := range s.Commit(t.Context(), groups(2500)) {
+		if res.Outcome != store.Applied {
+			t.Fatalf("when the store answers again: %v (%v)", res.Outcome, res.Err)
+		}
+	}
 }

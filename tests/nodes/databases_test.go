@@ -81,20 +81,25 @@ type member struct {
 }
 
 // join starts a node that makes so many calls.
-func join(t *testing.T, databases map[string]database, calls int64) *member {
-	t.Helper()
+func join(t *testing.T, databases map[string]database, calls int64) (*member, error) {
 	m := &member{left: &atomic.Int64{}}
 	m.left.Store(1 << 40)
 	stores := map[string]store.Store{}
 	for name, open := range databases {
 		s, err := open()
-		check(t, err)
+		if err != nil {
+			return nil, err
+		}
 		stores[name] = mortal{s, m.left}
 	}
-	router, err := sharded.OpenRouter(t.Context(), stores)
-	check(t, err)
+	router, err := sharded.OpenRouter(context.Background(), stores)
+	if err != nil {
+		return nil, err
+	}
 	s, err := sharded.New(router)
-	check(t, err)
+	if err != nil {
+		return nil, err
+	}
 	m.app = stay.New(s, &stay.Options{
 		Logger: slog.New(slog.DiscardHandler), OnError: func(*stay.Call, *stay.Error) {},
 		MaxWait: 5 * time.Second, CommitTimeout: 5 * time.Second,
@@ -107,7 +112,7 @@ func join(t *testing.T, databases map[string]database, calls int64) *member {
 		_ = m.app.Close(ctx)
 	})
 	m.left.Store(calls)
-	return m
+	return m, nil
 }
 
 // Logins, logouts and changes of states of sessions, users and keys, on nodes that
@@ -146,7 +151,9 @@ func TestNodesOnSeveralDatabases(t *testing.T) {
 			random := rand.New(rand.NewPCG(testseed.New(t), 1))
 			s := &site{t: t, databases: databases, random: random, words: map[string][]string{}}
 			for range 3 {
-				s.members = append(s.members, join(t, databases, 100+random.Int64N(300)))
+				m, err := join(t, databases, 100+random.Int64N(300))
+				check(t, err)
+				s.members = append(s.members, m)
 			}
 			var all sync.WaitGroup
 			for i := range 6 {
@@ -178,8 +185,13 @@ func (s *site) member(r *rand.Rand) *member {
 	defer s.mu.Unlock()
 	i := r.IntN(len(s.members))
 	if s.members[i].left.Load() < 0 {
+		m, err := join(s.t, s.databases, 100+s.random.Int64N(300))
+		if err != nil {
+			s.t.Errorf("a node that takes the place of a dead one: %v", err)
+			return s.members[i]
+		}
 		s.died++
-		s.members[i] = join(s.t, s.databases, 100+s.random.Int64N(300))
+		s.members[i] = m
 	}
 	return s.members[i]
 }
@@ -250,7 +262,8 @@ func (s *site) visit(name, user string, r *rand.Rand) {
 
 // compare compares the states with what visitors were told.
 func (s *site) compare() {
-	m := join(s.t, s.databases, 1<<40)
+	m, err := join(s.t, s.databases, 1<<40)
+	check(s.t, err)
 	for i := range 2 {
 		user := fmt.Sprint("ann", i)
 		cart, err := m.cart.At(user).Get(s.t.Context())
