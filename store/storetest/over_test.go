@@ -38,17 +38,20 @@ func (h halves) Commit(ctx context.Context, groups []store.Group) []store.Result
 	return results
 }
 
+// overBreakages are those of stores on other stores.
+var overBreakages = []struct {
+	claims bool
+	caught []string
+}{
+	{false, []string{"C2 a process stops within a group", "C2 others write after a process has stopped within a group", "C6 an answer is lost within a group"}},
+	{true, []string{"C6 an answer is lost within a group"}},
+}
+
 // A store that makes groups of several calls, and stops within one, is found out.
 //
 // Proves C2, C6.
 func TestSuiteCatchesHalfGroups(t *testing.T) {
-	for _, c := range []struct {
-		claims bool
-		caught []string
-	}{
-		{false, []string{"C2 a process stops within a group", "C2 others write after a process has stopped within a group", "C6 an answer is lost within a group"}},
-		{true, []string{"C6 an answer is lost within a group"}},
-	} {
+	for _, c := range overBreakages {
 		wantCaught(t, c.caught, Harness{
 			New: func(*testing.T) func(*testing.T) store.Store {
 				return func(*testing.T) store.Store { return halves{memstore.New(), c.claims} }
