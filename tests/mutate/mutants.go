@@ -21,6 +21,7 @@ var (
 	bySQLite     = []string{"./store/sqlitestore"}
 	byPostgres   = []string{"./store/pgstore"}
 	byRedis      = []string{"./store/redisstore"}
+	bySharded    = []string{"./store/sharded"}
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
@@ -749,5 +750,85 @@ var mutants = []mutant{
 	{
 		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
 		"in.add(nil, true)", "in.add(nil, false)", byRedis,
+	// Groups over several homes.
+	{
+		"a reader gets what a group that is not decided would make", "C1", "store/sharded/load.go",
+		"v.lock.become(pending, v.at)", "v.lock.become(committed, v.at)", bySharded,
+	},
+	{
+		"what stands in the way is taken for aborted, and nobody is told", "C2", "store/sharded/load.go",
+		"ended, err := s.abort(ctx, late)", "ended := make([]fate, len(late))\n\tfor i := range ended {\n\t\tended[i] = aborted\n\t}", bySharded,
+	},
+	{
+		"locks become new records before the group is decided", "C2", "store/sharded/across.go",
+		"return t.decide(t.parts[last])", "_ = s.release(ctx, t.locks, map[string]fate{t.tx: committed})\n\treturn t.decide(t.parts[last])", bySharded,
+	},
+	{
+		"the last home decides before the others are locked", "C2", "store/sharded/across.go",
+		"for _, part := range t.parts[:last] {", "if res, again := t.decide(t.parts[last]); res.Outcome != store.Applied || again {\n\t\treturn res, again\n\t}\n\tfor _, part := range t.parts[:last] {", bySharded,
+	},
+	{
+		"what a group over homes checks is not locked", "C2", "store/sharded/across.go",
+		"put[i] = l.write(t.views[j].at)", "if put[i] = l.write(t.views[j].at); l.next == keep {\n\t\t\t\tput[i] = t.views[j].on(t.g[j])\n\t\t\t}", bySharded,
+	},
+	{
+		"what a group over homes says is absent is not locked", "C2", "store/sharded/form.go",
+		"if l.old.Revision == 0 {\n\t\tw.Expires", "if l.old.Revision == 0 && l.next != replace {\n\t\treturn store.Write{Op: store.Check, Key: l.old.Key}\n\t}\n\tif l.old.Revision == 0 {\n\t\tw.Expires", bySharded,
+	},
+	{
+		"a group is forgotten while a lock of it may be left", "C2", "store/sharded/across.go",
+		"map[string]fate{t.tx: committed}) == nil {", "map[string]fate{t.tx: committed}) != errBusy {", bySharded,
+	},
+	{
+		"a sweep forgets a group without finishing it", "C2", "store/sharded/sweep.go",
+		"f == committed && s.finish(ctx, raw.Key, keys) != nil", "f == committed && keys == nil", bySharded,
+	},
+	{
+		"a sweep forgets a group that its process may ask for", "C6", "store/sharded/sweep.go",
+		"if time.Now().Before(raw.Expires) {", "if false {", bySharded,
+	},
+	{
+		"a decision whose answer was lost counts as aborted", "C6", "store/sharded/across.go",
+		"switch f, _, _ := fateOf(res.Current[0]); f {", "switch f := aborted; f {", bySharded,
+	},
+	{
+		"a group in doubt may be decided after later ones", "C6", "store/sharded/commit.go",
+		"open := s.settle(ctx, groups)", "open := map[string]string(nil)", bySharded,
+	},
+	{
+		"a record has another revision once its lock is gone", "C3", "store/sharded/load.go",
+		"}, rec.Revision)", "}, 0)", bySharded,
+	},
+	{
+		"revisions are those of the store below", "C3", "store/sharded/form.go",
+		"return 2 * below", "return below", bySharded,
+	},
+	{
+		"a lock is never given up", "C2", "store/sharded/known.go",
+		"return time.Since(l.first) >= pushTime", "return false", bySharded,
+	},
+	{
+		"homes are locked in any order", "C2", "store/sharded/across.go",
+		"cmp.Or(len(b)-len(a), cmp.Compare(a, b))", "cmp.Compare(t.tx+a, t.tx+b)*0 + rand.IntN(3) - 1", bySharded,
+	},
+	{
+		"a caller's Meta is taken for the store's own", "C6", "store/sharded/form.go",
+		"case len(w.Meta) > 0 && w.Meta[0] >= escaped:", "case len(w.Meta) < 0:", bySharded,
+	},
+	{
+		"List does not look for groups that are not finished", "C2", "store/sharded/sweep.go",
+		"if err == nil && f == committed {", "if err == nil && f == pending {", bySharded,
+	},
+	{
+		"a router opens stores that belong to others", "C5", "store/sharded/layout.go",
+		"case !slices.Equal(got.Names, names):", "case false && !slices.Equal(got.Names, names):", bySharded,
+	},
+	{
+		"a router takes an empty store for one of its own", "C5", "store/sharded/layout.go",
+		"if first.Ready {\n\t\t\t\treturn fmt", "if first.Ready && rev != 0 {\n\t\t\t\treturn fmt", bySharded,
+	},
+	{
+		"a router announces before all stores do", "C5", "store/sharded/router.go",
+		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
 	},
 }
