@@ -750,6 +750,7 @@ var mutants = []mutant{
 	{
 		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
 		"in.add(nil, true)", "in.add(nil, false)", byRedis,
+	},
 	// Groups over several homes.
 	{
 		"a reader gets what a group that is not decided would make", "C1", "store/sharded/load.go",
