@@ -19,8 +19,8 @@ const (
 	heartbeat = time.Second
 	heartless = 2
 
-	// dialTimeout bounds connecting.
-	dialTimeout = 5 * time.Second
+	// dialTimeout bounds connecting to one server.
+	dialTimeout = 2 * time.Second
 
 	// reconnectWait is how long the client waits before it tries the servers again.
 	reconnectWait = 50 * time.Millisecond
@@ -70,9 +70,14 @@ func (s *Store) connect(ctx context.Context, given string, dial nats.CustomDiale
 	o.PingInterval, o.MaxPingsOut = heartbeat, heartless
 	o.FlusherTimeout = s.attempt // its callers hold a lock of the connection
 	o.ReconnectOnFlusherError = true
-	o.IgnoreAuthErrorAbort = true                                   // secrets change while programs run
-	o.AsyncErrorCB = func(*nats.Conn, *nats.Subscription, error) {} // callers get their errors; the default prints
-	o.DisconnectedErrCB, o.ClosedCB, o.NoCallbacksAfterClientClose = nil, nil, true
+	o.IgnoreAuthErrorAbort = true // secrets change while programs run
+	// Callers get their errors. The default prints them, with subjects.
+	o.AsyncErrorCB = func(_ *nats.Conn, _ *nats.Subscription, err error) {
+		if errors.Is(err, nats.ErrPermissionViolation) {
+			s.denied.CompareAndSwap(nil, &err)
+		}
+	}
+	o.NoCallbacksAfterClientClose = true
 	type result struct {
 		nc  *nats.Conn
 		err error

@@ -71,6 +71,10 @@
 // otherwise: a record is the last message on stay.r.<key>, where the key is in up to
 // three parts in base64url, each up to a slash and with it. To delete a record by
 // hand, purge its subject.
+//
+// A user of NATS needs the rights to publish to stay.> and to
+// $JS.API.STREAM.INFO.stay, STREAM.CREATE.stay, DIRECT.GET.stay,
+// CONSUMER.CREATE.stay.> and CONSUMER.DELETE.stay.*, and to subscribe to _INBOX.>.
 package natsstore
 
 import (
@@ -124,8 +128,9 @@ type Store struct {
 	synced   bool
 	attempt  time.Duration
 	features store.Features
-	batches  chan struct{} // a place for each batch under way
-	checks   atomic.Uint64 // numbers the messages that only check
+	batches  chan struct{}         // a place for each batch under way
+	checks   atomic.Uint64         // numbers the messages that only check
+	denied   atomic.Pointer[error] // what the server has forbidden first
 
 	closing context.Context // ends when Close begins
 	close   context.CancelFunc
@@ -175,8 +180,8 @@ func SyncAlways() Option {
 // One server is enough to find the others. Errors contain nothing of the URL.
 //
 // It fails with [store.ErrUnavailable] if no server can be reached, and with a
-// plain error if the url cannot be parsed or the stream is there and is not one for
-// records.
+// plain error if the url cannot be parsed, the user lacks a right, or the stream is
+// there and is not one for records.
 func Open(ctx context.Context, url string, options ...Option) (*Store, error) {
 	return openWith(ctx, url, nil, options)
 }

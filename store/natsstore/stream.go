@@ -37,7 +37,7 @@ func (s *Store) prepare(ctx context.Context) error {
 			break
 		}
 		// A cluster that has just started elects leaders first, and answers nothing.
-		if !passing(err) || pause(ctx, tempo(try)) != nil {
+		if s.denied.Load() != nil || !passing(err) || pause(ctx, tempo(try)) != nil {
 			return s.refuse(err)
 		}
 	}
@@ -54,9 +54,26 @@ func (s *Store) prepare(ctx context.Context) error {
 	}
 	durable := config.Storage == jetstream.FileStorage && (s.synced || s.replicas >= manyReplicas)
 	s.features = store.Features{Durable: durable, Groups: true, List: true, Watch: true, MaxValue: int(room - besides)}
-	// The first read makes sure that what a Load needs is allowed.
-	_, err := s.load(ctx, []string{"x"})
-	return err
+	return s.rehearse(ctx)
+}
+
+// rehearse reads, and writes a batch that only checks, so that what the user may not
+// do shows before a commit is in doubt because of it.
+func (s *Store) rehearse(ctx context.Context) error {
+	g := store.Group{{Op: store.Check, Key: "rehearsal of " + s.node}, {Op: store.Check, Key: "another of " + s.node}}
+	_, err := s.load(ctx, keysOf(g))
+	for try := 1; err == nil; try++ {
+		attempt, cancel := context.WithTimeout(ctx, s.attempt)
+		_, err = s.publish(attempt, s.messages(g, make([]uint64, len(g))))
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if v := judged(err); s.denied.Load() == nil && (v == again || v == inDoubt && try < maxTries) {
+			err = pause(ctx, tempo(try))
+		}
+	}
+	return s.refuse(fmt.Errorf("a rehearsal: %w", err))
 }
 
 // apiOf is what the subjects of JetStream's requests begin with.
@@ -146,6 +163,9 @@ func (s *Store) judge(c jetstream.StreamConfig) error {
 
 // refuse says why a stream cannot be opened.
 func (s *Store) refuse(err error) error {
+	if denied := s.denied.Load(); denied != nil {
+		return fmt.Errorf("natsstore: the user lacks a right: %w", *denied)
+	}
 	if api, ok := errors.AsType[*jetstream.APIError](err); ok && api.Code >= 400 && api.Code < 500 {
 		return fmt.Errorf("natsstore: the stream %q cannot be made: %w", s.name, err)
 	}
