@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/access"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // Package web and other packages of this project reach the unexported parts
@@ -104,7 +105,25 @@ func (a appDoor) Sweep() {
 
 func (a appDoor) NameOf(session any) string { return session.(*Session).name() }
 
-func (a appDoor) Follow(ctx context.Context) access.Follower { return followerDoor{a.follow(ctx)} }
+func (a appDoor) Follow(ctx context.Context, stream *streaming.Stream) access.Follower {
+	f := a.follow(ctx)
+	f.watch.Stream, f.watch.Unseen = stream, stream == nil
+	return followerDoor{f}
+}
+
+func (a appDoor) Asked(ctx context.Context) bool {
+	s := sessionOf(ctx, a.base)
+	if s == nil {
+		return false
+	}
+	v, ok := s.guise.(*visit)
+	if !ok {
+		return false
+	}
+	v.lock()
+	defer v.unlock()
+	return v.opened
+}
 
 func (a appDoor) Ending() <-chan struct{} { return a.engine.Ending() }
 

@@ -1,9 +1,11 @@
 package stay
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"iter"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/stay-go/stay/internal/recent"
 	"github.com/stay-go/stay/internal/rename"
 	"github.com/stay-go/stay/internal/schema"
+	"github.com/stay-go/stay/internal/streaming"
 	"github.com/stay-go/stay/store"
 )
 
@@ -41,7 +44,7 @@ func (c *catalog) about() access.Store {
 }
 
 func (a inspectDoor) Modules() []access.Module {
-	uses, watchers := a.engine.Uses(), a.engine.AllWatchers()
+	uses := a.engine.Uses()
 	held := func(k *engine.Kind) access.Held {
 		u := uses[k]
 		return access.Held{States: u.States, Bytes: u.Bytes, Unsaved: u.Unsaved}
@@ -52,46 +55,9 @@ func (a inspectDoor) Modules() []access.Module {
 			Name: m.name, Formerly: m.formerly, Strategy: m.strategyName(), Store: m.catalog.about(),
 			Version: m.version, Oldest: m.oldest(), Debounce: m.debounce, Expiry: m.expiry, ResetOnPageLoad: m.pageReset,
 			Actions: m.actionNames(), Hooks: m.hookNames(), Stored: held(m.kind), Guests: held(m.guest),
-			Watchers: watchers[m.kind] + watchers[m.guest],
 		})
 	}
 	return all
-}
-
-// strategyName is the name of the module's strategy, "" for ephemeral.
-func (m *module) strategyName() string {
-	switch m.scope {
-	case scopeSession:
-		return "PerSession"
-	case scopeUser:
-		return "PerUser"
-	case scopeGlobal:
-		return "Global"
-	case scopeKey:
-		return m.key.name
-	}
-	return ""
-}
-
-func (m *module) hookNames() (names []string) {
-	for _, hook := range []struct {
-		name string
-		set  bool
-	}{
-		{"OnCreated", m.created != nil},
-		{"OnDestroyed", m.destroyed != nil},
-		{"OnExpire", m.expired != nil},
-		{"OnConnect", m.visits.connected != nil},
-		{"OnReconnect", m.visits.reconnected != nil},
-		{"OnDisconnect", m.visits.disconnected != nil},
-		{"OnError", m.onError != nil},
-		{"Adopt", m.adopt != nil},
-	} {
-		if hook.set {
-			names = append(names, hook.name)
-		}
-	}
-	return names
 }
 
 // moduleNamed returns a module of the App, nil if there is none of that name.
@@ -144,12 +110,9 @@ func (a inspectDoor) look(ctx context.Context, places []access.Place) ([]looked,
 		if m == nil {
 			return nil, noModule(p.Module)
 		}
-		k := m.kind
-		if p.Guest {
-			k = m.guest
-		}
-		if k == nil {
-			return nil, &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", Message: "the module has no such states"}
+		k, err := m.kindAt(p)
+		if err != nil {
+			return nil, err
 		}
 		all[i] = looked{Found: access.Found{Place: p}, module: m, kind: k}
 		if b := k.Backend; b != nil {
@@ -174,7 +137,7 @@ func (a inspectDoor) look(ctx context.Context, places []access.Place) ([]looked,
 	for i := range all {
 		l := &all[i]
 		l.compare(a.engine.Peek(l.kind, l.Key), now)
-		l.Watchers = a.engine.Watchers(l.kind, l.Key)
+		a.engine.Watchers(l.kind, l.Key, func(w *engine.Watch) { l.Watched.Add(w.Stream, time.Now()) })
 	}
 	return all, nil
 }
@@ -356,4 +319,92 @@ func (a inspectDoor) placesOf(ctx context.Context, id string, rec *sessionRecord
 		places = append(places, access.Place{Module: m.name, Guest: t.kind == m.guest, Key: t.id})
 	}
 	return places, nil
+}
+
+// kindOf is kindAt for a place of any module.
+func (a inspectDoor) kindOf(p access.Place) (*engine.Kind, error) {
+	m := a.moduleNamed(p.Module)
+	if m == nil {
+		return nil, noModule(p.Module)
+	}
+	return m.kindAt(p)
+}
+
+func (a inspectDoor) Wake(p access.Place) (wake <-chan struct{}, stop func(), err error) {
+	k, err := a.kindOf(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	w := engine.NewWatch()
+	w.Unseen = true
+	by := a.engine.Watch(w, k, p.Key)
+	return w.C, func() { a.engine.Unwatch(by) }, nil
+}
+
+func (a inspectDoor) Viewers(p access.Place, most int) (who []streaming.Who, more bool) {
+	k, err := a.kindOf(p)
+	if err != nil {
+		return nil, false
+	}
+	seen := map[streaming.Who]bool{{}: true}
+	a.engine.Watchers(k, p.Key, func(w *engine.Watch) {
+		if w.Stream == nil || seen[w.Stream.Who()] {
+			return
+		}
+		if more = len(who) == most; !more {
+			seen[w.Stream.Who()] = true
+			who = append(who, w.Stream.Who())
+		}
+	})
+	return who, more
+}
+
+func (a inspectDoor) Watched(most int) access.Watched {
+	modules := map[*engine.Kind]*module{}
+	for _, m := range a.allModules() {
+		modules[m.kind], modules[m.guest] = m, m
+	}
+	delete(modules, nil)
+	now := time.Now()
+	all, byModule := map[*engine.Watch]bool{}, map[*module]map[*engine.Watch]bool{}
+	states := map[access.Place]streaming.Count{}
+	a.engine.AllWatchers(func(k *engine.Kind, key string, w *engine.Watch) {
+		m := modules[k]
+		if m == nil && w.Stream == nil { // records of sessions, and who is present
+			return
+		}
+		all[w] = true
+		if m == nil {
+			return
+		}
+		if byModule[m] == nil {
+			byModule[m] = map[*engine.Watch]bool{}
+		}
+		byModule[m][w] = true
+		p := access.Place{Module: m.name, Guest: k == m.guest, Key: key}
+		n := states[p]
+		n.Add(w.Stream, now)
+		states[p] = n
+	})
+	watched := access.Watched{All: countOf(all, now), Modules: map[string]streaming.Count{}}
+	for m, of := range byModule {
+		watched.Modules[m.name] = countOf(of, now)
+	}
+	for p, n := range states {
+		watched.States = append(watched.States, access.WatchedState{Place: p, Count: n})
+	}
+	slices.SortFunc(watched.States, func(a, b access.WatchedState) int {
+		return cmp.Or(cmp.Compare(b.All(), a.All()), strings.Compare(a.Module, b.Module), strings.Compare(a.Key, b.Key))
+	})
+	if watched.More = len(watched.States) > most; watched.More {
+		watched.States = watched.States[:most]
+	}
+	return watched
+}
+
+func countOf(all map[*engine.Watch]bool, now time.Time) (n streaming.Count) {
+	for w := range all {
+		n.Add(w.Stream, now)
+	}
+	return n
 }

@@ -193,3 +193,25 @@ func (m *module) setAside(ctx context.Context, rec *store.Record) (did bool, err
 	}
 	return true, sweep.SetAside(ctx, m.catalog.store, rec)
 }
+
+// hookNames are the names of the hooks that the module has.
+func (m *module) hookNames() (names []string) {
+	for _, hook := range []struct {
+		name string
+		set  bool
+	}{
+		{"OnCreated", m.created != nil},
+		{"OnDestroyed", m.destroyed != nil},
+		{"OnExpire", m.expired != nil},
+		{"OnConnect", m.visits.connected != nil},
+		{"OnReconnect", m.visits.reconnected != nil},
+		{"OnDisconnect", m.visits.disconnected != nil},
+		{"OnError", m.onError != nil},
+		{"Adopt", m.adopt != nil},
+	} {
+		if hook.set {
+			names = append(names, hook.name)
+		}
+	}
+	return names
+}

@@ -10,6 +10,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/schema"
 	"github.com/stay-go/stay/internal/schema/jsonwalk"
@@ -215,4 +216,31 @@ func runStep(step func(json.RawMessage) (json.RawMessage, error), value []byte) 
 		return nil, fmt.Errorf("it returned invalid JSON: %w", err)
 	}
 	return out, nil
+}
+
+// strategyName is the name of the module's strategy, "" for ephemeral.
+func (m *module) strategyName() string {
+	switch m.scope {
+	case scopeSession:
+		return "PerSession"
+	case scopeUser:
+		return "PerUser"
+	case scopeGlobal:
+		return "Global"
+	case scopeKey:
+		return m.key.name
+	}
+	return ""
+}
+
+// kindAt returns the kind of the states at a place of the module.
+func (m *module) kindAt(p access.Place) (*engine.Kind, error) {
+	k := m.kind
+	if p.Guest {
+		k = m.guest
+	}
+	if k == nil {
+		return nil, &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", Message: "the module has no such states"}
+	}
+	return k, nil
 }

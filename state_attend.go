@@ -3,6 +3,8 @@ package stay
 import (
 	"context"
 	"time"
+
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // An attended session is one that a follower follows for itself: what it may see
@@ -48,6 +50,9 @@ func (f *follower) attend() error {
 		}
 		if is.User != a.user {
 			return ended()
+		}
+		if f.watch.Stream != nil {
+			f.watch.Stream.Is(streaming.Who(is))
 		}
 		ss := request.ss
 		at := []place{{ss.kind, is.Session}}

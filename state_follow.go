@@ -8,6 +8,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/presence"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // Watch yields the committed state, and then what it has become, each time that
@@ -199,6 +200,9 @@ func (f *follower) look(c untyped) (sight, error) {
 		if !f.same(&r) {
 			return sight{}, ended()
 		}
+		if f.watch.Stream != nil && r.request != nil {
+			f.watch.Stream.Is(streaming.Who{Session: r.session, User: r.record().user()})
+		}
 		at := r.places(ref)
 		moved := f.enter(s, at)
 		if moved && n < maxPlaces {
@@ -314,16 +318,6 @@ func (f *follower) until() (t time.Time) {
 		t = earliest(time.Time{}, t, s.until)
 	}
 	return t
-}
-
-// earliest returns the first of the times that are after now; zero if none is.
-func earliest(now time.Time, times ...time.Time) (first time.Time) {
-	for _, t := range times {
-		if t.After(now) && (first.IsZero() || t.Before(first)) {
-			first = t
-		}
-	}
-	return first
 }
 
 // places are those on which it depends which state the resolution has, and the

@@ -1,7 +1,7 @@
 // Package inspect shows what an App has, to the people who run it: its modules,
 // what memory holds, states as JSON, sessions and users, recent failures and how
-// long the store takes. It is a handler of plain pages, which work without
-// JavaScript:
+// long the store takes. It is a handler of pages that are up to date while somebody
+// looks at them, and work without JavaScript:
 //
 //	mux.Handle("/debug/stay/", inspect.Handler(app, isAdmin, nil))
 //
@@ -24,6 +24,7 @@ import (
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/loglimit"
 	"github.com/stay-go/stay/internal/origin"
+	"github.com/stay-go/stay/internal/sse"
 )
 
 // Options change what [Handler] does. The zero value and nil mean the defaults.
@@ -54,9 +55,17 @@ type Options struct {
 // App counts its changes and measures its calls of the store, which costs less
 // than a microsecond each.
 //
-// Posts from other origins are refused as web.Sessions does. The pages have a
-// Content-Security-Policy that allows their own style sheet and forms and nothing
-// else, cannot be framed, and are not kept by caches.
+// Pages are live: a stream makes a page again every two to five seconds, and sends
+// what is different. allow is asked again before each look, with the request that
+// began the stream, and when its session is over; if it returns false, or the session
+// of that request has ended, the stream ends. There are 32 streams at most. They
+// last about ten minutes, and end when the App is closed and when their http.Server
+// begins to shut down. A middleware around Handler must not hold them back, as for
+// web.Live. Without JavaScript a page stays as it is.
+//
+// Posts and streams from other origins are refused as web.Sessions does. The pages
+// have a Content-Security-Policy that allows their own style sheet, script, forms and
+// streams and nothing else, cannot be framed, and are not kept by caches.
 func Handler(app *stay.App, allow func(*http.Request) bool, o *Options) http.Handler {
 	if app == nil {
 		panic("inspect.Handler needs an App: make one with stay.New")
@@ -67,17 +76,19 @@ func Handler(app *stay.App, allow func(*http.Request) bool, o *Options) http.Han
 	if o == nil {
 		o = &Options{}
 	}
-	core := access.Inspect(app)
+	core, door := access.Inspect(app), access.AppOf(app)
 	return &handler{
-		app: app, core: core, log: access.AppOf(app).Logger(), now: access.AppOf(app).Now,
+		app: app, core: core, door: door, log: door.Logger(), now: door.Now,
 		allow: allow, changes: o.AllowChanges, recent: core.Recent(), refs: newRefs(),
 		origins: http.NewCrossOriginProtection(), counting: make(chan struct{}, 1),
+		places: make(chan struct{}, mostStreams), sharing: make(chan struct{}, 1), shared: map[string]sight{},
 	}
 }
 
 type handler struct {
 	app     *stay.App
 	core    access.Inspected
+	door    access.App
 	log     *slog.Logger
 	now     func() time.Time
 	allow   func(*http.Request) bool
@@ -89,6 +100,11 @@ type handler struct {
 	refusals loglimit.Limit
 	counting chan struct{} // held by who counts, and reads counts
 	counts   counts
+
+	servers sse.Servers
+	places  chan struct{}    // held by streams
+	sharing chan struct{}    // held by who reads or makes shared
+	shared  map[string]sight // pages that are the same for everybody
 }
 
 // The bounds of what a page waits for, and of what a change does.
@@ -106,8 +122,9 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
+	h.servers.Meet(r)
 	head := w.Header()
-	head.Set("Content-Security-Policy", "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
+	head.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
 	head.Set("X-Content-Type-Options", "nosniff")
 	head.Set("Referrer-Policy", "same-origin") // with no-referrer a form would come from the origin null
 	head.Set("Cross-Origin-Opener-Policy", "same-origin")
@@ -115,6 +132,11 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	head.Set("X-Robots-Tag", "noindex")
 	head.Set("Cache-Control", "no-store")
 
+	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+	if r.Method == http.MethodGet && r.Header.Get("Accept") == "text/event-stream" {
+		h.stream(w, r, name)
+		return
+	}
 	bound := timeout
 	if r.Method == http.MethodPost {
 		bound = changeTimeout
@@ -122,7 +144,6 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), bound)
 	defer cancel()
 	r = r.WithContext(ctx)
-	name := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
 	switch r.Method {
 	case http.MethodGet, http.MethodHead:
 		if asset, ok := assets[name]; ok {
@@ -131,12 +152,14 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			_, _ = w.Write(asset.data)
 			return
 		}
-		show, ok := pages[name]
+		kind, ok := pages[name]
 		if !ok {
 			http.NotFound(w, r)
 			return
 		}
-		h.send(w, r, show(h, r))
+		p := kind.show(h, r)
+		p.Live = kind.pace > 0 && (p.status == 0 || p.status >= 500) && r.URL.Query().Get("q") == ""
+		h.send(w, r, p)
 	case http.MethodPost:
 		h.change(w, r, name)
 	default:
@@ -184,7 +207,13 @@ func (h *handler) change(w http.ResponseWriter, r *http.Request, name string) {
 
 // send writes a page.
 func (h *handler) send(w http.ResponseWriter, r *http.Request, p *page) {
-	p.Changes, p.Notice = h.changes, notices[r.URL.Query().Get("done")]
+	query := r.URL.Query()
+	p.Changes, p.Notice, p.Refresh = h.changes, notices[query.Get("done")], query.Has("refresh")
+	query.Del("done")
+	query.Set("refresh", "")
+	p.Refreshing = encode(query)
+	query.Del("refresh")
+	p.Still = encode(query)
 	var b bytes.Buffer
 	if err := p.render(&b); err != nil { // a mistake in a template
 		h.log.ErrorContext(r.Context(), "stay: a page of the inspector cannot be rendered", "error", err)
@@ -193,9 +222,6 @@ func (h *handler) send(w http.ResponseWriter, r *http.Request, p *page) {
 	}
 	head := w.Header()
 	head.Set("Content-Type", "text/html; charset=utf-8")
-	if p.Refresh {
-		head.Set("Refresh", "5")
-	}
 	if p.status != 0 {
 		w.WriteHeader(p.status)
 	}

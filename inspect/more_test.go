@@ -94,18 +94,20 @@ func TestWatchersAreCounted(t *testing.T) {
 	page := "state?at=" + refOf(t, show(t, pages, "module?name=doc"), "state")
 	watched := func(state, module string) {
 		t.Helper()
-		wantIn(t, "the state", show(t, pages, page), "<dt>Watched by</dt><dd>"+state+"</dd>")
-		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">`+module+`</td><td></td></tr>`, "<span>Watchers</span><b>"+module+"</b>")
+		wantIn(t, "the state", show(t, pages, page), "<dt>Watched in this process by</dt><dd>"+state+"</dd>")
+		wantIn(t, "the overview", show(t, pages, ""), `<td class="n">0</td><td></td></tr>`, "<span>Open streams</span><b>0</b>")
+		wantIn(t, "the module", show(t, pages, "module?name=doc"), "<dt>Watched in this process by</dt><dd>"+state+"</dd>")
+		wantIn(t, "the streams", show(t, pages, "streams"), "<span>Loops of Watch</span><b>"+module+"</b>")
 	}
 	watched("nobody", "0")
 	for _, err := range docs.At("a").Watch(t.Context()) {
 		testkit.NoError(t, err)
 		for _, err := range docs.At("a").Watch(t.Context()) {
 			testkit.NoError(t, err)
-			watched("2 streams in this process", "2")
+			watched("2 loops of Watch", "2")
 			break
 		}
-		watched("1 stream in this process", "1")
+		watched("1 loop of Watch", "1")
 		break
 	}
 	watched("nobody", "0")
@@ -226,14 +228,15 @@ func TestRatesAreShown(t *testing.T) {
 	})
 }
 
-// A page can have the browser ask for it again.
-func TestOverviewRefreshes(t *testing.T) {
+// Without JavaScript a page can have the browser ask for it again.
+func TestPagesRefreshWithoutJavaScript(t *testing.T) {
 	s := newSite(t, setup{})
-	for page, want := range map[string]string{"": "", "?refresh": "5", "sessions?refresh": ""} {
-		resp, _ := s.visitor("x").send("GET", s.at+page, nil)
-		if got := resp.Header.Get("Refresh"); got != want {
-			t.Errorf("%q: Refresh %q, want %q", page, got, want)
-		}
+	const again = `<noscript><meta http-equiv="refresh" content="5"></noscript>`
+	for _, page := range []string{"", "sessions", "module?name=doc"} {
+		text := s.get(page)
+		wantNotIn(t, page, text, again)
+		wantIn(t, "the refreshing page", s.follow(text, "Refresh every 5 s"), again, "Stop refreshing")
+		wantNotIn(t, "the page after it", s.follow(s.follow(text, "Refresh every 5 s"), "Stop refreshing"), again)
 	}
 }
 

@@ -9,22 +9,18 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/recent"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // overview is the first page.
 func (h *handler) overview(r *http.Request) *page {
-	p := &page{Title: "Overview", Here: "overview", Refresh: r.URL.Query().Has("refresh")}
-	p.Parts = h.overviewParts(r.Context())
-	return p
-}
-
-func (h *handler) overviewParts(ctx context.Context) []part {
-	return []part{
-		{"summary", "summary", h.summary(ctx)},
+	ctx, watched := r.Context(), h.core.Watched(0)
+	return &page{Title: "Overview", Here: "overview", Parts: []part{
+		{"summary", "summary", h.summary(ctx, watched.All)},
 		{"rates", "rates", h.charts()},
-		{"modules", "modules", h.modules(ctx)},
+		{"modules", "modules", h.modules(ctx, watched.Modules)},
 		{"failures", "failures", h.failures()},
-	}
+	}}
 }
 
 type summary struct {
@@ -34,19 +30,19 @@ type summary struct {
 	Cards   []card
 }
 
-// A card shows one number. Of is its bound, and Share how much of it is used, in
-// percent; "" if there is none.
+// A card shows one number. Of is its bound, or what else is to say, and Share how
+// much of the bound is used, in percent; "" if there is none.
 type card struct{ Name, Value, Of, Share string }
 
-func (h *handler) summary(ctx context.Context) *summary {
+func (h *handler) summary(ctx context.Context, watched streaming.Count) *summary {
 	about := h.core.About()
 	s := &summary{About: about, Guests: "in memory", Problem: problem(h.app.Check(ctx))}
 	if about.GuestsStored {
 		s.Guests = "in the store"
 	}
-	watchers := 0
-	for _, m := range h.core.Modules() {
-		watchers += m.Watchers
+	streams := card{Name: "Open streams", Value: number(watched.Streams)}
+	if watched.Slow > 0 {
+		streams.Of = number(watched.Slow) + " slow"
 	}
 	s.Cards = []card{
 		bounded("States in memory", number(about.States), number(about.MaxStates), about.States, about.MaxStates),
@@ -54,19 +50,20 @@ func (h *handler) summary(ctx context.Context) *summary {
 		bounded("Guests in memory", number(about.Guests), number(about.MaxGuests), about.Guests, about.MaxGuests),
 		bounded("Memory of guests", size(about.GuestsBytes), size(about.MaxGuestsBytes), about.GuestsBytes, about.MaxGuestsBytes),
 		{Name: "Not stored yet", Value: number(about.Unsaved)},
-		{Name: "Watchers", Value: number(watchers)},
+		streams,
 	}
 	return s
 }
 
 func bounded(name, value, of string, n, most int64) card {
-	return card{name, value, of, strconv.FormatFloat(min(100, 100*float64(n)/float64(max(1, most))), 'f', 1, 64)}
+	return card{name, value, "of " + of, strconv.FormatFloat(min(100, 100*float64(n)/float64(max(1, most))), 'f', 1, 64)}
 }
 
 type moduleRow struct {
 	access.Module
-	Count string // of stored states
-	Own   bool   // it has a store of its own
+	Count   string // of stored states
+	Own     bool   // it has a store of its own
+	Watched streaming.Count
 }
 
 type modules struct {
@@ -74,13 +71,13 @@ type modules struct {
 	Problem string
 }
 
-func (h *handler) modules(ctx context.Context) *modules {
+func (h *handler) modules(ctx context.Context, watched map[string]streaming.Count) *modules {
 	all := h.core.Modules()
 	main := h.core.About().Store
 	counted := h.count(ctx, all)
 	m := &modules{Problem: problem(counted.err)}
 	for _, one := range all {
-		m.Rows = append(m.Rows, moduleRow{one, counted.of[one.Name], one.Store != main})
+		m.Rows = append(m.Rows, moduleRow{one, counted.of[one.Name], one.Store != main, watched[one.Name]})
 	}
 	return m
 }

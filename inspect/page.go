@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/web"
@@ -26,6 +27,7 @@ type asset struct {
 var assets = map[string]asset{
 	"style.css": {"text/css; charset=utf-8", mustRead("assets/style.css")},
 	"icon.svg":  {"image/svg+xml", mustRead("assets/icon.svg")},
+	"live.js":   {"text/javascript; charset=utf-8", mustRead("assets/live.js")},
 }
 
 func mustRead(name string) []byte {
@@ -38,7 +40,7 @@ func mustRead(name string) []byte {
 
 var templates = template.Must(template.New("").Funcs(template.FuncMap{
 	"number": number[int], "number64": number[int64], "revision": number[uint64], "size": size[int], "size64": size[int64],
-	"lasts": lasts, "printable": printable,
+	"lasts": lasts, "printable": printable, "watching": watching,
 }).ParseFS(files, "assets/*.html"))
 
 // A page consists of parts. Each is a section with an id, so that it can be
@@ -47,9 +49,14 @@ type page struct {
 	Title, Here string // Here is the page of the menu that this one is below
 	Notice      string
 	Changes     bool
-	Refresh     bool
+	Live        bool // a stream keeps the parts up to date
 	Parts       []part
-	status      int // 0 = 200
+	status      int    // 0 = 200
+	trouble     string // why there is only a part that says so
+
+	// Without JavaScript the browser can load the page again and again.
+	Refresh           bool
+	Refreshing, Still template.URL // the queries of the page with and without that
 }
 
 // A part is what one section of a page shows.
@@ -70,15 +77,29 @@ func (p part) HTML() (template.HTML, error) {
 
 func (p *page) render(w io.Writer) error { return templates.ExecuteTemplate(w, "page", p) }
 
-// pages are those that a GET shows, by the last element of their path.
-var pages = map[string]func(*handler, *http.Request) *page{
-	"":         (*handler).overview,
-	"module":   (*handler).module,
-	"state":    (*handler).state,
-	"sessions": (*handler).sessions,
-	"session":  (*handler).session,
-	"users":    (*handler).users,
-	"user":     (*handler).user,
+// A pageKind is a page that a GET shows.
+type pageKind struct {
+	show   func(*handler, *http.Request) *page
+	pace   time.Duration // how often its stream looks again; 0 = it has none
+	shared bool          // it is the same for everybody who may see it
+}
+
+// What a page costs decides its pace: lists are read from the store.
+const (
+	quick  = 2 * time.Second
+	steady = 5 * time.Second
+)
+
+// pages are those that there are, by the last element of their path.
+var pages = map[string]pageKind{
+	"":         {(*handler).overview, quick, true},
+	"module":   {(*handler).module, steady, false},
+	"state":    {(*handler).state, quick, false},
+	"sessions": {(*handler).sessions, steady, false},
+	"session":  {(*handler).session, steady, false},
+	"users":    {(*handler).users, steady, false},
+	"user":     {(*handler).user, steady, false},
+	"streams":  {(*handler).streams, quick, true},
 }
 
 // posts are the changes, by the last element of their path. Each returns the page
@@ -96,7 +117,11 @@ var notices = map[string]string{
 
 // failure is a page that says why there is no other.
 func (h *handler) failure(err error) *page {
-	return &page{Title: "Not available", status: web.Status(err), Parts: []part{{"failure", "failure", problem(err)}}}
+	p := &page{Title: "Not available", status: web.Status(err), Parts: []part{{"failure", "failure", problem(err)}}}
+	if p.status >= 500 {
+		p.trouble = problem(err)
+	}
+	return p
 }
 
 // stale is the page for a link that does not lead anywhere.

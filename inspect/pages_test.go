@@ -213,15 +213,17 @@ func TestRefusedVisitorsSeeNothing(t *testing.T) {
 	s.comes("ann", "tea")
 	v := s.visitor("a stranger")
 	nothing, want := v.send("GET", s.url+"/nothing", nil)
-	for _, path := range []string{"", "module?name=cart", "state?at=x", "sessions", "session?at=x", "users", "user?at=x", "style.css", "icon.svg", "end-session", "sign-out", "x"} {
+	for _, path := range []string{"", "module?name=cart", "state?at=x", "sessions", "session?at=x", "users", "user?at=x", "streams", "style.css", "icon.svg", "live.js", "end-session", "sign-out", "x"} {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT"} {
-			resp, body := v.send(method, s.at+path, nil, "Sec-Fetch-Site", "same-origin")
-			if resp.StatusCode != http.StatusNotFound || method != "HEAD" && body != want {
-				t.Errorf("%s %q: %s, %q", method, path, resp.Status, body)
-			}
-			for name := range resp.Header {
-				if _, also := nothing.Header[name]; !also {
-					t.Errorf("%s %q: the header has %s", method, path, name)
+			for _, accept := range []string{"*/*", "text/event-stream"} {
+				resp, body := v.send(method, s.at+path, nil, "Sec-Fetch-Site", "same-origin", "Accept", accept)
+				if resp.StatusCode != http.StatusNotFound || method != "HEAD" && body != want {
+					t.Errorf("%s %q: %s, %q", method, path, resp.Status, body)
+				}
+				for name := range resp.Header {
+					if _, also := nothing.Header[name]; !also {
+						t.Errorf("%s %q: the header has %s", method, path, name)
+					}
 				}
 			}
 		}
@@ -327,6 +329,9 @@ func TestChangesComeFromOwnPages(t *testing.T) {
 	}
 }
 
+// ownScript is the one script of pages.
+const ownScript = `<script src="live.js" defer></script>`
+
 // What visitors write is text: in keys, values, names of users and of browsers.
 //
 // Proves X11.
@@ -353,6 +358,7 @@ func TestNamesAreText(t *testing.T) {
 	pages["a module"] = body
 	seen := 0
 	for address, page := range pages {
+		page = strings.Replace(page, ownScript, "", 1)
 		wantNotIn(t, address, strings.ReplaceAll(page, `\u202e`, ""), "<img", "<script", "\u202e", "\x00", "\xff")
 		seen += strings.Count(page, "&lt;img src=x onerror=alert(1)&gt;")
 	}
@@ -370,12 +376,13 @@ func TestHeadersKeepPagesToThemselves(t *testing.T) {
 	s := newSite(t, setup{inspect: &inspect.Options{AllowChanges: true}})
 	s.comes("ann", "tea")
 	for address, page := range s.crawl() {
-		wantIn(t, address, page, "default-src 'none'; style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'",
+		wantIn(t, address, page, "default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'self'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'",
 			"X-Content-Type-Options: nosniff", "Referrer-Policy: same-origin", "Cross-Origin-Opener-Policy: same-origin")
 		if strings.Contains(address, ".") && strings.HasSuffix(address, "css") || strings.HasSuffix(address, "svg") {
 			continue
 		}
 		wantIn(t, address, page, "Cache-Control: no-store")
+		page = strings.Replace(page, ownScript, "", 1)
 		wantNotIn(t, address, page, "style=", "<script", "onclick", "javascript:", "http://", "https://", "Set-Cookie")
 	}
 }

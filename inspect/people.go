@@ -106,10 +106,7 @@ func (h *handler) session(r *http.Request) *page {
 // rows are the states at some places, also where there is nothing.
 func (h *handler) rows(r *http.Request, places []access.Place) (rows []row, err error) {
 	found, err := h.core.Look(r.Context(), places)
-	strategies := map[string]string{}
-	for _, m := range h.core.Modules() {
-		strategies[m.Name] = m.Strategy
-	}
+	strategies := h.strategies()
 	for _, f := range found {
 		rows = append(rows, h.row(f, strategies[f.Module] == "PerSession"))
 	}

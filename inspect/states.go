@@ -16,6 +16,7 @@ import (
 
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/keyspace"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 const (
@@ -80,13 +81,18 @@ type paging struct {
 	Problem   string
 }
 
+type oneModule struct {
+	access.Module
+	Watched streaming.Count
+}
+
 // module shows one module, and its states.
 func (h *handler) module(r *http.Request) *page {
 	m, ok := h.named(r.URL.Query().Get("name"))
 	if !ok {
 		return &page{Title: "Not found", status: http.StatusNotFound, Parts: []part{{"failure", "failure", "There is no such module."}}}
 	}
-	p := &page{Title: m.Name, Here: "overview", Parts: []part{{"module", "module", m}}}
+	p := &page{Title: m.Name, Here: "overview", Parts: []part{{"module", "module", oneModule{m, h.core.Watched(0).Modules[m.Name]}}}}
 	if m.Strategy == "" {
 		p.Parts = append(p.Parts, part{"states", "ephemeral", nil})
 		return p
@@ -197,6 +203,8 @@ type shown struct {
 	Cut     bool
 	Problem string
 	Old     bool // it was stored with another version of the schema
+	Viewers []viewer
+	More    bool // there are more Viewers
 }
 
 // state shows one state.
@@ -218,6 +226,7 @@ func (h *handler) state(r *http.Request) *page {
 		s.Problem = "Nothing is stored here: the owner has the initial state."
 	}
 	s.JSON, s.Cut = pretty(text)
+	s.Viewers, s.More = h.viewers(place)
 	return &page{Title: m.Name + ", " + s.Name, Here: "overview", Parts: []part{{"state", "state", s}}}
 }
 

@@ -92,6 +92,17 @@ func took(d time.Duration) string {
 	return fmt.Sprintf("%.2f ms", ms)
 }
 
+// coarse leaves out what is small: a live page would be another one each second.
+func coarse(d time.Duration, to func(d, unit time.Duration) time.Duration) time.Duration {
+	switch {
+	case d >= 24*time.Hour:
+		return to(d, time.Hour)
+	case d >= time.Minute:
+		return to(d, time.Minute)
+	}
+	return to(d, time.Second)
+}
+
 // A moment is a time and how far away it is.
 type moment struct{ Time, Text string }
 
@@ -105,9 +116,9 @@ func momentOf(t, now time.Time) *moment {
 	case d == 0:
 		m.Text = "now"
 	case d > 0:
-		m.Text = lasts(d) + " ago"
+		m.Text = lasts(coarse(d, time.Duration.Truncate)) + " ago"
 	default:
-		m.Text = "in " + lasts(-d)
+		m.Text = "in " + lasts(coarse(-d, time.Duration.Round))
 	}
 	return m
 }

@@ -74,6 +74,7 @@ func TestTextsAreForPeople(t *testing.T) {
 		took(0): "0.00 ms", took(1234 * time.Microsecond): "1.2 ms", took(3 * time.Second): "3000 ms", took(123456): "0.12 ms",
 		rate(0): "0", rate(0.2): "0.20", rate(12.34): "12.3", rate(1234.5): "1234", rate(4): "4",
 		at(0): "now", at(-time.Minute): "1 min ago", at(time.Hour): "in 1 h", at(-100 * time.Millisecond): "now",
+		at(-150 * time.Second): "2 min ago", at(-59 * time.Second): "59 s ago", at(-26*time.Hour - time.Minute): "1 d 2 h ago", at(30*24*time.Hour - time.Second): "in 30 d",
 	} {
 		if got != want {
 			t.Errorf("got %q, want %q", got, want)

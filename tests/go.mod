@@ -21,6 +21,7 @@ require (
 	github.com/starfederation/datastar-go v1.2.2
 	github.com/stay-go/stay v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
+	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.uber.org/goleak v1.3.0
@@ -50,6 +51,7 @@ require (
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	github.com/yuin/gopher-lua v1.1.1 // indirect
@@ -73,6 +75,7 @@ require (
 replace (
 	github.com/stay-go/stay => ..
 	github.com/stay-go/stay/store/pgstore => ../store/pgstore
+	github.com/stay-go/stay/store/redisstore => ../store/redisstore
 	github.com/stay-go/stay/store/sqlitestore => ../store/sqlitestore
 )
 

@@ -99,6 +99,10 @@ var rules = []rule{
 		because: "what has happened lately are numbers and codes, whoever tells of them",
 	},
 	{
+		from: stay + "/internal/streaming", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/streaming"},
+		because: "what is known of an open stream are times and names, whoever serves it and whoever asks",
+	},
+	{
 		from: stay + "/internal/origin", not: []string{stay + "/internal/..."}, unless: []string{stay + "/internal/origin"},
 		because: "where a request comes from is known by its header alone",
 	},
@@ -111,8 +115,8 @@ var rules = []rule{
 		because: "testkit is what tests share; no program is built with it",
 	},
 	{
-		from: stay + "/...", not: []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/process"},
-		except:  []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/process", stay + "/bench/report"},
+		from: stay + "/...", not: []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process"},
+		except:  []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process", stay + "/bench/report"},
 		because: "networks that fail and servers that are killed are for tests, and for the comparison with others",
 	},
 	{

@@ -46,7 +46,11 @@ type Board struct {
 }
 
 func newLiveSite(t testing.TB, o *web.Options, change ...func(*stay.Options)) *liveSite {
-	s := &liveSite{site: newSite(t, change...), mux: http.NewServeMux()}
+	return newLiveSiteOn(newSite(t, change...), o)
+}
+
+func newLiveSiteOn(site *site, o *web.Options) *liveSite {
+	s := &liveSite{site: site, mux: http.NewServeMux()}
 	s.news = stay.Register(s.app, stay.Module[Board]{Name: "news", Persist: stay.Global})
 	s.mine = stay.Register(s.app, stay.Module[Board]{Name: "mine", Persist: stay.PerUser})
 	s.rooms = stay.Register(s.app, stay.Module[Note]{Name: "room", Persist: stay.WithKey(func(n *Note) string { return n.Name })})

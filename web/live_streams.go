@@ -2,10 +2,11 @@ package web
 
 import (
 	"math/rand/v2"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/stay-go/stay/internal/sse"
 )
 
 // streams are those that are open, of all handlers that share it. It has no
@@ -17,9 +18,7 @@ type streams struct {
 	left      time.Time          // when that was
 	byBrowser map[string][]*seat // by session, the oldest first
 	byPage    map[pageKey][]*seat
-	// servers are closed when the server begins to shut down. One that has done so
-	// stays: a request that was on its way must find it closed. A program has few.
-	servers map[*http.Server]chan struct{}
+	servers   sse.Servers
 }
 
 // enter counts one more stream. It reports false, and counts nothing, if there are
@@ -103,28 +102,6 @@ func without[K comparable](seats map[K][]*seat, of K, s *seat) {
 	default:
 		seats[of] = slices.Delete(all, i, i+1)
 	}
-}
-
-// shutdown returns what is closed when the server that serves r begins to shut
-// down: http.Server waits for streams and does not end their requests. It is nil,
-// which is never closed, if nothing is known of a server.
-func (t *streams) shutdown(r *http.Request) <-chan struct{} {
-	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if server == nil {
-		return nil
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	down := t.servers[server]
-	if down == nil {
-		down = make(chan struct{})
-		if t.servers == nil {
-			t.servers = map[*http.Server]chan struct{}{}
-		}
-		t.servers[server] = down
-		server.RegisterOnShutdown(sync.OnceFunc(func() { close(down) })) // Shutdown may be called again
-	}
-	return down
 }
 
 // soon is when a client comes back after an end that has nothing to do with it.

@@ -10,6 +10,7 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/sse"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // A stream keeps the parts of one page up to date. It has the goroutine of its
@@ -23,6 +24,7 @@ type stream struct {
 	r        *http.Request
 	dialect  sse.Dialect
 	follower access.Follower
+	told     *streaming.Stream // what others are told of it; nil: nothing
 	parts    []followedPart
 	have     sse.ID // what the page has
 	keys     string // of the parts that have one
@@ -92,11 +94,14 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		s.sendHeader()
 		return nil
 	}
+	if s.down = cfg.streams.servers.Down(r); s.closing() {
+		s.soon() // before it asks a store, which may take long
+		return nil
+	}
 	if !cfg.streams.enter(cfg.live.Max) {
 		s.later(10*time.Second, 30*time.Second)
 		return nil
 	}
-	s.down = cfg.streams.shutdown(r)
 	s.seat = newSeat()
 	if !s.alone() {
 		cfg.streams.part(s.seat, "")
@@ -104,8 +109,21 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		s.stop()
 		return nil
 	}
-	s.follower = l.app.Follow(r.Context())
+	s.told = streaming.New()
+	s.follower = l.app.Follow(r.Context(), s.told)
 	return s
+}
+
+// closing reports whether the server shuts down, or the App is closed.
+func (s *stream) closing() bool {
+	select {
+	case <-s.down:
+		return true
+	case <-s.live.app.Ending():
+		return true
+	default:
+		return false
+	}
 }
 
 // locate finds out whose states the stream is about, and whether the client may
@@ -325,6 +343,8 @@ func (s *stream) sendHeader() {
 // write sends the frames at once, after the header if it was not sent. It reports
 // false when the client is gone.
 func (s *stream) write(frames ...[]byte) bool {
+	s.told.Writing()
+	defer s.told.Written()
 	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // in place of the server's
 	if !s.opened {
 		s.sendHeader()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
@@ -24,9 +26,10 @@ type nodes struct {
 	log     *strings.Builder
 }
 
-// startNodes runs the script. It skips the test if nginx or PostgreSQL is
-// missing, or fails it if they must not be.
-func startNodes(t *testing.T) *nodes {
+// startNodes runs the script on the store that a URL names, or on PostgreSQL, which
+// the script starts. It skips the test if nginx or PostgreSQL is missing, or fails
+// it if they must not be.
+func startNodes(t *testing.T, url string) *nodes {
 	t.Helper()
 	for program, pattern := range map[string]string{"nginx": "/usr/sbin/nginx", "initdb": "/usr/lib/postgresql/*/bin/initdb"} {
 		found, _ := filepath.Glob(pattern)
@@ -42,7 +45,7 @@ func startNodes(t *testing.T) *nodes {
 	}
 	port := freePorts(t, 4)
 	cmd := exec.Command("./two-nodes.sh")
-	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port))
+	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port), "CHAT_STORE="+url)
 	n := &nodes{t: t, address: fmt.Sprintf("http://127.0.0.1:%d", port), lines: make(chan string, 100), log: &strings.Builder{}}
 	cmd.Stderr = n.log
 	input, err := cmd.StdinPipe()
@@ -118,14 +121,29 @@ func (n *nodes) tell(command, answer string) {
 	n.wantLine(answer)
 }
 
-// Two nodes on one PostgreSQL database serve one room, behind a proxy that sends
+// Two nodes on one PostgreSQL or Redis database serve one room, behind a proxy that sends
 // every request to another one. While one of them is killed and started again,
 // no message is lost and none comes twice, and everybody's unread messages are
 // right.
 //
 // Proves A5, B11, N1.
 func TestInBrowserTwoNodes(t *testing.T) {
-	n := startNodes(t)
+	t.Run("PostgreSQL", func(t *testing.T) { twoNodes(t, startNodes(t, "")) })
+	t.Run("Redis", func(t *testing.T) {
+		server, err := redisserver.New(t.TempDir())
+		switch {
+		case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+			t.Skip(err)
+		case err != nil:
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Kill)
+		twoNodes(t, startNodes(t, server.URL()))
+	})
+}
+
+func twoNodes(t *testing.T, n *nodes) {
 	browser := browsertest.Start(t)
 	ann, ben := come(t, browser, n.address, "ann"), come(t, browser, n.address, "ben")
 	said, nothing := 0, func() {}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/signing"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // A Door is what package stay provides.
@@ -96,8 +97,12 @@ type App interface {
 	// whether the session stands or not.
 	NameOf(session any) string
 	// Follow begins to follow states as ctx sees them: with the session that it
-	// carries. The caller must close the Follower.
-	Follow(ctx context.Context) Follower
+	// carries. It is told to people as the stream's; with nil it is not told. The
+	// caller must close the Follower.
+	Follow(ctx context.Context, stream *streaming.Stream) Follower
+	// Asked reports whether anything has asked for the session in ctx. It asks for
+	// nothing itself.
+	Asked(ctx context.Context) bool
 	// Ending is closed when Close of the App begins: what waits for changes must
 	// come to an end.
 	Ending() <-chan struct{}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/recent"
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // An Inspected is what package inspect needs of a *stay.App, beside its exported
@@ -27,6 +28,14 @@ type Inspected interface {
 	// masked. If there is no state it is ErrNotFound. If its record cannot be
 	// decoded it is ErrCorrupt, with what is known all the same.
 	Show(ctx context.Context, p Place) (Found, []byte, error)
+	// Wake returns what has a value, never more than one, when the state at a place
+	// may have changed, until stop is called. It reads nothing, and is not counted
+	// as one who watches.
+	Wake(p Place) (wake <-chan struct{}, stop func(), err error)
+	// Viewers returns sessions that have a state in an open stream, each once.
+	Viewers(p Place, most int) (who []streaming.Who, more bool)
+	// Watched returns who watches what. It looks at all that is watched.
+	Watched(most int) Watched
 	// Users is stay.App.Users for names that begin with a prefix.
 	Users(ctx context.Context, prefix, after string) iter.Seq2[string, error]
 	// SessionsOf returns the first of the *stay.Session in which a user is logged
@@ -72,7 +81,6 @@ type Module struct {
 
 	// What memory holds: states under keys, and those of guests and ephemeral ones.
 	Stored, Guests Held
-	Watchers       int // of all its states: streams and calls of State.Watch
 }
 
 // Held is what memory holds.
@@ -80,6 +88,20 @@ type Held struct {
 	States  int
 	Bytes   int64
 	Unsaved int
+}
+
+// A Watched says who watches states in this process.
+type Watched struct {
+	All     streaming.Count            // each once, whatever it watches
+	Modules map[string]streaming.Count // by name; those that nobody watches are left out
+	States  []WatchedState             // those that most watch first
+	More    bool                       // there are more States than were asked for
+}
+
+// A WatchedState is one that somebody watches.
+type WatchedState struct {
+	Place
+	streaming.Count
 }
 
 // A Place is where a state is: a module, and the key of an owner. For a Global
@@ -103,7 +125,7 @@ type Found struct {
 	InMemory bool
 	Memory   int64 // about how many bytes it takes there
 	Unsaved  bool  // the store has an older one, or none
-	Watchers int   // streams and calls of State.Watch
+	Watched  streaming.Count
 }
 
 // Exists reports whether anybody would find a state.

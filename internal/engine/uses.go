@@ -34,13 +34,14 @@ func (e *Engine) Uses() map[*Kind]Use {
 	return uses
 }
 
-// Watchers returns how many watch a state.
-func (e *Engine) Watchers(k *Kind, key string) int { return e.topics.watchers(topicKey{k, key}) }
+// Watchers calls f for each Watch of a state. Nobody begins or ends to watch
+// meanwhile, so f must not wait.
+func (e *Engine) Watchers(k *Kind, key string, f func(*Watch)) {
+	e.topics.eachOf(topicKey{k, key}, f)
+}
 
-// AllWatchers returns how many watch states of each kind. It looks at every state
-// that somebody watches, so it is for people and not for each request.
-func (e *Engine) AllWatchers() map[*Kind]int {
-	all := map[*Kind]int{}
-	e.topics.each(func(k topicKey, n int) { all[k.kind.(*Kind)] += n })
-	return all
+// AllWatchers calls f for each Watch of each state, as Watchers does. It looks at
+// every state that somebody watches, so it is for people and not for each request.
+func (e *Engine) AllWatchers(f func(k *Kind, key string, w *Watch)) {
+	e.topics.each(func(k topicKey, w *Watch) { f(k.kind.(*Kind), k.key, w) })
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/stay-go/stay/internal/streaming"
 )
 
 // States are watched by key, beside the cache: a topic is there while somebody
@@ -33,6 +35,10 @@ const (
 type Watch struct {
 	// C has a value, never more than one, if something may have changed.
 	C chan struct{}
+	// Stream is the event stream that it wakes; nil: something else. Unseen means
+	// that nobody is told that it watches. Both are set before it watches anything.
+	Stream *streaming.Stream
+	Unseen bool
 }
 
 // NewWatch returns a Watch that watches nothing.
@@ -132,26 +138,33 @@ func (ts *topics) unwatch(d *Watched, ended func(topicKey)) {
 	ts.n.Add(-1)
 }
 
-// watchers returns how many watch a state.
-func (ts *topics) watchers(k topicKey) int {
+// eachOf calls f for each Watch of a state, but those that nobody is told of.
+func (ts *topics) eachOf(k topicKey, f func(*Watch)) {
 	s := ts.shard(k)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t := s.all[k]; t != nil {
-		return len(t.all)
+		t.each(f)
 	}
-	return 0
 }
 
-// each calls f for every state that somebody watches, with how many do.
-func (ts *topics) each(f func(k topicKey, n int)) {
+// each is eachOf for all states.
+func (ts *topics) each(f func(topicKey, *Watch)) {
 	for i := range ts.shards {
 		s := &ts.shards[i]
 		s.mu.Lock()
 		for key, t := range s.all {
-			f(key, len(t.all))
+			t.each(func(w *Watch) { f(key, w) })
 		}
 		s.mu.Unlock()
+	}
+}
+
+func (t *topic) each(f func(*Watch)) {
+	for _, d := range t.all {
+		if !d.watch.Unseen {
+			f(d.watch)
+		}
 	}
 }
 

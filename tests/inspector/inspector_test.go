@@ -5,11 +5,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -54,6 +56,7 @@ type shop struct {
 	docs   *stay.State[document]
 	visits *stay.State[visits]
 	hits   *stay.State[counter]
+	closed atomic.Bool // nobody may see the inspector
 }
 
 func open(t *testing.T) *shop {
@@ -83,7 +86,19 @@ func open(t *testing.T) *shop {
 		_, err := fmt.Fprint(w, "<!doctype html><p id=done>done</p>")
 		return err
 	}))
-	mux.Handle("/debug/stay/", inspect.Handler(s.app, func(*http.Request) bool { return true }, &inspect.Options{AllowChanges: true}))
+	mux.Handle("GET /hits", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
+		_, err := s.carts.Get(r.Context())
+		if err == nil {
+			_, err = fmt.Fprint(w, `<!doctype html><p id=hits></p><script>
+				new EventSource("/live").addEventListener("hits", e => document.getElementById("hits").textContent = e.data)</script>`)
+		}
+		return err
+	}))
+	mux.Handle("GET /live", web.Live(
+		web.Part("hits", s.hits, func(w io.Writer, c *counter) error { _, err := fmt.Fprint(w, c.N); return err }),
+		web.Part("cart", s.carts, func(w io.Writer, c *cart) error { _, err := fmt.Fprint(w, len(c.Items)); return err }),
+	))
+	mux.Handle("/debug/stay/", inspect.Handler(s.app, func(*http.Request) bool { return !s.closed.Load() }, &inspect.Options{AllowChanges: true}))
 	s.Server = httptest.NewServer(web.Sessions(s.app, nil)(mux))
 	t.Cleanup(s.Close)
 	return s
@@ -179,6 +194,13 @@ func TestFitsAPhone(t *testing.T) {
 	browser := browsertest.Start(t)
 	s.fill(t, browser)
 	page := browser.NewPage(t)
+	for _, user := range []string{"ann@example.com", "ben@example.com", "dan@example.com"} {
+		visitor := browser.NewPage(t)
+		visitor.Goto(s.URL + "/work/" + user)
+		visitor.WantText("#done", "done")
+		visitor.Goto(s.URL + "/hits")
+		visitor.WantValue("the stream", `String(document.querySelector("#hits").textContent != "")`, "true")
+	}
 	for _, look := range []struct {
 		width  int64
 		scheme string
@@ -206,6 +228,10 @@ func TestFitsAPhone(t *testing.T) {
 		page.WantText("#session h2", "States")
 		wantFits(t, page, look.width)
 		picture(t, page, "session", look.width, look.scheme)
+		page.Click("nav a:nth-child(4)")
+		page.WantText("#streams h2", "Watched states")
+		wantFits(t, page, look.width)
+		picture(t, page, "streams", look.width, look.scheme)
 		page.Click("nav a:nth-child(3)")
 		page.WantText("h1", "Users")
 		page.Click("#users tbody a")
@@ -285,6 +311,7 @@ func picture(t *testing.T, page *browsertest.Page, name string, width int64, sch
 	if folder == "" {
 		return
 	}
+	page.WantText("#live", "live")
 	name = fmt.Sprintf("%s-%d-%s.png", name, width, scheme)
 	if err := os.WriteFile(filepath.Join(folder, name), page.Screenshot(), 0o600); err != nil {
 		t.Fatal(err)

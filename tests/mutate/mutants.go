@@ -20,6 +20,7 @@ var (
 	byMemory     = []string{"./store/memstore"}
 	bySQLite     = []string{"./store/sqlitestore"}
 	byPostgres   = []string{"./store/pgstore"}
+	byRedis      = []string{"./store/redisstore"}
 	byNATS       = []string{"./store/natsstore"}
 )
 
@@ -689,6 +690,66 @@ var mutants = []mutant{
 	{
 		"a watch that has just begun misses the first changes", "C5", "store/pgstore/announce.go",
 		"return a.watched || time.Since(a.known) > a.freshness", "return a.watched", byPostgres,
+	},
+	{
+		"a group in Redis may arrive at any time", "C6", "store/redisstore/commit.lua",
+		"if fence and tonumber", "if false and tonumber", byRedis,
+	},
+	{
+		"the fence in Redis is not raised", "C6", "store/redisstore/commit.lua",
+		"if ARGV[3] == '1' then", "if ARGV[3] == '2' then", byRedis,
+	},
+	{
+		"what got no answer does not raise the fence", "C6", "store/redisstore/commit.go",
+		"p.fence.doubt(epoch)", "_ = epoch", byRedis,
+	},
+	{
+		"an answer from Redis that did not come is a refusal", "C6", "store/redisstore/errors.go",
+		"return store.Unknown", "return store.Rejected", byRedis,
+	},
+	{
+		"a connection that Redis has closed is used", "C6", "store/redisstore/conn.go",
+		"&& closedByPeer(c.Conn)", "&& closedByPeer(nil)", byRedis,
+	},
+	{
+		"half of a group is applied in Redis", "C2", "store/redisstore/commit.lua",
+		"refused[first] = true", "refused[i] = true", byRedis,
+	},
+	{
+		"a full Redis refuses deletions", "C2", "store/redisstore/commit.go",
+		`code(err) == "OOM" && len(others) > 0`, `code(err) == "OOM" && false`, byRedis,
+	},
+	{
+		"revisions in Redis do not know the time", "C3", "store/redisstore/commit.lua",
+		"rev = time[1] * 1000000 + time[2]", "rev = time[1] * 0 + 1", byRedis,
+	},
+	{
+		"revisions in Redis know the time alone", "C3", "store/redisstore/commit.lua",
+		"if tonumber(ARGV[5]) >= rev then", "if false then", byRedis,
+	},
+	{
+		"a deletion in Redis leaves nothing behind", "C3", "store/redisstore/commit.lua",
+		"if deleted > tonumber(", "if 0 > tonumber(", byRedis,
+	},
+	{
+		"an expiry that changes stays in the index of Redis", "C4", "store/redisstore/commit.lua",
+		"if expires ~= expired then", "if expired == '' then", byRedis,
+	},
+	{
+		"a Redis that syncs every second counts as durable", "C5", "store/redisstore/settings.go",
+		`config["appendfsync"] == "always"`, `config["appendfsync"] != "no"`, byRedis,
+	},
+	{
+		"a Redis that evicts records is taken", "C5", "store/redisstore/settings.go",
+		`strings.HasPrefix(policy, "allkeys-")`, `strings.HasPrefix(policy, "none-")`, byRedis,
+	},
+	{
+		"a replica of Redis answers reads", "C1", "store/redisstore/script.go",
+		"rueidis.NewLuaScript(allowOOM + loadSource)", "rueidis.NewLuaScript(loadSource)", byRedis,
+	},
+	{
+		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
+		"in.add(nil, true)", "in.add(nil, false)", byRedis,
 	},
 	{
 		"a replica of NATS that is behind answers reads", "C1", "store/natsstore/read.go",

@@ -170,7 +170,7 @@ func TestManyWatchersSeeTheLastChange(t *testing.T) {
 func TestAWakePrecedesTheAnswer(t *testing.T) {
 	onEach(t, stay.Options{}, func(t *testing.T, app *stay.App) {
 		s := stay.Register(app, stay.Module[testkit.Counter]{Name: "s", Persist: stay.Global})
-		f := access.AppOf(app).Follow(t.Context())
+		f := access.AppOf(app).Follow(t.Context(), nil)
 		defer f.Close()
 		for i := range 10 {
 			sight, err := f.Look(access.StateOf(s))
