@@ -20,6 +20,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/starfederation/datastar-go v1.2.2
 	github.com/stay-go/stay v0.0.0
+	github.com/stay-go/stay/store/natsstore v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
@@ -48,6 +49,7 @@ require (
 	github.com/minio/highwayhash v1.0.4 // indirect
 	github.com/nats-io/jwt/v2 v2.8.2 // indirect
 	github.com/nats-io/nats-server/v2 v2.15.2 // indirect
+	github.com/nats-io/nats.go v1.55.0 // indirect
 	github.com/nats-io/nkeys v0.4.16 // indirect
 	github.com/nats-io/nuid v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
@@ -74,6 +76,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ..
+	github.com/stay-go/stay/store/natsstore => ../store/natsstore
 	github.com/stay-go/stay/store/pgstore => ../store/pgstore
 	github.com/stay-go/stay/store/redisstore => ../store/redisstore
 	github.com/stay-go/stay/store/sqlitestore => ../store/sqlitestore

@@ -63,7 +63,8 @@ func New(dir string, settings ...string) (*Server, error) {
 }
 
 // NewCluster starts servers that form a cluster, with their data in folders below
-// dir. They are still electing a leader when it returns.
+// dir. They do not tell clients of each other, so that a proxy in front of each is
+// the only way. They are still electing a leader when it returns.
 func NewCluster(dir string, servers int, settings ...string) ([]*Server, error) {
 	ports, err := free(2 * servers)
 	if err != nil {
@@ -119,7 +120,7 @@ func (s *Server) Start() error {
 		for i, port := range s.routes[1:] {
 			routes[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
 		}
-		config = append(config, fmt.Sprintf("cluster { name: test, listen: \"127.0.0.1:%d\", routes: [%s] }", s.routes[0], strings.Join(routes, ", ")))
+		config = append(config, fmt.Sprintf("cluster { name: test, no_advertise: true, listen: \"127.0.0.1:%d\", routes: [%s] }", s.routes[0], strings.Join(routes, ", ")))
 	}
 	config = append(config, s.settings...)
 	file := filepath.Join(s.dir, "nats.conf")
