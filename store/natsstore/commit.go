@@ -85,13 +85,15 @@ func (s *Store) commit(ctx context.Context, g store.Group) store.Result {
 			return rejected(ctx.Err())
 		}
 	}
-	changing := false
+	changing, possible := false, true
 	over := make([]uint64, len(g)) // the message that each write must find
 	for i := range g {
-		over[i] = uint64(g[i].Base)
+		var ok bool
+		over[i], ok = messageOf(g[i].Base)
+		possible = possible && ok
 		changing = changing || changes(&g[i])
 	}
-	if !changing {
+	if !changing || !possible {
 		return s.check(ctx, g)
 	}
 	for try := 1; ; try++ {
@@ -155,8 +157,8 @@ func (s *Store) messages(g store.Group, over []uint64) []*nats.Msg {
 	return msgs
 }
 
-// check answers a group that changes nothing: its records are read as they are at
-// one moment.
+// check answers a group that changes nothing, or has a condition that cannot hold: its
+// records are read as they are at one moment.
 func (s *Store) check(ctx context.Context, g store.Group) store.Result {
 	there, err := s.load(ctx, keysOf(g))
 	if err != nil {
@@ -191,7 +193,7 @@ func applied(g store.Group, last uint64) store.Result {
 	for i := range g {
 		switch g[i].Op {
 		case store.Put:
-			revs[i] = store.Revision(first + uint64(i))
+			revs[i] = revisionOf(first + uint64(i))
 		case store.Check:
 			revs[i] = g[i].Base
 		}

@@ -61,7 +61,7 @@
 //
 // # Revisions
 //
-// A revision is a message's number in its stream. A stream that has been restored
+// A revision is twice the number that a message has in its stream. A stream that has been restored
 // from a copy, or a server that has lost its last seconds, gives numbers again:
 // start all programs again then (C3).
 //

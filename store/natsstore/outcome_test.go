@@ -297,3 +297,20 @@ func TestNoFalseConflicts(t *testing.T) {
 		})
 	}
 }
+
+// TestMarksAreNoRecords proves that nobody who counts up a revision hits the mark of a
+// deletion.
+//
+// Proves C2.
+func TestMarksAreNoRecords(t *testing.T) {
+	st := open(t, theServer(t), place())
+	rev := put(t, st, "key", 0, "x")
+	if r := one(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
+		t.Fatal(r.Outcome, r.Err)
+	}
+	for _, op := range []store.Op{store.Put, store.Delete, store.Check} {
+		if r := one(st, store.Write{Op: op, Key: "key", Base: rev + 1}, store.Write{Key: "beside"}); r.Outcome != store.Conflict || r.Current[0].Revision != 0 {
+			t.Errorf("%v: %v: %v %+v", op, r.Outcome, r.Err, r.Current)
+		}
+	}
+}

@@ -78,7 +78,7 @@ func (f found) revision() store.Revision {
 	if len(f.data) == 0 {
 		return 0
 	}
-	return store.Revision(f.seq)
+	return revisionOf(f.seq)
 }
 
 // record returns the record, with revision 0 if there is none.

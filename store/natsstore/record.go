@@ -16,6 +16,15 @@ const format = 1
 // first one that a time.Time can have is later.
 const never = math.MinInt64
 
+// revisionOf is the revision of the record that is in the message seq. Odd revisions
+// do not exist: somebody who counts up one cannot hit the mark that came after it,
+// whose number the server would take for what a write replaces.
+func revisionOf(seq uint64) store.Revision { return store.Revision(2 * seq) }
+
+// messageOf is the number of the message with a record; ok is false if there cannot be
+// one.
+func messageOf(rev store.Revision) (seq uint64, ok bool) { return uint64(rev) / 2, rev%2 == 0 }
+
 // encode returns the record that w puts, as it is in a message: its format, version,
 // expiry in milliseconds and the length of meta, all as varints, then meta and value.
 // The message of a deletion is empty.
@@ -33,8 +42,8 @@ func encode(w *store.Write) []byte {
 	return append(b, w.Value...)
 }
 
-// decode returns the record that is in a message. It keeps b.
-func decode(key string, revision uint64, b []byte) (store.Record, error) {
+// decode returns the record that is in the message seq. It keeps b.
+func decode(key string, seq uint64, b []byte) (store.Record, error) {
 	if len(b) == 0 || b[0] != format {
 		return store.Record{Key: key}, foreign(key)
 	}
@@ -54,7 +63,7 @@ func decode(key string, revision uint64, b []byte) (store.Record, error) {
 		return store.Record{Key: key}, foreign(key)
 	}
 	b = b[n:]
-	rec := store.Record{Key: key, Revision: store.Revision(revision), Version: int(version), Meta: b[:meta:meta], Value: b[meta:]}
+	rec := store.Record{Key: key, Revision: revisionOf(seq), Version: int(version), Meta: b[:meta:meta], Value: b[meta:]}
 	if expires != never {
 		rec.Expires = time.UnixMilli(expires).UTC()
 	}

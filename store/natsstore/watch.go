@@ -139,7 +139,7 @@ func (d *delivery) change(m *nats.Msg) (c store.Change, some bool, err error) {
 		return c, false, err
 	}
 	if m.Header.Get(nats.MsgSize) != "0" {
-		c.Revision = store.Revision(about.Sequence.Stream)
+		c.Revision = revisionOf(about.Sequence.Stream)
 	}
 	return c, true, nil
 }

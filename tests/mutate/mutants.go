@@ -768,6 +768,10 @@ var mutants = []mutant{
 		"m.Header.Set(hdrExpectedOf, m.Subject)", "_, seq = hdrExpectedOf, 0", byNATS,
 	},
 	{
+		"a revision of NATS that nobody was given meets the mark of a deletion", "C2", "store/natsstore/commit.go",
+		"possible = possible && ok", "possible = possible || ok", byNATS,
+	},
+	{
 		"nothing in NATS takes the place of a deleted record", "C2", "store/natsstore/commit.go",
 		"over[i] = there[i].seq", "_ = there[i].seq", byNATS,
 	},
