@@ -77,10 +77,11 @@ func (s *Store) commit(ctx context.Context, g store.Group) store.Result {
 	}
 	ctx, cancel := context.WithTimeout(ctx, s.attempt+time.Duration(sizeOf(g))*time.Second/bytesPerSecond)
 	defer cancel()
+	batch := 0
 	if len(g) > 1 {
 		select {
-		case s.batches <- struct{}{}:
-			defer func() { <-s.batches }()
+		case batch = <-s.batches:
+			defer func() { s.batches <- batch }()
 		case <-ctx.Done():
 			return rejected(ctx.Err())
 		}
@@ -100,7 +101,7 @@ func (s *Store) commit(ctx context.Context, g store.Group) store.Result {
 		if err := ctx.Err(); err != nil {
 			return rejected(err)
 		}
-		last, err := s.publish(ctx, s.messages(g, over))
+		last, err := s.publish(ctx, s.messages(g, over, batch))
 		if err == nil {
 			return applied(g, last)
 		}
@@ -147,12 +148,12 @@ func (s *Store) fits(g store.Group) error {
 	return nil
 }
 
-// messages returns what a group publishes.
-func (s *Store) messages(g store.Group, over []uint64) []*nats.Msg {
+// messages returns what a group publishes as the batch of this number.
+func (s *Store) messages(g store.Group, over []uint64, batch int) []*nats.Msg {
 	now := time.Now()
 	msgs := make([]*nats.Msg, len(g))
 	for i := range g {
-		msgs[i] = s.message(&g[i], over[i], now)
+		msgs[i] = s.message(&g[i], over[i], now, batch*maxWrites+i)
 	}
 	return msgs
 }

@@ -128,8 +128,7 @@ type Store struct {
 	synced   bool
 	attempt  time.Duration
 	features store.Features
-	batches  chan struct{}         // a place for each batch under way
-	checks   atomic.Uint64         // numbers the messages that only check
+	batches  chan int              // places for batches under way, which have the numbers from 0
 	denied   atomic.Pointer[error] // what the server has forbidden first
 
 	closing context.Context // ends when Close begins
@@ -225,7 +224,10 @@ func New(ctx context.Context, js jetstream.JetStream, options ...Option) (*Store
 var goodName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,64}$`)
 
 func newStore(options []Option) (*Store, error) {
-	s := &Store{name: "stay", attempt: attempt, node: rand.Text(), batches: make(chan struct{}, maxBatches)}
+	s := &Store{name: "stay", attempt: attempt, node: rand.Text(), batches: make(chan int, maxBatches)}
+	for i := range maxBatches {
+		s.batches <- i
+	}
 	for _, option := range options {
 		option(s)
 	}

@@ -38,8 +38,9 @@ const (
 )
 
 // message is what a write publishes. It takes effect if the last message on the
-// record's subject is seq, 0 for none.
-func (s *Store) message(w *store.Write, seq uint64, now time.Time) *nats.Msg {
+// record's subject is seq, 0 for none. place is a number that no other message under
+// way has.
+func (s *Store) message(w *store.Write, seq uint64, now time.Time, place int) *nats.Msg {
 	m := nats.NewMsg(s.subjectOf(w.Key))
 	switch {
 	case w.Op == store.Put:
@@ -51,9 +52,7 @@ func (s *Store) message(w *store.Write, seq uint64, now time.Time) *nats.Msg {
 		live(m, marks)
 	default:
 		m.Header.Set(hdrExpectedOf, m.Subject)
-		// Each has a subject of its own: two messages of one could not be under way
-		// at the same time.
-		m.Subject = s.name + ofCheck + s.node + "." + strconv.FormatUint(s.checks.Add(1), 10)
+		m.Subject = s.name + ofCheck + s.node + "." + strconv.Itoa(place)
 		live(m, brief)
 	}
 	m.Header.Set(hdrExpected, strconv.FormatUint(seq, 10))

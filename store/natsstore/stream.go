@@ -64,7 +64,7 @@ func (s *Store) rehearse(ctx context.Context) error {
 	_, err := s.load(ctx, keysOf(g))
 	for try := 1; err == nil; try++ {
 		attempt, cancel := context.WithTimeout(ctx, s.attempt)
-		_, err = s.publish(attempt, s.messages(g, make([]uint64, len(g))))
+		_, err = s.publish(attempt, s.messages(g, make([]uint64, len(g)), 0))
 		cancel()
 		if err == nil {
 			return nil

@@ -12,7 +12,7 @@ import (
 // Parts of subjects after the store's name.
 const (
 	ofRecord  = ".r." // and three parts of a key: a record, or the mark of one that was deleted
-	ofCheck   = ".c." // and the store, and a number: a message that only has a condition
+	ofCheck   = ".c." // and the store, and a place: a message that only has a condition
 	ofBarrier = ".b." // and the store: what a Load writes first
 )
 
