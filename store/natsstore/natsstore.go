@@ -15,7 +15,8 @@
 //
 //   - Three replicas: a majority of the servers has written what was applied to its
 //     files. Nothing is lost when servers end or are killed, nor when one machine
-//     breaks down. [store.Features].Durable is true.
+//     breaks down, as long as the other two go on until it has caught up.
+//     [store.Features].Durable is true.
 //   - One replica: the end of the server loses nothing. That of its machine loses
 //     what the server has not synced: by default it syncs every two minutes. Durable
 //     is false.

@@ -86,7 +86,7 @@ func (w *watching) losses() int {
 // ordinary case, to every store on the place and to no other, and that what changes
 // nothing is not announced.
 //
-// Proves N2.
+// Proves L36, N2.
 func TestChangesAreAnnouncedByName(t *testing.T) {
 	for kind, url := range map[string]string{"one": theServer(t), "three": theCluster(t)} {
 		t.Run(kind, func(t *testing.T) {
@@ -127,7 +127,7 @@ func TestChangesAreAnnouncedByName(t *testing.T) {
 // network stands still, Watch says that announcements may be lost, and that they go
 // on.
 //
-// Proves N2.
+// Proves L36, N2.
 func TestWatchBeginsAgain(t *testing.T) {
 	t.Parallel()
 	s := ownServer(t)
@@ -170,7 +170,7 @@ func TestWatchBeginsAgain(t *testing.T) {
 // TestUnknownChangesAreAnnounced proves that a change is announced whose outcome the
 // process that made it does not know, also if it dies.
 //
-// Proves N2.
+// Proves L36, N2.
 func TestUnknownChangesAreAnnounced(t *testing.T) {
 	url, name := theServer(t), place()
 	w := watch(t, open(t, url, name))
