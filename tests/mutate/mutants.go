@@ -22,6 +22,7 @@ var (
 	byPostgres   = []string{"./store/pgstore"}
 	byRedis      = []string{"./store/redisstore"}
 	bySharded    = []string{"./store/sharded"}
+	byNATS       = []string{"./store/natsstore"}
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
@@ -831,5 +832,53 @@ var mutants = []mutant{
 	{
 		"a router announces before all stores do", "C5", "store/sharded/router.go",
 		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
+	},
+	{
+		"a replica of NATS that is behind answers reads", "C1", "store/natsstore/read.go",
+		"if upTo < floor {", "if upTo < 0*floor {", byNATS,
+	},
+	{
+		"an answer of NATS that is cut off counts as whole", "C1", "store/natsstore/read.go",
+		"if err != nil || rest == 0 {", "if err != nil || rest >= 0 {", byNATS,
+	},
+	{
+		"a write in NATS does not look at the revision", "C2", "store/natsstore/publish.go",
+		"m.Header.Set(hdrExpected, strconv", "m.Header.Set(\"Stay-Expected\", strconv", byNATS,
+	},
+	{
+		"what a group in NATS checks is not looked at", "C2", "store/natsstore/publish.go",
+		"m.Header.Set(hdrExpectedOf, m.Subject)", "_, seq = hdrExpectedOf, 0", byNATS,
+	},
+	{
+		"a revision of NATS that nobody was given meets the mark of a deletion", "C2", "store/natsstore/commit.go",
+		"possible = possible && ok", "possible = possible || ok", byNATS,
+	},
+	{
+		"nothing in NATS takes the place of a deleted record", "C2", "store/natsstore/commit.go",
+		"over[i] = there[i].seq", "_ = there[i].seq", byNATS,
+	},
+	{
+		"an expired record in NATS is dropped at once", "C4", "store/natsstore/publish.go",
+		"w.Expires.Sub(now), 0)+marks)", "w.Expires.Sub(now), 0)+0)", byNATS,
+	},
+	{
+		"a stream of NATS with one replica counts as durable", "C5", "store/natsstore/stream.go",
+		"(s.synced || s.replicas >= manyReplicas)", "(s.synced || s.replicas >= 1)", byNATS,
+	},
+	{
+		"a stream of NATS that drops old records is taken", "C5", "store/natsstore/stream.go",
+		"{c.MaxAge == 0, ", "{c.MaxAge >= 0, ", byNATS,
+	},
+	{
+		"nobody is told that announcements of NATS were lost", "C5", "store/natsstore/watch.go",
+		"announce(nil, true)", "announce(nil, false)", byNATS,
+	},
+	{
+		"an answer of NATS that did not come is a refusal", "C6", "store/natsstore/publish.go",
+		"case !ok:\n\t\treturn inDoubt", "case !ok:\n\t\treturn refused", byNATS,
+	},
+	{
+		"a full stream of NATS leaves doubts", "C6", "store/natsstore/publish.go",
+		`strings.HasPrefix(r.Description, "maximum ")`, `strings.HasPrefix(r.Description, "minimum ")`, byNATS,
 	},
 }
