@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -201,10 +202,10 @@ func TestReplicasThatAreBehindAreAskedAgain(t *testing.T) {
 	url, name := theCluster(t), place()
 	st := open(t, url, name)
 	nc := connect(t, url)
-	behind := 0
+	var behind atomic.Int64
 	// What answers here is as a replica without the record, and quicker than others.
 	sub, err := nc.Subscribe("$JS.API.DIRECT.GET.>", func(m *nats.Msg) {
-		behind++
+		behind.Add(1)
 		answer := nats.NewMsg(m.Reply)
 		answer.Header.Set("Status", "204")
 		answer.Header.Set("Nats-Num-Pending", "0")
@@ -226,7 +227,7 @@ func TestReplicasThatAreBehindAreAskedAgain(t *testing.T) {
 	if err := sub.Drain(); err != nil {
 		t.Fatal(err)
 	}
-	if behind < 100 {
-		t.Errorf("asked %d times", behind)
+	if n := behind.Load(); n < 100 {
+		t.Errorf("asked %d times", n)
 	}
 }
