@@ -10,6 +10,7 @@ require (
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
 	github.com/stay-go/stay v0.0.0
+	github.com/stay-go/stay/store/cloudflarestore v0.0.0
 	github.com/stay-go/stay/store/natsstore v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/redisstore v0.0.0
@@ -20,6 +21,7 @@ require (
 require golang.org/x/tools v0.52.0 // indirect
 
 require (
+	github.com/coder/websocket v1.8.15 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/inconshreveable/mousetrap v1.1.0 // indirect
 	github.com/jackc/pgpassfile v1.0.0 // indirect
@@ -47,6 +49,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ../..
+	github.com/stay-go/stay/store/cloudflarestore => ../../store/cloudflarestore
 	github.com/stay-go/stay/store/natsstore => ../../store/natsstore
 	github.com/stay-go/stay/store/pgstore => ../../store/pgstore
 	github.com/stay-go/stay/store/redisstore => ../../store/redisstore

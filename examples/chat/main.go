@@ -1,6 +1,7 @@
-// Command chat is one room for everybody, with a number of unread messages for
-// each user: all pages that are open show what is said at once. Any number of processes serve it together: with -store they keep
-// their state in one PostgreSQL or Redis database, and every request may reach another
+// Command chat has a few rooms for everybody. All pages that are open show at once
+// what is said, how many messages the user has not read in each room, and who else
+// is there. Any number of processes serve it together: with -store they keep their
+// state in one PostgreSQL or Redis database, and every request may reach another
 // process. two-nodes.sh starts two of them behind a proxy.
 //
 // It asks for no password: see signIn in handler.go for where that belongs.

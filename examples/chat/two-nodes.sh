@@ -57,6 +57,10 @@ postgres() {
 		>"$dir/postgres.log" 2>&1 </dev/null &
 	pids[postgres]=$!
 	until_it_answers $((port + 3))
+	for _ in $(seq 600); do # it listens before it lets anybody in
+		if "$bin/pg_isready" -q -h 127.0.0.1 -p $((port + 3)); then break; fi
+		sleep 0.1
+	done
 	CHAT_STORE="postgres://chat@127.0.0.1:$((port + 3))/postgres?sslmode=disable"
 }
 

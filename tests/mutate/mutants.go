@@ -21,7 +21,9 @@ var (
 	bySQLite     = []string{"./store/sqlitestore"}
 	byPostgres   = []string{"./store/pgstore"}
 	byRedis      = []string{"./store/redisstore"}
+	bySharded    = []string{"./store/sharded"}
 	byNATS       = []string{"./store/natsstore"}
+	byCloudflare = []string{"./store/cloudflarestore"}
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
@@ -751,6 +753,87 @@ var mutants = []mutant{
 		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
 		"in.add(nil, true)", "in.add(nil, false)", byRedis,
 	},
+	// Groups over several homes.
+	{
+		"a reader gets what a group that is not decided would make", "C1", "store/sharded/load.go",
+		"v.lock.become(pending, v.at)", "v.lock.become(committed, v.at)", bySharded,
+	},
+	{
+		"what stands in the way is taken for aborted, and nobody is told", "C2", "store/sharded/load.go",
+		"ended, err := s.abort(ctx, late)", "ended := make([]fate, len(late))\n\tfor i := range ended {\n\t\tended[i] = aborted\n\t}", bySharded,
+	},
+	{
+		"locks become new records before the group is decided", "C2", "store/sharded/across.go",
+		"return t.decide(t.parts[last])", "_ = s.release(ctx, t.locks, map[string]fate{t.tx: committed})\n\treturn t.decide(t.parts[last])", bySharded,
+	},
+	{
+		"the last home decides before the others are locked", "C2", "store/sharded/across.go",
+		"for _, part := range t.parts[:last] {", "if res, again := t.decide(t.parts[last]); res.Outcome != store.Applied || again {\n\t\treturn res, again\n\t}\n\tfor _, part := range t.parts[:last] {", bySharded,
+	},
+	{
+		"what a group over homes checks is not locked", "C2", "store/sharded/across.go",
+		"put[i] = l.write(t.views[j].at)", "if put[i] = l.write(t.views[j].at); l.next == keep {\n\t\t\t\tput[i] = t.views[j].on(t.g[j])\n\t\t\t}", bySharded,
+	},
+	{
+		"what a group over homes says is absent is not locked", "C2", "store/sharded/form.go",
+		"if l.old.Revision == 0 {\n\t\tw.Expires", "if l.old.Revision == 0 && l.next != replace {\n\t\treturn store.Write{Op: store.Check, Key: l.old.Key}\n\t}\n\tif l.old.Revision == 0 {\n\t\tw.Expires", bySharded,
+	},
+	{
+		"a group is forgotten while a lock of it may be left", "C2", "store/sharded/across.go",
+		"map[string]fate{t.tx: committed}) == nil {", "map[string]fate{t.tx: committed}) != errBusy {", bySharded,
+	},
+	{
+		"a sweep forgets a group without finishing it", "C2", "store/sharded/sweep.go",
+		"f == committed && s.finish(ctx, raw.Key, keys) != nil", "f == committed && keys == nil", bySharded,
+	},
+	{
+		"a sweep forgets a group that its process may ask for", "C6", "store/sharded/sweep.go",
+		"if time.Now().Before(raw.Expires) {", "if false {", bySharded,
+	},
+	{
+		"a decision whose answer was lost counts as aborted", "C6", "store/sharded/across.go",
+		"switch f, _, _ := fateOf(res.Current[0]); f {", "switch f := aborted; f {", bySharded,
+	},
+	{
+		"a group in doubt may be decided after later ones", "C6", "store/sharded/commit.go",
+		"open := s.settle(ctx, groups)", "open := map[string]string(nil)", bySharded,
+	},
+	{
+		"a record has another revision once its lock is gone", "C3", "store/sharded/load.go",
+		"}, rec.Revision)", "}, 0)", bySharded,
+	},
+	{
+		"revisions are those of the store below", "C3", "store/sharded/form.go",
+		"return 2 * below", "return below", bySharded,
+	},
+	{
+		"a lock is never given up", "C2", "store/sharded/known.go",
+		"return time.Since(l.first) >= pushTime", "return false", bySharded,
+	},
+	{
+		"homes are locked in any order", "C2", "store/sharded/across.go",
+		"cmp.Or(len(b)-len(a), cmp.Compare(a, b))", "cmp.Compare(t.tx+a, t.tx+b)*0 + rand.IntN(3) - 1", bySharded,
+	},
+	{
+		"a caller's Meta is taken for the store's own", "C6", "store/sharded/form.go",
+		"case len(w.Meta) > 0 && w.Meta[0] >= escaped:", "case len(w.Meta) < 0:", bySharded,
+	},
+	{
+		"List does not look for groups that are not finished", "C2", "store/sharded/sweep.go",
+		"if err == nil && f == committed {", "if err == nil && f == pending {", bySharded,
+	},
+	{
+		"a router opens stores that belong to others", "C5", "store/sharded/layout.go",
+		"case !slices.Equal(got.Names, names):", "case false && !slices.Equal(got.Names, names):", bySharded,
+	},
+	{
+		"a router takes an empty store for one of its own", "C5", "store/sharded/layout.go",
+		"if first.Ready {\n\t\t\t\treturn fmt", "if first.Ready && rev != 0 {\n\t\t\t\treturn fmt", bySharded,
+	},
+	{
+		"a router announces before all stores do", "C5", "store/sharded/router.go",
+		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
+	},
 	{
 		"a replica of NATS that is behind answers reads", "C1", "store/natsstore/read.go",
 		"if upTo < floor {", "if upTo < 0*floor {", byNATS,
@@ -798,5 +881,109 @@ var mutants = []mutant{
 	{
 		"a full stream of NATS leaves doubts", "C6", "store/natsstore/publish.go",
 		`strings.HasPrefix(r.Description, "maximum ")`, `strings.HasPrefix(r.Description, "minimum ")`, byNATS,
+	},
+	{
+		"a group may arrive at an object at any time", "C6", "store/cloudflarestore/worker.js",
+		"if (fence && fence.epoch > epoch)", "if (false && fence.epoch > epoch)", byCloudflare,
+	},
+	{
+		"an object does not raise its fence", "C6", "store/cloudflarestore/worker.js",
+		"if (raise) this.raise(node, epoch);", "if (false) this.raise(node, epoch);", byCloudflare,
+	},
+	{
+		"what got no answer from an object is forgotten", "C6", "store/cloudflarestore/fence.go",
+		"f.doubts[object] = max(f.doubts[object], epoch)", "_ = epoch", byCloudflare,
+	},
+	{
+		"an answer of a Worker that did not come is a refusal", "C6", "store/cloudflarestore/client.go",
+		"return !refused && !errors.Is(err, errNotSent)", "return refused && !errors.Is(err, errNotSent)", byCloudflare,
+	},
+	{
+		"what a Worker never got is in doubt", "C6", "store/cloudflarestore/client.go",
+		"if !connected.Load() {", "if false && !connected.Load() {", byCloudflare,
+	},
+	{
+		"a commit waits for a Worker as long as its caller", "C6", "store/cloudflarestore/commit.go",
+		"ctx, cancel := context.WithTimeout(ctx, limit)", "ctx, cancel := context.WithTimeout(ctx, 1000*limit)", byCloudflare,
+	},
+	{
+		"half of a group stays in an object", "C2", "store/cloudflarestore/worker.js",
+		"return { revs: this.ctx.storage.transactionSync(() => group.map((w, i) => this.write(w, heads[i]))) };", "return { revs: group.map((w, i) => this.write(w, heads[i])) };", byCloudflare,
+	},
+	{
+		"an object that fails fails the others", "C2", "store/cloudflarestore/worker.js",
+		"return { error: String(e) };", "throw e;", byCloudflare,
+	},
+	{
+		"revisions of objects do not know the time", "C3", "store/cloudflarestore/worker.js",
+		"Math.max(Date.now() * 1000, (head", "Math.max(1, (head", byCloudflare,
+	},
+	{
+		"revisions of objects know the time alone", "C3", "store/cloudflarestore/worker.js",
+		"(head ? head.revision : this.floor()) + 1)", "1)", byCloudflare,
+	},
+	{
+		"a deletion in an object leaves nothing behind", "C3", "store/cloudflarestore/worker.js",
+		"if (revision > this.floor()) this.setMark", "if (false) this.setMark", byCloudflare,
+	},
+	{
+		"an expiry that changes is not stored by an object", "C4", "store/cloudflarestore/worker.js",
+		"if (expires !== head.expires) this.sql", "if (false) this.sql", byCloudflare,
+	},
+	{
+		"a book is not told of what expires", "C4", "store/cloudflarestore/worker.js",
+		"const at = await this.tell(object, book);", "const at = coming.at;", byCloudflare,
+	},
+	{
+		"a book is not corrected", "C4", "store/cloudflarestore/worker.js",
+		"if (book && found.length === 0) await this.correct", "if (false) await this.correct", byCloudflare,
+	},
+	{
+		"a book believes what it is told last", "C4", "store/cloudflarestore/worker.js",
+		"WHERE excluded.number > homes.number", "WHERE excluded.number > 0", byCloudflare,
+	},
+	{
+		"the first names of some objects count as the first of all", "C4", "store/cloudflarestore/read.go",
+		"return keys[:n+1], false", "return keys, false", byCloudflare,
+	},
+	{
+		"whoever asks for nothing gets tables", "A17", "store/cloudflarestore/worker.js",
+		`if (!this.tables.has("records")) return null;`, `this.need("records");`, byCloudflare,
+	},
+	{
+		"an object without records keeps its storage", "A17", "store/cloudflarestore/worker.js",
+		"await this.ctx.storage.deleteAll();", "return;", byCloudflare,
+	},
+	{
+		"strangers share an object", "A17", "store/cloudflarestore/place.go",
+		`return p.name + "/home/" + hex.EncodeToString(sum[:])`, `return p.name + "/home/" + hex.EncodeToString(sum[:0])`, byCloudflare,
+	},
+	{
+		"another number of objects is taken", "C5", "store/cloudflarestore/cloudflarestore.go",
+		"if known != want {", "if false && known != want {", byCloudflare,
+	},
+	{
+		"a Worker answers everybody", "C5", "store/cloudflarestore/worker.js",
+		"if (!(await allowed(request, env)))", "if (false)", byCloudflare,
+	},
+	{
+		"the secret before the present one is not accepted", "C5", "store/cloudflarestore/worker.js",
+		"[env.STAY_SECRET, env.STAY_SECRET_OLD]", "[env.STAY_SECRET]", byCloudflare,
+	},
+	{
+		"a Worker has a secret that can be guessed", "C5", "store/cloudflarestore/worker.js",
+		"if (!env.STAY_SECRET || env.STAY_SECRET.length < minSecret) {", "if (false) {", byCloudflare,
+	},
+	{
+		"a redirection gets the secret", "C5", "store/cloudflarestore/client.go",
+		"return http.ErrUseLastResponse", "return nil", byCloudflare,
+	},
+	{
+		"the secret is sent in plain text", "C5", "store/cloudflarestore/client.go",
+		"(err != nil || !ip.IsLoopback())", "err != nil", byCloudflare,
+	},
+	{
+		"nobody is told that announcements of objects were lost", "C5", "store/cloudflarestore/watch.go",
+		"in.add(nil, true) //", "in.add(nil, false) //", byCloudflare,
 	},
 }
