@@ -67,6 +67,7 @@ func newLiveSiteOn(site *site, o *web.Options) *liveSite {
 	s.mux.HandleFunc("/count", web.Update(s.counter, func(_ http.ResponseWriter, _ *http.Request, c *Counter) error { c.Count++; return nil }))
 	s.mux.Handle("GET /live", web.Live(s.newsPart(), s.minePart(), s.countPart()))
 	s.mux.Handle("GET /public", web.Live(s.newsPart()))
+	s.mux.Handle("GET /three/{room}", web.Live(s.threePart("three")))
 	s.h = web.Sessions(s.app, o)(s.mux)
 	return s
 }

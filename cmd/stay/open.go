@@ -11,23 +11,25 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // storeHelp says how stores are named.
-const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, redis://USER@HOST, or cloudflare:https://HOST. " +
+const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, redis://USER@HOST, nats://USER@HOST, or cloudflare:https://HOST. " +
 	"Passwords may stand in PGPASSWORD, in the passfile, in a service file or in REDISCLI_AUTH instead of the URL; " +
 	"the secret of a Worker stands in STAY_SECRET. A store that is not named stay, or has not 64 objects, is " +
 	"cloudflare:https://HOST?name=shop&shards=8."
 
 // errForm does not repeat what was given, because it may have a password.
-var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, redis://USER@HOST, or cloudflare:https://HOST")}
+var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, redis://USER@HOST, nats://USER@HOST, or cloudflare:https://HOST")}
 
 // openSource opens a store that has to be there.
 func openSource(ctx context.Context, name string) (store.Store, error) {
@@ -42,12 +44,21 @@ func openSource(ctx context.Context, name string) (store.Store, error) {
 // openReader opens a store that has to be there, beside programs that use it if
 // that is possible: a SQLite file that they share, or any server.
 func openReader(ctx context.Context, name string) (store.Store, error) {
+	scheme, _, _ := strings.Cut(name, ":")
+	if scheme == "postgres" || scheme == "postgresql" {
+		if err := hasTables(ctx, name); err != nil {
+			return nil, err
+		}
+	}
 	path, ok := strings.CutPrefix(name, "sqlite:")
 	if !ok || path == "" || strings.HasPrefix(path, "//") {
 		return open(ctx, name)
 	}
-	if _, err := os.Stat(path); err != nil {
+	switch info, err := os.Stat(path); {
+	case err != nil:
 		return nil, err
+	case info.Size() == 0:
+		return nil, fmt.Errorf("%s is empty", path)
 	}
 	s, err := sqlitestore.Open(path, sqlitestore.Shared(), sqlitestore.OwnerWait(0))
 	if errors.Is(err, store.ErrUnavailable) {
@@ -59,11 +70,39 @@ func openReader(ctx context.Context, name string) (store.Store, error) {
 	return s, nil
 }
 
+// connect connects to PostgreSQL with a URL of pgstore, which may have settings of
+// a pool.
+func connect(ctx context.Context, name string) (*pgx.Conn, error) {
+	config, err := pgxpool.ParseConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config.ConnConfig)
+}
+
+// hasTables fails if nobody has opened the database with pgstore, which would make
+// its tables.
+func hasTables(ctx context.Context, name string) error {
+	conn, err := connect(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT to_regclass('stay_records') IS NOT NULL").Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		return errors.New("the database has no table stay_records: no program with Stay has used it")
+	}
+	return nil
+}
+
 // serverTime asks a server what time it is; ok is false if the store has none.
 func serverTime(ctx context.Context, name string) (now time.Time, ok bool, err error) {
 	switch scheme, _, _ := strings.Cut(name, ":"); scheme {
 	case "postgres", "postgresql":
-		conn, err := pgx.Connect(ctx, name)
+		conn, err := connect(ctx, name)
 		if err != nil {
 			return time.Time{}, false, err
 		}
@@ -131,6 +170,12 @@ func open(ctx context.Context, name string) (store.Store, error) {
 		return s, nil
 	case scheme == "redis" || scheme == "rediss":
 		s, err := redisstore.Open(ctx, withPassword(name))
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case scheme == "nats" || scheme == "tls":
+		s, err := natsstore.Open(ctx, name)
 		if err != nil {
 			return nil, err
 		}

@@ -12,11 +12,13 @@ import (
 )
 
 // TestLargeCalls proves that a call may have more groups, a group more writes, and
-// both more bytes than one script takes.
+// both more bytes than one script takes, and that such a call is several scripts.
 //
 // Proves C2.
 func TestLargeCalls(t *testing.T) {
-	st := open(t, theServer(t).URL(), place())
+	s := ownServer(t)
+	st := open(t, s.URL())
+	before := sent(t, s)
 	big := bytes.Repeat([]byte("x"), 1<<20)
 	var groups []store.Group
 	for i := range 1200 {
@@ -42,6 +44,9 @@ func TestLargeCalls(t *testing.T) {
 				groups[i][j].Base = rev
 			}
 		}
+	}
+	if n := sent(t, s) - before; n < 2*5 {
+		t.Errorf("%d scripts", n)
 	}
 	// One conflict among them stops nobody else.
 	stale := groups[600][0].Base

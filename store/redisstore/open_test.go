@@ -2,7 +2,9 @@ package redisstore_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -280,6 +282,18 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	}
 	if !errors.Is(err, store.ErrUnavailable) || time.Since(began) > 3*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
+	}
+
+	hangs := at(t, s)
+	hangs.Dialer.Timeout = time.Hour
+	hangs.DialCtxFn = func(ctx context.Context, _ string, _ *net.Dialer, _ *tls.Config) (net.Conn, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
+	canceled, cancel := context.WithCancel(context.Background())
+	time.AfterFunc(50*time.Millisecond, cancel)
+	if st, err := redisstore.OpenWith(canceled, hangs, nil); !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, %v", st, err)
 	}
 }
 

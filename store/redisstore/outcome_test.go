@@ -87,6 +87,22 @@ func await(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+var evalsha = regexp.MustCompile(`cmdstat_evalsha:calls=(\d+)`)
+
+// sent is how many scripts a server has got.
+func sent(t *testing.T, s *redisserver.Server) int {
+	t.Helper()
+	found := evalsha.FindStringSubmatch(ask(t, s, "INFO", "commandstats"))
+	if found == nil {
+		return 0
+	}
+	n, err := strconv.Atoi(found[1])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
 // TestLostAnswerIsUnknown proves that groups whose answer is lost are Unknown and
 // not Rejected, that nothing sends them again unseen, and that the same write is
 // answered with the truth when it is sent again.
@@ -96,12 +112,6 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 	s := ownServer(t)
 	other := open(t, s.URL())
 	rev := put(t, other, "kept", 0, "first")
-	calls := regexp.MustCompile(`cmdstat_evalsha:calls=(\d+)`)
-	sent := func() int {
-		found := calls.FindStringSubmatch(ask(t, s, "INFO", "commandstats"))
-		n, _ := strconv.Atoi(found[1])
-		return n
-	}
 	for name, g := range map[string]store.Group{
 		"create":  {{Key: "new", Value: []byte("x")}},
 		"replace": {{Key: "kept", Base: rev, Value: []byte("second")}},
@@ -119,15 +129,15 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 				}
 				p, st := reach(t, s)
 				load(t, st, "kept") // it is connected
-				before := sent()
+				before := sent(t, s)
 				p.Hold(faultnet.ToClient)
 				result := begin(st, g...)
-				await(t, "the script", func() bool { return sent() > before })
+				await(t, "the script", func() bool { return sent(t, s) > before })
 				lose(p)
 				if r := <-result; r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
 					t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 				}
-				if n := sent() - before; n != 1 {
+				if n := sent(t, s) - before; n != 1 {
 					t.Errorf("the script was sent %d times", n)
 				}
 				for _, write := range g {
@@ -238,13 +248,39 @@ func TestAttemptsAreBounded(t *testing.T) {
 	if want := load(t, st, "key"); r.Outcome == store.Unknown || r.Outcome == store.Applied && string(want.Value) != "third" {
 		t.Errorf("%v: %v, and the value is %q", r.Outcome, r.Err, want.Value)
 	}
+	patient := open(t, s.URL(), redisstore.Attempt(time.Hour))
 	pause()
 	hangs, end := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer end()
-	_, _ = st.Load(hangs, []store.Read{{Key: "key"}}) // goes on
+	_, _ = patient.Load(hangs, []store.Read{{Key: "key"}}) // goes on
 	began = time.Now()
-	if err := st.Close(); err != nil || time.Since(began) > 20*time.Second {
+	if err := patient.Close(); err != nil || time.Since(began) > 20*time.Second {
 		t.Errorf("Close took %v: %v", time.Since(began), err)
+	}
+}
+
+// TestReadsAreSentAgain proves that a read whose connection breaks is sent again.
+//
+// Proves C1.
+func TestReadsAreSentAgain(t *testing.T) {
+	p, st := reach(t, theServer(t), place(), redisstore.Attempt(30*time.Second))
+	rev := put(t, st, "key", 0, "x")
+	p.Hold(faultnet.ToClient)
+	before := p.writes.Load()
+	type answer struct {
+		records []store.Record
+		err     error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		records, err := st.Load(context.Background(), []store.Read{{Key: "key"}})
+		answers <- answer{records, err}
+	}()
+	await(t, "the sending", func() bool { return p.writes.Load() > before })
+	p.direct()
+	p.Cut()
+	if a := <-answers; a.err != nil || a.records[0].Revision != rev {
+		t.Errorf("%+v, %v", a.records, a.err)
 	}
 }
 

@@ -35,9 +35,6 @@ func (s *Store) prepare(ctx context.Context) error {
 			return fmt.Errorf("redisstore: the server is Redis %s, and this package needs %d or newer", info["redis_version"], oldest)
 		}
 	}
-	if info["role"] == "slave" {
-		return unavailable(errors.New("the server is a replica: name the primary"))
-	}
 	config, err := s.config(ctx)
 	if err != nil {
 		return unavailable(fmt.Errorf("asking for the server's configuration: %w", err))

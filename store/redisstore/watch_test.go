@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/store"
@@ -131,9 +132,13 @@ func TestWatchConnectsAgain(t *testing.T) {
 	startAgain(t, s)
 	w.until(t, "lost for the third time", func() bool { return w.lost == 3 })
 	w.want(t, "third", put(t, writer, "third", 0, "x"), 3)
+	began := time.Now()
 	p.Hold(faultnet.ToClient)
 	p.direct() // new connections get through
 	w.until(t, "lost for the fourth time", func() bool { return w.lost == 4 })
+	if took := time.Since(began); took > 25*time.Second {
+		t.Errorf("that the network stands still was noticed after %v", took)
+	}
 	w.want(t, "fourth", put(t, writer, "fourth", 0, "x"), 4)
 	w.end()
 	if err := <-w.done; !errors.Is(err, context.Canceled) {

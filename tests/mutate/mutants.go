@@ -21,6 +21,8 @@ var (
 	bySQLite     = []string{"./store/sqlitestore"}
 	byPostgres   = []string{"./store/pgstore"}
 	byRedis      = []string{"./store/redisstore"}
+	bySharded    = []string{"./store/sharded"}
+	byNATS       = []string{"./store/natsstore"}
 	byCloudflare = []string{"./store/cloudflarestore"}
 )
 
@@ -750,6 +752,135 @@ var mutants = []mutant{
 	{
 		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
 		"in.add(nil, true)", "in.add(nil, false)", byRedis,
+	},
+	// Groups over several homes.
+	{
+		"a reader gets what a group that is not decided would make", "C1", "store/sharded/load.go",
+		"v.lock.become(pending, v.at)", "v.lock.become(committed, v.at)", bySharded,
+	},
+	{
+		"what stands in the way is taken for aborted, and nobody is told", "C2", "store/sharded/load.go",
+		"ended, err := s.abort(ctx, late)", "ended := make([]fate, len(late))\n\tfor i := range ended {\n\t\tended[i] = aborted\n\t}", bySharded,
+	},
+	{
+		"locks become new records before the group is decided", "C2", "store/sharded/across.go",
+		"return t.decide(t.parts[last])", "_ = s.release(ctx, t.locks, map[string]fate{t.tx: committed})\n\treturn t.decide(t.parts[last])", bySharded,
+	},
+	{
+		"the last home decides before the others are locked", "C2", "store/sharded/across.go",
+		"for _, part := range t.parts[:last] {", "if res, again := t.decide(t.parts[last]); res.Outcome != store.Applied || again {\n\t\treturn res, again\n\t}\n\tfor _, part := range t.parts[:last] {", bySharded,
+	},
+	{
+		"what a group over homes checks is not locked", "C2", "store/sharded/across.go",
+		"put[i] = l.write(t.views[j].at)", "if put[i] = l.write(t.views[j].at); l.next == keep {\n\t\t\t\tput[i] = t.views[j].on(t.g[j])\n\t\t\t}", bySharded,
+	},
+	{
+		"what a group over homes says is absent is not locked", "C2", "store/sharded/form.go",
+		"if l.old.Revision == 0 {\n\t\tw.Expires", "if l.old.Revision == 0 && l.next != replace {\n\t\treturn store.Write{Op: store.Check, Key: l.old.Key}\n\t}\n\tif l.old.Revision == 0 {\n\t\tw.Expires", bySharded,
+	},
+	{
+		"a group is forgotten while a lock of it may be left", "C2", "store/sharded/across.go",
+		"map[string]fate{t.tx: committed}) == nil {", "map[string]fate{t.tx: committed}) != errBusy {", bySharded,
+	},
+	{
+		"a sweep forgets a group without finishing it", "C2", "store/sharded/sweep.go",
+		"f == committed && s.finish(ctx, raw.Key, keys) != nil", "f == committed && keys == nil", bySharded,
+	},
+	{
+		"a sweep forgets a group that its process may ask for", "C6", "store/sharded/sweep.go",
+		"if time.Now().Before(raw.Expires) {", "if false {", bySharded,
+	},
+	{
+		"a decision whose answer was lost counts as aborted", "C6", "store/sharded/across.go",
+		"switch f, _, _ := fateOf(res.Current[0]); f {", "switch f := aborted; f {", bySharded,
+	},
+	{
+		"a group in doubt may be decided after later ones", "C6", "store/sharded/commit.go",
+		"open := s.settle(ctx, groups)", "open := map[string]string(nil)", bySharded,
+	},
+	{
+		"a record has another revision once its lock is gone", "C3", "store/sharded/load.go",
+		"}, rec.Revision)", "}, 0)", bySharded,
+	},
+	{
+		"revisions are those of the store below", "C3", "store/sharded/form.go",
+		"return 2 * below", "return below", bySharded,
+	},
+	{
+		"a lock is never given up", "C2", "store/sharded/known.go",
+		"return time.Since(l.first) >= pushTime", "return false", bySharded,
+	},
+	{
+		"homes are locked in any order", "C2", "store/sharded/across.go",
+		"cmp.Or(len(b)-len(a), cmp.Compare(a, b))", "cmp.Compare(t.tx+a, t.tx+b)*0 + rand.IntN(3) - 1", bySharded,
+	},
+	{
+		"a caller's Meta is taken for the store's own", "C6", "store/sharded/form.go",
+		"case len(w.Meta) > 0 && w.Meta[0] >= escaped:", "case len(w.Meta) < 0:", bySharded,
+	},
+	{
+		"List does not look for groups that are not finished", "C2", "store/sharded/sweep.go",
+		"if err == nil && f == committed {", "if err == nil && f == pending {", bySharded,
+	},
+	{
+		"a router opens stores that belong to others", "C5", "store/sharded/layout.go",
+		"case !slices.Equal(got.Names, names):", "case false && !slices.Equal(got.Names, names):", bySharded,
+	},
+	{
+		"a router takes an empty store for one of its own", "C5", "store/sharded/layout.go",
+		"if first.Ready {\n\t\t\t\treturn fmt", "if first.Ready && rev != 0 {\n\t\t\t\treturn fmt", bySharded,
+	},
+	{
+		"a router announces before all stores do", "C5", "store/sharded/router.go",
+		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
+	},
+	{
+		"a replica of NATS that is behind answers reads", "C1", "store/natsstore/read.go",
+		"if upTo < floor {", "if upTo < 0*floor {", byNATS,
+	},
+	{
+		"an answer of NATS that is cut off counts as whole", "C1", "store/natsstore/read.go",
+		"if err != nil || rest == 0 {", "if err != nil || rest >= 0 {", byNATS,
+	},
+	{
+		"a write in NATS does not look at the revision", "C2", "store/natsstore/publish.go",
+		"m.Header.Set(hdrExpected, strconv", "m.Header.Set(\"Stay-Expected\", strconv", byNATS,
+	},
+	{
+		"what a group in NATS checks is not looked at", "C2", "store/natsstore/publish.go",
+		"m.Header.Set(hdrExpectedOf, m.Subject)", "_, seq = hdrExpectedOf, 0", byNATS,
+	},
+	{
+		"a revision of NATS that nobody was given meets the mark of a deletion", "C2", "store/natsstore/commit.go",
+		"possible = possible && ok", "possible = possible || ok", byNATS,
+	},
+	{
+		"nothing in NATS takes the place of a deleted record", "C2", "store/natsstore/commit.go",
+		"over[i] = there[i].seq", "_ = there[i].seq", byNATS,
+	},
+	{
+		"an expired record in NATS is dropped at once", "C4", "store/natsstore/publish.go",
+		"w.Expires.Sub(now), 0)+marks)", "w.Expires.Sub(now), 0)+0)", byNATS,
+	},
+	{
+		"a stream of NATS with one replica counts as durable", "C5", "store/natsstore/stream.go",
+		"(s.synced || s.replicas >= manyReplicas)", "(s.synced || s.replicas >= 1)", byNATS,
+	},
+	{
+		"a stream of NATS that drops old records is taken", "C5", "store/natsstore/stream.go",
+		"{c.MaxAge == 0, ", "{c.MaxAge >= 0, ", byNATS,
+	},
+	{
+		"nobody is told that announcements of NATS were lost", "C5", "store/natsstore/watch.go",
+		"announce(nil, true)", "announce(nil, false)", byNATS,
+	},
+	{
+		"an answer of NATS that did not come is a refusal", "C6", "store/natsstore/publish.go",
+		"case !ok:\n\t\treturn inDoubt", "case !ok:\n\t\treturn refused", byNATS,
+	},
+	{
+		"a full stream of NATS leaves doubts", "C6", "store/natsstore/publish.go",
+		`strings.HasPrefix(r.Description, "maximum ")`, `strings.HasPrefix(r.Description, "minimum ")`, byNATS,
 	},
 	{
 		"a group may arrive at an object at any time", "C6", "store/cloudflarestore/worker.js",
