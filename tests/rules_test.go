@@ -30,7 +30,6 @@ func ruleIDs() (ids []string) {
 // mayBeLater are the rules of which something may be missing, each with what
 // it waits for. Everything else has to be proven now.
 var mayBeLater = map[string]string{
-	"A17": "logins over several objects, which need a store of several places",
 	"A18": "deployment, which comes after the stores that it provisions",
 }
 

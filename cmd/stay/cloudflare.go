@@ -9,6 +9,7 @@ import (
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
+	"github.com/stay-go/stay/store/sharded"
 )
 
 // openCloudflare opens the store of a Worker. Its objects must be a known number, or
@@ -46,5 +47,12 @@ func openCloudflare(ctx context.Context, name string) (store.Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s, nil
+	if s.Features().Groups {
+		return s, nil
+	}
+	whole, err := sharded.New(s) // as programs have it
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return whole, nil
 }

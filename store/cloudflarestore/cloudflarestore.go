@@ -33,7 +33,7 @@
 //
 // Several writes are atomic if they have one home, or with one object for all of
 // them, Shards(1). Otherwise the store declares GroupsAtHome and not Groups, which
-// stay.New needs: it is the ground for a store that makes groups of several homes.
+// stay.New needs: put package sharded above it, as sharded.New(store).
 //
 // # Durability and revisions
 //

@@ -7,13 +7,19 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/cloudflarestore"
+	"github.com/stay-go/stay/store/sharded"
 )
 
-// The program gets the secret from the environment, where no log shows it. All of
-// its records are in one object, so that groups of any writes are atomic.
+// The program gets the secret from the environment, where no log shows it. Each
+// session, user and key has an object of its own, and package sharded makes a login
+// atomic, which is about several of them.
 func Example() {
 	ctx := context.Background()
-	s, err := cloudflarestore.Open(ctx, os.Getenv("STAY_URL"), os.Getenv("STAY_SECRET"), cloudflarestore.Shards(1))
+	objects, err := cloudflarestore.Open(ctx, os.Getenv("STAY_URL"), os.Getenv("STAY_SECRET"), cloudflarestore.ObjectPerHome())
+	if err != nil {
+		log.Fatal(err)
+	}
+	s, err := sharded.New(objects)
 	if err != nil {
 		log.Fatal(err)
 	}

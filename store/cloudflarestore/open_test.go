@@ -206,16 +206,26 @@ func TestWorkerRefusesRequests(t *testing.T) {
 
 type counter struct{ N int }
 
-// TestTwoApps proves that changes by two programs that share an object do not get
-// lost.
+// TestTwoApps proves that changes by two programs that share objects do not get lost,
+// with one object for all and with an object for each home.
 //
-// Proves C1, C2.
+// Proves A17, C1, C2.
 func TestTwoApps(t *testing.T) {
+	t.Run("one object", func(t *testing.T) {
+		name := place()
+		twoApps(t, func() store.Store { return open(t, theServer(t), name, cloudflarestore.Shards(1)) })
+	})
+	t.Run("an object per home", func(t *testing.T) {
+		name := place()
+		twoApps(t, func() store.Store { return over(t, open(t, theServer(t), name, cloudflarestore.ObjectPerHome())) })
+	})
+}
+
+func twoApps(t *testing.T, place func() store.Store) {
 	const workers, rounds = 4, 10
-	name := place()
 	var counters []*stay.State[counter]
 	for range 2 {
-		app := stay.New(open(t, theServer(t), name, cloudflarestore.Shards(1)), nil)
+		app := stay.New(place(), nil)
 		defer app.Close(context.Background())
 		counters = append(counters, stay.Register(app, stay.Module[counter]{Name: "counter", Persist: stay.Global}))
 	}

@@ -9,17 +9,26 @@ import (
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
+	"github.com/stay-go/stay/store/sharded"
 	"github.com/stay-go/stay/store/storetest"
 )
 
-// TestContract runs the rules of a store on one object, on eight, and with an object
-// for each home.
+// TestContract runs the rules of a store on one object, with an object for each home,
+// and on eight objects with groups over several of them.
 //
 // Proves C1, C2, C3, C4, C5, C6, C7.
 func TestContract(t *testing.T) {
 	t.Run("one object", func(t *testing.T) { contract(t, cloudflarestore.Shards(1)) })
-	t.Run("eight objects", func(t *testing.T) { contract(t, cloudflarestore.Shards(8)) })
 	t.Run("an object per home", func(t *testing.T) { contract(t, cloudflarestore.ObjectPerHome()) })
+	t.Run("eight objects", func(t *testing.T) {
+		fresh := func(t *testing.T) func(*testing.T) store.Store {
+			name := place()
+			return func(t *testing.T) store.Store {
+				return over(t, opened(t, theServer(t), nil, cloudflarestore.Shards(8), name))
+			}
+		}
+		storetest.Run(t, storetest.Harness{New: fresh, Shared: fresh})
+	})
 }
 
 func contract(t *testing.T, mode cloudflarestore.Option) {
@@ -56,6 +65,16 @@ func contract(t *testing.T, mode cloudflarestore.Option) {
 			return reopen, func() { move(s.Objects(), saved) }, func() { move(saved, s.Objects()) }
 		},
 	})
+}
+
+// over makes groups over several homes.
+func over(t *testing.T, s store.Store) store.Store {
+	t.Helper()
+	whole, err := sharded.New(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return whole
 }
 
 // opened opens a store that its caller closes.
