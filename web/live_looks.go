@@ -135,10 +135,15 @@ func (l *looks) look(core access.State) (v any, ok bool, err error) {
 		}
 		return nil, true, err
 	}
-	if is := (seenState{core, sight.Version}); !slices.ContainsFunc(l.seen, func(s seenState) bool { return s.version == is.version }) {
+	l.saw(core, sight.Version)
+	return core.Clone(sight.Value), true, nil
+}
+
+// saw notes what a state was. Two ways to one state may lead to different ones later.
+func (l *looks) saw(core access.State, version any) {
+	if is := (seenState{core, version}); !slices.Contains(l.seen, is) {
 		l.seen = append(l.seen, is)
 	}
-	return core.Clone(sight.Value), true, nil
 }
 
 // same reports whether all that the last run has seen is still so.
