@@ -96,7 +96,7 @@ type looks struct {
 // A seenState is a version of a state.
 type seenState struct {
 	core    access.State
-	version any
+	version any // nil: it could not be read
 }
 
 type looksKey struct{}
@@ -129,13 +129,13 @@ func (l *looks) look(core access.State) (v any, ok bool, err error) {
 		sight.Value, err = core.Initial(l.Context)
 		return sight.Value, true, err
 	}
+	l.saw(core, sight.Version)
 	if err != nil {
 		if l.wrong == nil || errors.Is(err, stay.ErrEnded) {
 			l.wrong = err
 		}
 		return nil, true, err
 	}
-	l.saw(core, sight.Version)
 	return core.Clone(sight.Value), true, nil
 }
 
@@ -152,7 +152,7 @@ func (l *looks) same() bool {
 		return false // it has shown something without what it did not see
 	}
 	for _, s := range l.seen {
-		if now, err := l.stream.follower.Look(s.core); err != nil || now.Version != s.version {
+		if now, err := l.stream.follower.Look(s.core); errors.Is(err, stay.ErrEnded) || now.Version != s.version {
 			return false
 		}
 	}
