@@ -195,6 +195,9 @@ func (l *looks) begin() {
 	l.running, l.seen, l.wrong = true, l.seen[:0], nil
 }
 
+// failed reports whether the last run may have seen less than the part shows.
+func (l *looks) failed() bool { return l.err != nil || l.wrong != nil }
+
 // private reports whether the last run has seen the state of a session.
 func (l *looks) private() bool {
 	return l.gone || slices.ContainsFunc(l.seen, func(s seenState) bool { return !s.core.Shared() })

@@ -6,12 +6,15 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/storefault"
 	"github.com/stay-go/stay/web"
 )
 
@@ -104,6 +107,105 @@ func TestLivePartOfIsMadeAgainWhenARecordIsRepaired(t *testing.T) {
 				sleep(time.Minute)
 				p.read()
 				p.shows("part", "repaired")
+			})
+		})
+	}
+}
+
+// A function that fails may not have come to all that its page shows. So whoever has
+// the page open stays present there, whether the function tells of the error or
+// copes with it. What the page does not show afterwards is left then.
+//
+// Proves L24, L25.
+func TestLivePartOfThatFailsLeavesNobodyBehind(t *testing.T) {
+	for _, copes := range []bool{false, true} {
+		t.Run(fmt.Sprint(copes), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				faulty := storefault.Wrap(memstore.New(), nil)
+				app := stay.New(memstore.New(), &stay.Options{Logger: slog.New(slog.DiscardHandler)})
+				t.Cleanup(func() { app.Close(context.Background()) })
+				board := stay.Register(app, stay.Module[Board]{Name: "board", Persist: stay.Global, Store: faulty})
+				var broken atomic.Bool
+				var hooks []string
+				rooms := stay.Register(app, stay.Module[Note]{
+					Name: "room", Persist: stay.WithKey(func(n *Note) string { return n.Name }), Presence: true,
+					OnConnect:    func(_ *stay.Call, n *Note) { hooks = append(hooks, "+"+n.Name) },
+					OnDisconnect: func(_ *stay.Call, n *Note) { hooks = append(hooks, "-"+n.Name) },
+				})
+				own := stay.Register(app, stay.Module[Board]{Name: "own", Persist: stay.PerSession})
+				mux := http.NewServeMux()
+				mux.Handle("POST /touch", web.Update(own, func(_ http.ResponseWriter, _ *http.Request, b *Board) error { b.Text += "x"; return nil }))
+				mux.Handle("GET /live", web.Live(web.PartOf(app, "part", func(w io.Writer, r *http.Request) error {
+					mine, err := web.Look(r.Context(), own)
+					if err != nil {
+						return err
+					}
+					b, err := web.Look(r.Context(), board)
+					switch {
+					case err != nil && copes:
+						_, err = fmt.Fprint(w, "not known ", mine.Text)
+						return err
+					case err != nil || b.Text == "":
+						return err
+					}
+					if _, err = web.Look(r.Context(), rooms.At(b.Text)); err == nil && broken.Load() {
+						err = errBroken
+					}
+					return err
+				})))
+				h := web.Sessions(app, nil)(mux)
+				for _, room := range []string{"tea", "coffee"} {
+					if _, err := rooms.At(room).Update(t.Context(), func(n *Note) error { n.Name = room; return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				move := func(room string) {
+					t.Helper()
+					if _, err := board.Update(t.Context(), func(b *Board) error { b.Text = room; return nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				move("tea")
+				c := browser(h)
+				send(t, c, "POST", "/touch", "")
+				p := newTab(t, h, c, "/live")
+				p.open()
+				settle()
+				heard := func(want ...string) {
+					t.Helper()
+					if !slices.Equal(hooks, want) {
+						t.Fatalf("hooks: %q, want %q", hooks, want)
+					}
+				}
+				heard("+tea")
+				evict(app)
+				outage := faulty.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(storefault.ErrInjected)})
+				p.post("/touch")
+				sleep(2 * time.Minute)
+				heard("+tea")
+				outage.Remove()
+				sleep(2 * time.Minute)
+				heard("+tea")
+
+				evict(app)
+				outage = faulty.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(storefault.ErrInjected)})
+				p.post("/touch")
+				sleep(time.Minute)
+				outage.Remove()
+				move("coffee")
+				sleep(2 * time.Minute)
+				heard("+tea", "+coffee", "-tea")
+
+				broken.Store(true) // it fails when it has seen all
+				p.post("/touch")
+				sleep(time.Minute)
+				broken.Store(false)
+				move("")
+				sleep(2 * time.Minute)
+				heard("+tea", "+coffee", "-tea", "-coffee")
+				if p.over() {
+					t.Error("the stream is over")
+				}
 			})
 		})
 	}

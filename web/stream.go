@@ -32,6 +32,7 @@ type stream struct {
 	attends  bool   // they were allowed to a session, and the stream ends with it
 	opened   bool   // the header has been sent
 	retry    bool   // a part could not be read or rendered: try again at the next heartbeat
+	kept     bool   // more may be followed than the parts show
 
 	down    <-chan struct{} // closed when the server shuts down
 	seat    *seat
