@@ -210,3 +210,43 @@ func TestLivePartOfThatFailsLeavesNobodyBehind(t *testing.T) {
 		})
 	}
 }
+
+// A session has so many streams, also of parts that look at its states later than at
+// the beginning.
+//
+// Proves L18.
+func TestLivePartOfCountsForItsSessionFromTheBeginning(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		s := newLiveSite(t, nil)
+		s.mux.Handle("GET /late", web.Live(web.PartOf(s.app, "late", func(w io.Writer, r *http.Request) error {
+			news, err := web.Look(r.Context(), s.news)
+			if err != nil || news.Text == "" {
+				return err
+			}
+			mine, err := web.Look(r.Context(), s.mine)
+			if err != nil {
+				return err
+			}
+			return showBoard(w, mine)
+		})))
+		c := browser(s.h)
+		send(t, c, "POST", "/login?user=ann", "")
+		var all []*tab
+		for range 9 {
+			p := newTab(t, s.h, c, "/late")
+			p.open()
+			all = append(all, p)
+		}
+		s.publish(t, "news")
+		settle()
+		n := 0
+		for _, p := range all {
+			if !p.over() {
+				n++
+			}
+		}
+		if n != 4 {
+			t.Errorf("the session has %d streams, want 4", n)
+		}
+	})
+}

@@ -163,7 +163,8 @@ type LiveOptions struct {
 	// streams a further tab would hang. If there are more, the oldest is told to
 	// come back in about 5 s. It is at least 32 where the browser has HTTP/2: if
 	// the request has come with it, or through a trusted proxy and https. See
-	// TrustProxy. Streams without a session are not counted.
+	// TrustProxy. Streams without a session are not counted; those of [PartOf] whose
+	// request has brought one are, whatever they look at.
 	PerBrowser int
 	// Several says what happens when a page of a session opens a stream while
 	// another one has it open: by default both do. See [Several].

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay"
@@ -185,14 +186,11 @@ func (s *stream) begun() {
 		}
 	}
 	s.timer = time.NewTimer(time.Hour)
-	for i := range s.parts {
-		if !s.parts[i].private() {
-			continue
-		}
+	// One that attends its session may see a state of it later.
+	if s.attends || slices.ContainsFunc(s.parts, func(p followedPart) bool { return p.private() }) {
 		if session := stay.SessionFrom(s.r.Context()); session != nil {
 			s.browser = s.live.app.NameOf(session)
 		}
-		break
 	}
 	if s.browser != "" {
 		s.settings.streams.join(s.seat, s.browser, s.settings.perBrowser(s.r))
