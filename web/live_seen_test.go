@@ -6,12 +6,14 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/url"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/sse"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/storefault"
@@ -249,4 +251,49 @@ func TestLivePartOfCountsForItsSessionFromTheBeginning(t *testing.T) {
 			t.Errorf("the session has %d streams, want 4", n)
 		}
 	})
+}
+
+// The query is a part of the address of a page, but not the signals that Datastar
+// adds to it.
+//
+// Proves L23.
+func TestLivePartOfIsOfThePageWithItsQuery(t *testing.T) {
+	for _, d := range dialects {
+		t.Run(fmt.Sprint(d), func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				s := newLiveSite(t, &web.Options{Live: web.LiveOptions{Several: web.KickOld}})
+				s.mux.Handle("GET /room", web.Live(web.PartOf(s.app, "room", func(w io.Writer, r *http.Request) error {
+					room, err := web.Look(r.Context(), s.rooms.At(r.FormValue("room")))
+					if err != nil {
+						return err
+					}
+					_, err = fmt.Fprint(w, room.Text)
+					return err
+				})))
+				c := browser(s.h)
+				send(t, c, "POST", "/login?user=ann", "")
+				open := func(query string) *tab {
+					p := newTab(t, s.h, c, "/room?"+query)
+					p.dialect = d
+					p.open()
+					return p
+				}
+				signals := func(of string) string {
+					if d == sse.Datastar || d == sse.Fragments {
+						return "&datastar=" + url.QueryEscape(of)
+					}
+					return ""
+				}
+				tea, coffee := open("room=tea"+signals(`{"a":1}`)), open("room=coffee")
+				if tea.over() {
+					t.Fatal("a page of another address was stopped")
+				}
+				again := open("room=tea" + signals(`{"a":2}`))
+				tea.stopped()
+				if coffee.over() || again.over() {
+					t.Error("a page of another address, or the new one, was stopped")
+				}
+			})
+		})
+	}
 }

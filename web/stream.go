@@ -164,8 +164,14 @@ func (s *stream) locate() error {
 		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(key), key) // no two lists give one text
 	}
 	if s.asks { // its address may name them
-		path := s.r.URL.EscapedPath()
-		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(path), path)
+		at := *s.r.URL
+		if s.r.Header.Get("Datastar-Request") != "" {
+			query := at.Query()
+			query.Del("datastar") // the signals
+			at.RawQuery = query.Encode()
+		}
+		uri := at.RequestURI()
+		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(uri), uri)
 	}
 	if x := exchangeOf(s.r.Context()); x != nil && s.keys != "" {
 		s.attends = s.asks || x.hasUsed()
