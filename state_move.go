@@ -116,7 +116,7 @@ func (mv *move) Run(now []*engine.Version, birth engine.Birth) ([]engine.Result,
 	if out[mv.target], err = mv.land(now[mv.target]); err != nil {
 		return nil, err
 	}
-	if !out[mv.target].None() { // what made the guest's state goes with it
+	if !out[mv.target].None() && !mv.unwritable { // what made the guest's state goes with it
 		out[mv.target].Name = mv.naming.name
 	}
 	if mv.guest >= 0 {

@@ -123,10 +123,14 @@ func checkPart(what, id string) {
 // from other origins with 403, see [Options].CrossOrigin.
 //
 // Streams end by themselves when their http.Server begins to shut down and when
-// the App is closed. They do not heed the server's ReadTimeout and WriteTimeout: a
-// client that takes nothing for 30 seconds is cut off. A middleware around Live
-// must not buffer or compress, and must let http.ResponseController see through.
-// An http.TimeoutHandler cannot stand there.
+// the App is closed. Without [Sessions] around it, a handler knows its server from
+// its first request on: if Shutdown begins while that is on its way, its stream holds
+// Shutdown up until the App is closed, or until Shutdown's context ends.
+//
+// Streams do not heed the server's ReadTimeout and WriteTimeout: a client that takes
+// nothing for 30 seconds is cut off. A middleware around Live must not buffer or
+// compress, and must let http.ResponseController see through. An http.TimeoutHandler
+// cannot stand there.
 //
 // Whatever is live on a page should be written by the stream alone: let actions
 // answer with [Done]. Otherwise an answer that was made before a message, and

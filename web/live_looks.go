@@ -96,7 +96,7 @@ type looks struct {
 // A seenState is a version of a state.
 type seenState struct {
 	core    access.State
-	version any
+	version any // nil: it could not be read
 }
 
 type looksKey struct{}
@@ -129,16 +129,21 @@ func (l *looks) look(core access.State) (v any, ok bool, err error) {
 		sight.Value, err = core.Initial(l.Context)
 		return sight.Value, true, err
 	}
+	l.saw(core, sight.Version)
 	if err != nil {
 		if l.wrong == nil || errors.Is(err, stay.ErrEnded) {
 			l.wrong = err
 		}
 		return nil, true, err
 	}
-	if is := (seenState{core, sight.Version}); !slices.ContainsFunc(l.seen, func(s seenState) bool { return s.version == is.version }) {
+	return core.Clone(sight.Value), true, nil
+}
+
+// saw notes what a state was. Two ways to one state may lead to different ones later.
+func (l *looks) saw(core access.State, version any) {
+	if is := (seenState{core, version}); !slices.Contains(l.seen, is) {
 		l.seen = append(l.seen, is)
 	}
-	return core.Clone(sight.Value), true, nil
 }
 
 // same reports whether all that the last run has seen is still so.
@@ -147,7 +152,7 @@ func (l *looks) same() bool {
 		return false // it has shown something without what it did not see
 	}
 	for _, s := range l.seen {
-		if now, err := l.stream.follower.Look(s.core); err != nil || now.Version != s.version {
+		if now, err := l.stream.follower.Look(s.core); errors.Is(err, stay.ErrEnded) || now.Version != s.version {
 			return false
 		}
 	}
@@ -189,6 +194,9 @@ func (l *looks) begin() {
 	clear(l.seen)
 	l.running, l.seen, l.wrong = true, l.seen[:0], nil
 }
+
+// failed reports whether the last run may have seen less than the part shows.
+func (l *looks) failed() bool { return l.err != nil || l.wrong != nil }
 
 // private reports whether the last run has seen the state of a session.
 func (l *looks) private() bool {

@@ -163,7 +163,8 @@ type LiveOptions struct {
 	// streams a further tab would hang. If there are more, the oldest is told to
 	// come back in about 5 s. It is at least 32 where the browser has HTTP/2: if
 	// the request has come with it, or through a trusted proxy and https. See
-	// TrustProxy. Streams without a session are not counted.
+	// TrustProxy. Streams without a session are not counted; those of [PartOf] whose
+	// request has brought one are, whatever they look at.
 	PerBrowser int
 	// Several says what happens when a page of a session opens a stream while
 	// another one has it open: by default both do. See [Several].
@@ -172,9 +173,9 @@ type LiveOptions struct {
 
 // Several says how many pages of one session may have the same stream open: that of
 // one handler and, for [PartAt], of the same keys, or for [PartOf], of the same
-// address. It counts streams and not requests, so a page that is loaded again, or a
-// client that comes back, takes the place of its own stream before. A stream without
-// a session is not counted.
+// address, with its query but for Datastar's signals. It counts streams and not
+// requests, so a page that is loaded again, or a client that comes back, takes the
+// place of its own stream before. A stream without a session is not counted.
 type Several uint8
 
 const (

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay"
@@ -32,6 +33,7 @@ type stream struct {
 	attends  bool   // they were allowed to a session, and the stream ends with it
 	opened   bool   // the header has been sent
 	retry    bool   // a part could not be read or rendered: try again at the next heartbeat
+	kept     bool   // more may be followed than the parts show
 
 	down    <-chan struct{} // closed when the server shuts down
 	seat    *seat
@@ -162,8 +164,14 @@ func (s *stream) locate() error {
 		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(key), key) // no two lists give one text
 	}
 	if s.asks { // its address may name them
-		path := s.r.URL.EscapedPath()
-		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(path), path)
+		at := *s.r.URL
+		if s.r.Header.Get("Datastar-Request") != "" {
+			query := at.Query()
+			query.Del("datastar") // the signals
+			at.RawQuery = query.Encode()
+		}
+		uri := at.RequestURI()
+		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(uri), uri)
 	}
 	if x := exchangeOf(s.r.Context()); x != nil && s.keys != "" {
 		s.attends = s.asks || x.hasUsed()
@@ -184,14 +192,11 @@ func (s *stream) begun() {
 		}
 	}
 	s.timer = time.NewTimer(time.Hour)
-	for i := range s.parts {
-		if !s.parts[i].private() {
-			continue
-		}
+	// One that attends its session may see a state of it later.
+	if s.attends || slices.ContainsFunc(s.parts, func(p followedPart) bool { return p.private() }) {
 		if session := stay.SessionFrom(s.r.Context()); session != nil {
 			s.browser = s.live.app.NameOf(session)
 		}
-		break
 	}
 	if s.browser != "" {
 		s.settings.streams.join(s.seat, s.browser, s.settings.perBrowser(s.r))

@@ -3,6 +3,7 @@ package web
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/stay-go/stay"
@@ -78,13 +79,27 @@ func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
 			s.report(i, err)
 		}
 	}
-	if s.asks {
-		s.follower.Forget()
-	}
+	s.forget()
 	if !s.opened {
 		s.begun()
 	}
 	return v, nil
+}
+
+// forget ends to follow what no part has looked at. A function that could not read
+// something may not have come to the rest of what its page shows, so all of that is
+// followed until none has failed.
+func (s *stream) forget() {
+	switch {
+	case !s.asks:
+	case slices.ContainsFunc(s.parts, func(p followedPart) bool { return p.looks != nil && p.looks.failed() }):
+		s.kept = true
+	default:
+		s.follower.Forget()
+		if s.kept { // this has left nothing that was looked at meanwhile: the next time does
+			s.kept, s.retry = false, true
+		}
+	}
 }
 
 // lookAt returns what a part shows now, nil if that is what it has shown before. It

@@ -421,10 +421,11 @@ func (n *nodes) putOff(s *sharedKey) {
 // who watch.
 func (n *nodes) overtake(s *sharedKey, in read, rec *store.Record) {
 	err := n.engine.overtake(n.backend, in, rec) // which has reported a record that is damaged
-	n.saw(s, rec)
 	if err != nil && s.kind.cache.peek(s.kind, s.key) == in.in {
 		n.putOff(s) // the store did not say what the instance has to become
+		return
 	}
+	n.saw(s, rec)
 }
 
 // saw notes that those who watch have been told of a revision, or are about to be.

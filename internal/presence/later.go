@@ -99,7 +99,13 @@ func (t *Table) pass(s *session, now time.Time) {
 
 // call has the hook of a session called, if it needs one.
 func (t *Table) call(s *session) {
-	if s.place.rules.Hook == nil || s.Session == "" || s.queued || t.failed[s] || !s.needs() {
+	switch {
+	case s.place.rules.Hook == nil || s.Session == "" || s.queued:
+		return
+	case !s.needs():
+		s.tries = 0 // those of a hook that is not needed any more
+		return
+	case t.failed[s]:
 		return
 	}
 	s.queued = true

@@ -383,6 +383,34 @@ func TestHooksThatCannotBeCalledAreTriedAgain(t *testing.T) {
 	})
 }
 
+// The tries of a hook that was not needed any more do not count for the next one,
+// whether the session has come back while a try was waited for or later.
+//
+// Proves L25.
+func TestTriesOfAHookAreNotThoseOfTheNext(t *testing.T) {
+	inHouse(t, func(h *house) {
+		a := h.enter("s1", "")
+		h.heard("+tea:s1")
+		h.fail(1000)
+		h.Leave(a, false)
+		pass(10*time.Second + 40*time.Second)
+		if tried, missed := h.fail(0); tried != 6 || missed != 0 {
+			t.Fatalf("%d tries, %d of them the last", tried, missed)
+		}
+		a = h.enter("s1", "") // the seventh is not due yet
+		pass(time.Hour)
+		h.fail(1)
+		h.Leave(a, false)
+		pass(10500 * time.Millisecond)
+		h.heard()
+		pass(time.Second)
+		h.heard("-tea:s1")
+		if tried, missed := h.fail(0); tried != 1 || missed != 0 {
+			t.Errorf("%d tries, %d of them the last", tried, missed)
+		}
+	})
+}
+
 // After a minute a hook is missed. A session that nobody was told of has no
 // Disconnect, one whose Disconnect was missed is forgotten, and either has its hooks
 // when it comes back.

@@ -3,6 +3,7 @@ package once_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -180,6 +181,37 @@ func TestALoginThatLeavesAFullGuestBehindTakesTheNamesAlong(t *testing.T) {
 				}
 				testkit.WantState(t, b.Ctx(), cart, `{"items":["`+strings.Repeat("u", full)+`"]}`)
 				testkit.WantState(t, b.Ctx(), s, `{"user":"ann","items":["`+strings.Repeat("u", full)+`"]}`)
+			})
+		})
+	}
+}
+
+// A login by an action with an id succeeds as one without does, also if the user's
+// own state is too large to be written: then the action's name is left out.
+//
+// Proves L32.
+func TestALoginWithAnIDToAFullStateIsLetIn(t *testing.T) {
+	for _, once := range []bool{false, true} {
+		t.Run(fmt.Sprint(once), func(t *testing.T) {
+			testkit.OnEachStore(t, func(t *testing.T, st store.Store) {
+				before := testkit.NewApp(t, testkit.Unclosed{Store: st}, nil) // whose states may be larger
+				testkit.Change(t, t.Context(), accounts(before).At("ann"), func(a *account) error {
+					a.User = "ann"
+					return add(strings.Repeat("u", 600))(a)
+				})
+				testkit.NoError(t, before.Close(t.Context()))
+
+				app := testkit.NewApp(t, st, &stay.Options{MaxState: 500, OnError: testkit.Quiet})
+				s := accounts(app)
+				b := testkit.NewBrowser(app)
+				testkit.Change(t, b.Ctx(), s, add("tea"))
+				ctx := b.Ctx()
+				if once {
+					ctx = stay.Once(ctx, "login")
+				}
+				_, err := s.Update(ctx, become("ann"))
+				testkit.NoError(t, err)
+				testkit.WantState(t, b.Ctx(), s, `{"user":"ann","items":["`+strings.Repeat("u", 600)+`"]}`)
 			})
 		})
 	}
