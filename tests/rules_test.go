@@ -31,7 +31,6 @@ func ruleIDs() (ids []string) {
 // it waits for. Everything else has to be proven now.
 var mayBeLater = map[string]string{
 	"A17": "the store on Durable Objects",
-	"A18": "deployment, which comes after the stores that it provisions",
 }
 
 // A ruleRow is a row of the table.

@@ -119,7 +119,7 @@ func (c *Config) check() error {
 		return mistake("--health %q is not valid: use a path, or \"\" if there is none", c.Health)
 	case c.Instances < 1:
 		return mistake("--instances is %d, at least 1 is needed", c.Instances)
-	case c.Store != "" && features(c.Store) == nil:
+	case c.Store != "" && Features(c.Store) == nil:
 		return mistake("%q is no store: use sqlite, postgres or cloudflare", c.Store)
 	case c.Container && !c.on("cloudflare"):
 		return mistake("--container is for the target cloudflare")
@@ -178,6 +178,7 @@ func New(c Config) (*Plan, error) {
 	}
 	p.findPasswords()
 	p.secrets(&c)
+	p.ignored()
 	p.steps(&c)
 	return p, nil
 }

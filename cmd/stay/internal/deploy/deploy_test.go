@@ -14,7 +14,10 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/cmd/stay/internal/deploy"
 	"github.com/stay-go/stay/manifest"
+	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 var update = flag.Bool("update", false, "write the golden files")
@@ -57,6 +60,10 @@ func TestRenderings(t *testing.T) {
 		"compose-cloudflare":   func(c *deploy.Config) { c.Targets = []string{"compose", "cloudflare"} },
 		"cloudflare":           func(c *deploy.Config) { c.Targets = []string{"cloudflare"} },
 		"cloudflare-container": func(c *deploy.Config) { c.Targets, c.Container, c.Instances = []string{"cloudflare"}, true, 3 },
+		"systemd-shared": func(c *deploy.Config) {
+			c.Targets, c.Instances = []string{"systemd", "caddy"}, 2
+			c.Program.Store.Type, c.Program.Store.Features.SoleOwner = "sqlitestore.Store", false
+		},
 		"plain": func(c *deploy.Config) {
 			c.Targets, c.Health, c.Dir, c.Package = []string{"compose", "fly", "systemd"}, "", "ops/live", "./cmd/shop"
 			c.Store, c.Env = "sqlite", []string{"COLOUR=red"}
@@ -206,5 +213,60 @@ func TestAFileThatChangesMeanwhileStays(t *testing.T) {
 	}
 	if text, err := os.ReadFile(path); err != nil || string(text) != "mine" {
 		t.Errorf("the file is %q, %v", text, err)
+	}
+}
+
+// What is planned for a store that is known by name holds for the store itself.
+//
+// Proves A18.
+func TestStoresHaveTheFeaturesThatArePlannedWith(t *testing.T) {
+	s, err := sqlitestore.Open(filepath.Join(t.TempDir(), "app.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	for kind, is := range map[string]store.Features{"sqlite": s.Features(), "postgres": new(pgstore.Store).Features()} {
+		planned := deploy.Features(kind)
+		if planned == nil {
+			t.Fatalf("%s is not known", kind)
+		}
+		is.Watch, planned.Watch = false, false // depends on how it is opened
+		if is != *planned {
+			t.Errorf("%s has %+v, and is planned with %+v", kind, is, *planned)
+		}
+	}
+}
+
+// Secrets are not made where version control would take them.
+//
+// Proves A18.
+func TestSecretsAreIgnoredByVersionControl(t *testing.T) {
+	c := config(t)
+	c.Targets = []string{"compose"}
+	p, err := deploy.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.Apply(); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(c.Source, c.Dir)
+	path := filepath.Join(dir, ".gitignore")
+	text, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, []byte(strings.Replace(string(text), "secrets/", "", 1)), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, "secrets")); err != nil {
+		t.Fatal(err)
+	}
+	p, err = deploy.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Refusals) != 1 || !strings.Contains(p.Refusals[0].Why, "does not have the line secrets/") {
+		t.Errorf("refusals: %+v", p.Refusals)
 	}
 }

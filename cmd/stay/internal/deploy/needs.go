@@ -9,8 +9,8 @@ import (
 	"github.com/stay-go/stay/store"
 )
 
-// features returns those of a kind of store; nil if it is not known.
-func features(kind string) *store.Features {
+// Features returns those of a kind of store; nil if it is not known.
+func Features(kind string) *store.Features {
 	switch kind {
 	case "sqlite":
 		return &store.Features{Durable: true, SoleOwner: true, Groups: true, Expire: true, List: true, Watch: true, MaxValue: 32 << 20}
@@ -46,7 +46,7 @@ func (c *Config) storeKind() (string, store.Features, error) {
 			break
 		}
 		kind = c.Store
-		given = manifest.Store{Features: *features(kind)}
+		given = manifest.Store{Features: *Features(kind)}
 	case kind != "":
 	case given.Type == "memstore.Store":
 		switch {
@@ -57,7 +57,7 @@ func (c *Config) storeKind() (string, store.Features, error) {
 		default:
 			kind = "sqlite"
 		}
-		given = manifest.Store{Features: *features(kind)}
+		given = manifest.Store{Features: *Features(kind)}
 	default:
 		return "", store.Features{}, mistake("the program keeps its states in a %s, for which nothing is known: say with --store what it uses where it runs", given.Type)
 	}

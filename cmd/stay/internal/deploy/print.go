@@ -39,7 +39,10 @@ func (p *Plan) Print(w io.Writer) error {
 			case s.Made:
 				where = "is made, in " + s.Path
 			case s.Path != "":
-				where = "is there, in " + s.Path
+				where = "belongs into " + s.Path
+				if s.there {
+					where = "is there, in " + s.Path
+				}
 			}
 			line("  %s %s: %s", s.Name, where, s.Why)
 		}

@@ -62,20 +62,20 @@ type rendering struct {
 func (p *Plan) renderings(c *Config) []rendering {
 	all := []rendering{
 		{".gitignore", "gitignore", "#", "secrets stay out of version control"},
-		{"env.example", "env.example", "#", "what the program takes from its environment"},
 	}
 	add := func(need bool, r rendering) {
 		if need {
 			all = append(all, r)
 		}
 	}
+	add(p.Store != "sqlite" || len(c.Env) > 0, rendering{"env.example", "env.example", "#", "what the program takes from its environment"})
 	image := c.on("compose") || c.on("fly") || c.Container
 	add(image, rendering{"Dockerfile", "Dockerfile", "#", "the program as an image: one static file, without root"})
 	add(image, rendering{"Dockerfile.dockerignore", "Dockerfile.dockerignore", "#", "what stays out of the image"})
 	add(c.on("systemd"), rendering{p.page(c).Unit, "service", "#", "the program as a service of systemd"})
 	add(c.on("caddy"), rendering{"Caddyfile", "Caddyfile", "#", "the proxy that ends TLS"})
 	add(c.on("fly"), rendering{"fly.toml", "fly.toml", "#", "the program on Fly"})
-	add(c.on("compose"), rendering{"compose.yaml", "compose.yaml", "#", "the program with its database"})
+	add(c.on("compose"), rendering{"compose.yaml", "compose.yaml", "#", "the program, and its database if it has one"})
 	add(c.on("cloudflare"), rendering{"wrangler.jsonc", "wrangler.jsonc", "//", "the Worker with its objects"})
 	add(c.on("cloudflare") && c.Container, rendering{"index.js", "index.js", "//", "passes requests on to the program"})
 	return all

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -20,8 +21,9 @@ type Secret struct {
 	// Made says that it is new.
 	Made bool `json:"made"`
 
-	file string
-	text string
+	file  string
+	text  string
+	there bool
 }
 
 func (s *Secret) write() error {
@@ -48,14 +50,18 @@ func (p *Plan) secrets(c *Config) {
 	add := func(file, name, why, text string) {
 		p.Secrets = append(p.Secrets, Secret{
 			Name: name, Why: why, Path: filepath.ToSlash(filepath.Join(c.Dir, "secrets", file)), Made: !there(file),
-			file: filepath.Join(p.dir, "secrets", file), text: text,
+			file: filepath.Join(p.dir, "secrets", file), text: text, there: there(file),
 		})
 	}
 	switch {
 	case c.on("cloudflare"):
 		add("cloudflare.env", "STAY_SECRET", "the Worker asks for it, and the program sends it", "STAY_SECRET="+rand.Text()+rand.Text()+"\n")
 	case p.Store == "cloudflare":
-		p.Secrets = append(p.Secrets, Secret{Name: "STAY_SECRET", Why: "the Worker asks for it, and the program sends it"})
+		s := Secret{Name: "STAY_SECRET", Why: "the Worker asks for it, and the program sends it"}
+		if c.on("compose") {
+			s.Path, s.there = filepath.ToSlash(filepath.Join(c.Dir, "secrets", "cloudflare.env")), there("cloudflare.env")
+		}
+		p.Secrets = append(p.Secrets, s)
 	}
 	switch {
 	case p.Store != "postgres":
@@ -73,6 +79,31 @@ func (p *Plan) secrets(c *Config) {
 	}
 }
 
+// ignored refuses secrets that version control would take.
+func (p *Plan) ignored() {
+	if !slices.ContainsFunc(p.Secrets, func(s Secret) bool { return s.Made }) {
+		return
+	}
+	for i := range p.Files {
+		f := &p.Files[i]
+		if f.name == ".gitignore" && !slices.Contains(strings.Split(string(f.effective()), "\n"), "secrets/") {
+			p.refuse(f.Path+" does not have the line secrets/, and secrets would be made there", "put the line back")
+		}
+	}
+}
+
+// environment names the lines of the secrets that a program takes from its
+// environment.
+func (p *Plan) environment() string {
+	switch p.Store {
+	case "postgres":
+		return "DATABASE_URL=..."
+	case "cloudflare":
+		return "STAY_URL=... and STAY_SECRET=..."
+	}
+	return ""
+}
+
 // steps says what is left to do.
 func (p *Plan) steps(c *Config) {
 	dir := filepath.ToSlash(c.Dir)
@@ -81,19 +112,23 @@ func (p *Plan) steps(c *Config) {
 	if c.on("cloudflare") {
 		step("wrangler deploy --config %[1]s/wrangler.jsonc --secrets-file %[1]s/secrets/cloudflare.env", dir)
 		if !c.Container {
-			step("# start the program with STAY_URL, which the command above prints, and with what is in %s/secrets/cloudflare.env", dir)
+			step("# the program gets the address that this prints as STAY_URL, and STAY_SECRET from %s/secrets/cloudflare.env", dir)
 		}
 	}
 	if c.on("compose") {
-		step("docker compose -f %s/compose.yaml up -d --build --wait", dir)
+		url := ""
+		if p.Store == "cloudflare" {
+			url = "STAY_URL=https://... "
+		}
+		step("%sdocker compose -f %s/compose.yaml up -d --build --wait", url, dir)
 	}
 	if c.on("fly") {
 		step("fly apps create %s   # the first time", c.Name)
 		if p.Store == "sqlite" {
 			step("fly volumes create %s --count 1 --size 1 --region %s --config %s/fly.toml   # the first time", v.Volume, c.Region, dir)
 		}
-		for _, s := range p.Secrets {
-			step("fly secrets import --stage --config %s/fly.toml   # reads %s=... from its input", dir, s.Name)
+		if names := p.environment(); names != "" {
+			step("fly secrets import --stage --config %s/fly.toml   # reads %s from its input", dir, names)
 		}
 		if p.Store == "sqlite" || c.Instances == 1 {
 			step("fly deploy . --ha=false --config %s/fly.toml", dir)
@@ -104,8 +139,8 @@ func (p *Plan) steps(c *Config) {
 	}
 	if c.on("systemd") {
 		step("CGO_ENABLED=0 go build -trimpath -o %[1]s %[2]s && sudo install -m 755 %[1]s /usr/local/bin/", c.Name, c.Package)
-		for _, s := range p.Secrets {
-			step("sudo install -D -m 600 /dev/stdin /etc/%[1]s/%[1]s.env   # reads %[2]s=... from its input", c.Name, s.Name)
+		if names := p.environment(); names != "" {
+			step("sudo install -D -m 600 /dev/stdin /etc/%[1]s/%[1]s.env   # reads %[2]s from its input", c.Name, names)
 		}
 		step("sudo install -m 644 %s/%s /etc/systemd/system/ && sudo systemctl daemon-reload", dir, v.Unit)
 		var units []string
