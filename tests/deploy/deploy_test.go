@@ -56,6 +56,23 @@ func deploy(t *testing.T, args ...string) string {
 	return dir
 }
 
+// The program is built and asked what it registers, with nothing but its source.
+//
+// Proves A18.
+func TestProgramsAreAsked(t *testing.T) {
+	cmd := exec.CommandContext(t.Context(), command, "deploy", "--target", "systemd", "--dry-run")
+	cmd.Dir = "../../examples/account"
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("stay deploy: %v\n%s", err, out)
+	}
+	for _, want := range []string{"account on systemd, records in sqlite", "PerUser"} {
+		if !strings.Contains(string(out), want) {
+			t.Errorf("the plan lacks %q:\n%s", want, out)
+		}
+	}
+}
+
 // tool finds a program. Without it the test is skipped, and fails if STAY_TEST_REQUIRE
 // is set.
 func tool(t *testing.T, names ...string) string {
