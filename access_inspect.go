@@ -33,7 +33,7 @@ func (a inspectDoor) About() access.About {
 	return access.About{
 		Store: a.catalog.about(), GuestsStored: o.Guests == GuestStored, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime,
 		Modules: len(a.allModules()), MaxState: o.MaxState,
-		States:  n.States, Bytes: n.Bytes, Unsaved: n.Unsaved, MaxStates: int64(o.MaxInstances), MaxBytes: o.MaxBytes,
+		States: n.States, Bytes: n.Bytes, Unsaved: n.Unsaved, MaxStates: int64(o.MaxInstances), MaxBytes: o.MaxBytes,
 		Guests: n.Guests, GuestsBytes: n.GuestsBytes, MaxGuests: int64(o.MaxGuests), MaxGuestsBytes: o.MaxBytes,
 	}
 }

@@ -132,7 +132,7 @@ func (f *deployFlags) ask(ctx context.Context, stderr io.Writer) error {
 		if err != nil {
 			return err
 		}
-		if f.Config.Program, err = manifest.Read(bytes.NewReader(text)); err != nil {
+		if f.Program, err = manifest.Read(bytes.NewReader(text)); err != nil {
 			return fmt.Errorf("%s: %w", f.manifest, err)
 		}
 		return nil
@@ -153,7 +153,7 @@ func (f *deployFlags) ask(ctx context.Context, stderr io.Writer) error {
 		}
 	}
 	var err error
-	if f.Config.Program, err = printed(ctx, command, stderr); err != nil {
+	if f.Program, err = printed(ctx, command, stderr); err != nil {
 		return fmt.Errorf("the program prints no manifest: %w: let it call manifest.Write for the flag -manifest and end, or name a command with --program or a file with --manifest", err)
 	}
 	return nil
