@@ -24,7 +24,7 @@ chat: ## Run the chat there, on two nodes behind nginx (CHAT_STORE names a datab
 # STAY_TEST_REQUIRE makes a missing browser, tool or server a failure: nothing is
 # skipped silently.
 test: ## Vet and test every module with the race detector.
-	@.ci/require caddy cc chromium nginx postgres pgbouncer strace systemd wrangler
+	@.ci/require caddy cc chromium nginx postgres pgbouncer redis strace systemd wrangler
 	go vet work
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 30m work
 
@@ -50,7 +50,7 @@ mutate: ## Break lines on purpose and see that tests notice (20 to 40 minutes).
 	go run ./tests/mutate
 
 soak: ## Run the long tests (TestSoak...), without the race detector.
-	@.ci/require postgres strace
+	@.ci/require postgres redis strace
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
 outages: ## Measure for how long writes fail when a node or PostgreSQL fails.
@@ -58,7 +58,7 @@ outages: ## Measure for how long writes fail when a node or PostgreSQL fails.
 	STAY_OUTAGES=1 STAY_TEST_REQUIRE=1 go test -v -count 1 -timeout 30m -run '^TestOutages$$' ./tests/nodes
 
 bench: ## Run the Go benchmarks (BENCH selects), compare with others, draw docs/speed.svg.
-	@.ci/require postgres
+	@.ci/require postgres redis
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work
 	go run ./bench/report -picture $(PICTURE)
 

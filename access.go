@@ -185,6 +185,8 @@ func (f followerDoor) Look(s access.State) (access.Sight, error) {
 	return access.Sight{Value: v.value, Version: v.is}, nil
 }
 
+func (f followerDoor) Forget() { f.forget() }
+
 func (f followerDoor) Attend() error { return f.attend() }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }

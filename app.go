@@ -69,7 +69,8 @@ func New(s store.Store, opts *Options) *App {
 
 // Close refuses new work with ErrClosed, waits for work under way until ctx
 // ends, stores the changes that Debounce delayed, calls OnDestroyed for every
-// state in memory, stops every goroutine and closes the store. Acknowledged
+// state in memory, stops every goroutine and closes the store. It tells other nodes
+// that its pages have gone, if the store takes that within a second. Acknowledged
 // changes are stored. A change that was not acknowledged when ctx ended may be
 // lost, and its caller gets an error. Close then returns the context's error,
 // also if it left out hooks, otherwise the store's. A later call waits for the

@@ -192,3 +192,13 @@ func (a *base) keyPage(ctx context.Context, module, kind string, lister store.Li
 	}
 	return keys, nil
 }
+
+// earliest returns the first of the times that are after now; zero if none is.
+func earliest(now time.Time, times ...time.Time) (first time.Time) {
+	for _, t := range times {
+		if t.After(now) && (first.IsZero() || t.Before(first)) {
+			first = t
+		}
+	}
+	return first
+}

@@ -27,105 +27,9 @@ const (
 	maxLease = 64 << 10
 	// leasesAtOnce is how many are written at the same time.
 	leasesAtOnce = 16
+	// lastTime is how long App.Close waits for what the node says at its end.
+	lastTime = time.Second
 )
-
-// A presenceRecord says who has pages of one state open on the nodes that follow
-// it; nil if there is none. There is one for each such state, and not one for each
-// node of it: so it is found without a list, which not all stores have.
-type presenceRecord struct {
-	Nodes map[string]nodePresence `json:"nodes"`
-}
-
-// A nodePresence is the part of one node. It does not change.
-type nodePresence struct {
-	Until    int64     `json:"until"` // in Unix milliseconds
-	Visitors []visitor `json:"visitors"`
-}
-
-// A visitor is a presence.Count.
-type visitor struct {
-	Session string `json:"session,omitempty"`
-	User    []byte `json:"user,omitempty"` // bytes, as keys are
-	Pages   int    `json:"pages"`
-	Since   int64  `json:"since"` // in Unix milliseconds
-}
-
-func (v *visitor) size() int { return 96 + 2*len(v.Session) + 2*len(v.User) }
-
-func (r *presenceRecord) clone() *presenceRecord { //nolint:unused // systemType calls it by its constraint
-	if r == nil {
-		return nil
-	}
-	return &presenceRecord{Nodes: maps.Clone(r.Nodes)}
-}
-
-func (r *presenceRecord) memory() int {
-	if r == nil {
-		return 0
-	}
-	n := 0
-	for node := range r.Nodes {
-		n += 128 + len(node)
-		for _, v := range r.Nodes[node].Visitors {
-			n += v.size()
-		}
-	}
-	return n
-}
-
-// until is when all of the record is over.
-func (r *presenceRecord) until() (t time.Time) {
-	for _, n := range r.Nodes {
-		if end := time.UnixMilli(n.Until); end.After(t) {
-			t = end
-		}
-	}
-	return t
-}
-
-// others returns what nodes other than the given one say, as of now.
-func (r *presenceRecord) others(node string, now time.Time) (all []presence.Count) {
-	if r == nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(r.Nodes)) {
-		n := r.Nodes[name]
-		if name == node || !time.UnixMilli(n.Until).After(now) {
-			continue
-		}
-		var counts []presence.Count
-		for _, v := range n.Visitors {
-			counts = append(counts, presence.Count{
-				Visitor: presence.Visitor{Session: v.Session, User: string(v.User)}, Pages: v.Pages, Since: time.UnixMilli(v.Since),
-			})
-		}
-		all = presence.Sum(counts, all)
-	}
-	return all
-}
-
-// with returns the record with the part of one node, nil if nothing is left.
-func (r *presenceRecord) with(node string, counts []presence.Count, now time.Time) *presenceRecord {
-	out := &presenceRecord{Nodes: map[string]nodePresence{}}
-	if r != nil {
-		for name, n := range r.Nodes {
-			if name != node && time.UnixMilli(n.Until).After(now) {
-				out.Nodes[name] = n
-			}
-		}
-	}
-	if len(counts) > 0 {
-		n := nodePresence{Until: now.Add(leaseTime).UnixMilli()}
-		for _, c := range counts {
-			n.Visitors = append(n.Visitors, visitor{c.Session, []byte(c.User), c.Pages, c.Since.UnixMilli()})
-		}
-		out.Nodes[node] = n
-	}
-	if len(out.Nodes) == 0 {
-		return nil
-	}
-	return out
-}
 
 // fitting returns as many of the counts as have room for most bytes; the others are
 // a number, for which there is always room.
@@ -166,7 +70,8 @@ type lease struct {
 	said    []presence.Count
 	written bool             // the record may have it
 	others  []presence.Count // what other nodes say
-	as      store.Revision   // of the record that says so
+	as      store.Revision   // of the record that says so, or an earlier one
+	over    time.Time        // when the first of what they say is over; zero = never
 }
 
 func (l *leases) init(app *registry) {
@@ -228,7 +133,7 @@ func (l *leases) changed(at presence.Place) {
 	}
 	one.changed = true
 	if !l.working {
-		l.working = l.app.engine.Go(l.work)
+		l.working = l.begin()
 		return
 	}
 	select {
@@ -237,11 +142,40 @@ func (l *leases) changed(at presence.Place) {
 	}
 }
 
-// work keeps the leases until there are none.
-func (l *leases) work(ctx context.Context) {
+// begin begins the goroutine. It is work for which App.Close waits, and ends when
+// that begins.
+func (l *leases) begin() bool {
+	e := l.app.engine
+	if !e.Begin() {
+		return false
+	}
+	if !e.Go(func(ctx context.Context) {
+		defer e.End()
+		if l.work(ctx) {
+			l.release(ctx)
+		}
+	}) {
+		e.End()
+		return false
+	}
+	return true
+}
+
+// work keeps the leases until there are none, or until App.Close begins: then it
+// reports true.
+func (l *leases) work(ctx context.Context) (closing bool) {
+	ending := l.app.engine.Ending()
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	l.app.engine.Go(func(context.Context) { // gives up what is under way then
+		defer cancel()
+		select {
+		case <-ending:
+		case <-ctx.Done():
+		}
+	})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	var looked time.Time
 	for {
 		var woken bool
 		select {
@@ -250,8 +184,7 @@ func (l *leases) work(ctx context.Context) {
 		case <-l.watch.C:
 			woken = true
 		case <-ctx.Done():
-			l.release()
-			return
+			return true
 		}
 		timer.Reset(leaseRest) // what comes together is done together
 		select {
@@ -260,16 +193,11 @@ func (l *leases) work(ctx context.Context) {
 			continue
 		}
 		now := time.Now()
-		if all := now.Sub(looked) >= leaseEvery; all || woken {
-			l.look(all)
-			if all {
-				looked = now
-			}
-		}
+		l.look(ctx, now, woken)
 		l.renew(ctx, l.due(now))
 		next, ok := l.next()
 		if !ok {
-			return
+			return false
 		}
 		timer.Reset(time.Until(next))
 	}
@@ -309,49 +237,58 @@ func (l *leases) next() (t time.Time, ok bool) {
 			delete(l.all, at)
 			continue
 		}
-		if due := one.at(); !ok || due.Before(t) {
-			t, ok = due, true
-		}
+		t, ok = earliest(time.Time{}, t, one.at(), one.over), true
 	}
 	l.working = ok
 	return t, ok
 }
 
-// release ends to watch, as the App is closed. What was said is over after
-// leaseTime.
-func (l *leases) release() {
+// release says for the last time who is present, as the App is closed: its pages are
+// pages that have gone. What cannot be said in time is over after leaseTime.
+func (l *leases) release(ctx context.Context) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, one := range l.all {
+	all := slices.Collect(maps.Values(l.all))
+	clear(l.all)
+	l.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, lastTime)
+	defer cancel()
+	l.each(all, func(one *lease) {
 		if one.watched != nil {
 			l.app.engine.Unwatch(one.watched)
 		}
+		if one.written && ctx.Err() == nil {
+			_ = one.say(ctx, one.counts(), presence.Grace)
+		}
+	})
+}
+
+// each calls fn for all, for some at the same time.
+func (*leases) each(all []*lease, fn func(*lease)) {
+	var wg sync.WaitGroup
+	places := make(chan struct{}, leasesAtOnce)
+	for _, one := range all {
+		places <- struct{}{}
+		wg.Go(func() {
+			defer func() { <-places }()
+			fn(one)
+		})
 	}
-	clear(l.all)
+	wg.Wait()
 }
 
 // renew writes leases. It reports the first failure: if the store fails, there are
 // many.
 func (l *leases) renew(ctx context.Context, due []*lease) {
-	var (
-		wg     sync.WaitGroup
-		places = make(chan struct{}, leasesAtOnce)
-		once   sync.Once
-	)
-	for _, one := range due {
-		places <- struct{}{}
-		wg.Go(func() {
-			defer func() { <-places }()
-			err := one.write(ctx)
-			if err == nil || l.app.engine.Closing() {
-				return
-			}
-			if e := toError(err); e.Phase != "load" { // which has been reported
-				once.Do(func() { one.failed(ctx, e) })
-			}
-		})
-	}
-	wg.Wait()
+	var once sync.Once
+	l.each(due, func(one *lease) {
+		err := one.write(ctx)
+		if err == nil || l.app.engine.Closing() {
+			return
+		}
+		if e := toError(err); e.Phase != "load" { // which has been reported
+			once.Do(func() { one.failed(ctx, e) })
+		}
+	})
 }
 
 func (one *lease) failed(ctx context.Context, e *Error) {
@@ -360,57 +297,92 @@ func (one *lease) failed(ctx context.Context, e *Error) {
 	m.app.report(m.onError, m.app.newCall(ctx, m.name, ""), e)
 }
 
+// counts are who is present here, as far as a lease has room for it.
+func (one *lease) counts() []presence.Count {
+	return fitting(one.app.pages.Show(one.Place), min(maxLease, one.app.opts.MaxState/8))
+}
+
 // write writes the lease, unless it says what it said less than leaseEvery ago.
 func (one *lease) write(ctx context.Context) error {
-	app := one.app
-	counts := fitting(app.pages.Show(one.Place), min(maxLease, app.opts.MaxState/8))
-	now := time.Now()
+	counts, now := one.counts(), time.Now()
 	if slices.Equal(counts, one.said) && now.Sub(one.tried) < leaseEvery {
 		return nil
 	}
 	if one.watched == nil {
-		one.watched = app.engine.Watch(one.watch, one.kind, one.Key)
+		one.watched = one.app.engine.Watch(one.watch, one.kind, one.Key)
 	}
 	one.tried = now
 	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
 	defer cancel()
 	one.written = one.written || len(counts) > 0
-	_, err := app.engine.Update(ctx, &systemOp{
-		app: app.base, ref: engine.Ref{Kind: one.kind, Key: one.Key},
-		fn: func(v any) (engine.Result, error) {
-			rec, at := v.(*presenceRecord), app.opts.Clock()
-			room := app.opts.MaxState*3/4 - rec.with(one.node, nil, at).memory()
-			next := rec.with(one.node, fitting(counts, room), at)
-			return engine.Result{Value: next, Delete: next == nil && rec != nil}, nil
-		},
-	})
-	if err != nil {
+	if err := one.say(ctx, counts, leaseTime); err != nil {
 		return err
 	}
 	one.said, one.written = counts, len(counts) > 0
-	one.look(true)
+	one.look(ctx)
 	return nil
 }
 
-// look looks at what other nodes say, and tells if that has changed: in all records,
-// as what they say may be over, or in those that have changed.
-func (l *leases) look(over bool) {
+// say has the record say who is present here, for so long.
+func (one *lease) say(ctx context.Context, counts []presence.Count, d time.Duration) error {
+	app := one.app
+	_, err := app.engine.UpdateBegun(ctx, &leaseOp{systemOp{
+		app: app.base, ref: engine.Ref{Kind: one.kind, Key: one.Key},
+		fn: func(v any) (engine.Result, error) {
+			rec, at := v.(*presenceRecord), app.opts.Clock()
+			room := app.opts.MaxState*3/4 - rec.with(one.node, nil, at, at).memory()
+			next := rec.with(one.node, fitting(counts, room), at, at.Add(d))
+			return engine.Result{Value: next, Delete: next == nil && rec != nil}, nil
+		},
+	}})
+	return err
+}
+
+// A leaseOp is a systemOp that asks for nothing before: it always has something to
+// commit, which shows what others have said meanwhile.
+type leaseOp struct{ systemOp }
+
+// Resolve implements engine.Op.
+func (o *leaseOp) Resolve(context.Context, bool) (engine.Ref, error) { return o.ref, nil }
+
+// look looks at what other nodes say, in the records in which some of it is over,
+// and if woken in those that have changed.
+func (l *leases) look(ctx context.Context, now time.Time, woken bool) {
+	ctx, cancel := context.WithTimeout(ctx, leaseEvery)
+	defer cancel()
 	l.mu.Lock()
 	all := slices.Collect(maps.Values(l.all))
 	l.mu.Unlock()
 	for _, one := range all {
-		one.look(over)
+		if woken && one.is() != one.as || !one.over.IsZero() && !one.over.After(now) {
+			one.look(ctx)
+		}
 	}
 }
 
-func (one *lease) look(over bool) {
-	app := one.app
-	v := app.engine.Peek(one.kind, one.Key)
-	if v == nil || v.Revision == one.as && !over {
+// is returns the revision of the record as far as this node knows.
+func (one *lease) is() store.Revision {
+	if one.watched == nil {
+		return one.as
+	}
+	return one.app.engine.Noticed(one.watched)
+}
+
+// look reads the record, which may have left memory, and tells if what other nodes
+// say has changed. After a failure the next write looks again.
+func (one *lease) look(ctx context.Context) {
+	app, now, is := one.app, one.app.opts.Clock(), one.is()
+	one.over = time.Time{}
+	v, err := app.engine.Get(ctx, &engine.Ref{Kind: one.kind, Key: one.Key, Now: now})
+	if err != nil {
 		return
 	}
-	one.as = v.Revision
-	others := v.Value.(*presenceRecord).others(one.node, app.opts.Clock())
+	rec := v.Value.(*presenceRecord)
+	if next := rec.next(one.node, now); !next.IsZero() {
+		one.over = time.Now().Add(max(next.Sub(now), leasePace)) // the clock may stand still
+	}
+	others := rec.others(one.node, now)
+	one.as = is
 	if slices.Equal(others, one.others) {
 		return
 	}

@@ -84,11 +84,15 @@ type Module[S any] struct {
 	// It gets a copy of the state as it is when it is called. Call.Session has the
 	// ID and the user of the session. It runs in a goroutine of its own, outside of
 	// changes, and may change state with the Call's context, which ends after a
-	// minute, and with the App. The hooks of one session and state are called one after another, those
-	// of others concurrently, at most eight at once. If a hook is slow, and the
-	// session has come and gone meanwhile, neither is told. A panic goes to
-	// OnError, and so does a state that cannot be read; then the hook is not called,
-	// and not called later either.
+	// minute, and with the App. The hooks of one session and state are called one
+	// after another, those of others concurrently, at most eight at once. If a hook
+	// is slow, and the session has come and gone meanwhile, neither is told. A panic
+	// goes to OnError.
+	//
+	// If the state or the session cannot be read, the hook is tried again after a
+	// second and less and less often, seven times in about a minute; of a damaged
+	// state it is not tried again. Then it is missed, and OnError is told that in its
+	// phase. After an OnConnect that was missed, that visit has no OnDisconnect.
 	//
 	// Each process counts its own pages: when a page moves to another node, both
 	// call their hooks. App.Close and a crash call none. Of more than 1000 sessions

@@ -31,12 +31,12 @@ func (ss *sessions) init(app *registry) {
 	app.listed, app.visitor = ss.listed, ss.visitor
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
-		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true,
+		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true, Rights: true,
 		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", loaded: ss.rename},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
-		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1,
+		Name: "user", Prefix: keyspace.Users, Backend: app.backend, Version: 1, Rights: true,
 		Type:   systemType[*userRecord, userRecord]{what: "list of a user's sessions"},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*userRecord).Expires) },
 	})

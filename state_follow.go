@@ -103,6 +103,7 @@ type followed struct {
 	page    *presence.Page
 	where   presence.Place   // of page
 	visitor presence.Visitor // whose page it was said to be
+	looked  bool             // since the last forget
 	settled bool             // it was read with all of places watched
 	until   time.Time        // when its session is over; zero = never
 	due     time.Time        // when the first of all that expires; zero = never
@@ -241,12 +242,28 @@ func (f *follower) same(r *resolution) bool {
 func (f *follower) of(c untyped) *followed {
 	for _, s := range f.followed {
 		if s.module == c.module && s.at == c.at && s.of() == c.of() {
+			s.looked = true
 			return s
 		}
 	}
-	s := &followed{untyped: c}
+	s := &followed{untyped: c, looked: true}
 	f.followed = append(f.followed, s)
 	return s
+}
+
+// forget implements access.Follower.
+func (f *follower) forget() {
+	f.followed = slices.DeleteFunc(f.followed, func(s *followed) bool {
+		if s.looked || s.module == nil { // the session itself is not looked at
+			s.looked = false
+			return false
+		}
+		f.leave(s, nil)
+		if s.page != nil {
+			f.app.pages.Leave(s.page, false)
+		}
+		return true
+	})
 }
 
 // enter watches the places that are not watched for the state yet. It reports
@@ -318,16 +335,6 @@ func (f *follower) until() (t time.Time) {
 		t = earliest(time.Time{}, t, s.until)
 	}
 	return t
-}
-
-// earliest returns the first of the times that are after now; zero if none is.
-func earliest(now time.Time, times ...time.Time) (first time.Time) {
-	for _, t := range times {
-		if t.After(now) && (first.IsZero() || t.Before(first)) {
-			first = t
-		}
-	}
-	return first
 }
 
 // places are those on which it depends which state the resolution has, and the

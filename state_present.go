@@ -36,9 +36,10 @@ type Presence struct {
 // tenth of a second or, with thousands of pages, a second or two. State.Watch yields
 // the state again.
 //
-// On a store with other owners the pages of other nodes are among them, as of ten
-// seconds ago or less, and those of a node that has stopped or died for up to
-// thirty seconds. That needs clocks which agree to a few seconds.
+// On a store with other owners the pages of other nodes are among them, as of a
+// second ago or, when the store is slow, ten. Those of a node that was closed are for
+// ten seconds, and those of one that has died for up to thirty. That needs clocks
+// which agree to a few seconds.
 func (s *State[S]) Present(ctx context.Context) ([]Presence, error) { return s.present(ctx) }
 
 var errNotCounted = errors.New("who has pages open is not counted: set Module.Presence")

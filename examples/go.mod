@@ -7,6 +7,7 @@ require (
 	github.com/starfederation/datastar-go v1.2.2
 	github.com/stay-go/stay v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
+	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	github.com/stay-go/stay/tests v0.0.0
 )
@@ -33,6 +34,7 @@ require (
 	github.com/mattn/go-isatty v0.0.24 // indirect
 	github.com/natefinch/atomic v1.0.1 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
+	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/valyala/bytebufferpool v1.0.0 // indirect
 	golang.org/x/mod v0.43.0 // indirect
@@ -50,6 +52,7 @@ require (
 replace (
 	github.com/stay-go/stay => ..
 	github.com/stay-go/stay/store/pgstore => ../store/pgstore
+	github.com/stay-go/stay/store/redisstore => ../store/redisstore
 	github.com/stay-go/stay/store/sqlitestore => ../store/sqlitestore
 	github.com/stay-go/stay/tests => ../tests
 )

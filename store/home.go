@@ -21,6 +21,7 @@ import "strings"
 //	stay/turn/<key>                    that of the key
 //	stay/present/<key>                 that of the key
 //	stay/expired/<number>/<key>        that of the key
+//	stay/tx/<id>/<key>                 that of the key (see package sharded)
 //	all others                         the key itself
 //
 // A session is named without a dot and a module without a slash; users and keys
@@ -53,7 +54,7 @@ func Home(key string) string {
 			return name + "/" + id
 		case "claim", "turn", "present":
 			return Home(id)
-		case "expired":
+		case "expired", "tx":
 			if _, key, ok := strings.Cut(id, "/"); ok {
 				return Home(key)
 			}

@@ -23,6 +23,7 @@ require (
 	github.com/starfederation/datastar-go v1.2.2
 	github.com/stay-go/stay v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
+	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	go.opentelemetry.io/contrib/instrumentation/net/http/otelhttp v0.72.0
 	go.uber.org/goleak v1.3.0
@@ -51,6 +52,7 @@ require (
 	github.com/mattn/go-shellwords v1.0.12 // indirect
 	github.com/ncruces/go-strftime v1.1.0 // indirect
 	github.com/opencontainers/go-digest v1.0.0 // indirect
+	github.com/redis/rueidis v1.0.79 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
 	github.com/santhosh-tekuri/jsonschema/v6 v6.0.2 // indirect
 	github.com/sirupsen/logrus v1.10.1 // indirect
@@ -76,6 +78,7 @@ require (
 replace (
 	github.com/stay-go/stay => ..
 	github.com/stay-go/stay/store/pgstore => ../store/pgstore
+	github.com/stay-go/stay/store/redisstore => ../store/redisstore
 	github.com/stay-go/stay/store/sqlitestore => ../store/sqlitestore
 )
 

@@ -63,3 +63,39 @@ func ExampleLive() {
 	// <b>0</b> visits
 	// <b>1</b> visits
 }
+
+// What follows from two states: how many lines of a board this browser has not read.
+// One function makes it for the page and for the stream.
+func ExamplePartOf() {
+	app := stay.New(memstore.New(), nil)
+	defer app.Close(context.Background())
+	type Board struct {
+		Lines int `json:"lines"`
+	}
+	type Read struct {
+		Lines int `json:"lines"`
+	}
+	board := stay.Register(app, stay.Module[Board]{Name: "board", Initial: Board{Lines: 3}, Persist: stay.Global})
+	read := stay.Register(app, stay.Module[Read]{Name: "read", Initial: Read{Lines: 1}, Persist: stay.PerSession})
+
+	unread := func(w io.Writer, r *http.Request) error {
+		b, err := web.Look(r.Context(), board)
+		if err != nil {
+			return err
+		}
+		mine, err := web.Look(r.Context(), read)
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(w, "%d unread", b.Lines-mine.Lines)
+		return err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("GET /live", web.Live(web.PartOf(app, "unread", unread)))
+	mux.Handle("GET /{$}", web.Handle(func(w http.ResponseWriter, r *http.Request) error { return unread(w, r) }))
+
+	w := httptest.NewRecorder()
+	web.Sessions(app, nil)(mux).ServeHTTP(w, httptest.NewRequest("GET", "/", nil))
+	fmt.Println(w.Body)
+	// Output: 2 unread
+}

@@ -15,17 +15,18 @@ import (
 // when it comes back.
 const maxParts = 32
 
-// A LivePart is a part of a page that [Live] keeps up to date. [Part], [PartAt]
-// and [PartFor] make one.
+// A LivePart is a part of a page that [Live] keeps up to date. [Part], [PartAt],
+// [PartFor] and [PartOf] make one.
 type LivePart struct {
 	id   string
 	app  *stay.App
-	core access.State
+	core access.State // nil: the function looks at what it needs
 	// key names whose state it is; nil: that of the request.
 	key func(*http.Request) (string, error)
 	// render writes a state, which is shared and must stay as it is.
 	render func(w io.Writer, r *http.Request, v any) error
 	own    bool // rendered for each stream
+	looks  bool // the function looks at states by itself
 	data   bool // no part of a page, but a message with JSON
 }
 
@@ -77,10 +78,14 @@ func PartFor[S any](id string, state *stay.State[S], fn func(w io.Writer, r *htt
 
 func newPart[S any](what, id string, state *stay.State[S], noFunc bool) LivePart {
 	core, _ := mount(what, state, noFunc)
+	checkPart(what, id)
+	return LivePart{id: id, app: state.App(), core: core}
+}
+
+func checkPart(what, id string) {
 	if !sse.ValidPart(id) {
 		panic(fmt.Sprintf("web: %s: %q cannot be the id of a part: use letters, digits, - and _, beginning with a letter; stop, error and open mean something in a stream", what, id))
 	}
-	return LivePart{id: id, app: state.App(), core: core}
 }
 
 // Live returns a handler of event streams that keep parts of a page up to date.
@@ -113,8 +118,8 @@ func newPart[S any](what, id string, state *stay.State[S], noFunc bool) LivePart
 // If a state cannot be read, or a part cannot be rendered, or is longer than
 // [Options].MaxResponse, that part of the page stays as it is and the others go
 // on. The error is in the log, once for each version. An error in the first look
-// that waiting cannot change, as of the function of [PartAt], is answered as
-// [Error] does. Other methods than GET and HEAD are answered with 405, and requests
+// that waiting cannot change, as of the function of [PartAt] or [PartOf], is
+// answered as [Error] does. Other methods than GET and HEAD are answered with 405, and requests
 // from other origins with 403, see [Options].CrossOrigin.
 //
 // Streams end by themselves when their http.Server begins to shut down and when
@@ -134,7 +139,7 @@ func Live(parts ...LivePart) http.HandlerFunc {
 	for _, p := range parts {
 		switch {
 		case p.app == nil:
-			panic("web: Live got a LivePart that is empty: make it with Part, PartAt or PartFor")
+			panic("web: Live got a LivePart that is empty: make it with Part, PartAt, PartFor or PartOf")
 		case ids[p.id]:
 			panic(fmt.Sprintf("web: Live got two parts with the id %q", p.id))
 		case p.app != parts[0].app:

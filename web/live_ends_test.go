@@ -331,6 +331,7 @@ func TestStreamsOfABrowserAreBounded(t *testing.T) {
 		"a trusted proxy":  {web.Options{TrustProxy: true}, 1, http.Header{"X-Forwarded-Proto": {"https"}}, "/live", 32},
 		"a trusted http":   {web.Options{TrustProxy: true}, 1, http.Header{"X-Forwarded-Proto": {"http"}}, "/live", 4},
 		"without sessions": {web.Options{}, 1, nil, "/public", 50},
+		"of three states":  {web.Options{}, 1, nil, "/three/tea", 4},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T) {
@@ -524,9 +525,9 @@ func TestPartsThatFailAreTriedAgain(t *testing.T) {
 	})
 }
 
-// What a function of PartAt has allowed to a session ends with it: when it is
-// logged out, revoked or destroyed, has another user, or another cookie. A function
-// that asks for no session allows it for good.
+// What a function of PartAt or PartOf has allowed to a session ends with it: when
+// it is logged out, revoked or destroyed, has another user, or another cookie. A
+// function of PartAt that asks for no session allows it for good.
 //
 // Proves L4, L14.
 func TestStreamsOfKeysEndWithTheSessionThatMaySeeThem(t *testing.T) {
@@ -541,8 +542,9 @@ func TestStreamsOfKeysEndWithTheSessionThatMaySeeThem(t *testing.T) {
 			}
 		},
 	} {
-		for _, keeps := range []bool{false, true} {
-			t.Run(fmt.Sprint(name, keeps), func(t *testing.T) {
+		for i := range 4 {
+			keeps, path := i%2 == 1, []string{"/private/tea", "/looks/tea"}[i/2]
+			t.Run(fmt.Sprint(name, keeps, path), func(t *testing.T) {
 				inBubble(t, func(t *testing.T) {
 					s := newLiveSite(t, &web.Options{Live: web.LiveOptions{MaxAge: 24 * time.Hour}}, func(o *stay.Options) {
 						o.KeepCookieOnKeyChange, o.IdleTimeout = keeps, time.Hour
@@ -557,6 +559,17 @@ func TestStreamsOfKeysEndWithTheSessionThatMaySeeThem(t *testing.T) {
 					show := func(w io.Writer, n *Note) error { _, err := fmt.Fprint(w, n.Text); return err }
 					s.mux.Handle("GET /private/{room}", web.Live(web.PartAt("room", s.rooms, members, show)))
 					s.mux.Handle("GET /room/{room}", web.Live(web.PartAt("room", s.rooms, room, show)))
+					s.mux.Handle("GET /looks/{room}", web.Live(web.PartOf(s.app, "room", func(w io.Writer, r *http.Request) error {
+						key, err := members(r)
+						if err != nil {
+							return err
+						}
+						n, err := web.Look(r.Context(), s.rooms.At(key))
+						if err != nil {
+							return err
+						}
+						return show(w, n)
+					})))
 					write := func(text string) {
 						t.Helper()
 						if _, err := s.rooms.At("tea").Update(t.Context(), func(n *Note) error { n.Name, n.Text = "tea", text; return nil }); err != nil {
@@ -566,7 +579,7 @@ func TestStreamsOfKeysEndWithTheSessionThatMaySeeThem(t *testing.T) {
 					}
 					c := browser(s.h)
 					send(t, c, "POST", "/login?user=ann", "")
-					private, public := newTab(t, s.h, c, "/private/tea"), newTab(t, s.h, c, "/room/tea")
+					private, public := newTab(t, s.h, c, path), newTab(t, s.h, c, "/room/tea")
 					private.open()
 					public.open()
 					write("welcome")
@@ -575,12 +588,12 @@ func TestStreamsOfKeysEndWithTheSessionThatMaySeeThem(t *testing.T) {
 
 					end(s, private)
 					settle()
-					write("secret")
-					private.read()
-					private.shows("room", "welcome")
 					if !private.over() {
 						t.Fatal("the stream goes on")
 					}
+					write("secret")
+					private.read()
+					private.shows("room", "welcome")
 					private.open()
 					if !private.over() || private.wire.status != http.StatusForbidden {
 						t.Errorf("the client that came back was answered with %d", private.wire.status)

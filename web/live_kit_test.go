@@ -46,7 +46,11 @@ type Board struct {
 }
 
 func newLiveSite(t testing.TB, o *web.Options, change ...func(*stay.Options)) *liveSite {
-	s := &liveSite{site: newSite(t, change...), mux: http.NewServeMux()}
+	return newLiveSiteOn(newSite(t, change...), o)
+}
+
+func newLiveSiteOn(site *site, o *web.Options) *liveSite {
+	s := &liveSite{site: site, mux: http.NewServeMux()}
 	s.news = stay.Register(s.app, stay.Module[Board]{Name: "news", Persist: stay.Global})
 	s.mine = stay.Register(s.app, stay.Module[Board]{Name: "mine", Persist: stay.PerUser})
 	s.rooms = stay.Register(s.app, stay.Module[Note]{Name: "room", Persist: stay.WithKey(func(n *Note) string { return n.Name })})
@@ -63,6 +67,7 @@ func newLiveSite(t testing.TB, o *web.Options, change ...func(*stay.Options)) *l
 	s.mux.HandleFunc("/count", web.Update(s.counter, func(_ http.ResponseWriter, _ *http.Request, c *Counter) error { c.Count++; return nil }))
 	s.mux.Handle("GET /live", web.Live(s.newsPart(), s.minePart(), s.countPart()))
 	s.mux.Handle("GET /public", web.Live(s.newsPart()))
+	s.mux.Handle("GET /three/{room}", web.Live(s.threePart("three")))
 	s.h = web.Sessions(s.app, o)(s.mux)
 	return s
 }

@@ -132,6 +132,74 @@ func TestShutdownEndsStreams(t *testing.T) {
 	})
 }
 
+// A stream that begins while its server shuts down, as its request was on its way,
+// ends at once and does not hold that up, if the server has had another request
+// before.
+//
+// Proves L17.
+func TestStreamsThatBeginInAShutdownEnd(t *testing.T) {
+	for name, before := range map[string]string{"the first stream": "/renew", "a later stream": "/public"} {
+		t.Run(name, func(t *testing.T) {
+			protocols(t, func(t *testing.T, srv *httptest.Server, start func()) {
+				s := newLiveSite(t, nil)
+				arrived, gate := make(chan struct{}), make(chan struct{})
+				srv.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path == "/live" {
+						close(arrived)
+						<-gate
+					}
+					s.h.ServeHTTP(w, r)
+				})
+				start()
+				res, err := srv.Client().Get(srv.URL + before)
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = res.Body.Close()
+				type answer struct {
+					text string
+					err  error
+				}
+				answers := make(chan answer, 1)
+				ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+				defer cancel()
+				go func() {
+					r, err := http.NewRequestWithContext(ctx, "GET", srv.URL+"/live", nil)
+					if err != nil {
+						answers <- answer{err: err}
+						return
+					}
+					res, err := srv.Client().Do(r)
+					if err != nil {
+						answers <- answer{err: err}
+						return
+					}
+					defer res.Body.Close()
+					text, err := io.ReadAll(res.Body)
+					answers <- answer{string(text), err}
+				}()
+				<-arrived
+				begun, over := make(chan struct{}), make(chan error, 1)
+				srv.Config.RegisterOnShutdown(func() { close(begun) })
+				go func() { over <- srv.Config.Shutdown(ctx) }()
+				<-begun
+				from := time.Now()
+				close(gate)
+				// The server tells it in goroutines, so there may be a look.
+				if a := <-answers; a.err != nil || !strings.Contains(a.text, "retry: ") {
+					t.Errorf("the stream got %q, %v", a.text, a.err)
+				}
+				if took := time.Since(from); took > time.Second {
+					t.Errorf("the stream ended after %v", took)
+				}
+				if err := <-over; err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
 // A pipes is a listener whose connections are in memory, for bubbles.
 type pipes struct {
 	conns  chan net.Conn

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -52,6 +53,12 @@ func resume(t *testing.T, d sse.Dialect, random *rand.Rand) {
 	s := newLiveSite(t, nil)
 	states := make([]*stay.State[Board], boards)
 	now := make([]string, boards)
+	shown := func(i int) string { // the last shows two
+		if i == boards-1 {
+			return now[0] + now[i]
+		}
+		return now[i]
+	}
 	releases := []release{{"/r0", nil}, {"/r1", map[int]bool{random.IntN(boards): true}}}
 	for i := range states {
 		states[i] = stay.Register(s.app, stay.Module[Board]{Name: fmt.Sprintf("b%d", i), Persist: stay.Global})
@@ -64,6 +71,18 @@ func resume(t *testing.T, d sse.Dialect, random *rand.Rand) {
 				return err
 			})
 		}
+		parts[boards-1] = web.PartOf(s.app, fmt.Sprintf("b%d", boards-1), func(w io.Writer, r *http.Request) error {
+			first, err := web.Look(r.Context(), states[0])
+			if err != nil {
+				return err
+			}
+			last, err := web.Look(r.Context(), states[boards-1])
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(w, l.render(boards-1, first.Text+last.Text))
+			return err
+		})
 		s.mux.Handle("GET "+l.path, web.Live(parts...))
 	}
 	change := func() {
@@ -133,7 +152,7 @@ func resume(t *testing.T, d sse.Dialect, random *rand.Rand) {
 		var want []string
 		for i := range states {
 			id := fmt.Sprintf("b%d", i)
-			fresh := read(d, l.render(i, now[i]))
+			fresh := read(d, l.render(i, shown(i)))
 			if p.page[id] != fresh {
 				t.Fatalf("cut at %d of %d: #%s shows %q, a fresh page %q", cut, len(stream), id, p.page[id], fresh)
 			}

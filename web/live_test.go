@@ -347,8 +347,14 @@ func TestLivePanicsOnMistakes(t *testing.T) {
 		"no state":        func() { web.Part("a", nil, showBoard) },
 		"no key":          func() { web.PartAt("a", s.news, nil, showBoard) },
 		"no own function": func() { web.PartFor[Board]("a", s.news, nil) },
-		"negative Every":  func() { web.Sessions(s.app, &web.Options{Live: web.LiveOptions{Every: -1}}) },
-		"negative Max":    func() { web.Sessions(s.app, &web.Options{Live: web.LiveOptions{Max: -1}}) },
+		"no looks":        func() { web.PartOf(s.app, "a", nil) },
+		"no App":          func() { web.PartOf(nil, "a", func(io.Writer, *http.Request) error { return nil }) },
+		"a bad id of two": func() { web.PartOf(s.app, "a b", func(io.Writer, *http.Request) error { return nil }) },
+		"two Apps of two": func() {
+			web.Live(s.newsPart(), web.PartOf(other.app, "a", func(io.Writer, *http.Request) error { return nil }))
+		},
+		"negative Every": func() { web.Sessions(s.app, &web.Options{Live: web.LiveOptions{Every: -1}}) },
+		"negative Max":   func() { web.Sessions(s.app, &web.Options{Live: web.LiveOptions{Max: -1}}) },
 	} {
 		func() {
 			defer func() {

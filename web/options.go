@@ -171,9 +171,10 @@ type LiveOptions struct {
 }
 
 // Several says how many pages of one session may have the same stream open: that of
-// one handler and, for [PartAt], of the same keys. It counts streams and not
-// requests, so a page that is loaded again, or a client that comes back, takes the
-// place of its own stream before. A stream without a session is not counted.
+// one handler and, for [PartAt], of the same keys, or for [PartOf], of the same
+// address. It counts streams and not requests, so a page that is loaded again, or a
+// client that comes back, takes the place of its own stream before. A stream without
+// a session is not counted.
 type Several uint8
 
 const (

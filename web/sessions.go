@@ -91,6 +91,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		fail(s, w, r, 0, err)
 		return
 	}
+	s.streams.servers.Meet(r)
 	https := s.https(r)
 	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
 	x := &all.exchange

@@ -28,6 +28,7 @@ type stream struct {
 	parts    []followedPart
 	have     sse.ID // what the page has
 	keys     string // of the parts that have one
+	asks     bool   // a part is of PartOf
 	attends  bool   // they were allowed to a session, and the stream ends with it
 	opened   bool   // the header has been sent
 	retry    bool   // a part could not be read or rendered: try again at the next heartbeat
@@ -46,11 +47,20 @@ type stream struct {
 // A followedPart is the state that a stream follows for a part.
 type followedPart struct {
 	core   access.State
-	seen   any  // its version; nil = none yet
-	failed bool // it could not be read, which is in the log
+	looks  *looks // in place of core, of PartOf
+	seen   any    // its version; nil = none yet
+	failed bool   // it could not be read, which is in the log
 
 	broken any       // its version that could not be rendered for this stream alone
 	again  time.Time // when that is tried again
+}
+
+// private reports whether the part shows a state of a session.
+func (p *followedPart) private() bool {
+	if p.looks != nil {
+		return p.looks.private()
+	}
+	return !p.core.Shared()
 }
 
 // writeTimeout is how long a client may take nothing.
@@ -94,11 +104,14 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		s.sendHeader()
 		return nil
 	}
+	if s.down = cfg.streams.servers.Down(r); s.closing() {
+		s.soon() // before it asks a store, which may take long
+		return nil
+	}
 	if !cfg.streams.enter(cfg.live.Max) {
 		s.later(10*time.Second, 30*time.Second)
 		return nil
 	}
-	s.down = cfg.streams.servers.Down(r)
 	s.seat = newSeat()
 	if !s.alone() {
 		cfg.streams.part(s.seat, "")
@@ -111,6 +124,18 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 	return s
 }
 
+// closing reports whether the server shuts down, or the App is closed.
+func (s *stream) closing() bool {
+	select {
+	case <-s.down:
+		return true
+	case <-s.live.app.Ending():
+		return true
+	default:
+		return false
+	}
+}
+
 // locate finds out whose states the stream is about, and whether the client may
 // ask.
 func (s *stream) locate() error {
@@ -121,6 +146,11 @@ func (s *stream) locate() error {
 	for i := range s.parts {
 		p := &s.live.parts[i]
 		s.parts[i].core = p.core
+		if p.looks {
+			s.parts[i].looks = s.newLooks()
+			s.asks = true
+			continue
+		}
 		if p.key == nil {
 			continue
 		}
@@ -131,8 +161,12 @@ func (s *stream) locate() error {
 		s.parts[i].core = p.core.At(key)
 		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(key), key) // no two lists give one text
 	}
+	if s.asks { // its address may name them
+		path := s.r.URL.EscapedPath()
+		s.keys = fmt.Sprintf("%s%d:%s", s.keys, len(path), path)
+	}
 	if x := exchangeOf(s.r.Context()); x != nil && s.keys != "" {
-		s.attends = x.hasUsed()
+		s.attends = s.asks || x.hasUsed()
 	}
 	return nil
 }
@@ -151,7 +185,7 @@ func (s *stream) begun() {
 	}
 	s.timer = time.NewTimer(time.Hour)
 	for i := range s.parts {
-		if s.parts[i].core.Shared() {
+		if !s.parts[i].private() {
 			continue
 		}
 		if session := stay.SessionFrom(s.r.Context()); session != nil {

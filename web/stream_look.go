@@ -49,23 +49,12 @@ func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
 	}
 	for i := range s.parts {
 		p := &s.parts[i]
-		sight, err := s.follower.Look(p.core)
-		if errors.Is(err, stay.ErrEnded) {
-			if s.opened {
-				return ended, nil
-			}
-			v = gone
-			sight.Value, err = p.core.Initial(s.r.Context())
-		}
+		r, first, err := s.lookAt(i, &v)
 		if s.r.Context().Err() != nil {
 			return over, s.r.Context().Err()
 		}
 		if err == nil {
-			p.failed = false
-			if sight.Version != nil && sight.Version == p.seen {
-				continue
-			}
-			if r := s.rendering(i, sight); r != nil && r.print != s.have[i] {
+			if p.failed = false; r != nil && r.print != s.have[i] {
 				news[i] = r
 			}
 			continue
@@ -77,19 +66,47 @@ func (s *stream) look(news *[maxParts]*rendering) (verdict, error) {
 		case stay.ErrUnavailable, stay.ErrBusy, stay.ErrInternal, stay.ErrUnknown, stay.ErrTooLarge:
 			s.retry = true
 		default:
-			if !s.opened {
+			switch {
+			case !s.opened:
 				return over, err
+			case p.looks != nil || code == stay.ErrEnded:
+				return ended, nil // the client comes back, and is told
 			}
 		}
-		if !p.failed {
+		if !p.failed || first {
 			p.failed = true
 			s.report(i, err)
 		}
+	}
+	if s.asks {
+		s.follower.Forget()
 	}
 	if !s.opened {
 		s.begun()
 	}
 	return v, nil
+}
+
+// lookAt returns what a part shows now, nil if that is what it has shown before. It
+// sets v to gone if the session is over.
+func (s *stream) lookAt(i int, v *verdict) (r *rendering, first bool, err error) {
+	p := &s.parts[i]
+	if p.looks != nil {
+		r, first, err = p.looks.run(i)
+		if p.looks.gone {
+			*v = gone
+		}
+		return r, first, err
+	}
+	sight, err := s.follower.Look(p.core)
+	if errors.Is(err, stay.ErrEnded) && !s.opened {
+		*v = gone
+		sight.Value, err = p.core.Initial(s.r.Context())
+	}
+	if err != nil || sight.Version != nil && sight.Version == p.seen {
+		return nil, false, err
+	}
+	return s.rendering(i, sight), false, nil
 }
 
 // rendering returns a version of a part, or nil if it failed, which is reported:
@@ -147,7 +164,10 @@ func (s *stream) report(i int, err error) {
 	if !ok {
 		return
 	}
-	attrs := []slog.Attr{slog.String("part", s.live.parts[i].id), slog.String("module", s.parts[i].core.Name()), slog.String("code", string(stay.CodeOf(err)))}
+	attrs := []slog.Attr{slog.String("part", s.live.parts[i].id), slog.String("code", string(stay.CodeOf(err)))}
+	if core := s.parts[i].core; core != nil {
+		attrs = append(attrs, slog.String("module", core.Name()))
+	}
 	if leftOut > 0 {
 		attrs = append(attrs, slog.Int("left_out", leftOut))
 	}

@@ -89,6 +89,11 @@ func (s *spy) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	return out
 }
 
+// Watch implements store.Watcher.
+func (s *spy) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
+	return s.Store.(store.Watcher).Watch(ctx, announce)
+}
+
 func (s *spy) refuse(ctx context.Context, g store.Group) store.Result {
 	reads := make([]store.Read, len(g))
 	for i, w := range g {
@@ -142,7 +147,13 @@ func (l *logBuffer) String() string {
 
 func newSite(t testing.TB, change ...func(*stay.Options)) *site {
 	t.Helper()
-	s := &site{store: &spy{Store: memstore.New()}, log: &logBuffer{}}
+	return newSiteOn(t, memstore.New(), change...)
+}
+
+// newSiteOn is newSite for a store that others may have, too.
+func newSiteOn(t testing.TB, st store.Store, change ...func(*stay.Options)) *site {
+	t.Helper()
+	s := &site{store: &spy{Store: st}, log: &logBuffer{}}
 	o := &stay.Options{Logger: slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelInfo}))}
 	for _, f := range change {
 		f(o)

@@ -1,6 +1,6 @@
 // Command peer is what the counter of package stay is measured against: the
 // same pages from a bare handler, from a map with a mutex, and from the
-// session library scs on memory and on SQLite, each as its users set it up.
+// session library scs on memory, SQLite, PostgreSQL and Redis, each as its users set it up.
 package main
 
 import (
@@ -15,11 +15,13 @@ import (
 	"path/filepath"
 	"sync"
 
+	"github.com/alexedwards/scs/goredisstore"
 	"github.com/alexedwards/scs/pgxstore"
 	"github.com/alexedwards/scs/sqlite3store"
 	"github.com/alexedwards/scs/v2"
 	"github.com/alexedwards/scs/v2/memstore"
 	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/redis/go-redis/v9"
 	_ "modernc.org/sqlite" // the driver for database/sql
 
 	"github.com/stay-go/stay/bench/internal/counter"
@@ -27,9 +29,9 @@ import (
 
 func main() {
 	flags := counter.NewFlags(flag.CommandLine)
-	kind := flag.String("kind", "bare", "bare, mapmutex, scs-mem, scs-sqlite or scs-postgres")
+	kind := flag.String("kind", "bare", "bare, mapmutex, scs-mem, scs-sqlite, scs-postgres or scs-redis")
 	dir := flag.String("dir", "", "folder for the database of scs-sqlite, which is made")
-	url := flag.String("url", "", "`URL` of the database of scs-postgres")
+	url := flag.String("url", "", "`URL` of the database of scs-postgres or scs-redis")
 	flag.Parse()
 	app, err := open(*kind, *dir, *url, flags)
 	if err == nil {
@@ -53,8 +55,10 @@ func open(kind, dir, url string, flags *counter.Flags) (counter.App, error) {
 		return scsOnSQLite(dir, flags)
 	case "scs-postgres":
 		return scsOnPostgres(url, flags)
+	case "scs-redis":
+		return scsOnRedis(url, flags)
 	}
-	return counter.App{}, fmt.Errorf("-kind is %q: want bare, mapmutex, scs-mem, scs-sqlite or scs-postgres", kind)
+	return counter.App{}, fmt.Errorf("-kind is %q: want bare, mapmutex, scs-mem, scs-sqlite, scs-postgres or scs-redis", kind)
 }
 
 // page answers with a number that depends on nothing.
@@ -224,5 +228,18 @@ func scsOnPostgres(url string, flags *counter.Flags) (counter.App, error) {
 		db.Close()
 		return nil
 	}
+	return app, nil
+}
+
+// scsOnRedis has as many connections as the other databases have.
+func scsOnRedis(url string, flags *counter.Flags) (counter.App, error) {
+	o, err := redis.ParseURL(url)
+	if err != nil {
+		return counter.App{}, err
+	}
+	o.PoolSize = 16
+	client := redis.NewClient(o)
+	app := scsOn(goredisstore.New(client), flags)
+	app.Close = func(context.Context) error { return client.Close() }
 	return app, nil
 }

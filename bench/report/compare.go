@@ -12,7 +12,7 @@ import (
 )
 
 // A kind is a server to measure. {dir} in its arguments is a folder of its own,
-// {url} that of a PostgreSQL database of its own.
+// {postgres} and {redis} the URL of a database of its own.
 type kind struct {
 	name  string
 	build string // the program
@@ -30,8 +30,10 @@ var servers = []kind{
 	{"stay-mem", "server", []string{"-store", "mem"}, true},
 	{"scs-sqlite", "peer", []string{"-kind", "scs-sqlite", "-dir", "{dir}"}, true},
 	{"stay-sqlite", "server", []string{"-store", "sqlite:{dir}"}, true},
-	{"scs-postgres", "peer", []string{"-kind", "scs-postgres", "-url", "{url}"}, true},
-	{"stay-postgres", "server", []string{"-store", "{url}"}, true},
+	{"scs-postgres", "peer", []string{"-kind", "scs-postgres", "-url", "{postgres}"}, true},
+	{"stay-postgres", "server", []string{"-store", "{postgres}"}, true},
+	{"scs-redis", "peer", []string{"-kind", "scs-redis", "-url", "{redis}"}, true},
+	{"stay-redis", "server", []string{"-store", "{redis}"}, true},
 }
 
 // A scenario is a load. The first of its servers is the one that the others are
@@ -51,6 +53,7 @@ var (
 	inMemory = []string{baseline, "mapmutex", "scs-mem", "stay-mem"}
 	durable  = []string{baseline, "scs-sqlite", "stay-sqlite"}
 	remote   = []string{"scs-postgres", "stay-postgres"}
+	onRedis  = []string{"scs-redis", "stay-redis"}
 )
 
 var scenarios = []scenario{
@@ -64,6 +67,10 @@ var scenarios = []scenario{
 	{"postgres-one", "increment, durable on PostgreSQL, 16 connections on one session", increment, 1, 16, remote},
 	{"postgres-client", "increment, durable on PostgreSQL, one connection", increment, 1, 1, remote},
 	{"postgres-read", "read on PostgreSQL, 64 sessions", read, 64, 64, remote},
+	{"redis", "increment, durable on Redis, 64 sessions", increment, 64, 64, onRedis},
+	{"redis-one", "increment, durable on Redis, 16 connections on one session", increment, 1, 16, onRedis},
+	{"redis-client", "increment, durable on Redis, one connection", increment, 1, 1, onRedis},
+	{"redis-read", "read on Redis, 64 sessions", read, 64, 64, onRedis},
 }
 
 // A result is one measurement. Times are in microseconds. CPU is that of the
@@ -98,9 +105,9 @@ type comparison struct {
 	loads   []scenario
 	record  *json.Encoder // nil = nowhere
 
-	database *database // nil = no load needs it
-	running  []*server
-	results  []result
+	databases map[string]database // those that the loads need
+	running   []*server
+	results   []result
 }
 
 const (
@@ -143,35 +150,36 @@ func (c *comparison) start(ctx context.Context, kinds []kind) error {
 func (c *comparison) startServer(ctx context.Context, k kind, l *scenario) (*server, error) {
 	data := filepath.Join(c.dir, l.name, k.name)
 	args := slices.Clone(k.args)
+	place := placeOf(k)
 	for i, arg := range args {
-		switch {
-		case strings.Contains(arg, "{url}"):
-			if c.database == nil {
-				var err error
-				if c.database, err = startDatabase(ctx, c.dir, c.pinning); err != nil {
-					return nil, err
-				}
-			}
-			url, err := c.database.make(l.name + "_" + k.name)
+		if arg != place {
+			args[i] = strings.ReplaceAll(arg, "{dir}", data)
+			continue
+		}
+		if c.databases[place] == nil {
+			d, err := starters[place](ctx, c.dir, c.pinning)
 			if err != nil {
 				return nil, err
 			}
-			args[i] = strings.ReplaceAll(arg, "{url}", url)
-		default:
-			args[i] = strings.ReplaceAll(arg, "{dir}", data)
+			c.databases[place] = d
 		}
+		url, err := c.databases[place].make(l.name + "_" + k.name)
+		if err != nil {
+			return nil, err
+		}
+		args[i] = url
 	}
 	return startServer(ctx, k, args, c.dir, c.pinning)
 }
 
-// stop ends all servers, and then the database.
+// stop ends all servers, and then the databases.
 func (c *comparison) stop() error {
 	var errs []error
 	for _, s := range c.running {
 		errs = append(errs, s.stop())
 	}
-	if c.database != nil {
-		c.database.server.Stop()
+	for _, d := range c.databases {
+		d.Stop()
 	}
 	return errors.Join(errs...)
 }

@@ -1,13 +1,13 @@
 // Command report compares a counter on Stay with a bare handler, with a map
-// and a mutex, and with the session library scs, in memory, on SQLite and on
-// PostgreSQL, of which it starts a server. Run it in the project's folder:
+// and a mutex, and with the session library scs, in memory, on SQLite, on
+// PostgreSQL and on Redis, of which it starts servers. Run it in the project's folder:
 //
 //	go run ./bench/report [-rounds N] [-dur D] [-only NAMES] [-scenarios NAMES] [-out FILE] [-dir DIR] [-profiles DIR] [-picture FILE]
 //
 // Each server is a process of its own on one CPU; the load comes from this
 // process, on the others. Within a round every server gets every load once,
 // one after the other, and ratios are taken to the bare handler in the same
-// round, on PostgreSQL to scs, so that what else the machine does falls on all
+// round, on PostgreSQL and Redis to scs, so that what else the machine does falls on all
 // of them. The database may run on every CPU, and its CPU time is shown by
 // itself. Shown are
 // the medians of the rounds. An increment is acknowledged when its answer is
@@ -104,7 +104,7 @@ func run(ctx context.Context, o *options) (err error) {
 		return err
 	}
 
-	c := comparison{options: o, dir: dir, pinning: p, loads: loads, record: record}
+	c := comparison{options: o, dir: dir, pinning: p, loads: loads, record: record, databases: map[string]database{}}
 	defer func() { err = errors.Join(err, c.stop()) }()
 	if err := c.start(ctx, kinds); err != nil {
 		return err

@@ -16,7 +16,7 @@ type measurement struct {
 	before int64 // what the server had counted
 	mem    counter.Mem
 
-	database *database     // nil = it uses none
+	database database      // nil = it uses none
 	dbUsed   time.Duration // CPU of the database in all slices
 }
 
@@ -25,14 +25,14 @@ func (m *measurement) slice(ctx context.Context, d time.Duration) error {
 	if m.database == nil {
 		return m.load.slice(ctx, d)
 	}
-	before, err := m.database.server.CPU()
+	before, err := m.database.CPU()
 	if err != nil {
 		return err
 	}
 	if err := m.load.slice(ctx, d); err != nil {
 		return err
 	}
-	after, err := m.database.server.CPU()
+	after, err := m.database.CPU()
 	m.dbUsed += after - before
 	return err
 }

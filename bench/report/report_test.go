@@ -16,6 +16,7 @@ import (
 
 	"github.com/stay-go/stay/bench/internal/counter"
 	"github.com/stay-go/stay/internal/pgserver"
+	"github.com/stay-go/stay/internal/redisserver"
 )
 
 // A run measures every server and load it was asked for, next to the bare
@@ -62,17 +63,22 @@ func TestRun(t *testing.T) {
 	}
 }
 
-// On PostgreSQL the time of the database is told apart, and Stay is compared
-// with scs.
-func TestRunOnPostgres(t *testing.T) {
+// On PostgreSQL and Redis the time of the database is told apart, and Stay is
+// compared with scs.
+func TestRunOnDatabases(t *testing.T) {
+	t.Run("PostgreSQL", func(t *testing.T) { runOn(t, "stay-postgres", "postgres,postgres-read", pgserver.ErrMissing) })
+	t.Run("Redis", func(t *testing.T) { runOn(t, "stay-redis", "redis,redis-read", redisserver.ErrMissing) })
+}
+
+func runOn(t *testing.T, server, scenarios string, missing error) {
 	dir := t.TempDir()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
-	o := options{rounds: 1, duration: 300 * time.Millisecond, only: "stay-postgres", scenarios: "postgres,postgres-read", out: out, dir: dir}
+	o := options{rounds: 1, duration: 300 * time.Millisecond, only: server, scenarios: scenarios, out: out, dir: dir}
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the server's user has to pass
 		t.Fatal(err)
 	}
 	err := run(t.Context(), &o)
-	if errors.Is(err, pgserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "" {
+	if errors.Is(err, missing) && os.Getenv("STAY_TEST_REQUIRE") == "" {
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 		t.Skip(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/web"
 )
@@ -27,7 +28,7 @@ type state struct {
 
 func main() {
 	flags := counter.NewFlags(flag.CommandLine)
-	where := flag.String("store", "mem", "mem, sqlite:DIR for a database in a folder, which is made, or the URL of a PostgreSQL database")
+	where := flag.String("store", "mem", "mem, sqlite:DIR for a database in a folder, which is made, or the URL of a PostgreSQL or Redis database")
 	flag.Parse()
 	if err := run(flags, *where); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
@@ -58,8 +59,11 @@ func open(where string) (store.Store, string, error) {
 	case strings.HasPrefix(where, "postgres://"):
 		st, err := pgstore.Open(context.Background(), where)
 		return st, "", err
+	case strings.HasPrefix(where, "redis://"):
+		st, err := redisstore.Open(context.Background(), where)
+		return st, "", err
 	case !isSQLite || dir == "":
-		return nil, "", fmt.Errorf("-store is %q: want mem, sqlite:DIR or the URL of a PostgreSQL database", where)
+		return nil, "", fmt.Errorf("-store is %q: want mem, sqlite:DIR or the URL of a PostgreSQL or Redis database", where)
 	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, "", err

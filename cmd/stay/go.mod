@@ -5,11 +5,13 @@ go 1.26.0
 require (
 	github.com/dustin/go-humanize v1.1.0
 	github.com/jackc/pgx/v5 v5.12.0
+	github.com/redis/rueidis v1.0.79
 	github.com/rogpeppe/go-internal v1.16.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	github.com/spf13/cobra v1.10.2
 	github.com/stay-go/stay v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
+	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
 	github.com/tailscale/hujson v0.0.0-20260727124030-b80ff77dac4f
 	golang.org/x/term v0.48.0
@@ -41,5 +43,6 @@ require (
 replace (
 	github.com/stay-go/stay => ../..
 	github.com/stay-go/stay/store/pgstore => ../../store/pgstore
+	github.com/stay-go/stay/store/redisstore => ../../store/redisstore
 	github.com/stay-go/stay/store/sqlitestore => ../../store/sqlitestore
 )

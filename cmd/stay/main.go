@@ -9,9 +9,11 @@
 //	stay deploy --target systemd,caddy --domain shop.example.com
 //	stay completion bash
 //
-// A store is sqlite:PATH or the postgres:// URL of pgstore. If the URL has no
-// password, it is taken from PGPASSWORD, from the passfile or from a service
-// file, as psql does. The command never prints passwords, cookies or signing keys.
+// A store is sqlite:PATH, the postgres:// URL of pgstore, or the redis:// or
+// rediss:// URL of redisstore. If the URL has no password, it is taken from
+// PGPASSWORD, from the passfile or from a service file, as psql does, or from
+// REDISCLI_AUTH, as redis-cli does. The command never prints passwords, cookies or
+// signing keys.
 //
 // The exit code is 0 when all went well, 1 when something failed, 2 when the
 // command line is wrong, 3 when copy found different records, so that nothing was

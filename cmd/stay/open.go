@@ -5,24 +5,27 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/url"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/redis/rueidis"
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // storeHelp says how stores are named.
-const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE. " +
-	"Passwords may stand in PGPASSWORD, in the passfile or in a service file instead of the URL."
+const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, or redis://USER@HOST. " +
+	"Passwords may stand in PGPASSWORD, in the passfile, in a service file or in REDISCLI_AUTH instead of the URL."
 
 // errForm does not repeat what was given, because it may have a password.
-var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, or postgres://USER@HOST/DATABASE")}
+var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, or redis://USER@HOST")}
 
 // openSource opens a store that has to be there.
 func openSource(ctx context.Context, name string) (store.Store, error) {
@@ -56,16 +59,41 @@ func openReader(ctx context.Context, name string) (store.Store, error) {
 
 // serverTime asks a server what time it is; ok is false if the store has none.
 func serverTime(ctx context.Context, name string) (now time.Time, ok bool, err error) {
-	if scheme, _, _ := strings.Cut(name, ":"); scheme != "postgres" && scheme != "postgresql" {
-		return time.Time{}, false, nil
+	switch scheme, _, _ := strings.Cut(name, ":"); scheme {
+	case "postgres", "postgresql":
+		conn, err := pgx.Connect(ctx, name)
+		if err != nil {
+			return time.Time{}, false, err
+		}
+		defer func() { _ = conn.Close(ctx) }()
+		err = conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
+		return now, true, err
+	case "redis", "rediss":
+		now, err = redisTime(ctx, withPassword(name))
+		return now, true, err
 	}
-	conn, err := pgx.Connect(ctx, name)
+	return time.Time{}, false, nil
+}
+
+func redisTime(ctx context.Context, name string) (time.Time, error) {
+	options, err := rueidis.ParseURL(name)
 	if err != nil {
-		return time.Time{}, false, err
+		return time.Time{}, errForm // its text has the URL
 	}
-	defer func() { err = errors.Join(err, conn.Close(ctx)) }()
-	err = conn.QueryRow(ctx, "SELECT clock_timestamp()").Scan(&now)
-	return now, true, err
+	options.DisableCache = true
+	client, err := rueidis.NewClient(options)
+	if err != nil {
+		return time.Time{}, err
+	}
+	defer client.Close()
+	parts, err := client.Do(ctx, client.B().Time().Build()).AsIntSlice()
+	if err != nil {
+		return time.Time{}, err
+	}
+	if len(parts) != 2 {
+		return time.Time{}, errors.New("the server answers TIME in another way")
+	}
+	return time.Unix(parts[0], parts[1]*1000), nil
 }
 
 // openTarget opens a store, which is made if it is not there. For a dry run,
@@ -99,6 +127,26 @@ func open(ctx context.Context, name string) (store.Store, error) {
 			return nil, err
 		}
 		return s, nil
+	case scheme == "redis" || scheme == "rediss":
+		s, err := redisstore.Open(ctx, withPassword(name))
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	return nil, errForm
+}
+
+// withPassword adds the password of REDISCLI_AUTH to a URL that has none, as
+// redis-cli does.
+func withPassword(name string) string {
+	u, err := url.Parse(name)
+	password := os.Getenv("REDISCLI_AUTH")
+	if err != nil || password == "" {
+		return name
+	}
+	if _, has := u.User.Password(); !has {
+		u.User = url.UserPassword(u.User.Username(), password)
+	}
+	return u.String()
 }

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/examples/internal/exampletest"
 	"github.com/stay-go/stay/staytest"
 )
 
@@ -457,4 +458,25 @@ func TestCartIsBounded(t *testing.T) {
 		}
 	}
 	staytest.Want(t, ann, cart, Cart{Tins: map[string]int{}})
+}
+
+// Buttons of the cart that are sent twice count once.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	s := newSite(t)
+	v := exampletest.Visit(t, s.handler)
+	tins := func() string {
+		_, page := v.Send("GET", "/", nil, exampletest.Form...)
+		return textOf(page, "tins-assam")
+	}
+	assam := url.Values{"tea": {"assam"}}
+	for _, step := range []struct{ path, tins string }{{"/cart/more", "1"}, {"/cart/more", "2"}, {"/cart/less", "1"}} {
+		v.Twice("/", step.path, assam)
+		if got := tins(); got != step.tins {
+			t.Errorf("after %s: %s tins, want %s", step.path, got, step.tins)
+		}
+	}
+	v.TwiceByScript("/cart/more", `{"tea":"assam"}`, exampletest.HTMX...)
+	if got := tins(); got != "2" {
+		t.Errorf("after a script: %s tins, want 2", got)
+	}
 }

@@ -13,12 +13,14 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/web"
 )
 
 //go:embed page.html
 var pageHTML string
 
 var pages = template.Must(template.New("").Funcs(template.FuncMap{
+	"once":  web.Once,
 	"money": func(cents int) string { return fmt.Sprintf("€%d.%02d", cents/100, cents%100) },
 	"tea":   teaOf,
 }).Parse(pageHTML))

@@ -36,6 +36,22 @@ func (p person) say(text string) {
 	p.WantValue("the field", `document.querySelector("#text").value`, "")
 }
 
+// wantUnread waits until the page says how many messages of its room are unread, and
+// that it shows no button if there are none.
+func (p person) wantUnread(n string) {
+	want, shown := n+" unread", "true"
+	if n == "" {
+		want, shown = "", "false"
+	}
+	p.WantValue("the unread messages", `document.querySelector("#unread b")?.textContent ?? ""`, want)
+	p.WantValue("the button", `String(document.querySelector(".unread").checkVisibility())`, shown)
+}
+
+// wantCountOf waits until the page shows how many messages of a room are unread.
+func (p person) wantCountOf(room, n string) {
+	p.WantValue("the unread messages of "+room, `document.querySelector("#count-`+room+` b")?.firstChild.textContent ?? ""`, n)
+}
+
 func (p person) wantLatest(text string) { p.WantText("#messages li:first-child .text", text) }
 
 // wantCount waits until the page shows so many messages with this text.
@@ -67,19 +83,19 @@ func TestInBrowser(t *testing.T) {
 	// user's devices until one of them says that it was read.
 	const strange = `<b>tea</b> & "${cake}"?`
 	ann.say(strange)
-	ann.WantAttribute(".unread", "hidden", "")
+	ann.wantUnread("")
 	for _, p := range []person{ben, phone} {
 		p.wantLatest(strange)
-		p.WantText("#unread", "1 unread")
-		p.WantValue("the title", "document.title", "(1) Stay chat")
+		p.wantUnread("1")
+		p.WantValue("the title", "document.title", "(1) kitchen · Stay chat")
 	}
 	ann.say("At four.")
-	ben.WantText("#unread", "2 unread")
-	phone.WantText("#unread", "2 unread")
+	ben.wantUnread("2")
+	phone.wantUnread("2")
 	phone.Click("#read")
 	for _, p := range []person{phone, ben} {
-		p.WantText(".unread[hidden] #unread", "")
-		p.WantValue("the title", "document.title", "Stay chat")
+		p.wantUnread("")
+		p.WantValue("the title", "document.title", "kitchen · Stay chat")
 	}
 
 	// A refused message is said so, and news do not disturb who writes.
@@ -101,8 +117,25 @@ func TestInBrowser(t *testing.T) {
 	ben.wantCount("Gladly", 1)
 	ben.WantValue("the alert", `String("failed" in document.body.dataset)`, "false")
 	ann.wantLatest("Gladly")
-	ann.WantText("#unread", "1 unread")
-	ben.WantText("#unread", "1 unread") // of "Bring a cup."
+	ann.wantUnread("1")
+	ben.wantUnread("1") // of "Bring a cup."
+
+	// Another room has its own messages, and those who are there.
+	ann.WantText("#here", "Here: ben and you.")
+	phone.Click("#to-garden")
+	phone.WantText("#messages", "Nobody has said anything yet.")
+	phone.WantText("#here", "Nobody else is here.")
+	phone.say("The tea is ready.")
+	ann.wantCountOf("garden", "1")
+	ann.wantUnread("1")
+	ben.wantCountOf("garden", "") // it is his own
+	ann.Click("#to-garden")
+	ann.wantLatest("The tea is ready.")
+	phone.WantText("#here", "Here: ann and you.")
+	ann.Click("#read")
+	ann.wantCountOf("garden", "")
+	ann.Click("#to-kitchen")
+	ann.wantUnread("1")
 
 	// The page of a browser that signs out elsewhere notices.
 	tab := person{ben.NewTab()}
@@ -112,6 +145,9 @@ func TestInBrowser(t *testing.T) {
 	ben.WantText("h1", "Come in")
 	tab.WantText("#messages", "You have signed out. Sign in to go on.")
 	tab.WantValue("the title", "document.title", "Stay chat")
+	tab.wantCountOf("kitchen", "")
+	phone.wantLatest("The tea is ready.")
+	phone.Click("#to-kitchen")
 	phone.wantLatest("Gladly")
 
 	if folder := os.Getenv("STAY_SCREENSHOT"); folder != "" {
@@ -161,23 +197,26 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 	ben := come(t, browser, server.URL, "ben")
 	ben.say("hello")
 	page.Click("noscript a")
-	page.WantText("#unread", "1 unread")
+	page.wantUnread("1")
 	page.Click("#read")
 	page.wantLatest("hello")
-	page.WantText(".unread[hidden] #unread", "")
+	page.wantUnread("")
+	page.WantText("#here", "Here: ben and you.")
 	page.Click("#send")
 	page.WantText("#wrong", "Write something first.")
 	page.Type("#text", "hello ben")
 	page.Click("#send")
 	page.wantLatest("hello ben")
 	ben.wantLatest("hello ben")
+	page.Click("#to-garden")
+	page.WantText("#messages", "Nobody has said anything yet.")
 	page.Click("#sign-out")
 	page.WantText("h1", "Come in")
 }
 
 func TestRefusesWhatItCannotUse(t *testing.T) {
 	server := build(t)
-	server.Refused("-store is sqlite:FILE or postgres://URL", "-store", "mysql://x")
+	server.Refused("-store is sqlite:FILE, postgres://URL or redis://URL", "-store", "mysql://x")
 	server.Refused("unexpected argument", "serve")
 	keys := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(keys, []byte("secret\n"), 0o600); err != nil {

@@ -2,8 +2,10 @@ package main
 
 import (
 	"embed"
+	"errors"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -23,14 +25,15 @@ const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src
 
 // A chat is the site: the states that its handlers use.
 type chat struct {
-	app  *stay.App
-	room *stay.State[Room]
-	seen *stay.State[Seen]
+	app   *stay.App
+	rooms *stay.State[Room]
+	here  *stay.State[Here]
+	seen  *stay.State[Seen]
 }
 
 // newChat registers the modules with app.
 func newChat(app *stay.App) *chat {
-	return &chat{app: app, room: stay.Register(app, roomModule), seen: stay.Register(app, seenModule)}
+	return &chat{app: app, rooms: stay.Register(app, roomModule), here: stay.Register(app, hereModule), seen: stay.Register(app, seenModule)}
 }
 
 // newHandler returns the whole site. The buttons of the page are forms, so it
@@ -39,79 +42,126 @@ func newHandler(c *chat, options *web.Options) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /static/{file}", serve.Static())
 	mux.Handle("GET /assets/{file}", http.FileServerFS(assets))
-	mux.Handle("GET /{$}", web.Handle(c.home))
-	mux.Handle("GET /live", c.live())
-	mux.Handle("POST /say", web.Handle(c.say))
-	mux.Handle("POST /read", web.Handle(c.read))
-	mux.Handle("POST /sign-in", web.Handle(c.signIn))
-	mux.Handle("POST /sign-out", web.Handle(c.signOut))
+	mux.Handle("GET /{$}", http.RedirectHandler("/room/"+rooms[0], http.StatusSeeOther))
+	mux.Handle("GET /room/{room}", web.Handle(c.room))
+	mux.Handle("GET /room/{room}/live", c.live())
+	mux.Handle("POST /room/{room}/say", web.Handle(c.say))
+	mux.Handle("POST /room/{room}/read", web.Handle(c.read))
+	mux.Handle("POST /room/{room}/sign-in", web.Handle(c.signIn))
+	mux.Handle("POST /room/{room}/sign-out", web.Handle(c.signOut))
 	return secure(web.Sessions(c.app, options)(mux))
 }
 
-// user returns who is signed in, "" for a guest. To Session.User everybody is a
-// guest while the store does not answer; a state that everybody has says so.
-func (c *chat) user(r *http.Request) (string, error) {
-	s := stay.SessionFrom(r.Context())
-	if user := s.User(); user != "" {
-		return user, nil
-	}
-	if _, err := c.room.Get(r.Context()); err != nil {
-		return "", err
-	}
-	return s.User(), nil
-}
-
-// home shows the room, or to a guest the form to sign in.
-func (c *chat) home(w http.ResponseWriter, r *http.Request) error {
-	switch user, err := c.user(r); {
+// room shows the room, or to a guest the form to sign in.
+func (c *chat) room(w http.ResponseWriter, r *http.Request) error {
+	p, err := c.page(r)
+	switch {
 	case err != nil:
 		return err
-	case user == "":
-		return render(w, "welcome", &page{Request: r})
+	case p.Seen.User == "":
+		return render(w, "welcome", p)
 	}
-	p, err := c.page(r)
-	if err != nil {
+	return c.whole(w, p)
+}
+
+// whole answers with the whole page.
+func (c *chat) whole(w http.ResponseWriter, p *page) (err error) {
+	if p.All, err = c.all(p.Context()); err != nil {
+		return err
+	}
+	if p.Here, err = c.others(p.Request, p.Seen.User); err != nil {
 		return err
 	}
 	return render(w, "room", p)
 }
 
-// live returns the streams of the room: what everybody sees of it, which is made
-// once for all, and how far the user has read. The page puts the two together, see
-// chat.js. The second one belongs to the session, so a stream ends when that is
-// over, and what comes back as a guest gets the other stream.
+// live returns the streams of a room. Links and buttons are in no part: a part that is
+// replaced takes a click with it.
 func (c *chat) live() http.Handler {
-	seen := web.Part("seen", c.seen, func(w io.Writer, s *Seen) error { return pages.ExecuteTemplate(w, "seen", s) })
-	room := web.Live(seen, web.Part("messages", c.room, func(w io.Writer, room *Room) error {
-		return pages.ExecuteTemplate(w, "messages", &page{Room: room, Seen: &Seen{Last: room.Last}})
-	}))
-	outside := web.Live(seen, web.Part("messages", c.seen, func(w io.Writer, _ *Seen) error {
-		return pages.ExecuteTemplate(w, "outside", nil)
-	}))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch user, err := c.user(r); {
+	parts := []web.LivePart{c.part("unread"), c.part("messages"), c.present()}
+	for _, name := range rooms {
+		parts = append(parts, c.count(name))
+	}
+	return web.Live(parts...)
+}
+
+// part is a live part of the page: the template and the element have its name. It
+// follows the room and how far the user has read.
+func (c *chat) part(name string) web.LivePart {
+	return web.PartOf(c.app, name, func(w io.Writer, r *http.Request) error {
+		p, err := c.page(r)
+		switch {
 		case err != nil:
-			web.Error(w, r, err)
-		case user == "":
-			outside(w, r)
-		default:
-			room(w, r)
+			return err
+		case p.Seen.User == "": // the session is over, and so is what it saw
+			return pages.ExecuteTemplate(w, "outside-"+name, p)
 		}
+		return pages.ExecuteTemplate(w, name, p)
 	})
 }
 
-// say adds a message to the room.
+// count is the live part with the number of unread messages of a room.
+func (c *chat) count(name string) web.LivePart {
+	return web.PartOf(c.app, "count-"+name, func(w io.Writer, r *http.Request) error {
+		seen, err := web.Look(r.Context(), c.seen)
+		if err != nil || seen.User == "" {
+			return err
+		}
+		room, err := c.at(r.Context(), name)
+		if err != nil {
+			return err
+		}
+		return pages.ExecuteTemplate(w, "count", seen.Unread(room))
+	})
+}
+
+// present is the live part that shows who has the room open.
+func (c *chat) present() web.LivePart {
+	return web.PartOf(c.app, "here", func(w io.Writer, r *http.Request) error {
+		seen, err := web.Look(r.Context(), c.seen)
+		if err != nil || seen.User == "" { // guests are not present
+			return err
+		}
+		if _, err := web.Look(r.Context(), c.here.At(r.PathValue("room"))); err != nil {
+			return err
+		}
+		here, err := c.others(r, seen.User)
+		if err != nil {
+			return err
+		}
+		return pages.ExecuteTemplate(w, "here", &page{Here: here})
+	})
+}
+
+// user returns who is signed in.
+func (c *chat) user(r *http.Request) (string, error) {
+	if !slices.Contains(rooms, r.PathValue("room")) {
+		return "", stay.ErrNotFound
+	}
+	seen, err := c.seen.Get(r.Context())
+	if err == nil && seen.User == "" {
+		err = stay.ErrDenied
+	}
+	if err != nil {
+		return "", err
+	}
+	return seen.User, nil
+}
+
+// say adds a message to the room. The form has a name of its own, so a message that is
+// sent again, because nobody knows whether it has arrived, is there once.
 func (c *chat) say(w http.ResponseWriter, r *http.Request) error {
 	form, err := web.ReadForm[Say](r)
 	user, userErr := c.user(r)
-	switch {
-	case userErr != nil:
+	if userErr != nil {
 		return userErr
-	case user == "":
-		return stay.ErrDenied
 	}
+	name := r.PathValue("room")
 	if err == nil {
-		_, err = c.room.Update(r.Context(), func(room *Room) error { return room.say(user, form.Data, time.Now()) })
+		_, err = c.rooms.At(name).Update(r.Context(), func(room *Room) error { return room.say(name, user, form.Data, time.Now()) })
+	}
+	if errors.Is(err, stay.ErrReused) { // it was changed after it had been sent
+		err = stay.Invalid("text", "This message has arrived as it was before you changed it.")
 	}
 	if err != nil {
 		return form.Again(err, func(w http.ResponseWriter) error { // with status 422
@@ -120,12 +170,14 @@ func (c *chat) say(w http.ResponseWriter, r *http.Request) error {
 				return err
 			}
 			p.Say = form
-			return render(w, say(r, "room"), p)
+			if web.IsPartial(r) {
+				return render(w, "say", p)
+			}
+			return c.whole(w, p)
 		})
 	}
 	if !web.IsPartial(r) {
-		http.Redirect(w, r, "/", http.StatusSeeOther)
-		return nil
+		return c.back(w, r)
 	}
 	p, err := c.page(r) // an empty form; the stream brings the message
 	if err != nil {
@@ -134,12 +186,10 @@ func (c *chat) say(w http.ResponseWriter, r *http.Request) error {
 	return render(w, "say", p)
 }
 
-// say is the template for an answer to the form: the form alone if htmx asks.
-func say(r *http.Request, whole string) string {
-	if web.IsPartial(r) {
-		return "say"
-	}
-	return whole
+// back sends the browser to the room.
+func (c *chat) back(w http.ResponseWriter, r *http.Request) error {
+	http.Redirect(w, r, "/room/"+r.PathValue("room"), http.StatusSeeOther)
+	return nil
 }
 
 // read notes that the user has read up to the message that the form names.
@@ -150,24 +200,21 @@ func (c *chat) read(w http.ResponseWriter, r *http.Request) error {
 	if err := web.Bind(r, &in); err != nil {
 		return err
 	}
-	ctx := r.Context()
-	switch user, err := c.user(r); {
-	case err != nil:
+	if _, err := c.user(r); err != nil {
 		return err
-	case user == "":
-		return stay.ErrDenied
 	}
-	room, err := c.room.Get(ctx)
+	ctx, name := r.Context(), r.PathValue("room")
+	room, err := c.at(ctx, name)
 	if err != nil {
 		return err
 	}
 	if _, err := c.seen.Update(ctx, func(s *Seen) error {
-		s.read(min(in.Number, room.Last))
+		s.read(name, min(in.Number, room.Last))
 		return nil
 	}); err != nil {
 		return err
 	}
-	return web.Done(w, r, "/")
+	return web.Done(w, r, "/room/"+name)
 }
 
 // signIn signs the browser in as the user that the form names.
@@ -188,29 +235,21 @@ func (c *chat) signIn(w http.ResponseWriter, r *http.Request) error {
 	if err := stay.SessionFrom(ctx).Login(ctx, user); err != nil {
 		return err
 	}
-	room, err := c.room.Get(ctx)
+	all, err := c.all(ctx)
 	if err != nil {
 		return err
 	}
-	if _, err := c.seen.Update(ctx, func(s *Seen) error {
-		if !s.Joined {
-			s.Joined = true
-			s.read(room.Last)
-		}
-		return nil
-	}); err != nil {
+	if _, err := c.seen.Update(ctx, func(s *Seen) error { s.join(user, all); return nil }); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-	return nil
+	return c.back(w, r)
 }
 
 func (c *chat) signOut(w http.ResponseWriter, r *http.Request) error {
 	if err := stay.SessionFrom(r.Context()).Logout(r.Context()); err != nil {
 		return err
 	}
-	http.Redirect(w, r, "/", http.StatusSeeOther)
-	return nil
+	return c.back(w, r)
 }
 
 // secure sends the policy with every answer.

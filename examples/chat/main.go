@@ -1,6 +1,7 @@
-// Command chat is one room for everybody, with a number of unread messages for
-// each user: all pages that are open show what is said at once. Any number of processes serve it together: with -store they keep
-// their state in one PostgreSQL database, and every request may reach another
+// Command chat has a few rooms for everybody. All pages that are open show at once
+// what is said, how many messages the user has not read in each room, and who else
+// is there. Any number of processes serve it together: with -store they keep their
+// state in one PostgreSQL or Redis database, and every request may reach another
 // process. two-nodes.sh starts two of them behind a proxy.
 //
 // It asks for no password: see signIn in handler.go for where that belongs.
@@ -22,6 +23,7 @@ import (
 	"github.com/stay-go/stay/examples/internal/serve"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/web"
 )
@@ -33,7 +35,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("chat", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
-	where := flags.String("store", "", "sqlite:`file`, or the postgres:// URL that all nodes share; default $CHAT_STORE, or sqlite:chat.db")
+	where := flags.String("store", "", "sqlite:`file`, or the postgres:// or redis:// URL that all nodes share; default $CHAT_STORE, or sqlite:chat.db")
 	keys := flags.String("keys", "", "`file` with the keys that sign cookies, 64 hex digits a line, the same on all nodes; by default they are in the store")
 	_ = flags.Parse(args) // it exits
 	if flags.NArg() > 0 {
@@ -62,7 +64,10 @@ func open(ctx context.Context, where string) (store.Store, error) {
 	if strings.HasPrefix(where, "postgres://") {
 		return pgstore.Open(ctx, where)
 	}
-	return nil, errors.New("-store is sqlite:FILE or postgres://URL")
+	if strings.HasPrefix(where, "redis://") || strings.HasPrefix(where, "rediss://") {
+		return redisstore.Open(ctx, where)
+	}
+	return nil, errors.New("-store is sqlite:FILE, postgres://URL or redis://URL")
 }
 
 // readKeys reads a file with a key in each line.

@@ -1,9 +1,8 @@
 package main
 
 import (
-	"crypto/rand"
+	"context"
 	_ "embed"
-	"fmt"
 	"hash/fnv"
 	"html/template"
 	"net"
@@ -21,27 +20,72 @@ import (
 //go:embed page.html
 var pageHTML string
 
-var pages = template.Must(template.New("").Funcs(template.FuncMap{"colour": colour, "initial": initial}).Parse(pageHTML))
+var pages = template.Must(template.New("").Funcs(template.FuncMap{"colour": colour, "initial": initial, "once": web.Once}).Parse(pageHTML))
 
 // A page is what the templates show.
 type page struct {
 	*http.Request
-	User string
 	Room *Room
 	Seen *Seen
+	All  []*Room
+	Here []string // who else has the room open
 	Say  *web.Form[Say]
 }
 
-// page reads everything that the room shows.
+// page looks at the room and at how far the user has read. It is one function for the
+// page and for the parts that a stream brings.
 func (c *chat) page(r *http.Request) (*page, error) {
-	ctx := r.Context()
-	p := &page{Request: r, User: stay.SessionFrom(ctx).User(), Say: web.NewForm(Say{ID: rand.Text()})}
-	var err error
-	if p.Room, err = c.room.Get(ctx); err != nil {
+	name := r.PathValue("room")
+	if !slices.Contains(rooms, name) {
+		return nil, stay.ErrNotFound
+	}
+	seen, err := web.Look(r.Context(), c.seen)
+	if err != nil {
 		return nil, err
 	}
-	p.Seen, err = c.seen.Get(ctx)
+	p := &page{Request: r, Seen: seen, Room: &Room{Name: name}, Say: web.NewForm(Say{})}
+	if seen.User != "" {
+		p.Room, err = c.at(r.Context(), name)
+	}
 	return p, err
+}
+
+// at looks at a room.
+func (c *chat) at(ctx context.Context, name string) (*Room, error) {
+	room, err := web.Look(ctx, c.rooms.At(name))
+	if err != nil {
+		return nil, err
+	}
+	room.Name = name // also if nobody has said anything there
+	return room, nil
+}
+
+// all looks at all rooms.
+func (c *chat) all(ctx context.Context) (all []*Room, err error) {
+	for _, name := range rooms {
+		room, err := c.at(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, room)
+	}
+	return all, nil
+}
+
+// others returns who has the room open, other than the user.
+func (c *chat) others(r *http.Request, user string) ([]string, error) {
+	present, err := c.here.At(r.PathValue("room")).Present(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	var names []string
+	for _, p := range present {
+		if p.User != user && p.User != "" {
+			names = append(names, p.User)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil // somebody may have several devices
 }
 
 // PageField keeps a page of one user from being sent after another one has
@@ -51,16 +95,16 @@ func (p *page) PageField() template.HTML { return web.PageField(p.Request) }
 // MaxText is the greatest length of a message.
 func (p *page) MaxText() int { return maxText }
 
-// Unread says how many messages the user has not read, "" if there are none.
-func (p *page) Unread() string {
-	n, more := p.Seen.Unread(p.Room, p.User)
-	switch {
-	case n == 0:
-		return ""
-	case more:
-		return fmt.Sprintf("%d+ unread", n)
+// Unread is the number of unread messages of the page's room.
+func (p *page) Unread() string { return p.Seen.Unread(p.Room) }
+
+// Title is that of the browser's tab.
+func (p *page) Title() string {
+	title := p.Room.Name + " · Stay chat"
+	if n := p.Unread(); n != "" {
+		title = "(" + n + ") " + title
 	}
-	return fmt.Sprintf("%d unread", n)
+	return title
 }
 
 // A line is a message as the user sees it.
@@ -76,9 +120,7 @@ type line struct {
 func (p *page) Lines() []line {
 	lines := make([]line, len(p.Room.Messages))
 	for i, m := range p.Room.Messages {
-		l := line{Message: m, Mine: m.From == p.User, First: true}
-		l.New = !l.Mine && m.Number > p.Seen.Last
-		lines[i] = l
+		lines[i] = line{Message: m, Mine: m.From == p.Seen.User, New: p.Seen.isNew(p.Room.Name, m), First: true}
 	}
 	slices.Reverse(lines)
 	for i := 1; i < len(lines); i++ {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -11,74 +10,79 @@ import (
 
 var noon = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
-func mustSay(t *testing.T, r *Room, from, id string) {
+func mustSay(t *testing.T, r *Room, from string) {
 	t.Helper()
-	if err := r.say(from, Say{ID: id, Text: "hello"}, noon); err != nil {
+	if err := r.say("kitchen", from, Say{"hello"}, noon); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func TestRoomKeepsTheLatestMessages(t *testing.T) {
 	var r Room
-	for i := range maxMessages + 10 {
-		mustSay(t, &r, "ann", fmt.Sprint(i))
+	for range maxMessages + 10 {
+		mustSay(t, &r, "ann")
 	}
 	if len(r.Messages) != maxMessages || r.Messages[0].Number != 11 || r.Last != maxMessages+10 {
 		t.Errorf("%d messages from %d to %d", len(r.Messages), r.Messages[0].Number, r.Last)
 	}
 }
 
-func TestMessageThatIsSentAgainCountsOnce(t *testing.T) {
-	var r Room
-	mustSay(t, &r, "ann", "x")
-	mustSay(t, &r, "ann", "x")
-	mustSay(t, &r, "ben", "x") // nobody can keep another one's message away
-	if r.Last != 2 || len(r.Messages) != 2 {
-		t.Errorf("the room has %+v", r)
-	}
-}
-
 func TestMessagesThatAreRefused(t *testing.T) {
-	for _, say := range []Say{
-		{"x", ""},
-		{"x", " \n"},
-		{"x", strings.Repeat("ä", maxText+1)},
-		{"", "hello"},
-		{strings.Repeat("x", maxID+1), "hello"},
-	} {
+	for _, text := range []string{"", " \n", strings.Repeat("ä", maxText+1)} {
 		var r Room
-		if err := r.say("ann", say, noon); stay.CodeOf(err) != stay.ErrInvalid || r.Last != 0 {
-			t.Errorf("%+v: %v, the room has %+v", say, err, r)
+		if err := r.say("kitchen", "ann", Say{text}, noon); stay.CodeOf(err) != stay.ErrInvalid || r.Last != 0 {
+			t.Errorf("%q: %v, the room has %+v", text, err, r)
 		}
 	}
 	var r Room
-	if err := r.say("ann", Say{"x", strings.Repeat("ä", maxText)}, noon); err != nil {
+	if err := r.say("kitchen", "ann", Say{strings.Repeat("ä", maxText)}, noon); err != nil {
 		t.Error(err)
 	}
 }
 
 func TestUnreadAreTheMessagesOfOthers(t *testing.T) {
 	var r Room
-	var s Seen
+	s := Seen{User: "ann"}
 	want := func(n int, more bool) {
 		t.Helper()
-		if got, gotMore := s.Unread(&r, "ann"); got != n || gotMore != more {
+		if got, gotMore := s.unread(&r); got != n || gotMore != more {
 			t.Errorf("%d unread, more: %v, want %d and %v", got, gotMore, n, more)
 		}
 	}
 	want(0, false)
-	mustSay(t, &r, "ben", "1")
-	mustSay(t, &r, "ann", "2")
-	mustSay(t, &r, "ben", "3")
+	mustSay(t, &r, "ben")
+	mustSay(t, &r, "ann")
+	mustSay(t, &r, "ben")
 	want(2, false)
-	s.read(2)
+	s.read("garden", 3)
+	want(2, false)
+	s.read("kitchen", 2)
 	want(1, false)
-	s.read(1) // an old page
+	s.read("kitchen", 1) // an old page
 	want(1, false)
-	for i := range maxMessages + 1 {
-		mustSay(t, &r, "ben", fmt.Sprint("more", i))
+	for range maxMessages + 1 {
+		mustSay(t, &r, "ben")
 	}
 	want(maxMessages, true)
-	s.read(r.Last)
+	s.read("kitchen", r.Last)
 	want(0, false)
+}
+
+func TestNothingIsUnreadAtTheFirstLogin(t *testing.T) {
+	all := make([]*Room, len(rooms))
+	for i := range all {
+		all[i] = &Room{Name: rooms[i], Last: int64(i + 5)}
+	}
+	var s Seen
+	s.join("ann", all)
+	for i, name := range rooms {
+		if s.User != "ann" || s.Last[name] != int64(i+5) {
+			t.Errorf("ann joins as %+v", s)
+		}
+		all[i].Last++
+	}
+	before := s.Last[rooms[0]]
+	if s.join("ann", all); s.Last[rooms[0]] != before {
+		t.Error("a later login reads what is new")
+	}
 }

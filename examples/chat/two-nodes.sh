@@ -3,7 +3,7 @@
 #
 # Serves the chat with two nodes behind nginx, which sends each request to
 # whichever node is next: http://127.0.0.1:3000, or PORT. The nodes are on the
-# two ports after it. CHAT_STORE is the URL of a PostgreSQL database. Without it the
+# two ports after it. CHAT_STORE is the URL of a PostgreSQL or Redis database. Without it the
 # script starts a server of its own, on the third port, whose data is gone when it
 # ends.
 #
@@ -57,6 +57,10 @@ postgres() {
 		>"$dir/postgres.log" 2>&1 </dev/null &
 	pids[postgres]=$!
 	until_it_answers $((port + 3))
+	for _ in $(seq 600); do # it listens before it lets anybody in
+		if "$bin/pg_isready" -q -h 127.0.0.1 -p $((port + 3)); then break; fi
+		sleep 0.1
+	done
 	CHAT_STORE="postgres://chat@127.0.0.1:$((port + 3))/postgres?sslmode=disable"
 }
 

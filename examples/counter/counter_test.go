@@ -36,6 +36,12 @@ func TestInBrowser(t *testing.T) {
 	a.WantText("#count", "3")
 	b.WantText("#count", "0")
 
+	// Each click has an id of its own.
+	b.Eval(`window.ids = [], addEventListener("htmx:beforeSend", e => ids.push(e.detail.requestConfig.headers["Idempotency-Key"])), ""`)
+	b.Eval(`for (const id of ["increment", "increment", "decrement", "decrement"]) document.getElementById(id).click(); ""`)
+	b.WantValue("the ids", `new Set(ids.filter(Boolean)).size + " of " + ids.length`, "4 of 4")
+	b.WantText("#count", "0")
+
 	// Another tab of the first visitor is in step with it.
 	tab := a.NewTab()
 	tab.Goto(server.URL)

@@ -32,12 +32,13 @@ var themes = []string{"auto", "light", "dark"}
 //go:embed page.html
 var pageHTML string
 
-var page = template.Must(template.New("page").Parse(pageHTML))
+var page = template.Must(template.New("page").Funcs(template.FuncMap{"once": web.Once}).Parse(pageHTML))
 
 // newHandler registers the two modules with app and returns the whole site.
 // The buttons of the page are forms, so it works with and without JavaScript:
 // without it, a form is sent back to the page; with it, the stream brings what a
-// click has changed, to all pages that show it.
+// click has changed, to all pages that show it. What is sent twice counts once: a
+// form has the id of its page, and htmx draws one for each click.
 func newHandler(app *stay.App) http.Handler {
 	counter := stay.Register(app, stay.Module[Counter]{
 		Name:    "counter",

@@ -241,3 +241,26 @@ func TestStaticFilesAreServedFromTheProgram(t *testing.T) {
 		t.Errorf("/nowhere: %d", resp.StatusCode)
 	}
 }
+
+// A form without JavaScript that is sent twice counts once, and so does a request of
+// htmx that is sent again. The next page counts again.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	v := newSite(t)()
+	v.Twice("/", "/increment", nil)
+	v.wantCount("1")
+	v.Twice("/", "/increment", nil)
+	v.wantCount("2")
+	v.Twice("/", "/decrement", nil)
+	v.wantCount("1")
+	v.Twice("/", "/total/increment", nil)
+	v.wantShown("total", "1")
+	v.TwiceByScript("/increment", "", exampletest.HTMX...)
+	v.wantCount("2")
+	v.Twice("/", "/theme", url.Values{"theme": {"dark"}})
+	v.wantTheme("dark")
+	v.Twice("/", "/reset", nil)
+	v.wantCount("0")
+	v.wantTheme("dark")
+	v.Twice("/", "/reset?all=1", nil)
+	v.wantTheme("auto")
+}

@@ -28,8 +28,10 @@ func TestInBrowser(t *testing.T) {
 		p.Eval(`window.first = "yes"`)
 	}
 
-	// The counter is everybody's, the note of one browser.
+	// The counter is everybody's, the note of one browser. Each click has an id.
+	ann.Eval(`window.ids = [], window.send = fetch, window.fetch = (url, o) => { ids.push(new Headers(o.headers).get("Idempotency-Key")); return send(url, o) }, ""`)
 	ann.Click("#order")
+	ann.WantValue("the ids", `new Set(ids.filter(Boolean)).size + " of " + ids.length`, "1 of 1")
 	ben.Click("#order")
 	for _, p := range all {
 		p.WantText("#waiting", "2")

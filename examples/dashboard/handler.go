@@ -20,7 +20,7 @@ var assets embed.FS
 var pageHTML string
 
 // pages holds the page and the parts of it that are live.
-var pages = template.Must(template.New("page").Parse(pageHTML))
+var pages = template.Must(template.New("page").Funcs(template.FuncMap{"once": web.Once}).Parse(pageHTML))
 
 // policy lets the page use what this server serves, and nothing else. Datastar
 // makes functions of the attributes in the page, so it needs 'unsafe-eval'.
@@ -34,7 +34,9 @@ func part[S any](name string, state *stay.State[S]) web.LivePart {
 
 // newHandler registers the modules with app and returns the whole site. What a
 // form changes, the stream brings to all pages that show it; without JavaScript a
-// form leads back to the page.
+// form leads back to the page. What is sent twice counts once: Datastar sends an id
+// for each click, and otherwise a form has the one of its page. The forms in a live
+// part have none, since its function must not draw one: what they do, they do once.
 func newHandler(app *stay.App) http.Handler {
 	counter := stay.Register(app, counterModule)
 	tasks := stay.Register(app, tasksModule)

@@ -77,3 +77,28 @@ func TestTasks(t *testing.T) {
 		t.Errorf("%v, %d tasks", err, len(tasks.Open))
 	}
 }
+
+// What is sent twice counts once: a form without JavaScript by the id of its page,
+// and a request that Datastar sends again by its own.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
+	want := func(texts ...string) {
+		t.Helper()
+		_, page := v.Send("GET", "/", nil, exampletest.Form...)
+		for _, text := range texts {
+			if !strings.Contains(page, text) {
+				t.Errorf("the page lacks %q:\n%s", text, page)
+			}
+		}
+	}
+	v.Twice("/", "/order", nil)
+	v.Twice("/", "/order", nil)
+	want(`id="waiting">2<`)
+	v.Twice("/", "/serve", nil)
+	want(`id="waiting">1<`, `id="served">1<`)
+	v.TwiceByScript("/order", "", exampletest.Datastar...)
+	want(`id="waiting">2<`)
+	v.Twice("/", "/task", url.Values{"task": {"Pour"}})
+	v.Twice("/", "/note", url.Values{"note": {"Warm the pot"}})
+	want("<span>Pour</span>", "Warm the pot")
+}

@@ -34,7 +34,8 @@ func newHandler(app *stay.App) http.Handler {
 		return datastar.NewSSE(w, r).PatchElementTempl(votes(p, mine(r, p)))
 	}))
 
-	// The signals that Datastar sends are the payload of the action.
+	// The signals that Datastar sends are the payload of the action. It sends a request
+	// again that had no answer: once.js gives each click an id, which counts once.
 	mux.Handle("POST /vote", web.Do(poll, "vote", changed))
 	mux.Handle("POST /suggest", web.Do(poll, "suggest", func(w http.ResponseWriter, r *http.Request, p *Poll) error {
 		if err := changed(w, r, p); err != nil {

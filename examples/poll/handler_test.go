@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"net/url"
 	"os/exec"
 	"strings"
 	"testing"
@@ -107,4 +108,20 @@ func TestGeneratedCodeIsUpToDate(t *testing.T) {
 	if out, err := exec.CommandContext(t.Context(), "go", "tool", "templ", "generate", "-check").CombinedOutput(); err != nil {
 		t.Errorf("run go generate ./examples/...: %v\n%s", err, out)
 	}
+}
+
+// Datastar sends an action again that had no answer. It counts once, also if its
+// visitor has done something else meanwhile.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
+	v.Send("GET", "/", nil, exampletest.Form...)
+	v.TwiceByScript("/vote", `{"choice":"Assam"}`, exampletest.Datastar...)
+	v.TwiceByScript("/suggest", `{"suggestion":"Sencha"}`, exampletest.Datastar...)
+	v.TwiceByScript("/withdraw", `{}`, exampletest.Datastar...)
+	wantEvents(t, v, "GET", "/votes", "", "Nobody has voted yet")
+	late := append([]string{"Idempotency-Key", "late"}, exampletest.Datastar...)
+	v.Send("POST", "/vote", url.Values{"choice": {"Assam"}}, late...)
+	wantEvents(t, v, "POST", "/withdraw", `{}`, "Nobody has voted yet")
+	v.Send("POST", "/vote", url.Values{"choice": {"Assam"}}, late...)
+	wantEvents(t, v, "GET", "/votes", "", "Nobody has voted yet")
 }

@@ -32,9 +32,11 @@ func TestInBrowser(t *testing.T) {
 	a.Goto(server.URL)
 	b.Goto(server.URL)
 
-	// A vote is seen by the others without a click.
+	// A vote is seen by the others without a click. Each click has an id.
+	a.Eval(`window.ids = [], window.send = fetch, window.fetch = (url, o) => { if (o.method == "POST") ids.push(new Headers(o.headers).get("Idempotency-Key")); return send(url, o) }, ""`)
 	a.Click("#vote")
 	a.WantText("#problem", "Please choose one of the answers.")
+	a.WantValue("the ids", `new Set(ids.filter(Boolean)).size + " of " + ids.length`, "1 of 1")
 	a.choose("Assam")
 	a.Click("#vote")
 	a.wantVotes("Assam", "1")

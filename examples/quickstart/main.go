@@ -29,7 +29,7 @@ func main() {
 	})
 
 	http.Handle("GET /{$}", web.View(counter, func(w http.ResponseWriter, r *http.Request, c *Counter) error {
-		_, err := fmt.Fprintf(w, `<!doctype html><form method="post" action="/increment"><button>%d clicks</button></form>`, c.Count)
+		_, err := fmt.Fprintf(w, `<!doctype html><form method="post" action="%s"><button>%d clicks</button></form>`, web.Once("/increment"), c.Count)
 		return err
 	}))
 	http.Handle("POST /increment", web.Update(counter, func(w http.ResponseWriter, r *http.Request, c *Counter) error {

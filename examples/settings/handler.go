@@ -15,7 +15,7 @@ import (
 var pageHTML string
 
 // tmpl holds the page and the parts of it that htmx replaces.
-var tmpl = template.Must(template.New("page").Parse(pageHTML))
+var tmpl = template.Must(template.New("page").Funcs(template.FuncMap{"once": web.Once}).Parse(pageHTML))
 
 // A view is what the templates show.
 type view struct {
@@ -69,7 +69,8 @@ func newHandler(app *stay.App) http.Handler {
 
 	// All changes are answered in place. The usual redirect back to the page is
 	// left out for a form without htmx: it would load the page, and what the
-	// form has changed would be gone.
+	// form has changed would be gone. An edit says what a field is, so it may be sent
+	// twice; a reset has an id.
 	mux.Handle("POST /{$}", web.Do(settings, "edit", show))
 
 	mux.Handle("POST /reset", web.Handle(func(w http.ResponseWriter, r *http.Request) error {

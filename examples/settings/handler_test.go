@@ -169,3 +169,33 @@ func TestTextsAreComplete(t *testing.T) {
 		}
 	}
 }
+
+// What is sent twice counts once: a reset has an id, and an edit says what the field
+// is.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	v := exampletest.Visit(t, newHandler(staytest.App(t, nil)))
+	want := func(want Settings) {
+		t.Helper()
+		if _, body := v.Send("GET", "/held", nil); held(body) != want {
+			t.Errorf("the server holds %+v, want %+v", held(body), want)
+		}
+	}
+	initial := Module.Initial
+	for _, path := range []string{"/reset", "/reset-all"} {
+		edited := initial
+		for _, text := range []string{"Dear", "Dear", "Later"} {
+			v.Send("POST", "/", url.Values{"draft": {text}}, exampletest.Form...)
+			edited.Draft = text
+			want(edited)
+		}
+		_, page := v.Send("POST", "/", url.Values{"open": {"part"}}, exampletest.Form...)
+		v.TwiceFrom("/", page, path, nil)
+		want(initial)
+		v.Send("POST", "/", url.Values{"draft": {"Later"}}, exampletest.Form...)
+		_, id, _ := strings.Cut(page, `action="`+path+"?")
+		id, _, _ = strings.Cut(id, `"`)
+		v.Send("POST", path+"?"+id, nil, exampletest.Form...) // its answer was lost
+		want(edited)
+		v.Send("GET", "/", nil, exampletest.Form...)
+	}
+}

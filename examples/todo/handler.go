@@ -16,7 +16,7 @@ import (
 var pageHTML string
 
 // tmpl holds the page and the parts of it that htmx replaces.
-var tmpl = template.Must(template.New("page").Parse(pageHTML))
+var tmpl = template.Must(template.New("page").Funcs(template.FuncMap{"once": web.Once}).Parse(pageHTML))
 
 // A view is what the templates show: the list, and the forms, which may be
 // shown again with their errors.
@@ -33,7 +33,7 @@ func newView(t *Todos) view {
 // newHandler registers the module with app and returns the whole site. All
 // buttons are forms, so it works without JavaScript too: htmx gets the part of
 // the page that has changed, and after a plain form the browser goes back to
-// the page.
+// the page. Each form has an id, so one that is sent twice counts once.
 func newHandler(app *stay.App) http.Handler {
 	todos := stay.Register(app, Module)
 
@@ -69,13 +69,20 @@ func newHandler(app *stay.App) http.Handler {
 	mux.Handle("POST /todos", web.Handle(func(w http.ResponseWriter, r *http.Request) error {
 		form, err := web.ReadForm[NewItem](r)
 		var t *Todos
+		var added Item
 		if err == nil {
-			t, err = todos.Do(r.Context(), "add", form)
+			t, err = todos.Update(r.Context(), func(t *Todos) (err error) {
+				added, err = t.add(form.Data)
+				return err
+			})
 		}
 		if err != nil {
 			return form.Again(err, showAgain(r, todos, "new", func(v *view) { v.New = form }))
 		}
-		return show(w, r, "added", t, t.Items[len(t.Items)-1])
+		if added.ID == "" { // the form was sent before
+			return home(w, r, t)
+		}
+		return show(w, r, "added", t, added)
 	}))
 	mux.Handle("POST /todos/{id}/toggle", web.Update(todos, func(w http.ResponseWriter, r *http.Request, t *Todos) error {
 		item := t.item(r.PathValue("id"))

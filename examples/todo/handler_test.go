@@ -36,7 +36,7 @@ var togglePath = regexp.MustCompile(`/todos/\w+/toggle`)
 func toggles(v *exampletest.Visitor) []string {
 	_, page := v.Send("GET", "/", nil)
 	var paths []string
-	for _, form := range regexp.MustCompile(` action="/todos/\w+/toggle"`).FindAllString(page, -1) {
+	for _, form := range regexp.MustCompile(` action="/todos/\w+/toggle[?"]`).FindAllString(page, -1) {
 		paths = append(paths, togglePath.FindString(form))
 	}
 	return paths
@@ -195,4 +195,25 @@ func TestOtherOriginsAreRefused(t *testing.T) {
 	if resp, _ := v.Send("POST", "/login", user("mallory"), "Sec-Fetch-Site", "cross-site", "Origin", "https://elsewhere.example"); resp.StatusCode != http.StatusForbidden {
 		t.Errorf("a login from elsewhere: %d, want 403", resp.StatusCode)
 	}
+}
+
+// A form that is sent twice counts once, with htmx too.
+func TestWhatIsSentTwiceCountsOnce(t *testing.T) {
+	v := newSite(t)()
+	v.Twice("/", "/todos", title("milk"))
+	v.Twice("/", "/todos", title("milk"))
+	wantJSON(t, v, `[{"title":"milk","done":false},{"title":"milk","done":false}]`)
+	v.Twice("/", toggles(v)[1], nil)
+	wantJSON(t, v, `[{"title":"milk","done":false},{"title":"milk","done":true}]`)
+	v.Twice("/", "/todos/clear", nil)
+	wantJSON(t, v, `[{"title":"milk","done":false}]`)
+
+	headers := append([]string{"Idempotency-Key", "tea"}, exampletest.HTMX...)
+	for _, want := range []string{"", "/"} { // the second gets the whole page
+		resp, body := v.Send("POST", "/todos", title("tea"), headers...)
+		if resp.StatusCode != http.StatusOK || resp.Header.Get("HX-Redirect") != want {
+			t.Errorf("htmx: %d to %q %s, want to %q", resp.StatusCode, resp.Header.Get("HX-Redirect"), body, want)
+		}
+	}
+	wantJSON(t, v, `[{"title":"milk","done":false},{"title":"tea","done":false}]`)
 }

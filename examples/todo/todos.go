@@ -112,11 +112,18 @@ func (in NewItem) Validate() error {
 }
 
 func add(_ *stay.Call, t *Todos, in NewItem) error {
+	_, err := t.add(in)
+	return err
+}
+
+// add adds an item and returns it.
+func (t *Todos) add(in NewItem) (Item, error) {
 	if len(t.Items) >= maxItems {
-		return stay.Invalid("title", "The list is full: finish something first.")
+		return Item{}, stay.Invalid("title", "The list is full: finish something first.")
 	}
-	t.Items = append(t.Items, Item{ID: rand.Text(), Title: strings.TrimSpace(in.Title)})
-	return nil
+	item := Item{ID: rand.Text(), Title: strings.TrimSpace(in.Title)}
+	t.Items = append(t.Items, item)
+	return item, nil
 }
 
 func clearFinished(_ *stay.Call, t *Todos) error {

@@ -227,6 +227,9 @@ type Follower interface {
 	// another cookie than at the first look. Other errors are those of a read; a failed look that
 	// can succeed later causes no wake by itself.
 	Look(s State) (Sight, error)
+	// Forget ends to follow the states that were not looked at since it was called
+	// last, or since the beginning.
+	Forget()
 	// Attend follows the session of ctx itself, for a caller that shows what was
 	// allowed to it: Wake has a value once it may be over, or of another user.
 	// ErrEnded means that it is, as for Look. The first call uses the session. It does

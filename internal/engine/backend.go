@@ -36,6 +36,7 @@ type Backend struct {
 		add(t topicKey)
 		remove(t topicKey)
 		left(key string, rev store.Revision)
+		noticed(key string) store.Revision
 	} // nil until somebody watches, and where the store has a sole owner
 
 	mu       sync.Mutex

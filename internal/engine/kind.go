@@ -47,6 +47,9 @@ type Kind struct {
 	// OwnKeys: the keys do not share memory with anything else, so they need
 	// not be copied to be kept.
 	OwnKeys bool
+	// Rights: the states say whose other states are. Who watches both sees a change
+	// of these first.
+	Rights bool
 	// Single: the only key is "". Readers find its instance without the cache.
 	Single bool
 	// Expiry, if set, returns when a record with this value expires.

@@ -17,9 +17,11 @@ const (
 	// roundShare bounds the time of rounds after lost announcements: a round that
 	// has taken d is followed by roundShare times d without one.
 	roundShare = 9
-	// listenMin is the pause before a store is asked again to announce changes. It
-	// doubles with each failure, up to roundEvery.
+	// listenMin is the pause before a store is asked again to announce changes, or
+	// for what it has announced. It doubles with each failure, up to roundEvery, or
+	// to roundMax if the store has failed and not a record.
 	listenMin = 50 * time.Millisecond
+	roundMax  = 2 * time.Second
 )
 
 // nodes brings what is watched forward when other owners of a store have changed
@@ -38,6 +40,7 @@ type nodes struct {
 	mu      sync.Mutex
 	watched map[string]*sharedKey         // by key in the store
 	due     map[*sharedKey]store.Revision // announced; 0 = the revision is not known
+	late    map[*sharedKey]time.Time      // could not be read; when they are due again
 	lost    bool                          // announcements were
 	running bool                          // a goroutine is there
 }
@@ -50,13 +53,14 @@ type sharedKey struct {
 	// nodes.mu guards these.
 	seen  store.Revision // what those who watch know, while the state is not in memory
 	known bool           // seen is set
+	fails int            // reads in a row that have failed because of it
 	busy  bool           // a goroutine waits for its load, or runs its hooks
 }
 
 func newNodes(e *Engine, b *Backend) *nodes {
 	return &nodes{
 		engine: e, backend: b, signal: make(chan struct{}, 1),
-		watched: map[string]*sharedKey{}, due: map[*sharedKey]store.Revision{},
+		watched: map[string]*sharedKey{}, due: map[*sharedKey]store.Revision{}, late: map[*sharedKey]time.Time{},
 	}
 }
 
@@ -68,6 +72,17 @@ func (e *Engine) Watch(w *Watch, k *Kind, key string) *Watched {
 
 // Unwatch ends what Watch began. It is called once.
 func (e *Engine) Unwatch(d *Watched) { e.topics.unwatch(d, endedToWatch) }
+
+// Noticed returns the revision of the record that is watched as this node knows it,
+// whether the state is in memory or not; 0 = there is none, or it is not known. It
+// asks nobody.
+func (e *Engine) Noticed(d *Watched) store.Revision {
+	k := d.topic.key.kind.(*Kind)
+	if b := k.Backend; b != nil && b.nodes != nil {
+		return b.nodes.noticed(k.Prefix + d.topic.key.key)
+	}
+	return 0
+}
 
 func (e *Engine) begunToWatch(t topicKey) {
 	b := t.kind.(*Kind).Backend
@@ -109,7 +124,9 @@ func (n *nodes) remove(t topicKey) {
 	key := t.kind.(*Kind).Prefix + t.key
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	delete(n.due, n.watched[key])
+	s := n.watched[key]
+	delete(n.due, s)
+	delete(n.late, s)
 	delete(n.watched, key)
 }
 
@@ -126,7 +143,7 @@ func (n *nodes) run(ctx context.Context) {
 	next := time.Now().Add(roundEvery) // round
 	var rest time.Time                 // no round before it
 	for failures := 0; ; {
-		some, lost := n.take()
+		some, lost, again := n.take()
 		if lost && rest.Before(next) {
 			next = rest
 		}
@@ -140,14 +157,20 @@ func (n *nodes) run(ctx context.Context) {
 		err := n.compare(ctx, some)
 		if round {
 			rest = time.Now().Add(roundShare * time.Since(began))
-			next, failures = time.Now().Add(roundEvery), 0
+			next = time.Now().Add(roundEvery)
 		}
-		if err != nil {
+		switch {
+		case err != nil:
 			failures++
-			rest = time.Now().Add(min(listenMin<<min(failures, 16), roundEvery))
+			rest = time.Now().Add(min(listenMin<<min(failures, 16), roundMax))
 			next = rest
+		case round:
+			failures = 0
 		}
-		t.Reset(time.Until(next))
+		if again.IsZero() || next.Before(again) {
+			again = next
+		}
+		t.Reset(time.Until(again))
 		select {
 		case <-n.signal:
 		case <-t.C:
@@ -210,9 +233,20 @@ func (n *nodes) wake() {
 	}
 }
 
-// take takes what was announced and is newer than memory.
-func (n *nodes) take() (some []*sharedKey, lost bool) {
+// take takes what was announced and is newer than memory, and what is due again. It
+// returns when more is; zero = never.
+func (n *nodes) take() (some []*sharedKey, lost bool, again time.Time) {
 	n.mu.Lock()
+	now := time.Now()
+	for s, at := range n.late {
+		switch {
+		case !at.After(now):
+			delete(n.late, s)
+			n.due[s] = 0
+		case again.IsZero() || at.Before(again):
+			again = at
+		}
+	}
 	due := n.due
 	n.due = map[*sharedKey]store.Revision{}
 	for s, rev := range due {
@@ -228,7 +262,7 @@ func (n *nodes) take() (some []*sharedKey, lost bool) {
 			some = append(some, s)
 		}
 	}
-	return some, lost
+	return some, lost, again
 }
 
 // all returns all that is watched; nil ends the goroutine, because nobody watches.
@@ -245,6 +279,7 @@ func (n *nodes) all() []*sharedKey {
 			n.due[s] = 0
 		} else {
 			delete(n.due, s)
+			delete(n.late, s)
 			all = append(all, s)
 		}
 	}
@@ -269,8 +304,24 @@ func (n *nodes) have(s *sharedKey) (in read, have store.Read, known bool) {
 	return in, have, s.known
 }
 
-// compare brings the states forward.
+// noticed is Engine.Noticed.
+func (n *nodes) noticed(key string) store.Revision {
+	n.mu.Lock()
+	s := n.watched[key]
+	n.mu.Unlock()
+	if s == nil {
+		return 0
+	}
+	_, have, _ := n.have(s)
+	return have.Have
+}
+
+// compare brings the states forward, those that say whose others are before these:
+// what was changed after the end of a session must not be seen before that end.
 func (n *nodes) compare(ctx context.Context, some []*sharedKey) error {
+	if len(some) > 1 {
+		slices.SortFunc(some, func(a, b *sharedKey) int { return rank(a) - rank(b) })
+	}
 	for part := range slices.Chunk(some, maxReads) {
 		if ctx.Err() != nil {
 			return nil
@@ -282,8 +333,16 @@ func (n *nodes) compare(ctx context.Context, some []*sharedKey) error {
 	return nil
 }
 
+func rank(s *sharedKey) int {
+	if s.kind.Rights {
+		return 0
+	}
+	return 1
+}
+
 // bring is compare for one call of Load. If a record is the cause of an error, the
-// others do not suffer from it, and whoever reads it is told.
+// others do not suffer from it: it is compared again later, and whoever reads it is
+// told.
 func (n *nodes) bring(some []*sharedKey) error {
 	ins, reads := make([]read, len(some)), make([]store.Read, len(some))
 	for i, s := range some {
@@ -294,6 +353,7 @@ func (n *nodes) bring(some []*sharedKey) error {
 	case err != nil && unavailable(err):
 		return err
 	case err != nil && (len(some) == 1 || n.engine.ctx.Err() != nil):
+		n.putOff(some[0])
 		return nil
 	case err != nil:
 		half := len(some) / 2
@@ -344,11 +404,27 @@ func (n *nodes) settle(s *sharedKey, was read, asked *store.Read, rec *store.Rec
 	}
 }
 
+// putOff has a state compared again that could not be read: soon, then less often,
+// and in the end with the rounds.
+func (n *nodes) putOff(s *sharedKey) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.watched[s.kind.Prefix+s.key] != s {
+		return
+	}
+	s.fails = min(s.fails+1, 16)
+	n.late[s] = time.Now().Add(listenMin << s.fails) // or a round comes before
+	n.wake()
+}
+
 // overtake brings an instance forward, or takes it out of use, which wakes those
 // who watch.
 func (n *nodes) overtake(s *sharedKey, in read, rec *store.Record) {
-	_ = n.engine.overtake(n.backend, in, rec) // which has reported it
+	err := n.engine.overtake(n.backend, in, rec) // which has reported a record that is damaged
 	n.saw(s, rec)
+	if err != nil && s.kind.cache.peek(s.kind, s.key) == in.in {
+		n.putOff(s) // the store did not say what the instance has to become
+	}
 }
 
 // saw notes that those who watch have been told of a revision, or are about to be.
@@ -357,7 +433,7 @@ func (n *nodes) saw(s *sharedKey, rec *store.Record) (news bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	news = !s.known || s.seen != rec.Revision
-	s.seen, s.known = rec.Revision, true
+	s.seen, s.known, s.fails = rec.Revision, true, 0
 	return news
 }
 

@@ -43,6 +43,12 @@ func (e *Engine) Update(ctx context.Context, op Op) (any, error) {
 		return nil, errClosed()
 	}
 	defer e.End()
+	return e.UpdateBegun(ctx, op)
+}
+
+// UpdateBegun is Update for work that has called Begin: it goes on after Close has
+// begun, which waits for that work.
+func (e *Engine) UpdateBegun(ctx context.Context, op Op) (any, error) {
 	var r Retry
 	for {
 		v, retry, err := e.try(ctx, op, &r)

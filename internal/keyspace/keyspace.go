@@ -16,6 +16,8 @@
 //	stay/turn/<key>                the nodes that take turns at a state
 //	stay/present/<key>             who has pages open on the nodes that follow a state
 //	stay/check                     never stored: what a readiness check reads
+//	stay/tx/<id>/<key>             a group over several homes (package store/sharded)
+//	stay/layout                    the stores that belong together (the same)
 //
 // A session is named by its ID, and a guest by [GuestID]. Names of modules have
 // no slash, and everything before the last part is fixed. So keys of different

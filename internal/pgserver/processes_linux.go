@@ -4,13 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"syscall"
 	"time"
+
+	"github.com/stay-go/stay/internal/process"
 )
 
 // Processes returns the server's process and its children.
@@ -22,18 +22,18 @@ func (s *Server) Processes() ([]int, error) {
 		return nil, err
 	}
 	for _, path := range stats {
-		fields, err := stat(path)
+		pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
+		if err != nil {
+			return nil, err
+		}
+		stat, err := process.StatOf(pid)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH):
 			continue // it has ended meanwhile
 		case err != nil:
 			return nil, err
 		}
-		if fields[statParent] == strconv.Itoa(parent) {
-			pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-			if err != nil {
-				return nil, err
-			}
+		if stat.Parent == parent {
 			all = append(all, pid)
 		}
 	}
@@ -47,28 +47,21 @@ func (s *Server) CPU() (time.Duration, error) {
 	if err != nil {
 		return 0, err
 	}
-	var ticks int
+	var used time.Duration
 	for i, pid := range pids {
-		fields, err := stat(fmt.Sprintf("/proc/%d/stat", pid))
+		stat, err := process.StatOf(pid)
 		switch {
 		case i > 0 && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH)):
 			continue
 		case err != nil:
 			return 0, err
 		}
-		used := fields[statUser : statSystem+1]
+		used += stat.Used
 		if i == 0 {
-			used = fields[statUser : statChildrenSystem+1]
-		}
-		for _, field := range used {
-			n, err := strconv.Atoi(field)
-			if err != nil {
-				return 0, err
-			}
-			ticks += n
+			used += stat.Children
 		}
 	}
-	return time.Duration(ticks) * time.Second / ticksPerSecond, nil
+	return used, nil
 }
 
 // Pause stops all of the server's processes where they are, until Resume, or for
@@ -107,29 +100,4 @@ func (s *Server) Resume() {
 		_ = s.alarm.Wait() // it was killed
 		s.alarm = nil
 	}
-}
-
-// ticksPerSecond is the unit of the times in stat: USER_HZ, which is 100 on
-// every architecture that Go runs on.
-const ticksPerSecond = 100
-
-// Fields of stat after the name, see proc(5).
-const (
-	statParent         = 1
-	statUser           = 11
-	statSystem         = 12
-	statChildrenSystem = 14
-)
-
-// stat returns the fields of a process after its name, which may hold anything.
-func stat(path string) ([]string, error) {
-	text, err := os.ReadFile(path)
-	if err != nil {
-		return nil, err
-	}
-	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
-	if len(fields) <= statChildrenSystem {
-		return nil, fmt.Errorf("%s has only %d fields", path, len(fields))
-	}
-	return fields, nil
 }

@@ -60,6 +60,14 @@ func (t *Table) look() (next time.Time, ok bool) {
 		}
 		first(s.gone[0].until)
 	}
+	for s := range t.failed {
+		if s.again.After(now) {
+			first(s.again)
+			continue
+		}
+		delete(t.failed, s)
+		t.call(s)
+	}
 	for p := range t.changed {
 		switch at := p.told.Add(p.pace()); {
 		case t.places[p.Place] != p: // nobody is there any more
@@ -91,7 +99,7 @@ func (t *Table) pass(s *session, now time.Time) {
 
 // call has the hook of a session called, if it needs one.
 func (t *Table) call(s *session) {
-	if s.place.rules.Hook == nil || s.Session == "" || s.queued || (s.shown() > 0) == s.met {
+	if s.place.rules.Hook == nil || s.Session == "" || s.queued || t.failed[s] || !s.needs() {
 		return
 	}
 	s.queued = true
@@ -101,56 +109,90 @@ func (t *Table) call(s *session) {
 	}
 }
 
+// needs reports whether the session needs a hook.
+func (s *session) needs() bool { return (s.shown() > 0) != s.met }
+
 // callHooks calls hooks until none is due.
 func (t *Table) callHooks(ctx context.Context) {
-	var done *session
+	var s *session
+	var became Outcome
 	for {
-		s, event, ok := t.next(ctx, done)
-		if !ok {
+		var last bool
+		if s, last = t.next(ctx, s, became); s == nil {
 			return
 		}
-		s.place.rules.Hook(ctx, s.place.Place, s.as, event)
-		done = s
+		became = s.place.rules.Hook(ctx, s.place.Place, s.as, s.event, last)
 	}
 }
 
-// next returns the next session that needs a hook, after that of done has
-// returned. It reports false if there is none; then the goroutine ends.
-func (t *Table) next(ctx context.Context, done *session) (*session, Event, bool) {
+// next returns the next session that needs a hook, after what became of that of
+// done, and whether it is the last try. It is nil if there is none; then the
+// goroutine ends.
+func (t *Table) next(ctx context.Context, done *session, became Outcome) (s *session, last bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if done != nil {
-		done.queued = false
-		if !done.met {
-			t.gone(done)
-		}
-		t.call(done)
-		t.forget(done)
+		t.done(done, became)
 	}
 	for len(t.due) > 0 && ctx.Err() == nil {
 		s := t.due[0]
 		t.due[0] = nil
 		t.due = t.due[1:]
-		switch here := s.shown() > 0; {
-		case here && !s.met:
-			s.met, s.as = true, s.Visitor
-			if t.back(s) {
-				return s, Reconnect, true
+		if s.needs() {
+			s.met, s.as = !s.met, s.Visitor
+			switch {
+			case !s.met:
+				s.event = Disconnect
+			case t.back(s):
+				s.event = Reconnect
+			default:
+				s.event = Connect
 			}
-			return s, Connect, true
-		case !here && s.met:
-			s.met, s.as = false, s.Visitor
-			return s, Disconnect, true
+			return s, s.tries == hookTries-1
 		}
-		s.queued = false
+		s.queued, s.tries = false, 0
 		t.forget(s)
 	}
 	t.calling--
-	return nil, 0, false
+	return nil, false
 }
 
-// gone notes that the session has been there.
-func (t *Table) gone(s *session) {
+// done notes what became of the hook of a session.
+func (t *Table) done(s *session, became Outcome) {
+	s.queued = false
+	if became == Called {
+		s.tries = 0
+		if s.event == Disconnect {
+			t.absent(s)
+		}
+		t.call(s)
+		t.forget(s)
+		return
+	}
+	s.met = !s.met // as it was before
+	if s.event == Reconnect {
+		t.absent(s)
+	}
+	switch {
+	case !s.needs(): // it has come or gone meanwhile
+		s.tries = 0
+	case became == Again:
+		s.again = time.Now().Add(hookPause << s.tries)
+		s.tries++
+		t.failed[s] = true
+		t.later(s.again)
+	default:
+		s.tries = 0
+		if s.met {
+			s.met = false
+			t.absent(s)
+		}
+	}
+	t.forget(s)
+}
+
+// absent notes that the session has been there.
+func (t *Table) absent(s *session) {
 	if !s.place.rules.Remembers {
 		return
 	}

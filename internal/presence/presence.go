@@ -7,7 +7,8 @@
 //
 // The hooks of a visit do not get events, which would queue up while a hook is
 // slow. A session that needs a hook is in a queue once, and what it needs is
-// decided when its turn comes: if it has come and gone meanwhile, nothing.
+// decided when its turn comes: if it has come and gone meanwhile, nothing. A hook
+// that cannot be called is due again later, for about a minute.
 package presence
 
 import (
@@ -30,6 +31,11 @@ const (
 	maxAway = 10_000
 	// hooksAtOnce is how many hooks run at the same time.
 	hooksAtOnce = 8
+	// hookPause is how long after a failure a hook is tried again. It doubles with
+	// each.
+	hookPause = time.Second
+	// hookTries is how often a hook is tried, in 63 seconds.
+	hookTries = 7
 
 	// Those who look are told of changes at most once in leastPace, and if there
 	// are many pages, in eachPace for each of them: all of them may look.
@@ -68,6 +74,16 @@ const (
 	Disconnect              // it has no page any more
 )
 
+// An Outcome is what became of a hook that was due.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Called Outcome = iota // or there is none
+	Again                 // it could not be called, and is tried later
+	Missed                // it could not be called, and that counts as its end
+)
+
 // A Config is what a Table needs of the program that it is part of.
 type Config struct {
 	// Go runs a function in a goroutine whose context ends with the program. It
@@ -88,8 +104,9 @@ type Rules struct {
 	// Shown: Config.Changed wants to know.
 	Shown bool
 	// Hook is called without locks, for one session and place one after another;
-	// nil = there is none.
-	Hook func(context.Context, Place, Visitor, Event)
+	// nil = there is none. After the last try it does not answer Again. A session
+	// whose Connect was missed has no Disconnect.
+	Hook func(ctx context.Context, at Place, v Visitor, e Event, last bool) Outcome
 	// Remembers: Reconnect is another event than Connect.
 	Remembers bool
 }
@@ -105,6 +122,7 @@ type Table struct {
 	going   map[*session]bool // those with pages that have gone
 	changed map[*place]bool   // those whose change was not told yet
 	due     []*session        // those that need a hook
+	failed  map[*session]bool // those whose hook is to be tried again
 	calling int               // how many goroutines call hooks
 	working bool              // the goroutine exists
 	wakes   time.Time         // when it looks next
@@ -138,9 +156,12 @@ type session struct {
 	open  int     // pages
 	gone  []parts // pages that have gone and still count, the earliest first
 
-	met    bool    // Connect was called, and Disconnect was not
-	as     Visitor // who it was at the last call of a hook
-	queued bool    // it is in due, or its hook is running
+	met    bool      // Connect was called, and Disconnect was not
+	as     Visitor   // who it was at the last call of a hook
+	queued bool      // it is in due, or its hook is running
+	event  Event     // of the last hook
+	tries  int       // how often in a row that could not be called
+	again  time.Time // when it is tried again, if it is in failed
 }
 
 // parts are pages that have gone at about the same time.
@@ -167,7 +188,7 @@ func (p *Page) Visitor() Visitor { return p.session.Visitor }
 // New returns an empty Table.
 func New(cfg Config) *Table {
 	return &Table{
-		cfg: cfg, places: map[Place]*place{}, going: map[*session]bool{}, changed: map[*place]bool{},
+		cfg: cfg, places: map[Place]*place{}, going: map[*session]bool{}, changed: map[*place]bool{}, failed: map[*session]bool{},
 		poke: make(chan struct{}, 1), away: map[absent]int{},
 	}
 }
@@ -259,6 +280,7 @@ func (t *Table) forget(s *session) {
 	if s.shown() != 0 || s.met || s.queued {
 		return
 	}
+	delete(t.failed, s)
 	p := s.place
 	if delete(p.sessions, s.Session); len(p.sessions) == 0 {
 		delete(t.places, p.Place)

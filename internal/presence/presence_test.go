@@ -28,6 +28,9 @@ type house struct {
 	crowded []presence.Place
 	events  []string
 	slow    chan struct{} // not nil: hooks wait until it is closed
+	fails   int           // so many hooks cannot be called
+	tried   int           // hooks that could not be called
+	missed  int           // of them, the last try
 }
 
 var room = presence.Place{Kind: &engine.Kind{Name: "room"}, Key: "tea"}
@@ -53,7 +56,7 @@ func inHouse(t *testing.T, test func(*house)) {
 	})
 }
 
-func (h *house) hook(_ context.Context, at presence.Place, v presence.Visitor, e presence.Event) {
+func (h *house) hook(_ context.Context, at presence.Place, v presence.Visitor, e presence.Event, last bool) presence.Outcome {
 	h.mu.Lock()
 	slow := h.slow
 	h.mu.Unlock()
@@ -62,7 +65,15 @@ func (h *house) hook(_ context.Context, at presence.Place, v presence.Visitor, e
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.tried < h.fails {
+		if h.tried++; last {
+			h.missed++
+			return presence.Missed
+		}
+		return presence.Again
+	}
 	h.events = append(h.events, strings.TrimSpace(fmt.Sprint([]string{"+", "=", "-"}[e], at.Key, ":", v.Session, " ", v.User)))
+	return presence.Called
 }
 
 func (h *house) enter(session, user string) *presence.Page {
@@ -256,7 +267,7 @@ func TestSlowHooksHearWhatHasBecome(t *testing.T) {
 func TestHooksRunSomeAtOnce(t *testing.T) {
 	inHouse(t, func(h *house) {
 		var running, most int
-		h.rules.Hook = func(context.Context, presence.Place, presence.Visitor, presence.Event) {
+		h.rules.Hook = func(context.Context, presence.Place, presence.Visitor, presence.Event, bool) presence.Outcome {
 			h.mu.Lock()
 			running++
 			most = max(most, running)
@@ -265,6 +276,7 @@ func TestHooksRunSomeAtOnce(t *testing.T) {
 			h.mu.Lock()
 			running--
 			h.mu.Unlock()
+			return presence.Called
 		}
 		for i := range 100 {
 			h.enter(fmt.Sprint(i), "")
@@ -310,6 +322,104 @@ func TestChangesAreToldAtAPace(t *testing.T) {
 	})
 }
 
+// fail has the next n hooks not be called. It returns how many were not since the
+// last time, and how many of these were a last try.
+func (h *house) fail(n int) (tried, missed int) {
+	synctest.Wait()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	tried, missed = h.tried, h.missed
+	h.fails, h.tried, h.missed = n, 0, 0
+	return tried, missed
+}
+
+// A hook that cannot be called is tried again, after a second and less and less
+// often, and then heard of once. What has been cancelled out meanwhile is not.
+//
+// Proves L25.
+func TestHooksThatCannotBeCalledAreTriedAgain(t *testing.T) {
+	inHouse(t, func(h *house) {
+		h.fail(3)
+		a := h.enter("s1", "")
+		pass(6 * time.Second)
+		h.heard()
+		pass(2 * time.Second)
+		h.heard("+tea:s1")
+
+		h.fail(4)
+		h.Leave(a, false)
+		pass(24 * time.Second) // ten of them until it has gone
+		h.heard()
+		pass(2 * time.Second)
+		h.heard("-tea:s1")
+
+		h.fail(2)
+		a = h.enter("s1", "")
+		pass(4 * time.Second)
+		h.heard("=tea:s1") // that it was there before is not forgotten
+
+		h.fail(3)
+		h.Leave(a, false)
+		pass(12 * time.Second)
+		a = h.enter("s1", "")
+		pass(time.Hour)
+		h.heard()
+		if tried, missed := h.fail(0); tried != 2 || missed != 0 {
+			t.Errorf("%d tries of a hook, %d of them the last, although the session has come back", tried, missed)
+		}
+		h.Leave(a, false)
+		pass(time.Minute)
+		h.heard("-tea:s1")
+
+		h.fail(3)
+		b := h.enter("s2", "")
+		pass(2 * time.Second)
+		h.Leave(b, true)
+		pass(time.Hour)
+		h.heard()
+		if tried, missed := h.fail(0); tried != 2 || missed != 0 {
+			t.Errorf("%d tries of a hook, %d of them the last, although the session has gone", tried, missed)
+		}
+	})
+}
+
+// After a minute a hook is missed. A session that nobody was told of has no
+// Disconnect, one whose Disconnect was missed is forgotten, and either has its hooks
+// when it comes back.
+//
+// Proves L25.
+func TestHooksThatAreMissed(t *testing.T) {
+	inHouse(t, func(h *house) {
+		missed := func(what string) {
+			t.Helper()
+			pass(62 * time.Second)
+			if tried, missed := h.fail(1000); tried != 6 || missed != 0 {
+				t.Fatalf("%s was tried %d times within 62 s, %d of them the last", what, tried, missed)
+			}
+			pass(time.Hour)
+			if tried, missed := h.fail(0); tried != 1 || missed != 1 {
+				t.Fatalf("%s was tried %d times after 62 s, %d of them the last", what, tried, missed)
+			}
+			h.heard()
+		}
+		h.fail(1000)
+		a := h.enter("s1", "")
+		missed("Connect")
+		h.Leave(a, false)
+		pass(time.Hour)
+		h.heard()
+
+		a = h.enter("s1", "")
+		h.heard("+tea:s1")
+		h.fail(1000)
+		h.Leave(a, false)
+		pass(10 * time.Second)
+		missed("Disconnect")
+		h.enter("s1", "")
+		h.heard("=tea:s1")
+	})
+}
+
 // Whatever happens, a page that is open counts, one that has gone does not after
 // eleven seconds, and each session hears Connect and Disconnect in turn.
 //
@@ -317,9 +427,12 @@ func TestChangesAreToldAtAPace(t *testing.T) {
 func TestPagesOfManySessionsAtRandom(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(testseed.New(t), 0))
 	inHouse(t, func(h *house) {
-		h.rules.Hook = func(_ context.Context, at presence.Place, v presence.Visitor, e presence.Event) {
+		h.rules.Hook = func(_ context.Context, at presence.Place, v presence.Visitor, e presence.Event, last bool) presence.Outcome {
 			sleep(rand.N(3 * time.Second))
-			h.hook(context.Background(), at, v, e)
+			if !last && rand.N(3) == 0 {
+				return presence.Again
+			}
+			return h.hook(context.Background(), at, v, e, last)
 		}
 		open := map[string][]*presence.Page{}
 		for range 20_000 {
@@ -344,7 +457,7 @@ func TestPagesOfManySessionsAtRandom(t *testing.T) {
 				}
 			}
 		}
-		pass(time.Minute)
+		pass(2 * time.Minute)
 		for _, c := range h.Show(room) {
 			if c.Pages != len(open[c.Session]) {
 				t.Errorf("%s has %d pages, and %d are shown", c.Session, len(open[c.Session]), c.Pages)

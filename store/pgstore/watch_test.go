@@ -85,7 +85,7 @@ func (w *watching) want(t *testing.T, key string, rev store.Revision, lost int) 
 // TestChangesAreAnnouncedByName proves that changes are named, not lost, in the
 // ordinary case, to every store on the schema and to no other.
 //
-// Proves N2.
+// Proves N2, L36.
 func TestChangesAreAnnouncedByName(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
@@ -157,7 +157,7 @@ func TestCommitsUnderWayAreAnnounced(t *testing.T) {
 // TestWatchConnectsAgain proves that after its connection has ended or stands
 // still Watch says that announcements may be lost, and that they go on.
 //
-// Proves N2.
+// Proves N2, L36.
 func TestWatchConnectsAgain(t *testing.T) {
 	s := theServer(t)
 	url := s.URL("search_path", s.schema(t))

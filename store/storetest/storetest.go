@@ -60,6 +60,10 @@ type Harness struct {
 	// if it cannot. save keeps a copy of the place, and restore puts it back. No
 	// store is open then.
 	Rewind func(t *testing.T) (open func(t *testing.T) store.Store, save, restore func())
+	// Over does the same as Shared for a store that stands on others; nil if it
+	// stands on none. open passes each of them through wrap, which stops a process
+	// between two of its calls, and loses answers.
+	Over func(t *testing.T) (open func(t *testing.T, wrap func(store.Store) store.Store) store.Store)
 }
 
 // Run checks every rule, each in a subtest with a separate place.
@@ -131,7 +135,7 @@ type needs struct {
 	groups, expire, list, watch, durable, maxValue bool
 	groupsAtHome                                   bool // and not groups
 	noGroups, noExpire, noStaleReads               bool
-	shared, remote, rewind                         bool
+	shared, remote, rewind, over                   bool
 }
 
 // missing names the feature that the rule needs and the store lacks, "" if
@@ -164,6 +168,8 @@ func (n needs) missing(f store.Features, h Harness) string {
 		return "no Remote in the Harness"
 	case n.rewind && h.Rewind == nil:
 		return "no Rewind in the Harness"
+	case n.over && h.Over == nil:
+		return "no Over in the Harness"
 	}
 	return ""
 }
@@ -173,6 +179,8 @@ type place struct {
 	open          func(*testing.T) store.Store
 	network       *network // in front of it; nil unless the rule needs it
 	save, restore func()   // nil unless the rule needs them
+	// over opens the store on wrapped ones; nil unless the rule needs it.
+	over func(wrap func(store.Store) store.Store) store.Store
 	// wait bounds waits for announcements; 0 means patience.
 	wait time.Duration
 }
@@ -185,6 +193,10 @@ func (r rule) place(t *testing.T, h Harness) (p place) {
 		p.open = h.Remote(t, p.network.dial)
 	case r.needs.rewind:
 		p.open, p.save, p.restore = h.Rewind(t)
+	case r.needs.over:
+		open := h.Over(t)
+		p.open = func(t *testing.T) store.Store { return open(t, func(s store.Store) store.Store { return s }) }
+		p.over = func(wrap func(store.Store) store.Store) store.Store { return open(t, wrap) }
 	case r.needs.shared:
 		p.open = h.Shared(t)
 	default:
@@ -218,7 +230,7 @@ func rules() []rule {
 	var all []rule
 	for _, rs := range [][]rule{
 		readRules, writeRules, groupRules, badWriteRules, revisionRules, expiryRules, expiredRules,
-		durabilityRules, listRules, byteRules, cancelRules, lateRules, raceRules, modelRules, sharedRules, watchRules, closeRules,
+		durabilityRules, listRules, byteRules, cancelRules, lateRules, overRules, raceRules, modelRules, sharedRules, watchRules, closeRules,
 	} {
 		all = append(all, rs...)
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -70,6 +71,38 @@ func TestCopyFromSQLiteToPostgreSQLAndBack(t *testing.T) {
 		t.Errorf("a second copy says %q", out)
 	}
 	wantCopy(t, openSQLite(t, first), openSQLite(t, second))
+}
+
+func TestCopyFromSQLiteToRedisAndBack(t *testing.T) {
+	server, err := redisserver.New(t.TempDir(), "requirepass sesame")
+	switch {
+	case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "app.db"), filepath.Join(dir, "back.db")
+	fill(t, first, 1000)
+	withPassword := func(args ...string) *exec.Cmd {
+		cmd := command(t, args...)
+		cmd.Env = append(os.Environ(), "REDISCLI_AUTH=sesame")
+		return cmd
+	}
+	if out := run(t, 0, withPassword("copy", "--from", "sqlite:"+first, "--to", server.URL())); !strings.Contains(out, "1000 copied; all verified") {
+		t.Errorf("the copy says %q", out)
+	}
+	if out := run(t, 0, withPassword("copy", "--from", "sqlite:"+first, "--to", server.URL())); !strings.Contains(out, "1000 there already, 0 copied") {
+		t.Errorf("a second copy says %q", out)
+	}
+	locked := strings.Replace(server.URL(), "://", "://:sesame@", 1)
+	run(t, 0, command(t, "copy", "--from", locked, "--to", "sqlite:"+second))
+	wantCopy(t, openSQLite(t, first), openSQLite(t, second))
+	if out := run(t, 1, command(t, "copy", "--from", strings.Replace(locked, "sesame", "sesames", 1), "--to", "sqlite:"+second)); !strings.Contains(out, "WRONGPASS") {
+		t.Errorf("with a wrong password: %q", out)
+	}
 }
 
 // The program of the guide does what the command does.

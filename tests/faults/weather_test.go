@@ -24,6 +24,8 @@ type weather struct {
 	// outages: the store answers nobody for longer than anybody waits. Then it
 	// takes a moment until somebody notices that it is back.
 	outages bool
+	// damages: reads bring something else than what is stored.
+	damages bool
 	// begin adds the rules of one storm; nil if the store is not in trouble.
 	// What it returns lets go of what waits.
 	begin func(s *storm) (end func())
@@ -223,8 +225,8 @@ var weathers = []weather{
 	{name: "hangs", may: lost, hangs: true, endless: true, begin: hang},
 	{name: "answers nobody for a while", may: lost, hangs: true, endless: true, outages: true, begin: silence},
 	{name: "writes arrive late", may: lost, begin: late},
-	{name: "reads come back damaged", may: append([]stay.Code{stay.ErrCorrupt}, fails...), begin: corrupt},
-	{name: "everything at once", may: append([]stay.Code{stay.ErrCorrupt}, lost...), hangs: true, endless: true, begin: everything},
+	{name: "reads come back damaged", may: append([]stay.Code{stay.ErrCorrupt}, fails...), damages: true, begin: corrupt},
+	{name: "everything at once", may: append([]stay.Code{stay.ErrCorrupt}, lost...), hangs: true, endless: true, damages: true, begin: everything},
 	{name: "the clock goes back", jumps: true},
 	{name: "the clock goes back and writes are lost", jumps: true, may: lost, begin: loseRequests},
 }

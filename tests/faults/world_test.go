@@ -16,6 +16,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/sharded"
 	"github.com/stay-go/stay/store/storefault"
 	"github.com/stay-go/stay/web"
 )
@@ -65,6 +66,7 @@ type world struct {
 	t        *testing.T
 	seed     uint64
 	opts     stay.Options
+	homes    bool // the stores have groups at one home
 	bounds   bool // time is that of a bubble, so durations mean something
 	nodes    []*node
 	browsers []*browser
@@ -85,10 +87,11 @@ func (w *world) start(stores []store.Store, immediate bool) {
 		n := &node{}
 		n.faults = storefault.Wrap(kept{s}, &storefault.Options{Features: func(f store.Features) store.Features {
 			f.Immediate = f.Immediate && immediate
+			f.Groups, f.GroupsAtHome = f.Groups && !w.homes, f.GroupsAtHome || w.homes
 			return f
 		}})
 		opts := w.opts
-		n.app = stay.New(n.faults, &opts)
+		n.app = stay.New(w.over(n.faults), &opts)
 		n.mine = stay.Register(n.app, stay.Module[List]{Name: "mine", Persist: stay.PerSession})
 		n.ours = stay.Register(n.app, stay.Module[List]{Name: "ours", Persist: stay.PerUser})
 		n.all = stay.Register(n.app, stay.Module[List]{Name: "all", Persist: stay.Global})
@@ -100,6 +103,18 @@ func (w *world) start(stores []store.Store, immediate bool) {
 		}))
 		w.nodes = append(w.nodes, n)
 	}
+}
+
+// over is what a node uses: the store, or groups over its homes.
+func (w *world) over(s store.Store) store.Store {
+	if !w.homes {
+		return s
+	}
+	over, err := sharded.New(s)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return over
 }
 
 // close closes the nodes, which must not take longer than a store may.

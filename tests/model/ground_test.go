@@ -14,6 +14,7 @@ import (
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/sharded"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
@@ -87,6 +88,27 @@ func inFile(options ...sqlitestore.Option) func(t *testing.T, n int) func(int) s
 	}
 }
 
+// onStores spreads homes over three stores.
+func onStores(t *testing.T, n int) func(int) store.Store {
+	var places [3][]*memstore.Store
+	for k := range places {
+		places[k] = memstore.Shared(n)
+	}
+	return func(i int) store.Store {
+		router, err := sharded.OpenRouter(t.Context(), map[string]store.Store{
+			"one": kept{places[0][i]}, "two": kept{places[1][i]}, "three": kept{places[2][i]},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, err := sharded.New(router)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+}
+
 // A shelf is a store.Simple in memory.
 type shelf struct {
 	mu    sync.Mutex
@@ -129,6 +151,7 @@ var grounds = []ground{
 	{name: "sqlite, guests in memory", slow: true, open: inFile()},
 	{name: "sqlite, two nodes", roles: []role{full, full}, slow: true, open: inFile(sqlitestore.Shared())},
 	{name: "sqlite, three programs", roles: []role{full, older, job}, slow: true, open: inFile(sqlitestore.Shared())},
+	{name: "three stores, two nodes", roles: []role{full, full}, open: onStores},
 	{name: "simple, guests in memory", open: onShelf},
 	{name: "simple, guests stored", guests: stay.GuestStored, open: onShelf},
 }

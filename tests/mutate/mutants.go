@@ -20,6 +20,8 @@ var (
 	byMemory     = []string{"./store/memstore"}
 	bySQLite     = []string{"./store/sqlitestore"}
 	byPostgres   = []string{"./store/pgstore"}
+	byRedis      = []string{"./store/redisstore"}
+	bySharded    = []string{"./store/sharded"}
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
@@ -688,5 +690,145 @@ var mutants = []mutant{
 	{
 		"a watch that has just begun misses the first changes", "C5", "store/pgstore/announce.go",
 		"return a.watched || time.Since(a.known) > a.freshness", "return a.watched", byPostgres,
+	},
+	{
+		"a group in Redis may arrive at any time", "C6", "store/redisstore/commit.lua",
+		"if fence and tonumber", "if false and tonumber", byRedis,
+	},
+	{
+		"the fence in Redis is not raised", "C6", "store/redisstore/commit.lua",
+		"if ARGV[3] == '1' then", "if ARGV[3] == '2' then", byRedis,
+	},
+	{
+		"what got no answer does not raise the fence", "C6", "store/redisstore/commit.go",
+		"p.fence.doubt(epoch)", "_ = epoch", byRedis,
+	},
+	{
+		"an answer from Redis that did not come is a refusal", "C6", "store/redisstore/errors.go",
+		"return store.Unknown", "return store.Rejected", byRedis,
+	},
+	{
+		"a connection that Redis has closed is used", "C6", "store/redisstore/conn.go",
+		"&& closedByPeer(c.Conn)", "&& closedByPeer(nil)", byRedis,
+	},
+	{
+		"half of a group is applied in Redis", "C2", "store/redisstore/commit.lua",
+		"refused[first] = true", "refused[i] = true", byRedis,
+	},
+	{
+		"a full Redis refuses deletions", "C2", "store/redisstore/commit.go",
+		`code(err) == "OOM" && len(others) > 0`, `code(err) == "OOM" && false`, byRedis,
+	},
+	{
+		"revisions in Redis do not know the time", "C3", "store/redisstore/commit.lua",
+		"rev = time[1] * 1000000 + time[2]", "rev = time[1] * 0 + 1", byRedis,
+	},
+	{
+		"revisions in Redis know the time alone", "C3", "store/redisstore/commit.lua",
+		"if tonumber(ARGV[5]) >= rev then", "if false then", byRedis,
+	},
+	{
+		"a deletion in Redis leaves nothing behind", "C3", "store/redisstore/commit.lua",
+		"if deleted > tonumber(", "if 0 > tonumber(", byRedis,
+	},
+	{
+		"an expiry that changes stays in the index of Redis", "C4", "store/redisstore/commit.lua",
+		"if expires ~= expired then", "if expired == '' then", byRedis,
+	},
+	{
+		"a Redis that syncs every second counts as durable", "C5", "store/redisstore/settings.go",
+		`config["appendfsync"] == "always"`, `config["appendfsync"] != "no"`, byRedis,
+	},
+	{
+		"a Redis that evicts records is taken", "C5", "store/redisstore/settings.go",
+		`strings.HasPrefix(policy, "allkeys-")`, `strings.HasPrefix(policy, "none-")`, byRedis,
+	},
+	{
+		"a replica of Redis answers reads", "C1", "store/redisstore/script.go",
+		"rueidis.NewLuaScript(allowOOM + loadSource)", "rueidis.NewLuaScript(loadSource)", byRedis,
+	},
+	{
+		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
+		"in.add(nil, true)", "in.add(nil, false)", byRedis,
+	// Groups over several homes.
+	{
+		"a reader gets what a group that is not decided would make", "C1", "store/sharded/load.go",
+		"v.lock.become(pending, v.at)", "v.lock.become(committed, v.at)", bySharded,
+	},
+	{
+		"what stands in the way is taken for aborted, and nobody is told", "C2", "store/sharded/load.go",
+		"ended, err := s.abort(ctx, late)", "ended := make([]fate, len(late))\n\tfor i := range ended {\n\t\tended[i] = aborted\n\t}", bySharded,
+	},
+	{
+		"locks become new records before the group is decided", "C2", "store/sharded/across.go",
+		"return t.decide(t.parts[last])", "_ = s.release(ctx, t.locks, map[string]fate{t.tx: committed})\n\treturn t.decide(t.parts[last])", bySharded,
+	},
+	{
+		"the last home decides before the others are locked", "C2", "store/sharded/across.go",
+		"for _, part := range t.parts[:last] {", "if res, again := t.decide(t.parts[last]); res.Outcome != store.Applied || again {\n\t\treturn res, again\n\t}\n\tfor _, part := range t.parts[:last] {", bySharded,
+	},
+	{
+		"what a group over homes checks is not locked", "C2", "store/sharded/across.go",
+		"put[i] = l.write(t.views[j].at)", "if put[i] = l.write(t.views[j].at); l.next == keep {\n\t\t\t\tput[i] = t.views[j].on(t.g[j])\n\t\t\t}", bySharded,
+	},
+	{
+		"what a group over homes says is absent is not locked", "C2", "store/sharded/form.go",
+		"if l.old.Revision == 0 {\n\t\tw.Expires", "if l.old.Revision == 0 && l.next != replace {\n\t\treturn store.Write{Op: store.Check, Key: l.old.Key}\n\t}\n\tif l.old.Revision == 0 {\n\t\tw.Expires", bySharded,
+	},
+	{
+		"a group is forgotten while a lock of it may be left", "C2", "store/sharded/across.go",
+		"map[string]fate{t.tx: committed}) == nil {", "map[string]fate{t.tx: committed}) != errBusy {", bySharded,
+	},
+	{
+		"a sweep forgets a group without finishing it", "C2", "store/sharded/sweep.go",
+		"f == committed && s.finish(ctx, raw.Key, keys) != nil", "f == committed && keys == nil", bySharded,
+	},
+	{
+		"a sweep forgets a group that its process may ask for", "C6", "store/sharded/sweep.go",
+		"if time.Now().Before(raw.Expires) {", "if false {", bySharded,
+	},
+	{
+		"a decision whose answer was lost counts as aborted", "C6", "store/sharded/across.go",
+		"switch f, _, _ := fateOf(res.Current[0]); f {", "switch f := aborted; f {", bySharded,
+	},
+	{
+		"a group in doubt may be decided after later ones", "C6", "store/sharded/commit.go",
+		"open := s.settle(ctx, groups)", "open := map[string]string(nil)", bySharded,
+	},
+	{
+		"a record has another revision once its lock is gone", "C3", "store/sharded/load.go",
+		"}, rec.Revision)", "}, 0)", bySharded,
+	},
+	{
+		"revisions are those of the store below", "C3", "store/sharded/form.go",
+		"return 2 * below", "return below", bySharded,
+	},
+	{
+		"a lock is never given up", "C2", "store/sharded/known.go",
+		"return time.Since(l.first) >= pushTime", "return false", bySharded,
+	},
+	{
+		"homes are locked in any order", "C2", "store/sharded/across.go",
+		"cmp.Or(len(b)-len(a), cmp.Compare(a, b))", "cmp.Compare(t.tx+a, t.tx+b)*0 + rand.IntN(3) - 1", bySharded,
+	},
+	{
+		"a caller's Meta is taken for the store's own", "C6", "store/sharded/form.go",
+		"case len(w.Meta) > 0 && w.Meta[0] >= escaped:", "case len(w.Meta) < 0:", bySharded,
+	},
+	{
+		"List does not look for groups that are not finished", "C2", "store/sharded/sweep.go",
+		"if err == nil && f == committed {", "if err == nil && f == pending {", bySharded,
+	},
+	{
+		"a router opens stores that belong to others", "C5", "store/sharded/layout.go",
+		"case !slices.Equal(got.Names, names):", "case false && !slices.Equal(got.Names, names):", bySharded,
+	},
+	{
+		"a router takes an empty store for one of its own", "C5", "store/sharded/layout.go",
+		"if first.Ready {\n\t\t\t\treturn fmt", "if first.Ready && rev != 0 {\n\t\t\t\treturn fmt", bySharded,
+	},
+	{
+		"a router announces before all stores do", "C5", "store/sharded/router.go",
+		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
 	},
 }

@@ -11,9 +11,11 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/internal/pgserver"
+	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/internal/testkit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 )
 
 // onPostgres returns stores on one database, as several processes have them.
@@ -31,17 +33,37 @@ func onPostgres(t *testing.T, n int) (stores []store.Store) {
 	return stores
 }
 
+// onRedis does the same on Redis.
+func onRedis(t *testing.T, n int) (stores []store.Store) {
+	t.Helper()
+	server, err := redisserver.New(folder(t))
+	check(t, err)
+	t.Cleanup(server.Kill)
+	for range n {
+		s, err := redisstore.Open(t.Context(), server.URL())
+		check(t, err)
+		t.Cleanup(func() { _ = s.Close() })
+		stores = append(stores, s)
+	}
+	return stores
+}
+
 // Nodes that sweep at the same time run OnExpire once for each state, and not for
 // one that is used at another node.
 //
 // Proves A15, S6, N1.
 func TestExpiryOnSeveralNodes(t *testing.T) {
+	t.Run("PostgreSQL", func(t *testing.T) { expiryOnSeveralNodes(t, onPostgres(t, 3)) })
+	t.Run("Redis", func(t *testing.T) { expiryOnSeveralNodes(t, onRedis(t, 3)) })
+}
+
+func expiryOnSeveralNodes(t *testing.T, stores []store.Store) {
 	const sessions = 100
 	clock := testkit.NewClock()
 	var told [2]atomic.Int32 // of states that are used, and of others
 	var apps []*testkit.Expiring
 	var carts []*stay.State[testkit.Counter]
-	for _, s := range onPostgres(t, 3) {
+	for _, s := range stores {
 		app := testkit.NewExpiring(t, s, clock)
 		apps = append(apps, app)
 		carts = append(carts, stay.Register(app.App, stay.Module[testkit.Counter]{

@@ -61,7 +61,7 @@ func (v variant) problems(t *testing.T, seed uint64) []string {
 	c := newCluster(t, s)
 	defer c.end()
 	if v.server != "" {
-		check(t, c.servers[0].Exec(t.Context(), v.server))
+		check(t, c.postgres(0).Exec(t.Context(), v.server))
 	}
 	r := newRun(c, newHistory(t.Name(), seed))
 	var needed []fault

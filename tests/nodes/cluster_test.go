@@ -15,12 +15,14 @@ import (
 	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/process"
+	"github.com/stay-go/stay/internal/redisserver"
 )
 
 // Settings are those of the nodes of a cluster.
 type settings struct {
 	nodes   int
-	attempt time.Duration // of pgstore
+	redis   bool          // the server is Redis, and not PostgreSQL
+	attempt time.Duration // of the store
 	commit  time.Duration // CommitTimeout and MaxWait
 	args    []string      // more arguments of the node's program
 	standby bool          // there is a standby, which has everything that is acknowledged
@@ -30,14 +32,27 @@ type settings struct {
 // brisk are settings with which doubts end soon, so that a short test has many.
 var brisk = settings{nodes: 3, attempt: 400 * time.Millisecond, commit: 2 * time.Second}
 
+// A server is what keeps the records of all nodes.
+type server interface {
+	Address() string
+	Start() error
+	Stop()
+	Kill()
+	Pause() error
+	Resume()
+}
+
 // A cluster is several nodes on one server.
 type cluster struct {
 	t       *testing.T
 	s       settings
-	servers []*pgserver.Server // the primary, and its standby if there is one
-	file    string             // of SQLite
+	servers []server // the primary, and its standby if there is one
+	file    string   // of SQLite
 	nodes   []*node
 }
+
+// postgres returns one of the servers, which is PostgreSQL.
+func (c *cluster) postgres(i int) *pgserver.Server { return c.servers[i].(*pgserver.Server) }
 
 // A node is a place where a process of the node's program runs, again and again.
 type node struct {
@@ -76,17 +91,25 @@ func newCluster(t *testing.T, s settings) *cluster {
 // addServer starts the primary, and its standby if there is one.
 func (c *cluster) addServer() {
 	c.t.Helper()
-	var more []string
-	if c.s.standby {
-		more = append(more, "wal_level=replica", "max_wal_senders=4")
-	}
-	first, err := pgserver.New(folder(c.t), more...)
+	first, err := c.s.server(c.t)
 	check(c.t, err)
 	c.t.Cleanup(first.Kill)
 	c.servers = append(c.servers, first)
 	if c.s.standby {
 		c.addStandby()
 	}
+}
+
+// server starts the server that the settings ask for.
+func (s settings) server(t *testing.T) (server, error) {
+	if s.redis {
+		return redisserver.New(folder(t))
+	}
+	var more []string
+	if s.standby {
+		more = append(more, "wal_level=replica", "max_wal_senders=4")
+	}
+	return pgserver.New(folder(t), more...)
 }
 
 // end ends all processes.
@@ -112,7 +135,7 @@ func folder(t *testing.T) string {
 // addStandby starts a standby for which every commit waits.
 func (c *cluster) addStandby() {
 	c.t.Helper()
-	first := c.servers[0]
+	first := c.postgres(0)
 	second, err := first.Standby(folder(c.t))
 	check(c.t, err)
 	c.t.Cleanup(second.Kill)
@@ -142,7 +165,11 @@ func (n *node) listens() bool {
 		for _, p := range n.proxies {
 			addresses = append(addresses, p.Address())
 		}
-		url = n.c.servers[0].URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
+		if n.c.s.redis {
+			url = redisserver.URLBy(addresses[0]) + "?dial_timeout=2s"
+		} else {
+			url = n.c.postgres(0).URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
+		}
 	}
 	args := append([]string{"-attempt", n.c.s.attempt.String(), "-commit", n.c.s.commit.String()}, n.c.s.args...)
 	cmd := exec.Command(program, append(args, url)...)

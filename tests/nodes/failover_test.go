@@ -12,7 +12,7 @@ import (
 // failover is the fault that the primary goes for good and its standby takes
 // over, a moment later.
 var failover = fault{"the standby takes over", func(r *run, _ *node, random *rand.Rand) {
-	first, second := r.c.servers[0], r.c.servers[1]
+	first, second := r.c.postgres(0), r.c.postgres(1)
 	if random.IntN(2) == 0 {
 		check(r.c.t, first.Pause()) // some connections hang before they end
 		pause(between(random, 0, 500))

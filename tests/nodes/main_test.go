@@ -1,4 +1,4 @@
-// Package nodes_test runs several nodes on one PostgreSQL server, has visitors
+// Package nodes_test runs several nodes on one PostgreSQL or Redis server, has visitors
 // reach another one with each request, makes everything fail that fails in the
 // world, and checks what they were told: what each register shows is what one
 // register on one machine could have shown, and no session sees what is not its
@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/pgserver"
+	"github.com/stay-go/stay/internal/redisserver"
 )
 
 // patience is how long anything may take before it counts as stuck. It is
@@ -53,11 +54,11 @@ var build = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// check skips the test if PostgreSQL is missing, or fails it if it must not be.
+// check skips the test if the server is missing, or fails it if it must not be.
 func check(t *testing.T, err error) {
 	t.Helper()
 	switch {
-	case errors.Is(err, pgserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, redisserver.ErrMissing)) && os.Getenv("STAY_TEST_REQUIRE") == "":
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 		t.Skip(err)
 	case err != nil:

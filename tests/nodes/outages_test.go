@@ -58,7 +58,7 @@ var outages = []outage{
 	}, false},
 	{"PostgreSQL fails, and its standby is promoted at once", 3, func(c *cluster) {
 		c.servers[0].Kill()
-		check(c.t, c.servers[1].Promote(c.t.Context()))
+		check(c.t, c.postgres(1).Promote(c.t.Context()))
 	}, true},
 }
 

@@ -19,13 +19,25 @@ import (
 // what is another's, and none outlives its end.
 //
 // Proves A5, B11, C1, C2, C6, E1, E5, K2, K3, K4, S4, S5, S7, N1.
-func TestSoakNodes(t *testing.T) {
+func TestSoakNodes(t *testing.T) { soakNodes(t, brisk) }
+
+// The same holds on one Redis server that syncs always.
+//
+// Proves A5, C1, C2, C6, E1, E5, N1.
+func TestSoakNodesOnRedis(t *testing.T) {
+	s := brisk
+	s.redis = true
+	soakNodes(t, s)
+}
+
+// soakNodes makes everything fail at once.
+func soakNodes(t *testing.T, s settings) {
 	length := 8 * time.Second
 	if soak() {
 		length = 10 * time.Minute
 	}
 	h := newHistory(t.Name(), testseed.New(t))
-	c := newCluster(t, brisk)
+	c := newCluster(t, s)
 	r := newRun(c, h)
 	r.use(func(random *rand.Rand) {
 		var network sync.WaitGroup

@@ -79,7 +79,7 @@ func next(t *testing.T, steps <-chan step, what string, holds func(step) bool) {
 // Proves L34, L36.
 func TestAWatchFollowsOtherNodes(t *testing.T) {
 	const changes = 50
-	for name, open := range map[string]func(*testing.T, int) []store.Store{"PostgreSQL": onPostgres, "SQLite": onSQLite} {
+	for name, open := range map[string]func(*testing.T, int) []store.Store{"PostgreSQL": onPostgres, "Redis": onRedis, "SQLite": onSQLite} {
 		t.Run(name, func(t *testing.T) {
 			var apps []*stay.App
 			var states []*stay.State[testkit.Counter]

@@ -11,11 +11,12 @@ import (
 	"github.com/stay-go/stay/staytest"
 )
 
-// Form is the headers of a browser that submits a form, and HTMX those of htmx,
-// as Visitor.Send takes them.
+// Form is the headers of a browser that submits a form, and HTMX and Datastar those
+// of the libraries, as Visitor.Send takes them.
 var (
-	Form = []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
-	HTMX = []string{"Accept", "*/*", "HX-Request", "true", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}
+	Form     = []string{"Accept", "text/html,application/xhtml+xml,*/*;q=0.8", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "navigate", "Sec-Fetch-Dest", "document"}
+	HTMX     = []string{"Accept", "*/*", "HX-Request", "true", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}
+	Datastar = []string{"Accept", "text/event-stream, text/html, application/json", "Datastar-Request", "true", "Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty"}
 )
 
 // A Visitor is a client with its own cookies that does not follow redirects.
@@ -46,10 +47,7 @@ func (v *Visitor) Send(method, path string, form url.Values, headers ...string) 
 // SendSignals makes a request as Datastar does, with signals as JSON.
 func (v *Visitor) SendSignals(method, path, signals string) (*http.Response, string) {
 	v.t.Helper()
-	return v.send(method, path, strings.NewReader(signals), []string{
-		"Content-Type", "application/json", "Accept", "text/event-stream, text/html, application/json", "Datastar-Request", "true",
-		"Sec-Fetch-Site", "same-origin", "Sec-Fetch-Mode", "cors", "Sec-Fetch-Dest", "empty",
-	})
+	return v.send(method, path, strings.NewReader(signals), append([]string{"Content-Type", "application/json"}, Datastar...))
 }
 
 func (v *Visitor) send(method, path string, body io.Reader, headers []string) (*http.Response, string) {

@@ -2,33 +2,22 @@ package once_test
 
 import (
 	"context"
-	"path/filepath"
 	"strconv"
 	"testing"
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/testkit"
-	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
-	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // Changes of a state without names, of one that keeps as many as it can, and
-// changes that have a name: where state is only in memory, in memstore, which
-// keeps the bytes of a record as they are, and on a disk.
+// changes that have a name: where state is only in memory, and in memstore, which
+// keeps the bytes of a record as they are.
 func BenchmarkOnce(b *testing.B) {
-	for _, on := range []string{"memory", "memstore", "sqlite"} {
+	for _, on := range []string{"memory", "memstore"} {
 		for _, mode := range []string{"unnamed", "kept", "named"} {
 			b.Run(on+"/"+mode, func(b *testing.B) {
-				var s store.Store = memstore.New()
-				if on == "sqlite" {
-					disk, err := sqlitestore.Open(filepath.Join(b.TempDir(), "bench.db"))
-					if err != nil {
-						b.Fatal(err)
-					}
-					s = disk
-				}
-				app := testkit.NewApp(b, s, nil)
+				app := testkit.NewApp(b, memstore.New(), nil)
 				m := stay.Module[testkit.Counter]{Name: "counter", Persist: stay.PerSession}
 				if on == "memory" {
 					m.Persist = nil

@@ -3,7 +3,9 @@ package presence_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -164,8 +166,8 @@ func TestOnConnectStandsInForOnReconnect(t *testing.T) {
 	})
 }
 
-// A hook that panics or ends its goroutine, and a state that cannot be read, are
-// told to OnError, and later hooks are called.
+// A hook that panics or ends its goroutine is told to OnError, and later hooks are
+// called.
 //
 // Proves A21, L25.
 func TestHooksOfPagesThatFail(t *testing.T) {
@@ -210,14 +212,75 @@ func TestHooksOfPagesThatFail(t *testing.T) {
 		stop()
 		testkit.Sleep(10 * time.Second)
 		want(stay.ErrInternal, "onDisconnect")
-		stop = follow()
-		want(stay.ErrInternal, "onConnect")
-		stop()
-		access.AppOf(app).Evict(false)
-		rule := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(errors.New("no network"))})
+	})
+}
+
+// A hook of pages whose state cannot be read is called when the store is back. If
+// that takes more than a minute, or the state is damaged, it is missed, and OnError
+// is told once.
+//
+// Proves A20, L25.
+func TestHooksOfPagesWithoutTheirState(t *testing.T) {
+	testkit.InBubble(t, true, stay.Options{}, func(t *testing.T, app *stay.App, st *storefaultStore, _ store.Store) {
+		var d diary
+		var mu sync.Mutex
+		var missed []string
+		m := d.module("tasks", stay.PerUser)
+		m.OnError = func(_ *stay.Call, e *stay.Error) {
+			mu.Lock()
+			defer mu.Unlock()
+			if e.Phase != "load" && e.Phase != "decode" { // the reads that have failed
+				missed = append(missed, fmt.Sprint(e.Code, " ", e.Phase, " ", e.Module, " ", e.KeyHash != ""))
+			}
+		}
+		tasks := stay.Register(app, m)
+		ann := newVisitor(t, app, "ann")
+		testkit.MustUpdate(t, ann.Ctx(), tasks)
+		fails := func(f storefault.Fault) (remove func()) {
+			access.AppOf(app).Evict(false)
+			return st.Add(storefault.Rule{Op: storefault.Load, Fault: f}).Remove
+		}
+		want := func(all ...string) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if !slices.Equal(missed, all) {
+				t.Fatalf("OnError got %q, want %q", missed, all)
+			}
+			missed = nil
+		}
+		unavailable := storefault.Fail(errors.New("no network"))
+
+		p := open(t, ann.Ctx(), tasks)
+		d.want(t, "connect ann 1")
+		p.close()
+		back := fails(unavailable)
 		testkit.Sleep(30 * time.Second)
-		rule.Remove()
-		want(stay.ErrUnavailable, "load")
+		d.want(t)
+		back()
+		testkit.Sleep(30 * time.Second)
+		d.want(t, "disconnect ann 1")
+		want()
+
+		p = open(t, ann.Ctx(), tasks)
+		d.want(t, "reconnect ann 1")
+		p.close()
+		back = fails(unavailable)
+		testkit.Sleep(2 * time.Minute)
+		back()
+		testkit.Sleep(time.Hour)
+		d.want(t)
+		want("unavailable onDisconnect tasks true")
+
+		p = open(t, ann.Ctx(), tasks)
+		d.want(t, "reconnect ann 1") // the one that was missed counts as one that was called
+		p.close()
+		back = fails(storefault.Fail(store.ErrCorrupt))
+		testkit.Sleep(gone)
+		want("corrupt onDisconnect tasks true") // that does not pass
+		back()
+		testkit.Sleep(time.Hour)
+		d.want(t)
 	})
 }
 

@@ -1,6 +1,7 @@
 package presence_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/testkit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
@@ -24,16 +26,17 @@ type node struct {
 }
 
 func inNodes(t *testing.T, n int, test func(t *testing.T, nodes []*node)) {
-	inSmallNodes(t, n, 0, test)
+	inSmallNodes(t, n, stay.Options{}, test)
 }
 
-// inSmallNodes is inNodes with a bound on the size of states; 0 = the default.
-func inSmallNodes(t *testing.T, n, maxState int, test func(t *testing.T, nodes []*node)) {
+// inSmallNodes is inNodes with bounds.
+func inSmallNodes(t *testing.T, n int, opts stay.Options, test func(t *testing.T, nodes []*node)) {
+	opts.OnError, opts.MaxWait = testkit.Quiet, 5*time.Second
 	synctest.Test(t, func(t *testing.T) {
 		var nodes []*node
 		for _, s := range memstore.Shared(n) {
 			st := storefault.Wrap(s, nil)
-			app := testkit.NewApp(t, st, &stay.Options{OnError: testkit.Quiet, MaxWait: 5 * time.Second, MaxState: maxState})
+			app := testkit.NewApp(t, st, &opts)
 			nodes = append(nodes, &node{
 				app: app, store: st,
 				news:  stay.Register(app, stay.Module[counter]{Name: "news", Persist: stay.Global, Presence: true}),
@@ -122,6 +125,102 @@ func TestWhatADeadNodeSaidIsForgotten(t *testing.T) {
 		testkit.Sleep(15 * time.Second)
 		testkit.WantEqual(t, "records of nobody", fmt.Sprint(records(t, a.store)), "[]")
 		gone.Remove() // so that the App can be closed
+	})
+}
+
+// The pages of a node that is closed have gone: they count for ten seconds more, as
+// others do, and then all who look are told. A visitor who comes to another node
+// meanwhile is there all the while, so a deployment does not show.
+//
+// Proves L24, L26.
+func TestPagesOfANodeThatIsClosedHaveGone(t *testing.T) {
+	inNodes(t, 2, func(t *testing.T, nodes []*node) {
+		a, b := nodes[0], nodes[1]
+		ann, bob, eve := newVisitor(t, a.app, "ann"), newVisitor(t, a.app, "bob"), newVisitor(t, a.app, "eve")
+		open(t, bob.On(b.app).Ctx(), b.news)
+		open(t, bob.On(b.app).Ctx(), b.tasks)
+		testkit.Sleep(time.Second)
+		open(t, eve.On(b.app).Ctx(), b.news)
+		testkit.Sleep(time.Second)
+		shows := open(t, ann.Ctx(), a.news)
+		testkit.Sleep(14 * time.Second) // so that b has written five seconds ago
+		wantPresent(t, t.Context(), a.news, "bob/1", "eve/1", "ann/1")
+		shows.yields()
+
+		testkit.NoError(t, b.app.Close(t.Context()))
+		testkit.Sleep(5 * time.Second)
+		open(t, eve.Ctx(), a.news)
+		testkit.Sleep(4 * time.Second)
+		wantPresent(t, t.Context(), a.news, "bob/1", "eve/2", "ann/1")
+		if n := shows.yields(); n > 1 {
+			t.Errorf("%d yields as eve comes back", n)
+		}
+		testkit.Sleep(1100 * time.Millisecond)
+		wantPresent(t, t.Context(), a.news, "ann/1", "eve/1")
+		wantPresent(t, t.Context(), a.tasks.At("bob"))
+		testkit.WantEqual(t, "yields as bob has gone", shows.yields(), 1)
+	})
+}
+
+// A store that hangs holds Close up for a second on account of who is present, or
+// as any write does whose outcome is in doubt, until its context ends. What was said
+// before is over after thirty seconds.
+//
+// Proves E7, L26.
+func TestCloseDoesNotWaitForPresence(t *testing.T) {
+	for op, most := range map[storefault.Op]time.Duration{storefault.Load: time.Second, storefault.Commit: 3 * time.Second} {
+		t.Run(op.String(), func(t *testing.T) {
+			inNodes(t, 2, func(t *testing.T, nodes []*node) {
+				a, b := nodes[0], nodes[1]
+				var pages []*page
+				for i := range 40 { // more than are written at once
+					user := fmt.Sprint("user ", i)
+					pages = append(pages, open(t, newVisitor(t, a.app, user).On(b.app).Ctx(), b.tasks))
+				}
+				testkit.Sleep(2 * time.Second)
+				access.AppOf(b.app).Evict(false)
+				b.store.Add(storefault.Rule{Op: op, Fault: storefault.Hang()})
+				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+				defer cancel()
+				began := time.Now()
+				_ = b.app.Close(ctx)
+				if took := time.Since(began); took > most {
+					t.Errorf("Close took %v", took)
+				}
+				for _, p := range pages {
+					<-p.ended
+				}
+				testkit.Sleep(31 * time.Second)
+				wantPresent(t, t.Context(), a.tasks.At("user 1"))
+			})
+		})
+	}
+}
+
+// What shows who is present is woken within a second or two by what happens on
+// another node, also if this one has no room for what that says.
+//
+// Proves L26.
+func TestPresenceElsewhereIsSeenThoughEvicted(t *testing.T) {
+	inSmallNodes(t, 2, stay.Options{MaxInstances: 4}, func(t *testing.T, nodes []*node) {
+		a, b := nodes[0], nodes[1]
+		shows := open(t, newVisitor(t, a.app, "ann").Ctx(), a.news)
+		testkit.Sleep(15 * time.Second)
+		for i := range 5 {
+			for n := range 8 { // which leaves no room
+				testkit.MustUpdate(t, t.Context(), a.tasks.At(fmt.Sprint(n)))
+			}
+			shows.yields()
+			open(t, newVisitor(t, b.app, fmt.Sprint("bob", i)).Ctx(), b.news)
+			testkit.Sleep(2 * time.Second)
+			testkit.WantEqual(t, fmt.Sprint("yields as visitor ", i, " comes to B"), shows.yields(), 1)
+			testkit.Sleep(1500 * time.Millisecond)
+		}
+		n := a.store.Count(storefault.Load)
+		testkit.Sleep(time.Minute)
+		if n = a.store.Count(storefault.Load) - n; n > 60 {
+			t.Errorf("%d reads in a minute in which nothing happens", n)
+		}
 	})
 }
 
@@ -214,7 +313,7 @@ func TestWhatANodeSaysHasABound(t *testing.T) {
 // Proves L26.
 func TestWhatAllNodesSayHasABound(t *testing.T) {
 	const many, each = 24, 8
-	inSmallNodes(t, many, 32<<10, func(t *testing.T, nodes []*node) {
+	inSmallNodes(t, many, stay.Options{MaxState: 32 << 10}, func(t *testing.T, nodes []*node) {
 		long := strings.Repeat("u", 500)
 		for n, node := range nodes {
 			for i := range each {

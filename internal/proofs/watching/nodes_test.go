@@ -199,6 +199,43 @@ func TestEndsOnAnotherNodeEndAWatch(t *testing.T) {
 	}
 }
 
+// What a session was good for and is changed after its end is not seen, although both
+// are found out at once: in a round, or after announcements that came together.
+//
+// Proves L4, L34, L35.
+func TestNothingIsSeenThatFollowsAnEnd(t *testing.T) {
+	const users = 200
+	onBothNodes(t, stay.Options{}, func(t *testing.T, here, there *stay.App, seen func()) {
+		tasks := func(app *stay.App) *stay.State[testkit.Counter] {
+			return stay.Register(app, stay.Module[testkit.Counter]{Name: "tasks", Persist: stay.PerUser})
+		}
+		a, b := tasks(here), tasks(there)
+		var browsers []*testkit.Browser
+		var views []*viewer[testkit.Counter]
+		for i := range users {
+			browser := testkit.NewBrowser(here)
+			testkit.Login(t, browser, fmt.Sprint(i))
+			browsers = append(browsers, browser)
+			views = append(views, watch(t, browser.On(there).Ctx(), b))
+			views[i].want(t, testkit.Counter{})
+		}
+		for i, browser := range browsers {
+			user := fmt.Sprint(i)
+			if i%2 == 0 {
+				testkit.Logout(t, browser)
+			} else {
+				testkit.NoError(t, here.Revoke(t.Context(), user))
+			}
+			testkit.MustUpdate(t, t.Context(), a.At(user))
+		}
+		seen()
+		for _, v := range views {
+			v.want(t)
+			v.wantEnd(t, stay.ErrEnded)
+		}
+	})
+}
+
 // Whatever becomes of announcements, no watcher sees an older version after a newer
 // one, and all have the last one after a round.
 //

@@ -249,6 +249,73 @@ func TestWatchedStatesDoNotWaitForEachOther(t *testing.T) {
 	})
 }
 
+// A change whose read fails because of its record is read again soon, then less
+// often, and in the end with the rounds; other states are not read with it. So one
+// failure does not hide a change until the next round.
+//
+// Proves L35.
+func TestAChangeWhoseReadFailsIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there, st := twoNodes(t, stay.Options{OnError: testkit.Quiet}, nil)
+		module := stay.Module[testkit.Counter]{Name: "s", Persist: stay.PerUser}
+		a, b := stay.Register(here, module), stay.Register(there, module)
+		v, other := watch(t, t.Context(), b.At("ann")), watch(t, t.Context(), b.At("bob"))
+		fails := func(times int) *storefault.Added {
+			return st.Add(storefault.Rule{Op: storefault.Load, Key: "user/s/ann", Times: times, Fault: storefault.Fail(store.ErrCorrupt)})
+		}
+		testkit.Sleep(time.Second) // the first round is 14 seconds away
+		v.want(t, testkit.Counter{})
+		fails(3)
+		before := st.Count(storefault.Load)
+		testkit.MustUpdate(t, t.Context(), a.At("ann"))
+		testkit.Sleep(time.Second)
+		v.want(t, testkit.Counter{Count: 1})
+		if n := st.Count(storefault.Load) - before; n != 4 {
+			t.Errorf("%d calls for a change that could be read the fourth time", n)
+		}
+		testkit.MustUpdate(t, t.Context(), a.At("ann"))
+		v.want(t, testkit.Counter{Count: 2}) // at once
+
+		always := fails(0)
+		testkit.MustUpdate(t, t.Context(), a.At("ann"))
+		testkit.Sleep(2 * round)
+		before = st.Count(storefault.Load)
+		testkit.Sleep(10 * round)
+		if n := st.Count(storefault.Load) - before; n > 4*10 { // one for both, and one for each
+			t.Errorf("%d calls in ten rounds for a state that cannot be read", n)
+		}
+		testkit.MustUpdate(t, t.Context(), a.At("bob"))
+		other.want(t, testkit.Counter{}, testkit.Counter{Count: 1})
+		always.Remove()
+		testkit.Sleep(round)
+		v.want(t, testkit.Counter{Count: 3})
+	})
+}
+
+// While a store fails, it is asked less and less often, down to once in two seconds
+// for all that is watched.
+//
+// Proves L35.
+func TestAStoreThatFailsIsAskedSeldom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		here, there, st := twoNodes(t, stay.Options{OnError: testkit.Quiet}, nil)
+		a := everybodys(here, nil)
+		v := watch(t, t.Context(), everybodys(there, nil))
+		v.want(t, testkit.Counter{})
+		rule := st.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Fail(store.ErrUnavailable)})
+		testkit.MustUpdate(t, t.Context(), a)
+		testkit.Sleep(10 * time.Second)
+		before := st.Count(storefault.Load)
+		testkit.Sleep(time.Minute)
+		if n := st.Count(storefault.Load) - before; n < 29 || n > 31 {
+			t.Errorf("%d calls in a minute", n)
+		}
+		rule.Remove()
+		testkit.Sleep(2 * time.Second)
+		v.want(t, testkit.Counter{Count: 1})
+	})
+}
+
 // While the store does not answer, a watch keeps what it has; when it answers again,
 // what has changed meanwhile is seen soon.
 //

@@ -1,5 +1,5 @@
-// Command nodeserver is one node of the site of tests/internal/nodesite, on a
-// PostgreSQL database or on an SQLite file that it shares with others. The first line that it writes is the address it listens
+// Command nodeserver is one node of the site of tests/internal/nodesite, on
+// PostgreSQL, on Redis or on an SQLite file that it shares with others. The first line that it writes is the address it listens
 // on. SIGTERM has it end as a node does that is replaced; the end of its
 // standard input ends it at once, so that it does not outlive the test.
 package main
@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/tests/internal/nodesite"
 )
@@ -46,8 +47,11 @@ func main() {
 
 // open opens the store that every node has.
 func open(ctx context.Context, url string, attempt time.Duration) (whole, error) {
-	if strings.Contains(url, "://") {
+	switch scheme, _, _ := strings.Cut(url, "://"); scheme {
+	case "postgres", "postgresql":
 		return pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	case "redis":
+		return redisstore.Open(ctx, url, redisstore.Attempt(attempt))
 	}
 	return sqlitestore.Open(url, sqlitestore.Shared())
 }

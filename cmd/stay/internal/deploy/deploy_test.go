@@ -17,6 +17,7 @@ import (
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
+	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
@@ -57,6 +58,7 @@ func TestRenderings(t *testing.T) {
 		"fly-postgres":         func(c *deploy.Config) { c.Targets, c.Store, c.Instances = []string{"fly"}, "postgres", 2 },
 		"compose-postgres":     func(c *deploy.Config) { c.Targets, c.Instances = []string{"compose"}, 2 },
 		"compose-sqlite":       func(c *deploy.Config) { c.Targets, c.Store = []string{"compose"}, "sqlite" },
+		"compose-redis":        func(c *deploy.Config) { c.Targets, c.Store = []string{"compose", "systemd"}, "redis" },
 		"compose-cloudflare":   func(c *deploy.Config) { c.Targets = []string{"compose", "cloudflare"} },
 		"cloudflare":           func(c *deploy.Config) { c.Targets = []string{"cloudflare"} },
 		"cloudflare-container": func(c *deploy.Config) { c.Targets, c.Container, c.Instances = []string{"cloudflare"}, true, 3 },
@@ -225,12 +227,15 @@ func TestStoresHaveTheFeaturesThatArePlannedWith(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	for kind, is := range map[string]store.Features{"sqlite": s.Features(), "postgres": new(pgstore.Store).Features()} {
+	redis := new(redisstore.Store).Features()
+	redis.Durable, redis.Groups = true, true // of a server that was asked, and unless it is spread
+	for kind, is := range map[string]store.Features{"sqlite": s.Features(), "postgres": new(pgstore.Store).Features(), "redis": redis} {
 		planned := deploy.Features(kind)
 		if planned == nil {
 			t.Fatalf("%s is not known", kind)
 		}
-		is.Watch, planned.Watch = false, false // depends on how it is opened
+		// These depend on how it is opened, or say nothing beside Groups.
+		is.Watch, planned.Watch, is.GroupsAtHome, planned.GroupsAtHome = false, false, false, false
 		if is != *planned {
 			t.Errorf("%s has %+v, and is planned with %+v", kind, is, *planned)
 		}

@@ -16,6 +16,8 @@ func Features(kind string) *store.Features {
 		return &store.Features{Durable: true, SoleOwner: true, Groups: true, Expire: true, List: true, Watch: true, MaxValue: 32 << 20}
 	case "postgres":
 		return &store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: 16 << 20}
+	case "redis":
+		return &store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: 16 << 20}
 	case "cloudflare":
 		return &store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: 4 << 20}
 	}
@@ -30,6 +32,8 @@ func kindOf(typ string) string {
 		return "sqlite"
 	case "pgstore.Store":
 		return "postgres"
+	case "redisstore.Store":
+		return "redis"
 	case "cloudflarestore.Store":
 		return "cloudflare"
 	}
@@ -97,6 +101,8 @@ func (p *Plan) needs(c *Config, f store.Features) {
 		}
 	case "postgres":
 		p.need("a PostgreSQL database, whose address is a secret", "all instances keep their records there; the program takes the address from DATABASE_URL")
+	case "redis":
+		p.need("a Redis with appendonly yes and appendfsync always, whose address is a secret", "all instances keep their records there; the program takes the address from REDIS_URL. A failover may lose the last changes")
 	case "cloudflare":
 		p.need("a Worker with the class StayRecords of Durable Objects", "the objects keep all records; the program reaches them by STAY_URL and STAY_SECRET")
 	}

@@ -64,6 +64,12 @@ func (p *Plan) secrets(c *Config) {
 		p.Secrets = append(p.Secrets, s)
 	}
 	switch {
+	case p.Store == "redis":
+		s := Secret{Name: "REDIS_URL", Why: "the program finds its records"}
+		if c.on("compose") {
+			s.Path, s.there = filepath.ToSlash(filepath.Join(c.Dir, "secrets", "app.env")), there("app.env")
+		}
+		p.Secrets = append(p.Secrets, s)
 	case p.Store != "postgres":
 	case c.on("compose"):
 		// One of them alone is of no use: people put back the other.
@@ -98,6 +104,8 @@ func (p *Plan) environment() string {
 	switch p.Store {
 	case "postgres":
 		return "DATABASE_URL=..."
+	case "redis":
+		return "REDIS_URL=..."
 	case "cloudflare":
 		return "STAY_URL=... and STAY_SECRET=..."
 	}
