@@ -24,7 +24,7 @@ chat: ## Run the chat there, on two nodes behind nginx (CHAT_STORE names a datab
 # STAY_TEST_REQUIRE makes a missing browser, tool or server a failure: nothing is
 # skipped silently.
 test: ## Vet and test every module with the race detector.
-	@.ci/require caddy cc chromium nginx postgres pgbouncer redis strace systemd wrangler
+	@.ci/require caddy cc chromium nginx postgres pgbouncer redis strace systemd workerd wrangler
 	go vet work
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -timeout 30m work
 

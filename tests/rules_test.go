@@ -30,7 +30,7 @@ func ruleIDs() (ids []string) {
 // mayBeLater are the rules of which something may be missing, each with what
 // it waits for. Everything else has to be proven now.
 var mayBeLater = map[string]string{
-	"A17": "the store on Durable Objects",
+	"A17": "logins over several objects, which need a store of several places",
 }
 
 // A ruleRow is a row of the table.

@@ -119,8 +119,8 @@ var rules = []rule{
 		because: "testkit is what tests share; no program is built with it",
 	},
 	{
-		from: stay + "/...", not: []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process"},
-		except:  []string{stay + "/internal/faultnet", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process", stay + "/bench/report"},
+		from: stay + "/...", not: []string{stay + "/internal/faultnet", stay + "/internal/natsserver", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process", stay + "/internal/workerd"},
+		except:  []string{stay + "/internal/faultnet", stay + "/internal/natsserver", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process", stay + "/internal/workerd", stay + "/bench/report"},
 		because: "networks that fail and servers that are killed are for tests, and for the comparison with others",
 	},
 	{

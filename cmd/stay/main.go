@@ -9,8 +9,8 @@
 //	stay deploy --target systemd,caddy --domain shop.example.com
 //	stay completion bash
 //
-// A store is sqlite:PATH, the postgres:// URL of pgstore, or the redis:// or
-// rediss:// URL of redisstore. If the URL has no password, it is taken from
+// A store is sqlite:PATH, the postgres:// URL of pgstore, the redis:// or
+// rediss:// URL of redisstore, or the nats:// or tls:// URL of natsstore. If the URL has no password, it is taken from
 // PGPASSWORD, from the passfile or from a service file, as psql does, or from
 // REDISCLI_AUTH, as redis-cli does. The command never prints passwords, cookies or
 // signing keys.

@@ -15,17 +15,20 @@ import (
 
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
 // storeHelp says how stores are named.
-const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, or redis://USER@HOST. " +
-	"Passwords may stand in PGPASSWORD, in the passfile, in a service file or in REDISCLI_AUTH instead of the URL."
+const storeHelp = "A STORE is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, redis://USER@HOST, nats://USER@HOST, or cloudflare:https://HOST. " +
+	"Passwords may stand in PGPASSWORD, in the passfile, in a service file or in REDISCLI_AUTH instead of the URL; " +
+	"the secret of a Worker stands in STAY_SECRET. A store that is not named stay, or has not 64 objects, is " +
+	"cloudflare:https://HOST?name=shop&shards=8."
 
 // errForm does not repeat what was given, because it may have a password.
-var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, or redis://USER@HOST")}
+var errForm = &usageError{errors.New("a store is sqlite:PATH, as in sqlite:app.db, postgres://USER@HOST/DATABASE, redis://USER@HOST, nats://USER@HOST, or cloudflare:https://HOST")}
 
 // openSource opens a store that has to be there.
 func openSource(ctx context.Context, name string) (store.Store, error) {
@@ -133,6 +136,14 @@ func open(ctx context.Context, name string) (store.Store, error) {
 			return nil, err
 		}
 		return s, nil
+	case scheme == "nats" || scheme == "tls":
+		s, err := natsstore.Open(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		return s, nil
+	case scheme == "cloudflare":
+		return openCloudflare(ctx, path)
 	}
 	return nil, errForm
 }

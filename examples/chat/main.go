@@ -22,6 +22,7 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/examples/internal/serve"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -35,7 +36,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("chat", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
-	where := flags.String("store", "", "sqlite:`file`, or the postgres:// or redis:// URL that all nodes share; default $CHAT_STORE, or sqlite:chat.db")
+	where := flags.String("store", "", "sqlite:`file`, or the postgres://, redis:// or nats:// URL that all nodes share; default $CHAT_STORE, or sqlite:chat.db")
 	keys := flags.String("keys", "", "`file` with the keys that sign cookies, 64 hex digits a line, the same on all nodes; by default they are in the store")
 	_ = flags.Parse(args) // it exits
 	if flags.NArg() > 0 {
@@ -52,7 +53,7 @@ func run(ctx context.Context, args []string, stdout io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("open the store: %w", err)
 	}
-	app := stay.New(s, nil)
+	app := stay.New(s, &stay.Options{MaxState: 1_000_000}) // NATS takes little less than the default
 	return serve.Serve(ctx, *addr, stdout, app, newHandler(newChat(app), options))
 }
 
@@ -67,7 +68,10 @@ func open(ctx context.Context, where string) (store.Store, error) {
 	if strings.HasPrefix(where, "redis://") || strings.HasPrefix(where, "rediss://") {
 		return redisstore.Open(ctx, where)
 	}
-	return nil, errors.New("-store is sqlite:FILE, postgres://URL or redis://URL")
+	if strings.HasPrefix(where, "nats://") || strings.HasPrefix(where, "tls://") {
+		return natsstore.Open(ctx, where)
+	}
+	return nil, errors.New("-store is sqlite:FILE, postgres://URL, redis://URL or nats://URL")
 }
 
 // readKeys reads a file with a key in each line.

@@ -13,6 +13,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/tests/browsertest"
 )
@@ -121,7 +122,7 @@ func (n *nodes) tell(command, answer string) {
 	n.wantLine(answer)
 }
 
-// Two nodes on one PostgreSQL or Redis database serve one room, behind a proxy that sends
+// Two nodes on one PostgreSQL or Redis database, or on NATS, serve one room, behind a proxy that sends
 // every request to another one. While one of them is killed and started again,
 // no message is lost and none comes twice, and everybody's unread messages are
 // right.
@@ -133,6 +134,18 @@ func TestInBrowserTwoNodes(t *testing.T) {
 		server, err := redisserver.New(t.TempDir())
 		switch {
 		case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+			t.Skip(err)
+		case err != nil:
+			t.Fatal(err)
+		}
+		t.Cleanup(server.Kill)
+		twoNodes(t, startNodes(t, server.URL()))
+	})
+	t.Run("NATS", func(t *testing.T) {
+		server, err := natsserver.New(t.TempDir())
+		switch {
+		case errors.Is(err, natsserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
 			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 			t.Skip(err)
 		case err != nil:

@@ -3,7 +3,7 @@
 #
 # Serves the chat with two nodes behind nginx, which sends each request to
 # whichever node is next: http://127.0.0.1:3000, or PORT. The nodes are on the
-# two ports after it. CHAT_STORE is the URL of a PostgreSQL or Redis database. Without it the
+# two ports after it. CHAT_STORE is the URL of a PostgreSQL or Redis database, or of NATS. Without it the
 # script starts a server of its own, on the third port, whose data is gone when it
 # ends.
 #

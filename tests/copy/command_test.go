@@ -13,8 +13,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/tests/guides/moving"
@@ -101,6 +103,38 @@ func TestCopyFromSQLiteToRedisAndBack(t *testing.T) {
 	run(t, 0, command(t, "copy", "--from", locked, "--to", "sqlite:"+second))
 	wantCopy(t, openSQLite(t, first), openSQLite(t, second))
 	if out := run(t, 1, command(t, "copy", "--from", strings.Replace(locked, "sesame", "sesames", 1), "--to", "sqlite:"+second)); !strings.Contains(out, "WRONGPASS") {
+		t.Errorf("with a wrong password: %q", out)
+	}
+}
+
+func TestCopyFromSQLiteToNATSAndBack(t *testing.T) {
+	server, err := natsserver.New(t.TempDir(), "authorization { user: app, password: sesame }")
+	switch {
+	case errors.Is(err, natsserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	}
+	t.Cleanup(server.Kill)
+	dir := t.TempDir()
+	first, second := filepath.Join(dir, "app.db"), filepath.Join(dir, "back.db")
+	fill(t, first, 1000)
+	url := "nats://app:sesame@" + server.Address()
+	if out := run(t, 0, command(t, "copy", "--from", "sqlite:"+first, "--to", url)); !strings.Contains(out, "667 copied; all verified") { // a third has expired
+		t.Errorf("the copy says %q", out)
+	}
+	if out := run(t, 0, command(t, "copy", "--from", "sqlite:"+first, "--to", url)); !strings.Contains(out, "667 there already, 0 copied") {
+		t.Errorf("a second copy says %q", out)
+	}
+	run(t, 0, command(t, "copy", "--from", url, "--to", "sqlite:"+second))
+	s, err := natsstore.Open(t.Context(), url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	wantCopy(t, s, openSQLite(t, second))
+	if out := run(t, 1, command(t, "copy", "--from", strings.Replace(url, "sesame", "sesames", 1), "--to", "sqlite:"+second)); !strings.Contains(out, "Authorization Violation") {
 		t.Errorf("with a wrong password: %q", out)
 	}
 }

@@ -251,7 +251,7 @@ func TestWranglerTakesTheWorker(t *testing.T) {
 // workerScript returns the script of the Worker that keeps records.
 func workerScript(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs("../../cmd/stay/internal/deploy/testdata/worker.js")
+	path, err := filepath.Abs("../../store/cloudflarestore/worker.js")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -271,7 +271,7 @@ func wrangler(t *testing.T) (node, script string) {
 	if _, err := os.Stat(script); errors.Is(err, fs.ErrNotExist) {
 		tool(t, "a wrangler that .ci/require has installed")
 	}
-	nodes, err := filepath.Glob(filepath.Join(modules, "node-linux-*", "bin", "node"))
+	nodes, err := filepath.Glob(filepath.Join(modules, "node-"+runtime.GOOS+"-*", "bin", "node"))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -22,6 +22,8 @@ var (
 	byPostgres   = []string{"./store/pgstore"}
 	byRedis      = []string{"./store/redisstore"}
 	bySharded    = []string{"./store/sharded"}
+	byNATS       = []string{"./store/natsstore"}
+	byCloudflare = []string{"./store/cloudflarestore"}
 )
 
 // subjects are the folders of internal/proofs, the quickest tests first.
@@ -750,6 +752,7 @@ var mutants = []mutant{
 	{
 		"nobody is told that announcements of Redis were lost", "C5", "store/redisstore/watch.go",
 		"in.add(nil, true)", "in.add(nil, false)", byRedis,
+	},
 	// Groups over several homes.
 	{
 		"a reader gets what a group that is not decided would make", "C1", "store/sharded/load.go",
@@ -830,5 +833,157 @@ var mutants = []mutant{
 	{
 		"a router announces before all stores do", "C5", "store/sharded/router.go",
 		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
+	},
+	{
+		"a replica of NATS that is behind answers reads", "C1", "store/natsstore/read.go",
+		"if upTo < floor {", "if upTo < 0*floor {", byNATS,
+	},
+	{
+		"an answer of NATS that is cut off counts as whole", "C1", "store/natsstore/read.go",
+		"if err != nil || rest == 0 {", "if err != nil || rest >= 0 {", byNATS,
+	},
+	{
+		"a write in NATS does not look at the revision", "C2", "store/natsstore/publish.go",
+		"m.Header.Set(hdrExpected, strconv", "m.Header.Set(\"Stay-Expected\", strconv", byNATS,
+	},
+	{
+		"what a group in NATS checks is not looked at", "C2", "store/natsstore/publish.go",
+		"m.Header.Set(hdrExpectedOf, m.Subject)", "_, seq = hdrExpectedOf, 0", byNATS,
+	},
+	{
+		"a revision of NATS that nobody was given meets the mark of a deletion", "C2", "store/natsstore/commit.go",
+		"possible = possible && ok", "possible = possible || ok", byNATS,
+	},
+	{
+		"nothing in NATS takes the place of a deleted record", "C2", "store/natsstore/commit.go",
+		"over[i] = there[i].seq", "_ = there[i].seq", byNATS,
+	},
+	{
+		"an expired record in NATS is dropped at once", "C4", "store/natsstore/publish.go",
+		"w.Expires.Sub(now), 0)+marks)", "w.Expires.Sub(now), 0)+0)", byNATS,
+	},
+	{
+		"a stream of NATS with one replica counts as durable", "C5", "store/natsstore/stream.go",
+		"(s.synced || s.replicas >= manyReplicas)", "(s.synced || s.replicas >= 1)", byNATS,
+	},
+	{
+		"a stream of NATS that drops old records is taken", "C5", "store/natsstore/stream.go",
+		"{c.MaxAge == 0, ", "{c.MaxAge >= 0, ", byNATS,
+	},
+	{
+		"nobody is told that announcements of NATS were lost", "C5", "store/natsstore/watch.go",
+		"announce(nil, true)", "announce(nil, false)", byNATS,
+	},
+	{
+		"an answer of NATS that did not come is a refusal", "C6", "store/natsstore/publish.go",
+		"case !ok:\n\t\treturn inDoubt", "case !ok:\n\t\treturn refused", byNATS,
+	},
+	{
+		"a full stream of NATS leaves doubts", "C6", "store/natsstore/publish.go",
+		`strings.HasPrefix(r.Description, "maximum ")`, `strings.HasPrefix(r.Description, "minimum ")`, byNATS,
+	},
+	{
+		"a group may arrive at an object at any time", "C6", "store/cloudflarestore/worker.js",
+		"if (fence && fence.epoch > epoch)", "if (false && fence.epoch > epoch)", byCloudflare,
+	},
+	{
+		"an object does not raise its fence", "C6", "store/cloudflarestore/worker.js",
+		"if (raise) this.raise(node, epoch);", "if (false) this.raise(node, epoch);", byCloudflare,
+	},
+	{
+		"what got no answer from an object is forgotten", "C6", "store/cloudflarestore/fence.go",
+		"f.doubts[object] = max(f.doubts[object], epoch)", "_ = epoch", byCloudflare,
+	},
+	{
+		"an answer of a Worker that did not come is a refusal", "C6", "store/cloudflarestore/client.go",
+		"return !refused && !errors.Is(err, errNotSent)", "return refused && !errors.Is(err, errNotSent)", byCloudflare,
+	},
+	{
+		"what a Worker never got is in doubt", "C6", "store/cloudflarestore/client.go",
+		"if !connected.Load() {", "if false && !connected.Load() {", byCloudflare,
+	},
+	{
+		"a commit waits for a Worker as long as its caller", "C6", "store/cloudflarestore/commit.go",
+		"ctx, cancel := context.WithTimeout(ctx, limit)", "ctx, cancel := context.WithTimeout(ctx, 1000*limit)", byCloudflare,
+	},
+	{
+		"half of a group stays in an object", "C2", "store/cloudflarestore/worker.js",
+		"return { revs: this.ctx.storage.transactionSync(() => group.map((w, i) => this.write(w, heads[i]))) };", "return { revs: group.map((w, i) => this.write(w, heads[i])) };", byCloudflare,
+	},
+	{
+		"an object that fails fails the others", "C2", "store/cloudflarestore/worker.js",
+		"return { error: String(e) };", "throw e;", byCloudflare,
+	},
+	{
+		"revisions of objects do not know the time", "C3", "store/cloudflarestore/worker.js",
+		"Math.max(Date.now() * 1000, (head", "Math.max(1, (head", byCloudflare,
+	},
+	{
+		"revisions of objects know the time alone", "C3", "store/cloudflarestore/worker.js",
+		"(head ? head.revision : this.floor()) + 1)", "1)", byCloudflare,
+	},
+	{
+		"a deletion in an object leaves nothing behind", "C3", "store/cloudflarestore/worker.js",
+		"if (revision > this.floor()) this.setMark", "if (false) this.setMark", byCloudflare,
+	},
+	{
+		"an expiry that changes is not stored by an object", "C4", "store/cloudflarestore/worker.js",
+		"if (expires !== head.expires) this.sql", "if (false) this.sql", byCloudflare,
+	},
+	{
+		"a book is not told of what expires", "C4", "store/cloudflarestore/worker.js",
+		"const at = await this.tell(object, book);", "const at = coming.at;", byCloudflare,
+	},
+	{
+		"a book is not corrected", "C4", "store/cloudflarestore/worker.js",
+		"if (book && found.length === 0) await this.correct", "if (false) await this.correct", byCloudflare,
+	},
+	{
+		"a book believes what it is told last", "C4", "store/cloudflarestore/worker.js",
+		"WHERE excluded.number > homes.number", "WHERE excluded.number > 0", byCloudflare,
+	},
+	{
+		"the first names of some objects count as the first of all", "C4", "store/cloudflarestore/read.go",
+		"return keys[:n+1], false", "return keys, false", byCloudflare,
+	},
+	{
+		"whoever asks for nothing gets tables", "A17", "store/cloudflarestore/worker.js",
+		`if (!this.tables.has("records")) return null;`, `this.need("records");`, byCloudflare,
+	},
+	{
+		"an object without records keeps its storage", "A17", "store/cloudflarestore/worker.js",
+		"await this.ctx.storage.deleteAll();", "return;", byCloudflare,
+	},
+	{
+		"strangers share an object", "A17", "store/cloudflarestore/place.go",
+		`return p.name + "/home/" + hex.EncodeToString(sum[:])`, `return p.name + "/home/" + hex.EncodeToString(sum[:0])`, byCloudflare,
+	},
+	{
+		"another number of objects is taken", "C5", "store/cloudflarestore/cloudflarestore.go",
+		"if known != want {", "if false && known != want {", byCloudflare,
+	},
+	{
+		"a Worker answers everybody", "C5", "store/cloudflarestore/worker.js",
+		"if (!(await allowed(request, env)))", "if (false)", byCloudflare,
+	},
+	{
+		"the secret before the present one is not accepted", "C5", "store/cloudflarestore/worker.js",
+		"[env.STAY_SECRET, env.STAY_SECRET_OLD]", "[env.STAY_SECRET]", byCloudflare,
+	},
+	{
+		"a Worker has a secret that can be guessed", "C5", "store/cloudflarestore/worker.js",
+		"if (!env.STAY_SECRET || env.STAY_SECRET.length < minSecret) {", "if (false) {", byCloudflare,
+	},
+	{
+		"a redirection gets the secret", "C5", "store/cloudflarestore/client.go",
+		"return http.ErrUseLastResponse", "return nil", byCloudflare,
+	},
+	{
+		"the secret is sent in plain text", "C5", "store/cloudflarestore/client.go",
+		"(err != nil || !ip.IsLoopback())", "err != nil", byCloudflare,
+	},
+	{
+		"nobody is told that announcements of objects were lost", "C5", "store/cloudflarestore/watch.go",
+		"in.add(nil, true) //", "in.add(nil, false) //", byCloudflare,
 	},
 }

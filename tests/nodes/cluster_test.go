@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/process"
 	"github.com/stay-go/stay/internal/redisserver"
@@ -22,6 +23,7 @@ import (
 type settings struct {
 	nodes   int
 	redis   bool          // the server is Redis, and not PostgreSQL
+	nats    bool          // three servers of NATS are the server
 	attempt time.Duration // of the store
 	commit  time.Duration // CommitTimeout and MaxWait
 	args    []string      // more arguments of the node's program
@@ -46,7 +48,7 @@ type server interface {
 type cluster struct {
 	t       *testing.T
 	s       settings
-	servers []server // the primary, and its standby if there is one
+	servers []server // the primary, and its standby if there is one, or those of NATS
 	file    string   // of SQLite
 	nodes   []*node
 }
@@ -91,6 +93,15 @@ func newCluster(t *testing.T, s settings) *cluster {
 // addServer starts the primary, and its standby if there is one.
 func (c *cluster) addServer() {
 	c.t.Helper()
+	if c.s.nats {
+		all, err := natsserver.NewCluster(folder(c.t), 3)
+		check(c.t, err)
+		for _, s := range all {
+			c.t.Cleanup(s.Kill)
+			c.servers = append(c.servers, s)
+		}
+		return
+	}
 	first, err := c.s.server(c.t)
 	check(c.t, err)
 	c.t.Cleanup(first.Kill)
@@ -165,9 +176,12 @@ func (n *node) listens() bool {
 		for _, p := range n.proxies {
 			addresses = append(addresses, p.Address())
 		}
-		if n.c.s.redis {
+		switch {
+		case n.c.s.redis:
 			url = redisserver.URLBy(addresses[0]) + "?dial_timeout=2s"
-		} else {
+		case n.c.s.nats:
+			url = "nats://" + strings.Join(addresses, ",nats://")
+		default:
 			url = n.c.postgres(0).URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/redisserver"
 )
@@ -58,7 +59,7 @@ var build = sync.OnceValues(func() (string, error) {
 func check(t *testing.T, err error) {
 	t.Helper()
 	switch {
-	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, redisserver.ErrMissing)) && os.Getenv("STAY_TEST_REQUIRE") == "":
+	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, redisserver.ErrMissing) || errors.Is(err, natsserver.ErrMissing)) && os.Getenv("STAY_TEST_REQUIRE") == "":
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 		t.Skip(err)
 	case err != nil:

@@ -30,6 +30,15 @@ func TestSoakNodesOnRedis(t *testing.T) {
 	soakNodes(t, s)
 }
 
+// The same holds on three NATS servers, one of which fails again and again.
+//
+// Proves A5, C1, C2, C6, E1, E5, N1.
+func TestSoakNodesOnNATS(t *testing.T) {
+	s := brisk
+	s.nats = true
+	soakNodes(t, s)
+}
+
 // soakNodes makes everything fail at once.
 func soakNodes(t *testing.T, s settings) {
 	length := 8 * time.Second

@@ -1,5 +1,5 @@
 // Command nodeserver is one node of the site of tests/internal/nodesite, on
-// PostgreSQL, on Redis or on an SQLite file that it shares with others. The first line that it writes is the address it listens
+// PostgreSQL, on Redis, on NATS or on an SQLite file that it shares with others. The first line that it writes is the address it listens
 // on. SIGTERM has it end as a node does that is replaced; the end of its
 // standard input ends it at once, so that it does not outlive the test.
 package main
@@ -19,6 +19,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -50,6 +51,8 @@ func open(ctx context.Context, url string, attempt time.Duration) (whole, error)
 	switch scheme, _, _ := strings.Cut(url, "://"); scheme {
 	case "postgres", "postgresql":
 		return pgstore.Open(ctx, url, pgstore.Attempt(attempt))
+	case "nats":
+		return natsstore.Open(ctx, url, natsstore.Attempt(attempt))
 	case "redis":
 		return redisstore.Open(ctx, url, redisstore.Attempt(attempt))
 	}

@@ -52,6 +52,7 @@ type site struct {
 func New(s store.Store, o Options) (*stay.App, http.Handler) {
 	x := &site{early: o.Early, app: stay.New(s, &stay.Options{
 		CommitTimeout: o.CommitTimeout, MaxWait: o.MaxWait,
+		MaxState:       1_000_000, // NATS takes little more
 		MaxNewSessions: 1_000_000, // tests begin more at once than people do
 	})}
 	x.own = stay.Register(x.app, stay.Module[Register]{Name: "own", Persist: stay.PerSession})

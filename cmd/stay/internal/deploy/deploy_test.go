@@ -15,6 +15,7 @@ import (
 	"github.com/stay-go/stay/cmd/stay/internal/deploy"
 	"github.com/stay-go/stay/manifest"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/cloudflarestore"
 	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
@@ -229,7 +230,11 @@ func TestStoresHaveTheFeaturesThatArePlannedWith(t *testing.T) {
 	defer s.Close()
 	redis := new(redisstore.Store).Features()
 	redis.Durable, redis.Groups = true, true // of a server that was asked, and unless it is spread
-	for kind, is := range map[string]store.Features{"sqlite": s.Features(), "postgres": new(pgstore.Store).Features(), "redis": redis} {
+	objects := new(cloudflarestore.Store).Features()
+	objects.Groups, objects.List = true, true // with package sharded in front of it
+	for kind, is := range map[string]store.Features{
+		"sqlite": s.Features(), "postgres": new(pgstore.Store).Features(), "redis": redis, "cloudflare": objects,
+	} {
 		planned := deploy.Features(kind)
 		if planned == nil {
 			t.Fatalf("%s is not known", kind)

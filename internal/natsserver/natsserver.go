@@ -1,0 +1,178 @@
+// Package natsserver runs NATS servers with JetStream for tests, each with a data
+// folder of its own, on ports that were free, alone or as a cluster. On Linux a
+// server ends with the process that started it, however that one ends.
+package natsserver
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/stay-go/stay/internal/process"
+)
+
+// ErrMissing means that the server's program cannot be built.
+var ErrMissing = errors.New("no nats-server: it is a tool of the module tests, and go tool cannot build it")
+
+// program builds the server once, as the version that the module of the tests
+// names, and returns the path of what was built.
+var program = sync.OnceValues(func() (string, error) {
+	_, file, _, _ := runtime.Caller(0)
+	cmd := exec.Command("go", "tool", "-n", "nats-server")
+	cmd.Dir = filepath.Join(filepath.Dir(file), "..", "..", "tests")
+	out, err := cmd.Output()
+	if err != nil {
+		var failed *exec.ExitError
+		if errors.As(err, &failed) {
+			out = failed.Stderr
+		}
+		return "", fmt.Errorf("%w: %w: %s", ErrMissing, err, out)
+	}
+	return strings.TrimSpace(string(out)), nil
+})
+
+// A Server is one NATS server. Its methods are called by one goroutine at a time.
+type Server struct {
+	name     string
+	dir      string
+	settings []string
+	port     int
+	routes   []int // the ports for each other, of all servers of the cluster; the first is the own
+	p        *process.Process
+	log      process.Log
+}
+
+// New starts a server with its data in dir. settings are lines of its
+// configuration, as "max_payload: 64KB". By default it syncs its files as it does
+// without a configuration, every two minutes.
+func New(dir string, settings ...string) (*Server, error) {
+	ports, err := free(1)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{name: "n0", dir: dir, settings: settings, port: ports[0]}
+	return s, s.Start()
+}
+
+// NewCluster starts servers that form a cluster, with their data in folders below
+// dir. They do not tell clients of each other, so that a proxy in front of each is
+// the only way. They are still electing a leader when it returns.
+func NewCluster(dir string, servers int, settings ...string) ([]*Server, error) {
+	ports, err := free(2 * servers)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]*Server, servers)
+	for i := range all {
+		routes := append([]int{ports[servers+i]}, ports[servers:servers+i]...)
+		routes = append(routes, ports[servers+i+1:]...)
+		name := "n" + strconv.Itoa(i)
+		all[i] = &Server{name: name, dir: filepath.Join(dir, name), settings: settings, port: ports[i], routes: routes}
+		if err := os.MkdirAll(all[i].dir, 0o700); err != nil {
+			return nil, err
+		}
+		if err := all[i].Start(); err != nil {
+			for _, s := range all[:i] {
+				s.Kill()
+			}
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+// free returns ports that nobody listens on.
+func free(n int) ([]int, error) {
+	ports := make([]int, n)
+	for i := range ports {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = l.Close() }() // once all are chosen
+		ports[i] = l.Addr().(*net.TCPAddr).Port
+	}
+	return ports, nil
+}
+
+// Start starts the server again and waits until it takes connections, on the same
+// port.
+func (s *Server) Start() error {
+	name, err := program()
+	if err != nil {
+		return err
+	}
+	config := []string{
+		"server_name: " + s.name,
+		"listen: " + s.Address(),
+		fmt.Sprintf("jetstream { store_dir: %q, max_file: 4GB, max_mem: 1GB }", filepath.Join(s.dir, "data")),
+	}
+	if len(s.routes) > 0 {
+		routes := make([]string, len(s.routes)-1)
+		for i, port := range s.routes[1:] {
+			routes[i] = fmt.Sprintf("nats://127.0.0.1:%d", port)
+		}
+		config = append(config, fmt.Sprintf("cluster { name: test, no_advertise: true, listen: \"127.0.0.1:%d\", routes: [%s] }", s.routes[0], strings.Join(routes, ", ")))
+	}
+	config = append(config, s.settings...)
+	file := filepath.Join(s.dir, "nats.conf")
+	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
+		return err
+	}
+	const sign = "Server is ready"
+	before := s.log.Count(sign)
+	cmd := exec.Command(name, "-c", file)
+	cmd.Dir = s.dir
+	cmd.Stdout, cmd.Stderr = &s.log, &s.log
+	if s.p, err = process.Start(cmd, syscall.SIGKILL); err != nil {
+		return err
+	}
+	if !s.log.Await(s.p.Done(), sign, before) {
+		return fmt.Errorf("nats-server ended: %s", &s.log)
+	}
+	return nil
+}
+
+// Stop ends the server in good order.
+func (s *Server) Stop() { s.end(syscall.SIGTERM) }
+
+// Kill ends the server as a crash does.
+func (s *Server) Kill() { s.end(syscall.SIGKILL) }
+
+func (s *Server) end(how syscall.Signal) {
+	if s.p != nil {
+		_ = s.p.End(how)
+	}
+}
+
+// Name is what the server is called in its cluster.
+func (s *Server) Name() string { return s.name }
+
+// Dir is the server's folder.
+func (s *Server) Dir() string { return s.dir }
+
+// Log is what the server has logged since New, over all its starts.
+func (s *Server) Log() *process.Log { return &s.log }
+
+// Address is the host and port that the server listens on.
+func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
+
+// URL names the server.
+func (s *Server) URL() string { return "nats://" + s.Address() }
+
+// URLs names all servers of a cluster.
+func URLs(servers []*Server) string {
+	urls := make([]string, len(servers))
+	for i, s := range servers {
+		urls[i] = s.URL()
+	}
+	return strings.Join(urls, ",")
+}

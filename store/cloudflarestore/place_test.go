@@ -1,0 +1,281 @@
+package cloudflarestore_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/internal/workerd"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/cloudflarestore"
+)
+
+// files returns the storage of each object, as it is on the disk.
+func files(t *testing.T, s *workerd.Server) map[string][]byte {
+	t.Helper()
+	found := map[string][]byte{}
+	names, err := filepath.Glob(filepath.Join(s.Objects(), "*", "*.sqlite*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		object, _, _ := strings.Cut(name, ".sqlite")
+		found[object] = append(found[object], text...)
+	}
+	return found
+}
+
+// TestHomesShareNoStorage looks at what is on the disk: with an object per home, the
+// storage of a session, of a user or of a key has nothing of another one, and no
+// object is named after a key. Records with one home are together.
+//
+// Proves A17.
+func TestHomesShareNoStorage(t *testing.T) {
+	server := ownServer(t, deployed())
+	s := open(t, server, cloudflarestore.ObjectPerHome())
+	homes := map[string][]string{
+		"session one": {"stay/session/one", "session/cart/one", "guest/cart/one.2"},
+		"session two": {"stay/session/two", "session/cart/two"},
+		"a user":      {"stay/user/ann", "user/cart/ann"},
+		"a key":       {"key/doc/ann"},
+		"a module":    {"global/counter/"},
+	}
+	for home, keys := range homes {
+		var g store.Group
+		for _, key := range keys {
+			g = append(g, store.Write{Key: key, Value: []byte("<" + home + ">")})
+		}
+		want(t, one(s, g...), store.Applied)
+	}
+	server.Stop()
+	objectOf := map[string]string{}
+	for object, text := range files(t, server) {
+		for home, keys := range homes {
+			if !bytes.Contains(text, []byte("<"+home+">")) {
+				continue
+			}
+			if other := objectOf[home]; other != "" {
+				t.Errorf("%s is in two objects", home)
+			}
+			objectOf[home] = object
+			for other, others := range homes {
+				for _, key := range others {
+					if has := bytes.Contains(text, []byte(key)); has != (other == home) {
+						t.Errorf("the storage of %s has %q: %v", home, key, has)
+					}
+				}
+			}
+			for _, key := range keys {
+				if strings.Contains(object, key) {
+					t.Errorf("an object is named after %q", key)
+				}
+			}
+		}
+	}
+	if len(objectOf) != len(homes) {
+		t.Errorf("%d of %d homes were found on the disk", len(objectOf), len(homes))
+	}
+}
+
+// TestReadingMakesNoTables proves that whoever asks for records that do not exist,
+// as with invented cookies, leaves no data behind.
+func TestReadingMakesNoTables(t *testing.T) {
+	server := ownServer(t, deployed())
+	s := open(t, server, cloudflarestore.ObjectPerHome())
+	load(t, s, "stay/session/nobody")
+	if r := one(s, store.Write{Key: "stay/session/nobody", Base: 1, Value: []byte("x")}); r.Outcome != store.Conflict {
+		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	}
+	if r := one(s, store.Write{Key: "stay/session/nobody", Op: store.Check}); r.Outcome != store.Applied {
+		t.Fatalf("%v: %v", r.Outcome, r.Err)
+	}
+	server.Stop()
+	for _, text := range files(t, server) {
+		for _, table := range []string{"records", "parts", "marks", "fences", "homes"} {
+			if bytes.Contains(text, []byte("CREATE TABLE "+table)) {
+				t.Errorf("there is a table of %s", table)
+			}
+		}
+	}
+}
+
+// TestObjectsCleanUp has a home come and go. Its records are found when they have
+// expired, stay until they are deleted, and then the object gives its storage back.
+// Revisions grow nevertheless.
+//
+// Proves A17, C3, C4.
+func TestObjectsCleanUp(t *testing.T) {
+	w := deployed()
+	quick := strings.Replace(w.Modules["main.js"], "const grace = 60_000", "const grace = 200", 1)
+	if quick == w.Modules["main.js"] {
+		t.Fatal("the Worker has no grace")
+	}
+	w.Modules["main.js"] = quick
+	server := ownServer(t, w)
+	s := open(t, server, cloudflarestore.ObjectPerHome())
+	const state, session = "session/cart/s", "stay/session/s"
+	now := time.Now()
+	r := one(s, store.Write{Key: state, Value: []byte("<state>"), Expires: now.Add(-time.Hour)}, store.Write{Key: session, Value: []byte("<session>")})
+	want(t, r, store.Applied)
+	found, err := s.Expired(within(t), now, 10)
+	if err != nil || len(found) != 1 || found[0].Key != state {
+		t.Fatalf("what has expired is %v, %v", found, err)
+	}
+	empty := func() bool {
+		for _, text := range files(t, server) {
+			if bytes.Contains(text, []byte("<session>")) || bytes.Contains(text, []byte("CREATE TABLE records")) {
+				return false
+			}
+		}
+		return true
+	}
+	if empty() {
+		t.Fatal("what is stored is not on the disk")
+	}
+	last := r.Revisions[0]
+	r = one(s, store.Write{Key: state, Op: store.Delete, Base: last}, store.Write{Key: session, Op: store.Delete, Base: r.Revisions[1]})
+	want(t, r, store.Applied)
+	until(t, "the storage is given back", empty)
+	if found, err := s.Expired(within(t), now, 10); err != nil || len(found) != 0 {
+		t.Errorf("what has expired is %v, %v", found, err)
+	}
+	if again := put(t, s, state, 0, "x"); again <= last {
+		t.Errorf("revision %d comes after %d, with all storage given back in between", again, last)
+	}
+}
+
+// TestBooksFollow changes all the time when the records of some homes expire, and
+// asks for those that have expired, from several programs at the same time. In the
+// end each that has expired is found, and no other one.
+//
+// Proves C4.
+func TestBooksFollow(t *testing.T) {
+	const homes, workers, rounds = 5, 4, 40
+	name := place()
+	var all sync.WaitGroup
+	now := time.Now().Truncate(time.Second)
+	seed := rand.Uint64()
+	for worker := range workers {
+		s := open(t, theServer(t), name, cloudflarestore.ObjectPerHome())
+		r := rand.New(rand.NewPCG(seed, uint64(worker)))
+		all.Go(func() {
+			for range rounds {
+				key := fmt.Sprint("key", r.IntN(homes))
+				expires := now.Add(time.Duration(r.IntN(21)-10) * time.Hour)
+				if r.IntN(3) == 0 {
+					if _, err := s.Expired(within(t), now.Add(time.Duration(r.IntN(21)-10)*time.Hour), 1+r.IntN(homes)); err != nil {
+						t.Error(err)
+					}
+					continue
+				}
+				records, err := s.Load(within(t), []store.Read{{Key: key}})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				w := store.Write{Key: key, Base: records[0].Revision, Expires: expires}
+				if r.IntN(4) == 0 {
+					w.Op = store.Delete
+				}
+				if r := one(s, w); r.Outcome != store.Applied && r.Outcome != store.Conflict {
+					t.Errorf("%v: %v", r.Outcome, r.Err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	s := open(t, theServer(t), name, cloudflarestore.ObjectPerHome())
+	for hours := -11; hours <= 11; hours++ {
+		at := now.Add(time.Duration(hours) * time.Hour)
+		var want, got []string
+		for i := range homes {
+			if rec := load(t, s, fmt.Sprint("key", i)); rec.Revision != 0 && rec.Expired(at) {
+				want = append(want, rec.Key)
+			}
+		}
+		found, err := s.Expired(within(t), at, homes)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, rec := range found {
+			got = append(got, rec.Key)
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, want) {
+			t.Errorf("seed %d: at %d hours %v are found, want %v", seed, hours, got, want)
+		}
+	}
+}
+
+// TestABookThatFailsIsNoLoss proves that nothing is stored that nobody would find
+// when it has expired.
+func TestABookThatFailsIsNoLoss(t *testing.T) {
+	w := failing("")
+	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
+  note(call) {
+    this.asked = (this.asked ?? 0) + 1;
+    if (this.asked === 1) throw new Error("no room");
+    return super.note(call);
+  }
+  async commit(call) {`, 1)
+	s := open(t, ownServer(t, w), cloudflarestore.ObjectPerHome())
+	past := time.Now().Add(-time.Hour)
+	r := one(s, store.Write{Key: "key", Expires: past})
+	want(t, r, store.Rejected)
+	wantText(t, r.Err, "no room")
+	want(t, one(s, store.Write{Key: "key", Expires: past}), store.Applied)
+	if found, err := s.Expired(within(t), time.Now(), 10); err != nil || len(found) != 1 {
+		t.Errorf("what has expired is %v, %v", found, err)
+	}
+}
+
+// until waits until something holds.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	ctx := within(t)
+	for !holds() {
+		select {
+		case <-time.After(20 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("it never happens that %s", what)
+		}
+	}
+}
+
+// TestClockSetBack has the clock of an object go back with each commit. Revisions
+// grow nevertheless, also those of records that were deleted.
+//
+// Proves C3.
+func TestClockSetBack(t *testing.T) {
+	server := ownServer(t, failing(`const time = Date.now() - 10_000; Date.now = () => time;`))
+	for name, mode := range map[string]cloudflarestore.Option{"shards": cloudflarestore.Shards(1), "homes": cloudflarestore.ObjectPerHome()} {
+		s := open(t, server, mode, cloudflarestore.Name(name))
+		var last store.Revision
+		for i := range 10 {
+			rev := put(t, s, "key", 0, "x")
+			if rev <= last {
+				t.Errorf("round %d: revision %d comes after %d, which was deleted", i, rev, last)
+			}
+			if last = put(t, s, "key", rev, "y"); last <= rev {
+				t.Errorf("round %d: revision %d comes after %d", i, last, rev)
+			}
+			want(t, one(s, store.Write{Key: "key", Op: store.Delete, Base: last}), store.Applied)
+		}
+	}
+}

@@ -1,0 +1,166 @@
+package cloudflarestore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stay-go/stay/internal/workerd"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/cloudflarestore"
+)
+
+// secret is the one of all Workers.
+const secret = "the-secret-of-the-tests"
+
+// deployed is the Worker as it is deployed.
+func deployed() workerd.Worker {
+	return workerd.Worker{
+		Modules: map[string]string{"main.js": cloudflarestore.Worker()},
+		Class:   "StayRecords",
+		Binding: "STAY",
+		Texts:   map[string]string{"STAY_SECRET": secret},
+	}
+}
+
+// failing is a Worker whose objects do in a commit what a further script says. In
+// it, commit is what the objects of the deployed Worker do.
+func failing(script string) workerd.Worker {
+	w := deployed()
+	w.Modules = map[string]string{"worker.js": cloudflarestore.Worker(), "main.js": fmt.Sprintf(`
+import worker, { StayRecords as Deployed } from "worker.js";
+export default worker;
+export class StayRecords extends Deployed {
+  async commit(call) {
+    const commit = () => super.commit(call);
+    const keys = call.groups.flat().map((w) => atob(w.key));
+    %s
+    return commit();
+  }
+}`, script)}
+	return w
+}
+
+// shared is the server of all tests that do not stop it. TestMain stops it.
+var shared = sync.OnceValues(func() (*workerd.Server, error) {
+	parent := "/dev/shm" // each object is a file that is synced, which takes a disk long
+	if _, err := os.Stat(parent); err != nil {
+		parent = ""
+	}
+	dir, err := os.MkdirTemp(parent, "cloudflarestore")
+	if err != nil {
+		return nil, err
+	}
+	sharedDir = dir
+	return workerd.New(dir, deployed())
+})
+
+var sharedDir string // "" if no test has asked for the shared server
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if sharedDir != "" {
+		if s, err := shared(); err == nil {
+			s.Kill()
+			if code != 0 {
+				fmt.Fprintln(os.Stderr, "workerd said:", s.Log())
+			}
+		}
+		_ = os.RemoveAll(sharedDir)
+	}
+	os.Exit(code)
+}
+
+// theServer returns the shared server.
+func theServer(t testing.TB) *workerd.Server {
+	t.Helper()
+	s, err := shared()
+	check(t, err)
+	return s
+}
+
+// ownServer returns a server that is for this test alone.
+func ownServer(t *testing.T, w workerd.Worker) *workerd.Server {
+	t.Helper()
+	s, err := workerd.New(t.TempDir(), w)
+	check(t, err)
+	t.Cleanup(s.Kill)
+	return s
+}
+
+// check skips the test if workerd is missing, or fails it if it must not be.
+func check(t testing.TB, err error) {
+	t.Helper()
+	switch {
+	case errors.Is(err, workerd.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	}
+}
+
+var places atomic.Int64
+
+// place returns a name that no other test has.
+func place() cloudflarestore.Option { return cloudflarestore.Name(fmt.Sprint("test", places.Add(1))) }
+
+// within returns a context that ends the test if it hangs.
+func within(t testing.TB) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// open opens a store that the test closes.
+func open(t testing.TB, s *workerd.Server, options ...cloudflarestore.Option) *cloudflarestore.Store {
+	t.Helper()
+	opened, err := cloudflarestore.Open(within(t), s.URL(), secret, options...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = opened.Close() })
+	return opened
+}
+
+// one commits one group.
+func one(s store.Store, writes ...store.Write) store.Result {
+	return s.Commit(context.Background(), []store.Group{writes})[0]
+}
+
+// put commits one write that must be applied.
+func put(t testing.TB, s store.Store, key string, base store.Revision, value string) store.Revision {
+	t.Helper()
+	r := one(s, store.Write{Key: key, Base: base, Value: []byte(value)})
+	if r.Outcome != store.Applied {
+		t.Fatalf("put %q: %v: %v", key, r.Outcome, r.Err)
+	}
+	return r.Revisions[0]
+}
+
+// load loads one record.
+func load(t testing.TB, s store.Store, key string) store.Record {
+	t.Helper()
+	records, err := s.Load(within(t), []store.Read{{Key: key}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return records[0]
+}
+
+// wantText fails the test if an error does not say something, or shows the secret.
+func wantText(t *testing.T, err error, text string) {
+	t.Helper()
+	if err == nil || !strings.Contains(err.Error(), text) {
+		t.Errorf("the error is %v, want one with %q", err, text)
+	}
+	if err != nil && strings.Contains(err.Error(), secret) {
+		t.Errorf("the error shows the secret: %v", err)
+	}
+}
