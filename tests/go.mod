@@ -22,6 +22,7 @@ require (
 	github.com/redis/go-redis/v9 v9.23.0
 	github.com/starfederation/datastar-go v1.2.2
 	github.com/stay-go/stay v0.0.0
+	github.com/stay-go/stay/store/cloudflarestore v0.0.0
 	github.com/stay-go/stay/store/natsstore v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/redisstore v0.0.0
@@ -88,6 +89,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ..
+	github.com/stay-go/stay/store/cloudflarestore => ../store/cloudflarestore
 	github.com/stay-go/stay/store/natsstore => ../store/natsstore
 	github.com/stay-go/stay/store/pgstore => ../store/pgstore
 	github.com/stay-go/stay/store/redisstore => ../store/redisstore

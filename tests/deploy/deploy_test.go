@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -17,6 +18,10 @@ import (
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/pelletier/go-toml/v2"
+
+	"github.com/stay-go/stay/internal/workerd"
+	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/cloudflarestore"
 )
 
 var command string
@@ -82,12 +87,17 @@ func tool(t *testing.T, names ...string) string {
 			return path
 		}
 	}
-	missing := t.Skipf
-	if os.Getenv("STAY_TEST_REQUIRE") != "" {
-		missing = t.Fatalf
-	}
-	missing("%s is missing: run .ci/require", names[0])
+	missing(t, names[0])
 	return ""
+}
+
+func missing(t *testing.T, name string) {
+	t.Helper()
+	if os.Getenv("STAY_TEST_REQUIRE") != "" {
+		t.Fatalf("%s is missing: run .ci/require", name)
+	}
+	fmt.Fprintf(os.Stderr, "SKIPPED %s: %s is missing\n", t.Name(), name)
+	t.Skipf("%s is missing: run .ci/require", name)
 }
 
 // run runs a tool and returns what it says.
@@ -248,6 +258,49 @@ func TestWranglerTakesTheWorker(t *testing.T) {
 	}
 }
 
+// A program in a container reaches its records by the address that it gets, through
+// the script that passes everything else on to programs.
+//
+// Proves A18.
+func TestProgramsReachTheirRecords(t *testing.T) {
+	dir := deploy(t, "--target", "cloudflare", "--container", "--worker", workerScript(t))
+	scripts := map[string]string{}
+	for inside, name := range map[string]string{"main.js": "index.js", "./worker.js": "worker.js"} {
+		text, err := os.ReadFile(filepath.Join(dir, "deploy", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		scripts[inside] = string(text)
+	}
+	line, err := os.ReadFile(filepath.Join(dir, "deploy", "secrets", "cloudflare.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, secret, _ := strings.Cut(strings.TrimSpace(string(line)), "=")
+	server, err := workerd.New(t.TempDir(), workerd.Worker{
+		Modules: scripts, Class: "StayRecords", Binding: "STAY", Texts: map[string]string{"STAY_SECRET": secret},
+	})
+	if errors.Is(err, workerd.ErrMissing) {
+		missing(t, "workerd")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Kill()
+	s, err := cloudflarestore.Open(t.Context(), server.URL()+".stay/", secret)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	res := s.Commit(t.Context(), []store.Group{{{Op: store.Put, Key: "global/n/", Value: []byte("1")}}})
+	if len(res) != 1 || res[0].Outcome != store.Applied {
+		t.Fatalf("commit: %+v", res)
+	}
+	if recs, err := s.Load(t.Context(), []store.Read{{Key: "global/n/"}}); err != nil || string(recs[0].Value) != "1" {
+		t.Errorf("load: %+v, %v", recs, err)
+	}
+}
+
 // workerScript returns the script of the Worker that keeps records.
 func workerScript(t *testing.T) string {
 	t.Helper()
@@ -269,7 +322,7 @@ func wrangler(t *testing.T) (node, script string) {
 	modules := filepath.Join(cache, "stay", "wrangler", "node_modules")
 	script = filepath.Join(modules, "wrangler", "bin", "wrangler.js")
 	if _, err := os.Stat(script); errors.Is(err, fs.ErrNotExist) {
-		tool(t, "a wrangler that .ci/require has installed")
+		missing(t, "wrangler")
 	}
 	nodes, err := filepath.Glob(filepath.Join(modules, "node-"+runtime.GOOS+"-*", "bin", "node"))
 	if err != nil {
