@@ -63,7 +63,7 @@ func (c *Config) storeKind() (string, store.Features, error) {
 		}
 		given = manifest.Store{Features: *Features(kind)}
 	default:
-		return "", store.Features{}, mistake("the program keeps its states in a %s, for which nothing is known: say with --store what it uses where it runs", given.Type)
+		return "", store.Features{}, mistake("the program keeps its states in a %s, for which there are no plans: if it uses another store where it runs, name that with --store", given.Type)
 	}
 	switch {
 	case c.on("cloudflare") && kind != "cloudflare":
