@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -23,11 +24,14 @@ func newDoctor() *cobra.Command {
 		Use:   "doctor STORE",
 		Short: "Look for what is wrong with a store",
 		Long: "Look for what is wrong with a store, and say what to do about it: durability, the clock of its server, records that are too large or cannot be read, " +
-			"signing keys, states of several schema versions, modules that no program registers any more, and expired records that nobody removes. Nothing is changed.\n\n" +
+			"signing keys, states of several schema versions, modules that no program registers any more, and expired records that nobody removes. No record is changed.\n\n" +
 			"The exit code is 3 if something is wrong. With --json each finding is a line.\n\n" + storeHelp,
 		Example: "  stay doctor postgres://app@db.example.com/app",
 		Args:    arguments(1, 1),
 		RunE: func(c *cobra.Command, args []string) error {
+			if d.limit < 1 || d.maxState < 1 {
+				return &usageError{errors.New("--limit and --max-state are at least 1")}
+			}
 			d.out = c.OutOrStdout()
 			return withStore(c.Context(), args[0], func(ctx context.Context, s store.Store) error {
 				d.store, d.now = s, time.Now()
@@ -307,8 +311,17 @@ func (d *doctor) module(prefix string, c *census, modules map[string]time.Time) 
 		}
 		text += " (" + strings.Join(parts, ", ") + "; older ones are migrated when they are used)"
 	}
-	scope, _, _ := keyspace.Split(prefix)
-	switch seen, ok := modules[prefix]; {
+	seen, ok := modules[prefix]
+	scope, name, _ := keyspace.Split(prefix)
+	if scope == keyspace.Guest && !ok { // the module is listed as what the guest may become
+		for _, scope := range []string{keyspace.User, keyspace.Key, keyspace.Session} {
+			if is, listed := modules[keyspace.Module(scope, name)]; listed && is.After(seen) {
+				seen, ok = is, true
+			}
+		}
+	}
+	prefix = printable(prefix)
+	switch {
 	case !ok && scope == keyspace.Global:
 		// Programs list only the modules that others have to know of.
 		d.say(fine, "modules", "%s: %s", prefix, text)

@@ -87,7 +87,7 @@ func projectAt(dir, module string) (*newProject, error) {
 	return p, nil
 }
 
-// write writes the files, or none of them.
+// write writes the files, or none of them if one is there already.
 func (p *newProject) write(dir string) error {
 	files := map[string][]byte{}
 	err := fs.WalkDir(project, "project", func(name string, entry fs.DirEntry, err error) error {

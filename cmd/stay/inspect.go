@@ -22,7 +22,7 @@ func newInspect() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "inspect",
 		Short: "Show what a store holds",
-		Long: "Show what a store holds. Nothing is changed.\n\n" +
+		Long: "Show what a store holds. No record is changed.\n\n" +
 			"The keys of states are session/MODULE/SESSION, user/MODULE/USER, key/MODULE/KEY and global/MODULE/; those of Stay's own records begin with stay/. " +
 			"Values are shown as they are stored, with fields that are private to clients. Signing keys are not shown, and cookies are not in a store.\n\n" +
 			"While a program has a SQLite file for itself, its own page of package inspect can show it; this command cannot.\n\n" + storeHelp,
@@ -43,18 +43,25 @@ func newList() *cobra.Command {
 		Use:   "list STORE [PREFIX]",
 		Short: "List records by key",
 		Long: "List the records whose keys begin with PREFIX, in the order of their keys. Expired records are left out.\n\n" +
-			"If there are more than --limit, the last line says how to go on. With --json each record is a line.",
+			"A key with unusual characters is shown in double quotes, as in Go, and may be given so. With --json each record is a line.",
 		Example: "  stay inspect list sqlite:app.db session/cart/",
 		Args:    arguments(1, 2),
 		RunE: func(c *cobra.Command, args []string) error {
 			if limit < 1 {
 				return &usageError{errors.New("--limit is at least 1")}
 			}
-			return withStore(c.Context(), args[0], func(ctx context.Context, s store.Store) error {
-				l := lister{out: c.OutOrStdout(), hints: c.ErrOrStderr(), store: s, limit: limit, after: after, json: asJSON}
-				if len(args) > 1 {
-					l.prefix = args[1]
+			l := lister{out: c.OutOrStdout(), hints: c.ErrOrStderr(), limit: limit, json: asJSON}
+			var err error
+			if l.after, err = keyArgument(after); err != nil {
+				return err
+			}
+			if len(args) > 1 {
+				if l.prefix, err = keyArgument(args[1]); err != nil {
+					return err
 				}
+			}
+			return withStore(c.Context(), args[0], func(ctx context.Context, s store.Store) error {
+				l.store = s
 				return l.list(ctx)
 			})
 		},
@@ -73,13 +80,17 @@ func newShow() *cobra.Command {
 		Example: "  stay inspect show sqlite:app.db global/visits/",
 		Args:    arguments(2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
+			key, err := keyArgument(args[1])
+			if err != nil {
+				return err
+			}
 			return withStore(c.Context(), args[0], func(ctx context.Context, s store.Store) error {
-				rec, err := load(ctx, s, args[1])
+				rec, err := load(ctx, s, key)
 				if err != nil {
 					return err
 				}
 				if rec.Revision == 0 {
-					return fmt.Errorf("no record has the key %s", printable(args[1]))
+					return fmt.Errorf("no record has the key %s", printable(key))
 				}
 				return show(c.OutOrStdout(), &rec, asJSON)
 			})
@@ -96,12 +107,16 @@ func newHistory() *cobra.Command {
 		Use:   "history STORE KEY",
 		Short: "Show a record, and what becomes of it",
 		Long: "Show a record as it is, and again after each change until the command is interrupted or has shown it --count times.\n\n" +
-			"A store keeps no earlier versions, so the history begins now. Changes that follow each other within a moment may be shown as one.",
+			"A store keeps no earlier versions, so the history begins now. To interrupt it is its usual end, with exit code 0. Changes that follow each other within a moment may be shown as one.",
 		Example: "  stay inspect history postgres://app@db.example.com/app global/visits/",
 		Args:    arguments(2, 2),
 		RunE: func(c *cobra.Command, args []string) error {
+			key, err := keyArgument(args[1])
+			if err != nil {
+				return err
+			}
 			return withStore(c.Context(), args[0], func(ctx context.Context, s store.Store) error {
-				err := history(ctx, s, args[1], count, func(rec *store.Record) error {
+				err := history(ctx, s, key, count, func(rec *store.Record) error {
 					return showVersion(c.OutOrStdout(), rec, time.Now(), asJSON)
 				})
 				if ctx.Err() != nil {
@@ -163,15 +178,14 @@ func (l *lister) list(ctx context.Context) error {
 			}
 		}
 		n++
-		l.after = rec.Key
 		_, err := fmt.Fprintf(table, "%s\t%d\t%s\t%s\n", humanize.Bytes(uint64(len(rec.Value))), rec.Version, expiry(rec), printable(rec.Key))
 		return err
 	})
 	if err := errors.Join(err, table.Flush()); err != nil {
 		return err
 	}
-	if more && !l.json {
-		_, err = fmt.Fprintf(l.hints, "There are more: add --after %s\n", strconv.Quote(l.after))
+	if more {
+		_, err = fmt.Fprintln(l.hints, "There are more: set a higher --limit, or --after to the last key above.")
 	}
 	return err
 }
@@ -291,7 +305,7 @@ func show(w io.Writer, rec *store.Record, asJSON bool) error {
 	for _, line := range [][2]string{
 		{"key", printable(rec.Key)},
 		{"kind", d.Kind},
-		{"module", d.Module},
+		{"module", printable(d.Module)},
 		{"owner", printable(d.Owner)},
 		{"revision", d.Revision},
 		{"version", strconv.Itoa(d.Version)},
@@ -350,14 +364,6 @@ func expiry(rec *store.Record) string {
 		return "never"
 	}
 	return rec.Expires.UTC().Format(time.RFC3339)
-}
-
-// printable is a key as it may stand on a terminal. Keys may have any bytes.
-func printable(key string) string {
-	if quoted := strconv.Quote(key); quoted != `"`+key+`"` {
-		return quoted
-	}
-	return key
 }
 
 func writeJSON(w io.Writer, v any) error {

@@ -31,6 +31,7 @@ import (
 	"regexp"
 	"runtime"
 	"runtime/debug"
+	"strconv"
 	"strings"
 	"syscall"
 
@@ -57,13 +58,13 @@ const (
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(escaping{stdout})
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return 0
 	}
-	_, _ = fmt.Fprintf(stderr, "stay: %s\n", plain(err))
+	_, _ = fmt.Fprintf(stderr, "stay: %s\n", escape(plain(err, args)))
 	code := exitCode(ctx, err)
 	if code == exitUsage {
 		_, _ = fmt.Fprintln(stderr, `Run "stay help" or add --help to a command to see what it takes.`)
@@ -86,6 +87,24 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
 	root.AddCommand(newInit(), newInspect(), newDoctor(), newCopy(), newDeploy(), newVersion())
+	root.InitDefaultCompletionCmd()
+	root.InitDefaultHelpCmd()
+	for _, c := range root.Commands() {
+		switch c.Name() {
+		case "completion":
+			for _, shell := range c.Commands() {
+				shell.Args = arguments(0, 0)
+			}
+		case "help":
+			c.Run, c.RunE = nil, func(_ *cobra.Command, args []string) error {
+				about, rest, err := root.Find(args)
+				if err != nil || len(rest) > 0 {
+					return &usageError{fmt.Errorf("there is no command %q", strings.Join(args, " "))}
+				}
+				return about.Help()
+			}
+		}
+	}
 	return root
 }
 
@@ -138,9 +157,17 @@ func exitCode(ctx context.Context, err error) int {
 var secret = regexp.MustCompile(`://\S*@|(?i:password)=[^&\s"]*`)
 
 // plain returns the text of an error without what stands in front for Go
-// programs, and without passwords: the parser's errors repeat the command line.
-func plain(err error) string {
+// programs, and without passwords: errors repeat the command line, where a
+// password may have spaces and quotes, and drivers repeat URLs.
+func plain(err error, args []string) string {
 	text := strings.TrimPrefix(err.Error(), "store: ")
+	for _, arg := range args {
+		for _, form := range []string{arg, strings.Trim(strconv.Quote(arg), `"`)} {
+			if strings.Contains(arg, "://") || strings.Contains(strings.ToLower(arg), "password") {
+				text = strings.ReplaceAll(text, form, "xxxxx")
+			}
+		}
+	}
 	return secret.ReplaceAllStringFunc(text, func(s string) string {
 		if strings.HasPrefix(s, "://") {
 			return "://xxxxx@"

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
 	"github.com/redis/rueidis"
 
 	"github.com/stay-go/stay/store"
@@ -43,12 +44,21 @@ func openSource(ctx context.Context, name string) (store.Store, error) {
 // openReader opens a store that has to be there, beside programs that use it if
 // that is possible: a SQLite file that they share, or any server.
 func openReader(ctx context.Context, name string) (store.Store, error) {
+	scheme, _, _ := strings.Cut(name, ":")
+	if scheme == "postgres" || scheme == "postgresql" {
+		if err := hasTables(ctx, name); err != nil {
+			return nil, err
+		}
+	}
 	path, ok := strings.CutPrefix(name, "sqlite:")
 	if !ok || path == "" || strings.HasPrefix(path, "//") {
 		return open(ctx, name)
 	}
-	if _, err := os.Stat(path); err != nil {
+	switch info, err := os.Stat(path); {
+	case err != nil:
 		return nil, err
+	case info.Size() == 0:
+		return nil, fmt.Errorf("%s is empty", path)
 	}
 	s, err := sqlitestore.Open(path, sqlitestore.Shared(), sqlitestore.OwnerWait(0))
 	if errors.Is(err, store.ErrUnavailable) {
@@ -60,11 +70,39 @@ func openReader(ctx context.Context, name string) (store.Store, error) {
 	return s, nil
 }
 
+// connect connects to PostgreSQL with a URL of pgstore, which may have settings of
+// a pool.
+func connect(ctx context.Context, name string) (*pgx.Conn, error) {
+	config, err := pgxpool.ParseConfig(name)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.ConnectConfig(ctx, config.ConnConfig)
+}
+
+// hasTables fails if nobody has opened the database with pgstore, which would make
+// its tables.
+func hasTables(ctx context.Context, name string) error {
+	conn, err := connect(ctx, name)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close(ctx) }()
+	var there bool
+	if err := conn.QueryRow(ctx, "SELECT to_regclass('stay_records') IS NOT NULL").Scan(&there); err != nil {
+		return err
+	}
+	if !there {
+		return errors.New("the database has no table stay_records: no program with Stay has used it")
+	}
+	return nil
+}
+
 // serverTime asks a server what time it is; ok is false if the store has none.
 func serverTime(ctx context.Context, name string) (now time.Time, ok bool, err error) {
 	switch scheme, _, _ := strings.Cut(name, ":"); scheme {
 	case "postgres", "postgresql":
-		conn, err := pgx.Connect(ctx, name)
+		conn, err := connect(ctx, name)
 		if err != nil {
 			return time.Time{}, false, err
 		}

@@ -33,6 +33,9 @@ func TestMain(m *testing.M) {
 		"change":  func() { end(change()) },
 		"shop":    func() { end(shop()) },
 		"scratch": func() { end(os.RemoveAll("app.db")) },
+		"empty":   func() { end(os.WriteFile("app.db", nil, 0o600)) },
+		"odd":     func() { end(write("key/odd\x1b/\x1b[2J", `{"a":"`+"\\u001b[2J\u009b\u202e\x7f"+`"}`)) },
+		"guest":   func() { end(guest()) },
 	})
 }
 
@@ -148,6 +151,31 @@ func shop() error {
 	}
 	stay.Register(app, stay.Module[visits]{Name: "visits", Persist: stay.Global, Expiry: 24 * time.Hour, OnExpire: func(*stay.Call, *visits) {}})
 	return errors.Join(manifest.Write(os.Stdout, app), app.Close(context.Background()))
+}
+
+// guest is an application that has stored the state of somebody who has not logged in.
+func guest() error {
+	s, err := sqlitestore.Open("app.db")
+	if err != nil {
+		return err
+	}
+	app := stay.New(s, &stay.Options{Guests: stay.GuestStored})
+	own := stay.Register(app, stay.Module[cart]{Name: "cart", Persist: stay.PerUser})
+	h := web.Sessions(app, nil)(web.Handle(func(_ http.ResponseWriter, r *http.Request) error {
+		_, err := own.Update(r.Context(), func(c *cart) error { c.Items = append(c.Items, "pear"); return nil })
+		return err
+	}))
+	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
+	return app.Close(context.Background())
+}
+
+func write(key, value string) error {
+	s, err := sqlitestore.Open("app.db")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = s.Close() }()
+	return s.Commit(context.Background(), []store.Group{{{Key: key, Value: []byte(value)}}})[0].Err
 }
 
 // put writes a record: put KEY VALUE [VERSION [EXPIRED-SINCE]].
