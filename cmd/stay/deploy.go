@@ -91,12 +91,16 @@ func (f *deployFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr i
 	if err != nil {
 		return err
 	}
+	var text bytes.Buffer
 	if f.json {
-		out := json.NewEncoder(stdout)
+		out := json.NewEncoder(&text)
 		out.SetIndent("", "  ")
 		err = out.Encode(p)
 	} else {
-		err = p.Print(stdout)
+		err = p.Print(&text)
+	}
+	if err == nil {
+		_, err = escaping{stdout}.Write(text.Bytes()) // files that are there may hold anything
 	}
 	switch {
 	case err != nil:

@@ -32,6 +32,7 @@ func TestMain(m *testing.M) {
 		"hold":    func() { end(hold()) },
 		"change":  func() { end(change()) },
 		"shop":    func() { end(shop()) },
+		"clear":   func() { end(os.WriteFile(os.Args[1], []byte("\x1b[2J\n"), 0o600)) },
 		"scratch": func() { end(os.RemoveAll("app.db")) },
 		"empty":   func() { end(os.WriteFile("app.db", nil, 0o600)) },
 		"odd":     func() { end(write("key/odd\x1b/\x1b[2J", `{"a":"`+"\\u001b[2J\u009b\u202e\x7f"+`"}`)) },
