@@ -100,7 +100,7 @@ func (f *deployFlags) run(ctx context.Context, stdin io.Reader, stdout, stderr i
 		err = p.Print(&text)
 	}
 	if err == nil {
-		_, err = escaping{stdout}.Write(text.Bytes()) // files that are there may hold anything
+		_, err = stdout.Write(text.Bytes()) // as a whole: it is escaped on its way, character by character
 	}
 	switch {
 	case err != nil:
