@@ -166,7 +166,7 @@ func TestObjectsCleanUp(t *testing.T) {
 //
 // Proves C4.
 func TestBooksFollow(t *testing.T) {
-	const homes, workers, rounds = 5, 4, 40
+	const homes, workers, rounds = 5, 3, 30
 	name := place()
 	var all sync.WaitGroup
 	now := time.Now().Truncate(time.Second)
@@ -223,6 +223,58 @@ func TestBooksFollow(t *testing.T) {
 	}
 }
 
+// TestBooksForget proves that homes whose records expire later than they did are not
+// in the way of those that have expired.
+//
+// Proves C4.
+func TestBooksForget(t *testing.T) {
+	s := open(t, theServer(t), place(), cloudflarestore.ObjectPerHome())
+	now := time.Now()
+	for _, key := range []string{"a", "b", "c"} {
+		r := one(s, store.Write{Key: key, Expires: now.Add(-2 * time.Hour)})
+		want(t, r, store.Applied)
+		want(t, one(s, store.Write{Key: key, Base: r.Revisions[0], Expires: now.Add(time.Hour)}), store.Applied)
+	}
+	want(t, one(s, store.Write{Key: "d", Expires: now.Add(-time.Hour)}), store.Applied)
+	if found, err := s.Expired(within(t), now, 1); err != nil || len(found) != 1 || found[0].Key != "d" {
+		t.Errorf("what has expired is %v, %v, want d", found, err)
+	}
+}
+
+// TestBooksKnowTheOrder has what a book is told first arrive last: that a home need
+// not be asked for long, before a record is put there that expires soon.
+//
+// Proves C4.
+func TestBooksKnowTheOrder(t *testing.T) {
+	w := failing(`if (keys.includes("session/soon/s")) while (!globalThis.held) await new Promise((go) => setTimeout(go, 5));`)
+	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
+  async note(call) {
+    this.notes = (this.notes ?? 0) + 1;
+    const second = this.notes === 2;
+    if (second) globalThis.held = true;
+    while (second && this.notes < 3) await new Promise((go) => setTimeout(go, 5));
+    return super.note(call);
+  }
+  async commit(call) {`, 1)
+	s := open(t, ownServer(t, w), cloudflarestore.ObjectPerHome(), cloudflarestore.Attempt(20*time.Second))
+	now := time.Now()
+	r := one(s, store.Write{Key: "session/late/s", Expires: now.Add(time.Hour)})
+	want(t, r, store.Applied)
+	want(t, one(s, store.Write{Key: "session/late/s", Base: r.Revisions[0], Expires: now.Add(3 * time.Hour)}), store.Applied)
+	asked := make(chan error, 1)
+	go func() {
+		_, err := s.Expired(within(t), now.Add(2*time.Hour), 10) // in vain, so the book is told
+		asked <- err
+	}()
+	want(t, one(s, store.Write{Key: "session/soon/s", Expires: now.Add(-time.Hour)}), store.Applied)
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	if found, err := s.Expired(within(t), now, 10); err != nil || len(found) != 1 {
+		t.Errorf("what has expired is %v, %v", found, err)
+	}
+}
+
 // TestABookThatFailsIsNoLoss proves that nothing is stored that nobody would find
 // when it has expired.
 func TestABookThatFailsIsNoLoss(t *testing.T) {
@@ -276,6 +328,39 @@ func TestClockSetBack(t *testing.T) {
 				t.Errorf("round %d: revision %d comes after %d", i, last, rev)
 			}
 			want(t, one(s, store.Write{Key: "key", Op: store.Delete, Base: last}), store.Applied)
+		}
+	}
+}
+
+// TestListIsWhole lists keys of several objects in pages: each key once, in order.
+func TestListIsWhole(t *testing.T) {
+	const n = 300
+	s := open(t, theServer(t), place(), cloudflarestore.Shards(4))
+	groups, keys := make([]store.Group, n), make([]string, n)
+	for i := range groups {
+		keys[i] = fmt.Sprint("key", i)
+		if i%2 == 0 {
+			keys[i] = fmt.Sprint("guest/cart/s.", i) // all in one object
+		}
+		groups[i] = store.Group{{Key: keys[i]}}
+	}
+	for _, r := range s.Commit(within(t), groups) {
+		want(t, r, store.Applied)
+	}
+	slices.Sort(keys)
+	for _, limit := range []int{7, 100, n - 1, n, n + 1} {
+		var listed []string
+		for after := ""; ; after = listed[len(listed)-1] {
+			some, err := s.List(within(t), time.Now(), "", after, limit)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if listed = append(listed, some...); len(some) < limit {
+				break
+			}
+		}
+		if !slices.Equal(listed, keys) {
+			t.Errorf("%d keys are listed in pages of %d, want all %d in order", len(listed), limit, n)
 		}
 	}
 }

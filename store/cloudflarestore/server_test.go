@@ -131,7 +131,9 @@ func open(t testing.TB, s *workerd.Server, options ...cloudflarestore.Option) *c
 
 // one commits one group.
 func one(s store.Store, writes ...store.Write) store.Result {
-	return s.Commit(context.Background(), []store.Group{writes})[0]
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	return s.Commit(ctx, []store.Group{writes})[0]
 }
 
 // put commits one write that must be applied.

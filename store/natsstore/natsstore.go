@@ -121,6 +121,7 @@ const (
 type Store struct {
 	nc       *nats.Conn
 	js       jetstream.JetStream
+	answers  *answers
 	foreign  bool   // the connection belongs to the user
 	api      string // what subjects of requests begin with
 	name     string
@@ -217,6 +218,9 @@ func New(ctx context.Context, js jetstream.JetStream, options ...Option) (*Store
 	}
 	s.js, s.nc, s.foreign = js, js.Conn(), true
 	if err := s.prepare(ctx); err != nil {
+		if s.answers != nil {
+			s.answers.close()
+		}
 		return nil, err
 	}
 	return s, nil
@@ -259,6 +263,7 @@ func (s *Store) Close() error {
 		s.mu.Unlock()
 		s.close()
 		s.calls.Wait()
+		s.answers.close()
 		if !s.foreign {
 			s.nc.Close()
 		}

@@ -182,13 +182,6 @@ type lastRequest struct {
 // lastOnce asks one replica. If it interrupts its answer, because it is long, the
 // same replica need not go on; what it has answered is as fresh as the rest.
 func (s *Store) lastOnce(ctx context.Context, subjects []string, floor uint64, all map[string]found) error {
-	inbox := s.nc.NewInbox()
-	sub, err := s.nc.SubscribeSync(inbox)
-	if err != nil {
-		return fmt.Errorf("%w: %w", errNotSent, err)
-	}
-	defer func() { _ = sub.Unsubscribe() }()
-	_ = sub.SetPendingLimits(-1, -1) // the request bounds the answer
 	missing := subjects
 	for {
 		if floor > 0 { // a replica that has no message says nothing of itself
@@ -198,10 +191,14 @@ func (s *Store) lastOnce(ctx context.Context, subjects []string, floor uint64, a
 		if err != nil {
 			return err
 		}
-		if err := s.nc.PublishRequest(s.api+"DIRECT.GET."+s.name, inbox, request); err != nil {
-			return fmt.Errorf("%w: %w", errNotSent, err)
+		inbox, in := s.answers.await(len(missing) + 1)
+		rest := 0
+		if err = s.nc.PublishRequest(s.api+"DIRECT.GET."+s.name, inbox, request); err != nil {
+			err = fmt.Errorf("%w: %w", errNotSent, err)
+		} else {
+			rest, err = s.collect(ctx, in, floor, all)
 		}
-		rest, err := s.collect(ctx, sub, floor, all)
+		s.answers.forget(inbox)
 		if err != nil || rest == 0 {
 			return err
 		}
@@ -218,16 +215,18 @@ func (s *Store) lastOnce(ctx context.Context, subjects []string, floor uint64, a
 }
 
 // collect adds what a replica answers, and returns how many messages it has left out.
-func (s *Store) collect(ctx context.Context, sub *nats.Subscription, floor uint64, all map[string]found) (rest int, err error) {
+func (s *Store) collect(ctx context.Context, in <-chan *nats.Msg, floor uint64, all map[string]found) (rest int, err error) {
+	silence := time.NewTimer(s.attempt)
+	defer silence.Stop()
 	for {
-		waiting, cancel := context.WithTimeout(ctx, s.attempt)
-		m, err := sub.NextMsgWithContext(waiting)
-		cancel()
-		if errors.Is(err, nats.ErrNoResponders) {
-			return 0, errNobody
-		}
-		if err != nil {
-			return 0, errors.Join(errSilence, err)
+		var m *nats.Msg
+		select {
+		case m = <-in:
+			silence.Reset(s.attempt)
+		case <-silence.C:
+			return 0, errSilence
+		case <-ctx.Done():
+			return 0, errors.Join(errSilence, ctx.Err())
 		}
 		status := m.Header.Get("Status")
 		switch status {
@@ -255,6 +254,8 @@ func (s *Store) collect(ctx context.Context, sub *nats.Subscription, floor uint6
 				return 0, errBehind
 			}
 			return 0, nil
+		case "503":
+			return 0, errNobody
 		default:
 			return 0, fmt.Errorf("%w: %s %s", errAnswer, status, m.Header.Get("Description"))
 		}

@@ -27,6 +27,10 @@ func (s *Store) prepare(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, maxRead)
 	defer cancel()
 	s.api = apiOf(s.js.Options())
+	var err error
+	if s.answers, err = newAnswers(s.nc); err != nil {
+		return unavailable(err)
+	}
 	var config jetstream.StreamConfig
 	for try := 1; ; try++ {
 		asking, cancel := context.WithTimeout(ctx, s.attempt)

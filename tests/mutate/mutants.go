@@ -944,7 +944,7 @@ var mutants = []mutant{
 	},
 	{
 		"the first names of some objects count as the first of all", "C4", "store/cloudflarestore/read.go",
-		"return keys[:n+1], false", "return keys, false", byCloudflare,
+		"return keys[:n+1], false", "return keys[:max(n+1, len(keys))], false", byCloudflare,
 	},
 	{
 		"whoever asks for nothing gets tables", "A17", "store/cloudflarestore/worker.js",
@@ -980,7 +980,7 @@ var mutants = []mutant{
 	},
 	{
 		"the secret is sent in plain text", "C5", "store/cloudflarestore/client.go",
-		"(err != nil || !ip.IsLoopback())", "err != nil", byCloudflare,
+		"(err != nil || !ip.IsLoopback())", "(err != nil || ip.IsMulticast())", byCloudflare,
 	},
 	{
 		"nobody is told that announcements of objects were lost", "C5", "store/cloudflarestore/watch.go",
