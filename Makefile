@@ -25,7 +25,7 @@ chat: ## Run the chat there, on two nodes behind nginx (CHAT_STORE names a datab
 # skipped silently. Most packages wait for disks, servers and browsers, so twice as
 # many run at once as there are processors. make lint has all of go vet.
 test: ## Test every module with the race detector.
-	@.ci/require cc chromium nginx postgres pgbouncer redis strace workerd
+	@.ci/require caddy cc chromium nginx postgres pgbouncer redis strace systemd workerd wrangler
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 30m work
 
 lint: ## Lint every module and check that each go.mod is tidy.

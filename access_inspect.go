@@ -32,15 +32,15 @@ func (a inspectDoor) About() access.About {
 	n, o := a.engine.Counts(), &a.opts
 	return access.About{
 		Store: a.catalog.about(), GuestsStored: o.Guests == GuestStored, IdleTimeout: o.IdleTimeout, Lifetime: o.Lifetime,
-		Modules: len(a.allModules()),
-		States:  n.States, Bytes: n.Bytes, Unsaved: n.Unsaved, MaxStates: int64(o.MaxInstances), MaxBytes: o.MaxBytes,
+		Modules: len(a.allModules()), MaxState: o.MaxState,
+		States: n.States, Bytes: n.Bytes, Unsaved: n.Unsaved, MaxStates: int64(o.MaxInstances), MaxBytes: o.MaxBytes,
 		Guests: n.Guests, GuestsBytes: n.GuestsBytes, MaxGuests: int64(o.MaxGuests), MaxGuestsBytes: o.MaxBytes,
 	}
 }
 
 func (c *catalog) about() access.Store {
 	f := c.backend.Features()
-	return access.Store{Type: strings.TrimPrefix(c.typ, "*"), SoleOwner: f.SoleOwner, Lists: f.List}
+	return access.Store{Type: strings.TrimPrefix(c.typ, "*"), SoleOwner: f.SoleOwner, Lists: f.List, Features: f}
 }
 
 func (a inspectDoor) Modules() []access.Module {
@@ -52,7 +52,7 @@ func (a inspectDoor) Modules() []access.Module {
 	var all []access.Module
 	for _, m := range a.allModules() {
 		all = append(all, access.Module{
-			Name: m.name, Formerly: m.formerly, Strategy: m.strategyName(), Store: m.catalog.about(),
+			Name: m.name, Formerly: m.formerly, Strategy: m.strategyName(), Store: m.catalog.about(), OwnStore: m.store != nil,
 			Version: m.version, Oldest: m.oldest(), Debounce: m.debounce, Expiry: m.expiry, ResetOnPageLoad: m.pageReset,
 			Actions: m.actionNames(), Hooks: m.hookNames(), Stored: held(m.kind), Guests: held(m.guest),
 		})

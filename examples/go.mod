@@ -56,6 +56,7 @@ require (
 
 replace (
 	github.com/stay-go/stay => ..
+	github.com/stay-go/stay/store/cloudflarestore => ../store/cloudflarestore
 	github.com/stay-go/stay/store/natsstore => ../store/natsstore
 	github.com/stay-go/stay/store/pgstore => ../store/pgstore
 	github.com/stay-go/stay/store/redisstore => ../store/redisstore

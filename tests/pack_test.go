@@ -41,10 +41,10 @@ func TestPublishedModulesBuildTheQuickStart(t *testing.T) {
 	}
 }
 
-// The command is installed as users do it, and the project that it begins builds
-// and passes its tests.
+// The command is installed as users do it, and the project that it begins builds,
+// passes its tests, and says what it needs where it runs.
 //
-// Proves A1.
+// Proves A1, A18.
 func TestPublishedCommandBeginsAProject(t *testing.T) {
 	user := newUser(t, publish(t))
 	bin := t.TempDir()
@@ -59,6 +59,9 @@ func TestPublishedCommandBeginsAProject(t *testing.T) {
 	user.run("go", "test", ".")
 	if list := user.run("gofmt", "-l", "."); list != "" {
 		t.Errorf("not formatted: %s", list)
+	}
+	if got := user.run(command, "deploy", "--target", "systemd", "--name", "shop", "--yes"); !strings.Contains(got, "PerSession counter") {
+		t.Errorf("the plan to deploy it: %s", got)
 	}
 	if got := user.run("go", "list", "-m", stay, stay+"/store/sqlitestore"); got != stay+" "+version+"\n"+stay+"/store/sqlitestore "+version+"\n" {
 		t.Errorf("the project uses %s", got)

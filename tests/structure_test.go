@@ -87,6 +87,10 @@ var rules = []rule{
 		because: "who inspects an App sees it through package stay and its door, and not its store",
 	},
 	{
+		from: stay + "/manifest", not: []string{stay + "/web", stay + "/store/...", "database/sql", "net/http", "others"}, unless: []string{stay + "/store"},
+		because: "whoever says what an App registers sees it through package stay and its door, and needs no store",
+	},
+	{
 		from: stay, not: []string{stay + "/inspect"},
 		because: "an App that nobody inspects is built without the pages",
 	},

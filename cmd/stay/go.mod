@@ -15,6 +15,7 @@ require (
 	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/redisstore v0.0.0
 	github.com/stay-go/stay/store/sqlitestore v0.0.0
+	github.com/tailscale/hujson v0.0.0-20260727124030-b80ff77dac4f
 	golang.org/x/term v0.48.0
 )
 

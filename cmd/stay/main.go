@@ -6,6 +6,7 @@
 //	stay inspect history postgres://app@db.example.com/app global/visits/
 //	stay doctor postgres://app@db.example.com/app
 //	stay copy --from sqlite:app.db --to postgres://app@db.example.com/app
+//	stay deploy --target systemd,caddy --domain shop.example.com
 //	stay completion bash
 //
 // A store is sqlite:PATH, the postgres:// URL of pgstore, the redis:// or
@@ -16,8 +17,8 @@
 //
 // The exit code is 0 when all went well, 1 when something failed, 2 when the
 // command line is wrong, 3 when copy found different records, so that nothing was
-// overwritten, or doctor found something wrong, and 130 when the command was
-// interrupted.
+// overwritten, doctor found something wrong, or deploy would have lost data, and 130
+// when the command was interrupted.
 package main
 
 import (
@@ -85,7 +86,7 @@ func newRoot() *cobra.Command {
 		SuggestionsMinimumDistance: 2,
 	}
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &usageError{err} })
-	root.AddCommand(newInit(), newInspect(), newDoctor(), newCopy(), newVersion())
+	root.AddCommand(newInit(), newInspect(), newDoctor(), newCopy(), newDeploy(), newVersion())
 	root.InitDefaultCompletionCmd()
 	root.InitDefaultHelpCmd()
 	for _, c := range root.Commands() {
@@ -143,7 +144,7 @@ func exitCode(ctx context.Context, err error) int {
 	if _, ok := errors.AsType[*usageError](err); ok {
 		return exitUsage
 	}
-	if _, ok := errors.AsType[*store.CopyConflict](err); ok || errors.Is(err, errFound) {
+	if _, ok := errors.AsType[*store.CopyConflict](err); ok || errors.Is(err, errFound) || errors.Is(err, errRefused) {
 		return exitFound
 	}
 	if ctx.Err() != nil {

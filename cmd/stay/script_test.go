@@ -2,10 +2,14 @@ package main
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"os/exec"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -13,7 +17,9 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/manifest"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/web"
 )
@@ -25,6 +31,8 @@ func TestMain(m *testing.M) {
 		"put":     func() { end(put()) },
 		"hold":    func() { end(hold()) },
 		"change":  func() { end(change()) },
+		"shop":    func() { end(shop()) },
+		"clear":   func() { end(os.WriteFile(os.Args[1], []byte("\x1b[2J\n"), 0o600)) },
 		"scratch": func() { end(os.RemoveAll("app.db")) },
 		"empty":   func() { end(os.WriteFile("app.db", nil, 0o600)) },
 		"odd":     func() { end(write("key/odd\x1b/\x1b[2J", `{"a":"`+"\\u001b[2J\u009b\u202e\x7f"+`"}`)) },
@@ -44,6 +52,30 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			// code N COMMAND runs a command that ends with this exit code.
+			"code": func(ts *testscript.TestScript, _ bool, args []string) {
+				err := ts.Exec(args[1], args[2:]...)
+				got := 0
+				if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+					got = exit.ExitCode()
+				}
+				if strconv.Itoa(got) != args[0] {
+					ts.Fatalf("exit code %d (%v), want %s", got, err, args[0])
+				}
+			},
+			// mode BITS FILE
+			"mode": func(ts *testscript.TestScript, _ bool, args []string) {
+				info, err := os.Stat(ts.MkAbs(args[1]))
+				ts.Check(err)
+				if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
+					ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
+				}
+			},
+			// append FILE LINE
+			"append": func(ts *testscript.TestScript, _ bool, args []string) {
+				old := ts.ReadFile(args[0])
+				ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(old+args[1]+"\n"), 0o600))
+			},
 			// waitfor NAME returns when a file exists.
 			"waitfor": func(ts *testscript.TestScript, _ bool, args []string) {
 				tick := time.NewTicker(10 * time.Millisecond)
@@ -87,6 +119,39 @@ func visit() error {
 	}))
 	h.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodGet, "/", nil))
 	return app.Close(context.Background())
+}
+
+// shop prints the manifest of an application. Its arguments change it.
+func shop() error {
+	app := stay.New(memstore.New(), nil)
+	m := stay.Module[cart]{Name: "cart", Persist: stay.PerSession, Version: 2, Migrate: map[int]func(json.RawMessage) (json.RawMessage, error){
+		1: func(old json.RawMessage) (json.RawMessage, error) { return old, nil },
+	}}
+	for _, arg := range os.Args[1:] {
+		switch arg {
+		case "basket":
+			m.Name = "basket"
+		case "renamed":
+			m.Name, m.Formerly = "basket", []string{"cart"}
+		case "older":
+			m.Version, m.Migrate = 1, nil
+		case "newer":
+			m.Version, m.Migrate = 3, nil
+		case "peruser":
+			m.Persist = stay.PerUser
+		case "debounce":
+			m.Debounce = time.Second
+		case "gone":
+			continue
+		default:
+			return fmt.Errorf("%s is not known", arg)
+		}
+	}
+	if !slices.Contains(os.Args[1:], "gone") {
+		stay.Register(app, m)
+	}
+	stay.Register(app, stay.Module[visits]{Name: "visits", Persist: stay.Global, Expiry: 24 * time.Hour, OnExpire: func(*stay.Call, *visits) {}})
+	return errors.Join(manifest.Write(os.Stdout, app), app.Close(context.Background()))
 }
 
 // guest is an application that has stored the state of somebody who has not logged in.

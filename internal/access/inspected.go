@@ -7,6 +7,7 @@ import (
 
 	"github.com/stay-go/stay/internal/recent"
 	"github.com/stay-go/stay/internal/streaming"
+	"github.com/stay-go/stay/store"
 )
 
 // An Inspected is what package inspect needs of a *stay.App, beside its exported
@@ -53,6 +54,7 @@ type About struct {
 	GuestsStored          bool
 	IdleTimeout, Lifetime time.Duration
 	Modules               int
+	MaxState              int // bytes
 
 	States, Bytes, Unsaved    int64 // stored states in memory
 	MaxStates, MaxBytes       int64 // bounds of these, and of the next line each
@@ -65,6 +67,7 @@ type Store struct {
 	Type      string // of Go
 	SoleOwner bool
 	Lists     bool // it can list its keys
+	Features  store.Features
 }
 
 // A Module describes one.
@@ -73,6 +76,7 @@ type Module struct {
 	Formerly []string
 	Strategy string // the name in package stay, "" for ephemeral
 	Store    Store
+	OwnStore bool // Module.Store is set
 
 	Version, Oldest  int // the schema's, and the oldest that can be read
 	Debounce, Expiry time.Duration

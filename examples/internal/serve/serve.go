@@ -1,5 +1,5 @@
 // Package serve is what the examples have in common: a program with the flags
-// -addr, -db and -inspect that serves one App on an SQLite file and shuts down cleanly,
+// -addr, -db, -inspect and -manifest that serves one App on an SQLite file and shuts down cleanly,
 // and the files that every page needs.
 package serve
 
@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/manifest"
+	"github.com/stay-go/stay/store/memstore"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
 
@@ -61,9 +63,13 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
 	inspector := flags.Bool("inspect", false, "show what the app has at /debug/stay/, to browsers on this machine; not behind a proxy")
 	db := flags.String("db", program+".db", "SQLite `file`, created if it does not exist")
+	printManifest := flags.Bool("manifest", false, "print what the program registers, for stay deploy, and end")
 	_ = flags.Parse(args) // it exits
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if *printManifest {
+		return describe(stdout, opts, newHandler)
 	}
 
 	store, err := sqlitestore.Open(*db)
@@ -76,6 +82,13 @@ func run(ctx context.Context, program string, args []string, stdout io.Writer, o
 		handler = withInspector(app, handler)
 	}
 	return Serve(ctx, *addr, stdout, app, handler)
+}
+
+// describe prints what the program registers. It opens no store.
+func describe(stdout io.Writer, opts *stay.Options, newHandler func(*stay.App) http.Handler) error {
+	app := stay.New(memstore.New(), opts)
+	newHandler(app)
+	return errors.Join(manifest.Write(stdout, app), app.Close(context.Background()))
 }
 
 // Serve serves until ctx ends, then shuts down cleanly and closes the App. The

@@ -1,0 +1,5 @@
+import { DurableObject } from "cloudflare:workers";
+
+export class StayRecords extends DurableObject {}
+
+export default { fetch: () => new Response("records") };
