@@ -20,6 +20,7 @@ import (
 
 func newDoctor() *cobra.Command {
 	var d doctor
+	var file string
 	c := &cobra.Command{
 		Use:   "doctor STORE",
 		Short: "Look for what is wrong with a store",
@@ -31,6 +32,15 @@ func newDoctor() *cobra.Command {
 		RunE: func(c *cobra.Command, args []string) error {
 			if d.limit < 1 || d.maxState < 1 {
 				return &usageError{errors.New("--limit and --max-state are at least 1")}
+			}
+			if file != "" {
+				var err error
+				if d.program, err = readProgram(file); err != nil {
+					return err
+				}
+				if !c.Flags().Changed("max-state") {
+					d.maxState = d.program.MaxState
+				}
 			}
 			d.out = c.OutOrStdout()
 			return withStore(c.Context(), args[0], func(ctx context.Context, s store.Store) error {
@@ -44,6 +54,7 @@ func newDoctor() *cobra.Command {
 	}
 	c.Flags().IntVar(&d.limit, "limit", 100_000, "look at no more than `N` records")
 	c.Flags().IntVar(&d.maxState, "max-state", 1<<20, "the program's Options.MaxState, in `BYTES`")
+	c.Flags().StringVar(&file, "manifest", "", "compare with the program whose manifest, which it prints for -manifest, is in `FILE`")
 	jsonFlag(c, &d.json)
 	return c
 }
@@ -72,6 +83,7 @@ type doctor struct {
 	now      time.Time
 	limit    int
 	maxState int
+	program  *program // nil: nothing is known of it
 	json     bool
 
 	wrong int
@@ -110,6 +122,7 @@ func (d *doctor) conclude() error {
 
 func (d *doctor) examine(ctx context.Context, name string) error {
 	d.features()
+	d.needs()
 	if err := d.clock(ctx, name); err != nil {
 		return err
 	}
@@ -297,6 +310,7 @@ func (d *doctor) records(ctx context.Context, modules map[string]time.Time) erro
 	}
 	for _, prefix := range slices.Sorted(maps.Keys(states)) {
 		d.module(prefix, states[prefix], modules)
+		d.compare(prefix, states[prefix])
 	}
 	return nil
 }
