@@ -141,6 +141,7 @@ func TestClientsKeepTheirPagesUpToDate(t *testing.T) {
 			}
 		})
 		want()
+		wantOpened(s, 2) // a page that was loaded again shows it before it has its stream
 	})
 	step("revocation", func() {
 		each(func(v visitor) { s.do("POST", "/revoke?user="+v.client) })
