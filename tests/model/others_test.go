@@ -212,6 +212,8 @@ func (w *world) sweep(i int) {
 		case h.told || h.when.After(now):
 		case !p.role.knows(h.sp):
 			h.late = true
+		case h.sp.scope == perSession && !p.role.hears(h.sp):
+			h.when = now // it may be set aside now, with its session, and stores may find that a minute later
 		}
 	}
 }
