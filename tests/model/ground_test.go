@@ -169,6 +169,7 @@ type process struct {
 	door    access.App
 	ring    access.Keyring
 	modules map[string]*handle
+	listed  time.Time // when its modules were last put into the list of modules, as far as is known
 }
 
 // start starts the process with this number.
@@ -203,6 +204,10 @@ func (w *world) start(i int) {
 	}
 	p.door = access.AppOf(p.app)
 	p.ring = p.door.Keyring([][]byte{[]byte(strings.Repeat("k", 32))})
+	p.listed = time.Unix(w.clock.Load(), 0)
+	if was := w.processes[i]; was != nil {
+		p.listed = was.listed
+	}
 	w.processes[i] = p
 }
 

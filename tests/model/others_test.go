@@ -202,8 +202,12 @@ func (w *world) sweep(i int) {
 	w.note("sweep in %d", i)
 	p, now := w.processes[i], w.model.now()
 	p.door.Sweep()
+	p.listed = now
 	w.listen()
 	for _, h := range w.model.heirs {
+		if !h.when.After(now) && !p.role.hears(h.sp) && !w.listsHook(h.sp, now) {
+			h.must = false // nobody has run the hook for so long that the states are taken for abandoned
+		}
 		due := !h.told && !h.when.Add(sweepLag).After(now)
 		switch {
 		case due && h.must && !h.late && p.role.hears(h.sp):
@@ -216,6 +220,14 @@ func (w *world) sweep(i int) {
 			h.when = now // it may be set aside now, with its session, and stores may find that a minute later
 		}
 	}
+}
+
+// listsHook reports whether the list of modules says surely that a process has the
+// hook: it forgets processes that have not been seen for 30 days.
+func (w *world) listsHook(sp *spec, now time.Time) bool {
+	return slices.ContainsFunc(w.processes, func(p *process) bool {
+		return p.role.hears(sp) && now.Sub(p.listed) < 30*24*time.Hour
+	})
 }
 
 // listen compares what OnExpire was told with what has expired.
