@@ -331,9 +331,25 @@ func (s *stream) send() bool {
 		s.sent = time.Now()
 	}
 	if verdict == gone {
+		if changed && s.dialect.Breaks() {
+			s.linger()
+		}
 		return s.later(5*time.Second, 10*time.Second)
 	}
 	return true
+}
+
+// linger leaves a client the time to take what was sent: a browser throws away what
+// its page has not read when the connection breaks.
+func (s *stream) linger() {
+	t := time.NewTimer(time.Second)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.r.Context().Done():
+	case <-s.down:
+	case <-s.live.app.Ending():
+	}
 }
 
 // soon ends the stream, and has the client come back soon.
