@@ -72,6 +72,7 @@ func TestStreamsEndWithTheirSession(t *testing.T) {
 					if !tc.cookie {
 						p.open()
 						p.shows("mine", "", "count", "0", "news", "news")
+						sleep(2 * time.Second) // Datastar has time to take it
 						p.ended(5*time.Second, 10*time.Second)
 						p.open() // it has what it is entitled to
 						p.want()
