@@ -193,6 +193,21 @@ this.write = (w, head) => { if (atob(w.key).endsWith("full")) throw new Error("d
 	}
 }
 
+// TestWhatFailsAfterACommitIsUnknown has an object fail when it has made a group, at
+// what it does for its storage. Whoever asked is not told that nothing was done.
+//
+// Proves C6.
+func TestWhatFailsAfterACommitIsUnknown(t *testing.T) {
+	server := ownServer(t, failing(`this.remind = () => { throw new Error("no alarm"); };`))
+	s := open(t, server, cloudflarestore.ObjectPerHome())
+	r := one(s, store.Write{Key: "key", Value: []byte("x")})
+	want(t, r, store.Unknown)
+	wantText(t, r.Err, "no alarm")
+	if rec := load(t, s, "key"); string(rec.Value) != "x" {
+		t.Errorf("the object has stored %q", rec.Value)
+	}
+}
+
 // TestAttemptsAreBounded proves that a commit that is not answered ends within its
 // attempt, not with its context, and that its late arrival changes nothing.
 //

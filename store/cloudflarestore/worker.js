@@ -188,14 +188,17 @@ export class StayRecords extends DurableObject {
     this.coming.add(coming);
     try {
       if (coming.at < (this.mark("told") ?? Infinity)) {
-        const at = await this.tell(object, book);
+        let at;
+        try {
+          at = await this.tell(object, book);
+        } catch (e) {
+          return { results: groups.map(() => ({ failed: String(e) })) }; // nothing is stored yet
+        }
         this.setMark("told", Math.min(at ?? Infinity, this.mark("told") ?? Infinity));
       }
       const done = this.commitNow({ node, epoch, raise, groups, room, sole });
       this.remind(object, book);
       return done;
-    } catch (e) {
-      return { results: groups.map(() => ({ failed: String(e) })) }; // the book could not be told
     } finally {
       this.coming.delete(coming);
     }

@@ -285,6 +285,11 @@ var storeMutants = []mutant{
 		"ctx, cancel := context.WithTimeout(ctx, limit)", "ctx, cancel := context.WithTimeout(ctx, 1000*limit)", byCloudflare,
 	},
 	{
+		"what an object has made is refused since it fails afterwards", "C6", "store/cloudflarestore/worker.js",
+		"this.remind(object, book);\n      return done;",
+		"try { this.remind(object, book); } catch (e) { return { results: [{ failed: String(e) }] }; }\n      return done;", byCloudflare,
+	},
+	{
 		"half of a group stays in an object", "C2", "store/cloudflarestore/worker.js",
 		"return { revs: this.ctx.storage.transactionSync(() => group.map((w, i) => this.write(w, heads[i]))) };", "return { revs: group.map((w, i) => this.write(w, heads[i])) };", byCloudflare,
 	},
@@ -310,7 +315,7 @@ var storeMutants = []mutant{
 	},
 	{
 		"a book is not told of what expires", "C4", "store/cloudflarestore/worker.js",
-		"const at = await this.tell(object, book);", "const at = coming.at;", byCloudflare,
+		"at = await this.tell(object, book);", "at = coming.at;", byCloudflare,
 	},
 	{
 		"a book is not corrected", "C4", "store/cloudflarestore/worker.js",
@@ -331,6 +336,10 @@ var storeMutants = []mutant{
 	{
 		"an object without records keeps its storage", "A17", "store/cloudflarestore/worker.js",
 		"await this.ctx.storage.deleteAll();", "return;", byCloudflare,
+	},
+	{
+		"an object goes with what has come last", "A17", "store/cloudflarestore/worker.js",
+		"if (!this.empty() || this.coming.size > 0) return; // something", "if (false) return; // something", byCloudflare,
 	},
 	{
 		"strangers share an object", "A17", "store/cloudflarestore/place.go",
