@@ -50,7 +50,7 @@ mutate: ## Break lines on purpose and see that tests notice (20 to 40 minutes).
 	go run ./tests/mutate
 
 soak: ## Run the long tests (TestSoak...), without the race detector.
-	@.ci/require postgres redis strace
+	@.ci/require postgres redis strace workerd
 	STAY_SOAK=1 STAY_TEST_REQUIRE=1 STAY_SOAK_REPORTS=$(CURDIR)/soak-reports go test -v -count 1 -timeout 4h -run '^TestSoak' work
 
 outages: ## Measure for how long writes fail when a node or PostgreSQL fails.

@@ -28,6 +28,7 @@ type run struct {
 	impatient atomic.Bool
 	clients   atomic.Int64
 	acks      []atomic.Int64 // by node
+	evicted   atomic.Int64   // objects
 }
 
 func newRun(c *cluster, h *history) *run {

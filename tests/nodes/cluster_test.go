@@ -24,15 +24,25 @@ type settings struct {
 	nodes   int
 	redis   bool          // the server is Redis, and not PostgreSQL
 	nats    bool          // three servers of NATS are the server
+	objects *layout       // of Durable Objects, if the server is workerd
 	attempt time.Duration // of the store
 	commit  time.Duration // CommitTimeout and MaxWait
 	args    []string      // more arguments of the node's program
 	standby bool          // there is a standby, which has everything that is acknowledged
 	sqlite  bool          // the nodes share an SQLite file, and there is no server
+	urls    []string      // of several databases, which the nodes reach without the cluster's help
 }
 
 // brisk are settings with which doubts end soon, so that a short test has many.
 var brisk = settings{nodes: 3, attempt: 400 * time.Millisecond, commit: 2 * time.Second}
+
+// machineFaults are those of the nodes and of their server.
+func (s settings) machineFaults() []fault {
+	if s.objects != nil {
+		return objectFaults
+	}
+	return machineFaults
+}
 
 // A server is what keeps the records of all nodes.
 type server interface {
@@ -49,7 +59,7 @@ type cluster struct {
 	t       *testing.T
 	s       settings
 	servers []server // the primary, and its standby if there is one, or those of NATS
-	file    string   // of SQLite
+	urls    []string // what nodes open; nil: the servers, each by proxies of its own
 	nodes   []*node
 }
 
@@ -69,10 +79,11 @@ type node struct {
 // newCluster starts what the nodes store in and the nodes, which end with the test.
 func newCluster(t *testing.T, s settings) *cluster {
 	t.Helper()
-	c := &cluster{t: t, s: s}
-	if s.sqlite {
-		c.file = filepath.Join(t.TempDir(), "app.db")
-	} else {
+	c := &cluster{t: t, s: s, urls: s.urls}
+	switch {
+	case s.sqlite:
+		c.urls = []string{filepath.Join(t.TempDir(), "app.db")}
+	case s.urls == nil:
 		c.addServer()
 	}
 	for range s.nodes {
@@ -113,6 +124,9 @@ func (c *cluster) addServer() {
 
 // server starts the server that the settings ask for.
 func (s settings) server(t *testing.T) (server, error) {
+	if s.objects != nil {
+		return newObjects(t)
+	}
 	if s.redis {
 		return redisserver.New(folder(t))
 	}
@@ -170,23 +184,9 @@ func (n *node) listens() bool {
 	n.c.t.Helper()
 	program, err := build()
 	check(n.c.t, err)
-	url := n.c.file
-	if !n.c.s.sqlite {
-		var addresses []string
-		for _, p := range n.proxies {
-			addresses = append(addresses, p.Address())
-		}
-		switch {
-		case n.c.s.redis:
-			url = redisserver.URLBy(addresses[0]) + "?dial_timeout=2s"
-		case n.c.s.nats:
-			url = "nats://" + strings.Join(addresses, ",nats://")
-		default:
-			url = n.c.postgres(0).URLBy(strings.Join(addresses, ","), "connect_timeout", "2")
-		}
-	}
 	args := append([]string{"-attempt", n.c.s.attempt.String(), "-commit", n.c.s.commit.String()}, n.c.s.args...)
-	cmd := exec.Command(program, append(args, url)...)
+	cmd := exec.Command(program, append(args, n.urls()...)...)
+	cmd.Env = append(os.Environ(), "STAY_SECRET="+secret)
 	in, stdin, err := os.Pipe()
 	check(n.c.t, err)
 	n.stdin, cmd.Stdin = stdin, in
@@ -207,6 +207,26 @@ func (n *node) listens() bool {
 		n.kill()
 		return false
 	}
+}
+
+// urls are what the node opens.
+func (n *node) urls() []string {
+	if n.c.urls != nil {
+		return n.c.urls
+	}
+	var addresses []string
+	for _, p := range n.proxies {
+		addresses = append(addresses, p.Address())
+	}
+	switch {
+	case n.c.s.redis:
+		return []string{redisserver.URLBy(addresses[0]) + "?dial_timeout=2s"}
+	case n.c.s.objects != nil:
+		return []string{n.c.s.objects.urlBy(addresses[0])}
+	case n.c.s.nats:
+		return []string{"nats://" + strings.Join(addresses, ",nats://")}
+	}
+	return []string{n.c.postgres(0).URLBy(strings.Join(addresses, ","), "connect_timeout", "2")}
 }
 
 // kill is kill -9.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -186,7 +187,7 @@ func (h *history) write() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, fmt.Sprintf("%s-%s-%d.json", h.Test, h.began.UTC().Format("20060102T150405"), h.Seed))
+	file := filepath.Join(dir, fmt.Sprintf("%s-%s-%d.json", strings.ReplaceAll(h.Test, "/", "-"), h.began.UTC().Format("20060102T150405"), h.Seed))
 	return file, os.WriteFile(file, text, 0o644)
 }
 

@@ -1,4 +1,4 @@
-// Package nodes_test runs several nodes on one PostgreSQL or Redis server, has visitors
+// Package nodes_test runs several nodes on one server of any kind, has visitors
 // reach another one with each request, makes everything fail that fails in the
 // world, and checks what they were told: what each register shows is what one
 // register on one machine could have shown, and no session sees what is not its
@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/workerd"
 )
 
 // patience is how long anything may take before it counts as stuck. It is
@@ -55,11 +57,15 @@ var build = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
+// missingServers are the errors of servers that are not on this machine.
+var missingServers = []error{pgserver.ErrMissing, redisserver.ErrMissing, natsserver.ErrMissing, workerd.ErrMissing}
+
 // check skips the test if the server is missing, or fails it if it must not be.
 func check(t *testing.T, err error) {
 	t.Helper()
+	missing := func(server error) bool { return errors.Is(err, server) }
 	switch {
-	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, redisserver.ErrMissing) || errors.Is(err, natsserver.ErrMissing)) && os.Getenv("STAY_TEST_REQUIRE") == "":
+	case slices.ContainsFunc(missingServers, missing) && os.Getenv("STAY_TEST_REQUIRE") == "":
 		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
 		t.Skip(err)
 	case err != nil:

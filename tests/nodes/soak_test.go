@@ -40,7 +40,7 @@ func TestSoakNodesOnNATS(t *testing.T) {
 }
 
 // soakNodes makes everything fail at once.
-func soakNodes(t *testing.T, s settings) {
+func soakNodes(t *testing.T, s settings) *run {
 	length := 8 * time.Second
 	if soak() {
 		length = 10 * time.Minute
@@ -51,10 +51,11 @@ func soakNodes(t *testing.T, s settings) {
 	r.use(func(random *rand.Rand) {
 		var network sync.WaitGroup
 		network.Go(func() { r.suffer(networkFaults, rand.New(rand.NewPCG(h.Seed, 1<<32)), length) })
-		r.suffer(machineFaults, random, length)
+		r.suffer(s.machineFaults(), random, length)
 		network.Wait()
 	})
 	r.judge()
+	return r
 }
 
 // use has clients use the cluster while something happens to it, and has them
