@@ -6,6 +6,7 @@ require (
 	github.com/a-h/templ v0.3.1118
 	github.com/starfederation/datastar-go v1.2.2
 	github.com/stay-go/stay v0.0.0
+	github.com/stay-go/stay/store/cloudflarestore v0.0.0
 	github.com/stay-go/stay/store/natsstore v0.0.0
 	github.com/stay-go/stay/store/pgstore v0.0.0
 	github.com/stay-go/stay/store/redisstore v0.0.0
@@ -21,6 +22,7 @@ require (
 	github.com/chromedp/cdproto v0.159.0 // indirect
 	github.com/chromedp/chromedp v0.23.0 // indirect
 	github.com/cli/browser v1.3.0 // indirect
+	github.com/coder/websocket v1.8.15 // indirect
 	github.com/dustin/go-humanize v1.1.0 // indirect
 	github.com/fatih/color v1.19.0 // indirect
 	github.com/fsnotify/fsnotify v1.10.1 // indirect

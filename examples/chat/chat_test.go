@@ -216,7 +216,7 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 
 func TestRefusesWhatItCannotUse(t *testing.T) {
 	server := build(t)
-	server.Refused("-store is sqlite:FILE, postgres://URL, redis://URL or nats://URL", "-store", "mysql://x")
+	server.Refused("-store is sqlite:FILE, postgres://URL, redis://URL, nats://URL or cloudflare:https://URL", "-store", "mysql://x")
 	server.Refused("unexpected argument", "serve")
 	keys := filepath.Join(t.TempDir(), "keys")
 	if err := os.WriteFile(keys, []byte("secret\n"), 0o600); err != nil {

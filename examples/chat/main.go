@@ -1,8 +1,8 @@
 // Command chat has a few rooms for everybody. All pages that are open show at once
 // what is said, how many messages the user has not read in each room, and who else
 // is there. Any number of processes serve it together: with -store they keep their
-// state in one PostgreSQL or Redis database, and every request may reach another
-// process. two-nodes.sh starts two of them behind a proxy.
+// state in one PostgreSQL or Redis database, in NATS or in Durable Objects, and every
+// request may reach another process. two-nodes.sh starts two of them behind a proxy.
 //
 // It asks for no password: see signIn in handler.go for where that belongs.
 package main
@@ -22,9 +22,11 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/examples/internal/serve"
 	"github.com/stay-go/stay/store"
+	"github.com/stay-go/stay/store/cloudflarestore"
 	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
+	"github.com/stay-go/stay/store/sharded"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/web"
 )
@@ -36,7 +38,7 @@ func main() {
 func run(ctx context.Context, args []string, stdout io.Writer) error {
 	flags := flag.NewFlagSet("chat", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:3000", "`address` to listen on; port 0 picks a free one")
-	where := flags.String("store", "", "sqlite:`file`, or the postgres://, redis:// or nats:// URL that all nodes share; default $CHAT_STORE, or sqlite:chat.db")
+	where := flags.String("store", "", "sqlite:`file`, or the postgres://, redis://, nats:// or cloudflare:https:// URL that all nodes share, the last with its secret in $STAY_SECRET; default $CHAT_STORE, or sqlite:chat.db")
 	keys := flags.String("keys", "", "`file` with the keys that sign cookies, 64 hex digits a line, the same on all nodes; by default they are in the store")
 	_ = flags.Parse(args) // it exits
 	if flags.NArg() > 0 {
@@ -71,7 +73,14 @@ func open(ctx context.Context, where string) (store.Store, error) {
 	if strings.HasPrefix(where, "nats://") || strings.HasPrefix(where, "tls://") {
 		return natsstore.Open(ctx, where)
 	}
-	return nil, errors.New("-store is sqlite:FILE, postgres://URL, redis://URL or nats://URL")
+	if url, ok := strings.CutPrefix(where, "cloudflare:"); ok {
+		objects, err := cloudflarestore.Open(ctx, url, os.Getenv("STAY_SECRET"))
+		if err != nil {
+			return nil, err
+		}
+		return sharded.New(objects) // a login is about several objects
+	}
+	return nil, errors.New("-store is sqlite:FILE, postgres://URL, redis://URL, nats://URL or cloudflare:https://URL")
 }
 
 // readKeys reads a file with a key in each line.

@@ -15,6 +15,8 @@ import (
 
 	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/workerd"
+	"github.com/stay-go/stay/store/cloudflarestore"
 	"github.com/stay-go/stay/tests/browsertest"
 )
 
@@ -122,38 +124,51 @@ func (n *nodes) tell(command, answer string) {
 	n.wantLine(answer)
 }
 
-// Two nodes on one PostgreSQL or Redis database, or on NATS, serve one room, behind a proxy that sends
-// every request to another one. While one of them is killed and started again,
-// no message is lost and none comes twice, and everybody's unread messages are
-// right.
+// Two nodes on one PostgreSQL or Redis database, on NATS or on Durable Objects serve
+// one room, behind a proxy that sends every request to another one. While one of them
+// is killed and started again, no message is lost and none comes twice, and
+// everybody's unread messages are right.
 //
-// Proves A5, B11, N1.
+// Proves A5, A17, B11, N1.
 func TestInBrowserTwoNodes(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) { twoNodes(t, startNodes(t, "")) })
 	t.Run("Redis", func(t *testing.T) {
 		server, err := redisserver.New(t.TempDir())
-		switch {
-		case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-			t.Skip(err)
-		case err != nil:
-			t.Fatal(err)
-		}
+		check(t, err, redisserver.ErrMissing)
 		t.Cleanup(server.Kill)
 		twoNodes(t, startNodes(t, server.URL()))
 	})
 	t.Run("NATS", func(t *testing.T) {
 		server, err := natsserver.New(t.TempDir())
-		switch {
-		case errors.Is(err, natsserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-			t.Skip(err)
-		case err != nil:
-			t.Fatal(err)
-		}
+		check(t, err, natsserver.ErrMissing)
 		t.Cleanup(server.Kill)
 		twoNodes(t, startNodes(t, server.URL()))
 	})
+	t.Run("Durable Objects", func(t *testing.T) {
+		const secret = "the-secret-of-the-tests"
+		server, err := workerd.New(t.TempDir(), workerd.Worker{
+			Modules: map[string]string{"main.js": cloudflarestore.Worker()},
+			Class:   "StayRecords",
+			Binding: "STAY",
+			Texts:   map[string]string{"STAY_SECRET": secret},
+		})
+		check(t, err, workerd.ErrMissing)
+		t.Cleanup(server.Kill)
+		t.Setenv("STAY_SECRET", secret)
+		twoNodes(t, startNodes(t, "cloudflare:"+server.URL()))
+	})
+}
+
+// check skips the test if a server is missing, or fails it if it must not be.
+func check(t *testing.T, err, missing error) {
+	t.Helper()
+	switch {
+	case errors.Is(err, missing) && os.Getenv("STAY_TEST_REQUIRE") == "":
+		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
+		t.Skip(err)
+	case err != nil:
+		t.Fatal(err)
+	}
 }
 
 func twoNodes(t *testing.T, n *nodes) {

@@ -3,9 +3,9 @@
 #
 # Serves the chat with two nodes behind nginx, which sends each request to
 # whichever node is next: http://127.0.0.1:3000, or PORT. The nodes are on the
-# two ports after it. CHAT_STORE is the URL of a PostgreSQL or Redis database, or of NATS. Without it the
-# script starts a server of its own, on the third port, whose data is gone when it
-# ends.
+# two ports after it. CHAT_STORE is the URL of a PostgreSQL or Redis database, of NATS
+# or of a Worker with Durable Objects. Without it the script starts a server of its
+# own, on the third port, whose data is gone when it ends.
 #
 # It takes commands from its input, one a line: "kill 1" ends node 1 as kill -9
 # does, "start 1" starts it again. Ctrl-C, "quit" or the end of the input end
