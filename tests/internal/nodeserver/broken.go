@@ -29,6 +29,7 @@ var breakages = map[string]func(listing) store.Store{
 	"unchecked": func(s listing) store.Store { return unchecked{s} },
 	"blind":     func(s listing) store.Store { return blind{s} },
 	"late":      func(s listing) store.Store { return &late{listing: s, held: map[string]store.Group{}} },
+	"halves":    func(s listing) store.Store { return halves{s} },
 	"forgetful": func(s listing) store.Store { return forgetful{s} },
 	"blinkered": func(s listing) store.Store { return blinkered{s} },
 }

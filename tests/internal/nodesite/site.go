@@ -97,6 +97,9 @@ func (x *site) handler() http.Handler {
 	handle(mux, "GET /at/keyed/{key}", func(ctx context.Context, r *http.Request) (*Keyed, error) {
 		return stored(x.keyed.At(r.PathValue("key")).Get(ctx))
 	})
+	handle(mux, "GET /at/sessions/{key}", func(ctx context.Context, r *http.Request) (*Register, error) {
+		return x.sessions(ctx, r.PathValue("key"))
+	})
 	x.handleSessions(mux)
 	return web.Sessions(x.app, &web.Options{Error: refuse})(mux)
 }
@@ -125,6 +128,18 @@ func (x *site) add(ctx context.Context, state *stay.State[Register], op string) 
 	case err := <-ended:
 		return nil, err
 	}
+}
+
+// sessions are the IDs of a user's sessions, as the last changes of a register.
+func (x *site) sessions(ctx context.Context, user string) (*Register, error) {
+	r := &Register{Last: []string{}}
+	for s, err := range x.app.Sessions(ctx, user) {
+		if err != nil {
+			return nil, err
+		}
+		r.Last = append(r.Last, s.ID())
+	}
+	return r, nil
 }
 
 // stored is a state that nobody has stored yet as one that is initial.
