@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,16 +16,16 @@ import (
 func printTables(loads []scenario, results []result) error {
 	for _, l := range loads {
 		fmt.Printf("\n%s\n", l.title)
+		first, database := l.baseline(), usesDatabase(&l, results)
 		var rows strings.Builder
-		first := l.baseline()
-		fmt.Fprintf(&rows, "server\treq/s\tx %s\tp50 ms\tp99 ms\tCPU us/req\tx %s\tallocs/req\tlost\tfailed\t", first, first)
-		if usesDatabase(l.servers) {
+		fmt.Fprintf(&rows, "server\treq/s\tx %s\tx ceiling\tp50 ms\tp99 ms\tCPU us/req\tx %s\tallocs/req\tRSS MB\tlost\tfailed\t", first, first)
+		if database {
 			fmt.Fprintf(&rows, "database CPU us/req\tx %s\t", first)
 		}
 		fmt.Fprintln(&rows)
 		for _, name := range l.servers {
 			if mine := of(results, l.name, name); len(mine) > 0 {
-				fmt.Fprintln(&rows, row(name, mine))
+				fmt.Fprintln(&rows, row(name, mine, database))
 			}
 		}
 		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
@@ -38,26 +39,28 @@ func printTables(loads []scenario, results []result) error {
 	return nil
 }
 
-func row(name string, rounds []result) string {
+// usesDatabase reports whether a server of a load uses a database.
+func usesDatabase(l *scenario, results []result) bool {
+	return slices.ContainsFunc(results, func(r result) bool { return r.Scenario == l.name && r.DBCPU > 0 })
+}
+
+func row(name string, rounds []result, database bool) string {
 	var failed int64
 	for i := range rounds {
 		failed += rounds[i].Failed
 	}
-	gone := "-"
-	if acked, lost := losses(rounds); acked > 0 {
-		gone = fmt.Sprintf("%d (%.1f%%)", lost, 100*float64(lost)/float64(acked))
-	}
 	m := func(value func(*result) float64) float64 { return median(rounds, value) }
-	text := fmt.Sprintf("%s\t%.0f\t%.2f\t%.2f\t%.2f\t%.1f\t%.2f\t%.0f\t%s\t%d\t", name,
+	text := fmt.Sprintf("%s\t%.0f\t%s\t%s\t%.2f\t%.2f\t%.1f\t%s\t%.0f\t%.0f\t%s\t%d\t", name,
 		m(func(r *result) float64 { return r.Rate }),
-		m(func(r *result) float64 { return r.Ratio }),
+		spread(rounds, ratio), spread(rounds, share),
 		m(func(r *result) float64 { return r.P50 })/1000,
 		m(func(r *result) float64 { return r.P99 })/1000,
 		m(func(r *result) float64 { return r.CPU }),
-		m(func(r *result) float64 { return r.CPURatio }),
+		spread(rounds, cpuRatio),
 		m(func(r *result) float64 { return r.Allocs }),
-		gone, failed)
-	if usesDatabase([]string{name}) {
+		m(func(r *result) float64 { return r.RSS })/1e6,
+		gone(rounds), failed)
+	if database {
 		text += fmt.Sprintf("%.1f\t%.2f\t",
 			m(func(r *result) float64 { return r.DBCPU }),
 			m(func(r *result) float64 { return r.DBRatio }))
@@ -65,39 +68,86 @@ func row(name string, rounds []result) string {
 	return text
 }
 
+func ratio(r *result) float64    { return r.Ratio }
+func share(r *result) float64    { return r.Share }
+func cpuRatio(r *result) float64 { return r.CPURatio }
+
+// gone says how many increments were lost.
+func gone(rounds []result) string {
+	acked, lost := losses(rounds)
+	switch {
+	case acked == 0:
+		return "-"
+	case lost == 0:
+		return "none"
+	}
+	return fmt.Sprintf("%d (%.1f %%)", lost, 100*float64(lost)/float64(acked))
+}
+
+// spread writes the median of a ratio, with the quartiles if there are some rounds, and
+// "-" if there is no ratio.
+func spread(rounds []result, value func(*result) float64) string {
+	middle := median(rounds, value)
+	switch {
+	case middle == 0:
+		return "-"
+	case len(rounds) < 4:
+		return fmt.Sprintf("%.2f", middle)
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", middle, quantile(rounds, value, 0.25), quantile(rounds, value, 0.75))
+}
+
 // median returns the middle value, the mean of two if there is no middle one.
 func median(rounds []result, value func(*result) float64) float64 {
+	return quantile(rounds, value, 0.5)
+}
+
+// quantile returns the value below which a share q of the values lie; between two
+// values it lies on the line from one to the other.
+func quantile(rounds []result, value func(*result) float64, q float64) float64 {
 	values := make([]float64, len(rounds))
 	for i := range rounds {
 		values[i] = value(&rounds[i])
 	}
 	slices.Sort(values)
-	n := len(values)
-	return (values[(n-1)/2] + values[n/2]) / 2
+	below, part := math.Modf(q * float64(len(values)-1))
+	i := int(below)
+	if i+1 == len(values) {
+		return values[i]
+	}
+	return values[i] + part*(values[i+1]-values[i])
 }
 
-// describeDisk prints what a sync costs where the databases are, since the
-// durable results follow it.
-func describeDisk(dir string) error {
+// describeDisk says what a sync costs where the databases are, since the durable
+// results follow it. The file has its length already, as the logs of databases have.
+func describeDisk(dir string) (string, error) {
 	file, err := os.Create(filepath.Join(dir, "sync"))
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer file.Close() //nolint:errcheck // its syncs are all that matters
-	const syncs = 200
-	block := make([]byte, 4096)
+	const (
+		syncs = 200
+		size  = 4096
+	)
+	if _, err := file.Write(make([]byte, syncs*size)); err != nil {
+		return "", err
+	}
+	if err := file.Sync(); err != nil {
+		return "", err
+	}
+	block := make([]byte, size)
 	times := make([]time.Duration, syncs)
 	for i := range times {
-		if _, err := file.Write(block); err != nil {
-			return err
+		if _, err := file.WriteAt(block, int64(i*size)); err != nil {
+			return "", err
 		}
 		began := time.Now()
 		if err := file.Sync(); err != nil {
-			return err
+			return "", err
 		}
 		times[i] = time.Since(began)
 	}
 	slices.Sort(times)
-	fmt.Printf("a sync of 4 KiB takes %.0f us (p50), %.0f us (p99)\n", micros(times[syncs/2]), micros(times[syncs*99/100]))
-	return nil
+	return fmt.Sprintf("a sync of 4 KiB takes %.0f us (p50), %.0f us (p99)", micros(times[syncs/2]), micros(times[syncs*99/100])), nil
 }
