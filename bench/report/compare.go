@@ -14,8 +14,9 @@ import (
 
 // A result is one measurement. Times are in microseconds. CPU is that of the
 // server, and DBCPU that of the database, if it is a process of its own. The
-// ratios are to the load's first server in the same slices of time, Share to its
-// ceiling. Acked and Lost are in the last result of a server, and of all of its rounds.
+// ratios are to the load's first server in the same slices of time, Share is to its
+// ceiling, and Change and CPUChange are to the server itself in the first setting. A ratio
+// to something that took no part is 0. Acked and Lost are in the last result of a server, and of all of its rounds.
 type result struct {
 	Scenario  string  `json:"scenario"`
 	Server    string  `json:"server"`
@@ -23,10 +24,12 @@ type result struct {
 	Rate      float64 `json:"req_per_s"`
 	Ratio     float64 `json:"x_base"`
 	Share     float64 `json:"x_ceiling,omitempty"`
+	Change    float64 `json:"x_first,omitempty"`
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
 	CPU       float64 `json:"cpu_us_per_req"`
 	CPURatio  float64 `json:"cpu_x_base"`
+	CPUChange float64 `json:"cpu_x_first,omitempty"`
 	DBCPU     float64 `json:"db_cpu_us_per_req,omitempty"`
 	DBRatio   float64 `json:"db_cpu_x_base,omitempty"`
 	Allocs    float64 `json:"allocs_per_req"`
@@ -83,7 +86,7 @@ func (c *comparison) start(ctx context.Context, kinds []kind) error {
 			c.running = append(c.running, s)
 			s.load = l
 			if err := s.open(ctx); err != nil {
-				return fmt.Errorf("%s, %s: %w", l.name, k.name, err)
+				return fmt.Errorf("%s, %s: %w", l.name, k.label(), err)
 			}
 		}
 	}
@@ -92,6 +95,10 @@ func (c *comparison) start(ctx context.Context, kinds []kind) error {
 
 // open begins the sessions of the server's load.
 func (s *server) open(ctx context.Context) (err error) {
+	if !s.kind.keeps {
+		s.browsers = make([]browser, s.load.sessions)
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	s.browsers, err = openSessions(ctx, s.addr, s.load.sessions)
@@ -101,7 +108,7 @@ func (s *server) open(ctx context.Context) (err error) {
 
 // startServer runs one server for one load.
 func (c *comparison) startServer(ctx context.Context, k kind, l *scenario) (*server, error) {
-	data := filepath.Join(c.dir, l.name, fileName(k.name))
+	data := filepath.Join(c.dir, l.name, fileName(k.label()))
 	args := slices.Clone(k.args)
 	place := placeOf(k)
 	for i, arg := range args {
@@ -116,7 +123,7 @@ func (c *comparison) startServer(ctx context.Context, k kind, l *scenario) (*ser
 			}
 			c.databases[place] = d
 		}
-		url, err := c.databases[place].make(l.name + "_" + fileName(k.name))
+		url, err := c.databases[place].make(l.name + "_" + fileName(k.label()))
 		if err != nil {
 			return nil, err
 		}
@@ -147,30 +154,52 @@ func (c *comparison) stop() error {
 	return errors.Join(errs...)
 }
 
-// groups returns the servers that are measured together: each with the baseline
-// of its load, and with its ceiling if it has one. On a machine that is not alone,
-// what was measured a moment ago says little.
+// groups returns the servers that are measured together: each, as the last one, with
+// the baseline of its load, with its ceiling if there is one, and with itself in the
+// first setting. On a machine that is not alone, what was measured a moment ago says
+// little.
 func (c *comparison) groups() [][]*server {
 	var all [][]*server
 	for i := range c.loads {
-		var yardsticks, others []*server
+		l := &c.loads[i]
+		var mine []*server
 		for _, s := range c.running {
-			switch {
-			case s.load != &c.loads[i]:
-			case s.kind.name == s.load.baseline(), s.kind.name == s.load.ceiling():
-				yardsticks = append(yardsticks, s)
-			default:
-				others = append(others, s)
+			if s.load == l {
+				mine = append(mine, s)
 			}
 		}
-		for _, s := range others {
-			all = append(all, append(slices.Clone(yardsticks), s))
-		}
-		if len(others) == 0 && len(yardsticks) > 1 {
-			all = append(all, yardsticks)
+		measured := map[*server]bool{}
+		// Those that most others are measured with come last, if they have not been
+		// measured then.
+		for _, yardsticks := range []bool{false, true} {
+			for _, s := range mine {
+				if isYardstick := s.kind.name == l.baseline() || s.kind.name == ceiling; isYardstick != yardsticks || measured[s] && s.kind.setting == mine[0].kind.setting {
+					continue
+				}
+				group := with(mine, s)
+				if len(group) == 1 {
+					continue
+				}
+				for _, m := range group {
+					measured[m] = true
+				}
+				all = append(all, group)
+			}
 		}
 	}
 	return all
+}
+
+// with returns those of the servers that one of them is compared with, and it.
+func with(mine []*server, s *server) (group []*server) {
+	first := mine[0].kind.setting
+	for _, m := range mine {
+		sameSetting := m.kind.setting == s.kind.setting && (m.kind.name == s.load.baseline() || m.kind.name == ceiling)
+		if m != s && (sameSetting || m.kind.name == s.kind.name && m.kind.setting == first) {
+			group = append(group, m)
+		}
+	}
+	return append(group, s)
 }
 
 // measure runs all rounds, and then looks for lost increments.
@@ -182,11 +211,11 @@ func (c *comparison) measure(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			compare(results, group[0].load)
+			compare(results, group)
 			last := &results[len(results)-1]
-			fmt.Printf("round %d  %-18s  %-13s  %6.0f/s  %.2f x %.0f/s", round+1, last.Scenario, last.Server, last.Rate, last.Ratio, results[0].Rate)
-			if last.Share > 0 {
-				fmt.Printf("  %.2f of the ceiling", last.Share)
+			fmt.Printf("round %d  %-18s  %-13s  %6.0f/s", round+1, last.Scenario, last.Server, last.Rate)
+			for i := range results[:len(results)-1] {
+				fmt.Printf("  %.2f x %s", last.Rate/results[i].Rate, results[i].Server)
 			}
 			fmt.Println()
 			for i := range results {
@@ -198,19 +227,26 @@ func (c *comparison) measure(ctx context.Context) error {
 	return c.check(ctx)
 }
 
-// compare fills in the ratios of results that were measured together, the baseline's
-// first.
-func compare(results []result, l *scenario) {
-	base := results[0]
-	top := slices.IndexFunc(results, func(r result) bool { return r.Server == l.ceiling() })
-	for i := range results {
+// compare fills in the ratios of what servers reached together.
+func compare(results []result, group []*server) {
+	last := group[len(group)-1]
+	for i, s := range group {
 		r := &results[i]
-		r.Ratio, r.CPURatio = r.Rate/base.Rate, r.CPU/base.CPU
-		if base.DBCPU > 0 {
-			r.DBRatio = r.DBCPU / base.DBCPU
-		}
-		if top >= 0 {
-			r.Share = r.Rate / results[top].Rate
+		for j, other := range group {
+			o := &results[j]
+			if other.kind.setting == s.kind.setting {
+				switch other.kind.name {
+				case s.load.baseline():
+					r.Ratio, r.CPURatio = r.Rate/o.Rate, r.CPU/o.CPU
+					if o.DBCPU > 0 {
+						r.DBRatio = r.DBCPU / o.DBCPU
+					}
+				case ceiling:
+					r.Share = r.Rate / o.Rate
+				}
+			} else if s == last && other.kind.name == s.kind.name {
+				r.Change, r.CPUChange = r.Rate/o.Rate, r.CPU/o.CPU
+			}
 		}
 	}
 }
@@ -221,7 +257,7 @@ func (c *comparison) check(ctx context.Context) error {
 	for _, s := range c.running {
 		last := -1
 		for i := range c.results {
-			if c.results[i].Server == s.kind.name && c.results[i].Scenario == s.load.name {
+			if c.results[i].Server == s.kind.label() && c.results[i].Scenario == s.load.name {
 				last = i
 			}
 		}
@@ -230,7 +266,7 @@ func (c *comparison) check(ctx context.Context) error {
 		}
 		total, err := sum(ctx, s.addr, s.browsers)
 		if err != nil {
-			return fmt.Errorf("%s, %s: %w", s.load.name, s.kind.name, err)
+			return fmt.Errorf("%s, %s: %w", s.load.name, s.kind.label(), err)
 		}
 		c.results[last].Acked = s.acknowledged
 		c.results[last].Lost = s.acknowledged - total
@@ -291,7 +327,7 @@ func (c *comparison) profile(ctx context.Context, of []*measurement) (wait func(
 	done := make(chan error, len(of))
 	for _, m := range of {
 		s := m.server
-		file := filepath.Join(c.options.profiles, s.load.name+"-"+fileName(s.kind.name)+".pprof")
+		file := filepath.Join(c.options.profiles, s.load.name+"-"+fileName(s.kind.label())+".pprof")
 		go func() { done <- s.profile(ctx, time.Duration(len(of))*c.options.duration, file) }()
 	}
 	return func() (err error) {

@@ -117,8 +117,8 @@ func run(ctx context.Context, o *options) (err error) {
 			return err
 		}
 	}
-	for _, g := range guides {
-		if err := g.write(c.results, fmt.Sprintf("%d rounds of %v each; %s.", o.rounds, o.duration, disk)); err != nil {
+	for _, file := range guides {
+		if err := writeGuide(file, c.results, fmt.Sprintf("%d rounds of %v each; %s.", o.rounds, o.duration, disk)); err != nil {
 			return err
 		}
 	}
@@ -148,8 +148,7 @@ func (o *options) selected() ([]scenario, []kind, error) {
 			return nil, nil, err
 		}
 	}
-	loads, kinds = withSettings(loads, kinds, o.env)
-	return loads, kinds, nil
+	return loads, withSettings(kinds, o.env), nil
 }
 
 // choose returns the items that a flag names, in their own order, all if it is

@@ -41,12 +41,9 @@ func tableNamed(name string) (t table, err error) {
 	return t, err
 }
 
-// A guide is a file with tables.
-type guide struct{ file, text string }
-
-// openGuides reads the files that -table names. It is an error if one has a table for
+// openGuides returns the files that -table names. It is an error if one has a table for
 // which something is not to be measured.
-func openGuides(o *options, loads []scenario, kinds []kind) (all []guide, err error) {
+func openGuides(o *options, loads []scenario, kinds []kind) (files []string, err error) {
 	if o.table == "" {
 		return nil, nil
 	}
@@ -74,20 +71,25 @@ func openGuides(o *options, loads []scenario, kinds []kind) (all []guide, err er
 		if err != nil {
 			return nil, fmt.Errorf("-table: %s: %w", file, err)
 		}
-		all = append(all, guide{file, string(text)})
+		files = append(files, file)
 	}
-	return all, nil
+	return files, nil
 }
 
-// write puts the results into the tables of a guide.
-func (g *guide) write(results []result, measured string) error {
-	text, err := fillTables(g.text, func(t table) (string, error) {
+// writeGuide puts the results into the tables of a file, which may have changed since
+// it was opened.
+func writeGuide(file string, results []result, measured string) error {
+	before, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	text, err := fillTables(string(before), func(t table) (string, error) {
 		return t.write(results) + "\n" + measured + "\n", nil
 	})
 	if err != nil {
 		return err
 	}
-	return os.WriteFile(g.file, []byte(text), 0o644)
+	return os.WriteFile(file, []byte(text), 0o644)
 }
 
 // fillTables replaces each table of a text.
@@ -124,7 +126,7 @@ type place struct{ load, server string }
 // the load.
 func (p place) among(loads []scenario, kinds []kind) error {
 	for _, k := range kinds {
-		if k.name != p.server {
+		if k.label() != p.server {
 			continue
 		}
 		for _, l := range loads {
@@ -184,20 +186,16 @@ func comparisonTable(results []result) string {
 // settingsTable compares every server in every setting.
 func settingsTable(results []result) string {
 	var t strings.Builder
-	t.WriteString("| load | server and setting | requests/s, x the first | CPU per request | CPU, x the first | RSS |\n|---|---|---|---|---|---|\n")
-	seen := map[place]bool{}
-	for i := range results {
-		at := place{results[i].Scenario, results[i].Server}
-		if seen[at] {
-			continue
+	t.WriteString("| load | setting | server | requests/s, x bare in the same setting | requests/s, x the first setting | CPU per request | x the first setting | RSS |\n|---|---|---|---|---|---|---|---|\n")
+	for _, l := range scenarios {
+		for _, label := range labels(results, l.name) {
+			rounds := of(results, l.name, label)
+			server, setting, _ := strings.Cut(label, " ")
+			fmt.Fprintf(&t, "| `%s` | %s | %s | %s | %s | %.1f us | %s | %.0f MB |\n", l.name, setting, server,
+				spread(rounds, ratio), spread(rounds, change),
+				median(rounds, func(r *result) float64 { return r.CPU }), spread(rounds, cpuChange),
+				median(rounds, func(r *result) float64 { return r.RSS / 1e6 }))
 		}
-		seen[at] = true
-		rounds := of(results, at.load, at.server)
-		fmt.Fprintf(&t, "| `%s` | %s | %s | %.1f us | %s | %.0f MB |\n", at.load, at.server,
-			spread(rounds, ratio),
-			median(rounds, func(r *result) float64 { return r.CPU }),
-			spread(rounds, cpuRatio),
-			median(rounds, func(r *result) float64 { return r.RSS / 1e6 }))
 	}
 	return t.String()
 }

@@ -89,7 +89,7 @@ func (m *measurement) end(ctx context.Context) (result, error) {
 	}
 	took := waited / time.Duration(s.load.conns)
 	r := result{
-		Scenario: s.load.name, Server: s.kind.name,
+		Scenario: s.load.name, Server: s.kind.label(),
 		Rate:     float64(n) / took.Seconds(),
 		P50:      micros(total.latencies[n/2]),
 		P99:      micros(total.latencies[n*99/100]),
@@ -108,5 +108,5 @@ func (m *measurement) end(ctx context.Context) (result, error) {
 }
 
 func (m *measurement) failed(err error) error {
-	return fmt.Errorf("%s, %s: %w", m.server.load.name, m.server.kind.name, err)
+	return fmt.Errorf("%s, %s: %w", m.server.load.name, m.server.kind.label(), err)
 }

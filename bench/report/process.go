@@ -15,6 +15,7 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stay-go/stay/bench/internal/counter"
@@ -91,7 +92,7 @@ func startServer(ctx context.Context, k kind, args []string, program string, p p
 	// Not tied to ctx: stop ends it, in order. Should this process be killed,
 	// the pipe ends, and the server with it.
 	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.Env = slices.Concat(os.Environ(), []string{"GOMAXPROCS=1"}, k.env)
+	s.cmd.Env = slices.Concat(os.Environ(), []string{"GOMAXPROCS=1"}, strings.Fields(k.setting))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -104,7 +105,7 @@ func startServer(ctx context.Context, k kind, args []string, program string, p p
 		close(s.exited)
 	}()
 	if err := s.ready(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", k.name, err), s.stop())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", k.label(), err), s.stop())
 	}
 	return s, nil
 }

@@ -8,11 +8,14 @@ import (
 // A kind is a server to measure. {dir} in its arguments is a folder of its own,
 // {postgres} and {redis} the URL of a database of its own.
 type kind struct {
-	name  string
-	args  []string
-	keeps bool     // it counts
-	env   []string // beside that of this process
+	name    string
+	args    []string
+	keeps   bool   // it counts
+	setting string // of the environment; "" = that of this process
 }
+
+// label is the name of a server in its setting.
+func (k *kind) label() string { return strings.TrimSpace(k.name + " " + k.setting) }
 
 const (
 	// baseline is the server that most others are compared with.
@@ -48,16 +51,6 @@ type scenario struct {
 }
 
 func (s *scenario) baseline() string { return s.servers[0] }
-
-// ceiling returns the second server that the others are compared with, "" if there is
-// none.
-func (s *scenario) ceiling() string {
-	i := slices.IndexFunc(s.servers, func(name string) bool { return name == ceiling || strings.HasPrefix(name, ceiling+" ") })
-	if i < 0 {
-		return ""
-	}
-	return s.servers[i]
-}
 
 var (
 	inMemory    = []string{baseline, "mapmutex", "scs-mem", "stay-mem"}
@@ -97,29 +90,15 @@ func withBaselines(loads []scenario, chosen []kind) []kind {
 	})
 }
 
-// withSettings makes a server of each kind in each setting. The loads compare them all
-// with their first server in the first setting. A setting is variables of the
-// environment with spaces between them; commas are between settings.
-func withSettings(loads []scenario, kinds []kind, settings string) ([]scenario, []kind) {
-	if settings == "" {
-		return loads, kinds
-	}
-	loads = slices.Clone(loads)
-	before := slices.Clone(loads)
-	for i := range loads {
-		loads[i].servers = nil
-	}
+// withSettings makes a server of each kind in each setting. A setting is variables of
+// the environment with spaces between them; commas are between settings.
+func withSettings(kinds []kind, settings string) []kind {
 	var set []kind
 	for setting := range strings.SplitSeq(settings, ",") {
 		for _, k := range kinds {
-			name := k.name + " " + setting
-			for i := range loads {
-				if slices.Contains(before[i].servers, k.name) {
-					loads[i].servers = append(loads[i].servers, name)
-				}
-			}
-			set = append(set, kind{name: name, args: k.args, keeps: k.keeps, env: strings.Fields(setting)})
+			k.setting = setting
+			set = append(set, k)
 		}
 	}
-	return loads, set
+	return set
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
@@ -18,15 +19,13 @@ func printTables(loads []scenario, results []result) error {
 		fmt.Printf("\n%s\n", l.title)
 		first, database := l.baseline(), usesDatabase(&l, results)
 		var rows strings.Builder
-		fmt.Fprintf(&rows, "server\treq/s\tx %s\tx ceiling\tp50 ms\tp99 ms\tCPU us/req\tx %s\tallocs/req\tRSS MB\tlost\tfailed\t", first, first)
+		fmt.Fprintf(&rows, "server\treq/s\tx %s\tx ceiling\tp50 ms\tp99 ms\tCPU us/req\tx %s\tx first\tallocs/req\tRSS MB\tlost\tfailed\t", first, first)
 		if database {
 			fmt.Fprintf(&rows, "database CPU us/req\tx %s\t", first)
 		}
 		fmt.Fprintln(&rows)
-		for _, name := range l.servers {
-			if mine := of(results, l.name, name); len(mine) > 0 {
-				fmt.Fprintln(&rows, row(name, mine, database))
-			}
+		for _, label := range labels(results, l.name) {
+			fmt.Fprintln(&rows, row(label, of(results, l.name, label), database))
 		}
 		t := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
 		if _, err := io.WriteString(t, rows.String()); err != nil {
@@ -50,13 +49,13 @@ func row(name string, rounds []result, database bool) string {
 		failed += rounds[i].Failed
 	}
 	m := func(value func(*result) float64) float64 { return median(rounds, value) }
-	text := fmt.Sprintf("%s\t%.0f\t%s\t%s\t%.2f\t%.2f\t%.1f\t%s\t%.0f\t%.0f\t%s\t%d\t", name,
+	text := fmt.Sprintf("%s\t%.0f\t%s\t%s\t%.2f\t%.2f\t%.1f\t%s\t%s\t%.0f\t%.0f\t%s\t%d\t", name,
 		m(func(r *result) float64 { return r.Rate }),
 		spread(rounds, ratio), spread(rounds, share),
 		m(func(r *result) float64 { return r.P50 })/1000,
 		m(func(r *result) float64 { return r.P99 })/1000,
 		m(func(r *result) float64 { return r.CPU }),
-		spread(rounds, cpuRatio),
+		spread(rounds, cpuRatio), spread(rounds, cpuChange),
 		m(func(r *result) float64 { return r.Allocs }),
 		m(func(r *result) float64 { return r.RSS })/1e6,
 		gone(rounds), failed)
@@ -68,9 +67,28 @@ func row(name string, rounds []result, database bool) string {
 	return text
 }
 
-func ratio(r *result) float64    { return r.Ratio }
-func share(r *result) float64    { return r.Share }
-func cpuRatio(r *result) float64 { return r.CPURatio }
+func ratio(r *result) float64     { return r.Ratio }
+func share(r *result) float64     { return r.Share }
+func change(r *result) float64    { return r.Change }
+func cpuRatio(r *result) float64  { return r.CPURatio }
+func cpuChange(r *result) float64 { return r.CPUChange }
+
+// labels returns the servers that were measured under a load, in the order of their
+// kinds and then of their settings.
+func labels(results []result, load string) []string {
+	var all []string
+	for i := range results {
+		if r := &results[i]; r.Scenario == load && !slices.Contains(all, r.Server) {
+			all = append(all, r.Server)
+		}
+	}
+	rank := func(label string) int {
+		name, _, _ := strings.Cut(label, " ")
+		return slices.IndexFunc(servers, func(k kind) bool { return k.name == name })
+	}
+	slices.SortStableFunc(all, func(a, b string) int { return cmp.Compare(rank(a), rank(b)) })
+	return all
+}
 
 // gone says how many increments were lost.
 func gone(rounds []result) string {
@@ -85,13 +103,14 @@ func gone(rounds []result) string {
 }
 
 // spread writes the median of a ratio, with the quartiles if there are some rounds, and
-// "-" if there is no ratio.
+// "-" if there is no ratio. Rounds without one do not count.
 func spread(rounds []result, value func(*result) float64) string {
-	middle := median(rounds, value)
-	switch {
-	case middle == 0:
+	rounds = slices.DeleteFunc(slices.Clone(rounds), func(r result) bool { return value(&r) == 0 })
+	if len(rounds) == 0 {
 		return "-"
-	case len(rounds) < 4:
+	}
+	middle := median(rounds, value)
+	if len(rounds) < 4 {
 		return fmt.Sprintf("%.2f", middle)
 	}
 	return fmt.Sprintf("%.2f (%.2f to %.2f)", middle, quantile(rounds, value, 0.25), quantile(rounds, value, 0.75))
