@@ -161,41 +161,48 @@ func (c *comparison) stop() error {
 func (c *comparison) groups() [][]*server {
 	var all [][]*server
 	for i := range c.loads {
-		l := &c.loads[i]
-		var mine []*server
+		var mine, others, yardsticks []*server
 		for _, s := range c.running {
-			if s.load == l {
-				mine = append(mine, s)
+			switch {
+			case s.load != &c.loads[i]:
+				continue
+			case s.yardstick():
+				yardsticks = append(yardsticks, s)
+			default:
+				others = append(others, s)
 			}
+			mine = append(mine, s)
 		}
 		measured := map[*server]bool{}
-		// Those that most others are measured with come last, if they have not been
-		// measured then.
-		for _, yardsticks := range []bool{false, true} {
-			for _, s := range mine {
-				if isYardstick := s.kind.name == l.baseline() || s.kind.name == ceiling; isYardstick != yardsticks || measured[s] && s.kind.setting == mine[0].kind.setting {
-					continue
-				}
-				group := with(mine, s)
-				if len(group) == 1 {
-					continue
-				}
-				for _, m := range group {
-					measured[m] = true
-				}
-				all = append(all, group)
+		for _, s := range append(others, yardsticks...) {
+			if measured[s] && s.kind.setting == mine[0].kind.setting {
+				continue // a yardstick, which has been compared with all there is
 			}
+			group := with(mine, s)
+			if len(group) == 1 {
+				continue
+			}
+			for _, m := range group {
+				measured[m] = true
+			}
+			all = append(all, group)
 		}
 	}
 	return all
+}
+
+// yardstick reports whether the others of the load are compared with this server.
+func (s *server) yardstick() bool {
+	return s.kind.name == s.load.baseline() || s.kind.name == ceiling
 }
 
 // with returns those of the servers that one of them is compared with, and it.
 func with(mine []*server, s *server) (group []*server) {
 	first := mine[0].kind.setting
 	for _, m := range mine {
-		sameSetting := m.kind.setting == s.kind.setting && (m.kind.name == s.load.baseline() || m.kind.name == ceiling)
-		if m != s && (sameSetting || m.kind.name == s.kind.name && m.kind.setting == first) {
+		sameSetting := m.yardstick() && m.kind.setting == s.kind.setting
+		itself := m.kind.name == s.kind.name && m.kind.setting == first
+		if m != s && (sameSetting || itself) {
 			group = append(group, m)
 		}
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"slices"
@@ -97,6 +98,8 @@ func TestLostUpdatesAreInTheGoals(t *testing.T) {
 // A guide for which something is not to be measured is refused before anything is, as
 // is one that this program cannot fill.
 func TestGuidesNeedAll(t *testing.T) {
+	ended, end := context.WithCancel(t.Context())
+	end() // nothing can be measured, should it come to that
 	for _, at := range []struct {
 		o    options
 		want string
@@ -114,7 +117,7 @@ func TestGuidesNeedAll(t *testing.T) {
 		if at.o.rounds == 0 {
 			at.o.rounds = 8
 		}
-		if err := run(t.Context(), &at.o); err == nil || !strings.Contains(err.Error(), at.want) {
+		if err := run(ended, &at.o); err == nil || !strings.Contains(err.Error(), at.want) {
 			t.Errorf("%+v: %v, want an error about %q", at.o, err, at.want)
 		}
 	}
