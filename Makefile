@@ -1,7 +1,7 @@
 # The commands of the project. Each works from a fresh clone with Go installed.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo chat test lint api proofs routers wrappers fuzz mutate soak outages bench bench-compare bench-record
+.PHONY: help demo chat test lint api proofs routers wrappers fuzz mutate soak outages bench bench-tables bench-compare bench-record
 
 # How long each fuzz target and each benchmark runs.
 FUZZTIME ?= 5m
@@ -61,6 +61,12 @@ bench: ## Run the Go benchmarks (BENCH selects), compare with others, draw docs/
 	@.ci/require postgres redis
 	go test -run '^$$' -bench '$(or $(BENCH),.)' -benchtime $(BENCHTIME) -benchmem work
 	go run ./bench/report -picture $(PICTURE)
+
+bench-tables: ## Measure the tables of the guides, and docs/speed.svg, again (18 minutes).
+	go run ./bench/report -rounds 8 -table docs/performance.md -picture $(PICTURE) \
+		-scenarios memory,memory-one,sqlite,sqlite-10k,sqlite-100k,sqlite-100k-skewed,sqlite-one,read
+	go run ./bench/report -rounds 8 -table docs/deployment.md -scenarios sqlite,sqlite-100k -only stay-sqlite \
+		-env 'GOGC=100,GOGC=200,GOGC=400,GOGC=off GOMEMLIMIT=256MiB'
 
 bench-compare: ## Run some Go benchmarks (BENCH selects) and compare with the recorded run.
 	go run ./bench/compare $(if $(BENCH),-bench '$(BENCH)')

@@ -9,87 +9,32 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
 )
-
-// A kind is a server to measure. {dir} in its arguments is a folder of its own,
-// {postgres} and {redis} the URL of a database of its own.
-type kind struct {
-	name  string
-	build string // the program
-	args  []string
-	keeps bool // it counts
-}
-
-// baseline is the server that most others are compared with.
-const baseline = "bare"
-
-var servers = []kind{
-	{baseline, "peer", []string{"-kind", "bare"}, false},
-	{"mapmutex", "peer", []string{"-kind", "mapmutex"}, true},
-	{"scs-mem", "peer", []string{"-kind", "scs-mem"}, true},
-	{"stay-mem", "server", []string{"-store", "mem"}, true},
-	{"scs-sqlite", "peer", []string{"-kind", "scs-sqlite", "-dir", "{dir}"}, true},
-	{"stay-sqlite", "server", []string{"-store", "sqlite:{dir}"}, true},
-	{"scs-postgres", "peer", []string{"-kind", "scs-postgres", "-url", "{postgres}"}, true},
-	{"stay-postgres", "server", []string{"-store", "{postgres}"}, true},
-	{"scs-redis", "peer", []string{"-kind", "scs-redis", "-url", "{redis}"}, true},
-	{"stay-redis", "server", []string{"-store", "{redis}"}, true},
-}
-
-// A scenario is a load. The first of its servers is the one that the others are
-// compared with.
-type scenario struct {
-	name     string
-	title    string
-	request  request
-	sessions int
-	conns    int
-	servers  []string
-}
-
-func (s *scenario) baseline() string { return s.servers[0] }
-
-var (
-	inMemory = []string{baseline, "mapmutex", "scs-mem", "stay-mem"}
-	durable  = []string{baseline, "scs-sqlite", "stay-sqlite"}
-	remote   = []string{"scs-postgres", "stay-postgres"}
-	onRedis  = []string{"scs-redis", "stay-redis"}
-)
-
-var scenarios = []scenario{
-	{"memory", "increment in memory, 64 sessions", increment, 64, 64, inMemory},
-	{"memory-one", "increment in memory, 16 connections on one session", increment, 1, 16, inMemory},
-	{"sqlite", "increment, durable on SQLite, 64 sessions", increment, 64, 64, durable},
-	{"sqlite-10k", "increment, durable on SQLite, 10,000 sessions on 64 connections", increment, 10_000, 64, durable},
-	{"sqlite-one", "increment, durable on SQLite, 16 connections on one session", increment, 1, 16, durable},
-	{"read", "read, 64 sessions", read, 64, 64, []string{baseline, "mapmutex", "scs-mem", "stay-mem", "scs-sqlite", "stay-sqlite"}},
-	{"postgres", "increment, durable on PostgreSQL, 64 sessions", increment, 64, 64, remote},
-	{"postgres-one", "increment, durable on PostgreSQL, 16 connections on one session", increment, 1, 16, remote},
-	{"postgres-client", "increment, durable on PostgreSQL, one connection", increment, 1, 1, remote},
-	{"postgres-read", "read on PostgreSQL, 64 sessions", read, 64, 64, remote},
-	{"redis", "increment, durable on Redis, 64 sessions", increment, 64, 64, onRedis},
-	{"redis-one", "increment, durable on Redis, 16 connections on one session", increment, 1, 16, onRedis},
-	{"redis-client", "increment, durable on Redis, one connection", increment, 1, 1, onRedis},
-	{"redis-read", "read on Redis, 64 sessions", read, 64, 64, onRedis},
-}
 
 // A result is one measurement. Times are in microseconds. CPU is that of the
 // server, and DBCPU that of the database, if it is a process of its own. The
-// ratios are to the load's first server in the same round.
+// ratios are to the load's first server in the same slices of time, Share is to its
+// ceiling, and Change and CPUChange are to the server itself in the first setting. A ratio
+// to something that took no part is 0. Acked and Lost are in the last result of a server, and of all of its rounds.
 type result struct {
 	Scenario  string  `json:"scenario"`
 	Server    string  `json:"server"`
 	Round     int     `json:"round"`
 	Rate      float64 `json:"req_per_s"`
 	Ratio     float64 `json:"x_base"`
+	Share     float64 `json:"x_ceiling,omitempty"`
+	Change    float64 `json:"x_first,omitempty"`
 	P50       float64 `json:"p50_us"`
 	P99       float64 `json:"p99_us"`
 	CPU       float64 `json:"cpu_us_per_req"`
 	CPURatio  float64 `json:"cpu_x_base"`
+	CPUChange float64 `json:"cpu_x_first,omitempty"`
 	DBCPU     float64 `json:"db_cpu_us_per_req,omitempty"`
 	DBRatio   float64 `json:"db_cpu_x_base,omitempty"`
 	Allocs    float64 `json:"allocs_per_req"`
 	Bytes     float64 `json:"bytes_per_req"`
+	RSS       float64 `json:"rss_bytes,omitempty"`
 	Requests  int64   `json:"requests"`
 	Failed    int64   `json:"failed"`
 	Acked     int64   `json:"acknowledged"`
@@ -100,10 +45,10 @@ type result struct {
 // A comparison is all servers at work.
 type comparison struct {
 	options *options
+	program string // the servers
 	dir     string
 	pinning pinning
 	loads   []scenario
-	record  *json.Encoder // nil = nowhere
 
 	databases map[string]database // those that the loads need
 	running   []*server
@@ -120,6 +65,8 @@ const (
 	// a slice is at least. It ends when every connection has its last answer,
 	// and those that are waited for have the server for themselves.
 	answersInSlice = 20
+	// openTimeout bounds how long the sessions of one server may take to begin.
+	openTimeout = 3 * time.Minute
 )
 
 // start runs the servers that the loads need and opens their sessions. Each
@@ -138,17 +85,30 @@ func (c *comparison) start(ctx context.Context, kinds []kind) error {
 			}
 			c.running = append(c.running, s)
 			s.load = l
-			if s.browsers, err = openSessions(ctx, s.addr, l.sessions); err != nil {
-				return fmt.Errorf("%s, %s: %w", l.name, k.name, err)
+			if err := s.open(ctx); err != nil {
+				return fmt.Errorf("%s, %s: %w", l.name, k.label(), err)
 			}
 		}
 	}
 	return nil
 }
 
+// open begins the sessions of the server's load.
+func (s *server) open(ctx context.Context) (err error) {
+	if !s.kind.keeps {
+		s.browsers = make([]browser, s.load.sessions)
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
+	defer cancel()
+	s.browsers, err = openSessions(ctx, s.addr, s.load.sessions)
+	s.acknowledged = int64(len(s.browsers))
+	return err
+}
+
 // startServer runs one server for one load.
 func (c *comparison) startServer(ctx context.Context, k kind, l *scenario) (*server, error) {
-	data := filepath.Join(c.dir, l.name, k.name)
+	data := filepath.Join(c.dir, l.name, fileName(k.label()))
 	args := slices.Clone(k.args)
 	place := placeOf(k)
 	for i, arg := range args {
@@ -163,13 +123,23 @@ func (c *comparison) startServer(ctx context.Context, k kind, l *scenario) (*ser
 			}
 			c.databases[place] = d
 		}
-		url, err := c.databases[place].make(l.name + "_" + k.name)
+		url, err := c.databases[place].make(l.name + "_" + fileName(k.label()))
 		if err != nil {
 			return nil, err
 		}
 		args[i] = url
 	}
-	return startServer(ctx, k, args, c.dir, c.pinning)
+	return startServer(ctx, k, args, c.program, c.pinning)
+}
+
+// fileName makes a name of letters, digits and dashes.
+func fileName(name string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) || r == '-' {
+			return r
+		}
+		return '_'
+	}, name)
 }
 
 // stop ends all servers, and then the databases.
@@ -184,54 +154,155 @@ func (c *comparison) stop() error {
 	return errors.Join(errs...)
 }
 
-// measure runs all rounds. The first server of a load is measured again with
-// each of the others, in turn: on a machine that is not alone, what was measured
-// a moment ago says little.
-func (c *comparison) measure(ctx context.Context) error {
-	for round := range c.options.rounds {
-		var first *server
+// groups returns the servers that are measured together: each, as the last one, with
+// the baseline of its load, with its ceiling if there is one, and with itself in the
+// first setting. On a machine that is not alone, what was measured a moment ago says
+// little.
+func (c *comparison) groups() [][]*server {
+	var all [][]*server
+	for i := range c.loads {
+		var mine, others, yardsticks []*server
 		for _, s := range c.running {
-			if s.kind.name == s.load.baseline() {
-				first = s
+			switch {
+			case s.load != &c.loads[i]:
+				continue
+			case s.yardstick():
+				yardsticks = append(yardsticks, s)
+			default:
+				others = append(others, s)
+			}
+			mine = append(mine, s)
+		}
+		measured := map[*server]bool{}
+		for _, s := range append(others, yardsticks...) {
+			if measured[s] && s.kind.setting == mine[0].kind.setting {
+				continue // a yardstick, which has been compared with all there is
+			}
+			group := with(mine, s)
+			if len(group) == 1 {
 				continue
 			}
-			base, r, err := c.pair(ctx, first, s)
+			for _, m := range group {
+				measured[m] = true
+			}
+			all = append(all, group)
+		}
+	}
+	return all
+}
+
+// yardstick reports whether the others of the load are compared with this server.
+func (s *server) yardstick() bool {
+	return s.kind.name == s.load.baseline() || s.kind.name == ceiling
+}
+
+// with returns those of the servers that one of them is compared with, and it.
+func with(mine []*server, s *server) (group []*server) {
+	first := mine[0].kind.setting
+	for _, m := range mine {
+		sameSetting := m.yardstick() && m.kind.setting == s.kind.setting
+		itself := m.kind.name == s.kind.name && m.kind.setting == first
+		if m != s && (sameSetting || itself) {
+			group = append(group, m)
+		}
+	}
+	return append(group, s)
+}
+
+// measure runs all rounds, and then looks for lost increments.
+func (c *comparison) measure(ctx context.Context) error {
+	groups := c.groups()
+	for round := range c.options.rounds {
+		for _, group := range groups {
+			results, err := c.together(ctx, group)
 			if err != nil {
 				return err
 			}
-			base.Ratio, base.CPURatio = 1, 1
-			r.Ratio, r.CPURatio = r.Rate/base.Rate, r.CPU/base.CPU
-			if base.DBCPU > 0 {
-				base.DBRatio, r.DBRatio = 1, r.DBCPU/base.DBCPU
+			compare(results, group)
+			last := &results[len(results)-1]
+			fmt.Printf("round %d  %-18s  %-13s  %6.0f/s", round+1, last.Scenario, last.Server, last.Rate)
+			for i := range results[:len(results)-1] {
+				fmt.Printf("  %.2f x %s", last.Rate/results[i].Rate, results[i].Server)
 			}
-			fmt.Printf("round %d  %-10s  %-11s  %6.0f/s  %.2f x %.0f/s\n", round+1, r.Scenario, r.Server, r.Rate, r.Ratio, base.Rate)
-			for _, m := range []result{base, r} {
-				m.Round = round
-				c.results = append(c.results, m)
-				if c.record == nil {
-					continue
-				}
-				if err := c.record.Encode(m); err != nil {
-					return err
-				}
+			fmt.Println()
+			for i := range results {
+				results[i].Round = round
 			}
+			c.results = append(c.results, results...)
+		}
+	}
+	return c.check(ctx)
+}
+
+// compare fills in the ratios of what servers reached together.
+func compare(results []result, group []*server) {
+	last := group[len(group)-1]
+	for i, s := range group {
+		r := &results[i]
+		for j, other := range group {
+			o := &results[j]
+			if other.kind.setting == s.kind.setting {
+				switch other.kind.name {
+				case s.load.baseline():
+					r.Ratio, r.CPURatio = r.Rate/o.Rate, r.CPU/o.CPU
+					if o.DBCPU > 0 {
+						r.DBRatio = r.DBCPU / o.DBCPU
+					}
+				case ceiling:
+					r.Share = r.Rate / o.Rate
+				}
+			} else if s == last && other.kind.name == s.kind.name {
+				r.Change, r.CPUChange = r.Rate/o.Rate, r.CPU/o.CPU
+			}
+		}
+	}
+}
+
+// check counts what each server has, and so the increments that it acknowledged and
+// lost.
+func (c *comparison) check(ctx context.Context) error {
+	for _, s := range c.running {
+		last := -1
+		for i := range c.results {
+			if c.results[i].Server == s.kind.label() && c.results[i].Scenario == s.load.name {
+				last = i
+			}
+		}
+		if last < 0 || !s.counts() {
+			continue
+		}
+		total, err := sum(ctx, s.addr, s.browsers)
+		if err != nil {
+			return fmt.Errorf("%s, %s: %w", s.load.name, s.kind.label(), err)
+		}
+		c.results[last].Acked = s.acknowledged
+		c.results[last].Lost = s.acknowledged - total
+	}
+	return nil
+}
+
+// record writes every result as a line of JSON.
+func (c *comparison) record(to *json.Encoder) error {
+	for i := range c.results {
+		if err := to.Encode(&c.results[i]); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-// pair measures a server in turn with the first one under the same load.
-func (c *comparison) pair(ctx context.Context, first, s *server) (base, r result, err error) {
-	var at [2]*measurement
-	for i, server := range []*server{first, s} {
-		m := &measurement{server: server, database: c.databaseOf(server)}
-		at[i] = m
+// together measures servers in turn under the same load, in slices of time.
+func (c *comparison) together(ctx context.Context, group []*server) (results []result, err error) {
+	var at []*measurement
+	for _, s := range group {
+		m := &measurement{server: s, database: c.databaseOf(s)}
+		at = append(at, m)
 		defer m.abandon()
 		if err := m.begin(ctx); err != nil {
-			return base, r, m.failed(err)
+			return nil, m.failed(err)
 		}
 	}
-	profiled := c.profile(ctx, at[:])
+	profiled := c.profile(ctx, at)
 	defer func() { err = errors.Join(err, profiled()) }()
 	slice := oneSlice
 	for _, m := range at {
@@ -240,20 +311,21 @@ func (c *comparison) pair(ctx context.Context, first, s *server) (base, r result
 	for left := c.options.duration; left > 0; left -= slice {
 		for _, m := range at {
 			if err := m.slice(ctx, min(left, slice)); err != nil {
-				return base, r, m.failed(err)
+				return nil, m.failed(err)
 			}
 		}
 	}
-	if base, err = at[0].end(ctx); err != nil {
-		return base, r, at[0].failed(err)
+	for _, m := range at {
+		r, err := m.end(ctx)
+		if err != nil {
+			return nil, m.failed(err)
+		}
+		results = append(results, r)
 	}
-	if r, err = at[1].end(ctx); err != nil {
-		return base, r, at[1].failed(err)
-	}
-	return base, r, nil
+	return results, nil
 }
 
-// profile takes CPU profiles for as long as both servers are measured, if they
+// profile takes CPU profiles for as long as the servers are measured, if they
 // are wanted. The function it returns waits for them.
 func (c *comparison) profile(ctx context.Context, of []*measurement) (wait func() error) {
 	if c.options.profiles == "" {
@@ -262,8 +334,8 @@ func (c *comparison) profile(ctx context.Context, of []*measurement) (wait func(
 	done := make(chan error, len(of))
 	for _, m := range of {
 		s := m.server
-		file := filepath.Join(c.options.profiles, s.load.name+"-"+s.kind.name+".pprof")
-		go func() { done <- s.profile(ctx, 2*c.options.duration, file) }()
+		file := filepath.Join(c.options.profiles, s.load.name+"-"+fileName(s.kind.label())+".pprof")
+		go func() { done <- s.profile(ctx, time.Duration(len(of))*c.options.duration, file) }()
 	}
 	return func() (err error) {
 		for range of {

@@ -27,22 +27,14 @@ var requestLine = [requests]string{
 	read:      "GET /count HTTP/1.1\r\nHost: 127.0.0.1\r\n",
 }
 
-// A browser is a session as its client sees it: requests that carry its
-// cookies. It does not change once it has them.
-type browser struct {
-	text [requests][]byte
-}
+// A browser is a session as its client sees it: the header with its cookies, or nothing.
+type browser string
 
-func newBrowser(cookies ...string) *browser {
-	header := ""
-	if len(cookies) > 0 {
-		header = "Cookie: " + strings.Join(cookies, "; ") + "\r\n"
+func newBrowser(cookies []string) browser {
+	if len(cookies) == 0 {
+		return ""
 	}
-	b := &browser{}
-	for i := range b.text {
-		b.text[i] = []byte(requestLine[i] + header + "\r\n")
-	}
-	return b
+	return browser("Cookie: " + strings.Join(cookies, "; ") + "\r\n")
 }
 
 // A conn is a connection that is kept alive. It reads what the servers under
@@ -51,6 +43,7 @@ type conn struct {
 	addr    string
 	raw     net.Conn
 	in      *bufio.Reader
+	out     []byte
 	body    []byte
 	cookies []string // of the last answer, when keep is set
 	keep    bool
@@ -60,20 +53,17 @@ type conn struct {
 const answerTimeout = 20 * time.Second
 
 // first makes the first increment of a browser, which gets its cookies.
-func (c *conn) first(b *browser) (int64, error) {
+func (c *conn) first() (browser, error) {
 	c.keep, c.cookies = true, nil
-	n, err := c.ask(b, increment)
+	_, err := c.ask("", increment)
 	c.keep = false
-	if err == nil && len(c.cookies) > 0 {
-		*b = *newBrowser(c.cookies...)
-	}
-	return n, err
+	return newBrowser(c.cookies), err
 }
 
 // ask sends a request and returns the number in its answer. Any other status
 // than 200 is an error. After an error in the transport the next call connects
 // again.
-func (c *conn) ask(b *browser, req request) (int64, error) {
+func (c *conn) ask(b browser, req request) (int64, error) {
 	if c.raw == nil {
 		raw, err := net.DialTimeout("tcp", c.addr, answerTimeout)
 		if err != nil {
@@ -81,7 +71,8 @@ func (c *conn) ask(b *browser, req request) (int64, error) {
 		}
 		c.raw, c.in = raw, bufio.NewReader(raw)
 	}
-	status, err := c.exchange(b.text[req])
+	c.out = append(append(append(c.out[:0], requestLine[req]...), b...), "\r\n"...)
+	status, err := c.exchange()
 	switch {
 	case err != nil:
 		c.close()
@@ -99,11 +90,11 @@ func (c *conn) close() {
 	}
 }
 
-func (c *conn) exchange(text []byte) (status int, err error) {
+func (c *conn) exchange() (status int, err error) {
 	if err := c.raw.SetDeadline(time.Now().Add(answerTimeout)); err != nil {
 		return 0, err
 	}
-	if _, err := c.raw.Write(text); err != nil {
+	if _, err := c.raw.Write(c.out); err != nil {
 		return 0, err
 	}
 	line, err := c.line()

@@ -126,8 +126,3 @@ func placeOf(k kind) string {
 	}
 	return ""
 }
-
-// usesDatabase reports whether one of the servers uses a database.
-func usesDatabase(names []string) bool {
-	return slices.ContainsFunc(servers, func(k kind) bool { return slices.Contains(names, k.name) && placeOf(k) != "" })
-}

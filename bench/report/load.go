@@ -48,21 +48,14 @@ func (t *tally) add(other *tally) {
 // maxFailures is when a connection gives up: the server has gone, or refuses.
 const maxFailures = 1000
 
-// startLoad makes a load, which is held up. Each browser belongs to one
-// connection, unless there are fewer browsers than connections.
-func startLoad(addr string, browsers []*browser, conns int, req request) *load {
+// startLoad makes a server's load, which is held up.
+func startLoad(s *server) *load {
 	l := &load{}
 	l.gate.Lock()
-	for i := range conns {
-		mine := browsers
-		if len(browsers) >= conns {
-			mine = nil
-			for j := i; j < len(browsers); j += conns {
-				mine = append(mine, browsers[j])
-			}
-		}
+	for i := range s.load.conns {
+		next := s.load.pick.from(s.browsers, i, s.load.conns)
 		l.workers.Go(func() {
-			t := l.work(addr, mine, req)
+			t := l.work(s.addr, next, s.load.request)
 			l.mu.Lock()
 			defer l.mu.Unlock()
 			l.sum.add(&t)
@@ -71,18 +64,19 @@ func startLoad(addr string, browsers []*browser, conns int, req request) *load {
 	return l
 }
 
-func (l *load) work(addr string, browsers []*browser, req request) (t tally) {
+func (l *load) work(addr string, next func() browser, req request) (t tally) {
 	c := conn{addr: addr}
 	defer c.close()
-	for i := 0; t.failed < maxFailures; i++ {
+	for t.failed < maxFailures {
 		l.gate.RLock()
 		phase := l.phase.Load() // does not change while the load goes on
 		if phase == over {
 			l.gate.RUnlock()
 			break
 		}
+		b := next()
 		began := time.Now()
-		_, err := c.ask(browsers[i%len(browsers)], req)
+		_, err := c.ask(b, req)
 		took := time.Since(began)
 		l.gate.RUnlock()
 		if err != nil {
@@ -149,11 +143,10 @@ func overBrowsers(ctx context.Context, addr string, n int, fn func(c *conn, i in
 
 // openSessions has n browsers make one increment each and keep the cookies
 // that they get.
-func openSessions(ctx context.Context, addr string, n int) ([]*browser, error) {
-	browsers := make([]*browser, n)
-	err := overBrowsers(ctx, addr, n, func(c *conn, i int) error {
-		browsers[i] = newBrowser()
-		_, err := c.first(browsers[i])
+func openSessions(ctx context.Context, addr string, n int) ([]browser, error) {
+	browsers := make([]browser, n)
+	err := overBrowsers(ctx, addr, n, func(c *conn, i int) (err error) {
+		browsers[i], err = c.first()
 		return err
 	})
 	if err != nil {
@@ -163,7 +156,7 @@ func openSessions(ctx context.Context, addr string, n int) ([]*browser, error) {
 }
 
 // sum adds up what the server has counted for the browsers.
-func sum(ctx context.Context, addr string, browsers []*browser) (int64, error) {
+func sum(ctx context.Context, addr string, browsers []browser) (int64, error) {
 	var total atomic.Int64
 	err := overBrowsers(ctx, addr, len(browsers), func(c *conn, i int) error {
 		n, err := c.ask(browsers[i], read)

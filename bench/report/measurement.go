@@ -13,7 +13,6 @@ import (
 type measurement struct {
 	server *server
 	load   *load // nil once it has ended
-	before int64 // what the server had counted
 	mem    counter.Mem
 
 	database database      // nil = it uses none
@@ -37,20 +36,13 @@ func (m *measurement) slice(ctx context.Context, d time.Duration) error {
 	return err
 }
 
-// counts reports whether it can be told which increments were lost.
-func (m *measurement) counts() bool {
-	return m.server.load.request == increment && m.server.kind.keeps
-}
+// counts reports whether it can be told which increments the server has lost.
+func (s *server) counts() bool { return s.load.request == increment && s.kind.keeps }
 
 // begin warms the server up.
 func (m *measurement) begin(ctx context.Context) (err error) {
 	s := m.server
-	if m.counts() {
-		if m.before, err = sum(ctx, s.addr, s.browsers); err != nil {
-			return err
-		}
-	}
-	m.load = startLoad(s.addr, s.browsers, s.load.conns, s.load.request)
+	m.load = startLoad(s)
 	if err = m.load.slice(ctx, warmUp); err != nil {
 		return err
 	}
@@ -59,11 +51,18 @@ func (m *measurement) begin(ctx context.Context) (err error) {
 	return err
 }
 
+// stop ends the load and returns what came of it.
+func (m *measurement) stop() *tally {
+	total := m.load.end()
+	m.load = nil
+	m.server.acknowledged += total.acknowledged
+	return total
+}
+
 // abandon stops the load, if it has not ended.
 func (m *measurement) abandon() {
 	if m.load != nil {
-		m.load.end()
-		m.load = nil
+		m.stop()
 	}
 }
 
@@ -71,8 +70,8 @@ func (m *measurement) abandon() {
 func (m *measurement) end(ctx context.Context) (result, error) {
 	s := m.server
 	mem, err := s.mem(ctx)
-	total := m.load.end()
-	m.load = nil
+	rss := s.rss()
+	total := m.stop()
 	if err != nil {
 		return result{}, err
 	}
@@ -90,13 +89,14 @@ func (m *measurement) end(ctx context.Context) (result, error) {
 	}
 	took := waited / time.Duration(s.load.conns)
 	r := result{
-		Scenario: s.load.name, Server: s.kind.name,
+		Scenario: s.load.name, Server: s.kind.label(),
 		Rate:     float64(n) / took.Seconds(),
 		P50:      micros(total.latencies[n/2]),
 		P99:      micros(total.latencies[n*99/100]),
 		CPU:      float64(mem.CPUMicros-m.mem.CPUMicros) / float64(n),
 		Allocs:   float64(mem.Mallocs-m.mem.Mallocs) / float64(n),
 		Bytes:    float64(mem.AllocBytes-m.mem.AllocBytes) / float64(n),
+		RSS:      rss,
 		Requests: int64(n),
 		Failed:   total.failed,
 		DBCPU:    micros(m.dbUsed) / float64(n),
@@ -104,17 +104,9 @@ func (m *measurement) end(ctx context.Context) (result, error) {
 	if total.failure != nil {
 		r.FirstFail = total.failure.Error()
 	}
-	if m.counts() {
-		after, err := sum(ctx, s.addr, s.browsers)
-		if err != nil {
-			return result{}, err
-		}
-		r.Acked = total.acknowledged
-		r.Lost = r.Acked - (after - m.before)
-	}
 	return r, nil
 }
 
 func (m *measurement) failed(err error) error {
-	return fmt.Errorf("%s, %s: %w", m.server.load.name, m.server.kind.name, err)
+	return fmt.Errorf("%s, %s: %w", m.server.load.name, m.server.kind.label(), err)
 }

@@ -23,7 +23,7 @@ import (
 // The picture is 800 pixels wide, which are 600 points.
 const (
 	pictureWidth  = 600 * vg.Length(1)
-	pictureHeight = 262 * vg.Length(1)
+	pictureHeight = 290 * vg.Length(1)
 	margin        = 10 * vg.Length(1)
 	// titles is the height of what stands above both charts.
 	titles = 44 * vg.Length(1)
@@ -37,9 +37,9 @@ var (
 	faint  = color.RGBA{R: 0x59, G: 0x63, B: 0x6e, A: 0xff}
 	gridly = color.RGBA{R: 0xe4, G: 0xe7, B: 0xea, A: 0xff}
 	fills  = map[barKind]color.RGBA{
-		bareHandler: {R: 0xd0, G: 0xd5, B: 0xda, A: 0xff},
-		peer:        {R: 0x8c, G: 0x95, B: 0x9f, A: 0xff},
-		ours:        {R: 0x0b, G: 0x6b, B: 0xcb, A: 0xff},
+		yardstick: {R: 0xaf, G: 0xb8, B: 0xc1, A: 0xff},
+		peer:      {R: 0x6e, G: 0x77, B: 0x81, A: 0xff},
+		ours:      {R: 0x0b, G: 0x6b, B: 0xcb, A: 0xff},
 	}
 	red = color.RGBA{R: 0xc6, G: 0x28, B: 0x28, A: 0xff}
 )

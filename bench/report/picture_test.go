@@ -91,6 +91,7 @@ func TestPictureNeedsAll(t *testing.T) {
 	for _, o := range []options{
 		{rounds: 1, duration: time.Second, picture: file, only: "stay-sqlite"},
 		{rounds: 1, duration: time.Second, picture: file, scenarios: "memory,sqlite,sqlite-one"},
+		{rounds: 1, duration: time.Second, picture: file, only: "stay-sqlite,stay-mem,scs-mem,scs-sqlite,mapmutex"},
 	} {
 		if err := run(t.Context(), &o); err == nil || !strings.Contains(err.Error(), "-picture needs") {
 			t.Errorf("%+v: %v", o, err)

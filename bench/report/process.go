@@ -15,22 +15,21 @@ import (
 	"runtime"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/stay-go/stay/bench/internal/counter"
 )
 
-// module is the path below which the servers are.
-const module = "github.com/stay-go/stay/bench/"
-
-// build puts the programs into dir.
-func build(ctx context.Context, dir string) error {
-	// A plain name would be taken for a file.
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+string(filepath.Separator), module+"server", module+"peer")
+// build puts the program with all servers into dir. The flags are those of go build.
+func build(ctx context.Context, dir string, flags ...string) (program string, err error) {
+	program = filepath.Join(dir, "server")
+	args := slices.Concat([]string{"build", "-o", program}, flags, []string{"github.com/stay-go/stay/bench/server"})
+	cmd := exec.CommandContext(ctx, "go", args...)
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s: %w\n%s", cmd, err, out)
+		return "", fmt.Errorf("%s: %w\n%s", cmd, err, out)
 	}
-	return nil
+	return program, nil
 }
 
 // pinning says where processes run.
@@ -62,37 +61,38 @@ func pin(ctx context.Context) pinning {
 
 // A server is a process under test.
 type server struct {
-	kind     kind
-	addr     string
-	admin    string
-	cmd      *exec.Cmd
-	stdin    io.Closer
-	log      *bytes.Buffer // read it only once exited is closed
-	exited   chan struct{}
-	exitErr  error // once exited is closed
-	load     *scenario
-	browsers []*browser
+	kind    kind
+	addr    string
+	admin   string
+	cmd     *exec.Cmd
+	stdin   io.Closer
+	log     *bytes.Buffer // read it only once exited is closed
+	exited  chan struct{}
+	exitErr error // once exited is closed
+
+	load         *scenario
+	browsers     []browser
+	acknowledged int64 // increments
 }
 
 // stopTimeout bounds a clean end; then the process is killed.
 const stopTimeout = 15 * time.Second
 
-// startServer runs one of the programs with these arguments, and waits until it
-// answers.
-func startServer(ctx context.Context, k kind, args []string, programs string, p pinning) (*server, error) {
+// startServer runs the program with these arguments, and waits until it answers.
+func startServer(ctx context.Context, k kind, args []string, program string, p pinning) (*server, error) {
 	s := &server{kind: k, log: &bytes.Buffer{}, exited: make(chan struct{})}
 	var err error
 	if s.addr, s.admin, err = freeAddresses(); err != nil {
 		return nil, err
 	}
-	args = slices.Concat([]string{filepath.Join(programs, k.build)}, args, []string{"-addr", s.addr, "-admin", s.admin, "-piped"})
+	args = slices.Concat([]string{program}, args, []string{"-addr", s.addr, "-admin", s.admin, "-piped"})
 	if p.taskset != "" {
 		args = append([]string{p.taskset, "-c", "0"}, args...)
 	}
 	// Not tied to ctx: stop ends it, in order. Should this process be killed,
 	// the pipe ends, and the server with it.
 	s.cmd = exec.Command(args[0], args[1:]...)
-	s.cmd.Env = append(os.Environ(), "GOMAXPROCS=1")
+	s.cmd.Env = slices.Concat(os.Environ(), []string{"GOMAXPROCS=1"}, strings.Fields(k.setting))
 	s.cmd.Stdout, s.cmd.Stderr = s.log, s.log
 	if s.stdin, err = s.cmd.StdinPipe(); err != nil {
 		return nil, err
@@ -105,7 +105,7 @@ func startServer(ctx context.Context, k kind, args []string, programs string, p 
 		close(s.exited)
 	}()
 	if err := s.ready(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("start %s: %w", k.name, err), s.stop())
+		return nil, errors.Join(fmt.Errorf("start %s: %w", k.label(), err), s.stop())
 	}
 	return s, nil
 }
@@ -152,6 +152,22 @@ func (s *server) stop() error {
 func (s *server) mem(ctx context.Context) (m counter.Mem, err error) {
 	err = s.get(ctx, "/mem", func(body io.Reader) error { return json.NewDecoder(body).Decode(&m) })
 	return m, err
+}
+
+// rss returns how many bytes of memory the process has, 0 if the system does not tell.
+func (s *server) rss() float64 {
+	if s.cmd == nil {
+		return 0
+	}
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.cmd.Process.Pid))
+	if err != nil {
+		return 0
+	}
+	var size, resident float64 // in pages
+	if _, err := fmt.Sscan(string(data), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * float64(os.Getpagesize())
 }
 
 // profile takes a CPU profile of the server for about as long as d, rounded

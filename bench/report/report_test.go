@@ -5,10 +5,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -24,7 +26,7 @@ import (
 func TestRun(t *testing.T) {
 	dir := t.TempDir()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
-	o := options{rounds: 1, duration: 30 * time.Millisecond, only: "stay-sqlite,stay-mem,bare", scenarios: "sqlite,sqlite-one,read", out: out, dir: dir}
+	o := options{rounds: 1, duration: 30 * time.Millisecond, only: "stay-sqlite,stay-mem,ceiling,bare", scenarios: "sqlite,sqlite-one,read", out: out, dir: dir, program: built(t)}
 	if err := run(t.Context(), &o); err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +34,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	seen := map[string]bool{}
+	seen, acked := map[string]bool{}, map[string]int64{}
 	for line := range bytes.Lines(data) {
 		var r result
 		if err := json.Unmarshal(line, &r); err != nil {
@@ -42,12 +44,21 @@ func TestRun(t *testing.T) {
 		if r.Failed != 0 || r.Lost != 0 || r.Requests == 0 || r.Ratio <= 0 || r.P99 < r.P50 || r.Allocs <= 0 {
 			t.Errorf("a measurement that cannot be: %s", line)
 		}
-		if counts := r.Scenario != "read" && r.Server != baseline; counts != (r.Acked > 0) {
-			t.Errorf("%s on %s: %d increments acknowledged", r.Scenario, r.Server, r.Acked)
+		acked[r.Scenario+" "+r.Server] += r.Acked
+		if durable := r.Scenario != "read"; durable != (r.Share > 0) || r.Server == ceiling && r.Share != 1 {
+			t.Errorf("%s on %s: %g of the ceiling", r.Scenario, r.Server, r.Share)
+		}
+		if runtime.GOOS == "linux" && r.RSS < 1e6 {
+			t.Errorf("a server in %g bytes of memory", r.RSS)
+		}
+	}
+	for at, n := range acked {
+		if counts := !strings.HasPrefix(at, "read ") && !strings.HasSuffix(at, " "+baseline); counts != (n > 0) {
+			t.Errorf("%s: %d increments acknowledged", at, n)
 		}
 	}
 	for _, want := range []string{
-		"sqlite bare", "sqlite stay-sqlite", "sqlite-one bare", "sqlite-one stay-sqlite",
+		"sqlite bare", "sqlite ceiling", "sqlite stay-sqlite", "sqlite-one bare", "sqlite-one ceiling", "sqlite-one stay-sqlite",
 		"read bare", "read stay-mem", "read stay-sqlite",
 	} {
 		if !seen[want] {
@@ -63,6 +74,46 @@ func TestRun(t *testing.T) {
 	}
 }
 
+// Each server runs in each setting, and is compared with the first server in the same
+// setting, and with itself in the first one.
+func TestRunInSettings(t *testing.T) {
+	out := filepath.Join(t.TempDir(), "out.jsonl")
+	o := options{rounds: 1, duration: 30 * time.Millisecond, only: "stay-mem", scenarios: "memory", env: "GOGC=100,GOGC=off GOMEMLIMIT=64MiB", out: out, program: built(t)}
+	if err := run(t.Context(), &o); err != nil {
+		t.Fatal(err)
+	}
+	data, err := os.ReadFile(out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[string][2]bool{}
+	for line := range bytes.Lines(data) {
+		var r result
+		if err := json.Unmarshal(line, &r); err != nil {
+			t.Fatal(err)
+		}
+		if r.Failed != 0 || r.Lost != 0 {
+			t.Errorf("a measurement that cannot be: %s", line)
+		}
+		was := seen[r.Server]
+		seen[r.Server] = [2]bool{was[0] || r.Ratio > 0, was[1] || r.Change > 0}
+	}
+	want := map[string][2]bool{
+		"bare GOGC=100":                      {true, false},
+		"stay-mem GOGC=100":                  {true, false},
+		"bare GOGC=off GOMEMLIMIT=64MiB":     {true, true},
+		"stay-mem GOGC=off GOMEMLIMIT=64MiB": {true, true},
+	}
+	if !maps.Equal(seen, want) {
+		t.Errorf("compared with the first server and with the first setting: %v, want %v", seen, want)
+	}
+	wrong := o
+	wrong.env = "GOGC=100,GOMEMLIMIT=plenty" // the process fails to start: it has the setting
+	if err := run(t.Context(), &wrong); err == nil || !strings.Contains(err.Error(), "GOMEMLIMIT=plenty") {
+		t.Errorf("a setting that Go refuses: %v", err)
+	}
+}
+
 // On PostgreSQL and Redis the time of the database is told apart, and Stay is
 // compared with scs.
 func TestRunOnDatabases(t *testing.T) {
@@ -73,7 +124,7 @@ func TestRunOnDatabases(t *testing.T) {
 func runOn(t *testing.T, server, scenarios string, missing error) {
 	dir := t.TempDir()
 	out := filepath.Join(t.TempDir(), "out.jsonl")
-	o := options{rounds: 1, duration: 300 * time.Millisecond, only: server, scenarios: scenarios, out: out, dir: dir}
+	o := options{rounds: 1, duration: 300 * time.Millisecond, only: server, scenarios: scenarios, out: out, dir: dir, program: built(t)}
 	if err := os.Chmod(filepath.Dir(dir), 0o755); err != nil { // the server's user has to pass
 		t.Fatal(err)
 	}
@@ -148,9 +199,9 @@ func TestLostIncrementsAreCounted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &server{kind: kind{name: "forgetful", keeps: true}, addr: addr, admin: addr, browsers: browsers}
-	c := comparison{options: &options{duration: 20 * time.Millisecond}}
-	s.load = &scenario{name: "one", request: increment, sessions: 1, conns: 4}
+	l := scenario{name: "one", request: increment, sessions: 1, conns: 4, servers: []string{baseline, "forgetful"}}
+	c := comparison{options: &options{rounds: 2, duration: 20 * time.Millisecond}, loads: []scenario{l}}
+	s := &server{kind: kind{name: "forgetful", keeps: true}, addr: addr, admin: addr, browsers: browsers, acknowledged: 1, load: &c.loads[0]}
 	plain := http.NewServeMux()
 	plain.HandleFunc("POST /increment", func(w http.ResponseWriter, _ *http.Request) {
 		if err := counter.Write(w, 1); err != nil {
@@ -164,17 +215,19 @@ func TestLostIncrementsAreCounted(t *testing.T) {
 	bare.kind = kind{name: baseline}
 	bare.addr = strings.TrimPrefix(keepsNothing.URL, "http://")
 	bare.admin = bare.addr
-	base, r, err := c.pair(t.Context(), &bare, s)
-	if err != nil {
+	c.running = []*server{&bare, s}
+	if err := c.measure(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if base.Requests == 0 || base.Lost != 0 || base.Failed != 0 {
-		t.Errorf("the baseline beside it: %+v", base)
+	for _, base := range of(c.results, "one", baseline) {
+		if base.Requests == 0 || base.Acked != 0 || base.Lost != 0 || base.Failed != 0 {
+			t.Errorf("the baseline beside it: %+v", base)
+		}
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if r.Acked != int64(asked-1) || r.Lost != int64(dropped()) || r.Lost == 0 {
-		t.Errorf("acknowledged %d and lost %d, want %d and %d", r.Acked, r.Lost, asked-1, dropped())
+	if acked, lost := losses(of(c.results, "one", "forgetful")); acked != int64(asked) || lost != int64(dropped()) || lost == 0 {
+		t.Errorf("acknowledged %d and lost %d, want %d and %d", acked, lost, asked, dropped())
 	}
 }
 
@@ -191,6 +244,7 @@ func TestFailuresAreErrors(t *testing.T) {
 		{rounds: 1, duration: time.Second, scenarios: "nothing"},
 		{duration: time.Second},
 		{rounds: 1},
+		{rounds: 8, duration: time.Second, table: "nowhere.md"},
 	} {
 		if err := run(t.Context(), &o); err == nil {
 			t.Errorf("%+v was taken", o)
@@ -202,10 +256,7 @@ func TestFailuresAreErrors(t *testing.T) {
 // cannot start is an error that says why.
 func TestServersEnd(t *testing.T) {
 	dir := t.TempDir()
-	if err := build(t.Context(), dir); err != nil {
-		t.Fatal(err)
-	}
-	c := comparison{dir: dir, loads: scenarios[4:5]}
+	c := comparison{program: built(t), dir: dir, loads: scenarios[2:3], databases: map[string]database{}}
 	if err := c.start(t.Context(), servers); err != nil {
 		t.Fatal(err)
 	}
@@ -226,8 +277,8 @@ func TestServersEnd(t *testing.T) {
 	if log, err := os.Stat(data + "-wal"); err == nil {
 		t.Errorf("the log of the database is there still, with %d bytes", log.Size())
 	}
-	wrong := kind{name: "wrong", build: "server", args: []string{"-store", "paper"}}
-	if _, err := startServer(t.Context(), wrong, wrong.args, dir, pinning{}); err == nil || !strings.Contains(err.Error(), "paper") {
+	wrong := kind{name: "wrong", args: []string{"-store", "paper"}}
+	if _, err := startServer(t.Context(), wrong, wrong.args, c.program, pinning{}); err == nil || !strings.Contains(err.Error(), "paper") {
 		t.Errorf("a server with a wrong flag: %v", err)
 	}
 }
