@@ -107,7 +107,7 @@ func (a appDoor) NameOf(session any) string { return session.(*Session).name() }
 
 func (a appDoor) Follow(ctx context.Context, stream *streaming.Stream) access.Follower {
 	f := a.follow(ctx)
-	f.watch.Stream, f.watch.Unseen = stream, stream == nil
+	f.watch.Stream, f.watch.Unseen, f.watch.Paced = stream, stream == nil, true
 	return followerDoor{f}
 }
 
@@ -125,7 +125,7 @@ func (a appDoor) Asked(ctx context.Context) bool {
 	return v.opened
 }
 
-func (a appDoor) Ending() <-chan struct{} { return a.engine.Ending() }
+func (a appDoor) Ending() context.Context { return a.engine.Ending() }
 
 func (a appDoor) Logger() *slog.Logger { return a.logger() }
 func (a appDoor) Development() bool    { return a.opts.Development }
@@ -182,7 +182,10 @@ func (f followerDoor) Look(s access.State) (access.Sight, error) {
 	if err != nil {
 		return access.Sight{}, err
 	}
-	return access.Sight{Value: v.value, Version: v.is}, nil
+	hash, bytes := v.is.content.Parts()
+	return access.Sight{Value: v.value, Version: access.Version{
+		Kind: v.is.kind, Key: v.is.key, Hash: hash, Bytes: bytes, Present: v.is.present,
+	}}, nil
 }
 
 func (f followerDoor) Forget() { f.forget() }
@@ -190,6 +193,9 @@ func (f followerDoor) Forget() { f.forget() }
 func (f followerDoor) Attend() error { return f.attend() }
 
 func (f followerDoor) Wake() <-chan struct{} { return f.watch.C }
+func (f followerDoor) Poke()                 { f.watch.Poke() }
+func (f followerDoor) Changed() bool         { return f.watch.Changed() }
+func (f followerDoor) Take()                 { f.watch.Take() }
 
 func (f followerDoor) Until() time.Time { return f.until() }
 

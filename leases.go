@@ -164,7 +164,7 @@ func (l *leases) begin() bool {
 // work keeps the leases until there are none, or until App.Close begins: then it
 // reports true.
 func (l *leases) work(ctx context.Context) (closing bool) {
-	ending := l.app.engine.Ending()
+	ending := l.app.engine.Ending().Done()
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	l.app.engine.Go(func(context.Context) { // gives up what is under way then

@@ -1,7 +1,6 @@
 package stay
 
 import (
-	"context"
 	"time"
 
 	"github.com/stay-go/stay/internal/streaming"
@@ -33,7 +32,7 @@ func (f *follower) attend() error {
 	for {
 		ctx := f.ctx
 		if a.settled {
-			ctx = context.WithValue(ctx, remembered{}, true)
+			ctx = f.remembering()
 		}
 		if !a.begun {
 			if err := request.keep(ctx); err != nil {

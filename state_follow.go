@@ -51,7 +51,7 @@ func (s *State[S]) Watch(ctx context.Context) iter.Seq2[*S, error] {
 func (c untyped) watch(ctx context.Context, yield func(any, error) bool) {
 	f := c.app.follow(ctx)
 	defer f.close()
-	ending := c.app.engine.Ending()
+	ending := c.app.engine.Ending().Done()
 	var last sighted
 	for first := true; ; first = false {
 		switch {
@@ -92,8 +92,9 @@ type follower struct {
 	visitor  *presence.Visitor // whose page it is; nil: not known
 	watched  []*watched
 	followed []*followed
-	attended *attended   // the session itself; nil: nobody wants to know
-	timer    *time.Timer // wakes when something expires; nil until something can
+	attended *attended       // the session itself; nil: nobody wants to know
+	timer    *time.Timer     // wakes when something expires; nil until something can
+	memory   context.Context // ctx, for reads of what memory has; nil until there is one
 }
 
 // A followed state is one that a follower has looked at.
@@ -185,13 +186,18 @@ func (f *follower) look(c untyped) (sight, error) {
 		}()
 	}
 	s := f.of(c)
+	if s.settled && s.due.IsZero() && c.shared() {
+		if is, ok := f.lookAgain(s); ok {
+			return is, nil
+		}
+	}
 	for n := 1; ; n++ {
 		now := f.app.opts.Clock() // before the read: what expires after it has to wake
 		ctx := f.ctx
 		// Once the store was asked with all of it watched, memory is brought forward
 		// for all who watch. The place of a shared state is known without the store.
 		if s.settled || n == 1 && c.shared() {
-			ctx = context.WithValue(ctx, remembered{}, true)
+			ctx = f.remembering()
 		}
 		var r resolution
 		ref, err := c.resolve(ctx, &r)
@@ -223,6 +229,29 @@ func (f *follower) look(c untyped) (sight, error) {
 		f.count(s, ref, &r)
 		return f.sight(c, v, ref), nil
 	}
+}
+
+// lookAgain is look for a state of everybody that was looked at before: it stays
+// where it is. It reports false if look has to do it.
+func (f *follower) lookAgain(s *followed) (is sight, ok bool) {
+	ref, err := s.common(f.remembering(), s.places[0].key)
+	if err != nil {
+		return is, false
+	}
+	v, err := f.app.engine.Get(f.memory, &ref)
+	if err != nil || !v.Expires().IsZero() {
+		return is, false
+	}
+	f.count(s, ref, &resolution{})
+	return f.sight(s.untyped, v, ref), true
+}
+
+// remembering returns ctx for reads of what memory has.
+func (f *follower) remembering() context.Context {
+	if f.memory == nil {
+		f.memory = context.WithValue(f.ctx, remembered{}, true)
+	}
+	return f.memory
 }
 
 // same reports whether the session has the cookie that it had at the first look.
@@ -340,10 +369,10 @@ func (f *follower) until() (t time.Time) {
 // places are those on which it depends which state the resolution has, and the
 // state's.
 func (r *resolution) places(ref engine.Ref) []place {
-	at := []place{{ref.Kind, ref.Key}}
 	if r.ss == nil {
-		return at
+		return []place{{ref.Kind, ref.Key}}
 	}
+	at := append(make([]place, 0, 4), place{ref.Kind, ref.Key})
 	at = append(at, place{r.ss.kind, r.session})
 	rec := r.record()
 	if user := rec.user(); user != "" {

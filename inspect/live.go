@@ -68,7 +68,7 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, name string) {
 		s.later(10*time.Second, 20*time.Second)
 		return
 	}
-	s.down = h.servers.Down(r)
+	s.down = h.servers.Down(r).Done()
 	s.attends = h.door.Asked(r.Context())
 	s.session = h.door.Follow(r.Context(), nil)
 	defer s.session.Close()
@@ -85,6 +85,7 @@ func (h *handler) stream(w http.ResponseWriter, r *http.Request, name string) {
 // look sends what is different. It reports false when the stream is over.
 func (s *stream) look() bool {
 	s.looked = time.Now()
+	s.session.Take()
 	switch err := s.may(); {
 	case errors.Is(err, errOver):
 		return s.later(300*time.Millisecond, 600*time.Millisecond)
@@ -169,7 +170,7 @@ func (s *stream) wait() bool {
 		case <-timer.C:
 		case <-s.down:
 			s.end = time.Time{}
-		case <-s.h.door.Ending():
+		case <-s.h.door.Ending().Done():
 			s.end = time.Time{}
 		case <-s.r.Context().Done():
 			s.end = time.Time{}

@@ -96,7 +96,7 @@ type looks struct {
 // A seenState is a version of a state.
 type seenState struct {
 	core    access.State
-	version any // nil: it could not be read
+	version access.Version // zero: it could not be read
 }
 
 type looksKey struct{}
@@ -140,7 +140,7 @@ func (l *looks) look(core access.State) (v any, ok bool, err error) {
 }
 
 // saw notes what a state was. Two ways to one state may lead to different ones later.
-func (l *looks) saw(core access.State, version any) {
+func (l *looks) saw(core access.State, version access.Version) {
 	if is := (seenState{core, version}); !slices.Contains(l.seen, is) {
 		l.seen = append(l.seen, is)
 	}

@@ -259,13 +259,13 @@ func TestConnectionsThatAreNotReadEnd(t *testing.T) {
 		line(t, b, "data: 1")
 		settle()
 		s.publish(t, "2") // nobody reads any more
-		sleep(29 * time.Second)
+		sleep(24 * time.Second)
 		select {
 		case <-over:
 			t.Fatal("the stream has ended")
 		default:
 		}
-		sleep(2 * time.Second)
+		sleep(7 * time.Second)
 		<-over
 		conn.Close()
 		if err := srv.Shutdown(t.Context()); err != nil {

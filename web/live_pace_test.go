@@ -63,11 +63,35 @@ func TestStreamsHaveAHeartbeat(t *testing.T) {
 			if n := beats(6 * time.Second); n != 0 {
 				t.Errorf("%d heartbeats although there was a message 6 s ago", n)
 			}
-			if !p.wire.deadline.IsZero() {
-				t.Fatal("a deadline would end the stream, or the next response on its connection, although nothing is written")
-			}
 		}
 	})
+}
+
+// A deadline of a write ends neither a stream on which nothing is written, as it would
+// with HTTP/2, nor the next response on its connection.
+//
+// Proves L13.
+func TestDeadlinesOfStreamsEndNothingElse(t *testing.T) {
+	for _, proto := range []int{1, 2} {
+		inBubble(t, func(t *testing.T) {
+			s := newLiveSite(t, nil)
+			p := newTab(t, s.h, browser(s.h), "/public")
+			p.proto = proto
+			p.open()
+			for i := range 20 {
+				s.publish(t, fmt.Sprint(i))
+				sleep(7 * time.Second)
+				p.want("news")
+				if proto == 2 && !p.wire.deadline.IsZero() {
+					t.Fatal("the deadline of a message is left")
+				}
+			}
+			p.close()
+			if !p.wire.deadline.IsZero() {
+				t.Errorf("HTTP/%d: the deadline of a message is left at the end", proto)
+			}
+		})
+	}
 }
 
 // The first bytes leave at once, with headers that keep everybody from holding the

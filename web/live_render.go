@@ -7,9 +7,11 @@ import (
 	"net/http"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/sse"
 )
 
@@ -17,6 +19,7 @@ import (
 // Once it is done it does not change, so all streams that show this version send
 // the same bytes.
 type rendering struct {
+	key   renderKey
 	done  chan struct{}
 	frame []byte
 	print sse.Print
@@ -28,7 +31,7 @@ type rendering struct {
 type renderKey struct {
 	part    int
 	dialect sse.Dialect
-	version any
+	version access.Version
 }
 
 // What renderings keep for streams that come to a version later. Streams that are
@@ -41,6 +44,10 @@ const (
 // renderings are the latest that were made. The oldest go first: a version is
 // followed by a newer one of its state.
 type renderings struct {
+	// latest is the last that was made of each part: all who are woken by a change
+	// want that one.
+	latest [maxParts]atomic.Pointer[rendering]
+
 	mu    sync.Mutex
 	all   map[renderKey]*rendering
 	order []renderKey
@@ -51,6 +58,9 @@ type renderings struct {
 // failed long ago. One caller makes it, the others wait for it. first says that
 // this caller saw the version fail first.
 func (rs *renderings) get(ctx context.Context, key renderKey, again time.Duration, render func(*rendering)) (r *rendering, first bool, err error) {
+	if r = rs.latest[key.part].Load(); r != nil && r.key == key {
+		return r, false, nil
+	}
 	rs.mu.Lock()
 	r = rs.all[key]
 	failed := r != nil && r.failedFor(again)
@@ -63,7 +73,7 @@ func (rs *renderings) get(ctx context.Context, key renderKey, again time.Duratio
 			return nil, false, ctx.Err()
 		}
 	}
-	r = &rendering{done: make(chan struct{}), err: errNotRendered}
+	r = &rendering{key: key, done: make(chan struct{}), err: errNotRendered}
 	if rs.all == nil {
 		rs.all = map[renderKey]*rendering{}
 	}
@@ -72,7 +82,7 @@ func (rs *renderings) get(ctx context.Context, key renderKey, again time.Duratio
 		rs.order = append(rs.order, key)
 	}
 	rs.mu.Unlock()
-	defer rs.keep(key, r) // also if the function ends its goroutine
+	defer rs.keep(r) // also if the function ends its goroutine
 	render(r)
 	return r, r.err != nil && !failed, r.err
 }
@@ -88,21 +98,25 @@ func (r *rendering) failedFor(d time.Duration) bool {
 }
 
 // keep ends the making of a rendering, and drops the oldest ones.
-func (rs *renderings) keep(key renderKey, r *rendering) {
+func (rs *renderings) keep(r *rendering) {
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	if r.err != nil {
 		r.at = time.Now()
 	}
 	close(r.done)
-	if rs.all[key] == r {
+	if rs.all[r.key] == r {
 		rs.bytes += len(r.frame)
+		if r.err == nil {
+			rs.latest[r.key.part].Store(r)
+		}
 	}
 	for len(rs.order) > 1 && (len(rs.order) > maxRenderings || rs.bytes > maxRenderedBytes) {
 		oldest := rs.all[rs.order[0]]
 		select {
 		case <-oldest.done:
 			rs.bytes -= len(oldest.frame)
+			rs.latest[oldest.key.part].CompareAndSwap(oldest, nil)
 		default: // under way; whoever makes it will not find it
 		}
 		delete(rs.all, rs.order[0])
@@ -116,19 +130,13 @@ var errNotRendered = errors.New("web: the function of a part ended its goroutine
 // stays on the page as it is.
 func (p *LivePart) fill(to *rendering, s *settings, r *http.Request, d sse.Dialect, v any) {
 	w := limitedBuffer{limit: s.maxResponse}
-	buffer, _ := s.buffers.Get().(*[]byte)
-	if buffer == nil {
-		buffer = new([]byte)
-	}
+	buffer := s.buffer()
 	w.bytes = (*buffer)[:0]
 	defer func() {
 		if e := recover(); e != nil {
 			to.frame, to.err = nil, fmt.Errorf("panic: %v\n\n%s", e, debug.Stack())
 		}
-		if cap(w.bytes) <= keepBuffer {
-			*buffer = w.bytes[:0]
-			s.buffers.Put(buffer)
-		}
+		s.giveBack(buffer, w.bytes)
 	}()
 	if to.err = p.render(&w, r, v); w.over {
 		to.err = fmt.Errorf("a part is longer than Options.MaxResponse, %d bytes", w.limit)

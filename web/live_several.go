@@ -38,9 +38,9 @@ func (s *stream) alone() bool {
 		case <-other.left:
 		case <-timer.C:
 			return false
-		case <-s.down:
+		case <-s.down.Done():
 			return true // and it ends at once
-		case <-s.live.app.Ending():
+		case <-s.live.app.Ending().Done():
 			return true
 		case <-s.r.Context().Done():
 			return true
@@ -62,7 +62,7 @@ func (s *stream) claim(session string) (other *seat) {
 		return all[0]
 	}
 	for _, old := range t.byPage[key] {
-		old.tell(true)
+		old.tell(goodBye)
 	}
 	if t.byPage == nil {
 		t.byPage = map[pageKey][]*seat{}

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stay-go/stay/internal/sse"
@@ -48,21 +49,24 @@ const lately = 10 * time.Second
 
 // A seat is what a stream has among those of its browser.
 type seat struct {
-	told chan struct{} // closed to end the stream
-	good bool          // its client is to stay away; set before told is closed
+	poke func()        // has the stream find out that it was told
+	told atomic.Uint32 // that it is to end: 0 until then, goodBye or seeYou
 	left chan struct{} // closed when the stream has ended
 	page pageKey       // see claim; zero: of none
 }
 
-func newSeat() *seat { return &seat{told: make(chan struct{}), left: make(chan struct{})} }
+// What a stream is told.
+const (
+	seeYou  = 1 // end, and have the client come back
+	goodBye = 2 // end, and have it stay away
+)
 
-// tell ends the stream, if it was not told before. The streams are locked.
-func (s *seat) tell(forGood bool) {
-	select {
-	case <-s.told:
-	default:
-		s.good = forGood
-		close(s.told)
+func newSeat(poke func()) *seat { return &seat{poke: poke, left: make(chan struct{})} }
+
+// tell ends the stream, if it was not told before.
+func (s *seat) tell(what uint32) {
+	if s.told.CompareAndSwap(0, what) {
+		s.poke()
 	}
 }
 
@@ -76,7 +80,7 @@ func (t *streams) join(s *seat, browser string, max int) {
 	}
 	all := append(t.byBrowser[browser], s)
 	for len(all) > max {
-		all[0].tell(false)
+		all[0].tell(seeYou)
 		all = slices.Delete(all, 0, 1)
 	}
 	t.byBrowser[browser] = all

@@ -39,6 +39,22 @@ type recorder struct {
 // response.
 const keepBuffer = 64 << 10
 
+// buffer returns one that is not used.
+func (s *settings) buffer() *[]byte {
+	if b, _ := s.buffers.Get().(*[]byte); b != nil {
+		return b
+	}
+	return new([]byte)
+}
+
+// giveBack takes a buffer back, as which used has grown.
+func (s *settings) giveBack(b *[]byte, used []byte) {
+	if cap(used) <= keepBuffer {
+		*b = used[:0]
+		s.buffers.Put(b)
+	}
+}
+
 func newRecorder(to http.ResponseWriter, s *settings) recorder {
 	return recorder{to: to, limit: s.maxResponse, implicit: http.StatusOK, buffers: &s.buffers}
 }

@@ -1,9 +1,8 @@
 package web
 
 import (
-	"errors"
+	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -35,26 +34,29 @@ type stream struct {
 	retry    bool   // a part could not be read or rendered: try again at the next heartbeat
 	kept     bool   // more may be followed than the parts show
 
-	down    <-chan struct{} // closed when the server shuts down
+	down    context.Context // ends when the server shuts down
 	seat    *seat
 	browser string // by which its streams are counted; "" = they are not
 
-	timer *time.Timer
-	beat  time.Time // when the next heartbeat is due
-	end   time.Time // when the stream is old
-	due   time.Time // when the next look is due; zero = after the next wake
-	sent  time.Time // when something was sent that had changed
+	timer *time.Timer    // pokes
+	armed time.Time      // when it does, at the latest
+	pokes [3]func() bool // ends that of the request, the server and the App
+	until time.Time      // the deadline of writes; zero = none
+	beat  time.Time      // when the next heartbeat is due
+	end   time.Time      // when the stream is old
+	wrote time.Time      // when the last write began
+	sent  time.Time      // the same, of something that had changed
 }
 
 // A followedPart is the state that a stream follows for a part.
 type followedPart struct {
 	core   access.State
 	looks  *looks // in place of core, of PartOf
-	seen   any    // its version; nil = none yet
-	failed bool   // it could not be read, which is in the log
+	seen   access.Version
+	failed bool // it could not be read, which is in the log
 
-	broken any       // its version that could not be rendered for this stream alone
-	again  time.Time // when that is tried again
+	broken access.Version // that could not be rendered for this stream alone
+	again  time.Time      // when that is tried again
 }
 
 // private reports whether the part shows a state of a session.
@@ -64,9 +66,6 @@ func (p *followedPart) private() bool {
 	}
 	return !p.core.Shared()
 }
-
-// writeTimeout is how long a client may take nothing.
-const writeTimeout = 30 * time.Second
 
 // ServeHTTP implements http.Handler. It is small, and so are the functions that
 // wait: their frames are all that the stack of an idle stream needs.
@@ -114,29 +113,19 @@ func (l *live) begin(w http.ResponseWriter, r *http.Request) *stream {
 		s.later(10*time.Second, 30*time.Second)
 		return nil
 	}
-	s.seat = newSeat()
+	s.told = streaming.New()
+	s.follower = l.app.Follow(r.Context(), s.told)
+	s.seat = newSeat(s.follower.Poke)
 	if !s.alone() {
-		cfg.streams.part(s.seat, "")
-		cfg.streams.leave()
+		s.close()
 		s.stop()
 		return nil
 	}
-	s.told = streaming.New()
-	s.follower = l.app.Follow(r.Context(), s.told)
 	return s
 }
 
 // closing reports whether the server shuts down, or the App is closed.
-func (s *stream) closing() bool {
-	select {
-	case <-s.down:
-		return true
-	case <-s.live.app.Ending():
-		return true
-	default:
-		return false
-	}
-}
+func (s *stream) closing() bool { return s.down.Err() != nil || s.live.app.Ending().Err() != nil }
 
 // locate finds out whose states the stream is about, and whether the client may
 // ask.
@@ -191,7 +180,12 @@ func (s *stream) begun() {
 			s.end = earlier(s.end, now.Add(left/10*9))
 		}
 	}
-	s.timer = time.NewTimer(time.Hour)
+	poke := s.seat.poke
+	s.armed = s.end
+	s.timer = time.AfterFunc(s.end.Sub(now), poke)
+	for i, ctx := range [...]context.Context{s.r.Context(), s.down, s.live.app.Ending()} {
+		s.pokes[i] = context.AfterFunc(ctx, poke)
+	}
 	// One that attends its session may see a state of it later.
 	if s.attends || slices.ContainsFunc(s.parts, func(p followedPart) bool { return p.private() }) {
 		if session := stay.SessionFrom(s.r.Context()); session != nil {
@@ -217,42 +211,43 @@ func (s *stream) close() {
 	s.follower.Close()
 	s.settings.streams.leave()
 	s.settings.streams.part(s.seat, s.browser)
-	if s.timer != nil {
-		s.timer.Stop()
+	if s.timer == nil {
+		return
+	}
+	s.timer.Stop()
+	for _, stop := range s.pokes {
+		stop()
+	}
+	if !s.until.IsZero() {
+		_ = s.conn.SetWriteDeadline(time.Time{}) // the next response has none of it
 	}
 }
 
 // wait waits until there may be something to send. It reports false when the
-// stream is over.
+// stream is over. Whatever it waits for pokes it, so it finds out what that was: to
+// wait for each by itself costs as much as a look.
 func (s *stream) wait() bool {
 	for {
-		wake, next := s.follower.Wake(), earlier(s.beat, s.end)
-		if !s.due.IsZero() {
-			wake, next = nil, earlier(next, s.due)
-		}
-		s.timer.Reset(time.Until(next))
-		select {
-		case <-wake:
-			s.due = s.sent.Add(s.settings.live.Every)
-		case <-s.timer.C:
-		case <-s.seat.told:
-			if s.seat.good {
-				return s.stop()
-			}
+		switch told := s.seat.told.Load(); {
+		case told == goodBye:
+			return s.stop()
+		case told == seeYou:
 			return s.later(4*time.Second, 6*time.Second)
-		case <-s.down:
+		case s.closing():
 			return s.soon()
-		case <-s.live.app.Ending():
-			return s.soon()
-		case <-s.r.Context().Done():
+		case s.r.Context().Err() != nil:
 			return false
 		}
-		switch now := time.Now(); {
+		now, next := time.Now(), earlier(s.beat, s.end)
+		due, changed := s.sent.Add(s.settings.live.Every), s.follower.Changed()
+		if changed {
+			next = earlier(next, due)
+		}
+		switch {
 		case !s.end.After(now):
 			return s.soon()
-		case !s.due.IsZero() && !s.due.After(now):
-			s.due = time.Time{}
-			s.drain()
+		case changed && !due.After(now):
+			s.follower.Take()
 			return true
 		case !s.beat.After(now):
 			if s.retry {
@@ -261,150 +256,19 @@ func (s *stream) wait() bool {
 			if !s.write(heartbeat) {
 				return false
 			}
+			continue
 		}
+		s.arm(now, next)
+		<-s.follower.Wake()
 	}
 }
 
-var heartbeat = []byte(sse.Heartbeat)
-
-// drain takes the wake that has come since the last one: the look that follows
-// sees it too.
-func (s *stream) drain() {
-	select {
-	case <-s.follower.Wake():
-	default:
+// arm has the timer poke at a time, or earlier: then it is armed once more.
+func (s *stream) arm(now, at time.Time) {
+	if !s.armed.After(now) || s.armed.After(at) {
+		s.armed = at
+		s.timer.Reset(at.Sub(now))
 	}
-}
-
-// send brings the page up to date. It reports false when the stream is over.
-func (s *stream) send() bool {
-	var news [maxParts]*rendering
-	verdict, err := s.look(&news)
-	switch verdict {
-	case over:
-		if !s.opened {
-			fail(s.settings, s.w, s.r, 0, err)
-		}
-		return false
-	case closed:
-		return s.soon()
-	case ended:
-		return s.later(300*time.Millisecond, 600*time.Millisecond)
-	}
-	var frames [maxParts + 3][]byte
-	n := 0
-	add := func(b []byte) { frames[n] = b; n++ }
-	if !s.opened {
-		add(s.dialect.AppendRetry(nil, s.settings.streams.soon()))
-	}
-	changed, known := false, false
-	for i, r := range news {
-		if r != nil {
-			changed, known = true, known || s.have[i] != 0
-			s.have[i] = 0
-		}
-	}
-	switch {
-	case changed:
-		ids := make([]byte, 0, 2*s.have.Size())
-		if known { // until the burst is through, nobody knows what the page has
-			ids = s.have.Append(ids)
-			add(ids)
-		}
-		for i, r := range news {
-			if r != nil {
-				s.have[i] = r.print
-				add(r.frame)
-			}
-		}
-		add(s.have.Append(ids)[len(ids):])
-	case !s.opened:
-	case !s.beat.After(time.Now()):
-		add(heartbeat)
-	default:
-		return true
-	}
-	if !s.write(frames[:n]...) {
-		return false
-	}
-	if changed {
-		s.sent = time.Now()
-	}
-	if verdict == gone {
-		if changed && s.dialect.Breaks() {
-			s.linger()
-		}
-		return s.later(5*time.Second, 10*time.Second)
-	}
-	return true
-}
-
-// linger leaves a client the time to take what was sent: a browser throws away what
-// its page has not read when the connection breaks.
-func (s *stream) linger() {
-	t := time.NewTimer(time.Second)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-s.r.Context().Done():
-	case <-s.down:
-	case <-s.live.app.Ending():
-	}
-}
-
-// soon ends the stream, and has the client come back soon.
-func (s *stream) soon() bool {
-	after := s.settings.streams.soon()
-	return s.later(after, after+1)
-}
-
-// later ends the stream, and has the client come back after a time between the
-// two. It returns false.
-func (s *stream) later(least, most time.Duration) bool {
-	s.write(s.dialect.AppendRetry(nil, between(least, most)))
-	if s.dialect.Breaks() {
-		panic(http.ErrAbortHandler) // Datastar takes a clean end for good
-	}
-	return false
-}
-
-// sendHeader sends the header.
-func (s *stream) sendHeader() {
-	h := s.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "private, no-store, no-transform")
-	h.Set("X-Accel-Buffering", "no") // for nginx
-	h.Set("X-Content-Type-Options", "nosniff")
-	h.Del("Content-Length")
-	s.w.WriteHeader(http.StatusOK)
-	s.opened = true
-}
-
-// write sends the frames at once, after the header if it was not sent. It reports
-// false when the client is gone.
-func (s *stream) write(frames ...[]byte) bool {
-	s.told.Writing()
-	defer s.told.Written()
-	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // in place of the server's
-	if !s.opened {
-		s.sendHeader()
-	}
-	for _, b := range frames {
-		if _, err := s.w.Write(b); err != nil {
-			return false
-		}
-	}
-	if err := s.conn.Flush(); err != nil {
-		if errors.Is(err, http.ErrNotSupported) {
-			s.settings.logger().LogAttrs(s.r.Context(), slog.LevelError, "stay: an event stream cannot be sent, because a middleware holds the response back: "+
-				"its ResponseWriter needs a method Flush or Unwrap, and http.TimeoutHandler cannot stand before a stream", slog.String("route", s.r.Pattern))
-			_, _ = s.w.Write(s.dialect.AppendRetry(nil, 30*time.Second))
-		}
-		return false
-	}
-	_ = s.conn.SetWriteDeadline(time.Time{}) // on HTTP/2 it would end the stream although nothing is written
-	s.beat = time.Now().Add(about(s.settings.live.Heartbeat))
-	return true
 }
 
 func earlier(a, b time.Time) time.Time {

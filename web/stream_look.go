@@ -118,7 +118,7 @@ func (s *stream) lookAt(i int, v *verdict) (r *rendering, first bool, err error)
 		*v = gone
 		sight.Value, err = p.core.Initial(s.r.Context())
 	}
-	if err != nil || sight.Version != nil && sight.Version == p.seen {
+	if err != nil || !sight.Version.None() && sight.Version == p.seen {
 		return nil, false, err
 	}
 	return s.rendering(i, sight), false, nil
@@ -128,7 +128,7 @@ func (s *stream) lookAt(i int, v *verdict) (r *rendering, first bool, err error)
 // the page keeps what it has.
 func (s *stream) rendering(i int, sight access.Sight) *rendering {
 	p := &s.live.parts[i]
-	if p.own || sight.Version == nil {
+	if p.own || sight.Version.None() {
 		return s.ownRendering(i, sight)
 	}
 	key := renderKey{i, s.dialect, sight.Version}
@@ -153,7 +153,7 @@ func (s *stream) rendering(i int, sight access.Sight) *rendering {
 // tried again as often as the others are.
 func (s *stream) ownRendering(i int, sight access.Sight) *rendering {
 	f := &s.parts[i]
-	known := sight.Version != nil && sight.Version == f.broken
+	known := !sight.Version.None() && sight.Version == f.broken
 	if known && f.again.After(time.Now()) {
 		s.retry = true
 		return nil
@@ -161,7 +161,7 @@ func (s *stream) ownRendering(i int, sight access.Sight) *rendering {
 	r := new(rendering)
 	s.live.parts[i].fill(r, s.settings, s.r, s.dialect, sight.Value)
 	if r.err == nil {
-		f.seen, f.broken = sight.Version, nil
+		f.seen, f.broken = sight.Version, access.Version{}
 		return r
 	}
 	if !known {

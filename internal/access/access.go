@@ -103,9 +103,9 @@ type App interface {
 	// Asked reports whether anything has asked for the session in ctx. It asks for
 	// nothing itself.
 	Asked(ctx context.Context) bool
-	// Ending is closed when Close of the App begins: what waits for changes must
-	// come to an end.
-	Ending() <-chan struct{}
+	// Ending ends when Close of the App begins: what waits for changes must come to
+	// an end.
+	Ending() context.Context
 	// Logger is where causes that are not shown to clients go.
 	Logger() *slog.Logger
 	// Development reports whether answers may help a developer.
@@ -217,8 +217,9 @@ type State interface {
 type Follower interface {
 	// Look returns the committed state as it is now, and follows it from now on:
 	// Wake has a value once the state may have changed, or may belong to somebody
-	// else, or no longer to this session. After a wake the caller has to look
-	// again at all states that it follows. A change by somebody else is seen at
+	// else, or no longer to this session. Then Changed reports true, and the caller
+	// has to Take that and to look again at all states that it follows, now or after
+	// a pause, in which it is not woken again. A change by somebody else is seen at
 	// the same key or, after a change of the key that keeps the session's cookie,
 	// at the other one, never an earlier version of one key after a later one.
 	//
@@ -235,8 +236,13 @@ type Follower interface {
 	// ErrEnded means that it is, as for Look. The first call uses the session. It does
 	// nothing if the request has brought none.
 	Attend() error
-	// Wake has at most one value.
+	// Wake has at most one value, also after Poke.
 	Wake() <-chan struct{}
+	// Poke has Wake have a value although nothing has changed. It may be called
+	// concurrently.
+	Poke()
+	Changed() bool
+	Take()
 	// Until is when the session is over, as of the last looks, if no request uses
 	// it until then; zero if they have looked at no state of a session.
 	Until() time.Time
@@ -249,7 +255,20 @@ type Sight struct {
 	// Value is a pointer to the state's struct. It belongs to all who look, and
 	// must not be changed.
 	Value any
-	// Version is comparable, and names what was seen: of one App, equal ones have
-	// the same kind, key and content. It keeps nothing of the state in memory.
-	Version any
+	// Version names what was seen.
+	Version Version
 }
+
+// A Version names what was seen of a state: of one App, equal ones have the same
+// kind, key and content. It keeps nothing of the state in memory. The zero Version
+// is none.
+type Version struct {
+	Kind    any
+	Key     string
+	Hash    uint64 // of the content
+	Bytes   int32
+	Present uint64 // names who is present, if that counts
+}
+
+// None reports whether nothing was seen.
+func (v Version) None() bool { return v.Kind == nil }

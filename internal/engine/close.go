@@ -28,7 +28,7 @@ func (e *Engine) Close(ctx context.Context) error {
 	}
 	e.closed = true
 	e.refuse.Store(true)
-	close(e.ending)
+	e.end()
 	e.mu.Unlock()
 	defer close(e.closeDone)
 
@@ -67,8 +67,8 @@ func (e *Engine) Close(ctx context.Context) error {
 // Closing reports whether Close has begun: long work should come to an end.
 func (e *Engine) Closing() bool { return e.refuse.Load() }
 
-// Ending is closed when Close begins.
-func (e *Engine) Ending() <-chan struct{} { return e.ending }
+// Ending ends when Close begins.
+func (e *Engine) Ending() context.Context { return e.ending }
 
 // endAll ends everything in memory, and waits for the hooks until ctx ends.
 func (e *Engine) endAll(ctx context.Context) error {

@@ -67,9 +67,10 @@ type Engine struct {
 	unsaved     atomic.Int64 // instances with changes that the store lacks
 	stuck       atomic.Int64 // those of them whose latest save has failed
 	inflight    atomic.Int64
-	refuse      atomic.Bool   // mirrors closed
-	evictAtOnce atomic.Bool   // evict unused states at once
-	ending      chan struct{} // closed when Close begins
+	refuse      atomic.Bool     // mirrors closed
+	evictAtOnce atomic.Bool     // evict unused states at once
+	ending      context.Context // ends when Close begins
+	end         context.CancelFunc
 	closeDone   chan struct{} // closed when Close has returned
 	lost        atomic.Int64  // guests that were evicted to make room
 	lostLogged  atomic.Int64  // when that was last logged, in Unix seconds
@@ -82,13 +83,13 @@ func New(cfg Config) *Engine {
 		limits:    limits{waiters: cfg.MaxWaiters, members: 256, bytes: cfg.MaxState / 2},
 		single:    limits{waiters: cfg.MaxWaiters, members: 1, bytes: 0},
 		drained:   make(chan struct{}),
-		ending:    make(chan struct{}),
 		closeDone: make(chan struct{}),
 		seed:      maphash.MakeSeed(),
 		backends:  map[store.Store]*Backend{},
 	}
 	rand.Read(e.node.id[:])
 	e.ctx, e.cancel = context.WithCancel(context.Background())
+	e.ending, e.end = context.WithCancel(context.Background())
 	e.instances = newCache(e, cfg.MaxInstances, cfg.MaxBytes)
 	e.guests = newCache(e, cfg.MaxGuests, cfg.MaxBytes)
 	e.departures.start = e.Go

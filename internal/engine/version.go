@@ -84,6 +84,9 @@ func (v *Version) Same(w *Version) bool {
 // is comparable, and keeps nothing of the state in memory.
 type Content struct{ digest digest }
 
+// Parts returns what a Content is made of.
+func (c Content) Parts() (hash uint64, bytes int32) { return c.digest.hash, c.digest.bytes }
+
 // Content returns what tells v's state from others.
 func (v *Version) Content() Content { return Content{v.digest()} }
 

@@ -33,19 +33,38 @@ const (
 
 // A Watch is woken by what it watches.
 type Watch struct {
-	// C has a value, never more than one, if something may have changed.
+	// C has a value, never more than one, if something may have changed, and after
+	// Poke.
 	C chan struct{}
-	// Stream is the event stream that it wakes; nil: something else. Unseen means
-	// that nobody is told that it watches. Both are set before it watches anything.
+	// Paced has only the first change since Take give C a value: whoever waits a
+	// while before it looks is left alone meanwhile. Stream is the event stream that
+	// it wakes; nil: something else. Unseen means that nobody is told that it watches.
+	// All are set before it watches anything.
+	Paced  bool
 	Stream *streaming.Stream
 	Unseen bool
+
+	changed atomic.Bool // since Take; of one that is Paced
 }
 
 // NewWatch returns a Watch that watches nothing.
 func NewWatch() *Watch { return &Watch{C: make(chan struct{}, 1)} }
 
-// Wake makes sure that C has a value.
+// Wake says that something may have changed.
 func (w *Watch) Wake() {
+	if !w.Paced || !w.changed.Swap(true) {
+		w.Poke()
+	}
+}
+
+// Changed reports whether one that is Paced was woken since Take.
+func (w *Watch) Changed() bool { return w.changed.Load() }
+
+// Take ends a pause: it is called before the look that the change is for.
+func (w *Watch) Take() { w.changed.Swap(false) }
+
+// Poke makes sure that C has a value.
+func (w *Watch) Poke() {
 	select {
 	case w.C <- struct{}{}:
 	default:

@@ -1,6 +1,7 @@
 package sse
 
 import (
+	"context"
 	"net/http"
 	"sync"
 	"sync/atomic"
@@ -11,9 +12,9 @@ import (
 // called concurrently.
 type Servers struct {
 	mu sync.Mutex
-	// all are closed when the server begins to shut down. One that has done so
-	// stays: a request that was on its way must find it closed. A program has few.
-	all map[*http.Server]chan struct{}
+	// all end when the server begins to shut down. One that has done so stays: a
+	// request that was on its way must find it at its end. A program has few.
+	all map[*http.Server]context.Context
 	met atomic.Pointer[http.Server] // the last of those that Meet has seen
 }
 
@@ -27,23 +28,23 @@ func (s *Servers) Meet(r *http.Request) {
 	}
 }
 
-// Down returns what is closed when the server that serves r begins to shut down. It
-// is nil, which is never closed, if nothing is known of a server.
-func (s *Servers) Down(r *http.Request) <-chan struct{} {
+// Down returns what ends when the server that serves r begins to shut down: never,
+// if nothing is known of a server.
+func (s *Servers) Down(r *http.Request) context.Context {
 	server, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
 	if server == nil {
-		return nil
+		return context.Background()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	down := s.all[server]
 	if down == nil {
-		down = make(chan struct{})
+		ctx, end := context.WithCancel(context.Background())
 		if s.all == nil {
-			s.all = map[*http.Server]chan struct{}{}
+			s.all = map[*http.Server]context.Context{}
 		}
-		s.all[server] = down
-		server.RegisterOnShutdown(sync.OnceFunc(func() { close(down) })) // Shutdown may be called again
+		s.all[server], down = ctx, ctx
+		server.RegisterOnShutdown(end)
 	}
 	return down
 }

@@ -24,9 +24,9 @@ type Who struct{ Session, User string }
 func New() *Stream { return &Stream{Began: time.Now()} }
 
 // Writing notes that a write to the client begins. It does nothing on nil.
-func (s *Stream) Writing() {
+func (s *Stream) Writing(now time.Time) {
 	if s != nil {
-		s.writing.Store(time.Now().UnixNano())
+		s.writing.Store(now.UnixNano())
 	}
 }
 

@@ -499,7 +499,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"a watch goes on after Close has begun", "L6", "state_follow.go",
-		"ending := c.app.engine.Ending()", "ending := make(chan struct{})", by("watching"),
+		"ending := c.app.engine.Ending().Done()", "ending := make(chan struct{})", by("watching"),
 	},
 	// What other nodes change.
 	{
@@ -607,6 +607,23 @@ var coreMutants = []mutant{
 	{
 		"the boundary of a form is content", "L29", "web/once.go",
 		`boundary := []byte(params["boundary"])`, `boundary := []byte("?" + params["boundary"])`, byWeb,
+	},
+	// Live pages.
+	{
+		"the first change of a pause wakes nobody", "L12", "internal/engine/watch.go",
+		"!w.Paced || !w.changed.Swap(true)", "!w.Paced || w.changed.Swap(true)", byWeb,
+	},
+	{
+		"a stream hears of its end with the next change only", "L17", "web/stream.go",
+		"context.AfterFunc(ctx, poke)", "context.AfterFunc(ctx, func() {})", byWeb,
+	},
+	{
+		"the deadline of a stream is left to the next response", "L13", "web/stream.go",
+		"if !s.until.IsZero() {", "if false {", byWeb,
+	},
+	{
+		"a rendering of an older version is sent", "L11", "web/live_render.go",
+		"r != nil && r.key == key", "r != nil", byWeb,
 	},
 	// HTTP.
 	{

@@ -1,8 +1,11 @@
 package watching_test
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -21,10 +24,15 @@ type stepper struct {
 	mu      sync.Mutex
 	on      bool
 	waiting []*stop
+	// What has happened to what is shared: the states in the store, how often other
+	// records were written, how often each was read, and which changes are over.
+	stored map[string]string
+	counts map[string]int
 }
 
 type stop struct {
 	label string
+	came  string // what had happened by then
 	pass  chan struct{}
 }
 
@@ -34,7 +42,7 @@ func (s *stepper) stop(label string) {
 		s.mu.Unlock()
 		return
 	}
-	w := &stop{label: label, pass: make(chan struct{})}
+	w := &stop{label: label, came: s.shared(), pass: make(chan struct{})}
 	s.waiting = append(s.waiting, w)
 	s.mu.Unlock()
 	<-w.pass
@@ -45,7 +53,9 @@ func (s *stepper) stop(label string) {
 func (s *stepper) standing() []*stop {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	slices.SortStableFunc(s.waiting, func(a, b *stop) int { return strings.Compare(a.label, b.label) })
+	slices.SortStableFunc(s.waiting, func(a, b *stop) int {
+		return cmp.Or(strings.Compare(a.label, b.label), strings.Compare(a.came, b.came))
+	})
 	return slices.Clone(s.waiting)
 }
 
@@ -72,6 +82,32 @@ func (s *stepper) end() {
 	}
 	s.waiting = nil
 }
+
+// shared is what has happened to what is shared. The stepper is locked.
+func (s *stepper) shared() string { return fmt.Sprint(s.stored, s.counts) }
+
+// count notes that a record was read, or written with a value, or a change is over.
+func (s *stepper) count(what, key, value string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.on {
+		return
+	}
+	if s.counts == nil {
+		s.stored, s.counts = map[string]string{}, map[string]int{}
+	}
+	if what == "write" && !strings.HasPrefix(key, "session") && !strings.HasPrefix(key, "stay/") {
+		s.stored[key] = value
+		return
+	}
+	s.counts[what+" "+key]++
+}
+
+// drawn is a part of a key that differs from run to run.
+var drawn = regexp.MustCompile(`[0-9A-Za-z_-]{20,}`)
+
+// named is a key without that.
+func named(key string) string { return drawn.ReplaceAllString(key, "*") }
 
 // looks reports whether its caller was called by a look of a Watch.
 func looks() bool {
@@ -118,9 +154,14 @@ type stepped struct {
 func (st *stepped) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	label := "load"
 	for _, r := range reads {
-		label += " " + r.Key
+		label += " " + named(r.Key)
 	}
 	st.s.stop(label)
+	defer func() {
+		for _, r := range reads {
+			st.s.count("read", named(r.Key), "")
+		}
+	}()
 	return st.Store.Load(ctx, reads)
 }
 
@@ -129,13 +170,31 @@ func (st *stepped) Commit(ctx context.Context, groups []store.Group) []store.Res
 	label := "commit"
 	for _, g := range groups {
 		for _, w := range g {
-			label += " " + w.Key
+			label += " " + named(w.Key)
 		}
 	}
 	st.s.stop(label)
 	res := st.Store.Commit(ctx, groups)
+	for i, g := range groups {
+		for _, w := range g {
+			if res[i].Err == nil {
+				st.s.count("write", named(w.Key), fmt.Sprint(w.Op, string(w.Value)))
+			}
+		}
+	}
 	st.s.stop(label + " done")
 	return res
+}
+
+// state is what is shared, and who stands where since when.
+func (s *stepper) state(standing []*stop) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text := s.shared()
+	for _, w := range standing {
+		text += "\n" + w.label + " " + w.came
+	}
+	return text
 }
 
 // A path is the choice at each step of a run, and the number of choices.
@@ -153,8 +212,11 @@ func (p *path) next() *path {
 
 // steer lets one of those that stand go on, again and again, until all has been
 // done and nobody stands any more. Those whose turn it is are chosen by the
-// prefix; after its end the first, or by lot.
-func (s *stepper) steer(done <-chan struct{}, prefix *path, random *rand.Rand) (taken *path) {
+// prefix; after its end the first, or by lot. What follows a state of things that
+// was met before is known: known reports whether that was so, from what is shared
+// and who stands where since when; it adds what else there is to know.
+func (s *stepper) steer(done <-chan struct{}, prefix *path, random *rand.Rand, known func(string) bool) (taken *path) {
+	again := false
 	taken = &path{}
 	for range 400 {
 		testkit.Sleep(0)
@@ -174,8 +236,14 @@ func (s *stepper) steer(done <-chan struct{}, prefix *path, random *rand.Rand) (
 			i = random.IntN(len(standing))
 		case at < len(prefix.chosen):
 			i = min(prefix.chosen[at], len(standing)-1)
+		default:
+			again = again || known(s.state(standing))
 		}
-		taken.chosen, taken.of = append(taken.chosen, i), append(taken.of, len(standing))
+		choices := len(standing)
+		if again {
+			choices = 1
+		}
+		taken.chosen, taken.of = append(taken.chosen, i), append(taken.of, choices)
 		s.pass(standing[i])
 	}
 	return taken

@@ -173,6 +173,7 @@ func TestAWakePrecedesTheAnswer(t *testing.T) {
 		f := access.AppOf(app).Follow(t.Context(), nil)
 		defer f.Close()
 		for i := range 10 {
+			f.Take()
 			sight, err := f.Look(access.StateOf(s))
 			testkit.NoError(t, err)
 			if got := sight.Value.(*testkit.Counter).Count; got != i {
@@ -183,6 +184,9 @@ func TestAWakePrecedesTheAnswer(t *testing.T) {
 			case <-f.Wake():
 			default:
 				t.Fatal("the Update has returned, and nobody was woken")
+			}
+			if !f.Changed() {
+				t.Fatal("the follower was woken, and nothing has changed")
 			}
 		}
 	})
