@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/tests/browsertest"
 )
@@ -37,12 +37,7 @@ func startNodes(t *testing.T, url string) *nodes {
 		if _, err := exec.LookPath(program); err == nil || len(found) > 0 {
 			continue
 		}
-		missing := "no " + program + " found: install Debian's packages nginx-light and postgresql"
-		if os.Getenv("STAY_TEST_REQUIRE") != "" {
-			t.Fatal(missing)
-		}
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %s\n", t.Name(), missing)
-		t.Skip(missing)
+		need.Missing(t, "no "+program+" found: install Debian's packages nginx-light and postgresql")
 	}
 	port := freePorts(t, 4)
 	cmd := exec.Command("./two-nodes.sh")
@@ -132,25 +127,13 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) { twoNodes(t, startNodes(t, "")) })
 	t.Run("Redis", func(t *testing.T) {
 		server, err := redisserver.New(t.TempDir())
-		switch {
-		case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-			t.Skip(err)
-		case err != nil:
-			t.Fatal(err)
-		}
+		need.NoError(t, err, redisserver.ErrMissing)
 		t.Cleanup(server.Kill)
 		twoNodes(t, startNodes(t, server.URL()))
 	})
 	t.Run("NATS", func(t *testing.T) {
 		server, err := natsserver.New(t.TempDir())
-		switch {
-		case errors.Is(err, natsserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-			fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-			t.Skip(err)
-		case err != nil:
-			t.Fatal(err)
-		}
+		need.NoError(t, err, natsserver.ErrMissing)
 		t.Cleanup(server.Kill)
 		twoNodes(t, startNodes(t, server.URL()))
 	})

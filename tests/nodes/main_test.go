@@ -7,7 +7,6 @@ package nodes_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/redisserver"
 )
@@ -58,13 +58,7 @@ var build = sync.OnceValues(func() (string, error) {
 // check skips the test if the server is missing, or fails it if it must not be.
 func check(t *testing.T, err error) {
 	t.Helper()
-	switch {
-	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, redisserver.ErrMissing) || errors.Is(err, natsserver.ErrMissing)) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, pgserver.ErrMissing, redisserver.ErrMissing, natsserver.ErrMissing)
 }
 
 // pause waits for d.
