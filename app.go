@@ -121,7 +121,8 @@ func newKeys(a *App) *signing.Keys {
 // have answered. It is ErrCorrupt when a store reports that it is damaged. It
 // is ErrUnavailable, with the cause, when a store fails or has not answered
 // when ctx ends or Options.MaxWait is over, and when a store does not take
-// changes that Debounce has acknowledged. One state that cannot be stored,
+// changes that Debounce has acknowledged. A store of several places, such as
+// databases (store.Placer), has answered when one of them has. One state that cannot be stored,
 // while others can, does not make Check fail. When the App knows that a store
 // answers nobody, Check does not wait for it. It is ErrClosed once App.Close
 // has begun. Check writes nothing, so otherwise it does not show whether the

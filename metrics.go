@@ -347,9 +347,13 @@ func (s measuredStore) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
 	_, watches := s.Store.(store.Watcher)
-	f.List, f.Watch = f.List && lists, f.Watch && watches
+	_, places := s.Store.(store.Placer)
+	f.List, f.Watch, f.Places = f.List && lists, f.Watch && watches, f.Places && places
 	return f
 }
+
+// Place implements store.Placer, if the features say so.
+func (s measuredStore) Place(key string) string { return s.Store.(store.Placer).Place(key) }
 
 // Watch implements store.Watcher, if the features say so.
 func (s measuredStore) Watch(ctx context.Context, announce func([]store.Change, bool)) error {

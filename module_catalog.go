@@ -66,9 +66,9 @@ type catalog struct {
 	backend *engine.Backend
 	sweeper *sweep.Sweeper
 
-	registered atomic.Int64 // how often a module was registered, and how often a day began
+	registered atomic.Int64 // how often a module was registered
 	announced  atomic.Int64 // value of registered for which the list is up to date
-	day        atomic.Int64 // of the last announcement; 0 = none
+	day        atomic.Int64 // of the last announcement, which sweeps renew; 0 = none
 	turn       chan struct{}
 	known      atomic.Pointer[catalogRecord] // the list in a store with a sole owner, once read
 
@@ -169,11 +169,10 @@ func (c *catalog) announce(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	n := c.registered.Load()
-	if c.announced.Load() == n {
+	n, day := c.registered.Load(), catalogDay(c.app.opts.Clock())
+	if c.announced.Load() == n && c.day.Load() == day {
 		return nil
 	}
-	day := catalogDay(c.app.opts.Clock())
 	for range 10 { // another program's announcement may win each time
 		list, rev, err := c.load(ctx)
 		switch {
@@ -251,10 +250,8 @@ func (c *catalog) add(old *catalogRecord, day int64) *catalogRecord {
 // nothing.
 func (c *catalog) refresh(ctx context.Context) {
 	day := c.day.Load()
-	if day != 0 && day != catalogDay(c.app.opts.Clock()) {
-		c.registered.Add(1)
-	}
-	if c.current() || day == 0 && !slices.ContainsFunc(c.app.allModules(), func(m *module) bool {
+	renews := day != 0 && day != catalogDay(c.app.opts.Clock())
+	if !renews && c.current() || day == 0 && !slices.ContainsFunc(c.app.allModules(), func(m *module) bool {
 		return m.expired != nil && m.catalogPrefix() != "" && m.catalog == c
 	}) {
 		return

@@ -2,7 +2,6 @@ package bench_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/url"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
@@ -31,12 +31,7 @@ func newPostgres(b *testing.B) *pgserver.Server {
 	}
 	b.Cleanup(func() { _ = os.RemoveAll(dir) })
 	server, err := pgserver.New(dir, "fsync=on", "max_wal_size=4GB")
-	if errors.Is(err, pgserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "" {
-		b.Skip(err)
-	}
-	if err != nil {
-		b.Fatal(err)
-	}
+	need.NoError(b, err, pgserver.ErrMissing)
 	b.Cleanup(server.Stop)
 	return server
 }

@@ -254,6 +254,9 @@ type Features struct {
 	// Watch: the store is a Watcher. A wrapper that has the method while the
 	// wrapped store lacks it declares false, and so does one without the method.
 	Watch bool
+	// Places: the store is a Placer. A wrapper that has the method while the
+	// wrapped store lacks it declares false, and so does one without the method.
+	Places bool
 	// Immediate: calls never wait for a disk, a server or another process. The
 	// engine then makes them from its caller's goroutine, and does not gather
 	// writes first.
@@ -292,6 +295,16 @@ type Lister interface {
 	// not expired at now that begin with prefix and come after the key after.
 	// If it returns fewer than limit keys, there are no more.
 	List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error)
+}
+
+// A Placer is a Store made of several places that fail one by one, such as
+// databases. Stay calls the store for each place on its own, at the same time, so
+// that a place that is down or slow holds up what it holds and nothing else. There
+// are few places: for each of them Stay keeps goroutines.
+type Placer interface {
+	// Place names the place of a key. It depends on the key alone, never waits, and
+	// is one for all keys with one [Home].
+	Place(key string) string
 }
 
 // A Change says that a record may have changed. It is a hint: what is stored is

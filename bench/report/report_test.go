@@ -3,8 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -17,6 +15,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/bench/internal/counter"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/redisserver"
 )
@@ -129,13 +128,7 @@ func runOn(t *testing.T, server, scenarios string, missing error) {
 		t.Fatal(err)
 	}
 	err := run(t.Context(), &o)
-	if errors.Is(err, missing) && os.Getenv("STAY_TEST_REQUIRE") == "" {
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	need.NoError(t, err, missing)
 	data, err := os.ReadFile(out)
 	if err != nil {
 		t.Fatal(err)

@@ -1,13 +1,11 @@
 package main
 
 import (
-	"errors"
-	"fmt"
-	"os"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store/cloudflarestore"
 )
@@ -21,13 +19,7 @@ func TestCloudflare(t *testing.T) {
 		Binding: "STAY",
 		Texts:   map[string]string{"STAY_SECRET": secret},
 	})
-	switch {
-	case errors.Is(err, workerd.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, workerd.ErrMissing)
 	t.Cleanup(server.Kill)
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/cloudflare",

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -39,12 +39,7 @@ func startNodes(t *testing.T, url string) *nodes {
 		if _, err := exec.LookPath(program); err == nil || len(found) > 0 {
 			continue
 		}
-		missing := "no " + program + " found: install Debian's packages nginx-light and postgresql"
-		if os.Getenv("STAY_TEST_REQUIRE") != "" {
-			t.Fatal(missing)
-		}
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %s\n", t.Name(), missing)
-		t.Skip(missing)
+		need.Missing(t, "no "+program+" found: install Debian's packages nginx-light and postgresql")
 	}
 	port := freePorts(t, 4)
 	cmd := exec.Command("./two-nodes.sh")
@@ -134,13 +129,13 @@ func TestInBrowserTwoNodes(t *testing.T) {
 	t.Run("PostgreSQL", func(t *testing.T) { twoNodes(t, startNodes(t, "")) })
 	t.Run("Redis", func(t *testing.T) {
 		server, err := redisserver.New(t.TempDir())
-		check(t, err, redisserver.ErrMissing)
+		need.NoError(t, err, redisserver.ErrMissing)
 		t.Cleanup(server.Kill)
 		twoNodes(t, startNodes(t, server.URL()))
 	})
 	t.Run("NATS", func(t *testing.T) {
 		server, err := natsserver.New(t.TempDir())
-		check(t, err, natsserver.ErrMissing)
+		need.NoError(t, err, natsserver.ErrMissing)
 		t.Cleanup(server.Kill)
 		twoNodes(t, startNodes(t, server.URL()))
 	})
@@ -152,23 +147,11 @@ func TestInBrowserTwoNodes(t *testing.T) {
 			Binding: "STAY",
 			Texts:   map[string]string{"STAY_SECRET": secret},
 		})
-		check(t, err, workerd.ErrMissing)
+		need.NoError(t, err, workerd.ErrMissing)
 		t.Cleanup(server.Kill)
 		t.Setenv("STAY_SECRET", secret)
 		twoNodes(t, startNodes(t, "cloudflare:"+server.URL()))
 	})
-}
-
-// check skips the test if a server is missing, or fails it if it must not be.
-func check(t *testing.T, err, missing error) {
-	t.Helper()
-	switch {
-	case errors.Is(err, missing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
 }
 
 func twoNodes(t *testing.T, n *nodes) {

@@ -37,7 +37,7 @@ func (r *request) untouched(res store.Result) bool {
 		return false
 	}
 	if time.Since(r.queued) >= b.commitTimeout {
-		b.silent(r.answers, res.Err)
+		r.lane.silent(r.answers, res.Err)
 		return false
 	}
 	r.sent--
@@ -46,36 +46,36 @@ func (r *request) untouched(res store.Result) bool {
 
 // load asks for records, again and again until MaxWait is over if the store
 // does not answer.
-func (b *Backend) load(reads []store.Read) ([]store.Record, error) {
-	ctx := b.queries.context()
-	end, answers := time.Now().Add(b.maxWait), b.pulse.answers.Load()
+func (l *lane) load(reads []store.Read) ([]store.Record, error) {
+	ctx := l.queries.context()
+	end, answers := time.Now().Add(l.maxWait), l.pulse.answers.Load()
 	for d := firstAttempt; ; d *= 2 {
-		if err := b.pulse.gone(); err != nil {
+		if err := l.pulse.gone(); err != nil {
 			return nil, err
 		}
 		left := time.Until(end)
-		last := d >= left || b.features.Immediate
+		last := d >= left || l.features.Immediate
 		if last {
 			d = left
 		}
-		recs, over, err := b.loadWithin(ctx, d, reads)
-		b.pulse.heard(err)
+		recs, over, err := l.loadWithin(ctx, d, reads)
+		l.pulse.heard(err)
 		switch {
 		case err == nil || !over || !unavailable(err):
 			return recs, err
 		case last:
-			b.silent(answers, err)
+			l.silent(answers, err)
 			return nil, err
 		}
 	}
 }
 
 // loadWithin makes one call of Store.Load. over means that its time was over.
-func (b *Backend) loadWithin(ctx context.Context, d time.Duration, reads []store.Read) (recs []store.Record, over bool, err error) {
+func (l *lane) loadWithin(ctx context.Context, d time.Duration, reads []store.Read) (recs []store.Record, over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	recs, err = b.checked.Load(ctx, reads)
-	return recs, ctx.Err() != nil && b.ctx.Err() == nil, err
+	recs, err = l.checked.Load(ctx, reads)
+	return recs, ctx.Err() != nil && l.ctx.Err() == nil, err
 }
 
 // unavailable reports whether an error is one of the store and not of a record.

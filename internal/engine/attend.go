@@ -32,7 +32,7 @@ func (a *attendant) run(ctx context.Context) {
 			a.fail()
 			return
 		}
-		recs, err := a.readAll(reads)
+		recs, err := a.lane(a.key, "").readAll(reads)
 		if err != nil { // those who wait find out why
 			a.fail()
 			return
@@ -207,6 +207,6 @@ func (a *attendant) pass() {
 
 // place is this node's place in a rota; turn is how long its last turn took.
 func (a *attendant) place(turn time.Duration) place {
-	trips := 20 * time.Duration(a.took.Load())
+	trips := 20 * time.Duration(a.lane(a.key, "").took.Load())
 	return place{a.contests.node, min(max(trips, 2*turn, minPatience), maxPatience)}
 }

@@ -13,7 +13,8 @@ import (
 // of all instances of the store. For a store that waits for a disk or a server,
 // it joins the reads of callers that wait (see query), and one goroutine gathers
 // the writes that are ready and commits them in one call. An immediate store is
-// called directly. A Backend knows nothing about instances.
+// called directly. What has several places has a lane for each (see lane). A
+// Backend knows nothing about instances.
 type Backend struct {
 	checked  checked
 	features store.Features
@@ -24,10 +25,10 @@ type Backend struct {
 	maxWait       time.Duration
 	commitTimeout time.Duration
 	stuck         *atomic.Int64 // see works
-	absent        string        // the key of a record that does not exist
 
-	pulse   pulse
-	queries queries
+	main   lane         // the only one, or that of groups over several places
+	placer store.Placer // nil if the store is one place
+	lanes  lanes        // one for each place
 
 	contests *contests
 
@@ -39,13 +40,8 @@ type Backend struct {
 		noticed(key string) store.Revision
 	} // nil until somebody watches, and where the store has a sole owner
 
-	mu       sync.Mutex
-	queue    []outgoing
-	under    [][]outgoing // calls of Commit under way
-	standIns int          // committers beside the first
-	stopped  bool
-	signal   chan struct{}
-	took     atomic.Int64 // nanoseconds that the last call of Commit took
+	mu    sync.Mutex   // guards what the lanes have to commit, too
+	under [][]outgoing // calls of Commit under way, on all lanes
 
 	applied atomic.Uint64 // groups that the store has applied while saves failed
 	failed  atomic.Uint64 // 1 + applied, as it was when the store last caused a save to fail
@@ -59,7 +55,7 @@ func (b *Backend) Store() store.Store { return b.checked.Store }
 
 // read returns one record.
 func (b *Backend) read(key string) (*store.Record, error) {
-	recs, err := b.readAll([]store.Read{{Key: key}})
+	recs, err := b.lane(key, "").readAll([]store.Read{{Key: key}})
 	if err != nil {
 		return nil, err
 	}
@@ -79,8 +75,8 @@ func (b *Backend) works() {
 func (b *Backend) broken() bool { return b.failed.Load() > b.applied.Load() }
 
 // patience is how long the first member of a batch waits for others to run.
-func (b *Backend) patience() time.Duration {
-	return min(max(time.Millisecond, 20*time.Duration(b.took.Load())), 100*time.Millisecond)
+func (l *lane) patience() time.Duration {
+	return min(max(time.Millisecond, 20*time.Duration(l.took.Load())), 100*time.Millisecond)
 }
 
 // send commits o now or puts it into the queue.
@@ -90,6 +86,8 @@ func (b *Backend) send(o outgoing) {
 		refuse(o)
 		return
 	}
+	l := b.laneOf(r.all())
+	r.lane = l
 	if b.features.Immediate {
 		r.tries++
 		r.sent++
@@ -100,20 +98,17 @@ func (b *Backend) send(o outgoing) {
 		r.queued = time.Now()
 	}
 	b.mu.Lock()
-	if b.stopped {
+	if l.stopped {
 		b.mu.Unlock()
 		refuse(o)
 		return
 	}
-	if err := b.pulse.gone(); err != nil && r.sent == 0 {
+	if err := l.goneFor(r.all()); err != nil && r.sent == 0 {
 		b.mu.Unlock()
 		o.conclude(rejected, storeError(phaseSave, err))
 		return
 	}
-	b.queue = append(b.queue, o)
+	l.queue = append(l.queue, o)
 	b.mu.Unlock()
-	select {
-	case b.signal <- struct{}{}:
-	default:
-	}
+	l.wake()
 }

@@ -27,36 +27,36 @@ const (
 // a key in common (C6).
 
 // run is the committer that lasts as long as the engine.
-func (b *Backend) run() {
-	b.commitUntil(nil)
-	b.refuseAll()
+func (l *lane) run() {
+	l.commitUntil(nil)
+	l.refuseAll()
 }
 
 // commitUntil commits until the end, or that of the engine.
-func (b *Backend) commitUntil(end <-chan struct{}) {
+func (l *lane) commitUntil(end <-chan struct{}) {
 	for {
-		b.commitReady()
+		l.commitReady()
 		select {
-		case <-b.signal:
+		case <-l.signal:
 		case <-end:
 			return
-		case <-b.ctx.Done():
+		case <-l.ctx.Done():
 			return
 		}
 	}
 }
 
 // commitReady commits until nothing is left in the queue that can be sent.
-func (b *Backend) commitReady() {
+func (l *lane) commitReady() {
 	for {
-		b.gather()
-		some, late := b.take(time.Now())
+		l.gather()
+		some, late := l.take(time.Now())
 		for _, o := range late {
 			o.conclude(rejected, o.head().errLate())
 		}
 		switch {
 		case len(some) > 0:
-			b.commit(some)
+			l.commit(some)
 		case len(late) == 0:
 			return
 		}
@@ -64,11 +64,11 @@ func (b *Backend) commitReady() {
 }
 
 // gather yields until the queue stops growing.
-func (b *Backend) gather() {
+func (l *lane) gather() {
 	for n := -1; ; {
-		b.mu.Lock()
-		now := len(b.queue)
-		b.mu.Unlock()
+		l.mu.Lock()
+		now := len(l.queue)
+		l.mu.Unlock()
 		if now == n || now >= maxGroups {
 			return
 		}
@@ -80,32 +80,32 @@ func (b *Backend) gather() {
 // take removes the writes that fit into one call, and those that are late. Keys
 // of all calls under way are distinct. Only a group of several writes can have a
 // key that another group has too; such a group waits for a later call.
-func (b *Backend) take(now time.Time) (some, late []outgoing) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	several := len(b.under) > 0
-	for _, o := range b.queue {
+func (l *lane) take(now time.Time) (some, late []outgoing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	several := len(l.under) > 0
+	for _, o := range l.queue {
 		several = several || len(o.head().all()) > 1
 	}
 	var keys map[string]bool
 	if several {
-		keys = make(map[string]bool, len(b.queue)+1)
+		keys = make(map[string]bool, len(l.queue)+1)
 	}
-	for _, call := range b.under {
+	for _, call := range l.under {
 		for _, o := range call {
 			claim(keys, o.head().all())
 		}
 	}
 	var rest []outgoing
 	bytes := 0
-	for i, o := range b.queue {
+	for i, o := range l.queue {
 		r := o.head()
 		if r.late(now) {
 			late = append(late, o)
 			continue
 		}
 		if len(some) == maxGroups || (bytes+r.bytes > maxGroupBytes && len(some) > 0) {
-			rest = append(rest, b.queue[i:]...)
+			rest = append(rest, l.queue[i:]...)
 			break
 		}
 		if several && !claim(keys, r.all()) {
@@ -115,9 +115,9 @@ func (b *Backend) take(now time.Time) (some, late []outgoing) {
 		bytes += r.bytes
 		some = append(some, o)
 	}
-	b.queue = rest
+	l.queue = rest
 	if len(some) > 0 {
-		b.under = append(b.under, some)
+		l.under = append(l.under, some)
 	}
 	return some, late
 }
@@ -149,7 +149,7 @@ func (r *request) errLate() error {
 }
 
 // commit makes one call, and passes on its answer.
-func (b *Backend) commit(some []outgoing) {
+func (l *lane) commit(some []outgoing) {
 	began := time.Now()
 	groups := make([]store.Group, len(some))
 	var attempt time.Duration
@@ -158,28 +158,28 @@ func (b *Backend) commit(some []outgoing) {
 		r := o.head()
 		attempt = max(attempt, r.attempt(began))
 		if r.tries == 0 {
-			r.answers = b.pulse.answers.Load()
+			r.answers = l.pulse.answers.Load()
 		}
 		r.tries++
 		r.sent++
 		groups[i], bytes = r.all(), bytes+r.bytes
 	}
-	attempt = min(attempt+time.Duration(bytes)*time.Second/bytesPerSecond, b.commitTimeout)
-	ctx, cancel := context.WithTimeout(b.ctx, attempt)
+	attempt = min(attempt+time.Duration(bytes)*time.Second/bytesPerSecond, l.commitTimeout)
+	ctx, cancel := context.WithTimeout(l.ctx, attempt)
 	defer cancel()
 	ended := make(chan struct{})
-	help := time.AfterFunc(b.long(), func() { b.standIn(ended) })
-	res := b.checked.Commit(ctx, groups)
+	help := time.AfterFunc(l.long(), func() { l.standIn(ended) })
+	res := l.checked.Commit(ctx, groups)
 	help.Stop()
 	close(ended)
-	b.took.Store(int64(time.Since(began)))
-	b.arrived(some)
+	l.took.Store(int64(time.Since(began)))
+	l.arrived(some)
 	if slices.ContainsFunc(res, answer) {
-		b.pulse.answered()
+		l.pulse.answered()
 	}
 	for i, o := range some {
 		if ctx.Err() != nil && o.head().untouched(res[i]) {
-			b.send(o)
+			l.send(o)
 			continue
 		}
 		o.settle(res[i])
@@ -192,48 +192,54 @@ func answer(res store.Result) bool {
 }
 
 // long is after how long a call of Store.Commit takes long.
-func (b *Backend) long() time.Duration {
-	return min(max(100*time.Millisecond, 2*time.Duration(b.took.Load())), time.Second)
+func (l *lane) long() time.Duration {
+	return min(max(100*time.Millisecond, 2*time.Duration(l.took.Load())), time.Second)
 }
 
 // standIn has another committer work until a call that takes long has ended.
-func (b *Backend) standIn(ended <-chan struct{}) {
-	b.mu.Lock()
-	more := b.standIns < maxCommits-1
+func (l *lane) standIn(ended <-chan struct{}) {
+	l.mu.Lock()
+	more := l.standIns < maxCommits-1
 	if more {
-		b.standIns++
+		l.standIns++
 	}
-	b.mu.Unlock()
+	l.mu.Unlock()
 	if !more {
 		return
 	}
 	over := func() {
-		b.mu.Lock()
-		b.standIns--
-		b.mu.Unlock()
+		l.mu.Lock()
+		l.standIns--
+		l.mu.Unlock()
 	}
-	if !b.start(func(context.Context) {
+	if !l.start(func(context.Context) {
 		defer over()
-		b.commitUntil(ended)
+		l.commitUntil(ended)
 	}) {
 		over()
 	}
 }
 
-// arrived takes a call that has ended out of those under way.
-func (b *Backend) arrived(some []outgoing) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.under = slices.DeleteFunc(b.under, func(call []outgoing) bool { return &call[0] == &some[0] })
+// arrived takes a call that has ended out of those under way. Other lanes may have
+// waited for its keys.
+func (l *lane) arrived(some []outgoing) {
+	l.mu.Lock()
+	l.under = slices.DeleteFunc(l.under, func(call []outgoing) bool { return &call[0] == &some[0] })
+	l.mu.Unlock()
+	if l.placer != nil {
+		for other := range l.all() {
+			other.wake()
+		}
+	}
 }
 
 // refuseAll refuses the writes that are left in the queue when the engine
 // stops.
-func (b *Backend) refuseAll() {
-	b.mu.Lock()
-	all := b.queue
-	b.queue, b.stopped = nil, true
-	b.mu.Unlock()
+func (l *lane) refuseAll() {
+	l.mu.Lock()
+	all := l.queue
+	l.queue, l.stopped = nil, true
+	l.mu.Unlock()
 	for _, o := range all {
 		refuse(o)
 	}

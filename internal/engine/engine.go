@@ -127,12 +127,15 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	b := &Backend{
 		checked: checked{s}, features: s.Features(),
 		ctx: e.ctx, start: e.Go, maxWait: e.cfg.MaxWait, commitTimeout: e.cfg.CommitTimeout,
-		stuck: &e.stuck, absent: e.cfg.Absent, signal: make(chan struct{}, 1),
+		stuck: &e.stuck,
 	}
-	b.queries.begin(e.ctx)
+	if p, ok := s.(store.Placer); ok && b.features.Places {
+		b.placer = p
+	}
+	b.main.init(b, e.cfg.Absent)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
 	if !b.features.Immediate && !e.stopped {
-		e.wg.Go(b.run)
+		e.wg.Go(b.main.run)
 	}
 	e.backends[s] = b
 	return b

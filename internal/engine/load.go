@@ -278,7 +278,7 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 // whatever the store has by now. Otherwise it returns nil, also while nobody
 // knows whether the store answers: a read that fails leaves no doubt.
 func (e *Engine) Recall(ref *Ref) *Version {
-	if b := ref.Kind.Backend; b == nil || b.pulse.probed.Load() {
+	if b := ref.Kind.Backend; b == nil || b.lane(ref.Kind.Prefix, ref.Key).pulse.probed.Load() {
 		return nil
 	}
 	in := e.find(ref, false)

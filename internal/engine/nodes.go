@@ -319,14 +319,22 @@ func (n *nodes) noticed(key string) store.Revision {
 // compare brings the states forward, those that say whose others are before these:
 // what was changed after the end of a session must not be seen before that end.
 func (n *nodes) compare(ctx context.Context, some []*sharedKey) error {
+	if n.backend.placer != nil {
+		return n.compareAll(ctx, some)
+	}
 	if len(some) > 1 {
 		slices.SortFunc(some, func(a, b *sharedKey) int { return rank(a) - rank(b) })
 	}
+	return n.compareAt(ctx, &n.backend.main, some)
+}
+
+// compareAt is compare for one place.
+func (n *nodes) compareAt(ctx context.Context, l *lane, some []*sharedKey) error {
 	for part := range slices.Chunk(some, maxReads) {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err := n.bring(part); err != nil {
+		if err := n.bring(l, part); err != nil {
 			return err
 		}
 	}
@@ -343,12 +351,12 @@ func rank(s *sharedKey) int {
 // bring is compare for one call of Load. If a record is the cause of an error, the
 // others do not suffer from it: it is compared again later, and whoever reads it is
 // told.
-func (n *nodes) bring(some []*sharedKey) error {
+func (n *nodes) bring(l *lane, some []*sharedKey) error {
 	ins, reads := make([]read, len(some)), make([]store.Read, len(some))
 	for i, s := range some {
 		ins[i], reads[i], _ = n.have(s)
 	}
-	recs, err := n.backend.readAll(reads)
+	recs, err := l.readAll(reads)
 	switch {
 	case err != nil && unavailable(err):
 		return err
@@ -357,7 +365,7 @@ func (n *nodes) bring(some []*sharedKey) error {
 		return nil
 	case err != nil:
 		half := len(some) / 2
-		return errors.Join(n.bring(some[:half]), n.bring(some[half:]))
+		return errors.Join(n.bring(l, some[:half]), n.bring(l, some[half:]))
 	}
 	for i, s := range some {
 		n.settle(s, ins[i], &reads[i], &recs[i])
@@ -420,7 +428,7 @@ func (n *nodes) putOff(s *sharedKey) {
 // overtake brings an instance forward, or takes it out of use, which wakes those
 // who watch.
 func (n *nodes) overtake(s *sharedKey, in read, rec *store.Record) {
-	err := n.engine.overtake(n.backend, in, rec) // which has reported a record that is damaged
+	err := n.engine.overtake(n.backend.lane(s.kind.Prefix, s.key), in, rec) // which has reported a record that is damaged
 	if err != nil && s.kind.cache.peek(s.kind, s.key) == in.in {
 		n.putOff(s) // the store did not say what the instance has to become
 		return

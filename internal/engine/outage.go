@@ -66,25 +66,25 @@ func (p *pulse) heard(err error) {
 
 // silent is called by a caller whose patience is over; since is how often the
 // store had answered when it began to wait, and cause its error.
-func (b *Backend) silent(since uint64, cause error) {
-	if b.pulse.answers.Load() != since || b.features.Immediate || b.pulse.probed.Swap(true) {
+func (l *lane) silent(since uint64, cause error) {
+	if l.pulse.answers.Load() != since || l.features.Immediate || l.pulse.probed.Swap(true) {
 		return
 	}
 	if cause == nil {
 		cause = errSilent
 	}
-	b.start(func(ctx context.Context) {
-		defer b.pulse.probed.Store(false)
-		b.probe(ctx, fmt.Errorf("%w: it has answered nobody for a while: %w", store.ErrUnavailable, cause))
+	l.start(func(ctx context.Context) {
+		defer l.pulse.probed.Store(false)
+		l.probe(ctx, fmt.Errorf("%w: it has answered nobody for a while: %w", store.ErrUnavailable, cause))
 	})
 }
 
 // stop begins an outage.
-func (b *Backend) stop(cause error) *outage {
+func (l *lane) stop(cause error) *outage {
 	o := &outage{cause: cause, over: make(chan struct{})}
-	b.pulse.outage.Store(o)
-	b.queries.stop(cause)
-	for _, w := range b.unsent() {
+	l.pulse.outage.Store(o)
+	l.queries.stop(cause)
+	for _, w := range l.unsent() {
 		w.conclude(rejected, storeError(phaseSave, cause))
 	}
 	return o
@@ -92,13 +92,13 @@ func (b *Backend) stop(cause error) *outage {
 
 // probe asks the store until it answers somebody. If it does not do so at once,
 // an outage begins.
-func (b *Backend) probe(ctx context.Context, cause error) {
-	since := b.pulse.answers.Load()
-	b.askWithin(ctx, firstAttempt)
-	if b.pulse.answers.Load() != since {
+func (l *lane) probe(ctx context.Context, cause error) {
+	since := l.pulse.answers.Load()
+	l.askWithin(ctx, firstAttempt)
+	if l.pulse.answers.Load() != since {
 		return
 	}
-	o := b.stop(cause)
+	o := l.stop(cause)
 	for n, pause := 0, probeMin; ; n, pause = n+1, min(2*pause, probeMax) {
 		t := time.NewTimer(pause)
 		select {
@@ -112,22 +112,22 @@ func (b *Backend) probe(ctx context.Context, cause error) {
 		}
 		// Short attempts notice soon that the way to the store is back, and now
 		// and then a longer one gets through to a store that is slow.
-		b.askWithin(ctx, firstAttempt<<(n%3))
+		l.askWithin(ctx, firstAttempt<<(n%3))
 	}
 }
 
-func (b *Backend) askWithin(ctx context.Context, d time.Duration) {
-	ctx, cancel := context.WithTimeout(ctx, min(d, b.maxWait))
+func (l *lane) askWithin(ctx context.Context, d time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, min(d, l.maxWait))
 	defer cancel()
-	_ = b.ask(ctx) // see pulse.heard
+	_ = l.ask(ctx) // see pulse.heard
 }
 
 // unsent takes the writes out of the queue that were not sent, or did not reach
 // the store.
-func (b *Backend) unsent() (some []outgoing) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.queue = slices.DeleteFunc(b.queue, func(o outgoing) bool {
+func (l *lane) unsent() (some []outgoing) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = slices.DeleteFunc(l.queue, func(o outgoing) bool {
 		is := o.head().sent == 0
 		if is {
 			some = append(some, o)
@@ -137,17 +137,17 @@ func (b *Backend) unsent() (some []outgoing) {
 	return some
 }
 
-// Check returns nil if the store answers. During an outage it does not ask.
-func (b *Backend) Check(ctx context.Context) error {
-	if err := b.pulse.gone(); err != nil {
+// check returns nil if the store answers. During an outage it does not ask.
+func (l *lane) check(ctx context.Context) error {
+	if err := l.pulse.gone(); err != nil {
 		return err
 	}
-	return b.ask(ctx)
+	return l.ask(ctx)
 }
 
 // ask reads a record that does not exist.
-func (b *Backend) ask(ctx context.Context) error {
-	_, err := b.checked.Load(ctx, []store.Read{{Key: b.absent}})
-	b.pulse.heard(err)
+func (l *lane) ask(ctx context.Context) error {
+	_, err := l.checked.Load(ctx, []store.Read{{Key: l.absent}})
+	l.pulse.heard(err)
 	return err
 }

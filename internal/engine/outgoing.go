@@ -30,6 +30,7 @@ type change interface {
 // A request is the part of an outgoing that all kinds have.
 type request struct {
 	backend *Backend
+	lane    *lane // of the last sending
 	by      meta.Writer
 	patient bool // it may wait for the store without a limit
 	queued  time.Time
@@ -80,7 +81,7 @@ func refuse(o outgoing) {
 func sendAgain(o outgoing, cause error) {
 	r := o.head()
 	if r.doubted.IsZero() {
-		r.doubted, r.answers = time.Now(), r.backend.pulse.answers.Load()
+		r.doubted, r.answers = time.Now(), r.lane.pulse.answers.Load()
 	}
 	if time.Since(r.doubted) < r.backend.commitTimeout {
 		wait := time.Millisecond << min(r.sent, 8)
@@ -97,7 +98,7 @@ func sendAgain(o outgoing, cause error) {
 			return
 		}
 	} else {
-		r.backend.silent(r.answers, cause)
+		r.lane.silent(r.answers, cause)
 	}
 	o.conclude(lost, errNoAnswer(cause))
 }

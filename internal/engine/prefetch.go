@@ -10,8 +10,8 @@ import (
 )
 
 // Prefetch loads the states of refs that are not in memory, with one call of
-// Store.Load for each store, however many states there are. On a store with
-// several owners the same call asks whether the states in memory are still what
+// Store.Load for each place of each store, however many states there are. On a
+// store with several owners the same call asks whether the states in memory are still what
 // the store has, and brings them up to date (N1). Everything stays in memory
 // until release is called, and the caller must call it. errs holds, for each
 // ref, the error of its load; these errors have been reported.
@@ -90,16 +90,23 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 }
 
 // compare makes the reads of each store, and records the errors of instances
-// that could not be compared.
+// that could not be compared. The places of a store are read together.
 func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []error) {
 	for b, reads := range all {
 		if len(reads) == 0 {
 			continue
 		}
-		for i, err := range e.readAll(ctx, b, reads) {
-			if reads[i].have != nil {
-				errs[reads[i].ref] = err
-			}
+		if b.placer == nil {
+			all := e.begin(&b.main, reads)
+			all.wait(ctx, errs)
+			continue
+		}
+		var begun []reading
+		for l, some := range byLane(b, reads, func(r read) string { return r.in.kind.Prefix + r.in.key }) {
+			begun = append(begun, e.begin(l, some))
+		}
+		for i := range begun {
+			begun[i].wait(ctx, errs)
 		}
 	}
 }
@@ -134,38 +141,65 @@ type read struct {
 	ref  int // the index of its ref
 }
 
-// readAll makes the reads of one store in one call: here if that does not wait,
+// A reading is a call of Store.Load for some instances.
+type reading struct {
+	engine *Engine
+	reads  []read
+	errs   []error      // if it has ended
+	got    chan []error // otherwise; nil if nobody needs to wait
+}
+
+// begin makes the reads of one lane in one call: here if that does not wait,
 // otherwise under the engine's own context, so that a caller who leaves does
-// not end it for others. It returns the errors of instances that could not be
-// compared. The error of a load goes to the callers that wait for the instance.
-func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error {
-	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
-		return e.fetchAll(b, reads)
+// not end it for others. The error of a load goes to the callers that wait for
+// the instance.
+func (e *Engine) begin(l *lane, reads []read) reading {
+	r := reading{engine: e, reads: reads}
+	if l.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
+		r.errs = e.fetchAll(l, reads)
+		return r
 	}
 	got := make(chan []error, 1)
-	if !e.Go(func(context.Context) {
+	switch {
+	case !e.Go(func(context.Context) {
 		errs := slices.Repeat([]error{errEnded}, len(reads))
 		defer func() { got <- errs }()
-		errs = e.fetchAll(b, reads)
-	}) {
+		errs = e.fetchAll(l, reads)
+	}):
 		err := errClosed()
 		for _, r := range reads {
 			r.failed(e, "", err)
 		}
-		return slices.Repeat([]error{err}, len(reads))
+		r.errs = slices.Repeat([]error{err}, len(reads))
+	case slices.ContainsFunc(reads, func(r read) bool { return r.have != nil }):
+		r.got = got
 	}
-	if !slices.ContainsFunc(reads, func(r read) bool { return r.have != nil }) {
-		return nil
+	return r
+}
+
+// wait puts the errors of instances that could not be compared into errs.
+func (r *reading) wait(ctx context.Context, errs []error) {
+	all := r.errs
+	var late error
+	if r.got != nil {
+		t := time.NewTimer(r.engine.cfg.MaxWait) // it may first wait for other calls
+		defer t.Stop()
+		select {
+		case all = <-r.got:
+		case <-ctx.Done():
+			late = fail(Unavailable, "gave up waiting for the state to be read", ctx.Err())
+		case <-t.C:
+			late = failAt(phaseLoad, Unavailable, "the state could not be read in time", nil)
+		}
 	}
-	t := time.NewTimer(e.cfg.MaxWait) // it may first wait for other calls
-	defer t.Stop()
-	select {
-	case errs := <-got:
-		return errs
-	case <-ctx.Done():
-		return slices.Repeat([]error{fail(Unavailable, "gave up waiting for the state to be read", ctx.Err())}, len(reads))
-	case <-t.C:
-		return slices.Repeat([]error{failAt(phaseLoad, Unavailable, "the state could not be read in time", nil)}, len(reads))
+	for i := range r.reads {
+		switch at := &r.reads[i]; {
+		case at.have == nil:
+		case late != nil:
+			errs[at.ref] = late
+		case all != nil:
+			errs[at.ref] = all[i]
+		}
 	}
 }
 
@@ -178,9 +212,9 @@ func (r *read) failed(e *Engine, phase string, err error) {
 
 // fetchAll reads the records and makes versions from them. User code, which may
 // end its goroutine, gets its own goroutine.
-func (e *Engine) fetchAll(b *Backend, reads []read) []error {
+func (e *Engine) fetchAll(l *lane, reads []read) []error {
 	errs := make([]error, len(reads))
-	recs, err := e.ask(b, reads)
+	recs, err := e.ask(l, reads)
 	for i, r := range reads {
 		switch {
 		case err != nil:
@@ -195,7 +229,7 @@ func (e *Engine) fetchAll(b *Backend, reads []read) []error {
 	}
 	for i, r := range reads { // after the reads that callers wait for: a hook may end the goroutine
 		if err == nil && r.have != nil {
-			errs[i] = e.overtake(b, r, &recs[i])
+			errs[i] = e.overtake(l, r, &recs[i])
 		}
 	}
 	return errs
@@ -207,14 +241,14 @@ const maxLooks = 8
 
 // overtake brings an instance up to date with the store's record, unless it
 // still has the version that the read named.
-func (e *Engine) overtake(b *Backend, r read, rec *store.Record) error {
+func (e *Engine) overtake(l *lane, r read, rec *store.Record) error {
 	for range maxLooks {
 		now, err := e.follow(r.in, r.have, rec)
 		if now == nil {
 			return err
 		}
 		r.have = now
-		recs, err := e.ask(b, []read{r})
+		recs, err := e.ask(l, []read{r})
 		if err != nil {
 			return err
 		}
@@ -291,8 +325,8 @@ func (e *Engine) endLoading(in *Instance, v *Version, phase string, err error) {
 	in.started(l, v)
 }
 
-// ask reads the records of instances from their store, with one call.
-func (e *Engine) ask(b *Backend, reads []read) ([]store.Record, error) {
+// ask reads the records of instances from their place, with one call.
+func (e *Engine) ask(l *lane, reads []read) ([]store.Record, error) {
 	asked := make([]store.Read, len(reads))
 	for i, r := range reads {
 		asked[i] = store.Read{Key: r.in.kind.Prefix + r.in.key}
@@ -302,5 +336,5 @@ func (e *Engine) ask(b *Backend, reads []read) ([]store.Record, error) {
 			e.observeMiss(r.in.kind)
 		}
 	}
-	return b.readAll(asked)
+	return l.readAll(asked)
 }

@@ -42,15 +42,15 @@ type queries struct {
 }
 
 // readAll returns records with one call, which may also be for others.
-func (b *Backend) readAll(reads []store.Read) ([]store.Record, error) {
-	if err := b.pulse.gone(); err != nil {
+func (l *lane) readAll(reads []store.Read) ([]store.Record, error) {
+	if err := l.pulse.gone(); err != nil {
 		return nil, storeError(phaseLoad, err)
 	}
 	q := &query{reads: reads, err: errEnded}
-	if b.features.Immediate {
-		q.recs, q.err = b.load(reads)
-	} else if b.queries.enter(q) || <-q.lead {
-		b.lead(q)
+	if l.features.Immediate {
+		q.recs, q.err = l.load(reads)
+	} else if l.queries.enter(q) || <-q.lead {
+		l.lead(q)
 	}
 	if q.err != nil {
 		return nil, storeError(phaseLoad, q.err)
@@ -73,15 +73,15 @@ func (qs *queries) enter(q *query) bool {
 }
 
 // lead makes a call for q and for those that wait.
-func (b *Backend) lead(q *query) {
-	all := b.queries.gather(q)
+func (l *lane) lead(q *query) {
+	all := l.queries.gather(q)
 	defer func() {
-		b.queries.leave()
+		l.queries.leave()
 		for _, other := range all[1:] {
 			other.lead <- false
 		}
 	}()
-	b.answer(all)
+	l.answer(all)
 }
 
 // gather yields until no more queries come, and returns those of one call.
@@ -157,13 +157,13 @@ func (qs *queries) context() context.Context {
 
 // answer asks the store for what all of them read. If the cause of an error can
 // be one of the records, the others are not to suffer from it.
-func (b *Backend) answer(all []*query) {
+func (l *lane) answer(all []*query) {
 	reads, at := join(all)
-	recs, err := b.load(reads)
-	if err != nil && len(all) > 1 && !unavailable(err) {
+	recs, err := l.load(reads)
+	if err != nil && len(all) > 1 && l.causedByRecord(err) {
 		half := len(all) / 2
-		b.answer(all[:half])
-		b.answer(all[half:])
+		l.answer(all[:half])
+		l.answer(all[half:])
 		return
 	}
 	for _, q := range all {
@@ -171,6 +171,21 @@ func (b *Backend) answer(all []*query) {
 			q.recs = q.pick(recs, at)
 		}
 	}
+}
+
+// causedByRecord reports whether the cause of an error of Store.Load can be one of
+// the records. At a place that answers otherwise it can be one about which another
+// place would have to be asked.
+func (l *lane) causedByRecord(err error) bool {
+	if !unavailable(err) {
+		return true
+	}
+	if l.placer == nil || l.pulse.gone() != nil {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(l.queries.context(), firstAttempt)
+	defer cancel()
+	return l.ask(ctx) == nil
 }
 
 // join returns the reads of all, each key once, and their places; no places for

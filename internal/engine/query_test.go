@@ -46,7 +46,7 @@ func (p *prefetching) reading(t *testing.T, all ...[]store.Read) (wait func() ([
 	recs, errs := make([][]store.Record, len(all)), make([]error, len(all))
 	var readers sync.WaitGroup
 	for i, reads := range all {
-		readers.Go(func() { recs[i], errs[i] = p.kind.Backend.readAll(reads) })
+		readers.Go(func() { recs[i], errs[i] = p.kind.Backend.main.readAll(reads) })
 		synctest.Wait() // in this order
 	}
 	return func() ([][]store.Record, []error) {

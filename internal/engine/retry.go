@@ -68,7 +68,9 @@ func (e *Engine) roundTrip() time.Duration {
 	defer e.mu.Unlock()
 	var most time.Duration
 	for _, b := range e.backends {
-		most = max(most, time.Duration(b.took.Load()))
+		for l := range b.all() {
+			most = max(most, time.Duration(l.took.Load()))
+		}
 	}
 	return most
 }

@@ -17,7 +17,7 @@ func TestLosersWaitForOneRoundTrip(t *testing.T) {
 		e := New(Config{MaxWait: time.Second})
 		b := e.Backend(memstore.New())
 		for _, trip := range []time.Duration{0, 5 * time.Millisecond, time.Minute} {
-			b.took.Store(int64(trip))
+			b.main.took.Store(int64(trip))
 			most := min(max(trip, time.Millisecond), 64*time.Millisecond)
 			for attempt := range 200 {
 				began := time.Now()

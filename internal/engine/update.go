@@ -306,7 +306,7 @@ func (e *Engine) finish(in *Instance, w *member, how outcome, next *Version) ver
 	in.lock()
 	late := false
 	if in.m.batch.n > 0 && in.kind.Backend != nil {
-		late = time.Since(in.joined) > in.kind.Backend.patience()
+		late = time.Since(in.joined) > in.kind.Backend.lane(in.kind.Prefix, in.key).patience()
 	} else if how == changed && in.m.limits != &e.single {
 		in.joined = time.Now()
 	}

@@ -71,7 +71,8 @@ func (s Store) Features() store.Features {
 	f := s.Store.Features()
 	_, lists := s.Store.(store.Lister)
 	_, watches := s.Store.(store.Watcher)
-	f.List, f.Watch = f.List && lists, f.Watch && watches
+	_, places := s.Store.(store.Placer)
+	f.List, f.Watch, f.Places = f.List && lists, f.Watch && watches, f.Places && places
 	return f
 }
 
@@ -79,6 +80,9 @@ func (s Store) Features() store.Features {
 func (s Store) Watch(ctx context.Context, announce func([]store.Change, bool)) error {
 	return s.Store.(store.Watcher).Watch(ctx, announce)
 }
+
+// Place implements store.Placer, where the features say so.
+func (s Store) Place(key string) string { return s.Store.(store.Placer).Place(key) }
 
 // List implements store.Lister, where the features say so.
 func (s Store) List(ctx context.Context, now time.Time, prefix, after string, limit int) ([]string, error) {

@@ -2,13 +2,13 @@ package pgserver_test
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"runtime"
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 )
 
@@ -17,13 +17,7 @@ import (
 func start(t *testing.T) *pgserver.Server {
 	t.Helper()
 	s, err := pgserver.New(folder(t))
-	switch {
-	case errors.Is(err, pgserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, pgserver.ErrMissing)
 	t.Cleanup(s.Kill)
 	return s
 }

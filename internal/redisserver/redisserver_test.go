@@ -1,11 +1,10 @@
 package redisserver_test
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"testing"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/redisserver"
 )
 
@@ -14,13 +13,7 @@ import (
 func start(t *testing.T) *redisserver.Server {
 	t.Helper()
 	s, err := redisserver.New(t.TempDir())
-	switch {
-	case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, redisserver.ErrMissing)
 	t.Cleanup(s.Kill)
 	return s
 }

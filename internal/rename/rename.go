@@ -160,6 +160,10 @@ func (s *Store) Watch(ctx context.Context, announce func([]store.Change, bool)) 
 	})
 }
 
+// Place implements store.Placer, where the features say so. States under former names
+// are mostly at the same place, and asked for together in any case.
+func (s *Store) Place(key string) string { return s.Whole.(store.Placer).Place(key) }
+
 // shown is a change as callers see it.
 func (t *table) shown(c store.Change) store.Change {
 	prefix, id := cut(c.Key)

@@ -19,6 +19,7 @@ const hintTime = 2 * time.Minute
 type hint struct {
 	rev     store.Revision // of the record; 0 = none
 	expires time.Time
+	lost    bool // it cannot be stored
 }
 
 // begin reports whether this node may sweep the store. If so, it has told the
@@ -33,7 +34,8 @@ func (s *pass) begin(ctx context.Context, now time.Time) bool {
 			return true
 		case res.Outcome != store.Conflict:
 			s.fail(res.Err)
-			return false
+			s.hint.lost = s.Store.Features().Places // what is at other places may be removed
+			return s.hint.lost
 		case base != 0 || len(res.Current) != 1 || !res.Current[0].Expired(now):
 			return false // another node sweeps
 		}

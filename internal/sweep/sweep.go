@@ -145,12 +145,12 @@ func (s *pass) look(ctx context.Context) (more bool) {
 		s.fail(err)
 		return false
 	}
-	if len(recs) > 0 && !s.Store.Features().SoleOwner && now.Add(hintTime/2).After(s.hint.expires) {
+	if len(recs) > 0 && !s.Store.Features().SoleOwner && !s.hint.lost && now.Add(hintTime/2).After(s.hint.expires) {
 		first := s.hint.rev == 0
 		if !s.begin(ctx, now) {
 			return false
 		}
-		if first {
+		if first && !s.hint.lost {
 			return true // what is due now: another node may just have removed this
 		}
 	}

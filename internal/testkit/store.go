@@ -109,6 +109,9 @@ func (k Unclosed) List(ctx context.Context, now time.Time, prefix, after string,
 	return k.Store.(store.Lister).List(ctx, now, prefix, after, limit)
 }
 
+// Place implements store.Placer, for a store that is one.
+func (k Unclosed) Place(key string) string { return k.Store.(store.Placer).Place(key) }
+
 // Close leaves the store open.
 func (Unclosed) Close() error { return nil }
 

@@ -2,7 +2,6 @@ package cloudflarestore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"strings"
@@ -11,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -97,13 +97,7 @@ func ownServer(t *testing.T, w workerd.Worker) *workerd.Server {
 // check skips the test if workerd is missing, or fails it if it must not be.
 func check(t testing.TB, err error) {
 	t.Helper()
-	switch {
-	case errors.Is(err, workerd.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, workerd.ErrMissing)
 }
 
 var places atomic.Int64

@@ -2,7 +2,6 @@ package natsstore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -14,6 +13,7 @@ import (
 	"github.com/nats-io/nats.go"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
@@ -107,13 +107,7 @@ func ownCluster(t *testing.T, settings ...string) []*natsserver.Server {
 // check skips the test if the server is missing, or fails it if it must not be.
 func check(t testing.TB, err error) {
 	t.Helper()
-	switch {
-	case errors.Is(err, natsserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, natsserver.ErrMissing)
 }
 
 var places atomic.Int64

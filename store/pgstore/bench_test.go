@@ -14,9 +14,7 @@ import (
 func BenchmarkCommit(b *testing.B) {
 	started.Store(true)
 	server, err := shared()
-	if err != nil {
-		b.Skip(err)
-	}
+	check(b, err)
 	s, err := pgstore.Open(b.Context(), server.URL())
 	if err != nil {
 		b.Fatal(err)

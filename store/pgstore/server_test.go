@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 )
 
@@ -82,15 +83,9 @@ func newServer(dir string) (*server, error) {
 }
 
 // check skips the test if PostgreSQL is missing, or fails it if it must not be.
-func check(t *testing.T, err error) {
+func check(t testing.TB, err error) {
 	t.Helper()
-	switch {
-	case (errors.Is(err, pgserver.ErrMissing) || errors.Is(err, errNoPooler)) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, pgserver.ErrMissing, errNoPooler)
 }
 
 // start starts the server again.

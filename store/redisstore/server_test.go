@@ -2,7 +2,6 @@ package redisstore_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"os"
@@ -12,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
@@ -64,13 +64,7 @@ func ownServer(t *testing.T, settings ...string) *redisserver.Server {
 // check skips the test if Redis is missing, or fails it if it must not be.
 func check(t testing.TB, err error) {
 	t.Helper()
-	switch {
-	case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, redisserver.ErrMissing)
 }
 
 // ask runs a command on a server.

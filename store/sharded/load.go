@@ -171,12 +171,9 @@ func (s *Store) fates(ctx context.Context, views []view, locks []int, push bool)
 			reads = append(reads, store.Read{Key: tx})
 		}
 	}
-	raws, err := s.inner.Load(ctx, reads)
+	raws, err := s.decisions(ctx, reads)
 	if err != nil {
 		return nil, err
-	}
-	if len(raws) != len(reads) {
-		return nil, errSilent
 	}
 	for _, raw := range raws {
 		if fates[raw.Key], _, err = fateOf(raw); err != nil {

@@ -19,7 +19,8 @@ import (
 //
 // One call is one call of each store that it concerns, at the same time. A store
 // that fails fails what it holds: groups with its keys, and calls of Load that read
-// one of its records, as a whole. List and Watch need all stores.
+// one of its records, as a whole. Stay reads each store on its own, since a router
+// is a [store.Placer]. List needs all stores.
 type Router struct {
 	places   []place // in the order of their names
 	features store.Features
@@ -41,6 +42,7 @@ func newRouter(stores map[string]store.Store) (*Router, error) {
 	}
 	r := &Router{whole: true, features: store.Features{
 		Durable: true, SoleOwner: true, GroupsAtHome: true, Expire: true, List: true, Watch: true, Immediate: true,
+		Places: len(stores) > 1,
 	}}
 	all := &r.features
 	for _, name := range slices.Sorted(maps.Keys(stores)) {
@@ -105,7 +107,8 @@ func (r *Router) index(key string) int {
 	return best
 }
 
-// Place returns the name of the store that has the record of a key.
+// Place implements store.Placer. It returns the name of the store that has the
+// record of a key.
 func (r *Router) Place(key string) string { return r.places[r.index(key)].name }
 
 // place implements locality: groups in one store are atomic, whatever their homes,
@@ -286,58 +289,6 @@ func (r *Router) List(ctx context.Context, now time.Time, prefix, after string, 
 	}
 	slices.Sort(keys)
 	return keys[:min(len(keys), max(limit, 0))], nil
-}
-
-// Watch implements store.Watcher. It ends when one of the stores ends it.
-func (r *Router) Watch(ctx context.Context, announce func(changes []store.Change, lost bool)) error {
-	if !r.features.Watch {
-		return fmt.Errorf("sharded: %w: not all stores announce changes", store.ErrUnavailable)
-	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	w := &watching{announce: announce, waits: len(r.places), begun: make([]bool, len(r.places))}
-	errs := make(chan error, len(r.places))
-	var wg sync.WaitGroup
-	for i := range r.places {
-		wg.Go(func() {
-			errs <- r.places[i].Store.(store.Watcher).Watch(ctx, func(changes []store.Change, lost bool) { w.tell(i, changes, lost) })
-			cancel()
-		})
-	}
-	wg.Wait()
-	return <-errs // the first that has ended
-}
-
-// A watching is a call of Watch.
-type watching struct {
-	mu       sync.Mutex
-	announce func(changes []store.Change, lost bool)
-	begun    []bool
-	waits    int // how many stores have not begun to announce
-}
-
-// tell announces what a store announces, once all of them do: the first
-// announcement says that changes may have been missed.
-func (w *watching) tell(i int, changes []store.Change, lost bool) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if !w.begun[i] {
-		w.begun[i] = true
-		w.waits--
-		lost = true
-	}
-	if w.waits > 0 {
-		return
-	}
-	seen := make([]store.Change, 0, len(changes))
-	for _, c := range changes {
-		if c.Key != layoutKey {
-			seen = append(seen, c)
-		}
-	}
-	if lost || len(seen) > 0 {
-		w.announce(seen, lost)
-	}
 }
 
 // Close implements store.Store. It closes all stores.

@@ -260,13 +260,15 @@ func TestFeaturesOfRouterAreTheWeakest(t *testing.T) {
 		return r.Features()
 	}
 	want := strong
-	want.Groups, want.GroupsAtHome = false, true
+	want.Groups, want.GroupsAtHome, want.Places = false, true, true
 	if got := both(strong); got != want {
 		t.Errorf("%+v, want %+v", got, want)
 	}
 	weak := store.Features{GroupsAtHome: true, MaxValue: 100, StaleReads: time.Second}
-	if got := both(weak); got != weak {
-		t.Errorf("%+v, want %+v", got, weak)
+	want = weak
+	want.Places = true
+	if got := both(weak); got != want {
+		t.Errorf("%+v, want %+v", got, want)
 	}
 	if _, err := sharded.OpenRouter(t.Context(), named(featured{memstore.New(), store.Features{}})); err == nil {
 		t.Error("a store without groups was opened")
@@ -357,6 +359,78 @@ func TestRouterAnnouncesWhenAllDo(t *testing.T) {
 		if err := r.Close(); err != nil {
 			t.Error(err)
 		}
+	})
+}
+
+// A router goes on to announce what its other stores announce while one of them
+// cannot, from the beginning and later, and says when changes may have been missed
+// there. It ends when none of them announces any more.
+//
+// Proves C5.
+func TestRouterAnnouncesBesideAStoreThatIsDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		one, two := storefault.Wrap(memstore.New(), nil), storefault.Wrap(memstore.New(), nil)
+		down := func(s *storefault.Store) *storefault.Added {
+			return s.Add(storefault.Rule{Op: storefault.Watch, Fault: storefault.Fail(nil)})
+		}
+		r, err := sharded.OpenRouter(t.Context(), named(one, two))
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys := keysIn(r, "one", "two")
+		rule := down(two)
+		var mu sync.Mutex
+		lost, told := 0, map[string]bool{}
+		ended := make(chan error, 1)
+		go func() {
+			ended <- r.Watch(t.Context(), func(changes []store.Change, l bool) {
+				mu.Lock()
+				defer mu.Unlock()
+				if l {
+					lost++
+				}
+				for _, c := range changes {
+					told[c.Key] = true
+				}
+			})
+		}()
+		synctest.Wait()
+		want := func(what string, times int, names ...string) {
+			t.Helper()
+			mu.Lock()
+			defer mu.Unlock()
+			if lost != times {
+				t.Errorf("%s: lost %d times, want %d", what, lost, times)
+			}
+			for _, name := range names {
+				if !told[keys[name]+what] {
+					t.Errorf("%s: nothing was announced by %s", what, name)
+				}
+			}
+		}
+		change := func(what string) {
+			for _, key := range keys {
+				r.Commit(t.Context(), []store.Group{{{Key: key + what}}})
+			}
+			synctest.Wait()
+		}
+		change("first")
+		want("first", 1, "one")
+		rule.Remove()
+		<-time.After(time.Minute) // the bubble's time
+		synctest.Wait()
+		change("second")
+		want("second", 2, "one", "two")
+		if len(ended) > 0 {
+			t.Fatalf("Watch has ended: %v", <-ended)
+		}
+		if err := one.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-ended; !errors.Is(err, store.ErrClosed) {
+			t.Errorf("Watch ended with %v", err)
+		}
+		_ = r.Close()
 	})
 }
 

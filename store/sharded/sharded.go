@@ -56,6 +56,8 @@ const transactions = "stay/tx/"
 const (
 	// pushTime is how long a lock is left alone from when it is first seen.
 	pushTime = 200 * time.Millisecond
+	// fateTime bounds how long the place of a record about a group is asked for it.
+	fateTime = time.Second
 	// finishTime bounds what is done for a group once it is decided.
 	finishTime = 2 * time.Second
 	// recordTime is how long the record of a group is kept when its process has
@@ -78,6 +80,7 @@ type Store struct {
 	locality // says which keys have atomic groups below
 	known    *known
 	doubts   *doubts
+	silent   silent
 
 	closing chan struct{} // closed when Close begins
 	mu      sync.Mutex
@@ -117,6 +120,9 @@ func New(inner store.Store) (*Store, error) {
 	}
 	f.Groups = true
 	f.Immediate = false // a lock is waited for
+	if _, ok := inner.(store.Placer); !ok {
+		f.Places = false
+	}
 	s := &Store{
 		inner: inner, features: f, locality: homes{inner}, known: newKnown(), doubts: newDoubts(),
 		closing: make(chan struct{}),

@@ -196,6 +196,14 @@ func (s *Store) finishAll(ctx context.Context, lister store.Lister) error {
 	}
 }
 
+// Place implements store.Placer, with the places of the store below.
+func (s *Store) Place(key string) string {
+	if p, ok := s.inner.(store.Placer); ok {
+		return p.Place(key)
+	}
+	return ""
+}
+
 // Watch implements store.Watcher. A record that a group over several homes changes
 // is announced when its lock becomes the new record, and may be announced when it
 // is locked. The announced revision is that of the record or a later one.

@@ -74,7 +74,8 @@ type Options struct {
 	// Features, if not nil, gets the features of the wrapped store and returns
 	// those of the wrapper. It is called once. It changes the declaration and
 	// nothing else. List cannot be declared for a store that is not a
-	// store.Lister, and Watch for one that is not a store.Watcher.
+	// store.Lister, Watch for one that is not a store.Watcher, and Places for one
+	// that is not a store.Placer.
 	Features func(store.Features) store.Features
 	// Hook, if not nil, is called at the beginning of every call, in the
 	// goroutine of the caller and before any rule applies. An Announce is no call.
@@ -115,6 +116,9 @@ func Wrap(s store.Store, opts *Options) *Store {
 	}
 	if _, ok := s.(store.Watcher); !ok {
 		w.features.Watch = false
+	}
+	if _, ok := s.(store.Placer); !ok {
+		w.features.Places = false
 	}
 	return w
 }
@@ -180,6 +184,15 @@ func (s *Store) List(ctx context.Context, now time.Time, prefix, after string, l
 		}
 		return l.List(ctx, now, prefix, after, limit)
 	}, func(keys []string, _ []Fault) []string { return keys })
+}
+
+// Place implements store.Placer. It is "" when the wrapped store is not a Placer.
+// It is no call: rules and counts leave it out.
+func (s *Store) Place(key string) string {
+	if p, ok := s.inner.(store.Placer); ok {
+		return p.Place(key)
+	}
+	return ""
 }
 
 // read makes a call that changes nothing.

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp"
+
+	"github.com/stay-go/stay/internal/need"
 )
 
 // timeout is how long one step of a page may take. It is long because test
@@ -101,12 +103,7 @@ func find(t testing.TB) string {
 			return path
 		}
 	}
-	message := fmt.Sprintf("no browser found (%q): install Debian's package chromium, or name one in STAY_CHROMIUM", candidates)
-	if os.Getenv("STAY_TEST_REQUIRE") != "" {
-		t.Fatal(message)
-	}
-	fmt.Fprintf(os.Stderr, "SKIPPED %s: %s\n", t.Name(), message)
-	t.Skip(message)
+	need.Missing(t, fmt.Sprintf("no browser found (%q): install Debian's package chromium, or name one in STAY_CHROMIUM", candidates))
 	return ""
 }
 

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
@@ -77,13 +78,7 @@ func TestCopyFromSQLiteToPostgreSQLAndBack(t *testing.T) {
 
 func TestCopyFromSQLiteToRedisAndBack(t *testing.T) {
 	server, err := redisserver.New(t.TempDir(), "requirepass sesame")
-	switch {
-	case errors.Is(err, redisserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, redisserver.ErrMissing)
 	t.Cleanup(server.Kill)
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "app.db"), filepath.Join(dir, "back.db")
@@ -109,13 +104,7 @@ func TestCopyFromSQLiteToRedisAndBack(t *testing.T) {
 
 func TestCopyFromSQLiteToNATSAndBack(t *testing.T) {
 	server, err := natsserver.New(t.TempDir(), "authorization { user: app, password: sesame }")
-	switch {
-	case errors.Is(err, natsserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, natsserver.ErrMissing)
 	t.Cleanup(server.Kill)
 	dir := t.TempDir()
 	first, second := filepath.Join(dir, "app.db"), filepath.Join(dir, "back.db")

@@ -4,7 +4,6 @@ package copy_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,6 +16,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 )
 
@@ -94,13 +94,7 @@ var schemas atomic.Int64
 func newSchema(t *testing.T) schema {
 	t.Helper()
 	s, err := server()
-	switch {
-	case errors.Is(err, pgserver.ErrMissing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, pgserver.ErrMissing)
 	name := fmt.Sprintf("copy%d", schemas.Add(1))
 	if err := s.Exec(t.Context(), "CREATE SCHEMA "+name); err != nil {
 		t.Fatal(err)

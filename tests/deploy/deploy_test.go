@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -93,11 +93,7 @@ func tool(t *testing.T, names ...string) string {
 
 func missing(t *testing.T, name string) {
 	t.Helper()
-	if os.Getenv("STAY_TEST_REQUIRE") != "" {
-		t.Fatalf("%s is missing: run .ci/require", name)
-	}
-	fmt.Fprintf(os.Stderr, "SKIPPED %s: %s is missing\n", t.Name(), name)
-	t.Skipf("%s is missing: run .ci/require", name)
+	need.Missing(t, name+" is missing: run .ci/require")
 }
 
 // run runs a tool and returns what it says.

@@ -123,15 +123,15 @@ var coreMutants = []mutant{
 	},
 	{
 		"a call that hangs holds up all other writes", "E8", "internal/engine/committer.go",
-		"more := b.standIns < maxCommits-1", "more := false", by("nodes"),
+		"more := l.standIns < maxCommits-1", "more := false", by("nodes"),
 	},
 	{
 		"any number of calls is made while the store hangs", "E6", "internal/engine/committer.go",
-		"more := b.standIns < maxCommits-1", "more := true", by("nodes"),
+		"more := l.standIns < maxCommits-1", "more := true", by("nodes"),
 	},
 	{
 		"two calls under way write the same key", "E5", "internal/engine/committer.go",
-		"range b.under {", "range b.under[:0] {", by("nodes"),
+		"range l.under {", "range l.under[:0] {", by("nodes"),
 	},
 	{
 		"a call that hangs is waited for until all patience is over", "E8", "internal/engine/attempt.go",
@@ -147,7 +147,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"everybody waits for a store that is gone", "E6", "internal/engine/outage.go",
-		"b.features.Immediate || b.pulse.probed.Swap(true)", "true", by("nodes"),
+		"l.features.Immediate || l.pulse.probed.Swap(true)", "true", by("nodes"),
 	},
 	{
 		"an outage never ends", "E8", "internal/engine/outage.go",
@@ -155,7 +155,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"one write without an answer is an outage", "E8", "internal/engine/outage.go",
-		"b.askWithin(ctx, firstAttempt)\n\tif b.pulse", "b.askWithin(ctx, firstAttempt)\n\tif false && b.pulse", by("nodes"),
+		"l.askWithin(ctx, firstAttempt)\n\tif l.pulse", "l.askWithin(ctx, firstAttempt)\n\tif false && l.pulse", by("nodes"),
 	},
 	{
 		"a write in doubt is given up in an outage", "E5", "internal/engine/backend.go",
@@ -269,8 +269,8 @@ var coreMutants = []mutant{
 	},
 	{
 		"a read takes the answer of a call that was sent before it", "N1", "internal/engine/query.go",
-		"b.answer(all)\n}",
-		"b.answer(all)\n\tfor _, late := range b.queries.gather(q)[1:] {\n\t\tif len(late.reads) == 1 && late.reads[0] == q.reads[0] {\n\t\t\tlate.recs, late.err = q.recs, q.err\n\t\t} else {\n\t\t\tb.answer([]*query{late})\n\t\t}\n\t\tall = append(all, late)\n\t}\n}",
+		"l.answer(all)\n}",
+		"l.answer(all)\n\tfor _, late := range l.queries.gather(q)[1:] {\n\t\tif len(late.reads) == 1 && late.reads[0] == q.reads[0] {\n\t\t\tlate.recs, late.err = q.recs, q.err\n\t\t} else {\n\t\t\tl.answer([]*query{late})\n\t\t}\n\t\tall = append(all, late)\n\t}\n}",
 		bySimulation,
 	},
 	{
@@ -279,7 +279,23 @@ var coreMutants = []mutant{
 	},
 	{
 		"a record that cannot be read fails those who read others", "E8", "internal/engine/query.go",
-		"len(all) > 1 && !unavailable(err)", "false", bySimulation,
+		"len(all) > 1 && l.causedByRecord(err)", "false", bySimulation,
+	},
+	{
+		"what one database does not answer holds up what others hold", "E8", "internal/engine/engine.go",
+		"ok && b.features.Places", "false && ok && b.features.Places", by("nodes"),
+	},
+	{
+		"a record about which a database that is down has to be asked fails those who read others", "E8", "internal/engine/query.go",
+		"if l.placer == nil || l.pulse", "if true || l.pulse", by("nodes"),
+	},
+	{
+		"a node stops sweeping because a database that it does not need is down", "A15", "internal/sweep/hint.go",
+		"s.hint.lost = s.Store.Features().Places", "s.hint.lost = false", by("nodes"),
+	},
+	{
+		"a new day stops all changes until the list of modules is written", "E8", "module_catalog.go",
+		"if !renews && c.current()", "if renews {\n\t\tc.registered.Add(1)\n\t}\n\tif !renews && c.current()", by("nodes"),
 	},
 	{
 		"a deletion that is read counts as older than all else", "N1", "internal/engine/prefetch.go",

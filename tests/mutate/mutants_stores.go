@@ -209,8 +209,16 @@ var storeMutants = []mutant{
 		"if first.Ready {\n\t\t\t\treturn fmt", "if first.Ready && rev != 0 {\n\t\t\t\treturn fmt", bySharded,
 	},
 	{
-		"a router announces before all stores do", "C5", "store/sharded/router.go",
-		"if w.waits > 0 {", "if w.waits > len(w.begun) {", bySharded,
+		"a router announces before all stores do", "C5", "store/sharded/router_watch.go",
+		"if w.waits > 0 {", "if w.waits > len(w.places) {", bySharded,
+	},
+	{
+		"a router announces nothing while one of its stores cannot", "C5", "store/sharded/router_watch.go",
+		"w.waits == 0 && w.up == 0:", "true:", bySharded,
+	},
+	{
+		"what a silent database has to be asked for holds up each read", "E8", "store/sharded/silent.go",
+		"s.until[reads[i].Key] = time.Now().Add(fateTime)", "_ = i", by("nodes"),
 	},
 	{
 		"a replica of NATS that is behind answers reads", "C1", "store/natsstore/read.go",

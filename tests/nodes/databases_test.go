@@ -2,6 +2,7 @@ package nodes_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -80,23 +81,33 @@ type member struct {
 	left *atomic.Int64
 }
 
+// A ground opens what a node keeps its records in. left is of its mortal stores.
+type ground func(left *atomic.Int64) (store.Store, error)
+
+// over is the ground of nodes on several databases.
+func over(databases map[string]database) ground {
+	return func(left *atomic.Int64) (store.Store, error) {
+		stores := map[string]store.Store{}
+		for name, open := range databases {
+			s, err := open()
+			if err != nil {
+				return nil, err
+			}
+			stores[name] = mortal{s, left}
+		}
+		return sharded.OpenRouter(context.Background(), stores)
+	}
+}
+
 // join starts a node that makes so many calls.
-func join(t *testing.T, databases map[string]database, calls int64) (*member, error) {
+func join(t *testing.T, open ground, calls int64) (*member, error) {
 	m := &member{left: &atomic.Int64{}}
 	m.left.Store(1 << 40)
-	stores := map[string]store.Store{}
-	for name, open := range databases {
-		s, err := open()
-		if err != nil {
-			return nil, err
-		}
-		stores[name] = mortal{s, m.left}
-	}
-	router, err := sharded.OpenRouter(context.Background(), stores)
+	below, err := open(m.left)
 	if err != nil {
 		return nil, err
 	}
-	s, err := sharded.New(router)
+	s, err := sharded.New(below)
 	if err != nil {
 		return nil, err
 	}
@@ -147,36 +158,76 @@ func TestNodesOnSeveralDatabases(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			databases := open(t)
-			random := rand.New(rand.NewPCG(testseed.New(t), 1))
-			s := &site{t: t, databases: databases, random: random, words: map[string][]string{}}
-			for range 3 {
-				m, err := join(t, databases, 100+random.Int64N(300))
-				check(t, err)
-				s.members = append(s.members, m)
-			}
-			var all sync.WaitGroup
-			for i := range 6 {
-				r := rand.New(rand.NewPCG(random.Uint64(), 1))
-				all.Go(func() { s.visit(fmt.Sprint("v", i), fmt.Sprint("ann", i%2), r) })
-			}
-			all.Wait()
+			s := newSite(t, over(open(t)), 25)
+			s.run()
 			s.compare()
 			t.Logf("%d nodes died", s.died)
 		})
 	}
 }
 
+// The numbers of a site.
+const (
+	siteNodes    = 3
+	siteVisitors = 6
+	siteUsers    = 2
+)
+
+// newSite starts the nodes of a site, whose visitors make so many changes each.
+func newSite(t *testing.T, open ground, changes int) *site {
+	s := &site{
+		t: t, open: open, random: rand.New(rand.NewPCG(testseed.New(t), 1)), changes: changes,
+		words: map[string][]string{}, tokens: map[string][]string{},
+	}
+	for range siteNodes {
+		m, err := join(t, open, 100+s.random.Int64N(300))
+		check(t, err)
+		s.members = append(s.members, m)
+	}
+	return s
+}
+
+// run lets all visitors come, and waits until they have gone.
+func (s *site) run() {
+	var all sync.WaitGroup
+	for i := range siteVisitors {
+		r := s.fork()
+		all.Go(func() { s.visit(fmt.Sprint("v", s.round, "-", i), userOf(i), r) })
+	}
+	all.Wait()
+}
+
+func userOf(i int) string { return fmt.Sprint("ann", i%siteUsers) }
+
 // A site is nodes that are replaced when they die, and what visitors were told.
 type site struct {
-	t         *testing.T
-	databases map[string]database
+	t       *testing.T
+	open    ground
+	changes int
 
 	mu      sync.Mutex
 	random  *rand.Rand
 	members []*member
 	died    int
+	round   int
+	done    int                 // changes that were acknowledged
 	words   map[string][]string // of each user's cart and list
+	tokens  map[string][]string // of each user, the cookies of those who are logged in
+}
+
+// renew begins a round, in which visitors use other words. Those who have gone stay
+// logged in.
+func (s *site) renew() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.round++
+}
+
+// fork returns numbers that nothing else takes.
+func (s *site) fork() *rand.Rand {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return rand.New(rand.NewPCG(s.random.Uint64(), 2))
 }
 
 // member returns a node. One that is dead was just replaced.
@@ -185,8 +236,12 @@ func (s *site) member(r *rand.Rand) *member {
 	defer s.mu.Unlock()
 	i := r.IntN(len(s.members))
 	if s.members[i].left.Load() < 0 {
-		m, err := join(s.t, s.databases, 100+s.random.Int64N(300))
-		if err != nil {
+		m, err := join(s.t, s.open, 100+s.random.Int64N(300))
+		switch {
+		case errors.Is(err, store.ErrUnavailable): // it tries again, as under a supervisor
+			pause(10 * time.Millisecond)
+			return s.members[i]
+		case err != nil:
 			s.t.Errorf("a node that takes the place of a dead one: %v", err)
 			return s.members[i]
 		}
@@ -225,7 +280,7 @@ func (s *site) visit(name, user string, r *rand.Rand) {
 	if !s.insist(r, b, "login", login) {
 		return
 	}
-	for i := range 25 {
+	for i := range s.changes {
 		word := fmt.Sprintf("%s.%d", name, i)
 		what, key := "cart", "cart of "+user
 		do := func(m *member, ctx context.Context) error {
@@ -255,17 +310,21 @@ func (s *site) visit(name, user string, r *rand.Rand) {
 		if word != "" {
 			s.mu.Lock()
 			s.words[key] = append(s.words[key], word)
+			s.done++
 			s.mu.Unlock()
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tokens[user] = append(s.tokens[user], b.Token)
 }
 
 // compare compares the states with what visitors were told.
 func (s *site) compare() {
-	m, err := join(s.t, s.databases, 1<<40)
+	m, err := join(s.t, s.open, 1<<40)
 	check(s.t, err)
-	for i := range 2 {
-		user := fmt.Sprint("ann", i)
+	for i := range siteUsers {
+		user := userOf(i)
 		cart, err := m.cart.At(user).Get(s.t.Context())
 		check(s.t, err)
 		list, err := m.todo.At(user).Get(s.t.Context())
@@ -275,6 +334,31 @@ func (s *site) compare() {
 			if got := slices.Sorted(slices.Values(got)); !slices.Equal(got, want) {
 				s.t.Errorf("%s%s has %q, want %q", what, user, got, want)
 			}
+		}
+		s.compareSessions(m, user)
+	}
+}
+
+// compareSessions finds halves of logins: whoever is logged in is in the list of the
+// user's sessions, once, and what is in the list is logged in.
+func (s *site) compareSessions(m *member, user string) {
+	listed := map[string]int{}
+	for session, err := range m.app.Sessions(s.t.Context(), user) {
+		check(s.t, err)
+		listed[session.ID()]++
+		if session.User() != user {
+			s.t.Errorf("a session of %q is listed as one of %q", session.User(), user)
+		}
+	}
+	for _, token := range s.tokens[user] {
+		b := testkit.NewBrowser(m.app)
+		b.Token = token
+		ctx := b.Ctx()
+		_, err := m.cart.Get(ctx)
+		check(s.t, err)
+		session := stay.SessionFrom(ctx)
+		if is := session.User(); is != user || listed[session.ID()] != 1 {
+			s.t.Errorf("a visitor is logged in as %q, want %q, and %d times in the list", is, user, listed[session.ID()])
 		}
 	}
 }

@@ -7,17 +7,16 @@ package nodes_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/internal/workerd"
@@ -57,20 +56,10 @@ var build = sync.OnceValues(func() (string, error) {
 	return program, nil
 })
 
-// missingServers are the errors of servers that are not on this machine.
-var missingServers = []error{pgserver.ErrMissing, redisserver.ErrMissing, natsserver.ErrMissing, workerd.ErrMissing}
-
 // check skips the test if the server is missing, or fails it if it must not be.
 func check(t *testing.T, err error) {
 	t.Helper()
-	missing := func(server error) bool { return errors.Is(err, server) }
-	switch {
-	case slices.ContainsFunc(missingServers, missing) && os.Getenv("STAY_TEST_REQUIRE") == "":
-		fmt.Fprintf(os.Stderr, "SKIPPED %s: %v\n", t.Name(), err)
-		t.Skip(err)
-	case err != nil:
-		t.Fatal(err)
-	}
+	need.NoError(t, err, pgserver.ErrMissing, redisserver.ErrMissing, natsserver.ErrMissing, workerd.ErrMissing)
 }
 
 // pause waits for d.

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stay-go/stay/internal/need"
 )
 
 // A crowd is a crowdserver that answers through a pipe, and those who ask it.
@@ -209,10 +211,7 @@ func (c *crowd) heap() int {
 func resident(t *testing.T, cmd *exec.Cmd) (now, most int) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		if os.Getenv("STAY_TEST_REQUIRE") != "" {
-			t.Fatal("what a process has in memory is known on Linux only")
-		}
-		t.Skip("what a process has in memory is known on Linux only")
+		need.Missing(t, "what a process has in memory is known on Linux only")
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
 	if err != nil {
