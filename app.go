@@ -122,11 +122,11 @@ func newKeys(a *App) *signing.Keys {
 // is ErrUnavailable, with the cause, when a store fails or has not answered
 // when ctx ends or Options.MaxWait is over, and when a store does not take
 // changes that Debounce has acknowledged. A store of several places, such as
-// databases (store.Placer), has answered when one of them has. One state that cannot be stored,
-// while others can, does not make Check fail. When the App knows that a store
-// answers nobody, Check does not wait for it. It is ErrClosed once App.Close
-// has begun. Check writes nothing, so otherwise it does not show whether the
-// store takes writes.
+// databases (store.Placer), has answered when one of them has. One state that
+// cannot be stored, while others can, does not make Check fail. When the App
+// knows that a store answers nobody, Check does not wait for it. It is
+// ErrClosed once App.Close has begun. Check writes nothing, so otherwise it
+// does not show whether the store takes writes.
 //
 // It may be called concurrently, also while a store is slow: one check runs at
 // a time for each store, and other callers wait for that check.

@@ -115,11 +115,11 @@ func (sc *scene) early(what string, c <-chan answer) {
 	}
 }
 
-// A need is what a moment in the life of a request takes to come about.
-type need uint8
+// A demand is what a moment in the life of a request takes to come about.
+type demand uint8
 
 const (
-	whatever need = iota
+	whatever demand = iota
 	// cold: the state is stored and not in memory.
 	cold
 	// firstAtOnce: nothing is stored yet, as what is stays until it expires if
@@ -135,7 +135,7 @@ const (
 func TestRequestUnderWayCannotReviveADestroyedSession(t *testing.T) {
 	moments := []struct {
 		name string
-		when need
+		when demand
 		play func(sc *scene)
 	}{
 		{"while it runs", whatever, func(sc *scene) {
