@@ -25,7 +25,7 @@ const (
 // mediaType returns the kind of the body of r and the parameters of its
 // content type.
 func mediaType(r *http.Request) (kind, map[string]string, error) {
-	header := r.Header.Get("Content-Type")
+	header := first(r.Header, "Content-Type")
 	switch header {
 	case "":
 		return kindOther, nil, nil

@@ -39,8 +39,17 @@ func (s *settings) https(r *http.Request) bool {
 // forwardedProto returns the scheme that the first proxy names, the one that the
 // browser talks to.
 func forwardedProto(r *http.Request) string {
-	proto, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	proto, _, _ := strings.Cut(first(r.Header, "X-Forwarded-Proto"), ",")
 	return strings.TrimSpace(proto)
+}
+
+// first is Header.Get for a canonical name: to make it canonical again, as Get
+// does, costs more than to look it up.
+func first(h http.Header, canonical string) string {
+	if v := h[canonical]; len(v) > 0 {
+		return v[0]
+	}
+	return ""
 }
 
 // cookieName returns the name of the session cookie for the scheme of r. The

@@ -170,3 +170,104 @@ func TestTheCookieOfEmbeddedPages(t *testing.T) {
 	}
 	send(t, c, "POST", "https://app.test/update", "", "Sec-Fetch-Site", "same-origin", "Origin", "https://app.test").want(t, 200, "2")
 }
+
+// judged sends a request to Sessions, and checks that it is served exactly if
+// net/http's own check serves it.
+func judged(t testing.TB, c *http.CrossOriginProtection, h http.Handler, method, host string, header http.Header) {
+	t.Helper()
+	r := httptest.NewRequest("POST", "/plain", nil)
+	r.Method, r.Host, r.Header = method, host, header
+	want := c.Check(r) == nil
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, r)
+	if got := w.Code != 403; got != want {
+		t.Errorf("%s of %s with %q is served: %v, want %v", method, host, header, got, want)
+	}
+}
+
+// trusting is a check with a trusted origin and a path that is open to all.
+func trusting(t testing.TB) *http.CrossOriginProtection {
+	t.Helper()
+	c := http.NewCrossOriginProtection()
+	if err := c.AddTrustedOrigin("https://partner.test"); err != nil {
+		t.Fatal(err)
+	}
+	c.AddInsecureBypassPattern("PUT /plain")
+	return c
+}
+
+// Which requests are served is what http.CrossOriginProtection says, whatever
+// headers a request has, or has several times.
+//
+// Proves W7.
+func TestOriginsAreJudgedAsByNetHTTP(t *testing.T) {
+	s := newSite(t)
+	sites := [][]string{
+		nil,
+		{},
+		{""},
+		{"none"},
+		{"same-origin"},
+		{"same-site"},
+		{"cross-site"},
+		{"None"},
+		{"same-origin "},
+		{"", "cross-site"},
+		{"same-origin", "cross-site"},
+		{"cross-site", "same-origin"},
+	}
+	origins := [][]string{
+		nil,
+		{},
+		{""},
+		{"null"},
+		{"http://shop.test"},
+		{"https://shop.test"},
+		{"https://shop.test:8443"},
+		{"https://partner.test"},
+		{"https://evil.test"},
+		{"shop.test"},
+		{"https://%zz"},
+		{"", "https://evil.test"},
+		{"https://evil.test", "https://shop.test"},
+	}
+	for _, c := range []*http.CrossOriginProtection{http.NewCrossOriginProtection(), trusting(t)} {
+		h := s.routes(&web.Options{CrossOrigin: c})
+		for _, method := range []string{"GET", "HEAD", "OPTIONS", "POST", "PUT", "DELETE", "get", "TRACE"} {
+			for _, host := range []string{"shop.test", "shop.test:8443", "evil.test", ""} {
+				for _, site := range sites {
+					for _, origin := range origins {
+						judged(t, c, h, method, host, http.Header{"Sec-Fetch-Site": site, "Origin": origin})
+					}
+				}
+				// Names that net/http makes canonical before a handler sees them.
+				judged(t, c, h, method, host, http.Header{"sec-fetch-site": {"same-origin"}, "origin": {"https://evil.test"}})
+				judged(t, c, h, method, host, http.Header{"sec-fetch-site": {"same-origin"}, "Origin": {"https://evil.test"}})
+				judged(t, c, h, method, host, nil)
+			}
+		}
+	}
+}
+
+// The same holds for every request that is not one for another protocol, and
+// whose host has no default port.
+//
+// Proves W7.
+func FuzzOrigins(f *testing.F) {
+	for _, site := range []string{"", "none", "same-origin", "same-site", "cross-site", "x"} {
+		for _, origin := range []string{"", "null", "https://shop.test", "https://partner.test", "https://evil.test:80", ":"} {
+			f.Add("POST", "shop.test", "Sec-Fetch-Site", site, "Origin", origin)
+		}
+	}
+	f.Add("PUT", "shop.test", "Origin", "https://evil.test", "Origin", "https://shop.test")
+	c := trusting(f)
+	h := newSite(f).routes(&web.Options{CrossOrigin: c})
+	f.Fuzz(func(t *testing.T, method, host, name, value, other, second string) {
+		if name == "Upgrade" || other == "Upgrade" || strings.HasSuffix(host, ":80") || strings.HasSuffix(host, ":443") {
+			return // Stay's own rules hold
+		}
+		header := http.Header{name: {value}}
+		header[other] = append(header[other], second)
+		judged(t, c, h, method, host, header)
+	})
+}

@@ -93,7 +93,7 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 	s.streams.servers.Meet(r)
 	https := s.https(r)
-	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: r.UserAgent()}}
+	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: first(r.Header, "User-Agent")}}
 	x := &all.exchange
 	x.token, x.request = &all.token, &all.request
 	cookie, switched := s.cookies(r.Header, https)

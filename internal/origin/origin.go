@@ -22,8 +22,7 @@ func Check(c *http.CrossOriginProtection, r *http.Request) error {
 // CheckAny returns an error for every request from another origin, whatever its
 // method.
 func CheckAny(c *http.CrossOriginProtection, r *http.Request) error {
-	switch r.Method {
-	case http.MethodGet, http.MethodHead, http.MethodOptions:
+	if safe(r.Method) {
 		unsafe := *r
 		unsafe.Method = "UPGRADE" // a method that the check does not consider safe
 		r = &unsafe
@@ -32,6 +31,9 @@ func CheckAny(c *http.CrossOriginProtection, r *http.Request) error {
 }
 
 func check(c *http.CrossOriginProtection, r *http.Request) error {
+	if safe(r.Method) || ordinary(r.Header) {
+		return nil
+	}
 	err := c.Check(r)
 	if err == nil {
 		return nil
@@ -44,6 +46,36 @@ func check(c *http.CrossOriginProtection, r *http.Request) error {
 		}
 	}
 	return err
+}
+
+// safe reports whether the method changes nothing, so that Check lets it pass
+// from everywhere.
+func safe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		return true
+	}
+	return false
+}
+
+// ordinary reports whether Check lets a request with these headers pass, whatever
+// else it is. Nearly all requests are like that, and Check looks for each header
+// under a name that it makes canonical first.
+func ordinary(h http.Header) bool {
+	switch first(h["Sec-Fetch-Site"]) {
+	case "same-origin", "none":
+		return true
+	case "":
+		return first(h["Origin"]) == ""
+	}
+	return false
+}
+
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 // withoutDefaultPort returns the host of r without its port, if that is the

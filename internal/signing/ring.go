@@ -59,12 +59,7 @@ type Ring struct {
 	keys  *Keys      // else as the store has them
 }
 
-const (
-	minSecret = 32
-	// maxToken is the most bytes that are looked at: clients may send anything.
-	// Our tokens have about 100.
-	maxToken = 512
-)
+const minSecret = 32
 
 // Ring returns what signs with secrets[0] and verifies with any of the secrets.
 // Without secrets it signs and verifies with the keys in the store. It panics on
@@ -95,9 +90,8 @@ func (r *Ring) Sign(ctx context.Context, t *Token) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	b := make([]byte, 0, len(k.id)+tokenSize+sha256.Size)
-	b = appendToken(append(b, k.id[:]...), t)
-	k.signed(tokenDomain, b[len(k.id):], func(sum []byte) { b = append(b, sum...) })
+	b := appendToken(append(make([]byte, 0, 64), k.id[:]...), t)
+	k.signed(tokenDomain, b[len(k.id):], func(sum []byte) { b = append(b, sum[:sumSize(shortFormat)]...) })
 	return base64.RawURLEncoding.EncodeToString(b), nil
 }
 
@@ -129,27 +123,27 @@ func (r *Ring) known() []*signKey {
 
 // verifyNew is Verify for a value that is not among those verified already.
 func (r *Ring) verifyNew(ctx context.Context, value string) (*Token, error) {
-	b, err := strictBase64.DecodeString(value)
-	if err != nil || len(b) < 4+sha256.Size {
+	s, ok := split(value)
+	if !ok {
 		return nil, nil
 	}
-	id, payload, sig := [4]byte(b), b[4:len(b)-sha256.Size], b[len(b)-sha256.Size:]
 	keys := r.fixed
 	if keys == nil {
-		if keys, err = r.keys.verifiers(ctx, id); err != nil {
+		var err error
+		if keys, err = r.keys.verifiers(ctx, s.key); err != nil {
 			return nil, err
 		}
 	}
 	for _, k := range keys {
-		if k.id != id {
+		if k.id != s.key {
 			continue
 		}
 		ok := false
-		k.signed(tokenDomain, payload, func(sum []byte) { ok = hmac.Equal(sig, sum) })
+		k.signed(tokenDomain, s.payload, func(sum []byte) { ok = hmac.Equal(s.sum, sum[:len(s.sum)]) })
 		if !ok {
 			continue
 		}
-		t := parseToken(payload)
+		t := parseToken(s.payload)
 		if t != nil {
 			k.verified.add(value, t)
 		}
@@ -209,18 +203,10 @@ func (k *signKey) label(domain, text string) (label string) {
 // good at now, and names a key that is not among those in memory: Verify does
 // not accept it, and another program may have signed it.
 func (r *Ring) Foreign(value string, now time.Time) bool {
-	if len(value) > maxToken {
+	s, ok := split(value)
+	if !ok {
 		return false
 	}
-	b, err := strictBase64.DecodeString(value)
-	if err != nil || len(b) != len(signKey{}.id)+tokenSize+sha256.Size {
-		return false
-	}
-	id := [4]byte(b)
-	t := parseToken(b[len(id) : len(b)-sha256.Size])
-	return t != nil && t.IdleEnd.After(now) && !slices.ContainsFunc(r.known(), func(k *signKey) bool { return k.id == id })
+	t := parseToken(s.payload)
+	return t != nil && t.IdleEnd.After(now) && !slices.ContainsFunc(r.known(), func(k *signKey) bool { return k.id == s.key })
 }
-
-// Several forms decode to the same bytes. Only the one that was issued is
-// accepted.
-var strictBase64 = base64.RawURLEncoding.Strict()

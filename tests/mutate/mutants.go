@@ -213,7 +213,15 @@ var coreMutants = []mutant{
 	},
 	{
 		"a cookie is taken without its signature", "W1", "internal/signing/ring.go",
-		"hmac.Equal(sig, sum)", "len(sig) == len(sum)", byRoot,
+		"hmac.Equal(s.sum, sum[:len(s.sum)])", "len(s.sum) <= len(sum)", byRoot,
+	},
+	{
+		"cookies of the long format are given up", "W1", "internal/signing/token.go",
+		"case longFormat:\n\t\treturn sha256.Size\n", "case longFormat:\n\t\treturn 0\n", by("signing"),
+	},
+	{
+		"any format of a cookie is one that is known", "W1", "internal/signing/token.go",
+		"\t}\n\treturn 0\n", "\t}\n\treturn sha256.Size / 2\n", by("signing"),
 	},
 	{
 		"everybody has the state of one session", "B4", "module_registry.go",
@@ -645,6 +653,14 @@ var coreMutants = []mutant{
 	{
 		"a request of another site is served", "W7", "web/sessions.go",
 		"s.checkOrigin(r); err != nil", "s.checkOrigin(r); false", byWeb,
+	},
+	{
+		"an old browser's request of another site is served", "W7", "internal/origin/origin.go",
+		`return first(h["Origin"]) == ""`, "return true", byWeb,
+	},
+	{
+		"a request of a neighbour's site is served", "W7", "internal/origin/origin.go",
+		`case "same-origin", "none":`, `case "same-origin", "same-site", "none":`, byWeb,
 	},
 	{
 		"the answer leaves before the change is stored", "W5", "web/handlers.go",

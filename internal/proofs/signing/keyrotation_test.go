@@ -121,6 +121,7 @@ func deleteKeys(t *testing.T, s store.Store) {
 func forged(n int) string {
 	b := make([]byte, 48)
 	b[0], b[1], b[2] = byte(n), byte(n>>8), 1
+	b[4] = 2 // a format that there is
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
