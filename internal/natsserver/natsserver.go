@@ -47,7 +47,7 @@ type Server struct {
 	dir      string
 	settings []string
 	port     int
-	routes   []int // the ports for each other, of all servers of the cluster; the first is the own
+	routes   []int            // the ports for each other, of all servers of the cluster; the first is the own
 	p        *process.Process // the program, or its runner
 	server   *os.Process      // the server, if something runs it; nil if it is the program
 	log      process.Log
@@ -111,6 +111,21 @@ func free(n int) ([]int, error) {
 		ports[i] = l.Addr().(*net.TCPAddr).Port
 	}
 	return ports, nil
+}
+
+// Check has the server's program check a file of its configuration, with variables of
+// the environment as "NAME=value".
+func Check(file string, env ...string) error {
+	name, err := program()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(name, "-t", "-c", file)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nats-server -t: %w: %s", err, out)
+	}
+	return nil
 }
 
 // Start starts the server again and waits until it takes connections, on the same
