@@ -52,7 +52,7 @@ func newDeploy() *cobra.Command {
 	flags.StringVar(&f.Dir, "dir", "deploy", "the `FOLDER` of the files, below the present one")
 	flags.StringVar(&f.Name, "name", "", "the `NAME` of the application (default: as before, else that of the folder)")
 	flags.StringVar(&f.Package, "package", ".", "the `PACKAGE` of the program")
-	flags.StringVar(&f.Store, "store", "", "where it keeps its states, `KIND` is sqlite, postgres, redis or cloudflare (default: what the manifest says, else what fits the target)")
+	flags.StringVar(&f.Store, "store", "", "where it keeps its states, `KIND` is sqlite, postgres, redis, nats or cloudflare (default: what the manifest says, else what fits the target)")
 	flags.IntVar(&f.Instances, "instances", 1, "how many processes there are, `N`")
 	flags.StringVar(&f.Domain, "domain", "localhost", "the `NAME` of the site, for caddy")
 	flags.StringVar(&f.Region, "region", "fra", "the `REGION`, for fly")

@@ -121,7 +121,7 @@ func (d *doctor) conclude() error {
 }
 
 func (d *doctor) examine(ctx context.Context, name string) error {
-	d.features()
+	d.features(name)
 	d.needs()
 	if err := d.clock(ctx, name); err != nil {
 		return err
@@ -139,11 +139,14 @@ func (d *doctor) examine(ctx context.Context, name string) error {
 	return d.expired(ctx)
 }
 
-func (d *doctor) features() {
+func (d *doctor) features(name string) {
 	f := d.store.Features()
-	if f.Durable {
+	switch scheme, _, _ := strings.Cut(name, ":"); {
+	case f.Durable:
 		d.say(fine, "durability", "what is answered as stored outlives the store's processes")
-	} else {
+	case scheme == "nats" || scheme == "tls":
+		d.say(warning, "durability", "the stream has one replica, so a power cut loses what its server has not synced, by default that of two minutes: use three replicas, or sync_interval: always, which the program knows by natsstore.SyncAlways and this command cannot ask for")
+	default:
 		d.say(warning, "durability", "the store may lose changes that were answered as stored: see the documentation of its package for the settings of its server")
 	}
 	if f.StaleReads > 0 {

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -41,24 +42,33 @@ var program = sync.OnceValues(func() (string, error) {
 
 // A Server is one NATS server. Its methods are called by one goroutine at a time.
 type Server struct {
+	runner   []string // what runs the server's program, if something does
 	name     string
 	dir      string
 	settings []string
 	port     int
-	routes   []int // the ports for each other, of all servers of the cluster; the first is the own
-	p        *process.Process
+	routes   []int            // the ports for each other, of all servers of the cluster; the first is the own
+	p        *process.Process // the program, or its runner
+	server   *os.Process      // the server, if something runs it; nil if it is the program
 	log      process.Log
 }
 
 // New starts a server with its data in dir. settings are lines of its
-// configuration, as "max_payload: 64KB". By default it syncs its files as it does
-// without a configuration, every two minutes.
+// configuration, as "max_payload: 64KB"; those that begin with "sync_interval" go
+// into the block jetstream. By default it syncs its files as it does without a
+// configuration, every two minutes.
 func New(dir string, settings ...string) (*Server, error) {
+	return NewUnder(nil, dir, settings...)
+}
+
+// NewUnder is New with a program that runs the server and ends with it, such as
+// strace, and ends it when it gets SIGTERM.
+func NewUnder(runner []string, dir string, settings ...string) (*Server, error) {
 	ports, err := free(1)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{name: "n0", dir: dir, settings: settings, port: ports[0]}
+	s := &Server{runner: runner, name: "n0", dir: dir, settings: settings, port: ports[0]}
 	return s, s.Start()
 }
 
@@ -103,6 +113,21 @@ func free(n int) ([]int, error) {
 	return ports, nil
 }
 
+// Check has the server's program check a file of its configuration, with variables of
+// the environment as "NAME=value".
+func Check(file string, env ...string) error {
+	name, err := program()
+	if err != nil {
+		return err
+	}
+	cmd := exec.Command(name, "-t", "-c", file)
+	cmd.Env = append(os.Environ(), env...)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return fmt.Errorf("nats-server -t: %w: %s", err, out)
+	}
+	return nil
+}
+
 // Start starts the server again and waits until it takes connections, on the same
 // port.
 func (s *Server) Start() error {
@@ -110,11 +135,16 @@ func (s *Server) Start() error {
 	if err != nil {
 		return err
 	}
-	config := []string{
-		"server_name: " + s.name,
-		"listen: " + s.Address(),
-		fmt.Sprintf("jetstream { store_dir: %q, max_file: 4GB, max_mem: 1GB }", filepath.Join(s.dir, "data")),
+	stream := fmt.Sprintf("store_dir: %q, max_file: 4GB, max_mem: 1GB", filepath.Join(s.dir, "data"))
+	var settings []string
+	for _, line := range s.settings {
+		if strings.HasPrefix(line, "sync_interval") {
+			stream += ", " + line
+		} else {
+			settings = append(settings, line)
+		}
 	}
+	config := []string{"server_name: " + s.name, "listen: " + s.Address(), "jetstream { " + stream + " }"}
 	if len(s.routes) > 0 {
 		routes := make([]string, len(s.routes)-1)
 		for i, port := range s.routes[1:] {
@@ -122,23 +152,46 @@ func (s *Server) Start() error {
 		}
 		config = append(config, fmt.Sprintf("cluster { name: test, no_advertise: true, listen: \"127.0.0.1:%d\", routes: [%s] }", s.routes[0], strings.Join(routes, ", ")))
 	}
-	config = append(config, s.settings...)
+	config = append(config, settings...)
 	file := filepath.Join(s.dir, "nats.conf")
 	if err := os.WriteFile(file, []byte(strings.Join(config, "\n")+"\n"), 0o600); err != nil {
 		return err
 	}
 	const sign = "Server is ready"
 	before := s.log.Count(sign)
-	cmd := exec.Command(name, "-c", file)
+	pidfile := filepath.Join(s.dir, "pid")
+	command := slices.Concat(s.runner, []string{name, "-c", file, "-P", pidfile})
+	cmd := exec.Command(command[0], command[1:]...)
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	if s.p, err = process.Start(cmd, syscall.SIGKILL); err != nil {
+	last := syscall.SIGKILL
+	if s.runner != nil {
+		last = syscall.SIGTERM
+	}
+	if s.p, err = process.Start(cmd, last); err != nil {
 		return err
 	}
 	if !s.log.Await(s.p.Done(), sign, before) {
 		return fmt.Errorf("nats-server ended: %s", &s.log)
 	}
+	if s.runner != nil {
+		return s.find(pidfile)
+	}
 	return nil
+}
+
+// find finds the server that another program runs.
+func (s *Server) find(pidfile string) error {
+	text, err := os.ReadFile(pidfile)
+	if err != nil {
+		return err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return err
+	}
+	s.server, err = os.FindProcess(pid)
+	return err
 }
 
 // Stop ends the server in good order.
@@ -148,7 +201,11 @@ func (s *Server) Stop() { s.end(syscall.SIGTERM) }
 func (s *Server) Kill() { s.end(syscall.SIGKILL) }
 
 func (s *Server) end(how syscall.Signal) {
-	if s.p != nil {
+	switch {
+	case s.server != nil:
+		_ = s.server.Signal(how) // it may have ended
+		<-s.p.Done()
+	case s.p != nil:
 		_ = s.p.End(how)
 	}
 }

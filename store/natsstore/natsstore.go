@@ -21,8 +21,8 @@
 //     what the server has not synced: by default it syncs every two minutes. Durable
 //     is false.
 //
-// Servers with sync_always in their configuration sync before they acknowledge.
-// Programs cannot read it: [SyncAlways] says so, and then Durable is true with one
+// Servers with sync_interval: always in the block jetstream of their configuration
+// sync before they acknowledge. Programs cannot read it: [SyncAlways] says so, and then Durable is true with one
 // replica too. With three and without it, a power cut of several machines at once
 // may lose what was applied in the last two minutes.
 //

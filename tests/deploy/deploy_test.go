@@ -18,6 +18,7 @@ import (
 	"github.com/compose-spec/compose-go/v2/types"
 	"github.com/pelletier/go-toml/v2"
 
+	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
@@ -107,6 +108,18 @@ func run(t *testing.T, dir string, env []string, name string, args ...string) st
 		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
+}
+
+// NATS takes the configuration of its server, with the password from the environment.
+//
+// Proves A18.
+func TestNATSTakesTheConfiguration(t *testing.T) {
+	dir := filepath.Join(deploy(t, "--target", "compose", "--store", "nats"), "deploy")
+	secret, err := os.ReadFile(filepath.Join(dir, "secrets", "nats.env"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	need.NoError(t, natsserver.Check(filepath.Join(dir, "nats.conf"), strings.TrimSpace(string(secret))), natsserver.ErrMissing)
 }
 
 // systemd takes the units without a complaint.

@@ -25,7 +25,7 @@ type Config struct {
 	Source    string // the folder of the program
 	Dir       string // of the rendered files, below Source
 	Package   string // of the program, "." for example
-	Store     string // "sqlite", "postgres", "redis", "cloudflare"; "" = what fits
+	Store     string // "sqlite", "postgres", "redis", "nats", "cloudflare"; "" = what fits
 	Instances int
 	Domain    string // for caddy
 	Region    string // for fly
@@ -120,7 +120,7 @@ func (c *Config) check() error {
 	case c.Instances < 1:
 		return mistake("--instances is %d, at least 1 is needed", c.Instances)
 	case c.Store != "" && Features(c.Store) == nil:
-		return mistake("%q is no store: use sqlite, postgres, redis or cloudflare", c.Store)
+		return mistake("%q is no store: use sqlite, postgres, redis, nats or cloudflare", c.Store)
 	case c.Container && !c.on("cloudflare"):
 		return mistake("--container is for the target cloudflare")
 	}

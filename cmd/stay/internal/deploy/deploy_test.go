@@ -17,6 +17,7 @@ import (
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
 	"github.com/stay-go/stay/store/memstore"
+	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -60,6 +61,8 @@ func TestRenderings(t *testing.T) {
 		"compose-postgres":     func(c *deploy.Config) { c.Targets, c.Instances = []string{"compose"}, 2 },
 		"compose-sqlite":       func(c *deploy.Config) { c.Targets, c.Store = []string{"compose"}, "sqlite" },
 		"compose-redis":        func(c *deploy.Config) { c.Targets, c.Store = []string{"compose", "systemd"}, "redis" },
+		"compose-nats":         func(c *deploy.Config) { c.Targets, c.Store = []string{"compose"}, "nats" },
+		"systemd-nats":         func(c *deploy.Config) { c.Targets, c.Store = []string{"systemd"}, "nats" },
 		"compose-cloudflare":   func(c *deploy.Config) { c.Targets = []string{"compose", "cloudflare"} },
 		"cloudflare":           func(c *deploy.Config) { c.Targets = []string{"cloudflare"} },
 		"cloudflare-container": func(c *deploy.Config) { c.Targets, c.Container, c.Instances = []string{"cloudflare"}, true, 3 },
@@ -232,7 +235,10 @@ func TestStoresHaveTheFeaturesThatArePlannedWith(t *testing.T) {
 	redis.Durable, redis.Groups = true, true // of a server that was asked, and unless it is spread
 	objects := new(cloudflarestore.Store).Features()
 	objects.Groups, objects.List = true, true // with package sharded in front of it
+	nats := new(natsstore.Store).Features()
+	nats.Durable, nats.Groups, nats.List, nats.MaxValue = true, true, true, 2<<20-16<<10 // of servers that were asked
 	for kind, is := range map[string]store.Features{
+		"nats":   nats,
 		"sqlite": s.Features(), "postgres": new(pgstore.Store).Features(), "redis": redis, "cloudflare": objects,
 	} {
 		planned := deploy.Features(kind)

@@ -18,11 +18,17 @@ func Features(kind string) *store.Features {
 		return &store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: 16 << 20}
 	case "redis":
 		return &store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: 16 << 20}
+	case "nats":
+		return &store.Features{Durable: true, Groups: true, List: true, MaxValue: maxPayload - 16<<10}
 	case "cloudflare":
 		return &store.Features{Durable: true, Groups: true, Expire: true, List: true, MaxValue: 4 << 20}
 	}
 	return nil
 }
+
+// maxPayload is max_payload of the servers of NATS, which takes states of the usual
+// Options.MaxState.
+const maxPayload = 2 << 20
 
 // kindOf returns the kind of a store of this type; "" if it is none that can be
 // deployed.
@@ -34,6 +40,8 @@ func kindOf(typ string) string {
 		return "postgres"
 	case "redisstore.Store":
 		return "redis"
+	case "natsstore.Store":
+		return "nats"
 	case "cloudflarestore.Store":
 		return "cloudflare"
 	}
@@ -103,6 +111,8 @@ func (p *Plan) needs(c *Config, f store.Features) {
 		p.need("a PostgreSQL database, whose address is a secret", "all instances keep their records there; the program takes the address from DATABASE_URL")
 	case "redis":
 		p.need("a Redis with appendonly yes and appendfsync always, whose address is a secret", "all instances keep their records there; the program takes the address from REDIS_URL. A failover may lose the last changes")
+	case "nats":
+		p.need("servers of NATS with JetStream, sync_interval: always and max_payload: 2MB, whose address is a secret", "all instances keep their records there; the program takes the address from NATS_URL, and opens the store with natsstore.SyncAlways(). Three servers on three machines go on when one fails")
 	case "cloudflare":
 		p.need("a Worker with the class StayRecords of Durable Objects", "the objects keep all records; the program reaches them by STAY_URL and STAY_SECRET")
 	}

@@ -76,6 +76,7 @@ func (p *Plan) renderings(c *Config) []rendering {
 	add(c.on("caddy"), rendering{"Caddyfile", "Caddyfile", "#", "the proxy that ends TLS"})
 	add(c.on("fly"), rendering{"fly.toml", "fly.toml", "#", "the program on Fly"})
 	add(c.on("compose"), rendering{"compose.yaml", "compose.yaml", "#", "the program, and its database if it has one"})
+	add(c.on("compose") && p.Store == "nats", rendering{"nats.conf", "nats.conf", "#", "the server of NATS, which syncs before it acknowledges"})
 	add(c.on("cloudflare"), rendering{"wrangler.jsonc", "wrangler.jsonc", "//", "the Worker with its objects"})
 	add(c.on("cloudflare") && c.Container, rendering{"index.js", "index.js", "//", "passes requests on to the program"})
 	return all

@@ -70,6 +70,16 @@ func (p *Plan) secrets(c *Config) {
 			s.Path, s.there = filepath.ToSlash(filepath.Join(c.Dir, "secrets", "app.env")), there("app.env")
 		}
 		p.Secrets = append(p.Secrets, s)
+	case p.Store == "nats" && c.on("compose"):
+		if there("nats.env") != there("app.env") {
+			p.refuse(fmt.Sprintf("of %[1]s/secrets/nats.env and %[1]s/secrets/app.env one is missing, and they hold one password", filepath.ToSlash(c.Dir)),
+				"put the other back; or remove both, and new ones are made")
+		}
+		key := "p" + rand.Text() + rand.Text() // a letter first: the server would take some texts for numbers
+		add("nats.env", "NATS_PASSWORD", "the server asks for it", "NATS_PASSWORD="+key+"\n")
+		add("app.env", "NATS_URL", "the program finds its records", "NATS_URL=nats://app:"+key+"@nats:4222\n")
+	case p.Store == "nats":
+		p.Secrets = append(p.Secrets, Secret{Name: "NATS_URL", Why: "the program finds its records"})
 	case p.Store != "postgres":
 	case c.on("compose"):
 		// One of them alone is of no use: people put back the other.
@@ -106,6 +116,8 @@ func (p *Plan) environment() string {
 		return "DATABASE_URL=..."
 	case "redis":
 		return "REDIS_URL=..."
+	case "nats":
+		return "NATS_URL=..."
 	case "cloudflare":
 		return "STAY_URL=... and STAY_SECRET=..."
 	}
