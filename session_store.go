@@ -32,7 +32,7 @@ func (ss *sessions) init(app *registry) {
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true, Rights: true,
-		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", loaded: ss.rename},
+		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", plain: (*sessionRecord).readPlain, loaded: ss.rename},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
