@@ -65,6 +65,7 @@ type Engine struct {
 	backends map[store.Store]*Backend
 
 	unsaved     atomic.Int64 // instances with changes that the store lacks
+	ahead       atomic.Int64 // instances that are loaded ahead
 	stuck       atomic.Int64 // those of them whose latest save has failed
 	inflight    atomic.Int64
 	refuse      atomic.Bool   // mirrors closed
@@ -129,9 +130,13 @@ func (e *Engine) Backend(s store.Store) *Backend {
 		stuck: &e.stuck, absent: e.cfg.Absent, signal: make(chan struct{}, 1),
 	}
 	b.queries.begin(e.ctx)
+	b.queries.loaders, b.queries.stopped = make(chan struct{}, maxLoads), e.stopped
 	b.contests = newContests(e.node.id, e.cfg.Turn)
 	if !b.features.Immediate && !e.stopped {
 		e.wg.Go(b.run)
+		for range maxLoads {
+			e.wg.Go(b.runLoader)
+		}
 	}
 	e.backends[s] = b
 	return b

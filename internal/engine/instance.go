@@ -30,6 +30,7 @@ type Instance struct {
 	idle    bool    // it ends because its time is over
 	counted weight  // its weight as the cache has counted it
 	segment segment // of the cache
+	early   bool    // it was loaded for a use that is still to come; belongs to the shard
 }
 
 // active is the part of an instance that exists while the state is loaded or

@@ -83,7 +83,9 @@ func (b *Backend) silent(since uint64, cause error) {
 func (b *Backend) stop(cause error) *outage {
 	o := &outage{cause: cause, over: make(chan struct{})}
 	b.pulse.outage.Store(o)
-	b.queries.stop(cause)
+	for _, f := range b.queries.stop(cause) {
+		f.deliver()
+	}
 	for _, w := range b.unsent() {
 		w.conclude(rejected, storeError(phaseSave, cause))
 	}

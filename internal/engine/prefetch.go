@@ -109,7 +109,7 @@ func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []er
 // its load, by that caller, has begun after the caller of place looked for it.
 func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
 	k, c := ref.Kind, ref.Kind.cache
-	in = &Instance{kind: k, key: ref.Key}
+	in = &Instance{kind: k, key: ref.Key, early: true}
 	if k.Debounce > 0 {
 		e.debounced(in)
 	}
@@ -142,6 +142,15 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 	if b.features.Immediate && !slices.ContainsFunc(reads, func(r read) bool { return r.in.kind.RunsUserCode }) {
 		return e.fetchAll(b, reads)
 	}
+	compares := slices.ContainsFunc(reads, func(r read) bool { return r.have != nil })
+	if !compares && !b.features.Immediate {
+		all := make([]*Instance, len(reads))
+		for i, r := range reads {
+			all[i] = r.in
+		}
+		e.fetchSoon(b, false, all...)
+		return nil
+	}
 	got := make(chan []error, 1)
 	if !e.Go(func(context.Context) {
 		errs := slices.Repeat([]error{errEnded}, len(reads))
@@ -154,7 +163,7 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 		}
 		return slices.Repeat([]error{err}, len(reads))
 	}
-	if !slices.ContainsFunc(reads, func(r read) bool { return r.have != nil }) {
+	if !compares {
 		return nil
 	}
 	t := time.NewTimer(e.cfg.MaxWait) // it may first wait for other calls
