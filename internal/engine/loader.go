@@ -18,7 +18,6 @@ type fetch struct {
 	query
 	engine *Engine
 	of     []*Instance
-	ahead  bool     // they are pinned for the fetch: see Ahead
 	pair   struct { // the memory for a few
 		of    [2]*Instance
 		reads [2]store.Read
@@ -26,8 +25,8 @@ type fetch struct {
 }
 
 // fetchSoon loads instances that were put into the cache.
-func (e *Engine) fetchSoon(b *Backend, ahead bool, all ...*Instance) {
-	f := &fetch{engine: e, ahead: ahead}
+func (e *Engine) fetchSoon(b *Backend, all ...*Instance) {
+	f := &fetch{engine: e}
 	f.fetch, f.err = f, errEnded
 	f.of, f.reads = append(f.pair.of[:0], all...), f.pair.reads[:0]
 	for _, in := range all {
@@ -103,13 +102,6 @@ func (f *fetch) refuse() {
 	for _, in := range f.of {
 		f.engine.endLoading(in, nil, "", errClosed())
 	}
-	f.over()
-}
-
-func (f *fetch) over() {
-	if f.ahead {
-		f.engine.arrived(f.of)
-	}
 }
 
 // deliver makes versions from what was read. User code, which may end its
@@ -126,5 +118,4 @@ func (f *fetch) deliver() {
 			e.endLoading(in, nil, "", errClosed())
 		}
 	}
-	f.over()
 }
