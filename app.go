@@ -239,7 +239,7 @@ func (a *App) Sessions(ctx context.Context, user string) iter.Seq2[*Session, err
 		err := a.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now})
 		var u *userRecord
 		if err == nil {
-			u, err = ss.user(ctx, user, now)
+			u, err = ss.user(ctx, user, now, nil)
 		}
 		if err != nil {
 			err = ss.error(err, user)

@@ -118,7 +118,7 @@ func (v *visit) join(ctx context.Context, user string, now time.Time) (joined bo
 	if rec.user() != user || past.Ended != 0 || rec.Gen != v.gen+1 || past.Login != rec.Gen || now.Sub(time.UnixMilli(past.Renewed)).Abs() >= grace {
 		return false, nil
 	}
-	if revoked, _, err := ss.revoked(ctx, rec, asked, now); revoked || err != nil {
+	if revoked, _, err := ss.revoked(ctx, rec, &purpose{asked: asked}, now); revoked || err != nil {
 		return false, err
 	}
 	if !v.carrier.Open() {
@@ -280,7 +280,7 @@ func (v *visit) carry(ctx context.Context, is *engine.Version, now time.Time) (*
 				break // the old cookie is valid for a while; a later request tries again
 			}
 			until = rec.ends()
-			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now); err != nil {
+			if is, err = v.ss.get(ctx, v.key, false, v.drawn, now, nil); err != nil {
 				return nil, err
 			}
 		}

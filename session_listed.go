@@ -20,10 +20,10 @@ type listing struct {
 	key     string
 	created time.Time
 
-	mu    sync.Mutex
-	rec   *sessionRecord
-	gen   uint32
-	asked string // user whose record was brought up to date for this use
+	mu      sync.Mutex
+	rec     *sessionRecord
+	gen     uint32
+	present purpose // of the present use
 }
 
 // listed returns the session with this ID, as its record says.
@@ -96,7 +96,7 @@ func (l *listing) fresh(ctx context.Context) (ok bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	l.asked = asked
+	l.present = purpose{asked: asked}
 	return l.stands(ctx, v.Value.(*sessionRecord), now)
 }
 
@@ -104,35 +104,36 @@ func (l *listing) stands(ctx context.Context, rec *sessionRecord, now time.Time)
 	if ok, _ := l.matches(rec); !ok {
 		return false, nil
 	}
-	asked := l.asked
-	l.asked = ""
 	if over, _ := rec.over(now); over {
 		return false, nil
 	}
-	revoked, _, err := l.ss.revoked(ctx, rec, asked, now)
+	revoked, _, err := l.ss.revoked(ctx, rec, &l.present, now)
+	l.present.asked = ""
 	return !revoked, err
 }
 
-func (l *listing) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
-	if !l.ss.app.manyOwners.Load() {
-		return target{}, nil
+func (l *listing) sync(ctx context.Context, m *module, now time.Time) (err error) {
+	l.present = purpose{next: m}
+	if l.ss.app.manyOwners.Load() {
+		l.present, err = l.ss.syncWith(ctx, l.key, m, now)
 	}
-	t, l.asked, err = l.ss.syncWith(ctx, l.key, m, now)
-	return t, err
+	return err
 }
 
-func (l *listing) current(ctx context.Context, now time.Time) (seen, error) {
-	v, err := l.ss.get(ctx, l.key, false, false, now)
+func (l *listing) current(ctx context.Context, now time.Time) (is seen, synced *target, err error) {
+	v, err := l.ss.get(ctx, l.key, false, false, now, l.present.next)
 	if err != nil {
-		return seen{}, err
+		return seen{}, nil, err
 	}
-	switch ok, err := l.stands(ctx, v.Value.(*sessionRecord), now); {
+	ok, err := l.stands(ctx, v.Value.(*sessionRecord), now)
+	synced, l.present = l.present.synced, purpose{}
+	switch {
 	case err != nil:
-		return seen{}, err
+		return seen{}, nil, err
 	case !ok:
-		return seen{}, ended()
+		return seen{}, nil, ended()
 	}
-	return seen{session: l.key, gen: l.gen, created: l.created, version: v, keeps: true}, nil
+	return seen{session: l.key, gen: l.gen, created: l.created, version: v, keeps: true}, synced, nil
 }
 
 func (l *listing) matches(rec *sessionRecord) (ok bool, since time.Time) {

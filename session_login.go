@@ -71,17 +71,17 @@ func (l *login) prepare(ctx context.Context, s bearer, now time.Time) (done bool
 	if l.user == "" && s.neverStored(ctx) {
 		return true, nil
 	}
-	if _, err := s.sync(ctx, nil, now); err != nil {
+	if err := s.sync(ctx, nil, now); err != nil {
 		return false, err
 	}
-	is, err := s.current(ctx, now)
+	is, _, err := s.current(ctx, now)
 	if errors.Is(err, ErrEnded) && l.user != "" {
 		joined, err2 := s.join(ctx, l.user, now)
 		if joined || err2 != nil {
 			return true, err2
 		}
 		if s.anew(now) {
-			is, err = s.current(ctx, now)
+			is, _, err = s.current(ctx, now)
 		}
 	}
 	if err != nil {

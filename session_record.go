@@ -13,6 +13,7 @@ import (
 
 	"github.com/stay-go/stay/internal/engine"
 	"github.com/stay-go/stay/internal/footprint"
+	"github.com/stay-go/stay/internal/plain"
 	"github.com/stay-go/stay/store"
 )
 
@@ -43,12 +44,7 @@ func (d device) String() string {
 }
 
 // sessionLife has the fields of every session.
-type sessionLife struct {
-	Gen     uint32 `json:"gen"` // of the cookie that is valid
-	Created int64  `json:"created"`
-	Seen    int64  `json:"seen"`
-	Expires int64  `json:"expires"`
-}
+type sessionLife = plain.Life
 
 // sessionEvents has the values that logins, logouts, renewals and the end set.
 // Most sessions in memory have had none of these events.
@@ -97,6 +93,11 @@ type sessionJSON struct {
 
 // MarshalJSON implements json.Marshaler.
 func (r *sessionRecord) MarshalJSON() ([]byte, error) {
+	if r.events == nil {
+		if b, ok := plain.Append(make([]byte, 0, 256), &r.sessionLife, r.device.String()); ok {
+			return b, nil
+		}
+	}
 	return json.Marshal(sessionJSON{r.sessionLife, r.past(), r.device.String()})
 }
 
@@ -111,6 +112,16 @@ func (r *sessionRecord) UnmarshalJSON(b []byte) error {
 		r.events = &stored.sessionEvents
 	}
 	return nil
+}
+
+// readPlain reads a stored form that MarshalJSON makes without encoding/json. It
+// reports false for every other one.
+func (r *sessionRecord) readPlain(b []byte) bool {
+	life, text, ok := plain.Read(b)
+	if ok {
+		*r = sessionRecord{sessionLife: life, device: newDevice(string(text))}
+	}
+	return ok
 }
 
 // rename stores under a module's present name what the record has under a
@@ -343,7 +354,8 @@ type systemType[R interface {
 	memory() int
 }, T any] struct {
 	what   string
-	loaded func(R) // completes what was read; nil: nothing
+	plain  func(R, []byte) bool // reads a form that Encode makes again, byte by byte; nil, or false: encoding/json does
+	loaded func(R)              // completes what was read; nil: nothing
 }
 
 // Clone implements engine.Type.
@@ -369,7 +381,11 @@ func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record)
 		return engine.Loaded{Value: R(nil)}, nil
 	}
 	out := R(new(T))
-	if err := json.Unmarshal(rec.Value, out); err != nil || rec.Version > 1 {
+	same, err := t.plain != nil && t.plain(out, rec.Value), error(nil)
+	if !same {
+		err = json.Unmarshal(rec.Value, out)
+	}
+	if err != nil || rec.Version > 1 {
 		return engine.Loaded{}, &Error{
 			Code: ErrCorrupt, Phase: "decode", KeyHash: keyHash(key), Err: err,
 			Message: "the stored " + t.what + " cannot be read; it was left as it is",
@@ -378,7 +394,10 @@ func (t systemType[R, T]) Load(_ context.Context, key string, rec *store.Record)
 	if t.loaded != nil {
 		t.loaded(out)
 	}
-	encoded, err := t.Encode(out, nil)
+	encoded := rec.Value
+	if !same {
+		encoded, err = t.Encode(out, nil)
+	}
 	return engine.Loaded{Value: out, Encoded: encoded, Bytes: out.memory()}, err
 }
 

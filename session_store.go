@@ -32,7 +32,7 @@ func (ss *sessions) init(app *registry) {
 	ss.limiter.init(app.opts.MaxNewSessions)
 	ss.kind = app.engine.Kind(engine.Kind{
 		Name: "session", Prefix: keyspace.Sessions, Backend: app.backend, Version: 1, OwnKeys: true, Rights: true,
-		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", loaded: ss.rename},
+		Type:   systemType[*sessionRecord, sessionRecord]{what: "session", plain: (*sessionRecord).readPlain, loaded: ss.rename},
 		Expiry: func(v any) time.Time { return time.UnixMilli(v.(*sessionRecord).Expires) },
 	})
 	ss.users = app.engine.Kind(engine.Kind{
@@ -100,9 +100,17 @@ func (ss *sessions) endsAt(created, now time.Time) time.Time {
 }
 
 // get returns the record of a session that is new, so that it cannot have a
-// record, or that the request has at least begun.
-func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now time.Time) (*engine.Version, error) {
-	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.kind, Key: key, New: isNew, First: begun, Now: now})
+// record, or that the request has at least begun. If it has to be loaded, the
+// session's state of the module next, if that is not nil, is loaded with it.
+func (ss *sessions) get(ctx context.Context, key string, isNew, begun bool, now time.Time, next *module) (*engine.Version, error) {
+	ref := engine.Ref{Kind: ss.kind, Key: key, New: isNew, First: begun, Now: now}
+	if next != nil && next.scope == scopeSession && !isNew {
+		if v := ss.app.engine.Hit(&ref); v != nil {
+			return v, nil
+		}
+		ss.app.engine.Ahead(ctx, engine.Ref{Kind: ss.kind, Key: key}, engine.Ref{Kind: next.kind, Key: key})
+	}
+	v, err := ss.app.engine.Get(ctx, &ref)
 	if err != nil {
 		return nil, ss.error(err, key)
 	}
@@ -116,33 +124,40 @@ func (ss *sessions) fresh(ctx context.Context, key string, now time.Time, more .
 	if err != nil {
 		return nil, "", err
 	}
-	v, err = ss.get(ctx, key, false, false, now)
+	v, err = ss.get(ctx, key, false, false, now, nil)
 	return v, asked, err
 }
 
-// user returns a user's record, nil if there is none.
-func (ss *sessions) user(ctx context.Context, user string, now time.Time) (*userRecord, error) {
-	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: ss.users, Key: user, Now: now})
-	if err != nil {
-		return nil, ss.error(err, user)
+// user returns a user's record, nil if there is none. If it has to be loaded, the
+// user's state of the module next, if that is not nil, is loaded with it.
+func (ss *sessions) user(ctx context.Context, user string, now time.Time, next *module) (*userRecord, error) {
+	ref := engine.Ref{Kind: ss.users, Key: user, Now: now}
+	v := ss.app.engine.Hit(&ref)
+	if v == nil {
+		if next != nil && next.scope == scopeUser {
+			ss.app.engine.Ahead(ctx, engine.Ref{Kind: ss.users, Key: user}, engine.Ref{Kind: next.kind, Key: user})
+		}
+		var err error
+		if v, err = ss.app.engine.Get(ctx, &ref); err != nil {
+			return nil, ss.error(err, user)
+		}
 	}
 	return v.Value.(*userRecord), nil
 }
 
 // revoked reports whether the user has ended the session by revoking all of
-// them; if so, since when. asked is the user whose record was brought up to
-// date for this use.
-func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked string, now time.Time) (is bool, since time.Time, err error) {
+// them; if so, since when.
+func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, p *purpose, now time.Time) (is bool, since time.Time, err error) {
 	user := rec.user()
 	if user == "" {
 		return false, time.Time{}, nil
 	}
-	if user != asked {
-		if err := ss.app.sync(ctx, engine.Ref{Kind: ss.users, Key: user, Now: now}); err != nil {
+	if user != p.asked {
+		if err := ss.syncUser(ctx, user, p, now); err != nil {
 			return false, time.Time{}, ss.error(err, user)
 		}
 	}
-	u, err := ss.user(ctx, user, now)
+	u, err := ss.user(ctx, user, now, p.next)
 	switch {
 	case err != nil:
 		return false, time.Time{}, err
@@ -150,6 +165,32 @@ func (ss *sessions) revoked(ctx context.Context, rec *sessionRecord, asked strin
 		return true, time.Time{}, nil
 	}
 	return u.Epoch != rec.past().Epoch, time.UnixMilli(u.Revoked), nil
+}
+
+// A purpose is what one use of a session is for, and what was brought up to date
+// for it on a store with other owners.
+type purpose struct {
+	next   *module // whose state is to be used; nil: no state, or it is not known
+	asked  string  // the user whose record was
+	synced *target // the state that was; nil = none
+}
+
+// syncUser brings the user's record up to date, and with it the user's state of
+// the module that is to be used. If only that one cannot be read, its own use
+// gets the error.
+func (ss *sessions) syncUser(ctx context.Context, user string, p *purpose, now time.Time) error {
+	refs := []engine.Ref{{Kind: ss.users, Key: user, Now: now}}
+	if m := p.next; m != nil && m.scope == scopeUser {
+		refs = append(refs, engine.Ref{Kind: m.kind, Key: user, Now: now})
+	}
+	errs := ss.app.syncEach(ctx, refs)
+	if errs == nil {
+		return nil
+	}
+	if len(refs) > 1 && errs[1] == nil {
+		p.synced = &target{kind: p.next.kind, id: user, key: user}
+	}
+	return errs[0]
 }
 
 // change runs fn on the session's record, nil if there is none, and stores
@@ -359,27 +400,28 @@ func (ss *sessions) sync(ctx context.Context, id string, now time.Time, more ...
 }
 
 // syncWith is sync, and if m is not nil it also brings up to date the state of
-// m that the session is known to have. It returns that state's target, the zero
-// target if none, and the result of sync.
-func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time.Time) (t target, asked string, err error) {
+// m that the session is known to have.
+func (ss *sessions) syncWith(ctx context.Context, id string, m *module, now time.Time) (p purpose, err error) {
+	p.next = m
 	var more []engine.Ref
 	if m != nil {
 		var rec *sessionRecord
 		if v := ss.app.engine.Peek(ss.kind, id); v != nil {
 			rec = v.Value.(*sessionRecord)
 		}
-		t = m.locate(id, rec)
+		t := m.locate(id, rec)
+		p.synced = &t
 		more = append(more, engine.Ref{Kind: t.kind, Key: t.id, Now: now})
 	}
-	asked, err = ss.sync(ctx, id, now, more...)
+	p.asked, err = ss.sync(ctx, id, now, more...)
 	if err != nil && m != nil && !errors.Is(err, ErrUnavailable) {
 		// The state that cannot be read may be one that the session does not have any
 		// more: the session's record says so, and the next use of the state asks
 		// again.
-		t = target{}
-		asked, err = ss.sync(ctx, id, now)
+		p.synced = nil
+		p.asked, err = ss.sync(ctx, id, now)
 	}
-	return t, asked, err
+	return p, err
 }
 
 // A limiter is the bound of Options.MaxNewSessions: a token bucket that holds one

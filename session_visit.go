@@ -49,9 +49,9 @@ type visit struct {
 // them through two pointers, because package fmt follows one pointer at any
 // depth for a verb that does not fit.
 type secrets struct {
-	token  string   // as the browser sent it, see access.App.Begin
-	cookie [16]byte // the id that the token names
-	asked  string   // user whose record was brought up to date for this use
+	token   string   // as the browser sent it, see access.App.Begin
+	cookie  [16]byte // the id that the token names
+	present purpose  // of the present use
 }
 
 // newVisit returns a context with the session of a request, in one allocation.
@@ -87,7 +87,7 @@ func (v *visit) id() string {
 	v.lock()
 	defer v.unlock()
 	ctx, now := v.ss.app.engine.Context(), v.ss.app.opts.Clock()
-	if _, err := v.sync(ctx, nil, now); err != nil {
+	if err := v.sync(ctx, nil, now); err != nil {
 		return ""
 	}
 	rec, err := v.standing(ctx, now)
@@ -135,7 +135,7 @@ func (v *visit) fresh(ctx context.Context) (rec *sessionRecord, ok bool, err err
 	if err != nil {
 		return nil, false, err
 	}
-	v.asked = asked
+	v.present = purpose{asked: asked}
 	rec = is.Value.(*sessionRecord)
 	ok, _, err = v.stands(ctx, rec, now)
 	return rec, ok, err
@@ -212,7 +212,7 @@ func (v *visit) keep(ctx context.Context) error {
 	if err := v.open(ctx); err != nil || v.gone || v.drawn {
 		return err
 	}
-	_, err := v.current(ctx, v.ss.app.opts.Clock())
+	_, _, err := v.current(ctx, v.ss.app.opts.Clock())
 	return err
 }
 
@@ -263,23 +263,26 @@ func (v *visit) neverStored(ctx context.Context) bool { return v.open(ctx) == ni
 
 func (v *visit) changes() { v.changed = true }
 
-func (v *visit) sync(ctx context.Context, m *module, now time.Time) (t target, err error) {
+func (v *visit) sync(ctx context.Context, m *module, now time.Time) (err error) {
+	v.present = purpose{next: m}
 	if !v.ss.app.manyOwners.Load() || v.gone {
-		return target{}, nil
+		return nil
 	}
 	if err := v.openAt(ctx, now); err != nil || v.gone || v.unknown() {
-		return target{}, err
+		return err
 	}
-	t, v.asked, err = v.ss.syncWith(ctx, v.key, m, now)
-	return t, err
+	v.present, err = v.ss.syncWith(ctx, v.key, m, now)
+	return err
 }
 
-func (v *visit) current(ctx context.Context, now time.Time) (seen, error) {
+func (v *visit) current(ctx context.Context, now time.Time) (seen, *target, error) {
 	rec, err := v.standing(ctx, now)
+	synced := v.present.synced
+	v.present = purpose{}
 	if err == nil && !v.carried && !v.begins {
 		rec, err = v.carry(ctx, rec, now)
 	}
-	return v.seen(rec), err
+	return v.seen(rec), synced, err
 }
 
 // seen returns the session as the request sees it, with this version of its
@@ -302,7 +305,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 	if v.gone {
 		return nil, v.over()
 	}
-	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now)
+	rec, err := v.ss.get(ctx, v.key, v.unknown(), v.drawn, now, v.present.next)
 	if err != nil {
 		return nil, err
 	}
@@ -315,7 +318,7 @@ func (v *visit) standing(ctx context.Context, now time.Time) (*engine.Version, e
 		return nil, ended()
 	}
 	v.draw(now)
-	return v.ss.get(ctx, v.key, true, v.drawn, now)
+	return v.ss.get(ctx, v.key, true, v.drawn, now, nil)
 }
 
 // stands reports whether the session's cookie is valid; if not, since when.
@@ -329,9 +332,8 @@ func (v *visit) stands(ctx context.Context, rec *sessionRecord, now time.Time) (
 	if over, since := rec.over(now); over {
 		return false, since, nil
 	}
-	asked := v.asked
-	v.asked = ""
-	revoked, since, err := v.ss.revoked(ctx, rec, asked, now)
+	revoked, since, err := v.ss.revoked(ctx, rec, &v.present, now)
+	v.present.asked = ""
 	return !revoked, since, err
 }
 
@@ -417,13 +419,14 @@ type bearer interface {
 	unlock()
 	// use marks the response as dependent on the cookie.
 	use()
-	// sync brings the session's record up to date, and with it, if m is not nil,
-	// the state of m that the session is known to have. It returns that state's
-	// target, the zero target if none.
-	sync(ctx context.Context, m *module, now time.Time) (target, error)
-	// current returns the valid session, or ErrEnded. At the first use it makes
-	// sure that the browser has a cookie.
-	current(ctx context.Context, now time.Time) (seen, error)
+	// sync begins a use of the session for the state of m, nil for none. It brings
+	// the session's record up to date, and with it the state of m that the session
+	// is known to have.
+	sync(ctx context.Context, m *module, now time.Time) error
+	// current returns the valid session, or ErrEnded, and the state that was
+	// brought up to date for this use, nil if none. At the first use it makes sure
+	// that the browser has a cookie.
+	current(ctx context.Context, now time.Time) (seen, *target, error)
 	// recall is current without a question to the store and without a cookie. It
 	// reports false if memory does not have the session, or if it would take more
 	// than that.

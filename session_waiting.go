@@ -31,7 +31,7 @@ func (ss *sessions) takeAlong(ctx context.Context, s bearer, m *module) error {
 func (ss *sessions) tryTakeAlong(ctx context.Context, s bearer, m *module) (again bool, err error) {
 	now := m.app.opts.Clock()
 	s.lock()
-	is, err := s.current(ctx, now)
+	is, _, err := s.current(ctx, now)
 	s.unlock()
 	if err != nil {
 		return false, err

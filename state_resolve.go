@@ -187,7 +187,7 @@ func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *reso
 		return engine.Ref{}, notFound
 	}
 	over, _ := rec.over(now)
-	switch revoked, _, err := ss.revoked(ctx, rec, asked, now); {
+	switch revoked, _, err := ss.revoked(ctx, rec, &purpose{asked: asked}, now); {
 	case err != nil:
 		return engine.Ref{}, err
 	case revoked, over:
@@ -209,11 +209,10 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 	s.lock()
 	defer s.unlock()
 	now := ss.app.opts.Clock()
-	synced, err := s.sync(ctx, m, now)
-	if err != nil {
+	if err := s.sync(ctx, m, now); err != nil {
 		return engine.Ref{}, err
 	}
-	is, err := s.current(ctx, now)
+	is, synced, err := s.current(ctx, now)
 	if err != nil {
 		return engine.Ref{}, err
 	}
@@ -222,7 +221,7 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 		return engine.Ref{}, errGuestWaits
 	}
 	t := m.locate(is.session, rec)
-	if t != synced {
+	if synced == nil || t != *synced {
 		if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && is.isNew, Now: now}); err != nil {
 			return engine.Ref{}, m.error(err, "", t.id)
 		}

@@ -11,10 +11,11 @@ import (
 
 // A Backend is the way to one store: it reads records, and commits the writes
 // of all instances of the store. For a store that waits for a disk or a server,
-// it joins the reads of callers that wait (see query), and one goroutine gathers
-// the writes that are ready and commits them in one call. An immediate store is
-// called directly. What has several places has a lane for each (see lane). A
-// Backend knows nothing about instances.
+// it joins the reads of callers that wait (see query), loads what is not in memory
+// for callers that may leave (see fetch), and one goroutine gathers the writes that
+// are ready and commits them in one call. An immediate store is called directly.
+// What has several places has a lane for each (see lane). A Backend knows nothing
+// about instances, except that it passes on fetches.
 type Backend struct {
 	checked  checked
 	features store.Features

@@ -76,8 +76,10 @@ func (c *cache) get(k *Kind, key string, u use) *Instance {
 			in.pins.Add(1)
 		}
 		s.use(in, u.at)
+		later := u.later && !in.early
+		in.early = false
 		switch o := &s.segments[in.segment]; {
-		case in.segment == usedOnce && u.later:
+		case in.segment == usedOnce && later:
 			c.move(s, in, usedAgain)
 		case in.segment == absent && u.pin:
 			c.move(s, in, usedOnce)

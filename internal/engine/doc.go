@@ -12,7 +12,7 @@
 // # The life of an instance
 //
 //	  not in memory
-//	        |  load.go, prefetch.go: create, pinned, and fetch its record
+//	        |  load.go, ahead.go, prefetch.go: create, pinned, and fetch its record
 //	        v
 //	     loading -------- fails: discard
 //	        |  publish

@@ -65,6 +65,7 @@ type Engine struct {
 	backends map[store.Store]*Backend
 
 	unsaved     atomic.Int64 // instances with changes that the store lacks
+	ahead       atomic.Int64 // instances that are loaded ahead
 	stuck       atomic.Int64 // those of them whose latest save has failed
 	inflight    atomic.Int64
 	refuse      atomic.Bool     // mirrors closed
@@ -134,8 +135,13 @@ func (e *Engine) Backend(s store.Store) *Backend {
 	}
 	b.main.init(b, e.cfg.Absent)
 	b.contests = newContests(e.node.id, e.cfg.Turn)
-	if !b.features.Immediate && !e.stopped {
+	if e.stopped {
+		b.main.queries.stopped = true
+	} else if !b.features.Immediate {
 		e.wg.Go(b.main.run)
+		for range maxLoads {
+			e.wg.Go(b.main.runLoader)
+		}
 	}
 	e.backends[s] = b
 	return b

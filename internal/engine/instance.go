@@ -30,6 +30,7 @@ type Instance struct {
 	idle    bool    // it ends because its time is over
 	counted weight  // its weight as the cache has counted it
 	segment segment // of the cache
+	early   bool    // it was loaded for a use that is still to come; belongs to the shard
 }
 
 // active is the part of an instance that exists while the state is loaded or
@@ -142,6 +143,9 @@ func (in *Instance) weigh(v *Version) weight {
 type loading struct {
 	done chan struct{} // closed when it is over
 	err  error         // set before
+	// ahead: nobody has asked for the state yet, so a failure concerns only those
+	// who did meanwhile. The fetch has a pin until it is over.
+	ahead bool
 }
 
 // startLoading returns the loading of an instance that is about to be put into

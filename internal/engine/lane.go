@@ -30,6 +30,7 @@ type lane struct {
 func (l *lane) init(b *Backend, absent string) {
 	l.Backend, l.absent, l.signal = b, absent, make(chan struct{}, 1)
 	l.queries.begin(b.ctx)
+	l.queries.loaders = make(chan struct{}, maxLoads)
 }
 
 func (l *lane) wake() {
@@ -76,10 +77,22 @@ func (b *Backend) laneAt(place string) *lane {
 		return l
 	}
 	l, added := b.addLane(place)
-	if added && !b.features.Immediate && !b.start(func(context.Context) { l.run() }) {
-		l.refuseAll()
+	if added && !b.features.Immediate {
+		l.begin()
 	}
 	return l
+}
+
+// begin starts the goroutines of the lane.
+func (l *lane) begin() {
+	if !l.start(func(context.Context) { l.run() }) {
+		l.refuseAll()
+	}
+	for range maxLoads {
+		if !l.start(func(context.Context) { l.runLoader() }) {
+			l.refuseFetches()
+		}
+	}
 }
 
 func (b *Backend) addLane(place string) (l *lane, added bool) {

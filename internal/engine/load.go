@@ -167,11 +167,12 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 		e.release(in)
 		return nil, l.err
 	}
-	if inline {
+	switch {
+	case inline:
 		e.load(in, l, isNew)
-		return in, nil
-	}
-	if !e.Go(func(context.Context) { e.load(in, l, isNew) }) {
+	case k.Backend != nil && !isNew && !k.Backend.features.Immediate:
+		e.fetchSoon(k.Backend.lane(k.Prefix, in.key), in)
+	case !e.Go(func(context.Context) { e.load(in, l, isNew) }):
 		e.discard(in)
 		l.failed(errClosed())
 	}
@@ -246,11 +247,8 @@ func (e *Engine) release(in *Instance) {
 // state is absent, and nobody can have stored it or it is never stored, Get
 // makes it and does not keep it, so reading uses no memory.
 func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
-	if in := e.find(ref, false); in != nil {
-		if v := in.snapshot.Load(); v != nil && !v.expired(ref.Now) {
-			e.observeHit(ref.Kind)
-			return v, nil
-		}
+	if v := e.Hit(ref); v != nil {
+		return v, nil
 	}
 	if !e.Begin() {
 		return nil, errClosed()
@@ -266,7 +264,9 @@ func (e *Engine) Get(ctx context.Context, ref *Ref) (*Version, error) {
 			return v, nil
 		}
 	}
-	in, err := e.acquire(ctx, ref)
+	counted := *ref
+	counted.First = true // Hit has counted this use
+	in, err := e.acquire(ctx, &counted)
 	if err != nil {
 		return nil, err
 	}

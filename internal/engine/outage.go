@@ -83,7 +83,9 @@ func (l *lane) silent(since uint64, cause error) {
 func (l *lane) stop(cause error) *outage {
 	o := &outage{cause: cause, over: make(chan struct{})}
 	l.pulse.outage.Store(o)
-	l.queries.stop(cause)
+	for _, f := range l.queries.stop(cause) {
+		f.deliver()
+	}
 	for _, w := range l.unsent() {
 		w.conclude(rejected, storeError(phaseSave, cause))
 	}

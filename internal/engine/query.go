@@ -25,17 +25,20 @@ type query struct {
 	recs  []store.Record
 	err   error
 	// lead tells one that waits: true, to make the next call; false, that it
-	// is answered.
-	lead chan bool
+	// is answered. It is nil for a fetch, and for one that has not waited.
+	lead  chan bool
+	fetch *fetch // it is the query of; nil: of a caller that waits
 }
 
-// queries are those of one Backend. Callers make the calls themselves: there is
-// no goroutine that a caller without company would have to wait for.
+// queries are those of one lane. Callers that wait make the calls themselves,
+// and take fetches along. Where only fetches wait, a loader makes the call.
 type queries struct {
 	mu      sync.Mutex
 	waiting []*query
-	calls   int  // under way, or about to be sent
-	open    bool // one of them is about to be sent, and takes along who waits
+	calls   int           // under way, or about to be sent
+	open    bool          // one of them is about to be sent, and takes along who waits
+	loaders chan struct{} // has a token for each call that a loader is to make
+	stopped bool          // there are no loaders
 
 	engine, ctx context.Context // ctx is that of calls
 	cancel      context.CancelFunc
@@ -72,20 +75,29 @@ func (qs *queries) enter(q *query) bool {
 	return false
 }
 
-// lead makes a call for q and for those that wait.
+// lead makes a call for q and for those that wait; q is nil for a loader.
 func (l *lane) lead(q *query) {
 	all := l.queries.gather(q)
 	defer func() {
 		l.queries.leave()
-		for _, other := range all[1:] {
-			other.lead <- false
+		for _, other := range all {
+			if other.fetch == nil && other != q {
+				other.lead <- false
+			}
+		}
+		for _, other := range all { // which takes longer
+			if other.fetch != nil {
+				other.fetch.deliver()
+			}
 		}
 	}()
-	l.answer(all)
+	if len(all) > 0 { // an outage may have answered them
+		l.answer(all)
+	}
 }
 
 // gather yields until no more queries come, and returns those of one call.
-func (qs *queries) gather(q *query) []*query {
+func (qs *queries) gather(q *query) (all []*query) {
 	for before := -1; ; {
 		qs.mu.Lock()
 		now := len(qs.waiting)
@@ -97,14 +109,17 @@ func (qs *queries) gather(q *query) []*query {
 		runtime.Gosched()
 	}
 	defer qs.mu.Unlock()
-	all, n := []*query{q}, len(q.reads)
-	for _, other := range qs.waiting {
-		if n += len(other.reads); n > maxReads {
+	n, taken := 0, 0
+	if q != nil {
+		all, n = append(all, q), len(q.reads)
+	}
+	for ; taken < len(qs.waiting); taken++ {
+		if n += len(qs.waiting[taken].reads); n > maxReads && len(all)+taken > 0 {
 			break
 		}
-		all = append(all, other)
 	}
-	qs.waiting = append([]*query(nil), qs.waiting[len(all)-1:]...)
+	all = append(all, qs.waiting[:taken]...)
+	qs.waiting = append([]*query(nil), qs.waiting[taken:]...)
 	qs.open = false
 	qs.next()
 	return all
@@ -125,22 +140,30 @@ func (qs *queries) next() {
 	}
 	qs.calls++
 	qs.open = true
-	qs.waiting[0].lead <- true
-	qs.waiting = qs.waiting[1:]
+	if first := qs.waiting[0]; first.fetch == nil {
+		first.lead <- true
+		qs.waiting = qs.waiting[1:]
+		return
+	}
+	qs.loaders <- struct{}{} // has room for all calls
 }
 
 // stop ends all queries because of an outage: those that wait get its error, and
-// calls under way are given up.
-func (qs *queries) stop(err error) {
+// calls under way are given up. The caller delivers the fetches.
+func (qs *queries) stop(err error) (fetches []*fetch) {
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
 	for _, q := range qs.waiting {
-		q.err = err
+		if q.err = err; q.fetch != nil {
+			fetches = append(fetches, q.fetch)
+			continue
+		}
 		q.lead <- false
 	}
 	qs.waiting = nil
 	qs.cancel()
 	qs.begin(qs.engine)
+	return fetches
 }
 
 // begin makes the context of calls, which ends with an outage.

@@ -86,11 +86,23 @@ var coreMutants = []mutant{
 	},
 	{
 		"what comes back leaves memory like what came once", "E6", "internal/engine/cache.go",
-		"case in.segment == usedOnce && u.later:", "case false:", by("memory"),
+		"case in.segment == usedOnce && later:", "case later && false:", by("memory"),
 	},
 	{
 		"a request that uses a state twice comes back to it", "E6", "internal/engine/load.go",
 		"later: !ref.First", "later: true", by("memory"),
+	},
+	{
+		"what is loaded ahead of its use counts as used twice", "E6", "internal/engine/cache.go",
+		"later := u.later && !in.early", "later := u.later", by("memory"),
+	},
+	{
+		"a session's record and its state are loaded one after the other", "B9", "session_store.go",
+		"ss.app.engine.Ahead(ctx, engine.Ref{Kind: ss.kind, Key: key}, engine.Ref{Kind: next.kind, Key: key})", "_ = ctx", by("memory"),
+	},
+	{
+		"a user's record and state are loaded one after the other", "B9", "session_store.go",
+		"if next != nil && next.scope == scopeUser {", "if false {", by("memory"),
 	},
 	{
 		"what does not exist takes a place of what does", "E6", "internal/engine/load.go",
@@ -277,8 +289,8 @@ var coreMutants = []mutant{
 	},
 	{
 		"a read takes the answer of a call that was sent before it", "N1", "internal/engine/query.go",
-		"l.answer(all)\n}",
-		"l.answer(all)\n\tfor _, late := range l.queries.gather(q)[1:] {\n\t\tif len(late.reads) == 1 && late.reads[0] == q.reads[0] {\n\t\t\tlate.recs, late.err = q.recs, q.err\n\t\t} else {\n\t\t\tl.answer([]*query{late})\n\t\t}\n\t\tall = append(all, late)\n\t}\n}",
+		"l.answer(all)\n\t}\n}",
+		"l.answer(all)\n\t}\n\tif q == nil {\n\t\treturn\n\t}\n\tfor _, late := range l.queries.gather(q)[1:] {\n\t\tif len(late.reads) == 1 && late.reads[0] == q.reads[0] {\n\t\t\tlate.recs, late.err = q.recs, q.err\n\t\t} else {\n\t\t\tl.answer([]*query{late})\n\t\t}\n\t\tall = append(all, late)\n\t}\n}",
 		bySimulation,
 	},
 	{
