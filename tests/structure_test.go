@@ -125,7 +125,7 @@ var rules = []rule{
 	},
 	{
 		from:    stay + "/...",
-		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed", stay + "/tests/routers/fiber2"},
+		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/need", stay + "/internal/testkit", stay + "/internal/testseed", stay + "/tests/routers/fiber2"},
 		not:     []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it, and fiber 2 itself does",
 	},

@@ -117,7 +117,7 @@ func TestCopyFromSQLiteToNATSAndBack(t *testing.T) {
 		t.Errorf("a second copy says %q", out)
 	}
 	run(t, 0, command(t, "copy", "--from", url, "--to", "sqlite:"+second))
-	if out := run(t, 1, command(t, "doctor", url)); !strings.Contains(out, "sync_interval: always") {
+	if out := run(t, 3, command(t, "doctor", url)); !strings.Contains(out, "sync_interval: always") {
 		t.Errorf("stay doctor does not tell of the power cut: %q", out)
 	}
 	s, err := natsstore.Open(t.Context(), url)

@@ -15,7 +15,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay/internal/need"
+	needed "github.com/stay-go/stay/internal/need"
 )
 
 // A crowd is a crowdserver that answers through a pipe, and those who ask it.
@@ -211,7 +211,7 @@ func (c *crowd) heap() int {
 func resident(t *testing.T, cmd *exec.Cmd) (now, most int) {
 	t.Helper()
 	if runtime.GOOS != "linux" {
-		need.Missing(t, "what a process has in memory is known on Linux only")
+		needed.Missing(t, "what a process has in memory is known on Linux only")
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", cmd.Process.Pid))
 	if err != nil {
