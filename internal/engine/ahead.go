@@ -52,7 +52,7 @@ func (e *Engine) Ahead(ctx context.Context, refs ...Ref) {
 	if len(placed) > 0 {
 		// The first one comes last: when its caller goes on, the others are there.
 		placed = append(placed[1:len(placed):len(placed)], placed[0])
-		e.fetchSoon(b, true, placed...)
+		e.fetchSoon(b, placed...)
 	}
 }
 
@@ -62,7 +62,7 @@ func (e *Engine) placeAhead(ref *Ref) *Instance {
 	if ref.Kind.cache.peek(ref.Kind, ref.Key) != nil {
 		return nil
 	}
-	in, mine, err := e.place(ref)
+	in, mine, err := e.place(ref, true)
 	if err != nil {
 		return nil
 	}
@@ -73,10 +73,8 @@ func (e *Engine) placeAhead(ref *Ref) *Instance {
 	return in
 }
 
-// arrived ends what Ahead began.
-func (e *Engine) arrived(all []*Instance) {
-	for _, in := range all {
-		e.release(in)
-	}
-	e.ahead.Add(-int64(len(all)))
+// arrived ends what Ahead began for an instance.
+func (e *Engine) arrived(in *Instance) {
+	e.release(in)
+	e.ahead.Add(-1)
 }

@@ -143,6 +143,9 @@ func (in *Instance) weigh(v *Version) weight {
 type loading struct {
 	done chan struct{} // closed when it is over
 	err  error         // set before
+	// ahead: nobody has asked for the state yet, so a failure concerns only those
+	// who did meanwhile. The fetch has a pin until it is over.
+	ahead bool
 }
 
 // startLoading returns the loading of an instance that is about to be put into

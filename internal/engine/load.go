@@ -171,7 +171,7 @@ func (e *Engine) create(ref *Ref) (*Instance, error) {
 	case inline:
 		e.load(in, l, isNew)
 	case k.Backend != nil && !isNew && !k.Backend.features.Immediate:
-		e.fetchSoon(k.Backend, false, in)
+		e.fetchSoon(k.Backend, in)
 	case !e.Go(func(context.Context) { e.load(in, l, isNew) }):
 		e.discard(in)
 		l.failed(errClosed())

@@ -42,7 +42,7 @@ func (e *Engine) Prefetch(ctx context.Context, refs []Ref) (errs []error, releas
 				break
 			}
 			var mine bool
-			if in, mine, errs[i] = e.place(ref); mine {
+			if in, mine, errs[i] = e.place(ref, false); mine {
 				missing[b] = append(missing[b], read{in: in})
 			}
 		case !b.features.SoleOwner:
@@ -107,13 +107,14 @@ func (e *Engine) compare(ctx context.Context, all map[*Backend][]read, errs []er
 // place puts an instance that must still be loaded into the cache, pinned. If
 // another caller was faster, mine is false: the instance is that caller's, and
 // its load, by that caller, has begun after the caller of place looked for it.
-func (e *Engine) place(ref *Ref) (in *Instance, mine bool, err error) {
+func (e *Engine) place(ref *Ref, ahead bool) (in *Instance, mine bool, err error) {
 	k, c := ref.Kind, ref.Kind.cache
 	in = &Instance{kind: k, key: ref.Key, early: true}
 	if k.Debounce > 0 {
 		e.debounced(in)
 	}
 	l := in.startLoading()
+	l.ahead = ahead
 	got, ok := c.add(in, 0)
 	if got != in {
 		return got, false, nil
@@ -148,7 +149,7 @@ func (e *Engine) readAll(ctx context.Context, b *Backend, reads []read) []error 
 		for i, r := range reads {
 			all[i] = r.in
 		}
-		e.fetchSoon(b, false, all...)
+		e.fetchSoon(b, all...)
 		return nil
 	}
 	got := make(chan []error, 1)
@@ -286,12 +287,17 @@ func (e *Engine) decodeInto(in *Instance, rec *store.Record) {
 }
 
 // endLoading ends the loading of in, as load does. A failure without a phase is
-// not the state's failure and is not reported.
+// not the state's failure and is not reported. Nor is a record that cannot be
+// read while nobody asks for it, because it was loaded ahead: whoever uses the
+// state loads it again. A failure of the store concerns the whole call.
 func (e *Engine) endLoading(in *Instance, v *Version, phase string, err error) {
 	l := in.underway()
+	if l.ahead {
+		defer e.arrived(in)
+	}
 	if err != nil {
 		e.discard(in)
-		if phase != "" {
+		if unseen := l.ahead && phase == "decode" && in.pins.Load() == 1; phase != "" && !unseen {
 			e.cfg.Report(in.kind, in.key, phase, err)
 		}
 		l.failed(err)
