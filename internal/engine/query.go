@@ -26,8 +26,16 @@ type query struct {
 	err   error
 	// lead tells one that waits: true, to make the next call; false, that it
 	// is answered. It is nil for a fetch, and for one that has not waited.
-	lead  chan bool
-	fetch *fetch // it is the query of; nil: of a caller that waits
+	lead chan bool
+	then receiver // of a fetch; nil: of a caller that waits
+}
+
+// A receiver is told about the answer of a query for which nobody waits.
+type receiver interface {
+	// deliver is called when the query has its answer.
+	deliver()
+	// refuse is called instead if the engine ends before.
+	refuse()
 }
 
 // queries are those of one lane. Callers that wait make the calls themselves,
@@ -81,13 +89,13 @@ func (l *lane) lead(q *query) {
 	defer func() {
 		l.queries.leave()
 		for _, other := range all {
-			if other.fetch == nil && other != q {
+			if other.then == nil && other != q {
 				other.lead <- false
 			}
 		}
 		for _, other := range all { // which takes longer
-			if other.fetch != nil {
-				other.fetch.deliver()
+			if other.then != nil {
+				other.then.deliver()
 			}
 		}
 	}()
@@ -140,7 +148,7 @@ func (qs *queries) next() {
 	}
 	qs.calls++
 	qs.open = true
-	if first := qs.waiting[0]; first.fetch == nil {
+	if first := qs.waiting[0]; first.then == nil {
 		first.lead <- true
 		qs.waiting = qs.waiting[1:]
 		return
@@ -150,12 +158,12 @@ func (qs *queries) next() {
 
 // stop ends all queries because of an outage: those that wait get its error, and
 // calls under way are given up. The caller delivers the fetches.
-func (qs *queries) stop(err error) (fetches []*fetch) {
+func (qs *queries) stop(err error) (fetches []receiver) {
 	qs.mu.Lock()
 	defer qs.mu.Unlock()
 	for _, q := range qs.waiting {
-		if q.err = err; q.fetch != nil {
-			fetches = append(fetches, q.fetch)
+		if q.err = err; q.then != nil {
+			fetches = append(fetches, q.then)
 			continue
 		}
 		q.lead <- false

@@ -165,7 +165,7 @@ func Replicas(n int) Option {
 	return func(s *Store) { s.replicas = n }
 }
 
-// SyncAlways says that all servers have sync_always in their configuration, which
+// SyncAlways says that all servers have sync_interval: always in their JetStream configuration, which
 // programs cannot read: what is acknowledged is on disks.
 func SyncAlways() Option {
 	return func(s *Store) { s.synced = true }
