@@ -165,8 +165,9 @@ func Replicas(n int) Option {
 	return func(s *Store) { s.replicas = n }
 }
 
-// SyncAlways says that all servers have sync_interval: always in their JetStream configuration, which
-// programs cannot read: what is acknowledged is on disks.
+// SyncAlways says that all servers have sync_interval: always in their
+// configuration of JetStream, which programs cannot read: what is acknowledged is
+// on disks.
 func SyncAlways() Option {
 	return func(s *Store) { s.synced = true }
 }
