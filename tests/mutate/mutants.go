@@ -543,15 +543,15 @@ var coreMutants = []mutant{
 		"n.due[s] = c.Revision", "_ = rev", by("watching"),
 	},
 	{
-		"a load under way hides what another node has changed", "L34", "internal/engine/nodes.go",
+		"a load under way hides what another node has changed", "L34", "internal/engine/nodes_compare.go",
 		"if in == was.in && was.have != nil {", "if true {", by("watching"),
 	},
 	{
-		"what another node has changed wakes nobody while it is not in memory", "L34", "internal/engine/nodes.go",
+		"what another node has changed wakes nobody while it is not in memory", "L34", "internal/engine/nodes_compare.go",
 		"n.engine.changed(s.kind, s.key)", "_ = s", by("watching"),
 	},
 	{
-		"a record that cannot be read hides what is watched beside it", "L34", "internal/engine/nodes.go",
+		"a record that cannot be read hides what is watched beside it", "L34", "internal/engine/nodes_compare.go",
 		"(len(some) == 1 ||", "(true ||", by("watching"),
 	},
 	{
