@@ -26,7 +26,7 @@ chat: ## Run the chat there, on two nodes behind nginx (CHAT_STORE names a datab
 # many run at once as there are processors. make lint has all of go vet.
 test: ## Test every module with the race detector.
 	@.ci/require caddy cc chromium nginx postgres pgbouncer redis strace systemd workerd wrangler
-	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 30m work
+	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 go test -race -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 30m ./tests/... work
 
 lint: ## Lint every module and check that each go.mod is tidy.
 	@.ci/lint
