@@ -1,5 +1,7 @@
 package engine
 
+import "context"
+
 // add adds the query of a fetch to those that wait. It reports false if there
 // are no loaders any more.
 func (qs *queries) add(q *query) bool {
@@ -13,13 +15,21 @@ func (qs *queries) add(q *query) bool {
 	return true
 }
 
-// runLoader makes calls for fetches until the engine ends.
+// runLoader makes calls for fetches until the engine ends. If a store ends its
+// goroutine (runtime.Goexit), another one goes on.
 func (l *lane) runLoader() {
+	over := false
+	defer func() {
+		if !over && !l.start(func(context.Context) { l.runLoader() }) {
+			l.refuseFetches()
+		}
+	}()
 	for {
 		select {
 		case <-l.queries.loaders:
 			l.lead(nil)
 		case <-l.ctx.Done():
+			over = true
 			l.refuseFetches()
 			return
 		}

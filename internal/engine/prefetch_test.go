@@ -197,6 +197,22 @@ func TestPrefetchFailures(t *testing.T) {
 	})
 }
 
+// A store that ends the goroutine of a call, as t.FailNow does in a test's own store,
+// fails that load and no later one.
+//
+// Proves E1.
+func TestLoadsGoOnAfterAStoreEndsTheirGoroutine(t *testing.T) {
+	p := newPrefetching(t, false, 100, nil, map[string]string{"a": "1"})
+	rule := p.store.Add(storefault.Rule{Op: storefault.Load, Fault: storefault.Corrupt(func(*store.Record) { runtime.Goexit() })})
+	for range 3 * maxLoads {
+		if v, err := p.Get(t.Context(), &Ref{Kind: p.kind, Key: "a"}); !errors.Is(err, errEnded) {
+			t.Fatalf("%+v, %v", v, err)
+		}
+	}
+	rule.Remove()
+	p.want(t, "a", "1")
+}
+
 // A caller that leaves does not end the load for other callers, and callers
 // that come meanwhile wait for the same load.
 //
