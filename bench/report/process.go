@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/bench/internal/counter"
+	"github.com/stay-go/stay/internal/process"
 )
 
 // build puts the program with all servers into dir. The flags are those of go build.
@@ -81,10 +81,11 @@ const stopTimeout = 15 * time.Second
 // startServer runs the program with these arguments, and waits until it answers.
 func startServer(ctx context.Context, k kind, args []string, program string, p pinning) (*server, error) {
 	s := &server{kind: k, log: &bytes.Buffer{}, exited: make(chan struct{})}
-	var err error
-	if s.addr, s.admin, err = freeAddresses(); err != nil {
+	port, err := process.FreePorts(2)
+	if err != nil {
 		return nil, err
 	}
+	s.addr, s.admin = fmt.Sprint("127.0.0.1:", port), fmt.Sprint("127.0.0.1:", port+1)
 	args = slices.Concat([]string{program}, args, []string{"-addr", s.addr, "-admin", s.admin, "-piped"})
 	if p.taskset != "" {
 		args = append([]string{p.taskset, "-c", "0"}, args...)
@@ -198,17 +199,4 @@ func (s *server) get(ctx context.Context, path string, fn func(body io.Reader) e
 		return fmt.Errorf("%s: %s", path, resp.Status)
 	}
 	return fn(resp.Body)
-}
-
-// freeAddresses returns two addresses on which nobody listens. Somebody may
-// take them before the server does; it fails to start then.
-func freeAddresses() (one, two string, err error) {
-	var listeners [2]net.Listener
-	for i := range listeners {
-		if listeners[i], err = net.Listen("tcp", "127.0.0.1:0"); err != nil {
-			return "", "", err
-		}
-		defer func() { err = errors.Join(err, listeners[i].Close()) }()
-	}
-	return listeners[0].Addr().String(), listeners[1].Addr().String(), nil
 }

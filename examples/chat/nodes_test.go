@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -14,6 +13,7 @@ import (
 
 	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/need"
+	"github.com/stay-go/stay/internal/process"
 	"github.com/stay-go/stay/internal/redisserver"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -41,7 +41,10 @@ func startNodes(t *testing.T, url string) *nodes {
 		}
 		need.Missing(t, "no "+program+" found: install Debian's packages nginx-light and postgresql")
 	}
-	port := freePorts(t, 4)
+	port, err := process.FreePorts(4)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cmd := exec.Command("./two-nodes.sh")
 	cmd.Env = append(os.Environ(), fmt.Sprintf("PORT=%d", port), "CHAT_STORE="+url)
 	n := &nodes{t: t, address: fmt.Sprintf("http://127.0.0.1:%d", port), lines: make(chan string, 100), log: &strings.Builder{}}
@@ -74,30 +77,6 @@ func startNodes(t *testing.T, url string) *nodes {
 	})
 	n.wantLine("listening on " + n.address)
 	return n
-}
-
-// freePorts returns the first of so many ports that nobody listens on.
-func freePorts(t *testing.T, n int) int {
-	t.Helper()
-search:
-	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer first.Close() //nolint:gocritic // until the search ends
-		port := first.Addr().(*net.TCPAddr).Port
-		for i := 1; i < n; i++ {
-			l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port+i))
-			if err != nil {
-				continue search
-			}
-			_ = l.Close()
-		}
-		return port
-	}
-	t.Fatal("no free ports")
-	return 0
 }
 
 func (n *nodes) wantLine(begin string) {

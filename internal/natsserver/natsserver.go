@@ -64,11 +64,11 @@ func New(dir string, settings ...string) (*Server, error) {
 // NewUnder is New with a program that runs the server and ends with it, such as
 // strace, and ends it when it gets SIGTERM.
 func NewUnder(runner []string, dir string, settings ...string) (*Server, error) {
-	ports, err := free(1)
+	port, err := process.FreePorts(1)
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{runner: runner, name: "n0", dir: dir, settings: settings, port: ports[0]}
+	s := &Server{runner: runner, name: "n0", dir: dir, settings: settings, port: port}
 	return s, s.Start()
 }
 
@@ -76,16 +76,20 @@ func NewUnder(runner []string, dir string, settings ...string) (*Server, error) 
 // dir. They do not tell clients of each other, so that a proxy in front of each is
 // the only way. They are still electing a leader when it returns.
 func NewCluster(dir string, servers int, settings ...string) ([]*Server, error) {
-	ports, err := free(2 * servers)
+	first, err := process.FreePorts(2 * servers)
 	if err != nil {
 		return nil, err
 	}
 	all := make([]*Server, servers)
 	for i := range all {
-		routes := append([]int{ports[servers+i]}, ports[servers:servers+i]...)
-		routes = append(routes, ports[servers+i+1:]...)
+		routes := []int{first + servers + i} // its own, then those of the others
+		for other := range servers {
+			if other != i {
+				routes = append(routes, first+servers+other)
+			}
+		}
 		name := "n" + strconv.Itoa(i)
-		all[i] = &Server{name: name, dir: filepath.Join(dir, name), settings: settings, port: ports[i], routes: routes}
+		all[i] = &Server{name: name, dir: filepath.Join(dir, name), settings: settings, port: first + i, routes: routes}
 		if err := os.MkdirAll(all[i].dir, 0o700); err != nil {
 			return nil, err
 		}
@@ -97,20 +101,6 @@ func NewCluster(dir string, servers int, settings ...string) ([]*Server, error) 
 		}
 	}
 	return all, nil
-}
-
-// free returns ports that nobody listens on.
-func free(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = l.Close() }() // once all are chosen
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
 }
 
 // Check has the server's program check a file of its configuration, with variables of

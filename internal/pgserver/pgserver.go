@@ -132,12 +132,10 @@ func (s *Server) run(ctx context.Context, name string, args ...string) (string, 
 // gets the same port, so that a store finds it again.
 func (s *Server) Start() error {
 	if s.port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if s.port, err = process.FreePorts(1); err != nil {
 			return err
 		}
-		s.port = l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
 	}
 	args := []string{"-D", s.data, "-p", strconv.Itoa(s.port)}
 	for _, setting := range slices.Concat([]string{

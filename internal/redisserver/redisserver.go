@@ -43,11 +43,16 @@ func New(dir string, settings ...string) (*Server, error) {
 // NewUnder is New with a program that runs the server and ends with it, such as
 // strace, and ends it when it gets SIGTERM.
 func NewUnder(runner []string, dir string, settings ...string) (*Server, error) {
+	return newAt(0, runner, dir, settings)
+}
+
+// newAt is NewUnder for a port, or a free one if it is 0.
+func newAt(port int, runner []string, dir string, settings []string) (*Server, error) {
 	name, err := exec.LookPath("redis-server")
 	if err != nil {
 		return nil, ErrMissing
 	}
-	s := &Server{program: slices.Concat(runner, []string{name}), dir: dir, settings: settings}
+	s := &Server{program: slices.Concat(runner, []string{name}), dir: dir, settings: settings, port: port}
 	return s, s.Start()
 }
 
@@ -55,12 +60,10 @@ func NewUnder(runner []string, dir string, settings ...string) (*Server, error) 
 // gets the same port, so that a store finds it again.
 func (s *Server) Start() error {
 	if s.port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+		var err error
+		if s.port, err = process.FreePorts(1); err != nil {
 			return err
 		}
-		s.port = l.Addr().(*net.TCPAddr).Port
-		_ = l.Close()
 	}
 	args := slices.Concat(s.program[1:], []string{"-"})
 	pidfile := filepath.Join(s.dir, "pid")
@@ -132,10 +135,6 @@ func (s *Server) Log() *process.Log { return &s.log }
 
 // Port is the one that the server listens on.
 func (s *Server) Port() int { return s.port }
-
-// TakePort has the server listen on a port from its next start on, such as that of
-// a server whose place it takes.
-func (s *Server) TakePort(port int) { s.port = port }
 
 // Address is the host and port that the server listens on.
 func (s *Server) Address() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }

@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,6 +82,12 @@ func find() (string, error) {
 // until it takes requests. It always gets the same port, so that a store finds it
 // again.
 func (s *Server) Start(w Worker) error {
+	var err error
+	if s.port == 0 {
+		if s.port, err = process.FreePorts(1); err != nil {
+			return err
+		}
+	}
 	for name, text := range w.Modules {
 		if err := os.WriteFile(filepath.Join(s.dir, name), []byte(text), 0o644); err != nil { //nolint:gosec // a script
 			return err
@@ -97,19 +102,13 @@ func (s *Server) Start(w Worker) error {
 	cmd := exec.Command(s.program, "serve", config, "--control-fd=1")
 	cmd.Dir = s.dir
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	var err error
 	if s.p, err = process.Start(cmd, syscall.SIGKILL); err != nil {
 		return err
 	}
 	if !s.log.Await(s.p.Done(), sign, before) {
 		return fmt.Errorf("workerd ended: %s", &s.log)
 	}
-	ports := regexp.MustCompile(`"port":(\d+)`).FindAllStringSubmatch(s.log.String(), -1)
-	if len(ports) == 0 {
-		return fmt.Errorf("workerd does not say its port: %s", &s.log)
-	}
-	s.port, err = strconv.Atoi(ports[len(ports)-1][1])
-	return err
+	return nil
 }
 
 // config is the configuration in the language of workerd.

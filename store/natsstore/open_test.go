@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"strings"
 	"sync"
 	"testing"
@@ -16,6 +15,7 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/process"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
@@ -350,12 +350,11 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	if !errors.Is(err, store.ErrUnavailable) || !errors.Is(err, context.DeadlineExceeded) || time.Since(began) > 1500*time.Millisecond {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := process.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_ = l.Close()
-	if _, err := natsstore.Open(within(t), "nats://"+l.Addr().String()); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := natsstore.Open(within(t), fmt.Sprint("nats://127.0.0.1:", port)); !errors.Is(err, store.ErrUnavailable) {
 		t.Error(err)
 	}
 }

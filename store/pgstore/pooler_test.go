@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -40,12 +39,11 @@ func (s *server) pooler(t *testing.T) *pooler {
 		}
 	}
 	dir := folder(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	port, err := process.FreePorts(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pooler{server: s, port: l.Addr().(*net.TCPAddr).Port}
-	_ = l.Close()
+	p := &pooler{server: s, port: port}
 	users, config := filepath.Join(dir, "users"), filepath.Join(dir, "pgbouncer.ini")
 	for name, text := range map[string]string{
 		users: `"postgres" ""` + "\n",

@@ -15,22 +15,12 @@ import (
 // cluster starts a cluster of two servers, which have half of the slots each.
 func cluster(t *testing.T) (first, second *redisserver.Server) {
 	t.Helper()
-	start := func(slots ...string) (s *redisserver.Server, bus int) {
-		bus = freePort(t)
-		s = ownServer(t, "cluster-enabled yes", fmt.Sprintf("cluster-port %d", bus))
-		ask(t, s, append([]string{"CLUSTER", "ADDSLOTSRANGE"}, slots...)...)
-		return s, bus
+	servers, err := redisserver.NewCluster(within(t), t.TempDir(), 2, 0)
+	check(t, err)
+	for _, s := range servers {
+		t.Cleanup(s.Kill)
 	}
-	first, _ = start("0", "8191")
-	second, bus := start("8192", "16383")
-	ask(t, first, "CLUSTER", "MEET", "127.0.0.1", fmt.Sprint(second.Port()), fmt.Sprint(bus))
-	for _, s := range []*redisserver.Server{first, second} {
-		await(t, "the cluster", func() bool {
-			info := ask(t, s, "CLUSTER", "INFO")
-			return strings.Contains(info, "cluster_state:ok") && strings.Contains(info, "cluster_slots_assigned:16384")
-		})
-	}
-	return first, second
+	return servers[0], servers[1]
 }
 
 // TestCluster proves that the keys of a store are in one slot of a cluster, and

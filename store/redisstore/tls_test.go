@@ -18,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/process"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 )
@@ -57,22 +58,12 @@ func certificate(t *testing.T) (cert *x509.Certificate, certFile, keyFile string
 	return cert, write("cert", "CERTIFICATE", der), write("key", "PRIVATE KEY", private)
 }
 
-// freePort is a port that was free.
-func freePort(t *testing.T) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
 // TestTLS proves that a store checks the certificate of its server unless its URL
 // says not to, and that errors say what is wrong and do not show the password.
 func TestTLS(t *testing.T) {
 	cert, certFile, keyFile := certificate(t)
-	port := freePort(t)
+	port, err := process.FreePorts(1)
+	check(t, err)
 	s := ownServer(t, fmt.Sprintf("tls-port %d", port), "tls-cert-file "+certFile, "tls-key-file "+keyFile, "tls-auth-clients no")
 	ask(t, s, "ACL", "SETUSER", "app", "on", ">hush", "~*", "&*", "+@all")
 	at := func(scheme, host, password, rest string) string {
