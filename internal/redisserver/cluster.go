@@ -90,6 +90,32 @@ func (s *Server) AwaitMaster(ctx context.Context) error {
 	return s.await(ctx, []string{"INFO", "replication"}, "master_link_status:up")
 }
 
+// TakeOver has a replica take the place of its master, which follows it then. Nothing
+// is lost: the master takes no writes meanwhile. The other masters are not asked, as
+// CLUSTER FAILOVER does it: they vote for one replica of a master in 30 seconds.
+func (s *Server) TakeOver(ctx context.Context, master *Server) error {
+	if _, err := master.Ask(ctx, "CLIENT", "PAUSE", "60000", "WRITE"); err != nil {
+		return err
+	}
+	answer, err := master.Ask(ctx, "INFO", "replication")
+	if err != nil {
+		return err
+	}
+	_, offset, _ := strings.Cut(answer, "\nmaster_repl_offset:")
+	offset, _, _ = strings.Cut(offset, "\r")
+	if err := s.await(ctx, []string{"INFO", "replication"}, "slave_repl_offset:"+offset+"\r"); err != nil {
+		return err
+	}
+	if _, err := s.Ask(ctx, "CLUSTER", "FAILOVER", "TAKEOVER"); err != nil {
+		return err
+	}
+	if err := master.AwaitMaster(ctx); err != nil {
+		return err
+	}
+	_, err = master.Ask(ctx, "CLIENT", "UNPAUSE")
+	return err
+}
+
 // await asks until the answer has all of the texts.
 func (s *Server) await(ctx context.Context, question []string, texts ...string) error {
 	for {

@@ -2,7 +2,6 @@ package nodes_test
 
 import (
 	"context"
-	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -14,28 +13,6 @@ import (
 
 // masters are how many servers of a Redis cluster have slots.
 const masters = 3
-
-// takeOver has a replica take the place of its master, without a loss.
-func takeOver(t *testing.T, follower *redisserver.Server) {
-	t.Helper()
-	began, asked := time.Now(), time.Time{}
-	for ; !strings.HasPrefix(ask(t, follower, "ROLE"), "master"); pause(10 * time.Millisecond) {
-		if time.Since(began) > patience {
-			t.Fatalf("the replica does not take over: %s", follower.Log())
-		}
-		if time.Since(asked) > 6*time.Second { // Redis gives up after five
-			ask(t, follower, "CLUSTER", "FAILOVER")
-			asked = time.Now()
-		}
-	}
-}
-
-func ask(t *testing.T, s *redisserver.Server, words ...string) string {
-	t.Helper()
-	text, err := s.Ask(patient(t), words...)
-	check(t, err)
-	return text
-}
 
 // patient is a context for what servers do.
 func patient(t *testing.T) context.Context {
@@ -100,15 +77,8 @@ func onRedisCluster(t *testing.T, length time.Duration) {
 			check(t, follower.AwaitMaster(patient(t)))
 			crashes++
 		} else {
-			takeOver(t, follower)
+			check(t, follower.TakeOver(patient(t), all[0]))
 			all[0], follower = follower, all[0]
-			check(t, follower.AwaitMaster(patient(t)))
-			// Redis 7.0 counts the votes of a server's last election again if it asks for
-			// another within four times cluster-node-timeout, and then loses what it has
-			// won. A server that restarts has no votes.
-			follower.Kill()
-			check(t, follower.Start())
-			check(t, follower.AwaitMaster(patient(t)))
 			takeovers++
 		}
 		select {
