@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"runtime/debug"
 	"time"
 
 	"github.com/stay-go/stay/store"
@@ -28,14 +29,15 @@ type Options struct {
 	// reach them.
 	Lifetime time.Duration
 	// MaxInstances bounds how many states are kept in memory, sessions' records
-	// included; default 100,000. Beyond it, roughly the least recently used are
-	// evicted and loaded again at their next use; states that were used once go
-	// before states that were used again. If all are in use, one more is ErrBusy.
-	// In addition, up to a sixteenth as many keys are remembered that have no
-	// stored state.
+	// included; default 1,000,000, so that by default MaxBytes is reached first.
+	// Beyond it, roughly the least recently used are evicted and loaded again at
+	// their next use; states that were used once go before states that were used
+	// again. If all are in use, one more is ErrBusy. In addition, up to a sixteenth
+	// as many keys are remembered that have no stored state.
 	MaxInstances int
 	// MaxBytes bounds, in bytes, the memory of the stored states that are kept in
-	// memory, and separately that of the ephemeral ones; default 256 MiB each.
+	// memory, and separately that of the ephemeral ones; default 256 MiB each, or
+	// a quarter of Go's memory limit (GOMEMLIMIT) if that is less.
 	// Beyond it the same happens as beyond MaxInstances and MaxGuests. Values
 	// count with their size in memory, not their encoded size. Copies that changes
 	// work on are not included, nor is garbage that is not collected yet.
@@ -148,8 +150,8 @@ func (o *Options) withDefaults() Options {
 	}
 	setDefault("Lifetime", &out.Lifetime, 30*24*time.Hour)
 	setDefault("IdleTimeout", &out.IdleTimeout, min(24*time.Hour, out.Lifetime))
-	setDefault("MaxInstances", &out.MaxInstances, 100_000)
-	setDefault("MaxBytes", &out.MaxBytes, 256<<20)
+	setDefault("MaxInstances", &out.MaxInstances, 1_000_000)
+	setDefault("MaxBytes", &out.MaxBytes, min(256<<20, max(debug.SetMemoryLimit(-1)/4, 1)))
 	setDefault("MaxGuests", &out.MaxGuests, 100_000)
 	setDefault("MaxState", &out.MaxState, 1<<20)
 	setDefault("MaxWaiters", &out.MaxWaiters, 1024)

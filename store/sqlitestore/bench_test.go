@@ -69,7 +69,7 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// BenchmarkCreate writes records that are new, under keys in random order.
+// BenchmarkCreate writes the two records of sessions that are new, in random order.
 func BenchmarkCreate(b *testing.B) {
 	for _, size := range batches {
 		b.Run(fmt.Sprintf("batch=%d", size), func(b *testing.B) {
@@ -82,7 +82,10 @@ func BenchmarkCreate(b *testing.B) {
 			for range b.N {
 				groups := make([]store.Group, size)
 				for i := range groups {
-					groups[i] = store.Group{{Key: benchKey(next), Value: make([]byte, *benchValue), Meta: make([]byte, 20)}}
+					groups[i] = store.Group{
+						{Key: benchRecord(next), Value: make([]byte, *benchValue/2)},
+						{Key: benchKey(next), Value: make([]byte, *benchValue), Meta: make([]byte, 20)},
+					}
 					next++
 				}
 				start := time.Now()
@@ -141,9 +144,9 @@ func BenchmarkExpired(b *testing.B) {
 
 var benchTime = time.Unix(1_800_000_000, 0)
 
-func benchKey(i int) string {
-	return fmt.Sprintf("%016x/session/counter", uint64(i)*0x9e3779b97f4a7c15)
-}
+func benchKey(i int) string    { return "session/counter/" + benchID(i) }
+func benchRecord(i int) string { return "stay/session/" + benchID(i) }
+func benchID(i int) string     { return fmt.Sprintf("%016x", uint64(i)*0x9e3779b97f4a7c15) }
 
 func benchExpiry(i int, expiring bool) time.Time {
 	if !expiring {

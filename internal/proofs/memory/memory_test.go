@@ -3,9 +3,11 @@ package memory_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"math/big"
 	"net/netip"
 	"runtime"
+	"runtime/debug"
 	"strings"
 	"testing"
 	"time"
@@ -175,6 +177,24 @@ func flags(n int) map[string]bool {
 		m[fmt.Sprint(i)] = true
 	}
 	return m
+}
+
+// By default states take a quarter of what Go may have, at most 256 MiB.
+//
+// Proves E6.
+func TestMaxBytesFollowsTheMemoryLimit(t *testing.T) {
+	of := func(limit int64, o stay.Options) int64 {
+		defer debug.SetMemoryLimit(debug.SetMemoryLimit(limit))
+		return access.Inspect(testkit.NewApp(t, memstore.New(), &o)).About().MaxBytes
+	}
+	for limit, want := range map[int64]int64{math.MaxInt64: 256 << 20, 2 << 30: 256 << 20, 200 << 20: 50 << 20} {
+		if got := of(limit, stay.Options{}); got != want {
+			t.Errorf("with a limit of %d bytes MaxBytes is %d, want %d", limit, got, want)
+		}
+	}
+	if got := of(100<<20, stay.Options{MaxBytes: 99 << 20}); got != 99<<20 {
+		t.Errorf("MaxBytes is %d, and was set to %d", got, 99<<20)
+	}
 }
 
 func texts(n int) map[string]string {
