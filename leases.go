@@ -343,7 +343,7 @@ func (one *lease) say(ctx context.Context, counts []presence.Count, d time.Durat
 type leaseOp struct{ systemOp }
 
 // Resolve implements engine.Op.
-func (o *leaseOp) Resolve(context.Context, bool) (engine.Ref, error) { return o.ref, nil }
+func (o *leaseOp) Resolve(context.Context, bool) (*engine.Ref, error) { return &o.ref, nil }
 
 // look looks at what other nodes say, in the records in which some of it is over,
 // and if woken in those that have changed.

@@ -86,7 +86,7 @@ func (a *registry) catalogOf(s store.Store) *catalog {
 		return a.catalogs[i]
 	}
 	c := &catalog{app: a, of: key, typ: fmt.Sprintf("%T", s), store: rename.New(key), turn: make(chan struct{}, 1), told: map[string]bool{}}
-	c.backend = a.engine.Backend(catalogStore{c.store, c})
+	c.backend = a.engine.Backend(&catalogStore{c.store, c})
 	c.sweeper = newSweeper(a.base, c.backend.Store())
 	a.catalogs = append(a.catalogs, c)
 	return c
@@ -108,14 +108,10 @@ type catalogStore struct {
 }
 
 // Commit implements store.Store.
-func (s catalogStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
+func (s *catalogStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if !s.catalog.current() && storesState(groups) {
 		if err := s.catalog.announce(ctx); err != nil {
-			res := make([]store.Result, len(groups))
-			for i := range res {
-				res[i] = store.Result{Outcome: store.Rejected, Err: err}
-			}
-			return res
+			return rejectAll(groups, err)
 		}
 	}
 	log := s.catalog.app.recent.Load()
@@ -128,12 +124,16 @@ func (s catalogStore) Commit(ctx context.Context, groups []store.Group) []store.
 }
 
 // Load implements store.Store.
-func (s catalogStore) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
+func (s *catalogStore) Load(ctx context.Context, reads []store.Read) ([]store.Record, error) {
 	log := s.catalog.app.recent.Load()
 	began := log.Now()
 	recs, err := s.Store.Load(ctx, reads)
 	log.Loaded(began, err != nil)
 	return recs, err
+}
+
+func rejectAll(groups []store.Group, err error) []store.Result {
+	return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, len(groups))
 }
 
 func storesState(groups []store.Group) bool {

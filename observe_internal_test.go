@@ -20,7 +20,7 @@ func TestUnobservedAppCostsNothing(t *testing.T) {
 	app := New(st, nil)
 	defer app.Close(context.Background())
 	if app.observer != nil || app.observer.engine() != nil || app.catalog.of != (hiding.Store{Store: st}) ||
-		app.backend.Store() != store.Store(catalogStore{app.catalog.store, app.catalog}) {
+		*app.backend.Store().(*catalogStore) != (catalogStore{app.catalog.store, app.catalog}) {
 		t.Error("something observes the App")
 	}
 	if n := testing.AllocsPerRun(100, func() {

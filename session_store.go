@@ -313,8 +313,8 @@ type systemOp struct {
 
 // Resolve implements engine.Op. A change that changes nothing never reaches the
 // store, so the value in memory is brought up to date first.
-func (o *systemOp) Resolve(ctx context.Context, _ bool) (engine.Ref, error) {
-	return o.ref, o.app.sync(ctx, o.ref)
+func (o *systemOp) Resolve(ctx context.Context, _ bool) (*engine.Ref, error) {
+	return &o.ref, o.app.sync(ctx, o.ref)
 }
 
 // Run implements engine.Op.

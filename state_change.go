@@ -15,9 +15,8 @@ import (
 // of a Call.
 type op struct {
 	untyped
-	kind *engine.Kind // of the instance that was resolved last
-	id   string       // and its key
-	res  resolution
+	ref engine.Ref // what was resolved last
+	res resolution
 
 	fn interface {
 		apply(v any) (engine.Result, error)
@@ -65,17 +64,16 @@ type replacement func(v any) engine.Result
 func (fn replacement) apply(v any) (engine.Result, error) { return fn(v), nil }
 
 // Resolve implements engine.Op.
-func (o *op) Resolve(ctx context.Context, ask bool) (ref engine.Ref, err error) {
-	ref, ok := engine.Ref{}, false
-	if !ask {
-		ref, ok = o.recall(ctx, &o.res)
+func (o *op) Resolve(ctx context.Context, ask bool) (*engine.Ref, error) {
+	if o.ref = (engine.Ref{}); ask || !o.recall(ctx, &o.ref, &o.res) {
+		o.ref = engine.Ref{}
+		if err := o.resolve(ctx, &o.ref, &o.res); err != nil {
+			o.ref = engine.Ref{}
+			return nil, err
+		}
 	}
-	if !ok {
-		ref, err = o.resolve(ctx, &o.res)
-	}
-	o.kind, o.id = ref.Kind, ref.Key
-	ref.Name = o.naming.of(o.res.session, o.module.name, o.action)
-	return ref, err
+	o.ref.Name = o.naming.of(o.res.session, o.module.name, o.action)
+	return &o.ref, nil
 }
 
 // Run implements engine.Op.
@@ -98,7 +96,7 @@ var errNotReady = errors.New("the session is not stored yet")
 // created after that record: the two cannot be one group, and a state without a
 // session would be out of reach.
 func (o *op) ready(res engine.Result, from *engine.Version) error {
-	if o.res.ss == nil || o.kind.Backend == nil || o.kind.Backend == o.res.ss.kind.Backend ||
+	if o.res.ss == nil || o.ref.Kind.Backend == nil || o.ref.Kind.Backend == o.res.ss.kind.Backend ||
 		from.Exists() || o.res.version.Revision != 0 {
 		return nil
 	}
@@ -151,7 +149,7 @@ func (o *op) Committed(ctx context.Context) {
 		ctx = once.With(ctx, nil)
 	}
 	for _, fn := range o.call.after {
-		o.module.after(ctx, o.call, o.id, fn)
+		o.module.after(ctx, o.call, o.ref.Key, fn)
 	}
 }
 
@@ -193,13 +191,13 @@ func (c untyped) update(ctx context.Context, o *op) (any, error) {
 	}
 	defer func() {
 		if p := recover(); p != nil {
-			m.panicked(ctx, o.action, "run", o.id, p)
+			m.panicked(ctx, o.action, "run", o.ref.Key, p)
 		}
 	}()
 	v, err := c.change(ctx, o)
 	m.app.recent.Load().Changed(err != nil)
 	if err != nil {
-		return nil, m.error(err, o.action, o.id)
+		return nil, m.error(err, o.action, o.ref.Key)
 	}
 	return v, nil
 }

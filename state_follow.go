@@ -199,8 +199,9 @@ func (f *follower) look(c untyped) (sight, error) {
 		if s.settled || n == 1 && c.shared() {
 			ctx = f.remembering()
 		}
+		var ref engine.Ref
 		var r resolution
-		ref, err := c.resolve(ctx, &r)
+		err := c.resolve(ctx, &ref, &r)
 		if err != nil {
 			return sight{}, err
 		}
@@ -234,8 +235,8 @@ func (f *follower) look(c untyped) (sight, error) {
 // lookAgain is look for a state of everybody that was looked at before: it stays
 // where it is. It reports false if look has to do it.
 func (f *follower) lookAgain(s *followed) (is sight, ok bool) {
-	ref, err := s.common(f.remembering(), s.places[0].key)
-	if err != nil {
+	var ref engine.Ref
+	if s.common(f.remembering(), s.places[0].key, &ref) != nil {
 		return is, false
 	}
 	v, err := f.app.engine.Get(f.memory, &ref)

@@ -56,8 +56,8 @@ func (c untyped) present(ctx context.Context) ([]Presence, error) {
 	if c.shared() { // where the state is needs no store
 		resolving = context.WithValue(ctx, remembered{}, true)
 	}
-	ref, err := c.resolve(resolving, nil)
-	if err != nil {
+	var ref engine.Ref
+	if err := c.resolve(resolving, &ref, nil); err != nil {
 		return nil, err
 	}
 	at := presence.Place{Kind: ref.Kind, Key: ref.Key}

@@ -32,7 +32,8 @@ func (a *App) pageLoad(ctx context.Context) error {
 	refs := make([]engine.Ref, 0, len(modules))
 	readable := make([]*module, 0, len(modules))
 	for _, m := range modules {
-		ref, err := untyped{app: a, module: m}.resolve(ctx, nil)
+		var ref engine.Ref
+		err := untyped{app: a, module: m}.resolve(ctx, &ref, nil)
 		switch {
 		case errors.Is(err, ErrCorrupt):
 			continue // the others are reset all the same
@@ -132,7 +133,8 @@ func (c untyped) read(ctx context.Context) (any, error) {
 			}
 		}()
 	}
-	ref, err := c.resolve(ctx, nil)
+	var ref engine.Ref
+	err := c.resolve(ctx, &ref, nil)
 	if err != nil {
 		if errors.Is(err, ErrEnded) && !c.at {
 			return c.initial(ctx)

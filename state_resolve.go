@@ -24,6 +24,12 @@ type resolution struct {
 	recalled bool // the store was not asked
 }
 
+// set begins the resolution anew.
+func (r *resolution) set(ss *sessions, m *module, s bearer, t *target, is *seen) {
+	r.ss, r.of, r.request, r.target, r.seen = ss, m, s, *t, *is
+	r.latest, r.user, r.recalled = nil, nil, false
+}
+
 // Valid implements engine.Guard: the session has not been ended, renewed or
 // attached elsewhere since. For a session that is not in memory the store is
 // asked: by Create if a state is created, otherwise here, because then no group
@@ -171,88 +177,105 @@ func (r *resolution) Later() (engine.Later, error) {
 
 // resolveID names the instance of a module's state for the session with this
 // ID, which must be stored and not have ended.
-func (ss *sessions) resolveID(ctx context.Context, m *module, id string, r *resolution) (engine.Ref, error) {
+func (ss *sessions) resolveID(ctx context.Context, m *module, id string, ref *engine.Ref, r *resolution) error {
 	notFound := &Error{Code: ErrNotFound, Module: m.name, Phase: "resolve", KeyHash: keyHash(id), Message: "no such session"}
 	if !keyspace.MayBeSessionID(id) {
-		return engine.Ref{}, notFound
+		return notFound
 	}
 	id = strings.Clone(id) // it may be part of a request's string, and is kept
 	now := ss.app.opts.Clock()
 	v, asked, err := ss.fresh(ctx, id, now, engine.Ref{Kind: m.kind, Key: id, Now: now})
 	if err != nil {
-		return engine.Ref{}, err
+		return err
 	}
 	rec := v.Value.(*sessionRecord)
 	if rec == nil || rec.past().Ended != 0 {
-		return engine.Ref{}, notFound
+		return notFound
 	}
 	over, _ := rec.over(now)
 	switch revoked, _, err := ss.revoked(ctx, rec, &purpose{asked: asked}, now); {
 	case err != nil:
-		return engine.Ref{}, err
+		return err
 	case revoked, over:
-		return engine.Ref{}, notFound
+		return notFound
 	}
 	created := time.UnixMilli(rec.Created)
 	t := m.locate(id, rec)
-	ref := engine.Ref{Kind: t.kind, Key: t.id, Expires: ss.keepsUntil(created, rec), Now: now}
+	ref.Kind, ref.Key, ref.Expires, ref.Now = t.kind, t.id, ss.keepsUntil(created, rec), now
 	if r != nil {
 		*r = resolution{ss: ss, target: t, of: m, seen: seen{session: id, gen: rec.Gen, created: created, version: v}}
 		ref.Guard = r
 	}
-	return ref, nil
+	return nil
 }
 
 // resolve names the instance of a module's state for this session. A change
-// also needs r, which guards the resolution.
-func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolution) (engine.Ref, error) {
+// also needs r, which guards the resolution. What is rare has functions of its
+// own: nearly every request comes through here when its stack is deep.
+func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, ref *engine.Ref, r *resolution) error {
 	s.lock()
 	defer s.unlock()
 	now := ss.app.opts.Clock()
 	if err := s.sync(ctx, m, now); err != nil {
-		return engine.Ref{}, err
+		return err
 	}
 	is, synced, err := s.current(ctx, now)
 	if err != nil {
-		return engine.Ref{}, err
+		return err
 	}
 	rec := is.record()
 	if m.guestWaits(rec) && !nested(ctx) { // a run has a turn, and must not wait for others
-		return engine.Ref{}, errGuestWaits
+		return errGuestWaits
 	}
 	t := m.locate(is.session, rec)
-	if synced == nil || t != *synced {
-		if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: t.key == "" && is.isNew, Now: now}); err != nil {
-			return engine.Ref{}, m.error(err, "", t.id)
+	isNew := t.key == "" && is.isNew
+	if ss.app.manyOwners.Load() && (synced == nil || t != *synced) {
+		if err := ss.syncTarget(ctx, m, &t, isNew, now); err != nil {
+			return err
 		}
 	}
-	var state *engine.Version
 	if t.attached {
-		v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
-		if err != nil {
-			return engine.Ref{}, m.error(err, "", t.id)
-		}
-		if state = v; !t.holds(v) {
-			state, t = nil, m.detached(is.session, rec)
-			if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, Now: now}); err != nil {
-				return engine.Ref{}, m.error(err, "", t.id)
-			}
+		if ref.Seen, err = ss.attached(ctx, m, &is, &t, now); err != nil {
+			return err
 		}
 	}
 	if len(t.key) > maxKey {
-		return engine.Ref{}, m.longKey(t.key)
+		return m.longKey(t.key)
 	}
-	ref := engine.Ref{Kind: t.kind, Key: t.id, Now: now, Seen: state}
+	ref.Kind, ref.Key, ref.Now = t.kind, t.id, now
 	if t.key == "" {
-		ref.New, ref.First = is.isNew, is.drawn
+		ref.New, ref.First = isNew, is.drawn
 		ref.Expires = ss.keepsUntil(is.created, rec)
 	}
 	if r != nil {
-		*r = resolution{ss: ss, target: t, of: m, request: s, seen: is}
+		r.set(ss, m, s, &t, &is)
 		s.changes()
 		ref.Guard = r
 	}
-	return ref, nil
+	return nil
+}
+
+// syncTarget brings the state of a target up to date.
+func (ss *sessions) syncTarget(ctx context.Context, m *module, t *target, isNew bool, now time.Time) error {
+	if err := ss.app.sync(ctx, engine.Ref{Kind: t.kind, Key: t.id, New: isNew, Now: now}); err != nil {
+		return m.error(err, "", t.id)
+	}
+	return nil
+}
+
+// attached returns the version of the state that the session is attached to. If
+// it may not have it any more, the target becomes that of a session whose key has
+// no state.
+func (ss *sessions) attached(ctx context.Context, m *module, is *seen, t *target, now time.Time) (*engine.Version, error) {
+	v, err := ss.app.engine.Get(ctx, &engine.Ref{Kind: t.kind, Key: t.id, Now: now})
+	if err != nil {
+		return nil, m.error(err, "", t.id)
+	}
+	if t.holds(v) {
+		return v, nil
+	}
+	*t = m.detached(is.session, is.record())
+	return nil, ss.syncTarget(ctx, m, t, false, now)
 }
 
 // recall is resolve for a change of a state that is in memory, without a
@@ -260,28 +283,28 @@ func (ss *sessions) resolve(ctx context.Context, s bearer, m *module, r *resolut
 // where that is not enough. A state that does not exist yet may have been made
 // by others; a delayed change is not checked by a commit; and a function that
 // makes the key from a Call may ask for anything.
-func (c untyped) recall(ctx context.Context, r *resolution) (ref engine.Ref, ok bool) {
+func (c untyped) recall(ctx context.Context, ref *engine.Ref, r *resolution) bool {
 	m := c.module
 	if !m.app.manyOwners.Load() || m.debounce > 0 || m.kind == nil && m.guest == nil {
-		return ref, false
+		return false
 	}
 	now := m.app.opts.Clock()
 	switch {
 	case m.scope == scopeGlobal && !c.at:
-		ref = engine.Ref{Kind: m.kind}
+		ref.Kind = m.kind
 	case c.at && m.keyedScope() && c.of() != "":
-		ref = engine.Ref{Kind: m.kind, Key: c.of()}
+		ref.Kind, ref.Key = m.kind, c.of()
 	case c.at || m.key != nil && m.key.calls:
-		return ref, false
+		return false
 	default:
 		s := sessionOf(ctx, m.app.base)
 		if s == nil {
-			return ref, false
+			return false
 		}
-		return c.app.sessions.recall(ctx, s.guise.(bearer), m, r, now)
+		return c.app.sessions.recall(ctx, s.guise.(bearer), m, now, ref, r)
 	}
 	ref.Now, ref.Unasked = now, true
-	return ref, recalls(m.app.engine, &ref) != nil
+	return recalls(m.app.engine, ref) != nil
 }
 
 // recalls returns the state of ref if memory has it, and others may change it.
@@ -292,35 +315,36 @@ func recalls(e *engine.Engine, ref *engine.Ref) *engine.Version {
 	return e.Recall(ref)
 }
 
-func (ss *sessions) recall(ctx context.Context, s bearer, m *module, r *resolution, now time.Time) (ref engine.Ref, ok bool) {
+func (ss *sessions) recall(ctx context.Context, s bearer, m *module, now time.Time, ref *engine.Ref, r *resolution) bool {
 	s.lock()
 	defer s.unlock()
 	is, ok := s.recall(ctx, now)
 	if !ok {
-		return ref, false
+		return false
 	}
 	rec := is.record()
 	if user := rec.user(); user != "" {
 		u := ss.app.engine.Recall(&engine.Ref{Kind: ss.users, Key: user, Now: now})
 		if u == nil || revoked(rec, u) {
-			return ref, false
+			return false
 		}
 	}
 	t := m.locate(is.session, rec)
 	if m.guestWaits(rec) || t.kind.Backend != ss.kind.Backend {
-		return ref, false
+		return false
 	}
-	ref = engine.Ref{Kind: t.kind, Key: t.id, Now: now, Unasked: true}
-	if v := recalls(ss.app.engine, &ref); v == nil || !t.holds(v) {
-		return ref, false
+	ref.Kind, ref.Key, ref.Now, ref.Unasked = t.kind, t.id, now, true
+	if v := recalls(ss.app.engine, ref); v == nil || !t.holds(v) {
+		return false
 	}
 	if t.key == "" {
 		ref.Expires = ss.keepsUntil(is.created, rec)
 	}
-	*r = resolution{ss: ss, target: t, of: m, request: s, seen: is, recalled: true}
+	r.set(ss, m, s, &t, &is)
+	r.recalled = true
 	s.changes()
 	ref.Guard = r
-	return ref, true
+	return true
 }
 
 // elsewhere reports whether the state is not in the store that has the session's
@@ -353,39 +377,51 @@ func (r *resolution) refresh() error {
 }
 
 // resolve names the instance for a call.
-func (c untyped) resolve(ctx context.Context, r *resolution) (engine.Ref, error) {
+func (c untyped) resolve(ctx context.Context, ref *engine.Ref, r *resolution) error {
 	m := c.module
 	switch {
-	case m.scope == scopeGlobal && !c.at:
-		return c.common(ctx, "")
-	case m.scope == scopeSession && c.at:
-		return c.app.sessions.resolveID(ctx, m, c.of(), r)
-	case c.at && (m.scope == scopeGlobal || m.scope == scopeEphemeral):
-		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
-	case c.at && c.of() == "":
-		return engine.Ref{}, &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
-	case c.at && len(c.of()) > maxKey:
-		return engine.Ref{}, m.longKey(c.of())
 	case c.at:
-		return c.common(ctx, c.of())
+		return c.resolveAt(ctx, ref, r)
+	case m.scope == scopeGlobal:
+		return c.common(ctx, "", ref)
 	}
 	s := sessionOf(ctx, m.app.base)
 	if s == nil {
-		return engine.Ref{}, &Error{
-			Code: ErrNoSession, Module: m.name, Phase: "resolve",
-			Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
-		}
+		return m.noSession()
 	}
 	b := s.guise.(bearer)
 	for {
-		ref, err := c.app.sessions.resolve(ctx, b, m, r)
-		if !errors.Is(err, errGuestWaits) {
-			return ref, err
+		err := c.app.sessions.resolve(ctx, b, m, ref, r)
+		if err == nil || !errors.Is(err, errGuestWaits) {
+			return err
 		}
 		if err := c.app.sessions.takeAlong(context.WithValue(ctx, remembered{}, nil), b, m); err != nil {
-			return engine.Ref{}, err
+			return err
 		}
 	}
+}
+
+func (m *module) noSession() error {
+	return &Error{
+		Code: ErrNoSession, Module: m.name, Phase: "resolve",
+		Err: errors.New("the context carries no session of this App: wrap the handler in web.Sessions and use the request's context, or name the key with At"),
+	}
+}
+
+// resolveAt is resolve for a call that names the key.
+func (c untyped) resolveAt(ctx context.Context, ref *engine.Ref, r *resolution) error {
+	m := c.module
+	switch {
+	case m.scope == scopeSession:
+		return c.app.sessions.resolveID(ctx, m, c.of(), ref, r)
+	case m.scope == scopeGlobal || m.scope == scopeEphemeral:
+		return &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "this state has no keys: call it without At"}
+	case c.of() == "":
+		return &Error{Code: ErrInvalid, Module: m.name, Phase: "resolve", Message: "the key is empty"}
+	case len(c.of()) > maxKey:
+		return m.longKey(c.of())
+	}
+	return c.common(ctx, c.of(), ref)
 }
 
 // shared reports whether everybody has the same state.
@@ -394,15 +430,15 @@ func (c untyped) shared() bool {
 }
 
 // common names an instance that belongs to no session.
-func (c untyped) common(ctx context.Context, key string) (engine.Ref, error) {
+func (c untyped) common(ctx context.Context, key string, ref *engine.Ref) error {
 	m := c.module
-	ref := engine.Ref{Kind: m.kind, Key: key}
+	ref.Kind, ref.Key = m.kind, key
 	if !m.app.manyOwners.Load() {
-		return ref, nil
+		return nil
 	}
 	ref.Now = m.app.opts.Clock()
-	if err := m.app.sync(ctx, ref); err != nil {
-		return engine.Ref{}, m.error(err, "", key)
+	if err := m.app.sync(ctx, *ref); err != nil {
+		return m.error(err, "", key)
 	}
-	return ref, nil
+	return nil
 }

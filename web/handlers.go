@@ -182,7 +182,7 @@ func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 		u.recorder, run = u.recorder.again(), new(http.Request)
 	}
 	u.run = run
-	*run = fresh(ctx, u.request, u.body)
+	fresh(ctx, run, u.request, u.body)
 	defer removeFiles(run, u.request.MultipartForm)
 	defer func() {
 		switch p := recover(); p {
@@ -284,15 +284,14 @@ func refuseSafe(s *settings, w http.ResponseWriter, r *http.Request) bool {
 	return false
 }
 
-// fresh returns r for one run: with the run's context, the body unread, and no
-// form parsed except what was there before the first run. Path values and
-// everything else are as in r.
-func fresh(ctx context.Context, r *http.Request, body []byte) http.Request {
-	run := *r.WithContext(ctx)
+// fresh makes run the request r for one run: with the run's context, the body
+// unread, and no form parsed except what was there before the first run. Path
+// values and everything else are as in r.
+func fresh(ctx context.Context, run, r *http.Request, body []byte) {
+	*run = *r.WithContext(ctx)
 	run.Body = reopen(body)
 	run.Form = cloneValues(r.Form)
 	run.PostForm = cloneValues(r.PostForm)
-	return run
 }
 
 func cloneValues(v url.Values) url.Values { return url.Values(http.Header(v).Clone()) }

@@ -52,8 +52,8 @@ func (e *Engine) sendBatch(in *Instance) {
 		b = &batch{engine: e}
 	}
 	b.in, b.backend, b.ticket, b.by = in, in.kind.Backend, ticket, e.node.nextWrite()
-	w := &b.one[0]
-	*w = store.Write{Op: store.Put, Key: key, Base: base.recordRevision(), Version: in.kind.Version}
+	w := &b.one[0] // which is empty
+	w.Op, w.Key, w.Base, w.Version = store.Put, key, base.recordRevision(), in.kind.Version
 	if work.gone {
 		e.removal(w, base, b.by)
 	} else {
@@ -61,19 +61,11 @@ func (e *Engine) sendBatch(in *Instance) {
 		w.Value, w.Meta, w.Expires = slices.Clip(in.encoded), encodeMeta(work, in.encoded, b.by), work.Expires()
 	}
 	b.writes[0] = b.one[:]
-	var list []Companion
-	var err error
-	if base.Revision == 0 && !work.gone && in.guard != nil {
-		if list, err = in.guard.Create(); len(list) == 0 {
-			b.guard = in.guard
+	if base.Revision == 0 || len(in.checks) > 0 {
+		if err := b.tie(base, work); err != nil {
+			e.conclude(in, rejected, err)
+			return
 		}
-	}
-	if list = withChecks(list, in.checks); err == nil && len(list) > 0 {
-		b.companions, err = e.accompany(&b.request, list)
-	}
-	if err != nil {
-		e.conclude(in, rejected, err)
-		return
 	}
 	if ticket.writes() {
 		b.writes[0] = append(b.writes[0], ticket.write)
@@ -81,6 +73,23 @@ func (e *Engine) sendBatch(in *Instance) {
 	b.measure()
 	e.hold() // until it is concluded
 	b.backend.send(b)
+}
+
+// tie adds the records that the batch depends on.
+func (b *batch) tie(base, work *Version) (err error) {
+	var list []Companion
+	if base.Revision == 0 && !work.gone && b.in.guard != nil {
+		if list, err = b.in.guard.Create(); err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			b.guard = b.in.guard
+		}
+	}
+	if list = withChecks(list, b.in.checks); len(list) > 0 {
+		b.companions, err = b.engine.accompany(&b.request, list)
+	}
+	return err
 }
 
 // stamp completes a version that a write is about to store over base. expires

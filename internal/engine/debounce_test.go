@@ -18,7 +18,7 @@ type appending struct {
 	run  func(v string) // called with what it finds
 }
 
-func (o *appending) Resolve(context.Context, bool) (Ref, error) { return o.ref, nil }
+func (o *appending) Resolve(context.Context, bool) (*Ref, error) { return &o.ref, nil }
 func (o *appending) Committed(context.Context)                  {}
 
 func (o *appending) Run(v any, _ *Version) (Result, error) {

@@ -19,7 +19,7 @@ type oneOp struct {
 	ref Ref
 }
 
-func (o oneOp) Resolve(context.Context, bool) (Ref, error) { return o.ref, nil }
+func (o oneOp) Resolve(context.Context, bool) (*Ref, error) { return &o.ref, nil }
 func (o oneOp) Run(v any, _ *Version) (Result, error)      { return o.run(v) }
 
 type groupSays struct {

@@ -96,20 +96,20 @@ type Ref struct {
 	// First: the key was made for its present user, so this is no later use of
 	// the instance, however often it is used.
 	First bool
-	// Expires is when a record that is created now expires; zero = never.
-	Expires time.Time
 	// Last makes a group give back the turn of this instance after those of the
 	// others: callers that wait for it may have to continue with one of the
 	// others.
 	Last bool
-	// Seen is the version that decided that this is the instance, if the decision
-	// needed one. A reader gets this version, even if the instance has a later one
-	// by now.
-	Seen *Version
 	// Unasked: the store has other owners and was not asked whether memory is up
 	// to date. The commit of a change checks that, with what the Guard's Checks
 	// names. If there is nothing to commit, the store is asked after the run.
 	Unasked bool
+	// Expires is when a record that is created now expires; zero = never.
+	Expires time.Time
+	// Seen is the version that decided that this is the instance, if the decision
+	// needed one. A reader gets this version, even if the instance has a later one
+	// by now.
+	Seen *Version
 	// Name is that of the change, if it is to take effect once.
 	Name Name
 	// Now is the time by the clock, if the caller has already read it.

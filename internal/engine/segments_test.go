@@ -37,7 +37,7 @@ type writes struct {
 	err  error
 }
 
-func (w writes) Resolve(context.Context, bool) (Ref, error) { return w.ref, nil }
+func (w writes) Resolve(context.Context, bool) (*Ref, error) { return &w.ref, nil }
 func (writes) Committed(context.Context)                    {}
 
 func (w writes) Run(any, *Version) (Result, error) {

@@ -12,8 +12,9 @@ import (
 type Op interface {
 	// Resolve names the instance. With ask, it brings memory up to date with a
 	// store that has several owners; without, it may leave that to the commit:
-	// see Ref.Unasked.
-	Resolve(ctx context.Context, ask bool) (Ref, error)
+	// see Ref.Unasked. The Ref belongs to the op, and counts until the next call:
+	// to pass it on as a value would cost as much stack in each function.
+	Resolve(ctx context.Context, ask bool) (*Ref, error)
 	// Run changes v, its own copy of the value of from, and returns v or a
 	// value that replaces it.
 	Run(v any, from *Version) (Result, error)
@@ -71,7 +72,7 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 	if err != nil {
 		return nil, false, err
 	}
-	in, err := e.acquireToChange(ctx, &ref)
+	in, err := e.acquireToChange(ctx, ref)
 	if err != nil {
 		return nil, false, err
 	}
@@ -94,9 +95,9 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 		}
 		from := in.m.working // what the run begins with: the turn is taken
 		w.unasked = ref.Unasked
-		if v, told = e.run(in, &ref, w, op); told != queued {
+		if v, told = e.run(in, ref, w, op); told != queued {
 			if told == unproven {
-				return e.prove(ctx, op, in, from, &ref, w, v)
+				return e.prove(ctx, op, in, from, w, v)
 			}
 			break
 		}
@@ -137,14 +138,14 @@ func (e *Engine) try(ctx context.Context, op Op, r *Retry) (v any, retry bool, e
 
 // prove ends a run that has changed nothing and was not preceded by a question
 // to the store: its result stands if the store has the state that it saw.
-func (e *Engine) prove(ctx context.Context, op Op, in *Instance, from *Version, ref *Ref, w *member, v any) (any, bool, error) {
+func (e *Engine) prove(ctx context.Context, op Op, in *Instance, from *Version, w *member, v any) (any, bool, error) {
 	err := w.err
 	e.free(w)
 	now, askErr := op.Resolve(ctx, true)
 	switch {
 	case askErr != nil:
 		return nil, false, askErr
-	case now.Kind != ref.Kind || now.Key != ref.Key || e.Peek(ref.Kind, ref.Key) != from:
+	case now.Kind != in.kind || now.Key != in.key || e.Peek(in.kind, in.key) != from:
 		return nil, true, nil
 	case err != nil:
 		return nil, false, err

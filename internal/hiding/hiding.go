@@ -38,6 +38,17 @@ func (s Store) Load(ctx context.Context, reads []store.Read) ([]store.Record, er
 // Commit implements store.Store.
 func (s Store) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	res := s.Store.Commit(ctx, groups)
+	for i := range res {
+		if res[i].Err != nil {
+			hideAll(groups, res[i:])
+			break
+		}
+	}
+	return res
+}
+
+// hideAll hides the owners of the groups in the errors of results.
+func hideAll(groups []store.Group, res []store.Result) {
 	var of *names
 	var last, hidden error // most often one error is that of all groups
 	for i := range res {
@@ -59,7 +70,6 @@ func (s Store) Commit(ctx context.Context, groups []store.Group) []store.Result 
 		}
 		res[i].Err = hidden
 	}
-	return res
 }
 
 func sameError(a, b error) bool {

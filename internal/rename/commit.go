@@ -22,6 +22,11 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 	if t == nil || !slices.ContainsFunc(groups, t.writes) {
 		return s.Whole.Commit(ctx, groups)
 	}
+	return s.commit(ctx, t, groups)
+}
+
+// commit is Commit for groups that t translates.
+func (s *Store) commit(ctx context.Context, t *table, groups []store.Group) []store.Result {
 	groups = t.withoutTombstones(groups)
 	former, err := s.former(ctx, t, groups)
 	if err != nil {

@@ -136,11 +136,10 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 			results[i] = store.Result{Outcome: store.Rejected, Err: bad[i]}
 			continue
 		}
-		if revs == nil {
-			results[i] = s.data.commit(g, make([]store.Revision, len(g)))
-		} else {
-			results[i] = s.data.commit(g, revs)
+		if revs == nil || i > 0 {
+			revs = make([]store.Revision, len(g))
 		}
+		s.data.commit(g, revs, &results[i])
 	}
 	return results
 }
@@ -219,10 +218,11 @@ func (s *Store) enter(ctx context.Context) error {
 
 // commit checks every condition of a group before it changes anything. Under
 // one lock, atomicity needs no more (C2).
-func (d *records) commit(g store.Group, revs []store.Revision) store.Result {
+func (d *records) commit(g store.Group, revs []store.Revision, res *store.Result) {
 	for i := range g {
 		if !d.holds(&g[i]) {
-			return d.conflict(g)
+			res.Outcome, res.Current = store.Conflict, d.current(g)
+			return
 		}
 	}
 	for i := range g {
@@ -231,7 +231,7 @@ func (d *records) commit(g store.Group, revs []store.Revision) store.Result {
 	if len(d.watches) > 0 {
 		d.tell(g, revs)
 	}
-	return store.Result{Outcome: store.Applied, Revisions: revs}
+	res.Outcome, res.Revisions = store.Applied, revs
 }
 
 // holds reports whether the condition of a write holds.
@@ -242,7 +242,7 @@ func (d *records) holds(w *store.Write) bool {
 	return w.Base == 0
 }
 
-func (d *records) conflict(g store.Group) store.Result {
+func (d *records) current(g store.Group) []store.Record {
 	current := make([]store.Record, len(g))
 	for i := range g {
 		current[i].Key = g[i].Key
@@ -250,7 +250,7 @@ func (d *records) conflict(g store.Group) store.Result {
 			current[i] = *rec
 		}
 	}
-	return store.Result{Outcome: store.Conflict, Current: current}
+	return current
 }
 
 // apply makes a write whose condition holds and returns its revision.
@@ -268,15 +268,9 @@ func (d *records) apply(w *store.Write) store.Revision {
 			d.byKey[w.Key] = rec
 		}
 		d.due.move(w.Key, rec.Expires, expires)
-		*rec = store.Record{
-			Key:      w.Key,
-			Revision: d.last,
-			Value:    w.Value,
-			Meta:     w.Meta,
-			Version:  w.Version,
-			Expires:  expires,
-		}
-		return rec.Revision
+		rec.Key, rec.Revision, rec.Version = w.Key, d.last, w.Version
+		rec.Value, rec.Meta, rec.Expires = w.Value, w.Meta, expires
+		return d.last
 	case store.Delete:
 		if w.Base != 0 { // otherwise there is no record
 			d.due.move(w.Key, d.byKey[w.Key].Expires, time.Time{})
