@@ -111,7 +111,7 @@ type catalogStore struct {
 func (s *catalogStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if !s.catalog.current() && storesState(groups) {
 		if err := s.catalog.announce(ctx); err != nil {
-			return rejectAll(groups, err)
+			return rejectAll(len(groups), err)
 		}
 	}
 	log := s.catalog.app.recent.Load()
@@ -132,8 +132,8 @@ func (s *catalogStore) Load(ctx context.Context, reads []store.Read) ([]store.Re
 	return recs, err
 }
 
-func rejectAll(groups []store.Group, err error) []store.Result {
-	return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, len(groups))
+func rejectAll(n int, err error) []store.Result {
+	return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, n)
 }
 
 func storesState(groups []store.Group) bool {

@@ -84,8 +84,8 @@ func (ss *sessions) slide(rec *sessionRecord, now time.Time) {
 // used.
 func (ss *sessions) keepsUntil(created time.Time, rec *sessionRecord) time.Time {
 	life := created.Add(ss.app.opts.Lifetime)
-	if until := time.UnixMilli(rec.past().Until); until.After(life) {
-		return until
+	if past := rec.past(); past.Until != 0 && past.Until > life.UnixMilli() {
+		return time.UnixMilli(past.Until)
 	}
 	return life
 }

@@ -44,7 +44,10 @@ func (s *settings) inDevelopment(r *http.Request) *http.Request {
 // does one after which no answer can be sent, and http.ErrAbortHandler, with which
 // a handler gives up its answer.
 func (s *settings) answerPanic(w http.ResponseWriter, r *http.Request) {
-	if x := exchangeOf(r.Context()); !s.development() || x != nil && x.sent.Load() {
+	if !s.development() {
+		return
+	}
+	if x := exchangeOf(r.Context()); x != nil && x.sent.Load() {
 		return
 	}
 	switch p := recover(); p {

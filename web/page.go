@@ -99,20 +99,21 @@ func (s *settings) checkPage(r *http.Request, value string) error {
 
 // checkPageHeader is checkPage for the header of a request.
 func (s *settings) checkPageHeader(r *http.Request) error {
-	values := r.Header[pageHeader]
-	if len(values) == 0 {
-		return nil
-	}
 	if isSafe(r.Method) {
 		return nil // a link of an old page leads to a new one
 	}
-	return s.checkPage(r, values[0])
+	if value := first(r.Header, pageHeader); value != "" {
+		return s.checkPage(r, value)
+	}
+	return nil
 }
 
 // checkPageBody is checkPage for a body that has been read. What cannot be parsed
 // here is no error: it is for the function of [Update] to say what it takes.
 func (s *settings) checkPageBody(r *http.Request, body []byte) error {
-	if len(body) > 0 && !bytes.Contains(body, []byte(pageField)) {
+	switch {
+	case len(body) > 0 && !bytes.Contains(body, []byte(pageField)),
+		len(body) == 0 && r.Method == http.MethodPost && r.PostForm == nil && r.MultipartForm == nil:
 		return nil
 	}
 	kind, params, err := mediaType(r)

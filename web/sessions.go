@@ -78,13 +78,7 @@ func Sessions(app *stay.App, o *Options) func(http.Handler) http.Handler {
 
 func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	if x := s.exchange(r.Context()); x != nil {
-		run := r
-		if exchangeOf(r.Context()) != x {
-			run = r.WithContext(x.again(r.Context()))
-			defer handBack(run, r)
-		}
-		defer removeFiles(run, run.MultipartForm) // run may be a copy that nobody else knows
-		next.ServeHTTP(w, run)
+		x.serveAgain(next, w, r)
 		return
 	}
 	if err := s.checkOrigin(r); err != nil {
@@ -93,9 +87,10 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 	s.streams.servers.Meet(r)
 	https := s.https(r)
-	all := &exchanging{exchange: exchange{Context: r.Context(), next: w, settings: s, https: https, device: first(r.Header, "User-Agent")}}
+	all := new(exchanging)
 	x := &all.exchange
-	x.token, x.request = &all.token, &all.request
+	x.Context, x.next, x.settings, x.https = r.Context(), w, s, https
+	x.token, x.request, x.device = &all.token, &all.request, first(r.Header, "User-Agent")
 	cookie, switched := s.cookies(r.Header, https)
 	x.known, x.switched = cookie != "", switched
 	x.strange = cookie == "" && s.development() && s.isStranger(r)
@@ -115,6 +110,17 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 	next.ServeHTTP(x, r)
 	all.returned = true
+}
+
+// serveAgain serves a request that an outer Sessions of the App has met.
+func (x *exchange) serveAgain(next http.Handler, w http.ResponseWriter, r *http.Request) {
+	run := r
+	if exchangeOf(r.Context()) != x {
+		run = r.WithContext(x.again(r.Context()))
+		defer handBack(run, r)
+	}
+	defer removeFiles(run, run.MultipartForm) // run may be a copy that nobody else knows
+	next.ServeHTTP(w, run)
 }
 
 // arrive does what a request brings about before its handler runs. r has the

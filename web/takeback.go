@@ -15,6 +15,9 @@ func describes(name string) bool {
 // describing returns the headers of h that describe a body, nil if there are
 // none.
 func describing(h http.Header) http.Header {
+	if len(h) == 0 {
+		return nil
+	}
 	var found http.Header
 	for name, values := range h {
 		if describes(name) {

@@ -13,10 +13,10 @@ import (
 // a WebSocket sends and reads what it likes, with the cookies of its visitor,
 // although the request is a GET.
 func Check(c *http.CrossOriginProtection, r *http.Request) error {
-	if len(r.Header["Upgrade"]) > 0 {
-		return CheckAny(c, r)
+	if safe(r.Method) && len(r.Header["Upgrade"]) == 0 {
+		return nil
 	}
-	return check(c, r)
+	return CheckAny(c, r)
 }
 
 // CheckAny returns an error for every request from another origin, whatever its
@@ -31,7 +31,7 @@ func CheckAny(c *http.CrossOriginProtection, r *http.Request) error {
 }
 
 func check(c *http.CrossOriginProtection, r *http.Request) error {
-	if safe(r.Method) || ordinary(r.Header) {
+	if ordinary(r.Header) {
 		return nil
 	}
 	err := c.Check(r)
