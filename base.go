@@ -49,7 +49,7 @@ func (a *base) report(hook func(*Call, *Error), call *Call, e *Error) {
 		return
 	}
 	failure := isolated(func() { hook(call, e) })
-	call.run.over.Store(true)
+	call.run.End()
 	if p, ok := failure.(panicError); ok {
 		a.logFailure(logKey(ErrInternal), "stay: OnError panicked", slog.String("module", e.Module), slog.Any("panic", p.value), slog.Any("error", e))
 	} else if failure != nil {

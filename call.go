@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"maps"
 	"reflect"
-	"sync/atomic"
 
+	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/bind"
 )
 
@@ -15,7 +15,7 @@ import (
 // valid until that function returns, and is not for concurrent use.
 type Call struct {
 	ctx      context.Context
-	run      runContext // what ctx is inside an action
+	run      access.Run // what ctx is inside an action
 	session  *Session
 	module   string
 	action   string
@@ -162,23 +162,6 @@ func words(e *bind.Error) string {
 	return e.Message
 }
 
-type runKey struct{}
-
-// A runContext is the context inside a run: changes of state made with it are
-// refused until the run is over.
-type runContext struct {
-	context.Context
-	over atomic.Bool
-}
-
-// Value implements context.Context.
-func (c *runContext) Value(key any) any {
-	if key == (runKey{}) {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
 // newCall returns a Call whose context marks a run. Its session is the one of
 // this App: a context may carry sessions of several Apps.
 func (a *base) newCall(ctx context.Context, module, action string) *Call {
@@ -194,10 +177,7 @@ func (a *base) newCall(ctx context.Context, module, action string) *Call {
 }
 
 // nested reports whether ctx belongs to a run that is under way.
-func nested(ctx context.Context) bool {
-	c, _ := ctx.Value(runKey{}).(*runContext)
-	return c != nil && !c.over.Load()
-}
+func nested(ctx context.Context) bool { return access.Running(ctx) }
 
 func nestedError(module string) error {
 	return &Error{

@@ -37,7 +37,7 @@ func (m *module) runHook(ctx context.Context, phase, key string, v any, hook fun
 func (m *module) isolate(call *Call, phase, key string, v any, hook func(*Call, any)) {
 	ctx := call.run.Context
 	failure := isolated(func() { hook(call, m.schema.Clone(v)) })
-	call.run.over.Store(true)
+	call.run.End()
 	if failure != nil {
 		m.app.report(m.onError, m.app.newCall(ctx, m.name, ""),
 			&Error{Code: ErrInternal, Module: m.name, Phase: phase, KeyHash: keyHash(key), Err: failure})
@@ -52,7 +52,7 @@ func (m *module) runCreated(ctx context.Context, restored bool, v any) (err erro
 	}()
 	call := m.app.newCall(ctx, m.name, "")
 	call.restored = restored
-	defer call.run.over.Store(true)
+	defer call.run.End()
 	before := m.owner(v)
 	if err := m.created(call, v); err != nil {
 		return &Error{Code: CodeOf(err), Module: m.name, Phase: "onCreated", Err: err}

@@ -358,7 +358,7 @@ func (m *module) stateKey(id string, rec *sessionRecord, v any) string {
 	}
 	c := m.app.newCall(m.app.engine.Context(), m.name, "")
 	c.session = m.app.listed(id, rec)
-	defer c.run.over.Store(true)
+	defer c.run.End()
 	return m.key.key(c, v)
 }
 

@@ -330,7 +330,7 @@ func (v *visit) due(rec *sessionRecord, now time.Time) (due, late bool) {
 		return v.ss.dueToSlide(rec, now) || v.idleEnd.Before(rec.ends().Truncate(time.Second)), false
 	}
 	idle := v.ss.app.opts.IdleTimeout
-	left := v.idleEnd.Sub(now)
+	left := time.Duration(v.idleEnd.UnixMilli()-now.UnixMilli()) * time.Millisecond
 	return left < idle-idle/10, left > idle
 }
 

@@ -120,15 +120,13 @@ func (o *op) invoke(v any) (engine.Result, error) {
 	if o.fn != nil {
 		return o.fn.apply(v)
 	}
-	if o.change != nil { // which gets no Call, only its context
-		run := &runContext{Context: o.ctx}
-		defer run.over.Store(true)
-		return engine.Result{Value: v}, o.change.Run(run, v)
+	if o.change != nil { // which gets no Call
+		return engine.Result{Value: v}, o.change.Run(o.ctx, v)
 	}
 	c := o.module.app.newCall(o.ctx, o.module.name, o.action)
 	c.acting = true
 	*c.payload, c.binder = o.payload, &o.module.app.binder
-	defer c.run.over.Store(true)
+	defer c.run.End()
 	o.call = c
 	return engine.Result{Value: v}, o.act(c, v)
 }

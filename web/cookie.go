@@ -30,8 +30,6 @@ func (s *settings) https(r *http.Request) bool {
 		if proto := forwardedProto(r); proto != "" {
 			return strings.EqualFold(proto, "https")
 		}
-	} else if r.TLS == nil && !s.proxySeen.Load() {
-		s.warnOfProxy(r)
 	}
 	return r.TLS != nil
 }

@@ -168,6 +168,7 @@ type updating[S any] struct {
 	request  *http.Request
 	run      *http.Request // of the last run; nil: none
 	firstRun http.Request
+	within   access.Run // the context of firstRun
 	body     []byte
 	replayed bool // the change was made before
 	name     string
@@ -177,12 +178,13 @@ type updating[S any] struct {
 // Run implements access.Change.
 func (u *updating[S]) Run(ctx context.Context, v any) (err error) {
 	u.replayed = false
-	run := &u.firstRun
+	run, within := &u.firstRun, &u.within
 	if u.run != nil {
-		u.recorder, run = u.recorder.again(), new(http.Request)
+		u.recorder, run, within = u.recorder.again(), new(http.Request), new(access.Run)
 	}
-	u.run = run
-	fresh(ctx, run, u.request, u.body)
+	u.run, within.Context = run, ctx
+	defer within.End()
+	fresh(within, run, u.request, u.body)
 	defer removeFiles(run, u.request.MultipartForm)
 	defer func() {
 		switch p := recover(); p {

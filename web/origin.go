@@ -78,8 +78,11 @@ func shorten(text string) string {
 }
 
 // warnOfProxy logs, once, that a proxy seems to end TLS and no option says so:
-// the cookie goes out without Secure.
+// the cookie goes out without Secure. Only browsers without a cookie are looked at.
 func (s *settings) warnOfProxy(r *http.Request) {
+	if s.secure != SecureAuto || s.trustProxy || r.TLS != nil || s.proxySeen.Load() {
+		return
+	}
 	if !strings.EqualFold(forwardedProto(r), "https") || !s.proxySeen.CompareAndSwap(false, true) {
 		return
 	}

@@ -93,6 +93,9 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	x.token, x.request, x.device = &all.token, &all.request, first(r.Header, "User-Agent")
 	cookie, switched := s.cookies(r.Header, https)
 	x.known, x.switched = cookie != "", switched
+	if cookie == "" {
+		s.warnOfProxy(r)
+	}
 	x.strange = cookie == "" && s.development() && s.isStranger(r)
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	all.request = *r.WithContext(ctx)

@@ -71,6 +71,9 @@ func newVisit(s *settings, r *http.Request) (*Visit, error) {
 	}
 	cookie, switched := s.cookies(r.Header, https)
 	cookie, x.switched = strings.Clone(cookie), switched
+	if cookie == "" {
+		s.warnOfProxy(r)
+	}
 	ctx := s.core.Begin(x, s.ring, cookie, x)
 	end := func() http.Header {
 		x.seal()

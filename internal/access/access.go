@@ -165,8 +165,8 @@ type Describer interface {
 
 // A Change is what an update does with the state.
 type Change interface {
-	// Run changes v. It is called again after a conflict. Its context marks the
-	// run: changes of state made with it are refused as nested.
+	// Run changes v. It is called again after a conflict. User code gets a [Run]
+	// of ctx: changes of state made with that are refused as nested.
 	Run(ctx context.Context, v any) error
 	// Replayed is called in place of Run if the change was made before, by a
 	// request with the same id. A Run may still follow.

@@ -265,7 +265,11 @@ func updateOf(raw json.RawMessage, c *moduleCase) (step, error) {
 type mutation func(ctx context.Context, v any) error
 
 // Run implements access.Change.
-func (fn mutation) Run(ctx context.Context, v any) error { return fn(ctx, v) }
+func (fn mutation) Run(ctx context.Context, v any) error {
+	run := &access.Run{Context: ctx}
+	defer run.End()
+	return fn(run, v)
+}
 
 // Replayed implements access.Change.
 func (mutation) Replayed() {}
