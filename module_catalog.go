@@ -111,16 +111,16 @@ type catalogStore struct {
 func (s *catalogStore) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	if !s.catalog.current() && storesState(groups) {
 		if err := s.catalog.announce(ctx); err != nil {
-			return rejectAll(len(groups), err)
+			return rejectAll(groups, err)
 		}
 	}
-	log := s.catalog.app.recent.Load()
-	began := log.Now()
-	res := s.Store.Commit(ctx, groups)
-	if log != nil {
+	if log := s.catalog.app.recent.Load(); log != nil {
+		began := log.Now()
+		res := s.Store.Commit(ctx, groups)
 		log.Committed(began, commitCode(groups, res) != "")
+		return res
 	}
-	return res
+	return s.Store.Commit(ctx, groups)
 }
 
 // Load implements store.Store.
@@ -132,8 +132,12 @@ func (s *catalogStore) Load(ctx context.Context, reads []store.Read) ([]store.Re
 	return recs, err
 }
 
-func rejectAll(n int, err error) []store.Result {
-	return slices.Repeat([]store.Result{{Outcome: store.Rejected, Err: err}}, n)
+func rejectAll(groups []store.Group, err error) []store.Result {
+	res := make([]store.Result, len(groups))
+	for i := range res {
+		res[i].Outcome, res[i].Err = store.Rejected, err
+	}
+	return res
 }
 
 func storesState(groups []store.Group) bool {

@@ -86,22 +86,11 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 		return
 	}
 	s.streams.servers.Meet(r)
-	https := s.https(r)
-	all := new(exchanging)
-	x := &all.exchange
-	x.Context, x.next, x.settings, x.https = r.Context(), w, s, https
-	x.token, x.request, x.device = &all.token, &all.request, first(r.Header, "User-Agent")
-	cookie, switched := s.cookies(r.Header, https)
-	x.known, x.switched = cookie != "", switched
-	if cookie == "" {
-		s.warnOfProxy(r)
-	}
-	x.strange = cookie == "" && s.development() && s.isStranger(r)
-	ctx := s.core.Begin(x, s.ring, cookie, x)
-	all.request = *r.WithContext(ctx)
+	all, cookie := s.begin(w, r)
 	// Also after a panic: the answer then still carries the cookie of a session
 	// that was stored, and nothing is issued once the request is over.
 	defer all.end(r)
+	x := &all.exchange
 	r = &all.request
 	var err error
 	if x.once, err = s.requestOnce(r); err == nil {
@@ -113,6 +102,23 @@ func (s *settings) serve(next http.Handler, w http.ResponseWriter, r *http.Reque
 	}
 	next.ServeHTTP(x, r)
 	all.returned = true
+}
+
+// begin makes the exchange of a request and returns the cookie that it brought.
+func (s *settings) begin(w http.ResponseWriter, r *http.Request) (all *exchanging, cookie string) {
+	https := s.https(r)
+	cookie, switched := s.cookies(r.Header, https)
+	if cookie == "" {
+		s.warnOfProxy(r)
+	}
+	all = new(exchanging)
+	x := &all.exchange
+	x.Context, x.next, x.settings, x.https = r.Context(), w, s, https
+	x.token, x.request, x.device = &all.token, &all.request, first(r.Header, "User-Agent")
+	x.known, x.switched = cookie != "", switched
+	x.strange = cookie == "" && s.development() && s.isStranger(r)
+	all.request = *r.WithContext(s.core.Begin(x, s.ring, cookie, x))
+	return all, cookie
 }
 
 // serveAgain serves a request that an outer Sessions of the App has met.

@@ -125,7 +125,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 	}
 	if err := s.enter(ctx); err != nil {
 		for i := range results {
-			results[i] = store.Result{Outcome: store.Rejected, Err: err}
+			results[i].Outcome, results[i].Err = store.Rejected, err
 		}
 		return results
 	}
@@ -133,7 +133,7 @@ func (s *Store) Commit(ctx context.Context, groups []store.Group) []store.Result
 	bad := store.CheckGroups(groups, s.Features())
 	for i, g := range groups {
 		if bad != nil && bad[i] != nil {
-			results[i] = store.Result{Outcome: store.Rejected, Err: bad[i]}
+			results[i].Outcome, results[i].Err = store.Rejected, bad[i]
 			continue
 		}
 		if revs == nil || i > 0 {

@@ -76,8 +76,8 @@ func TestAllocationsOfEverydayUses(t *testing.T) {
 		},
 		{
 			"web.Update",
-			"the request with what belongs to it, the session with its context, the change with its response, the context of the run, the five of State.Update, the key of the record, which for a Global state is the module's prefix alone",
-			10, serve(t, update, http.MethodPost, cookie),
+			"the request with what belongs to it, the session with its context, the change with its response and its run, the five of State.Update, the key of the record, which for a Global state is the module's prefix alone",
+			9, serve(t, update, http.MethodPost, cookie),
 		},
 	} {
 		if got := fewestAllocs(use.run); got != use.want {
