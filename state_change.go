@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/stay-go/stay/internal/access"
 	"github.com/stay-go/stay/internal/engine"
@@ -74,6 +75,75 @@ func (o *op) Resolve(ctx context.Context, ask bool) (*engine.Ref, error) {
 	}
 	o.ref.Name = o.naming.of(o.res.session, o.module.name, o.action)
 	return &o.ref, nil
+}
+
+// recall is resolve for a change of a state that is in memory, without a
+// question to the store: the commit checks what memory has. It reports false
+// where that is not enough. A state that does not exist yet may have been made
+// by others; a delayed change is not checked by a commit; and a function that
+// makes the key from a Call may ask for anything.
+func (c untyped) recall(ctx context.Context, ref *engine.Ref, r *resolution) bool {
+	m := c.module
+	if !m.app.manyOwners.Load() || m.debounce > 0 || m.kind == nil && m.guest == nil {
+		return false
+	}
+	now := m.app.opts.Clock()
+	switch {
+	case m.scope == scopeGlobal && !c.at:
+		ref.Kind = m.kind
+	case c.at && m.keyedScope() && c.of() != "":
+		ref.Kind, ref.Key = m.kind, c.of()
+	case c.at || m.key != nil && m.key.calls:
+		return false
+	default:
+		s := sessionOf(ctx, m.app.base)
+		if s == nil {
+			return false
+		}
+		return c.app.sessions.recall(ctx, s.guise.(bearer), m, now, ref, r)
+	}
+	ref.Now, ref.Unasked = now, true
+	return recalls(m.app.engine, ref) != nil
+}
+
+// recalls returns the state of ref if memory has it, and others may change it.
+func recalls(e *engine.Engine, ref *engine.Ref) *engine.Version {
+	if b := ref.Kind.Backend; b == nil || b.Features().SoleOwner {
+		return nil
+	}
+	return e.Recall(ref)
+}
+
+func (ss *sessions) recall(ctx context.Context, s bearer, m *module, now time.Time, ref *engine.Ref, r *resolution) bool {
+	s.lock()
+	defer s.unlock()
+	is, ok := s.recall(ctx, now)
+	if !ok {
+		return false
+	}
+	rec := is.record()
+	if user := rec.user(); user != "" {
+		u := ss.app.engine.Recall(&engine.Ref{Kind: ss.users, Key: user, Now: now})
+		if u == nil || revoked(rec, u) {
+			return false
+		}
+	}
+	t := m.locate(is.session, rec)
+	if m.guestWaits(rec) || t.kind.Backend != ss.kind.Backend {
+		return false
+	}
+	ref.Kind, ref.Key, ref.Now, ref.Unasked = t.kind, t.id, now, true
+	if v := recalls(ss.app.engine, ref); v == nil || !t.holds(v) {
+		return false
+	}
+	if t.key == "" {
+		ref.Expires = ss.keepsUntil(is.created, rec)
+	}
+	r.set(ss, m, s, &t, &is)
+	r.recalled = true
+	s.changes()
+	ref.Guard = r
+	return true
 }
 
 // Run implements engine.Op.

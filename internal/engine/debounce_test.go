@@ -19,7 +19,7 @@ type appending struct {
 }
 
 func (o *appending) Resolve(context.Context, bool) (*Ref, error) { return &o.ref, nil }
-func (o *appending) Committed(context.Context)                  {}
+func (o *appending) Committed(context.Context)                   {}
 
 func (o *appending) Run(v any, _ *Version) (Result, error) {
 	if o.run != nil {

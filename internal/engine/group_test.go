@@ -20,7 +20,7 @@ type oneOp struct {
 }
 
 func (o oneOp) Resolve(context.Context, bool) (*Ref, error) { return &o.ref, nil }
-func (o oneOp) Run(v any, _ *Version) (Result, error)      { return o.run(v) }
+func (o oneOp) Run(v any, _ *Version) (Result, error)       { return o.run(v) }
 
 type groupSays struct {
 	with func()

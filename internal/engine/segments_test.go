@@ -38,7 +38,7 @@ type writes struct {
 }
 
 func (w writes) Resolve(context.Context, bool) (*Ref, error) { return &w.ref, nil }
-func (writes) Committed(context.Context)                    {}
+func (writes) Committed(context.Context)                     {}
 
 func (w writes) Run(any, *Version) (Result, error) {
 	if w.text == "" && w.err == nil {

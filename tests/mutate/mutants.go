@@ -419,7 +419,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"what changed nothing stands although the store has moved on", "N1", "internal/engine/update.go",
-		"e.Peek(ref.Kind, ref.Key) != from", "from == nil", by("nodes"),
+		"e.Peek(in.kind, in.key) != from", "from == nil", by("nodes"),
 	},
 	{
 		"a session that is to slide is taken from memory", "S5", "session_cookie.go",
@@ -680,7 +680,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"a cookie says what another one said", "W1", "internal/signing/cache.go",
-		"[]byte(value)) == 0", "[]byte(value)) < 0", byRoot,
+		"!same(t.value, value)", "false", byRoot,
 	},
 	{
 		"what a failed run did to the header is sent", "W5", "web/recorder.go",
