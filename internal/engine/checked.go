@@ -23,14 +23,6 @@ func (c checked) Load(ctx context.Context, reads []store.Read) ([]store.Record, 
 // short: nobody knows then what the store did, and the engine asks again.
 func (c checked) Commit(ctx context.Context, groups []store.Group) []store.Result {
 	res := c.Store.Commit(ctx, groups)
-	if len(groups) == 1 && len(res) == 1 && (res[0].Outcome != store.Applied || len(res[0].Revisions) == len(groups[0])) {
-		return res
-	}
-	return complete(groups, res)
-}
-
-// complete makes the results complete.
-func complete(groups []store.Group, res []store.Result) []store.Result {
 	for i := range min(len(res), len(groups)) {
 		if res[i].Outcome == store.Applied && len(res[i].Revisions) != len(groups[i]) {
 			res[i] = store.Result{Err: errors.New("the store answered without a revision for each write")}
