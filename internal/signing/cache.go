@@ -1,6 +1,7 @@
 package signing
 
 import (
+	"crypto/subtle"
 	"hash/maphash"
 	"math/rand/v2"
 	"strings"
@@ -40,33 +41,10 @@ func (c *cache) place(value string) *atomic.Pointer[cached] {
 // takes tells nothing of other values.
 func (c *cache) find(value string) *Token {
 	t := c.place(value).Load()
-	if t == nil || !same(t.value, value) {
+	if t == nil || subtle.ConstantTimeCompare([]byte(t.value), []byte(value)) == 0 {
 		return nil
 	}
 	return &t.token
-}
-
-// same is subtle.ConstantTimeCompare of texts, eight bytes at a time: each request
-// compares its cookie.
-func same(a, b string) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	differ := uint64(0)
-	for ; len(a) >= 8; a, b = a[8:], b[8:] {
-		differ |= word(a) ^ word(b)
-	}
-	for i := range len(a) {
-		differ |= uint64(a[i] ^ b[i])
-	}
-	return differ == 0
-}
-
-// word returns the first eight bytes. The compiler reads them at once.
-func word(s string) uint64 {
-	_ = s[7]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
 }
 
 // add remembers what a value says. A place that is taken changes hands only

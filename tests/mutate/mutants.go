@@ -680,7 +680,7 @@ var coreMutants = []mutant{
 	},
 	{
 		"a cookie says what another one said", "W1", "internal/signing/cache.go",
-		"!same(t.value, value)", "false", byRoot,
+		"[]byte(value)) == 0", "[]byte(value)) < 0", byRoot,
 	},
 	{
 		"what a failed run did to the header is sent", "W5", "web/recorder.go",
