@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -44,7 +45,7 @@ func TestLogIsBounded(t *testing.T) {
 				key := i % keys
 				// SQLite does not write pages whose bytes stay.
 				value := bytes.Repeat([]byte{byte(i / keys)}, size)
-				r := one(s, store.Write{Key: fmt.Sprint(w, "/", key), Base: revisions[key], Value: value})
+				r := storekit.One(s, store.Write{Key: fmt.Sprint(w, "/", key), Base: revisions[key], Value: value})
 				if r.Outcome != store.Applied {
 					t.Errorf("%v, %v", r.Outcome, r.Err)
 					return
@@ -67,7 +68,7 @@ func TestLogIsBounded(t *testing.T) {
 	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() != 0 {
 		t.Errorf("%d bytes of log after Close", info.Size())
 	}
-	if r := load(t, open(t, path), "0/0"); len(r.Value) == 0 {
+	if r := storekit.Load(t, open(t, path), "0/0"); len(r.Value) == 0 {
 		t.Error("a record is gone")
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -67,7 +68,7 @@ func TestOpenTakesAnyName(t *testing.T) {
 			t.Error(err)
 		}
 		s = open(t, name)
-		if got := load(t, s, "k"); string(got.Value) != name {
+		if got := storekit.Load(t, s, "k"); string(got.Value) != name {
 			t.Errorf("%s: %q", name, got.Value)
 		}
 	}
