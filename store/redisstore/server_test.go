@@ -14,8 +14,9 @@ import (
 	"github.com/stay-go/stay/store/redisstore"
 )
 
-// shared is the server of all tests that do not stop it.
-var shared = storekit.Share("", func(dir string) (*redisserver.Server, error) { return redisserver.New(dir) })
+// shared is the server of all tests that do not stop it. It syncs each change, which
+// takes a disk long.
+var shared = storekit.Share(storekit.Memory(), func(dir string) (*redisserver.Server, error) { return redisserver.New(dir) })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
