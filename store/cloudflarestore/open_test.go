@@ -17,6 +17,7 @@ import (
 // TestSecrets proves that only those who know the secret are answered, that a
 // second one is accepted while it is changed, and that nothing shows one.
 func TestSecrets(t *testing.T) {
+	t.Parallel()
 	const next = "the-next-secret-of-the-tests"
 	both := deployed()
 	both.Texts = map[string]string{"STAY_SECRET": next, "STAY_SECRET_OLD": secret}
@@ -60,6 +61,7 @@ func TestSecrets(t *testing.T) {
 // TestAWorkerWithoutASecretRefuses proves that a Worker whose secret was forgotten,
 // or could be guessed, answers nobody.
 func TestAWorkerWithoutASecretRefuses(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	for _, texts := range []map[string]string{{}, {"STAY_SECRET": "short"}, {"STAY_SECRET": ""}, {"STAY_SECRET_OLD": secret}} {
 		server.Stop()
@@ -122,6 +124,7 @@ func TestLayoutIsKept(t *testing.T) {
 // TestOtherServers proves that what is not a Worker of this version is not believed,
 // and gets nothing.
 func TestOtherServers(t *testing.T) {
+	t.Parallel()
 	t.Run("another format", func(t *testing.T) {
 		w := deployed()
 		w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "const format = 1", "const format = 2", 1)

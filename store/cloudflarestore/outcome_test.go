@@ -71,6 +71,7 @@ func TestLostAnswersAreUnknown(t *testing.T) {
 //
 // Proves C6.
 func TestNothingSentIsRejected(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server)
 	rev := storekit.Put(t, s, "key", 0, "x")
@@ -97,6 +98,7 @@ func TestNothingSentIsRejected(t *testing.T) {
 //
 // Proves C5.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	const writers, rounds = 4, 3
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.Shards(2))
@@ -146,6 +148,7 @@ func TestCrash(t *testing.T) {
 //
 // Proves C2.
 func TestAnObjectFailsAlone(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("bad") && !this.failed) { this.failed = true; throw new Error("broken"); }`))
 	s := open(t, server, cloudflarestore.ObjectPerHome())
 	results := s.Commit(storekit.Within(t), []store.Group{{{Key: "good"}}, {{Key: "bad"}}, {{Key: "better"}}})
@@ -162,6 +165,7 @@ func TestAnObjectFailsAlone(t *testing.T) {
 //
 // Proves C6.
 func TestAnObjectThatEndsIsUnknown(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("end")) { await commit(); await this.ctx.storage.sync(); this.ctx.abort("moved"); }`))
 	s := open(t, server)
 	want(t, storekit.One(s, store.Write{Key: "end", Value: []byte("x")}), store.Unknown)
@@ -180,6 +184,7 @@ func TestAnObjectThatEndsIsUnknown(t *testing.T) {
 //
 // Proves C2.
 func TestWhatAnObjectCannotStoreIsRejected(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`
 const write = this.write;
 this.write = (w, head) => { if (atob(w.key).endsWith("full")) throw new Error("disk full"); return write.call(this, w, head); };`))
@@ -198,6 +203,7 @@ this.write = (w, head) => { if (atob(w.key).endsWith("full")) throw new Error("d
 //
 // Proves C6.
 func TestWhatFailsAfterACommitIsUnknown(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`this.remind = () => { throw new Error("no alarm"); };`))
 	s := open(t, server, cloudflarestore.ObjectPerHome())
 	r := storekit.One(s, store.Write{Key: "key", Value: []byte("x")})
@@ -213,6 +219,7 @@ func TestWhatFailsAfterACommitIsUnknown(t *testing.T) {
 //
 // Proves C6.
 func TestAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`
 if (keys.includes("open")) this.open?.();
 if (keys.includes("slow") && !this.slow) { this.slow = true; await new Promise((open) => { this.open = open; }); }`))
@@ -237,6 +244,7 @@ if (keys.includes("slow") && !this.slow) { this.slow = true; await new Promise((
 
 // TestCancelledCallsReturn proves that a call ends with its context.
 func TestCancelledCallsReturn(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("slow")) await new Promise(() => setTimeout(() => {}, 1e9));`))
 	s := open(t, server, cloudflarestore.Attempt(time.Minute))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)

@@ -48,6 +48,7 @@ func files(t *testing.T, s *workerd.Server) map[string][]byte {
 //
 // Proves A17.
 func TestHomesShareNoStorage(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.ObjectPerHome())
 	homes := map[string][]string{
@@ -97,6 +98,7 @@ func TestHomesShareNoStorage(t *testing.T) {
 // TestReadingMakesNoTables proves that whoever asks for records that do not exist,
 // as with invented cookies, leaves no data behind.
 func TestReadingMakesNoTables(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.ObjectPerHome())
 	storekit.Load(t, s, "stay/session/nobody")
@@ -122,6 +124,7 @@ func TestReadingMakesNoTables(t *testing.T) {
 //
 // Proves A17, C3, C4.
 func TestObjectsCleanUp(t *testing.T) {
+	t.Parallel()
 	w := deployed()
 	hasten(t, w, "main.js")
 	server := ownServer(t, w)
@@ -172,6 +175,7 @@ func hasten(t *testing.T, w workerd.Worker, module string) {
 //
 // Proves A17, C5.
 func TestWhatComesLastStays(t *testing.T) {
+	t.Parallel()
 	w := failing(`if (keys.includes("session/late/s")) return new Promise((done) => { this.late = async () => done(await commit()); });`)
 	hasten(t, w, "worker.js")
 	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
@@ -276,6 +280,7 @@ func TestBooksForget(t *testing.T) {
 //
 // Proves C4.
 func TestBooksKnowTheOrder(t *testing.T) {
+	t.Parallel()
 	w := failing(`if (keys.includes("session/soon/s")) while (!globalThis.held) await new Promise((go) => setTimeout(go, 5));`)
 	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
   async note(call) {
@@ -308,6 +313,7 @@ func TestBooksKnowTheOrder(t *testing.T) {
 // TestABookThatFailsIsNoLoss proves that nothing is stored that nobody would find
 // when it has expired.
 func TestABookThatFailsIsNoLoss(t *testing.T) {
+	t.Parallel()
 	w := failing("")
 	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
   note(call) {
@@ -345,6 +351,7 @@ func until(t *testing.T, what string, holds func() bool) {
 //
 // Proves C3.
 func TestClockSetBack(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`const time = Date.now() - 10_000; Date.now = () => time;`))
 	for name, mode := range map[string]cloudflarestore.Option{"shards": cloudflarestore.Shards(1), "homes": cloudflarestore.ObjectPerHome()} {
 		s := open(t, server, mode, cloudflarestore.Name(name))

@@ -38,6 +38,7 @@ func missed(t *testing.T, w *storekit.Watching, before storekit.Heard) {
 // TestWatchConnectsAgain restarts the server. It is said that announcements are
 // missing, once there are announcements again, from all objects.
 func TestWatchConnectsAgain(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.Shards(5))
 	w := storekit.Watch(t, s)
@@ -70,6 +71,7 @@ func TestWatchNoticesSilence(t *testing.T) {
 // TestWatchOutlivesSleepingObjects has objects that end; they tell of changes again
 // when they are there again.
 func TestWatchOutlivesSleepingObjects(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("end")) this.ctx.abort("moved");`))
 	s := open(t, server, cloudflarestore.Shards(1))
 	w := storekit.Watch(t, s)

@@ -127,6 +127,7 @@ func cutPower(t *testing.T, s *natsserver.Server, trace string) (safe, all int64
 //
 // Proves C5.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		interval string
 		options  []natsstore.Option

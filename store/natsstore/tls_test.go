@@ -20,6 +20,7 @@ import (
 // checks the server's certificate, and that errors say what is wrong and do not show
 // the password, those about the URL nothing of it.
 func TestSecrets(t *testing.T) {
+	t.Parallel()
 	pool, certFile, keyFile := storekit.Certificate(t)
 	s := ownServer(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", certFile, keyFile), "authorization { user: app, password: hush }")
 	at := func(scheme, host, password string) string {
@@ -57,6 +58,7 @@ func TestSecrets(t *testing.T) {
 // TestMissingRightsShowAtOnce proves that a user who may not do what a store does is
 // refused when the store is opened, and that the right ones are enough.
 func TestMissingRightsShowAtOnce(t *testing.T) {
+	t.Parallel()
 	rights := []string{"stay.>", "$JS.API.STREAM.INFO.stay", "$JS.API.STREAM.CREATE.stay", "$JS.API.DIRECT.GET.stay", "$JS.API.CONSUMER.CREATE.stay.>", "$JS.API.CONSUMER.DELETE.stay.*"}
 	var users []string
 	user := func(name string, rights []string) {

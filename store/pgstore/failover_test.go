@@ -18,6 +18,7 @@ import (
 //
 // Proves C1, C3, C6.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	first := ownServer(t)
 	second := first.standby(t)
 

@@ -115,6 +115,7 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 //
 // Proves C5, C6.
 func TestServerCrash(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	storekit.Crash(t, open(t, s.URL()), time.Minute, s.Kill, s.Start)
 }

@@ -137,6 +137,7 @@ func TestPooler(t *testing.T) {
 //
 // Proves C1.
 func TestPoolerChangesServer(t *testing.T) {
+	t.Parallel()
 	primary := ownServer(t)
 	standby := primary.standby(t)
 	p := primary.pooler(t)
@@ -166,6 +167,7 @@ func TestPoolerChangesServer(t *testing.T) {
 //
 // Proves C2.
 func TestPoolBehindPooler(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	pool, err := pgxpool.New(storekit.Within(t), s.pooler(t).url("default_query_exec_mode", "exec", "pool_max_conns", "20"))
 	if err != nil {

@@ -34,6 +34,7 @@ func (s *server) waiting(t *testing.T, function string) {
 //
 // Proves C5, C6.
 func TestStoppedStandby(t *testing.T) {
+	t.Parallel()
 	primary, standby := replicated(t)
 	poolerURL := primary.pooler(t).url()
 	for name, c := range map[string]struct {

@@ -43,6 +43,7 @@ func (s *server) secure(t *testing.T) (trusted string) {
 // TestTLS proves that a store checks the certificate of its server as its URL
 // asks, and that errors say what is wrong and do not show the password.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	trusted := s.secure(t)
 	at := func(host, password, database string, parameters ...string) string {
@@ -82,6 +83,7 @@ func TestTLS(t *testing.T) {
 // TestPasswordChanges proves that a store whose password is no longer good says
 // so without showing it, and works again when it is.
 func TestPasswordChanges(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	trusted := s.secure(t)
 	st := open(t, fmt.Sprintf("postgres://app:hush@127.0.0.1:%d/postgres?sslmode=verify-full&sslrootcert=%s", s.Port(), url.QueryEscape(trusted)))

@@ -20,6 +20,7 @@ import (
 //
 // Proves N2.
 func TestWatchFindsThePrimary(t *testing.T) {
+	t.Parallel()
 	primary := ownServer(t)
 	standby := primary.standby(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")

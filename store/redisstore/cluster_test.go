@@ -29,6 +29,7 @@ func cluster(t *testing.T) (first, second *redisserver.Server) {
 //
 // Proves C2, C4.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s, other := cluster(t)
 	for _, spread := range []int{1, 40} {
 		t.Run(fmt.Sprint(spread), func(t *testing.T) {
@@ -88,6 +89,7 @@ func TestCluster(t *testing.T) {
 // TestSpreadIsKept proves that a store is refused that would look for records in other
 // places than they are.
 func TestSpreadIsKept(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	_ = open(t, s.URL(), redisstore.Spread(4)).Close()
 	if st, err := redisstore.Open(storekit.Within(t), s.URL(), redisstore.Spread(8)); err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "over 4 tags, and not 8") {

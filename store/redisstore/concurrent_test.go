@@ -13,6 +13,7 @@ import (
 //
 // Proves C2.
 func TestLargeCalls(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	before := sent(t, s)
@@ -27,6 +28,7 @@ func TestLargeCalls(t *testing.T) {
 //
 // Proves C3.
 func TestClockSetBack(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	const year = 365 * 24 * 3600 * 1_000_000

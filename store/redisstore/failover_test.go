@@ -50,6 +50,7 @@ func caughtUp(t *testing.T, replica, primary *redisserver.Server) {
 //
 // Proves C3.
 func TestFailoverThatLosesWrites(t *testing.T) {
+	t.Parallel()
 	first := ownServer(t)
 	second := replica(t, first)
 	p, st := reach(t, first)
@@ -86,6 +87,7 @@ func TestFailoverThatLosesWrites(t *testing.T) {
 //
 // Proves C1, C2.
 func TestReplicasAreRefused(t *testing.T) {
+	t.Parallel()
 	first := ownServer(t)
 	second := replica(t, first)
 	if st, err := redisstore.Open(storekit.Within(t), second.URL()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "replica") {

@@ -21,6 +21,7 @@ import (
 // TestOpenAtOnce proves that the first stores of a place may be opened at the same
 // time, and leave nothing but the mark of their format.
 func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	var all sync.WaitGroup
 	for range 6 {
@@ -44,6 +45,7 @@ func TestOpenAtOnce(t *testing.T) {
 //
 // Proves C5.
 func TestSettingsDecideWhatIsPromised(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	ask(t, s, "ACL", "SETUSER", "app", "on", ">hush", "~{stay}*", "&{stay}*", "+@read", "+@write", "+@scripting", "+@connection", "+@pubsub", "+time", "+info")
 	ask(t, s, "ACL", "SETUSER", "blind", "on", ">hush", "~{stay}*", "&{stay}*", "+@all", "-@dangerous")
@@ -104,6 +106,7 @@ func TestSettingsDecideWhatIsPromised(t *testing.T) {
 //
 // Proves C5.
 func TestServiceWithoutConfig(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t, `rename-command CONFIG ""`)
 	if st := open(t, s.URL()); st.Features().Durable {
 		t.Error("durable, and nobody has said so")
@@ -134,6 +137,7 @@ func merge(defaults, settings string) string {
 // TestMissingRightsShowAtOnce proves that a user who may not do all that the scripts
 // do is refused when the store is opened, and not in the middle of a commit.
 func TestMissingRightsShowAtOnce(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	for _, missing := range []string{"eval", "set", "zadd", "zrem", "del", "hset", "getrange"} {
 		ask(t, s, "ACL", "SETUSER", missing, "on", ">hush", "~{stay}*", "&{stay}*", "+@all", "-"+missing)
@@ -155,6 +159,7 @@ func TestMissingRightsShowAtOnce(t *testing.T) {
 // TestNewerKeysAreRefused proves that a store does not touch what a newer version
 // has written, and says what to do.
 func TestNewerKeysAreRefused(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	ask(t, s, "SET", "{stay}:format", "99")
 	st, err := redisstore.Open(storekit.Within(t), s.URL())
@@ -172,6 +177,7 @@ func TestNewerKeysAreRefused(t *testing.T) {
 //
 // Proves C2, C6.
 func TestOtherValuesAreCorrupt(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	rev := storekit.Put(t, st, "list", 0, "x")
@@ -202,6 +208,7 @@ func TestOtherValuesAreCorrupt(t *testing.T) {
 //
 // Proves C3, C4.
 func TestRecordsDeletedByHand(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	past := time.Now().Add(-time.Hour)
@@ -238,6 +245,7 @@ func TestRecordsDeletedByHand(t *testing.T) {
 //
 // Proves C4.
 func TestIndexesHoldWhatIsThere(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	want := func(expires, names string) {

@@ -93,6 +93,7 @@ func sent(t *testing.T, s *redisserver.Server) int {
 //
 // Proves C2, C6.
 func TestLostAnswerIsUnknown(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	other := open(t, s.URL())
 	rev := storekit.Put(t, other, "kept", 0, "first")
@@ -207,6 +208,7 @@ func TestCallsUnderWayPassTheFence(t *testing.T) {
 //
 // Proves C6.
 func TestAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL(), redisstore.Attempt(brief))
 	rev := storekit.Put(t, st, "key", 0, "first")
@@ -274,6 +276,7 @@ func TestReadsAreSentAgain(t *testing.T) {
 //
 // Proves C3, C5, C6.
 func TestServerCrash(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	if !st.Features().Durable {
@@ -287,6 +290,7 @@ func TestServerCrash(t *testing.T) {
 //
 // Proves C6.
 func TestConnectionsThatTheServerHasClosed(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	var revs [8]store.Revision
@@ -309,6 +313,7 @@ func TestConnectionsThatTheServerHasClosed(t *testing.T) {
 //
 // Proves C6.
 func TestScriptsAreLoadedAgain(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	rev := storekit.Put(t, st, "key", 0, "x")
@@ -325,6 +330,7 @@ func TestScriptsAreLoadedAgain(t *testing.T) {
 //
 // Proves C2, C6.
 func TestFullServer(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	rev := storekit.Put(t, st, "key", 0, "x")

@@ -84,6 +84,7 @@ func onDisk(t *testing.T, trace string) (file string, safe, all int64) {
 //
 // Proves C3, C5.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{"always", "everysec"} {
 		t.Run(policy, func(t *testing.T) {
 			s, trace := traced(t, "appendfsync "+policy)

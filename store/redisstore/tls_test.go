@@ -17,6 +17,7 @@ import (
 // TestTLS proves that a store checks the certificate of its server unless its URL
 // says not to, and that errors say what is wrong and do not show the password.
 func TestTLS(t *testing.T) {
+	t.Parallel()
 	pool, certFile, keyFile := storekit.Certificate(t)
 	port, err := process.FreePorts(1)
 	check(t, err)
@@ -61,6 +62,7 @@ func TestTLS(t *testing.T) {
 // TestPasswordChanges proves that a store whose password is no longer good says so
 // without showing it, and works again when it is.
 func TestPasswordChanges(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	ask(t, s, "ACL", "SETUSER", "app", "on", ">hush", "~*", "&*", "+@all")
 	st := open(t, as(s, "app", "hush"))
@@ -80,6 +82,7 @@ func TestPasswordChanges(t *testing.T) {
 
 // TestSocket proves that a store can reach its server over a Unix socket.
 func TestSocket(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "r") // a path of a socket is short
 	if err != nil {
 		t.Fatal(err)

@@ -49,6 +49,7 @@ func TestChangesAreAnnouncedByName(t *testing.T) {
 //
 // Proves N2.
 func TestWatchConnectsAgain(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	writer := open(t, s.URL())
 	p, st := reach(t, s)
@@ -91,6 +92,7 @@ func TestUnknownChangesAreAnnounced(t *testing.T) {
 
 // TestNobodyWatches proves that nothing is announced while nobody watches.
 func TestNobodyWatches(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	rev := storekit.Put(t, st, "key", 0, "x")
