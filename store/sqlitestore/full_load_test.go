@@ -69,6 +69,7 @@ func (f *filler) check(s *sqlitestore.Store, key string) {
 //
 // Proves C2, C5.
 func TestFullDatabaseUnderLoad(t *testing.T) {
+	t.Parallel()
 	seed := testseed.New(t)
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := open(t, path, sqlitestore.MaxSize(128<<10))

@@ -20,6 +20,7 @@ import (
 // TestLogIsBounded proves that the log is moved into the database while
 // writers and readers never pause, and at Close.
 func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
 	const writers, keys = 4, 8
 	const size = 256 << 10
 	// What one commit wrote comes on top; each page in the log has a header.
@@ -76,6 +77,7 @@ func TestLogIsBounded(t *testing.T) {
 // TestWritersWaitForTheLog proves that writers wait, as long as their
 // contexts allow, rather than let the log grow faster than it can be moved.
 func TestWritersWaitForTheLog(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	const most = sqlitestore.MaxLogPages*sqlitestore.PageSize/size + 1
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))

@@ -94,6 +94,7 @@ var backups = map[string]struct {
 // database while the log of a crash is still there is not mixed with it: Open
 // says which files to remove, and the backup is whole then. Proves C5.
 func TestBackupBesideAnOldLog(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, backup := range backups {
 			for when, later := range map[string]func(t *testing.T, s *sqlitestore.Store){
@@ -163,6 +164,7 @@ func TestLogOfAnotherDatabase(t *testing.T) {
 // whatever was going on when a crash left it, whatever was changed by hand, and
 // whichever version wrote it.
 func TestOwnLogIsTaken(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, meanwhile := range map[string]func(t *testing.T, s *sqlitestore.Store, path string){
 			"nothing":    func(*testing.T, *sqlitestore.Store, string) {},

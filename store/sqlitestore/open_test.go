@@ -277,6 +277,7 @@ func TestSettings(t *testing.T) {
 // exist yet, one creates it and none takes it for a database of another
 // program.
 func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
 	for i := range 30 {
 		path := filepath.Join(t.TempDir(), "app.db")
 		var all sync.WaitGroup

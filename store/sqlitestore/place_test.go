@@ -135,6 +135,7 @@ func waitForClock(t *testing.T, dir string) {
 // store that opens the database finds the changes acknowledged before, as far
 // as the files with them exist. Proves C5.
 func TestLostFilesAreNoticed(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, l := range losses() {
 			test := func(t *testing.T, quiet bool) {

@@ -141,6 +141,7 @@ func childWrite(path string, out io.Writer) error {
 //
 // Proves A3, C5.
 func TestKilledProcess(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	var counts, revisions [writers]int
 	for round := range 4 {
@@ -219,6 +220,7 @@ func childIncrement(path string, out io.Writer) error {
 //
 // Proves C2, C3, N1.
 func TestProcessesShare(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	var mu sync.Mutex
 	var group sync.WaitGroup

@@ -72,6 +72,7 @@ func apply(t *testing.T, s *sqlitestore.Store, writes ...store.Write) []store.Re
 //
 // Proves C1, C2.
 func TestLoadIsOneSnapshot(t *testing.T) {
+	t.Parallel()
 	const keys, rounds = 16, 150
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	var reads []store.Read
