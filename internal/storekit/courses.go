@@ -153,7 +153,7 @@ func Apps(t *testing.T, o *stay.Options, stores ...store.Store) {
 	var counters []*stay.State[counter]
 	for _, st := range stores {
 		app := stay.New(st, o)
-		defer app.Close(context.Background())
+		defer func() { _ = app.Close(context.Background()) }()
 		counters = append(counters, stay.Register(app, stay.Module[counter]{Name: "counter", Persist: stay.Global}))
 	}
 	var group sync.WaitGroup
