@@ -42,8 +42,8 @@ var rules = []rule{
 		because: "stores keep bytes and revisions; they know nothing of what is built on them",
 	},
 	{
-		// internal/golden and internal/testkit are for tests: they stand above what they drive.
-		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
+		// internal/golden, internal/storekit and internal/testkit are for tests: they stand above what they drive.
+		from: stay + "/internal/...", except: []string{stay + "/internal/golden", stay + "/internal/storekit", stay + "/internal/testkit", stay + "/internal/testseed"}, not: []string{stay, stay + "/web"},
 		because: "the core is used by the root package, not the other way round",
 	},
 	{
@@ -67,7 +67,7 @@ var rules = []rule{
 		because: "the engine knows instances, not whose they are",
 	},
 	{
-		from: stay + "/internal/...", except: []string{stay + "/internal/access", stay + "/internal/golden", stay + "/internal/testkit", stay + "/internal/proofs/..."}, not: []string{stay + "/internal/access"},
+		from: stay + "/internal/...", except: []string{stay + "/internal/access", stay + "/internal/golden", stay + "/internal/storekit", stay + "/internal/testkit", stay + "/internal/proofs/..."}, not: []string{stay + "/internal/access"},
 		because: "the door leads into package stay, and is for what stands on it",
 	},
 	{
@@ -115,8 +115,8 @@ var rules = []rule{
 		because: "measuring and tracing belong to package stay; whoever uses neither web nor a store of ours gets the adapter alone",
 	},
 	{
-		from: stay + "/...", not: []string{stay + "/internal/testkit"}, except: []string{stay + "/internal/testkit"},
-		because: "testkit is what tests share; no program is built with it",
+		from: stay + "/...", not: []string{stay + "/internal/storekit", stay + "/internal/testkit"}, except: []string{stay + "/internal/storekit", stay + "/internal/testkit"},
+		because: "testkit and storekit are what tests share; no program is built with them",
 	},
 	{
 		from: stay + "/...", not: []string{stay + "/internal/faultnet", stay + "/internal/natsserver", stay + "/internal/pgserver", stay + "/internal/redisserver", stay + "/internal/process", stay + "/internal/workerd"},
@@ -125,7 +125,7 @@ var rules = []rule{
 	},
 	{
 		from:    stay + "/...",
-		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/need", stay + "/internal/testkit", stay + "/internal/testseed", stay + "/tests/routers/fiber2"},
+		except:  []string{stay + "/store/storetest", stay + "/staytest", stay + "/tests/browsertest", stay + "/examples/internal/exampletest", stay + "/internal/golden", stay + "/internal/need", stay + "/internal/storekit", stay + "/internal/testkit", stay + "/internal/testseed", stay + "/tests/routers/fiber2"},
 		not:     []string{"testing"},
 		because: "package testing adds its flags to the program; only packages made for tests may import it, and fiber 2 itself does",
 	},

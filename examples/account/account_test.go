@@ -24,6 +24,7 @@ const iPhone = "user-agent=Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X
 //
 // Proves A3, K2, S3, S5, S7.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "account")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -166,6 +167,7 @@ func TestInBrowser(t *testing.T) {
 //
 // Proves S5.
 func TestInBrowserDoubleClickSignsInOnce(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "account")
 	server.Start()
 	page := browsertest.Start(t).NewPage(t)
@@ -185,6 +187,7 @@ func TestInBrowserDoubleClickSignsInOnce(t *testing.T) {
 
 // A guest's cart is kept in the file too.
 func TestInBrowserGuestCartOutlivesKill(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "account")
 	server.Start()
 	page := browsertest.Start(t).NewPage(t)
@@ -201,6 +204,7 @@ func TestInBrowserGuestCartOutlivesKill(t *testing.T) {
 
 // A page without JavaScript works too: its buttons are forms.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "account")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -227,6 +231,7 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 
 // What is taken already is named, and the program ends with an exit code.
 func TestRefusesWhatIsTaken(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "account")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -302,6 +307,7 @@ func picture(t *testing.T, page *browsertest.Page, file string) {
 // With -inspect the program shows what it has, to browsers on this machine only,
 // and otherwise there is nothing.
 func TestInspectorIsForThisMachine(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "account")
 	status := func(host string) int {
 		t.Helper()

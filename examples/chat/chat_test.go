@@ -72,6 +72,7 @@ func build(t *testing.T) *exampletest.Process {
 //
 // Proves A3, B11.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := build(t)
 	server.Start()
 	browser := browsertest.Start(t)
@@ -185,6 +186,7 @@ func pictures(t *testing.T, ann, ben person, folder string) {
 
 // A page without JavaScript works too.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := build(t)
 	server.Start()
 	browser := browsertest.Start(t)
@@ -215,6 +217,7 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 }
 
 func TestRefusesWhatItCannotUse(t *testing.T) {
+	t.Parallel()
 	server := build(t)
 	server.Refused("-store is sqlite:FILE, postgres://URL, redis://URL, nats://URL or cloudflare:https://URL", "-store", "mysql://x")
 	server.Refused("unexpected argument", "serve")

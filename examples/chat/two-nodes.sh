@@ -123,7 +123,7 @@ proxy() {
 	until_it_answers "$port"
 }
 
-go build -o "$dir/chat" .
+go run -exec cp . "$dir/chat" # go run keeps what it has linked for the next time
 head -c 32 /dev/urandom | od -An -tx1 -v | tr -d ' \n' >"$dir/keys"
 chmod 600 "$dir/keys"
 [ -n "${CHAT_STORE:-}" ] || postgres

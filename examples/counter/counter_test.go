@@ -23,6 +23,7 @@ import (
 //
 // Proves A2, A3, B2, B4, B7, B8.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "counter")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -151,6 +152,7 @@ func wantSafeCookie(t *testing.T, cookies []*http.Cookie) {
 //
 // Proves B8.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "counter")
 	server.Start()
 	page := browsertest.Start(t).NewPage(t)
@@ -173,6 +175,7 @@ func TestInBrowserWithoutJavaScript(t *testing.T) {
 
 // What is taken already is named, and the program ends with an exit code.
 func TestRefusesWhatIsTaken(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "counter")
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 //
 // Proves B8, L14, L16, L17.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "dashboard")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -108,6 +109,7 @@ func TestInBrowser(t *testing.T) {
 
 // A page without JavaScript works too: its buttons are forms.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "dashboard")
 	server.Start()
 	page := browsertest.Start(t).NewPage(t)

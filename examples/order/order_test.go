@@ -35,6 +35,7 @@ func (v visitor) wantAt(path, title string) {
 //
 // Proves B8.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "order")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -135,6 +136,7 @@ func TestInBrowser(t *testing.T) {
 //
 // Proves B8.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "order")
 	server.Start()
 	v := visitor{browsertest.Start(t).NewPage(t)}

@@ -24,6 +24,7 @@ func (v visitor) wantVotes(answer, votes string) {
 // looks like a program, kill -9, and a click while there is no server.
 // STAY_SCREENSHOT=folder writes pictures of the page.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "poll")
 	server.Start()
 	browser := browsertest.Start(t)

@@ -57,6 +57,7 @@ func (v visitor) use() {
 //
 // Proves B6, B7.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "settings")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -145,6 +146,7 @@ func TestInBrowser(t *testing.T) {
 // Without JavaScript the answer to a form is the page, so that what the form
 // has changed can be seen.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "settings")
 	server.Start()
 	v := visitor{browsertest.Start(t).NewPage(t)}

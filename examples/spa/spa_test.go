@@ -21,6 +21,7 @@ func list(p *browsertest.Page, items ...string) {
 //
 // Proves B8, L16, L17.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "spa")
 	server.Start()
 	browser := browsertest.Start(t)

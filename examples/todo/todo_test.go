@@ -44,6 +44,7 @@ func (d device) logout() {
 //
 // Proves A2, A3, A7, A8, A9, K2, K3, K4.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "todo")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -150,6 +151,7 @@ func TestInBrowser(t *testing.T) {
 
 // What is refused is shown where it was written, which stays there.
 func TestRefusedInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "todo")
 	server.Start()
 	page := device{browsertest.Start(t).NewPage(t)}
@@ -187,6 +189,7 @@ func TestRefusedInBrowser(t *testing.T) {
 // may cut off the answer to the first, and the new cookie with it: then the
 // browser goes on as another guest, but the list is safe under the name.
 func TestDoubleClickOnLoginInBrowser(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "todo")
 	server.Start()
 	browser := browsertest.Start(t)
@@ -222,6 +225,7 @@ func TestDoubleClickOnLoginInBrowser(t *testing.T) {
 
 // A page without JavaScript works too: its buttons are forms.
 func TestInBrowserWithoutJavaScript(t *testing.T) {
+	t.Parallel()
 	server := exampletest.Build(t, "todo")
 	server.Start()
 	page := device{browsertest.Start(t).NewPage(t)}

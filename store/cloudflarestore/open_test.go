@@ -1,7 +1,6 @@
 package cloudflarestore_test
 
 import (
-	"context"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
 )
@@ -18,22 +17,23 @@ import (
 // TestSecrets proves that only those who know the secret are answered, that a
 // second one is accepted while it is changed, and that nothing shows one.
 func TestSecrets(t *testing.T) {
+	t.Parallel()
 	const next = "the-next-secret-of-the-tests"
 	both := deployed()
 	both.Texts = map[string]string{"STAY_SECRET": next, "STAY_SECRET_OLD": secret}
 	server := ownServer(t, both)
 	before := open(t, server)
-	after, err := cloudflarestore.Open(within(t), server.URL(), next)
+	after, err := cloudflarestore.Open(storekit.Within(t), server.URL(), next)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer after.Close()
-	rev := put(t, before, "key", 0, "x")
-	if rec := load(t, after, "key"); rec.Revision != rev {
+	rev := storekit.Put(t, before, "key", 0, "x")
+	if rec := storekit.Load(t, after, "key"); rec.Revision != rev {
 		t.Errorf("revision %d, want %d", rec.Revision, rev)
 	}
 	for _, wrong := range []string{secret + "x", secret[:len(secret)-1], strings.ToUpper(secret), strings.Repeat("x", 1000)} {
-		_, err := cloudflarestore.Open(within(t), server.URL(), wrong)
+		_, err := cloudflarestore.Open(storekit.Within(t), server.URL(), wrong)
 		wantText(t, err, "does not know the secret")
 		if errors.Is(err, store.ErrUnavailable) {
 			t.Error("it looks as if a wrong secret could become right")
@@ -49,10 +49,10 @@ func TestSecrets(t *testing.T) {
 	if err := server.Start(changed); err != nil {
 		t.Fatal(err)
 	}
-	load(t, after, "key")
-	_, err = before.Load(within(t), []store.Read{{Key: "key"}})
+	storekit.Load(t, after, "key")
+	_, err = before.Load(storekit.Within(t), []store.Read{{Key: "key"}})
 	wantText(t, err, "does not know the secret")
-	want(t, one(before, store.Write{Key: "key", Base: rev}), store.Rejected)
+	want(t, storekit.One(before, store.Write{Key: "key", Base: rev}), store.Rejected)
 	if log := server.Log().String(); strings.Contains(log, secret) || strings.Contains(log, next) {
 		t.Error("the log shows a secret")
 	}
@@ -61,6 +61,7 @@ func TestSecrets(t *testing.T) {
 // TestAWorkerWithoutASecretRefuses proves that a Worker whose secret was forgotten,
 // or could be guessed, answers nobody.
 func TestAWorkerWithoutASecretRefuses(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	for _, texts := range []map[string]string{{}, {"STAY_SECRET": "short"}, {"STAY_SECRET": ""}, {"STAY_SECRET_OLD": secret}} {
 		server.Stop()
@@ -69,7 +70,7 @@ func TestAWorkerWithoutASecretRefuses(t *testing.T) {
 		if err := server.Start(w); err != nil {
 			t.Fatal(err)
 		}
-		_, err := cloudflarestore.Open(within(t), server.URL(), secret)
+		_, err := cloudflarestore.Open(storekit.Within(t), server.URL(), secret)
 		wantText(t, err, "has no STAY_SECRET")
 	}
 }
@@ -97,7 +98,7 @@ func TestOpenRefuses(t *testing.T) {
 		"no name":        {url, secret, []cloudflarestore.Option{cloudflarestore.Name("")}, "Name"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := cloudflarestore.Open(within(t), test.url, test.secret, test.options...)
+			_, err := cloudflarestore.Open(storekit.Within(t), test.url, test.secret, test.options...)
 			wantText(t, err, test.says)
 		})
 	}
@@ -107,15 +108,15 @@ func TestOpenRefuses(t *testing.T) {
 // which would look empty, and that stores with other names are others.
 func TestLayoutIsKept(t *testing.T) {
 	name := place()
-	rev := put(t, open(t, theServer(t), name, cloudflarestore.Shards(8)), "key", 0, "x")
+	rev := storekit.Put(t, open(t, theServer(t), name, cloudflarestore.Shards(8)), "key", 0, "x")
 	for _, other := range []cloudflarestore.Option{cloudflarestore.Shards(4), cloudflarestore.ObjectPerHome()} {
-		_, err := cloudflarestore.Open(within(t), theServer(t).URL(), secret, name, other)
+		_, err := cloudflarestore.Open(storekit.Within(t), theServer(t).URL(), secret, name, other)
 		wantText(t, err, `divided as "shards: 8"`)
 	}
-	if rec := load(t, open(t, theServer(t), name, cloudflarestore.Shards(8)), "key"); rec.Revision != rev {
+	if rec := storekit.Load(t, open(t, theServer(t), name, cloudflarestore.Shards(8)), "key"); rec.Revision != rev {
 		t.Errorf("revision %d, want %d", rec.Revision, rev)
 	}
-	if rec := load(t, open(t, theServer(t), place()), "key"); rec.Revision != 0 {
+	if rec := storekit.Load(t, open(t, theServer(t), place()), "key"); rec.Revision != 0 {
 		t.Error("another store has the record")
 	}
 }
@@ -123,10 +124,11 @@ func TestLayoutIsKept(t *testing.T) {
 // TestOtherServers proves that what is not a Worker of this version is not believed,
 // and gets nothing.
 func TestOtherServers(t *testing.T) {
+	t.Parallel()
 	t.Run("another format", func(t *testing.T) {
 		w := deployed()
 		w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "const format = 1", "const format = 2", 1)
-		_, err := cloudflarestore.Open(within(t), ownServer(t, w).URL(), secret)
+		_, err := cloudflarestore.Open(storekit.Within(t), ownServer(t, w).URL(), secret)
 		wantText(t, err, "deploy the worker.js of its version")
 	})
 	var mu sync.Mutex
@@ -145,7 +147,7 @@ func TestOtherServers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := httptest.NewServer(handler)
 			defer server.Close()
-			_, err := cloudflarestore.Open(within(t), server.URL, secret, cloudflarestore.Attempt(50*time.Millisecond))
+			_, err := cloudflarestore.Open(storekit.Within(t), server.URL, secret, cloudflarestore.Attempt(50*time.Millisecond))
 			if !errors.Is(err, store.ErrUnavailable) {
 				t.Errorf("%v, want ErrUnavailable", err)
 			}
@@ -163,7 +165,7 @@ func TestOtherServers(t *testing.T) {
 func TestWorkerRefusesRequests(t *testing.T) {
 	server := theServer(t)
 	ask := func(method, body string, header map[string]string) int {
-		req, err := http.NewRequestWithContext(within(t), method, server.URL(), strings.NewReader(body))
+		req, err := http.NewRequestWithContext(storekit.Within(t), method, server.URL(), strings.NewReader(body))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -204,8 +206,6 @@ func TestWorkerRefusesRequests(t *testing.T) {
 	}
 }
 
-type counter struct{ N int }
-
 // TestTwoApps proves that changes by two programs that share objects do not get lost,
 // with one object for all and with an object for each home.
 //
@@ -213,40 +213,12 @@ type counter struct{ N int }
 func TestTwoApps(t *testing.T) {
 	t.Run("one object", func(t *testing.T) {
 		name := place()
-		twoApps(t, func() store.Store { return open(t, theServer(t), name, cloudflarestore.Shards(1)) })
+		at := func() store.Store { return open(t, theServer(t), name, cloudflarestore.Shards(1)) }
+		storekit.Apps(t, nil, at(), at())
 	})
 	t.Run("an object per home", func(t *testing.T) {
 		name := place()
-		twoApps(t, func() store.Store { return over(t, open(t, theServer(t), name, cloudflarestore.ObjectPerHome())) })
+		at := func() store.Store { return over(t, open(t, theServer(t), name, cloudflarestore.ObjectPerHome())) }
+		storekit.Apps(t, nil, at(), at())
 	})
-}
-
-func twoApps(t *testing.T, place func() store.Store) {
-	const workers, rounds = 4, 10
-	var counters []*stay.State[counter]
-	for range 2 {
-		app := stay.New(place(), nil)
-		defer app.Close(context.Background())
-		counters = append(counters, stay.Register(app, stay.Module[counter]{Name: "counter", Persist: stay.Global}))
-	}
-	var group sync.WaitGroup
-	for worker := range workers {
-		group.Go(func() {
-			for range rounds {
-				_, err := counters[worker%len(counters)].Update(context.Background(), func(c *counter) error {
-					c.N++
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	for i, c := range counters {
-		if got, err := c.Get(context.Background()); err != nil || got.N != workers*rounds {
-			t.Errorf("app %d has %+v, %v, want %d", i, got, err, workers*rounds)
-		}
-	}
 }

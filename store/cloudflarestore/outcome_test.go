@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -23,7 +24,7 @@ func behind(t *testing.T, s *workerd.Server, options ...cloudflarestore.Option) 
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
-	opened, err := cloudflarestore.Open(within(t), "http://"+proxy.Address(), secret, options...)
+	opened, err := cloudflarestore.Open(storekit.Within(t), "http://"+proxy.Address(), secret, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,15 +51,14 @@ func TestLostAnswersAreUnknown(t *testing.T) {
 	s, proxy := behind(t, theServer(t), place(), cloudflarestore.Attempt(300*time.Millisecond))
 	for i := range 3 {
 		key := fmt.Sprint("key", i)
-		put(t, s, "other", load(t, s, "other").Revision, "x") // there is a connection
+		storekit.Put(t, s, "other", storekit.Load(t, s, "other").Revision, "x") // there is a connection
 		proxy.Hold(faultnet.ToClient)
-		result := make(chan store.Result, 1)
-		go func() { result <- one(s, store.Write{Key: key, Value: []byte("first")}) }()
+		result := storekit.Begin(s, store.Write{Key: key, Value: []byte("first")})
 		r := <-result
 		proxy.Cut()
 		proxy.Release()
 		want(t, r, store.Unknown)
-		again := one(s, store.Write{Key: key, Value: []byte("second")})
+		again := storekit.One(s, store.Write{Key: key, Value: []byte("second")})
 		if again.Outcome != store.Conflict || string(again.Current[0].Value) != "first" {
 			t.Errorf("a group whose answer was lost is not applied: %v, %+v", again.Outcome, again.Current)
 		}
@@ -71,24 +71,25 @@ func TestLostAnswersAreUnknown(t *testing.T) {
 //
 // Proves C6.
 func TestNothingSentIsRejected(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server)
-	rev := put(t, s, "key", 0, "x")
+	rev := storekit.Put(t, s, "key", 0, "x")
 	server.Kill()
 	var r store.Result
 	for range 100 { // connections that were open may break first
-		if r = one(s, store.Write{Key: "key", Base: rev, Value: []byte("y")}); r.Outcome == store.Rejected {
+		if r = storekit.One(s, store.Write{Key: "key", Base: rev, Value: []byte("y")}); r.Outcome == store.Rejected {
 			break
 		}
 	}
 	want(t, r, store.Rejected)
-	if _, err := s.Load(within(t), []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := s.Load(storekit.Within(t), []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("a read without a server: %v, want ErrUnavailable", err)
 	}
 	if err := server.Start(deployed()); err != nil {
 		t.Fatal(err)
 	}
-	put(t, s, "key", rev, "z")
+	storekit.Put(t, s, "key", rev, "z")
 }
 
 // TestCrash kills the server, with its objects on a disk, while there are commits,
@@ -97,6 +98,7 @@ func TestNothingSentIsRejected(t *testing.T) {
 //
 // Proves C5.
 func TestCrash(t *testing.T) {
+	t.Parallel()
 	const writers, rounds = 4, 3
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.Shards(2))
@@ -128,7 +130,7 @@ func TestCrash(t *testing.T) {
 			t.Fatal(err)
 		}
 		for i := range writers {
-			rec := load(t, s, fmt.Sprint(i))
+			rec := storekit.Load(t, s, fmt.Sprint(i))
 			acknowledged := rec.Revision == revs[i] && string(rec.Value) == fmt.Sprint(values[i])
 			next := rec.Revision > revs[i] && string(rec.Value) == fmt.Sprint(values[i]+1)
 			if !acknowledged && !next {
@@ -146,14 +148,15 @@ func TestCrash(t *testing.T) {
 //
 // Proves C2.
 func TestAnObjectFailsAlone(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("bad") && !this.failed) { this.failed = true; throw new Error("broken"); }`))
 	s := open(t, server, cloudflarestore.ObjectPerHome())
-	results := s.Commit(within(t), []store.Group{{{Key: "good"}}, {{Key: "bad"}}, {{Key: "better"}}})
+	results := s.Commit(storekit.Within(t), []store.Group{{{Key: "good"}}, {{Key: "bad"}}, {{Key: "better"}}})
 	want(t, results[0], store.Applied)
 	want(t, results[1], store.Unknown)
 	want(t, results[2], store.Applied)
 	wantText(t, results[1].Err, "broken")
-	put(t, s, "bad", 0, "x")
+	storekit.Put(t, s, "bad", 0, "x")
 }
 
 // TestAnObjectThatEndsIsUnknown has an object end when it has stored a group, before
@@ -162,15 +165,16 @@ func TestAnObjectFailsAlone(t *testing.T) {
 //
 // Proves C6.
 func TestAnObjectThatEndsIsUnknown(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("end")) { await commit(); await this.ctx.storage.sync(); this.ctx.abort("moved"); }`))
 	s := open(t, server)
-	want(t, one(s, store.Write{Key: "end", Value: []byte("x")}), store.Unknown)
-	rec := load(t, s, "end")
+	want(t, storekit.One(s, store.Write{Key: "end", Value: []byte("x")}), store.Unknown)
+	rec := storekit.Load(t, s, "end")
 	if string(rec.Value) != "x" {
 		t.Fatalf("the object has stored %q", rec.Value)
 	}
-	want(t, one(s, store.Write{Key: "end", Op: store.Delete, Base: rec.Revision}), store.Unknown)
-	if rec := load(t, s, "end"); rec.Revision != 0 {
+	want(t, storekit.One(s, store.Write{Key: "end", Op: store.Delete, Base: rec.Revision}), store.Unknown)
+	if rec := storekit.Load(t, s, "end"); rec.Revision != 0 {
 		t.Errorf("what was deleted is there at revision %d", rec.Revision)
 	}
 }
@@ -180,15 +184,16 @@ func TestAnObjectThatEndsIsUnknown(t *testing.T) {
 //
 // Proves C2.
 func TestWhatAnObjectCannotStoreIsRejected(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`
 const write = this.write;
 this.write = (w, head) => { if (atob(w.key).endsWith("full")) throw new Error("disk full"); return write.call(this, w, head); };`))
 	s := open(t, server, cloudflarestore.Shards(1))
-	results := s.Commit(within(t), []store.Group{{{Key: "a"}, {Key: "full"}}, {{Key: "b"}}})
+	results := s.Commit(storekit.Within(t), []store.Group{{{Key: "a"}, {Key: "full"}}, {{Key: "b"}}})
 	want(t, results[0], store.Rejected)
 	wantText(t, results[0].Err, "disk full")
 	want(t, results[1], store.Applied)
-	if rec := load(t, s, "a"); rec.Revision != 0 {
+	if rec := storekit.Load(t, s, "a"); rec.Revision != 0 {
 		t.Error("half of a group is stored")
 	}
 }
@@ -198,12 +203,13 @@ this.write = (w, head) => { if (atob(w.key).endsWith("full")) throw new Error("d
 //
 // Proves C6.
 func TestWhatFailsAfterACommitIsUnknown(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`this.remind = () => { throw new Error("no alarm"); };`))
 	s := open(t, server, cloudflarestore.ObjectPerHome())
-	r := one(s, store.Write{Key: "key", Value: []byte("x")})
+	r := storekit.One(s, store.Write{Key: "key", Value: []byte("x")})
 	want(t, r, store.Unknown)
 	wantText(t, r.Err, "no alarm")
-	if rec := load(t, s, "key"); string(rec.Value) != "x" {
+	if rec := storekit.Load(t, s, "key"); string(rec.Value) != "x" {
 		t.Errorf("the object has stored %q", rec.Value)
 	}
 }
@@ -213,6 +219,7 @@ func TestWhatFailsAfterACommitIsUnknown(t *testing.T) {
 //
 // Proves C6.
 func TestAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`
 if (keys.includes("open")) this.open?.();
 if (keys.includes("slow") && !this.slow) { this.slow = true; await new Promise((open) => { this.open = open; }); }`))
@@ -224,19 +231,20 @@ if (keys.includes("slow") && !this.slow) { this.slow = true; await new Promise((
 	if took := time.Since(begun); took > 5*time.Second {
 		t.Errorf("an attempt of 300ms took %v", took)
 	}
-	rev := put(t, s, "slow", 0, "again")
-	if r := one(s, store.Write{Key: "slow", Op: store.Delete, Base: rev}); r.Outcome != store.Applied {
+	rev := storekit.Put(t, s, "slow", 0, "again")
+	if r := storekit.One(s, store.Write{Key: "slow", Op: store.Delete, Base: rev}); r.Outcome != store.Applied {
 		t.Fatalf("delete: %v: %v", r.Outcome, r.Err)
 	}
-	put(t, s, "open", 0, "the first one goes on")
-	put(t, s, "other", 0, "and the object is done with it")
-	if rec := load(t, s, "slow"); rec.Revision != 0 {
+	storekit.Put(t, s, "open", 0, "the first one goes on")
+	storekit.Put(t, s, "other", 0, "and the object is done with it")
+	if rec := storekit.Load(t, s, "slow"); rec.Revision != 0 {
 		t.Errorf("a create that comes late is applied: %q", rec.Value)
 	}
 }
 
 // TestCancelledCallsReturn proves that a call ends with its context.
 func TestCancelledCallsReturn(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`if (keys.includes("slow")) await new Promise(() => setTimeout(() => {}, 1e9));`))
 	s := open(t, server, cloudflarestore.Attempt(time.Minute))
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
@@ -261,12 +269,12 @@ func TestLargeCalls(t *testing.T) {
 		groups[i] = store.Group{{Key: key, Value: value, Meta: []byte(key)}}
 		reads[i].Key = key
 	}
-	for i, r := range s.Commit(within(t), groups) {
+	for i, r := range s.Commit(storekit.Within(t), groups) {
 		if r.Outcome != store.Applied {
 			t.Fatalf("group %d: %v: %v", i, r.Outcome, r.Err)
 		}
 	}
-	records, err := s.Load(within(t), reads)
+	records, err := s.Load(storekit.Within(t), reads)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,7 +284,7 @@ func TestLargeCalls(t *testing.T) {
 		}
 		groups[i] = store.Group{{Key: rec.Key, Op: store.Delete, Base: 1}}
 	}
-	for i, r := range s.Commit(within(t), groups) {
+	for i, r := range s.Commit(storekit.Within(t), groups) {
 		if r.Outcome != store.Conflict || len(r.Current[0].Value) != len(value) {
 			t.Errorf("group %d: %v: %v, want a conflict with the record", i, r.Outcome, r.Err)
 		}
@@ -285,7 +293,7 @@ func TestLargeCalls(t *testing.T) {
 	for i := range 6 {
 		home = append(home, store.Write{Key: fmt.Sprintf("guest/m/s.%d", i), Value: value})
 	}
-	if r := one(s, home...); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrTooLarge) {
+	if r := storekit.One(s, home...); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrTooLarge) {
 		t.Errorf("a group of 24 MiB: %v: %v, want rejected with ErrTooLarge", r.Outcome, r.Err)
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -47,6 +48,7 @@ func files(t *testing.T, s *workerd.Server) map[string][]byte {
 //
 // Proves A17.
 func TestHomesShareNoStorage(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.ObjectPerHome())
 	homes := map[string][]string{
@@ -61,7 +63,7 @@ func TestHomesShareNoStorage(t *testing.T) {
 		for _, key := range keys {
 			g = append(g, store.Write{Key: key, Value: []byte("<" + home + ">")})
 		}
-		want(t, one(s, g...), store.Applied)
+		want(t, storekit.One(s, g...), store.Applied)
 	}
 	server.Stop()
 	objectOf := map[string]string{}
@@ -96,13 +98,14 @@ func TestHomesShareNoStorage(t *testing.T) {
 // TestReadingMakesNoTables proves that whoever asks for records that do not exist,
 // as with invented cookies, leaves no data behind.
 func TestReadingMakesNoTables(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, deployed())
 	s := open(t, server, cloudflarestore.ObjectPerHome())
-	load(t, s, "stay/session/nobody")
-	if r := one(s, store.Write{Key: "stay/session/nobody", Base: 1, Value: []byte("x")}); r.Outcome != store.Conflict {
+	storekit.Load(t, s, "stay/session/nobody")
+	if r := storekit.One(s, store.Write{Key: "stay/session/nobody", Base: 1, Value: []byte("x")}); r.Outcome != store.Conflict {
 		t.Fatalf("%v: %v", r.Outcome, r.Err)
 	}
-	if r := one(s, store.Write{Key: "stay/session/nobody", Op: store.Check}); r.Outcome != store.Applied {
+	if r := storekit.One(s, store.Write{Key: "stay/session/nobody", Op: store.Check}); r.Outcome != store.Applied {
 		t.Fatalf("%v: %v", r.Outcome, r.Err)
 	}
 	server.Stop()
@@ -121,15 +124,16 @@ func TestReadingMakesNoTables(t *testing.T) {
 //
 // Proves A17, C3, C4.
 func TestObjectsCleanUp(t *testing.T) {
+	t.Parallel()
 	w := deployed()
 	hasten(t, w, "main.js")
 	server := ownServer(t, w)
 	s := open(t, server, cloudflarestore.ObjectPerHome())
 	const state, session = "session/cart/s", "stay/session/s"
 	now := time.Now()
-	r := one(s, store.Write{Key: state, Value: []byte("<state>"), Expires: now.Add(-time.Hour)}, store.Write{Key: session, Value: []byte("<session>")})
+	r := storekit.One(s, store.Write{Key: state, Value: []byte("<state>"), Expires: now.Add(-time.Hour)}, store.Write{Key: session, Value: []byte("<session>")})
 	want(t, r, store.Applied)
-	found, err := s.Expired(within(t), now, 10)
+	found, err := s.Expired(storekit.Within(t), now, 10)
 	if err != nil || len(found) != 1 || found[0].Key != state {
 		t.Fatalf("what has expired is %v, %v", found, err)
 	}
@@ -145,13 +149,13 @@ func TestObjectsCleanUp(t *testing.T) {
 		t.Fatal("what is stored is not on the disk")
 	}
 	last := r.Revisions[0]
-	r = one(s, store.Write{Key: state, Op: store.Delete, Base: last}, store.Write{Key: session, Op: store.Delete, Base: r.Revisions[1]})
+	r = storekit.One(s, store.Write{Key: state, Op: store.Delete, Base: last}, store.Write{Key: session, Op: store.Delete, Base: r.Revisions[1]})
 	want(t, r, store.Applied)
 	until(t, "the storage is given back", empty)
-	if found, err := s.Expired(within(t), now, 10); err != nil || len(found) != 0 {
+	if found, err := s.Expired(storekit.Within(t), now, 10); err != nil || len(found) != 0 {
 		t.Errorf("what has expired is %v, %v", found, err)
 	}
-	if again := put(t, s, state, 0, "x"); again <= last {
+	if again := storekit.Put(t, s, state, 0, "x"); again <= last {
 		t.Errorf("revision %d comes after %d, with all storage given back in between", again, last)
 	}
 }
@@ -171,6 +175,7 @@ func hasten(t *testing.T, w workerd.Worker, module string) {
 //
 // Proves A17, C5.
 func TestWhatComesLastStays(t *testing.T) {
+	t.Parallel()
 	w := failing(`if (keys.includes("session/late/s")) return new Promise((done) => { this.late = async () => done(await commit()); });`)
 	hasten(t, w, "worker.js")
 	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
@@ -181,10 +186,10 @@ func TestWhatComesLastStays(t *testing.T) {
   }
   async commit(call) {`, 1)
 	s := open(t, ownServer(t, w), cloudflarestore.ObjectPerHome(), cloudflarestore.Attempt(20*time.Second))
-	revision := put(t, s, "session/cart/s", 0, "x")
-	want(t, one(s, store.Write{Key: "session/cart/s", Op: store.Delete, Base: revision}), store.Applied)
-	put(t, s, "session/late/s", 0, "y")
-	if rec := load(t, s, "session/late/s"); string(rec.Value) != "y" {
+	revision := storekit.Put(t, s, "session/cart/s", 0, "x")
+	want(t, storekit.One(s, store.Write{Key: "session/cart/s", Op: store.Delete, Base: revision}), store.Applied)
+	storekit.Put(t, s, "session/late/s", 0, "y")
+	if rec := storekit.Load(t, s, "session/late/s"); string(rec.Value) != "y" {
 		t.Errorf("what was stored last is %q", rec.Value)
 	}
 }
@@ -208,12 +213,12 @@ func TestBooksFollow(t *testing.T) {
 				key := fmt.Sprint("key", r.IntN(homes))
 				expires := now.Add(time.Duration(r.IntN(21)-10) * time.Hour)
 				if r.IntN(3) == 0 {
-					if _, err := s.Expired(within(t), now.Add(time.Duration(r.IntN(21)-10)*time.Hour), 1+r.IntN(homes)); err != nil {
+					if _, err := s.Expired(storekit.Within(t), now.Add(time.Duration(r.IntN(21)-10)*time.Hour), 1+r.IntN(homes)); err != nil {
 						t.Error(err)
 					}
 					continue
 				}
-				records, err := s.Load(within(t), []store.Read{{Key: key}})
+				records, err := s.Load(storekit.Within(t), []store.Read{{Key: key}})
 				if err != nil {
 					t.Error(err)
 					return
@@ -222,7 +227,7 @@ func TestBooksFollow(t *testing.T) {
 				if r.IntN(4) == 0 {
 					w.Op = store.Delete
 				}
-				if r := one(s, w); r.Outcome != store.Applied && r.Outcome != store.Conflict {
+				if r := storekit.One(s, w); r.Outcome != store.Applied && r.Outcome != store.Conflict {
 					t.Errorf("%v: %v", r.Outcome, r.Err)
 				}
 			}
@@ -234,11 +239,11 @@ func TestBooksFollow(t *testing.T) {
 		at := now.Add(time.Duration(hours) * time.Hour)
 		var want, got []string
 		for i := range homes {
-			if rec := load(t, s, fmt.Sprint("key", i)); rec.Revision != 0 && rec.Expired(at) {
+			if rec := storekit.Load(t, s, fmt.Sprint("key", i)); rec.Revision != 0 && rec.Expired(at) {
 				want = append(want, rec.Key)
 			}
 		}
-		found, err := s.Expired(within(t), at, homes)
+		found, err := s.Expired(storekit.Within(t), at, homes)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -260,12 +265,12 @@ func TestBooksForget(t *testing.T) {
 	s := open(t, theServer(t), place(), cloudflarestore.ObjectPerHome())
 	now := time.Now()
 	for _, key := range []string{"a", "b", "c"} {
-		r := one(s, store.Write{Key: key, Expires: now.Add(-2 * time.Hour)})
+		r := storekit.One(s, store.Write{Key: key, Expires: now.Add(-2 * time.Hour)})
 		want(t, r, store.Applied)
-		want(t, one(s, store.Write{Key: key, Base: r.Revisions[0], Expires: now.Add(time.Hour)}), store.Applied)
+		want(t, storekit.One(s, store.Write{Key: key, Base: r.Revisions[0], Expires: now.Add(time.Hour)}), store.Applied)
 	}
-	want(t, one(s, store.Write{Key: "d", Expires: now.Add(-time.Hour)}), store.Applied)
-	if found, err := s.Expired(within(t), now, 1); err != nil || len(found) != 1 || found[0].Key != "d" {
+	want(t, storekit.One(s, store.Write{Key: "d", Expires: now.Add(-time.Hour)}), store.Applied)
+	if found, err := s.Expired(storekit.Within(t), now, 1); err != nil || len(found) != 1 || found[0].Key != "d" {
 		t.Errorf("what has expired is %v, %v, want d", found, err)
 	}
 }
@@ -275,6 +280,7 @@ func TestBooksForget(t *testing.T) {
 //
 // Proves C4.
 func TestBooksKnowTheOrder(t *testing.T) {
+	t.Parallel()
 	w := failing(`if (keys.includes("session/soon/s")) while (!globalThis.held) await new Promise((go) => setTimeout(go, 5));`)
 	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
   async note(call) {
@@ -287,19 +293,19 @@ func TestBooksKnowTheOrder(t *testing.T) {
   async commit(call) {`, 1)
 	s := open(t, ownServer(t, w), cloudflarestore.ObjectPerHome(), cloudflarestore.Attempt(20*time.Second))
 	now := time.Now()
-	r := one(s, store.Write{Key: "session/late/s", Expires: now.Add(time.Hour)})
+	r := storekit.One(s, store.Write{Key: "session/late/s", Expires: now.Add(time.Hour)})
 	want(t, r, store.Applied)
-	want(t, one(s, store.Write{Key: "session/late/s", Base: r.Revisions[0], Expires: now.Add(3 * time.Hour)}), store.Applied)
+	want(t, storekit.One(s, store.Write{Key: "session/late/s", Base: r.Revisions[0], Expires: now.Add(3 * time.Hour)}), store.Applied)
 	asked := make(chan error, 1)
 	go func() {
-		_, err := s.Expired(within(t), now.Add(2*time.Hour), 10) // in vain, so the book is told
+		_, err := s.Expired(storekit.Within(t), now.Add(2*time.Hour), 10) // in vain, so the book is told
 		asked <- err
 	}()
-	want(t, one(s, store.Write{Key: "session/soon/s", Expires: now.Add(-time.Hour)}), store.Applied)
+	want(t, storekit.One(s, store.Write{Key: "session/soon/s", Expires: now.Add(-time.Hour)}), store.Applied)
 	if err := <-asked; err != nil {
 		t.Fatal(err)
 	}
-	if found, err := s.Expired(within(t), now, 10); err != nil || len(found) != 1 {
+	if found, err := s.Expired(storekit.Within(t), now, 10); err != nil || len(found) != 1 {
 		t.Errorf("what has expired is %v, %v", found, err)
 	}
 }
@@ -307,6 +313,7 @@ func TestBooksKnowTheOrder(t *testing.T) {
 // TestABookThatFailsIsNoLoss proves that nothing is stored that nobody would find
 // when it has expired.
 func TestABookThatFailsIsNoLoss(t *testing.T) {
+	t.Parallel()
 	w := failing("")
 	w.Modules["main.js"] = strings.Replace(w.Modules["main.js"], "async commit(call) {", `
   note(call) {
@@ -317,11 +324,11 @@ func TestABookThatFailsIsNoLoss(t *testing.T) {
   async commit(call) {`, 1)
 	s := open(t, ownServer(t, w), cloudflarestore.ObjectPerHome())
 	past := time.Now().Add(-time.Hour)
-	r := one(s, store.Write{Key: "key", Expires: past})
+	r := storekit.One(s, store.Write{Key: "key", Expires: past})
 	want(t, r, store.Rejected)
 	wantText(t, r.Err, "no room")
-	want(t, one(s, store.Write{Key: "key", Expires: past}), store.Applied)
-	if found, err := s.Expired(within(t), time.Now(), 10); err != nil || len(found) != 1 {
+	want(t, storekit.One(s, store.Write{Key: "key", Expires: past}), store.Applied)
+	if found, err := s.Expired(storekit.Within(t), time.Now(), 10); err != nil || len(found) != 1 {
 		t.Errorf("what has expired is %v, %v", found, err)
 	}
 }
@@ -329,7 +336,7 @@ func TestABookThatFailsIsNoLoss(t *testing.T) {
 // until waits until something holds.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	ctx := within(t)
+	ctx := storekit.Within(t)
 	for !holds() {
 		select {
 		case <-time.After(20 * time.Millisecond):
@@ -344,19 +351,20 @@ func until(t *testing.T, what string, holds func() bool) {
 //
 // Proves C3.
 func TestClockSetBack(t *testing.T) {
+	t.Parallel()
 	server := ownServer(t, failing(`const time = Date.now() - 10_000; Date.now = () => time;`))
 	for name, mode := range map[string]cloudflarestore.Option{"shards": cloudflarestore.Shards(1), "homes": cloudflarestore.ObjectPerHome()} {
 		s := open(t, server, mode, cloudflarestore.Name(name))
 		var last store.Revision
 		for i := range 10 {
-			rev := put(t, s, "key", 0, "x")
+			rev := storekit.Put(t, s, "key", 0, "x")
 			if rev <= last {
 				t.Errorf("round %d: revision %d comes after %d, which was deleted", i, rev, last)
 			}
-			if last = put(t, s, "key", rev, "y"); last <= rev {
+			if last = storekit.Put(t, s, "key", rev, "y"); last <= rev {
 				t.Errorf("round %d: revision %d comes after %d", i, last, rev)
 			}
-			want(t, one(s, store.Write{Key: "key", Op: store.Delete, Base: last}), store.Applied)
+			want(t, storekit.One(s, store.Write{Key: "key", Op: store.Delete, Base: last}), store.Applied)
 		}
 	}
 }
@@ -373,14 +381,14 @@ func TestListIsWhole(t *testing.T) {
 		}
 		groups[i] = store.Group{{Key: keys[i]}}
 	}
-	for _, r := range s.Commit(within(t), groups) {
+	for _, r := range s.Commit(storekit.Within(t), groups) {
 		want(t, r, store.Applied)
 	}
 	slices.Sort(keys)
 	for _, limit := range []int{7, 100, n - 1, n, n + 1} {
 		var listed []string
 		for after := ""; ; after = listed[len(listed)-1] {
-			some, err := s.List(within(t), time.Now(), "", after, limit)
+			some, err := s.List(storekit.Within(t), time.Now(), "", after, limit)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -1,18 +1,15 @@
 package cloudflarestore_test
 
 import (
-	"context"
 	"fmt"
 	"os"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/need"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/workerd"
-	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
 )
 
@@ -47,40 +44,24 @@ export class StayRecords extends Deployed {
 	return w
 }
 
-// shared is the server of all tests that do not stop it. TestMain stops it.
-var shared = sync.OnceValues(func() (*workerd.Server, error) {
-	parent := "/dev/shm" // each object is a file that is synced, which takes a disk long
-	if _, err := os.Stat(parent); err != nil {
-		parent = ""
-	}
-	dir, err := os.MkdirTemp(parent, "cloudflarestore")
-	if err != nil {
-		return nil, err
-	}
-	sharedDir = dir
-	return workerd.New(dir, deployed())
-})
-
-var sharedDir string // "" if no test has asked for the shared server
+// shared is the server of all tests that do not stop it. Each of its objects is a
+// file that is synced, which takes a disk long.
+var shared = storekit.Share(storekit.Memory(), func(dir string) (*workerd.Server, error) { return workerd.New(dir, deployed()) })
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if sharedDir != "" {
-		if s, err := shared(); err == nil {
-			s.Kill()
-			if code != 0 {
-				fmt.Fprintln(os.Stderr, "workerd said:", s.Log())
-			}
-		}
-		_ = os.RemoveAll(sharedDir)
+	if code != 0 && shared.Begun() {
+		s, err := shared.Get()
+		fmt.Fprintln(os.Stderr, "workerd said:", s.Log(), err)
 	}
+	shared.End()
 	os.Exit(code)
 }
 
 // theServer returns the shared server.
 func theServer(t testing.TB) *workerd.Server {
 	t.Helper()
-	s, err := shared()
+	s, err := shared.Get()
 	check(t, err)
 	return s
 }
@@ -105,49 +86,15 @@ var places atomic.Int64
 // place returns a name that no other test has.
 func place() cloudflarestore.Option { return cloudflarestore.Name(fmt.Sprint("test", places.Add(1))) }
 
-// within returns a context that ends the test if it hangs.
-func within(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
-}
-
 // open opens a store that the test closes.
 func open(t testing.TB, s *workerd.Server, options ...cloudflarestore.Option) *cloudflarestore.Store {
 	t.Helper()
-	opened, err := cloudflarestore.Open(within(t), s.URL(), secret, options...)
+	opened, err := cloudflarestore.Open(storekit.Within(t), s.URL(), secret, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = opened.Close() })
 	return opened
-}
-
-// one commits one group.
-func one(s store.Store, writes ...store.Write) store.Result {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	return s.Commit(ctx, []store.Group{writes})[0]
-}
-
-// put commits one write that must be applied.
-func put(t testing.TB, s store.Store, key string, base store.Revision, value string) store.Revision {
-	t.Helper()
-	r := one(s, store.Write{Key: key, Base: base, Value: []byte(value)})
-	if r.Outcome != store.Applied {
-		t.Fatalf("put %q: %v: %v", key, r.Outcome, r.Err)
-	}
-	return r.Revisions[0]
-}
-
-// load loads one record.
-func load(t testing.TB, s store.Store, key string) store.Record {
-	t.Helper()
-	records, err := s.Load(within(t), []store.Read{{Key: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return records[0]
 }
 
 // wantText fails the test if an error does not say something, or shows the secret.

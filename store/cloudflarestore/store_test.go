@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/cloudflarestore"
@@ -80,7 +81,7 @@ func over(t *testing.T, s store.Store) store.Store {
 // opened opens a store that its caller closes.
 func opened(t *testing.T, s *workerd.Server, dial storetest.Dialer, options ...cloudflarestore.Option) store.Store {
 	t.Helper()
-	opened, err := cloudflarestore.OpenWith(within(t), dial, s.URL(), secret, options...)
+	opened, err := cloudflarestore.OpenWith(storekit.Within(t), dial, s.URL(), secret, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 )
 
@@ -50,7 +51,7 @@ func BenchmarkLoad(b *testing.B) {
 			reads := make([]store.Read, n)
 			for i := range reads {
 				reads[i].Key = fmt.Sprint("key ", places.Add(1))
-				if r := one(s, store.Write{Key: reads[i].Key, Value: value}); r.Outcome != store.Applied {
+				if r := storekit.One(s, store.Write{Key: reads[i].Key, Value: value}); r.Outcome != store.Applied {
 					b.Fatal(r.Outcome, r.Err)
 				}
 			}

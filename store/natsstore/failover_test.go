@@ -15,6 +15,7 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/stay-go/stay/internal/natsserver"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
@@ -27,7 +28,7 @@ func leader(t *testing.T, servers []*natsserver.Server) *natsserver.Server {
 		t.Fatal(err)
 	}
 	var found *natsserver.Server
-	await(t, "a leader", func() bool {
+	storekit.Await(t, "a leader", func() bool {
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 		defer cancel()
 		stream, err := js.Stream(ctx, "stay")
@@ -78,7 +79,7 @@ func TestLeaderEnds(t *testing.T) {
 		all.Go(func() {
 			rev := store.Revision(0)
 			for n := 1; ctx.Err() == nil; {
-				r := one(st, store.Write{Key: key, Base: rev, Value: []byte(strconv.Itoa(n))})
+				r := storekit.One(st, store.Write{Key: key, Base: rev, Value: []byte(strconv.Itoa(n))})
 				switch {
 				case r.Outcome == store.Applied:
 				case r.Outcome == store.Conflict && string(r.Current[0].Value) == strconv.Itoa(n):
@@ -106,7 +107,7 @@ func TestLeaderEnds(t *testing.T) {
 		mu.Lock()
 		before := acks
 		mu.Unlock()
-		await(t, "writes", func() bool {
+		storekit.Await(t, "writes", func() bool {
 			runtime.Gosched()
 			mu.Lock()
 			defer mu.Unlock()
@@ -142,7 +143,7 @@ func TestLeaderEnds(t *testing.T) {
 	stop()
 	all.Wait()
 	for i := range writers {
-		if got := load(t, stores[0], strconv.Itoa(i)); string(got.Value) != strconv.Itoa(applied[i]) {
+		if got := storekit.Load(t, stores[0], strconv.Itoa(i)); string(got.Value) != strconv.Itoa(applied[i]) {
 			// The last one may have been cut off by the end of the test.
 			if n, _ := strconv.Atoi(string(got.Value)); n < applied[i] || n > applied[i]+1 {
 				t.Errorf("writer %d finds %q, and %d was acknowledged", i, got.Value, applied[i])
@@ -163,7 +164,7 @@ func TestMinorityAnswersNothing(t *testing.T) {
 	if !st.Features().Durable {
 		t.Error("not durable")
 	}
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	left := leader(t, servers)
 	for _, s := range servers {
 		if s != left {
@@ -179,7 +180,7 @@ func TestMinorityAnswersNothing(t *testing.T) {
 		t.Errorf("List: %q, %v", keys, err)
 	}
 	g := store.Group{{Key: "key", Base: rev, Value: []byte("y")}}
-	if r := one(st, g...); r.Outcome != store.Unknown && r.Outcome != store.Rejected {
+	if r := storekit.One(st, g...); r.Outcome != store.Unknown && r.Outcome != store.Rejected {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
 	for _, s := range servers {
@@ -190,7 +191,7 @@ func TestMinorityAnswersNothing(t *testing.T) {
 		}
 	}
 	again(t, st, g)
-	if got := load(t, st, "key"); string(got.Value) != "y" {
+	if got := storekit.Load(t, st, "key"); string(got.Value) != "y" {
 		t.Errorf("%q", got.Value)
 	}
 }
@@ -226,15 +227,15 @@ func TestReplicasThatAreBehindAreAskedAgain(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := natsstore.New(within(t), js, place())
+	st, err := natsstore.New(storekit.Within(t), js, place())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	before := asked.Load()
 	for range 20 {
-		if got := load(t, st, "key"); got.Revision != rev {
+		if got := storekit.Load(t, st, "key"); got.Revision != rev {
 			t.Fatalf("%+v", got)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/internal/process"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
@@ -33,7 +34,7 @@ func streams(t testing.TB, url string) jetstream.JetStream {
 // settings returns the settings of a stream that a store has made.
 func settings(t *testing.T, js jetstream.JetStream, name string) jetstream.StreamConfig {
 	t.Helper()
-	stream, err := js.Stream(within(t), name)
+	stream, err := js.Stream(storekit.Within(t), name)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +90,7 @@ func TestReplicasAndSyncDecideWhatIsPromised(t *testing.T) {
 			if got := settings(t, streams(t, c.url), name).Replicas; got != c.replicas {
 				t.Errorf("%d replicas", got)
 			}
-			_, err := natsstore.Open(within(t), c.url, natsstore.Name(name), natsstore.Replicas(5))
+			_, err := natsstore.Open(storekit.Within(t), c.url, natsstore.Name(name), natsstore.Replicas(5))
 			if err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), fmt.Sprintf("has %d replicas, and 5", c.replicas)) {
 				t.Error(err)
 			}
@@ -98,11 +99,11 @@ func TestReplicasAndSyncDecideWhatIsPromised(t *testing.T) {
 	js := streams(t, single)
 	open(t, single, natsstore.Name("in-memory"))
 	config := settings(t, js, "in-memory")
-	if err := js.DeleteStream(within(t), "in-memory"); err != nil {
+	if err := js.DeleteStream(storekit.Within(t), "in-memory"); err != nil {
 		t.Fatal(err)
 	}
 	config.Storage = jetstream.MemoryStorage
-	if _, err := js.CreateStream(within(t), config); err != nil {
+	if _, err := js.CreateStream(storekit.Within(t), config); err != nil {
 		t.Fatal(err)
 	}
 	if open(t, single, natsstore.Name("in-memory"), natsstore.SyncAlways()).Features().Durable {
@@ -136,14 +137,14 @@ func TestOtherStreamsAreRefused(t *testing.T) {
 			name := fmt.Sprint("refused", places.Add(1))
 			_ = open(t, url, natsstore.Name(name)).Close()
 			config := settings(t, js, name)
-			if err := js.DeleteStream(within(t), name); err != nil {
+			if err := js.DeleteStream(storekit.Within(t), name); err != nil {
 				t.Fatal(err)
 			}
 			change(&config)
-			if _, err := js.CreateStream(within(t), config); err != nil {
+			if _, err := js.CreateStream(storekit.Within(t), config); err != nil {
 				t.Fatal(err)
 			}
-			st, err := natsstore.Open(within(t), url, natsstore.Name(name))
+			st, err := natsstore.Open(storekit.Within(t), url, natsstore.Name(name))
 			if err == nil {
 				_ = st.Close()
 				t.Fatal("opened")
@@ -182,14 +183,14 @@ func TestValuesAreAsLargeAsMessages(t *testing.T) {
 	}
 	value := strings.Repeat("x", large.Features().MaxValue)
 	key := strings.Repeat("k", store.MaxKey)
-	r := one(large, store.Write{Key: key, Value: []byte(value), Meta: make([]byte, 5000), Expires: time.Now().Add(time.Hour)})
+	r := storekit.One(large, store.Write{Key: key, Value: []byte(value), Meta: make([]byte, 5000), Expires: time.Now().Add(time.Hour)})
 	if r.Outcome != store.Applied {
 		t.Fatal(r.Outcome, r.Err)
 	}
-	if got := load(t, large, key); string(got.Value) != value || len(got.Meta) != 5000 {
+	if got := storekit.Load(t, large, key); string(got.Value) != value || len(got.Meta) != 5000 {
 		t.Errorf("%d and %d bytes", len(got.Value), len(got.Meta))
 	}
-	if r := one(large, store.Write{Key: "both", Value: []byte(value), Meta: []byte(value)}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrTooLarge) {
+	if r := storekit.One(large, store.Write{Key: "both", Value: []byte(value), Meta: []byte(value)}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrTooLarge) {
 		t.Error(r.Outcome, r.Err)
 	}
 }
@@ -203,13 +204,13 @@ func TestExpiryIsTheServers(t *testing.T) {
 	url := theServer(t)
 	name := fmt.Sprint("expiry", places.Add(1))
 	st := open(t, url, natsstore.Name(name))
-	stream, err := streams(t, url).Stream(within(t), name)
+	stream, err := streams(t, url).Stream(storekit.Within(t), name)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ttl := func(of string) time.Duration {
 		t.Helper()
-		m, err := stream.GetLastMsgForSubject(within(t), name+".r."+of)
+		m, err := stream.GetLastMsgForSubject(storekit.Within(t), name+".r."+of)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -223,11 +224,11 @@ func TestExpiryIsTheServers(t *testing.T) {
 		return d
 	}
 	about := func(got, want time.Duration) bool { return got > want-time.Minute && got < want+time.Minute }
-	put(t, st, "never", 0, "x")
-	gone := put(t, st, "gone", 0, "x")
-	one(st, store.Write{Op: store.Delete, Key: "gone", Base: gone})
+	storekit.Put(t, st, "never", 0, "x")
+	gone := storekit.Put(t, st, "gone", 0, "x")
+	storekit.One(st, store.Write{Op: store.Delete, Key: "gone", Base: gone})
 	for key, at := range map[string]time.Time{"past": time.UnixMilli(0), "soon": time.Now().Add(time.Hour), "far": time.Now().AddDate(200, 0, 0)} {
-		if r := one(st, store.Write{Key: key, Expires: at}); r.Outcome != store.Applied {
+		if r := storekit.One(st, store.Write{Key: key, Expires: at}); r.Outcome != store.Applied {
 			t.Fatal(r.Outcome, r.Err)
 		}
 	}
@@ -245,7 +246,7 @@ func TestExpiryIsTheServers(t *testing.T) {
 			t.Error(say)
 		}
 	}()
-	stay.Register(app, stay.Module[counter]{Name: "cart", Persist: stay.Global, Expiry: time.Hour, OnExpire: func(*stay.Call, *counter) {}})
+	stay.Register(app, stay.Module[struct{}]{Name: "cart", Persist: stay.Global, Expiry: time.Hour, OnExpire: func(*stay.Call, *struct{}) {}})
 }
 
 // TestFullStream proves that a stream that is full rejects groups, keeps its records,
@@ -257,24 +258,24 @@ func TestFullStream(t *testing.T) {
 	js := streams(t, url)
 	name := fmt.Sprint("full", places.Add(1))
 	st := open(t, url, natsstore.Name(name))
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	config := settings(t, js, name)
 	config.MaxBytes = 4 << 10
-	if _, err := js.UpdateStream(within(t), config); err != nil {
+	if _, err := js.UpdateStream(storekit.Within(t), config); err != nil {
 		t.Fatal(err)
 	}
 	for _, g := range []store.Group{
 		{{Key: "large", Value: make([]byte, 8<<10)}},
 		{{Key: "key", Base: rev}, {Key: "large", Value: make([]byte, 8<<10)}},
 	} {
-		if r := one(st, g...); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) || !strings.Contains(r.Err.Error(), "maximum bytes") {
+		if r := storekit.One(st, g...); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) || !strings.Contains(r.Err.Error(), "maximum bytes") {
 			t.Errorf("%v: %v, want rejected", r.Outcome, r.Err)
 		}
 	}
-	if got := load(t, st, "key"); got.Revision != rev || string(got.Value) != "x" {
+	if got := storekit.Load(t, st, "key"); got.Revision != rev || string(got.Value) != "x" {
 		t.Errorf("%+v", got)
 	}
-	put(t, st, "key", rev, "y")
+	storekit.Put(t, st, "key", rev, "y")
 }
 
 // TestOtherMessagesAreCorrupt proves that what is no record is reported as damage, and
@@ -289,19 +290,19 @@ func TestOtherMessagesAreCorrupt(t *testing.T) {
 	if _, err := nc.Request(name+".r.a2V5._._", []byte("junk"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := st.Load(within(t), []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrCorrupt) {
+	if _, err := st.Load(storekit.Within(t), []store.Read{{Key: "key"}}); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("%v, want that it is corrupt", err)
 	}
-	if r := one(st, store.Write{Key: "key"}, store.Write{Key: "beside"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrCorrupt) {
+	if r := storekit.One(st, store.Write{Key: "key"}, store.Write{Key: "beside"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrCorrupt) {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
-	if got := load(t, st, "beside"); got.Revision != 0 {
+	if got := storekit.Load(t, st, "beside"); got.Revision != 0 {
 		t.Errorf("%+v: half of a group is there", got)
 	}
 	if _, err := nc.Request(name+".r.junk", []byte("x"), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if keys, err := st.List(within(t), time.Now(), "", "", 10); !errors.Is(err, store.ErrCorrupt) {
+	if keys, err := st.List(storekit.Within(t), time.Now(), "", "", 10); !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("%q, %v", keys, err)
 	}
 }
@@ -314,18 +315,18 @@ func TestRecordsDeletedByHand(t *testing.T) {
 	url := theServer(t)
 	name := fmt.Sprint("hand", places.Add(1))
 	st := open(t, url, natsstore.Name(name))
-	rev := put(t, st, "global/counter/", 0, "x")
-	stream, err := streams(t, url).Stream(within(t), name)
+	rev := storekit.Put(t, st, "global/counter/", 0, "x")
+	stream, err := streams(t, url).Stream(storekit.Within(t), name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := stream.Purge(within(t), jetstream.WithPurgeSubject(name+".r.Z2xvYmFsLw.Y291bnRlci8._")); err != nil {
+	if err := stream.Purge(storekit.Within(t), jetstream.WithPurgeSubject(name+".r.Z2xvYmFsLw.Y291bnRlci8._")); err != nil {
 		t.Fatal(err)
 	}
-	if r := one(st, store.Write{Key: "global/counter/", Base: rev}); r.Outcome != store.Conflict {
+	if r := storekit.One(st, store.Write{Key: "global/counter/", Base: rev}); r.Outcome != store.Conflict {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
-	if next := put(t, st, "global/counter/", 0, "again"); next <= rev {
+	if next := storekit.Put(t, st, "global/counter/", 0, "again"); next <= rev {
 		t.Errorf("revision %d after %d", next, rev)
 	}
 }
@@ -354,7 +355,7 @@ func TestOpenEndsWithItsContext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := natsstore.Open(within(t), fmt.Sprint("nats://127.0.0.1:", port)); !errors.Is(err, store.ErrUnavailable) {
+	if _, err := natsstore.Open(storekit.Within(t), fmt.Sprint("nats://127.0.0.1:", port)); !errors.Is(err, store.ErrUnavailable) {
 		t.Error(err)
 	}
 }
@@ -364,7 +365,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for name, option := range map[string]natsstore.Option{
 		"Attempt": natsstore.Attempt(0), "dots": natsstore.Name("a.b"), "no name": natsstore.Name(""), "two": natsstore.Replicas(2),
 	} {
-		if st, err := natsstore.Open(within(t), "nats://127.0.0.1:1", option); err == nil || errors.Is(err, store.ErrUnavailable) {
+		if st, err := natsstore.Open(storekit.Within(t), "nats://127.0.0.1:1", option); err == nil || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: %v, %v", name, st, err)
 		}
 	}
@@ -381,11 +382,11 @@ func TestConnectionIsLeftOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	st, err := natsstore.New(within(t), js, place())
+	st, err := natsstore.New(storekit.Within(t), js, place())
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, st, "key", 0, "x")
+	storekit.Put(t, st, "key", 0, "x")
 	_ = st.Close()
 	if err := nc.FlushTimeout(time.Minute); err != nil || nc.Status() != nats.CONNECTED {
 		t.Error(nc.Status(), err)

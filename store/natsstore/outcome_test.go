@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
@@ -44,7 +44,7 @@ func reach(t *testing.T, url string, options ...natsstore.Option) (*path, *natss
 		}
 		return net.Dial(network, proxy.Address())
 	})
-	st, err := natsstore.OpenWith(within(t), url, dial, append([]natsstore.Option{natsstore.Attempt(brisk)}, options...)...)
+	st, err := natsstore.OpenWith(storekit.Within(t), url, dial, append([]natsstore.Option{natsstore.Attempt(brisk)}, options...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +62,7 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 	t.Parallel()
 	url, name := theServer(t), place()
 	other := open(t, url, name)
-	rev := put(t, other, "kept", 0, "first")
+	rev := storekit.Put(t, other, "kept", 0, "first")
 	for kind, g := range map[string]store.Group{
 		"create":  {{Key: "new", Value: []byte("x")}},
 		"replace": {{Key: "kept", Base: rev, Value: []byte("second")}},
@@ -75,15 +75,14 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 					if g[i].Base == 0 {
 						g[i].Key += end
 					} else {
-						g[i].Base = load(t, other, g[i].Key).Revision
+						g[i].Base = storekit.Load(t, other, g[i].Key).Revision
 						g[i].Value = []byte(end)
 					}
 				}
 				p, st := reach(t, url, name)
 				p.Hold(faultnet.ToClient)
-				result := make(chan store.Result, 1)
-				go func() { result <- one(st, g...) }()
-				await(t, "the write", func() bool { return string(load(t, other, g[0].Key).Value) == string(g[0].Value) })
+				result := storekit.Begin(st, g...)
+				storekit.Await(t, "the write", func() bool { return string(storekit.Load(t, other, g[0].Key).Value) == string(g[0].Value) })
 				lose(p)
 				if r := <-result; r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
 					t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
@@ -101,8 +100,8 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 // again sends a group until its outcome is known, as Stay does.
 func again(t *testing.T, s store.Store, g store.Group) store.Result {
 	t.Helper()
-	for ctx := within(t); ; {
-		r := one(s, g...)
+	for ctx := storekit.Within(t); ; {
+		r := storekit.One(s, g...)
 		if r.Outcome == store.Applied || r.Outcome == store.Conflict {
 			return r
 		}
@@ -122,18 +121,18 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 	url, name := theServer(t), place()
 	other := open(t, url, name)
 	p, st := reach(t, url, name)
-	rev := put(t, st, "key", 0, "first")
+	rev := storekit.Put(t, st, "key", 0, "first")
 	g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
 	p.Hold(faultnet.ToServer)
-	if r := one(st, g...); r.Outcome != store.Unknown {
+	if r := storekit.One(st, g...); r.Outcome != store.Unknown {
 		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 	}
 	p.direct()
-	there := put(t, other, "absent", 0, "x")
+	there := storekit.Put(t, other, "absent", 0, "x")
 	if r := again(t, st, g); r.Outcome != store.Conflict {
 		t.Fatalf("%v: %v, want a conflict", r.Outcome, r.Err)
 	}
-	if r := one(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
+	if r := storekit.One(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
 		t.Fatalf("%v: %v", r.Outcome, r.Err)
 	}
 	nc := connect(t, url)
@@ -146,7 +145,7 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Release()
-	for ctx := within(t); ; {
+	for ctx := storekit.Within(t); ; {
 		m, err := sub.NextMsgWithContext(ctx)
 		if err != nil {
 			t.Fatalf("%d messages, and none of the late group: %v", nc.Stats().InMsgs-before, err)
@@ -156,7 +155,7 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 		}
 	}
 	p.Close() // everything that was held has arrived
-	if got := load(t, other, "key"); string(got.Value) != "first" {
+	if got := storekit.Load(t, other, "key"); string(got.Value) != "first" {
 		t.Errorf("%q after a conflict was answered", got.Value)
 	}
 }
@@ -170,7 +169,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL(), natsstore.Attempt(brisk))
-	rev := put(t, st, "key", 0, "first")
+	rev := storekit.Put(t, st, "key", 0, "first")
 	pause := func() {
 		if err := s.Pause(); err != nil {
 			t.Fatal(err)
@@ -179,7 +178,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	pause()
 	t.Cleanup(s.Resume)
 	began := time.Now()
-	if r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}); r.Outcome != store.Unknown || time.Since(began) > 10*time.Second {
+	if r := storekit.One(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}); r.Outcome != store.Unknown || time.Since(began) > 10*time.Second {
 		t.Errorf("%v after %v: %v, want unknown after half a second", r.Outcome, time.Since(began), r.Err)
 	}
 	began = time.Now()
@@ -190,7 +189,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	}
 	s.Resume()
 	r := again(t, st, store.Group{{Key: "key", Base: rev, Value: []byte("third")}})
-	if got := load(t, st, "key"); r.Outcome == store.Applied && string(got.Value) != "third" {
+	if got := storekit.Load(t, st, "key"); r.Outcome == store.Applied && string(got.Value) != "third" {
 		t.Errorf("%v: %v, and the value is %q", r.Outcome, r.Err, got.Value)
 	}
 	pause()
@@ -207,61 +206,8 @@ func TestAttemptsAreBounded(t *testing.T) {
 // Proves C3, C5, C6.
 func TestServerCrash(t *testing.T) {
 	t.Parallel()
-	const writers = 4
 	s := ownServer(t)
-	st := open(t, s.URL(), natsstore.Attempt(brisk))
-	var warm, done sync.WaitGroup
-	var applied, sure [writers]int // by each writer: the last that was applied, and the last that may be there
-	var revs [writers]store.Revision
-	warm.Add(writers)
-	for i := range writers {
-		done.Go(func() {
-			for n := 1; ; n++ {
-				r := one(st, store.Write{Key: strconv.Itoa(i), Base: revs[i], Value: []byte(strconv.Itoa(n))})
-				switch r.Outcome {
-				case store.Applied:
-					revs[i], applied[i], sure[i] = r.Revisions[0], n, n
-				case store.Unknown:
-					sure[i] = n
-					return
-				case store.Rejected:
-					return
-				default:
-					t.Errorf("%v: %+v", r.Outcome, r.Current)
-					return
-				}
-				if n == 20 {
-					warm.Done()
-				}
-			}
-		})
-	}
-	warm.Wait()
-	s.Kill()
-	done.Wait()
-	if r := one(st, store.Write{Key: "down"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
-		t.Errorf("without a server: %v: %v, want rejected", r.Outcome, r.Err)
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), brisk)
-	defer cancel()
-	if _, err := st.Load(ctx, []store.Read{{Key: "0"}}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Load without a server: %v", err)
-	}
-	if err := s.Start(); err != nil {
-		t.Fatal(err)
-	}
-	for i := range writers {
-		got := load(t, st, strconv.Itoa(i))
-		if n, _ := strconv.Atoi(string(got.Value)); n < applied[i] || n > sure[i] {
-			t.Errorf("writer %d finds %d; applied %d, in doubt up to %d", i, n, applied[i], sure[i])
-		}
-		if next := put(t, st, strconv.Itoa(i), got.Revision, "after"); next <= revs[i] {
-			t.Errorf("revision %d after the crash, %d before", next, revs[i])
-		}
-	}
-	if got := load(t, st, "down"); got.Revision != 0 {
-		t.Errorf("%+v was rejected", got)
-	}
+	storekit.Crash(t, open(t, s.URL(), natsstore.Attempt(brisk)), brisk, s.Kill, s.Start)
 }
 
 // TestNoFalseConflicts proves that groups whose conditions hold are applied although
@@ -274,19 +220,19 @@ func TestNoFalseConflicts(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			at := place()
 			stores := []*natsstore.Store{open(t, url, at), open(t, url, at)}
-			checked := put(t, stores[0], "checked", 0, "x")
+			checked := storekit.Put(t, stores[0], "checked", 0, "x")
 			var all sync.WaitGroup
 			for i := range 12 {
 				all.Go(func() {
 					st := stores[i%len(stores)]
 					key := fmt.Sprint("key ", i)
 					for range 3 {
-						r := one(st, store.Write{Op: store.Check, Key: "checked", Base: checked}, store.Write{Key: key}, store.Write{Op: store.Check, Key: "absent"})
+						r := storekit.One(st, store.Write{Op: store.Check, Key: "checked", Base: checked}, store.Write{Key: key}, store.Write{Op: store.Check, Key: "absent"})
 						if r.Outcome != store.Applied {
 							t.Errorf("create: %v: %v %+v", r.Outcome, r.Err, r.Current)
 							return
 						}
-						if r = one(st, store.Write{Op: store.Delete, Key: key, Base: r.Revisions[1]}); r.Outcome != store.Applied {
+						if r = storekit.One(st, store.Write{Op: store.Delete, Key: key, Base: r.Revisions[1]}); r.Outcome != store.Applied {
 							t.Errorf("delete: %v: %v %+v", r.Outcome, r.Err, r.Current)
 							return
 						}
@@ -304,12 +250,12 @@ func TestNoFalseConflicts(t *testing.T) {
 // Proves C2.
 func TestMarksAreNoRecords(t *testing.T) {
 	st := open(t, theServer(t), place())
-	rev := put(t, st, "key", 0, "x")
-	if r := one(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
+	rev := storekit.Put(t, st, "key", 0, "x")
+	if r := storekit.One(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
 		t.Fatal(r.Outcome, r.Err)
 	}
 	for _, op := range []store.Op{store.Put, store.Delete, store.Check} {
-		if r := one(st, store.Write{Op: op, Key: "key", Base: rev + 1}, store.Write{Key: "beside"}); r.Outcome != store.Conflict || r.Current[0].Revision != 0 {
+		if r := storekit.One(st, store.Write{Op: op, Key: "key", Base: rev + 1}, store.Write{Key: "beside"}); r.Outcome != store.Conflict || r.Current[0].Revision != 0 {
 			t.Errorf("%v: %v: %v %+v", op, r.Outcome, r.Err, r.Current)
 		}
 	}

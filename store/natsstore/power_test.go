@@ -14,6 +14,7 @@ import (
 
 	"github.com/stay-go/stay/internal/natsserver"
 	"github.com/stay-go/stay/internal/need"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
@@ -126,6 +127,7 @@ func cutPower(t *testing.T, s *natsserver.Server, trace string) (safe, all int64
 //
 // Proves C5.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		interval string
 		options  []natsstore.Option
@@ -151,7 +153,7 @@ func TestPowerCut(t *testing.T) {
 			var rev, twin store.Revision
 			for began := time.Now(); time.Since(began) < 2500*time.Millisecond; {
 				value := []byte(strconv.Itoa(len(acks)))
-				r := one(st, store.Write{Key: "key", Base: rev, Value: value}, store.Write{Key: "twin", Base: twin, Value: value})
+				r := storekit.One(st, store.Write{Key: "key", Base: rev, Value: value}, store.Write{Key: "twin", Base: twin, Value: value})
 				if r.Outcome != store.Applied {
 					t.Fatal(r.Outcome, r.Err)
 				}
@@ -168,14 +170,14 @@ func TestPowerCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			again := open(t, s.URL(), c.options...)
-			got, kept := load(t, again, "key"), 0
+			got, kept := storekit.Load(t, again, "key"), 0
 			if got.Revision != 0 {
 				var err error
 				if kept, err = strconv.Atoi(string(got.Value)); err != nil || kept >= len(acks) {
 					t.Fatalf("%+v of %d", got, len(acks)-1)
 				}
 			}
-			if other := load(t, again, "twin"); string(other.Value) != string(got.Value) {
+			if other := storekit.Load(t, again, "twin"); string(other.Value) != string(got.Value) {
 				t.Errorf("half of a group is there: %q and %q", got.Value, other.Value)
 			}
 			lost := len(acks) - 1 - kept
@@ -191,7 +193,7 @@ func TestPowerCut(t *testing.T) {
 			if got.Revision != acks[kept].rev {
 				t.Errorf("revision %d, and %q had %d", got.Revision, got.Value, acks[kept].rev)
 			}
-			if next := put(t, again, "key", got.Revision, "next"); c.durable && next <= rev {
+			if next := storekit.Put(t, again, "key", got.Revision, "next"); c.durable && next <= rev {
 				t.Errorf("revision %d after %d", next, rev)
 			}
 		})

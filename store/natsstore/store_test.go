@@ -9,6 +9,7 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 	"github.com/stay-go/stay/store/storetest"
@@ -20,7 +21,7 @@ type opener func(t *testing.T, url string, dial nats.CustomDialer, options ...na
 
 func own(t *testing.T, url string, dial nats.CustomDialer, options ...natsstore.Option) store.Store {
 	t.Helper()
-	s, err := natsstore.OpenWith(within(t), url, dial, options...)
+	s, err := natsstore.OpenWith(storekit.Within(t), url, dial, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -39,7 +40,7 @@ func onConnection(t *testing.T, url string, dial nats.CustomDialer, options ...n
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := natsstore.New(within(t), js, options...)
+	s, err := natsstore.New(storekit.Within(t), js, options...)
 	if err != nil {
 		t.Fatal(err)
 	}

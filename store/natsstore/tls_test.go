@@ -1,19 +1,9 @@
 package natsstore_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -21,53 +11,17 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/natsstore"
 )
-
-// certificate writes a certificate for 127.0.0.1, which is its own authority, and
-// returns the authority with the names of the files.
-func certificate(t *testing.T) (pool *x509.CertPool, certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a NATS server"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, b []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AddCert(cert)
-	return pool, write("cert", "CERTIFICATE", der), write("key", "PRIVATE KEY", private)
-}
 
 // TestSecrets proves that a store reaches a server over TLS with a password, that it
 // checks the server's certificate, and that errors say what is wrong and do not show
 // the password, those about the URL nothing of it.
 func TestSecrets(t *testing.T) {
-	pool, certFile, keyFile := certificate(t)
+	t.Parallel()
+	pool, certFile, keyFile := storekit.Certificate(t)
 	s := ownServer(t, fmt.Sprintf("tls { cert_file: %q, key_file: %q }", certFile, keyFile), "authorization { user: app, password: hush }")
 	at := func(scheme, host, password string) string {
 		return fmt.Sprintf("%s://app:%s@%s", scheme, password, strings.Replace(s.Address(), "127.0.0.1", host, 1))
@@ -76,16 +30,18 @@ func TestSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	trusting, err := natsstore.New(within(t), js)
+	trusting, err := natsstore.New(storekit.Within(t), js)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer trusting.Close()
-	put(t, trusting, "key", 0, "x")
+	storekit.Put(t, trusting, "key", 0, "x")
 	plain := ownServer(t, "authorization { user: app, password: hush }")
-	put(t, open(t, "nats://app:hush@"+plain.Address()), "key", 0, "x")
+	storekit.Put(t, open(t, "nats://app:hush@"+plain.Address()), "key", 0, "x")
 
-	for name, c := range map[string]struct{ url, want string }{
+	storekit.Refuses(t, "hush", func(t *testing.T, url string) (*natsstore.Store, error) {
+		return natsstore.Open(storekit.Within(t), url)
+	}, map[string]struct{ URL, Want string }{
 		"unknown authority": {at("tls", "127.0.0.1", "hush"), "unknown authority"},
 		"another host":      {at("tls", "localhost", "hush"), "certificate"},
 		"wrong password":    {"nats://app:hushhush@" + plain.Address(), "Authorization Violation"},
@@ -96,28 +52,13 @@ func TestSecrets(t *testing.T) {
 		"no scheme":         {"app:hush@127.0.0.1:4222", "its form is nats://"},
 		"a typo in front":   {at("nast", "127.0.0.1", "hush"), "its form is nats://"},
 		"a bad second one":  {"nats://app:hush@" + plain.Address() + ",hush", "its form is nats://"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			st, err := natsstore.Open(within(t), c.url)
-			if err == nil {
-				_ = st.Close()
-				t.Fatal("opened")
-			}
-			if !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v, want %q in it", err, c.want)
-			}
-			for ; err != nil; err = errors.Unwrap(err) {
-				if strings.Contains(err.Error(), "hush") {
-					t.Errorf("%v", err)
-				}
-			}
-		})
-	}
+	})
 }
 
 // TestMissingRightsShowAtOnce proves that a user who may not do what a store does is
 // refused when the store is opened, and that the right ones are enough.
 func TestMissingRightsShowAtOnce(t *testing.T) {
+	t.Parallel()
 	rights := []string{"stay.>", "$JS.API.STREAM.INFO.stay", "$JS.API.STREAM.CREATE.stay", "$JS.API.DIRECT.GET.stay", "$JS.API.CONSUMER.CREATE.stay.>", "$JS.API.CONSUMER.DELETE.stay.*"}
 	var users []string
 	user := func(name string, rights []string) {
@@ -130,13 +71,13 @@ func TestMissingRightsShowAtOnce(t *testing.T) {
 	}
 	s := ownServer(t, strings.ReplaceAll("authorization { users: ["+strings.Join(users, ", ")+"] }", `\"`, `"`))
 	st := open(t, "nats://web:hush@"+s.Address())
-	w := watch(t, st)
-	w.want(t, "key", put(t, st, "key", 0, "x"))
-	if keys, err := st.List(within(t), time.Now(), "", "", 10); err != nil || len(keys) != 1 {
+	w := storekit.Watch(t, st)
+	w.Want(t, "key", storekit.Put(t, st, "key", 0, "x"))
+	if keys, err := st.List(storekit.Within(t), time.Now(), "", "", 10); err != nil || len(keys) != 1 {
 		t.Errorf("%q, %v", keys, err)
 	}
 	for name := range without {
-		st, err := natsstore.Open(within(t), "nats://"+name+":hush@"+s.Address(), natsstore.Attempt(brisk))
+		st, err := natsstore.Open(storekit.Within(t), "nats://"+name+":hush@"+s.Address(), natsstore.Attempt(brisk))
 		if err == nil {
 			_ = st.Close()
 			t.Errorf("%s is enough", name)

@@ -12,8 +12,7 @@ import (
 // BenchmarkCommit replaces records of 300 bytes. Those in groups of one take the
 // short way; a group of several takes the way of all other groups.
 func BenchmarkCommit(b *testing.B) {
-	started.Store(true)
-	server, err := shared()
+	server, err := shared.Get()
 	check(b, err)
 	s, err := pgstore.Open(b.Context(), server.URL())
 	if err != nil {

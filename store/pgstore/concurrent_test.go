@@ -8,7 +8,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 )
 
@@ -35,7 +35,7 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 		create = append(create, store.Write{Key: key, Value: []byte(strconv.Itoa(money))})
 		reads = append(reads, store.Read{Key: key})
 	}
-	if r := one(stores[0], create...); r.Outcome != store.Applied {
+	if r := storekit.One(stores[0], create...); r.Outcome != store.Applied {
 		t.Fatal(r.Outcome, r.Err)
 	}
 	total := func(records []store.Record) (sum int) {
@@ -45,14 +45,14 @@ func TestGroupsDoNotDeadlock(t *testing.T) {
 		}
 		return sum
 	}
-	checked := store.Write{Op: store.Check, Key: "what all check", Base: put(t, stores[0], "what all check", 0, "x")}
+	checked := store.Write{Op: store.Check, Key: "what all check", Base: storekit.Put(t, stores[0], "what all check", 0, "x")}
 	seed := rand.Uint64()
 	var group sync.WaitGroup
 	for worker := range workers {
 		group.Go(func() {
 			random, st := rand.New(rand.NewPCG(seed, uint64(worker))), stores[worker%len(stores)]
 			mine := store.Write{Key: fmt.Sprint("worker ", worker)}
-			mine.Base = put(t, st, mine.Key, 0, "x")
+			mine.Base = storekit.Put(t, st, mine.Key, 0, "x")
 			for range rounds {
 				records, err := st.Load(context.Background(), reads)
 				if err != nil {
@@ -129,7 +129,7 @@ func TestAbsenceIsACondition(t *testing.T) {
 	stores := []store.Store{own(t, config(t, s.URL("search_path", schema))), onPool(t, config(t, s.URL("search_path", schema)))}
 	for _, st := range stores {
 		defer st.Close()
-		load(t, st, "a") // connects
+		storekit.Load(t, st, "a") // connects
 	}
 	// Creations take long enough to meet.
 	s.exec(t, `CREATE FUNCTION `+schema+`.linger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END $$;
@@ -139,8 +139,8 @@ func TestAbsenceIsACondition(t *testing.T) {
 			a, b := name+" a", name+" b"
 			var group sync.WaitGroup
 			var results [2]store.Result
-			group.Go(func() { results[0] = one(stores[0], store.Write{Key: a}, store.Write{Op: op, Key: b}) })
-			group.Go(func() { results[1] = one(stores[1], store.Write{Key: b}, store.Write{Op: op, Key: a}) })
+			group.Go(func() { results[0] = storekit.One(stores[0], store.Write{Key: a}, store.Write{Op: op, Key: b}) })
+			group.Go(func() { results[1] = storekit.One(stores[1], store.Write{Key: b}, store.Write{Op: op, Key: a}) })
 			group.Wait()
 			if x, y := results[0].Outcome, results[1].Outcome; x+y != store.Applied+store.Conflict || x == y {
 				t.Errorf("%v and %v, want one that is applied and one conflict (%v, %v)", x, y, results[0].Err, results[1].Err)
@@ -149,44 +149,20 @@ func TestAbsenceIsACondition(t *testing.T) {
 	}
 }
 
-type counter struct{ N int }
-
 // TestTwoApps proves that changes by two programs that share a database do not
 // get lost.
 //
 // Proves C1, C2.
 func TestTwoApps(t *testing.T) {
-	const workers, rounds = 4, 25
 	s := theServer(t)
 	schema := s.schema(t)
-	var counters []*stay.State[counter]
+	var stores []store.Store
 	for _, open := range []opener{own, onPool} {
 		st := open(t, config(t, s.URL("search_path", schema)))
 		defer st.Close()
-		app := stay.New(st, nil)
-		defer app.Close(context.Background())
-		counters = append(counters, stay.Register(app, stay.Module[counter]{Name: "counter", Persist: stay.Global}))
+		stores = append(stores, st)
 	}
-	var group sync.WaitGroup
-	for worker := range workers {
-		group.Go(func() {
-			for range rounds {
-				_, err := counters[worker%len(counters)].Update(context.Background(), func(c *counter) error {
-					c.N++
-					return nil
-				})
-				if err != nil {
-					t.Error(err)
-				}
-			}
-		})
-	}
-	group.Wait()
-	for i, c := range counters {
-		if got, err := c.Get(context.Background()); err != nil || got.N != workers*rounds {
-			t.Errorf("app %d has %+v, %v, want %d", i, got, err, workers*rounds)
-		}
-	}
+	storekit.Apps(t, nil, stores...)
 }
 
 // TestWhatIsCheckedDoesNotChangeBeforeTheCommit proves that of two groups which
@@ -208,13 +184,13 @@ func TestWhatIsCheckedDoesNotChangeBeforeTheCommit(t *testing.T) {
 	for pair := range pairs {
 		all.Go(func() {
 			keys := []string{fmt.Sprint("a ", pair), fmt.Sprint("b ", pair)}
-			revs := []store.Revision{put(t, stores[0], keys[0], 0, "x"), put(t, stores[0], keys[1], 0, "x")}
+			revs := []store.Revision{storekit.Put(t, stores[0], keys[0], 0, "x"), storekit.Put(t, stores[0], keys[1], 0, "x")}
 			for range rounds {
 				var results [2]store.Result
 				var both sync.WaitGroup
 				for i := range results {
 					both.Go(func() {
-						results[i] = one(stores[i],
+						results[i] = storekit.One(stores[i],
 							store.Write{Key: keys[i], Base: revs[i], Value: []byte("y")},
 							store.Write{Op: store.Check, Key: keys[1-i], Base: revs[1-i]})
 					})

@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -17,38 +18,39 @@ import (
 //
 // Proves C1, C3, C6.
 func TestFailover(t *testing.T) {
+	t.Parallel()
 	first := ownServer(t)
 	second := first.standby(t)
 
-	if st, err := pgstore.Open(within(t), second.URL()); !errors.Is(err, store.ErrUnavailable) {
+	if st, err := pgstore.Open(storekit.Within(t), second.URL()); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("Open on a standby: %v, %v", st, err)
 	}
-	pool, err := pgxpool.New(within(t), second.URL())
+	pool, err := pgxpool.New(storekit.Within(t), second.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	if st, err := pgstore.New(within(t), pool); !errors.Is(err, store.ErrUnavailable) {
+	if st, err := pgstore.New(storekit.Within(t), pool); !errors.Is(err, store.ErrUnavailable) {
 		t.Errorf("New on a standby: %v, %v", st, err)
 	}
 
 	st := open(t, first.URLBy(second.Address()+","+first.Address()))
-	kept := put(t, st, "key", 0, "kept")
+	kept := storekit.Put(t, st, "key", 0, "kept")
 
 	// The standby has this write, and not the next ones.
-	if err := errors.Join(second.CatchUp(within(t), first.Server), second.Detach(within(t))); err != nil {
+	if err := errors.Join(second.CatchUp(storekit.Within(t), first.Server), second.Detach(storekit.Within(t))); err != nil {
 		t.Fatal(err)
 	}
 	lost := kept
 	for range 100 { // a standby is ahead of the values of a sequence that it has seen used
-		lost = put(t, st, "key", lost, "lost")
+		lost = storekit.Put(t, st, "key", lost, "lost")
 	}
 
 	first.Kill()
-	if err := second.Promote(within(t)); err != nil {
+	if err := second.Promote(storekit.Within(t)); err != nil {
 		t.Fatal(err)
 	}
-	ctx := within(t)
+	ctx := storekit.Within(t)
 	var records []store.Record
 	for {
 		if records, err = st.Load(ctx, []store.Read{{Key: "key", Have: lost}}); err == nil || ctx.Err() != nil {

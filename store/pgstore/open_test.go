@@ -11,6 +11,7 @@ import (
 
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -32,7 +33,7 @@ func TestOpenAtOnce(t *testing.T) {
 		})
 	}
 	group.Wait()
-	put(t, open(t, url), "key", 0, "x")
+	storekit.Put(t, open(t, url), "key", 0, "x")
 }
 
 // TestNewerTablesAreRefused proves that a store does not touch tables of a
@@ -41,9 +42,9 @@ func TestNewerTablesAreRefused(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
 	url := s.URL("search_path", schema)
-	put(t, open(t, url), "key", 0, "x")
+	storekit.Put(t, open(t, url), "key", 0, "x")
 	s.exec(t, "UPDATE "+schema+".stay_meta SET version = 99")
-	st, err := pgstore.Open(within(t), url)
+	st, err := pgstore.Open(storekit.Within(t), url)
 	if err == nil {
 		_ = st.Close()
 		t.Fatal("opened")
@@ -66,7 +67,7 @@ func TestRights(t *testing.T) {
 	t.Cleanup(func() { s.exec(t, "DROP OWNED BY "+role+"; DROP ROLE "+role) })
 	url := s.URL("search_path", schema)
 	asRole := strings.Replace(url, "postgres@", role+"@", 1)
-	st, err := pgstore.Open(within(t), asRole)
+	st, err := pgstore.Open(storekit.Within(t), asRole)
 	if err == nil {
 		_ = st.Close()
 		t.Fatal("opened without tables and without the right to create them")
@@ -74,13 +75,13 @@ func TestRights(t *testing.T) {
 	if !strings.Contains(err.Error(), "permission denied") || !strings.Contains(err.Error(), "let the role create tables") {
 		t.Error(err)
 	}
-	put(t, open(t, url), "key", 0, "x")
+	storekit.Put(t, open(t, url), "key", 0, "x")
 	s.exec(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role+
 		"; GRANT SELECT, UPDATE ON ALL SEQUENCES IN SCHEMA "+schema+" TO "+role)
 	s.exec(t, "UPDATE "+schema+".stay_meta SET place = 'elsewhere'") // the sequence has to be raised
 	mine := open(t, asRole)
-	rev := put(t, mine, "key", load(t, mine, "key").Revision, "y")
-	if r := one(mine, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
+	rev := storekit.Put(t, mine, "key", storekit.Load(t, mine, "key").Revision, "y")
+	if r := storekit.One(mine, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
 }
@@ -94,30 +95,30 @@ func TestRestoredDump(t *testing.T) {
 	schema := s.schema(t)
 	url := s.URL("search_path", schema)
 	first := open(t, url)
-	kept := put(t, first, "key", 0, "kept")
-	dump, err := s.Command(within(t), "pg_dump", "-d", s.URL(), "-n", schema).Output()
+	kept := storekit.Put(t, first, "key", 0, "kept")
+	dump, err := s.Command(storekit.Within(t), "pg_dump", "-d", s.URL(), "-n", schema).Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	lost := put(t, first, "key", kept, "lost")
+	lost := storekit.Put(t, first, "key", kept, "lost")
 	_ = first.Close()
 	s.exec(t, "DROP SCHEMA "+schema+" CASCADE")
-	psql := s.Command(within(t), "psql", "-d", s.URL(), "-q", "-v", "ON_ERROR_STOP=1")
+	psql := s.Command(storekit.Within(t), "psql", "-d", s.URL(), "-q", "-v", "ON_ERROR_STOP=1")
 	psql.Stdin = strings.NewReader(string(dump))
 	if out, err := psql.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
 
 	second := open(t, url)
-	if got := load(t, second, "key"); got.Revision != kept || string(got.Value) != "kept" {
+	if got := storekit.Load(t, second, "key"); got.Revision != kept || string(got.Value) != "kept" {
 		t.Fatalf("%+v", got)
 	}
-	again := put(t, second, "key", kept, "again")
+	again := storekit.Put(t, second, "key", kept, "again")
 	if again <= lost {
 		t.Errorf("revision %d, and the lost write had %d", again, lost)
 	}
 	third := open(t, url)
-	if next := put(t, third, "key", again, "next"); next > again+100 {
+	if next := storekit.Put(t, third, "key", again, "next"); next > again+100 {
 		t.Errorf("revision %d after %d: the sequence was raised once more", next, again)
 	}
 }
@@ -136,16 +137,16 @@ func TestChangesByHand(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
 	st := open(t, s.URL("search_path", schema))
-	rev := put(t, st, "global/counter/", 0, "x")
+	rev := storekit.Put(t, st, "global/counter/", 0, "x")
 	s.exec(t, "SET search_path = "+schema+"; UPDATE"+statement)
-	got := load(t, st, "global/counter/")
+	got := storekit.Load(t, st, "global/counter/")
 	if got.Revision <= rev || string(got.Value) != `{"n":1}` {
 		t.Fatalf("%+v, want a revision above %d", got, rev)
 	}
-	if r := one(st, store.Write{Key: "global/counter/", Base: rev}); r.Outcome != store.Conflict {
+	if r := storekit.One(st, store.Write{Key: "global/counter/", Base: rev}); r.Outcome != store.Conflict {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
-	if next := put(t, st, "global/counter/", got.Revision, "y"); next <= got.Revision {
+	if next := storekit.Put(t, st, "global/counter/", got.Revision, "y"); next <= got.Revision {
 		t.Errorf("revision %d after %d", next, got.Revision)
 	}
 }
@@ -157,18 +158,18 @@ func TestPoolKeepsItsSettings(t *testing.T) {
 	cfg := config(t, s.URL("search_path", s.schema(t)))
 	cfg.MaxConns = 1
 	cfg.ConnConfig.RuntimeParams["statement_timeout"] = "54321"
-	pool, err := pgxpool.NewWithConfig(within(t), cfg)
+	pool, err := pgxpool.NewWithConfig(storekit.Within(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	st, err := pgstore.New(within(t), pool)
+	st, err := pgstore.New(storekit.Within(t), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
-	rev := put(t, st, "key", 0, "x")
-	put(t, st, "key", rev, "y")
-	one(st, store.Write{Key: "key"}) // a conflict
+	rev := storekit.Put(t, st, "key", 0, "x")
+	storekit.Put(t, st, "key", rev, "y")
+	storekit.One(st, store.Write{Key: "key"}) // a conflict
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -176,7 +177,7 @@ func TestPoolKeepsItsSettings(t *testing.T) {
 		"enable_seqscan": "on", "enable_hashjoin": "on", "plan_cache_mode": "auto", "statement_timeout": "54321ms", "synchronous_commit": "on",
 	} {
 		var got string
-		if err := pool.QueryRow(within(t), "SHOW "+name).Scan(&got); err != nil || got != want {
+		if err := pool.QueryRow(storekit.Within(t), "SHOW "+name).Scan(&got); err != nil || got != want {
 			t.Errorf("%s is %q, %v, want %q", name, got, err, want)
 		}
 	}
@@ -193,14 +194,14 @@ func TestCommitsAreSynced(t *testing.T) {
 			schema := s.schema(t)
 			st := open(t, config(t, s.URL("search_path", schema, "synchronous_commit", "off")))
 			defer st.Close()
-			rev := put(t, st, "key", 0, "x")
+			rev := storekit.Put(t, st, "key", 0, "x")
 			s.exec(t, `CREATE TABLE `+schema+`.seen (setting text);
 				CREATE FUNCTION `+schema+`.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 					INSERT INTO `+schema+`.seen VALUES (current_setting('synchronous_commit'));
 					RETURN NEW;
 				END $$;
 				CREATE TRIGGER see BEFORE UPDATE ON `+schema+`.stay_records FOR EACH ROW EXECUTE FUNCTION `+schema+`.see()`)
-			put(t, st, "key", rev, "y")
+			storekit.Put(t, st, "key", rev, "y")
 			if got := query[string](t, s, "SELECT setting FROM "+schema+".seen"); got != "on" {
 				t.Errorf("synchronous_commit is %q", got)
 			}
@@ -217,18 +218,18 @@ func TestModesOfAPool(t *testing.T) {
 			st := onPool(t, config(t, s.URL("search_path", s.schema(t), "default_query_exec_mode", mode)))
 			defer st.Close()
 			value := "\x00\xff'\\"
-			rev := put(t, st, "key'\\\xff", put(t, st, "key'\\\xff", 0, value), value+"2")
+			rev := storekit.Put(t, st, "key'\\\xff", storekit.Put(t, st, "key'\\\xff", 0, value), value+"2")
 			w := store.Write{Key: "other", Value: []byte("x"), Version: 7, Expires: time.Unix(1, 0)}
-			if r := one(st, w, store.Write{Op: store.Check, Key: "key'\\\xff", Base: rev}); r.Outcome != store.Applied {
+			if r := storekit.One(st, w, store.Write{Op: store.Check, Key: "key'\\\xff", Base: rev}); r.Outcome != store.Applied {
 				t.Fatalf("%v: %v", r.Outcome, r.Err)
 			}
-			if r := one(st, w); r.Outcome != store.Conflict || r.Current[0].Version != 7 {
+			if r := storekit.One(st, w); r.Outcome != store.Conflict || r.Current[0].Version != 7 {
 				t.Errorf("%v: %v %+v", r.Outcome, r.Err, r.Current)
 			}
-			if got := load(t, st, "key'\\\xff"); string(got.Value) != value+"2" || got.Revision != rev {
+			if got := storekit.Load(t, st, "key'\\\xff"); string(got.Value) != value+"2" || got.Revision != rev {
 				t.Errorf("%+v", got)
 			}
-			if got, err := st.Expired(within(t), time.Now(), 10); err != nil || len(got) != 1 || got[0].Key != "other" {
+			if got, err := st.Expired(storekit.Within(t), time.Now(), 10); err != nil || len(got) != 1 || got[0].Key != "other" {
 				t.Errorf("%+v, %v", got, err)
 			}
 		})
@@ -273,7 +274,7 @@ func TestErrorsHaveNoPassword(t *testing.T) {
 // TestAttemptMustBePositive proves that a mistake is found when the store opens.
 func TestAttemptMustBePositive(t *testing.T) {
 	s := theServer(t)
-	if _, err := pgstore.Open(within(t), s.URL("search_path", s.schema(t)), pgstore.Attempt(0)); err == nil || !strings.Contains(err.Error(), "Attempt(0s)") {
+	if _, err := pgstore.Open(storekit.Within(t), s.URL("search_path", s.schema(t)), pgstore.Attempt(0)); err == nil || !strings.Contains(err.Error(), "Attempt(0s)") {
 		t.Error(err)
 	}
 }

@@ -4,11 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
-	"sync"
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -19,13 +18,13 @@ import (
 func warmUp(t *testing.T, s store.Store) {
 	t.Helper()
 	key := "warm up " + t.Name()
-	rev := put(t, s, key, put(t, s, key, 0, "x"), "y")
-	other := put(t, s, key+" too", 0, "x")
+	rev := storekit.Put(t, s, key, storekit.Put(t, s, key, 0, "x"), "y")
+	other := storekit.Put(t, s, key+" too", 0, "x")
 	for _, g := range []store.Group{
 		{{Key: key + " too", Base: other, Value: []byte("y")}, {Op: store.Check, Key: key, Base: rev}},
 		{{Op: store.Delete, Key: key, Base: rev}},
 	} {
-		if r := one(s, g...); r.Outcome != store.Applied {
+		if r := storekit.One(s, g...); r.Outcome != store.Applied {
 			t.Fatalf("%v: %v", r.Outcome, r.Err)
 		}
 	}
@@ -40,7 +39,7 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 	s := theServer(t)
 	url := s.URL("search_path", s.schema(t))
 	other := open(t, url)
-	rev := put(t, other, "kept", 0, "first")
+	rev := storekit.Put(t, other, "kept", 0, "first")
 	for name, g := range map[string]store.Group{
 		"create":  {{Key: "new", Value: []byte("x")}},
 		"replace": {{Key: "kept", Base: rev, Value: []byte("second")}},
@@ -50,15 +49,15 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 			w, st := wired(t, url, pgstore.Attempt(time.Second))
 			warmUp(t, st)
 			w.deafen()
-			if r := one(st, g...); r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
+			if r := storekit.One(st, g...); r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
 				t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 			}
 			for _, write := range g {
-				if got := load(t, other, write.Key); string(got.Value) != string(write.Value) {
+				if got := storekit.Load(t, other, write.Key); string(got.Value) != string(write.Value) {
 					t.Errorf("%q is %q: the write has not arrived", write.Key, got.Value)
 				}
 			}
-			r := one(st, g...)
+			r := storekit.One(st, g...)
 			if r.Outcome != store.Conflict || string(r.Current[0].Value) != string(g[0].Value) {
 				t.Errorf("again: %v: %v %+v, want a conflict with itself", r.Outcome, r.Err, r.Current)
 			}
@@ -74,22 +73,19 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 	s := theServer(t)
 	schema := s.schema(t)
 	st := open(t, s.URL("search_path", schema, "application_name", schema), pgstore.Attempt(30*time.Second))
-	rev := put(t, st, "key", 0, "first")
+	rev := storekit.Put(t, st, "key", 0, "first")
 
 	// Somebody holds the record, so that the commit waits.
 	by := s.connect(t)
-	tx, err := by.Begin(within(t))
+	tx, err := by.Begin(storekit.Within(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := tx.Exec(within(t), "SELECT 1 FROM "+schema+".stay_records FOR UPDATE"); err != nil {
+	if _, err := tx.Exec(storekit.Within(t), "SELECT 1 FROM "+schema+".stay_records FOR UPDATE"); err != nil {
 		t.Fatal(err)
 	}
-	results := make(chan store.Result, 1)
-	go func() {
-		results <- one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"})
-	}()
-	ctx, admin := within(t), s.connect(t)
+	results := storekit.Begin(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"})
+	ctx, admin := storekit.Within(t), s.connect(t)
 	for ended := false; !ended; {
 		err := admin.QueryRow(ctx, `SELECT coalesce(bool_or(pg_terminate_backend(pid)), false) FROM pg_stat_activity
 			WHERE application_name = $1 AND wait_event_type = 'Lock'`, schema).Scan(&ended)
@@ -103,12 +99,12 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 	if err := tx.Rollback(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := load(t, st, "key"); got.Revision != rev || load(t, st, "new").Revision != 0 {
+	if got := storekit.Load(t, st, "key"); got.Revision != rev || storekit.Load(t, st, "new").Revision != 0 {
 		t.Errorf("%+v, want the first value", got)
 	}
 	// The store itself would wait until the first one can no longer begin.
 	again := open(t, s.URL("search_path", schema))
-	if r := one(again, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"}); r.Outcome != store.Applied {
+	if r := storekit.One(again, store.Write{Key: "key", Base: rev, Value: []byte("second")}, store.Write{Key: "new"}); r.Outcome != store.Applied {
 		t.Errorf("again: %v: %v, want applied", r.Outcome, r.Err)
 	}
 }
@@ -119,57 +115,9 @@ func TestBackendEndsDuringCommit(t *testing.T) {
 //
 // Proves C5, C6.
 func TestServerCrash(t *testing.T) {
-	const writers = 4
+	t.Parallel()
 	s := ownServer(t)
-	st := open(t, s.URL())
-	var warm, done sync.WaitGroup
-	var applied, sure [writers]int // by each writer: the last that was applied, and the last that may be there
-	var revs [writers]store.Revision
-	warm.Add(writers)
-	for i := range writers {
-		done.Go(func() {
-			for n := 1; ; n++ {
-				r := one(st, store.Write{Key: strconv.Itoa(i), Base: revs[i], Value: []byte(strconv.Itoa(n))})
-				switch r.Outcome {
-				case store.Applied:
-					revs[i], applied[i], sure[i] = r.Revisions[0], n, n
-				case store.Unknown:
-					sure[i] = n
-					return
-				case store.Rejected:
-					return
-				default:
-					t.Errorf("%v: %+v", r.Outcome, r.Current)
-					return
-				}
-				if n == 20 {
-					warm.Done()
-				}
-			}
-		})
-	}
-	warm.Wait()
-	s.Kill()
-	done.Wait()
-	if r := one(st, store.Write{Key: "down"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
-		t.Errorf("without a server: %v: %v, want rejected", r.Outcome, r.Err)
-	}
-	if _, err := st.Load(within(t), []store.Read{{Key: "0"}}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Load without a server: %v", err)
-	}
-	s.start(t)
-	for i := range writers {
-		got := load(t, st, strconv.Itoa(i))
-		if n, _ := strconv.Atoi(string(got.Value)); n < applied[i] || n > sure[i] {
-			t.Errorf("writer %d finds %d; applied %d, in doubt up to %d", i, n, applied[i], sure[i])
-		}
-		if next := put(t, st, strconv.Itoa(i), got.Revision, "after"); next <= revs[i] {
-			t.Errorf("revision %d after the crash, %d before", next, revs[i])
-		}
-	}
-	if got := load(t, st, "down"); got.Revision != 0 {
-		t.Errorf("%+v was rejected", got)
-	}
+	storekit.Crash(t, open(t, s.URL()), time.Minute, s.Kill, s.Start)
 }
 
 // TestErrorsOfTheServer proves what errors mean: those that a transaction can
@@ -201,7 +149,7 @@ func TestErrorsOfTheServer(t *testing.T) {
 					st = own(t, config(t, s.URL("search_path", schema)))
 				}
 				t.Cleanup(func() { _ = st.Close() })
-				first := put(t, st, "key", 0, "first")
+				first := storekit.Put(t, st, "key", 0, "first")
 				s.exec(t, fmt.Sprintf(`
 					CREATE SEQUENCE %[1]s.fails;
 					CREATE FUNCTION %[1]s.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
@@ -214,11 +162,11 @@ func TestErrorsOfTheServer(t *testing.T) {
 					{{Key: "key", Base: first, Value: []byte("second")}},
 					{{Key: "new", Value: []byte("x")}, {Key: "newer", Value: []byte("x")}},
 				} {
-					r := one(st, g...)
+					r := storekit.One(st, g...)
 					if r.Outcome != c.want || !errors.Is(r.Err, c.err) {
 						t.Errorf("%v: %v, want %v with %v", r.Outcome, r.Err, c.want, c.err)
 					}
-					if got := load(t, st, g[0].Key); (string(got.Value) == string(g[0].Value)) != (c.want == store.Applied) {
+					if got := storekit.Load(t, st, g[0].Key); (string(got.Value) == string(g[0].Value)) != (c.want == store.Applied) {
 						t.Errorf("%v, and the value is %q", r.Outcome, got.Value)
 					}
 					s.exec(t, "ALTER SEQUENCE "+schema+".fails RESTART")
@@ -236,7 +184,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	s := theServer(t)
 	w, st := wired(t, s.URL("search_path", s.schema(t)), pgstore.Attempt(time.Second))
 	warmUp(t, st)
-	rev := put(t, st, "key", 0, "first")
+	rev := storekit.Put(t, st, "key", 0, "first")
 	w.hold()
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Second)
@@ -245,7 +193,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	if took := time.Since(began); r.Outcome != store.Unknown || took > 20*time.Second {
 		t.Errorf("%v after %v: %v, want unknown after a second", r.Outcome, took, r.Err)
 	}
-	if got := load(t, st, "key"); string(got.Value) != "first" {
+	if got := storekit.Load(t, st, "key"); string(got.Value) != "first" {
 		t.Errorf("%+v", got)
 	}
 	began = time.Now()
@@ -267,25 +215,25 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 			other := open(t, url)
 			w, st := wired(t, url, pgstore.Attempt(time.Second))
 			warmUp(t, st)
-			rev := put(t, st, "key", 0, "first")
+			rev := storekit.Put(t, st, "key", 0, "first")
 			g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
 			late := g
 			if single {
 				late = g[:1]
 			}
 			w.hold()
-			if r := one(st, late...); r.Outcome != store.Unknown {
+			if r := storekit.One(st, late...); r.Outcome != store.Unknown {
 				t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 			}
-			there := put(t, other, "absent", 0, "x")
-			if r := one(st, g...); r.Outcome != store.Conflict {
+			there := storekit.Put(t, other, "absent", 0, "x")
+			if r := storekit.One(st, g...); r.Outcome != store.Conflict {
 				t.Fatalf("%v: %v, want a conflict", r.Outcome, r.Err)
 			}
-			if r := one(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
+			if r := storekit.One(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
 				t.Fatalf("%v: %v", r.Outcome, r.Err)
 			}
 			w.deliver(t)
-			if got := load(t, other, "key"); string(got.Value) != "first" {
+			if got := storekit.Load(t, other, "key"); string(got.Value) != "first" {
 				t.Errorf("%q after a conflict was answered", got.Value)
 			}
 		})
@@ -303,11 +251,11 @@ func TestGroupsInDoubtHoldUpOthers(t *testing.T) {
 	warmUp(t, st)
 	w.deafen()
 	began := time.Now()
-	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Unknown {
+	if r := storekit.One(st, store.Write{Key: "key"}); r.Outcome != store.Unknown {
 		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 	}
-	put(t, st, "other", 0, "x")
-	if r := one(st, store.Write{Key: "key"}); r.Outcome != store.Conflict || time.Since(began) < time.Second {
+	storekit.Put(t, st, "other", 0, "x")
+	if r := storekit.One(st, store.Write{Key: "key"}); r.Outcome != store.Conflict || time.Since(began) < time.Second {
 		t.Errorf("%v after %v: %v, want a conflict after a second", r.Outcome, time.Since(began), r.Err)
 	}
 }
@@ -323,21 +271,21 @@ func TestChangesInDoubtAreSentAgainAtOnce(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w, st := wired(t, s.URL("search_path", s.schema(t)), pgstore.Attempt(time.Minute))
 			warmUp(t, st)
-			g := store.Group{{Key: "key", Base: put(t, st, "key", 0, "first"), Value: []byte("second")}}
+			g := store.Group{{Key: "key", Base: storekit.Put(t, st, "key", 0, "first"), Value: []byte("second")}}
 			if checks {
-				g = append(g, store.Write{Op: store.Check, Key: "checked", Base: put(t, st, "checked", 0, "x")})
+				g = append(g, store.Write{Op: store.Check, Key: "checked", Base: storekit.Put(t, st, "checked", 0, "x")})
 			}
 			w.deafen()
 			began := time.Now()
-			if r := one(st, g...); r.Outcome != store.Unknown {
+			if r := storekit.One(st, g...); r.Outcome != store.Unknown {
 				t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 			}
-			r := one(st, g...)
+			r := storekit.One(st, g...)
 			if r.Outcome != store.Conflict {
 				t.Fatalf("%v: %v, want a conflict with itself", r.Outcome, r.Err)
 			}
 			g[0].Base = r.Current[0].Revision
-			if r := one(st, g...); r.Outcome != store.Applied {
+			if r := storekit.One(st, g...); r.Outcome != store.Applied {
 				t.Errorf("the next change: %v: %v", r.Outcome, r.Err)
 			}
 			if took := time.Since(began); took > 30*time.Second {

@@ -15,6 +15,7 @@ import (
 	"github.com/jackc/pgx/v5/pgxpool"
 
 	"github.com/stay-go/stay/internal/process"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -104,7 +105,7 @@ func TestPooler(t *testing.T) {
 	p := s.pooler(t)
 	schema := s.schema(t)
 	st := open(t, p.url("search_path", schema, "synchronous_commit", "off", "pool_max_conns", "20"))
-	put(t, st, "key", put(t, st, "key", 0, "x"), "y")
+	storekit.Put(t, st, "key", storekit.Put(t, st, "key", 0, "x"), "y")
 	s.exec(t, `CREATE TABLE `+schema+`.seen (setting text);
 		CREATE FUNCTION `+schema+`.see() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 			INSERT INTO `+schema+`.seen SELECT concat_ws(' ', current_setting('synchronous_commit'),
@@ -112,19 +113,19 @@ func TestPooler(t *testing.T) {
 			RETURN NEW;
 		END $$;
 		CREATE TRIGGER see BEFORE UPDATE ON `+schema+`.stay_records FOR EACH ROW EXECUTE FUNCTION `+schema+`.see()`)
-	put(t, st, "key", load(t, st, "key").Revision, "z")
+	storekit.Put(t, st, "key", storekit.Load(t, st, "key").Revision, "z")
 	if got := query[string](t, s, "SELECT setting FROM "+schema+".seen"); got != "on off read committed" {
 		t.Errorf("a commit has the settings %q", got)
 	}
 	cfg := config(t, p.url("default_query_exec_mode", "exec"))
-	pool, err := pgxpool.NewWithConfig(within(t), cfg)
+	pool, err := pgxpool.NewWithConfig(storekit.Within(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
 	for range 10 {
 		var got string
-		err := pool.QueryRow(within(t), `SELECT concat_ws(' ', current_setting('enable_seqscan'), current_setting('search_path'))`).Scan(&got)
+		err := pool.QueryRow(storekit.Within(t), `SELECT concat_ws(' ', current_setting('enable_seqscan'), current_setting('search_path'))`).Scan(&got)
 		if want := `on "$user", public`; err != nil || got != want {
 			t.Errorf("a connection has the settings %q, %v, want %q", got, err, want)
 		}
@@ -136,12 +137,13 @@ func TestPooler(t *testing.T) {
 //
 // Proves C1.
 func TestPoolerChangesServer(t *testing.T) {
+	t.Parallel()
 	primary := ownServer(t)
 	standby := primary.standby(t)
 	p := primary.pooler(t)
 	st := open(t, p.url())
-	put(t, st, "key", 0, "x")
-	if err := standby.CatchUp(within(t), primary.Server); err != nil {
+	storekit.Put(t, st, "key", 0, "x")
+	if err := standby.CatchUp(storekit.Within(t), primary.Server); err != nil {
 		t.Fatal(err)
 	}
 	primary.Stop()
@@ -154,7 +156,7 @@ func TestPoolerChangesServer(t *testing.T) {
 			t.Errorf("%+v, %v: read from a standby", got, err)
 		}
 		cancel()
-		if r := one(st, store.Write{Key: "new"}); r.Outcome == store.Applied || r.Outcome == store.Conflict {
+		if r := storekit.One(st, store.Write{Key: "new"}); r.Outcome == store.Applied || r.Outcome == store.Conflict {
 			t.Errorf("%v from a standby", r.Outcome)
 		}
 	}
@@ -165,13 +167,14 @@ func TestPoolerChangesServer(t *testing.T) {
 //
 // Proves C2.
 func TestPoolBehindPooler(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
-	pool, err := pgxpool.New(within(t), s.pooler(t).url("default_query_exec_mode", "exec", "pool_max_conns", "20"))
+	pool, err := pgxpool.New(storekit.Within(t), s.pooler(t).url("default_query_exec_mode", "exec", "pool_max_conns", "20"))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer pool.Close()
-	st, err := pgstore.New(within(t), pool)
+	st, err := pgstore.New(storekit.Within(t), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -181,7 +184,7 @@ func TestPoolBehindPooler(t *testing.T) {
 		writers.Go(func() {
 			w := store.Write{Key: fmt.Sprint("key ", i), Value: []byte("x")}
 			for range 10 {
-				r := one(st, w)
+				r := storekit.One(st, w)
 				if r.Outcome != store.Applied {
 					t.Errorf("%v: %v", r.Outcome, r.Err)
 					return

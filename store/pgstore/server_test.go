@@ -7,51 +7,32 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/pgserver"
+	"github.com/stay-go/stay/internal/storekit"
 )
 
 // A server is a PostgreSQL server of a test.
 type server struct{ *pgserver.Server }
 
-// shared is the server of all tests that do not stop it. TestMain stops it.
-var shared = sync.OnceValues(func() (*server, error) {
-	dir, err := os.MkdirTemp("", "pgstore")
-	if err != nil {
-		return nil, err
-	}
-	s, err := newServer(dir)
-	if err != nil {
-		_ = os.RemoveAll(dir)
-	}
-	return s, err
-})
-
-var started atomic.Bool // whether a test has asked for the shared server
+// shared is the server of all tests that do not stop it.
+var shared = storekit.Share("", newServer)
 
 func TestMain(m *testing.M) {
 	code := m.Run()
-	if started.Load() {
-		if s, err := shared(); err == nil {
-			s.Kill()
-			_ = os.RemoveAll(filepath.Dir(s.Data()))
-		}
-	}
+	shared.End()
 	os.Exit(code)
 }
 
 // theServer returns the shared server.
 func theServer(t *testing.T) *server {
 	t.Helper()
-	started.Store(true)
-	s, err := shared()
+	s, err := shared.Get()
 	check(t, err)
 	return s
 }
@@ -119,7 +100,7 @@ func (s *server) exec(t *testing.T, statement string, args ...any) {
 // query reads one value as the superuser.
 func query[T any](t *testing.T, s *server, statement string, args ...any) (value T) {
 	t.Helper()
-	ctx := within(t)
+	ctx := storekit.Within(t)
 	c, err := pgx.Connect(ctx, s.URL())
 	if err != nil {
 		t.Fatal(err)
@@ -134,7 +115,7 @@ func query[T any](t *testing.T, s *server, statement string, args ...any) (value
 // until waits until the server says that a condition holds.
 func (s *server) until(t *testing.T, condition string) {
 	t.Helper()
-	if err := s.Until(within(t), condition); err != nil {
+	if err := s.Until(storekit.Within(t), condition); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -144,7 +125,7 @@ func (s *server) logged(t *testing.T, text string) int {
 	t.Helper()
 	marker := fmt.Sprintf("marker %d of %s", schemas.Add(1), t.Name())
 	s.exec(t, "DO $$ BEGIN RAISE LOG '"+marker+"'; END $$")
-	if !s.Log().Await(within(t).Done(), marker, 0) {
+	if !s.Log().Await(storekit.Within(t).Done(), marker, 0) {
 		t.Fatalf("the marker is not in the log of the server:\n%s", s.Log())
 	}
 	return s.Log().Count(text)
@@ -222,11 +203,4 @@ func (s *server) recover(t *testing.T) {
 	if err := errors.Join(err, conf.Close()); err != nil {
 		t.Fatal(err)
 	}
-}
-
-// within returns a context that ends the test if it hangs.
-func within(t *testing.T) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	t.Cleanup(cancel)
-	return ctx
 }

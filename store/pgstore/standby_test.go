@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -14,7 +15,7 @@ func replicated(t *testing.T) (primary, standby *server) {
 	t.Helper()
 	primary = ownServer(t)
 	standby = primary.standby(t)
-	if err := primary.AwaitStandby(within(t)); err != nil {
+	if err := primary.AwaitStandby(storekit.Within(t)); err != nil {
 		t.Fatal(err)
 	}
 	return primary, standby
@@ -27,19 +28,13 @@ func (s *server) waiting(t *testing.T, function string) {
 	s.until(t, "(SELECT coalesce(bool_or("+function+"(pid)), false) FROM pg_stat_activity WHERE wait_event = 'SyncRep')")
 }
 
-// begin commits one group in the background.
-func begin(s store.Store, writes ...store.Write) <-chan store.Result {
-	results := make(chan store.Result, 1)
-	go func() { results <- one(s, writes...) }()
-	return results
-}
-
 // TestStoppedStandby proves that a commit whose wait for a synchronous standby ends
 // without it is Unknown, however the wait ends, and that the same write is
 // answered with the truth only once the standby has it.
 //
 // Proves C5, C6.
 func TestStoppedStandby(t *testing.T) {
+	t.Parallel()
 	primary, standby := replicated(t)
 	poolerURL := primary.pooler(t).url()
 	for name, c := range map[string]struct {
@@ -59,26 +54,26 @@ func TestStoppedStandby(t *testing.T) {
 				}
 				st := open(t, c.url, pgstore.Attempt(attempt))
 				again := open(t, primary.URL(), pgstore.Attempt(time.Minute))
-				w := store.Write{Key: name + kind, Base: put(t, st, name+kind, 0, "first"), Value: []byte("second")}
+				w := store.Write{Key: name + kind, Base: storekit.Put(t, st, name+kind, 0, "first"), Value: []byte("second")}
 				writes := []store.Write{w}
 				if !single {
 					writes = append(writes, store.Write{Key: name + kind + " new"})
 				}
 
 				standby.Kill()
-				first := begin(st, writes...)
+				first := storekit.Begin(st, writes...)
 				if c.end != "" {
 					primary.waiting(t, c.end)
 				}
 				if r := <-first; r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
 					t.Errorf("%v: %v, want unknown", r.Outcome, r.Err)
 				}
-				for ctx := within(t); string(load(t, again, w.Key).Value) != "second"; {
+				for ctx := storekit.Within(t); string(storekit.Load(t, again, w.Key).Value) != "second"; {
 					if ctx.Err() != nil {
 						t.Fatal("not committed on the primary")
 					}
 				}
-				second := begin(again, writes...)
+				second := storekit.Begin(again, writes...)
 				primary.waiting(t, "0 < ")
 				standby.start(t)
 				if r := <-second; r.Outcome != store.Conflict || string(r.Current[0].Value) != "second" {

@@ -1,9 +1,6 @@
 package pgstore_test
 
 import (
-	"bytes"
-	"context"
-	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -11,6 +8,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/jackc/pgx/v5/pgxpool"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 	"github.com/stay-go/stay/store/storetest"
@@ -21,7 +19,7 @@ type opener func(t *testing.T, cfg *pgxpool.Config) store.Store
 
 func own(t *testing.T, cfg *pgxpool.Config) store.Store {
 	t.Helper()
-	s, err := pgstore.OpenPool(within(t), cfg, nil)
+	s, err := pgstore.OpenPool(storekit.Within(t), cfg, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,11 +34,11 @@ func onPool(t *testing.T, cfg *pgxpool.Config) store.Store {
 	} {
 		cfg.ConnConfig.RuntimeParams[name] = value
 	}
-	pool, err := pgxpool.NewWithConfig(within(t), cfg)
+	pool, err := pgxpool.NewWithConfig(storekit.Within(t), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := pgstore.New(within(t), pool)
+	s, err := pgstore.New(storekit.Within(t), pool)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +77,7 @@ func TestContract(t *testing.T) {
 	t.Run("behind a proxy", func(t *testing.T) {
 		watching := func(t *testing.T, cfg *pgxpool.Config) store.Store {
 			t.Helper()
-			s, err := pgstore.OpenPool(within(t), cfg, []pgstore.Option{
+			s, err := pgstore.OpenPool(storekit.Within(t), cfg, []pgstore.Option{
 				pgstore.WatchURL(theServer(t).URL()), pgstore.Attempt(4 * time.Second), // large values pass slowly
 			})
 			if err != nil {
@@ -139,37 +137,12 @@ func rewind(t *testing.T, s *server, open opener, at address) (reopen func(*test
 // open opens a store with connections of its own.
 func open(t *testing.T, url string, options ...pgstore.Option) *pgstore.Store {
 	t.Helper()
-	s, err := pgstore.Open(within(t), url, options...)
+	s, err := pgstore.Open(storekit.Within(t), url, options...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = s.Close() })
 	return s
-}
-
-// one commits one group.
-func one(s store.Store, writes ...store.Write) store.Result {
-	return s.Commit(context.Background(), []store.Group{writes})[0]
-}
-
-// put commits one write that must be applied.
-func put(t *testing.T, s store.Store, key string, base store.Revision, value string) store.Revision {
-	t.Helper()
-	r := one(s, store.Write{Key: key, Base: base, Value: []byte(value)})
-	if r.Outcome != store.Applied {
-		t.Fatalf("put %q: %v: %v", key, r.Outcome, r.Err)
-	}
-	return r.Revisions[0]
-}
-
-// load loads one record.
-func load(t *testing.T, s store.Store, key string) store.Record {
-	t.Helper()
-	records, err := s.Load(within(t), []store.Read{{Key: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return records[0]
 }
 
 // TestLargeCalls proves that a call may have more groups, a group more writes, and
@@ -179,41 +152,5 @@ func load(t *testing.T, s store.Store, key string) store.Record {
 func TestLargeCalls(t *testing.T) {
 	s := theServer(t)
 	st := open(t, s.URL("search_path", s.schema(t)))
-	big := bytes.Repeat([]byte("x"), 1<<20)
-	var groups []store.Group
-	for i := range 1200 {
-		groups = append(groups, store.Group{{Key: fmt.Sprint("single ", i)}})
-	}
-	var g store.Group
-	for i := range 700 {
-		g = append(g, store.Write{Key: fmt.Sprint("in a group ", i)})
-	}
-	groups = append(groups, g)
-	for i := range 12 {
-		groups = append(groups, store.Group{{Key: fmt.Sprint("big ", i), Value: big}})
-	}
-	for range 2 { // created, then replaced
-		for i, r := range st.Commit(within(t), groups) {
-			if r.Outcome != store.Applied {
-				t.Fatalf("group %d: %v: %v", i, r.Outcome, r.Err)
-			}
-			for j, rev := range r.Revisions {
-				if rev <= groups[i][j].Base {
-					t.Fatalf("group %d: revision %d after %d", i, rev, groups[i][j].Base)
-				}
-				groups[i][j].Base = rev
-			}
-		}
-	}
-	// One conflict among them stops nobody else.
-	stale := groups[600][0].Base
-	groups[600][0].Base = 1
-	for i, r := range st.Commit(within(t), groups) {
-		if want := map[bool]store.Outcome{true: store.Conflict, false: store.Applied}[i == 600]; r.Outcome != want {
-			t.Fatalf("group %d: %v: %v, want %v", i, r.Outcome, r.Err, want)
-		}
-		if i == 600 && r.Current[0].Revision != stale {
-			t.Errorf("%+v, want revision %d", r.Current, stale)
-		}
-	}
+	storekit.Large{Singles: 1200, Together: 700, Big: 12, Bytes: 1 << 20}.Commit(t, st)
 }

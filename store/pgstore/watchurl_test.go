@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store/pgstore"
 )
 
@@ -19,6 +20,7 @@ import (
 //
 // Proves N2.
 func TestWatchFindsThePrimary(t *testing.T) {
+	t.Parallel()
 	primary := ownServer(t)
 	standby := primary.standby(t)
 	silent, err := net.Listen("tcp", "127.0.0.1:0")
@@ -35,8 +37,8 @@ func TestWatchFindsThePrimary(t *testing.T) {
 			}
 			hosts.Host = fmt.Sprintf("127.0.0.1:%d,%s", port, hosts.Host)
 			st := open(t, pooler.url(), pgstore.WatchURL(hosts.String()))
-			w := watch(t, st)
-			w.want(t, name, put(t, st, name, 0, "x"), 1)
+			w := storekit.Watch(t, st)
+			w.WantNamed(t, name, storekit.Put(t, st, name, 0, "x"), 1)
 		})
 	}
 }
@@ -74,13 +76,13 @@ func TestWatchThatIsCutOffBeginsAgain(t *testing.T) {
 				c, err := new(net.Dialer).DialContext(ctx, network, address)
 				return &mute{Conn: c, text: text, once: &once}, err
 			}
-			st, err := pgstore.OpenPool(within(t), cfg, []pgstore.Option{pgstore.Attempt(time.Second)})
+			st, err := pgstore.OpenPool(storekit.Within(t), cfg, []pgstore.Option{pgstore.Attempt(time.Second)})
 			if err != nil {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _ = st.Close() })
-			w := watch(t, st)
-			w.want(t, "key", put(t, st, "key", 0, "x"), 1)
+			w := storekit.Watch(t, st)
+			w.WantNamed(t, "key", storekit.Put(t, st, "key", 0, "x"), 1)
 		})
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/pgstore"
 )
@@ -114,7 +115,7 @@ func wired(t *testing.T, url string, options ...pgstore.Option) (*wire, store.St
 	w := &wire{}
 	cfg := config(t, url)
 	cfg.ConnConfig.DialFunc = w.dial
-	s, err := pgstore.OpenPool(within(t), cfg, options)
+	s, err := pgstore.OpenPool(storekit.Within(t), cfg, options)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 )
 
@@ -47,7 +48,7 @@ func BenchmarkLoad(b *testing.B) {
 		reads := make([]store.Read, n)
 		for i := range reads {
 			reads[i].Key = fmt.Sprint("key ", places.Add(1))
-			reads[i].Have = one(s, store.Write{Key: reads[i].Key, Value: value}).Revisions[0]
+			reads[i].Have = storekit.One(s, store.Write{Key: reads[i].Key, Value: value}).Revisions[0]
 		}
 		b.Run(fmt.Sprintf("%d held", n), func(b *testing.B) {
 			for range b.N {

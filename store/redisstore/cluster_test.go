@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 )
@@ -15,7 +16,7 @@ import (
 // cluster starts a cluster of two servers, which have half of the slots each.
 func cluster(t *testing.T) (first, second *redisserver.Server) {
 	t.Helper()
-	servers, err := redisserver.NewCluster(within(t), t.TempDir(), 2, 0)
+	servers, err := redisserver.NewCluster(storekit.Within(t), t.TempDir(), 2, 0)
 	check(t, err)
 	for _, s := range servers {
 		t.Cleanup(s.Kill)
@@ -28,6 +29,7 @@ func cluster(t *testing.T) (first, second *redisserver.Server) {
 //
 // Proves C2, C4.
 func TestCluster(t *testing.T) {
+	t.Parallel()
 	s, other := cluster(t)
 	for _, spread := range []int{1, 40} {
 		t.Run(fmt.Sprint(spread), func(t *testing.T) {
@@ -35,14 +37,14 @@ func TestCluster(t *testing.T) {
 			if f := st.Features(); f.Groups != (spread == 1) || !f.GroupsAtHome {
 				t.Errorf("%+v", f)
 			}
-			w := watch(t, st)
+			w := storekit.Watch(t, st)
 			var groups []store.Group
 			for i := range 200 {
 				groups = append(groups, store.Group{
 					{Key: fmt.Sprintf("session/cart/%03d", i), Expires: time.UnixMilli(1)}, {Key: fmt.Sprintf("stay/session/%03d", i)},
 				})
 			}
-			results := st.Commit(within(t), groups)
+			results := st.Commit(storekit.Within(t), groups)
 			var reads []store.Read
 			for i, r := range results {
 				if r.Outcome != store.Applied {
@@ -50,7 +52,7 @@ func TestCluster(t *testing.T) {
 				}
 				reads = append(reads, store.Read{Key: groups[i][1].Key}, store.Read{Key: groups[i][0].Key, Have: r.Revisions[0]})
 			}
-			records, err := st.Load(within(t), reads)
+			records, err := st.Load(storekit.Within(t), reads)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,16 +60,16 @@ func TestCluster(t *testing.T) {
 				if records[2*i].Revision != r.Revisions[1] || records[2*i].Key != groups[i][1].Key || records[2*i+1].Revision != r.Revisions[0] {
 					t.Errorf("%v and %v, want %v", records[2*i], records[2*i+1], r.Revisions)
 				}
-				w.want(t, groups[i][0].Key, r.Revisions[0], 1)
+				w.WantNamed(t, groups[i][0].Key, r.Revisions[0], 1)
 			}
-			if expired, err := st.Expired(within(t), time.Now(), 150); err != nil || len(expired) != 150 {
+			if expired, err := st.Expired(storekit.Within(t), time.Now(), 150); err != nil || len(expired) != 150 {
 				t.Errorf("%d, %v", len(expired), err)
 			}
-			keys, err := st.List(within(t), time.UnixMilli(0), "session/", "session/cart/010", 50)
+			keys, err := st.List(storekit.Within(t), time.UnixMilli(0), "session/", "session/cart/010", 50)
 			if err != nil || len(keys) != 50 || keys[0] != "session/cart/011" || keys[49] != "session/cart/060" {
 				t.Errorf("%q, %v", keys, err)
 			}
-			r := one(st, store.Write{Key: "session/cart/a"}, store.Write{Key: "session/cart/b"})
+			r := storekit.One(st, store.Write{Key: "session/cart/a"}, store.Write{Key: "session/cart/b"})
 			if want := map[bool]store.Outcome{true: store.Applied, false: store.Rejected}[spread == 1]; r.Outcome != want {
 				t.Errorf("a group of two homes: %v: %v", r.Outcome, r.Err)
 			}
@@ -87,14 +89,15 @@ func TestCluster(t *testing.T) {
 // TestSpreadIsKept proves that a store is refused that would look for records in other
 // places than they are.
 func TestSpreadIsKept(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	_ = open(t, s.URL(), redisstore.Spread(4)).Close()
-	if st, err := redisstore.Open(within(t), s.URL(), redisstore.Spread(8)); err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "over 4 tags, and not 8") {
+	if st, err := redisstore.Open(storekit.Within(t), s.URL(), redisstore.Spread(8)); err == nil || errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "over 4 tags, and not 8") {
 		t.Errorf("%v, %v", st, err)
 	}
 	_ = open(t, s.URL(), redisstore.Spread(4)).Close()
 	for _, n := range []int{0, -1, 1025} {
-		if st, err := redisstore.Open(within(t), s.URL(), redisstore.Spread(n)); err == nil {
+		if st, err := redisstore.Open(storekit.Within(t), s.URL(), redisstore.Spread(n)); err == nil {
 			t.Errorf("%v is spread over %d", st, n)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 )
@@ -24,7 +25,7 @@ func replica(t *testing.T, s *redisserver.Server) *redisserver.Server {
 // inSync waits until a replica has got its first copy.
 func inSync(t *testing.T, s *redisserver.Server) {
 	t.Helper()
-	await(t, "the replica", func() bool { return strings.Contains(ask(t, s, "INFO", "replication"), "master_link_status:up") })
+	storekit.Await(t, "the replica", func() bool { return strings.Contains(ask(t, s, "INFO", "replication"), "master_link_status:up") })
 }
 
 // caughtUp waits until a replica has everything that its primary has now.
@@ -40,7 +41,7 @@ func caughtUp(t *testing.T, replica, primary *redisserver.Server) {
 		return n
 	}
 	written := offset(primary, "master_repl_offset")
-	await(t, "the replica to catch up", func() bool { return offset(replica, "slave_repl_offset") >= written })
+	storekit.Await(t, "the replica to catch up", func() bool { return offset(replica, "slave_repl_offset") >= written })
 }
 
 // TestFailoverThatLosesWrites proves that after a failover to a replica that lacks
@@ -49,32 +50,33 @@ func caughtUp(t *testing.T, replica, primary *redisserver.Server) {
 //
 // Proves C3.
 func TestFailoverThatLosesWrites(t *testing.T) {
+	t.Parallel()
 	first := ownServer(t)
 	second := replica(t, first)
 	p, st := reach(t, first)
-	kept := put(t, st, "key", 0, "kept")
-	gone := put(t, st, "gone", 0, "x")
-	one(st, store.Write{Op: store.Delete, Key: "gone", Base: gone})
-	w := watch(t, st)
+	kept := storekit.Put(t, st, "key", 0, "kept")
+	gone := storekit.Put(t, st, "gone", 0, "x")
+	storekit.One(st, store.Write{Op: store.Delete, Key: "gone", Base: gone})
+	w := storekit.Watch(t, st)
 	caughtUp(t, second, first)
 	ask(t, second, "REPLICAOF", "NO", "ONE")
-	lost := put(t, st, "key", kept, "lost")
-	lost = put(t, st, "key", lost, "lost too")
-	created := put(t, st, "gone", 0, "lost")
+	lost := storekit.Put(t, st, "key", kept, "lost")
+	lost = storekit.Put(t, st, "key", lost, "lost too")
+	created := storekit.Put(t, st, "gone", 0, "lost")
 	first.Kill()
 	address := second.Address()
 	p.address.Store(&address)
-	w.until(t, "that announcements are lost", func() bool { return w.lost == 2 })
-	if got := load(t, st, "key"); got.Revision != kept || string(got.Value) != "kept" {
+	w.Until(t, "that announcements are lost", func(h storekit.Heard) bool { return h.Lost == 2 })
+	if got := storekit.Load(t, st, "key"); got.Revision != kept || string(got.Value) != "kept" {
 		t.Errorf("%+v", got)
 	}
-	if r := one(st, store.Write{Key: "key", Base: lost}); r.Outcome != store.Conflict {
+	if r := storekit.One(st, store.Write{Key: "key", Base: lost}); r.Outcome != store.Conflict {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
-	if rev := put(t, st, "key", kept, "again"); rev <= lost {
+	if rev := storekit.Put(t, st, "key", kept, "again"); rev <= lost {
 		t.Errorf("revision %d, and the lost writes went up to %d", rev, lost)
 	}
-	if rev := put(t, st, "gone", 0, "again"); rev <= created {
+	if rev := storekit.Put(t, st, "gone", 0, "again"); rev <= created {
 		t.Errorf("revision %d, and the lost one was %d", rev, created)
 	}
 }
@@ -85,20 +87,21 @@ func TestFailoverThatLosesWrites(t *testing.T) {
 //
 // Proves C1, C2.
 func TestReplicasAreRefused(t *testing.T) {
+	t.Parallel()
 	first := ownServer(t)
 	second := replica(t, first)
-	if st, err := redisstore.Open(within(t), second.URL()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "replica") {
+	if st, err := redisstore.Open(storekit.Within(t), second.URL()); !errors.Is(err, store.ErrUnavailable) || !strings.Contains(err.Error(), "replica") {
 		t.Errorf("%v, %v", st, err)
 	}
 	st := open(t, first.URL())
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	refused := func(when string) {
 		t.Helper()
-		if got, err := st.Load(within(t), []store.Read{{Key: "key", Have: rev}}); !errors.Is(err, store.ErrUnavailable) {
+		if got, err := st.Load(storekit.Within(t), []store.Read{{Key: "key", Have: rev}}); !errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: Load: %+v, %v", when, got, err)
 		}
 		for _, g := range []store.Group{{{Key: "key", Base: rev}}, {{Op: store.Check, Key: "key", Base: rev}}, {{Op: store.Delete, Key: "key", Base: rev}}} {
-			if r := one(st, g...); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
+			if r := storekit.One(st, g...); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
 				t.Errorf("%s: %v: %v, want rejected", when, r.Outcome, r.Err)
 			}
 		}
@@ -112,5 +115,5 @@ func TestReplicasAreRefused(t *testing.T) {
 	refused("as a replica")
 	inSync(t, first)
 	ask(t, first, "REPLICAOF", "NO", "ONE")
-	put(t, st, "key", rev, "y")
+	storekit.Put(t, st, "key", rev, "y")
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/stay-go/stay/internal/faultnet"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 )
@@ -20,6 +21,7 @@ import (
 // TestOpenAtOnce proves that the first stores of a place may be opened at the same
 // time, and leave nothing but the mark of their format.
 func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	var all sync.WaitGroup
 	for range 6 {
@@ -43,6 +45,7 @@ func TestOpenAtOnce(t *testing.T) {
 //
 // Proves C5.
 func TestSettingsDecideWhatIsPromised(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	ask(t, s, "ACL", "SETUSER", "app", "on", ">hush", "~{stay}*", "&{stay}*", "+@read", "+@write", "+@scripting", "+@connection", "+@pubsub", "+time", "+info")
 	ask(t, s, "ACL", "SETUSER", "blind", "on", ">hush", "~{stay}*", "&{stay}*", "+@all", "-@dangerous")
@@ -72,7 +75,7 @@ func TestSettingsDecideWhatIsPromised(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			defaults := "appendonly yes appendfsync always no-appendfsync-on-rewrite no maxmemory-policy noeviction "
 			ask(t, s, append([]string{"CONFIG", "SET"}, strings.Fields(merge(defaults, c.settings))...)...)
-			st, err := redisstore.Open(within(t), c.url, c.options...)
+			st, err := redisstore.Open(storekit.Within(t), c.url, c.options...)
 			if c.refused != "" {
 				if err == nil {
 					_ = st.Close()
@@ -90,8 +93,8 @@ func TestSettingsDecideWhatIsPromised(t *testing.T) {
 			if got := st.Features().Durable; got != c.durable {
 				t.Errorf("Durable is %v", got)
 			}
-			rev := put(t, st, c.name, 0, "x")
-			if r := one(st, store.Write{Op: store.Delete, Key: c.name, Base: rev}); r.Outcome != store.Applied {
+			rev := storekit.Put(t, st, c.name, 0, "x")
+			if r := storekit.One(st, store.Write{Op: store.Delete, Key: c.name, Base: rev}); r.Outcome != store.Applied {
 				t.Errorf("%v: %v", r.Outcome, r.Err)
 			}
 		})
@@ -103,6 +106,7 @@ func TestSettingsDecideWhatIsPromised(t *testing.T) {
 //
 // Proves C5.
 func TestServiceWithoutConfig(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t, `rename-command CONFIG ""`)
 	if st := open(t, s.URL()); st.Features().Durable {
 		t.Error("durable, and nobody has said so")
@@ -111,7 +115,7 @@ func TestServiceWithoutConfig(t *testing.T) {
 		t.Error("not durable, although the operator says so")
 	}
 	evicting := ownServer(t, `rename-command CONFIG ""`, "maxmemory-policy allkeys-random")
-	if st, err := redisstore.Open(within(t), evicting.URL(), redisstore.AssumeDurable()); err == nil || !strings.Contains(err.Error(), "allkeys-random") {
+	if st, err := redisstore.Open(storekit.Within(t), evicting.URL(), redisstore.AssumeDurable()); err == nil || !strings.Contains(err.Error(), "allkeys-random") {
 		t.Errorf("%v, %v", st, err)
 	}
 }
@@ -133,10 +137,11 @@ func merge(defaults, settings string) string {
 // TestMissingRightsShowAtOnce proves that a user who may not do all that the scripts
 // do is refused when the store is opened, and not in the middle of a commit.
 func TestMissingRightsShowAtOnce(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	for _, missing := range []string{"eval", "set", "zadd", "zrem", "del", "hset", "getrange"} {
 		ask(t, s, "ACL", "SETUSER", missing, "on", ">hush", "~{stay}*", "&{stay}*", "+@all", "-"+missing)
-		st, err := redisstore.Open(within(t), as(s, missing, "hush"))
+		st, err := redisstore.Open(storekit.Within(t), as(s, missing, "hush"))
 		if err == nil {
 			_ = st.Close()
 			t.Errorf("opened without the right to %s", missing)
@@ -144,7 +149,7 @@ func TestMissingRightsShowAtOnce(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	st, err := redisstore.Open(within(t), as(s, "set", "hush"), redisstore.Name("other"))
+	st, err := redisstore.Open(storekit.Within(t), as(s, "set", "hush"), redisstore.Name("other"))
 	if err == nil {
 		_ = st.Close()
 		t.Error("opened without a right to the keys")
@@ -154,9 +159,10 @@ func TestMissingRightsShowAtOnce(t *testing.T) {
 // TestNewerKeysAreRefused proves that a store does not touch what a newer version
 // has written, and says what to do.
 func TestNewerKeysAreRefused(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	ask(t, s, "SET", "{stay}:format", "99")
-	st, err := redisstore.Open(within(t), s.URL())
+	st, err := redisstore.Open(storekit.Within(t), s.URL())
 	if err == nil {
 		_ = st.Close()
 		t.Fatal("opened")
@@ -171,26 +177,27 @@ func TestNewerKeysAreRefused(t *testing.T) {
 //
 // Proves C2, C6.
 func TestOtherValuesAreCorrupt(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
-	rev := put(t, st, "list", 0, "x")
+	rev := storekit.Put(t, st, "list", 0, "x")
 	for key, words := range map[string][]string{
 		"short":       {"SET", "{stay}:r:short", "x"},
 		"no revision": {"SET", "{stay}:r:no revision", strings.Repeat("\x01", 24) + "\x7f\x7f\x7f\x7f"},
 		"list":        {"EVAL", "redis.call('DEL', KEYS[1]); return redis.call('LPUSH', KEYS[1], 'x')", "1", "{stay}:r:list"},
 	} {
 		ask(t, s, words...)
-		_, err := st.Load(within(t), []store.Read{{Key: key}})
+		_, err := st.Load(storekit.Within(t), []store.Read{{Key: key}})
 		if key != "list" && !errors.Is(err, store.ErrCorrupt) || err == nil {
 			t.Errorf("%s: %v, want that it is corrupt", key, err)
 		}
-		if r := one(st, store.Write{Key: key}); r.Outcome != store.Rejected && r.Outcome != store.Unknown || r.Err == nil {
+		if r := storekit.One(st, store.Write{Key: key}); r.Outcome != store.Rejected && r.Outcome != store.Unknown || r.Err == nil {
 			t.Errorf("%s: %v: %v", key, r.Outcome, r.Err)
 		}
-		if r := one(st, store.Write{Key: key, Base: rev}, store.Write{Key: "beside " + key}); r.Outcome == store.Applied {
+		if r := storekit.One(st, store.Write{Key: key, Base: rev}, store.Write{Key: "beside " + key}); r.Outcome == store.Applied {
 			t.Errorf("%s: %v: %v", key, r.Outcome, r.Err)
 		}
-		if got := load(t, st, "beside "+key); got.Revision != 0 {
+		if got := storekit.Load(t, st, "beside "+key); got.Revision != 0 {
 			t.Errorf("%+v: half of a group is there", got)
 		}
 	}
@@ -201,19 +208,20 @@ func TestOtherValuesAreCorrupt(t *testing.T) {
 //
 // Proves C3, C4.
 func TestRecordsDeletedByHand(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	past := time.Now().Add(-time.Hour)
 	var revs [2]store.Revision
 	for i, key := range []string{"a", "b"} {
-		revs[i] = one(st, store.Write{Key: key, Expires: past}).Revisions[0]
+		revs[i] = storekit.One(st, store.Write{Key: key, Expires: past}).Revisions[0]
 	}
 	ask(t, s, "DEL", "{stay}:r:a")
-	if keys, err := st.List(within(t), past.Add(-time.Hour), "", "", 10); err != nil || len(keys) != 1 || keys[0] != "b" {
+	if keys, err := st.List(storekit.Within(t), past.Add(-time.Hour), "", "", 10); err != nil || len(keys) != 1 || keys[0] != "b" {
 		t.Errorf("%q, %v", keys, err)
 	}
 	for range 2 { // the first one may find that a record is missing
-		expired, err := st.Expired(within(t), time.Now(), 1)
+		expired, err := st.Expired(storekit.Within(t), time.Now(), 1)
 		if err != nil || len(expired) > 1 {
 			t.Fatalf("%+v, %v", expired, err)
 		}
@@ -224,10 +232,10 @@ func TestRecordsDeletedByHand(t *testing.T) {
 	if n := ask(t, s, "ZCARD", "{stay}:expires"); n != "1" {
 		t.Errorf("%s records are in the index", n)
 	}
-	if r := one(st, store.Write{Key: "a", Base: revs[0]}); r.Outcome != store.Conflict {
+	if r := storekit.One(st, store.Write{Key: "a", Base: revs[0]}); r.Outcome != store.Conflict {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
-	if rev := put(t, st, "a", 0, "again"); rev <= revs[0] {
+	if rev := storekit.Put(t, st, "a", 0, "again"); rev <= revs[0] {
 		t.Errorf("revision %d after %d", rev, revs[0])
 	}
 }
@@ -237,6 +245,7 @@ func TestRecordsDeletedByHand(t *testing.T) {
 //
 // Proves C4.
 func TestIndexesHoldWhatIsThere(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	want := func(expires, names string) {
@@ -253,10 +262,10 @@ func TestIndexesHoldWhatIsThere(t *testing.T) {
 		at      time.Time
 		expires string
 	}{{time.UnixMilli(1700000000123), "key\n1700000000123"}, {time.UnixMilli(-5), "key\n-5"}, {time.Time{}, ""}, {time.UnixMilli(0), "key\n0"}} {
-		rev = one(st, store.Write{Key: "key", Base: rev, Expires: c.at}).Revisions[0]
+		rev = storekit.One(st, store.Write{Key: "key", Base: rev, Expires: c.at}).Revisions[0]
 		want(c.expires, "key")
 	}
-	if r := one(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
+	if r := storekit.One(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
 		t.Fatal(r.Outcome, r.Err)
 	}
 	want("", "")
@@ -302,7 +311,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for name, option := range map[string]redisstore.Option{
 		"Attempt": redisstore.Attempt(0), "braces": redisstore.Name("a}b"), "no name": redisstore.Name(""),
 	} {
-		if st, err := redisstore.Open(within(t), "redis://127.0.0.1:1", option); err == nil || errors.Is(err, store.ErrUnavailable) {
+		if st, err := redisstore.Open(storekit.Within(t), "redis://127.0.0.1:1", option); err == nil || errors.Is(err, store.ErrUnavailable) {
 			t.Errorf("%s: %v, %v", name, st, err)
 		}
 	}
@@ -319,13 +328,13 @@ func TestClientIsLeftOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	st, err := redisstore.New(within(t), client, place())
+	st, err := redisstore.New(storekit.Within(t), client, place())
 	if err != nil {
 		t.Fatal(err)
 	}
-	put(t, st, "key", 0, "x")
+	storekit.Put(t, st, "key", 0, "x")
 	_ = st.Close()
-	if err := client.Do(within(t), client.B().Ping().Build()).Error(); err != nil {
+	if err := client.Do(storekit.Within(t), client.B().Ping().Build()).Error(); err != nil {
 		t.Error(err)
 	}
 }

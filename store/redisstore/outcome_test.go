@@ -16,6 +16,7 @@ import (
 
 	"github.com/stay-go/stay/internal/faultnet"
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 )
@@ -61,30 +62,13 @@ func reach(t *testing.T, s *redisserver.Server, options ...redisstore.Option) (*
 		c, err := d.DialContext(ctx, "tcp", *p.address.Load())
 		return counted{c, p}, err
 	}
-	st, err := redisstore.OpenWith(within(t), o, append([]redisstore.Option{redisstore.Attempt(brief)}, options...))
+	st, err := redisstore.OpenWith(storekit.Within(t), o, append([]redisstore.Option{redisstore.Attempt(brief)}, options...))
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(proxy.Close)
 	t.Cleanup(func() { _ = st.Close() })
 	return p, st
-}
-
-// begin commits one group, and passes on what comes of it.
-func begin(s store.Store, writes ...store.Write) <-chan store.Result {
-	result := make(chan store.Result, 1)
-	go func() { result <- one(s, writes...) }()
-	return result
-}
-
-// await waits until a condition holds that the server brings about.
-func await(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	for ctx := within(t); !holds(); {
-		if ctx.Err() != nil {
-			t.Fatalf("waiting for %s", what)
-		}
-	}
 }
 
 var evalsha = regexp.MustCompile(`cmdstat_evalsha:calls=(\d+)`)
@@ -109,9 +93,10 @@ func sent(t *testing.T, s *redisserver.Server) int {
 //
 // Proves C2, C6.
 func TestLostAnswerIsUnknown(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	other := open(t, s.URL())
-	rev := put(t, other, "kept", 0, "first")
+	rev := storekit.Put(t, other, "kept", 0, "first")
 	for name, g := range map[string]store.Group{
 		"create":  {{Key: "new", Value: []byte("x")}},
 		"replace": {{Key: "kept", Base: rev, Value: []byte("second")}},
@@ -124,15 +109,15 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 					if g[i].Base == 0 {
 						g[i].Key += end
 					} else {
-						g[i].Base = load(t, other, g[i].Key).Revision
+						g[i].Base = storekit.Load(t, other, g[i].Key).Revision
 					}
 				}
 				p, st := reach(t, s)
-				load(t, st, "kept") // it is connected
+				storekit.Load(t, st, "kept") // it is connected
 				before := sent(t, s)
 				p.Hold(faultnet.ToClient)
-				result := begin(st, g...)
-				await(t, "the script", func() bool { return sent(t, s) > before })
+				result := storekit.Begin(st, g...)
+				storekit.Await(t, "the script", func() bool { return sent(t, s) > before })
 				lose(p)
 				if r := <-result; r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
 					t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
@@ -141,12 +126,12 @@ func TestLostAnswerIsUnknown(t *testing.T) {
 					t.Errorf("the script was sent %d times", n)
 				}
 				for _, write := range g {
-					if got := load(t, other, write.Key); string(got.Value) != string(write.Value) {
+					if got := storekit.Load(t, other, write.Key); string(got.Value) != string(write.Value) {
 						t.Errorf("%q is %q: the write has not arrived", write.Key, got.Value)
 					}
 				}
 				p.Release()
-				r := one(st, g...)
+				r := storekit.One(st, g...)
 				if r.Outcome != store.Conflict || string(r.Current[0].Value) != string(g[0].Value) {
 					t.Errorf("again: %v: %v %+v, want a conflict with itself", r.Outcome, r.Err, r.Current)
 				}
@@ -165,25 +150,25 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 	name := place()
 	other := open(t, s.URL(), name)
 	p, st := reach(t, s, name)
-	rev := put(t, st, "key", 0, "first")
+	rev := storekit.Put(t, st, "key", 0, "first")
 	g := store.Group{{Key: "key", Base: rev, Value: []byte("late")}, {Op: store.Check, Key: "absent"}}
 	p.Hold(faultnet.ToServer)
-	if r := one(st, g...); r.Outcome != store.Unknown {
+	if r := storekit.One(st, g...); r.Outcome != store.Unknown {
 		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 	}
 	p.direct()
-	there := put(t, other, "absent", 0, "x")
-	if r := one(st, g...); r.Outcome != store.Conflict {
+	there := storekit.Put(t, other, "absent", 0, "x")
+	if r := storekit.One(st, g...); r.Outcome != store.Conflict {
 		t.Fatalf("%v: %v, want a conflict", r.Outcome, r.Err)
 	}
-	if r := one(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
+	if r := storekit.One(other, store.Write{Op: store.Delete, Key: "absent", Base: there}); r.Outcome != store.Applied {
 		t.Fatalf("%v: %v", r.Outcome, r.Err)
 	}
 	calls := ask(t, s, "INFO", "commandstats")
 	p.Release()
-	await(t, "the late group", func() bool { return ask(t, s, "INFO", "commandstats") != calls })
+	storekit.Await(t, "the late group", func() bool { return ask(t, s, "INFO", "commandstats") != calls })
 	p.Close() // everything that was held has arrived
-	if got := load(t, other, "key"); string(got.Value) != "first" {
+	if got := storekit.Load(t, other, "key"); string(got.Value) != "first" {
 		t.Errorf("%q after a conflict was answered", got.Value)
 	}
 }
@@ -196,23 +181,23 @@ func TestLateGroupsAreNotApplied(t *testing.T) {
 func TestCallsUnderWayPassTheFence(t *testing.T) {
 	s := theServer(t)
 	p, st := reach(t, s, place(), redisstore.Attempt(30*time.Second))
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	p.Hold(faultnet.ToServer)
 	before := p.writes.Load()
-	slow := begin(st, store.Write{Key: "key", Base: rev, Value: []byte("y")})
-	await(t, "the sending", func() bool { return p.writes.Load() > before }) // it has its epoch
+	slow := storekit.Begin(st, store.Write{Key: "key", Base: rev, Value: []byte("y")})
+	storekit.Await(t, "the sending", func() bool { return p.writes.Load() > before }) // it has its epoch
 	ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer cancel()
 	if r := st.Commit(ctx, []store.Group{{{Key: "given up"}}})[0]; r.Outcome != store.Unknown {
 		t.Fatalf("%v: %v, want unknown", r.Outcome, r.Err)
 	}
 	p.direct()
-	put(t, st, "raises the fence", 0, "x")
+	storekit.Put(t, st, "raises the fence", 0, "x")
 	p.Release()
 	if r := <-slow; r.Outcome != store.Applied {
 		t.Errorf("%v: %v, want applied", r.Outcome, r.Err)
 	}
-	if got := load(t, st, "key"); string(got.Value) != "y" {
+	if got := storekit.Load(t, st, "key"); string(got.Value) != "y" {
 		t.Errorf("%q", got.Value)
 	}
 }
@@ -223,9 +208,10 @@ func TestCallsUnderWayPassTheFence(t *testing.T) {
 //
 // Proves C6.
 func TestAttemptsAreBounded(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL(), redisstore.Attempt(brief))
-	rev := put(t, st, "key", 0, "first")
+	rev := storekit.Put(t, st, "key", 0, "first")
 	pause := func() {
 		if err := s.Pause(); err != nil {
 			t.Fatal(err)
@@ -234,7 +220,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 	pause()
 	t.Cleanup(s.Resume)
 	began := time.Now()
-	if r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}); r.Outcome != store.Unknown || time.Since(began) > 20*time.Second {
+	if r := storekit.One(st, store.Write{Key: "key", Base: rev, Value: []byte("second")}); r.Outcome != store.Unknown || time.Since(began) > 20*time.Second {
 		t.Errorf("%v after %v: %v, want unknown after half a second", r.Outcome, time.Since(began), r.Err)
 	}
 	began = time.Now()
@@ -244,8 +230,8 @@ func TestAttemptsAreBounded(t *testing.T) {
 		t.Errorf("Load ended after %v with %v", time.Since(began), err)
 	}
 	s.Resume()
-	r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("third")})
-	if want := load(t, st, "key"); r.Outcome == store.Unknown || r.Outcome == store.Applied && string(want.Value) != "third" {
+	r := storekit.One(st, store.Write{Key: "key", Base: rev, Value: []byte("third")})
+	if want := storekit.Load(t, st, "key"); r.Outcome == store.Unknown || r.Outcome == store.Applied && string(want.Value) != "third" {
 		t.Errorf("%v: %v, and the value is %q", r.Outcome, r.Err, want.Value)
 	}
 	patient := open(t, s.URL(), redisstore.Attempt(time.Hour))
@@ -264,7 +250,7 @@ func TestAttemptsAreBounded(t *testing.T) {
 // Proves C1.
 func TestReadsAreSentAgain(t *testing.T) {
 	p, st := reach(t, theServer(t), place(), redisstore.Attempt(30*time.Second))
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	p.Hold(faultnet.ToClient)
 	before := p.writes.Load()
 	type answer struct {
@@ -276,7 +262,7 @@ func TestReadsAreSentAgain(t *testing.T) {
 		records, err := st.Load(context.Background(), []store.Read{{Key: "key"}})
 		answers <- answer{records, err}
 	}()
-	await(t, "the sending", func() bool { return p.writes.Load() > before })
+	storekit.Await(t, "the sending", func() bool { return p.writes.Load() > before })
 	p.direct()
 	p.Cut()
 	if a := <-answers; a.err != nil || a.records[0].Revision != rev {
@@ -290,60 +276,13 @@ func TestReadsAreSentAgain(t *testing.T) {
 //
 // Proves C3, C5, C6.
 func TestServerCrash(t *testing.T) {
-	const writers = 4
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	if !st.Features().Durable {
 		t.Fatal("not durable")
 	}
-	var warm, done sync.WaitGroup
-	var applied, sure [writers]int // by each writer: the last that was applied, and the last that may be there
-	var revs [writers]store.Revision
-	warm.Add(writers)
-	for i := range writers {
-		done.Go(func() {
-			for n := 1; ; n++ {
-				r := one(st, store.Write{Key: strconv.Itoa(i), Base: revs[i], Value: []byte(strconv.Itoa(n))})
-				switch r.Outcome {
-				case store.Applied:
-					revs[i], applied[i], sure[i] = r.Revisions[0], n, n
-				case store.Unknown:
-					sure[i] = n
-					return
-				case store.Rejected:
-					return
-				default:
-					t.Errorf("%v: %+v", r.Outcome, r.Current)
-					return
-				}
-				if n == 20 {
-					warm.Done()
-				}
-			}
-		})
-	}
-	warm.Wait()
-	s.Kill()
-	done.Wait()
-	if r := one(st, store.Write{Key: "down"}); r.Outcome != store.Rejected || !errors.Is(r.Err, store.ErrUnavailable) {
-		t.Errorf("without a server: %v: %v, want rejected", r.Outcome, r.Err)
-	}
-	if _, err := st.Load(within(t), []store.Read{{Key: "0"}}); !errors.Is(err, store.ErrUnavailable) {
-		t.Errorf("Load without a server: %v", err)
-	}
-	startAgain(t, s)
-	for i := range writers {
-		got := load(t, st, strconv.Itoa(i))
-		if n, _ := strconv.Atoi(string(got.Value)); n < applied[i] || n > sure[i] {
-			t.Errorf("writer %d finds %d; applied %d, in doubt up to %d", i, n, applied[i], sure[i])
-		}
-		if next := put(t, st, strconv.Itoa(i), got.Revision, "after"); next <= revs[i] {
-			t.Errorf("revision %d after the crash, %d before", next, revs[i])
-		}
-	}
-	if got := load(t, st, "down"); got.Revision != 0 {
-		t.Errorf("%+v was rejected", got)
-	}
+	storekit.Crash(t, st, time.Minute, s.Kill, s.Start)
 }
 
 // TestConnectionsThatTheServerHasClosed proves that nothing is in doubt because the
@@ -351,18 +290,19 @@ func TestServerCrash(t *testing.T) {
 //
 // Proves C6.
 func TestConnectionsThatTheServerHasClosed(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
 	var revs [8]store.Revision
 	var all sync.WaitGroup
 	for i := range revs { // a connection each
-		all.Go(func() { revs[i] = put(t, st, fmt.Sprint(i), 0, "x") })
+		all.Go(func() { revs[i] = storekit.Put(t, st, fmt.Sprint(i), 0, "x") })
 	}
 	all.Wait()
 	s.Stop()
 	startAgain(t, s)
 	for i, rev := range revs {
-		if r := one(st, store.Write{Key: fmt.Sprint(i), Base: rev}); r.Outcome != store.Applied {
+		if r := storekit.One(st, store.Write{Key: fmt.Sprint(i), Base: rev}); r.Outcome != store.Applied {
 			t.Errorf("%v: %v", r.Outcome, r.Err)
 		}
 	}
@@ -373,12 +313,13 @@ func TestConnectionsThatTheServerHasClosed(t *testing.T) {
 //
 // Proves C6.
 func TestScriptsAreLoadedAgain(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	ask(t, s, "SCRIPT", "FLUSH")
-	put(t, st, "key", rev, "y")
-	if got := load(t, st, "key"); string(got.Value) != "y" {
+	storekit.Put(t, st, "key", rev, "y")
+	if got := storekit.Load(t, st, "key"); string(got.Value) != "y" {
 		t.Errorf("%+v", got)
 	}
 }
@@ -389,12 +330,13 @@ func TestScriptsAreLoadedAgain(t *testing.T) {
 //
 // Proves C2, C6.
 func TestFullServer(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	st := open(t, s.URL())
-	rev := put(t, st, "key", 0, "x")
-	other := put(t, st, "other", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
+	other := storekit.Put(t, st, "other", 0, "x")
 	ask(t, s, "CONFIG", "SET", "maxmemory", "1")
-	results := st.Commit(within(t), []store.Group{
+	results := st.Commit(storekit.Within(t), []store.Group{
 		{{Key: "new"}},
 		{{Op: store.Delete, Key: "other", Base: other}},
 		{{Key: "key", Base: rev, Value: []byte("y")}},
@@ -404,12 +346,12 @@ func TestFullServer(t *testing.T) {
 			t.Errorf("group %d: %v: %v, want %v", i, r.Outcome, r.Err, want)
 		}
 	}
-	if got := load(t, st, "key"); string(got.Value) != "x" {
+	if got := storekit.Load(t, st, "key"); string(got.Value) != "x" {
 		t.Errorf("%+v", got)
 	}
-	if r := one(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
+	if r := storekit.One(st, store.Write{Op: store.Delete, Key: "key", Base: rev}); r.Outcome != store.Applied {
 		t.Errorf("%v: %v", r.Outcome, r.Err)
 	}
 	ask(t, s, "CONFIG", "SET", "maxmemory", "0")
-	put(t, st, "key", 0, "y")
+	storekit.Put(t, st, "key", 0, "y")
 }

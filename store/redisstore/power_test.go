@@ -13,6 +13,7 @@ import (
 
 	"github.com/stay-go/stay/internal/need"
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 )
 
@@ -83,6 +84,7 @@ func onDisk(t *testing.T, trace string) (file string, safe, all int64) {
 //
 // Proves C3, C5.
 func TestPowerCut(t *testing.T) {
+	t.Parallel()
 	for _, policy := range []string{"always", "everysec"} {
 		t.Run(policy, func(t *testing.T) {
 			s, trace := traced(t, "appendfsync "+policy)
@@ -98,7 +100,7 @@ func TestPowerCut(t *testing.T) {
 			rev := store.Revision(0)
 			length := 2500 * time.Millisecond
 			for began := time.Now(); time.Since(began) < length; {
-				rev = put(t, st, "key", rev, strconv.Itoa(len(acks)))
+				rev = storekit.Put(t, st, "key", rev, strconv.Itoa(len(acks)))
 				acks = append(acks, ack{time.Now(), rev})
 			}
 			s.Kill()
@@ -108,7 +110,7 @@ func TestPowerCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			startAgain(t, s)
-			got := load(t, st, "key")
+			got := storekit.Load(t, st, "key")
 			kept, err := strconv.Atoi(string(got.Value))
 			if err != nil || kept >= len(acks) {
 				t.Fatalf("%+v of %d", got, len(acks)-1)
@@ -127,11 +129,11 @@ func TestPowerCut(t *testing.T) {
 				t.Errorf("revision %d, and %q had %d", got.Revision, got.Value, acks[kept].rev)
 			}
 			if lost > 0 {
-				if r := one(st, store.Write{Key: "key", Base: rev, Value: []byte("stale")}); r.Outcome != store.Conflict {
+				if r := storekit.One(st, store.Write{Key: "key", Base: rev, Value: []byte("stale")}); r.Outcome != store.Conflict {
 					t.Errorf("with the revision of a lost write: %v: %v", r.Outcome, r.Err)
 				}
 			}
-			if next := put(t, st, "key", got.Revision, "next"); next <= rev {
+			if next := storekit.Put(t, st, "key", got.Revision, "next"); next <= rev {
 				t.Errorf("revision %d, and the lost writes went up to %d", next, rev)
 			}
 		})

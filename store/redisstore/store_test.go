@@ -11,6 +11,7 @@ import (
 	"github.com/redis/rueidis"
 
 	"github.com/stay-go/stay/internal/redisserver"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 	"github.com/stay-go/stay/store/storetest"
@@ -21,7 +22,7 @@ type opener func(t *testing.T, o rueidis.ClientOption, options ...redisstore.Opt
 
 func own(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option) store.Store {
 	t.Helper()
-	s, err := redisstore.OpenWith(within(t), o, options)
+	s, err := redisstore.OpenWith(storekit.Within(t), o, options)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +46,7 @@ func onClient(t *testing.T, o rueidis.ClientOption, options ...redisstore.Option
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := redisstore.New(within(t), client, options...)
+	s, err := redisstore.New(storekit.Within(t), client, options...)
 	if err != nil {
 		client.Close()
 		t.Fatal(err)

@@ -1,67 +1,24 @@
 package redisstore_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
 	"fmt"
-	"math/big"
-	"net"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/stay-go/stay/internal/process"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/redisstore"
 )
 
-// certificate writes a certificate for 127.0.0.1, which is its own authority, and
-// returns it with the names of the files.
-func certificate(t *testing.T) (cert *x509.Certificate, certFile, keyFile string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a Redis server"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	write := func(name, kind string, b []byte) string {
-		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: b}), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return file
-	}
-	if cert, err = x509.ParseCertificate(der); err != nil {
-		t.Fatal(err)
-	}
-	return cert, write("cert", "CERTIFICATE", der), write("key", "PRIVATE KEY", private)
-}
-
 // TestTLS proves that a store checks the certificate of its server unless its URL
 // says not to, and that errors say what is wrong and do not show the password.
 func TestTLS(t *testing.T) {
-	cert, certFile, keyFile := certificate(t)
+	t.Parallel()
+	pool, certFile, keyFile := storekit.Certificate(t)
 	port, err := process.FreePorts(1)
 	check(t, err)
 	s := ownServer(t, fmt.Sprintf("tls-port %d", port), "tls-cert-file "+certFile, "tls-key-file "+keyFile, "tls-auth-clients no")
@@ -73,18 +30,19 @@ func TestTLS(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.TLSConfig.RootCAs = x509.NewCertPool()
-	o.TLSConfig.RootCAs.AddCert(cert)
-	trusting, err := redisstore.OpenWith(within(t), o, nil)
+	o.TLSConfig.RootCAs = pool
+	trusting, err := redisstore.OpenWith(storekit.Within(t), o, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer trusting.Close()
-	rev := put(t, trusting, "key", 0, "x")
-	w := watch(t, trusting)
-	w.want(t, "key", put(t, open(t, at("rediss", "127.0.0.1", "hush", "?skip_verify=true")), "key", rev, "y"), 1)
+	rev := storekit.Put(t, trusting, "key", 0, "x")
+	w := storekit.Watch(t, trusting)
+	w.WantNamed(t, "key", storekit.Put(t, open(t, at("rediss", "127.0.0.1", "hush", "?skip_verify=true")), "key", rev, "y"), 1)
 
-	for name, c := range map[string]struct{ url, want string }{
+	storekit.Refuses(t, "hush", func(t *testing.T, url string) (*redisstore.Store, error) {
+		return redisstore.Open(storekit.Within(t), url)
+	}, map[string]struct{ URL, Want string }{
 		"unknown authority": {at("rediss", "127.0.0.1", "hush", ""), "unknown authority"},
 		"another host":      {at("rediss", "localhost", "hush", ""), "certificate"},
 		"no TLS":            {at("redis", "127.0.0.1", "hush", "?dial_timeout=2s"), ""},
@@ -95,23 +53,7 @@ func TestTLS(t *testing.T) {
 		"a bad escape":      {at("rediss", "127.0.0.1", "hu%zzsh", ""), "its form is redis://"},
 		"no scheme":         {strings.TrimPrefix(at("rediss", "127.0.0.1", "hush", ""), "rediss://"), "its form is redis://"},
 		"a typo in front":   {at("reds", "127.0.0.1", "hush", ""), "its form is redis://"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			st, err := redisstore.Open(within(t), c.url)
-			if err == nil {
-				_ = st.Close()
-				t.Fatal("opened")
-			}
-			if !strings.Contains(err.Error(), c.want) {
-				t.Errorf("%v, want %q in it", err, c.want)
-			}
-			for ; err != nil; err = errors.Unwrap(err) {
-				if strings.Contains(err.Error(), "hush") {
-					t.Errorf("%v", err)
-				}
-			}
-		})
-	}
+	})
 	if log := s.Log().String(); strings.Contains(log, "hush") {
 		t.Errorf("the server has logged the password: %s", log)
 	}
@@ -120,13 +62,14 @@ func TestTLS(t *testing.T) {
 // TestPasswordChanges proves that a store whose password is no longer good says so
 // without showing it, and works again when it is.
 func TestPasswordChanges(t *testing.T) {
+	t.Parallel()
 	s := ownServer(t)
 	ask(t, s, "ACL", "SETUSER", "app", "on", ">hush", "~*", "&*", "+@all")
 	st := open(t, as(s, "app", "hush"))
-	rev := put(t, st, "key", 0, "x")
+	rev := storekit.Put(t, st, "key", 0, "x")
 	ask(t, s, "ACL", "SETUSER", "app", "resetpass", ">other")
 	ask(t, s, "CLIENT", "KILL", "USER", "app")
-	r := one(st, store.Write{Key: "key", Base: rev})
+	r := storekit.One(st, store.Write{Key: "key", Base: rev})
 	if r.Outcome != store.Rejected {
 		t.Fatalf("%v: %v", r.Outcome, r.Err)
 	}
@@ -134,11 +77,12 @@ func TestPasswordChanges(t *testing.T) {
 		t.Error(text)
 	}
 	ask(t, s, "ACL", "SETUSER", "app", "resetpass", ">hush")
-	put(t, st, "key", rev, "y")
+	storekit.Put(t, st, "key", rev, "y")
 }
 
 // TestSocket proves that a store can reach its server over a Unix socket.
 func TestSocket(t *testing.T) {
+	t.Parallel()
 	dir, err := os.MkdirTemp("", "r") // a path of a socket is short
 	if err != nil {
 		t.Fatal(err)
@@ -147,5 +91,5 @@ func TestSocket(t *testing.T) {
 	socket := filepath.Join(dir, "s")
 	ownServer(t, "unixsocket "+socket)
 	st := open(t, (&url.URL{Scheme: "unix", Path: socket}).String())
-	put(t, st, "key", 0, "x")
+	storekit.Put(t, st, "key", 0, "x")
 }

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -52,10 +53,10 @@ func TestChangesByHandAreSeen(t *testing.T) {
 			held = apply(t, a, store.Write{Key: "k", Base: held, Value: []byte("2")})[0]
 
 			execute(t, path, named(statement, "k", "other", "third", "fourth"))
-			r := load(t, b, "k")
+			r := storekit.Load(t, b, "k")
 			if r.Revision == 0 { // a deleted record is created again
 				apply(t, b, store.Write{Key: "k", Value: []byte("new")})
-				r = load(t, b, "k")
+				r = storekit.Load(t, b, "k")
 			}
 			if r.Revision <= held {
 				t.Errorf("revision %d, after %d was held", r.Revision, held)
@@ -67,7 +68,7 @@ func TestChangesByHandAreSeen(t *testing.T) {
 			if got[0].Revision != r.Revision || string(got[0].Value) != string(r.Value) {
 				t.Errorf("who holds revision %d is told %+v, want %+v", held, got[0], r)
 			}
-			if got := one(a, store.Write{Key: "k", Base: held, Value: []byte("stale")}); got.Outcome != store.Conflict {
+			if got := storekit.One(a, store.Write{Key: "k", Base: held, Value: []byte("stale")}); got.Outcome != store.Conflict {
 				t.Errorf("a change of revision %d, which is gone: %v", held, got.Outcome)
 			}
 			apply(t, b, store.Write{Key: "k", Base: r.Revision, Value: []byte("next")})
@@ -108,7 +109,7 @@ func TestRevisionsGrowUnderHands(t *testing.T) {
 			}
 		} else {
 			s := stores[random.IntN(2)]
-			w := store.Write{Key: keys[0], Base: load(t, s, keys[0]).Revision, Value: []byte(fmt.Sprint(step))}
+			w := store.Write{Key: keys[0], Base: storekit.Load(t, s, keys[0]).Revision, Value: []byte(fmt.Sprint(step))}
 			if w.Base != 0 && random.IntN(3) == 0 {
 				w.Op, w.Value = store.Delete, nil
 			}
@@ -116,7 +117,7 @@ func TestRevisionsGrowUnderHands(t *testing.T) {
 			what = fmt.Sprintf("%+v", w)
 		}
 		for _, key := range keys {
-			r, was := load(t, stores[random.IntN(2)], key), last[key]
+			r, was := storekit.Load(t, stores[random.IntN(2)], key), last[key]
 			switch {
 			case r.Revision == 0:
 				continue
@@ -138,14 +139,14 @@ func TestOlderDatabasesAreGuarded(t *testing.T) {
 	s := open(t, path, sqlitestore.MaxSize(1<<20))
 	var last store.Result
 	for i := range 64 {
-		if last = one(s, store.Write{Key: fmt.Sprint(i), Value: make([]byte, 64<<10)}); last.Outcome != store.Applied {
+		if last = storekit.One(s, store.Write{Key: fmt.Sprint(i), Value: make([]byte, 64<<10)}); last.Outcome != store.Applied {
 			break
 		}
 	}
 	if last.Outcome != store.Rejected {
 		t.Fatalf("the database is not full: %v", last.Outcome)
 	}
-	held := load(t, s, "0").Revision
+	held := storekit.Load(t, s, "0").Revision
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -168,7 +169,7 @@ func TestOlderDatabasesAreGuarded(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
-	if r := load(t, stores[0], "0"); r.Revision != held || len(r.Value) != 64<<10 {
+	if r := storekit.Load(t, stores[0], "0"); r.Revision != held || len(r.Value) != 64<<10 {
 		t.Errorf("the record has revision %d and %d bytes", r.Revision, len(r.Value))
 	}
 	execute(t, path, named("DELETE FROM records WHERE key = $1", "0"))

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -52,7 +53,7 @@ func TestDamagedPagesAreTold(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := damagedStore(t, path)
 	_, loadErr := s.Load(context.Background(), []store.Read{{Key: "damaged"}})
-	r := one(s, store.Write{Key: "damaged", Base: 1, Value: []byte("v")})
+	r := storekit.One(s, store.Write{Key: "damaged", Base: 1, Value: []byte("v")})
 	if r.Outcome != store.Rejected {
 		t.Errorf("%v", r.Outcome)
 	}
@@ -70,10 +71,10 @@ func TestDamagedPagesAreTold(t *testing.T) {
 			}
 		}
 	}
-	if r := load(t, s, "k0"); len(r.Value) == 0 {
+	if r := storekit.Load(t, s, "k0"); len(r.Value) == 0 {
 		t.Error("a whole page cannot be read")
 	}
-	apply(t, s, store.Write{Key: "k0", Base: load(t, s, "k0").Revision, Value: []byte("v")})
+	apply(t, s, store.Write{Key: "k0", Base: storekit.Load(t, s, "k0").Revision, Value: []byte("v")})
 }
 
 // TestDamagedSchemaIsTold proves that Open refuses a file that is damaged where

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/testseed"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
@@ -36,7 +37,7 @@ func (f *filler) write() (applied bool) {
 		}
 		group = append(group, w)
 	}
-	r := one(f.store, group...)
+	r := storekit.One(f.store, group...)
 	switch {
 	case r.Outcome == store.Applied:
 		for i, w := range group {
@@ -55,7 +56,7 @@ func (f *filler) write() (applied bool) {
 
 func (f *filler) check(s *sqlitestore.Store, key string) {
 	f.t.Helper()
-	want, got := f.held[key], load(f.t, s, key)
+	want, got := f.held[key], storekit.Load(f.t, s, key)
 	if got.Revision != want.Revision || !bytes.Equal(got.Value, want.Value) {
 		f.t.Errorf("%s: revision %d and %d bytes, want revision %d and %d bytes", key, got.Revision, len(got.Value), want.Revision, len(want.Value))
 	}
@@ -68,6 +69,7 @@ func (f *filler) check(s *sqlitestore.Store, key string) {
 //
 // Proves C2, C5.
 func TestFullDatabaseUnderLoad(t *testing.T) {
+	t.Parallel()
 	seed := testseed.New(t)
 	path := filepath.Join(t.TempDir(), "app.db")
 	s := open(t, path, sqlitestore.MaxSize(128<<10))

@@ -9,6 +9,7 @@ import (
 
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -25,7 +26,7 @@ func TestFullDatabase(t *testing.T) {
 	var last store.Result
 	for i := 0; i < 32; i++ {
 		key := fmt.Sprintf("%02d", i)
-		if last = one(s, store.Write{Key: key, Value: value}); last.Outcome != store.Applied {
+		if last = storekit.One(s, store.Write{Key: key, Value: value}); last.Outcome != store.Applied {
 			break
 		}
 		revisions[key] = last.Revisions[0]
@@ -49,10 +50,10 @@ func TestFullDatabase(t *testing.T) {
 			t.Errorf("group %d: %v, %v, want %v", i, results[i].Outcome, results[i].Err, want)
 		}
 	}
-	if r := load(t, s, "01"); len(r.Value) != len(value) {
+	if r := storekit.Load(t, s, "01"); len(r.Value) != len(value) {
 		t.Error("half of a group was applied")
 	}
-	if load(t, s, "big").Revision != 0 {
+	if storekit.Load(t, s, "big").Revision != 0 {
 		t.Error("a rejected group was applied")
 	}
 
@@ -91,15 +92,15 @@ func TestFailedCommit(t *testing.T) {
 					if base != 0 {
 						apply(t, s, store.Write{Key: "k", Value: []byte("old")})
 					}
-					before := load(t, s, "k")
+					before := storekit.Load(t, s, "k")
 					if err := s.FailCommit(c.code, c.done); err != nil {
 						t.Fatal(err)
 					}
-					r := one(s, store.Write{Op: op, Key: "k", Base: base, Value: []byte("new")})
+					r := storekit.One(s, store.Write{Op: op, Key: "k", Base: base, Value: []byte("new")})
 					if r.Outcome != c.want || !errors.Is(r.Err, store.ErrUnavailable) {
 						t.Errorf("%v, %v; want %v", r.Outcome, r.Err, c.want)
 					}
-					after := load(t, s, "k")
+					after := storekit.Load(t, s, "k")
 					if changed := string(after.Value) != string(before.Value); changed != c.done {
 						t.Errorf("before %q, after %q", before.Value, after.Value)
 					}
@@ -107,7 +108,7 @@ func TestFailedCommit(t *testing.T) {
 					if err := s.Close(); err != nil {
 						t.Fatal(err)
 					}
-					if r := load(t, open(t, path), "k"); string(r.Value) != "next" {
+					if r := storekit.Load(t, open(t, path), "k"); string(r.Value) != "next" {
 						t.Errorf("%q after opening again", r.Value)
 					}
 				})

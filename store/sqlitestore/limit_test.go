@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -38,7 +39,7 @@ func childLimit(path string, out io.Writer) error {
 	var base store.Revision
 	put := func() store.Result {
 		// SQLite does not write pages whose bytes stay.
-		return one(s, store.Write{Key: "k", Base: base, Value: bytes.Repeat([]byte{byte(base)}, 100<<10)})
+		return storekit.One(s, store.Write{Key: "k", Base: base, Value: bytes.Repeat([]byte{byte(base)}, 100<<10)})
 	}
 	for round := range 3 {
 		if err := limit(1 << 20); err != nil {
@@ -85,7 +86,7 @@ func TestFailedWrite(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := open(t, path, sqlitestore.OwnerWait(0))
-	if got := fmt.Sprint(load(t, s, "k").Revision); got != last {
+	if got := fmt.Sprint(storekit.Load(t, s, "k").Revision); got != last {
 		t.Errorf("revision %s, the last one applied was %q", got, last)
 	}
 }

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -19,6 +20,7 @@ import (
 // TestLogIsBounded proves that the log is moved into the database while
 // writers and readers never pause, and at Close.
 func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
 	const writers, keys = 4, 8
 	const size = 256 << 10
 	// What one commit wrote comes on top; each page in the log has a header.
@@ -44,7 +46,7 @@ func TestLogIsBounded(t *testing.T) {
 				key := i % keys
 				// SQLite does not write pages whose bytes stay.
 				value := bytes.Repeat([]byte{byte(i / keys)}, size)
-				r := one(s, store.Write{Key: fmt.Sprint(w, "/", key), Base: revisions[key], Value: value})
+				r := storekit.One(s, store.Write{Key: fmt.Sprint(w, "/", key), Base: revisions[key], Value: value})
 				if r.Outcome != store.Applied {
 					t.Errorf("%v, %v", r.Outcome, r.Err)
 					return
@@ -67,7 +69,7 @@ func TestLogIsBounded(t *testing.T) {
 	if info, err := os.Stat(path + "-wal"); err == nil && info.Size() != 0 {
 		t.Errorf("%d bytes of log after Close", info.Size())
 	}
-	if r := load(t, open(t, path), "0/0"); len(r.Value) == 0 {
+	if r := storekit.Load(t, open(t, path), "0/0"); len(r.Value) == 0 {
 		t.Error("a record is gone")
 	}
 }
@@ -75,6 +77,7 @@ func TestLogIsBounded(t *testing.T) {
 // TestWritersWaitForTheLog proves that writers wait, as long as their
 // contexts allow, rather than let the log grow faster than it can be moved.
 func TestWritersWaitForTheLog(t *testing.T) {
+	t.Parallel()
 	const size = 1 << 20
 	const most = sqlitestore.MaxLogPages*sqlitestore.PageSize/size + 1
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))

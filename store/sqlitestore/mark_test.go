@@ -11,6 +11,7 @@ import (
 
 	"modernc.org/sqlite"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -33,7 +34,7 @@ func copyFile(t *testing.T, from, to string) {
 // bump changes a record and has its value say so.
 func bump(t *testing.T, s *sqlitestore.Store, value string) {
 	t.Helper()
-	r := load(t, s, "k")
+	r := storekit.Load(t, s, "k")
 	apply(t, s, store.Write{Key: "k", Base: r.Revision, Value: []byte(value)})
 }
 
@@ -41,7 +42,7 @@ func bump(t *testing.T, s *sqlitestore.Store, value string) {
 func fillLog(t *testing.T, s *sqlitestore.Store) {
 	t.Helper()
 	for range 9 {
-		r := load(t, s, "large")
+		r := storekit.Load(t, s, "large")
 		apply(t, s, store.Write{Key: "large", Base: r.Revision, Value: make([]byte, 4<<20)})
 	}
 }
@@ -93,6 +94,7 @@ var backups = map[string]struct {
 // database while the log of a crash is still there is not mixed with it: Open
 // says which files to remove, and the backup is whole then. Proves C5.
 func TestBackupBesideAnOldLog(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, backup := range backups {
 			for when, later := range map[string]func(t *testing.T, s *sqlitestore.Store){
@@ -133,7 +135,7 @@ func TestBackupBesideAnOldLog(t *testing.T) {
 					if err := errors.Join(os.Remove(crash+"-wal"), os.RemoveAll(crash+"-shm")); err != nil {
 						t.Fatal(err)
 					}
-					if r := load(t, open(t, crash, options...), "k"); string(r.Value) != "1" {
+					if r := storekit.Load(t, open(t, crash, options...), "k"); string(r.Value) != "1" {
 						t.Errorf("%q, want what the backup holds", r.Value)
 					}
 				})
@@ -162,6 +164,7 @@ func TestLogOfAnotherDatabase(t *testing.T) {
 // whatever was going on when a crash left it, whatever was changed by hand, and
 // whichever version wrote it.
 func TestOwnLogIsTaken(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, meanwhile := range map[string]func(t *testing.T, s *sqlitestore.Store, path string){
 			"nothing":    func(*testing.T, *sqlitestore.Store, string) {},
@@ -196,7 +199,7 @@ func TestOwnLogIsTaken(t *testing.T) {
 					copyFile(t, path, crash)
 					copyFile(t, path+"-wal", crash+"-wal")
 					again := open(t, crash, options...)
-					if r := load(t, again, "k"); string(r.Value) != "2" {
+					if r := storekit.Load(t, again, "k"); string(r.Value) != "2" {
 						t.Errorf("round %d: %q, want what was stored last", round, r.Value)
 					}
 					if err := errors.Join(again.Close(), s.Close()); err != nil {
@@ -220,7 +223,7 @@ func TestCopiesOpen(t *testing.T) {
 	bump(t, s, "1")
 	execute(t, path, "VACUUM INTO '"+copied+"'")
 	again := open(t, copied)
-	if r := load(t, again, "k"); string(r.Value) != "1" {
+	if r := storekit.Load(t, again, "k"); string(r.Value) != "1" {
 		t.Errorf("%q", r.Value)
 	}
 	bump(t, again, "2")
@@ -250,7 +253,7 @@ func TestReplacedDatabaseOfASharedStore(t *testing.T) {
 		t.Fatal(err)
 	}
 	refused(t, path, []string{path + "-wal", "another database"}, sqlitestore.Shared())
-	if r := one(s, store.Write{Key: "new", Value: []byte("v")}); !errors.Is(r.Err, store.ErrUnavailable) {
+	if r := storekit.One(s, store.Write{Key: "new", Value: []byte("v")}); !errors.Is(r.Err, store.ErrUnavailable) {
 		t.Errorf("%v, %v", r.Outcome, r.Err)
 	}
 	if err := s.Close(); !errors.Is(err, store.ErrUnavailable) {
@@ -260,7 +263,7 @@ func TestReplacedDatabaseOfASharedStore(t *testing.T) {
 	if err := os.Remove(path + "-wal"); err != nil {
 		t.Fatal(err)
 	}
-	if r := load(t, open(t, path), "k"); string(r.Value) != "1" {
+	if r := storekit.Load(t, open(t, path), "k"); string(r.Value) != "1" {
 		t.Errorf("%q, want what the copy holds", r.Value)
 	}
 }

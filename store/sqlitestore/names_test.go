@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"testing"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -51,7 +52,7 @@ func TestHardLinksAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = open(t, path, options...)
-			if r := load(t, s, "k"); r.Revision != base || string(r.Value) != "2" {
+			if r := storekit.Load(t, s, "k"); r.Revision != base || string(r.Value) != "2" {
 				t.Errorf("revision %d, %q: an acknowledged change is lost", r.Revision, r.Value)
 			}
 		})
@@ -113,9 +114,9 @@ func TestOneLockForAllNames(t *testing.T) {
 			}
 			a, b := open(t, first, sqlitestore.Shared()), open(t, second, sqlitestore.Shared())
 			refused(t, second, []string{path, "already open"}, now)
-			r := load(t, a, "k")
+			r := storekit.Load(t, a, "k")
 			apply(t, a, store.Write{Key: "k", Base: r.Revision, Value: []byte(second)})
-			if r := load(t, b, "k"); string(r.Value) != second {
+			if r := storekit.Load(t, b, "k"); string(r.Value) != second {
 				t.Errorf("%s does not see what was written to %s", second, first)
 			}
 			for _, s := range []*sqlitestore.Store{a, b} {
@@ -237,7 +238,7 @@ func TestLogLeftByAKilledProcessIsPrivate(t *testing.T) {
 		}
 	}
 	for key, want := range acknowledged {
-		rec := load(t, s, key)
+		rec := storekit.Load(t, s, key)
 		if got, err := strconv.Atoi(string(rec.Value)); err != nil || got < want {
 			t.Errorf("%s is %q, %d was acknowledged: what the log held is lost", key, rec.Value, want)
 		}

@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -67,7 +68,7 @@ func TestOpenTakesAnyName(t *testing.T) {
 			t.Error(err)
 		}
 		s = open(t, name)
-		if got := load(t, s, "k"); string(got.Value) != name {
+		if got := storekit.Load(t, s, "k"); string(got.Value) != name {
 			t.Errorf("%s: %q", name, got.Value)
 		}
 	}
@@ -276,6 +277,7 @@ func TestSettings(t *testing.T) {
 // exist yet, one creates it and none takes it for a database of another
 // program.
 func TestOpenAtOnce(t *testing.T) {
+	t.Parallel()
 	for i := range 30 {
 		path := filepath.Join(t.TempDir(), "app.db")
 		var all sync.WaitGroup

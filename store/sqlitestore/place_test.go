@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/stay-go/stay"
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -89,7 +90,7 @@ func files(t *testing.T, dir string) map[string]string {
 func unavailable(t *testing.T, s *sqlitestore.Store, words []string) {
 	t.Helper()
 	ctx, now := context.Background(), time.Now()
-	r := one(s, store.Write{Key: "new", Value: []byte("v")})
+	r := storekit.One(s, store.Write{Key: "new", Value: []byte("v")})
 	_, loadErr := s.Load(ctx, []store.Read{{Key: "k"}})
 	_, listErr := s.List(ctx, now, "", "", 10)
 	_, expiredErr := s.Expired(ctx, now, 10)
@@ -134,6 +135,7 @@ func waitForClock(t *testing.T, dir string) {
 // store that opens the database finds the changes acknowledged before, as far
 // as the files with them exist. Proves C5.
 func TestLostFilesAreNoticed(t *testing.T) {
+	t.Parallel()
 	for how, options := range map[string][]sqlitestore.Option{"sole owner": nil, "shared": {sqlitestore.Shared()}} {
 		for name, l := range losses() {
 			test := func(t *testing.T, quiet bool) {
@@ -170,7 +172,7 @@ func TestLostFilesAreNoticed(t *testing.T) {
 					t.Error("Close changed files")
 				}
 				if l.saved {
-					if r := load(t, open(t, path, options...), "k"); string(r.Value) != "2" {
+					if r := storekit.Load(t, open(t, path, options...), "k"); string(r.Value) != "2" {
 						t.Errorf("%q: an acknowledged change is lost", r.Value)
 					}
 				}
@@ -216,14 +218,14 @@ func TestLossDuringACommit(t *testing.T) {
 	if err := s.DuringCommit(func() error { return os.Rename(path, away) }); err != nil {
 		t.Fatal(err)
 	}
-	if r := one(s, store.Write{Key: "k", Value: []byte("v")}); r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
+	if r := storekit.One(s, store.Write{Key: "k", Value: []byte("v")}); r.Outcome != store.Unknown || !errors.Is(r.Err, store.ErrUnavailable) {
 		t.Errorf("%v, %v", r.Outcome, r.Err)
 	}
 	unavailable(t, s, []string{path})
 	if err := os.Rename(away, path); err != nil {
 		t.Fatal(err)
 	}
-	r := load(t, s, "k")
+	r := storekit.Load(t, s, "k")
 	if string(r.Value) != "v" {
 		t.Errorf("%q after the file was put back", r.Value)
 	}
@@ -272,7 +274,7 @@ func TestFilesStayTheSame(t *testing.T) {
 	s := open(t, path, sqlitestore.Shared())
 	for i := range 3 {
 		other := open(t, path, sqlitestore.Shared())
-		r := load(t, other, "k")
+		r := storekit.Load(t, other, "k")
 		apply(t, other, store.Write{Key: "k", Base: r.Revision, Value: make([]byte, 9<<20)})
 		if err := other.Close(); err != nil {
 			t.Fatal(err)
@@ -280,8 +282,8 @@ func TestFilesStayTheSame(t *testing.T) {
 		if err := s.FailCommit(sqliteIOErr, false); err != nil {
 			t.Fatal(err)
 		}
-		one(s, store.Write{Key: "fails", Value: []byte{byte(i)}})
-		r = load(t, s, "k")
+		storekit.One(s, store.Write{Key: "fails", Value: []byte{byte(i)}})
+		r = storekit.Load(t, s, "k")
 		apply(t, s, store.Write{Key: "k", Base: r.Revision, Value: make([]byte, 9<<20)})
 	}
 }

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 )
@@ -119,7 +120,7 @@ func childWrite(path string, out io.Writer) error {
 			for {
 				count++
 				value := []byte(strconv.Itoa(count))
-				r := one(s, store.Write{Key: key, Base: a, Value: value}, store.Write{Key: pair, Base: b, Value: value})
+				r := storekit.One(s, store.Write{Key: key, Base: a, Value: value}, store.Write{Key: pair, Base: b, Value: value})
 				if r.Outcome != store.Applied {
 					failed <- fmt.Errorf("%v: %w", r.Outcome, r.Err)
 					return
@@ -140,6 +141,7 @@ func childWrite(path string, out io.Writer) error {
 //
 // Proves A3, C5.
 func TestKilledProcess(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	var counts, revisions [writers]int
 	for round := range 4 {
@@ -159,7 +161,7 @@ func TestKilledProcess(t *testing.T) {
 		}
 		s := open(t, path, sqlitestore.OwnerWait(10*time.Second))
 		for w := range writers {
-			r, pair := load(t, s, fmt.Sprint("k", w)), load(t, s, fmt.Sprint("p", w))
+			r, pair := storekit.Load(t, s, fmt.Sprint("k", w)), storekit.Load(t, s, fmt.Sprint("p", w))
 			if string(r.Value) != string(pair.Value) {
 				t.Errorf("round %d, writer %d: %q and %q of one group", round, w, r.Value, pair.Value)
 			}
@@ -196,16 +198,16 @@ func childIncrement(path string, out io.Writer) error {
 				return err
 			}
 			sum, _ := strconv.Atoi(string(records[0].Value))
-			r := one(s, store.Write{Key: "sum", Base: records[0].Revision, Value: []byte(strconv.Itoa(sum + 1))})
+			r := storekit.One(s, store.Write{Key: "sum", Base: records[0].Revision, Value: []byte(strconv.Itoa(sum + 1))})
 			if r.Outcome != store.Applied && r.Outcome != store.Conflict {
 				return fmt.Errorf("%v: %w", r.Outcome, r.Err)
 			}
 			done = r.Outcome == store.Applied
 		}
 		// Each creation of a record gets a revision of its own.
-		if r := one(s, store.Write{Key: "token"}); r.Outcome == store.Applied {
+		if r := storekit.One(s, store.Write{Key: "token"}); r.Outcome == store.Applied {
 			fmt.Fprintln(out, r.Revisions[0])
-			if r := one(s, store.Write{Op: store.Delete, Key: "token", Base: r.Revisions[0]}); r.Outcome != store.Applied {
+			if r := storekit.One(s, store.Write{Op: store.Delete, Key: "token", Base: r.Revisions[0]}); r.Outcome != store.Applied {
 				return fmt.Errorf("deleting one's own record: %v: %w", r.Outcome, r.Err)
 			}
 		}
@@ -218,6 +220,7 @@ func childIncrement(path string, out io.Writer) error {
 //
 // Proves C2, C3, N1.
 func TestProcessesShare(t *testing.T) {
+	t.Parallel()
 	path := filepath.Join(t.TempDir(), "app.db")
 	var mu sync.Mutex
 	var group sync.WaitGroup
@@ -241,7 +244,7 @@ func TestProcessesShare(t *testing.T) {
 	}
 	group.Wait()
 	s := open(t, path)
-	if got, want := string(load(t, s, "sum").Value), strconv.Itoa(incrementers*increments); got != want {
+	if got, want := string(storekit.Load(t, s, "sum").Value), strconv.Itoa(incrementers*increments); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 	if len(seen) == 0 {

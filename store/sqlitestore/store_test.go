@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/store"
 	"github.com/stay-go/stay/store/sqlitestore"
 	"github.com/stay-go/stay/store/storetest"
@@ -56,29 +57,14 @@ func open(t *testing.T, path string, options ...sqlitestore.Option) *sqlitestore
 	return s
 }
 
-// one commits one group.
-func one(s *sqlitestore.Store, writes ...store.Write) store.Result {
-	return s.Commit(context.Background(), []store.Group{writes})[0]
-}
-
 // apply commits one group that must be applied.
 func apply(t *testing.T, s *sqlitestore.Store, writes ...store.Write) []store.Revision {
 	t.Helper()
-	r := one(s, writes...)
+	r := storekit.One(s, writes...)
 	if r.Outcome != store.Applied {
 		t.Fatalf("%v: %v, want applied", r.Outcome, r.Err)
 	}
 	return r.Revisions
-}
-
-// load loads one record.
-func load(t *testing.T, s *sqlitestore.Store, key string) store.Record {
-	t.Helper()
-	records, err := s.Load(context.Background(), []store.Read{{Key: key}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return records[0]
 }
 
 // TestLoadIsOneSnapshot proves that the reads of one Load never see a group
@@ -86,6 +72,7 @@ func load(t *testing.T, s *sqlitestore.Store, key string) store.Record {
 //
 // Proves C1, C2.
 func TestLoadIsOneSnapshot(t *testing.T) {
+	t.Parallel()
 	const keys, rounds = 16, 150
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	var reads []store.Read
@@ -102,7 +89,7 @@ func TestLoadIsOneSnapshot(t *testing.T) {
 			for k := range keys {
 				writes = append(writes, store.Write{Key: reads[k].Key, Base: revisions[k], Value: []byte(strconv.Itoa(round))})
 			}
-			r := one(s, writes...)
+			r := storekit.One(s, writes...)
 			if r.Outcome != store.Applied {
 				t.Errorf("%v: %v", r.Outcome, r.Err)
 				return
@@ -150,8 +137,8 @@ func TestResultsAreSeparate(t *testing.T) {
 			t.Fatalf("group %d: %+v", i, r)
 		}
 		for j, revision := range r.Revisions {
-			if key := groups[i][j].Key; revision == 0 || revision != load(t, s, key).Revision {
-				t.Errorf("%s: revision %d in the result, %d in the store", key, revision, load(t, s, key).Revision)
+			if key := groups[i][j].Key; revision == 0 || revision != storekit.Load(t, s, key).Revision {
+				t.Errorf("%s: revision %d in the result, %d in the store", key, revision, storekit.Load(t, s, key).Revision)
 			}
 		}
 	}
@@ -180,7 +167,7 @@ func TestReplaceExpired(t *testing.T) {
 	if r.Outcome != store.Applied || r.Revisions[0] <= first.Revisions[0] {
 		t.Fatalf("with its revision: %+v, it had %d", r, first.Revisions[0])
 	}
-	if got := load(t, s, "k"); string(got.Value) != "second" || got.Revision != r.Revisions[0] || !got.Expires.IsZero() {
+	if got := storekit.Load(t, s, "k"); string(got.Value) != "second" || got.Revision != r.Revisions[0] || !got.Expires.IsZero() {
 		t.Errorf("%+v", got)
 	}
 }
@@ -243,10 +230,10 @@ func TestLoadLongKey(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "app.db"))
 	key := strings.Repeat("k", store.MaxKey)
 	apply(t, s, store.Write{Key: key, Value: []byte("v")})
-	if r := load(t, s, key); string(r.Value) != "v" {
+	if r := storekit.Load(t, s, key); string(r.Value) != "v" {
 		t.Errorf("%+v", r)
 	}
-	if r := load(t, s, key+"k"); r.Key != key+"k" || r.Revision != 0 {
+	if r := storekit.Load(t, s, key+"k"); r.Key != key+"k" || r.Revision != 0 {
 		t.Errorf("%+v", r)
 	}
 }
@@ -266,7 +253,7 @@ func TestCloseAmidCalls(t *testing.T) {
 				if first {
 					under <- struct{}{}
 				}
-				r := one(s, store.Write{Key: strconv.Itoa(g), Base: base})
+				r := storekit.One(s, store.Write{Key: strconv.Itoa(g), Base: base})
 				if r.Outcome != store.Applied {
 					if !errors.Is(r.Err, store.ErrClosed) {
 						t.Errorf("%v: %v", r.Outcome, r.Err)

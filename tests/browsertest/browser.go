@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,14 +35,45 @@ type Browser struct {
 	ctx context.Context
 }
 
-// Start starts a browser that ends with the test t. Starting takes seconds:
-// tests that need several pages share one browser through subtests. The
-// environment variable STAY_CHROMIUM names the program to start instead of
-// the one in the PATH.
+// running is the browser without flags that tests of this process use now.
+var running struct {
+	sync.Mutex
+	*Browser
+	users int
+	stop  func()
+}
+
+// Start starts a browser that ends with the test t. Starting takes seconds, so a test
+// gets the browser of another one that runs at the same time, and only the last of
+// them ends it: the pages share nothing. The environment variable STAY_CHROMIUM names
+// the program to start instead of the one in the PATH.
 //
 // flags are further flags of its command line, as name=value; one that is set
-// here already is replaced.
+// here already is replaced. With flags, a browser is the test's own.
 func Start(t testing.TB, flags ...string) *Browser {
+	t.Helper()
+	if len(flags) > 0 {
+		b, stop := start(t, flags)
+		t.Cleanup(stop)
+		return b
+	}
+	running.Lock()
+	defer running.Unlock()
+	if running.users == 0 {
+		running.Browser, running.stop = start(t, nil)
+	}
+	running.users++
+	t.Cleanup(func() {
+		running.Lock()
+		defer running.Unlock()
+		if running.users--; running.users == 0 {
+			running.stop()
+		}
+	})
+	return running.Browser
+}
+
+func start(t testing.TB, flags []string) (b *Browser, stop func()) {
 	t.Helper()
 	program := find(t)
 	temp, err := os.MkdirTemp("", "browsertest")
@@ -49,7 +81,7 @@ func Start(t testing.TB, flags ...string) *Browser {
 		t.Fatal(err)
 	}
 	// Its last process may still be writing; then the rest stays behind.
-	t.Cleanup(func() { _ = os.RemoveAll(temp) })
+	remove := func() { _ = os.RemoveAll(temp) }
 	options := append(
 		chromedp.DefaultExecAllocatorOptions[:],
 		chromedp.ExecPath(program),
@@ -69,20 +101,19 @@ func Start(t testing.TB, flags ...string) *Browser {
 		options = append(options, chromedp.Flag(name, value))
 	}
 	for tries := 1; ; tries++ {
-		allocator, stop := chromedp.NewExecAllocator(context.Background(), options...)
+		allocator, end := chromedp.NewExecAllocator(context.Background(), options...)
 		ctx, cancel := chromedp.NewContext(allocator)
 		// The browser lives as long as the context of this call, so it has no
 		// timeout of its own.
 		err := chromedp.Do(ctx)
 		if err == nil {
-			t.Cleanup(stop)
-			t.Cleanup(cancel)
-			return &Browser{ctx: ctx}
+			return &Browser{ctx: ctx}, func() { cancel(); end(); remove() }
 		}
 		cancel()
-		stop()
+		end()
 		// Chromium itself crashes now and then as it starts on a busy machine.
 		if tries == mostTries {
+			remove()
 			t.Fatalf("start %s: %v", program, err)
 		}
 		t.Logf("start %s, try %d: %v", program, tries, err)

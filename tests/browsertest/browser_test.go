@@ -11,6 +11,7 @@ import (
 
 // Two pages are two visitors: neither sees the other's cookies.
 func TestPagesAreIsolated(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		known := "nobody"
 		if c, err := r.Cookie("name"); err == nil {
@@ -48,6 +49,7 @@ func TestPagesAreIsolated(t *testing.T) {
 
 // Tabs are of one visitor.
 func TestTabsShareTheirCookies(t *testing.T) {
+	t.Parallel()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if _, err := r.Cookie("name"); err != nil {
 			http.SetCookie(w, &http.Cookie{Name: "name", Value: "ann"})

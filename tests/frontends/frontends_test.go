@@ -68,6 +68,7 @@ func post(body, options string) string {
 //
 // Proves B8.
 func TestWhatFrontEndsSend(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	page := browsertest.Start(t).NewPage(t)
 	var table strings.Builder

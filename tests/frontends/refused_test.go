@@ -41,6 +41,7 @@ func guided(t *testing.T) (head, body string) {
 //
 // Proves W6.
 func TestARefusedActionLeavesThePageOfHTMX(t *testing.T) {
+	t.Parallel()
 	head, body := guided(t)
 	app := stay.New(memstore.New(), nil)
 	carts := stay.Register(app, stay.Module[Strict]{

@@ -130,6 +130,7 @@ func (s *shop) work(ctx context.Context, user string) error {
 // user to a session that is ended, in light and dark and on a phone. Another site
 // cannot make a change. STAY_SCREENSHOT=folder writes pictures.
 func TestInBrowser(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	browser := browsertest.Start(t)
 	ann, ben := browser.NewPage(t), browser.NewPage(t)
@@ -190,6 +191,7 @@ func TestInBrowser(t *testing.T) {
 // Nothing is wider than the window of a phone, in light or dark: tables scroll in
 // their own box.
 func TestFitsAPhone(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	browser := browsertest.Start(t)
 	s.fill(t, browser)

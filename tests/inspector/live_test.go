@@ -10,6 +10,7 @@ import (
 // around what somebody types, selects and has scrolled to. In the background they
 // rest. Who may not look any more sees nothing any more.
 func TestLiveInBrowser(t *testing.T) {
+	t.Parallel()
 	s := open(t)
 	browser := browsertest.Start(t)
 	ann := browser.NewPage(t)

@@ -27,6 +27,7 @@ type visitor struct {
 //
 // Proves L5, L7, L8, L9, L10, L14, L16, L17, L20.
 func TestClientsKeepTheirPagesUpToDate(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	browser := browsertest.Start(t)
 	var visitors []visitor
@@ -181,6 +182,7 @@ func wantOpened(s *server, n int) {
 //
 // Proves L18.
 func TestManyTabsOnPlainHTTP(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	browser := browsertest.Start(t)
 	for i, client := range []string{"eventsource", "datastar"} {
@@ -206,6 +208,7 @@ func TestManyTabsOnPlainHTTP(t *testing.T) {
 //
 // Proves L9.
 func TestBackToALivePage(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	browser := browsertest.Start(t)
 	for i, client := range clients {
@@ -226,6 +229,7 @@ func TestBackToALivePage(t *testing.T) {
 //
 // Proves L16, L23.
 func TestOnePageOfASession(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.terminate()
 	browser := browsertest.Start(t)
@@ -280,6 +284,7 @@ func TestOnePageOfASession(t *testing.T) {
 //
 // Proves L7, L9, L17.
 func TestSoakPagesThroughRestarts(t *testing.T) {
+	t.Parallel()
 	rounds := 2
 	if os.Getenv("STAY_SOAK") != "" {
 		rounds = 60

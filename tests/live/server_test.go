@@ -32,8 +32,9 @@ func newServer(t *testing.T) *server {
 	t.Helper()
 	dir := t.TempDir()
 	s := &server{t: t, program: filepath.Join(dir, "liveserver"), db: filepath.Join(dir, "live.db"), addr: "127.0.0.1:0"}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", s.program, "../internal/liveserver").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	// go run keeps what it has linked for the next test, and go build does not.
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "-exec", "cp", "../internal/liveserver", s.program).CombinedOutput(); err != nil {
+		t.Fatalf("go run: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
 		if s.cmd != nil {

@@ -53,6 +53,7 @@ func onRedis(t *testing.T, n int) (stores []store.Store) {
 //
 // Proves A15, S6, N1.
 func TestExpiryOnSeveralNodes(t *testing.T) {
+	t.Parallel()
 	t.Run("PostgreSQL", func(t *testing.T) { expiryOnSeveralNodes(t, onPostgres(t, 3)) })
 	t.Run("Redis", func(t *testing.T) { expiryOnSeveralNodes(t, onRedis(t, 3)) })
 }

@@ -35,6 +35,7 @@ var variants = []variant{
 
 // The tests of nodes notice programs and servers that break a promise.
 func TestSoakBrokenVariantsAreCaught(t *testing.T) {
+	t.Parallel()
 	for _, v := range variants {
 		if !v.quick && !soak() {
 			continue

@@ -132,6 +132,7 @@ func join(t *testing.T, open ground, calls int64) (*member, error) {
 //
 // Proves N1, E5, S5.
 func TestNodesOnSeveralDatabases(t *testing.T) {
+	t.Parallel()
 	for name, open := range map[string]func(t *testing.T) map[string]database{
 		"memory": func(*testing.T) map[string]database {
 			return map[string]database{"one": inMemory(), "two": inMemory(), "three": inMemory()}

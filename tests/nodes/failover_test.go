@@ -27,6 +27,7 @@ var failover = fault{"the standby takes over", func(r *run, _ *node, random *ran
 //
 // Proves A5, C1, C3, C6, E5, N1.
 func TestSoakFailover(t *testing.T) {
+	t.Parallel()
 	rounds := 1
 	if soak() {
 		rounds = 20

@@ -23,6 +23,7 @@ import (
 //
 // Proves A17, C2, E5, K2, N1.
 func TestSoakLoginsAcrossHomes(t *testing.T) {
+	t.Parallel()
 	cut := 25
 	if soak() {
 		cut = 2400

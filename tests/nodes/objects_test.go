@@ -124,6 +124,7 @@ var objectFaults = append(slices.Clone(machineFaults), fault{
 //
 // Proves A5, A17, C1, C2, C6, E1, E5, K2, S5, N1.
 func TestSoakNodesOnDurableObjects(t *testing.T) {
+	t.Parallel()
 	layouts := []layout{oneObject, objectPerHome}
 	if soak() {
 		layouts = append(layouts, eightObjects)

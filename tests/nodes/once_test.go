@@ -20,6 +20,7 @@ import (
 //
 // Proves L27, L28, L29, L30, L32.
 func TestSoakActionsSentToAnyNodeTakeEffectOnce(t *testing.T) {
+	t.Parallel()
 	length := 5 * time.Second
 	if soak() {
 		length = 5 * time.Minute

@@ -19,12 +19,16 @@ import (
 // what is another's, and none outlives its end.
 //
 // Proves A5, B11, C1, C2, C6, E1, E5, K2, K3, K4, S4, S5, S7, N1.
-func TestSoakNodes(t *testing.T) { soakNodes(t, brisk) }
+func TestSoakNodes(t *testing.T) {
+	t.Parallel()
+	soakNodes(t, brisk)
+}
 
 // The same holds on one Redis server that syncs always.
 //
 // Proves A5, C1, C2, C6, E1, E5, N1.
 func TestSoakNodesOnRedis(t *testing.T) {
+	t.Parallel()
 	s := brisk
 	s.redis = true
 	soakNodes(t, s)
@@ -34,6 +38,7 @@ func TestSoakNodesOnRedis(t *testing.T) {
 //
 // Proves A5, C1, C2, C6, E1, E5, N1.
 func TestSoakNodesOnNATS(t *testing.T) {
+	t.Parallel()
 	s := brisk
 	s.nats = true
 	soakNodes(t, s)

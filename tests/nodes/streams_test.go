@@ -98,6 +98,7 @@ func (n *streamNode) open(t *testing.T, c *http.Client, path string) (body *bufi
 //
 // Proves L14, L34, L36.
 func TestStreamsOnAnotherNodeEndWithTheirSession(t *testing.T) {
+	t.Parallel()
 	const idle = 6 * time.Second
 	for name, open := range map[string]func(*testing.T, int) []store.Store{"PostgreSQL": onPostgres, "SQLite": onSQLite} {
 		t.Run(name, func(t *testing.T) {

@@ -78,6 +78,7 @@ func next(t *testing.T, steps <-chan step, what string, holds func(step) bool) {
 //
 // Proves L34, L36.
 func TestAWatchFollowsOtherNodes(t *testing.T) {
+	t.Parallel()
 	const changes = 50
 	for name, open := range map[string]func(*testing.T, int) []store.Store{"PostgreSQL": onPostgres, "Redis": onRedis, "SQLite": onSQLite} {
 		t.Run(name, func(t *testing.T) {

@@ -20,6 +20,7 @@ import (
 //
 // Proves W7.
 func TestFormPostPostsFieldsOfAnyName(t *testing.T) {
+	t.Parallel()
 	app := stay.New(memstore.New(), nil)
 	t.Cleanup(func() { _ = app.Close(context.Background()) })
 	mux := http.NewServeMux()

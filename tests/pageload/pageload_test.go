@@ -22,6 +22,7 @@ func script(js string) func(*browsertest.Page) {
 //
 // Proves B6, W4.
 func TestPlainRequestsReset(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := browsertest.Start(t)
 	prerender := script(speculate("prerender", "/page/prerendered"))
@@ -103,6 +104,7 @@ func speculate(how, url string) string {
 //
 // Proves B6, W4.
 func TestHTMX2(t *testing.T) {
+	t.Parallel()
 	partial := []string{"HX-Request: true", "Sec-Fetch-Mode: cors", "Sec-Fetch-Dest: empty", "HX-Boosted: absent"}
 	boosted := []string{"HX-Request: true", "HX-Boosted: true", "Sec-Fetch-Dest: empty"}
 	s := newSite(t)
@@ -121,6 +123,7 @@ func TestHTMX2(t *testing.T) {
 //
 // Proves B6, W4.
 func TestHTMX4(t *testing.T) {
+	t.Parallel()
 	partial := []string{"HX-Request: true", "Sec-Fetch-Mode: same-origin", "Sec-Fetch-Dest: empty", "HX-Boosted: absent"}
 	boosted := []string{"HX-Request: true", "HX-Boosted: true", "HX-Request-Type: full"}
 	s := newSite(t)
@@ -158,6 +161,7 @@ func htmxKinds(version string, partial, boosted []string) []kind {
 //
 // Proves B6, W4.
 func TestRedirectAfterPostIsAPageLoad(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := browsertest.Start(t)
 	p := s.visit(b, s.url+"/page/start?v=0")
@@ -182,6 +186,7 @@ func TestRedirectAfterPostIsAPageLoad(t *testing.T) {
 //
 // Proves B6, W4.
 func TestPlainHTTPWithoutFetchHeaders(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	base := "http://app.test" + s.port
 	none := []string{"Sec-Fetch-Mode: absent", "Sec-Fetch-Dest: absent", "Sec-Fetch-Site: absent"}
@@ -232,6 +237,7 @@ func TestPlainHTTPWithoutFetchHeaders(t *testing.T) {
 //
 // Proves W4.
 func TestHTMX2CacheSendsNoRequest(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t), s.url+"/page/start?v=0")
 	p.Goto(s.url + "/page/start?v=2")
@@ -246,6 +252,7 @@ func TestHTMX2CacheSendsNoRequest(t *testing.T) {
 //
 // Proves W4.
 func TestBackForwardCacheSendsNoRequest(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t, "disable-features=Translate"), s.url+"/page/start?v=0")
 	// A page whose scripts have fetched what must not be stored is not kept.
@@ -270,6 +277,7 @@ func TestBackForwardCacheSendsNoRequest(t *testing.T) {
 //
 // Proves W4.
 func TestBackAndForwardWithoutCache(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t), s.url+"/page/start?v=0")
 	p.Click("#link")
@@ -288,6 +296,7 @@ func TestBackAndForwardWithoutCache(t *testing.T) {
 //
 // Proves W4.
 func TestSpeculatedPageIsShownWithoutReset(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	b := browsertest.Start(t)
 	ways := []string{"prefetch"}
@@ -318,6 +327,7 @@ func TestSpeculatedPageIsShownWithoutReset(t *testing.T) {
 //
 // Proves W4.
 func TestTwoTabsShareASession(t *testing.T) {
+	t.Parallel()
 	s := newSite(t)
 	p := s.visit(browsertest.Start(t), s.url+"/page/start?v=0")
 	s.fill()

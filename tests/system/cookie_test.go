@@ -135,7 +135,7 @@ func raws(t *testing.T, x *site, path, cookie string) answer {
 //
 // Proves B1.
 func TestCookielessReadsKeepNothing(t *testing.T) {
-	const requests, batch = 100_000, 200
+	const requests, batch = 40_000, 200
 	p := buildServer(t)
 	p.start()
 	heap := func() int {

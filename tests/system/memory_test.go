@@ -23,6 +23,7 @@ const idleBytes = 600
 //
 // Proves E6.
 func TestIdleSessionBytes(t *testing.T) {
+	t.Parallel()
 	const sessions = 20_000
 	program := buildCrowd(t)
 	args := []string{"-db", filepath.Join(t.TempDir(), "app.db"), "-max-instances", "1000000"}
@@ -54,9 +55,10 @@ func TestIdleSessionBytes(t *testing.T) {
 //
 // Proves B9, E6.
 func TestSoakManySessions(t *testing.T) {
-	// The short form has a tenth of everything.
+	t.Parallel()
+	// The short form has a twentieth of everything.
 	// A session is two instances.
-	sessions, instances, heapBound, bound := 100_000, 10_000, 8<<20+5_000*idleBytes, 100<<20
+	sessions, instances, heapBound, bound := 50_000, 5_000, 8<<20+2_500*idleBytes, 100<<20
 	if soak() {
 		// The defaults: 256 MiB are reached before a million instances.
 		sessions, instances, heapBound, bound = 1_000_000, 0, 320<<20, 1<<30
@@ -124,7 +126,8 @@ func TestSoakManySessions(t *testing.T) {
 //
 // Proves A12, B1.
 func TestSoakCookielessHits(t *testing.T) {
-	hits, guests := 200_000, 2_000
+	t.Parallel()
+	hits, guests := 80_000, 2_000
 	if soak() {
 		hits, guests = 10_000_000, 0
 	}

@@ -26,8 +26,9 @@ func buildServer(t *testing.T) *process {
 	t.Helper()
 	dir := t.TempDir()
 	p := &process{t: t, program: filepath.Join(dir, "clickserver"), db: filepath.Join(dir, "app.db")}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.program, "../internal/clickserver").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	// go run keeps what it has linked for the next test, and go build does not.
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "-exec", "cp", "../internal/clickserver", p.program).CombinedOutput(); err != nil {
+		t.Fatalf("go run: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
 		if p.cmd != nil {

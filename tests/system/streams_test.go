@@ -37,8 +37,9 @@ type audience struct {
 func gatherAudience(t *testing.T) *audience {
 	t.Helper()
 	program := filepath.Join(t.TempDir(), "streamserver")
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", program, "../internal/streamserver").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	// go run keeps what it has linked for the next test, and go build does not.
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "-exec", "cp", "../internal/streamserver", program).CombinedOutput(); err != nil {
+		t.Fatalf("go run: %v\n%s", err, out)
 	}
 	cmd := command(program)
 	in, err := cmd.StdinPipe()

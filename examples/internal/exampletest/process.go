@@ -38,8 +38,9 @@ func Build(t *testing.T, name string) *Process {
 	dir := t.TempDir()
 	p := &Process{t: t, Program: filepath.Join(dir, name), DB: filepath.Join(dir, name+".db")}
 	p.Args = []string{"-db", p.DB}
-	if out, err := exec.CommandContext(t.Context(), "go", "build", "-o", p.Program, ".").CombinedOutput(); err != nil {
-		t.Fatalf("go build: %v\n%s", err, out)
+	// go run keeps what it has linked for the next test, and go build does not.
+	if out, err := exec.CommandContext(t.Context(), "go", "run", "-exec", "cp", ".", p.Program).CombinedOutput(); err != nil {
+		t.Fatalf("go run: %v\n%s", err, out)
 	}
 	t.Cleanup(func() {
 		if p.cmd != nil {

@@ -130,7 +130,7 @@ func TestMaxBytesBoundsWhatStatesTake(t *testing.T) {
 		"grown by append": func(s *sheet) { s.Texts = appended(5000) },
 	}
 	for name, fill := range shapes {
-		t.Run(name, func(t *testing.T) { boundedMemory(t, 20, 2, fill) })
+		t.Run(name, func(t *testing.T) { boundedMemory(t, 10, 2, fill) })
 	}
 	plain := map[string]func(s *plainSheet){
 		"empty structs": func(s *plainSheet) { s.Rows = make([]sheetRow, 3000) },
@@ -147,7 +147,7 @@ func TestMaxBytesBoundsWhatStatesTake(t *testing.T) {
 		"parts of texts": func(s *plainSheet) { s.Text = strings.Repeat("x", 2_000_000)[:100_000] },
 	}
 	for name, fill := range plain {
-		t.Run("plain "+name, func(t *testing.T) { boundedMemory(t, 20, 2, fill) })
+		t.Run("plain "+name, func(t *testing.T) { boundedMemory(t, 10, 2, fill) })
 	}
 	opaque := map[string]func(s *opaqueSheet){
 		"addresses": func(s *opaqueSheet) {
@@ -160,10 +160,10 @@ func TestMaxBytesBoundsWhatStatesTake(t *testing.T) {
 	}
 	for name, fill := range opaque {
 		// How much they take is not seen, and is taken for more.
-		t.Run(name, func(t *testing.T) { boundedMemory(t, 20, 8, fill) })
+		t.Run(name, func(t *testing.T) { boundedMemory(t, 10, 8, fill) })
 	}
 	t.Run("small states", func(t *testing.T) {
-		boundedMemory(t, 8_000, 2, func(c *testkit.Counter) { c.Count++ })
+		boundedMemory(t, 4_000, 2, func(c *testkit.Counter) { c.Count++ })
 	})
 }
 
@@ -231,7 +231,7 @@ func read(text string) (when time.Time) {
 // memory. They have to take more than a part of the bound.
 func boundedMemory[S any](t *testing.T, n, part int, fill func(s *S)) {
 	t.Helper()
-	const bound = 1 << 20
+	const bound = 1 << 19
 	app := testkit.NewApp(t, memstore.New(), &stay.Options{MaxBytes: bound})
 	states := stay.Register(app, stay.Module[S]{Name: "s", Persist: stay.PerUser})
 	check := func(how string) {
