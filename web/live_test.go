@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/stay-go/stay"
@@ -138,9 +139,9 @@ func TestLivePartForIsNotShared(t *testing.T) {
 func TestLiveRendersOnceForAll(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		s := newLiveSite(t, nil)
-		n := 0 // the bubble's streams run one after the other where it is counted
+		var n atomic.Int64
 		s.mux.Handle("GET /counted", web.Live(web.Part("news", s.news, func(w io.Writer, b *Board) error {
-			n++
+			n.Add(1)
 			_, err := fmt.Fprint(w, b.Text)
 			b.Text = "spoiled"
 			return err
@@ -152,8 +153,8 @@ func TestLiveRendersOnceForAll(t *testing.T) {
 			p.open()
 			tabs = append(tabs, p)
 		}
-		if n != 2 {
-			t.Errorf("40 pages of 2 dialects rendered %d times", n)
+		if n.Load() != 2 {
+			t.Errorf("40 pages of 2 dialects rendered %d times", n.Load())
 		}
 		settle()
 		s.publish(t, "new")
@@ -161,8 +162,8 @@ func TestLiveRendersOnceForAll(t *testing.T) {
 			p.want("news")
 			p.shows("news", "new")
 		}
-		if n != 4 {
-			t.Errorf("after a change: %d renderings, want 4", n)
+		if n.Load() != 4 {
+			t.Errorf("after a change: %d renderings, want 4", n.Load())
 		}
 	})
 }
