@@ -33,16 +33,7 @@ func TestAllocationsOfEverydayUses(t *testing.T) {
 	own := stay.Register(app, stay.Module[tally]{Name: "own", Persist: stay.PerSession})
 	ctx := t.Context()
 
-	site := web.Sessions(app, nil)
-	view := site(web.View(own, func(w http.ResponseWriter, _ *http.Request, _ *tally) error {
-		_, err := io.WriteString(w, "seen")
-		return err
-	}))
-	update := site(web.Update(own, func(w http.ResponseWriter, _ *http.Request, s *tally) error {
-		_, err := io.WriteString(w, "done")
-		s.N++
-		return err
-	}))
+	view, update := handlers(app, own)
 	cookie := newCookie(t, update)
 
 	for _, use := range []struct {
@@ -139,4 +130,19 @@ func fewestAllocs(fn func()) float64 {
 		fewest = min(fewest, testing.AllocsPerRun(1, fn))
 	}
 	return fewest
+}
+
+// handlers are two of a state of a session: one reads it, one changes it.
+func handlers(app *stay.App, own *stay.State[tally]) (view, update http.Handler) {
+	site := web.Sessions(app, nil)
+	view = site(web.View(own, func(w http.ResponseWriter, _ *http.Request, _ *tally) error {
+		_, err := io.WriteString(w, "seen")
+		return err
+	}))
+	update = site(web.Update(own, func(w http.ResponseWriter, _ *http.Request, s *tally) error {
+		_, err := io.WriteString(w, "done")
+		s.N++
+		return err
+	}))
+	return view, update
 }

@@ -3,7 +3,6 @@
 package allocs_test
 
 import (
-	"io"
 	"net/http"
 	"runtime"
 	"runtime/debug"
@@ -12,7 +11,6 @@ import (
 
 	"github.com/stay-go/stay"
 	"github.com/stay-go/stay/store/memstore"
-	"github.com/stay-go/stay/web"
 )
 
 // What net/http has on the stack when it calls a handler, and some room for
@@ -27,16 +25,7 @@ func TestRequestsFitIntoASmallStack(t *testing.T) {
 	app := stay.New(memstore.New(), nil)
 	defer app.Close(t.Context())
 	own := stay.Register(app, stay.Module[tally]{Name: "own", Persist: stay.PerSession})
-	site := web.Sessions(app, nil)
-	view := site(web.View(own, func(w http.ResponseWriter, _ *http.Request, _ *tally) error {
-		_, err := io.WriteString(w, "seen")
-		return err
-	}))
-	update := site(web.Update(own, func(w http.ResponseWriter, _ *http.Request, s *tally) error {
-		_, err := io.WriteString(w, "done")
-		s.N++
-		return err
-	}))
+	view, update := handlers(app, own)
 	cookie := newCookie(t, update)
 
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // or the stacks shrink
