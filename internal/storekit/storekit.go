@@ -1,4 +1,4 @@
-// Package storekit is what the tests of the stores share: short calls of a store,
+// Package storekit is what tests of stores share: short calls of a store,
 // a call of Watch that can be asked, servers that several tests use, certificates,
 // and the courses of tests that are the same for all of them.
 package storekit

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/stay-go/stay/internal/storekit"
 	"github.com/stay-go/stay/internal/workerd"
 	"github.com/stay-go/stay/store/cloudflarestore"
 )
@@ -73,11 +74,7 @@ export default {
 // synced, which takes a disk long, and the machine does not fail here.
 func newObjects(t *testing.T) (objects, error) {
 	t.Helper()
-	parent := "/dev/shm"
-	if _, err := os.Stat(parent); err != nil {
-		parent = ""
-	}
-	dir, err := os.MkdirTemp(parent, "stay-nodes-objects-")
+	dir, err := os.MkdirTemp(storekit.Memory(), "stay-nodes-objects-")
 	if err != nil {
 		return objects{}, err
 	}
