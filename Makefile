@@ -32,6 +32,7 @@ test: ## Test every module with the race detector.
 	@.ci/require caddy cc chromium nginx postgres pgbouncer redis strace systemd workerd wrangler
 	CGO_ENABLED=1 STAY_TEST_REQUIRE=1 GORACE=atexit_sleep_ms=10 GOTMPDIR=$${TMPDIR:-/tmp} TMPDIR=$$(.ci/tmp) \
 		go test -race -gcflags 'modernc.org/...=-d=checkptr=0' -p $$((2 * $$(getconf _NPROCESSORS_ONLN))) -timeout 30m ./tests/... work
+	go test ./tests/allocs # the race detector takes more stack
 
 lint: ## Lint every module and check that each go.mod is tidy.
 	@.ci/lint
